@@ -1,0 +1,48 @@
+# Everything a newcomer needs: Python 3.11+ and Node 20+ are the only requirements.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MODULES := demo/legacy/node_modules/.installed
+
+.PHONY: run test lint format bench lock verify clean
+
+run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000, ops :8001, legacy :4500
+	$(BIN)/scribe-proxy demo
+
+test: $(STAMP) $(MODULES)  ## all tests, with coverage
+	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-fail-under=95
+
+lint: $(STAMP)  ## what CI checks besides the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/scribe-proxy check routing.yaml
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) $(MODULES)  ## ratios against peers in one run; needs wrk and nginx
+	$(BIN)/python -m bench
+
+lock:  ## requirements.lock from pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
+		--python-version 3.11 --extra dev --extra embedded --output-file requirements.lock pyproject.toml
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(MODULES): demo/legacy/package-lock.json
+	@command -v npm >/dev/null || { echo "Node 20 or newer is needed (npm was not found)" >&2; exit 1; }
+	cd demo/legacy && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .data demo/legacy/node_modules .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,79 @@
+"""What can go wrong between the gateway and a side, and the answer a client gets for it.
+
+A failure is raised by a side before it has begun to answer; the gateway turns it into a small JSON body in the
+legacy's manner, `{"msg": …, "error": code}`. The codes are stable: logs, metrics and clients rely on them.
+
+    Failure
+    ├── Overloaded          503  gateway_overloaded      the gateway's own limit of requests under way
+    ├── NativeFailed        500  native_failed           the native app raised before it answered
+    └── LegacyFailure
+        ├── Unreachable     502  legacy_unreachable      nothing accepts connections there
+        ├── ConnectTimeout  504  legacy_connect_timeout  no connection in time
+        ├── AnswerTimeout   504  legacy_timeout          a connection, a request, no answer in time
+        ├── Reset           502  legacy_reset            the connection ended before an answer
+        └── BadAnswer       502  legacy_bad_answer       what came back is not HTTP
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import ClassVar
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Failure(Exception):
+    """A request that no side answered. `status` is the HTTP status, `code` the stable name."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "gateway_failed"
+    message: ClassVar[str] = "The gateway failed"
+
+
+class Overloaded(Failure):
+    status, code, message = 503, "gateway_overloaded", "Too many requests under way, please retry"
+
+
+class NativeFailed(Failure):
+    status, code, message = 500, "native_failed", "Internal Server Error"
+
+
+class LegacyFailure(Failure):
+    status, code, message = 502, "legacy_failed", "The service failed"
+
+
+class Unreachable(LegacyFailure):
+    status, code, message = 502, "legacy_unreachable", "The service cannot be reached"
+
+
+class ConnectTimeout(LegacyFailure):
+    status, code, message = 504, "legacy_connect_timeout", "The service did not accept a connection in time"
+
+
+class AnswerTimeout(LegacyFailure):
+    status, code, message = 504, "legacy_timeout", "The service did not answer in time"
+
+
+class Reset(LegacyFailure):
+    status, code, message = 502, "legacy_reset", "The service closed the connection without an answer"
+
+
+class BadAnswer(LegacyFailure):
+    status, code, message = 502, "legacy_bad_answer", "The service's answer could not be understood"
+
+
+def render(failure: Failure, origin: bytes | None, allowed: Collection[bytes]) -> tuple[RawHeaders, bytes]:
+    """The answer's headers and body. An `origin` among the `allowed` may read it (CORS, with credentials)."""
+    body = json.dumps({"msg": failure.message, "error": failure.code}, separators=(",", ":")).encode()
+    headers = [
+        (b"content-type", b"application/json; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"vary", b"Origin"),
+    ]
+    if origin is not None and origin in allowed:
+        headers.append((b"access-control-allow-origin", origin))
+        headers.append((b"access-control-allow-credentials", b"true"))
+    if failure.status == 503:
+        headers.append((b"retry-after", b"1"))
+    return headers, body
