@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from proxy.server.http import uvicorn_settings
+from proxy.server import uvicorn_settings
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -17,7 +17,7 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 @asynccontextmanager
 async def serving(app: ASGIApp, **settings: object) -> AsyncIterator[int]:
     """The app behind uvicorn as the gateway runs it; gives the port."""
-    arguments: dict[str, object] = {"lifespan": "off", "ws": "none", "log_config": None, **uvicorn_settings()}
+    arguments: dict[str, object] = {"lifespan": "off", "log_config": None, **uvicorn_settings()}
     config = uvicorn.Config(app, host="127.0.0.1", port=0, **{**arguments, **settings})  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())

@@ -9,10 +9,12 @@ refusing: a bare status line, then the connection closes.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from proxy.server.gathering import GatheringTransport
 
 HEAD_LIMIT = 16 * 1024
 """Bytes of request line and headers: Node's --max-http-header-size."""
@@ -35,6 +37,15 @@ class HttpProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _refusal = BAD_REQUEST
     _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", GatheringTransport(transport, self.loop))
+        self._plain_transport = transport
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport = self._plain_transport
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -102,15 +113,3 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """An offer to upgrade to something else is simply not taken up; nobody needs a warning for each."""
-
-
-def uvicorn_settings() -> dict[str, Any]:
-    """The `uvicorn.Config` arguments that keep it out of the way of what the sides answer."""
-    return {
-        "http": HttpProtocol,
-        "server_header": False,
-        "date_header": False,
-        "proxy_headers": False,
-        "access_log": False,
-        "timeout_keep_alive": 5,
-    }

@@ -1,0 +1,49 @@
+"""`python -m bench`: everything in one go; name parts of it to run only those."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.console import Console
+
+from bench.forwarding import forwarding, routes
+from bench.native import native
+from bench.report import Comparison, show
+from bench.transfer import transfer
+
+PARTS = ("forwarding", "routes", "transfer", "native")
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.option("--seconds", default=5.0, show_default=True, help="Length of one reading.")
+@click.option("--rounds", default=3, show_default=True, help="Readings of each contender, in turns.")
+@click.option("--connections", default="1,16,128", show_default=True, help="For the forwarding part.")
+@click.option("--json", "as_json", is_flag=True, help="Rows of figures instead of tables.")
+def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, as_json: bool) -> None:
+    """Measure the gateway beside its peers."""
+    console = Console(stderr=as_json)
+    rows: list[object] = []
+    for part in parts or PARTS:
+        console.print(f"[bold]{part}[/bold]")
+        if part == "transfer":
+            for each in transfer():
+                rows.append({"direction": each.direction, "grown_mib": each.grown / 2**20, "seconds": each.seconds})
+                console.print(f"1 GiB {each.direction}: {each.seconds:.1f} s, memory +{each.grown / 2**20:.1f} MiB")
+            continue
+        counts = tuple(int(count) for count in connections.split(","))
+        comparisons = _measure(part, seconds, rounds, counts)
+        rows += [row for comparison in comparisons for row in comparison.rows()]
+        show(comparisons, console)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+
+
+def _measure(part: str, seconds: float, rounds: int, connections: tuple[int, ...]) -> list[Comparison]:
+    if part == "forwarding":
+        return forwarding(seconds, rounds, connections)
+    return routes(seconds, rounds) if part == "routes" else native(seconds, rounds)
+
+
+main()

@@ -1,0 +1,132 @@
+"""The processes that a bench sets side by side, each on a free port, all stopped at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from demo.child import Child
+from demo.ports import free_port, is_free
+
+PEERS = Path(__file__).parent / "peers"
+
+
+class Field:
+    """Starts processes and remembers them; `place` is a folder for their files and logs."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self._children: list[Child] = []
+
+    def start(self, name: str, command: list[str | Path], port: int, env: Mapping[str, str] | None = None) -> Child:
+        child = Child(name, command, log=self.place / f"{name}-{port}.log", env=env)
+        child.start()
+        self._children.append(child)
+        deadline = time.monotonic() + 20
+        while is_free(port):
+            child.check(child.running, deadline)
+            time.sleep(0.02)
+        return child
+
+    def stop(self) -> None:
+        while self._children:
+            self._children.pop().stop()
+
+    def upstream(self) -> int:
+        """A bare Node server; gives its port."""
+        port = free_port()
+        self.start("upstream", ["node", PEERS / "upstream.js", str(port)], port)
+        return port
+
+    def middleware(self, upstream: int) -> int:
+        """Node's http-proxy-middleware before the upstream."""
+        if not (PEERS / "node_modules").is_dir():
+            subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=PEERS, check=True)
+        port = free_port()
+        self.start(
+            "middleware",
+            ["node", PEERS / "middleware.js", str(port), f"http://127.0.0.1:{upstream}"],
+            port,
+            {"NODE_ENV": "production"},
+        )
+        return port
+
+    def nginx(self, upstream: int) -> int:
+        """nginx with one worker, as the gateway has one process."""
+        program = shutil.which("nginx") or "/usr/sbin/nginx"
+        if not Path(program).exists():
+            raise SystemExit("nginx is needed: apt-get install nginx")
+        port = free_port()
+        place = self.place / "nginx"
+        (place / "logs").mkdir(parents=True)
+        (place / "nginx.conf").write_text(NGINX.format(place=place, port=port, upstream=upstream))
+        self.start("nginx", [program, "-p", place, "-c", place / "nginx.conf"], port)
+        return port
+
+    def gateway(self, config: str, env: Mapping[str, str] | None = None, *, name: str = "gateway") -> tuple[int, Child]:
+        """The gateway, one process, its access log written to a file; gives its port and process."""
+        port, ops = free_port(), free_port()
+        file = self.place / f"{name}-{port}.yaml"
+        file.write_text(config)
+        program = Path(sys.executable).with_name("scribe-proxy")
+        command: list[str | Path] = [program, "serve", "--config", file, "--port", str(port), "--ops-port", str(ops)]
+        return port, self.start(name, command, port, env)
+
+
+NGINX = """
+worker_processes 1;
+daemon off;
+pid {place}/nginx.pid;
+error_log {place}/logs/error.log;
+events {{ worker_connections 1024; }}
+http {{
+    access_log {place}/logs/access.log;
+    client_body_temp_path {place}/body;
+    proxy_temp_path {place}/proxy;
+    fastcgi_temp_path {place}/fastcgi;
+    uwsgi_temp_path {place}/uwsgi;
+    scgi_temp_path {place}/scgi;
+    client_max_body_size 0;
+    upstream node {{ server 127.0.0.1:{upstream}; keepalive 128; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://node;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_request_buffering off;
+        }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def field() -> Iterator[Field]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as place:
+        contenders = Field(Path(place))
+        try:
+            yield contenders
+        finally:
+            contenders.stop()
+
+
+def routing(legacy: int, routes: int, native: str | None = None, share: str = "0%") -> str:
+    """A routing.yaml with so many routes; the last one takes everything, so that all are asked."""
+    lines = ["legacy:", f"  url: http://127.0.0.1:{legacy}"]
+    lines += [f"native: {native}"] if native else []
+    lines.append("routes:")
+    for number in range(routes - 1):
+        lines += [f"  - name: resource{number}.get", f"    match: GET /api/resource{number}/{{id}}/part"]
+        lines += ["    native: 25%"] if native else []
+    lines += ["  - name: everything", "    match: '* /*'"]
+    lines += [f"    native: {share}"] if native else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,48 @@
+"""Forwarding: the same upstream directly, through nginx, through http-proxy-middleware, through the gateway."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from bench.contenders import field, routing
+from bench.load import Reading, in_turns, load
+from bench.report import Comparison
+
+DIRECT, NGINX, MIDDLEWARE, GATEWAY = "directly", "nginx", "http-proxy-middleware", "gateway"
+PATHS = {"2.4 kB": "/small", "1 MiB": "/1mib"}
+
+
+def forwarding(seconds: float, rounds: int, connections: tuple[int, ...]) -> list[Comparison]:
+    """One comparison for each size of body and number of connections."""
+    with field() as contenders:
+        upstream = contenders.upstream()
+        ports = {
+            DIRECT: upstream,
+            NGINX: contenders.nginx(upstream),
+            MIDDLEWARE: contenders.middleware(upstream),
+            GATEWAY: contenders.gateway(routing(upstream, routes=30))[0],
+        }
+        return [
+            Comparison(f"{size}, {count} connections", _measure(ports, path, count, seconds, rounds), MIDDLEWARE)
+            for size, path in PATHS.items()
+            for count in connections
+        ]
+
+
+def routes(seconds: float, rounds: int) -> list[Comparison]:
+    """The cost of a long file: 500 routes against 20, at 16 connections."""
+    with field() as contenders:
+        upstream = contenders.upstream()
+        ports = {
+            f"{count} routes": contenders.gateway(routing(upstream, routes=count), name=f"gateway{count}")[0]
+            for count in (20, 500)
+        }
+        readings = _measure(ports, "/small", 16, seconds, rounds)
+    return [Comparison("routes in the file", readings, "20 routes")]
+
+
+def _measure(ports: dict[str, int], path: str, connections: int, seconds: float, rounds: int) -> dict[str, Reading]:
+    contenders = {
+        name: partial(load, f"http://127.0.0.1:{port}{path}", connections, seconds) for name, port in ports.items()
+    }
+    return in_turns(contenders, rounds)

@@ -1,0 +1,69 @@
+"""Load from `wrk`: one reading is what one call of it tells."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=str)
+_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Requests a second; median and 99th percentile of the time a request took, in milliseconds; failed requests."""
+
+    rate: float
+    p50: float
+    p99: float
+    failed: int
+
+
+def load(url: str, connections: int, seconds: float, script: Path | None = None) -> Reading:
+    """Closed-loop load: each connection asks again as soon as it is answered."""
+    program = shutil.which("wrk")
+    if program is None:
+        raise SystemExit("wrk is needed: apt-get install wrk")
+    command = [program, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "--latency"]
+    command += ["-s", str(script)] if script else []
+    output = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+    return parse(output)
+
+
+def parse(output: str) -> Reading:
+    failed = sum(int(number) for number in re.findall(r"Non-2xx or 3xx responses: (\d+)", output))
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
+    failed += sum(map(int, errors.groups())) if errors else 0
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if rate is None:
+        raise SystemExit(f"wrk said something unexpected:\n{output}")
+    return Reading(float(rate[1]), _percentile(output, 50), _percentile(output, 99), failed)
+
+
+def _percentile(output: str, percent: int) -> float:
+    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", output, re.MULTILINE)
+    return float(found[1]) * _UNITS[found[2]] if found else float("nan")
+
+
+def in_turns(contenders: Mapping[str, Callable[[], Reading]], rounds: int) -> dict[str, Reading]:
+    """Each contender once a round, so that a machine that slows down slows all; the median of each figure."""
+    readings: dict[str, list[Reading]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, measure in contenders.items():
+            readings[name].append(measure())
+    return {name: _median(each) for name, each in readings.items()}
+
+
+def _median(readings: Sequence[Reading]) -> Reading:
+    return Reading(
+        median(each.rate for each in readings),
+        median(each.p50 for each in readings),
+        median(each.p99 for each in readings),
+        sum(each.failed for each in readings),
+    )

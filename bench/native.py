@@ -1,0 +1,49 @@
+"""The native handlers against the stand-in legacy, on one mongod, asked the same questions by the same users."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from bench.clinic import furnish
+from bench.contenders import Field, field, routing
+from bench.load import in_turns, load
+from bench.report import Comparison
+from demo.mongod import mongodb
+from demo.ports import free_port
+
+LEGACY, NATIVE, GATEWAY = "stand-in legacy", "native alone", "native through the gateway"
+STAND_IN = Path(__file__).parent.parent / "demo" / "legacy" / "server.js"
+
+
+def native(seconds: float, rounds: int) -> list[Comparison]:
+    """One comparison a question, at 16 connections."""
+    with mongodb() as url, field() as contenders:
+        ports = _contend(contenders, url)
+        clinic = furnish(f"http://127.0.0.1:{ports[LEGACY]}")
+        comparisons = []
+        for question in clinic.targets:
+            script = clinic.script(question, contenders.place)
+            measures = {
+                name: partial(load, f"http://127.0.0.1:{port}/", 16, seconds, script) for name, port in ports.items()
+            }
+            comparisons.append(Comparison(question, in_turns(measures, rounds), LEGACY))
+        return comparisons
+
+
+def _contend(contenders: Field, mongodb_url: str) -> dict[str, int]:
+    env = {
+        "MONGODB_URL": mongodb_url,
+        "DATABASE_NAME": "bench",
+        "JWT_SECRET_KEY": "bench-secret",
+        "OPENAI_API_KEY": "sk-bench",
+        "NODE_ENV": "production",
+    }
+    legacy, alone = free_port(), free_port()
+    contenders.start("legacy", ["node", STAND_IN], legacy, {**env, "PORT": str(legacy)})
+    command: list[str | Path] = [sys.executable, "-m", "uvicorn", "handlers.app:app", "--port", str(alone)]
+    contenders.start("native", [*command, "--no-access-log"], alone, env)
+    config = routing(legacy, routes=30, native="handlers.app:app", share="100%")
+    gateway, _ = contenders.gateway(config, env)
+    return {LEGACY: legacy, NATIVE: alone, GATEWAY: gateway}

@@ -1,0 +1,180 @@
+"""The gateway: an ASGI app that gives each request to one of two others, and notes how it went.
+
+    (1) match a route ─▶ (2) decide a side ─▶ (3) await that side with the client's own scope, receive and send
+                                                   └─▶ (4) observe, once
+
+A request keeps the plan it began with; a reload swaps the plan for those that follow. Between the client and the side
+stands only `_Passage`, which reads the status as it passes and adds `x-served-by`. What a side could not answer
+(`failures.Failure`) the gateway answers itself, and never by asking the other side.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy import rollout
+from proxy.config import Config
+from proxy.failures import Failure, NativeFailed, Overloaded, render
+from proxy.observation import GONE, Observation, Observer
+from proxy.routing import Match, RouteTable
+from proxy.upstream.headers import first
+from proxy.upstream.http import Timeouts
+
+logger = logging.getLogger("scribe_proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a request needs that a reload may change.
+
+    `timeouts`: those of routes that have some of their own. `origins`: who may read the gateway's own answers.
+    """
+
+    config: Config
+    table: RouteTable
+    legacy: ASGIApp
+    native: ASGIApp | None
+    timeouts: Mapping[str, Timeouts]
+    origins: frozenset[bytes]
+
+    @classmethod
+    def of(cls, config: Config, legacy: ASGIApp, native: ASGIApp | None) -> Plan:
+        own = {
+            route.name: Timeouts(**config.timeouts(route).model_dump())
+            for route in config.routes
+            if route.timeouts is not None
+        }
+        origins = frozenset(origin.encode() for origin in config.allowed_origins)
+        return cls(config, RouteTable(config.routes), legacy, native, own, origins)
+
+
+class Gateway:
+    """Serves `http` and `websocket` scopes by its `plan`, which may be replaced at any time."""
+
+    def __init__(self, plan: Plan, observers: Iterable[Observer] = ()) -> None:
+        self.plan = plan
+        self.in_flight = 0
+        self._observers = tuple(observers)
+        self._prefix = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        plan = self.plan
+        kind: str = scope["type"]
+        method: str = scope["method"] if kind == "http" else "WS"
+        match = plan.table.match(method, scope["raw_path"])  # 1
+        decision = self._decide(plan, match, scope)  # 2
+        request_id = self._request_id(scope)
+        passage = _Passage(kind, send, decision.side if plan.config.served_by else None)
+        if match is not None and match.route.name in plan.timeouts:
+            scope["proxy.timeouts"] = plan.timeouts[match.route.name]
+        self.in_flight += 1
+        try:
+            await self._serve(plan, decision.side, scope, receive, passage)  # 3
+        finally:
+            self.in_flight -= 1
+            self._observe(request_id, method, match, decision, passage)  # 4
+
+    def _decide(self, plan: Plan, match: Match | None, scope: Scope) -> rollout.Decision:
+        route = match.route if match is not None else None
+        return rollout.decide(route, plan.config, scope["headers"], scope.get("client"))
+
+    def _request_id(self, scope: Scope) -> str:
+        """The client's own `X-Request-Id` where it is a plain token, else a new one; noted in the scope."""
+        given = first(scope["headers"], b"x-request-id")
+        if given is None or len(given) > 128 or not given.replace(b"-", b"").replace(b"_", b"").isalnum():
+            given = f"{self._prefix}-{next(self._numbers):x}".encode()
+        scope["proxy.request_id"] = given
+        return given.decode("latin-1")
+
+    async def _serve(self, plan: Plan, side: str, scope: Scope, receive: Receive, passage: _Passage) -> None:
+        try:
+            if self.in_flight > plan.config.limits.in_flight:
+                raise Overloaded
+            if side == "native" and plan.native is not None:
+                await self._await_native(plan.native, scope, receive, passage)
+            else:
+                await plan.legacy(scope, receive, passage.send)
+        except Failure as failure:
+            passage.failure = failure.code
+            if not passage.begun:
+                await self._answer(failure, plan, scope, passage)
+
+    async def _await_native(self, native: ASGIApp, scope: Scope, receive: Receive, passage: _Passage) -> None:
+        try:
+            await native(scope, receive, passage.send)
+        except Failure:
+            raise
+        except Exception as error:
+            logger.error("native raised %s on %s", type(error).__name__, scope.get("proxy.route", "-"))
+            raise NativeFailed from error
+
+    async def _answer(self, failure: Failure, plan: Plan, scope: Scope, passage: _Passage) -> None:
+        headers, body = render(failure, first(scope["headers"], b"origin"), plan.origins)
+        prefix = "http.response" if scope["type"] == "http" else "websocket.http.response"
+        await passage.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})
+        await passage.send({"type": f"{prefix}.body", "body": body, "more_body": False})
+
+    def _observe(
+        self, request_id: str, method: str, match: Match | None, decision: rollout.Decision, passage: _Passage
+    ) -> None:
+        ended = time.perf_counter()
+        observation = Observation(
+            request_id=request_id,
+            kind=passage.kind,
+            method=method,
+            route=match.route.name if match is not None else None,
+            template=match.route.template if match is not None else None,
+            side=decision.side,
+            reason=decision.reason,
+            bucket=decision.bucket,
+            status=passage.status,
+            failure=passage.failure,
+            head=(passage.headed or ended) - passage.started,
+            total=ended - passage.started,
+        )
+        for observer in self._observers:
+            observer(observation)
+
+
+class _Passage:
+    """What passes from a side to the client: read, and named after the side, but not otherwise touched."""
+
+    __slots__ = ("_send", "_served_by", "begun", "failure", "headed", "kind", "started", "status")
+
+    def __init__(self, kind: str, send: Send, served_by: str | None) -> None:
+        self.kind = kind
+        self.started = time.perf_counter()
+        self.headed = 0.0
+        self.status = GONE
+        self.begun = False
+        self.failure: str | None = None
+        self._send = send
+        self._served_by = (b"x-served-by", served_by.encode()) if served_by is not None else None
+
+    async def send(self, message: Message) -> None:
+        if not self.begun:
+            self._note(message)
+        await self._send(message)
+
+    def _note(self, message: Message) -> None:
+        """The first message begins the answer: a response, an accepted or a refused WebSocket."""
+        self.begun = True
+        self.headed = time.perf_counter()
+        kind = message["type"]
+        if kind == "websocket.accept":
+            self.status = 101
+        elif kind == "websocket.close":
+            self.status = 403  # what ASGI servers answer for a close before an accept
+            return
+        else:
+            self.status = message["status"]
+        if self._served_by is not None:
+            message["headers"] = [*message.get("headers", ()), self._served_by]

@@ -1,0 +1,56 @@
+"""What Prometheus reads: every name, label and bucket in one place.
+
+With several workers the values live in files that all of them share (`PROMETHEUS_MULTIPROC_DIR`, set by `serve`), so
+that any worker may answer a scrape for all.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from proxy.observation import Observation
+
+REQUESTS = Counter("scribe_proxy_requests", "Requests by route, side and status class", ("route", "side", "status"))
+SECONDS = Histogram(
+    "scribe_proxy_request_duration_seconds",
+    "Time until an answer was complete",
+    ("route", "side"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+FAILURES = Counter("scribe_proxy_failures", "Requests that no side answered, by code", ("route", "side", "code"))
+RELOADS = Counter("scribe_proxy_config_reloads", "Changes of routing.yaml, by what became of them", ("result",))
+CONFIG_VALID = Gauge(
+    "scribe_proxy_config_valid", "1 while the file is the one in force, 0 while it is refused", multiprocess_mode="min"
+)
+
+
+class RequestMetrics:
+    """An `Observer` that counts. Labels are the configured routes' names, so their number is bounded."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def __call__(self, observation: Observation) -> None:
+        route, side = observation.route or "-", observation.side
+        key = (route, side, observation.status // 100)
+        known = self._known.get(key)
+        if known is None:
+            known = REQUESTS.labels(route, side, f"{key[2]}xx"), SECONDS.labels(route, side)
+            self._known[key] = known
+        known[0].inc()
+        if observation.kind == "http":
+            known[1].observe(observation.total)
+        if observation.failure is not None:
+            FAILURES.labels(route, side, observation.failure).inc()
+
+
+def expose() -> bytes:
+    """The text exposition of this process, or of all workers where they share files."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

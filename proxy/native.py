@@ -1,0 +1,59 @@
+"""The native side: another team's ASGI app, loaded by its import string and kept alive by its own lifespan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.importer import ImportFromStringError, import_from_string
+from uvicorn.lifespan.on import LifespanOn
+
+
+class NativeUnavailable(RuntimeError):
+    """The native app cannot be imported, or its start-up failed. The message says which and why."""
+
+
+def import_app(import_string: str) -> ASGIApp:
+    """The app at `package.module:attribute`. Raises `NativeUnavailable`, whatever its module raises."""
+    try:
+        app: ASGIApp = import_from_string(import_string)
+    except ImportFromStringError as error:
+        raise NativeUnavailable(f"native app {import_string}: {error}") from error
+    except Exception as error:
+        raise NativeUnavailable(f"native app {import_string}: {type(error).__name__}: {error}") from error
+    return app
+
+
+class Native:
+    """Passes `http` and `websocket` scopes to the app at `import_string`, with its lifespan's state."""
+
+    def __init__(self, import_string: str) -> None:
+        self.import_string = import_string
+        self.started = False
+        self._app: ASGIApp | None = None
+        self._state: dict[str, Any] = {}
+        self._lifespan: LifespanOn | None = None
+
+    async def start(self) -> None:
+        """Import the app and run its start-up. Raises `NativeUnavailable`."""
+        self._app = import_app(self.import_string)
+        config = uvicorn.Config(self.import_string, lifespan="auto", log_config=None)
+        config.load()
+        self._lifespan = LifespanOn(config)
+        await self._lifespan.startup()
+        if self._lifespan.should_exit:
+            raise NativeUnavailable(f"native app {self.import_string}: its start-up failed, see the log above")
+        self._state = self._lifespan.state
+        self.started = True
+
+    async def stop(self) -> None:
+        if self._lifespan is not None and self.started:
+            self.started = False
+            await self._lifespan.shutdown()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._app is not None, "start() comes first"
+        if self._state:
+            scope["state"] = self._state.copy()
+        await self._app(scope, receive, send)

@@ -1,0 +1,34 @@
+"""What the gateway notes of one request, once: for the access log, the metrics, and what guards a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+GONE = 499
+"""The status noted for a client that left before an answer began (nginx's convention); nobody receives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One request as it went. Holds nothing of its content: no path, query, header or body.
+
+    `route` and `template` are None where no route matched; `bucket` is None where none was needed; `failure` is the
+    code of a `failures.Failure`. `head` and `total` are seconds until the answer began and ended.
+    """
+
+    request_id: str
+    kind: str
+    method: str
+    route: str | None
+    template: str | None
+    side: str
+    reason: str
+    bucket: int | None
+    status: int
+    failure: str | None
+    head: float
+    total: float
+
+
+Observer = Callable[[Observation], None]

@@ -1,0 +1,1 @@
+"""The listener for people and machines that run the gateway; never reachable through the public one."""

@@ -1,0 +1,337 @@
+"""uvicorn's WebSocket protocol, answering a handshake as Node's `ws` does and saying nothing of its own.
+
+Not a subclass of uvicorn's: of that protocol nothing would be left. It loses a request's exact target, compresses, adds
+`Date` and `Content-Type`, holds a refusal's body whole, logs the query, closes with 1012, reports every end as 1005,
+takes a peer whose pong it does not read for dead, and never gives up one whose buffer is full. uvicorn's own HTTP
+protocol needs only what stands here: a head to read, a transport, and `shutdown`.
+
+    head ─▶ refused (400, 405) as `ws` refuses a bad handshake
+         └▶ app ─▶ refused (websocket.http.response, or 403 for a close)
+               └─▶ accepted: from here on the connection is a `Peer`'s
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+from urllib.parse import unquote
+
+from starlette.types import Message, Scope
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
+from websockets.protocol import Side
+from websockets.utils import accept_key
+
+from proxy.failures import Failure, RawHeaders, render
+from proxy.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, Closed, Limits, Peer, PeerGone
+
+logger = logging.getLogger("scribe_proxy")
+
+KEY = re.compile(rb"[+/0-9A-Za-z]{22}==")
+"""16 bytes in base64."""
+VERSIONS = (b"13", b"8")
+NEVER = 24 * 3600.0
+"""Seconds that stand for no limit."""
+EARLY = 64 * 1024
+"""Bytes a client may send before it is accepted, which the standard forbids and some do."""
+
+
+class WebSocketProtocol(asyncio.Protocol):
+    """One client connection, from its handshake on."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._config, self._app_state = config, app_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._connections = cast("set[object]", server_state.connections)
+        self._tasks = server_state.tasks
+        self._limits = Limits(
+            max_size=config.ws_max_size,
+            ping_interval=config.ws_ping_interval or NEVER,
+            ping_timeout=config.ws_ping_timeout or NEVER,
+        )
+        self._transport: asyncio.Transport
+        self._scope: Scope | None = None
+        self._accept = b""
+        self._early = bytearray()
+        self._peer: Peer | None = None
+        self._refusal: _Refusal | None = None
+        self._told = self._gone = self._leaving = False
+        self._decided = asyncio.Event()
+
+    # -- asyncio.Protocol, up to the handshake's end
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._scope is None:
+            self._begin(data)
+        elif self._refusal is None:
+            self._early += data
+            if len(self._early) > EARLY:
+                self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+        if self._refusal is not None:
+            self._refusal.writable.set()
+
+    def pause_writing(self) -> None:
+        if self._refusal is not None:
+            self._refusal.writable.clear()
+
+    def resume_writing(self) -> None:
+        if self._refusal is not None:
+            self._refusal.writable.set()
+
+    def shutdown(self) -> None:
+        """Graceful: 1001 for an open socket; one whose handshake is under way gets it once it is accepted."""
+        self._leaving = True
+        if self._peer is not None:
+            self._peer.close(GOING_AWAY)
+
+    def _leave(self) -> None:
+        self._gone = True
+        self._decided.set()
+        self._connections.discard(self)
+
+    # -- the handshake
+
+    def _begin(self, head: bytes) -> None:
+        method, target, headers = _read_head(head)
+        fault = _find_fault(method, headers)
+        self._scope = self._describe(target, headers)
+        if fault is not None:
+            status, text, extra = fault
+            length = (b"content-length", str(len(text)).encode())
+            self._transport.write(_head(status, [(b"content-type", b"text/html"), length, *extra]) + text)
+            self._transport.close()
+            return
+        self._accept = accept_key(_joined(headers, b"sec-websocket-key").decode()).encode()
+        task = self._loop.create_task(self._run(self._scope))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _describe(self, target: bytes, headers: RawHeaders) -> Scope:
+        raw_path, _, query = target.partition(b"?")
+        root_path = self._config.root_path
+        offered = _joined(headers, b"sec-websocket-protocol").decode("latin-1")
+        return {
+            "type": "websocket",
+            "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "wss" if is_ssl(self._transport) else "ws",
+            "server": get_local_addr(self._transport),
+            "client": get_remote_addr(self._transport),
+            "root_path": root_path,
+            "path": root_path + unquote(raw_path),
+            "raw_path": root_path.encode() + raw_path,
+            "query_string": query,
+            "headers": headers,
+            "subprotocols": [name.strip() for name in offered.split(",")] if offered else [],
+            "state": self._app_state.copy(),
+            "extensions": {"websocket.http.response": {}},
+            "proxy.target": target,
+        }
+
+    async def _run(self, scope: Scope) -> None:
+        """Await the app, and end properly what it leaves open. A `Failure` is answered as the gateway would."""
+        try:
+            await self._config.loaded_app(scope, self._receive, self._send)
+        except PeerGone:
+            pass
+        except Exception as error:
+            if not isinstance(error, Failure):
+                logger.exception("the app failed")
+            await self._finish(error if isinstance(error, Failure) else Failure(), INTERNAL_ERROR)
+        else:
+            await self._finish(Failure(), 1000)
+        finally:
+            self._drop_unfinished()
+
+    async def _finish(self, failure: Failure, code: int) -> None:
+        if self._peer is not None:
+            self._peer.close(code)
+        elif self._refusal is None and not self._gone:
+            headers, body = render(failure, None, ())
+            await self._refuse(failure.status, headers, body)
+
+    def _drop_unfinished(self) -> None:
+        """An answer that broke off, or an app that was cancelled, ends with the connection."""
+        if self._peer is not None:
+            if self._peer.ended is None:
+                self._peer.abort()
+        elif self._refusal is None or not self._refusal.complete:
+            self._transport.abort()
+
+    # -- ASGI
+
+    async def _receive(self) -> Message:
+        if not self._told:
+            self._told = True
+            return {"type": "websocket.connect"}
+        await self._decided.wait()
+        if self._peer is None:
+            return {"type": "websocket.disconnect", "code": ABNORMAL, "reason": ""}
+        message = await self._peer.receive()
+        if isinstance(message, Closed):
+            return {"type": "websocket.disconnect", "code": message.code, "reason": message.reason}
+        return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
+
+    async def _send(self, message: Message) -> None:
+        """Raises `PeerGone` (an OSError, as ASGI wants it) when the client is no more."""
+        kind = message["type"]
+        if self._peer is not None:
+            await self._send_open(self._peer, kind, message)
+        elif self._refusal is not None:
+            self._expect(kind, "websocket.http.response.body")
+            await self._send_refusal(self._refusal, message.get("body", b""), message.get("more_body", False))
+        elif self._gone:
+            raise PeerGone
+        elif kind == "websocket.accept":
+            self._open(message)
+        elif kind == "websocket.close":
+            await self._refuse(403, [], b"")
+        else:
+            self._expect(kind, "websocket.http.response.start")
+            self._refusal = _Refusal(message["status"], list(message.get("headers", ())))
+
+    async def _send_open(self, peer: Peer, kind: str, message: Message) -> None:
+        if kind == "websocket.close":
+            peer.close(message.get("code", 1000), message.get("reason") or "")
+            return
+        self._expect(kind, "websocket.send")
+        text = message.get("text")
+        await peer.send(text if text is not None else message["bytes"])
+
+    @staticmethod
+    def _expect(kind: str, expected: str) -> None:
+        if kind != expected:
+            raise RuntimeError(f"{kind} where {expected} was due")
+
+    def _open(self, message: Message) -> None:
+        headers: RawHeaders = [(b"Sec-WebSocket-Accept", self._accept)]
+        subprotocol = message.get("subprotocol")
+        if subprotocol:
+            headers.append((b"Sec-WebSocket-Protocol", subprotocol.encode("latin-1")))
+        self._transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            + _lines([*headers, *message.get("headers", ())])
+        )
+        self._peer = Peer(Side.SERVER, self._limits, self._leave)
+        self._peer.adopt(self._transport, bytes(self._early))
+        self._early.clear()
+        self._decided.set()
+        if self._leaving:
+            self._peer.close(GOING_AWAY)
+
+    # -- a refusal
+
+    async def _refuse(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        self._refusal = _Refusal(status, headers)
+        await self._send_refusal(self._refusal, body, more=False)
+
+    async def _send_refusal(self, refusal: _Refusal, body: bytes, more: bool) -> None:
+        """Write a part of the answer."""
+        await refusal.writable.wait()
+        if self._gone:
+            raise PeerGone
+        self._transport.write(refusal.frame(body, more))
+        if not more:
+            refusal.complete = True
+            self._transport.close()
+            self._loop.call_later(self._limits.closing, self._transport.abort)
+
+
+class _Refusal:
+    """An HTTP answer in place of a 101. One that comes in parts, of a length nobody told, goes in chunks, so that a
+    client can see where it broke off."""
+
+    def __init__(self, status: int, headers: RawHeaders) -> None:
+        self._status = status
+        self._headers = [header for header in headers if header[0].lower() != b"connection"]
+        self._begun = self._chunked = False
+        self.complete = False
+        self.writable = asyncio.Event()
+        self.writable.set()
+
+    def frame(self, body: bytes, more: bool) -> bytes:
+        """The next part as it goes on the wire, the first with the head before it."""
+        head = b"" if self._begun else self._begin(None if more else len(body))
+        if not self._chunked:
+            return head + body
+        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return head + chunk + (b"" if more else b"0\r\n\r\n")
+
+    def _begin(self, length: int | None) -> bytes:
+        self._begun = True
+        named = any(name.lower() == b"content-length" for name, _ in self._headers)
+        if not named and self._status not in (204, 304):
+            self._chunked = length is None
+            framing = (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
+            self._headers.append(framing)
+        return _head(self._status, self._headers)
+
+
+def _head(status: int, headers: RawHeaders) -> bytes:
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\n".encode() + _lines(headers)
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n"
+
+
+def _read_head(head: bytes) -> tuple[bytes, bytes, RawHeaders]:
+    """Take apart the head that uvicorn's HTTP protocol has parsed and put together again."""
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    method, _, rest = first.partition(b" ")
+    target = rest.removesuffix(b" HTTP/1.1")
+    headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+    return method, target, headers
+
+
+def _joined(headers: RawHeaders, name: bytes) -> bytes:
+    """A header's value; duplicates joined, as Node joins them."""
+    return b", ".join([value for key, value in headers if key == name])
+
+
+def _find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHeaders] | None:
+    """What `ws` would answer to a handshake that is none: status, text, further headers. In its order of checks."""
+    if method != b"GET":
+        return 405, b"Invalid HTTP method", []
+    if _joined(headers, b"upgrade").lower() != b"websocket":
+        return 400, b"Invalid Upgrade header", []
+    if not KEY.fullmatch(_joined(headers, b"sec-websocket-key")):
+        return 400, b"Missing or invalid Sec-WebSocket-Key header", []
+    if _joined(headers, b"sec-websocket-version") not in VERSIONS:
+        known = (b"sec-websocket-version", b"13, 8")
+        return 400, b"Missing or invalid Sec-WebSocket-Version header", [known]
+    return None
+
+
+def websocket_settings() -> dict[str, Any]:
+    """The `uvicorn.Config` arguments for this protocol: `ws`'s limit of a message, and death noticed within 5 s."""
+    limits = Limits()
+    return {
+        "ws": WebSocketProtocol,
+        "ws_max_size": limits.max_size,
+        "ws_ping_interval": limits.ping_interval,
+        "ws_ping_timeout": limits.ping_timeout,
+        "ws_per_message_deflate": False,
+    }

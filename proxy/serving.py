@@ -1,0 +1,122 @@
+"""One process of the gateway: its plan and the reloading of it, its sides, its two listeners.
+
+uvicorn serves one app on two sockets; `Entrance` tells them apart by the local port of the connection, which no client
+can choose, so the ops app cannot be reached through the public socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy import metrics
+from proxy.access_log import AccessLog
+from proxy.config import Config, Problem, load
+from proxy.gateway import Gateway, Plan
+from proxy.native import Native
+from proxy.observation import Observation
+from proxy.ops.app import create_ops
+from proxy.reload import Watcher
+from proxy.upstream import Timeouts, Upstream
+
+logger = logging.getLogger("scribe_proxy")
+
+
+class Entrance:
+    """Gives a connection that came in by the ops port to the ops app, any other to the public one."""
+
+    def __init__(self, public: ASGIApp, ops: ASGIApp, ops_port: int) -> None:
+        self._public, self._ops, self._ops_port = public, ops, ops_port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        server = scope.get("server")
+        if server is not None and server[1] == self._ops_port:
+            await self._ops(scope, receive, send)
+        else:
+            await self._public(scope, receive, send)
+
+
+class Process:
+    """What one process holds. `file` is routing.yaml; `env` what it may refer to, and the pin."""
+
+    def __init__(self, file: Path, env: Mapping[str, str]) -> None:
+        self._env = env
+        config = load(file, env)
+        self.native = Native(config.native) if config.native else None
+        self._upstream = _upstream(config)
+        self._access_log = AccessLog(sys.stdout)
+        self.gateway = Gateway(self._plan(config), (metrics.RequestMetrics(), self._log))
+        self._watcher = Watcher(file, env, self._adopt)
+        metrics.CONFIG_VALID.set(1)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self._watcher.problems
+
+    @property
+    def native_started(self) -> bool:
+        return self.native is not None and self.native.started
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Native started, the file watched. Raises `NativeUnavailable`."""
+        if self.native is not None:
+            await self.native.start()
+        watching = asyncio.create_task(self._watcher.run())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            if self.native is not None:
+                await self.native.stop()
+            self._upstream.close()
+            self._access_log.flush()
+
+    def _plan(self, config: Config) -> Plan:
+        return Plan.of(config, self._upstream, self.native)
+
+    def _adopt(self, config: Config | None) -> None:
+        """Go on by a changed file; None where it is refused, and the last good one stays."""
+        metrics.RELOADS.labels("refused" if config is None else "adopted").inc()
+        metrics.CONFIG_VALID.set(config is not None)
+        if config is None:
+            return
+        before = self.gateway.plan.config
+        if config.native != before.native:
+            logger.warning("native: %s takes effect at a restart; %s stays until then", config.native, before.native)
+        if config.legacy != before.legacy:
+            former, self._upstream = self._upstream, _upstream(config)
+            former.close()
+        self.gateway.plan = self._plan(config)
+
+    def _log(self, observation: Observation) -> None:
+        if self.gateway.plan.config.access_log:
+            self._access_log(observation)
+
+
+def _upstream(config: Config) -> Upstream:
+    legacy = config.legacy
+    return Upstream(legacy.url, Timeouts(**legacy.timeouts.model_dump()), max_connections=legacy.max_connections)
+
+
+def create_app(file: Path, ops_port: int, ops_token: str | None) -> Router:
+    """The app of one process, for both listeners; `serve` hands it to uvicorn."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    process = Process(file, os.environ)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Router) -> AsyncIterator[None]:
+        async with process.running():
+            yield
+
+    entrance = Entrance(process.gateway, create_ops(process, ops_token), ops_port)
+    return Router(default=entrance, redirect_slashes=False, lifespan=lifespan)

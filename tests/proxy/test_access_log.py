@@ -1,0 +1,80 @@
+"""The access log's lines."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+
+from proxy import access_log
+from proxy.access_log import AccessLog, render
+from proxy.observation import Observation
+
+
+def observed(**changes: object) -> Observation:
+    facts: dict[str, object] = {
+        "request_id": "id-1",
+        "kind": "http",
+        "method": "GET",
+        "route": "notes.list",
+        "template": "/api/notes/{consultationId}",
+        "side": "native",
+        "reason": "share",
+        "bucket": 17,
+        "status": 200,
+        "failure": None,
+        "head": 0.00123,
+        "total": 0.0045,
+    }
+    return Observation(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+def test_a_line_says_how_a_request_went() -> None:
+    assert json.loads(render(observed(), 1_795_375_697.25)) == {
+        "time": "2026-11-22T19:28:17.250Z",
+        "id": "id-1",
+        "kind": "http",
+        "method": "GET",
+        "route": "notes.list",
+        "template": "/api/notes/{consultationId}",
+        "side": "native",
+        "reason": "share",
+        "status": 200,
+        "head_ms": 1.23,
+        "total_ms": 4.5,
+        "bucket": 17,
+    }
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    line = json.loads(render(observed(route=None, template=None, bucket=None, failure="legacy_timeout"), 0))
+    assert line["route"] == line["template"] == "-"
+    assert "bucket" not in line
+    assert line["failure"] == "legacy_timeout"
+
+
+async def test_lines_are_written_together_and_soon() -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    for _ in range(3):
+        log(observed())
+    assert stream.getvalue() == ""
+    await asyncio.sleep(access_log.FLUSH_AFTER + 0.1)
+    assert len(stream.getvalue().splitlines()) == 3
+
+
+async def test_many_lines_do_not_wait() -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    for _ in range(access_log.FLUSH_AT):
+        log(observed())
+    assert len(stream.getvalue().splitlines()) == access_log.FLUSH_AT
+
+
+async def test_the_last_lines_are_written_at_the_end() -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream)
+    log(observed())
+    log.flush()
+    log.flush()
+    assert len(stream.getvalue().splitlines()) == 1

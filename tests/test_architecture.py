@@ -1,0 +1,83 @@
+"""Imports point down, and what is called pure does no I/O: read from the code itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FORBIDDEN = {"proxy": {"handlers", "demo", "tests", "bench"}, "handlers": {"proxy", "demo", "tests", "bench"}}
+DOING_IO = {
+    "aiohttp", "asyncio", "bcrypt", "httpx", "motor", "openai", "os", "pymongo", "requests", "socket", "ssl",
+    "starlette", "subprocess", "uvicorn",
+}  # fmt: skip
+PURE = [
+    "proxy/routing.py",
+    "proxy/rollout.py",
+    "proxy/patterns.py",
+    "proxy/failures.py",
+    "proxy/observation.py",
+    "proxy/upstream/headers.py",
+    "proxy/config/units.py",
+    "proxy/config/models.py",
+    "proxy/config/rules.py",
+    "handlers/legacy/javascript",
+    "handlers/legacy/mongoose",
+    "handlers/legacy/models.py",
+    "handlers/legacy/query.py",
+    "handlers/legacy/etag.py",
+    "handlers/legacy/paths.py",
+]
+TYPES_ONLY = {"starlette.types"}
+
+
+def modules(place: str) -> list[Path]:
+    path = ROOT / place
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def imported(file: Path) -> Iterator[str]:
+    package = ".".join(file.relative_to(ROOT).with_suffix("").parts[:-1])
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
+            yield ".".join(part for part in (base, node.module) if part)
+
+
+@pytest.mark.parametrize("side", FORBIDDEN)
+def test_no_side_knows_the_other(side: str) -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in modules(side)
+        for name in imported(file)
+        if name.split(".")[0] in FORBIDDEN[side]
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("place", PURE)
+def test_pure_modules_do_no_io(place: str) -> None:
+    files = modules(place)
+    assert files
+    assert all(file.exists() for file in files), place
+    wrong = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in files
+        for name in imported(file)
+        if name.split(".")[0] in DOING_IO and name not in TYPES_ONLY
+    ]
+    assert not wrong
+
+
+def test_motor_is_reached_in_one_module() -> None:
+    reaching = {
+        str(file.relative_to(ROOT))
+        for file in modules("handlers")
+        if any(name.split(".")[0] == "motor" for name in imported(file))
+    }
+    assert reaching == {"handlers/store.py"}
