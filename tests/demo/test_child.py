@@ -1,0 +1,98 @@
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.child import Child, ChildError
+
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+)
+
+Spawn = Callable[..., Child]
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Iterator[Spawn]:
+    """Starts a child that runs a line of Python."""
+    children: list[Child] = []
+
+    def spawn(code: str, **settings: dict[str, str]) -> Child:
+        child = Child("it", [sys.executable, "-c", code], log=tmp_path / "logs" / "it.log", **settings)  # type: ignore[arg-type]
+        children.append(child)
+        child.start()
+        return child
+
+    yield spawn
+    for child in children:
+        child.stop(grace=0)
+
+
+def test_what_it_says_is_waited_for_and_matched(python: Spawn) -> None:
+    child = python("print('noise'); print('port 4711', flush=True); import time; time.sleep(60)")
+    assert child.wait_for(r"port (\d+)", 5)[1] == "4711"
+    assert child.running
+
+
+def test_an_end_before_the_line_tells_code_and_last_words(python: Spawn) -> None:
+    with pytest.raises(ChildError, match=r"it ended with code 3: no \| luck"):
+        python("import sys; sys.exit(print('no\\nluck', flush=True) or 3)").wait_for("ready", 5)
+
+
+def test_silence_is_not_waited_for_beyond_the_time(python: Spawn) -> None:
+    with pytest.raises(ChildError, match="it is not ready in time: it said nothing"):
+        python("import time; time.sleep(60)").wait_for("ready", 0.1)
+
+
+def test_check_passes_while_it_runs_and_raises_after(python: Spawn) -> None:
+    child = python("import time; print('up', flush=True); time.sleep(60)")
+    child.wait_for("up", 5)
+    child.check()
+    child.stop()
+    with pytest.raises(ChildError):
+        child.check()
+
+
+def test_a_program_that_is_not_there_is_an_error_of_its_name(tmp_path: Path) -> None:
+    child = Child("the oracle", [tmp_path / "absent"], log=tmp_path / "log")
+    with pytest.raises(ChildError, match="the oracle cannot be run"):
+        child.start()
+    assert not child.running
+    child.stop()
+
+
+def test_the_environment_is_added_to_this_ones(python: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INHERITED", "yes")
+    child = python("import os; print(os.environ['INHERITED'], os.environ['GIVEN'])", env={"GIVEN": "too"})
+    assert child.wait_for("yes too", 5)
+
+
+def test_one_that_ignores_sigterm_is_killed(python: Spawn) -> None:
+    child = python(STUBBORN)
+    child.wait_for("ready", 5)
+    pid = child.pid
+    child.stop(grace=0.1)
+    assert pid is not None
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_what_it_started_itself_goes_with_it(python: Spawn) -> None:
+    child = python(
+        "import subprocess, sys, time;"
+        f"g = subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]);"
+        "print('grandchild', g.pid, flush=True); time.sleep(60)"
+    )
+    grandchild = child.wait_for(r"grandchild (\d+)", 5)[1]
+    child.wait_for("ready", 5)
+    child.stop()
+    assert _is_gone_soon(Path(f"/proc/{grandchild}/stat"))
+
+
+def _is_gone_soon(status: Path) -> bool:
+    for _ in range(100):
+        if not status.exists() or status.read_text().split()[2] == "Z":
+            return True
+        time.sleep(0.02)
+    return False

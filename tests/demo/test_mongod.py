@@ -1,0 +1,118 @@
+import platform
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from demo import mongod as module
+from demo.child import ChildError
+from demo.mongod import Mongod, MongodError, explain_absence, find_mongod, mongodb
+from demo.ports import free_port, is_free
+
+Client = MongoClient[dict[str, Any]]
+
+
+def test_it_takes_transactions_as_soon_as_it_has_started(tmp_path: Path) -> None:
+    with Mongod(tmp_path) as mongod, Client(mongod.url) as client, client.start_session() as session:
+        with session.start_transaction():
+            client.x.y.insert_one({"kept": False}, session=session)
+            session.abort_transaction()
+        assert client.x.y.count_documents({}) == 0
+
+
+def test_its_documents_outlive_it_and_follow_to_another_port(tmp_path: Path) -> None:
+    with Mongod(tmp_path) as first, Client(first.url) as client:
+        client.x.y.insert_one({"kept": True})
+    with Mongod(tmp_path) as same:
+        assert same.port == first.port
+    with Mongod(tmp_path, port=free_port()) as moved, Client(moved.url) as client:
+        assert moved.port != first.port
+        assert client.x.y.count_documents({"kept": True}) == 1
+        client.x.y.insert_one({"still": "writable"})
+    assert is_free(moved.port)
+
+
+def test_a_fresh_one_is_small(tmp_path: Path) -> None:
+    with Mongod(tmp_path):
+        pass
+    size = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    assert size < 20_000_000
+
+
+async def test_it_can_be_awaited(tmp_path: Path) -> None:
+    async with Mongod(tmp_path) as mongod:
+        mongod.check()
+        assert not is_free(mongod.port)
+    assert is_free(mongod.port)
+
+
+def test_a_taken_port_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(MongodError, match=f"port {port} for mongod is taken"):
+            Mongod(tmp_path / "data", port).start()
+    assert not (tmp_path / "data").exists()
+
+
+def test_data_in_use_is_refused_and_its_log_kept(tmp_path: Path) -> None:
+    with Mongod(tmp_path):
+        log = (tmp_path / "mongod.log").read_bytes()
+        with pytest.raises(MongodError, match="is in use by another mongod"):
+            Mongod(tmp_path, free_port()).start()
+        assert (tmp_path / "mongod.log").read_bytes().startswith(log)
+
+
+def test_what_is_wrong_with_the_data_is_told_in_mongods_own_words(tmp_path: Path) -> None:
+    (tmp_path / "WiredTiger").mkdir()
+    with pytest.raises(MongodError, match=r"^mongod: Terminating: 21: Is a directory"):
+        Mongod(tmp_path).start()
+
+
+def test_its_death_is_noticed(tmp_path: Path) -> None:
+    with Mongod(tmp_path) as mongod:
+        with Client(mongod.url, serverSelectionTimeoutMS=500) as client, pytest.raises(Exception, match="closed"):
+            client.admin.command("shutdown", force=True)
+        with pytest.raises(ChildError, match="mongod ended with code 0"):
+            for _ in range(500):
+                mongod.check()
+                time.sleep(0.02)
+
+
+def test_one_on_the_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "mongod"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_mongod() == program
+
+
+def test_the_packaged_one_is_found_where_path_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = find_mongod()
+    if found is None:
+        assert explain_absence().startswith("no mongod")
+    else:
+        assert found.parts[-4:] == ("fiftyone", "db", "bin", "mongod")
+
+
+def test_without_any_the_platform_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "find_mongod", lambda: None)
+    monkeypatch.setattr(platform, "system", lambda: "Plan9")
+    monkeypatch.setattr(platform, "machine", lambda: "mips")
+    with pytest.raises(MongodError, match="is for Linux on x86-64 and this is Plan9 on mips"):
+        Mongod(tmp_path).start()
+
+
+def test_mongodb_url_is_preferred_to_starting_one() -> None:
+    with mongodb(env={"MONGODB_URL": "mongodb://elsewhere/"}) as url:
+        assert url == "mongodb://elsewhere/"
+
+
+def test_one_without_a_place_leaves_nothing_behind() -> None:
+    with mongodb(env={}) as url, Client(url) as client:
+        place = Path(client.admin.command("getCmdLineOpts")["parsed"]["storage"]["dbPath"])
+        assert place.is_dir()
+    assert not place.exists()

@@ -1,0 +1,95 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from demo.node import NodeError, find_node, install, is_installed
+
+
+def program(place: Path, name: str, script: str) -> Path:
+    file = place / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    return file
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH that has the shell's own programs and what a test puts into it, but no Node."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    for name in ("mkdir", "touch", "sleep"):
+        (place / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", str(place))
+    return place
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    place = tmp_path / "project"
+    place.mkdir()
+    packages: dict[str, dict[str, str]] = {"": {}, "node_modules/a": {}, "node_modules/@b/c": {}}
+    (place / "package-lock.json").write_text(json.dumps({"packages": packages}))
+    return place
+
+
+_UNPACKING = """
+mkdir -p node_modules/.bin node_modules/a node_modules/@b/c
+touch node_modules/a/package.json; sleep 0.4; touch node_modules/@b/c/package.json; sleep 0.3
+"""
+
+
+def test_an_absent_node_is_told(path: Path) -> None:
+    with pytest.raises(NodeError, match=r"Node.js 20 or newer is needed .* no `node` on PATH"):
+        find_node()
+
+
+def test_an_old_node_is_told_with_its_version(path: Path) -> None:
+    program(path, "node", "echo v18.19.0")
+    with pytest.raises(NodeError, match=r"Node.js 20 or newer is needed .* is v18\.19\.0"):
+        find_node()
+
+
+def test_a_node_that_is_none_is_told(path: Path) -> None:
+    program(path, "node", "echo 'cannot execute' >&2; exit 1")
+    with pytest.raises(NodeError, match="answers no version: cannot execute"):
+        find_node()
+
+
+@pytest.mark.parametrize("version", ["v20.0.0", "v22.11.0", "v100.1.2"])
+def test_a_node_of_today_is_taken(path: Path, version: str) -> None:
+    node = program(path, "node", f"echo {version}")
+    assert find_node() == node
+
+
+def test_packages_count_as_installed_until_the_lock_file_changes(project: Path) -> None:
+    assert not is_installed(project)
+    hidden = project / "node_modules" / ".package-lock.json"
+    hidden.parent.mkdir()
+    hidden.touch()
+    assert is_installed(project)
+    later = hidden.stat().st_mtime + 10
+    os.utime(project / "package-lock.json", (later, later))
+    assert not is_installed(project)
+
+
+def test_installing_tells_how_far_it_is(path: Path, project: Path, tmp_path: Path) -> None:
+    program(path, "npm", _UNPACKING)
+    told: list[tuple[int, int]] = []
+    install(project, tmp_path / "npm.log", lambda done, total: told.append((done, total)))
+    assert (1, 2) in told
+    assert told[-1] == (2, 2)
+    assert told == sorted(told)
+
+
+def test_a_failed_installation_is_told_in_npms_words(path: Path, project: Path, tmp_path: Path) -> None:
+    program(path, "npm", "echo 'npm error network down'; exit 1")
+    with pytest.raises(NodeError, match="npm ci failed: npm error network down"):
+        install(project, tmp_path / "npm.log")
+
+
+def test_an_absent_npm_is_told(path: Path, project: Path, tmp_path: Path) -> None:
+    with pytest.raises(NodeError, match="npm is needed once"):
+        install(project, tmp_path / "npm.log")

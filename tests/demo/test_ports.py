@@ -1,0 +1,32 @@
+import os
+import socket
+
+from demo.ports import free_port, is_free, owner
+
+
+def test_a_free_port_is_free_until_somebody_listens() -> None:
+    port = free_port()
+    assert is_free(port)
+    with socket.create_server(("127.0.0.1", port)):
+        assert not is_free(port)
+    assert is_free(port)
+
+
+def test_the_owner_of_a_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        said = owner(server.getsockname()[1])
+    assert said is not None
+    assert f"pid {os.getpid()}" in said
+
+
+def test_nobody_owns_a_free_port() -> None:
+    assert owner(free_port()) is None
+
+
+def test_an_address_of_six_is_asked_in_its_own_family() -> None:
+    if not socket.has_ipv6:
+        return
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        assert not is_free(port, "::1")
+        assert is_free(port, "127.0.0.1")

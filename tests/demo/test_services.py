@@ -1,0 +1,157 @@
+import asyncio
+import base64
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from pymongo import MongoClient
+from websockets.asyncio.client import connect
+
+from demo.child import ChildError
+from demo.node import is_installed
+from demo.services import LEGACY, SECRET, StandIn, Upstreams, backend_environment
+from proxy import recordings
+from proxy.aftermath import Documents, OutsideCalls
+from proxy.player import Player, Terms
+
+DATABASE = "stand_in_tests"
+RECORDINGS = LEGACY.parents[1] / "contracts" / "recordings"
+AMARA = {"username": "amara", "email": "amara@clinic.example", "password": "correct horse", "role": "clinician"}
+
+
+@pytest.fixture(scope="module")
+def upstreams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstreams]:
+    service = Upstreams(tmp_path_factory.mktemp("upstreams") / "log")
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def legacy(tmp_path_factory: pytest.TempPathFactory, mongodb_url: str, upstreams: Upstreams) -> Iterator[StandIn]:
+    environment = backend_environment(mongodb_url, upstreams.url, DATABASE)
+    service = StandIn(environment, tmp_path_factory.mktemp("legacy") / "log")
+    service.start()
+    yield service
+    service.stop()
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        client.drop_database(DATABASE)
+
+
+@pytest.fixture
+async def client(legacy: StandIn, mongodb_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the stand-in, whose database is empty."""
+    with MongoClient[dict[str, Any]](mongodb_url) as mongodb:
+        for name in mongodb[DATABASE].list_collection_names():
+            mongodb[DATABASE][name].delete_many({})
+    async with httpx.AsyncClient(base_url=legacy.url, trust_env=False) as found:
+        yield found
+
+
+@pytest.mark.timeout(120)
+async def test_the_recordings_come_out_equal(legacy: StandIn, upstreams: Upstreams, mongodb_url: str) -> None:
+    chosen = recordings.load(RECORDINGS)
+    async with Documents(mongodb_url, DATABASE) as documents, OutsideCalls(f"{upstreams.url}/_calls") as calls:
+        report = await Player(legacy.url, Terms(hang_after=1.5), documents, calls).play(chosen)
+    assert report.differing == ()
+    counted = {subject: tally.equal for subject, tally in report.by_subject().items()}
+    assert counted == {"step": 301, "store": 44, "calls": 44, "conversation": 14, "connection": 4}
+
+
+async def test_what_kills_the_service_resets_the_connection_and_it_comes_back(client: httpx.AsyncClient) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        await client.post("/users/register", json={**AMARA, "role": "admin"})
+    for _ in range(100):
+        try:
+            answer = await client.get("/")
+            break
+        except httpx.TransportError:
+            await asyncio.sleep(0.05)
+    assert answer.json() == {"msg": "welcome to the server"}
+
+
+@pytest.mark.filterwarnings("ignore:The HMAC key")  # the recordings' secret is as short as that
+async def test_a_login_gives_a_token_of_the_shared_secret(client: httpx.AsyncClient) -> None:
+    await client.post("/users/register", json=AMARA)
+    token = (await client.post("/users/login", json=AMARA)).json()["token"]
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+    assert claims["author"] == "amara"
+    assert claims["exp"] - claims["iat"] == 3600
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"{", "Bad Request"),
+        (b'"text"', "Bad Request"),
+        (b'{"email": {"a": 1}}', '"name":"CastError"'),
+        (b'{"email": {"$where": 1}}', "{}"),
+    ],
+)
+async def test_faulty_bodies_fail_as_the_libraries_fail(client: httpx.AsyncClient, body: bytes, text: str) -> None:
+    answer = await client.post("/users/login", content=body, headers={"content-type": "application/json"})
+    assert text in answer.text
+
+
+async def test_a_binary_frame_of_json_is_read_like_a_text_frame(legacy: StandIn) -> None:
+    async with connect(legacy.url.replace("http", "ws") + "/transcription-stream") as socket:
+        await socket.recv()
+        await socket.send(json.dumps({"type": "start_recording", "consultationId": "C-1"}).encode())
+        assert json.loads(await socket.recv())["type"] == "recording_started"
+
+
+async def test_audio_comes_back_as_text(legacy: StandIn) -> None:
+    chunk = json.dumps({"type": "audio_chunk", "audioData": base64.b64encode(b"a" * 1500).decode()})
+    async with connect(legacy.url.replace("http", "ws") + "/transcription-stream") as socket:
+        for frame in ('{"type": "start_recording"}', chunk, chunk, '{"type": "stop_recording"}'):
+            await socket.send(frame)
+        received = [json.loads(await socket.recv()) for _ in range(4)]
+    assert received[2]["text"] == "heard 3k final"
+    assert received[3]["type"] == "recording_stopped"
+
+
+def test_its_packages_are_installed() -> None:
+    assert is_installed(LEGACY)
+
+
+def test_without_a_mongodb_it_ends_and_says_so(tmp_path: Path) -> None:
+    nowhere = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100&connectTimeoutMS=100"
+    service = StandIn(backend_environment(nowhere, "http://127.0.0.1:1"), tmp_path / "log")
+    with pytest.raises(ChildError, match=r"cannot start: .*ECONNREFUSED"):
+        service.start()
+    service.stop()
+
+
+def test_a_stop_leaves_no_worker(tmp_path: Path, mongodb_url: str, upstreams: Upstreams) -> None:
+    service = StandIn(backend_environment(mongodb_url, upstreams.url, DATABASE), tmp_path / "log")
+    service.start()
+    assert httpx.get(service.url, trust_env=False).status_code == 200
+    service.stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(service.url, trust_env=False)
+
+
+def test_the_supervisors_own_death_takes_the_worker_along(tmp_path: Path, mongodb_url: str) -> None:
+    service = StandIn(backend_environment(mongodb_url, "http://127.0.0.1:1", DATABASE), tmp_path / "log")
+    service.start()
+    assert service.pid is not None
+    os.kill(service.pid, signal.SIGKILL)
+    assert _is_silent_soon(service.url)
+    service.stop()
+
+
+def _is_silent_soon(url: str) -> bool:
+    for _ in range(100):
+        try:
+            httpx.get(url, trust_env=False)
+        except httpx.TransportError:
+            return True
+        time.sleep(0.02)
+    return False

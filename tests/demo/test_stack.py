@@ -1,0 +1,188 @@
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import httpx
+import pytest
+from rich.console import Console
+
+from demo import mongod
+from demo.ports import free_port, is_free, owner
+from demo.services import ROOT
+from demo.stack import Ports, run
+
+ROUTING = """
+legacy: {url: "${LEGACY_URL}"}
+routes:
+  - {name: prompts.list, match: GET /api/prompts}
+"""
+READY = "Ctrl-C stops everything"
+
+
+@pytest.fixture
+def ports() -> Ports:
+    return Ports(*(free_port() for _ in range(5)))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "routing.yaml"
+    file.write_text(ROUTING)
+    return file
+
+
+class Demo:
+    """`scribe-proxy demo` in a process of its own, as a newcomer starts it."""
+
+    def __init__(self, ports: Ports, config: Path, data: Path, env: dict[str, str]) -> None:
+        self._file = data.parent / "output"
+        names = ("port", "ops-port", "legacy-port", "upstreams-port", "mongodb-port")
+        options = [f"--{name}={port}" for name, port in zip(names, astuple(ports), strict=True)]
+        command = [sys.executable, "-c", "from proxy.cli import main; main()", "demo", *options]
+        with self._file.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*command, f"--config={config}", f"--data={data}"],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
+            )
+
+    @property
+    def output(self) -> str:
+        return self._file.read_text()
+
+    def await_output(self, text: str, seconds: float = 40) -> None:
+        deadline = time.monotonic() + seconds
+        while text not in self.output:
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+Start = Callable[..., Demo]
+
+
+@pytest.fixture
+def start(ports: Ports, config: Path, tmp_path: Path) -> Iterator[Start]:
+    demos: list[Demo] = []
+
+    def start(**env: str) -> Demo:
+        demos.append(Demo(ports, config, tmp_path / "data", env))
+        return demos[-1]
+
+    yield start
+    for demo in demos:
+        if demo.process.poll() is None:
+            demo.stop()
+
+
+def attempt(ports: Ports, config: Path, data: Path, **env: str) -> tuple[int, str]:
+    """A run that is expected to fail by itself: its exit code, and what it said."""
+    said = io.StringIO()
+    code = run(ports, config=config, data=data, env=env, console=Console(file=said, width=80))
+    return code, said.getvalue()
+
+
+def all_free(ports: Ports) -> bool:
+    return all(is_free(port) for port in astuple(ports))
+
+
+def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_path: Path) -> None:
+    demo = start()
+    demo.await_output(READY)
+    answer = httpx.get(f"http://127.0.0.1:{ports.port}/", trust_env=False)
+    assert answer.json() == {"msg": "welcome to the server"}
+    assert answer.headers["x-served-by"] == "legacy"
+    assert httpx.get(f"http://127.0.0.1:{ports.ops_port}/readyz", trust_env=False).status_code == 200
+    assert demo.stop() == 0
+    assert "everything has stopped" in demo.output
+    assert all_free(ports)
+    assert {"mongod", "logs"} <= {entry.name for entry in (tmp_path / "data").iterdir()}
+
+
+def test_a_mongodb_of_ones_own_is_used(start: Start, mongodb_url: str, tmp_path: Path) -> None:
+    demo = start(MONGODB_URL=mongodb_url)
+    demo.await_output(READY)
+    assert not (tmp_path / "data" / "mongod").exists()
+    assert demo.stop(signal.SIGINT) == 0
+
+
+def test_a_server_that_dies_is_named_and_takes_the_rest_along(start: Start, ports: Ports, mongodb_url: str) -> None:
+    demo = start(MONGODB_URL=mongodb_url)
+    demo.await_output(READY)
+    os.kill(_listener(ports.upstreams_port), signal.SIGKILL)
+    assert demo.process.wait(30) == 1
+    assert "cannot run: offline OpenAI and NHS ended with code -9" in demo.output
+    assert all_free(ports)
+
+
+def test_ctrl_c_while_it_sets_up_stops_what_there_is(start: Start, ports: Ports) -> None:
+    demo = start()
+    demo.await_output("MongoDB: ")
+    assert demo.stop(signal.SIGINT) == 0
+    assert READY not in demo.output
+    assert all_free(ports)
+
+
+def test_taken_ports_are_all_told_with_their_owner_and_option(ports: Ports, config: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        gateway, legacy = one.getsockname()[1], other.getsockname()[1]
+        code, said = attempt(replace(ports, port=gateway, legacy_port=legacy), config, tmp_path / "data")
+    assert code == 1
+    assert said.count("\n") == 1
+    me = rf"taken by \S+ \(pid {os.getpid()}\)"
+    assert re.search(rf"port {gateway}, meant for the gateway, is {me}: choose another with --port", said)
+    assert re.search(rf"port {legacy}, meant for the legacy stand-in, is {me}: .* --legacy-port", said)
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_absent_node_is_told_in_one_line(
+    ports: Ports, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, said = attempt(ports, config, tmp_path / "data")
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith("cannot run: Node.js 20 or newer is needed")
+
+
+def test_an_absent_mongod_is_told_in_one_line(
+    ports: Ports, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mongod, "find_mongod", lambda: None)
+    code, said = attempt(ports, config, tmp_path / "data")
+    assert code == 1
+    assert said.splitlines()[-1].startswith("cannot run: no mongod: ")
+
+
+def test_an_absent_routing_file_is_told(ports: Ports, tmp_path: Path) -> None:
+    code, said = attempt(ports, tmp_path / "absent.yaml", tmp_path / "data")
+    assert code == 1
+    assert "absent.yaml is not there" in said
+
+
+def test_a_gateway_that_refuses_its_routing_file_is_quoted(
+    ports: Ports, config: Path, tmp_path: Path, mongodb_url: str
+) -> None:
+    config.write_text("legacy: {url: 7}\nroutes: []\nnonsense: 1\n")
+    code, said = attempt(ports, config, tmp_path / "data", MONGODB_URL=mongodb_url)
+    assert code == 1
+    assert re.search(r"cannot run: the gateway ended with code \d: .*nonsense", said)
+    assert all_free(ports)
+
+
+def _listener(port: int) -> int:
+    found = re.search(r"pid (\d+)", owner(port) or "")
+    assert found is not None
+    return int(found[1])
