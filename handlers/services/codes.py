@@ -1,0 +1,200 @@
+"""Clinical codes by name, from the NHS terminology server: one token for all, a search for each.
+
+The token is kept until shortly before it expires. However many searches find it missing at once, one of them
+fetches it and the others wait; the rest needs no lock.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import quote
+
+import httpx
+
+VALUE_SET: Final = "http://snomed.info/sct/83821000000107/version/20240508?fhir_vs=isa/138875005"
+COUNT: Final = 10
+
+DEADLINE: Final = 10.0
+"""Seconds for one search, fetching the token included."""
+
+_BEARER: Final = re.compile(r"[\x21-\x7e]+")
+_MARGIN: Final = 0.1
+_LONGEST_MARGIN: Final = 30.0
+
+
+class CodesError(Exception):
+    """The terminology server gave no usable answer; the message says why and names nobody."""
+
+
+class CodesUnreachableError(CodesError):
+    """No connection to the terminology server, or it broke."""
+
+
+class CodesTimeoutError(CodesError):
+    """No answer within the deadline."""
+
+
+class CodesRefusedError(CodesError):
+    """The terminology server, or the server of its tokens, answered with another status than 2xx."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the terminology server answered {status}")
+        self.status = status
+
+
+class CodesRubbishError(CodesError):
+    """The terminology server answered something else than FHIR, or than a token."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A concept: its name, its code, and the address of the system that the code is from; None where unsaid."""
+
+    name: str | None
+    code: str | None
+    url: str | None
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the terminology server is, and as whom to ask. `api_url` is FHIR's base, slash or not."""
+
+    auth_url: str
+    api_url: str
+    client_id: str
+    client_secret: str
+
+
+@dataclass(frozen=True)
+class _Token:
+    text: str
+    expires: float
+
+
+class Terminology:
+    """The terminology server. Times are in seconds of `clock`."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        access: Access,
+        *,
+        deadline: float = DEADLINE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._access = access
+        self._deadline = deadline
+        self._clock = clock
+        self._token: _Token | None = None
+        self._fetching = asyncio.Lock()
+
+    @classmethod
+    def open(cls, access: Access, *, deadline: float = DEADLINE) -> Self:
+        """The same with a client of its own."""
+        return cls(httpx.AsyncClient(timeout=deadline), access, deadline=deadline)
+
+    async def close(self) -> None:
+        """Close the connections; searches under way fail."""
+        await self._client.aclose()
+
+    async def find(self, term: str | Sequence[str] | None) -> list[Code]:
+        """The first ten codes for a term (any codes for None), best first; raises `CodesError`."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                return _codes(await self._expand(term))
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise CodesTimeoutError("the terminology server did not answer in time") from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise CodesUnreachableError("the terminology server cannot be reached") from error
+
+    async def _expand(self, term: str | Sequence[str] | None) -> object:
+        target = f"{self._access.api_url.rstrip('/')}/ValueSet/$expand?{expand_query(term)}"
+        token = await self._granted()
+        try:
+            return await self._get(target, token)
+        except CodesRefusedError as error:
+            if error.status != httpx.codes.UNAUTHORIZED:
+                raise
+        self._forget(token)
+        return await self._get(target, await self._granted())
+
+    async def _get(self, target: str, token: _Token) -> object:
+        headers = {"authorization": f"Bearer {token.text}", "accept": "application/json"}
+        return await self._fetch(self._client.build_request("GET", target, headers=headers))
+
+    async def _granted(self) -> _Token:
+        """The token, kept or fetched."""
+        async with self._fetching:
+            if self._token is None or self._token.expires <= self._clock():
+                self._token = await self._grant()
+            return self._token
+
+    def _forget(self, token: _Token) -> None:
+        if self._token is token:
+            self._token = None
+
+    async def _grant(self) -> _Token:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._access.client_id,
+            "client_secret": self._access.client_secret,
+        }
+        asked = self._clock()
+        grant = await self._fetch(self._client.build_request("POST", self._access.auth_url, data=form))
+        text = grant.get("access_token") if isinstance(grant, Mapping) else None
+        if not isinstance(grant, Mapping) or not isinstance(text, str) or not _BEARER.fullmatch(text):
+            raise CodesRubbishError("the terminology server gave no token")
+        return _Token(text, asked + _lifetime(grant.get("expires_in")))
+
+    async def _fetch(self, request: httpx.Request) -> object:
+        """The JSON that answers a request, which is tried again once where the connection breaks."""
+        try:
+            response = await self._client.send(request)
+        except (httpx.NetworkError, httpx.RemoteProtocolError):
+            response = await self._client.send(request)
+        return _json(response)
+
+
+def expand_query(term: str | Sequence[str] | None) -> str:
+    """The search's query string, encoded as axios encodes parameters: a list as `filter[]`, twice and more."""
+    terms = [] if term is None else [("filter", term)] if isinstance(term, str) else [("filter[]", t) for t in term]
+    pairs = [("url", VALUE_SET), *terms, ("count", str(COUNT))]
+    return "&".join(f"{_encode(name)}={_encode(value)}" for name, value in pairs)
+
+
+def _encode(text: str) -> str:
+    return quote(text, safe="!~*'():$,").replace("%20", "+")
+
+
+def _lifetime(stated: object) -> float:
+    """For how many seconds to keep a token: a little less than stated, and not at all where nothing is."""
+    if not isinstance(stated, int | float) or stated <= 0:
+        return 0.0
+    return stated - min(stated * _MARGIN, _LONGEST_MARGIN)
+
+
+def _json(response: httpx.Response) -> object:
+    if not response.is_success:
+        raise CodesRefusedError(response.status_code)
+    try:
+        value: object = response.json()
+    except (ValueError, RecursionError) as error:
+        raise CodesRubbishError("the terminology server's answer cannot be read") from error
+    return value
+
+
+def _codes(value_set: object) -> list[Code]:
+    """The codes of an expanded value set; one without codes may lack `contains` (FHIR R4, ValueSet)."""
+    try:
+        found = value_set["expansion"].get("contains", [])  # type: ignore[index]
+        return [Code(*(_text(entry.get(field)) for field in ("display", "code", "system"))) for entry in found]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise CodesRubbishError("the terminology server's answer is no value set") from error
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
