@@ -30,7 +30,9 @@ class Field:
         self._children.append(child)
         deadline = time.monotonic() + 20
         while is_free(port):
-            child.check(child.running, deadline)
+            child.check()
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{name} does not listen on port {port}: {child.last_words()}")
             time.sleep(0.02)
         return child
 

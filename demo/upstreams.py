@@ -140,7 +140,8 @@ def _is_image(part: Any) -> bool:
 
 
 def _first_text(parts: list[Any]) -> str:
-    return next((str(part.get("text")) for part in parts if part.get("type") == "text"), "")
+    texts = (part["text"] for part in parts if isinstance(part, dict) and part.get("type") == "text" and "text" in part)
+    return next((str(text) for text in texts), "")
 
 
 def _completion(model: Any, content: str) -> dict[str, Any]:

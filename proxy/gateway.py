@@ -35,6 +35,7 @@ class Plan:
     """Everything a request needs that a reload may change.
 
     `timeouts`: those of routes that have some of their own. `origins`: who may read the gateway's own answers.
+    `secret_header`: the override header, which holds a secret that is no side's business.
     """
 
     config: Config
@@ -43,6 +44,7 @@ class Plan:
     native: ASGIApp | None
     timeouts: Mapping[str, Timeouts]
     origins: frozenset[bytes]
+    secret_header: bytes | None
 
     @classmethod
     def of(cls, config: Config, legacy: ASGIApp, native: ASGIApp | None) -> Plan:
@@ -52,7 +54,9 @@ class Plan:
             if route.timeouts is not None
         }
         origins = frozenset(origin.encode() for origin in config.allowed_origins)
-        return cls(config, RouteTable(config.routes), legacy, native, own, origins)
+        overrides = config.overrides
+        secret = overrides.header.encode() if overrides is not None and overrides.secret.get_secret_value() else None
+        return cls(config, RouteTable(config.routes), legacy, native, own, origins, secret)
 
 
 class Gateway:
@@ -71,6 +75,8 @@ class Gateway:
         method: str = scope["method"] if kind == "http" else "WS"
         match = plan.table.match(method, scope["raw_path"])  # 1
         decision = self._decide(plan, match, scope)  # 2
+        if plan.secret_header is not None:
+            scope["headers"] = [header for header in scope["headers"] if header[0] != plan.secret_header]
         request_id = self._request_id(scope)
         passage = _Passage(kind, send, decision.side if plan.config.served_by else None)
         if match is not None and match.route.name in plan.timeouts:

@@ -54,7 +54,7 @@ class Process:
         self._upstream = _upstream(config)
         self._access_log = AccessLog(sys.stdout)
         self.gateway = Gateway(self._plan(config), (metrics.RequestMetrics(), self._log))
-        self._watcher = Watcher(file, env, self._adopt)
+        self._watcher = Watcher(file, env, self._adopt, config)
         metrics.CONFIG_VALID.set(1)
 
     @property

@@ -122,6 +122,16 @@ async def test_a_pin_in_the_environment_stands_above_all() -> None:
         assert stand.observed[0].reason == "pin-all"
 
 
+async def test_an_override_picks_a_side_and_its_secret_goes_no_further() -> None:
+    overrides = "overrides: {header: x-side, secret: 0123456789abcdef}\n"
+    async with standing(CONFIG + overrides) as stand:
+        assert (await stand.ask("/new", "X-Side: legacy; key=0123456789abcdef"))[1] == b"legacy"
+        assert (await stand.ask("/new", "X-Side: legacy; key=wrong"))[1] == b"native"
+        assert [seen.reason for seen in stand.observed] == ["override", "share"]
+        for scope in (*stand.legacy.scopes, *stand.native.scopes):
+            assert b"x-side" not in dict(scope["headers"])
+
+
 async def test_each_request_is_observed_once_without_its_content() -> None:
     async with standing() as stand:
         await stand.ask("/half/patient-7?name=Jane", "X-Caller: c", "X-Request-Id: abc-1", "Authorization: Bearer t")

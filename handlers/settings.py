@@ -1,0 +1,86 @@
+"""The native app's settings: the legacy's environment variables, and switches for where the two differ.
+
+Every `KEEP_LEGACY_…` switch is off; switched on, it restores what the legacy does. Where the legacy hangs or
+dies there is nothing to restore.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+FRONTENDS: Final = (
+    "https://scribe-project-nextjs.vercel.app",
+    "http://localhost:3000",
+    "http://localhost:3001",
+)
+NHS: Final = "https://ontology.nhs.uk"
+NHS_AUTH_URL: Final = f"{NHS}/authorisation/auth/realms/nhs-digital-terminology/protocol/openid-connect/token"
+NHS_API_URL: Final = f"{NHS}/production1/fhir/"
+BODY_LIMIT: Final = 10 * 1024 * 1024
+AUDIO_LIMIT: Final = 25 * 1024 * 1024
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; the message is one line that names each of them."""
+
+
+class Settings(BaseSettings):
+    """What the native app is told; each field is the environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False)
+
+    mongodb_url: str = Field(
+        "mongodb://127.0.0.1:27017", min_length=1, description="the MongoDB that both backends share"
+    )
+    database_name: str = Field("scribe", min_length=1, description="its database")
+    jwt_secret_key: SecretStr = Field(description="the secret that both backends sign tokens with")
+    access_token_expire_minutes: int = Field(60, gt=0, description="how long a login lasts")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        FRONTENDS, description="the frontends' origins, separated by commas"
+    )
+    openai_api_key: SecretStr = Field(SecretStr(""), description="the key for the model")
+    openai_base_url: str | None = Field(None, description="where the model is, if not at OpenAI")
+    nhs_client_id: str = Field("", description="the client of the terminology server")
+    nhs_client_secret: SecretStr = Field(SecretStr(""), description="its secret")
+    nhs_auth_url: str = Field(NHS_AUTH_URL, description="where the terminology server gives tokens")
+    nhs_api_url: str = Field(NHS_API_URL, description="the terminology server's FHIR address")
+    body_limit: int = Field(BODY_LIMIT, gt=0, description="bytes that a JSON body may have, inflated")
+    audio_limit: int = Field(AUDIO_LIMIT, gt=0, description="bytes of audio that one recording may hold")
+    keep_legacy_tokens_after_logout: bool = Field(
+        False, description="logged-out tokens go on working until they expire"
+    )
+    keep_legacy_email_operators: bool = Field(False, description="an email that is a query operator is run as a query")
+    keep_legacy_prompt_fields: bool = Field(False, description="a change to a prompt may set any field of the schema")
+    codes_as_list: bool = Field(False, description="a code search answers all codes found, not the first alone")
+
+    @field_validator("jwt_secret_key")
+    @classmethod
+    def _refuse_no_secret(cls, secret: SecretStr) -> SecretStr:
+        if not secret.get_secret_value():
+            raise ValueError("must not be empty")
+        return secret
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Settings from the environment; raises `SettingsError` naming everything that is missing or wrong."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            problems = "; ".join(map(_tell, error.errors(include_input=False, include_url=False)))
+            raise SettingsError(f"settings of the native app: {problems}") from None
+
+
+def _tell(problem: Mapping[str, Any]) -> str:
+    name = str(problem["loc"][0]).upper() if problem["loc"] else "?"
+    if problem["type"] == "missing":
+        field = Settings.model_fields[name.lower()]
+        return f"{name} is missing ({field.description})"
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name}: {reason[:1].lower()}{reason[1:]}"

@@ -1,0 +1,50 @@
+"""routing.yaml: what ops touch. Text with lines (`document`), units, models, rules, and how to load them."""
+
+from proxy.config.loading import MAX_BYTES, decode, load, parse, read
+from proxy.config.models import (
+    Bucketing,
+    Config,
+    File,
+    Gates,
+    Guard,
+    KeySource,
+    Legacy,
+    Limits,
+    Overrides,
+    Route,
+    RouteTimeouts,
+    Schedule,
+    Shadow,
+    Side,
+    Timeouts,
+)
+from proxy.config.problems import ConfigError, Problem
+from proxy.config.units import FULL, show_duration, show_share
+
+__all__ = [
+    "FULL",
+    "MAX_BYTES",
+    "Bucketing",
+    "Config",
+    "ConfigError",
+    "File",
+    "Gates",
+    "Guard",
+    "KeySource",
+    "Legacy",
+    "Limits",
+    "Overrides",
+    "Problem",
+    "Route",
+    "RouteTimeouts",
+    "Schedule",
+    "Shadow",
+    "Side",
+    "Timeouts",
+    "decode",
+    "load",
+    "parse",
+    "read",
+    "show_duration",
+    "show_share",
+]

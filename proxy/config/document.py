@@ -1,0 +1,179 @@
+"""A YAML text as a tree of plain nodes that remember their lines, read within bounds.
+
+Built from the parser's events, because PyYAML's own constructors forget lines, let a later key silently
+replace an earlier one, guess types, and follow nesting and aliases without limit. Every scalar stays text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+import yaml
+
+from proxy.config.problems import ConfigError, Problem
+
+MAX_DEPTH: Final = 20
+MAX_VALUES: Final = 100_000  # aliases counted each time they are used, so that none can multiply
+_Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A piece of text; `text` is None where nothing was written (or `null`)."""
+
+    line: int
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list."""
+
+    line: int
+    items: list[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys in file order, each with the line it stands on."""
+
+    line: int
+    entries: dict[str, tuple[int, Node]]
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def read(text: str) -> tuple[Node | None, tuple[Problem, ...]]:
+    """The document's root (None where the text holds nothing) and the duplicate keys found in it.
+
+    Raises ConfigError where the text cannot be read as one YAML document within the bounds.
+    """
+    composer = _Composer(_events(text))
+    try:
+        root = composer.document()
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError((_syntax(error, text),)) from None
+    except yaml.YAMLError as error:
+        raise ConfigError((Problem(1, "", f"not YAML: {str(error).splitlines()[0]}"),)) from None
+    return root, tuple(composer.duplicates)
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    tabbed = [
+        number
+        for number, line in enumerate(text.splitlines(), start=1)
+        if "\t" in line[: len(line) - len(line.lstrip(" \t"))] and line.strip()
+    ]
+    if tabbed:
+        others = f" (and {len(tabbed) - 1} more lines below)" if len(tabbed) > 1 else ""
+        raise ConfigError((Problem(tabbed[0], "", f"indented with a tab; YAML wants spaces{others}"),))
+    return iter(yaml.parse(text, Loader=_Loader))
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line = min(mark.line + 1, text.count("\n") + 1) if mark else 1
+    reason = error.problem or error.context or "cannot be read"
+    context = f" ({error.context})" if error.context and error.problem else ""
+    return Problem(line, "", f"not YAML: {reason}{context}")
+
+
+@dataclass(slots=True)
+class _Composer:
+    """Turns events into nodes, one document, never deeper or larger than the bounds."""
+
+    events: Iterator[yaml.Event]
+    duplicates: list[Problem] = field(default_factory=list)
+    anchors: dict[str, tuple[Node, int, int]] = field(default_factory=dict)  # with its size and height
+    values: int = 0
+
+    def document(self) -> Node | None:
+        next(self.events)  # the stream's start
+        if isinstance(next(self.events), yaml.StreamEndEvent):
+            return None
+        root = self.node(next(self.events), 0)
+        next(self.events)  # the document's end
+        after = next(self.events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            self.refuse(after, "a second document begins here; the file must hold one")
+        return root
+
+    def node(self, event: yaml.Event, depth: int) -> Node:
+        self.count(event, 1)
+        self.reach(event, depth)
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event, depth)
+        tag = getattr(event, "tag", None)
+        if tag is not None and tag != "!":
+            self.refuse(event, f"the tag {tag} is not supported")
+        before = self.values
+        node = self.collection(event, depth)
+        anchor = getattr(event, "anchor", None)
+        if anchor is not None:
+            self.anchors[anchor] = (node, self.values - before + 1, _height(node))
+        return node
+
+    def collection(self, event: yaml.Event, depth: int) -> Node:
+        line = _line(event)
+        if isinstance(event, yaml.MappingStartEvent):
+            return Mapping(line, self.entries(depth + 1))
+        if isinstance(event, yaml.SequenceStartEvent):
+            return Sequence(line, self.items(depth + 1))
+        assert isinstance(event, yaml.ScalarEvent)
+        plain = event.style in (None, "")
+        return Scalar(line, None if plain and event.value in _NULLS else event.value)
+
+    def items(self, depth: int) -> list[Node]:
+        items: list[Node] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self.node(event, depth))
+        return items
+
+    def entries(self, depth: int) -> dict[str, tuple[int, Node]]:
+        entries: dict[str, tuple[int, Node]] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                self.refuse(event, "a key must be plain text")
+            line, key = _line(event), event.value
+            value = self.node(next(self.events), depth)
+            if key in entries:
+                self.duplicates.append(Problem(line, key, f"already given on line {entries[key][0]}"))
+            else:
+                entries[key] = (line, value)
+        return entries
+
+    def alias(self, event: yaml.AliasEvent, depth: int) -> Node:
+        found = self.anchors.get(str(event.anchor))
+        if found is None:
+            self.refuse(event, f"the alias *{event.anchor} stands for nothing above it")
+        node, size, height = found
+        self.count(event, size)
+        self.reach(event, depth + height)
+        return node
+
+    def count(self, event: yaml.Event, values: int) -> None:
+        self.values += values
+        if self.values > MAX_VALUES:
+            self.refuse(event, f"more than {MAX_VALUES:,} values (each use of an alias counts)")
+
+    def reach(self, event: yaml.Event, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            self.refuse(event, f"nested more than {MAX_DEPTH} levels deep")
+
+    def refuse(self, event: yaml.Event, message: str) -> NoReturn:
+        raise ConfigError((Problem(_line(event), "", message),))
+
+
+def _height(node: Node) -> int:
+    if isinstance(node, Scalar):
+        return 0
+    below = node.items if isinstance(node, Sequence) else [value for _, value in node.entries.values()]
+    return 1 + max(map(_height, below), default=0)
+
+
+def _line(event: yaml.Event) -> int:
+    return int(event.start_mark.line) + 1 if event.start_mark else 1

@@ -1,0 +1,45 @@
+"""`${NAME}` and `${NAME:-default}` in the values of routing.yaml.
+
+Filled in after the YAML is parsed, so that what an environment variable holds can never become structure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_TOKEN: Final = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
+_REFERENCE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.ASCII | re.DOTALL)
+
+
+class SubstitutionError(ValueError):
+    """A reference that is malformed, or names a variable that is not set."""
+
+
+def references(text: str) -> bool:
+    """Whether any part of the text comes from the environment."""
+    return any(token[0] != "$$" for token in _TOKEN.finditer(text))
+
+
+def substitute(text: str, env: Mapping[str, str]) -> str:
+    """Fill in the references; `$$` becomes `$`, and a `$` by itself stays. Raises SubstitutionError.
+
+    As in a shell, `:-` also takes its default where the variable is set but empty.
+    """
+    return _TOKEN.sub(lambda token: _value(token, env), text)
+
+
+def _value(token: re.Match[str], env: Mapping[str, str]) -> str:
+    if token[0] == "$$":
+        return "$"
+    reference = _REFERENCE.fullmatch(token[1] or "")
+    if reference is None:
+        raise SubstitutionError(f"{token[0]} is no reference: write ${{NAME}} or ${{NAME:-default}}, or $$ for $")
+    name, default = reference.groups()
+    value = env.get(name)
+    if default is not None:
+        return value or default
+    if value is None:
+        raise SubstitutionError(f"the environment variable {name} is not set (${{{name}:-…}} gives a default)")
+    return value

@@ -1,0 +1,59 @@
+"""routing.yaml from the disk to a Config, or to the list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from proxy.config import document
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError, Problem
+from proxy.config.reading import Reading
+
+MAX_BYTES: Final = 1 << 20
+
+
+def load(path: Path, env: Mapping[str, str]) -> Config:
+    """Read a file. Raises ConfigError, also where it cannot be opened, is too large, or is no text."""
+    return parse(decode(read(path), str(path)), env, str(path))
+
+
+def read(path: Path) -> bytes:
+    """The file's bytes, one more than MAX_BYTES at most. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError((Problem(0, "", f"cannot be read: {error.strerror}"),), str(path)) from None
+
+
+def decode(data: bytes, source: str) -> str:
+    """The text of a file, which is UTF-8 of at most MAX_BYTES. Raises ConfigError."""
+    if len(data) > MAX_BYTES:
+        raise ConfigError((Problem(0, "", "larger than 1 MiB; this is no routing.yaml"),), source)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"not text: byte 0x{data[error.start]:02x} is not UTF-8"
+        raise ConfigError((Problem(line, "", message),), source) from None
+    at = next((at for at, sign in enumerate(text) if sign < " " and sign not in "\t\n\r"), None)
+    if at is not None:
+        message = f"not text: it holds the control character 0x{ord(text[at]):02x}"
+        raise ConfigError((Problem(text.count("\n", 0, at) + 1, "", message),), source)
+    return text
+
+
+def parse(text: str, env: Mapping[str, str], source: str = "routing.yaml") -> Config:
+    """Read a text. `source` is what messages call it. Raises ConfigError with every problem at once."""
+    try:
+        root, duplicates = document.read(text)
+        if root is None or (isinstance(root, document.Scalar) and root.text is None):
+            raise ConfigError((Problem(0, "", "the file is empty; it needs `legacy: {url: …}` at least"),))
+        if not isinstance(root, document.Mapping):
+            kind = "a list" if isinstance(root, document.Sequence) else "a piece of text"
+            raise ConfigError((Problem(root.line, "", f"must be a mapping (`key: value`), but is {kind}"),))
+        return Reading(root, env).config(duplicates)
+    except ConfigError as error:
+        raise ConfigError(error.problems, source) from None

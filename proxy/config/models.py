@@ -1,0 +1,313 @@
+"""routing.yaml as frozen values: each class is a section of the file, each field a key, with its default.
+
+Shares are in ten-thousandths (2500 is 25%), durations in seconds. What one value can say about itself is
+checked here; what takes two keys, or two routes, in `rules`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from proxy.config.problems import Problem
+from proxy.config.units import (
+    FULL,
+    Count,
+    Duration,
+    Match,
+    Origin,
+    PositiveShare,
+    Ratio,
+    Share,
+    Switch,
+    Text,
+    Url,
+    show_share,
+)
+from proxy.patterns import Pattern
+
+Side = Literal["legacy", "native"]
+_Item = TypeVar("_Item")
+KeyKind = Literal["jwt", "header", "cookie", "client-ip"]
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_IMPORT: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
+_SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, since it travels in a header
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where a caller's key may be found; `name` is the claim, header (lower case) or cookie."""
+
+    kind: KeyKind
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+def read_key_source(value: object) -> KeySource:
+    """`jwt:CLAIM`, `header:NAME`, `cookie:NAME` or `client-ip`. Raises ValueError."""
+    if isinstance(value, KeySource):
+        return value
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if value == "client-ip":
+        return KeySource("client-ip")
+    if kind == "jwt" and name and name.isprintable():
+        return KeySource("jwt", name)
+    if kind == "header" and _TOKEN.fullmatch(name):
+        return KeySource("header", name.lower())
+    if kind == "cookie" and _TOKEN.fullmatch(name):
+        return KeySource("cookie", name)
+    raise ValueError("must be jwt:CLAIM, header:NAME, cookie:NAME or client-ip")
+
+
+def read_name(value: object) -> str:
+    """A name for routes and groups: it stands in logs, metrics and reports. Raises ValueError."""
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    raise ValueError("must be 1 to 64 letters, digits, `.`, `_` or `-`, as in notes.create")
+
+
+def read_import(value: object) -> str:
+    """`package.module:attribute`. Raises ValueError."""
+    if isinstance(value, str) and _IMPORT.fullmatch(value):
+        return value
+    raise ValueError("must be where the ASGI app is imported from, as in handlers.app:app")
+
+
+def read_header_name(value: object) -> str:
+    """A header's name, in lower case. Raises ValueError."""
+    if isinstance(value, str) and _TOKEN.fullmatch(value):
+        return value.lower()
+    raise ValueError("must be a header's name")
+
+
+def read_secret(value: object) -> SecretStr:
+    """At least 16 characters that can stand in a header, or nothing (off). Raises ValueError."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str) and (not text or _SECRET.fullmatch(text)):
+        return SecretStr(text)
+    raise ValueError("must be 16 to 128 visible ASCII characters without `;`, or empty to switch overrides off")
+
+
+Name = Annotated[str, BeforeValidator(read_name)]
+Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
+
+
+def _not_empty(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    if not items:
+        raise ValueError("must hold at least one item")
+    return items
+
+
+NotEmpty = AfterValidator(_not_empty)
+
+
+def _as_list(value: object) -> object:
+    """One item may stand for a list of it, and commas for its separators: handy for environment variables."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are refused, a key without a value counts as absent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
+
+
+class RouteTimeouts(Section):
+    """Those of legacy's timeouts that differ for one route."""
+
+    connect: Duration | None = None
+    response: Duration | None = None
+    idle: Duration | None = None
+
+
+class Timeouts(Section):
+    """How long legacy may take: to connect, to begin its answer, between two pieces of it."""
+
+    connect: Duration = 2.0
+    response: Duration = 30.0
+    idle: Duration = 60.0
+
+    def overridden(self, own: RouteTimeouts | None) -> Timeouts:
+        """These, with a route's own in their place."""
+        return self if own is None else self.model_copy(update=own.model_dump(exclude_none=True))
+
+
+class Legacy(Section):
+    """The service behind the proxy."""
+
+    url: Url
+    timeouts: Timeouts = Timeouts()
+    max_connections: Count = 256
+
+
+class Bucketing(Section):
+    """How callers are told apart: the first key present, salted, gives a caller's bucket."""
+
+    key: Annotated[tuple[Annotated[KeySource, BeforeValidator(read_key_source)], ...], NotEmpty] = (
+        KeySource("client-ip"),
+    )
+    salt: Text = "scribe-proxy"
+
+    _one_key = field_validator("key", mode="before")(_as_list)
+
+
+class Overrides(Section):
+    """The header `NAME: native; key=SECRET` that picks a side for one request."""
+
+    header: Annotated[str, BeforeValidator(read_header_name)] = "x-proxy-side"
+    secret: Secret
+
+
+class Limits(Section):
+    """The gateway's own limits, of each process; past them it answers 503 with `Retry-After`."""
+
+    in_flight: Count = 1024
+
+
+class Shadow(Section):
+    """The share of callers whose requests also run on the other side."""
+
+    share: Share = 0
+    writes: Literal["never", "rehearse"] = "never"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_alone(cls, data: Any) -> Any:
+        return {"share": data} if isinstance(data, str | int) else data
+
+
+class Guard(Section):
+    """When native is judged to fail, over a sliding window, and what then becomes of its share."""
+
+    error_rate: Share = 500
+    server_errors: Share = 100
+    latency: Ratio = 2.0
+    mismatch: Share | None = None
+    window: Duration = 60.0
+    minimum: Count = 50
+    on_failure: Literal["zero", "previous"] = "zero"
+    cooldown: Duration = 600.0
+
+
+class Gates(Section):
+    """What must not be passed for a stage to be followed by the next."""
+
+    mismatch: Share = 10
+    errors: Share = 10
+
+
+class Schedule(Section):
+    """Shares that follow one another by themselves."""
+
+    stages: Annotated[tuple[PositiveShare, ...], NotEmpty]
+    hold: Duration = 7 * 86_400.0
+    gates: Gates = Gates()
+    approve: Switch = False
+
+    @field_validator("stages")
+    @classmethod
+    def _ascending(cls, stages: tuple[int, ...]) -> tuple[int, ...]:
+        for before, after in pairwise(stages):
+            if after <= before:
+                raise ValueError(f"stages must go up: {show_share(after)} comes after {show_share(before)}")
+        return stages
+
+
+class Route(Section):
+    """One endpoint, or one family of paths, and how its traffic is shared out."""
+
+    name: Name
+    match: Match
+    native: Share = 0
+    group: Name | None = None
+    pin: Side | None = None
+    timeouts: RouteTimeouts | None = None
+    revision: Text | None = None
+    shadow: Shadow = Shadow()
+    guard: Guard | None = None
+    rollout: Schedule | None = None
+    on_legacy_down: Literal["native", "fail"] = "fail"
+    on_native_error: Literal["legacy", "fail"] = "fail"
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """What `match` says, taken apart."""
+        return Pattern.parse(self.match)
+
+    @cached_property
+    def template(self) -> str:
+        """The path of `match`: `/api/notes/{id}`."""
+        return self.pattern.path
+
+    @property
+    def domain(self) -> str:
+        """What its callers' buckets are drawn for: the group's name, or its own."""
+        return self.group or self.name
+
+    @property
+    def share(self) -> int:
+        """The share of callers that the file gives to native, a pin included."""
+        return self.native if self.pin is None else FULL * (self.pin == "native")
+
+
+class File(Section):
+    """All that may stand in routing.yaml (and, for YAML anchors, any key that begins with `x-`)."""
+
+    legacy: Legacy
+    native: Annotated[str, BeforeValidator(read_import)] | None = None
+    bucketing: Bucketing = Bucketing()
+    overrides: Overrides | None = None
+    served_by: Switch = True
+    access_log: Switch = True
+    limits: Limits = Limits()
+    allowed_origins: tuple[Origin, ...] = ()
+    routes: tuple[Route, ...] = ()
+
+    _origins = field_validator("allowed_origins", mode="before")(_as_list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_extensions(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if not str(key).startswith("x-")}
+
+
+class Config(File):
+    """A file that was found sound, with what the environment adds.
+
+    `pin` is SCRIBE_PROXY_PIN; `revision` a digest of what the file says, comments and layout aside.
+    """
+
+    pin: Side | None = None
+    revision: str = ""
+    notes: tuple[Problem, ...] = Field(default=(), repr=False)
+
+    def timeouts(self, route: Route | None) -> Timeouts:
+        """How long legacy may take over a request of this route."""
+        return self.legacy.timeouts.overridden(route.timeouts if route else None)

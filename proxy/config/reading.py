@@ -1,0 +1,182 @@
+"""One YAML document on its way to a Config: values filled in, models built, every problem with its line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from proxy.config import complaints, document, rules
+from proxy.config.environment import SubstitutionError, references, substitute
+from proxy.config.models import Config, File, Route, Side
+from proxy.config.problems import ConfigError, Problem
+
+Location = tuple[int | str, ...]
+_Model = TypeVar("_Model", bound=BaseModel)
+PIN_VARIABLE: Final = "SCRIBE_PROXY_PIN"
+_SECRETS: Final = frozenset({"secret"})
+
+
+class Reading:
+    """Holds the plain values of a document, the lines they stand on, and the problems found so far."""
+
+    def __init__(self, root: document.Mapping, env: Mapping[str, str]) -> None:
+        self._root: Final = root
+        self._env: Final = env
+        self._lines: dict[Location, int] = {(): root.line}
+        self._filled: set[Location] = set()  # values that hold something of the environment: never quoted
+        self._lacking: set[Location] = set()  # values whose variable is not set: complained of once
+        self._problems: list[Problem] = []
+        self._names: Final = _names(root)
+        self._data: Final[dict[str, Any]] = self._plain(root, ())
+
+    def config(self, duplicates: Iterable[Problem]) -> Config:
+        """The configuration, if nothing is wrong with it. Raises ConfigError."""
+        self._problems += duplicates
+        routes, head = self._routes(), self._head()
+        native = self._data.get("native") is not None
+        self._problems += rules.between(self._outlines(), self._locate)
+        self._problems += rules.within(routes, native=native, locate=self._locate)
+        self._problems += self._mispinned()
+        if self._problems or head is None:
+            raise ConfigError(tuple(self._problems))
+        values = {name: getattr(head, name) for name in head.model_fields_set}
+        values["routes"] = tuple(route for _, route in routes)
+        notes = tuple(sorted(rules.notes(routes, self._locate)))
+        return Config(**values, pin=self._pin(), revision=_digest(self._root), notes=notes)
+
+    def _pin(self) -> Side | None:
+        value = self._env.get(PIN_VARIABLE, "")
+        return next((side for side in get_args(Side) if side == value), None)
+
+    def _mispinned(self) -> Iterator[Problem]:
+        value = self._env.get(PIN_VARIABLE, "")
+        if value and self._pin() is None:
+            yield Problem(0, PIN_VARIABLE, f"the environment variable must be legacy or native, not {value[:60]!r}")
+        if value == "native" and self._data.get("native") is None:
+            yield Problem(0, PIN_VARIABLE, "the environment variable pins all to native; there is no `native:` app")
+
+    def _routes(self) -> list[rules.Placed]:
+        """The routes that could be read, each with its place in the list."""
+        listed = self._data.get("routes")
+        items = enumerate(listed if isinstance(listed, list) else ())
+        read = [(place, self._validated(Route, item, ("routes", place))) for place, item in items]
+        return [(place, route) for place, route in read if route is not None]
+
+    def _outlines(self) -> list[rules.Outline]:
+        """Name, pattern and group of every route that has them, whatever else is wrong with it."""
+        listed = self._data.get("routes")
+        items = enumerate(listed if isinstance(listed, list) else ())
+        return [rules.Outline.of(place, item) for place, item in items if isinstance(item, dict)]
+
+    def _head(self) -> File | None:
+        """All but the routes; those only where they are no list, for the complaint."""
+        if isinstance(self._data.get("routes"), list):
+            return self._validated(File, {**self._data, "routes": []}, ())
+        return self._validated(File, self._data, ())
+
+    def _validated(self, model: type[_Model], data: object, at: Location) -> _Model | None:
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            self._problems += self._described(error.errors(include_url=False), at)
+            return None
+
+    def _described(self, errors: list[ErrorDetails], at: Location) -> Iterator[Problem]:
+        meant = {complaints.meant_by((*at, *error["loc"])) for error in errors if complaints.is_unknown(error)}
+        for error in errors:
+            location = (*at, *error["loc"])
+            written = self._written(location)
+            if written in self._lacking and not complaints.is_unknown(error):
+                continue
+            if error["type"] == "missing":
+                if location not in meant:  # else the misspelt key says it already
+                    yield self._locate("is missing", *location)
+                continue
+            message = complaints.message(error, location)
+            yield self._locate(message + self._quoted(error, message, written), *written)
+
+    def _quoted(self, error: ErrorDetails, message: str, written: Location) -> str:
+        """What was written instead, unless that is secret or the message says it."""
+        value = error["input"]
+        if not isinstance(value, str) or complaints.is_unknown(error):
+            return ""
+        if written in self._filled:
+            return " (its value comes from the environment)"
+        if message.endswith("?"):
+            return ""
+        if not _SECRETS.isdisjoint(map(str, written)):
+            return ""
+        return f", not {value[:60]!r}" + ("…" if len(value) > 60 else "")
+
+    def _plain(self, node: document.Node, at: Location) -> Any:
+        self._lines.setdefault(at, node.line)
+        if isinstance(node, document.Sequence):
+            return [self._plain(item, (*at, place)) for place, item in enumerate(node.items)]
+        if isinstance(node, document.Mapping):
+            return {key: self._entry(line, value, (*at, key)) for key, (line, value) in node.entries.items()}
+        return self._filled_in(node, at)
+
+    def _entry(self, line: int, node: document.Node, at: Location) -> Any:
+        self._lines[at] = line
+        return self._plain(node, at)
+
+    def _filled_in(self, node: document.Scalar, at: Location) -> str | None:
+        if node.text is None or "$" not in node.text:
+            return node.text
+        if references(node.text):
+            self._filled.add(at)
+        try:
+            return substitute(node.text, self._env)
+        except SubstitutionError as error:
+            self._lacking.add(at)
+            self._problems.append(self._locate(str(error), *at))
+            return node.text
+
+    def _locate(self, message: str, *at: int | str) -> Problem:
+        return Problem(self._lines[self._written(at)], self._where(at), message)
+
+    def _written(self, at: Location) -> Location:
+        """The part of a location that stands in the file."""
+        while at not in self._lines:
+            at = at[:-1]
+        return at
+
+    def _where(self, at: Location) -> str:
+        """`routes[notes.create].shadow.share`; a route without a name goes by its number, from 1."""
+        text = ""
+        for depth, part in enumerate(at):
+            if isinstance(part, int):
+                text += f"[{self._label(at[: depth + 1])}]"
+            else:
+                text += f".{part}" if text else part
+        return text
+
+    def _label(self, at: Location) -> str:
+        return self._names.get(at) or f"#{int(at[-1]) + 1}"
+
+
+def _names(root: document.Mapping) -> dict[Location, str]:
+    """The routes' names as they are written, by the routes' locations."""
+    _, routes = root.entries.get("routes", (0, None))
+    items = enumerate(routes.items if isinstance(routes, document.Sequence) else ())
+    entries = {("routes", at): item.entries.get("name") for at, item in items if isinstance(item, document.Mapping)}
+    named = ((location, entry[1]) for location, entry in entries.items() if entry)
+    return {location: node.text for location, node in named if isinstance(node, document.Scalar) and node.text}
+
+
+def _digest(root: document.Mapping) -> str:
+    """Twelve hexadecimal digits of what the file says, before the environment is filled in."""
+    return hashlib.sha256(json.dumps(_written_as(root), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _written_as(node: document.Node) -> Any:
+    if isinstance(node, document.Sequence):
+        return [_written_as(item) for item in node.items]
+    if isinstance(node, document.Mapping):
+        return {key: _written_as(value) for key, (_, value) in node.entries.items()}
+    return node.text

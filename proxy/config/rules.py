@@ -1,0 +1,163 @@
+"""What takes two keys or two routes to check: duplicates, routes that nothing reaches, contradictions.
+
+Rules yield every fault they find, also in a file that has others. Notes are for things
+that are no faults, but that whoever wrote the file may not expect.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from proxy.config.models import Route
+from proxy.config.problems import Problem
+from proxy.config.units import show_share
+from proxy.patterns import WEBSOCKET, Cover, Pattern, PatternError
+
+Locate = Callable[..., Problem]  # (message, *location) -> Problem, with its line and where
+Placed = tuple[int, Route]  # a route and its place in the file's list
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "REPORT", "PROPFIND", "SEARCH", "TRACE"})
+LATER: Final = {  # keys that are read and checked, and so far do nothing
+    "shadow": "nothing runs in the shadow yet",
+    "guard": "nothing is guarded yet",
+    "rollout": "no stage follows another by itself yet; `native` is the share",
+    "on_legacy_down": "a legacy that is down is a 502 yet",
+    "on_native_error": "a native error is the answer yet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What routes can collide over, as far as it could be read."""
+
+    place: int
+    name: str | None
+    match: Pattern | None
+    group: str | None
+
+    @classmethod
+    def of(cls, place: int, item: Mapping[str, Any]) -> Outline:
+        """Read from the plain values of one route; its own validation complains of what cannot be read."""
+        name, match, group = (item.get(key) for key in ("name", "match", "group"))
+        try:
+            pattern = Pattern.parse(match) if isinstance(match, str) else None
+        except PatternError:
+            pattern = None
+        return cls(place, _text(name), pattern, _text(group))
+
+
+def between(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
+    """Everything that is wrong between two routes."""
+    yield from _same_names(outlines, locate)
+    yield from _unreachable(outlines, locate)
+    yield from _borrowed_groups(outlines, locate)
+
+
+def within(routes: Sequence[Placed], *, native: bool, locate: Locate) -> Iterator[Problem]:
+    """Everything that is wrong between the keys of one route. `native`: whether the file names a native app."""
+    for place, route in routes:
+        if not native:
+            yield from _without_native(place, route, locate)
+        yield from _out_of_place(place, route, locate)
+
+
+def notes(routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
+    """What is sound but may surprise."""
+    for place, route in routes:
+        for key, truth in LATER.items():
+            if key in route.model_fields_set:
+                yield locate(f"read and checked, but not acted on in this release: {truth}", "routes", place, key)
+        if route.shadow.share and route.shadow.writes == "never" and not _reads(route):
+            message = f"{route.pattern.method} requests are writes, and shadow.writes is never: none will run"
+            yield locate(message, "routes", place, "shadow")
+        if route.pin is not None and "native" in route.model_fields_set:
+            message = f"the route is pinned to {route.pin}, so the share of {show_share(route.native)} rests"
+            yield locate(message, "routes", place, "pin")
+    yield from _lonely_groups(routes, locate)
+
+
+def _same_names(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for outline in outlines:
+        if outline.name in first:
+            line = locate("", "routes", first[outline.name], "name").line
+            yield locate(f"the route on line {line} has this name already", "routes", outline.place, "name")
+        elif outline.name is not None:
+            first[outline.name] = outline.place
+
+
+def _unreachable(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
+    cover, matches = Cover(), {outline.place: outline.match for outline in outlines}
+    for outline in outlines:
+        if outline.match is None:
+            continue
+        earlier = cover.covering(outline.match)
+        if earlier is not None:
+            line = locate("", "routes", earlier, "match").line
+            message = _covered(outline.match, matches[earlier], line)
+            yield locate(message, "routes", outline.place, "match")
+        cover.add(outline.match, outline.place)
+
+
+def _covered(match: Pattern, earlier: Pattern | None, line: int) -> str:
+    by = f"`{earlier}` on line {line}"
+    if earlier is None or match.shape == earlier.shape:
+        return f"duplicate: {by} takes the same requests"
+    if match.method == "HEAD" and earlier.method == "GET":
+        return f"unreachable: {by} takes HEAD too; put this route before it"
+    return f"unreachable: {by} takes all that it could; put this route before it"
+
+
+def _borrowed_groups(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
+    loners = {outline.name: outline.place for outline in outlines if outline.group is None}
+    for outline in outlines:
+        if outline.group is not None and outline.group in loners:
+            line = locate("", "routes", loners[outline.group], "name").line
+            message = f"the route on line {line} has this name, but not this group; give it the group too"
+            yield locate(message, "routes", outline.place, "group")
+
+
+def _without_native(place: int, route: Route, locate: Locate) -> Iterator[Problem]:
+    wanting: dict[str, bool] = {
+        "native": route.native > 0,
+        "pin": route.pin == "native",
+        "shadow": route.shadow.share > 0,
+        "rollout": route.rollout is not None,
+        "on_legacy_down": route.on_legacy_down == "native",
+    }
+    for key, wants in wanting.items():
+        if wants:
+            yield locate("needs a native side, and the file has no `native:` app", "routes", place, key)
+
+
+def _out_of_place(place: int, route: Route, locate: Locate) -> Iterator[Problem]:
+    if route.pattern.method == WEBSOCKET and (route.shadow.share or route.shadow.writes != "never"):
+        yield locate("a WebSocket cannot run in the shadow", "routes", place, "shadow")
+    if route.on_native_error == "legacy" and not _reads(route):
+        message = f"only reads may be repeated on legacy, and {route.pattern.method} is none"
+        yield locate(message, "routes", place, "on_native_error")
+
+
+def _lonely_groups(routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
+    members = Counter(route.group for _, route in routes if route.group)
+    for place, route in routes:
+        if route.group and members[route.group] == 1:
+            hint = _meant(route.group, (name for name in members if name != route.group))
+            yield locate(f"no other route is in the group {route.group}{hint}", "routes", place, "group")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _reads(route: Route) -> bool:
+    return route.pattern.method in SAFE

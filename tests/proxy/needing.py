@@ -1,0 +1,5 @@
+"""A command whose module wants a package that is not installed."""
+
+import a_package_that_is_not_there  # type: ignore[import-not-found]
+
+x = a_package_that_is_not_there

@@ -1,0 +1,66 @@
+"""`scribe-proxy check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+
+SOUND = "legacy: {url: '${LEGACY_URL:-http://x}'}\nnative: a:b\nroutes:\n- {name: a, match: GET /a, native: 5%}\n"
+
+
+def check(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
+    return CliRunner(env=env).invoke(main, ["check", *map(str, arguments)])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "routing.yaml"
+    path.write_text(SOUND)
+    return path
+
+
+def test_a_sound_file_is_summed_up(file: Path) -> None:
+    result = check(file)
+    assert result.exit_code == 0
+    assert result.output.startswith(f"{file}: sound, 1 route, 1 with a native share, revision ")
+
+
+def test_every_problem_is_a_line_with_its_place(file: Path) -> None:
+    file.write_text("legacy: {ulr: http://x}\nroutes:\n- {name: a, match: GTE /a}\n")
+    result = check(file)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"{file}:1: legacy.ulr: unknown key; did you mean `url`?",
+        f"{file}:3: routes[a].match: 'GTE' is no method; did you mean GET?",
+    ]
+    assert result.stderr == f"{file}: 2 problems\n"
+
+
+def test_several_files_are_all_checked(file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    result = check(other, file)
+    assert result.exit_code == 1
+    assert f"{other}: cannot be read: No such file or directory" in result.stdout
+    assert f"{file}: sound" in result.stdout
+    assert result.stderr == f"{other}: 1 problem\n"
+
+
+def test_without_a_name_it_is_the_file_here(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    assert check().output.startswith("routing.yaml: sound")
+
+
+def test_the_environment_counts(file: Path) -> None:
+    assert check(file, env={"LEGACY_URL": "nonsense"}).exit_code == 1
+
+
+def test_notes_fail_only_where_that_is_asked_for(file: Path) -> None:
+    file.write_text(SOUND.replace("5%}", "5%, guard: {}}"))
+    result = check(file)
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2)
+    assert result.stdout.startswith(f"{file}:4: routes[a].guard: read and checked, but not acted on in this release")
+    assert check("--strict", file).exit_code == 1

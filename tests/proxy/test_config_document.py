@@ -1,0 +1,97 @@
+"""YAML read with lines, and within bounds whatever it holds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from proxy.config import ConfigError
+from proxy.config.document import MAX_DEPTH, Mapping, Scalar, Sequence, read
+
+
+def refusal(text: str) -> tuple[int, str]:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    (problem,) = caught.value.problems
+    return problem.line, problem.message
+
+
+def test_every_node_knows_its_line_and_every_scalar_is_text() -> None:
+    root, duplicates = read("a: no\nb:\n  - 1:30\n  - 2026-01-01\nc: ~\nd: '~'\n")
+    assert root == Mapping(
+        1,
+        {
+            "a": (1, Scalar(1, "no")),
+            "b": (2, Sequence(3, [Scalar(3, "1:30"), Scalar(4, "2026-01-01")])),
+            "c": (5, Scalar(5, None)),
+            "d": (6, Scalar(6, "~")),
+        },
+    )
+    assert duplicates == ()
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n"])
+def test_nothing_is_none(text: str) -> None:
+    assert read(text) == (None, ())
+
+
+def test_an_alias_stands_for_what_was_anchored() -> None:
+    root, _ = read("x: &x {a: 1}\ny: *x\n")
+    assert isinstance(root, Mapping)
+    assert root.entries["y"][1] == root.entries["x"][1]
+
+
+def test_every_duplicate_key_is_told_with_both_lines() -> None:
+    _, duplicates = read("a: 1\nb: {c: 1,\n  c: 2}\na: 3\na: 4\n")
+    assert [(problem.line, problem.where, problem.message) for problem in duplicates] == [
+        (3, "c", "already given on line 2"),
+        (4, "a", "already given on line 1"),
+        (5, "a", "already given on line 1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        ("a:\n\tb: 1\n\tc: 1\n", 2, "indented with a tab; YAML wants spaces (and 1 more lines below)"),
+        ("a: [1,\n", 2, "not YAML: did not find expected"),
+        ("a: b: c\n", 1, "mapping values are not allowed"),
+        ("a: 'open\n", 2, "not YAML"),
+        ("a: \x07\n", 1, "not YAML"),
+        ("a: 1\n---\nb: 2\n", 2, "a second document"),
+        ("a: 1\nb: *c\n", 2, "the alias *c stands for nothing"),
+        ("a: &a [*a]\n", 1, "the alias *a stands for nothing"),
+        ("a: 1\nb: !!python/object:os.system x\n", 2, "the tag tag:yaml.org,2002:python/object:os.system"),
+        ("a: 1\n? [b]\n: 1\n", 2, "a key must be plain text"),
+    ],
+)
+def test_what_is_no_single_plain_document_is_refused(text: str, line: int, complaint: str) -> None:
+    at, message = refusal(text)
+    assert at == line
+    assert complaint in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 500_000,
+        "a:\n" + "- " * 400_000,
+        "a: " + "{b: " * 200_000,
+        "a: &a0 [x]\n" + "".join(f"b{n}: &a{n + 1} [*a{n}]\n" for n in range(MAX_DEPTH + 1)),
+    ],
+    ids=["flow", "block", "mapping", "by aliases"],
+)
+def test_nesting_is_bounded_at_once(text: str) -> None:
+    began = time.perf_counter()
+    assert "nested more than 20 levels" in refusal(text)[1]
+    assert time.perf_counter() - began < 2
+
+
+def test_aliases_cannot_multiply() -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(9)
+    )
+    line, message = refusal(bomb)
+    assert line == 5
+    assert "more than 100,000 values" in message

@@ -1,0 +1,126 @@
+"""`scribe-proxy explain`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+from proxy.rollout import bucket
+
+FILE = """\
+legacy: {url: http://x}
+native: a:b
+bucketing: {key: [jwt:userID, header:x-client-id, client-ip], salt: s}
+overrides: {header: x-side, secret: 0123456789abcdef}
+routes:
+- {name: prompts.list, match: GET /api/prompts, native: 25%, group: prompts, shadow: 5%}
+- {name: prompts.update, match: "PATCH /api/prompts/{id}", native: 100%, group: prompts}
+- {name: socket, match: WS /socket}
+- {name: pinned, match: GET /pinned, native: 50%, pin: legacy}
+"""
+
+
+def run(file: Path, *arguments: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner(env=env).invoke(main, ["explain", *arguments, "--config", str(file)])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "routing.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def data(file: Path, *arguments: str, env: dict[str, str] | None = None) -> dict[str, Any]:
+    result = run(file, *arguments, "--json", env=env)
+    assert result.exit_code == 0, result.output
+    explained: dict[str, Any] = json.loads(result.stdout)
+    return explained
+
+
+def test_a_caller_s_side_comes_from_bucket_and_share(file: Path) -> None:
+    place = bucket("s", "prompts", "bob")
+    explained = data(file, "GET", "/API/prompts/?q=1", "--key", "bob")
+    assert explained["bucket"] == place
+    assert (explained["side"], explained["reason"]) == ("native" if place < 2500 else "legacy", "share")
+    assert explained["because"].startswith(f"bucket {place} is ")
+    assert (explained["native"], explained["shadow"], explained["shadowed"]) == ("25%", "5%", place >= 9500)
+    assert explained["grouped_with"] == ["prompts.update"]
+
+
+def test_it_reads_well(file: Path) -> None:
+    output = run(file, "patch", "/api/prompts/a%2Fb", "--client-ip", "10.0.0.1").output
+    lines = dict(line.rstrip().split(maxsplit=1) for line in output.splitlines())
+    place = bucket("s", "prompts", "10.0.0.1")
+    assert lines == {
+        "side": "native",
+        "reason": "share: the native share is 100%",
+        "route": "prompts.update (PATCH /api/prompts/{id})",
+        "param": "id = 'a/b'",
+        "key": "'10.0.0.1', from client-ip",
+        "bucket": f"{place} of 0 to 9999, drawn for group prompts with salt 's'",
+        "group": "prompts: the same bucket on prompts.list",
+        "share": "100% of callers answered natively",
+        "revision": lines["revision"],
+    }
+    assert "5% of callers, " in run(file, "GET", "/api/prompts", "--key", "bob").output
+    assert "drawn for this route alone" in run(file, "WS", "/socket", "--key", "bob").output
+
+
+def test_the_key_may_come_from_headers(file: Path) -> None:
+    token = jwt.encode({"userID": "amara"}, "x" * 32)
+    explained = data(file, "GET", "/api/prompts", "--header", f"Authorization: Bearer {token}")
+    assert (explained["key"], explained["key_source"]) == ("amara", "jwt:userID")
+    explained = data(file, "GET", "/api/prompts", "--header", "X-Client-Id: 7", "--client-ip", "10.0.0.1")
+    assert (explained["key"], explained["key_source"]) == ("7", "header:x-client-id")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "side", "reason", "because"),
+    [
+        (("GET", "/api/prompts"), "legacy", "no-key", "none of the bucketing keys is there, and the share is 25%"),
+        (("GET", "/nope"), "legacy", "no-route", "no route matches, and what no route names goes to legacy"),
+        (("POST", "/api/prompts"), "legacy", "no-route", "(this path is routed for GET)"),
+        (("GET", "/pinned", "--key", "k"), "legacy", "pin", "the route is pinned to legacy"),
+        (
+            ("GET", "/nope", "--header", "x-side: native; key=0123456789abcdef"),
+            "native",
+            "override",
+            "the override header asks for it, with the right secret",
+        ),
+    ],
+)
+def test_each_reason_is_told_in_words(
+    file: Path, arguments: tuple[str, ...], side: str, reason: str, because: str
+) -> None:
+    explained = data(file, *arguments)
+    assert (explained["side"], explained["reason"]) == (side, reason)
+    assert because in explained["because"]
+
+
+def test_the_pin_of_everything_counts(file: Path) -> None:
+    explained = data(file, "GET", "/api/prompts", "--key", "k", env={"SCRIBE_PROXY_PIN": "native"})
+    assert (explained["side"], explained["because"]) == ("native", "SCRIBE_PROXY_PIN pins everything to native")
+
+
+def test_a_file_without_native_is_all_legacy(file: Path) -> None:
+    file.write_text("legacy: {url: http://x}\n")
+    assert data(file, "GET", "/")["because"] == "the file names no native app"
+
+
+def test_wrong_uses_and_faulty_files_are_told_apart(file: Path) -> None:
+    assert run(file, "GET", "nope").exit_code == 2
+    assert run(file, "GET", "/", "--header", "nonsense").exit_code == 2
+    file.write_text("legacy: {}\n")
+    result = run(file, "GET", "/")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"{file}:1: legacy.url: is missing\n")
+
+
+def test_a_path_of_any_bytes_is_explained(file: Path) -> None:
+    assert data(file, "PATCH", "/api/prompts/\udcff\udcfe")["params"] == {"id": "\xff\xfe"}

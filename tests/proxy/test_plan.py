@@ -1,0 +1,76 @@
+"""`scribe-proxy plan`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import main
+
+HEAD = "legacy: {url: http://x}\nnative: a:b\n"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "old.yaml"
+    path.write_text(
+        HEAD + "routes:\n- {name: a, match: GET /a, native: 25%}\n- {name: b, match: GET /b, native: 50%}\n"
+    )
+    return path
+
+
+def plan(old: Path, new: str, *options: str, env: dict[str, str] | None = None) -> Result:
+    path = old.with_name("new.yaml")
+    path.write_text(new)
+    return CliRunner(env=env).invoke(main, ["plan", str(old), str(path), *options])
+
+
+def test_nothing_changed_is_said(old: Path) -> None:
+    result = plan(old, old.read_text())
+    assert (result.exit_code, result.output) == (0, "No route changes.\n")
+
+
+def test_a_table_shows_who_moves_where(old: Path) -> None:
+    new = old.read_text().replace("25%", "40%").replace("50%", "12.5%").replace("http://x", "http://y")
+    result = plan(old, new)
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.output.splitlines()]
+    assert ["a", "GET", "/a", "25%", "→", "40%", "15%", "-"] in rows
+    assert ["b", "GET", "/b", "50%", "→", "12.5%", "-", "37.5%"] in rows
+    assert "legacy.url: http://x → http://y" in result.output
+    assert "Routes changed: 2, of which move callers: 2." in result.output
+
+
+def test_buckets_drawn_anew_are_expectations(old: Path) -> None:
+    result = plan(old, old.read_text() + "bucketing: {salt: other}\n")
+    assert "≈18.75%" in result.output
+    assert "Buckets are drawn anew (salt changed): callers on both sides are reshuffled." in result.output
+
+
+def test_added_and_removed_routes_are_marked(old: Path) -> None:
+    result = plan(old, old.read_text().replace("name: b, match: GET /b", "name: c, match: GET /c"))
+    assert "+ c" in result.output
+    assert "- b" in result.output
+    assert "now taken by no route (legacy)" in result.output
+
+
+def test_machines_get_json_in_ten_thousandths(old: Path) -> None:
+    changes = json.loads(plan(old, old.read_text().replace("25%", "40%"), "--json").output)
+    assert [(each["name"], each["before"], each["after"], each["to_native"]) for each in changes["routes"]] == [
+        ("a", 2500, 4000, 1500)
+    ]
+    assert changes["settings"] == []
+
+
+def test_a_faulty_file_is_told_with_its_problems(old: Path) -> None:
+    result = plan(old, "legacy: {}\n")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("new.yaml:1: legacy.url: is missing\n")
+
+
+def test_a_pin_in_this_shell_is_left_out_of_account(old: Path) -> None:
+    result = plan(old, old.read_text().replace("25%", "40%"), env={"SCRIBE_PROXY_PIN": "legacy"})
+    assert "15%" in result.output

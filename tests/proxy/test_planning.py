@@ -1,0 +1,151 @@
+"""What a changed file would move, held against callers drawn one by one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.config import FULL, Config, parse, show_share
+from proxy.planning import RouteChange, route_changes, setting_changes
+from proxy.rollout import decide
+from proxy.routing import RouteTable
+
+HEAD = "legacy: {url: http://x}\nnative: a:b\n"
+shares = st.integers(0, FULL).map(show_share)
+
+
+def config(*routes: str, head: str = HEAD) -> Config:
+    return parse(head + "routes:\n" + "\n".join(f"  - {{{route}}}" for route in routes), {})
+
+
+def only(old: Config, new: Config) -> RouteChange:
+    (change,) = route_changes(old, new)
+    return change
+
+
+def test_equal_files_change_nothing() -> None:
+    one = config("name: a, match: GET /a, native: 25%")
+    assert route_changes(one, one) == ()
+    assert setting_changes(one, one) == ()
+
+
+@given(shares, shares)
+def test_a_share_moves_exactly_the_callers_between(before: str, after: str) -> None:
+    old, new = (config(f"name: a, match: GET /a, native: {share}") for share in (before, after))
+    changes = route_changes(old, new)
+    assert bool(changes) == (before != after)
+    for change in changes:
+        assert change.to_native == max(0, change.after - change.before)
+        assert change.to_legacy == max(0, change.before - change.after)
+        assert not change.redrawn
+
+
+ROUTES = {
+    "native": ("name: a, match: GET /a, native: 30%", "name: a, match: GET /a, native: 55.5%"),
+    "back": ("name: a, match: GET /a, native: 30%", "name: a, match: GET /a, native: 1%"),
+    "pin": ("name: a, match: GET /a, native: 30%", "name: a, match: GET /a, native: 30%, pin: native"),
+    "unpin": ("name: a, match: GET /a, pin: native", "name: a, match: GET /a, native: 30%"),
+    "renamed": ("name: a, match: GET /a, native: 30%", "name: b, match: GET /a, native: 60%"),
+    "grouped": ("name: a, match: GET /a, native: 30%", "name: a, match: GET /a, native: 30%, group: g"),
+    "covered": ("name: all, match: GET /*, native: 40%", "name: a, match: GET /a, native: 10%"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), ROUTES.values(), ids=ROUTES)
+def test_the_numbers_are_those_of_callers_counted(before: str, after: str) -> None:
+    old, new = config(before), config(after)
+    change = route_changes(old, new)[0]
+    callers, moved = 20_000, {"native": 0, "legacy": 0}
+    for number in range(callers):
+        sides = [
+            decide(match.route, each, [], None, key=f"caller-{number}").side
+            for each in (old, new)
+            if (match := RouteTable(each.routes).match("GET", b"/a"))
+        ]
+        if sides[0] != sides[1]:
+            moved[sides[1]] += 1
+    assert moved["native"] / callers == pytest.approx(change.to_native / FULL, abs=0.015)
+    assert moved["legacy"] / callers == pytest.approx(change.to_legacy / FULL, abs=0.015)
+
+
+@settings(max_examples=30)
+@given(shares, shares)
+def test_drawn_anew_the_expected_moves_add_up(before: str, after: str) -> None:
+    old = config(f"name: a, match: GET /a, native: {before}")
+    new = config(f"name: a, match: GET /a, native: {after}", head=HEAD + "bucketing: {salt: other}\n")
+    for change in route_changes(old, new):
+        assert change.to_native - change.to_legacy == pytest.approx(change.after - change.before, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("bucketing", "route", "reason"),
+    [
+        ("salt: other", "name: a, match: GET /a, native: 25%", "salt"),
+        ("key: header:x", "name: a, match: GET /a, native: 25%", "key"),
+        ("", "name: b, match: GET /a, native: 25%", "group or name"),
+        ("", "name: a, match: GET /a, native: 25%, group: g", "group or name"),
+        ("salt: other, key: header:x", "name: a, match: GET /a, native: 25%, group: g", "salt, key, group or name"),
+    ],
+)
+def test_what_draws_buckets_anew_is_said(bucketing: str, route: str, reason: str) -> None:
+    old = config("name: a, match: GET /a, native: 25%")
+    change = only(old, config(route, head=HEAD + f"bucketing: {{{bucketing}}}\n"))
+    assert change.redrawn == reason
+    assert (change.to_native, change.to_legacy) == (1875, 1875)
+
+
+def test_a_certain_share_is_the_same_however_callers_are_drawn() -> None:
+    old = config("name: a, match: GET /a, native: 100%")
+    new = config("name: b, match: GET /a, native: 25%")
+    change = only(old, new)
+    assert (change.redrawn, change.to_native, change.to_legacy) == ("", 0, 7500)
+
+
+def test_an_added_route_is_held_against_what_took_its_requests_before() -> None:
+    old = config("name: all, match: '* /api/*', native: 40%, group: g")
+    new = config(
+        "name: a, match: GET /api/a, native: 10%, group: g", "name: all, match: '* /api/*', native: 40%, group: g"
+    )
+    change = only(old, new)
+    assert (change.kind, change.before, change.after, change.to_legacy) == ("added", 4000, 1000, 3000)
+    assert change.notes == ("was taken by all",)
+
+
+def test_a_removed_route_is_held_against_what_takes_its_requests_now() -> None:
+    old = config("name: a, match: GET /a, native: 10%")
+    change = only(old, config())
+    assert (change.kind, change.to_legacy, change.notes) == ("removed", 1000, ("now taken by no route (legacy)",))
+
+
+def test_a_file_without_a_native_side_moves_all_to_legacy() -> None:
+    old = config("name: a, match: GET /a, native: 10%")
+    new = config("name: a, match: GET /a", head="legacy: {url: http://x}\n")
+    assert only(old, new).to_legacy == 1000
+
+
+def test_other_differences_are_named() -> None:
+    old = config("name: a, match: 'GET /a/{x}', pin: legacy")
+    new = config("name: b, match: 'GET /A/{y}/', timeouts: {response: 1s}, group: g, shadow: 5%")
+    assert only(old, new).notes == (
+        "was named a",
+        "pin: legacy → -",
+        "group: - → g",
+        "timeouts differs",
+        "shadow differs",
+    )
+
+
+def test_settings_are_compared_key_by_key_and_secrets_stay_secret() -> None:
+    old = config(head=HEAD + "overrides: {secret: 0123456789abcdef}\nserved_by: no\n")
+    new = config(
+        head="legacy: {url: http://y, timeouts: {response: 2m}}\nnative: a:b\nbucketing: {key: [jwt:a, client-ip]}\n"
+        "overrides: {secret: fedcba9876543210}\n"
+    )
+    assert {(each.key, each.before, each.after) for each in setting_changes(old, new)} == {
+        ("legacy.url", "http://x", "http://y"),
+        ("legacy.timeouts.response", "30s", "2m"),
+        ("bucketing.key", "client-ip", "jwt:a, client-ip"),
+        ("overrides.secret", "(a secret)", "(a secret)"),
+        ("served_by", "false", "true"),
+    }

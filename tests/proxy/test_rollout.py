@@ -1,0 +1,280 @@
+"""The laws of buckets and shares, the order of what stands above a share, and that no request makes it raise."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import time
+from collections import Counter
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config import FULL, Config, Route, parse
+from proxy.rollout import Decision, bucket, caller_key, decide, sampled
+
+SECRET = "0123456789abcdef"
+CLIENT = ("203.0.113.7", 40_000)
+TOKEN = jwt.encode({"userID": "64b7f0f0f0f0f0f0f0f0f0f0", "author": "Amara", "exp": 1}, "not the secret" * 3)
+
+keys = st.text(min_size=1)
+shares = st.integers(0, FULL)
+
+
+def config(**changes: str) -> Config:
+    lines = {
+        "legacy": "{url: http://x}",
+        "native": "a:b",
+        "bucketing": "{key: [jwt:userID, header:x-client-id, cookie:sid, client-ip], salt: scribe-2026}",
+        "overrides": f"{{header: x-side, secret: {SECRET}}}",
+        **changes,
+    }
+    return parse("\n".join(f"{key}: {value}" for key, value in lines.items() if value), {})
+
+
+PLAIN = config()
+
+
+def route(native: int = 0, **more: object) -> Route:
+    return Route.model_validate({"name": "prompts.list", "match": "GET /api/prompts", "native": native, **more})
+
+
+def side(share: int, key: str, clamp: int = FULL) -> str:
+    return decide(route(share), PLAIN, [], None, key=key, clamp=clamp).side
+
+
+@pytest.mark.parametrize(
+    ("salt", "domain", "key", "place"),
+    [
+        ("scribe-2026", "prompts", "64b7f0f0f0f0f0f0f0f0f0f0", 366),
+        ("scribe-2026", "prompts.list", "64b7f0f0f0f0f0f0f0f0f0f0", 9075),
+        ("", "r", "10.0.0.1", 7363),
+        ("s", "g", "", 7460),
+        ("scribe-2026", "notes", "Ωé\ud800", 5814),
+    ],
+)
+def test_buckets_are_the_same_in_every_release(salt: str, domain: str, key: str, place: int) -> None:
+    assert bucket(salt, domain, key) == place
+
+
+@given(keys, shares, shares)
+def test_raising_a_share_only_moves_callers_to_native(key: str, one: int, other: int) -> None:
+    low, high = sorted((one, other))
+    assert side(high, key) == "native" or side(low, key) == "legacy"
+
+
+@given(keys, shares, shares)
+def test_a_clamp_is_a_lower_share(key: str, share: int, clamp: int) -> None:
+    assert side(share, key, clamp) == side(min(share, clamp), key)
+
+
+@given(keys)
+def test_nobody_is_native_at_nothing_and_everybody_at_all(key: str) -> None:
+    assert (side(0, key), side(FULL, key)) == ("legacy", "native")
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_bucket_is_one_of_ten_thousand_and_stays(salt: str, domain: str, key: str) -> None:
+    place = bucket(salt, domain, key)
+    assert 0 <= place < FULL
+    assert bucket(salt, domain, key) == place
+
+
+def test_salt_domain_and_key_do_not_run_into_each_other() -> None:
+    assert len({bucket(*parts) for parts in [("a", "b", "c"), ("ab", "", "c"), ("", "ab", "c"), ("a", "", "bc")]}) == 4
+
+
+@pytest.mark.parametrize(("salt", "domain"), [("scribe-2026", "prompts"), ("", "x"), ("scribe-2027", "notes.create")])
+@pytest.mark.parametrize("spelling", ["{:024x}", "10.{}.0.1", "user-{}@clinic.example"])
+def test_a_hundred_thousand_callers_spread_evenly(salt: str, domain: str, spelling: str) -> None:
+    callers = 100_000
+    counts = Counter(bucket(salt, domain, spelling.format(number)) for number in range(callers))
+    expected = callers / FULL
+    chi_squared = sum((counts[place] - expected) ** 2 / expected for place in range(FULL))
+    freedom = FULL - 1
+    assert abs(chi_squared - freedom) < 4 * math.sqrt(2 * freedom)  # 4 sigma: one in 16,000 by chance
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("scribe-2026", "prompts"), ("scribe-2027", "prompts")),
+        (("scribe-2026", "prompts"), ("scribe-2026", "notes")),
+        (("scribe-2026", "a"), ("scribe-2026", "b")),
+    ],
+)
+def test_salts_and_groups_are_independent(one: tuple[str, str], other: tuple[str, str]) -> None:
+    callers, cells = 100_000, 20
+    table = Counter(
+        (bucket(*one, str(number)) * cells // FULL, bucket(*other, str(number)) * cells // FULL)
+        for number in range(callers)
+    )
+    expected = callers / cells**2
+    chi_squared = sum(
+        (table[row, column] - expected) ** 2 / expected for row in range(cells) for column in range(cells)
+    )
+    freedom = cells**2 - 1
+    assert abs(chi_squared - freedom) < 4 * math.sqrt(2 * freedom)
+
+
+@given(keys)
+def test_a_group_moves_together_and_routes_by_themselves_do_not(key: str) -> None:
+    family = [route(2500, name=name, group="prompts") for name in ("prompts.list", "prompts.create")]
+    decisions = [decide(each, PLAIN, [], None, key=key) for each in family]
+    assert decisions[0] == decisions[1]
+    assert decisions[0].bucket == bucket("scribe-2026", "prompts", key)
+    alone = decide(route(2500), PLAIN, [], None, key=key)
+    assert alone.bucket == bucket("scribe-2026", "prompts.list", key)
+
+
+@pytest.mark.parametrize(
+    ("headers", "client", "key"),
+    [
+        ([(b"authorization", b"Bearer " + TOKEN.encode()), (b"x-client-id", b"c")], CLIENT, "64b7f0f0f0f0f0f0f0f0f0f0"),
+        ([(b"authorization", b"whatever " + TOKEN.encode() + b" more")], CLIENT, "64b7f0f0f0f0f0f0f0f0f0f0"),
+        ([(b"authorization", b"Bearer  " + TOKEN.encode())], CLIENT, CLIENT[0]),
+        ([(b"authorization", TOKEN.encode())], CLIENT, CLIENT[0]),
+        ([(b"x-client-id", b" abc "), (b"cookie", b"sid=1")], CLIENT, "abc"),
+        ([(b"x-client-id", b"caf\xe9")], CLIENT, "caf\xe9"),
+        ([(b"x-client-id", b""), (b"cookie", b'a=b; sid="d"; e'), (b"cookie", b"sid=2")], CLIENT, "d"),
+        ([(b"cookie", b"sid=; xsid=1")], CLIENT, CLIENT[0]),
+        ([], CLIENT, CLIENT[0]),
+        ([], None, None),
+    ],
+)
+def test_the_first_key_that_is_there_counts(
+    headers: list[tuple[bytes, bytes]], client: tuple[str, int] | None, key: str | None
+) -> None:
+    assert caller_key(PLAIN.bucketing, headers, client) == key
+
+
+def bearer(payload: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"authorization", b"Bearer e30." + base64.urlsafe_b64encode(payload).rstrip(b"=") + b".c2ln")]
+
+
+@pytest.mark.parametrize(("claim", "key"), [("abc", "abc"), (42, "42"), ("Ωé\ud800", "Ωé\ud800")])
+def test_a_claim_may_be_text_or_a_whole_number(claim: object, key: str) -> None:
+    headers = bearer(json.dumps({"userID": claim}).encode())
+    assert caller_key(PLAIN.bucketing, headers, None) == key
+    assert decide(route(2500), PLAIN, headers, None).bucket == bucket("scribe-2026", "prompts.list", key)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *(json.dumps({"userID": claim}).encode() for claim in ("", None, True, 1.5, ["a"], {"a": 1})),
+        b"[]",
+        b'"userID"',
+        b"{}",
+        b"not json",
+        b"\xff\xfe\x00",
+        b"[" * 12_000,
+        b'{"userID": ' + b"9" * 5000 + b"}",
+        b'{"userID": "' + b"a" * 20_000 + b'"}',
+    ],
+)
+def test_a_claim_of_any_other_kind_is_no_key(payload: bytes) -> None:
+    assert caller_key(PLAIN.bucketing, bearer(payload), CLIENT) == CLIENT[0]
+
+
+@given(st.binary(), st.binary(), st.sampled_from([b"Bearer %b", b"%b", b"Bearer a.%b.c", b"Bearer a.%b.c.d"]))
+def test_garbage_never_raises(garbage: bytes, other: bytes, form: bytes) -> None:
+    headers = [(b"authorization", form % garbage), (b"cookie", other), (b"x-client-id", other), (b"x-side", garbage)]
+    decision = decide(route(2500), PLAIN, headers, CLIENT)
+    assert decision.bucket is not None
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | inner))
+def test_claims_of_every_json_type_never_raise(claim: object) -> None:
+    decision = decide(route(2500), PLAIN, bearer(json.dumps({"userID": claim}).encode()), CLIENT)
+    assert decision.reason == "share"
+
+
+def test_without_any_key_only_the_whole_share_is_native() -> None:
+    none = PLAIN.model_copy(update={"bucketing": config(bucketing="{key: header:x}").bucketing})
+    assert decide(route(9999), none, [], None) == Decision("legacy", "no-key")
+    assert decide(route(9999), none, [], None, clamp=0) == Decision("legacy", "clamp")
+    assert decide(route(FULL, shadow="5%"), none, [], None) == Decision("native", "share")
+
+
+def test_a_bucket_is_drawn_only_where_it_matters() -> None:
+    assert decide(route(0), PLAIN, [], CLIENT) == Decision("legacy", "share")
+    assert decide(route(FULL), PLAIN, [], CLIENT) == Decision("native", "share")
+    assert decide(route(FULL), PLAIN, [], CLIENT, clamp=0) == Decision("legacy", "clamp")
+    assert decide(route(0, shadow="100%"), PLAIN, [], CLIENT).bucket is None
+    assert decide(route(0, shadow="5%"), PLAIN, [], CLIENT).bucket is not None
+    assert decide(route(1), PLAIN, [], CLIENT).bucket is not None
+
+
+def test_a_clamp_is_the_reason_only_where_it_changes_the_side() -> None:
+    place = bucket("scribe-2026", "prompts.list", "k")
+    assert decide(route(place + 1), PLAIN, [], None, key="k", clamp=place) == Decision("legacy", "clamp", place)
+    assert decide(route(place), PLAIN, [], None, key="k", clamp=0) == Decision("legacy", "share", place)
+    assert decide(route(FULL), PLAIN, [], None, key="k", clamp=place + 1) == Decision("native", "share", place)
+
+
+def override(value: str) -> list[tuple[bytes, bytes]]:
+    return [(b"x-side", value.encode())]
+
+
+def test_what_stands_above_the_share_stands_in_order() -> None:
+    native, asked = f"native; key={SECRET}", override(f"native; key={SECRET}")
+    everything = PLAIN.model_copy(update={"pin": "legacy"})
+    assert decide(route(FULL, pin="native"), config(native=""), asked, CLIENT) == Decision("legacy", "no-native")
+    assert decide(route(FULL, pin="native"), everything, asked, CLIENT) == Decision("legacy", "pin-all")
+    assert decide(None, PLAIN.model_copy(update={"pin": "native"}), [], CLIENT) == Decision("native", "pin-all")
+    assert decide(route(FULL, pin="legacy"), PLAIN, asked, CLIENT) == Decision("legacy", "pin")
+    assert decide(None, PLAIN, override(native), CLIENT) == Decision("native", "override")
+    assert decide(None, PLAIN, [], CLIENT) == Decision("legacy", "no-route")
+    assert decide(route(0), PLAIN, asked, CLIENT) == Decision("native", "override")
+    assert decide(route(FULL), PLAIN, override(f"legacy;key={SECRET}"), CLIENT) == Decision("legacy", "override")
+    assert decide(route(FULL), PLAIN, asked, CLIENT, clamp=0) == Decision("native", "override")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "native",
+        "native; key=",
+        "native; key=wrong",
+        f"native; key={SECRET}x",
+        f"native; key={SECRET[:-1]}",
+        f"native; KEY {SECRET}",
+        f"native; secret={SECRET}",
+        f"natve; key={SECRET}",
+        f"; key={SECRET}",
+        f"native, key={SECRET}",
+        "native; key=\xff",
+    ],
+)
+def test_an_override_without_the_whole_secret_is_none(value: str) -> None:
+    assert decide(route(0), PLAIN, override(value), CLIENT) == Decision("legacy", "share")
+
+
+def test_an_empty_secret_switches_overrides_off() -> None:
+    off = config(overrides="{header: x-side, secret: '${NONE:-}'}")
+    assert decide(route(0), off, override("native; key="), CLIENT) == Decision("legacy", "share")
+    assert decide(route(0), config(overrides=""), override(f"native; key={SECRET}"), CLIENT).reason == "share"
+
+
+@given(keys, shares)
+def test_the_shadow_samples_whole_callers_from_the_top(key: str, share: int) -> None:
+    each = route(2500, shadow={"share": share})
+    place = decide(each, PLAIN, [], None, key=key).bucket
+    assert place is not None
+    assert sampled(each, place) == (place >= FULL - share)
+    assert sampled(each, None) == (share == FULL)
+
+
+def test_deciding_takes_microseconds() -> None:
+    headers = [(b"h%d" % number, b"x") for number in range(10)] + bearer(b'{"userID": "64b7f0f0f0f0f0f0f0f0f0f0"}')
+    each, best = route(2500), math.inf
+    for _ in range(20):
+        began = time.perf_counter()
+        for _ in range(200):
+            decide(each, PLAIN, headers, CLIENT)
+        best = min(best, (time.perf_counter() - began) / 200)
+    assert best < 30e-6  # 8 µs on an idle machine
