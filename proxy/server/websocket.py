@@ -152,29 +152,24 @@ class WebSocketProtocol(asyncio.Protocol):
             await self._config.loaded_app(scope, self._receive, self._send)
         except PeerGone:
             pass
+        except asyncio.CancelledError:  # the time for a graceful shutdown is over
+            self._transport.abort()
+            raise
         except Exception as error:
             if not isinstance(error, Failure):
                 logger.exception("the app failed")
             await self._finish(error if isinstance(error, Failure) else Failure(), INTERNAL_ERROR)
         else:
             await self._finish(Failure(), 1000)
-        finally:
-            self._drop_unfinished()
+        if self._peer is None and (self._refusal is None or not self._refusal.complete):
+            self._transport.abort()  # an answer that broke off
 
     async def _finish(self, failure: Failure, code: int) -> None:
         if self._peer is not None:
             self._peer.close(code)
-        elif self._refusal is None and not self._gone:
+        elif not self._gone and (self._refusal is None or not self._refusal.begun):
             headers, body = render(failure, None, ())
             await self._refuse(failure.status, headers, body)
-
-    def _drop_unfinished(self) -> None:
-        """An answer that broke off, or an app that was cancelled, ends with the connection."""
-        if self._peer is not None:
-            if self._peer.ended is None:
-                self._peer.abort()
-        elif self._refusal is None or not self._refusal.complete:
-            self._transport.abort()
 
     # -- ASGI
 
@@ -262,21 +257,21 @@ class _Refusal:
     def __init__(self, status: int, headers: RawHeaders) -> None:
         self._status = status
         self._headers = [header for header in headers if header[0].lower() != b"connection"]
-        self._begun = self._chunked = False
-        self.complete = False
+        self._chunked = False
+        self.begun = self.complete = False
         self.writable = asyncio.Event()
         self.writable.set()
 
     def frame(self, body: bytes, more: bool) -> bytes:
         """The next part as it goes on the wire, the first with the head before it."""
-        head = b"" if self._begun else self._begin(None if more else len(body))
+        head = b"" if self.begun else self._begin(None if more else len(body))
         if not self._chunked:
             return head + body
         chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
         return head + chunk + (b"" if more else b"0\r\n\r\n")
 
     def _begin(self, length: int | None) -> bytes:
-        self._begun = True
+        self.begun = True
         named = any(name.lower() == b"content-length" for name, _ in self._headers)
         if not named and self._status not in (204, 304):
             self._chunked = length is None
@@ -323,15 +318,3 @@ def _find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHead
         known = (b"sec-websocket-version", b"13, 8")
         return 400, b"Missing or invalid Sec-WebSocket-Version header", [known]
     return None
-
-
-def websocket_settings() -> dict[str, Any]:
-    """The `uvicorn.Config` arguments for this protocol: `ws`'s limit of a message, and death noticed within 5 s."""
-    limits = Limits()
-    return {
-        "ws": WebSocketProtocol,
-        "ws_max_size": limits.max_size,
-        "ws_ping_interval": limits.ping_interval,
-        "ws_ping_timeout": limits.ping_timeout,
-        "ws_per_message_deflate": False,
-    }

@@ -1,0 +1,210 @@
+"""The native app: Scribe's services, opened and closed with the server, behind the legacy's dialect.
+
+    handlers.app:app          reads its settings from the environment when it starts
+    create_app(settings)      for tests, and for whoever embeds it
+
+Starlette is the frame, for the lifespan and for what is mounted beside the dialect; the dialect answers
+everything else itself. MongoDB, the model and the terminology server may be away when the app starts.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from handlers.legacy.assistant import AssistantRoutes
+from handlers.legacy.auth import Verifier, authenticate
+from handlers.legacy.bodies import json_parser
+from handlers.legacy.consultations import ConsultationRoutes
+from handlers.legacy.cors import Cors
+from handlers.legacy.express import Application, Handler, Reply, Request, Router, json
+from handlers.legacy.notes import NoteRoutes
+from handlers.legacy.prompts import PromptRoutes
+from handlers.legacy.transcription import TranscriptionStream
+from handlers.legacy.transcripts import TranscriptRoutes
+from handlers.legacy.users import UserRoutes
+from handlers.passwords import Passwords
+from handlers.services.assistant import Assistant
+from handlers.services.codes import Access, Terminology
+from handlers.services.consultations import Consultations
+from handlers.services.model import Model
+from handlers.services.notes import Notes
+from handlers.services.prompts import Prompts
+from handlers.services.sessions import Sessions
+from handlers.services.summaries import Summaries
+from handlers.services.transcripts import Transcripts
+from handlers.services.users import Users
+from handlers.settings import Settings
+from handlers.store import Store, UnavailableError
+
+METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
+HEADERS: Final = "Content-Type,Authorization"
+PATIENCE: Final = 2.0
+"""Seconds to wait for MongoDB; the driver may take half a second more to notice that they are over."""
+
+_AWAY: Final = {"msg": "The database cannot be reached, please try again", "error": "database_unavailable"}
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the product does, and what that needs."""
+
+    store: Store
+    passwords: Passwords
+    users: Users
+    sessions: Sessions
+    model: Model
+    terminology: Terminology
+    assistant: Assistant
+    summaries: Summaries
+    consultations: Consultations
+    transcripts: Transcripts
+    notes: Notes
+    prompts: Prompts
+
+    async def close(self) -> None:
+        """Let go of every connection and thread."""
+        await self.sessions.close()
+        await self.terminology.close()
+        await self.model.close()
+        await self.store.close()
+        self.passwords.close()
+
+
+def open_services(settings: Settings) -> Services:
+    """Make the services and begin what they do in the background; needs a running event loop."""
+    store = Store(settings.mongodb_url, settings.database_name, patience=PATIENCE)
+    passwords = Passwords()
+    sessions = Sessions(store.blacktokens, lifetime_of(settings))
+    model = Model.open(settings.openai_api_key.get_secret_value(), settings.openai_base_url)
+    assistant = Assistant(model)
+    store.start()
+    sessions.start()
+    return Services(
+        store=store,
+        passwords=passwords,
+        users=Users(store.users, passwords),
+        sessions=sessions,
+        model=model,
+        terminology=Terminology.open(terminology_access(settings)),
+        assistant=assistant,
+        summaries=Summaries(store.consultations, store.transcripts, assistant),
+        consultations=Consultations(store),
+        transcripts=Transcripts(store.transcripts),
+        notes=Notes(store),
+        prompts=Prompts(store.prompts),
+    )
+
+
+def lifetime_of(settings: Settings) -> int:
+    """A login's lifetime, in seconds."""
+    return settings.access_token_expire_minutes * 60
+
+
+def terminology_access(settings: Settings) -> Access:
+    """Where the terminology server is, and as whom to ask."""
+    return Access(
+        auth_url=settings.nhs_auth_url,
+        api_url=settings.nhs_api_url,
+        client_id=settings.nhs_client_id,
+        client_secret=settings.nhs_client_secret.get_secret_value(),
+    )
+
+
+def legacy_dialect(services: Services, settings: Settings) -> Application:
+    """Everything the legacy answers over HTTP, in its order."""
+    is_over = None if settings.keep_legacy_tokens_after_logout else services.sessions.is_over
+    door = authenticate(Verifier(settings.jwt_secret_key.get_secret_value()), is_over)
+    router = Router()
+    router.get("/", welcome)
+    router.use("/", json_parser(settings.body_limit))
+    router.use("/users", user_routes(services, settings, door))
+    for path, resource in guarded_routes(services, settings).items():
+        router.use(path, door, resource)
+    cors = Cors(settings.allowed_origins, METHODS, HEADERS)
+    return Application(router, cors, {UnavailableError: database_away})
+
+
+def user_routes(services: Services, settings: Settings, door: Handler) -> Router:
+    """What is open, but for one's profile."""
+    return UserRoutes(
+        users=services.users,
+        sessions=services.sessions,
+        authenticate=door,
+        secret=settings.jwt_secret_key.get_secret_value(),
+        lifetime=lifetime_of(settings),
+        runs_operators=settings.keep_legacy_email_operators,
+    ).router()
+
+
+def guarded_routes(services: Services, settings: Settings) -> dict[str, Router]:
+    """What is behind the door, by path."""
+    ai = AssistantRoutes(
+        services.assistant, services.terminology, services.summaries, codes_as_list=settings.codes_as_list
+    )
+    read = services.store.read
+    consultations = ConsultationRoutes(services.consultations, services.prompts, services.assistant, read)
+    return {
+        "/api/ai": ai.router(),
+        "/api/notes": NoteRoutes(services.notes, services.consultations, read).router(),
+        "/api/transcript": TranscriptRoutes(services.transcripts).router(),
+        "/api/consultation": consultations.router(),
+        "/api/prompts": PromptRoutes(
+            services.prompts, services.transcripts, sets_any_field=settings.keep_legacy_prompt_fields
+        ).router(),
+    }
+
+
+async def welcome(_: Request) -> Reply:
+    """`GET /`."""
+    return json(200, {"msg": "welcome to the server"})
+
+
+def database_away(_: Exception) -> Reply:
+    """What every endpoint says while MongoDB cannot be reached."""
+    reply = json(503, _AWAY)
+    reply.headers += ((b"retry-after", b"1"),)
+    return reply
+
+
+class Native:
+    """The app between its start and its end: HTTP to the dialect, WebSockets to the transcription."""
+
+    def __init__(self, settings: Settings | None) -> None:
+        self._settings = settings
+        self._http: ASGIApp | None = None
+        self._websocket: ASGIApp | None = None
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """Open the services for as long as the app runs; raises `SettingsError`."""
+        settings = self._settings or Settings.load()
+        services = open_services(settings)
+        self._http = legacy_dialect(services, settings)
+        self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
+        try:
+            yield
+        finally:
+            self._http = self._websocket = None
+            await services.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or one WebSocket."""
+        app = self._http if scope["type"] == "http" else self._websocket
+        if app is None:
+            raise RuntimeError("the native app has not been started: its lifespan has to run first")
+        await app(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The native app; without settings it reads them from the environment when it starts."""
+    native = Native(settings)
+    app = Starlette(lifespan=native.lifespan)
+    app.router.default = native
+    return app
+
+
+app = create_app()

@@ -1,0 +1,81 @@
+"""JSON bodies as body-parser 2 reads them: `express.json({limit})`, strict, inflating.
+
+A body that is not announced as JSON is left alone (`UNDEFINED`). Of one that is, every fault has its status,
+found in body-parser's order: charset, content encoding, announced length, unknown charset, length as it is
+read, compressed data, and last the JSON itself.
+"""
+
+from functools import lru_cache
+
+from handlers.legacy import charsets, media
+from handlers.legacy.express import Handler, HttpError, Reply, Request
+from handlers.legacy.inflation import CorruptError, Inflater, inflater
+from handlers.legacy.javascript import JSONSyntaxError, Value, parse
+
+_media_type = lru_cache(256)(media.parse)
+
+
+def json_parser(limit: int) -> Handler:
+    """The middleware that fills `request.body`, from at most `limit` bytes once they are inflated."""
+
+    async def parse_body(request: Request) -> Reply | None:
+        if request.has_body:
+            kind = _media_type(request.headers.get("content-type") or "")
+            if kind is not None and kind.name == "application/json":
+                request.body = _parse(await _read_text(request, kind.charset or "utf-8", limit))
+        return None
+
+    return parse_body
+
+
+async def _read_text(request: Request, charset: str, limit: int) -> str:
+    if not charset.startswith("utf-"):
+        raise HttpError(415, f'unsupported charset "{charset.upper()}"')
+    stream = _decompression(request)
+    length = request.headers.get("content-length")
+    if stream is None and length is not None and int(length) > limit:
+        raise HttpError(413, "request entity too large")
+    decode = charsets.decoder(charset)
+    if decode is None:
+        raise HttpError(415, f'unsupported charset "{charset.upper()}"')
+    return decode(await _read(request, stream, limit))
+
+
+def _decompression(request: Request) -> Inflater | None:
+    encoding = (request.headers.get("content-encoding") or "identity").lower()
+    if encoding == "identity":
+        return None
+    stream = inflater(encoding)
+    if stream is None:
+        raise HttpError(415, f'unsupported content encoding "{encoding}"')
+    return stream
+
+
+async def _read(request: Request, stream: Inflater | None, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    allowance = limit
+    try:
+        while (piece := await request.read_chunk()) is not None:
+            if stream is not None:
+                piece = stream.inflate(piece, allowance)
+            allowance -= len(piece)
+            if allowance < 0:
+                raise HttpError(413, "request entity too large")
+            pieces.append(piece)
+        if stream is not None:
+            stream.finish()
+    except CorruptError as error:
+        raise HttpError(400, str(error)) from error
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _parse(text: str) -> Value:
+    if not text:
+        return {}
+    try:
+        value = parse(text)
+    except JSONSyntaxError as error:
+        raise HttpError(400, str(error)) from error
+    if not isinstance(value, dict | list):
+        raise HttpError(400, "only objects and arrays are taken")
+    return value

@@ -1,0 +1,43 @@
+"""CORS as cors 2.8.5 does it with a list of origins, fixed methods and headers, and credentials.
+
+Its headers stand in front of every answer, so they are made once per origin and reused.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_POWERED: Final = (b"x-powered-by", b"Express")
+_VARY: Final = (b"vary", b"Origin")
+_CREDENTIALS: Final = (b"access-control-allow-credentials", b"true")
+
+
+class Cors:
+    """Which origins may read the answers, and what a preflight is told."""
+
+    def __init__(self, origins: Sequence[str], methods: str, headers: str) -> None:
+        self._others: Headers = (_POWERED, _VARY, _CREDENTIALS)
+        self._allowed: dict[bytes, Headers] = {
+            origin.encode("latin-1"): (
+                _POWERED,
+                (b"access-control-allow-origin", origin.encode("latin-1")),
+                _VARY,
+                _CREDENTIALS,
+            )
+            for origin in origins
+            if origin
+        }
+        self._preflight: Headers = (
+            (b"access-control-allow-methods", methods.encode("latin-1")),
+            (b"access-control-allow-headers", headers.encode("latin-1")),
+            (b"content-length", b"0"),
+        )
+
+    def preface(self, origin: bytes) -> Headers:
+        """The headers every answer begins with; `origin` is empty where the request names none."""
+        return self._allowed.get(origin, self._others)
+
+    def preflight(self, origin: bytes) -> Headers:
+        """All headers of the 204 that ends every OPTIONS request."""
+        return self.preface(origin) + self._preflight

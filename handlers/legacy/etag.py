@@ -1,0 +1,34 @@
+"""Entity tags and freshness: when the legacy answers 304.
+
+Every body that express sends carries a weak tag of its bytes (etag 1), and a GET or HEAD that already knows
+the tag is told so (fresh 2). No answer carries `Last-Modified`, so `If-Modified-Since` alone never matches.
+"""
+
+import re
+from base64 import b64encode
+from hashlib import sha1
+from typing import Final
+
+_NO_CACHE: Final = re.compile(r"(?:^|,)\s*?no-cache\s*?(?:,|\Z)")
+_EMPTY: Final = 'W/"0-2jmj7l5rSw0yVb/vlWAYkK/YBwk"'
+
+
+def weak_tag(body: bytes) -> str:
+    """`W/"<hex length>-<27 characters of base64 SHA-1>"`."""
+    if not body:
+        return _EMPTY
+    digest = b64encode(sha1(body, usedforsecurity=False).digest())[:27].decode()
+    return f'W/"{len(body):x}-{digest}"'
+
+
+def is_fresh(tag: str, none_match: str | None, cache_control: str | None) -> bool:
+    """Whether `If-None-Match` (weak comparison, lists, `*`) names the tag and `no-cache` does not forbid it."""
+    if not none_match or (cache_control and _NO_CACHE.search(cache_control)):
+        return False
+    if none_match == "*":
+        return True
+    return any(_names(known.strip(" "), tag) for known in none_match.split(","))
+
+
+def _names(known: str, tag: str) -> bool:
+    return known == tag or known == "W/" + tag or "W/" + known == tag

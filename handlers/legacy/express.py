@@ -1,0 +1,316 @@
+"""The legacy's HTTP manner: express 5 at its defaults, as a plain ASGI application.
+
+Resources are routers of handlers that take a `Request` and return a `Reply`; what happens around them, in
+which order, with which headers and which pages, is express's business and stands here once. Starlette's
+request and response objects stay out of it: this is every native answer's way, and is held to microseconds.
+
+    cors -> the router's layers, in the order they were added -> the page for what nobody answered
+              a route: answers, or passes by returning None
+              a middleware or mounted router: the same, below its path
+"""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NamedTuple
+
+from starlette.types import Receive, Scope, Send
+
+from handlers.legacy import pages
+from handlers.legacy.cors import Cors
+from handlers.legacy.cors import Headers as RawHeaders
+from handlers.legacy.etag import is_fresh, weak_tag
+from handlers.legacy.headers import Headers
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, stringify
+from handlers.legacy.paths import Pattern, UndecodableError, split_target
+from handlers.legacy.query import Query
+from handlers.legacy.query import parse as parse_query
+
+_CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:\Z|\W)", re.IGNORECASE)
+
+logger = logging.getLogger("handlers.legacy")
+
+_JSON: Final = (b"content-type", b"application/json; charset=utf-8")
+
+
+class HttpError(Exception):
+    """An error with a status (http-errors 2): uncaught, it becomes that status's page."""
+
+    def __init__(self, status: int, message: str = "", headers: RawHeaders = ()) -> None:
+        super().__init__(message or pages.PHRASES.get(status, ""))
+        self.status = status
+        self.headers = headers
+
+
+class ClientGoneError(Exception):
+    """The client went away while its body was read: there is nobody to answer."""
+
+
+class Reply:
+    """An answer before it is sent: `headers` come after the ones every answer has, `body` is complete.
+
+    `tagged` answers carry an entity tag and are subject to `If-None-Match`.
+    """
+
+    __slots__ = ("body", "headers", "status", "tagged")
+
+    def __init__(self, status: int, headers: RawHeaders, body: bytes, *, tagged: bool = True) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.tagged = tagged
+
+
+def json(status: int, value: object) -> Reply:
+    """`res.status(status).json(value)`."""
+    return Reply(status, (_JSON,), stringify(value).encode())
+
+
+def encoded_json(status: int, body: bytes) -> Reply:
+    """The same for a body that is JSON text already."""
+    return Reply(status, (_JSON,), body)
+
+
+def page(status: int, body: bytes | None = None, headers: RawHeaders = ()) -> Reply:
+    """One of express's HTML pages; they carry no entity tag."""
+    return Reply(status, headers + pages.HEADERS, body or pages.error_page(status), tagged=False)
+
+
+class Request:
+    """A request as a handler sees it.
+
+    `target` is Node's `req.url`, `path` the pathname below the router that is asked, `params` the route's
+    parameters, `body` what the JSON parser made (`UNDEFINED` where it did not run), `user_id` the claim that
+    authentication found (any JSON value) and `token` what carried it.
+    """
+
+    __slots__ = (
+        "_query",
+        "_query_text",
+        "_receive",
+        "_unread",
+        "body",
+        "full_path",
+        "has_body",
+        "headers",
+        "method",
+        "params",
+        "path",
+        "state",
+        "target",
+        "token",
+        "user_id",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.headers = Headers(scope["headers"])
+        self.target = request_target(scope)
+        self.full_path, self._query_text = split_target(self.target)
+        self.path = self.full_path
+        self.params: dict[str, str] = {}
+        self.body: Value = UNDEFINED
+        self.user_id: Value = UNDEFINED
+        self.token = ""
+        self.state: dict[str, object] = {}
+        self._receive = receive
+        self._query: Query | None = None
+        raw = self.headers.raw
+        self.has_body = b"transfer-encoding" in raw or b"content-length" in raw
+        self._unread = self.has_body
+
+    @property
+    def query(self) -> Query:
+        """The query string, parsed on first use."""
+        if self._query is None:
+            self._query = parse_query(self._query_text)
+        return self._query
+
+    def fields(self, *names: str) -> list[Value]:
+        """`const {a, b} = req.body`: the named fields; raises `JavaScriptTypeError` where there is no body."""
+        if self.body is UNDEFINED:
+            problem = f"Cannot destructure property '{names[0]}' of 'req.body' as it is undefined."
+            raise JavaScriptTypeError(problem)
+        body = self.body
+        return [body.get(name, UNDEFINED) if isinstance(body, dict) else UNDEFINED for name in names]
+
+    async def read_chunk(self) -> bytes | None:
+        """The next piece of the body, `None` after the last; raises `ClientGoneError`."""
+        if not self._unread:
+            return None
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        self._unread = message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        return chunk
+
+    async def drain(self) -> None:
+        """Read the rest of the body and forget it, as express does before it answers with a page."""
+        while self._unread:
+            await self.read_chunk()
+
+    async def gone(self) -> None:
+        """Return when the client has gone away; what is left of its body is read and forgotten."""
+        try:
+            await self.drain()
+        except ClientGoneError:
+            return
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def request_target(scope: Scope) -> str:
+    """The request line's target: as the gateway kept it, or put together again; Latin-1, as in Node."""
+    target: bytes | None = scope.get("proxy.target")
+    if target is None:
+        target = scope.get("raw_path") or scope["path"].encode()
+        query: bytes = scope.get("query_string", b"")
+        target = target + b"?" + query if query else target
+    return target.decode("latin-1")
+
+
+Handler = Callable[[Request], Awaitable[Reply | None]]
+
+
+class Layer(NamedTuple):
+    """A step of a router: a pattern (`None` matches all), the handlers, and the method they are for."""
+
+    pattern: Pattern | None
+    handlers: tuple[Handler, ...]
+    method: str | None
+
+
+class Router:
+    """Routes, middleware and mounted routers, asked in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._layers: list[Layer] = []
+
+    def use(self, path: str, *handlers: Handler) -> None:
+        """Run handlers for every path below `path`, which they see without it."""
+        self._layers.append(Layer(None if path == "/" else Pattern(path, whole=False), handlers, None))
+
+    def route(self, method: str, path: str, *handlers: Handler) -> None:
+        """Run handlers for one method (GET answers HEAD too) of one path."""
+        self._layers.append(Layer(Pattern(path, whole=True), handlers, method))
+
+    def get(self, path: str, *handlers: Handler) -> None:
+        """Route GET, and HEAD."""
+        self.route("GET", path, *handlers)
+
+    def post(self, path: str, *handlers: Handler) -> None:
+        """Route POST."""
+        self.route("POST", path, *handlers)
+
+    def patch(self, path: str, *handlers: Handler) -> None:
+        """Route PATCH."""
+        self.route("PATCH", path, *handlers)
+
+    def delete(self, path: str, *handlers: Handler) -> None:
+        """Route DELETE."""
+        self.route("DELETE", path, *handlers)
+
+    async def __call__(self, request: Request) -> Reply | None:
+        """Answer, or pass (`None`). A parameter that cannot be decoded is a 400 whatever the method."""
+        path, method = request.path, request.method
+        method = "GET" if method == "HEAD" else method
+        for pattern, handlers, only in self._layers:
+            if pattern is not None:
+                try:
+                    match = pattern.match(path)
+                except UndecodableError as error:
+                    raise HttpError(400, "Failed to decode param") from error
+                if match is None or (only is not None and only != method):
+                    continue
+                request.params = match.params
+                if only is None:
+                    rest = path[match.end :]
+                    request.path = rest if rest.startswith("/") else "/" + rest
+            for handler in handlers:
+                reply = await handler(request)
+                if reply is not None:
+                    return reply
+            request.path = path
+        return None
+
+
+Faults = Mapping[type[Exception], Callable[[Exception], Reply]]
+
+
+class Application:
+    """The ASGI application: a router behind CORS, with express's answers for whatever it leaves open.
+
+    `faults` turn exceptions that mean the same wherever they come from (the database is away) into replies.
+    """
+
+    def __init__(self, router: Router, cors: Cors, faults: Faults | None = None) -> None:
+        self._router = router
+        self._cors = cors
+        self._faults = faults or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        request = Request(scope, receive)
+        raw = request.headers.raw
+        if b"expect" in raw and not _CONTINUE.search(raw[b"expect"]):
+            await _transmit(send, 417, (), b"")
+            return
+        origin = raw.get(b"origin", b"").rstrip(b" \t")
+        if request.method == "OPTIONS":
+            await _transmit(send, 204, self._cors.preflight(origin), b"")
+            return
+        try:
+            reply = await self._answer(request)
+        except ClientGoneError:
+            return
+        await _transmit(send, *_finish(request, reply, self._cors.preface(origin)))
+
+    async def _answer(self, request: Request) -> Reply:
+        try:
+            reply = await self._router(request)
+            if reply is not None:
+                return reply
+            reply = page(404, pages.missing_page(request.method, request.full_path))
+        except ClientGoneError:
+            raise
+        except Exception as error:
+            reply = self._reply_to(error)
+        await request.drain()
+        return reply
+
+    def _reply_to(self, error: Exception) -> Reply:
+        if isinstance(error, HttpError) and 400 <= error.status < 600:
+            return page(error.status, headers=error.headers)
+        for kind, make in self._faults.items():
+            if isinstance(error, kind):
+                logger.warning("answered a fault: %s", type(error).__name__)
+                return make(error)
+        logger.error("unhandled error", exc_info=error)
+        return page(500)
+
+
+def _finish(request: Request, reply: Reply, preface: RawHeaders) -> tuple[int, RawHeaders, bytes]:
+    """`res.send`: tag, freshness, and what HEAD and 304 leave out."""
+    status, body = reply.status, reply.body
+    reads = request.method in ("GET", "HEAD")
+    length = (b"content-length", str(len(body)).encode())
+    if not reply.tagged:
+        return status, (*preface, *reply.headers, length), b"" if request.method == "HEAD" else body
+    tag = weak_tag(body)
+    tag_header = (b"etag", tag.encode())
+    if reads and 200 <= status < 300 and _is_known(request.headers, tag):
+        kept = tuple(header for header in reply.headers if header[0] != b"content-type")
+        return 304, (*preface, *kept, tag_header), b""
+    return status, (*preface, *reply.headers, length, tag_header), b"" if request.method == "HEAD" else body
+
+
+def _is_known(headers: Headers, tag: str) -> bool:
+    if b"if-none-match" not in headers.raw:
+        return False
+    return is_fresh(tag, headers.get("if-none-match"), headers.get("cache-control"))
+
+
+async def _transmit(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,41 @@
+"""JavaScript's value semantics, as Node 20 has them, for whatever of the legacy's answers hangs on them."""
+
+from handlers.legacy.javascript.coercion import to_number, to_string
+from handlers.legacy.javascript.dates import clip, date_to_string, iso, parse_date
+from handlers.legacy.javascript.inspection import inspect
+from handlers.legacy.javascript.json import parse, stringify
+from handlers.legacy.javascript.numbers import number_to_string, string_to_number
+from handlers.legacy.javascript.syntax import JSONSyntaxError
+from handlers.legacy.javascript.values import (
+    UNDEFINED,
+    JavaScriptRangeError,
+    JavaScriptTypeError,
+    Undefined,
+    Value,
+    own_keys,
+    type_of,
+    value_type,
+)
+
+__all__ = [
+    "UNDEFINED",
+    "JSONSyntaxError",
+    "JavaScriptRangeError",
+    "JavaScriptTypeError",
+    "Undefined",
+    "Value",
+    "clip",
+    "date_to_string",
+    "inspect",
+    "iso",
+    "number_to_string",
+    "own_keys",
+    "parse",
+    "parse_date",
+    "string_to_number",
+    "stringify",
+    "to_number",
+    "to_string",
+    "type_of",
+    "value_type",
+]

@@ -1,0 +1,77 @@
+"""What JavaScript makes of a value where it wants a string or a number: `String(value)`, `Number(value)`."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from bson import Code, Decimal128, Int64, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
+
+from handlers.legacy.javascript.dates import LIMIT, date_to_string
+from handlers.legacy.javascript.json import as_json
+from handlers.legacy.javascript.numbers import normal, number_to_string, string_to_number
+from handlers.legacy.javascript.values import UNDEFINED, JavaScriptTypeError, is_long, is_uuid
+
+_FLAGS: Final = ((re.DOTALL, "g"), (re.IGNORECASE, "i"), (re.MULTILINE, "m"))
+
+
+def to_string(value: object) -> str:
+    """`String(value)`; JavaScriptTypeError for an object whose own `toString` is no function."""
+    if isinstance(value, str) and not isinstance(value, Code):
+        return value
+    if value is None or value is UNDEFINED:
+        return "null" if value is None else "undefined"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float) and not is_long(value):
+        return number_to_string(value)
+    if isinstance(value, list | tuple):
+        return ",".join("" if item is None or item is UNDEFINED else to_string(item) for item in value)
+    if isinstance(value, dict):
+        return _object_to_string(value)
+    return _bson_to_string(value)
+
+
+def _object_to_string(value: dict[str, object]) -> str:
+    """An object from JSON has no functions of its own: its `toString` or `valueOf` only hide the real ones."""
+    if "toString" in value:
+        raise JavaScriptTypeError("Cannot convert object to primitive value")
+    return "[object Object]"
+
+
+def _bson_to_string(value: object) -> str:
+    if isinstance(value, DatetimeMS):
+        return date_to_string(int(value))
+    if isinstance(value, ObjectId | Decimal128 | Int64):
+        return str(value)
+    if isinstance(value, bytes):
+        return str(as_json(value)) if is_uuid(value) else value.decode("utf-8", "replace")
+    if isinstance(value, Regex):
+        return regex_to_string(value)
+    if isinstance(value, Timestamp):
+        return str(value.time << 32 | value.inc)
+    return "[object Object]"
+
+
+def regex_to_string(value: Regex[str]) -> str:
+    """`/pattern/flags`, as js-bson makes a RegExp of it: slashes escaped, `s` for `g`."""
+    pattern = re.sub(r"(\\.|\[(?:\\.|[^\]])*\])|/", lambda match: match[1] or "\\/", value.pattern) or "(?:)"
+    pattern = pattern.replace("\n", "\\n").replace("\r", "\\r")
+    return f"/{pattern}/" + "".join(letter for flag, letter in _FLAGS if value.flags & flag)
+
+
+def to_number(value: object) -> int | float:
+    """`Number(value)`: NaN where it is worth none; JavaScriptTypeError as `to_string`."""
+    if value is None or value is False:
+        return 0
+    if value is True:
+        return 1
+    if value is UNDEFINED:
+        return math.nan
+    if isinstance(value, int | float) and not is_long(value):
+        return value if isinstance(value, int) else normal(value)
+    if isinstance(value, DatetimeMS):
+        return int(value) if abs(int(value)) <= LIMIT else math.nan
+    return string_to_number(to_string(value))

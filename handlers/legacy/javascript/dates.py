@@ -1,0 +1,94 @@
+"""JavaScript's Date as milliseconds since 1970: reading a text as V8 does, and the three ways of writing one.
+
+The legacy's clock is on UTC, so here local time is UTC: a text without a zone is read as UTC, and
+`toString` writes GMT+0000.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from typing import Final
+
+from handlers.legacy.javascript.date_text import read_date
+from handlers.legacy.javascript.values import JavaScriptRangeError
+
+LIMIT: Final = 8_640_000_000_000_000
+"""The largest time value, a hundred million days either way; beyond it a Date is invalid."""
+
+DAY: Final = 86_400_000
+_EPOCH: Final = 719_163  # 1970-01-01 as a proleptic ordinal
+_CYCLE_DAYS: Final = 146_097  # days in 400 years, after which the calendar repeats
+_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def parse_date(text: str) -> int | None:
+    """`new Date(text)`: milliseconds since 1970, None for an Invalid Date."""
+    fields = read_date(text)
+    if fields is None:
+        return None
+    ms = _days(fields.year, fields.month, fields.day) * DAY + fields.milliseconds
+    return clip(ms)
+
+
+def clip(ms: float) -> int | None:
+    """`new Date(number)`: truncated to whole milliseconds, None (Invalid Date) outside the range or for NaN."""
+    return int(ms) if abs(ms) <= LIMIT else None
+
+
+def iso(ms: int) -> str:
+    """`toISOString`: UTC to the millisecond, a sign and six digits for years outside 0 .. 9999.
+
+    Raises JavaScriptRangeError for an Invalid Date.
+    """
+    text = iso_or_none(ms)
+    if text is None:
+        raise JavaScriptRangeError("Invalid time value")
+    return text
+
+
+def iso_or_none(ms: int) -> str | None:
+    """What a date is in JSON: `toISOString`, or null for an Invalid Date."""
+    if not -LIMIT <= ms <= LIMIT:
+        return None
+    day, rest = divmod(ms, DAY)
+    seconds, milliseconds = divmod(rest, 1000)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{_iso_day(day)}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
+
+
+def date_to_string(ms: int) -> str:
+    """`Date.prototype.toString`: `Thu Jan 01 1970 00:00:00 GMT+0000 (Coordinated Universal Time)`."""
+    if not -LIMIT <= ms <= LIMIT:
+        return "Invalid Date"
+    day, rest = divmod(ms, DAY)
+    year, month, month_day = _calendar(day)
+    minutes, second = divmod(rest // 1000, 60)
+    spelled = f"{year:04d}" if year >= 0 else f"-{-year:04d}"
+    return (
+        f"{_WEEKDAYS[(day + 3) % 7]} {_MONTHS[month - 1]} {month_day:02d} {spelled} "
+        f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d} GMT+0000 (Coordinated Universal Time)"
+    )
+
+
+@lru_cache(maxsize=1024)
+def _iso_day(day: int) -> str:
+    year, month, month_day = _calendar(day)
+    spelled = f"{year:04d}" if 0 <= year <= 9999 else f"{year:+07d}"
+    return f"{spelled}-{month:02d}-{month_day:02d}"
+
+
+def _calendar(day: int) -> tuple[int, int, int]:
+    """Year, month and day of a count of days since 1970, in any year."""
+    cycles, ordinal = divmod(day + _EPOCH - 1, _CYCLE_DAYS)
+    found = date.fromordinal(ordinal + 1)
+    return found.year + 400 * cycles, found.month, found.day
+
+
+def _days(year: int, month: int, day: int) -> int:
+    """Days since 1970 of a date whose day may lie past the month's end (31 April is 1 May)."""
+    cycles, within = divmod(year - 1, 400)
+    first = date(within + 1, month, 1).toordinal() + cycles * _CYCLE_DAYS
+    return first - _EPOCH + day - 1

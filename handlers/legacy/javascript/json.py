@@ -1,0 +1,208 @@
+"""JSON.parse and JSON.stringify, to the letter of Node 20, at the speed of Python's C reader and writer.
+
+Both go the fast way and then find out, by a search of the text, whether it holds any of the few things that
+Python does otherwise; only then do they go the way that does everything by hand.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from json import encoder
+from typing import Final, NoReturn
+
+from bson import Code, DBRef, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
+
+from handlers.legacy.javascript.dates import iso_or_none
+from handlers.legacy.javascript.numbers import from_digits, normal, number_to_string
+from handlers.legacy.javascript.syntax import JSONSyntaxError, Reader
+from handlers.legacy.javascript.values import (
+    UNDEFINED,
+    JavaScriptRangeError,
+    Value,
+    is_long,
+    is_uuid,
+    ordered,
+    own_keys,
+)
+
+DEEPEST: Final = 4184
+"""How deep JSON.stringify writes before it runs out of stack, as measured on Node 20."""
+
+_INDEX_KEYS = re.compile(r'"(?:[0-9]|\\u003[0-9])+"[ \t\n\r]*:')
+_ODD = tuple(  # each begins with one certain character, which is what makes a search of re's fast
+    re.compile(pattern)
+    for pattern in (
+        r'"(?::-?(?:[0-9]+[.e]|[0-9]{16})|[0-9]+":)',
+        r",-?(?:[0-9]+[.e]|[0-9]{16})",
+        r"\[-?(?:[0-9]+[.e]|[0-9]{16})",
+    )
+)
+"""Where the fast writer's text may be wrong: floats and long integers, and index keys, which come first."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def parse(text: str) -> Value:
+    """JSON.parse: the value, or JSONSyntaxError with V8's message. Any depth is read."""
+    try:
+        value: Value = _read(text)
+    except RecursionError:
+        return Reader(text).read()
+    except ValueError as fault:
+        raise JSONSyntaxError(text) from fault
+    return _in_order(value) if _INDEX_KEYS.search(text) else value
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(word)
+
+
+_read = json.JSONDecoder(
+    parse_int=from_digits, parse_float=lambda text: normal(float(text)), parse_constant=_refuse
+).decode
+
+
+def _in_order(value: Value) -> Value:
+    if isinstance(value, dict):
+        return ordered({key: _in_order(member) for key, member in value.items()})
+    if isinstance(value, list):
+        return [_in_order(member) for member in value]
+    return value
+
+
+def stringify(value: object) -> str:
+    """JSON.stringify of one value, with the `toJSON` of dates and of js-bson's types.
+
+    A top-level UNDEFINED, which JavaScript would not turn into a string at all, gives "". Nesting deeper
+    than V8's stack raises JavaScriptRangeError.
+    """
+    if isinstance(value, dict | list):
+        try:
+            text = "".join(_write_plain(value))
+        except (_OddError, ValueError, RecursionError):
+            text = _write(value)
+        else:
+            text = _write(value) if any(odd.search(text) for odd in _ODD) else text
+    else:
+        text = "" if value is UNDEFINED else _write(value)
+    return text if text.isascii() else _spell_surrogates(text)
+
+
+class _OddError(Exception):
+    """Met something that the fast writer cannot write."""
+
+
+def _plain(value: object) -> object:
+    """What the fast writer asks for the types that it does not know."""
+    if isinstance(value, ObjectId):
+        return str(value)
+    if isinstance(value, DatetimeMS):
+        return iso_or_none(int(value))
+    raise _OddError
+
+
+def _make_plain_writer() -> Callable[[object], Iterable[str]]:
+    """Python's C writer, built once; json.JSONEncoder builds one anew at every call."""
+    make = getattr(encoder, "c_make_encoder", None)
+    if make is None:  # another Python than CPython
+        return json.JSONEncoder(
+            ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_plain
+        ).iterencode
+    write: Callable[[object, int], Iterable[str]] = make(None, _plain, _quote, None, ":", ",", False, False, False)
+    return lambda value: write(value, 0)
+
+
+_quote: Callable[[str], str] = encoder.encode_basestring
+_write_plain = _make_plain_writer()
+
+
+def _spell_surrogates(text: str) -> str:
+    """Lone surrogates as escapes; Python has joined those that pair."""
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _write(value: object) -> str:
+    """The way by hand: what precedes a member and the member, containers waiting on a stack."""
+    parts: list[str] = []
+    waiting: list[tuple[Iterator[tuple[str, object]], str]] = [(iter([("", value)]), "")]
+    while waiting:
+        for before, member in waiting[-1][0]:
+            parts.append(before)
+            member = as_json(member)
+            if isinstance(member, dict | list):
+                waiting.append(_members(member))
+                break
+            parts.append(_scalar(member))
+        else:
+            parts.append(waiting.pop()[1])
+        if len(waiting) > DEEPEST + 1:
+            raise JavaScriptRangeError("Maximum call stack size exceeded")
+    return "".join(parts)
+
+
+def _members(container: dict[str, object] | list[object]) -> tuple[Iterator[tuple[str, object]], str]:
+    """A container's members, each after what precedes it, and what closes them."""
+    if isinstance(container, dict):
+        names = [name for name in own_keys(container) if container[name] is not UNDEFINED]
+        return _after("{", [(_quote(name) + ":", container[name]) for name in names]), "}" if names else "{}"
+    return _after("[", [("", member) for member in container]), "]" if container else "[]"
+
+
+def _after(opening: str, members: Sequence[tuple[str, object]]) -> Iterator[tuple[str, object]]:
+    for name, member in members:
+        yield opening + name, member
+        opening = ","
+
+
+def _scalar(value: object) -> str:
+    if value is None or value is UNDEFINED:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quote(value)
+    if isinstance(value, int | float):
+        return number_to_string(value) if math.isfinite(value) else "null"
+    raise TypeError(f"{type(value).__name__} is no JavaScript value")
+
+
+def as_json(value: object) -> object:
+    """A value after its own `toJSON`, if it has one: js-bson 6's types, and dates."""
+    if value is None or type(value) in _THEMSELVES:
+        return value
+    if isinstance(value, ObjectId):
+        return str(value)
+    if isinstance(value, DatetimeMS):
+        return iso_or_none(int(value))
+    if isinstance(value, bytes):
+        return str(uuid.UUID(bytes=bytes(value))) if is_uuid(value) else base64.b64encode(value).decode()
+    if isinstance(value, int) and is_long(value):
+        low, high = value & 0xFFFFFFFF, value >> 32
+        return {"low": low - (low >> 31 << 32), "high": high, "unsigned": False}
+    return _rare_as_json(value)
+
+
+_THEMSELVES: Final = frozenset({str, int, float, bool, dict, list})
+
+
+def _rare_as_json(value: object) -> object:
+    if isinstance(value, Decimal128):
+        return {"$numberDecimal": str(value)}
+    if isinstance(value, Timestamp):
+        return {"$timestamp": str(value.time << 32 | value.inc)}
+    if isinstance(value, Code):
+        return {"code": str(value)} | ({} if value.scope is None else {"scope": dict(value.scope)})
+    if isinstance(value, DBRef):
+        return _reference(value)
+    return {} if isinstance(value, Regex | MinKey | MaxKey) else value
+
+
+def _reference(value: DBRef) -> dict[str, object]:
+    document = dict(value.as_doc())
+    database = document.pop("$db", None)
+    return document if database is None else document | {"$db": database}

@@ -1,0 +1,135 @@
+"""JavaScript's numbers: how they print, in any radix, and what a string is worth as one (ECMA-262, Number)."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from handlers.legacy.javascript.values import SAFE
+
+WHITESPACE: Final = (
+    "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
+"""What `String.prototype.trim` takes off; Python's strip() differs in both directions."""
+
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_PREFIXED = re.compile(r"0(?:[xX][0-9a-fA-F]+|[oO][0-7]+|[bB][01]+)")
+_INFINITIES: Final = {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def normal(number: float) -> int | float:
+    """A double in this package's form: an int where integral and small enough, never for negative zero."""
+    if number.is_integer() and abs(number) <= SAFE and (number or math.copysign(1, number) > 0):
+        return int(number)
+    return number
+
+
+def from_digits(text: str) -> int | float:
+    """An integer literal of any length, rounded to a double as JavaScript does."""
+    if len(text) < 16 and not text.startswith("-0"):
+        return int(text)
+    return normal(float(text))
+
+
+def number_to_string(number: float, radix: int = 10) -> str:
+    """`Number.prototype.toString`: shortest digits that read back, exponents from 1e21 and below 1e-6."""
+    if isinstance(number, int) and radix == 10 and -SAFE <= number <= SAFE:
+        return int.__repr__(number)
+    double = float(number)
+    if not math.isfinite(double):
+        return "NaN" if math.isnan(double) else "Infinity" if double > 0 else "-Infinity"
+    if double == 0:
+        return "0"
+    sign = "-" if double < 0 else ""
+    return sign + (_decimal(abs(double)) if radix == 10 else _in_radix(abs(double), radix))
+
+
+def _decimal(double: float) -> str:
+    digits, point = _shortest(double)
+    count = len(digits)
+    if count <= point <= 21:
+        return digits + "0" * (point - count)
+    if 0 < point <= 21:
+        return f"{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return "0." + "0" * -point + digits
+    mantissa = digits if count == 1 else f"{digits[0]}.{digits[1:]}"
+    return f"{mantissa}e{point - 1:+d}"
+
+
+def _shortest(double: float) -> tuple[str, int]:
+    """The shortest digits that read back as this double, and how many stand before the point."""
+    mantissa, _, exponent = float.__repr__(double).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    point = len(whole) + int(exponent or 0)
+    digits = (whole + fraction).lstrip("0")
+    point -= len(whole + fraction) - len(digits)
+    return digits.rstrip("0"), point
+
+
+def _in_radix(double: float, radix: int) -> str:
+    """V8's way: fraction digits until they tell this double from its neighbours, the last one rounded."""
+    whole = math.floor(double)
+    fraction = double - whole
+    digits, carried = _fraction_digits(fraction, max(0.5 * math.ulp(double), math.ulp(0.0)), radix)
+    text = _integer_digits(float(whole + carried), radix)
+    return text + ("." + "".join(_DIGITS[digit] for digit in digits) if digits else "")
+
+
+def _fraction_digits(fraction: float, half_step: float, radix: int) -> tuple[list[int], int]:
+    digits: list[int] = []
+    while fraction >= half_step:
+        fraction *= radix
+        half_step *= radix
+        digit = int(fraction)
+        digits.append(digit)
+        fraction -= digit
+        if (fraction > 0.5 or (fraction == 0.5 and digit & 1)) and fraction + half_step > 1:
+            return _round_up(digits, radix)
+    return digits, 0
+
+
+def _round_up(digits: list[int], radix: int) -> tuple[list[int], int]:
+    while digits:
+        digit = digits.pop()
+        if digit + 1 < radix:
+            return [*digits, digit + 1], 0
+    return [], 1
+
+
+def _integer_digits(whole: float, radix: int) -> str:
+    """Digits of an integral double; those that its 53 bits do not reach print as zeros, as V8 prints them."""
+    zeros = 0
+    while whole / radix >= SAFE:
+        whole /= radix
+        zeros += 1
+    text = "0" * zeros
+    while True:
+        digit = math.fmod(whole, radix)
+        text = _DIGITS[int(digit)] + text
+        whole = (whole - digit) / radix
+        if whole <= 0:
+            return text
+
+
+def string_to_number(text: str) -> int | float:
+    """`Number(text)`: whitespace off, empty is 0, hex/octal/binary prefixes, anything else NaN."""
+    trimmed = text.strip(WHITESPACE)
+    if not trimmed:
+        return 0
+    if _DECIMAL.fullmatch(trimmed):
+        return normal(float(trimmed))
+    if _PREFIXED.fullmatch(trimmed):
+        return _from_prefixed(trimmed)
+    return _INFINITIES.get(trimmed, math.nan)
+
+
+def _from_prefixed(text: str) -> int | float:
+    whole = int(text[2:], {"x": 16, "o": 8, "b": 2}[text[1].lower()])
+    try:
+        return whole if whole <= SAFE else normal(float(whole))
+    except OverflowError:
+        return math.inf

@@ -1,0 +1,157 @@
+"""What mongoose 8 takes for a string, a boolean, a number, an id and a date (lib/cast/), each pure.
+
+Every cast gets a value that is neither null nor undefined, and returns what is stored, or raises
+`CastFailureError` with the class of the JavaScript error behind it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from bson import Code, DBRef, MaxKey, MinKey, ObjectId
+from bson.datetime_ms import DatetimeMS
+
+from handlers.legacy.javascript import Value, parse_date, to_number, to_string, type_of
+from handlers.legacy.mongoose.errors import (
+    ASSERTION_ERROR,
+    BSON_ERROR,
+    TYPE_ERROR,
+    CastFailureError,
+    assertion,
+)
+from handlers.legacy.mongoose.values import is_true
+
+TRUE_WORDS: Final[tuple[Value, ...]] = (True, "true", 1, "1", "yes")
+FALSE_WORDS: Final[tuple[Value, ...]] = (False, "false", 0, "0", "no")
+
+LAST_DAY: Final = 8_640_000_000_000_000
+"""The largest time value of ECMA-262, in milliseconds either side of 1970."""
+
+_HEX_ID = re.compile(r"[0-9a-fA-F]{24}")
+
+
+def cast_string(value: Value) -> str:
+    """Anything with a `toString` of its own; neither arrays nor plain objects have one worth storing."""
+    if isinstance(value, str) and not isinstance(value, Code):
+        return value
+    if isinstance(value, dict):
+        identity = value.get("_id")
+        if isinstance(identity, str) and identity:
+            return identity
+    if isinstance(value, dict | list | Code | DBRef | MinKey | MaxKey):
+        raise CastFailureError(None)
+    return to_string(value)
+
+
+def cast_boolean(value: Value) -> bool:
+    """`true` and `false`, 1 and 0, as numbers or words, and yes and no."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | int | float) and type_of(value) != "object":
+        if value in TRUE_WORDS:
+            return True
+        if value in FALSE_WORDS:
+            return False
+    raise CastFailureError(None)
+
+
+def cast_number(value: Value) -> Value:
+    """A number, the number that a string or a boolean stands for, or null for an empty string."""
+    if value == "":
+        return None
+    if isinstance(value, list):
+        raise CastFailureError(ASSERTION_ERROR)
+    try:
+        number = to_number(value)
+    except TypeError as error:
+        raise CastFailureError(TYPE_ERROR) from error
+    if math.isnan(number):
+        raise CastFailureError(ASSERTION_ERROR)
+    return number
+
+
+def cast_object_id(value: Value) -> ObjectId:
+    """An id, what has one for its `_id`, or whatever spells one in 24 hexadecimal digits."""
+    if isinstance(value, ObjectId):
+        return value
+    if isinstance(value, dict):
+        return _id_of_object(value)
+    return parse_object_id(_spelling(value))
+
+
+def _id_of_object(value: dict[str, Value]) -> ObjectId:
+    identity = value.get("_id")
+    if isinstance(identity, ObjectId):
+        return identity
+    if is_true(identity) and _has_to_string(identity):
+        return parse_object_id(_spelling(identity))
+    if _has_to_string(value):
+        return parse_object_id("[object Object]")
+    return _id_of_shape(value)
+
+
+def _id_of_shape(value: dict[str, Value]) -> ObjectId:
+    """What js-bson's constructor makes of an object that cannot be printed: its `id`, where it has one."""
+    identity = value.get("id", value)
+    if isinstance(identity, str):
+        return parse_object_id(identity)
+    raise CastFailureError(BSON_ERROR)
+
+
+def _spelling(value: Value) -> str:
+    try:
+        return to_string(value)
+    except TypeError as error:
+        raise CastFailureError(TYPE_ERROR) from error
+
+
+def _has_to_string(value: Value) -> bool:
+    return not (isinstance(value, dict) and "toString" in value)
+
+
+def parse_object_id(text: str) -> ObjectId:
+    """js-bson 6: 24 hexadecimal digits, and nothing of twelve characters any more."""
+    if _HEX_ID.fullmatch(text):
+        return ObjectId(text)
+    raise CastFailureError(BSON_ERROR)
+
+
+def cast_date(value: Value) -> DatetimeMS | None:
+    """A date, milliseconds since 1970 as number or long string, or whatever V8 reads as a date."""
+    if value == "":
+        return None
+    if isinstance(value, DatetimeMS):
+        return value
+    if isinstance(value, bool):
+        raise CastFailureError(assertion(actual=False))
+    if isinstance(value, int | float) and type_of(value) == "number":
+        return _date(value)
+    if isinstance(value, str):
+        return _date_of_text(value)
+    return _date_of_object(value)
+
+
+def _date_of_text(text: str) -> DatetimeMS:
+    number = to_number(text)
+    if not math.isnan(number) and (number >= 275761 or number < -271820):
+        return _date(number)
+    parsed = parse_date(text)
+    if parsed is None:
+        raise CastFailureError(ASSERTION_ERROR)
+    return DatetimeMS(parsed)
+
+
+def _date_of_object(value: Value) -> DatetimeMS:
+    """`new Date(value.valueOf())`: what an object spells."""
+    parsed = parse_date(_spelling(value))
+    if parsed is None:
+        raise CastFailureError(ASSERTION_ERROR)
+    return DatetimeMS(parsed)
+
+
+def _date(number: float) -> DatetimeMS:
+    if not math.isfinite(number) or abs(number) > LAST_DAY:
+        raise CastFailureError(ASSERTION_ERROR)
+    return DatetimeMS(math.trunc(number))

@@ -1,0 +1,219 @@
+"""mongoose's errors, with the texts and the JSON that clients of the legacy get to see.
+
+    MongooseError            what a cast, a validation or an update refuses
+    ├── CastError            a value that its path's type cannot take
+    ├── ValidatorError       a value that a validator refuses (required, enum)
+    ├── ValidationError      all of a document's errors, by path
+    ├── VersionError         an array changed under one's hands
+    └── DocumentNotFoundError  a document vanished between read and save
+
+Texts are mongoose 8.18.2's (lib/error/); the constructor's name of what caused a cast to fail is part of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from handlers.legacy.javascript import UNDEFINED, Value, inspect, to_string, value_type
+
+Json: TypeAlias = dict[str, Value]
+
+
+class MongooseError(Exception):
+    """What mongoose throws; `name` and `message` are as in JavaScript."""
+
+    name = "MongooseError"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def to_json(self) -> Json:
+        """What `JSON.stringify(error)` shows: nothing, as of any plain Error."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """The foreign error behind a failed cast: its class's name, and what its JSON shows."""
+
+    name: str
+    json: Mapping[str, Value] = field(default_factory=dict)
+
+
+UNNAMED = "undefined"
+"""How the path prints that a bare cast was not told; its JSON leaves it out."""
+
+BSON_ERROR = Reason("BSONError")
+TYPE_ERROR = Reason("TypeError")
+
+
+def assertion(actual: Value, expected: Value = True, operator: str = "==") -> Reason:
+    """Node's AssertionError as `assert.ok` throws it; its name never shows, its fields do in JSON."""
+    shown: Json = {
+        "generatedMessage": True,
+        "code": "ERR_ASSERTION",
+        "actual": actual,
+        "expected": expected,
+        "operator": operator,
+    }
+    return Reason("AssertionError", shown)
+
+
+ASSERTION_ERROR = assertion(False)
+
+
+class CastFailureError(Exception):
+    """A type refuses a value; the schema's path makes a `CastError` of it."""
+
+    def __init__(self, reason: Reason | None) -> None:
+        super().__init__(reason.name if reason else "")
+        self.reason = reason
+
+
+class CastError(MongooseError):
+    """A value that a path's type cannot take.
+
+    `kind` is the type as mongoose names it (`string`, `ObjectId`, `Boolean`, `date`, `[ObjectId]`).
+    """
+
+    name = "CastError"
+
+    def __init__(
+        self, kind: str, value: Value, path: str, reason: Reason | None = None, origin: CastError | None = None
+    ) -> None:
+        self.kind, self.value, self.path, self.origin = kind, value, path, origin
+        self.reason = Reason("CastError", origin.to_json()) if origin else reason
+        self.string_value = quoted(value)
+        self.value_type = value_type(value)
+        shown = self.reason and self.reason.name not in ("AssertionError", "Error") and self.reason.name
+        super().__init__(self._text() + (f' because of "{shown}"' if shown else ""))
+
+    def _text(self, model: str = "") -> str:
+        text = f"Cast to {self.kind} failed for value {self.string_value} (type {self.value_type})"
+        return text + f' at path "{self.path}"' + (f' for model "{model}"' if model else "")
+
+    def name_model(self, model: str) -> None:
+        """What a query's filter adds: the model's name, and the reason gets lost."""
+        self.message = self._text(model)
+        self.args = (self.message,)
+
+    def to_json(self) -> Json:
+        """The fields that mongoose gives its cast errors in JSON, in its order."""
+        return {
+            "stringValue": self.string_value,
+            "valueType": self.value_type,
+            "kind": self.kind,
+            "value": self.value,
+            "path": UNDEFINED if self.path == UNNAMED else self.path,
+            "reason": dict(self.reason.json) if self.reason else self._no_reason,
+            "name": self.name,
+            "message": self.message,
+        }
+
+    _no_reason: Value = None
+
+
+class UnexplainedCastError(CastError):
+    """A cast error made without any reason, not even null: its JSON has no `reason`."""
+
+    _no_reason: Value = UNDEFINED
+
+
+def quoted(value: Value) -> str:
+    """mongoose's `stringValue`: util.inspect between double quotes, single ones at the ends replaced."""
+    shown = re.sub(r"\A'|'\Z", '"', inspect(value))
+    return shown if shown.startswith('"') else f'"{shown}"'
+
+
+class ValidatorError(MongooseError):
+    """A validator's refusal; `kind` is `required`, `enum`, or `cast` for what was stored wrongly."""
+
+    name = "ValidatorError"
+
+    def __init__(self, template: str, kind: str, path: str, value: Value) -> None:
+        self.kind, self.path, self.value = kind, path, value
+        super().__init__(_fill(template, kind, path, value))
+
+    def to_json(self) -> Json:
+        """The error's own fields, name and message first."""
+        return {
+            "name": self.name,
+            "message": self.message,
+            "kind": self.kind,
+            "path": self.path,
+            "value": self.value,
+        }
+
+
+def _fill(template: str, kind: str, path: str, value: Value) -> str:
+    """The template's placeholders, replaced one after another, as far as there are any by then."""
+    shown = value if kind == "cast" else _abridged(value)
+    fillings: list[tuple[str, Value]] = [("TYPE", kind), ("PATH", path), ("VALUE", shown)]
+    if isinstance(value, str) and kind != "cast":
+        fillings.append(("LENGTH", len(value.encode("utf-16-le", "surrogatepass")) // 2))
+    for name, filling in fillings:
+        template = _replace(template, "{" + name + "}", to_string(filling))
+    return template
+
+
+def _abridged(value: Value) -> Value:
+    if not isinstance(value, str):
+        return value
+    units = value.encode("utf-16-le", "surrogatepass")
+    if len(units) <= 60:
+        return value
+    return units[:60].decode("utf-16-le", "surrogatepass") + "..."
+
+
+def _replace(text: str, pattern: str, filling: str) -> str:
+    """`String.prototype.replace` with a string: the first match only, and `$` has its meanings."""
+    before, found, after = text.partition(pattern)
+    if not found:
+        return text
+    meanings = {"$$": "$", "$&": pattern, "$`": before, "$'": after}
+    return before + re.sub(r"\$[$&`']", lambda match: meanings[match[0]], filling) + after
+
+
+class ValidationError(MongooseError):
+    """A document's errors by path, in the order they were found.
+
+    `told` are those that the message names: with mongoose, also ones mended since the last was found.
+    """
+
+    name = "ValidationError"
+
+    def __init__(self, model: str, errors: Mapping[str, MongooseError], told: Mapping[str, MongooseError]) -> None:
+        self.errors = dict(errors)
+        self.summary = f"{model} validation failed"
+        parts = (f"{path}: {error.message}" for path, error in told.items())
+        super().__init__(f"{self.summary}: {', '.join(parts)}")
+
+    def to_json(self) -> Json:
+        """The error's own fields, name and message last."""
+        errors: Json = {path: error.to_json() for path, error in self.errors.items()}
+        return {"errors": errors, "_message": self.summary, "name": self.name, "message": self.message}
+
+
+class VersionError(MongooseError):
+    """The document, or its array's version, is no longer what was read."""
+
+    name = "VersionError"
+
+    def __init__(self, identity: Value, version: Value, modified: Sequence[str]) -> None:
+        super().__init__(
+            f'No matching document found for id "{to_string(identity)}" version {to_string(version)} '
+            f'modifiedPaths "{", ".join(modified)}"'
+        )
+
+
+class DocumentNotFoundError(MongooseError):
+    """The document that was read is no longer there when it is saved."""
+
+    name = "DocumentNotFoundError"
+
+    def __init__(self, query: Value, model: str) -> None:
+        super().__init__(f'No document found for query "{inspect(query)}" on model "{model}"')

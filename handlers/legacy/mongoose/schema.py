@@ -1,0 +1,384 @@
+"""Schemas: the paths of a model, and what each type does with a value (lib/schemaType.js, lib/schema/).
+
+A path applies its setters and its cast to what is written (`apply`), only its cast to what is read
+(`init`), and has rules of its own for query operators (`for_query`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Final, TypeAlias
+
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+
+from handlers.legacy.javascript import UNDEFINED, Value, inspect, to_string
+from handlers.legacy.javascript.numbers import WHITESPACE
+from handlers.legacy.mongoose import casts
+from handlers.legacy.mongoose.errors import (
+    UNNAMED,
+    CastError,
+    CastFailureError,
+    MongooseError,
+    Reason,
+    UnexplainedCastError,
+    ValidatorError,
+)
+from handlers.legacy.mongoose.values import Embedded, is_true
+
+REQUIRED: Final = "Path `{PATH}` is required."
+NOT_IN_ENUM: Final = "`{VALUE}` is not a valid enum value for path `{PATH}`."
+
+Default: TypeAlias = Callable[[], Value]
+
+
+class Missing:
+    """The default of a path that has none."""
+
+
+NO_DEFAULT: Final = Missing()
+
+
+@dataclass(frozen=True)
+class Path:
+    """One path of a schema, and the manner of its type.
+
+    `default` is a plain value, or a function, which then runs after given values are set unless `early`.
+    """
+
+    name: str
+    required: bool = False
+    default: Value | Default | Missing = NO_DEFAULT
+    early: bool = True
+    ref: str = ""
+    kind: ClassVar[str] = ""
+    comparable: ClassVar[bool] = False
+    unknown_operator: ClassVar[str] = ""
+
+    def cast(self, value: Value) -> Value:
+        """A value that is neither null nor undefined, cast; raises `CastFailureError`."""
+        raise NotImplementedError
+
+    def set(self, value: Value) -> Value:
+        """The setters (trim, lowercase), before the cast."""
+        return value
+
+    def nullish(self, value: Value) -> Value:
+        """What null or undefined become."""
+        return value
+
+    def init(self, value: Value) -> Value:
+        """A stored value as it is read, without setters; raises `CastError`."""
+        if value is None or value is UNDEFINED:
+            return self.nullish(value)
+        try:
+            return self.cast(value)
+        except CastFailureError as failure:
+            raise self.cast_error(value, failure.reason) from failure
+
+    def apply(self, value: Value) -> Value:
+        """A given value through setters and cast; raises `CastError`."""
+        return self.init(self.set(value))
+
+    def cast_error(self, value: Value, reason: Reason | None) -> CastError:
+        """mongoose's error for a value of this path."""
+        return CastError(self.kind, value, self.name, reason)
+
+    def get_default(self) -> Value:
+        """The default of a new document, cast; undefined where there is none."""
+        if isinstance(self.default, Missing):
+            return UNDEFINED
+        return self.apply(self.default() if callable(self.default) else self.default)
+
+    def is_present(self, value: Value) -> bool:
+        """Whether a required path counts as given."""
+        return value is not None and value is not UNDEFINED
+
+    def validate(self, value: Value) -> ValidatorError | None:
+        """The first validator that refuses."""
+        if self.required and not self.is_present(value):
+            return ValidatorError(REQUIRED, "required", self.name, value)
+        return None
+
+    @property
+    def validated(self) -> bool:
+        """Whether there is any validator at all."""
+        return self.required
+
+    def for_query(self, operator: str | None, value: Value) -> Value:
+        """A value below an operator of a filter, or itself the filter; raises `MongooseError`."""
+        if operator is None:
+            return self.apply(value)
+        if operator in ("$eq", "$ne"):
+            return self.for_query(None, value)
+        if operator in ("$in", "$nin"):
+            return self._each(value, keep_empty=True)
+        if operator == "$all":
+            return self._each(value)
+        if operator == "$exists":
+            return _cast_exists(self.name, value)
+        if operator == "$type":
+            return _check_type(value)
+        if operator in ("$gt", "$gte", "$lt", "$lte") and self.comparable:
+            return self.init(value)
+        return self.odd_operator(operator, value)
+
+    def odd_operator(self, operator: str, value: Value) -> Value:
+        """An operator that this type does not know."""
+        raise MongooseError(f"Can't use {operator}{self.unknown_operator}")
+
+    def _each(self, value: Value, *, keep_empty: bool = False) -> Value:
+        if not isinstance(value, list):
+            return [self.for_query(None, value)]
+        return [item if keep_empty and item == [] else self.for_query(None, item) for item in value]
+
+
+def _cast_exists(path: str, value: Value) -> Value:
+    if value is None or value is UNDEFINED:
+        return value
+    try:
+        return casts.cast_boolean(value)
+    except CastFailureError as failure:
+        raise UnexplainedCastError("boolean", value, path) from failure
+
+
+def _check_type(value: Value) -> Value:
+    def is_name(item: Value) -> bool:
+        return isinstance(item, str | int | float) and not isinstance(item, bool)
+
+    if isinstance(value, list):
+        if all(map(is_name, value)):
+            return value
+        raise MongooseError("$type array values must be strings or numbers")
+    if is_name(value):
+        return value
+    raise MongooseError("$type parameter must be number, string, or array of numbers and strings")
+
+
+@dataclass(frozen=True)
+class String(Path):
+    """Text, trimmed or lowered before the cast, one of `enum` where that is given."""
+
+    trim: bool = False
+    lowercase: bool = False
+    enum: tuple[str, ...] = ()
+    kind: ClassVar[str] = "string"
+    unknown_operator: ClassVar[str] = " with String."
+
+    def cast(self, value: Value) -> Value:
+        return casts.cast_string(value)
+
+    def set(self, value: Value) -> Value:
+        if not (self.trim or self.lowercase):
+            return value
+        text = self.init(value)
+        if isinstance(text, str):
+            text = text.strip(WHITESPACE) if self.trim else text
+            text = text.lower() if self.lowercase else text
+        return text
+
+    def is_present(self, value: Value) -> bool:
+        return isinstance(value, str) and value != ""
+
+    @property
+    def validated(self) -> bool:
+        return self.required or bool(self.enum)
+
+    def validate(self, value: Value) -> ValidatorError | None:
+        if (refusal := super().validate(value)) is not None:
+            return refusal
+        if self.enum and value is not None and value is not UNDEFINED and value not in self.enum:
+            return ValidatorError(NOT_IN_ENUM, "enum", self.name, value)
+        return None
+
+    def for_query(self, operator: str | None, value: Value) -> Value:
+        if operator in ("$gt", "$gte", "$lt", "$lte", "$not"):
+            return self.for_query(None, value)
+        if operator in ("$regex", "$options"):
+            return self.init(value)
+        return super().for_query(operator, value)
+
+
+@dataclass(frozen=True)
+class Boolean(Path):
+    """A truth value, from numbers and words too."""
+
+    kind: ClassVar[str] = "Boolean"
+
+    def cast(self, value: Value) -> Value:
+        return casts.cast_boolean(value)
+
+    def cast_error(self, value: Value, reason: Reason | None) -> CastError:
+        return CastError(self.kind, value, self.name, origin=UnexplainedCastError("boolean", value, UNNAMED))
+
+    def is_present(self, value: Value) -> bool:
+        return isinstance(value, bool)
+
+    def odd_operator(self, operator: str, value: Value) -> Value:
+        return self.apply(value)
+
+
+@dataclass(frozen=True)
+class Number(Path):
+    """A number; here only the version key is one."""
+
+    kind: ClassVar[str] = "Number"
+    comparable: ClassVar[bool] = True
+    unknown_operator: ClassVar[str] = " with Number."
+
+    def cast(self, value: Value) -> Value:
+        if isinstance(value, dict) and "_id" in value:
+            value = value["_id"]
+        return casts.cast_number(value) if value is not None else None
+
+    def is_present(self, value: Value) -> bool:
+        return isinstance(value, int | float)
+
+
+@dataclass(frozen=True)
+class Id(Path):
+    """An ObjectId, of a document of the model `ref` where that is given."""
+
+    kind: ClassVar[str] = "ObjectId"
+    comparable: ClassVar[bool] = True
+
+    def cast(self, value: Value) -> Value:
+        return value if isinstance(value, Embedded) else casts.cast_object_id(value)
+
+    def is_present(self, value: Value) -> bool:
+        return isinstance(value, ObjectId)
+
+
+@dataclass(frozen=True)
+class Date(Path):
+    """A point in time, in milliseconds."""
+
+    kind: ClassVar[str] = "date"
+    comparable: ClassVar[bool] = True
+    unknown_operator: ClassVar[str] = " with Date."
+
+    def cast(self, value: Value) -> Value:
+        return casts.cast_date(value)
+
+    def is_present(self, value: Value) -> bool:
+        return isinstance(value, DatetimeMS)
+
+
+@dataclass(frozen=True)
+class Mixed(Path):
+    """Anything, as it is."""
+
+    kind: ClassVar[str] = "Mixed"
+
+    def cast(self, value: Value) -> Value:
+        return value
+
+    def for_query(self, operator: str | None, value: Value) -> Value:
+        return value
+
+
+@dataclass(frozen=True)
+class Ids(Path):
+    """An array of ids; what is no array becomes an array of one."""
+
+    default: Value | Default | Missing = field(default=list)
+    kind: ClassVar[str] = "Array"
+    unknown_operator: ClassVar[str] = " with Array."
+
+    @cached_property
+    def item(self) -> Id:
+        """The path of one of the elements."""
+        return Id(self.name, ref=self.ref)
+
+    def cast(self, value: Value) -> Value:
+        items: list[Value] = list(value) if isinstance(value, list) else [value]
+        for position, item in enumerate(items):
+            try:
+                items[position] = self.item.apply(item)
+            except CastError as error:
+                shown = _inspect_array(items)
+                raise CastError(f"[{error.kind}]", shown, f"{self.name}.{position}", origin=error) from error
+        return items
+
+    def for_query(self, operator: str | None, value: Value) -> Value:
+        if operator in (None, "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$not", "$regex"):
+            if isinstance(value, list):
+                return [self._one(item) for item in value]
+            return self.item.for_query(None, value)
+        if operator == "$size":
+            return _cast_size(self.name, value)
+        if operator == "$options":
+            return to_string(value)
+        if operator == "$all":
+            return self.for_query(None, value if isinstance(value, list) else [value])
+        if operator == "$elemMatch":
+            return self._element(value)
+        if operator in ("$in", "$nin", "$exists", "$type"):
+            return super().for_query(operator, value)
+        raise MongooseError(f"Can't use {operator} with Array.")
+
+    def _one(self, item: Value) -> Value:
+        if isinstance(item, dict) and is_true(item.get("$elemMatch")):
+            return item
+        return self.item.for_query(None, item)
+
+    def _element(self, value: Value) -> Value:
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: self.for_query(key, item) if is_operator(key) and item is not None else item
+            for key, item in value.items()
+        }
+
+
+def _inspect_array(items: list[Value]) -> str:
+    """mongoose's arrays are proxies, and Node takes one that begins with null for a revoked one."""
+    shown: list[Value] = [item.to_json() if isinstance(item, Embedded) else item for item in items]
+    return inspect(shown) if shown[0] is not None else "<Revoked Proxy>"
+
+
+def _cast_size(path: str, value: Value) -> Value:
+    if value is None or value is UNDEFINED:
+        return value
+    try:
+        return casts.cast_number(value)
+    except CastFailureError as failure:
+        raise UnexplainedCastError("number", value, path) from failure
+
+
+def is_operator(key: str) -> bool:
+    """Whether a key is a query operator: a dollar, and no part of a DBRef."""
+    return key.startswith("$") and key not in ("$ref", "$id", "$db")
+
+
+class Schema:
+    """A model's name and its paths, in the order that documents are written in.
+
+    `_id` and, unless `versioned` is off, `__v` follow the given paths, as mongoose adds them.
+    """
+
+    known: ClassVar[dict[str, Schema]] = {}
+    """The schemas by their models' names, which references go by."""
+
+    def __init__(self, model: str, paths: Iterable[Path], *, versioned: bool = True) -> None:
+        self.model = model
+        self.known[model] = self
+        self.versioned = versioned
+        added = (Id("_id", default=ObjectId), *((Number("__v"),) if versioned else ()))
+        self.paths: Mapping[str, Path] = {path.name: path for path in (*paths, *added)}
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        """The required paths, last first, as mongoose gathers them."""
+        return tuple(name for name in reversed(list(self.paths)) if self.paths[name].required)
+
+    def find(self, name: str) -> Path | None:
+        """The path of exactly this name."""
+        return self.paths.get(name)
+
+    def above(self, name: str) -> Path | None:
+        """The path that a dotted name lies below."""
+        head, dot, _ = name.partition(".")
+        return self.paths.get(head) if dot else None

@@ -1,0 +1,222 @@
+"""Updates, cast as mongoose casts them before they are sent (lib/helpers/query/castUpdate.js).
+
+Plain fields become `$set`, operators among them are honoured, unknown fields are dropped, and values go
+through their path's setters and cast; validators do not run. An update may come out empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from handlers.legacy.javascript import (
+    UNDEFINED,
+    JavaScriptTypeError,
+    Value,
+    inspect,
+    own_keys,
+    to_number,
+    type_of,
+)
+from handlers.legacy.mongoose import casts
+from handlers.legacy.mongoose.errors import (
+    CastFailureError,
+    Json,
+    MongooseError,
+    UnexplainedCastError,
+)
+from handlers.legacy.mongoose.schema import Ids, Mixed, Path, Schema, String
+from handlers.legacy.mongoose.values import FORBIDDEN, clone, is_true, to_bson
+
+OPERATORS: Final = frozenset(
+    (
+        *("$currentDate", "$inc", "$min", "$max", "$mul", "$rename", "$set", "$setOnInsert", "$unset"),
+        *("$addToSet", "$pop", "$pull", "$push", "$pullAll", "$bit"),
+    )
+)
+ADDING: Final = frozenset({"$push", "$addToSet"})
+OVERWRITING: Final = frozenset({"$set", "$setOnInsert"})
+STORING: Final = ADDING | OVERWRITING
+NUMERIC: Final = frozenset({"$pop", "$inc"})
+
+
+def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object]:
+    """The update as `findOneAndUpdate` sends it; raises `CastError` or `MongooseError`."""
+    operations = _gather(update)
+    for operator in reversed(list(operations)):
+        operand = operations[operator]
+        if not isinstance(operand, dict | list):
+            received = type_of(operand)
+            raise MongooseError(f"Invalid atomic update value for {operator}. Expected an object, received {received}")
+        fields = _as_object(operand)
+        _Walk(schema, operator).fields(fields, "")
+        operations[operator] = fields
+    return {name: to_bson(fields) for name, fields in operations.items() if fields != {}}
+
+
+def _gather(update: Mapping[str, Value]) -> Json:
+    """mongoose's sugar: what is no operator moves into `$set`, in the order that its backward walk gives."""
+    names = [name for name in own_keys(update) if name not in FORBIDDEN]
+    gathered: Json = {}
+    plain = [name for name in reversed(names) if name not in OPERATORS]
+    if plain:
+        given = update.get("$set")
+        if is_true(given) and not isinstance(given, dict | list):
+            raise JavaScriptTypeError(f"Cannot create property '{plain[0]}' on {inspect(given)}")
+        target = _as_object(clone(given))
+        for name in plain:
+            target[name] = clone(update[name])
+        gathered["$set"] = target
+    for name in names:
+        if name in OPERATORS and not (name == "$set" and plain):
+            gathered[name] = clone(update[name])
+    return gathered
+
+
+def _as_object(value: Value) -> Json:
+    if isinstance(value, dict):
+        return value
+    return {str(index): item for index, item in enumerate(value)} if isinstance(value, list) else {}
+
+
+class _Walk:
+    """One operator's fields, cast from the last to the first."""
+
+    def __init__(self, schema: Schema, operator: str) -> None:
+        self.schema = schema
+        self.operator = operator
+
+    def fields(self, fields: Json, prefix: str) -> bool:
+        """Casts in place and drops what is unknown; tells whether anything is left to write."""
+        any_left = False
+        for name in reversed(own_keys(fields)):
+            any_left = self._field(fields, name, prefix) or any_left
+        return any_left
+
+    def _field(self, fields: Json, name: str, prefix: str) -> bool:
+        value = fields[name]
+        if isinstance(value, dict) and "constructor" not in value:
+            return self._object(fields, name, value, prefix)
+        return self._plain(fields, name, value, prefix)
+
+    def _object(self, fields: Json, name: str, value: Json, prefix: str) -> bool:
+        path = find_path(self.schema, prefix + name)
+        if isinstance(path, Ids) and self.operator in STORING and "$each" in value:
+            fields[name] = self._each(path, value)
+            return True
+        if self.operator == "$rename":
+            return self._put(fields, name, _rename(prefix + name).for_query(None, value))
+        if self.operator == "$currentDate" or (self.operator in STORING and path is not None):
+            return self._put(fields, name, self._value(path, value, name, prefix + name))
+        if path is None:
+            del fields[name]
+            return False
+        return self.fields(value, f"{prefix}{name}.") or not value
+
+    def _each(self, path: Ids, value: Json) -> Json:
+        each: Json = {"$each": self._value(path, value["$each"], "", path.name)}
+        if value.get("$slice") is not None and "$slice" in value:
+            each["$slice"] = _int32(value["$slice"])
+        if value.get("$sort"):
+            each["$sort"] = value["$sort"]
+        if value.get("$position") is not None and "$position" in value:
+            each["$position"] = casts.cast_number(value["$position"])
+        return each
+
+    def _plain(self, fields: Json, name: str, value: Value, prefix: str) -> bool:
+        full = prefix[:-1] if name in ("$each", "$or", "$and", "$in") else prefix + name
+        if not full:
+            raise JavaScriptTypeError("Cannot read properties of undefined (reading 'split')")
+        path = find_path(self.schema, full)
+        if path is None:
+            del fields[name]
+            return False
+        if self.operator == "$rename":
+            return self._renamed(fields, name, value, prefix)
+        cast = self._value(path, value, name, prefix + name)
+        if prefix and "." in name:
+            del fields[name]
+            _set_below(fields, name.split("."), cast)
+            return False
+        if isinstance(cast, list) and self.operator in ADDING and name != "$each" and isinstance(path, Ids):
+            cast = {"$each": cast}
+        return self._put(fields, name, cast)
+
+    def _renamed(self, fields: Json, name: str, value: Value, prefix: str) -> bool:
+        if value is None or value is UNDEFINED:
+            raise UnexplainedCastError("String", value, f"{prefix}{name}.$rename")
+        fields[name] = _rename(prefix + name).for_query(None, value)
+        return False
+
+    def _put(self, fields: Json, name: str, value: Value) -> bool:
+        if value is UNDEFINED:
+            del fields[name]
+            return False
+        fields[name] = value
+        return True
+
+    def _value(self, path: Path | None, value: Value, name: str, full: str) -> Value:
+        if path is None:
+            return _number(value, full) if self.operator in NUMERIC else value
+        if self.operator in ADDING and isinstance(path, Ids) and isinstance(value, dict | list):
+            return path.apply(value if isinstance(value, list) else [value])
+        if self.operator == "$unset":
+            return value
+        if self.operator in NUMERIC:
+            return self._counted(path, value)
+        if self.operator == "$currentDate":
+            kind = value.get("$type", UNDEFINED) if isinstance(value, dict) else UNDEFINED
+            if value is None:
+                raise JavaScriptTypeError("Cannot read properties of null (reading '$type')")
+            return {"$type": kind} if isinstance(value, dict | list) else is_true(value)
+        if name in OPERATORS:
+            return path.for_query(name, value)
+        if self.operator in OVERWRITING and (isinstance(path, Mixed) or (isinstance(path, Ids) and value is not None)):
+            return path.apply(value)
+        return path.for_query(None, value)
+
+    def _counted(self, path: Path, value: Value) -> Value:
+        if value is None or value is UNDEFINED:
+            raise UnexplainedCastError("number", value, path.name)
+        return path.for_query(None, value) if self.operator == "$inc" else _number(value, path.name)
+
+
+def _rename(full: str) -> String:
+    return String(f"{full}.$rename")
+
+
+def _number(value: Value, path: str) -> Value:
+    if value is None or value is UNDEFINED:
+        return value
+    try:
+        return casts.cast_number(value)
+    except CastFailureError as failure:
+        raise UnexplainedCastError("number", value, path) from failure
+
+
+def _int32(value: Value) -> int:
+    number = to_number(value)
+    whole = int(number) if number == number and abs(number) != float("inf") else 0
+    return (whole + 2**31) % 2**32 - 2**31
+
+
+def find_path(schema: Schema, name: str) -> Path | None:
+    """The path that a dotted name leads to: the one it begins with, or an element of an array of ids."""
+    path = schema.find(name)
+    if path is not None:
+        return path
+    parts = name.split(".")
+    parent = schema.find(parts[0])
+    if isinstance(parent, Ids) and (parts[1].isdigit() or parts[1] == "$"):
+        return parent.item
+    return parent
+
+
+def _set_below(fields: Json, parts: list[str], value: Value) -> None:
+    """mongoose's way with a dotted key within an operator's object: objects within objects."""
+    for part in parts[:-1]:
+        below = fields.setdefault(part, {})
+        if not isinstance(below, dict):
+            return
+        fields = below
+    fields[parts[-1]] = value

@@ -1,0 +1,108 @@
+"""What happens to values on their way into and out of a document: copying, shrinking, comparing, storing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from bson import Int64
+from bson.datetime_ms import DatetimeMS
+
+from handlers.legacy.javascript import UNDEFINED, Value, own_keys
+
+FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
+"""Names that mongoose never copies."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_INT32: Final = 2**31
+
+
+class Embedded:
+    """A document that stands within another one."""
+
+    def to_json(self) -> dict[str, Value]:
+        """Its fields as an answer shows them."""
+        raise NotImplementedError
+
+
+def minimize(value: Value, *, in_array: bool = False) -> Value:
+    """mongoose's clone: undefined, empty objects and forbidden names left out, but for objects in arrays.
+
+    An object that brings a `constructor` is taken for one of a foreign class, and kept as it is.
+    """
+    if isinstance(value, list):
+        return [minimize(item, in_array=True) for item in value]
+    held: object = value
+    if isinstance(held, Embedded):
+        return held.to_json()
+    if not isinstance(value, dict) or is_true(value.get("constructor")):
+        return value
+    small = copy_fields(value)
+    return small if small or in_array else UNDEFINED
+
+
+def copy_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
+    """A document's fields, each minimized, in JavaScript's order."""
+    copied = ((key, minimize(fields[key])) for key in own_keys(fields) if key not in FORBIDDEN)
+    return {key: value for key, value in copied if value is not UNDEFINED}
+
+
+def clone(value: Value) -> Value:
+    """The copy that an update gets: forbidden names left out, everything else kept."""
+    if isinstance(value, list):
+        return [clone(item) for item in value]
+    if isinstance(value, dict) and not is_true(value.get("constructor")):
+        return {key: clone(value[key]) for key in own_keys(value) if key not in FORBIDDEN}
+    return value
+
+
+def prune(value: Value) -> Value:
+    """What a save's update leaves out of an object: empty objects below it, though not within arrays."""
+    if not isinstance(value, dict):
+        return value
+    pruned = ((key, prune(item)) for key, item in value.items())
+    kept: dict[str, Value] = {key: item for key, item in pruned if item is not UNDEFINED}
+    return kept if kept else UNDEFINED
+
+
+def same(left: Value, right: Value) -> bool:
+    """mongoose's deepEqual: dates by their time, ids by their digits, objects by their fields in order."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return own_keys(left) == own_keys(right) and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, DatetimeMS) or isinstance(right, DatetimeMS):
+        return isinstance(left, DatetimeMS) and isinstance(right, DatetimeMS) and int(left) == int(right)
+    return left == right
+
+
+def to_bson(value: Value) -> object:
+    """What the Node driver stores: small integers as int32, all other numbers as doubles, undefined as null,
+    and no lone surrogates."""
+    if isinstance(value, str):
+        return _well_formed(value)
+    if value is None or isinstance(value, bool | Int64):
+        return value
+    if isinstance(value, int):
+        return value if -_INT32 <= value < _INT32 else float(value)
+    if isinstance(value, dict):
+        return {_well_formed(key): to_bson(value[key]) for key in own_keys(value)}
+    if isinstance(value, list):
+        return [to_bson(item) for item in value]
+    return None if value is UNDEFINED else value
+
+
+def _well_formed(text: str) -> str:
+    if type(text) is not str or _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def is_true(value: Value) -> bool:
+    """JavaScript's truth: empty objects and arrays are true, NaN is not."""
+    if isinstance(value, dict | list):
+        return True
+    return bool(value) and value == value

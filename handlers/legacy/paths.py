@@ -1,0 +1,95 @@
+"""Paths as router 2 matches them.
+
+A request's path decides everything in the legacy, and it is matched in ways of its own: without regard to
+case, with a slash allowed at the end, by prefix for a mounted router, and with parameters decoded, or refused,
+before the method is looked at. This module is those rules and nothing else (path-to-regexp 8, router 2,
+parseurl, WHATWG-free `url.parse`), for templates made of text and `:name` parameters.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+_ESCAPES: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+|%")
+_PARAMETER: Final = re.compile(r":([A-Za-z_$][\w$]*)", re.ASCII)
+_NEEDS_CARE: Final = re.compile(r"[\t\n\f\r #\xa0]|^[^/]")
+_SCHEME: Final = re.compile(r"^[a-z0-9.+-]+:", re.IGNORECASE | re.ASCII)
+_NO_PATH: Final = "/?#"
+_ESCAPED_BY_PARSE: Final = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "\t\n\r \"'<>\\^`{|}"})
+
+
+class UndecodableError(ValueError):
+    """A percent escape that `decodeURIComponent` refuses."""
+
+
+class Match(NamedTuple):
+    """What a pattern found: the length of the path it covers, and its parameters, decoded."""
+
+    end: int
+    params: dict[str, str]
+
+
+class Pattern:
+    """A template such as `/:promptId/add-prompt/:transcriptId`, compiled.
+
+    `whole` patterns (routes) cover the path to its end; the others (mounts) cover it up to a slash.
+    """
+
+    __slots__ = ("_expression", "_names", "template")
+
+    def __init__(self, template: str, *, whole: bool) -> None:
+        self.template = template
+        text = template if template == "/" else template.rstrip("/")
+        pieces = _PARAMETER.split(text)
+        self._names = tuple(pieces[1::2])
+        source = "([^/]+)".join(re.escape(piece) for piece in pieces[::2])
+        ending = r"\Z" if whole else r"(?=/|\Z)"
+        self._expression = re.compile(rf"{source}(?:/\Z)?{ending}", re.IGNORECASE | re.ASCII)
+
+    def match(self, path: str) -> Match | None:
+        """Match a path; raises `UndecodableError` where a parameter's escapes are malformed."""
+        found = self._expression.match(path)
+        if found is None:
+            return None
+        values = map(decode_component, found.groups())
+        return Match(found.end(), dict(zip(self._names, values, strict=True)))
+
+
+def decode_component(text: str) -> str:
+    """`decodeURIComponent`: characters that are no escapes stay, escapes must be valid UTF-8."""
+    return _ESCAPES.sub(_decode_run, text) if "%" in text else text
+
+
+def _decode_run(run: re.Match[str]) -> str:
+    try:
+        return bytes.fromhex(run[0].replace("%", "")).decode() if len(run[0]) > 1 else _refuse()
+    except UnicodeDecodeError:
+        return _refuse()
+
+
+def _refuse() -> str:
+    raise UndecodableError("URI malformed")
+
+
+def split_target(target: str) -> tuple[str, str | None]:
+    """A request target's pathname and query (`None` where there is no question mark).
+
+    The target is Node's `req.url`: the bytes of the request line read as Latin-1.
+    """
+    if _NEEDS_CARE.search(target):
+        return _split_odd_target(target)
+    path, mark, query = target.partition("?")
+    return path, query if mark else None
+
+
+def _split_odd_target(target: str) -> tuple[str, str | None]:
+    rest = target.strip("\t\n\f\r \xa0").partition("#")[0]
+    scheme = _SCHEME.match(rest)
+    if scheme:
+        rest = rest[scheme.end() :]
+        if rest.startswith("//"):
+            host_end = next((at for at in range(2, len(rest)) if rest[at] in _NO_PATH), len(rest))
+            rest = rest[host_end:]
+            rest = rest if rest.startswith("/") else "/" + rest
+    path, mark, query = rest.partition("?")
+    path = path.replace("\\", "/").translate(_ESCAPED_BY_PARSE)
+    return path, query.translate(_ESCAPED_BY_PARSE) if mark else None

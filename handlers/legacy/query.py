@@ -1,0 +1,54 @@
+"""Query strings as express 5 reads them: Node's `querystring.parse`.
+
+Express 5's default parser is the simple one: no nesting, so `email[$ne]=a` is a key with brackets in it, and a
+key that comes twice is an array. Escapes that are not UTF-8 are read leniently, never refused.
+"""
+
+import re
+from typing import Final
+
+from handlers.legacy.paths import UndecodableError, decode_component
+
+MAX_PAIRS: Final = 1000
+
+_ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
+_ESCAPED_BYTE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+Query = dict[str, str | list[str]]
+
+
+def parse(text: str | None) -> Query:
+    """Parse a query without its question mark; at most the first 1000 pairs count, empty ones included."""
+    query: Query = {}
+    if not text:
+        return query
+    for pair in text.split("&", MAX_PAIRS)[:MAX_PAIRS]:
+        if pair:
+            key, _, value = pair.partition("=")
+            _add(query, unescape(key.replace("+", " ")), unescape(value.replace("+", " ")))
+    return query
+
+
+def _add(query: Query, key: str, value: str) -> None:
+    present = query.get(key)
+    if present is None:
+        query[key] = value
+    elif isinstance(present, list):
+        present.append(value)
+    else:
+        query[key] = [present, value]
+
+
+def unescape(text: str) -> str:
+    """`querystring.unescape`: `decodeURIComponent`, or byte for byte where that would refuse."""
+    if not _ESCAPE.search(text):
+        return text
+    try:
+        return decode_component(text)
+    except UndecodableError:
+        return _unescape_bytes(text)
+
+
+def _unescape_bytes(text: str) -> str:
+    units = bytes(ord(character) & 0xFF for character in text)
+    return _ESCAPED_BYTE.sub(lambda found: bytes.fromhex(found[1].decode()), units).decode(errors="replace")

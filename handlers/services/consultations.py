@@ -1,0 +1,64 @@
+"""Consultations: begun with a transcript, ended with its summary. What belongs together is written together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bson import ObjectId
+
+from handlers.store import Document, Filter, Store, equals
+
+NEWEST_FIRST: Final = (("started_at", -1),)
+
+
+class Consultations:
+    """The consultations of a store; all raise `StoreError` where the store fails."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def start(self, consultation: Document, transcript: Document) -> None:
+        """Stores a consultation and its transcript, which refer to each other, in one transaction."""
+
+        async def write() -> None:
+            await self._store.consultations.insert(consultation)
+            await self._store.transcripts.insert(transcript)
+
+        await self._store.atomically(write)
+
+    async def get(self, identity: object) -> Document | None:
+        """A consultation, whosoever's."""
+        return await self._store.consultations.get(identity)
+
+    async def get_own(self, identity: object, clinician: object) -> Document | None:
+        """A consultation of one's own."""
+        if not (isinstance(identity, ObjectId) and isinstance(clinician, ObjectId)):
+            return await self._store.consultations.find_one({"_id": identity, "clinician": clinician})
+        found = await self._store.consultations.get(identity)
+        return found if found is not None and equals(found.get("clinician"), clinician) else None
+
+    async def list_of(self, clinician: object) -> Sequence[Document]:
+        """One's own consultations, newest first."""
+        return await self._store.consultations.find_by("clinician", clinician, sort=NEWEST_FIRST)
+
+    async def transcript(self, identity: object) -> Document | None:
+        """The transcript that a consultation refers to."""
+        return await self._store.transcripts.get(identity)
+
+    async def keep(self, where: Filter, update: Filter) -> None:
+        """Changes a transcript alone."""
+        await self._store.transcripts.change(where, update)
+
+    async def end(self, transcript: tuple[Filter, Filter], consultation: tuple[Filter, Filter]) -> tuple[bool, bool]:
+        """Writes what ends a consultation, on its transcript and on itself, in one transaction.
+
+        Each is a filter and an update; tells whether each was still there, and changes nothing if not.
+        """
+
+        async def write() -> tuple[bool, bool]:
+            kept = await self._store.transcripts.change(*transcript)
+            ended = await self._store.consultations.change(*consultation) if kept else 0
+            return bool(kept), bool(ended)
+
+        return await self._store.atomically(write)

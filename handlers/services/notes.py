@@ -1,0 +1,49 @@
+"""Notes on consultations. A note and its place on its consultation are written together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from handlers.store import Document, Filter, Store
+
+NEWEST_FIRST: Final = (("created_at", -1),)
+
+
+class Notes:
+    """The notes of a store; all raise `StoreError` where the store fails."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def add(self, note: Document) -> None:
+        """Stores a note without a place on its consultation."""
+        await self._store.notes.insert(note)
+
+    async def add_to(self, note: Document, consultation: Filter, link: Filter) -> bool:
+        """Stores a note and links it on the consultation that a filter finds, in one transaction.
+
+        Tells whether there was one; if not, the note is stored all the same.
+        """
+
+        async def write() -> bool:
+            await self._store.notes.insert(note)
+            return bool(await self._store.consultations.change(consultation, link))
+
+        return await self._store.atomically(write)
+
+    async def get(self, identity: object) -> Document | None:
+        """A note, whosoever's."""
+        return await self._store.notes.get(identity)
+
+    async def of_consultation(self, consultation: object) -> Sequence[Document]:
+        """All notes on a consultation, newest first."""
+        return await self._store.notes.find_by("consultation", consultation, sort=NEWEST_FIRST)
+
+    async def change(self, where: Filter, update: Filter) -> bool:
+        """Changes a note; tells whether it is still there."""
+        return bool(await self._store.notes.change(where, update))
+
+    async def remove(self, identity: object) -> None:
+        """Removes a note; its id stays on its consultation."""
+        await self._store.notes.delete({"_id": identity})

@@ -1,0 +1,91 @@
+"""The list of logged-out tokens, shared by both backends: a token on it opens nothing any more.
+
+A token stays listed for as long as it could still open something. Both backends write the same documents,
+which say nothing of when that is, so expired ones are looked for from time to time.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import jwt
+from bson import ObjectId
+
+from handlers.loading import Loader
+from handlers.store import Collection, Document, StoreError, is_within_transaction
+
+logger = logging.getLogger(__name__)
+
+SWEEP_INTERVAL: Final = 60.0
+"""Seconds between two searches for expired tokens."""
+
+_BATCH: Final = 100
+
+
+class Sessions:
+    """Logging out, and finding out who has. `lifetime` is a token's, in seconds."""
+
+    def __init__(self, collection: Collection, lifetime: float) -> None:
+        self._collection = collection
+        self._lifetime = lifetime
+        self._loader: Loader[str, bool] = Loader(self._look_up, False)
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def end(self, token: str) -> None:
+        """List a token, be it one or not."""
+        await self._collection.insert({"_id": ObjectId(), "blackToken": token})
+
+    async def is_over(self, token: str) -> bool:
+        """Whether a token is listed; questions that come at the same time travel in one query."""
+        if is_within_transaction():
+            return bool(await self._look_up([token]))
+        return await self._loader.load(token)
+
+    async def _look_up(self, tokens: Sequence[str]) -> Mapping[str, bool]:
+        found = await self._collection.find({"blackToken": {"$in": list(tokens)}}, fields=["blackToken"])
+        return {document["blackToken"]: True for document in found}
+
+    async def forget_expired(self) -> int:
+        """Take tokens off the list that could open nothing even if they were not on it; tells how many."""
+        oldest = datetime.fromtimestamp(time.time() - self._lifetime, UTC)
+        after, forgotten = ObjectId("0" * 24), 0
+        while True:
+            span = {"$gt": after, "$lt": ObjectId.from_datetime(oldest)}
+            listed = await self._collection.find({"_id": span}, sort=[("_id", 1)], limit=_BATCH)
+            for document in filter(_is_expired, listed):
+                forgotten += await self._collection.delete({"_id": document["_id"]})
+            if len(listed) < _BATCH:
+                return forgotten
+            after = listed[-1]["_id"]
+
+    def start(self) -> None:
+        """Begin to look for expired tokens, in the background; needs a running event loop."""
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    async def close(self) -> None:
+        """Stop what runs in the background."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+            self._sweeping = None
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL)
+            try:
+                await self.forget_expired()
+            except StoreError as error:
+                logger.info("expired tokens stay listed for now: %s", error)
+
+
+def _is_expired(document: Document) -> bool:
+    """Whether a listed token is past its `exp`, or none at all."""
+    try:
+        claims = jwt.decode(document["blackToken"], options={"verify_signature": False})
+    except (jwt.InvalidTokenError, KeyError):
+        return True
+    expires = claims.get("exp")
+    return isinstance(expires, int | float) and expires <= time.time()

@@ -1,0 +1,46 @@
+"""Accounts: an address belongs to one user, who proves it with a password."""
+
+from typing import Final
+
+from handlers.passwords import Passwords
+from handlers.store import Collection, Document, DuplicateError
+
+SHOWN: Final = ("username", "email", "role", "createdAt")
+
+
+class EmailTakenError(Exception):
+    """The address belongs to somebody already."""
+
+
+class Users:
+    """The users of a collection; all raise `StoreError` where the store fails."""
+
+    def __init__(self, collection: Collection, passwords: Passwords) -> None:
+        self._collection = collection
+        self._passwords = passwords
+
+    async def find_by_email(self, email: object) -> Document | None:
+        """The user of an address, or of a query on addresses."""
+        return await self._collection.find_one({"email": email})
+
+    async def show(self, identity: object) -> Document | None:
+        """What a user's profile shows, as stored: the fields `SHOWN`."""
+        return await self._collection.get(identity, SHOWN)
+
+    async def hash(self, password: str) -> str:
+        """What is stored of a new password."""
+        return await self._passwords.hash(password)
+
+    async def add(self, user: Document) -> None:
+        """Store a new user; raises `EmailTakenError`, also where two come at the same time."""
+        try:
+            await self._collection.insert(user)
+        except DuplicateError as error:
+            raise EmailTakenError from error
+
+    async def proves(self, password: str, hashed: str | None) -> bool:
+        """Whether the password is right. Without a hash, because there is no user, it takes as long to say no."""
+        if hashed is None:
+            await self._passwords.pretend(password)
+            return False
+        return await self._passwords.matches(password, hashed)

@@ -1,0 +1,334 @@
+"""MongoDB: the only module that touches motor.
+
+    store = Store("mongodb://127.0.0.1:27017", "scribe")
+    await store.users.get(some_object_id)                       # batched with others asked for meanwhile
+    await store.prompts.find({"is_deleted": False}, sort=[("created_at", -1)])
+    await store.users.insert(document)                          # `_id` and all, as it is to be stored
+    await store.notes.change({"_id": note_id}, {"$set": {…}})   # how many matched
+    await store.notes.change_and_get({"_id": note_id}, {…})     # the document afterwards, or None
+    await store.atomically(work)                                # where MongoDB has transactions
+
+Documents are plain dicts of BSON values: dates are `DatetimeMS`, ids `ObjectId`. Those that come out of a
+read may be shared with other callers, so they are not to be changed. What runs
+below `atomically` uses its session, wherever it is called from, and is then never batched.
+
+    StoreError
+    ├── UnavailableError     no MongoDB to be reached in time: try again
+    ├── DuplicateError       a unique index refused
+    ├── RefusedError         the server refused, with its code and message
+    └── UnstorableError      what BSON cannot hold, or more than 16 MiB of it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Final, TypeAlias, TypeVar
+
+import pymongo
+from bson import ObjectId
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorCollection
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, errors
+from pymongo.errors import PyMongoError
+
+from handlers.loading import Loader
+
+T = TypeVar("T")
+Document: TypeAlias = dict[str, Any]
+Filter: TypeAlias = Mapping[str, object]
+Sort: TypeAlias = Sequence[tuple[str, int]]
+
+logger = logging.getLogger(__name__)
+
+PATIENCE: Final = 2.5
+"""Seconds that an operation may take, waiting for a server included."""
+
+EXCEEDED_TIME: Final = 50
+INDEX_EXISTS: Final = frozenset({85, 86})
+"""The server's codes for an index of the same keys or name that was made otherwise."""
+
+INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
+    "users": [IndexModel([("email", ASCENDING)], name="email_1", unique=True)],
+    "blacktokens": [IndexModel([("blackToken", "hashed")], name="blackToken_hashed")],
+    "consultations": [IndexModel([("clinician", ASCENDING), ("started_at", DESCENDING)])],
+    "transcripts": [IndexModel([("consultation", ASCENDING)])],
+    "notes": [IndexModel([("consultation", ASCENDING), ("created_at", DESCENDING)])],
+    "prompts": [
+        IndexModel([("clinician", ASCENDING), ("created_at", DESCENDING)]),
+        IndexModel([("is_shareable", ASCENDING), ("created_at", DESCENDING)]),
+    ],
+}
+"""What the product's queries need; made in the background at start-up, and left alone where they exist."""
+
+
+class StoreError(Exception):
+    """What the store could not do; the message is the server's or the driver's."""
+
+
+class UnavailableError(StoreError):
+    """No MongoDB could be reached in time."""
+
+
+class RefusedError(StoreError):
+    """The server refused an operation; `code` is its error code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class DuplicateError(RefusedError):
+    """A unique index refused a document."""
+
+
+class UnstorableError(StoreError):
+    """A document that BSON cannot hold."""
+
+
+class _CarriedError(Exception):
+    """A store's error on its way through the driver's transaction."""
+
+    def __init__(self, error: StoreError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """The driver's errors as the store's."""
+    try:
+        yield
+    except (errors.ConnectionFailure, errors.ExecutionTimeout) as error:
+        raise UnavailableError(str(error)) from error
+    except errors.DuplicateKeyError as error:
+        raise DuplicateError(_server_message(error), error.code or 0) from error
+    except (errors.OperationFailure, errors.WriteError) as error:
+        if error.code == EXCEEDED_TIME:
+            raise UnavailableError(_server_message(error)) from error
+        raise RefusedError(_server_message(error), error.code or 0) from error
+    except (PyMongoError, BSONError, OverflowError, RecursionError) as error:
+        raise UnstorableError(str(error)) from error
+
+
+def _server_message(error: errors.OperationFailure) -> str:
+    return str((error.details or {}).get("errmsg", error))
+
+
+_session: ContextVar[AsyncIOMotorClientSession | None] = ContextVar("session", default=None)
+
+
+class Collection:
+    """One collection's operations; all raise `StoreError`."""
+
+    def __init__(self, collection: AsyncIOMotorCollection[Document]) -> None:
+        self._collection = collection
+        self._loaders: dict[Hashable, Loader[Hashable, list[Document]]] = {}
+
+    async def get(self, identity: object, fields: Sequence[str] = ()) -> Document | None:
+        """The document of an `_id`, with `fields` (and `_id`) alone where given."""
+        found = await self.find_by("_id", identity, fields)
+        return found[0] if found else None
+
+    async def get_all(self, identities: Sequence[ObjectId], fields: Sequence[str] = ()) -> list[Document]:
+        """The documents of several ids, as far as they are found, in no certain order."""
+        if not identities:
+            return []
+        if is_within_transaction():
+            return await self.find({"_id": {"$in": list(identities)}}, fields=fields)
+        found = await self._loader("_id", tuple(fields), ()).load_all(identities)
+        return [found[identity][0] for identity in identities if identity in found]
+
+    async def find_by(
+        self, field: str, value: object, fields: Sequence[str] = (), sort: Sort = ()
+    ) -> list[Document]:
+        """Documents whose field equals a value; ids asked for at the same time travel in one query."""
+        if not isinstance(value, ObjectId) or is_within_transaction():
+            return await self.find({field: value}, fields=fields, sort=sort)
+        return await self._loader(field, tuple(fields), tuple(sort)).load(value)
+
+    def _loader(
+        self, field: str, fields: tuple[str, ...], sort: tuple[tuple[str, int], ...]
+    ) -> Loader[Hashable, list[Document]]:
+        loader = self._loaders.get((field, fields, sort))
+        if loader is None:
+            shown = fields if not fields or field in fields else (*fields, field)
+
+            async def fetch(values: Sequence[Hashable]) -> Mapping[Hashable, list[Document]]:
+                wanted = values[0] if len(values) == 1 else {"$in": list(values)}
+                return share_out(await self.find({field: wanted}, fields=shown, sort=sort), field)
+
+            loader = self._loaders[field, fields, sort] = Loader(fetch, [])
+        return loader
+
+    async def find_one(self, filter_: Filter) -> Document | None:
+        """The first document that matches."""
+        found = await self.find(filter_, limit=1)
+        return found[0] if found else None
+
+    async def find(
+        self, filter_: Filter, *, sort: Sort = (), fields: Sequence[str] = (), limit: int = 0
+    ) -> list[Document]:
+        """All documents that match, in one round trip wherever they fit into one answer."""
+        shown = dict.fromkeys(fields, 1) if fields else None
+        with translated():
+            cursor = self._collection.find(
+                filter_, shown, sort=list(sort) or None, limit=-limit, session=_session.get()
+            )
+            found: list[Document] = await cursor.to_list(None)
+            return found
+
+    async def insert(self, document: Document) -> None:
+        """Stores a new document."""
+        with translated():
+            await self._collection.insert_one(document, session=_session.get())
+
+    async def change(self, filter_: Filter, update: Filter) -> int:
+        """Changes the first document that matches; answers how many did."""
+        with translated():
+            result = await self._collection.update_one(filter_, update, session=_session.get())
+            return int(result.matched_count)
+
+    async def change_and_get(self, filter_: Filter, update: Filter) -> Document | None:
+        """Changes the first document that matches, and answers it as it is then."""
+        with translated():
+            changed: Document | None = await self._collection.find_one_and_update(
+                filter_, update, return_document=ReturnDocument.AFTER, session=_session.get()
+            )
+            return changed
+
+    async def delete(self, filter_: Filter) -> int:
+        """Removes the first document that matches; answers how many did."""
+        with translated():
+            result = await self._collection.delete_one(filter_, session=_session.get())
+            return int(result.deleted_count)
+
+
+def share_out(documents: Sequence[Document], field: str) -> dict[Hashable, list[Document]]:
+    """Documents by the ids that a field equals, be it as one of an array's elements; in their order."""
+    shared: dict[Hashable, list[Document]] = {}
+    for document in documents:
+        value = document.get(field)
+        for key in value if isinstance(value, list) else (value,):
+            if isinstance(key, ObjectId):
+                held = shared.setdefault(key, [])
+                if not held or held[-1] is not document:
+                    held.append(document)
+    return shared
+
+
+def equals(value: object, wanted: object) -> bool:
+    """Whether MongoDB would find a field of this value by equality: as the value, or among an array's."""
+    candidates = (value, *value) if isinstance(value, list) else (value,)
+    return any(type(item) is type(wanted) and item == wanted for item in candidates)
+
+
+def is_within_transaction() -> bool:
+    """Whether what is asked now belongs to a transaction, and so may not travel with anybody else's."""
+    return _session.get() is not None
+
+
+class Store:
+    """The collections of one database, over one pool of connections."""
+
+    def __init__(self, url: str, database: str, *, patience: float = PATIENCE) -> None:
+        limit = int(patience * 1000)
+        self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url,
+            serverSelectionTimeoutMS=limit,
+            connectTimeoutMS=limit,
+            timeoutMS=limit,
+            appname="scribe-native",
+        )
+        codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+        self._database = self._client.get_database(database, codec_options=codec)
+        self._indexing: asyncio.Task[None] | None = None
+        self.users = self._collection("users")
+        self.blacktokens = self._collection("blacktokens")
+        self.consultations = self._collection("consultations")
+        self.transcripts = self._collection("transcripts")
+        self.notes = self._collection("notes")
+        self.prompts = self._collection("prompts")
+
+    def _collection(self, name: str) -> Collection:
+        return Collection(self._database.get_collection(name))
+
+    async def read(
+        self, model: str, identities: Sequence[ObjectId], fields: Sequence[str] = ()
+    ) -> list[Document]:
+        """Documents of the collection of a name, by their ids."""
+        collection: Collection = getattr(self, model)
+        return await collection.get_all(identities, fields)
+
+    def start(self) -> None:
+        """Begins to make the indexes, in the background; needs a running event loop."""
+        if self._indexing is None:
+            self._indexing = asyncio.create_task(self.make_indexes())
+
+    async def close(self) -> None:
+        """Stops what runs in the background and closes the connections."""
+        if self._indexing is not None:
+            self._indexing.cancel()
+            await asyncio.gather(self._indexing, return_exceptions=True)
+            self._indexing = None
+        self._client.close()
+
+    async def ping(self) -> None:
+        """Asks the server for a sign of life; raises `UnavailableError`."""
+        with translated():
+            await self._database.command("ping")
+
+    async def make_indexes(self) -> None:
+        """Makes what `INDEXES` lists, trying again until there is a server to make them on."""
+        for name, indexes in INDEXES.items():
+            for index in indexes:
+                await self._make_index(name, index)
+
+    async def _make_index(self, collection: str, index: IndexModel) -> None:
+        while True:
+            try:
+                with translated(), pymongo.timeout(None):
+                    await self._database[collection].create_indexes([index])
+            except UnavailableError:
+                await asyncio.sleep(1)
+            except StoreError as error:
+                if not (isinstance(error, RefusedError) and error.code in INDEX_EXISTS):
+                    logger.warning("no index on %s: %s", collection, error)
+                return
+            else:
+                return
+
+    @property
+    def has_transactions(self) -> bool:
+        """Whether the server is known to be of a replica set or a sharded cluster."""
+        servers = self._client.delegate.topology_description.server_descriptions().values()
+        return any(server.server_type_name in ("RSPrimary", "Mongos") for server in servers)
+
+    async def atomically(self, work: Callable[[], Awaitable[T]]) -> T:
+        """All or nothing for what `work` writes, where MongoDB has transactions; one by one elsewhere.
+
+        Within another one, part of that. A conflict with somebody else's writes runs `work` again.
+        """
+        if _session.get() is not None or not self.has_transactions:
+            return await work()
+
+        async def run(session: AsyncIOMotorClientSession) -> T:
+            token = _session.set(session)
+            try:
+                return await work()
+            except StoreError as error:
+                raise _CarriedError(error) from error.__cause__
+            finally:
+                _session.reset(token)
+
+        try:
+            with translated():
+                async with await self._client.start_session() as session:
+                    done: T = await session.with_transaction(run)
+                    return done
+        except _CarriedError as carried:
+            raise carried.error from None

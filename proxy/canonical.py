@@ -1,0 +1,320 @@
+"""Tell two values apart that were produced at different times by different processes.
+
+Ids, dates and tokens never repeat, so they are compared by identity: what stands at a place on the recorded
+side corresponds to what stands at the same place on the live side, and must keep corresponding to it for as
+long as the scenario lasts. That is the same as naming each one in order of its first appearance, and it says
+in addition what to send in later requests in place of what was recorded.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, TypeAlias
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+Kind = Literal["missing", "extra", "type", "value", "order", "outcome", "status", "header"]
+
+FRESH = 24 * 3600 * 1000
+"""How far from its side's own time (ms) an id or a date may lie and still count as made there and then."""
+
+COINCIDENCE = 25
+"""How near (ms) two events may be for their dates to fall together on one side by chance."""
+
+_VOLATILE = re.compile(
+    r"(?P<token>\beyJ[\w-]+\.[\w-]+\.[\w-]*)"
+    r"|(?P<hash>\$2[aby]\$\d\d\$[./A-Za-z0-9]{53})"
+    r"|(?P<date>\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))"
+    r"|(?P<id>(?<![0-9A-Za-z])[0-9a-f]{24}(?![0-9A-Za-z]))"
+    r"|(?P<stamp>(?<!\d)1\d{12}-[0-9a-z]{4,13}(?![0-9a-z]))"
+    r"|(?P<epoch>(?<!\d)1\d{12}(?!\d))",
+    re.ASCII,
+)
+_REPLACEABLE = re.compile(_VOLATILE.pattern + r'|(?P<etag>W/"[^"]*")', re.ASCII)
+_HASH_PREFIX = len("$2b$08$")
+_TIMES = ("iat", "exp", "nbf")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where two sides disagree.
+
+    `path` is dotted (`body.data.notes.0._id`, `header.etag`, `store.users.0.email`), `recorded` and `live`
+    are the two values as short text, empty where a side has none.
+    """
+
+    path: str
+    kind: Kind
+    recorded: str
+    live: str
+
+
+class Piece(NamedTuple):
+    """A run of text: `kind` is empty for what must be the same on both sides."""
+
+    kind: str
+    text: str
+
+
+class _Partner(NamedTuple):
+    text: str
+    moment: int
+    place: str
+    step: int
+
+
+class _Token(NamedTuple):
+    header: JSON
+    claims: JSON
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """The literal and volatile runs that make up `text`, none of them empty."""
+    end = 0
+    for found in _VOLATILE.finditer(text):
+        if found.start() > end:
+            yield Piece("", text[end : found.start()])
+        yield Piece(found.lastgroup or "", found.group())
+        end = found.end()
+    if end < len(text):
+        yield Piece("", text[end:])
+
+
+def mask(text: str) -> str:
+    """`text` with every volatile run replaced by its kind: what is left is the spelling."""
+    return _VOLATILE.sub(_masked, text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    if found.lastgroup == "date":
+        return re.sub(r"\d", "0", found.group())
+    return f"<{found.lastgroup}>"
+
+
+def moment(kind: str, text: str) -> int | None:
+    """When an id, date or stamp says it was made, in ms since the epoch; None where it does not say."""
+    if kind == "id":
+        return int(text[:8], 16) * 1000
+    if kind in ("stamp", "epoch"):
+        return int(text[:13])
+    try:
+        return _milliseconds(text) if kind == "date" else None
+    except ValueError:
+        return None
+
+
+def moments(text: str) -> set[int]:
+    """Every distinct moment that `text` mentions."""
+    found = (moment(piece.kind, piece.text) for piece in pieces(text))
+    return {at for at in found if at is not None}
+
+
+def _milliseconds(date: str) -> int:
+    delta = datetime.fromisoformat(date) - datetime(1970, 1, 1, tzinfo=UTC)
+    return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
+
+
+def brief(value: JSON, limit: int = 300) -> str:
+    """`value` as JSON text, cut in the middle of nowhere where it is long."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+@dataclass
+class Correspondence:
+    """What of the recorded side stands for what of the live side, learnt while answers are compared.
+
+    `recorded_at` and `live_at` are each side's own time in ms; where they are given, an id or a date that
+    differs must lie near its own side's time, since one that does not was chosen by the caller, and must be
+    equal. `step` tells dates of one answer from those of another; advance it between answers.
+    """
+
+    recorded_at: int | None = None
+    live_at: int | None = None
+    step: int = 0
+    _live: dict[str, str] = field(default_factory=dict)
+    _recorded: dict[str, str] = field(default_factory=dict)
+    _lives: dict[int, list[_Partner]] = field(default_factory=dict)
+    _recordeds: dict[int, list[_Partner]] = field(default_factory=dict)
+
+    def live_text(self, text: str) -> str:
+        """Recorded text with everything known replaced by what the live side has in its place."""
+        whole = self._live.get(text)
+        return whole or _REPLACEABLE.sub(lambda found: self._live.get(found.group(), found.group()), text)
+
+    def learn(self, recorded: str, live: str) -> None:
+        """Say that `live` is to be sent where `recorded` was."""
+        self._live[recorded] = live
+
+    def stands_for(self, recorded: str) -> str | None:
+        """What the live side has in place of an id or stamp, None where none was seen yet."""
+        return self._live.get(recorded)
+
+    def compare(self, recorded: JSON, live: JSON, path: str, *, ordered: bool = True) -> list[Difference]:
+        """Every place where two JSON values differ; `ordered` holds objects to the order of their keys."""
+        if type(recorded) is not type(live):
+            return [Difference(path, "type", brief(recorded), brief(live))]
+        if isinstance(recorded, dict) and isinstance(live, dict):
+            return self._compare_objects(recorded, live, path, ordered)
+        if isinstance(recorded, list) and isinstance(live, list):
+            return self._compare_arrays(recorded, live, path, ordered)
+        if isinstance(recorded, str) and isinstance(live, str):
+            return self.compare_text(recorded, live, path)
+        if recorded == live:
+            return []
+        if isinstance(recorded, int) and not isinstance(recorded, bool):
+            return self.compare_text(str(recorded), str(live), path)
+        return [Difference(path, "value", brief(recorded), brief(live))]
+
+    def compare_text(self, recorded: str, live: str, path: str) -> list[Difference]:
+        """The differences of two strings in which ids, dates, tokens and password hashes may stand."""
+        ours, theirs = list(pieces(recorded)), list(pieces(live))
+        if [_shape(piece) for piece in ours] != [_shape(piece) for piece in theirs]:
+            return [Difference(path, "value", brief(recorded), brief(live))]
+        return [
+            difference
+            for one, other in zip(ours, theirs, strict=True)
+            for difference in self._compare_pieces(one, other, path)
+        ]
+
+    def _compare_objects(
+        self, recorded: Mapping[str, JSON], live: Mapping[str, JSON], path: str, ordered: bool
+    ) -> list[Difference]:
+        found: list[Difference] = []
+        names = {name: self.live_text(name) for name in recorded}
+        for name, live_name in names.items():
+            where = f"{path}.{name}"
+            if live_name in live:
+                found += self.compare(recorded[name], live[live_name], where, ordered=ordered)
+            else:
+                found.append(Difference(where, "missing", brief(recorded[name]), ""))
+        extra = [name for name in live if name not in names.values()]
+        found += [Difference(f"{path}.{name}", "extra", "", brief(live[name])) for name in extra]
+        return found + (_order(list(names.values()), list(live), path) if ordered else [])
+
+    def _compare_arrays(self, recorded: list[JSON], live: list[JSON], path: str, ordered: bool) -> list[Difference]:
+        found: list[Difference] = []
+        for index, (one, other) in enumerate(zip(recorded, live, strict=False)):
+            found += self.compare(one, other, f"{path}.{index}", ordered=ordered)
+        shared = min(len(recorded), len(live))
+        for index, value in enumerate(recorded[shared:], shared):
+            found.append(Difference(f"{path}.{index}", "missing", brief(value), ""))
+        for index, value in enumerate(live[shared:], shared):
+            found.append(Difference(f"{path}.{index}", "extra", "", brief(value)))
+        return found
+
+    def _compare_pieces(self, recorded: Piece, live: Piece, path: str) -> list[Difference]:
+        if recorded.kind == "token":
+            return self._compare_tokens(recorded.text, live.text, path)
+        if recorded.kind in ("date", "epoch"):
+            return self._compare_moments(recorded, live, path)
+        if recorded.kind in ("id", "stamp"):
+            return self._compare_ids(recorded, live, path)
+        return []
+
+    def _compare_ids(self, recorded: Piece, live: Piece, path: str) -> list[Difference]:
+        known, known_back = self._live.get(recorded.text), self._recorded.get(live.text)
+        if known == live.text and known_back == recorded.text:
+            return []
+        new = known is None and known_back is None
+        if not new or not (recorded.text == live.text or self._both_fresh(recorded, live)):
+            return [Difference(path, "value", self._named(recorded, known), self._named(live, known_back))]
+        self._live[recorded.text], self._recorded[live.text] = live.text, recorded.text
+        return []
+
+    def _named(self, piece: Piece, partner: str | None) -> str:
+        known = f" (elsewhere {partner} on the other side)" if partner else ""
+        return f"{piece.text}{known}"
+
+    def _both_fresh(self, recorded: Piece, live: Piece) -> bool:
+        sides = ((recorded, self.recorded_at), (live, self.live_at))
+        return all(_fresh(moment(piece.kind, piece.text), at) for piece, at in sides)
+
+    def _compare_moments(self, recorded: Piece, live: Piece, path: str) -> list[Difference]:
+        ours, theirs = moment(recorded.kind, recorded.text), moment(live.kind, live.text)
+        different = [Difference(path, "value", recorded.text, live.text)]
+        if ours is None or theirs is None:
+            return [] if recorded.text == live.text else different
+        lives, recordeds = self._lives.setdefault(ours, []), self._recordeds.setdefault(theirs, [])
+        if any(partner.moment == theirs for partner in lives):
+            return []
+        place = path.rpartition(".")[2]
+        apart = lives and not any(self._may_part(partner, theirs, place) for partner in lives)
+        merged = recordeds and not any(abs(partner.moment - ours) <= COINCIDENCE for partner in recordeds)
+        if apart or merged or not (ours == theirs or self._both_fresh(recorded, live)):
+            return different
+        lives.append(_Partner(live.text, theirs, place, self.step))
+        recordeds.append(_Partner(recorded.text, ours, place, self.step))
+        self._live[recorded.text] = live.text
+        return []
+
+    def _may_part(self, partner: _Partner, live: int, place: str) -> bool:
+        """Whether one recorded date may be two live ones: two events that fell into one ms by chance."""
+        near = abs(partner.moment - live) <= COINCIDENCE
+        return near and (partner.step == self.step or partner.place != place)
+
+    def _compare_tokens(self, recorded: str, live: str, path: str) -> list[Difference]:
+        if recorded == live:
+            return []
+        ours, theirs = _decode(recorded), _decode(live)
+        if ours is None or theirs is None:
+            return [Difference(path, "value", recorded, live)]
+        self._live[recorded] = live
+        found = self.compare(ours.header, theirs.header, f"{path}.header")
+        found += self._compare_issue(ours, theirs, f"{path}.claims.iat")
+        return found + self.compare(_relative(ours.claims), _relative(theirs.claims), f"{path}.claims")
+
+    def _compare_issue(self, recorded: _Token, live: _Token, path: str) -> list[Difference]:
+        ours, theirs = _issued(recorded.claims), _issued(live.claims)
+        if ours is None or theirs is None or ours == theirs:
+            return []
+        fresh = _fresh(ours * 1000, self.recorded_at) and _fresh(theirs * 1000, self.live_at)
+        return [] if fresh else [Difference(path, "value", str(ours), str(theirs))]
+
+
+def _shape(piece: Piece) -> Piece:
+    if piece.kind == "hash":
+        return Piece("hash", piece.text[:_HASH_PREFIX])
+    return Piece(piece.kind, "") if piece.kind else piece
+
+
+def _fresh(made: int | None, at: int | None) -> bool:
+    return at is None or (made is not None and abs(made - at) <= FRESH)
+
+
+def _order(recorded: list[str], live: list[str], path: str) -> list[Difference]:
+    ours = [name for name in recorded if name in live]
+    theirs = [name for name in live if name in recorded]
+    return [] if ours == theirs else [Difference(path, "order", ", ".join(ours), ", ".join(theirs))]
+
+
+def _decode(token: str) -> _Token | None:
+    """A JWT's header and claims, unverified; None where it is no JWT."""
+    try:
+        header, claims = (json.loads(_unpadded(part)) for part in token.split(".")[:2])
+    except (ValueError, RecursionError):
+        return None
+    return _Token(header, claims)
+
+
+def _unpadded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def _relative(claims: JSON) -> JSON:
+    """The claims with their other times counted from `iat`, which `_issued` compares."""
+    issued = _issued(claims)
+    if issued is None or not isinstance(claims, dict):
+        return claims
+    return {name: _after(name, value, issued) for name, value in claims.items()}
+
+
+def _after(name: str, value: JSON, issued: int) -> JSON:
+    return value - issued if name in _TIMES and isinstance(value, int | float) else value
+
+
+def _issued(claims: JSON) -> int | None:
+    issued = claims.get("iat") if isinstance(claims, dict) else None
+    return issued if isinstance(issued, int) and not isinstance(issued, bool) else None

@@ -1,0 +1,182 @@
+"""Strategies for documents that were there before: as written today, and as older versions may have left them.
+
+Relaxed MongoDB extended JSON, by collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hypothesis import strategies as st
+
+from proxy.canonical import JSON
+from tests.differential.people import (
+    ABSENT,
+    AMARA,
+    BOLA,
+    CHIDI,
+    CONSULTATIONS,
+    HASH,
+    NOTES,
+    PROMPTS,
+    TRANSCRIPTS,
+    USERS,
+    identity,
+)
+from tests.differential.values import Strategy, words
+
+Documents = dict[str, list[JSON]]
+
+_TEXTS = words.filter(lambda text: "\ud800" not in text)
+
+
+def oid(text: str) -> JSON:
+    """An id in extended JSON."""
+    return {"$oid": text}
+
+
+def _ids(kind: int, count: int = 3) -> Strategy[JSON]:
+    return st.sampled_from([oid(identity(kind, place)) for place in range(count)])
+
+
+clinicians: Strategy[JSON] = st.sampled_from([oid(AMARA)] * 4 + [oid(BOLA), oid(CHIDI), oid(ABSENT)])
+dates: Strategy[JSON] = st.sampled_from(
+    [{"$date": f"20{year}-0{month}-05T10:20:30.{year}0Z"} for year in (19, 21, 23) for month in (1, 6)]
+)
+wrong: Strategy[JSON] = st.one_of(
+    st.sampled_from([None, True, False, 0, 1, -1, 42, 1.5, 1e21, "", "abc", ABSENT, AMARA, "2020-01-01", "ended"]),
+    st.sampled_from([[], [1], [None], {}, {"a": 1}, {"a": {}}, [[]], [{}], {"_id": oid(ABSENT)}, [oid(ABSENT)]]),
+    st.sampled_from([oid(ABSENT), {"$date": "2020-01-01T00:00:00Z"}, {"$date": {"$numberLong": "-62198755200001"}}]),
+    st.sampled_from([{"$numberDecimal": "1.5"}, {"$numberLong": "9007199254740993"}, {"$numberDouble": "NaN"}]),
+    st.sampled_from(
+        [{"$binary": {"base64": "aGVsbG8=", "subType": "00"}}, {"$minKey": 1}, {"$timestamp": {"t": 1, "i": 2}}]
+    ),
+    st.sampled_from(
+        [{"$regularExpression": {"pattern": "a", "options": "i"}}, {"1": "b", "0": "a"}, {"a.b": 1, "$c": 2}]
+    ),
+    _TEXTS,
+)
+extra_names = st.sampled_from(
+    ["extra", "id", "consultation_id", "updatedAt", "__v", "10", "isAdmin", "doc", "summary", "a-b"]
+)
+patients: Strategy[JSON] = st.sampled_from([{"name": "Jane Roe", "age": 45}, {"a": {}}, {"2": 1, "1": {"b": [{}]}}])
+counts: Strategy[JSON] = st.sampled_from([0, 0, 0, 1, 7])
+
+
+@st.composite
+def _document(
+    draw: st.DrawFn, kind: int, place: int, fields: Mapping[str, Strategy[JSON]], kept: tuple[str, ...] = ()
+) -> JSON:
+    """A document of one kind: a field is now and then missing or of a wrong type, or there is one too many."""
+    found: dict[str, JSON] = {"_id": oid(identity(kind, place))}
+    older = draw(st.integers(0, 2)) == 0
+    for name, good in fields.items():
+        fate = draw(st.integers(0, 9)) if older and name not in kept else 9
+        if fate == 0:
+            found[name] = draw(wrong)
+        elif fate != 1:
+            found[name] = draw(good)
+    if older and draw(st.booleans()):
+        found[draw(extra_names)] = draw(wrong)
+    return found
+
+
+def _people() -> list[Strategy[JSON]]:
+    names = ("amara", "bola", "chidi")
+    return [
+        _document(
+            USERS,
+            place,
+            {
+                "username": st.just(name),
+                "email": st.just(f"{name}@clinic.example"),
+                "password": st.just(HASH),
+                "role": st.just("clinician" if place < 2 else "patient"),
+                "prompts": st.just([]),
+                "notes": st.just([]),
+                "transcripts": st.just([]),
+                "createdAt": dates,
+                "__v": counts,
+            },
+            kept=("email",) if place else ("email", "password"),
+        )
+        for place, name in enumerate(names)
+    ]
+
+
+def _consultation(place: int) -> Strategy[JSON]:
+    return _document(
+        CONSULTATIONS,
+        place,
+        {
+            "clinician": clinicians,
+            "patient": patients | wrong,
+            "notes": st.lists(_ids(NOTES) | st.just(oid(ABSENT)), max_size=3),
+            "status": st.sampled_from(["active", "ended"]),
+            "started_at": dates,
+            "__v": counts,
+            "transcript": st.one_of(
+                st.just(oid(identity(TRANSCRIPTS, place))), _ids(TRANSCRIPTS), st.just(oid(ABSENT))
+            ),
+        },
+    )
+
+
+def _transcript(place: int) -> Strategy[JSON]:
+    return _document(
+        TRANSCRIPTS,
+        place,
+        {
+            "clinician": clinicians,
+            "consultation": st.just(oid(identity(CONSULTATIONS, place))) | _ids(CONSULTATIONS),
+            "transcript_text": _TEXTS,
+            "created_at": dates,
+            "__v": counts,
+            "prompt_used": _ids(PROMPTS) | st.just(oid(ABSENT)),
+            "summary": _TEXTS | wrong,
+        },
+    )
+
+
+def _note(place: int) -> Strategy[JSON]:
+    return _document(
+        NOTES,
+        place,
+        {
+            "clinician": clinicians,
+            "transcript": _ids(TRANSCRIPTS),
+            "consultation": _ids(CONSULTATIONS),
+            "body": _TEXTS,
+            "created_at": dates,
+            "updated_at": dates,
+        },
+    )
+
+
+def _prompt(place: int) -> Strategy[JSON]:
+    return _document(
+        PROMPTS,
+        place,
+        {
+            "prompt_name": _TEXTS,
+            "prompt_text": _TEXTS,
+            "is_shareable": st.booleans(),
+            "is_deleted": st.sampled_from([False, False, False, True]),
+            "clinician": clinicians,
+            "transcript_ids": st.lists(_ids(TRANSCRIPTS), max_size=2),
+            "created_at": dates,
+            "__v": counts,
+        },
+    )
+
+
+@st.composite
+def databases(draw: st.DrawFn) -> Documents:
+    """What both databases hold at first: the three people, and up to three of everything else."""
+    found: Documents = {"users": [draw(person) for person in _people()]}
+    makers = {"consultations": _consultation, "transcripts": _transcript, "notes": _note, "prompts": _prompt}
+    for name, make in makers.items():
+        count = draw(st.integers(0, 3))
+        if count:
+            found[name] = [draw(make(place)) for place in range(count)]
+    return found

@@ -1,0 +1,52 @@
+"""Who and what is there before a sequence begins: the same ids and tokens on both sides."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Final
+
+from proxy.canonical import JSON
+
+SECRET: Final = "dev-secret"
+PASSWORD: Final = "correct horse"
+HASH: Final = "$2b$08$0AFV1iXFTaMcKHdxZEW3Q.6igJ/udIIq/vp750CFeje1k6uG6qOxG"
+"""bcrypt of PASSWORD."""
+
+ABSENT: Final = "64b7f0f0f0f0f0f0f0f0f0f0"
+ISSUED: Final = 1_700_000_000
+FOREVER: Final = 4_000_000_000
+
+
+def identity(kind: int, place: int) -> str:
+    """The id of the `place`th document of a kind, made up in 2021."""
+    return f"60{kind:02x}0000000000000000{place:04x}"
+
+
+USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS = range(1, 6)
+AMARA, BOLA, CHIDI = (identity(USERS, place) for place in range(3))
+"""Two clinicians and a patient."""
+
+
+def sign(claims: JSON, secret: str = SECRET, algorithm: str = "HS256", header: JSON = None) -> str:
+    """A JWT, of whatever header and claims."""
+    parts = [header if header is not None else {"alg": algorithm, "typ": "JWT"}, claims]
+    signed = ".".join(encode(json.dumps(part, separators=(",", ":")).encode()) for part in parts)
+    digest = {"HS384": hashlib.sha384, "HS512": hashlib.sha512}.get(algorithm, hashlib.sha256)
+    return f"{signed}.{encode(hmac.digest(secret.encode(), signed.encode(), digest))}"
+
+
+def encode(data: bytes) -> str:
+    """base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def claims(user: JSON, **others: JSON) -> dict[str, JSON]:
+    """What a login signs, valid until 2096."""
+    return {"userID": user, "author": "somebody", "iat": ISSUED, "exp": FOREVER, **others}
+
+
+TOKEN: Final = sign(claims(AMARA))
+OTHER_TOKEN: Final = sign(claims(BOLA))

@@ -1,0 +1,91 @@
+"""The two sides, running: the stand-in and the native app, each with a database and outside services of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from pymongo import AsyncMongoClient
+from starlette.types import ASGIApp
+
+from demo.services import StandIn, backend_environment
+from demo.upstreams import create_app as create_upstreams
+from handlers.app import create_app
+from handlers.settings import Settings
+from proxy.server.http import HttpProtocol
+
+
+@dataclass(frozen=True)
+class Side:
+    """Where one side is, and what it leaves behind."""
+
+    url: str
+    mongodb_url: str
+    database: str
+    calls_url: str
+
+
+@contextlib.asynccontextmanager
+async def sides(mongodb_url: str, log: Path, prefix: str = "differential") -> AsyncIterator[tuple[Side, Side]]:
+    """The stand-in and the native app, ready; the native app keeps the legacy's way wherever it has a switch."""
+    names = [f"{prefix}_legacy", f"{prefix}_native"]
+    async with contextlib.AsyncExitStack() as stack:
+        await _drop(mongodb_url, names)
+        stack.push_async_callback(_drop, mongodb_url, names)
+        outside = [await stack.enter_async_context(serving(create_upstreams())) for _ in names]
+        environments = [backend_environment(mongodb_url, url, name) for url, name in zip(outside, names, strict=True)]
+        stand_in = StandIn(environments[0], log)
+        stack.callback(stand_in.stop)
+        await asyncio.to_thread(stand_in.start)
+        native = await stack.enter_async_context(serving(create_app(keeping_legacy(environments[1]))))
+        urls = (stand_in.url, native)
+        legacy_side, native_side = (
+            Side(url, mongodb_url, name, f"{calls}/_calls")
+            for url, name, calls in zip(urls, names, outside, strict=True)
+        )
+        yield legacy_side, native_side
+
+
+def keeping_legacy(environment: dict[str, str]) -> Settings:
+    """The native app's settings with every switch that restores what the legacy does."""
+    switches = {name: True for name in Settings.model_fields if name.startswith("keep_legacy_")}
+    values = {name.lower(): value for name, value in environment.items() if name.lower() in Settings.model_fields}
+    return Settings.load(**values, **switches)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """An app behind the gateway's own HTTP protocol on a port of its own; its URL."""
+    config = uvicorn.Config(
+        app,
+        http=HttpProtocol,
+        ws="websockets-sansio",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        task = asyncio.create_task(server.serve([listener]))
+        while not server.started and not task.done():
+            await asyncio.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+async def _drop(mongodb_url: str, names: list[str]) -> None:
+    async with AsyncMongoClient[dict[str, object]](mongodb_url) as client:
+        for name in names:
+            await client.drop_database(name)

@@ -1,0 +1,40 @@
+'use strict'
+// Asks the legacy's libraries, and Node itself, one question a line: [name, ...arguments] -> [answer] or {error}.
+const need = require('node:module').createRequire(require('node:path').join(__dirname, '../../demo/legacy/package.json'))
+const jwt = need('jsonwebtoken')
+const bcrypt = need('bcrypt')
+const encodeUrl = need('encodeurl')
+const parseUrl = need('parseurl')
+const querystring = require('node:querystring')
+
+const questions = {
+  verify: (token, secret) => {
+    try {
+      const payload = jwt.verify(token, secret)
+      return { payload: payload === undefined ? 'undefined' : payload }
+    } catch (error) {
+      return { expired: error.name === 'TokenExpiredError', message: error.message }
+    }
+  },
+  sign: (claims, secret) => jwt.sign(claims, secret, { expiresIn: '1h' }),
+  query: (text) => querystring.parse(text),
+  encodeUrl: (text) => encodeUrl(text),
+  target: (url) => {
+    const parsed = parseUrl({ url })
+    return [parsed.pathname, parsed.query]
+  },
+  decode: (text) => decodeURIComponent(text),
+  hash: (password, salt) => bcrypt.hashSync(password, salt),
+  compare: (password, hash) => bcrypt.compareSync(password, hash)
+}
+
+require('node:readline').createInterface({ input: process.stdin, terminal: false }).on('line', (line) => {
+  const [name, ...values] = JSON.parse(line)
+  let answer
+  try {
+    answer = [questions[name](...values)]
+  } catch (error) {
+    answer = { error: error.message }
+  }
+  process.stdout.write(JSON.stringify(answer) + '\n')
+})

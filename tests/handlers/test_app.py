@@ -1,0 +1,165 @@
+"""The native app as a whole: its start and end, its order of things, and life without a database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+
+import httpx
+import pytest
+from bson import ObjectId
+from pymongo.uri_parser import parse_uri
+from starlette.testclient import TestClient
+
+from demo.ports import free_port
+from handlers.app import create_app
+from handlers.legacy.auth import sign
+from handlers.settings import Settings, SettingsError
+from tests.handlers.backends import SECRET, client_of, native_backend, scratch_database, settings_for
+from tests.sockets import serving
+
+
+@pytest.fixture
+def app_client(mongodb_url: str) -> Iterator[TestClient]:
+    with scratch_database(mongodb_url) as database:
+        app = create_app(settings_for(mongodb_url, database.name))
+        with TestClient(app) as client:
+            yield client
+
+
+def test_welcomes(app_client: TestClient) -> None:
+    answer = app_client.get("/", headers={"content-type": "application/json"})
+    assert answer.text == '{"msg":"welcome to the server"}'
+    assert answer.headers["x-powered-by"] == "Express"
+
+
+@pytest.mark.parametrize("path", ["/api/ai", "/api/ai/nothing/here"])
+def test_whatever_is_behind_the_door_needs_a_token(app_client: TestClient, path: str) -> None:
+    assert app_client.get(path).json() == {"msg": "Please login, no token provided"}
+    headers = {"authorization": f"Bearer {sign({'userID': 'x'}, SECRET, 60)}"}
+    answer = app_client.get(path, headers=headers)
+    assert (answer.status_code, f"Cannot GET {path}" in answer.text) == (404, True)
+
+
+def test_bodies_are_read_before_the_door(app_client: TestClient) -> None:
+    answer = app_client.post("/api/ai/search", content=b"{", headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+
+
+def test_a_body_over_the_limit_is_refused(app_client: TestClient) -> None:
+    content = b'{"email":"' + b"a" * 10_500_000 + b'"}'
+    answer = app_client.post("/users/login", content=content, headers={"content-type": "application/json"})
+    assert (answer.status_code, "Payload Too Large" in answer.text) == (413, True)
+
+
+async def test_does_not_start_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JWT_SECRET_KEY", raising=False)
+    app = create_app()
+    with pytest.raises(SettingsError, match="JWT_SECRET_KEY is missing"):
+        async with app.router.lifespan_context(app):
+            pass
+
+
+async def test_answers_nothing_before_it_is_started() -> None:
+    app = create_app(Settings.load(jwt_secret_key=SECRET))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        with pytest.raises(RuntimeError, match="has not been started"):
+            await client.get("/")
+
+
+class Line:
+    """A connection to MongoDB that can be cut and mended, always at the same port."""
+
+    def __init__(self, url: str) -> None:
+        self.port = free_port()
+        self._host, self._target = parse_uri(url)["nodelist"][0]
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+
+    async def cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self._host, self._target)
+        self._writers |= {writer, back}
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        for end in (writer, back):
+            end.close()
+            self._writers.discard(end)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def on_a_line(mongodb_url: str) -> AsyncIterator[tuple[Line, httpx.AsyncClient]]:
+    line = Line(mongodb_url)
+    with scratch_database(mongodb_url) as database:
+        app = create_app(settings_for(line.url, database.name))
+        async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
+            try:
+                yield line, client
+            finally:
+                await line.cut()
+
+
+async def timed(asking: Coroutine[None, None, httpx.Response]) -> tuple[httpx.Response, float]:
+    began = time.perf_counter()
+    return await asking, time.perf_counter() - began
+
+
+async def test_without_a_database_it_says_so_in_time_and_recovers(mongodb_url: str) -> None:
+    async with on_a_line(mongodb_url) as (line, client):
+        headers = {"authorization": f"Bearer {sign({'userID': ObjectId()}, SECRET, 60)}"}
+        login = {"email": "a@b", "password": "x"}
+        for _ in range(2):
+            refused = await asyncio.gather(
+                timed(client.get("/users/profile", headers=headers)),
+                timed(client.get("/api/prompts", headers=headers)),
+                timed(client.post("/users/login", json=login)),
+            )
+            for answer, taken in refused:
+                assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
+                assert (answer.headers["retry-after"], answer.headers["vary"]) == ("1", "Origin")
+                assert taken < 3
+            assert (await client.get("/")).status_code == 200
+            await line.mend()
+            answer, taken = await timed(client.get("/users/profile", headers=headers))
+            assert (answer.status_code, taken < 3) == (404, True)
+            await line.cut()
+
+
+async def test_the_greeting_comes_at_once_while_many_log_in(mongodb_url: str) -> None:
+    async with native_backend(mongodb_url) as native:
+        logging_in = [
+            asyncio.create_task(native.client.post("/users/login", json={"email": f"{n}@x", "password": "x"}))
+            for n in range(24)
+        ]
+        waits = []
+        while not all(task.done() for task in logging_in):
+            began = time.perf_counter()
+            assert (await native.client.get("/")).status_code == 200
+            waits.append(time.perf_counter() - began)
+        answers = await asyncio.gather(*logging_in)
+        assert {answer.text for answer in answers} == {'{"msg":"user doesnt exist"}'}
+        waits.sort()
+        assert waits[len(waits) // 2] < 0.1

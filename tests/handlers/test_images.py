@@ -1,0 +1,65 @@
+"""Which texts pass for images, and as what."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.services.images import image_url, image_urls
+
+
+def test_the_recorded_list_comes_out_as_recorded() -> None:
+    given_images: list[object] = [
+        "https://x.example/a.png",
+        "data:image/jpeg;base64,AAAA",
+        "data:text/html,hi",
+        "iVBORw0KGgo=",
+        "base64:image/gif:R0lGOD",
+        "base64:text/plain:AAAA",
+        "",
+        5,
+        None,
+        "not an image!",
+        "HTTP://UP.example/b",
+    ]
+    assert image_urls(given_images) == [
+        "https://x.example/a.png",
+        "data:image/jpeg;base64,AAAA",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "data:image/gif;base64,R0lGOD",
+        "HTTP://UP.example/b",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://x", "http://x"),
+        ("https://", "https://"),
+        ("DATA:IMAGE/svg+xml,<svg/>", "DATA:IMAGE/svg+xml,<svg/>"),
+        ("BASE64:image/SVG+xml:a:b", "data:image/SVG+xml;base64,a:b"),
+        ("A", "data:image/png;base64,A"),
+        ("AA==", "data:image/png;base64,AA=="),
+        ("a+/9", "data:image/png;base64,a+/9"),
+        ("A===", None),
+        ("a-_9", None),
+        ("two words", None),
+        (" http://x", None),
+        ("ftp://x", None),
+        ("base64:image/:AAAA", None),
+        ("base64:image/png:", None),
+        ("base64:image/png:AA\nAA", None),
+        ("base64:image/p\u212ang:AAAA", None),
+        ("AAAA\n", None),
+        ("é", None),
+    ],
+)
+def test_a_text_is_an_image_or_nothing(text: str, url: str | None) -> None:
+    assert image_url(text) == url
+
+
+@given(st.text(alphabet="httpsda:/image;base64,AZ+=! \n\u017f"))
+def test_what_comes_out_is_an_address_the_model_takes(text: str) -> None:
+    url = image_url(text)
+    assert url is None or url.lower().startswith(("http://", "https://", "data:image/"))

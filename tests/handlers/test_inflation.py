@@ -1,0 +1,60 @@
+"""Inflating within bounds; test_bodies.py holds it against Node's zlib."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import brotli  # type: ignore[import-untyped]
+import pytest
+
+from handlers.legacy.inflation import CorruptError, inflater
+
+LARGE = b"x" * 3_000_000
+CODED = {"gzip": gzip.compress(LARGE), "deflate": zlib.compress(LARGE), "br": brotli.compress(LARGE)}
+
+
+@pytest.mark.parametrize("coding", CODED)
+def test_a_large_body_comes_out_whole(coding: str) -> None:
+    stream = inflater(coding)
+    assert stream is not None
+    assert stream.inflate(CODED[coding], len(LARGE)) == LARGE
+    stream.finish()
+
+
+@pytest.mark.parametrize("coding", CODED)
+def test_a_small_body_becomes_little_more_than_it_may(coding: str) -> None:
+    stream = inflater(coding)
+    assert stream is not None
+    assert 1000 < len(stream.inflate(CODED[coding], 1000)) < 100_000
+
+
+@pytest.mark.parametrize("coding", CODED)
+def test_a_body_in_halves_is_one(coding: str) -> None:
+    stream = inflater(coding)
+    assert stream is not None
+    middle = len(CODED[coding]) // 2
+    halves = CODED[coding][:middle], CODED[coding][middle:]
+    assert b"".join(stream.inflate(half, len(LARGE)) for half in halves) == LARGE
+
+
+@pytest.mark.parametrize("coding", CODED)
+def test_half_a_body_is_corrupt(coding: str) -> None:
+    stream = inflater(coding)
+    assert stream is not None
+    stream.inflate(CODED[coding][: len(CODED[coding]) // 2], len(LARGE))
+    with pytest.raises(CorruptError, match="unexpected end of file"):
+        stream.finish()
+
+
+@pytest.mark.parametrize("coding", CODED)
+def test_rubbish_is_corrupt(coding: str) -> None:
+    stream = inflater(coding)
+    assert stream is not None
+    with pytest.raises(CorruptError):
+        stream.inflate(b"no compressed body " * 9, 1000)
+
+
+@pytest.mark.parametrize("coding", ["zstd", "compress", "x-gzip", "identity", ""])
+def test_other_codings_are_unknown(coding: str) -> None:
+    assert inflater(coding) is None

@@ -1,0 +1,118 @@
+"""Passwords against node's bcrypt: hashes and verdicts are the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import bcrypt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handlers.passwords import Passwords, encode
+from tests.handlers.library_oracle import Libraries
+
+SALT = "$2b$04$abcdefghijklmnopqrstuu"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Libraries]:
+    with Libraries() as libraries:
+        yield libraries
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    made = Passwords(2, cost=4)
+    yield made
+    made.close()
+
+
+ODD = [
+    "",
+    "p",
+    "a\0b",
+    "\0",
+    "a" * 71 + "é",
+    "a" * 72,
+    "a" * 73,
+    "a" * 300,
+    "é" * 50,
+    "😀" * 30,
+    "a\ud800b",
+    "\udc00",
+    "\ud83d\ude00",
+]
+
+
+@pytest.mark.parametrize("password", ODD)
+async def test_hashes_as_node_does(node: Libraries, passwords: Passwords, password: str) -> None:
+    hashed = node.ask("hash", password, SALT)
+    assert await passwords.matches(password, hashed)
+    assert await passwords.matches(password, node.ask("hash", password, SALT.replace("2b", "2a")))
+    assert not await passwords.matches(password + "x", hashed) or len(encode(password)) == 72
+    assert node.ask("compare", password, await passwords.hash(password))
+
+
+@settings(max_examples=60, deadline=None)
+@given(password=st.text(st.characters(codec=None), max_size=30))
+def test_any_password_is_the_same_bytes_to_node(node: Libraries, password: str) -> None:
+    assert bcrypt.hashpw(encode(password), SALT.encode()).decode() == node.ask("hash", password, SALT)
+
+
+HASH = "$2b$04$abcdefghijklmnopqrstuuo18IGPhAd/HzW4M2PTaBFRFTK9llj.O"
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    [
+        "",
+        "plain",
+        HASH,
+        HASH + "x",
+        HASH + "\n",
+        HASH[:-1],
+        HASH.replace("$04", "$03"),
+        HASH.replace("$04", "$32"),
+        HASH.replace("$04", "$xx"),
+        HASH.replace("2b", "2y"),
+        HASH.replace("2b", "2x"),
+        HASH.replace("2b", "2a"),
+        HASH.replace("$2b$", "$3b$"),
+        HASH.replace("a", "é", 1),
+    ],
+)
+async def test_judges_hashes_as_node_does(node: Libraries, passwords: Passwords, hashed: str) -> None:
+    for password in ("ab\0cd", "x"):
+        assert await passwords.matches(password, hashed) == node.ask("compare", password, hashed)
+
+
+async def test_writes_hashes_of_cost_eight() -> None:
+    passwords = Passwords()
+    try:
+        assert (await passwords.hash("p")).startswith("$2b$08$")
+    finally:
+        passwords.close()
+
+
+async def test_the_event_loop_goes_on_while_many_hash() -> None:
+    passwords = Passwords()
+    late: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.001)
+            late.append(time.perf_counter() - began)
+
+    watching = asyncio.create_task(watch())
+    try:
+        await asyncio.gather(*(passwords.pretend("x") for _ in range(60)))
+    finally:
+        watching.cancel()
+        passwords.close()
+    late.sort()
+    assert len(late) > 20
+    assert late[len(late) // 2] < 0.05

@@ -1,0 +1,61 @@
+"""Summaries of stored consultations, on a real MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from bson import ObjectId
+
+from handlers.services.assistant import SOAP, Assistant
+from handlers.services.model import Message
+from handlers.services.summaries import NoConsultationError, NoTranscriptsError, Summaries
+from handlers.store import Store
+
+
+class Echo:
+    """A model that answers with what it is asked."""
+
+    async def complete(self, messages: Sequence[Message]) -> str:
+        return "|".join(str(message["content"]) for message in messages)
+
+
+@pytest.fixture
+async def store(mongodb_url: str) -> AsyncIterator[Store]:
+    opened = Store(mongodb_url, f"summaries-{ObjectId()}")
+    yield opened
+    for collection in (opened.consultations, opened.transcripts):
+        while await collection.delete({}):
+            pass
+    await opened.close()
+
+
+@pytest.fixture
+def summaries(store: Store) -> Summaries:
+    return Summaries(store.consultations, store.transcripts, Assistant(Echo()))
+
+
+async def _consultation(store: Store, *texts: object) -> ObjectId:
+    consultation = ObjectId()
+    await store.consultations.insert({"_id": consultation})
+    ids = sorted(ObjectId() for _ in texts)
+    for identity, text in reversed(list(zip(ids, texts, strict=True))):
+        said = {} if text is None else {"transcript_text": text}
+        await store.transcripts.insert({"_id": identity, "consultation": consultation, **said})
+    return consultation
+
+
+async def test_a_consultations_transcripts_are_summarised_oldest_first(store: Store, summaries: Summaries) -> None:
+    consultation = await _consultation(store, "first", None, " ", 5, "second")
+    await _consultation(store, "somebody else's")
+    assert await summaries.summarise(consultation) == f"{SOAP}|first\n\nsecond"
+    assert await summaries.summarise(consultation, "Brief.") == "Brief.|first\n\nsecond"
+
+
+async def test_an_absent_consultation_is_told_apart_from_an_empty_one(store: Store, summaries: Summaries) -> None:
+    with pytest.raises(NoConsultationError):
+        await summaries.summarise(ObjectId())
+    with pytest.raises(NoTranscriptsError):
+        await summaries.summarise(await _consultation(store))
+    with pytest.raises(NoTranscriptsError):
+        await summaries.summarise(await _consultation(store, "", None))

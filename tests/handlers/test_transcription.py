@@ -1,0 +1,297 @@
+"""A recording's life, with a model that a test holds in its hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.services.model import ModelError, ModelRefusedError, ModelUnreachableError
+from handlers.services.transcription import (
+    MOST_WAITING,
+    Event,
+    FinalFailed,
+    Full,
+    Heard,
+    Interrupted,
+    Recorder,
+    Stopped,
+    is_undecodable,
+)
+
+UNDECODABLE = ModelRefusedError(400, '{"error": {"message": "audio could not be decoded"}}')
+COST = 64
+
+
+class Ear:
+    """A model that hears what it was told to, when it is let; keeps the files that it got."""
+
+    def __init__(self, *outcomes: str | Exception, open_: bool = True) -> None:
+        self.outcomes = list(outcomes)
+        self.files: list[tuple[str, bytes]] = []
+        self.gate = asyncio.Event()
+        self.cancelled = False
+        self.at_once = self.most_at_once = 0
+        if open_:
+            self.gate.set()
+
+    async def __call__(self, audio: bytes, name: str) -> str:
+        self.files.append((name, audio))
+        self.at_once += 1
+        self.most_at_once = max(self.at_once, self.most_at_once)
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        finally:
+            self.at_once -= 1
+        outcome = self.outcomes.pop(0) if self.outcomes else f" heard {len(self.files)} \n"
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+class Room:
+    """A recorder, and all that it told."""
+
+    def __init__(self, ear: Ear, *, limit: int = 10_000) -> None:
+        self.told: list[Event] = []
+        self.ear = ear
+        self.recorder = Recorder("conn-1", ear, self.tell, limit=limit, clock=lambda: 7)
+
+    async def tell(self, event: Event) -> None:
+        self.told.append(event)
+
+    async def add(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            await self.recorder.add(piece)
+
+    async def settle(self) -> list[Event]:
+        """What was told by the time that nothing moves any more."""
+        for _ in range(200):
+            await asyncio.sleep(0)
+        return self.told
+
+
+def pieces(count: int, start: int = 0) -> list[bytes]:
+    return [b"<%d>" % number for number in range(start, start + count)]
+
+
+def joined(*groups: list[bytes]) -> bytes:
+    return b"".join(b"".join(group) for group in groups)
+
+
+async def test_nothing_counts_before_the_start() -> None:
+    room = Room(Ear())
+    await room.add(pieces(20))
+    await room.recorder.stop()
+    assert await room.settle() == [Stopped()]
+    assert room.ear.files == []
+
+
+async def test_a_header_alone_is_no_recording() -> None:
+    room = Room(Ear())
+    room.recorder.start()
+    await room.add([b"header"])
+    await room.recorder.stop()
+    assert await room.settle() == [Stopped()]
+
+
+async def test_every_eight_pieces_go_behind_the_header_and_text_adds_up() -> None:
+    room = Room(Ear("one", "two", "all"))
+    room.recorder.start()
+    await room.add([b"H", *pieces(17)])
+    await room.recorder.stop()
+    assert await room.settle() == [
+        Heard("one", final=False),
+        Heard("one two", final=False),
+        Heard("all", final=True),
+        Stopped(),
+    ]
+    assert room.ear.files == [
+        ("temp-conn-1-7.webm", joined([b"H"], pieces(8))),
+        ("temp-conn-1-7.webm", joined([b"H"], pieces(8, 8))),
+        ("final-conn-1-7.webm", joined([b"H"], pieces(17))),
+    ]
+
+
+async def test_a_portion_of_silence_says_nothing() -> None:
+    room = Room(Ear(" \n", "two", "  "))
+    room.recorder.start()
+    await room.add([b"H", *pieces(16)])
+    await room.recorder.stop()
+    assert await room.settle() == [Heard("two", final=False), Heard("", final=True), Stopped()]
+
+
+async def test_calls_go_one_at_a_time_while_everything_else_goes_on() -> None:
+    room = Room(Ear("part", "all", "next part", "next all", open_=False))
+    room.recorder.start()
+    await room.add([b"H", *pieces(8)])
+    await room.recorder.stop()
+    room.recorder.start()
+    await room.add([b"J", *pieces(8, 8)])
+    await room.recorder.stop()
+    assert await room.settle() == []
+    assert len(room.ear.files) == 1
+    room.ear.gate.set()
+    assert await room.settle() == [
+        Heard("part", final=False),
+        Heard("all", final=True),
+        Stopped(),
+        Heard("next part", final=False),
+        Heard("next all", final=True),
+        Stopped(),
+    ]
+    assert room.ear.most_at_once == 1
+    assert room.ear.files[2][1] == joined([b"J"], pieces(8, 8))
+
+
+async def test_a_second_stop_sends_the_recording_again() -> None:
+    room = Room(Ear("all", "all"))
+    room.recorder.start()
+    await room.add([b"H", b"1"])
+    await room.recorder.stop()
+    await room.add([b"2"])
+    await room.recorder.stop()
+    assert await room.settle() == [Heard("all", final=True), Stopped()] * 2
+    assert {audio for _, audio in room.ear.files} == {b"H1"}
+
+
+async def test_failing_portions_are_told_once_a_recording() -> None:
+    away = ModelUnreachableError()
+    room = Room(Ear(away, away, "final", away, "final"))
+    room.recorder.start()
+    await room.add([b"H", *pieces(16)])
+    await room.recorder.stop()
+    room.recorder.start()
+    await room.add([b"H", *pieces(8)])
+    await room.recorder.stop()
+    assert await room.settle() == [
+        Interrupted(),
+        Heard("final", final=True),
+        Stopped(),
+        Interrupted(),
+        Heard("final", final=True),
+        Stopped(),
+    ]
+
+
+async def test_undecodable_portions_are_passed_over_in_silence() -> None:
+    room = Room(Ear(UNDECODABLE, UNDECODABLE))
+    room.recorder.start()
+    await room.add([b"H", *pieces(8)])
+    await room.recorder.stop()
+    assert await room.settle() == [FinalFailed(), Stopped()]
+
+
+async def test_a_failure_that_nobody_foresaw_stops_only_that_call(caplog: pytest.LogCaptureFixture) -> None:
+    room = Room(Ear(ZeroDivisionError("odd"), "all"))
+    room.recorder.start()
+    await room.add([b"H", *pieces(8)])
+    await room.recorder.stop()
+    assert await room.settle() == [Heard("all", final=True), Stopped()]
+    assert "a transcription came to nothing" in caplog.text
+
+
+async def test_audio_past_the_limit_is_refused_once_and_the_rest_is_kept() -> None:
+    room = Room(Ear("all"), limit=3 * (COST + 10))
+    room.recorder.start()
+    await room.add([b"H" * 10, b"1" * 10, b"2" * 10, b"3", b"4"])
+    assert await room.settle() == [Full()]
+    await room.recorder.stop()
+    assert await room.settle() == [Full(), Heard("all", final=True), Stopped()]
+    assert room.ear.files[0][1] == b"H" * 10 + b"1" * 10 + b"2" * 10
+
+
+async def test_a_new_recording_has_room_again_once_the_model_is_done_with_the_last() -> None:
+    room = Room(Ear("all", "all", open_=False), limit=4 * (COST + 10))
+    room.recorder.start()
+    await room.add([b"H" * 10, b"1" * 10, b"2" * 10])
+    await room.recorder.stop()
+    room.recorder.start()
+    await room.add([b"J" * 10, b"1" * 10])
+    assert await room.settle() == [Full()]
+    room.ear.gate.set()
+    await room.settle()
+    room.recorder.start()
+    await room.add([b"J" * 10, b"1" * 10, b"2" * 10])
+    await room.recorder.stop()
+    assert await room.settle() == [
+        Full(),
+        Heard("all", final=True),
+        Stopped(),
+        Heard("all", final=True),
+        Stopped(),
+    ]
+
+
+async def test_a_model_that_stands_still_is_not_asked_without_end() -> None:
+    room = Room(Ear(open_=False))
+    room.recorder.start()
+    await room.add([b"H", *pieces(8)])
+    for _ in range(MOST_WAITING + 5):
+        await room.recorder.stop()
+    assert await room.settle() == [FinalFailed(), Stopped()] * 6
+    room.recorder.start()
+    await room.add([b"H", *pieces(16)])
+    assert (await room.settle())[12:] == [Interrupted()]
+    await room.recorder.close()
+
+
+async def test_closing_cancels_the_call_and_forgets_the_rest() -> None:
+    room = Room(Ear(open_=False))
+    room.recorder.start()
+    await room.add([b"H", *pieces(16)])
+    await room.settle()
+    await room.recorder.close()
+    assert room.ear.cancelled
+    room.ear.gate.set()
+    assert await room.settle() == []
+    assert len(room.ear.files) == 1
+    assert not room.recorder.recording
+    await room.recorder.close()
+
+
+async def test_no_task_waits_where_nothing_is_recorded() -> None:
+    before = len(asyncio.all_tasks())
+    rooms = [Room(Ear()) for _ in range(10)]
+    rooms[0].recorder.start()
+    await rooms[0].add([b"H", *pieces(8)])
+    await rooms[0].settle()
+    assert len(asyncio.all_tasks()) == before
+
+
+def test_only_a_refusal_of_the_audio_is_undecodable() -> None:
+    assert is_undecodable(UNDECODABLE)
+    others: list[ModelError] = [ModelRefusedError(400, "quota"), ModelUnreachableError("could not be decoded")]
+    assert not any(map(is_undecodable, others))
+
+
+ACTIONS = st.lists(st.sampled_from(["start", "stop", "add", "add", "add", "add", "yield"]), max_size=120)
+
+
+@given(ACTIONS)
+def test_whatever_comes_every_stop_is_answered_in_order(actions: list[str]) -> None:
+    async def live() -> None:
+        room = Room(Ear())
+        for action in actions:
+            if action == "add":
+                await room.add([b"x"])
+            elif action == "stop":
+                await room.recorder.stop()
+            elif action == "start":
+                room.recorder.start()
+            else:
+                await asyncio.sleep(0)
+        await room.settle()
+        assert sum(isinstance(event, Stopped) for event in room.told) == actions.count("stop")
+        assert room.ear.most_at_once <= 1
+        for before, event in zip([None, *room.told], room.told, strict=False):
+            if isinstance(before, Heard) and before.final:
+                assert isinstance(event, Stopped)
+
+    asyncio.run(live())

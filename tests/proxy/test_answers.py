@@ -1,0 +1,152 @@
+"""Two answers differ in outcome, status, headers or body, and in the manner of writing it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.answers import compare_answers, content, describe, entity_tag, parse_json
+from proxy.canonical import Correspondence
+from proxy.recordings import Answer, Outcome
+
+RECORDED_AT = 1_795_376_469_000
+OURS, THEIRS = f"{RECORDED_AT // 1000:08x}{1:016x}", f"{RECORDED_AT // 1000 + 99:08x}{2:016x}"
+
+
+def names() -> Correspondence:
+    return Correspondence(RECORDED_AT, RECORDED_AT)
+
+
+def answer(body: str, kind: str = "application/json; charset=utf-8", **headers: str) -> Answer:
+    data = body.encode()
+    own = {"content-type": kind, "content-length": str(len(data)), "etag": entity_tag(data)}
+    return Answer("response", 200, own | {name.replace("_", "-"): value for name, value in headers.items()}, data)
+
+
+def paths(recorded: Answer, live: Answer, correspondence: Correspondence | None = None) -> list[str]:
+    return [one.path for one in compare_answers(recorded, live, correspondence or names())]
+
+
+def without(given: Answer, *headers: str) -> Answer:
+    return replace(given, headers={name: value for name, value in given.headers.items() if name not in headers})
+
+
+def test_an_answer_equals_itself_but_for_what_belongs_to_the_connection() -> None:
+    live = answer('{"a":1}', date="now", connection="close", x_served_by="native", x_request_id="1")
+    assert paths(answer('{"a":1}', connection="keep-alive"), live) == []
+
+
+def test_headers_may_be_left_out_of_the_comparison() -> None:
+    recorded, live = answer("{}"), answer("{}", server="x")
+    assert paths(recorded, live) == ["header.server"]
+    assert not compare_answers(recorded, live, names(), ignored={"server"})
+
+
+@pytest.mark.parametrize(
+    ("header", "recorded", "live"),
+    [
+        ("vary", "Origin", "Accept-Encoding, Origin"),
+        ("x-powered-by", "Express", ""),
+        ("access-control-allow-origin", "http://a", "*"),
+        ("content-type", "application/json; charset=utf-8", "application/json"),
+    ],
+)
+def test_a_header_of_another_value_shows(header: str, recorded: str, live: str) -> None:
+    found = compare_answers(answer("{}", **{header: recorded}), answer("{}", **{header: live}), names())
+    assert [(one.path, one.kind) for one in found] == [(f"header.{header}", "header")]
+
+
+def test_headers_missing_and_extra_show() -> None:
+    with_vary, bare = answer("{}", vary="Origin"), answer("{}")
+    assert [one.kind for one in compare_answers(with_vary, bare, names())] == ["missing"]
+    assert [one.kind for one in compare_answers(bare, with_vary, names())] == ["extra"]
+
+
+@pytest.mark.parametrize("live", ["hang", "reset"])
+def test_another_outcome_shows(live: Outcome) -> None:
+    found = compare_answers(answer("{}"), Answer(live), names())
+    assert [(one.path, one.recorded, one.live) for one in found] == [("outcome", "response 200 {}", live)]
+    assert paths(Answer(live), Answer(live)) == []
+
+
+def test_another_status_shows_beside_the_rest() -> None:
+    assert paths(answer('{"a":1}'), replace(answer('{"a":2}'), status=500)) == ["status", "body.a"]
+
+
+def test_bodies_compare_with_ids_named_and_tags_by_their_own_body() -> None:
+    recorded, live = answer(f'{{"_id":"{OURS}"}}'), answer(f'{{"_id":"{THEIRS}"}}')
+    assert paths(recorded, live) == []
+    assert paths(recorded, replace(live, headers={**live.headers, "etag": entity_tag(b"x")})) == ["header.etag"]
+
+
+@pytest.mark.parametrize("live", ['{"a": 1.5}', '{"a":1.50}', '{"a":1.5,"a":1.5}', '{"\\u0061":1.5}'])
+def test_the_spelling_of_json_shows(live: str) -> None:
+    found = compare_answers(answer('{"a":1.5}'), answer(live), names())
+    assert [(one.path, one.kind) for one in found] == [("body", "value")]
+
+
+def test_the_order_of_keys_shows() -> None:
+    assert paths(answer('{"a":1,"b":2}'), answer('{"b":2,"a":1}')) == ["body"]
+
+
+def test_json_against_text_shows() -> None:
+    assert paths(answer("{}"), answer("{")) == ["body"]
+    assert paths(answer("{"), answer("{}")) == ["body"]
+
+
+def test_text_compares_as_text() -> None:
+    page = "<pre>Cannot GET /{}</pre>"
+    assert not paths(answer(page.format(OURS), "text/html"), answer(page.format(THEIRS), "text/html"))
+    assert paths(answer(page.format("a"), "text/html"), answer(page.format("b"), "text/html")) == ["body"]
+
+
+def bodiless(given: Answer) -> Answer:
+    return replace(given, body=b"")
+
+
+def test_a_tag_without_a_body_must_be_that_of_the_earlier_answer() -> None:
+    recorded, live, correspondence = answer(f'["{OURS}"]'), answer(f'["{THEIRS}"]'), names()
+    assert paths(bodiless(recorded), bodiless(live), correspondence) == []
+    assert paths(recorded, live, correspondence) == []
+    assert paths(bodiless(recorded), bodiless(live), correspondence) == []
+    other = bodiless(answer(f'["{OURS}"]'))
+    assert paths(bodiless(recorded), other, correspondence) == ["header.etag"]
+
+
+def test_a_tag_without_a_body_must_at_least_tell_its_length() -> None:
+    recorded, live = bodiless(answer("12")), bodiless(answer("123"))
+    assert paths(recorded, live) == ["header.content-length", "header.etag"]
+
+
+def test_a_tag_of_another_making_must_be_as_weak() -> None:
+    recorded = answer("{}", etag='"v1"')
+    assert paths(recorded, answer("{}", etag='"v2"')) == []
+    assert paths(recorded, answer("{}")) == ["header.etag"]
+
+
+def test_a_length_or_tag_that_is_missing_shows() -> None:
+    bare = without(answer("{}"), "content-length", "etag")
+    assert paths(answer("{}"), bare) == ["header.content-length", "header.etag"]
+
+
+def test_the_tag_is_expresss() -> None:
+    assert entity_tag(b'{"msg":"welcome to the server"}') == 'W/"1f-HGffxx6uobnTz2YvR5DpyWJg/Ao"'
+
+
+def test_content_is_json_where_it_is_and_says_so() -> None:
+    assert content(answer("[1]")) == [1]
+    assert content(answer("[1")) == "[1"
+    assert content(answer("[1]", "text/plain")) == "[1]"
+    assert content(answer("[" * 100_000)) == "[" * 100_000
+
+
+def test_json_is_strict() -> None:
+    with pytest.raises(ValueError, match="NaN is not JSON"):
+        parse_json("[NaN]")
+
+
+def test_an_answer_is_described_briefly() -> None:
+    assert describe(Answer("hang")) == "hang"
+    assert describe(Answer("response", 204)) == "response 204"
+    assert len(describe(answer("x" * 1000))) < 150

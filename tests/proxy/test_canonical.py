@@ -1,0 +1,279 @@
+"""Two sides are equal when one is the other with its ids, dates and tokens renamed, and only then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import cast
+
+import jwt
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from proxy.canonical import JSON, Correspondence, brief, mask, moment, moments, pieces
+
+RECORDED_AT = 1_795_376_469_000
+LIVE_AT = 1_800_000_000_000
+SECRET = "long enough for SHA-512, which wants a key of 64 bytes or more, they say"
+
+
+def object_id(at: int, serial: int) -> str:
+    return f"{at // 1000:08x}{serial:016x}"
+
+
+def date(ms: int) -> str:
+    seconds, milliseconds = divmod(ms - RECORDED_AT, 1000)
+    assert 0 <= seconds < 60
+    return f"2026-11-22T19:41:{seconds:02d}.{milliseconds:03d}Z"
+
+
+def token(at: int, **claims: JSON) -> str:
+    return jwt.encode({**claims, "iat": at // 1000, "exp": at // 1000 + 3600}, SECRET)
+
+
+def names() -> Correspondence:
+    return Correspondence(RECORDED_AT, LIVE_AT)
+
+
+def differ(recorded: object, live: object, correspondence: Correspondence | None = None) -> list[str]:
+    found = (correspondence or names()).compare(cast(JSON, recorded), cast(JSON, live), "body")
+    return [one.path for one in found]
+
+
+ids = st.integers(0, 6).map(lambda serial: object_id(RECORDED_AT, serial))
+words = st.text(st.characters(codec="utf-8"), max_size=6).filter(lambda text: not moments(text))
+numbers = st.integers(-9, 9) | st.floats(-9, 9).filter(bool)
+scalars = st.none() | st.booleans() | numbers | words
+
+
+def nested(inner: st.SearchStrategy[JSON]) -> st.SearchStrategy[JSON]:
+    lists = st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4)
+    return cast("st.SearchStrategy[JSON]", lists)
+
+
+literals: st.SearchStrategy[JSON] = st.recursive(cast("st.SearchStrategy[JSON]", scalars), nested, max_leaves=20)
+values: st.SearchStrategy[JSON] = st.recursive(cast("st.SearchStrategy[JSON]", scalars | ids), nested, max_leaves=20)
+
+
+def renamed(value: JSON, rename: Callable[[str], str]) -> JSON:
+    if isinstance(value, dict):
+        return {name: renamed(each, rename) for name, each in value.items()}
+    if isinstance(value, list):
+        return [renamed(each, rename) for each in value]
+    return rename(value) if isinstance(value, str) else value
+
+
+def live_id(serial: int, shift: int = 0) -> str:
+    return object_id(LIVE_AT, 1000 + (serial * 5 + shift) % 7)
+
+
+def rename_id(text: str) -> str:
+    return live_id(int(text[8:], 16)) if moments(text) else text
+
+
+@given(values)
+def test_a_consistent_renaming_is_no_difference(value: JSON) -> None:
+    assert differ(value, renamed(value, rename_id)) == []
+
+
+@given(values)
+def test_a_value_equals_itself(value: JSON) -> None:
+    assert differ(value, value) == []
+
+
+@given(st.lists(ids, min_size=2), st.data())
+def test_one_id_that_stands_for_another_shows(recorded: list[str], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(recorded) - 1))
+    assume(recorded.count(recorded[place]) > 1)
+    live = [rename_id(one) for one in recorded]
+    live[place] = object_id(LIVE_AT, 9999)
+    assert differ(list(recorded), list(live))
+
+
+@given(st.lists(ids, min_size=2, unique=True), st.data())
+def test_two_ids_that_became_one_show(recorded: list[str], data: st.DataObject) -> None:
+    live = [rename_id(one) for one in recorded]
+    first, second = data.draw(st.permutations(range(len(live))))[:2]
+    live[first] = live[second]
+    assert len(differ(list(recorded), list(live))) == 1
+
+
+@given(st.permutations(["a", "b", "c", "d"]))
+def test_the_order_of_keys_shows(order: list[str]) -> None:
+    recorded: JSON = dict.fromkeys("abcd", 1)
+    found = names().compare(recorded, dict.fromkeys(order, 1), "body")
+    assert [one.kind for one in found] == ([] if order == list("abcd") else ["order"])
+    assert not names().compare(recorded, dict.fromkeys(order, 1), "body", ordered=False)
+
+
+@given(literals, literals)
+def test_values_without_ids_are_equal_only_if_they_are_the_same(one: JSON, other: JSON) -> None:
+    assert (differ(one, other) == []) == (json.dumps(one) == json.dumps(other))
+
+
+@given(st.lists(words | ids, max_size=8).map("".join))
+def test_pieces_put_together_are_the_text(text: str) -> None:
+    assert "".join(piece.text for piece in pieces(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("recorded", "live", "kind"),
+    [
+        ({"a": 1}, {}, "missing"),
+        ({}, {"a": 1}, "extra"),
+        ([1], [1, 2], "extra"),
+        ([1, 2], [1], "missing"),
+        (1, 1.0, "type"),
+        (1, True, "type"),
+        (None, "", "type"),
+        (1, 2, "value"),
+        (1.5, 2.5, "value"),
+        (True, False, "value"),
+        ("a", "b", "value"),
+    ],
+)
+def test_each_kind_of_difference_is_named(recorded: JSON, live: JSON, kind: str) -> None:
+    assert [one.kind for one in names().compare(recorded, live, "body")] == [kind]
+
+
+def test_paths_lead_to_the_place() -> None:
+    recorded: JSON = {"data": {"notes": [{"body": "x"}, {"body": "y"}]}}
+    live: JSON = {"data": {"notes": [{"body": "x"}, {"body": "z"}]}}
+    assert differ(recorded, live) == ["body.data.notes.1.body"]
+
+
+def test_an_id_within_a_sentence_is_named_too() -> None:
+    correspondence = names()
+    ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
+    assert not differ(f"note {ours} is gone", f"note {theirs} is gone", correspondence)
+    assert differ(f"note {ours} is gone", f"note {theirs} was gone", correspondence)
+    assert differ(ours, object_id(LIVE_AT, 3), correspondence)
+
+
+def test_an_id_as_a_key_is_looked_up_by_what_stands_for_it() -> None:
+    correspondence = names()
+    ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
+    assert differ(ours, theirs, correspondence) == []
+    assert differ({ours: 1}, {theirs: 1}, correspondence) == []
+
+
+def test_an_id_that_the_caller_chose_must_come_back() -> None:
+    chosen = "64b7f0f0f0f0f0f0f0f0f0f0"
+    assert differ(chosen, chosen) == []
+    assert differ(chosen, object_id(LIVE_AT, 1))
+    assert differ(object_id(RECORDED_AT, 1), chosen)
+
+
+def test_a_date_that_the_caller_chose_must_come_back() -> None:
+    chosen = "2020-01-01T00:00:00.000Z"
+    assert differ(chosen, chosen) == []
+    assert differ(chosen, "2027-01-15T08:00:00.000Z")
+
+
+def test_without_a_time_of_its_own_a_side_may_have_any_date() -> None:
+    assert not differ("2020-01-01T00:00:00.000Z", "2021-01-01T00:00:00.000Z", Correspondence())
+
+
+def test_a_date_must_stay_what_it_was() -> None:
+    correspondence = Correspondence(RECORDED_AT, RECORDED_AT)
+    created = {"created_at": date(RECORDED_AT + 100)}
+    assert differ(created, {"created_at": date(RECORDED_AT + 7000)}, correspondence) == []
+    correspondence.step += 1
+    assert differ(created, {"created_at": date(RECORDED_AT + 7000)}, correspondence) == []
+    assert differ(created, {"created_at": date(RECORDED_AT + 7010)}, correspondence) == ["body.created_at"]
+
+
+def test_two_dates_may_fall_together_on_one_side_by_chance() -> None:
+    together = {"created_at": date(RECORDED_AT), "updated_at": date(RECORDED_AT)}
+    apart = {"created_at": date(RECORDED_AT + 5000), "updated_at": date(RECORDED_AT + 5002)}
+    for recorded, live in ((together, apart), (apart, together)):
+        assert differ(recorded, live, Correspondence(RECORDED_AT, RECORDED_AT)) == []
+
+
+def test_two_dates_far_apart_on_one_side_must_not_be_one_on_the_other() -> None:
+    together = {"created_at": date(RECORDED_AT), "updated_at": date(RECORDED_AT)}
+    apart = {"created_at": date(RECORDED_AT + 5000), "updated_at": date(RECORDED_AT + 5100)}
+    for recorded, live in ((together, apart), (apart, together)):
+        assert differ(recorded, live, Correspondence(RECORDED_AT, RECORDED_AT)) == ["body.updated_at"]
+
+
+def test_a_date_that_is_none_compares_as_text() -> None:
+    assert moment("date", "2026-99-99T00:00:00Z") is None
+    assert differ("2026-99-99T00:00:00Z", "2026-99-99T00:00:00Z") == []
+    assert differ("2026-99-99T00:00:00Z", "2026-98-99T00:00:00Z") == ["body"]
+
+
+def test_stamps_and_milliseconds_are_named() -> None:
+    correspondence = names()
+    recorded = {"id": f"conn-{RECORDED_AT}-6kt6nmx09", "at": RECORDED_AT}
+    live = {"id": f"conn-{LIVE_AT}-a1b2c3d4e", "at": LIVE_AT}
+    assert differ(recorded, live, correspondence) == []
+    file = f"temp-conn-{RECORDED_AT}-6kt6nmx09-{RECORDED_AT + 9}.webm"
+    assert differ(file, f"temp-conn-{LIVE_AT}-a1b2c3d4e-{LIVE_AT + 9}.webm", correspondence) == []
+    assert differ(recorded["id"], f"conn-{LIVE_AT}-zzzzzzzzz", correspondence) == ["body"]
+
+
+def test_tokens_compare_by_their_claims() -> None:
+    user, live_user = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
+    ours = token(RECORDED_AT, userID=user, author="amara")
+    theirs = token(LIVE_AT, userID=live_user, author="amara")
+    correspondence = names()
+    assert differ(ours, theirs, correspondence) == []
+    assert differ({"_id": user}, {"_id": live_user}, correspondence) == []
+    assert differ(ours, token(LIVE_AT, userID=live_user, author="bola"), correspondence) == ["body.claims.author"]
+    assert differ(ours, token(LIVE_AT, userID=object_id(LIVE_AT, 3), author="amara"), correspondence)
+
+
+def test_a_token_lasts_as_long_and_was_made_just_now() -> None:
+    ours = token(RECORDED_AT)
+    longer = jwt.encode({"iat": LIVE_AT // 1000, "exp": LIVE_AT // 1000 + 7200}, SECRET)
+    assert differ(ours, longer) == ["body.claims.exp"]
+    assert differ(ours, token(1_000_000_000_000)) == ["body.claims.iat"]
+    assert differ(ours, jwt.encode({"iat": LIVE_AT // 1000, "exp": LIVE_AT // 1000 + 3600}, SECRET, "HS512"))
+
+
+def test_tokens_without_a_time_of_issue_compare_as_they_are() -> None:
+    ours, theirs = jwt.encode({"exp": 5}, SECRET), jwt.encode({"exp": 6}, SECRET)
+    assert differ(ours, theirs) == ["body.claims.exp"]
+    listed = jwt.api_jws.encode(b"[1]", SECRET)
+    assert differ(listed, jwt.api_jws.encode(b"[2]", SECRET)) == ["body.claims.0"]
+
+
+def test_what_only_looks_like_a_token_must_be_equal() -> None:
+    assert differ("eyJx.eyJy.z", "eyJx.eyJy.z") == []
+    assert differ("eyJx.eyJy.z", "eyJx.eyJz.z") == ["body"]
+
+
+def test_password_hashes_compare_by_kind_and_cost() -> None:
+    ours, theirs = "$2b$08$" + "a" * 53, "$2b$08$" + "b" * 53
+    assert differ(ours, theirs) == []
+    assert differ(ours, theirs.replace("$08", "$10")) == ["body"]
+    assert differ(ours, "plain") == ["body"]
+
+
+def test_later_requests_get_the_live_values() -> None:
+    correspondence = names()
+    ours, theirs = object_id(RECORDED_AT, 1), object_id(LIVE_AT, 2)
+    old, new = token(RECORDED_AT, a=ours), token(LIVE_AT, a=theirs)
+    assert differ([ours, old], [theirs, new], correspondence) == []
+    correspondence.learn('"1f"', '"2f"')
+    correspondence.learn('W/"1f-a"', 'W/"1f-b"')
+    assert correspondence.live_text(f"/notes/{ours}?t={old}") == f"/notes/{theirs}?t={new}"
+    assert correspondence.live_text(json.dumps({"id": ours})) == json.dumps({"id": theirs})
+    assert correspondence.live_text('"1f"') == '"2f"'
+    assert correspondence.live_text('W/"x", W/"1f-a"') == 'W/"x", W/"1f-b"'
+    assert correspondence.live_text("nothing known") == "nothing known"
+    assert correspondence.stands_for(ours) == theirs
+    assert correspondence.stands_for("unknown") is None
+
+
+def test_the_spelling_remains_when_all_is_masked() -> None:
+    text = f'{{"id":"{object_id(RECORDED_AT, 1)}","at":"2026-11-22T19:41:00.123Z","n":1.50}}'
+    assert mask(text) == '{"id":"<id>","at":"0000-00-00T00:00:00.000Z","n":1.50}'
+    assert mask("2026-11-22T19:41:00Z") != mask("2026-11-22T19:41:00.000Z")
+
+
+def test_long_values_are_cut() -> None:
+    assert brief("x" * 500, limit=10) == '"xxxxxxxx…'
+    assert brief({"a": "é"}) == '{"a":"é"}'

@@ -1,0 +1,163 @@
+"""A difference is declared where a divergence tells of it, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.canonical import JSON, Difference
+from proxy.divergences import Divergence, DivergenceError, Occurrence, covers, explain, load, matches
+from proxy.recordings import Answer, Request
+
+LOGIN = """
+- id: login-wrong-password
+  operation: POST /users/login
+  legacy: never answers
+  native: answers
+  reason: a client that waits for ever learns nothing
+  since: 2026-11-01
+  when:
+    request: {headers: {authorization: null}, body: {email: "*"}}
+    legacy: {outcome: hang}
+    native: {status: 200, body: {msg: wrong credentials}}
+"""
+STORE = """
+- id: tokens-expire
+  operation: POST /users/logout
+  legacy: keeps tokens for ever
+  native: lets them expire
+  reason: the list grows
+  since: "0.1"
+  when:
+    - {operation: STORE blacktokens, scenario: "logout*", paths: "store.blacktokens.*.expires_at"}
+    - operation: GET /users/profile
+      legacy: {status: 200}
+      native: {status: 401, headers: {content-type: "/^application.json/"}}
+"""
+REQUEST = Request("POST", "/users/login", body=b'{"email":"a@b.c"}')
+ANSWER = Answer("response", 200, {"content-type": "application/json"}, b'{"msg":"wrong credentials","more":1}')
+OUTCOME = Difference("outcome", "outcome", "hang", "response")
+
+
+def read(tmp_path: Path, text: str) -> tuple[Divergence, ...]:
+    file = tmp_path / "divergences.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load(file)
+
+
+def login(request: Request = REQUEST, legacy: Answer = Answer("hang"), native: Answer = ANSWER) -> Occurrence:  # noqa: B008
+    return Occurrence("POST /users/login", "any", (request, legacy, native))
+
+
+def test_what_is_as_the_case_says_is_declared(tmp_path: Path) -> None:
+    found = explain(read(tmp_path, LOGIN), login(), [OUTCOME])
+    assert (found.declared, found.unexplained) == (("login-wrong-password",), ())
+
+
+@pytest.mark.parametrize(
+    "occurrence",
+    [
+        Occurrence("POST /users/register", "any", (REQUEST, Answer("hang"), ANSWER)),
+        login(legacy=Answer("reset")),
+        login(native=Answer("response", 500, ANSWER.headers, ANSWER.body)),
+        login(native=Answer("response", 200, ANSWER.headers, b'{"msg":"other"}')),
+        login(native=Answer("response", 200, {}, ANSWER.body)),
+        login(Request("POST", "/users/login", body=b"{}")),
+        login(Request("POST", "/users/login", body=b"not json")),
+        login(Request("POST", "/users/login", (("authorization", "Bearer x"),), REQUEST.body)),
+    ],
+)
+def test_what_is_otherwise_is_not(tmp_path: Path, occurrence: Occurrence) -> None:
+    found = explain(read(tmp_path, LOGIN), occurrence, [OUTCOME])
+    assert (found.declared, found.unexplained) == ((), (OUTCOME,))
+
+
+def test_a_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None:
+    expires = Difference("store.blacktokens.0.expires_at", "extra", "", "…")
+    other = Difference("store.blacktokens.0.token", "missing", "…", "")
+    divergences = read(tmp_path, STORE)
+    found = explain(divergences, Occurrence("STORE blacktokens", "logout"), [expires, other])
+    assert (found.declared, found.unexplained) == (("tokens-expire",), (other,))
+    assert explain(divergences, Occurrence("STORE blacktokens", "logout"), [other]).declared == ()
+    assert explain(divergences, Occurrence("STORE blacktokens", "login"), [expires]).unexplained == (expires,)
+    assert explain(divergences, Occurrence("STORE users", "logout"), [expires]).unexplained == (expires,)
+
+
+@pytest.mark.parametrize(("headers", "declared"), [({"content-type": "application/json"}, True), ({}, False)])
+def test_a_consequence_elsewhere_has_an_operation_of_its_own(
+    tmp_path: Path, headers: dict[str, str], declared: bool
+) -> None:
+    exchange = (Request("GET", "/users/profile"), Answer("response", 200), Answer("response", 401, headers))
+    occurrence = Occurrence("GET /Users/Profile/", "", exchange)
+    assert bool(explain(read(tmp_path, STORE), occurrence, [OUTCOME]).declared) is declared
+
+
+def test_an_empty_file_declares_nothing(tmp_path: Path) -> None:
+    assert read(tmp_path, "") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("- id: x", "entry 0.operation: Field required"),
+        ("{}: [", "divergences.yaml"),
+        (LOGIN.replace("outcome: hang", "outcome: hung"), "entry 0.when.0.legacy.outcome"),
+        (LOGIN.replace("  reason:", "  raison:"), "raison"),
+        (LOGIN.replace("wrong credentials}", '"/(/"}'), "entry 0.when.0.native.body"),
+        (LOGIN.replace('"*"', "[/(/]"), "unterminated subpattern"),
+        (LOGIN[: LOGIN.index("  when")] + "  when: []", "at least 1 item"),
+        (LOGIN + LOGIN, "id login-wrong-password is given twice"),
+        ("just text", "valid tuple"),
+    ],
+)
+def test_a_fault_in_the_file_is_told(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(DivergenceError) as caught:
+        read(tmp_path, text)
+    assert told in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError):
+        load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("template", "operation", "covered"),
+    [
+        ("GET /notes/{id}", "GET /notes/17", True),
+        ("GET /notes/{id}", "get /NOTES/17/", True),
+        ("GET /notes/{id}", "GET /notes/", False),
+        ("GET /notes/{id}", "GET /notes/1/2", False),
+        ("GET /notes/{id}", "PUT /notes/1", False),
+        ("GET /a.b", "GET /axb", False),
+        ("STORE notes", "STORE notes", True),
+    ],
+)
+def test_templates_cover_as_express_matches(template: str, operation: str, covered: bool) -> None:
+    assert covers(template, operation) is covered
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "held"),
+    [
+        ("*", None, True),
+        ("a", "a", True),
+        ("a", "b", False),
+        ("/^a+$/", "aa", True),
+        ("/^a+$/", 1, False),
+        ("/", "/", True),
+        (1, 1, True),
+        (1, True, False),
+        (1, 1.0, False),
+        (None, None, True),
+        ({"a": "*"}, {"a": 1, "b": 2}, True),
+        ({"a": "*"}, {}, False),
+        ({"a": 1}, [], False),
+        ([1, "*"], [1, 2], True),
+        ([1], [1, 2], False),
+        ([1], 1, False),
+    ],
+)
+def test_patterns_hold_as_they_say(pattern: JSON, value: JSON, held: bool) -> None:
+    assert matches(pattern, value) is held

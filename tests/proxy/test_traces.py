@@ -1,0 +1,110 @@
+"""Documents and outside calls compare by what they mean, not by where and when they were made."""
+
+from __future__ import annotations
+
+import json
+
+from proxy.canonical import JSON, Correspondence
+from proxy.traces import compare_calls, compare_documents
+
+AT = 1_795_376_469_000
+
+
+def oid(serial: int, side: int = 0) -> dict[str, JSON]:
+    return {"$oid": f"{AT // 1000 + side:08x}{serial:016x}"}
+
+
+def names() -> Correspondence:
+    return Correspondence(AT, AT)
+
+
+def documents(recorded: list[JSON], live: list[JSON], correspondence: Correspondence | None = None) -> list[str]:
+    return [one.path for one in compare_documents("notes", recorded, live, correspondence or names())]
+
+
+def calls(recorded: JSON, live: JSON) -> list[str]:
+    return [one.path for one in compare_calls([recorded], [live], names())]
+
+
+def test_documents_compare_in_the_order_stored() -> None:
+    recorded: list[JSON] = [{"_id": oid(1), "n": 1}, {"_id": oid(2), "n": 2}]
+    live: list[JSON] = [{"_id": oid(7, 9), "n": 1}, {"_id": oid(8, 9), "n": 2}]
+    assert documents(recorded, live) == []
+    assert documents(recorded, live[::-1]) == ["store.notes.0.n", "store.notes.1.n"]
+
+
+def test_a_document_that_was_seen_is_found_wherever_it_is() -> None:
+    recorded: list[JSON] = [{"_id": oid(1), "n": 1}, {"_id": oid(2), "n": 2}]
+    live: list[JSON] = [{"_id": oid(8, 9), "n": 2}, {"_id": oid(7, 9), "n": 1}]
+    correspondence = names()
+    assert correspondence.compare(oid(1), oid(7, 9), "body") == []
+    assert documents(recorded, live, correspondence) == []
+
+
+def test_documents_missing_and_extra_show_whole() -> None:
+    one: JSON = {"_id": oid(1)}
+    assert documents([one], []) == ["store.notes.0"]
+    assert documents([], [one]) == ["store.notes.0"]
+    assert documents([one], [{"_id": oid(1, 9)}, {"_id": oid(2, 9)}]) == ["store.notes.1"]
+
+
+def test_types_and_the_order_of_fields_show() -> None:
+    assert documents([{"_id": 1, "a": 1, "b": 2}], [{"_id": 1, "b": 2, "a": 1}]) == ["store.notes.0"]
+    assert documents([{"_id": 1, "__v": 0}], [{"_id": 1, "__v": 0.0}]) == ["store.notes.0.__v"]
+    assert documents(["x"], ["y"]) == ["store.notes.0"]
+
+
+def test_a_date_on_a_whole_second_is_a_date_like_any_other() -> None:
+    recorded: list[JSON] = [{"_id": 1, "at": [{"$date": "2026-11-22T19:41:09Z"}]}]
+    live: list[JSON] = [{"_id": 1, "at": [{"$date": "2026-11-22T19:41:59.123Z"}]}]
+    assert documents(recorded, live) == []
+    assert documents(recorded, [{"_id": 1, "at": [{"$date": {"$numberLong": "-1"}}]}]) == ["store.notes.0.at.0.$date"]
+
+
+def chat(content: str, **more: JSON) -> dict[str, JSON]:
+    body = json.dumps({"model": "gpt-4o", "messages": [{"content": content}], **more})
+    return {"method": "POST", "path": "/v1/chat", "ctype": "application/json", "body": body}
+
+
+def test_calls_compare_by_method_path_and_body() -> None:
+    assert calls(chat("a"), chat("a") | {"auth": "Bearer x"}) == []
+    assert calls(chat("a"), chat("b")) == ["calls.0.body.messages.0.content"]
+    assert calls(chat("a"), chat("a") | {"method": "PUT"}) == ["calls.0.method"]
+    assert calls(chat("a"), chat("a") | {"path": "/v2/chat"}) == ["calls.0.path"]
+
+
+def test_the_order_of_a_bodys_keys_is_the_clients_own() -> None:
+    live = chat("a") | {"body": '{"messages":[{"content":"a"}],"model":"gpt-4o"}'}
+    assert calls(chat("a"), live) == []
+
+
+def test_calls_missing_and_extra_show() -> None:
+    assert [one.path for one in compare_calls([chat("a")], [], names())] == ["calls.0"]
+    assert [one.path for one in compare_calls([], [chat("a")], names())] == ["calls.0"]
+    assert [one.path for one in compare_calls(["x"], ["x"], names())] == []
+
+
+def test_a_query_and_a_form_compare_decoded() -> None:
+    recorded: JSON = {"method": "GET", "path": "https://a.example/x/$expand?url=http:%2F%2Fs&filter=a%20b"}
+    live: JSON = {"method": "GET", "path": "/x/$expand?url=http%3A%2F%2Fs&filter=a+b"}
+    assert calls(recorded, live) == []
+    form: dict[str, JSON] = {"path": "/", "ctype": "application/x-www-form-urlencoded", "body": "a=%7e&b="}
+    assert calls(form, form | {"body": "a=~&b="}) == []
+    assert calls(form, form | {"body": "a=~"}) == ["calls.0.body.1"]
+
+
+def test_instructions_cut_short_stand_for_any_text() -> None:
+    short = chat("<instructions: as JSON>")
+    assert calls(short, chat("Give me all of it,\nas JSON.")) == []
+    assert calls(short, chat("<instructions: as XML>")) == ["calls.0.body.messages.0.content"]
+    assert calls(short, {**chat("x"), "body": '{"model":"gpt-4o","messages":[]}'}) == ["calls.0.body.messages.0"]
+
+
+def test_multipart_bodies_compare_without_their_boundaries() -> None:
+    def upload(boundary: str, name: str) -> JSON:
+        kind = f'multipart/form-data; boundary="{boundary}"'
+        return {"path": "/", "ctype": kind, "body": f'--{boundary}\r\nfilename="{name}"\r\n--{boundary}--'}
+
+    recorded, live = f"temp-conn-{AT}-6kt6nmx09-{AT + 5}.webm", f"temp-conn-{AT + 99}-aaaaaaaaa-{AT + 199}.webm"
+    assert calls(upload("xx", recorded), upload("yy", live)) == []
+    assert calls(upload("xx", recorded), upload("yy", "final.webm")) == ["calls.0.body"]

@@ -1,0 +1,99 @@
+"""Results are counted by endpoint, and endpoints are named by template."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.canonical import Difference
+from proxy.recordings import Answer, Recordings, Request, Scenario, Step
+from proxy.verification import CALLS, STORE, Endpoints, Report, Result, Subject, Tally, operation
+
+ONE, TWO = Difference("body.a", "value", "1", "2"), Difference("body.b", "value", "1", "2")
+ID = "6b034563940a5b5bf227fda4"
+
+
+def result(subject: Subject = "step", endpoint: str = "GET /a", *found: Difference, left: int = 0) -> Result:
+    return Result(subject, "s", "n", endpoint, "/a", found, ("d",) if left < len(found) else (), found[:left])
+
+
+def recorded(*requests: tuple[str, str]) -> Recordings:
+    steps = tuple(Step("n", Request(method, target), Answer("hang")) for method, target in requests)
+    return Recordings((Scenario("s", steps, {}, [], {}, None),))
+
+
+def test_a_verdict_follows_from_what_is_left_unexplained() -> None:
+    assert result().verdict == "equal"
+    assert result("step", "GET /a", ONE, TWO).verdict == "declared"
+    assert result("step", "GET /a", ONE, TWO, left=1).verdict == "differing"
+
+
+def test_results_are_counted_by_subject_and_by_endpoint() -> None:
+    report = Report((
+        result("calls", CALLS),
+        result("store", STORE, ONE),
+        result("step", "POST /b"),
+        result("step", "GET /b", ONE, left=1),
+        result("step", "GET /a"),
+        result("step", "GET /a"),
+    ))  # fmt: skip
+    assert list(report.by_endpoint().items()) == [
+        ("GET /a", Tally(2, 0, 0)),
+        ("GET /b", Tally(0, 0, 1)),
+        ("POST /b", Tally(1, 0, 0)),
+        (CALLS, Tally(1, 0, 0)),
+        (STORE, Tally(0, 1, 0)),
+    ]
+    assert list(report.by_subject()) == ["step", "store", "calls"]
+    assert report.by_subject()["step"].total == 4
+    assert [one.endpoint for one in report.differing] == ["GET /b"]
+
+
+def test_the_json_tells_all_that_is_not_equal() -> None:
+    report = Report((result(), result("step", "GET /b", ONE, TWO, left=1)), 1.23456, ("unused",))
+    assert report.as_json() == {
+        "equal": 1,
+        "declared": 0,
+        "differing": 1,
+        "seconds": 1.235,
+        "subjects": {"step": {"equal": 1, "declared": 0, "differing": 1}},
+        "endpoints": {
+            "GET /a": {"equal": 1, "declared": 0, "differing": 0},
+            "GET /b": {"equal": 0, "declared": 0, "differing": 1},
+        },
+        "results": [
+            {
+                "subject": "step",
+                "scenario": "s",
+                "step": "n",
+                "endpoint": "GET /b",
+                "target": "/a",
+                "verdict": "differing",
+                "declared": ["d"],
+                "differences": [
+                    {"path": "body.a", "kind": "value", "recorded": "1", "live": "2", "declared": False},
+                    {"path": "body.b", "kind": "value", "recorded": "1", "live": "2", "declared": True},
+                ],
+            }
+        ],
+        "divergences_not_seen": ["unused"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "name"),
+    [
+        ("GET", f"/notes/{ID}?x={ID}", "GET /notes/{id}"),
+        ("GET", "/notes/abc", "GET /notes/{id}"),
+        ("GET", "/Notes/abc/", "GET /notes/{id}"),
+        ("POST", "/notes/start", "POST /notes/start"),
+        ("GET", "/notes", "GET /notes"),
+        ("GET", "/", "GET /"),
+    ],
+)
+def test_a_segment_that_is_an_id_somewhere_is_a_parameter(method: str, target: str, name: str) -> None:
+    endpoints = Endpoints.learn(recorded(("GET", f"/notes/{ID}"), ("POST", "/notes/start"), ("GET", "/")))
+    assert endpoints.name(method, target) == name
+
+
+def test_an_operation_has_no_query() -> None:
+    assert operation("GET", "/a/b?c=d?e") == "GET /a/b"
