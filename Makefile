@@ -26,16 +26,19 @@ format: $(STAMP)
 bench: $(STAMP) $(MODULES)  ## ratios against peers in one run; needs wrk and nginx
 	$(BIN)/python -m bench
 
-lock:  ## requirements.lock from pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
+	--python-version 3.11 pyproject.toml
+
+lock:  ## from pyproject.toml: what production runs on, and what everybody here works with
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
-		--python-version 3.11 --extra dev --extra embedded --output-file requirements.lock pyproject.toml
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra dev --extra embedded --constraint requirements.lock --output-file requirements-dev.lock
 
-$(STAMP): pyproject.toml requirements.lock
+$(STAMP): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 

@@ -1,0 +1,27 @@
+# syntax=docker/dockerfile:1
+# The gateway with the native handlers in it. No MongoDB, no Node, no tests.
+FROM python:3.12-slim-bookworm AS build
+WORKDIR /build
+RUN python -m venv /opt/scribe-proxy
+COPY requirements.lock ./
+RUN /opt/scribe-proxy/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+COPY pyproject.toml README.md ./
+COPY proxy proxy
+COPY handlers handlers
+COPY demo demo
+RUN /opt/scribe-proxy/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
+
+FROM python:3.12-slim-bookworm
+RUN useradd --system --uid 10001 --no-create-home scribe
+COPY --from=build /opt/scribe-proxy /opt/scribe-proxy
+WORKDIR /etc/scribe-proxy
+COPY routing.yaml ./
+COPY contracts contracts
+ENV PATH=/opt/scribe-proxy/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER 10001
+EXPOSE 8000 8001
+# The ops listener beyond loopback needs OPS_TOKEN; its health checks do not.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8001/healthz', timeout=2)"]
+ENTRYPOINT ["scribe-proxy", "serve", "--config", "/etc/scribe-proxy/routing.yaml", "--host", "0.0.0.0"]
+CMD ["--ops-host", "0.0.0.0"]
