@@ -7,12 +7,13 @@ import json
 import click
 from rich.console import Console
 
+from bench.conversations import conversations
 from bench.forwarding import forwarding, routes
 from bench.native import native
 from bench.report import Comparison, show
 from bench.transfer import transfer
 
-PARTS = ("forwarding", "routes", "transfer", "native")
+PARTS = ("forwarding", "routes", "transfer", "native", "conversations")
 
 
 @click.command()
@@ -31,6 +32,16 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
             for each in transfer():
                 rows.append({"direction": each.direction, "grown_mib": each.grown / 2**20, "seconds": each.seconds})
                 console.print(f"1 GiB {each.direction}: {each.seconds:.1f} s, memory +{each.grown / 2**20:.1f} MiB")
+            continue
+        if part == "conversations":
+            for footprint in conversations():
+                rows.append(
+                    {"contender": footprint.contender, "idle": footprint.idle, "recording": footprint.recording}
+                )
+                console.print(
+                    f"{footprint.contender}: {footprint.idle / 1024:.0f} KiB an idle connection, "
+                    f"{footprint.recording / 1024:.0f} KiB a recording of 224 KiB"
+                )
             continue
         counts = tuple(int(count) for count in connections.split(","))
         comparisons = _measure(part, seconds, rounds, counts)

@@ -10,12 +10,14 @@ stands only `_Passage`, which reads the status as it passes and adds `x-served-b
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -182,5 +184,18 @@ class _Passage:
             return
         else:
             self.status = message["status"]
-        if self._served_by is not None:
-            message["headers"] = [*message.get("headers", ()), self._served_by]
+        added = [] if self._served_by is None else [self._served_by]
+        if kind == "http.response.start" and not any(name == b"date" for name, _ in message.get("headers", ())):
+            added.append((b"date", _date()))
+        if added:
+            message["headers"] = [*message.get("headers", ()), *added]
+
+
+def _date() -> bytes:
+    """Now, for an answer that lacks a `Date`: native's, or the gateway's own (RFC 9110 §6.6.1)."""
+    return _formatted(int(time.time()))
+
+
+@functools.lru_cache(maxsize=1)
+def _formatted(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()

@@ -22,10 +22,11 @@ _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A piece of text; `text` is None where nothing was written (or `null`)."""
+    """A piece of text; `text` is None where nothing was written (or `null`). `plain` ones stood without quotes."""
 
     line: int
     text: str | None
+    plain: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,12 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 
-def read(text: str) -> tuple[Node | None, tuple[Problem, ...]]:
+def read(text: str, max_depth: int = MAX_DEPTH) -> tuple[Node | None, tuple[Problem, ...]]:
     """The document's root (None where the text holds nothing) and the duplicate keys found in it.
 
     Raises ConfigError where the text cannot be read as one YAML document within the bounds.
     """
-    composer = _Composer(_events(text))
+    composer = _Composer(_events(text), max_depth)
     try:
         root = composer.document()
     except yaml.MarkedYAMLError as error:
@@ -87,6 +88,7 @@ class _Composer:
     """Turns events into nodes, one document, never deeper or larger than the bounds."""
 
     events: Iterator[yaml.Event]
+    max_depth: int
     duplicates: list[Problem] = field(default_factory=list)
     anchors: dict[str, tuple[Node, int, int]] = field(default_factory=dict)  # with its size and height
     values: int = 0
@@ -125,7 +127,7 @@ class _Composer:
             return Sequence(line, self.items(depth + 1))
         assert isinstance(event, yaml.ScalarEvent)
         plain = event.style in (None, "")
-        return Scalar(line, None if plain and event.value in _NULLS else event.value)
+        return Scalar(line, None if plain and event.value in _NULLS else event.value, plain)
 
     def items(self, depth: int) -> list[Node]:
         items: list[Node] = []
@@ -161,8 +163,8 @@ class _Composer:
             self.refuse(event, f"more than {MAX_VALUES:,} values (each use of an alias counts)")
 
     def reach(self, event: yaml.Event, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            self.refuse(event, f"nested more than {MAX_DEPTH} levels deep")
+        if depth > self.max_depth:
+            self.refuse(event, f"nested more than {self.max_depth} levels deep")
 
     def refuse(self, event: yaml.Event, message: str) -> NoReturn:
         raise ConfigError((Problem(_line(event), "", message),))

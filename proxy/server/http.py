@@ -37,6 +37,7 @@ class HttpProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _refusal = BAD_REQUEST
     _refused = False
+    _after_upgrade = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -46,12 +47,22 @@ class HttpProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self.transport = self._plain_transport
         super().handle_websocket_upgrade()
+        if self._after_upgrade:
+            self.transport.get_protocol().data_received(self._after_upgrade)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
         self._head_bytes = self._head_bytes + len(data) if self._in_head else len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self._after_upgrade = data[upgrade.args[0] :]
+                self.handle_websocket_upgrade()
+        except httptools.HttpParserError:
+            self._refuse(self._refusal)
         if self._in_head and self.parser is not None and not self._refused:
             self._await_rest_of_head()
 
@@ -69,11 +80,11 @@ class HttpProtocol(HttpToolsProtocol):
             raise ValueError("a request without a Host")
         try:
             super().on_headers_complete()
-        except httptools.HttpParserInvalidURLError:
+        except (httptools.HttpParserInvalidURLError, AttributeError):
             self._serve_odd_target()
 
     def _serve_odd_target(self) -> None:
-        """A target that is no URL path (`*`): served under the path of that name, as Node does."""
+        """A target without a path (`*`, `http://host`): served under the path of that name, as Node does."""
         target, self.url = self.url, b"/"
         self.scope["proxy.target"] = target  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
@@ -101,15 +112,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         super().connection_lost(exc)
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(self._refusal)
-
     def _refuse(self, status: bytes) -> None:
         """Answer, and close once the client has: closing on unread bytes would take it back (RFC 9112 §9.6)."""
         self._refused = True
         self.transport.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\n\r\n")
         self.transport.write_eof()
         self.loop.call_later(LINGER, self.transport.close)
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """An offer to upgrade to something else is simply not taken up; nobody needs a warning for each."""

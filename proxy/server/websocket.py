@@ -28,7 +28,7 @@ from websockets.protocol import Side
 from websockets.utils import accept_key
 
 from proxy.failures import Failure, RawHeaders, render
-from proxy.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, Closed, Limits, Peer, PeerGone
+from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, Closed, Limits, Peer, PeerGone
 
 logger = logging.getLogger("scribe_proxy")
 

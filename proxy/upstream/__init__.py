@@ -15,9 +15,7 @@ class Upstream:
 
     def __init__(self, url: str, timeouts: Timeouts, *, max_connections: int) -> None:
         self._http = HttpUpstream(url, timeouts, max_connections=max_connections)
-        self._websocket = WebSocketUpstream(
-            url, connect_timeout=timeouts.connect, response_timeout=timeouts.response
-        )
+        self._websocket = WebSocketUpstream(url, connect_timeout=timeouts.connect, response_timeout=timeouts.response)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         side = self._http if scope["type"] == "http" else self._websocket

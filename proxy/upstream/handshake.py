@@ -19,7 +19,7 @@ from websockets.protocol import Side
 from websockets.utils import accept_key
 
 from proxy.failures import BadAnswer
-from proxy.peer import Limits, Peer
+from proxy.websocket.peer import Limits, Peer
 
 from .connection import Connection
 from .headers import RawHeaders, end_to_end, first, request_headers, request_target

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.failures import AnswerTimeout, ConnectTimeout, Unreachable
-from proxy.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NO_STATUS, Closed, Limits, PeerGone
+from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NO_STATUS, Closed, Limits, PeerGone
 
 from .connection import Connection
 from .handshake import Accepted, Opening

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -100,6 +101,20 @@ async def test_a_share_decides_and_the_answer_says_who_gave_it() -> None:
         head, body = await stand.ask("/elsewhere")
         assert body == b"legacy"
         assert "x-served-by: legacy" in head
+
+
+async def test_an_answer_without_a_date_gets_one_and_another_keeps_its_own() -> None:
+    async def dated(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"date", b"long ago")]})
+        await send({"type": "http.response.body"})
+
+    async with standing() as stand:
+        head, _ = await stand.ask("/new")
+        assert parsedate_to_datetime(head.split("date: ")[1].split("\r\n")[0]).year >= 2026
+        stand.gateway.plan = Plan.of(parse(CONFIG, {}, "test.yaml"), dated, stand.native)
+        head, _ = await stand.ask("/elsewhere")
+        assert head.count("date: ") == 1
+        assert "date: long ago" in head
 
 
 async def test_half_the_callers_are_split_and_each_stays() -> None:

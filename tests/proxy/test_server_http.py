@@ -97,7 +97,7 @@ async def test_a_head_in_pieces_is_served(monkeypatch: pytest.MonkeyPatch) -> No
         writer.close()
 
 
-@pytest.mark.parametrize("wanted", [b"/a?", b"//a//b", b"*", b"http://b/c?d", b"/a#b", b"/%ff%00"])
+@pytest.mark.parametrize("wanted", [b"/a?", b"//a//b", b"*", b"http://b/c?d", b"http://b", b"/a#b", b"/%ff%00"])
 async def test_the_target_is_kept_exactly(wanted: bytes) -> None:
     answer = await ask(b"GET " + wanted + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer.endswith(b"\r\n\r\n" + wanted)

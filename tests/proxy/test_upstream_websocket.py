@@ -8,17 +8,18 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from starlette.types import Message
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 from websockets.utils import accept_key
 
-from proxy.peer import Limits
+from proxy.websocket.peer import Limits
 from proxy.upstream.websocket import WebSocketUpstream
 from tests.sockets import Script, exchange, read_head, scripted, serving
 from tests.websocket_client import RawSocket, frame, handshake, raw_client
@@ -270,6 +271,58 @@ async def test_a_client_that_leaves_before_the_answer_is_not_waited_for() -> Non
             await left.wait()
 
 
+async def test_a_client_that_leaves_during_a_refusal_is_not_read_for(node: Legacy) -> None:
+    left = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        left.set()
+
+    async with scripted(script) as legacy, forwarding(legacy) as port:
+        async with raw_client(port):
+            pass
+        async with asyncio.timeout(2.0):
+            await left.wait()
+
+
+async def test_a_refusal_that_stalls_is_broken_off() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nabc")
+        await reader.read()
+
+    async with scripted(script) as legacy, forwarding(legacy, response_timeout=0.2) as port:
+        assert (await exchange(port, handshake())).endswith(b"abc")
+
+
+@pytest.mark.parametrize(("error", "code"), [(OSError(), 1001), (RuntimeError(), 1006)])
+async def test_a_client_that_cannot_be_accepted_is_not_kept_by_the_legacy(
+    node: Legacy, error: Exception, code: int
+) -> None:
+    target = new_target()
+    scope = {"type": "websocket", "path": "", "proxy.target": target.encode(), "headers": [(b"host", b"x")]}
+
+    async def send(message: Message) -> None:
+        raise error
+
+    connecting = iter(({"type": "websocket.connect"},))
+
+    async def receive() -> Message:
+        for message in connecting:
+            return message
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with suppress(RuntimeError):
+        await WebSocketUpstream(f"ws://127.0.0.1:{node.port}")(scope, receive, send)
+    assert (await node.event("close", target))["code"] == code
+
+
 # -- messages
 
 
@@ -382,6 +435,30 @@ async def test_what_was_said_before_a_close_still_arrives(node: Legacy) -> None:
         assert await closing_of(client) == (4000, "bye")
 
 
+async def test_a_close_reaches_a_client_that_goes_on_sending(node: Legacy) -> None:
+    async with joined(node) as client:
+        await client.send(order("close", 4000, "enough"))
+        pouring = asyncio.ensure_future(pour_until_closed(client))
+        assert await closing_of(client, 2.0) == (4000, "enough")
+        await pouring
+
+
+async def test_what_a_dropped_legacy_had_said_still_reaches_a_client_that_was_behind(node: Legacy) -> None:
+    async with raw_client(node.gateway, handshake(new_target())) as client:
+        client.writer.write(frame(1, order("flood", 400, 65536).encode()))
+        await asyncio.sleep(0.3)
+        client.writer.write(frame(1, order("terminate").encode()))
+        for _ in range(5):
+            await asyncio.sleep(0.05)
+            client.writer.write(frame(1, b"are you there?"))
+        numbers = []
+        while (got := await client.read_frame())[0] != 8:
+            numbers.append(int.from_bytes(got[1][:4], "big"))
+        assert got[1][:2] == (1011).to_bytes(2, "big")
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) > 20
+
+
 async def test_a_legacy_that_drops_the_socket_is_1011_for_the_client(node: Legacy) -> None:
     async with joined(node) as client:
         await client.send(order("terminate"))
@@ -403,6 +480,15 @@ async def test_a_client_that_drops_the_socket_is_1001_for_the_legacy_at_once(nod
         client.transport.abort()
         assert (await node.event("close", target_of(client), 1.0))["code"] == 1001
         assert time.monotonic() - started < 0.5
+
+
+async def test_a_client_that_drops_the_socket_while_it_is_spoken_to_is_1001_for_the_legacy(node: Legacy) -> None:
+    target = new_target()
+    async with raw_client(node.gateway, handshake(target), buffer=4096) as client:
+        client.writer.write(frame(1, order("flood", 400, 65536).encode()))
+        await asyncio.sleep(0.3)
+        client.writer.transport.abort()
+        assert (await node.event("close", target, 2.0))["code"] == 1001
 
 
 async def test_a_killed_legacy_closes_the_client_at_once() -> None:

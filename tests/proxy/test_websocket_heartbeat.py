@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.heartbeat import LATE, POLL, Beat, Heartbeat, Sight
+from proxy.websocket.heartbeat import LATE, POLL, Beat, Heartbeat, Sight
 
 IDLE = Sight(written=0, waiting=0, flying=0, reading=True)
 

@@ -22,8 +22,8 @@ from typing import Final, cast
 from websockets.frames import EXTERNAL_CLOSE_CODES, Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
 
-from proxy.heartbeat import Beat, Heartbeat, Sight
-from proxy.send_queue import measure
+from proxy.websocket.heartbeat import Beat, Heartbeat, Sight
+from proxy.websocket.send_queue import measure
 
 GOING_AWAY: Final = 1001
 NO_STATUS: Final = 1005
@@ -77,7 +77,7 @@ class Peer(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._inbox: deque[str | bytes] = deque()
         self._held = 0
-        self._parts: list[bytes | bytearray] = []
+        self._fragments = bytearray()
         self._is_text = False
         self._written = 0
         self._late_pong = b""
@@ -200,13 +200,15 @@ class Peer(asyncio.Protocol):
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT) and self.ended is None:
             if frame.opcode is not Opcode.CONT:
                 self._is_text = frame.opcode is Opcode.TEXT
-            self._parts.append(cast("bytes | bytearray", frame.data))
+            data = cast("bytes | bytearray", frame.data)
+            if frame.opcode is Opcode.CONT or not frame.fin:
+                self._fragments += data
+                data = self._fragments
             if frame.fin:
-                self._complete()
+                self._complete(data)
 
-    def _complete(self) -> None:
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts = []
+    def _complete(self, data: bytes | bytearray) -> None:
+        self._fragments = bytearray()
         try:
             message = data.decode() if self._is_text else bytes(data)
         except UnicodeDecodeError:
@@ -244,7 +246,7 @@ class Peer(asyncio.Protocol):
         if self.ended is not None:
             return
         self.ended = ended
-        self._parts = []
+        self._fragments = bytearray()
         self._stop_timer()
         self._resume_reading()
         self._timer = self._loop.call_later(self._limits.closing, self._expire, self._delivered())

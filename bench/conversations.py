@@ -1,0 +1,97 @@
+"""200 recordings at once on the WebSocket: what each costs the stand-in, and what it costs native, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from websockets.asyncio.client import connect
+
+from bench.contenders import Field, field, routing
+from bench.native import GATEWAY, LEGACY, STAND_IN
+from demo.mongod import mongodb
+from demo.ports import free_port
+
+RECORDINGS = 200
+CHUNKS = 7
+"""One fewer than make a transcription, so that what is held is all there is."""
+CHUNK = base64.b64encode(bytes(range(256)) * 128).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes that a process with its children grew by for each idle connection, and for each recording of 229 kB."""
+
+    contender: str
+    idle: float
+    recording: float
+
+
+def conversations() -> list[Footprint]:
+    """Both contenders, one after the other."""
+    with mongodb() as url, field() as contenders:
+        env = {
+            "MONGODB_URL": url,
+            "DATABASE_NAME": "bench",
+            "JWT_SECRET_KEY": "bench-secret",
+            "OPENAI_API_KEY": "sk-bench",
+            "OPENAI_BASE_URL": "http://127.0.0.1:9",
+            "NODE_ENV": "production",
+        }
+        return [_measure(LEGACY, *_legacy(contenders, env)), _measure(GATEWAY, *_native(contenders, env))]
+
+
+def _legacy(contenders: Field, env: dict[str, str]) -> tuple[int, int]:
+    port = free_port()
+    child = contenders.start("legacy", ["node", STAND_IN], port, {**env, "PORT": str(port)})
+    assert child.pid is not None
+    return port, child.pid
+
+
+def _native(contenders: Field, env: dict[str, str]) -> tuple[int, int]:
+    config = routing(9, routes=1, native="handlers.app:app", share="100%")
+    config += "  - {name: stream, match: WS /transcription-stream, native: 100%}\n"
+    port, child = contenders.gateway(config, env)
+    assert child.pid is not None
+    return port, child.pid
+
+
+def _measure(contender: str, port: int, pid: int) -> Footprint:
+    return asyncio.run(_converse(contender, port, lambda: _resident(pid)))
+
+
+async def _converse(contender: str, port: int, resident: Callable[[], int]) -> Footprint:
+    async with AsyncExitStack() as stack:
+        url = f"ws://127.0.0.1:{port}/transcription-stream"
+        await stack.enter_async_context(connect(url))  # the first one pays for what all share
+        before = resident()
+        sockets = [await stack.enter_async_context(connect(url)) for _ in range(RECORDINGS)]
+        await asyncio.sleep(1)
+        idle = resident() - before
+        for socket in sockets:
+            await socket.send(json.dumps({"type": "start_recording", "consultationId": "C"}))
+        for _ in range(CHUNKS):
+            for socket in sockets:
+                await socket.send(json.dumps({"type": "audio_chunk", "audioData": CHUNK}))
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
+        return Footprint(contender, idle / RECORDINGS, (resident() - before) / RECORDINGS)
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory of a process and those it started (Linux)."""
+    pages = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        own = int(status.parent.name)
+        if own == pid or int(fields[1]) == pid:
+            pages += int(fields[21])
+    return pages * 4096
