@@ -79,7 +79,9 @@ def open_services(settings: Settings) -> Services:
     store = Store(settings.mongodb_url, settings.database_name, patience=PATIENCE)
     passwords = Passwords()
     sessions = Sessions(store.blacktokens, lifetime_of(settings))
-    model = Model.open(settings.openai_api_key.get_secret_value(), settings.openai_base_url)
+    model = Model.open(
+        settings.openai_api_key.get_secret_value(), settings.openai_base_url, deadline=settings.model_deadline
+    )
     assistant = Assistant(model)
     store.start()
     sessions.start()
@@ -89,7 +91,7 @@ def open_services(settings: Settings) -> Services:
         users=Users(store.users, passwords),
         sessions=sessions,
         model=model,
-        terminology=Terminology.open(terminology_access(settings)),
+        terminology=Terminology.open(terminology_access(settings), deadline=settings.codes_deadline),
         assistant=assistant,
         summaries=Summaries(store.consultations, store.transcripts, assistant),
         consultations=Consultations(store),

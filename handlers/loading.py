@@ -34,7 +34,7 @@ class Loader(Generic[K, V]):
 
     `fetch` gets distinct keys and answers a mapping that may lack some; `missing` is the answer for those.
     It runs outside any caller's context. Callers of one key share its value and must not change it. What
-    `fetch` raises, each caller gets.
+    `fetch` raises, each caller gets, and so does whoever waits for the next batch.
     """
 
     def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], missing: V) -> None:
@@ -78,8 +78,11 @@ class Loader(Generic[K, V]):
         try:
             found = await self._fetch(list(batch.keys))
         except Exception as error:
-            batch.found.set_exception(error)
-            batch.found.exception()  # told to whoever still waits; nobody may be left
+            # Those who wait meanwhile are told too: with the source away, each would wait for it twice.
+            for failed in (batch, *self._waiting):
+                failed.found.set_exception(error)
+                failed.found.exception()  # told to whoever still waits; nobody may be left
+            self._waiting.clear()
         except BaseException:
             batch.found.cancel()
             raise

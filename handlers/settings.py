@@ -20,6 +20,8 @@ NHS_AUTH_URL: Final = f"{NHS}/authorisation/auth/realms/nhs-digital-terminology/
 NHS_API_URL: Final = f"{NHS}/production1/fhir/"
 BODY_LIMIT: Final = 10 * 1024 * 1024
 AUDIO_LIMIT: Final = 25 * 1024 * 1024
+MODEL_DEADLINE: Final = 60.0
+CODES_DEADLINE: Final = 10.0
 
 
 class SettingsError(Exception):
@@ -48,6 +50,10 @@ class Settings(BaseSettings):
     nhs_api_url: str = Field(NHS_API_URL, description="the terminology server's FHIR address")
     body_limit: int = Field(BODY_LIMIT, gt=0, description="bytes that a JSON body may have, inflated")
     audio_limit: int = Field(AUDIO_LIMIT, gt=0, description="bytes of audio that one recording may hold")
+    model_deadline: float = Field(
+        MODEL_DEADLINE, gt=0, description="seconds that one answer of the model may take, a second try included"
+    )
+    codes_deadline: float = Field(CODES_DEADLINE, gt=0, description="seconds that one search for codes may take")
     keep_legacy_tokens_after_logout: bool = Field(
         False, description="logged-out tokens go on working until they expire"
     )

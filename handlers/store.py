@@ -23,9 +23,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import random
+import time
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from operator import itemgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
 import pymongo
@@ -52,6 +56,10 @@ EXCEEDED_TIME: Final = 50
 INDEX_EXISTS: Final = frozenset({85, 86})
 """The server's codes for an index of the same keys or name that was made otherwise."""
 
+_TRANSACTING: Final = frozenset({"RSPrimary", "Mongos", "LoadBalancer"})
+_FIRST_PAUSE: Final = 0.005
+_LONGEST_PAUSE: Final = 0.2
+
 INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     "users": [IndexModel([("email", ASCENDING)], name="email_1", unique=True)],
     "blacktokens": [IndexModel([("blackToken", "hashed")], name="blackToken_hashed")],
@@ -59,8 +67,8 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     "transcripts": [IndexModel([("consultation", ASCENDING)])],
     "notes": [IndexModel([("consultation", ASCENDING), ("created_at", DESCENDING)])],
     "prompts": [
-        IndexModel([("clinician", ASCENDING), ("created_at", DESCENDING)]),
-        IndexModel([("is_shareable", ASCENDING), ("created_at", DESCENDING)]),
+        IndexModel([("clinician", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
+        IndexModel([("is_shareable", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
     ],
 }
 """What the product's queries need; made in the background at start-up, and left alone where they exist."""
@@ -90,14 +98,6 @@ class UnstorableError(StoreError):
     """A document that BSON cannot hold."""
 
 
-class _CarriedError(Exception):
-    """A store's error on its way through the driver's transaction."""
-
-    def __init__(self, error: StoreError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """The driver's errors as the store's."""
@@ -111,7 +111,7 @@ def translated() -> Iterator[None]:
         if error.code == EXCEEDED_TIME:
             raise UnavailableError(_server_message(error)) from error
         raise RefusedError(_server_message(error), error.code or 0) from error
-    except (PyMongoError, BSONError, OverflowError, RecursionError) as error:
+    except (PyMongoError, BSONError, ValueError, OverflowError, RecursionError) as error:
         raise UnstorableError(str(error)) from error
 
 
@@ -143,9 +143,7 @@ class Collection:
         found = await self._loader("_id", tuple(fields), ()).load_all(identities)
         return [found[identity][0] for identity in identities if identity in found]
 
-    async def find_by(
-        self, field: str, value: object, fields: Sequence[str] = (), sort: Sort = ()
-    ) -> list[Document]:
+    async def find_by(self, field: str, value: object, fields: Sequence[str] = (), sort: Sort = ()) -> list[Document]:
         """Documents whose field equals a value; ids asked for at the same time travel in one query."""
         if not isinstance(value, ObjectId) or is_within_transaction():
             return await self.find({field: value}, fields=fields, sort=sort)
@@ -173,14 +171,22 @@ class Collection:
     async def find(
         self, filter_: Filter, *, sort: Sort = (), fields: Sequence[str] = (), limit: int = 0
     ) -> list[Document]:
-        """All documents that match, in one round trip wherever they fit into one answer."""
+        """All documents that match, in one round trip wherever they fit into one answer.
+
+        Those that `sort` holds for equal come in the order in which they were stored, whatever index is used.
+        """
         shown = dict.fromkeys(fields, 1) if fields else None
         with translated():
             cursor = self._collection.find(
-                filter_, shown, sort=list(sort) or None, limit=-limit, session=_session.get()
+                filter_,
+                shown,
+                sort=list(sort) or None,
+                limit=-limit,
+                session=_session.get(),
+                show_record_id=bool(sort),
             )
             found: list[Document] = await cursor.to_list(None)
-            return found
+        return settle_ties(found, sort) if sort else found
 
     async def insert(self, document: Document) -> None:
         """Stores a new document."""
@@ -206,6 +212,16 @@ class Collection:
         with translated():
             result = await self._collection.delete_one(filter_, session=_session.get())
             return int(result.deleted_count)
+
+
+def settle_ties(found: Sequence[Document], sort: Sort) -> list[Document]:
+    """Sorted documents, those of equal sort values by their `$recordId`, which goes."""
+    fields = [name for name, _ in sort]
+    settled: list[Document] = []
+    for _, equal in itertools.groupby(found, lambda document: [document.get(name) for name in fields]):
+        numbered = [(document.pop("$recordId"), document) for document in equal]
+        settled += [document for _, document in sorted(numbered, key=itemgetter(0))]
+    return settled
 
 
 def share_out(documents: Sequence[Document], field: str) -> dict[Hashable, list[Document]]:
@@ -244,6 +260,7 @@ class Store:
             timeoutMS=limit,
             appname="scribe-native",
         )
+        self._patience = patience
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
         self._database = self._client.get_database(database, codec_options=codec)
         self._indexing: asyncio.Task[None] | None = None
@@ -257,9 +274,7 @@ class Store:
     def _collection(self, name: str) -> Collection:
         return Collection(self._database.get_collection(name))
 
-    async def read(
-        self, model: str, identities: Sequence[ObjectId], fields: Sequence[str] = ()
-    ) -> list[Document]:
+    async def read(self, model: str, identities: Sequence[ObjectId], fields: Sequence[str] = ()) -> list[Document]:
         """Documents of the collection of a name, by their ids."""
         collection: Collection = getattr(self, model)
         return await collection.get_all(identities, fields)
@@ -306,29 +321,50 @@ class Store:
     def has_transactions(self) -> bool:
         """Whether the server is known to be of a replica set or a sharded cluster."""
         servers = self._client.delegate.topology_description.server_descriptions().values()
-        return any(server.server_type_name in ("RSPrimary", "Mongos") for server in servers)
+        return any(server.server_type_name in _TRANSACTING for server in servers)
 
     async def atomically(self, work: Callable[[], Awaitable[T]]) -> T:
         """All or nothing for what `work` writes, where MongoDB has transactions; one by one elsewhere.
 
-        Within another one, part of that. A conflict with somebody else's writes runs `work` again.
+        Within another one, part of that. A conflict with somebody else's writes, or with an index that is being
+        made, runs `work` again; raises `UnavailableError` where that does not help in time.
         """
-        if _session.get() is not None or not self.has_transactions:
+        if is_within_transaction():
             return await work()
+        if not self._client.delegate.topology_description.has_known_servers:
+            await self.ping()
+        if not self.has_transactions:
+            return await work()
+        over = time.monotonic() + self._patience
+        with pymongo.timeout(self._patience):
+            async with await self._client.start_session() as session:
+                return await _transact(session, work, over)
 
-        async def run(session: AsyncIOMotorClientSession) -> T:
-            token = _session.set(session)
-            try:
-                return await work()
-            except StoreError as error:
-                raise _CarriedError(error) from error.__cause__
-            finally:
-                _session.reset(token)
 
+async def _transact(session: AsyncIOMotorClientSession, work: Callable[[], Awaitable[T]], over: float) -> T:
+    """One transaction, begun anew after a conflict until `over` (monotonic seconds).
+
+    Not motor's `with_transaction`: that one tries for two minutes, and knows only the driver's own errors.
+    """
+    pause = _FIRST_PAUSE
+    while True:
+        token = _session.set(session)
         try:
             with translated():
-                async with await self._client.start_session() as session:
-                    done: T = await session.with_transaction(run)
-                    return done
-        except _CarriedError as carried:
-            raise carried.error from None
+                async with session.start_transaction():
+                    return await work()
+        except StoreError as error:
+            if not _is_transient(error):
+                raise
+            if time.monotonic() + pause > over:
+                raise UnavailableError(str(error)) from error
+        finally:
+            _session.reset(token)
+        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - so that those in conflict do not meet again
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _is_transient(error: StoreError) -> bool:
+    """Whether the driver says that the same transaction may do better from its beginning."""
+    cause = error.__cause__
+    return isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")

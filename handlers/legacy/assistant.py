@@ -107,7 +107,7 @@ async def _content(request: Request, asking: Coroutine[Any, Any, str]) -> Value:
 
 def _shown(code: Code) -> dict[str, Value]:
     fields = {"name": code.name, "code": code.code, "url": code.url}
-    return {name: UNDEFINED if text is None else text for name, text in fields.items()}
+    return {name: UNDEFINED if said is ... else cast(Value, said) for name, said in fields.items()}
 
 
 def _unsummarised(reason: str) -> Reply:

@@ -9,17 +9,15 @@ from typing import Final
 from handlers.legacy.catching import catching
 from handlers.legacy.express import Reply, Request, Router, json
 from handlers.legacy.javascript import UNDEFINED, Value
-from handlers.legacy.models import CONSULTATIONS, PROMPTS, TRANSCRIPTS, now
+from handlers.legacy.models import CONSULTATIONS, PROMPTS, TRANSCRIPTS, after, now
 from handlers.legacy.mongoose import (
     Changes,
     Document,
-    Fetch,
-    Populate,
     ValidationError,
     by_id,
     cast_filter,
-    populate,
 )
+from handlers.legacy.population import Fetch, Populate, populate
 from handlers.services.assistant import Assistant
 from handlers.services.consultations import Consultations
 from handlers.services.prompts import Prompts
@@ -68,6 +66,7 @@ class ConsultationRoutes:
         document = consultation.to_insert()
         links = {"clinician": request.user_id, "consultation": consultation.get("_id"), "transcript_text": ""}
         transcript = Document.create(TRANSCRIPTS, links)
+        transcript.set("created_at", after(consultation.get("started_at")))
         transcript.validate()
         consultation.set("transcript", transcript.get("_id"))
         document["transcript"] = transcript.get("_id")
@@ -103,12 +102,12 @@ class ConsultationRoutes:
         if stored is None:
             return json(404, {"msg": "Consultation not found"})
         consultation = Document.read(CONSULTATIONS, stored)
-        transcript = await self._transcript_of(consultation)
-        if transcript is None:
-            return json(404, {"msg": "Transcript not found"})
         prompt = await self.prompts.get(cast_filter(PROMPTS, by_id(prompt_used))["_id"])
         if prompt is None:
             return json(404, {"msg": "Prompt not found"})
+        transcript = await self._transcript_of(consultation)
+        if transcript is None:
+            return json(404, {"msg": "Transcript not found"})
         return await self._conclude(consultation, transcript, Document.read(PROMPTS, prompt))
 
     async def _transcript_of(self, consultation: Document) -> Document | None:
@@ -122,7 +121,7 @@ class ConsultationRoutes:
         transcript.set("updated_at", now())
         transcript.validate()
         consultation.set("status", "ended")
-        consultation.set("ended_at", now())
+        consultation.set("ended_at", after(transcript.get("updated_at")))
         await self._save(transcript, consultation)
         answer: dict[str, object] = {
             "msg": "Consultation ended successfully",

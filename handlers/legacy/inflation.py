@@ -70,16 +70,18 @@ class BrotliInflater:
 
     def inflate(self, data: bytes, allowance: int) -> bytes:
         """As `Inflater.inflate`."""
-        output = b""
+        pieces, left = [], allowance + 1
         try:
-            while not self._stream.is_finished() and len(output) <= allowance:
-                output += self._stream.process(data, output_buffer_limit=min(_BROTLI_STEP, allowance + 1))
-                data = b""
-                if self._stream.can_accept_more_data():
+            while not self._stream.is_finished() and left > 0:
+                piece = self._stream.process(data, output_buffer_limit=min(_BROTLI_STEP, left))
+                if not piece:
                     break
+                pieces.append(piece)
+                left -= len(piece)
+                data = b""
         except brotli.error as error:
             raise CorruptError(str(error)) from error
-        return output
+        return b"".join(pieces)
 
     def finish(self) -> None:
         """As `Inflater.finish`."""

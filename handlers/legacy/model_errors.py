@@ -16,7 +16,7 @@ from handlers.legacy.javascript import (
     stringify,
 )
 from handlers.legacy.mongoose import is_true
-from handlers.services.model import ModelError, ModelRefusedError, ModelRubbishError, ModelTimeoutError
+from handlers.services.model import ModelError, ModelRefusedError, ModelRubbishError, ModelTimeoutError, is_json
 
 _EXCERPT_LINES: Final = 3
 _SDK: Final = "/srv/legacy/node_modules/openai"
@@ -62,8 +62,9 @@ def content_of(rubbish: ModelRubbishError) -> Value:
 
     Raises `JSONSyntaxError` or `JavaScriptTypeError`, as the legacy would have.
     """
-    is_json = "application/json" in rubbish.media_type or rubbish.media_type.endswith("+json")
-    value: Value = parse(rubbish.body.removeprefix("\ufeff")) if is_json else rubbish.body
+    value: Value = rubbish.body
+    if is_json(rubbish.media_type):
+        value = parse(rubbish.body.removeprefix("\ufeff"))
     for name in ("choices", "0", "message", "content"):
         value = _member(value, name)
     return value

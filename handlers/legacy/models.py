@@ -7,12 +7,19 @@ from typing import Final
 
 from bson.datetime_ms import DatetimeMS
 
+from handlers.legacy.javascript import Value
 from handlers.legacy.mongoose.schema import Boolean, Date, Id, Ids, Mixed, Schema, String
 
 
 def now() -> DatetimeMS:
     """`Date.now()` as it is stored."""
     return DatetimeMS(time.time_ns() // 1_000_000)
+
+
+def after(moment: Value) -> DatetimeMS:
+    """Now, but later than a moment: the legacy has written something in between."""
+    current = now()
+    return DatetimeMS(int(moment) + 1) if isinstance(moment, DatetimeMS) and moment >= current else current
 
 
 USERS: Final = Schema(

@@ -11,14 +11,12 @@ from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value
 from handlers.legacy.models import CONSULTATIONS, NOTES, now
 from handlers.legacy.mongoose import (
     Document,
-    Fetch,
     MongooseError,
-    Populate,
     by_id,
     cast_filter,
     is_true,
-    populate,
 )
+from handlers.legacy.population import Fetch, Populate, populate
 from handlers.services.consultations import Consultations
 from handlers.services.notes import Notes
 from handlers.store import RefusedError

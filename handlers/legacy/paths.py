@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 _ESCAPES: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+|%")
 _PARAMETER: Final = re.compile(r":([A-Za-z_$][\w$]*)", re.ASCII)
 _NEEDS_CARE: Final = re.compile(r"[\t\n\f\r #\xa0]|^[^/]")
-_SCHEME: Final = re.compile(r"^[a-z0-9.+-]+:", re.IGNORECASE | re.ASCII)
-_NO_PATH: Final = "/?#"
+_ORIGIN: Final = re.compile(r"[a-z0-9.+-]+://[^/?#]*", re.IGNORECASE | re.ASCII)
 _ESCAPED_BY_PARSE: Final = str.maketrans({sign: f"%{ord(sign):02X}" for sign in "\t\n\r \"'<>\\^`{|}"})
 
 
@@ -83,13 +82,10 @@ def split_target(target: str) -> tuple[str, str | None]:
 
 def _split_odd_target(target: str) -> tuple[str, str | None]:
     rest = target.strip("\t\n\f\r \xa0").partition("#")[0]
-    scheme = _SCHEME.match(rest)
-    if scheme:
-        rest = rest[scheme.end() :]
-        if rest.startswith("//"):
-            host_end = next((at for at in range(2, len(rest)) if rest[at] in _NO_PATH), len(rest))
-            rest = rest[host_end:]
-            rest = rest if rest.startswith("/") else "/" + rest
+    origin = _ORIGIN.match(rest)
+    if origin is not None:
+        rest = rest[origin.end() :]
+        rest = rest if rest.startswith("/") else "/" + rest
     path, mark, query = rest.partition("?")
     path = path.replace("\\", "/").translate(_ESCAPED_BY_PARSE)
     return path, query.translate(_ESCAPED_BY_PARSE) if mark else None

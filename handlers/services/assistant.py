@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from handlers.services.images import image_urls
-from handlers.services.model import Message, ModelError, trim
+from handlers.services.model import Message, ModelError, ModelSilentError, trim
 
 RESEARCH: Final = (
     "You are a helpful medical research assistant. "
@@ -53,10 +53,13 @@ class Completer(Protocol):
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What is left of a consultation: its summary (None where the model failed) and terms to code."""
+    """What is left of a consultation: its summary (None where the model failed) and terms to code.
+
+    `highlights` is the JSON that the model gave, a list if it did as it was told; an empty one where it failed.
+    """
 
     summary: str | None
-    highlights: list[object]
+    highlights: object
 
 
 class Assistant:
@@ -87,22 +90,23 @@ class Assistant:
     async def conclude(self, prompt: Mapping[str, object], transcript: Mapping[str, object]) -> Conclusion:
         """A stored prompt's summary of a stored transcript, and what to code; never raises `ModelError`.
 
-        A `prompt_text` or `transcript_text` that is not there is not sent. An empty summary is not coded.
+        A `prompt_text` or `transcript_text` that is not there is not sent.
         """
         said = _message("user", transcript, "transcript_text")
         try:
             summary = trim(await self._model.complete([_message("system", prompt, "prompt_text"), said]))
         except ModelError:
             return Conclusion(None, [])
-        return Conclusion(summary, await self._highlights(summary, said) if summary else [])
+        return Conclusion(summary, await self._highlights(summary, said))
 
-    async def _highlights(self, summary: str, said: Message) -> list[object]:
+    async def _highlights(self, summary: str, said: Message) -> object:
         try:
             answer = await self._model.complete([{"role": "system", "content": CODING + summary}, said])
-            found = json.loads(answer, parse_constant=_refuse)
+            return json.loads(answer, parse_constant=_refuse)
+        except ModelSilentError:
+            return None
         except (ModelError, ValueError, RecursionError):
             return []
-        return found if isinstance(found, list) else []
 
     async def _ask(self, instructions: object, question: object) -> str:
         system = {"role": "system", "content": instructions}

@@ -5,6 +5,7 @@ fetches it and the others wait; the rest needs no lock.
 """
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -51,11 +52,14 @@ class CodesRubbishError(CodesError):
 
 @dataclass(frozen=True)
 class Code:
-    """A concept: its name, its code, and the address of the system that the code is from; None where unsaid."""
+    """A concept: its name, its code, and the address of the system that the code is from; `...` where unsaid.
 
-    name: str | None
-    code: str | None
-    url: str | None
+    Each is a text in FHIR, and is handed on as it came, whatever JSON it is.
+    """
+
+    name: object
+    code: object
+    url: object
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class Terminology:
     @classmethod
     def open(cls, access: Access, *, deadline: float = DEADLINE) -> Self:
         """The same with a client of its own."""
-        return cls(httpx.AsyncClient(timeout=deadline), access, deadline=deadline)
+        return cls(httpx.AsyncClient(timeout=deadline, follow_redirects=True), access, deadline=deadline)
 
     async def close(self) -> None:
         """Close the connections; searches under way fail."""
@@ -110,6 +114,8 @@ class Terminology:
             raise CodesTimeoutError("the terminology server did not answer in time") from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise CodesUnreachableError("the terminology server cannot be reached") from error
+        except httpx.RequestError as error:  # of what is left: too many redirects, a broken encoding
+            raise CodesRubbishError("the terminology server's answer cannot be read") from error
 
     async def _expand(self, term: str | Sequence[str] | None) -> object:
         target = f"{self._access.api_url.rstrip('/')}/ValueSet/$expand?{expand_query(term)}"
@@ -172,7 +178,7 @@ def _encode(text: str) -> str:
 
 def _lifetime(stated: object) -> float:
     """For how many seconds to keep a token: a little less than stated, and not at all where nothing is."""
-    if not isinstance(stated, int | float) or stated <= 0:
+    if not (isinstance(stated, int | float) and stated > 0):
         return 0.0
     return stated - min(stated * _MARGIN, _LONGEST_MARGIN)
 
@@ -181,7 +187,7 @@ def _json(response: httpx.Response) -> object:
     if not response.is_success:
         raise CodesRefusedError(response.status_code)
     try:
-        value: object = response.json()
+        value: object = json.loads(response.content.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError) as error:
         raise CodesRubbishError("the terminology server's answer cannot be read") from error
     return value
@@ -189,12 +195,12 @@ def _json(response: httpx.Response) -> object:
 
 def _codes(value_set: object) -> list[Code]:
     """The codes of an expanded value set; one without codes may lack `contains` (FHIR R4, ValueSet)."""
-    try:
-        found = value_set["expansion"].get("contains", [])  # type: ignore[index]
-        return [Code(*(_text(entry.get(field)) for field in ("display", "code", "system"))) for entry in found]
-    except (LookupError, TypeError, AttributeError) as error:
-        raise CodesRubbishError("the terminology server's answer is no value set") from error
+    expansion = value_set.get("expansion") if isinstance(value_set, Mapping) else None
+    found = expansion.get("contains", []) if isinstance(expansion, Mapping) else None
+    if not isinstance(found, list) or found[:1] == [None]:
+        raise CodesRubbishError("the terminology server's answer is no value set")
+    return [_code(entry if isinstance(entry, Mapping) else {}) for entry in found]
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _code(entry: Mapping[str, object]) -> Code:
+    return Code(*(entry.get(field, ...) for field in ("display", "code", "system")))

@@ -6,24 +6,30 @@ decided once. Errors carry facts (a status, a body); a dialect words them for it
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from openai import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
+    DefaultAsyncHttpxClient,
     HttpxBinaryResponseContent,
 )
 
 CHAT_MODEL: Final = "gpt-4o"
 SPEECH_MODEL: Final = "whisper-1"
 RETRIES: Final = 1
+NO_CONTENT: Final = 204
 
 DEADLINE: Final = 60.0
 """Seconds that one answer may take, the retry included."""
+
+_EXPONENTS: Final = 1e21
+"""From here on JavaScript writes a number with an exponent, as Python does."""
 
 _WHITESPACE: Final = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029"
@@ -64,6 +70,10 @@ class ModelRubbishError(ModelError):
         self.body = body
 
 
+class ModelSilentError(ModelRubbishError):
+    """The model's answer has null where its text should be."""
+
+
 class Model:
     """One client, whose connections all requests of the process share."""
 
@@ -74,8 +84,13 @@ class Model:
     @classmethod
     def open(cls, api_key: str, base_url: str | None = None, *, deadline: float = DEADLINE) -> Self:
         """The model at `base_url` (OpenAI's own where None); `deadline` in seconds."""
-        key = api_key or "unset"
-        client = AsyncOpenAI(api_key=key, base_url=base_url or None, timeout=deadline, max_retries=RETRIES)
+        client = AsyncOpenAI(
+            api_key=api_key or "unset",
+            base_url=base_url or None,
+            timeout=deadline,
+            max_retries=RETRIES,
+            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_read_as_utf8]}),
+        )
         return cls(client, deadline=deadline)
 
     async def close(self) -> None:
@@ -92,27 +107,24 @@ class Model:
                 content=body,
                 options={"headers": {"Content-Type": "application/json"}},
             )
-        return _content(answer.response.headers.get("content-type", ""), answer.text)
+        return _content(*_said(answer.response.status_code, answer.response.headers, answer.text))
 
     async def transcribe(self, audio: bytes, name: str) -> str:
         """What is said in an audio file; its `name`'s ending tells the format. Raises `ModelError`."""
         async with _told_apart(self._deadline):
-            return await self._client.audio.transcriptions.create(
+            answer = await self._client.audio.transcriptions.with_raw_response.create(
                 file=(name, audio, "application/octet-stream"),
                 model=SPEECH_MODEL,
                 language="en",
                 response_format="text",
                 temperature=0.2,
             )
+        return _text(*_said(answer.status_code, answer.headers, answer.text))
 
 
 def encode(value: object) -> bytes:
-    """A JSON value in ASCII, so that lone surrogates pass; an infinity, which JSON has not, becomes null."""
-    try:
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        text = json.dumps(_finite(value), separators=(",", ":"))
-    return text.encode()
+    """A JSON value in ASCII, so that lone surrogates pass; its numbers written as JavaScript writes them."""
+    return json.dumps(_written(value), separators=(",", ":")).encode()
 
 
 def trim(text: str) -> str:
@@ -120,12 +132,17 @@ def trim(text: str) -> str:
     return text.strip(_WHITESPACE)
 
 
-def _finite(value: object) -> object:
+def _written(value: object) -> object:
+    """A value with large integral floats as integers, and null for infinities, which JSON has not."""
     if isinstance(value, Mapping):
-        return {key: _finite(member) for key, member in value.items()}
+        return {key: _written(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_finite(member) for member in value]
-    return None if isinstance(value, float) and value - value != 0 else value
+        return [_written(member) for member in value]
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    return int(value) if value.is_integer() and abs(value) < _EXPONENTS else value
 
 
 @asynccontextmanager
@@ -142,12 +159,46 @@ async def _told_apart(deadline: float) -> AsyncIterator[None]:
         raise ModelUnreachableError("the model cannot be reached") from error
 
 
-def _content(content_type: str, body: str) -> str:
+class _Readable(Protocol):
+    encoding: str | None
+
+
+async def _read_as_utf8(response: _Readable) -> None:
+    """As fetch reads every answer, whatever charset it states."""
+    response.encoding = "utf-8"
+
+
+def _said(status: int, headers: Mapping[str, str], body: str) -> tuple[str, str]:
+    """The media type and body of an answer; one of status 204 is taken for null, as openai's Node SDK does."""
+    if status == NO_CONTENT:
+        return "application/json", "null"
+    return headers.get("content-type", "").partition(";")[0].strip(), body
+
+
+def is_json(media_type: str) -> bool:
+    """Whether openai's Node SDK reads an answer of this type as JSON; the case of letters counts."""
+    return "application/json" in media_type or media_type.endswith("+json")
+
+
+def _content(media_type: str, body: str) -> str:
     """`choices[0].message.content` of a completion; raises `ModelRubbishError`."""
     try:
-        content = json.loads(body)["choices"][0]["message"]["content"]
+        content = json.loads(body)["choices"][0]["message"]["content"] if is_json(media_type) else ...
     except (ValueError, LookupError, TypeError, RecursionError):
-        content = None
+        content = ...
     if isinstance(content, str):
         return content
-    raise ModelRubbishError(content_type.partition(";")[0].strip().lower(), body)
+    raise (ModelSilentError if content is None else ModelRubbishError)(media_type, body)
+
+
+def _text(media_type: str, body: str) -> str:
+    """A transcription: the body, unless that is JSON of something else; raises `ModelRubbishError`."""
+    if not is_json(media_type):
+        return body
+    try:
+        text = json.loads(body)
+    except (ValueError, RecursionError):
+        text = None
+    if isinstance(text, str):
+        return text
+    raise ModelRubbishError(media_type, body)

@@ -46,7 +46,7 @@ class Sessions:
 
     async def _look_up(self, tokens: Sequence[str]) -> Mapping[str, bool]:
         found = await self._collection.find({"blackToken": {"$in": list(tokens)}}, fields=["blackToken"])
-        return {document["blackToken"]: True for document in found}
+        return {document["blackToken"]: True for document in found if isinstance(document["blackToken"], str)}
 
     async def forget_expired(self) -> int:
         """Take tokens off the list that could open nothing even if they were not on it; tells how many."""

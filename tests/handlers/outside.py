@@ -21,7 +21,10 @@ _RECORDINGS: Final = Path(__file__).parents[2] / "contracts" / "recordings" / "h
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: after `delay` seconds, or never (`hang`), or a connection cut in the middle (`cut`)."""
+    """One answer: after `delay` seconds, or never (`hang`), or a connection cut in the middle (`cut`).
+
+    `headers` come after the type and the length.
+    """
 
     status: int = 200
     body: bytes = b"{}"
@@ -29,6 +32,7 @@ class Answer:
     delay: float = 0.0
     hang: bool = False
     cut: bool = False
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass
@@ -62,7 +66,8 @@ class Script:
             return
         await asyncio.sleep(answer.delay)
         length = len(answer.body) + (100 if answer.cut else 0)
-        headers = [(b"content-type", answer.content_type.encode()), (b"content-length", str(length).encode())]
+        kind = [(b"content-type", answer.content_type.encode())] if answer.content_type else []
+        headers = [*kind, (b"content-length", str(length).encode()), *answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body, "more_body": answer.cut})
 

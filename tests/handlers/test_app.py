@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 import httpx
 import pytest
 from bson import ObjectId
-from pymongo.uri_parser import parse_uri
 from starlette.testclient import TestClient
 
-from demo.ports import free_port
 from handlers.app import create_app
 from handlers.legacy.auth import sign
 from handlers.settings import Settings, SettingsError
 from tests.handlers.backends import SECRET, client_of, native_backend, scratch_database, settings_for
+from tests.handlers.line import Line
 from tests.sockets import serving
 
 
@@ -68,46 +67,6 @@ async def test_answers_nothing_before_it_is_started() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
         with pytest.raises(RuntimeError, match="has not been started"):
             await client.get("/")
-
-
-class Line:
-    """A connection to MongoDB that can be cut and mended, always at the same port."""
-
-    def __init__(self, url: str) -> None:
-        self.port = free_port()
-        self._host, self._target = parse_uri(url)["nodelist"][0]
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    @property
-    def url(self) -> str:
-        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
-
-    async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-
-    async def cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in self._writers:
-            writer.transport.abort()
-        await asyncio.sleep(0.05)
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(self._host, self._target)
-        self._writers |= {writer, back}
-        with contextlib.suppress(ConnectionError):
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
-        for end in (writer, back):
-            end.close()
-            self._writers.discard(end)
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-    writer.close()
 
 
 @contextlib.asynccontextmanager

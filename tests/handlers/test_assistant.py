@@ -8,7 +8,14 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from handlers.services.assistant import CODING, IMAGES, SOAP, Assistant, Conclusion, is_given
-from handlers.services.model import Message, Model, ModelError, ModelRefusedError, ModelUnreachableError
+from handlers.services.model import (
+    Message,
+    Model,
+    ModelError,
+    ModelRefusedError,
+    ModelSilentError,
+    ModelUnreachableError,
+)
 from tests.handlers.outside import Answer, Script, Upstreams, outside, recorded_calls, upstreams
 
 CODES = [{"term": "diabetes", "possible_snomed": "44054006"}]
@@ -96,19 +103,29 @@ async def test_a_refused_summary_ends_the_asking(assistant: Assistant, offline: 
     assert offline.calls == recorded_calls("consultation-end-ai-fails")
 
 
-@pytest.mark.parametrize("answer", ["{}", '"[]"', "NaN", "[NaN]", "", "[" * 100_000, "```json\n[]\n```"])
-async def test_highlights_are_a_list_or_none(answer: str) -> None:
+@pytest.mark.parametrize("answer", ["NaN", "[NaN]", "", "[" * 100_000, "```json\n[]\n```"])
+async def test_highlights_that_cannot_be_read_are_none(answer: str) -> None:
     assert await Assistant(Told("s", answer)).conclude({}, {}) == Conclusion("s", [])
+
+
+@pytest.mark.parametrize("answer", ["{}", '"[]"', "null", "5"])
+async def test_highlights_are_handed_on_whatever_they_are(answer: str) -> None:
+    assert await Assistant(Told("s", answer)).conclude({}, {}) == Conclusion("s", json.loads(answer))
+
+
+async def test_a_silent_model_highlights_null() -> None:
+    silent = ModelSilentError("application/json", "")
+    assert await Assistant(Told("s", silent)).conclude({}, {}) == Conclusion("s", None)
 
 
 async def test_highlights_may_fail_alone() -> None:
     assert await Assistant(Told("s", ModelUnreachableError())).conclude({}, {}) == Conclusion("s", [])
 
 
-async def test_an_empty_summary_is_not_coded() -> None:
-    told = Told(" \n")
+async def test_an_empty_summary_is_coded_like_any() -> None:
+    told = Told(" \n", "[]")
     assert await Assistant(told).conclude({}, {}) == Conclusion("", [])
-    assert len(told.asked) == 1
+    assert told.asked[1][0] == {"role": "system", "content": CODING}
 
 
 async def test_what_is_not_there_is_not_sent_and_null_is_null() -> None:

@@ -40,7 +40,7 @@ async def opened(
     url: str, *, clock: Clock | None = None, deadline: float = 5.0, slash: str = "/"
 ) -> AsyncIterator[Terminology]:
     access = Access(url + TOKEN_PATH, f"{url}/production1/fhir{slash}", "cid", "csecret")
-    async with httpx.AsyncClient(timeout=5) as client:
+    async with httpx.AsyncClient(timeout=5, follow_redirects=True) as client:
         yield Terminology(client, access, deadline=deadline, clock=clock or Clock())
 
 
@@ -202,7 +202,7 @@ async def test_a_grant_without_a_token_is_rubbish(grant: bytes) -> None:
         b"{}",
         b'{"expansion": []}',
         b'{"expansion": {"contains": 5}}',
-        b'{"expansion": {"contains": [5]}}',
+        b'{"expansion": {"contains": [null]}}',
         b'{"expansion": {"contains": null}}',
     ],
 )
@@ -212,10 +212,26 @@ async def test_an_answer_that_is_no_value_set_is_rubbish(body: bytes) -> None:
             await codes.find("a")
 
 
-async def test_what_a_code_does_not_say_is_none() -> None:
-    body = b'{"expansion": {"contains": [{"code": "1", "display": null, "system": 7}, {}]}}'
+async def test_what_a_code_says_is_handed_on_as_it_came() -> None:
+    body = b'{"expansion": {"contains": [{"code": "1", "display": null, "system": 7}, {"display": "\xff"}]}}'
     async with scripted(TOKEN, Answer(body=body)) as (codes, _):
-        assert await codes.find(None) == [Code(None, "1", None), Code(None, None, None)]
+        assert await codes.find(None) == [Code(None, "1", 7), Code("\ufffd", ..., ...)]
+
+
+async def test_redirects_are_followed_but_not_for_ever() -> None:
+    there = Answer(307, b"", headers=((b"location", b"/elsewhere"),))
+    async with scripted(TOKEN, there, NONE_FOUND) as (codes, script):
+        assert await codes.find("a") == []
+    assert script.paths[-1].startswith("/elsewhere")
+    async with scripted(TOKEN, there) as (codes, _):
+        with pytest.raises(CodesRubbishError):
+            await codes.find("a")
+
+
+async def test_a_broken_encoding_is_rubbish() -> None:
+    async with scripted(TOKEN, Answer(body=b"x", headers=((b"content-encoding", b"gzip"),))) as (codes, _):
+        with pytest.raises(CodesRubbishError):
+            await codes.find("a")
 
 
 def test_parameters_are_encoded_as_axios_encodes_them() -> None:

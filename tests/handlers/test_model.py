@@ -14,6 +14,7 @@ from handlers.services.model import (
     Model,
     ModelRefusedError,
     ModelRubbishError,
+    ModelSilentError,
     ModelTimeoutError,
     ModelUnreachableError,
     encode,
@@ -145,10 +146,44 @@ RUBBISH = [
 
 @pytest.mark.parametrize("body", RUBBISH, ids=lambda body: repr(body[:30]))
 async def test_an_answer_without_text_is_rubbish(body: bytes) -> None:
-    async with scripted_model(Answer(body=body, content_type="Application/JSON; charset=utf-8")) as (model, _):
+    async with scripted_model(Answer(body=body, content_type="application/json; charset=utf-16")) as (model, _):
         with pytest.raises(ModelRubbishError) as rubbish:
             await model.complete(HELLO)
     assert (rubbish.value.media_type, rubbish.value.body) == ("application/json", body.decode())
+    assert isinstance(rubbish.value, ModelSilentError) == (b'"content": null' in body)
+
+
+@pytest.mark.parametrize("kind", ["Application/JSON", "text/plain", ""])
+async def test_what_does_not_call_itself_json_is_not_read_as_json(kind: str) -> None:
+    async with scripted_model(Answer(body=GOOD.body, content_type=kind)) as (model, _):
+        with pytest.raises(ModelRubbishError) as rubbish:
+            await model.complete(HELLO)
+    assert (rubbish.value.media_type, rubbish.value.body) == (kind, GOOD.body.decode())
+
+
+async def test_an_answer_without_content_is_null() -> None:
+    async with scripted_model(Answer(204, b"")) as (model, _):
+        with pytest.raises(ModelRubbishError) as rubbish:
+            await model.complete(HELLO)
+    assert (rubbish.value.media_type, rubbish.value.body) == ("application/json", "null")
+
+
+@pytest.mark.parametrize(("body", "text"), [(b'"said"', "said"), (b"{}", None), (b"{", None), (b"[" * 100_000, None)])
+async def test_a_transcription_that_calls_itself_json_is_read_as_json(body: bytes, text: str | None) -> None:
+    async with scripted_model(Answer(body=body, content_type="application/json")) as (model, _):
+        if text is None:
+            with pytest.raises(ModelRubbishError):
+                await model.transcribe(b"", "a.webm")
+        else:
+            assert await model.transcribe(b"", "a.webm") == text
+
+
+async def test_any_charset_is_taken_for_utf8() -> None:
+    odd = Answer(400, "né".encode() + b"\xff", content_type="text/plain; charset=utf-16")
+    async with scripted_model(odd, Answer(200, odd.body, odd.content_type)) as (model, _):
+        with pytest.raises(ModelRefusedError) as refused:
+            await model.transcribe(b"", "a.webm")
+        assert refused.value.body == await model.transcribe(b"", "a.webm") == "né\ufffd"
 
 
 async def test_without_a_key_the_model_is_still_asked(offline: Upstreams) -> None:

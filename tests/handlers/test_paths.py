@@ -69,7 +69,6 @@ TARGETS = [
     "HTTP://HOST/a",
     "http://user:pass@host:80/a/b",
     "/http://x/y",
-    "about:blank?x",
 ]
 
 

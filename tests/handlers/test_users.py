@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -18,8 +17,6 @@ import pytest_asyncio
 from bson import ObjectId
 
 from handlers.legacy.auth import sign
-from handlers.services.sessions import Sessions
-from handlers.store import Store
 from tests.handlers.backends import SECRET, Backend, legacy_backend, native_backend, token_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -415,74 +412,3 @@ async def test_tokens_and_hashes_of_either_work_in_the_other(native: Backend, le
 def _empty_users(*backends: Backend) -> None:
     for backend in backends:
         backend.database.users.delete_many({})
-
-
-@contextlib.asynccontextmanager
-async def sessions_of(mongodb_url: str, database: str) -> AsyncIterator[tuple[Sessions, Store]]:
-    store = Store(mongodb_url, database)
-    sessions = Sessions(store.blacktokens, 3600)
-    try:
-        yield sessions, store
-    finally:
-        await sessions.close()
-        await store.close()
-
-
-async def test_tokens_are_looked_up_together(native: Backend, mongodb_url: str) -> None:
-    async with sessions_of(mongodb_url, native.database.name) as (sessions, _):
-        await sessions.end("listed")
-        tokens = ["listed", "other", "listed", "third"]
-        assert await asyncio.gather(*map(sessions.is_over, tokens)) == [True, False, True, False]
-
-
-async def test_a_token_can_be_looked_up_within_a_transaction(native: Backend, mongodb_url: str) -> None:
-    async with sessions_of(mongodb_url, native.database.name) as (sessions, store):
-        await store.ping()
-        assert store.has_transactions
-
-        async def work() -> list[bool]:
-            await sessions.end("listed")
-            return [await sessions.is_over("listed"), await sessions.is_over("other")]
-
-        assert await store.atomically(work) == [True, False]
-
-
-def long_ago(number: int) -> ObjectId:
-    return ObjectId(ObjectId.from_datetime(datetime(2020, 1, 1)).binary[:4] + number.to_bytes(8, "big"))
-
-
-async def test_expired_tokens_leave_the_list(native: Backend, mongodb_url: str) -> None:
-    past, future = int(time.time()) - 10, int(time.time()) + 1000
-    native.database.blacktokens.insert_many(
-        [
-            {"_id": long_ago(1), "blackToken": token_of({"exp": past})},
-            {"_id": long_ago(2), "blackToken": token_of({"exp": future})},
-            {"_id": long_ago(3), "blackToken": token_of({})},
-            {"_id": long_ago(4), "blackToken": "no token at all"},
-            {"_id": long_ago(5)},
-            {"_id": ObjectId(), "blackToken": token_of({"exp": past})},
-            *({"_id": long_ago(number), "blackToken": "x"} for number in range(100, 350)),
-        ]
-    )
-    async with sessions_of(mongodb_url, native.database.name) as (sessions, _):
-        assert await sessions.forget_expired() == 253
-        assert await sessions.forget_expired() == 0
-    left = {document["_id"] for document in native.database.blacktokens.find()}
-    assert {long_ago(2), long_ago(3)} < left
-    assert len(left) == 3
-
-
-async def test_expired_tokens_are_looked_for_again_and_again(
-    native: Backend, mongodb_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("handlers.services.sessions.SWEEP_INTERVAL", 0.01)
-    caplog.set_level("INFO")
-    async with sessions_of(mongodb_url, native.database.name) as (sessions, store):
-        sessions.start()
-        for number in range(2):
-            native.database.blacktokens.insert_one({"_id": long_ago(number), "blackToken": "x"})
-            while native.database.blacktokens.count_documents({}):
-                await asyncio.sleep(0.01)
-        await store.close()
-        while "expired tokens stay listed for now" not in caplog.text:
-            await asyncio.sleep(0.01)

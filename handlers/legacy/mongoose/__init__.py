@@ -13,13 +13,11 @@
     changes = note.changes()                                 # what `save()` sends, or None
     await store.notes.change(changes.where, changes.update); note.saved(changes)
 
-    await populate(consultations, [Populate("clinician", ("username", "email"))], fetch)
-
 Values are those of handlers.legacy.javascript, `UNDEFINED` included; what goes to MongoDB comes out as the
 Node driver would store it (int32 or double, dates, no lone surrogates). Verified against the real library.
 """
 
-from handlers.legacy.mongoose.document import Changes, Document
+from handlers.legacy.mongoose.document import Changes, Document, identity_of
 from handlers.legacy.mongoose.errors import (
     CastError,
     DocumentNotFoundError,
@@ -28,7 +26,6 @@ from handlers.legacy.mongoose.errors import (
     ValidatorError,
     VersionError,
 )
-from handlers.legacy.mongoose.population import Fetch, Populate, populate
 from handlers.legacy.mongoose.query import by_id, cast_filter
 from handlers.legacy.mongoose.schema import Boolean, Date, Id, Ids, Mixed, Number, Path, Schema, String
 from handlers.legacy.mongoose.update import cast_update
@@ -41,14 +38,12 @@ __all__ = [
     "Date",
     "Document",
     "DocumentNotFoundError",
-    "Fetch",
     "Id",
     "Ids",
     "Mixed",
     "MongooseError",
     "Number",
     "Path",
-    "Populate",
     "Schema",
     "String",
     "ValidationError",
@@ -57,7 +52,7 @@ __all__ = [
     "by_id",
     "cast_filter",
     "cast_update",
+    "identity_of",
     "is_true",
-    "populate",
     "to_bson",
 ]

@@ -72,18 +72,23 @@ def cast_number(value: Value) -> Value:
     return number
 
 
-def cast_object_id(value: Value) -> ObjectId:
+def is_object_id(value: Value) -> bool:
+    """Whether mongoose takes a value for an id: where it is one, or an object says that it is."""
+    return isinstance(value, ObjectId) or (isinstance(value, dict) and value.get("_bsontype") == "ObjectId")
+
+
+def cast_object_id(value: Value) -> Value:
     """An id, what has one for its `_id`, or whatever spells one in 24 hexadecimal digits."""
-    if isinstance(value, ObjectId):
+    if is_object_id(value):
         return value
     if isinstance(value, dict):
         return _id_of_object(value)
     return parse_object_id(_spelling(value))
 
 
-def _id_of_object(value: dict[str, Value]) -> ObjectId:
+def _id_of_object(value: dict[str, Value]) -> Value:
     identity = value.get("_id")
-    if isinstance(identity, ObjectId):
+    if is_object_id(identity):
         return identity
     if is_true(identity) and _has_to_string(identity):
         return parse_object_id(_spelling(identity))

@@ -7,9 +7,11 @@ forgives: a stored value that its path cannot take vanishes, and is only an erro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Final, cast
+
+from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys
 from handlers.legacy.mongoose.errors import (
@@ -22,7 +24,17 @@ from handlers.legacy.mongoose.errors import (
     VersionError,
 )
 from handlers.legacy.mongoose.schema import Id, Ids, Path, Schema
-from handlers.legacy.mongoose.values import FORBIDDEN, Embedded, copy_fields, is_true, minimize, prune, same, to_bson
+from handlers.legacy.mongoose.values import (
+    FORBIDDEN,
+    Embedded,
+    copy_fields,
+    is_true,
+    minimize,
+    own_fields,
+    prune,
+    same,
+    to_bson,
+)
 
 VERSION: Final = "__v"
 KEEP, COUNT, MATCH = 0, 1, 2
@@ -38,28 +50,40 @@ class Changes:
     version: int | None = None
 
 
-@dataclass
 class Document(Embedded):
     """The fields of one document and what has happened to them.
 
-    `states` says of each path whether it was read (`init`), given (`modify`), filled in (`default`) or is
-    still wanted (`require`), in mongoose's order; `pushed` holds what was appended to arrays that were not
-    `replaced` as a whole.
+    `pushed` holds what was appended to arrays that were not `replaced` as a whole, `told` the errors that a
+    message would name (see `ValidationError`).
     """
 
-    schema: Schema
-    fields: Json = field(default_factory=dict)
-    errors: dict[str, MongooseError] = field(default_factory=dict)
-    told: dict[str, MongooseError] = field(default_factory=dict)
-    states: dict[str, str] = field(default_factory=dict)
-    pushed: dict[str, list[Value]] = field(default_factory=dict)
-    replaced: set[str] = field(default_factory=set)
-    populated: dict[str, Document | list[Document] | None] = field(default_factory=dict)
+    __slots__ = ("_states", "errors", "fields", "populated", "pushed", "replaced", "schema", "told")
+
+    def __init__(self, schema: Schema, fields: Json | None = None) -> None:
+        self.schema = schema
+        self.fields: Json = {} if fields is None else fields
+        self.errors: dict[str, MongooseError] = {}
+        self.told: dict[str, MongooseError] = {}
+        self.pushed: dict[str, list[Value]] = {}
+        self.replaced: set[str] = set()
+        self.populated: dict[str, Document | list[Document] | None] = {}
+        self._states: dict[str, str] | None = None
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Whether each path was read (`init`), given (`modify`), filled in (`default`) or is still wanted
+        (`require`), in mongoose's order."""
+        if self._states is None:
+            self._states = dict.fromkeys(self.schema.required, "require")
+            for name in self.fields:
+                if name in self.schema.paths:
+                    self._move(name, "init")
+        return self._states
 
     @classmethod
     def create(cls, schema: Schema, values: Mapping[str, Value]) -> Document:
         """`new Model(values)`: early defaults, then the values in the schema's order, then other defaults."""
-        document = cls(schema, states=dict.fromkeys(schema.required, "require"))
+        document = cls(schema)
         document._default(early=True)
         for name in schema.paths:
             if name in values and not (values[name] is UNDEFINED and name in document.fields):
@@ -69,9 +93,11 @@ class Document(Embedded):
         return document
 
     @classmethod
-    def read(cls, schema: Schema, stored: Mapping[str, Value], selected: Iterable[str] = ()) -> Document:
+    def read(cls, schema: Schema, stored: Mapping[str, Value], selected: Collection[str] = ()) -> Document:
         """A stored document as a query returns it; `selected` names the fields of an inclusive projection."""
-        document = cls(schema, states=dict.fromkeys(schema.required, "require"))
+        if schema.is_settled(stored, selected):
+            return cls(schema, dict(stored))
+        document = cls(schema)
         chosen = frozenset(selected)
         document._default(early=True, selected=chosen, skip="_id")
         for name in own_keys(stored):
@@ -81,12 +107,15 @@ class Document(Embedded):
         return document
 
     def _default(self, *, early: bool, selected: frozenset[str] = frozenset(), skip: str = "") -> None:
+        moment: Value = UNDEFINED
         for name, path in self.schema.paths.items():
             if name == skip or path.early is not early or self.get(name) is not UNDEFINED:
                 continue
             if selected and name not in selected:
                 continue
             value = path.get_default()
+            if isinstance(value, DatetimeMS):
+                value = moment = value if moment is UNDEFINED else moment
             if value is not UNDEFINED:
                 self.fields[name] = value
                 self._move(name, "default")
@@ -100,7 +129,7 @@ class Document(Embedded):
         if isinstance(path, Ids) and value is not None and not isinstance(value, list):
             self._move(name, "modify")
         try:
-            self.fields[name] = path.init(_embed(path, value))
+            self.fields[name] = path.nullish(None) if value is None else path.init(_embed(path, value))
         except CastError as error:
             self._invalidate(error.path, ValidatorError(error.message, "cast", error.path, error.value))
         if self.states.get(name) != "modify":
@@ -245,7 +274,7 @@ class Document(Embedded):
         if changes is not None and changes.version is not None:
             self.fields[VERSION] = changes.version
         clean = {name: state for name, state in self.states.items() if state not in ("modify", "default")}
-        self.states = clean | dict.fromkeys(self.schema.required, "require")
+        self._states = clean | dict.fromkeys(self.schema.required, "require")
         self.pushed.clear()
         self.replaced.clear()
         self.errors.clear()
@@ -253,9 +282,9 @@ class Document(Embedded):
 
 def _embed(path: Path, value: Value) -> Value:
     """A stored object where an id belongs is read as a document of the model that the path refers to."""
-    if isinstance(path, Id) and path.ref and isinstance(value, dict):
-        return cast("Value", Document.read(Schema.known[path.ref], value))
-    if isinstance(path, Ids) and isinstance(value, list | dict):
+    if isinstance(path, Id) and path.ref and (fields := own_fields(value)) is not None:
+        return cast("Value", Document.read(Schema.known[path.ref], fields))
+    if isinstance(path, Ids):
         return [_embed(path.item, item) for item in (value if isinstance(value, list) else [value])]
     return value
 

@@ -6,12 +6,12 @@ A path applies its setters and its cast to what is written (`apply`), only its c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Final, TypeAlias
 
-from bson import ObjectId
+from bson import ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, Value, inspect, to_string
@@ -26,7 +26,7 @@ from handlers.legacy.mongoose.errors import (
     UnexplainedCastError,
     ValidatorError,
 )
-from handlers.legacy.mongoose.values import Embedded, is_true
+from handlers.legacy.mongoose.values import FORBIDDEN, Embedded, is_true
 
 REQUIRED: Final = "Path `{PATH}` is required."
 NOT_IN_ENUM: Final = "`{VALUE}` is not a valid enum value for path `{PATH}`."
@@ -54,6 +54,8 @@ class Path:
     early: bool = True
     ref: str = ""
     kind: ClassVar[str] = ""
+    plain: ClassVar[type | None] = None
+    """The type of what is stored as it should be, and read without any cast."""
     comparable: ClassVar[bool] = False
     unknown_operator: ClassVar[str] = ""
 
@@ -91,6 +93,10 @@ class Path:
         if isinstance(self.default, Missing):
             return UNDEFINED
         return self.apply(self.default() if callable(self.default) else self.default)
+
+    def is_settled(self, value: Value) -> bool:
+        """Whether a stored value is read as it is."""
+        return value is None or type(value) is self.plain
 
     def is_present(self, value: Value) -> bool:
         """Whether a required path counts as given."""
@@ -164,6 +170,7 @@ class String(Path):
     trim: bool = False
     lowercase: bool = False
     enum: tuple[str, ...] = ()
+    plain: ClassVar[type | None] = str
     kind: ClassVar[str] = "string"
     unknown_operator: ClassVar[str] = " with String."
 
@@ -205,6 +212,7 @@ class String(Path):
 class Boolean(Path):
     """A truth value, from numbers and words too."""
 
+    plain: ClassVar[type | None] = bool
     kind: ClassVar[str] = "Boolean"
 
     def cast(self, value: Value) -> Value:
@@ -228,6 +236,9 @@ class Number(Path):
     comparable: ClassVar[bool] = True
     unknown_operator: ClassVar[str] = " with Number."
 
+    def is_settled(self, value: Value) -> bool:
+        return value is None or type(value) in (int, float)
+
     def cast(self, value: Value) -> Value:
         if isinstance(value, dict) and "_id" in value:
             value = value["_id"]
@@ -241,20 +252,25 @@ class Number(Path):
 class Id(Path):
     """An ObjectId, of a document of the model `ref` where that is given."""
 
+    plain: ClassVar[type | None] = ObjectId
     kind: ClassVar[str] = "ObjectId"
     comparable: ClassVar[bool] = True
 
     def cast(self, value: Value) -> Value:
         return value if isinstance(value, Embedded) else casts.cast_object_id(value)
 
+    def init(self, value: Value) -> Value:
+        return value if self.ref and isinstance(value, Regex) else super().init(value)
+
     def is_present(self, value: Value) -> bool:
-        return isinstance(value, ObjectId)
+        return casts.is_object_id(value)
 
 
 @dataclass(frozen=True)
 class Date(Path):
     """A point in time, in milliseconds."""
 
+    plain: ClassVar[type | None] = DatetimeMS
     kind: ClassVar[str] = "date"
     comparable: ClassVar[bool] = True
     unknown_operator: ClassVar[str] = " with Date."
@@ -271,6 +287,9 @@ class Mixed(Path):
     """Anything, as it is."""
 
     kind: ClassVar[str] = "Mixed"
+
+    def is_settled(self, value: Value) -> bool:
+        return True
 
     def cast(self, value: Value) -> Value:
         return value
@@ -291,6 +310,9 @@ class Ids(Path):
     def item(self) -> Id:
         """The path of one of the elements."""
         return Id(self.name, ref=self.ref)
+
+    def is_settled(self, value: Value) -> bool:
+        return value is None or (type(value) is list and all(type(item) is ObjectId for item in value))
 
     def cast(self, value: Value) -> Value:
         items: list[Value] = list(value) if isinstance(value, list) else [value]
@@ -374,11 +396,25 @@ class Schema:
         """The required paths, last first, as mongoose gathers them."""
         return tuple(name for name in reversed(list(self.paths)) if self.paths[name].required)
 
+    def is_settled(self, stored: Mapping[str, Value], selected: Collection[str]) -> bool:
+        """Whether a stored document is read as it stands: of the right types, and with nothing to fill in."""
+        for name in self._defaulted:
+            if name not in stored and (not selected or name in selected):
+                return False
+        paths = self.paths
+        for name, value in stored.items():
+            path = paths.get(name)
+            if path is None:
+                if name[:1] <= "9" or name in FORBIDDEN:
+                    return False
+            elif type(value) is not path.plain and not path.is_settled(value):
+                return False
+        return True
+
+    @cached_property
+    def _defaulted(self) -> tuple[str, ...]:
+        return tuple(n for n, path in self.paths.items() if n != "_id" and not isinstance(path.default, Missing))
+
     def find(self, name: str) -> Path | None:
         """The path of exactly this name."""
         return self.paths.get(name)
-
-    def above(self, name: str) -> Path | None:
-        """The path that a dotted name lies below."""
-        head, dot, _ = name.partition(".")
-        return self.paths.get(head) if dot else None

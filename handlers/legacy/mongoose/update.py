@@ -41,7 +41,10 @@ NUMERIC: Final = frozenset({"$pop", "$inc"})
 
 
 def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object]:
-    """The update as `findOneAndUpdate` sends it; raises `CastError` or `MongooseError`."""
+    """The update as `findOneAndUpdate` sends it; raises `CastError` or `MongooseError`.
+
+    An operator whose fields come as an array stays one, for MongoDB to refuse.
+    """
     operations = _gather(update)
     for operator in reversed(list(operations)):
         operand = operations[operator]
@@ -50,7 +53,8 @@ def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object
             raise MongooseError(f"Invalid atomic update value for {operator}. Expected an object, received {received}")
         fields = _as_object(operand)
         _Walk(schema, operator).fields(fields, "")
-        operations[operator] = fields
+        is_array = isinstance(update.get(operator), list)
+        operations[operator] = [] if is_array and fields else fields
     return {name: to_bson(fields) for name, fields in operations.items() if fields != {}}
 
 
@@ -63,10 +67,7 @@ def _gather(update: Mapping[str, Value]) -> Json:
         given = update.get("$set")
         if is_true(given) and not isinstance(given, dict | list):
             raise JavaScriptTypeError(f"Cannot create property '{plain[0]}' on {inspect(given)}")
-        target = _as_object(clone(given))
-        for name in plain:
-            target[name] = clone(update[name])
-        gathered["$set"] = target
+        gathered["$set"] = {**_as_object(clone(given)), **{name: clone(update[name]) for name in plain}}
     for name in names:
         if name in OPERATORS and not (name == "$set" and plain):
             gathered[name] = clone(update[name])
@@ -217,6 +218,6 @@ def _set_below(fields: Json, parts: list[str], value: Value) -> None:
     for part in parts[:-1]:
         below = fields.setdefault(part, {})
         if not isinstance(below, dict):
-            return
+            raise JavaScriptTypeError(f"Cannot create property '{parts[-1]}' on {type_of(below)} {inspect(below)}")
         fields = below
     fields[parts[-1]] = value

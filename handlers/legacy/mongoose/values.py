@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from bson import Int64
+from bson import Binary, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import UNDEFINED, Value, own_keys
+from handlers.legacy.javascript import UNDEFINED, Value, own_keys, to_number, type_of
+from handlers.legacy.mongoose.errors import MongooseError
 
 FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
 """Names that mongoose never copies."""
 
+_SCALARS: Final = frozenset({str, int, float, bool, type(None), ObjectId, DatetimeMS})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT32: Final = 2**31
 
@@ -26,6 +28,26 @@ class Embedded:
         raise NotImplementedError
 
 
+def own_fields(value: Value) -> dict[str, Value] | None:
+    """The fields that js-bson's object for a value has, where it is one that mongoose takes for a plain object."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, Timestamp):
+        return _halves(value.time << 32 | value.inc, unsigned=True)
+    if isinstance(value, Int64) and type_of(value) == "object":
+        return _halves(int(value), unsigned=False)
+    if isinstance(value, bytes):
+        buffer: Value = {"type": "Buffer", "data": list(value)}
+        kind = value.subtype if isinstance(value, Binary) else 0
+        return {"sub_type": kind, "buffer": buffer, "position": len(value)}
+    return {} if isinstance(value, MinKey | MaxKey) else None
+
+
+def _halves(number: int, *, unsigned: bool) -> dict[str, Value]:
+    low, high = ((half + 2**31) % 2**32 - 2**31 for half in (number, number >> 32))
+    return {"low": low, "high": high, "unsigned": unsigned}
+
+
 def minimize(value: Value, *, in_array: bool = False) -> Value:
     """mongoose's clone: undefined, empty objects and forbidden names left out, but for objects in arrays.
 
@@ -36,6 +58,8 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
     held: object = value
     if isinstance(held, Embedded):
         return held.to_json()
+    if isinstance(value, dict) and value.get("_bsontype") == "Double":
+        return float(to_number(value.get("value", UNDEFINED)))
     if not isinstance(value, dict) or is_true(value.get("constructor")):
         return value
     small = copy_fields(value)
@@ -44,6 +68,17 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
 
 def copy_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
     """A document's fields, each minimized, in JavaScript's order."""
+    copied: dict[str, Value] = {}
+    for key, value in fields.items():
+        if key[:1] <= "9" or key in FORBIDDEN:
+            return _copy_in_order(fields)
+        small = value if type(value) in _SCALARS else minimize(value)
+        if small is not UNDEFINED:
+            copied[key] = small
+    return copied
+
+
+def _copy_in_order(fields: Mapping[str, Value]) -> dict[str, Value]:
     copied = ((key, minimize(fields[key])) for key in own_keys(fields) if key not in FORBIDDEN)
     return {key: value for key, value in copied if value is not UNDEFINED}
 
@@ -81,7 +116,8 @@ def same(left: Value, right: Value) -> bool:
 
 def to_bson(value: Value) -> object:
     """What the Node driver stores: small integers as int32, all other numbers as doubles, undefined as null,
-    and no lone surrogates."""
+    and no lone surrogates; raises `MongooseError` for an object that pretends to be a BSON type.
+    """
     if isinstance(value, str):
         return _well_formed(value)
     if value is None or isinstance(value, bool | Int64):
@@ -89,6 +125,8 @@ def to_bson(value: Value) -> object:
     if isinstance(value, int):
         return value if -_INT32 <= value < _INT32 else float(value)
     if isinstance(value, dict):
+        if value.get("_bsontype") not in (None, UNDEFINED):
+            raise MongooseError("Unsupported BSON version, bson types must be from bson 6.x.x")
         return {_well_formed(key): to_bson(value[key]) for key in own_keys(value)}
     if isinstance(value, list):
         return [to_bson(item) for item in value]

@@ -1,4 +1,6 @@
-"""Population: ids replaced by what they refer to (lib/helpers/populate/), with the reading left to the caller.
+"""mongoose's population: ids replaced by what they refer to (lib/helpers/populate/); the caller reads.
+
+    await populate(consultations, [Populate("clinician", ("username", "email"))], fetch)
 
 Dangling single references become null, dangling ones in arrays vanish, a path that is absent or null stays
 as it is. What is read comes once per model and fields, whatever number of documents refers to it.
@@ -14,8 +16,7 @@ from typing import TypeAlias
 from bson import ObjectId
 
 from handlers.legacy.javascript import Value
-from handlers.legacy.mongoose.document import Document, identity_of
-from handlers.legacy.mongoose.schema import Id, Ids, Schema
+from handlers.legacy.mongoose import Document, Id, Ids, Schema, identity_of
 
 Fetch: TypeAlias = Callable[[str, Sequence[ObjectId], Sequence[str]], Awaitable[Sequence[Mapping[str, Value]]]]
 """Reads the stored documents of a model by their ids, with some fields alone where given."""

@@ -1,0 +1,68 @@
+"""A connection to MongoDB that can be cut and mended, always at the same port: real bytes on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from pymongo.uri_parser import parse_uri
+
+from demo.ports import free_port
+
+
+class Line:
+    """Carries bytes to the MongoDB of a URL and back. `snap_at` cuts it just before a client's bytes of that kind."""
+
+    def __init__(self, url: str) -> None:
+        self.port = free_port()
+        self.snap_at: bytes | None = None
+        self._host, self._target = parse_uri(url)["nodelist"][0]
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+
+    async def cut(self) -> None:
+        self._snap()
+        await asyncio.sleep(0.05)
+
+    def _snap(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self._host, self._target)
+        self._writers |= {writer, back}
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(self._send(reader, back), _pump(there, writer))
+        for end in (writer, back):
+            end.close()
+            self._writers.discard(end)
+
+    async def _send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if self.snap_at is not None and self.snap_at in data:
+                self.snap_at = None
+                self._snap()
+                return
+            writer.write(data)
+        writer.close()
+
+
+def command(name: str, collection: str) -> bytes:
+    """How a command on a collection begins in BSON."""
+    return b"\x02%b\0%b%b\0" % (name.encode(), (len(collection) + 1).to_bytes(4, "little"), collection.encode())
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()

@@ -1,0 +1,271 @@
+"""Every declared divergence on both sides: the stand-in does what `legacy:` says, the native app what `native:` says.
+
+Accounts, tokens and prompts are here; what concerns others' services, frames and a failing database is in
+test_divergences_outside.py. Each entry's `when` has to recognise what is shown, and not to hide a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import re
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import bcrypt
+import pytest
+from bson import ObjectId
+
+from handlers.services import sessions
+from handlers.settings import Settings
+from proxy.canonical import JSON
+from tests.differential.people import AMARA, BOLA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
+from tests.differential.people import TOKEN as FOREVER
+from tests.handlers.backends import token_of
+from tests.handlers.twins import (
+    DECLARED,
+    HANG,
+    Seen,
+    Twin,
+    Twins,
+    assert_traced,
+    get,
+    native_twin,
+    post,
+    read,
+    shown,
+    shows,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+USER = {"_id": ObjectId(AMARA), "username": "amara", "email": "amara@x", "password": HASH, "role": "clinician"}
+PROMPT = {
+    "_id": ObjectId(identity(PROMPTS, 0)),
+    "prompt_name": "SOAP",
+    "prompt_text": "In four lines.",
+    "is_shareable": False,
+    "is_deleted": False,
+    "clinician": ObjectId(AMARA),
+    "transcript_ids": [],
+    "created_at": datetime(2026, 1, 2),
+    "__v": 0,
+}
+WRONG = post("/users/login", {"email": "amara@x", "password": "wrong"})
+
+
+def with_users(twins: Twins) -> None:
+    twins.plant({"users": [USER], "prompts": [PROMPT]})
+
+
+async def indexed(*of: Twin) -> None:
+    """Until addresses are unique and tokens looked up by an index."""
+    for twin in of:
+        while "email_1" not in twin.database.users.index_information():
+            await asyncio.sleep(0.02)
+
+
+async def test_every_divergence_is_shown_and_nothing_else() -> None:
+    importlib.import_module("tests.handlers.test_divergences_outside")
+    assert {entry.id for entry in DECLARED} == set(shown)
+
+
+async def test_every_switch_that_is_named_is_a_setting_and_the_other_way_round() -> None:
+    named = {name for entry in DECLARED for name in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", entry.native)}
+    fields = {field.upper() for field in Settings.model_fields}
+    assert named <= fields
+    assert {field for field in fields if field.startswith("KEEP_LEGACY")} <= named
+
+
+@shows("login-wrong-password")
+async def test_a_wrong_password(twins: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_users(twins)
+    seen = await twins.ask(WRONG, HANG)
+    assert seen.legacy.outcome == "hang"
+    assert (seen.native.status, read(seen.native)) == (200, {"msg": "wrong credentials"})
+    seen.assert_declared("login-wrong-password")
+    work: list[bytes] = []
+    hashpw = bcrypt.hashpw
+
+    def counted(password: bytes, salt: bytes) -> bytes:
+        work.append(salt[:7])
+        return hashpw(password, salt)
+
+    monkeypatch.setattr(bcrypt, "hashpw", counted)
+    for request in (WRONG, post("/users/login", {"email": "nobody@x", "password": "wrong"})):
+        work.clear()
+        await twins.native.ask(request)
+        assert work == [b"$2b$08$"], request
+
+
+@shows("login-email-operator")
+@pytest.mark.parametrize(
+    "operator", [{"$gt": ""}, {"$ne": None, "$exists": True}, {"$in": ["amara@x"]}, {"$regex": "^a"}]
+)
+async def test_a_query_for_an_email(twins: Twins, keeping: Twins, operator: JSON) -> None:
+    with_users(twins)
+    with_users(keeping)
+    login = post("/users/login", {"email": operator, "password": PASSWORD})
+    register = post("/users/register", {"username": "b", "email": operator, "password": "p", "role": "patient"})
+    for request in (login, register):
+        seen = await twins.ask(request)
+        assert read(seen.native)["name"] == "CastError"
+        seen.assert_declared("login-email-operator")
+        switched = await keeping.ask(request)
+        assert switched.legacy.status == switched.native.status
+        assert {**read(switched.legacy), "token": ""} == {**read(switched.native), "token": ""}
+        assert ("token" in read(switched.native)) == (request is login)
+
+
+@shows("register-invalid")
+@pytest.mark.parametrize("wrong", [{"role": "admin"}, {"username": " "}, {"email": None}], ids=str)
+async def test_an_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> None:
+    with_users(twins)
+    waiting = asyncio.create_task(twins.legacy.ask(WRONG))
+    await asyncio.sleep(0.1)
+    body = {"username": "b", "email": "b@x", "password": "p", "role": "patient", **wrong}
+    seen = await twins.ask(post("/users/register", body))
+    assert (await waiting).outcome == "reset"
+    assert read(seen.native)["msg"].startswith(f"users validation failed: {next(iter(wrong))}: ")
+    seen.assert_declared("register-invalid")
+    for twin in (twins.legacy, twins.native):
+        assert [user["email"] for user in twin.database.users.find()] == ["amara@x"]
+
+
+@shows("register-race")
+async def test_one_address_registered_at_the_same_time(twins: Twins) -> None:
+    with_users(twins)
+    await indexed(twins.legacy, twins.native)
+    request = post("/users/register", {"username": "b", "email": "b@x", "password": "p", "role": "patient"})
+    ours = await asyncio.gather(*(twins.legacy.ask(request) for _ in range(6)))
+    theirs = await asyncio.gather(*(twins.native.ask(request) for _ in range(6)))
+    died = next(answer for answer in ours if answer.outcome == "reset")
+    assert Counter(answer.status for answer in theirs) == {200: 1, 401: 5}
+    Seen(request, died, next(answer for answer in theirs if answer.status == 401)).assert_declared("register-race")
+    assert twins.native.database.users.count_documents({"email": "b@x"}) == 1
+
+
+@shows("logout-without-token")
+async def test_a_logout_without_a_token(twins: Twins) -> None:
+    seen = await twins.ask(post("/users/logout"), HANG)
+    assert seen.legacy.outcome == "hang"
+    assert (seen.native.status, read(seen.native)) == (401, {"msg": "Please login, no token provided"})
+    seen.assert_declared("logout-without-token")
+
+
+DOORS = [
+    *(f"{method} {path}" for method in ("GET", "HEAD") for path in ("/users/profile", "/api/prompts", "/api/ai")),
+    "GET /api/consultation",
+    "GET /api/ai/search/clinicalcodes?name=x",
+    "GET /api/notes/x/",
+    "GET /api/nothing",
+    "GET /api/ai/nothing/at/all",
+    "POST /api/prompts",
+    "POST /api/consultation/start",
+    f"POST /api/ai/{identity(CONSULTATIONS, 0)}/summarise",
+    f"PATCH /api/prompts/{identity(PROMPTS, 0)}/add-prompt/{identity(TRANSCRIPTS, 0)}",
+    f"DELETE /api/notes/{identity(NOTES, 0)}",
+    "PUT /api/prompts",
+]
+
+
+@shows("logged-out-tokens")
+async def test_a_token_that_was_logged_out(twins: Twins, keeping: Twins) -> None:
+    with_users(twins)
+    with_users(keeping)
+    for twin in (twins.legacy, twins.native, keeping.native):
+        assert read(await twin.ask(post("/users/logout", token=FOREVER)))["msg"] == "user logged out successfully"
+    for method, path in (door.split() for door in DOORS):
+        request = get(path, FOREVER, method) if method in ("GET", "HEAD") else post(path, {}, FOREVER, method)
+        seen = await twins.ask(request)
+        assert seen.legacy.status != 401
+        if method != "HEAD":
+            assert read(seen.native) == {"msg": "Session logged out. Please log in again."}
+        seen.assert_declared("logged-out-tokens")
+    (await keeping.ask(get("/users/profile", FOREVER))).assert_equal()
+    (await keeping.ask(get("/api/nothing", FOREVER))).assert_equal()
+
+
+async def test_logged_out_tokens_are_looked_up_by_an_index(twins: Twins) -> None:
+    while "blackToken_hashed" not in twins.native.database.blacktokens.index_information():
+        await asyncio.sleep(0.02)
+    wanted = {"find": "blacktokens", "filter": {"blackToken": {"$in": [FOREVER]}}}
+    explained = twins.native.database.command("explain", wanted, verbosity="queryPlanner")
+    assert "'indexName': 'blackToken_hashed'" in str(explained["queryPlanner"]["winningPlan"])
+
+
+def listed(number: int, token: str) -> Mapping[str, Any]:
+    """A logged-out token as either side lists it, but long ago."""
+    long_ago = ObjectId.from_datetime(datetime(2020, 1, 1)).binary[:4]
+    return {"_id": ObjectId(long_ago + number.to_bytes(8, "big")), "blackToken": token}
+
+
+@shows("logged-out-tokens-expire")
+async def test_what_has_expired_leaves_the_list(
+    twins: Twins, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "SWEEP_INTERVAL", 0.05)
+    async with native_twin(mongodb_url) as native:
+        pair = Twins(twins.legacy, native)
+        expired, lasting = listed(1, token_of({"exp": 1_700_000_000})), listed(2, FOREVER)
+        pair.plant({"blacktokens": [expired, lasting, listed(3, "no token")]})
+        for twin in (twins.legacy, native):
+            await twin.ask(post("/users/logout", token="now"))
+        while native.database.blacktokens.count_documents({}) > 2:
+            await asyncio.sleep(0.02)
+        assert [each["blackToken"] for each in native.database.blacktokens.find()] == [FOREVER, "now"]
+        assert twins.legacy.database.blacktokens.count_documents({}) == 4
+        assert_traced(pair.stored("blacktokens", "tokens-listed-long-ago"), "logged-out-tokens-expire")
+
+
+async def test_both_list_a_token_in_the_same_way(twins: Twins) -> None:
+    with_users(twins)
+    for twin in (twins.legacy, twins.native):
+        await twin.ask(post("/users/logout", token="any"))
+    assert twins.stored("blacktokens")[1] == []
+
+
+CHANGE = f"/api/prompts/{identity(PROMPTS, 0)}"
+FIELDS: list[dict[str, JSON]] = [
+    {"clinician": BOLA},
+    {"is_deleted": True},
+    {"transcript_ids": [identity(TRANSCRIPTS, 0)]},
+    {"created_at": "2020-01-01"},
+    {"__v": 7},
+    {"clinician": "nobody"},
+    {"is_deleted": "perhaps"},
+    {"transcript_ids": 5},
+    {"created_at": "never"},
+    {"__v": "x"},
+    {"_id": BOLA},
+    {"$set": {"prompt_name": "set"}},
+    {"$unset": {"prompt_text": 1}},
+    {"$setOnInsert": {"prompt_name": "x"}, "$set": {"is_deleted": True}},
+    {"$currentDate": {"created_at": True}},
+    {"$rename": {"prompt_name": "prompt_text"}},
+    {"$inc": {"__v": 1}},
+    {"$mul": {"__v": 2, "x": 1}, "clinician": BOLA},
+    {"$min": {"prompt_name": "A"}},
+    {"$max": {"prompt_name": "Z"}},
+    {"$bit": {"__v": {"or": 5}}},
+    {"$push": {"transcript_ids": BOLA}},
+    {"$addToSet": {"transcript_ids": BOLA}},
+    {"$pull": {"transcript_ids": BOLA}, "is_deleted": True},
+    {"$pullAll": {"transcript_ids": 5}},
+    {"$pop": {"transcript_ids": 5}},
+]
+
+
+@shows("prompt-fields")
+@pytest.mark.parametrize("change", FIELDS, ids=str)
+async def test_a_field_that_is_not_to_be_set(twins: Twins, keeping: Twins, change: dict[str, JSON]) -> None:
+    for pair in (keeping, twins):
+        with_users(pair)
+        seen = await pair.ask(post(CHANGE, {"is_shareable": True, **change}, FOREVER, "PATCH"))
+        if pair is keeping:
+            seen.assert_equal()
+    seen.assert_declared("prompt-fields")
+    [kept] = twins.native.database.prompts.find()
+    assert {**kept, "updated_at": None} == {**PROMPT, "is_shareable": True, "updated_at": None}

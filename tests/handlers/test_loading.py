@@ -1,0 +1,101 @@
+"""Lookups that come together travel together, and nobody is told of a time before their asking."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from handlers.loading import LIMIT, Loader
+
+
+class Source:
+    """Answers keys by what it holds when it is asked, one question after another if told to wait."""
+
+    def __init__(self, held: dict[int, str]) -> None:
+        self.held = held
+        self.asked: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: BaseException | None = None
+
+    async def fetch(self, keys: Sequence[int]) -> Mapping[int, str]:
+        self.asked.append(list(keys))
+        found = {key: self.held[key] for key in keys if key in self.held}
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        return found
+
+
+@pytest.fixture
+async def source() -> Source:
+    return Source({1: "one", 2: "two"})
+
+
+async def test_lookups_of_one_turn_are_one_question(source: Source) -> None:
+    loader = Loader(source.fetch, "none")
+    assert await asyncio.gather(*map(loader.load, (1, 2, 3, 1))) == ["one", "two", "none", "one"]
+    assert source.asked == [[1, 2, 3]]
+
+
+async def test_lookups_made_meanwhile_wait_for_the_next_question(source: Source) -> None:
+    loader = Loader(source.fetch, "none")
+    source.gate.clear()
+    first = asyncio.create_task(loader.load(1))
+    await asyncio.sleep(0.01)
+    later = [asyncio.create_task(loader.load(key)) for key in (1, 2)]
+    await asyncio.sleep(0.01)
+    source.held[1] = "changed"
+    source.gate.set()
+    assert [await first, *[await task for task in later]] == ["one", "changed", "two"]
+    assert source.asked == [[1], [1, 2]]
+
+
+async def test_several_keys_at_once(source: Source) -> None:
+    loader = Loader(source.fetch, "none")
+    found, single = await asyncio.gather(loader.load_all([1, 3]), loader.load(2))
+    assert {key: found[key] for key in (1, 3) if key in found} == {1: "one"}
+    assert single == "two"
+    assert source.asked == [[1, 3, 2]]
+
+
+async def test_a_full_batch_takes_nobody_in(source: Source) -> None:
+    loader = Loader(source.fetch, "none")
+    await asyncio.gather(loader.load_all(range(LIMIT)), loader.load(LIMIT + 1))
+    assert [len(keys) for keys in source.asked] == [LIMIT, 1]
+
+
+async def test_each_caller_is_told_of_a_failure(source: Source) -> None:
+    loader = Loader(source.fetch, "none")
+    source.failure = ValueError("broken")
+    told = await asyncio.gather(loader.load(1), loader.load(2), return_exceptions=True)
+    assert [str(error) for error in told] == ["broken", "broken"]
+    source.failure = None
+    assert await loader.load(1) == "one"
+
+
+async def test_a_caller_who_leaves_takes_nobody_along(source: Source) -> None:
+    loader = Loader(source.fetch, "none")
+    source.gate.clear()
+    leaving, staying = asyncio.create_task(loader.load(1)), asyncio.create_task(loader.load(1))
+    await asyncio.sleep(0.01)
+    leaving.cancel()
+    source.gate.set()
+    assert await staying == "one"
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
+async def test_whoever_waits_is_let_go_when_the_loader_is_stopped(source: Source) -> None:
+    loader = Loader(source.fetch, "none")
+    source.gate.clear()
+    under_way = asyncio.create_task(loader.load(1))
+    await asyncio.sleep(0.01)
+    waiting = asyncio.create_task(loader.load(2))
+    await asyncio.sleep(0.01)
+    assert loader._task is not None
+    loader._task.cancel()
+    told = await asyncio.gather(under_way, waiting, return_exceptions=True)
+    assert [type(error) for error in told] == [asyncio.CancelledError] * 2
