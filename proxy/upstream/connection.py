@@ -31,7 +31,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._continued: asyncio.Future[None] | None = None
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self.write(head)
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None and not self.closed:
+        if not self.closed:
             self._transport.write(data)
 
     async def drain(self) -> None:
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
     def take(self) -> bytes:
         """The part of the body that has come since the last call."""
         chunks, self._chunks, self._held = self._chunks, [], 0
-        if self._read_paused and self._transport is not None:
+        if self._read_paused:
             self._read_paused = False
             self._transport.resume_reading()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -116,8 +116,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self.closed = True
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     def _wake(self) -> None:
         for waiter in (self._waiter, self._continued):
@@ -191,11 +190,9 @@ class Connection(asyncio.Protocol):
             self.complete = True
 
     def on_body(self, body: bytes) -> None:
-        if self.complete:
-            return
         self._chunks.append(body)
         self._held += len(body)
-        if self._held > HIGH_WATER and not self._read_paused and self._transport is not None:
+        if self._held > HIGH_WATER and not self._read_paused:
             self._read_paused = True
             self._transport.pause_reading()
 
@@ -231,9 +228,10 @@ class Pool:
         Raises `Overloaded` where all stay in use, `Unreachable` or `ConnectTimeout`. What is acquired is to be
         released.
         """
-        if self._carrying >= self._limit:
-            await self._wait_for_one(timeout)
-        self._carrying += 1
+        if self._carrying < self._limit:
+            self._carrying += 1
+        else:
+            await self._be_handed_a_place(timeout)
         try:
             return self._rested(rest_limit) or await self._connect(timeout)
         except BaseException:
@@ -283,22 +281,18 @@ class Pool:
             raise Unreachable from error
         return connection
 
-    async def _wait_for_one(self, timeout: float) -> None:
+    async def _be_handed_a_place(self, timeout: float) -> None:
         place = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
-        try:
-            async with asyncio.timeout(timeout):
-                await place
-        except TimeoutError:
-            raise Overloaded from None
-        finally:
-            if place in self._waiting:
-                self._waiting.remove(place)
+        done, _ = await asyncio.wait((place,), timeout=timeout)
+        if not done:
+            place.cancel()
+            raise Overloaded
 
     def _yield_place(self) -> None:
-        self._carrying -= 1
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
                 place.set_result(None)
                 return
+        self._carrying -= 1

@@ -84,7 +84,7 @@ class Opening(Connection):
         answer = first(self.headers, b"sec-websocket-accept")
         extended = first(self.headers, b"sec-websocket-extensions")
         right = answer == accept_key(self._key.decode()).encode()
-        if upgrade.lower() != b"websocket" or not right or extended or self._transport is None:
+        if upgrade.lower() != b"websocket" or not right or extended:
             self.fail(BadAnswer())
             return
         chosen = first(self.headers, b"sec-websocket-protocol")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.failures import AnswerTimeout, BadAnswer, ConnectTimeout, LegacyFailure, Reset, Unreachable
+from proxy.failures import AnswerTimeout, BadAnswer, ConnectTimeout, Failure, Overloaded, Reset, Unreachable
 from proxy.upstream.http import HttpUpstream, Timeouts
 from tests.sockets import Script, exchange, read_head, scripted, serving
 
@@ -20,14 +20,14 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 class Forwarder:
     """The upstream app, with what it raised kept for the test."""
 
-    def __init__(self, port: int, timeouts: Timeouts | None = None) -> None:
-        self.upstream = HttpUpstream(f"http://127.0.0.1:{port}", timeouts)
-        self.failures: list[LegacyFailure] = []
+    def __init__(self, port: int, timeouts: Timeouts | None = None, max_connections: int = 256) -> None:
+        self.upstream = HttpUpstream(f"http://127.0.0.1:{port}", timeouts, max_connections=max_connections)
+        self.failures: list[Failure] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self.upstream(scope, receive, send)
-        except LegacyFailure as failure:
+        except Failure as failure:
             self.failures.append(failure)
             await send({"type": "http.response.start", "status": failure.status, "headers": []})
             await send({"type": "http.response.body", "body": failure.code.encode()})
@@ -395,7 +395,7 @@ async def test_the_legacys_own_keep_alive_limit_is_respected() -> None:
     assert legacy.connections == 2
 
 
-async def fail_with(script: Script, timeouts: Timeouts | None = None) -> list[LegacyFailure]:
+async def fail_with(script: Script, timeouts: Timeouts | None = None) -> list[Failure]:
     async with forwarding(script, timeouts) as (port, forwarder):
         await exchange(port, request())
         return forwarder.failures
@@ -498,3 +498,96 @@ async def test_what_comes_unasked_closes_the_connection() -> None:
             assert (await exchange(port, request())).endswith(b"ok")
             await asyncio.sleep(0.15)
         assert forwarder.failures == []
+
+
+async def test_past_the_limit_of_connections_requests_wait_their_turn() -> None:
+    under_way = most = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal under_way, most
+        while True:
+            await read_head(reader)
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.02)
+            under_way -= 1
+            writer.write(OK)
+
+    async with scripted(script) as legacy, serving(forwarder := Forwarder(legacy, max_connections=2)) as port:
+        answers = await asyncio.gather(*(exchange(port, request()) for _ in range(10)))
+        forwarder.upstream.close()
+    assert all(answer.endswith(b"ok") for answer in answers)
+    assert most == 2
+
+
+async def test_who_waits_too_long_for_a_connection_is_told_so_and_the_place_is_not_lost() -> None:
+    go_on = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_head(reader)
+            await go_on.wait()
+            writer.write(OK)
+
+    async with scripted(script) as legacy:
+        forwarder = Forwarder(legacy, Timeouts(connect=0.1), max_connections=1)
+        async with serving(forwarder) as port:
+            first = asyncio.create_task(exchange(port, request()))
+            await asyncio.sleep(0.05)
+            assert (await exchange(port, request())).startswith(b"HTTP/1.1 503")
+            assert [type(failure) for failure in forwarder.failures] == [Overloaded]
+            go_on.set()
+            assert (await first).endswith(b"ok")
+            assert (await exchange(port, request())).endswith(b"ok")
+            forwarder.upstream.close()
+
+
+async def test_a_place_is_free_again_after_a_connection_that_failed() -> None:
+    async with scripted(Legacy()) as legacy:
+        pass
+    async with serving(forwarder := Forwarder(legacy, max_connections=1)) as port:
+        for _ in range(3):
+            assert (await exchange(port, request())).startswith(b"HTTP/1.1 502")
+    assert [type(failure) for failure in forwarder.failures] == [Unreachable] * 3
+
+
+async def test_a_client_that_leaves_before_its_body_came_asks_for_nothing() -> None:
+    legacy = Legacy()
+    async with forwarding(legacy) as (port, forwarder):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("POST / HTTP/1.1", "Content-Length: 10"))
+        await asyncio.sleep(0.05)
+        writer.close()
+        await asyncio.sleep(0.05)
+    assert legacy.heads == []
+    assert forwarder.failures == []
+
+
+async def test_a_legacy_that_ignores_an_expectation_gets_the_body_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.upstream.http.CONTINUE_AFTER", 0.1)
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        assert await reader.readexactly(2) == b"hi"
+        writer.write(OK)
+
+    async with forwarding(script) as (port, _):
+        raw = request("POST / HTTP/1.1", "Expect: 100-continue", "Content-Length: 2", body=b"hi")
+        assert (await exchange(port, raw)).endswith(b"ok")
+
+
+async def test_a_large_upload_arrives_whole() -> None:
+    received = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
+        await read_head(reader)
+        while received < 8_000_000:
+            received += len(await reader.read(1 << 16))
+            await asyncio.sleep(0)
+        writer.write(OK)
+
+    async with forwarding(script) as (port, _):
+        answer = await exchange(port, request("POST / HTTP/1.1", "Content-Length: 8000000", body=b"x" * 8_000_000))
+    assert answer.endswith(b"ok")
+    assert received == 8_000_000
