@@ -51,10 +51,10 @@ async def test_the_app_starts_serves_with_its_state_and_stops() -> None:
     events.clear()
     native = Native("tests.proxy.test_native:app")
     await native.start()
-    assert native.started
+    running = native.started
     assert TestClient(native).get("/").json() == "open"
     await native.stop()
-    assert not native.started
+    assert (running, native.started) == (True, False)
     assert events == ["started", "stopped"]
 
 

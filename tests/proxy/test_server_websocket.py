@@ -19,8 +19,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from proxy.failures import AnswerTimeout
-from proxy.websocket.peer import Limits, PeerGone
 from proxy.server import uvicorn_settings
+from proxy.websocket.peer import Limits, PeerGone
 from tests.sockets import exchange, serving
 from tests.websocket_client import ACCEPT, KEY, frame, handshake, raw_client
 from tests.websocket_legacy import legacy_server
