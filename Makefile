@@ -11,7 +11,7 @@ run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000
 	$(BIN)/scribe-proxy demo
 
 test: $(STAMP) $(MODULES)  ## all tests, with coverage
-	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/pytest -n 2 --dist loadgroup --durations=25 --cov --cov-report=term --cov-fail-under=95
 
 lint: $(STAMP)  ## what CI checks besides the tests
 	$(BIN)/ruff check .

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import click
 from rich.console import Console
 
+from bench.comparison import comparison
 from bench.conversations import conversations
 from bench.forwarding import forwarding, routes
 from bench.native import native
 from bench.report import Comparison, show
 from bench.transfer import transfer
 
-PARTS = ("forwarding", "routes", "transfer", "native", "conversations")
+PARTS = ("forwarding", "routes", "transfer", "native", "conversations", "comparison")
 
 
 @click.command()
@@ -42,6 +44,11 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
                     f"{footprint.contender}: {footprint.idle / 1024:.0f} KiB an idle connection, "
                     f"{footprint.recording / 1024:.0f} KiB a recording of 224 KiB"
                 )
+            continue
+        if part == "comparison":
+            for pace in comparison():
+                rows.append(asdict(pace))
+                console.print(f"{pace.count:,} of {pace.size:,} B, {pace.title}: {pace.seconds:.1f} s ({pace.verdict})")
             continue
         counts = tuple(int(count) for count in connections.split(","))
         comparisons = _measure(part, seconds, rounds, counts)

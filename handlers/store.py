@@ -28,7 +28,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -59,6 +59,7 @@ INDEX_EXISTS: Final = frozenset({85, 86})
 _TRANSACTING: Final = frozenset({"RSPrimary", "Mongos", "LoadBalancer"})
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.2
+_OPEN_FOR: Final = 60
 
 INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     "users": [IndexModel([("email", ASCENDING)], name="email_1", unique=True)],
@@ -264,6 +265,7 @@ class Store:
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
         self._database = self._client.get_database(database, codec_options=codec)
         self._indexing: asyncio.Task[None] | None = None
+        self._releasing: set[asyncio.Task[None]] = set()
         self.users = self._collection("users")
         self.blacktokens = self._collection("blacktokens")
         self.consultations = self._collection("consultations")
@@ -290,6 +292,9 @@ class Store:
             self._indexing.cancel()
             await asyncio.gather(self._indexing, return_exceptions=True)
             self._indexing = None
+        for task in self._releasing:
+            task.cancel()
+        await asyncio.gather(*self._releasing, return_exceptions=True)
         self._client.close()
 
     async def ping(self) -> None:
@@ -335,36 +340,73 @@ class Store:
             await self.ping()
         if not self.has_transactions:
             return await work()
-        over = time.monotonic() + self._patience
         with pymongo.timeout(self._patience):
             async with await self._client.start_session() as session:
-                return await _transact(session, work, over)
+                transaction = _Transaction(session, time.monotonic() + self._patience)
+                try:
+                    return await transaction.run(work)
+                except UnavailableError:
+                    if transaction.lost:
+                        self._release(session.delegate.session_id)
+                    raise
+
+    def _release(self, session: Mapping[str, object]) -> None:
+        """Begins to end a transaction that a lost connection has left open, in the background."""
+        task = asyncio.get_running_loop().create_task(self._kill(session), context=Context())
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def _kill(self, session: Mapping[str, object]) -> None:
+        """The server would do so itself, but only after a minute, and keeps others from its documents until then."""
+        for _ in range(_OPEN_FOR):
+            try:
+                await self._client.admin.command("killSessions", [session])
+            except errors.ConnectionFailure:
+                await asyncio.sleep(1)
+            except PyMongoError as error:
+                logger.warning("a lost transaction stays open for a minute: %s", error)
+                return
+            else:
+                return
 
 
-async def _transact(session: AsyncIOMotorClientSession, work: Callable[[], Awaitable[T]], over: float) -> T:
-    """One transaction, begun anew after a conflict until `over` (monotonic seconds).
+class _Transaction:
+    """Work in a transaction, begun anew after a conflict until `over` (monotonic seconds).
 
     Not motor's `with_transaction`: that one tries for two minutes, and knows only the driver's own errors.
+    `lost` tells whether a connection broke amid it, which may have left it open on the server.
     """
-    pause = _FIRST_PAUSE
-    while True:
-        token = _session.set(session)
+
+    def __init__(self, session: AsyncIOMotorClientSession, over: float) -> None:
+        self.lost = False
+        self._session = session
+        self._over = over
+
+    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives; raises `StoreError`."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self._try(work)
+            except StoreError as error:
+                if not self._may_go_better(error):
+                    raise
+                if time.monotonic() + pause > self._over:
+                    raise UnavailableError(str(error)) from error
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - so that those in conflict do not meet again
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    async def _try(self, work: Callable[[], Awaitable[T]]) -> T:
+        token = _session.set(self._session)
         try:
             with translated():
-                async with session.start_transaction():
+                async with self._session.start_transaction():
                     return await work()
-        except StoreError as error:
-            if not _is_transient(error):
-                raise
-            if time.monotonic() + pause > over:
-                raise UnavailableError(str(error)) from error
         finally:
             _session.reset(token)
-        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - so that those in conflict do not meet again
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
 
-
-def _is_transient(error: StoreError) -> bool:
-    """Whether the driver says that the same transaction may do better from its beginning."""
-    cause = error.__cause__
-    return isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
+    def _may_go_better(self, error: StoreError) -> bool:
+        cause = error.__cause__
+        unsent = isinstance(cause, errors.ServerSelectionTimeoutError)
+        self.lost |= isinstance(cause, errors.ConnectionFailure) and not unsent
+        return isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, TypeAlias
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
@@ -24,7 +24,7 @@ COINCIDENCE = 25
 """How near (ms) two events may be for their dates to fall together on one side by chance."""
 
 _VOLATILE = re.compile(
-    r"(?P<token>\beyJ[\w-]+\.[\w-]+\.[\w-]*)"
+    r"(?P<token>(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*)"
     r"|(?P<hash>\$2[aby]\$\d\d\$[./A-Za-z0-9]{53})"
     r"|(?P<date>\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))"
     r"|(?P<id>(?<![0-9A-Za-z])[0-9a-f]{24}(?![0-9A-Za-z]))"
@@ -35,6 +35,8 @@ _VOLATILE = re.compile(
 _REPLACEABLE = re.compile(_VOLATILE.pattern + r'|(?P<etag>W/"[^"]*")', re.ASCII)
 _HASH_PREFIX = len("$2b$08$")
 _TIMES = ("iat", "exp", "nbf")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,12 @@ class _Partner(NamedTuple):
 class _Token(NamedTuple):
     header: JSON
     claims: JSON
+
+
+def whole(text: str) -> Piece | None:
+    """The text as the one volatile run that it is, None where it is anything else."""
+    found = _VOLATILE.fullmatch(text)
+    return Piece(found.lastgroup or "", text) if found else None
 
 
 def pieces(text: str) -> Iterator[Piece]:
@@ -112,8 +120,7 @@ def moments(text: str) -> set[int]:
 
 
 def _milliseconds(date: str) -> int:
-    delta = datetime.fromisoformat(date) - datetime(1970, 1, 1, tzinfo=UTC)
-    return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
+    return (datetime.fromisoformat(date) - _EPOCH) // _MILLISECOND
 
 
 def brief(value: JSON, limit: int = 300) -> str:
@@ -128,12 +135,15 @@ class Correspondence:
 
     `recorded_at` and `live_at` are each side's own time in ms; where they are given, an id or a date that
     differs must lie near its own side's time, since one that does not was chosen by the caller, and must be
-    equal. `step` tells dates of one answer from those of another; advance it between answers.
+    equal. `step` tells dates of one answer from those of another; advance it between answers. `fresh` and
+    `coincidence` (ms) stand in for FRESH and COINCIDENCE.
     """
 
     recorded_at: int | None = None
     live_at: int | None = None
     step: int = 0
+    fresh: int = FRESH
+    coincidence: int = COINCIDENCE
     _live: dict[str, str] = field(default_factory=dict)
     _recorded: dict[str, str] = field(default_factory=dict)
     _lives: dict[int, list[_Partner]] = field(default_factory=dict)
@@ -151,6 +161,21 @@ class Correspondence:
     def stands_for(self, recorded: str) -> str | None:
         """What the live side has in place of an id or stamp, None where none was seen yet."""
         return self._live.get(recorded)
+
+    def may_stand_for(self, recorded: str, live: str) -> bool:
+        """Whether a live id corresponds to a recorded one, or still can; learns nothing."""
+        ours, theirs = whole(recorded), whole(live)
+        known, known_back = self._live.get(recorded), self._recorded.get(live)
+        if known is not None or known_back is not None:
+            return known == live and known_back == recorded
+        return recorded == live or (
+            ours is not None and theirs is not None and ours.kind == theirs.kind and self._both_fresh(ours, theirs)
+        )
+
+    def renamed(self) -> tuple[set[str], set[str]]:
+        """The recorded and the live ids, dates and tokens that stand for something other than themselves."""
+        pairs = [(ours, theirs) for ours, theirs in self._live.items() if ours != theirs]
+        return {ours for ours, _ in pairs}, {theirs for _, theirs in pairs}
 
     def compare(self, recorded: JSON, live: JSON, path: str, *, ordered: bool = True) -> list[Difference]:
         """Every place where two JSON values differ; `ordered` holds objects to the order of their keys."""
@@ -170,6 +195,9 @@ class Correspondence:
 
     def compare_text(self, recorded: str, live: str, path: str) -> list[Difference]:
         """The differences of two strings in which ids, dates, tokens and password hashes may stand."""
+        one, other = _VOLATILE.fullmatch(recorded), _VOLATILE.fullmatch(live)
+        if one and other and (kind := one.lastgroup) and kind == other.lastgroup != "hash":
+            return self._compare_pieces(Piece(kind, recorded), Piece(kind, live), path)
         ours, theirs = list(pieces(recorded)), list(pieces(live))
         if [_shape(piece) for piece in ours] != [_shape(piece) for piece in theirs]:
             return [Difference(path, "value", brief(recorded), brief(live))]
@@ -206,13 +234,12 @@ class Correspondence:
         return found
 
     def _compare_pieces(self, recorded: Piece, live: Piece, path: str) -> list[Difference]:
-        if recorded.kind == "token":
-            return self._compare_tokens(recorded.text, live.text, path)
-        if recorded.kind in ("date", "epoch"):
-            return self._compare_moments(recorded, live, path)
-        if recorded.kind in ("id", "stamp"):
+        kind = recorded.kind
+        if kind == "id" or kind == "stamp":
             return self._compare_ids(recorded, live, path)
-        return []
+        if kind == "date" or kind == "epoch":
+            return self._compare_moments(recorded, live, path)
+        return self._compare_tokens(recorded.text, live.text, path) if kind == "token" else []
 
     def _compare_ids(self, recorded: Piece, live: Piece, path: str) -> list[Difference]:
         known, known_back = self._live.get(recorded.text), self._recorded.get(live.text)
@@ -229,12 +256,15 @@ class Correspondence:
         return f"{piece.text}{known}"
 
     def _both_fresh(self, recorded: Piece, live: Piece) -> bool:
-        sides = ((recorded, self.recorded_at), (live, self.live_at))
-        return all(_fresh(moment(piece.kind, piece.text), at) for piece, at in sides)
+        ours, theirs = moment(recorded.kind, recorded.text), moment(live.kind, live.text)
+        return self._fresh(ours, self.recorded_at) and self._fresh(theirs, self.live_at)
+
+    def _fresh(self, made: int | None, at: int | None) -> bool:
+        return at is None or (made is not None and abs(made - at) <= self.fresh)
 
     def _compare_moments(self, recorded: Piece, live: Piece, path: str) -> list[Difference]:
-        ours, theirs = moment(recorded.kind, recorded.text), moment(live.kind, live.text)
         different = [Difference(path, "value", recorded.text, live.text)]
+        ours, theirs = moment(recorded.kind, recorded.text), moment(live.kind, live.text)
         if ours is None or theirs is None:
             return [] if recorded.text == live.text else different
         lives, recordeds = self._lives.setdefault(ours, []), self._recordeds.setdefault(theirs, [])
@@ -242,8 +272,9 @@ class Correspondence:
             return []
         place = path.rpartition(".")[2]
         apart = lives and not any(self._may_part(partner, theirs, place) for partner in lives)
-        merged = recordeds and not any(abs(partner.moment - ours) <= COINCIDENCE for partner in recordeds)
-        if apart or merged or not (ours == theirs or self._both_fresh(recorded, live)):
+        merged = recordeds and not any(abs(partner.moment - ours) <= self.coincidence for partner in recordeds)
+        fresh = self._fresh(ours, self.recorded_at) and self._fresh(theirs, self.live_at)
+        if apart or merged or not (ours == theirs or fresh):
             return different
         lives.append(_Partner(live.text, theirs, place, self.step))
         recordeds.append(_Partner(recorded.text, ours, place, self.step))
@@ -252,7 +283,7 @@ class Correspondence:
 
     def _may_part(self, partner: _Partner, live: int, place: str) -> bool:
         """Whether one recorded date may be two live ones: two events that fell into one ms by chance."""
-        near = abs(partner.moment - live) <= COINCIDENCE
+        near = abs(partner.moment - live) <= self.coincidence
         return near and (partner.step == self.step or partner.place != place)
 
     def _compare_tokens(self, recorded: str, live: str, path: str) -> list[Difference]:
@@ -270,7 +301,7 @@ class Correspondence:
         ours, theirs = _issued(recorded.claims), _issued(live.claims)
         if ours is None or theirs is None or ours == theirs:
             return []
-        fresh = _fresh(ours * 1000, self.recorded_at) and _fresh(theirs * 1000, self.live_at)
+        fresh = self._fresh(ours * 1000, self.recorded_at) and self._fresh(theirs * 1000, self.live_at)
         return [] if fresh else [Difference(path, "value", str(ours), str(theirs))]
 
 
@@ -278,10 +309,6 @@ def _shape(piece: Piece) -> Piece:
     if piece.kind == "hash":
         return Piece("hash", piece.text[:_HASH_PREFIX])
     return Piece(piece.kind, "") if piece.kind else piece
-
-
-def _fresh(made: int | None, at: int | None) -> bool:
-    return at is None or (made is not None and abs(made - at) <= FRESH)
 
 
 def _order(recorded: list[str], live: list[str], path: str) -> list[Difference]:

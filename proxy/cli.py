@@ -29,12 +29,23 @@ COMMANDS: Final = {
         "Run everything on this machine: MongoDB, a legacy, the gateway.",
         "the demo is not part of this installation; run it from a checkout",
     ),
-    "check": Lazy("proxy.commands.check:check", "Say everything that is wrong with a routing.yaml."),
+    "check": Lazy(
+        "proxy.commands.check:check",
+        "Say everything that is wrong with a routing.yaml, and with the contracts beside it.",
+    ),
     "explain": Lazy("proxy.commands.explain:explain", "Say which side answers a request, and why."),
     "plan": Lazy("proxy.commands.plan:plan", "Say what a changed routing.yaml would move."),
     "verify": Lazy(
         "proxy.commands.verify:verify",
         "Play recordings against a service and tell, step by step, what is equal, declared or differing.",
+    ),
+    "record": Lazy(
+        "proxy.commands.record:record",
+        "Play SCENARIOS against a service and write what it answers as recordings.",
+    ),
+    "contracts": Lazy(
+        "proxy.commands.contracts:contracts",
+        "Infer the contract from recordings, check it against them, and show what of it has samples.",
     ),
 }
 

@@ -70,24 +70,30 @@ def new_target() -> str:
 
 
 class Legacy:
-    """The running server: its `port`, its `process`, and what it tells, event by event."""
+    """The running server: its `port`, and what it tells, event by event."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self.process, self.port = process, port
+    def __init__(self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, port: int) -> None:
+        self.port = port
         self.gateway = 0
         """The port of a gateway before it, where a test has put one there."""
+        self._process, self._output = process, output
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def listen(self) -> None:
+        """Take in what it tells, since it stops when nobody does."""
+        async for line in self._output:
+            self._events.put_nowait(json.loads(line))
 
     async def event(self, kind: str, target: str, seconds: float = 10.0) -> dict[str, Any]:
         """The next event of that kind on the connection that asked for `target`; those of others are forgotten."""
-        assert self.process.stdout is not None
         async with asyncio.timeout(seconds):
             while True:
-                event: dict[str, Any] = json.loads(await self.process.stdout.readline())
+                event = await self._events.get()
                 if (event["event"], event["url"]) == (kind, target):
                     return event
 
     def signal(self, number: signal.Signals) -> None:
-        os.kill(self.process.pid, number)
+        os.kill(self._process.pid, number)
 
 
 @asynccontextmanager
@@ -95,11 +101,14 @@ async def legacy_server() -> AsyncIterator[Legacy]:
     process = await asyncio.create_subprocess_exec(
         "node", "-e", SERVER, cwd=HOME, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
     )
-    assert process.stdout is not None
+    output = process.stdout
+    assert output is not None
+    legacy = Legacy(process, output, json.loads(await output.readline())["port"])
+    listening = asyncio.create_task(legacy.listen())
     try:
-        port = json.loads(await process.stdout.readline())["port"]
-        yield Legacy(process, port)
+        yield legacy
     finally:
         if process.returncode is None:
             process.kill()
+        await listening
         await process.wait()

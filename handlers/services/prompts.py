@@ -14,7 +14,7 @@ from handlers.loading import Loader
 from handlers.store import Collection, Document, Filter, equals, is_within_transaction
 
 NEWEST_FIRST: Final = (("created_at", -1),)
-"""Of the same moment the older id first: the order that the indexes give would depend on whose each is."""
+"""Of the same moment the one stored first: the store sees to that, whatever index it is found by."""
 
 
 class Prompts:

@@ -9,19 +9,31 @@ import click
 
 from proxy.commands.files import ROUTING_FILE
 from proxy.config import Config, ConfigError, load
+from proxy.contract import ContractError
+from proxy.contract import load as load_contract
+from proxy.contract.agreement import load_agreed
 
 
 @click.command()
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=ROUTING_FILE)
 @click.option("--strict", is_flag=True, help="Let notes fail too.")
-def check(files: tuple[Path, ...], *, strict: bool) -> None:
-    """Say everything that is wrong with a routing.yaml.
+@click.option(
+    "--contracts",
+    "directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Directory of openapi.yaml and divergences.yaml; `contracts` beside the file where it is there.",
+)
+def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None) -> None:
+    """Say everything that is wrong with a routing.yaml, and with the contracts beside it.
 
     Each problem is a line `file:line: where: message`, and the exit code is then 1. Notes are for what is sound but
     may surprise. References like ${NAME} are filled in from this shell's environment.
     """
-    faulty = [file for file in files or (Path("routing.yaml"),) if not _sound(file, strict=strict)]
-    if faulty:
+    chosen = files or (Path("routing.yaml"),)
+    faulty = [file for file in chosen if not _sound(file, strict=strict)]
+    beside = {directory or file.parent / "contracts" for file in chosen}
+    unsound = [each for each in sorted(beside) if each.is_dir() and not _agreed(each)]
+    if faulty or unsound:
         raise click.exceptions.Exit(1)
 
 
@@ -36,6 +48,22 @@ def _sound(file: Path, *, strict: bool) -> bool:
         click.echo(f"{note.located(str(file))} (note)")
     click.echo(_summary(file, config))
     return not (strict and config.notes)
+
+
+def _agreed(directory: Path) -> bool:
+    """Whether what a directory holds of a contract and of divergences is sound."""
+    contract_file, divergences_file = directory / "openapi.yaml", directory / "divergences.yaml"
+    try:
+        contract = load_contract(contract_file) if contract_file.exists() else None
+        declared = load_agreed(divergences_file, contract) if divergences_file.exists() else ()
+    except ContractError as error:
+        click.echo(str(error))
+        click.echo(f"{directory}: {_counted(len(error.faults), 'problem')}", err=True)
+        return False
+    if contract is not None:
+        operations = _counted(len(contract.operations), "operation")
+        click.echo(f"{contract_file}: sound, {operations}, {_counted(len(declared), 'divergence')}")
+    return True
 
 
 def _summary(file: Path, config: Config) -> str:

@@ -129,9 +129,10 @@ class _Reader:
             return Tree([item.value for item in items], file, line, dict(enumerate(items)), 1 + _sizes(items))
         if "$ref" in node.entries:
             return self._follow(target, node, inside)
-        below = {name: self.expand(_Target(file, value, at), inside) for name, (at, value) in node.entries.items()}
-        values = {name: tree.value for name, tree in below.items()}
-        return Tree(values, file, line, dict(below), 1 + _sizes(list(below.values())))
+        entries = {name: self.expand(_Target(file, value, at), inside) for name, (at, value) in node.entries.items()}
+        values = {name: tree.value for name, tree in entries.items()}
+        below: dict[str | int, Tree] = dict(entries.items())
+        return Tree(values, file, line, below, 1 + _sizes(list(entries.values())))
 
     def _follow(self, target: _Target, node: document.Mapping, inside: tuple[int, ...]) -> Tree:
         """What a reference stands for. Only `summary` and `description` may stand beside `$ref`, and change nothing."""
@@ -146,22 +147,26 @@ class _Reader:
     def _find(self, here: _Target) -> _Target | None:
         reference = here.node.text if isinstance(here.node, document.Scalar) else None
         if not reference:
-            return self._fault(here, "$ref must be text")
+            self._fault(here, "$ref must be text")
+            return None
         url = urlsplit(reference)
         if url.scheme or url.netloc or url.query:
-            return self._fault(here, f"{reference}: only files beside this one can be referred to")
+            self._fault(here, f"{reference}: only files beside this one can be referred to")
+            return None
         file = here.file.parent / unquote(url.path) if url.path else here.file
         try:
             return self._point(here, _Target(file, self.root(file), 1), unquote(url.fragment))
         except ContractError as error:
             self.faults += error.faults
-            return self._fault(here, f"{reference}: the file cannot be read")
+            self._fault(here, f"{reference}: the file cannot be read")
+            return None
 
     def _point(self, here: _Target, target: _Target, pointer: str) -> _Target | None:
         for step in pointer.split("/")[1:]:
             found = _step(target, step.replace("~1", "/").replace("~0", "~"))
             if found is None:
-                return self._fault(here, f"{target.file.name} has nothing at #{pointer}")
+                self._fault(here, f"{target.file.name} has nothing at #{pointer}")
+                return None
             target = found
         return target
 

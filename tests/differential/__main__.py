@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import re
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from hypothesis.errors import HypothesisException
 
 from demo.mongod import mongodb
 from proxy import divergences
+from proxy.canonical import Difference
 from tests.differential.duel import Account, Duel
 from tests.differential.sequences import Sequence, sequences
 from tests.differential.sides import sides
@@ -76,7 +78,7 @@ class Search:
             suppress_health_check=list(HealthCheck),
             print_blob=False,
         )
-        @given(sequence=sequences)
+        @given(sequence=sequences())
         def search(sequence: Sequence) -> None:
             self.try_one(sequence)
 
@@ -91,10 +93,14 @@ class Search:
 def signatures(account: Account) -> set[Signature]:
     """What kinds of differences there are: where, of which kind, places in lists and ids aside."""
     return {
-        (result.subject, result.endpoint.split("?")[0], re.sub(r"\d+", "N", one.path), one.kind)
+        (result.subject, result.endpoint.split("?")[0], re.sub(r"\d+", "N", one.path), one.kind, *_statuses(one))
         for result in account.differing
         for one in result.unexplained
     }
+
+
+def _statuses(difference: Difference) -> tuple[str, ...]:
+    return (difference.recorded, difference.live) if difference.kind in ("status", "outcome") else ()
 
 
 def _size(account: Account) -> tuple[int, int]:
@@ -116,6 +122,7 @@ def main(arguments: list[str]) -> int:
 
 def _search(minutes: float, first: int, out: Path, most: int, declared: Path | None) -> int:
     begun = time.monotonic()
+    logging.basicConfig(filename=out.with_suffix(".native.log"), force=True)
     with asyncio.Runner() as runner, mongodb() as url:
         arena = sides(url, out.with_suffix(".log"), f"differential_{first}")
         both = runner.run(arena.__aenter__())

@@ -28,7 +28,7 @@ from tests.differential.people import (
     encode,
     sign,
 )
-from tests.differential.values import Strategy, anything, flags, ids, names, odd_ids, references, texts
+from tests.differential.values import Strategy, anything, flags, ids, mostly, names, odd_ids, references, texts
 
 emails: Strategy[JSON] = st.sampled_from(
     [
@@ -158,7 +158,7 @@ AUTHORISATIONS: Final = st.one_of(
 
 def _paths(endpoint: Endpoint) -> Strategy[str]:
     known = [references(kind).map(str) for kind in endpoint.of]
-    parts = [st.one_of(one, one, one, ids, odd_ids.map(_in_path)) for one in known]
+    parts = [mostly(one, ids, odd_ids.map(_in_path)) for one in known]
     return st.tuples(*parts).map(lambda drawn: _fill(endpoint.path, drawn))
 
 
@@ -177,11 +177,8 @@ def _bodies(draw: st.DrawFn, endpoint: Endpoint) -> JSON:
     """An object with the endpoint's fields, each now and then missing or of any type, or with one too many."""
     found: dict[str, JSON] = {}
     for name, good in endpoint.fields.items():
-        fate = draw(st.integers(0, 9))
-        if fate < 3:
-            found[name] = draw(anything)
-        elif fate != 3:
-            found[name] = draw(good)
+        if draw(st.integers(0, 9)):
+            found[name] = draw(mostly(good, anything, share=3))
     if draw(st.integers(0, 7)) == 0:
         found[draw(names | st.sampled_from(SCHEMA_FIELDS))] = draw(anything)
     return found
@@ -191,7 +188,7 @@ def _query(parameters: Mapping[str, Strategy[JSON]]) -> Strategy[str]:
     if not parameters:
         return st.sampled_from(["", "", "", "?", "?x=1", "?x=%zz&y[]=1", "??"])
     name, good = next(iter(parameters.items()))
-    values = st.one_of(good, good, texts).map(lambda value: quote(str(value), safe="", errors="surrogatepass"))
+    values = mostly(good, texts, share=3).map(lambda value: quote(str(value), safe="", errors="surrogatepass"))
     plain = values.map(lambda value: f"?{name}={value}")
     odd = st.sampled_from(
         [
@@ -215,7 +212,7 @@ def _query(parameters: Mapping[str, Strategy[JSON]]) -> Strategy[str]:
             ),
         ]
     )
-    return st.one_of(plain, plain, plain, odd)
+    return mostly(plain, odd)
 
 
 @st.composite
@@ -383,11 +380,11 @@ CHANGES: Final[Strategy[Change]] = st.one_of(
 
 
 @st.composite
-def actions(draw: st.DrawFn) -> Action:
-    """Any request: sound three times in five, otherwise changed in one or two ways."""
+def actions(draw: st.DrawFn, changes: int) -> Action:
+    """Any request, changed in up to so many ways, often in none."""
     endpoint = draw(st.sampled_from(ENDPOINTS))
     action = draw(_sound(endpoint))
-    for _ in range(max(draw(st.integers(-2, 2)), 0)):
+    for _ in range(max(draw(st.integers(-changes, changes)), 0)):
         action = draw(CHANGES)(action)
     return action
 

@@ -66,7 +66,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         http=HttpProtocol,
         ws="websockets-sansio",
         lifespan="on",
-        log_level="warning",
+        log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,

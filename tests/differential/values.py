@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from hypothesis import strategies as st
 
 from proxy.canonical import JSON
 from tests.differential.people import ABSENT, AMARA, BOLA, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, identity
 
 Strategy = st.SearchStrategy
+T = TypeVar("T")
+
+
+def mostly(usual: Strategy[T], *others: Strategy[T], share: int = 4) -> Strategy[T]:
+    """The usual in `share` of five cases. (`one_of` counts a strategy that is given twice once.)"""
+    choices = [usual] * share * len(others) + [other for other in others for _ in range(5 - share)]
+    return st.sampled_from(choices).flatmap(lambda chosen: chosen)
+
 
 WORDS = (
     *(
@@ -99,7 +109,6 @@ names = st.sampled_from(
             "toJSON",
             "valueOf",
             "length",
-            "hasOwnProperty",
             "_bsontype",
             "é",
             "$",
@@ -153,4 +162,4 @@ REFERENCES = {
 
 def references(kind: int) -> Strategy[JSON]:
     """Ids of documents of one kind, mostly there."""
-    return st.sampled_from(REFERENCES[kind]) | st.sampled_from(REFERENCES[kind][:1]) | ids
+    return mostly(st.sampled_from(REFERENCES[kind]), ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +48,7 @@ class Script:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read(receive)
-        answer = self.answers[min(len(self.asked), len(self.answers) - 1)]
+        answer = self._choose(body)
         self.asked.append(body)
         self.paths.append(scope["raw_path"].decode() + "?" + scope["query_string"].decode())
         self.busy += 1
@@ -57,6 +57,9 @@ class Script:
             await self._give(answer, receive, send)
         finally:
             self.busy -= 1
+
+    def _choose(self, body: bytes) -> Answer:
+        return self.answers[min(len(self.asked), len(self.answers) - 1)]
 
     async def _give(self, answer: Answer, receive: Receive, send: Send) -> None:
         if answer.hang:
@@ -70,6 +73,23 @@ class Script:
         headers = [*kind, (b"content-length", str(length).encode()), *answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body, "more_body": answer.cut})
+
+
+class Choice(Script):
+    """The same, with answers of its own to bodies that hold a certain word; words do not hold each other."""
+
+    def __init__(self, answers: Mapping[str, Sequence[Answer]]) -> None:
+        super().__init__(())
+        self._answers = {word.encode(): list(sequence) for word, sequence in answers.items()}
+
+    def times(self, word: str) -> int:
+        """How often that was asked."""
+        return sum(word.encode() in body for body in self.asked)
+
+    def _choose(self, body: bytes) -> Answer:
+        word = next(word for word in self._answers if word in body)
+        answers = self._answers[word]
+        return answers[min(self.times(word.decode()), len(answers) - 1)]
 
 
 async def _read(receive: Receive) -> bytes:

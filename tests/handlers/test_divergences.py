@@ -160,7 +160,7 @@ DOORS = [
     "GET /api/consultation",
     "GET /api/ai/search/clinicalcodes?name=x",
     "GET /api/notes/x/",
-    "GET /api/nothing",
+    "GET /api/transcript/nothing",
     "GET /api/ai/nothing/at/all",
     "POST /api/prompts",
     "POST /api/consultation/start",
@@ -185,7 +185,7 @@ async def test_a_token_that_was_logged_out(twins: Twins, keeping: Twins) -> None
             assert read(seen.native) == {"msg": "Session logged out. Please log in again."}
         seen.assert_declared("logged-out-tokens")
     (await keeping.ask(get("/users/profile", FOREVER))).assert_equal()
-    (await keeping.ask(get("/api/nothing", FOREVER))).assert_equal()
+    (await keeping.ask(get("/api/prompts", FOREVER))).assert_equal()
 
 
 async def test_logged_out_tokens_are_looked_up_by_an_index(twins: Twins) -> None:

@@ -178,7 +178,7 @@ class Twins:
 
 
 def names() -> Correspondence:
-    """Between two sides that answered just now: ids and dates made meanwhile correspond, all others have to be equal."""
+    """Between two sides that answered just now: ids and dates made meanwhile correspond, others have to be equal."""
     now = time.time_ns() // 1_000_000
     return Correspondence(now, now)
 

@@ -1,0 +1,119 @@
+"""How many answers can be compared in a second: 20 kB of consultations, alike and unlike, on one core."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+from proxy.canonical import JSON
+from proxy.comparison import compare
+from proxy.contract.model import Declared, Operation
+from proxy.contract.schemas import Schema
+from proxy.exchange import Body, Exchange
+
+COUNT = 10_000
+SIZE = 20_000
+NOW = 1_795_376_469
+PROSE = (
+    "Patient reports a dull headache for three days, worse in the morning, no fever and no visual disturbance. "
+    "Blood pressure 128/82. Advised rest and fluids, paracetamol 500 mg up to four times daily, review in two weeks."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds of processor time that `count` comparisons of `size` bytes took, and the verdict of each."""
+
+    title: str
+    verdict: str
+    size: int
+    count: int
+    seconds: float
+
+
+def comparison(count: int = COUNT) -> list[Pace]:
+    """The same bytes; one field of the last item changed; every id and every date made anew on each side."""
+    legacy = _answer(_body(0, PROSE))
+    contenders = {
+        "the same bytes": legacy,
+        "one value differs": _answer(_body(0, PROSE, last="Another name")),
+        "every id and date is new": _answer(_body(1, PROSE)),
+    }
+    return [
+        _pace(f"{title}, {known}", legacy, native, operation, count)
+        for title, native in contenders.items()
+        for known, operation in (("no contract", None), ("validated against a contract", _operation()))
+    ]
+
+
+def _pace(title: str, legacy: Exchange, native: Exchange, operation: Operation | None, count: int) -> Pace:
+    verdict = compare(legacy, native, operation)
+    started = time.process_time()
+    for _ in range(count):
+        compare(legacy, native, operation)
+    return Pace(title, verdict.name, legacy.body.length, count, time.process_time() - started)
+
+
+def _answer(body: bytes) -> Exchange:
+    headers = ((b"content-type", b"application/json; charset=utf-8"), (b"vary", b"Origin"))
+    return Exchange(
+        "GET", b"/api/consultation", (), Body(), "response", 200, headers, Body.of(body), float(NOW), 0.0, 0.0
+    )
+
+
+def _body(shift: int, prose: str, last: str = "Patient name") -> bytes:
+    """As many consultations as fit; `shift` makes other ids and dates."""
+    items: list[JSON] = []
+    while len(json.dumps(items, separators=(",", ":"))) < SIZE:
+        items.append(_consultation(len(items) * 10 + shift * 100_000, shift, prose))
+    items[-1] = {**_consultation(len(items) * 10 + shift * 100_000, shift, prose), "patient": {"name": last}}
+    return json.dumps({"success": True, "data": items}, separators=(",", ":")).encode()
+
+
+def _consultation(serial: int, shift: int, prose: str) -> dict[str, JSON]:
+    date = f"2026-11-22T19:41:{serial % 60:02d}.{shift:03d}Z"
+    clinician: JSON = {"_id": _id(shift * 100_000 + 7), "username": "amara", "email": "amara@clinic.example"}
+    return {
+        "_id": _id(serial),
+        "clinician": clinician,
+        "patient": {"name": "Patient name", "age": 40},
+        "transcript": {"_id": _id(serial + 1), "transcript_text": prose, "created_at": date},
+        "notes": [{"_id": _id(serial + 2), "body": "Rest and fluids.", "clinician": clinician}],
+        "started_at": date,
+        "status": "active",
+        "__v": 1,
+    }
+
+
+def _id(serial: int) -> str:
+    return f"{NOW:08x}{serial:016x}"
+
+
+def _operation() -> Operation:
+    """The contract of such an answer."""
+    text: JSON = {"type": "string"}
+    ident: JSON = {"type": "string", "format": "objectid"}
+    date: JSON = {"type": "string", "format": "date-time"}
+    clinician = _object({"_id": ident, "username": text, "email": text})
+    note = _object({"_id": ident, "body": text, "clinician": clinician})
+    transcript = _object({"_id": ident, "transcript_text": text, "created_at": date})
+    consultation = _object(
+        {
+            "_id": ident,
+            "clinician": clinician,
+            "patient": {"type": "object"},
+            "transcript": transcript,
+            "notes": {"type": "array", "items": note},
+            "started_at": date,
+            "status": {"enum": ["active", "ended"]},
+            "__v": {"type": "integer"},
+        }
+    )
+    schema = _object({"success": {"type": "boolean"}, "data": {"type": "array", "items": consultation}})
+    declared = Declared(media={"application/json": Schema(schema)})
+    return Operation("listConsultations", "GET", "/api/consultation", {"200": declared})
+
+
+def _object(properties: dict[str, JSON]) -> JSON:
+    return {"type": "object", "properties": properties, "required": list(properties)}

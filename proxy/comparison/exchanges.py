@@ -1,0 +1,231 @@
+"""The verdict on one request that both sides have answered.
+
+What is compared first decides how far it goes: sides that did not both answer differ in that alone; statuses of
+different classes (200 and 404) make anything more a repetition; then come headers and bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+from proxy.canonical import COINCIDENCE, JSON, Correspondence, Kind
+from proxy.canonical import Difference as Told
+from proxy.comparison.bodies import Content, read
+from proxy.comparison.coding import CodingError, OversizeError, decode
+from proxy.comparison.headers import compare_headers, joined
+from proxy.comparison.values import Asking, Findings, TooDeepError, compare_values, shows_nothing
+from proxy.comparison.verdicts import Breach, Difference, Operation, Reason, Spot, Verdict, Violation, grade, uncompared
+from proxy.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
+from proxy.exchange import Exchange
+from proxy.recordings import Answer, Request
+
+FRESH = 60_000
+"""How far (ms) from its exchange an id or a date may lie and still count as made in it; clocks differ that much."""
+
+
+def compare(
+    legacy: Exchange,
+    native: Exchange,
+    operation: Operation | None = None,
+    divergences: Iterable[Divergence] = (),
+) -> Verdict:
+    """The verdict on one request's two exchanges. Never raises, whatever the answers hold."""
+    reason = _reason(legacy) or _reason(native)
+    if reason is not None:
+        return uncompared(reason)
+    try:
+        ours, theirs = _Answer(legacy), _Answer(native)
+    except OversizeError:
+        return uncompared("body_too_large")
+    comparison = _Comparison(ours, theirs, operation)
+    findings = comparison.findings()
+    if findings is None:
+        return uncompared("body_too_large")
+    if comparison.is_blinded(findings):
+        return Verdict("uncompared", hidden=tuple(findings.hidden), reason="hidden")
+    return _judge(comparison, findings, divergences)
+
+
+def blankets(divergences: Iterable[Divergence]) -> tuple[str, ...]:
+    """The ids of divergences that would explain any difference of their operation, and so hide every fault."""
+    return tuple(one.id for one in divergences if any(_is_blanket(case) for case in one.when))
+
+
+def _is_blanket(case: Case) -> bool:
+    free = case.request == RequestPattern() and case.legacy == case.native == AnswerPattern() and not case.scenario
+    return free and any(not glob.strip("*") or glob in ("body*", "body.*") for glob in case.paths)
+
+
+def _reason(exchange: Exchange) -> Reason | None:
+    if exchange.outcome == "gone":
+        return "client_gone"
+    if exchange.outcome == "unasked":
+        return "side_unavailable"
+    kinds = (value for name, value in exchange.headers if name == b"content-type")
+    return "streaming" if any(kind.lower().startswith(b"text/event-stream") for kind in kinds) else None
+
+
+class _Answer:
+    """An exchange with its headers by name, its body's coding undone, and the body read once somebody asks."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.headers = joined(exchange.headers)
+        self.content_type = self.headers.get("content-type", "")
+        self.decoded, self._broken = exchange.body.data, False
+        try:
+            self.decoded = decode(exchange.body.data, self.headers.get("content-encoding", ""))
+        except CodingError:
+            self._broken = True
+
+    def is_like(self, other: _Answer) -> bool:
+        """Whether the two are the same in all that a contract speaks of."""
+        ours, theirs = self.exchange, other.exchange
+        same = ours.outcome == theirs.outcome and ours.status == theirs.status and self.headers == other.headers
+        return same and ours.body.digest == theirs.body.digest and self.decoded == other.decoded
+
+    @cached_property
+    def content(self) -> Content:
+        """The body as a value; bytes where its coding could not be undone."""
+        return Content("binary", self.decoded) if self._broken else read(self.decoded, self.content_type)
+
+
+class _Comparison:
+    """The comparison of two answers to one request."""
+
+    def __init__(self, legacy: _Answer, native: _Answer, operation: Operation | None) -> None:
+        self.legacy, self.native, self.operation = legacy, native, operation
+        self._exchanges = (legacy.exchange, native.exchange)
+
+    def findings(self) -> Findings | None:
+        """What differs; None where nothing does so far and the bodies were not kept."""
+        ours, theirs = self._exchanges
+        if ours.outcome != theirs.outcome:
+            return Findings([_of("outcome", "outcome", _outcome(ours), _outcome(theirs))])
+        if ours.outcome != "response":
+            return Findings()
+        found = Findings()
+        if ours.status != theirs.status:
+            found.differences.append(_of("status", "status", ours.status, theirs.status))
+        if ours.status // 100 != theirs.status // 100:
+            return found
+        found.differences += compare_headers(ours, theirs, self._names)
+        if ours.body.truncated or theirs.body.truncated:
+            return found if ours.body == theirs.body or found.differences else None
+        bodies = self._bodies()
+        return Findings(found.differences + bodies.differences, bodies.hidden)
+
+    def is_blinded(self, findings: Findings) -> bool:
+        """Whether rules hide differences, and leave nothing that could show any."""
+        asking = self._asking()
+        if findings.differences or not findings.hidden or asking is None:
+            return False
+        return all(shows_nothing(answer.content.as_json, asking) for answer in (self.legacy, self.native))
+
+    def breaches(self) -> tuple[Breach, ...]:
+        """What of either answer breaks the contract."""
+        ours = self._violations(self.legacy)
+        theirs = ours if self.legacy.is_like(self.native) else self._violations(self.native)
+        return (*(Breach("legacy", one) for one in ours), *(Breach("native", one) for one in theirs))
+
+    def _violations(self, answer: _Answer) -> Sequence[Violation]:
+        exchange = answer.exchange
+        if self.operation is None or exchange.outcome != "response" or exchange.body.truncated:
+            return ()
+        return self.operation.violations(exchange.status, answer.headers, answer.decoded)
+
+    def occurrence(self) -> Occurrence:
+        """The request and its answers as divergences know them."""
+        sent = self.legacy.exchange
+        target = sent.target.decode("latin-1")
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in sent.request_headers)
+        request = Request(sent.method, target, headers, sent.request_body.data)
+        operation = f"{sent.method} {target.partition('?')[0]}"
+        return Occurrence(operation, exchange=(request, _told(self.legacy), _told(self.native)))
+
+    def _bodies(self) -> Findings:
+        if self.legacy.decoded == self.native.decoded:
+            return Findings()
+        ours, theirs = self.legacy.content, self.native.content
+        if ours.form != theirs.form:
+            return Findings([self._unlike(ours, theirs)])
+        if ours.form == "binary":
+            return Findings([_of("body", "value", ours.value, theirs.value)])
+        try:
+            return compare_values(ours.as_json, theirs.as_json, self._names, self._asking())
+        except (TooDeepError, RecursionError):
+            one, other = (answer.decoded.decode("utf-8", "replace") for answer in (self.legacy, self.native))
+            return compare_values(one, other, self._names)
+
+    def _unlike(self, ours: Content, theirs: Content) -> Difference:
+        """One is JSON and the other is not, or one is empty."""
+        if ours.form == "none":
+            return _of("body", "extra", None, theirs.value)
+        return _of("body", "missing" if theirs.form == "none" else "type", ours.value, theirs.value)
+
+    def _names(self) -> Correspondence:
+        """Names for ids and dates, in which those that the client sent stand for themselves."""
+        ours, theirs = self._exchanges
+        longest = int(max(ours.total, theirs.total) * 1000)
+        names = Correspondence(
+            int(ours.started * 1000),
+            int(theirs.started * 1000),
+            fresh=FRESH + longest,
+            coincidence=max(COINCIDENCE, longest),
+        )
+        for sent in {one for each in (ours, theirs) for one in (each.target, each.request_body.data)}:
+            text = sent.decode("latin-1")
+            names.compare_text(text, text, "")
+        return names
+
+    def _asking(self) -> Asking | None:
+        operation = self.operation
+        if operation is None:
+            return None
+        status = min(exchange.status for exchange in self._exchanges)
+        content_type = min(self.legacy.content_type, self.native.content_type)
+        return lambda path: operation.hints(path, status, content_type)
+
+
+def _judge(comparison: _Comparison, findings: Findings, divergences: Iterable[Divergence]) -> Verdict:
+    differences = tuple(findings.differences)
+    declared, unexplained = _explain(comparison, differences, divergences)
+    breaches = comparison.breaches()
+    parts = (differences, unexplained, declared, breaches, tuple(findings.hidden))
+    if unexplained:
+        return Verdict("mismatch", *parts)
+    if breaches:
+        return Verdict("violation", *parts)
+    return Verdict("declared" if differences else "match", *parts)
+
+
+def _explain(
+    comparison: _Comparison, differences: Sequence[Difference], divergences: Iterable[Divergence]
+) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
+    """The ids of divergences that account for differences, and the differences left over."""
+    if not differences:
+        return (), ()
+    told = [Told(one.place, one.kind, "", "") for one in differences]
+    explanation = explain(divergences, comparison.occurrence(), told)
+    left = {(one.path, one.kind) for one in explanation.unexplained}
+    return explanation.declared, tuple(one for one in differences if (one.place, one.kind) in left)
+
+
+def _told(answer: _Answer) -> Answer:
+    exchange = answer.exchange
+    if exchange.outcome == "hang" or exchange.outcome == "reset":
+        return Answer(exchange.outcome)
+    return Answer("response", exchange.status, answer.headers, answer.decoded)
+
+
+def _outcome(exchange: Exchange) -> str:
+    return f"response {exchange.status}" if exchange.outcome == "response" else exchange.outcome
+
+
+def _of(place: str, kind: Kind, ours: JSON | bytes, theirs: JSON | bytes) -> Difference:
+    """A difference of the answer as a whole."""
+    path = (place,)
+    legacy = None if kind == "extra" else Spot(path, ours)
+    native = None if kind == "missing" else Spot(path, theirs)
+    return Difference(path, kind, grade(kind, path), legacy, native)

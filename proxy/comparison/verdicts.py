@@ -1,0 +1,159 @@
+"""What a comparison says, and what it must be told of an operation to say it.
+
+Where something stands is a `Path`: `("body", "notes", 0, "_id")`, `("header", "location")`, `("status",)`. Values are
+kept out of every `repr`, so that no log or traceback shows them; `redaction.py` says what of them may be stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol, TypeAlias
+
+from proxy.canonical import JSON, Kind
+
+Path: TypeAlias = tuple[str | int, ...]
+Side = Literal["legacy", "native"]
+Severity = Literal["breaking", "visible", "slight"]
+Name = Literal["match", "declared", "mismatch", "violation", "uncompared"]
+Reason = Literal[
+    "body_too_large",
+    "client_gone",
+    "hidden",
+    "queue_full",
+    "side_unavailable",
+    "streaming",
+    "timeout",
+    "write_not_allowed",
+]
+"""Why two answers were not compared. `hidden`: a rule hides all that there was to compare."""
+
+_MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}
+
+
+class Hints(Protocol):
+    """What a contract says of one place.
+
+    `compare` and `key` are `x-compare`: not compared; an array whose order says nothing; text in which only the words
+    count; an array of objects matched by a field. `report`: whether reports may show what stands there.
+    """
+
+    @property
+    def compare(self) -> Literal["ignore", "unordered", "text"] | None: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def report(self) -> Literal["show"] | None: ...
+
+
+class Violation(Protocol):
+    """A place in an answer that is not as the contract has it; neither `rule` nor `message` holds a value."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+
+
+class Operation(Protocol):
+    """What a comparison asks of a contract's operation."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def template(self) -> str: ...
+
+    def hints(self, path: Path, status: int, content_type: str) -> Hints:
+        """What is said of a place in an answer; all indices of an array are alike."""
+
+    def violations(self, status: int, headers: Mapping[str, str], body: bytes) -> Sequence[Violation]:
+        """Where an answer breaks the contract. Names in lower case; the body's content coding undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where on one side, and what stands there. `path` may hold data (ids as keys): see `Difference.path`."""
+
+    path: Path = field(repr=False)
+    value: JSON | bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where the sides disagree.
+
+    `path` is the same for all such places: `*` for an index, the kind (`<id>`) for an id or date within a key.
+    `missing` is on legacy's side only, `extra` on native's. Severity says who notices: `breaking` a client's code,
+    `visible` its user, `slight` hardly anybody.
+    """
+
+    path: Path
+    kind: Kind
+    severity: Severity
+    legacy: Spot | None = None
+    native: Spot | None = None
+
+    @property
+    def field(self) -> str:
+        """The path in dots: `body.notes.*._id`."""
+        return ".".join(map(str, self.path))
+
+    @property
+    def place(self) -> str:
+        """The path in dots as it is on legacy's side (on native's for what is extra): `body.notes.0._id`."""
+        spot = self.legacy or self.native
+        return ".".join(map(str, spot.path if spot else self.path))
+
+    def mirrored(self) -> Difference:
+        """The same with the sides swapped."""
+        kind = _MIRRORED.get(self.kind, self.kind)
+        swapped = replace(self, kind=kind, legacy=self.native, native=self.legacy)
+        return replace(swapped, severity=grade(kind, self.path)) if kind != self.kind else swapped
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A violation, and whose."""
+
+    side: Side
+    violation: Violation
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of comparing two exchanges.
+
+    `declared` are the ids of divergences that explain `differences`, `unexplained` what they leave. `hidden` are the
+    fields in which an `ignore` hid a difference. `reason` says why nothing was compared.
+    """
+
+    name: Name
+    differences: tuple[Difference, ...] = ()
+    unexplained: tuple[Difference, ...] = ()
+    declared: tuple[str, ...] = ()
+    breaches: tuple[Breach, ...] = ()
+    hidden: tuple[Path, ...] = ()
+    reason: Reason | None = None
+
+
+def uncompared(reason: Reason) -> Verdict:
+    """The verdict on what was not compared."""
+    return Verdict("uncompared", reason=reason)
+
+
+_NOTICED_HEADERS = frozenset(
+    ("access-control-allow-credentials", "access-control-allow-origin", "content-type", "location", "set-cookie")
+)
+
+
+def grade(kind: Kind, path: Path) -> Severity:
+    """How much a difference of a kind matters at a place."""
+    if path[0] == "header":
+        return "breaking" if path[1] in _NOTICED_HEADERS else "slight"
+    if kind in ("missing", "type", "status", "outcome"):
+        return "breaking"
+    return "slight" if kind == "extra" else "visible"

@@ -1,0 +1,111 @@
+"""Whether divergences.yaml can be held against a contract: sound, without contradictions, naming what there is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from proxy import divergences
+from proxy.config import ConfigError, document
+from proxy.config.problems import Problem
+from proxy.contract.faults import ContractError, Fault
+from proxy.contract.model import Contract
+from proxy.divergences import Divergence, DivergenceError, covers
+
+_ASIDE: Final = ("STORE ", "CALLS")  # what scenarios leave behind, of which a contract says nothing
+
+
+def load_agreed(path: Path, contract: Contract | None) -> tuple[Divergence, ...]:
+    """The divergences in a file. Raises ContractError with every fault: malformed, contradicting, naming unknown
+    operations (where there is a contract to tell)."""
+    root = _root(path)
+    try:
+        found = divergences.load(path)
+    except DivergenceError as error:
+        raise ContractError(tuple(_malformed(path, root, error))) from None
+    faults = [*_contradictions(path, root, found)]
+    if contract is not None:
+        faults += _unknown(path, root, found, contract)
+    if faults:
+        raise ContractError(tuple(faults))
+    return found
+
+
+def _root(path: Path) -> document.Node | None:
+    try:
+        root, duplicates = document.read(path.read_text(encoding="utf-8"))
+    except ConfigError as error:
+        raise ContractError(tuple(Fault(path, problem) for problem in error.problems)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError((Fault(path, Problem(0, "", f"cannot be read: {error}")),)) from None
+    if duplicates:
+        raise ContractError(tuple(Fault(path, problem) for problem in duplicates))
+    return root
+
+
+def _malformed(path: Path, root: document.Node | None, error: DivergenceError) -> Iterator[Fault]:
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        for fault in cause.errors():
+            name = ".".join(map(str, fault["loc"]))
+            yield Fault(path, Problem(_line(root, *fault["loc"]), name, fault["msg"]))
+    else:
+        yield Fault(path, Problem(_doubled(root), "", str(error).removeprefix(f"{path}: ")))
+
+
+def _doubled(root: document.Node | None) -> int:
+    """The line of the first id that stood before."""
+    seen: set[str] = set()
+    for item in root.items if isinstance(root, document.Sequence) else ():
+        entry = item.entries.get("id") if isinstance(item, document.Mapping) else None
+        text = entry[1].text if entry and isinstance(entry[1], document.Scalar) else None
+        if entry and text in seen:
+            return entry[0]
+        seen.add(text or "")
+    return 0
+
+
+def _contradictions(path: Path, root: document.Node | None, found: tuple[Divergence, ...]) -> Iterator[Fault]:
+    """Two divergences that the same thing would tell: which of them was meant?"""
+    told: dict[tuple[str, str], Divergence] = {}
+    for index, one in enumerate(found):
+        for case in one.when:
+            key = ((case.operation or one.operation).lower(), case.model_dump_json(exclude={"operation"}))
+            other = told.setdefault(key, one)
+            if other is not one:
+                message = f"is told by the same case as {other.id}, so that nobody knows which was seen"
+                yield Fault(path, Problem(_line(root, index, "when"), one.id, message))
+
+
+def _unknown(
+    path: Path, root: document.Node | None, found: tuple[Divergence, ...], contract: Contract
+) -> Iterator[Fault]:
+    known = [operation.name for operation in contract.operations]
+    known += [f"HEAD {operation.template}" for operation in contract.operations if operation.method == "GET"]
+    for index, one in enumerate(found):
+        places: list[tuple[tuple[int | str, ...], str]] = [((index, "operation"), one.operation)]
+        places += [((index, "when", at, "operation"), case.operation or "") for at, case in enumerate(one.when)]
+        for where, operation in places:
+            if operation and not operation.startswith(_ASIDE) and not any(covers(operation, name) for name in known):
+                close = difflib.get_close_matches(operation, known, 1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                message = f"{operation} is no operation of the contract{hint}"
+                yield Fault(path, Problem(_line(root, *where), one.id, message))
+
+
+def _line(node: document.Node | None, *steps: int | str) -> int:
+    """The line of what the steps lead to, as far as they lead. A single `when` is a list of one."""
+    line = node.line if node is not None else 0
+    for step in steps:
+        if isinstance(node, document.Mapping) and isinstance(step, str) and step in node.entries:
+            line, node = node.entries[step]
+        elif isinstance(node, document.Sequence) and isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+            line = node.line
+        elif not (isinstance(node, document.Mapping) and step == 0):
+            break
+    return line

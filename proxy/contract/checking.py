@@ -1,0 +1,152 @@
+"""Recordings held against a contract: what breaks it, and what of it has samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from proxy.canonical import JSON
+from proxy.contract.model import OTHERWISE, Contract, Operation
+from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
+from proxy.contract.samples import Sample, samples
+from proxy.contract.schemas import Violation
+from proxy.patterns import WEBSOCKET
+from proxy.recordings import OPEN, Recordings
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A recording that is not as the contract has it: where it stands, and how."""
+
+    place: str
+    operation: str
+    violation: Violation
+
+    def __str__(self) -> str:
+        path = ".".join(map(str, self.violation.path))
+        return f"{self.place}  {self.operation}: {path} {self.violation.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation and status: `samples` recorded, whether the contract declares it, which content types came.
+
+    `status` is a status, `hang` or `reset` for requests that no answer came to, `open` for WebSockets.
+    """
+
+    operation: Operation
+    status: str
+    samples: int
+    declared: bool
+    media: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, JSON]:
+        """As `contracts coverage --json` prints it."""
+        return {
+            "operation": self.operation.id,
+            "method": self.operation.method,
+            "path": self.operation.template,
+            "status": self.status,
+            "content_types": list(self.media),
+            "samples": self.samples,
+            "declared": self.declared,
+        }
+
+
+@dataclass(slots=True)
+class _Count:
+    samples: int = 0
+    media: Counter[str] = field(default_factory=Counter)
+
+
+def breaches(contract: Contract, recordings: Recordings) -> Iterator[Breach]:
+    """Every breach: answers, the requests that were accepted, frames, and operations that are unknown."""
+    for sample in samples(recordings):
+        yield from _sample_breaches(contract, sample)
+    for conversation in recordings.conversations:
+        operation = contract.operation(WEBSOCKET, conversation.target)
+        if operation is None or operation.id == OTHERWISE:
+            yield _unknown(conversation.name, f"WS {conversation.target}")
+            continue
+        for direction, frames in (("sent", conversation.sent), ("received", conversation.received)):
+            for violation in (one for frame in frames for one in operation.frame_violations(direction, frame)):
+                yield Breach(f"{conversation.name} / {direction}", operation.name, violation)
+
+
+def coverage(contract: Contract, recordings: Recordings) -> list[Row]:
+    """Every operation and status that is declared or has samples, in the contract's order."""
+    seen = _counted(contract, recordings)
+    rows: list[Row] = []
+    known = (*contract.operations, contract.otherwise) if contract.otherwise else contract.operations
+    for operation in (*known, *_strangers(contract, seen)):
+        statuses = _statuses(operation)
+        shown = {status for name, status in seen if name == operation.name}
+        for status in sorted({*statuses, *shown}, key=_place):
+            count = seen.get((operation.name, status), _Count())
+            media = tuple(sorted(one for one in count.media if one))
+            declared = status in statuses or (status.isdecimal() and operation.declared(int(status)) is not None)
+            rows.append(Row(operation, status, count.samples, declared or not status.isdecimal(), media))
+    return rows
+
+
+def _sample_breaches(contract: Contract, sample: Sample) -> Iterator[Breach]:
+    method, target, answer = sample.request.method, sample.request.target, sample.answer
+    operation = contract.operation(method, target)
+    if operation is None:
+        yield _unknown(sample.place, f"{method} {target.partition('?')[0]}")
+    elif answer.outcome == "response":
+        found = operation.violations(answer.status, answer.headers, answer.body)
+        if answer.status < 400:
+            found = (*found, *_request_violations(operation, sample))
+        yield from (Breach(sample.place, operation.name, violation) for violation in found)
+
+
+def _request_violations(operation: Operation, sample: Sample) -> Iterator[Violation]:
+    content_type = dict(sample.request.headers).get("content-type", "")
+    schema = operation.requests.get(media_type(content_type))
+    if schema is None or not sample.request.body or not is_json(media_type(content_type)):
+        return
+    try:
+        found = schema.violations(read_payload(content_type, sample.request.body))
+        yield from (Violation(("request", *one.path), one.rule, one.message) for one in found)
+    except PayloadError as error:
+        yield Violation(("request",), "content-type", str(error))
+
+
+def _unknown(place: str, request: str) -> Breach:
+    return Breach(place, request, Violation((), "operation", "is no operation of the contract"))
+
+
+def _counted(contract: Contract, recordings: Recordings) -> dict[tuple[str, str], _Count]:
+    seen: dict[tuple[str, str], _Count] = {}
+    for sample in samples(recordings):
+        method, path = sample.request.method, sample.request.target.partition("?")[0]
+        operation = contract.operation(method, path)
+        count = seen.setdefault((operation.name if operation else f"{method} {path}", sample.status), _Count())
+        count.samples += 1
+        count.media[media_type(sample.answer.headers.get("content-type", ""))] += 1
+    targets = [one.target for one in recordings.conversations]
+    for target in [*targets, *(one.target for one in recordings.connections if one.result == OPEN)]:
+        operation = contract.operation(WEBSOCKET, target)
+        name = operation.name if operation else f"WS {target.partition('?')[0]}"
+        seen.setdefault((name, "101"), _Count()).samples += 1
+    return seen
+
+
+def _strangers(contract: Contract, seen: dict[tuple[str, str], _Count]) -> Iterator[Operation]:
+    """Operations that only the recordings have, or that the contract has under another method (HEAD)."""
+    known = {operation.name for operation in contract.operations}
+    known |= {contract.otherwise.name} if contract.otherwise else set()
+    for name in dict.fromkeys(name for name, _ in seen if name not in known):
+        method, _, path = name.partition(" ")
+        found = contract.operation(method, path)
+        yield found if found and found.name == name else Operation(name, method, path)
+
+
+def _statuses(operation: Operation) -> set[str]:
+    return set(operation.answers)
+
+
+def _place(status: str) -> tuple[bool, str]:
+    return (not status[:1].isdecimal(), status)

@@ -1,0 +1,173 @@
+"""A contract's files while they are changed: comments, order, quotes and what nobody touched stay as they are."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import MutableMapping, MutableSequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
+
+from proxy.canonical import JSON
+from proxy.config.problems import Problem
+from proxy.contract.faults import ContractError, Fault
+
+Node = MutableMapping[str, Any]
+_WIDTH: Final = 4096  # long lines stay as they were written
+_SHORT: Final = 80  # characters of a mapping or list that stands on one line
+_AMBIGUOUS: Final = frozenset(("yes", "no", "on", "off", "y", "n"))  # what YAML 1.1 readers take for booleans
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A mapping in one of the files; references below it are followed."""
+
+    files: Files
+    file: Path
+    node: Node
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.node
+
+    def get(self, name: str) -> Spot | None:
+        """The mapping of a name, or what it refers to; None where there is none."""
+        below = self.node.get(name)
+        return self.files.follow(replace(self, node=below)) if isinstance(below, MutableMapping) else None
+
+    def make(self, name: str) -> Spot:
+        """The mapping of a name, put there empty where there is none."""
+        found = self.get(name)
+        if found is None:
+            self.put(name, {})
+            found = replace(self, node=self.node[name])
+        return found
+
+    def items(self, name: str) -> list[Spot]:
+        """The mappings in the list of a name."""
+        listed = self.node.get(name)
+        some = listed if isinstance(listed, MutableSequence) else []
+        return [self.files.follow(replace(self, node=one)) for one in some if isinstance(one, MutableMapping)]
+
+    def put(self, name: str, value: JSON) -> None:
+        """Set one entry."""
+        fits = not isinstance(value, dict | list) or (isinstance(value, list) and _is_short(value, []))
+        if not fits and isinstance(self.node, CommentedMap):
+            self.node.fa.set_block_style()
+        self.node[_text(name)] = written(value)
+
+    def refer(self, file: Path, pointer: str) -> str:
+        """How this file refers to a place in another, or in itself."""
+        other = "" if file == self.file else os.path.relpath(file, self.file.parent)
+        return f"{other}#{pointer}"
+
+
+class Files:
+    """The main file and those beside it, read when they are needed, written together."""
+
+    def __init__(self, main: Path) -> None:
+        self.main: Final = main
+        self._roots: dict[Path, Node] = {}
+        self._before: dict[Path, str] = {}
+
+    def root(self, file: Path | None = None) -> Spot:
+        """A file's mapping, empty where there is no such file. Raises ContractError."""
+        path = file or self.main
+        if path not in self._roots:
+            self._roots[path] = _load(path) if path.exists() else CommentedMap()
+            self._before[path] = path.read_text(encoding="utf-8") if path.exists() else ""
+        return Spot(self, path, self._roots[path])
+
+    def follow(self, spot: Spot) -> Spot:
+        """What a mapping refers to, itself where it refers to nothing."""
+        for _ in range(100):
+            reference = spot.node.get("$ref")
+            if not isinstance(reference, str):
+                return spot
+            file, _, pointer = reference.partition("#")
+            target = self.root(Path(os.path.normpath(spot.file.parent / file)) if file else spot.file)
+            for step in pointer.split("/")[1:]:
+                target = replace(target, node=target.node[step.replace("~1", "/").replace("~0", "~")])
+            spot = target
+        raise ContractError((Fault(spot.file, Problem(0, "", "refers to itself")),))
+
+    def save(self) -> list[Path]:
+        """Write what has changed, each file whole or not at all; returns those written."""
+        texts = {path: _dump(root) for path, root in self._roots.items()}
+        before = {path: self._before[path] and _dump(_load(path)) for path in texts}
+        changed = [path for path, text in texts.items() if text != before[path]]
+        for path in changed:
+            write_whole(path, texts[path].encode())
+        return changed
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file: whoever reads it sees the old or the new, whatever happens meanwhile. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def written(value: JSON) -> Any:
+    """The value for a file: short mappings and lists of plain values on one line, texts that all readers read alike."""
+    if isinstance(value, dict):
+        mapping = CommentedMap({_text(name): written(one) for name, one in value.items()})
+        if value and len(value) < 4 and _is_short(list(value.values()), list(value)):
+            mapping.fa.set_flow_style()
+        return mapping
+    if isinstance(value, list):
+        sequence = CommentedSeq([written(one) for one in value])
+        if _is_short(value, []):
+            sequence.fa.set_flow_style()
+        return sequence
+    return _text(value) if isinstance(value, str) else value
+
+
+def _is_short(values: list[JSON], names: list[str]) -> bool:
+    nested = any(isinstance(value, dict | list) and value for value in values)
+    return not nested and sum(len(str(one)) + 2 for one in (*values, *names)) <= _SHORT
+
+
+def _text(value: str) -> str:
+    return SingleQuotedScalarString(value) if value.lower() in _AMBIGUOUS or value.isdecimal() else value
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.width = _WIDTH
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.preserve_quotes = True
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
+    return yaml
+
+
+def _load(path: Path) -> Node:
+    try:
+        found = _yaml().load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        message = f"cannot be edited: {str(error).splitlines()[0]}"
+        raise ContractError((Fault(path, Problem(0, "", message)),)) from None
+    if not isinstance(found, MutableMapping):
+        raise ContractError((Fault(path, Problem(1, "", "must be a mapping (`key: value`)")),))
+    return found
+
+
+def _dump(root: Node) -> str:
+    stream = io.StringIO()
+    _yaml().dump(root, stream)
+    return stream.getvalue()

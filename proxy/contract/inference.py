@@ -1,0 +1,190 @@
+"""The OpenAPI operation that samples of it show, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qsl
+
+from proxy.canonical import JSON
+from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
+from proxy.contract.samples import Observed, Sample
+from proxy.contract.shapes import Shape
+from proxy.patterns import Parameter, Pattern
+
+TRANSPORT: Final = frozenset(
+    ("connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "proxy-connection",
+     "server", "te", "trailer", "transfer-encoding", "upgrade", "via", "x-request-id", "x-served-by")
+)  # fmt: skip
+"""Response headers that belong to the connection, the moment or a gateway; `content` says the content type."""
+
+
+@dataclass(slots=True)
+class Field:
+    """A header or parameter: its values, and how many of the requests or answers had none."""
+
+    shape: Shape = field(default_factory=Shape)
+    absent: int = 0
+
+    @property
+    def required(self) -> bool:
+        """Whether it was always there."""
+        return self.absent == 0
+
+
+@dataclass(slots=True)
+class ObservedAnswer:
+    """All answers of one status."""
+
+    headers: dict[str, Field]
+    media: dict[str, Shape]
+
+
+@dataclass(slots=True)
+class ObservedRequest:
+    """All requests that were accepted (where none was: all that were not turned away with 401)."""
+
+    path: dict[str, Shape]
+    query: dict[str, Field]
+    media: dict[str, Shape]
+    bodies_always: bool
+    bearer: bool
+
+
+def answers(observed: Observed) -> dict[str, ObservedAnswer]:
+    """What came back, by status."""
+    by_status: dict[str, list[Sample]] = {}
+    for sample in observed.answered:
+        by_status.setdefault(sample.status, []).append(sample)
+    return {status: _answer(some) for status, some in sorted(by_status.items())}
+
+
+def request(observed: Observed) -> ObservedRequest:
+    """What was asked."""
+    some = _telling(observed)
+    bodied = [sample for sample in some if sample.request.body]
+    query = [dict(parse_qsl(sample.request.target.partition("?")[2], keep_blank_values=True)) for sample in some]
+    return ObservedRequest(
+        path=_path_values(observed, some),
+        query=_fields(query),
+        media=_media((_content_type(sample.request.headers), sample.request.body or b"") for sample in bodied),
+        bodies_always=bool(some) and len(bodied) == len(some),
+        bearer=bool(some) and all(_is_bearer(sample) for sample in some),
+    )
+
+
+def describe_answer(status: str, answer: ObservedAnswer) -> dict[str, JSON]:
+    """An OpenAPI response object, without its headers."""
+    found: dict[str, JSON] = {"description": phrase(status)}
+    if answer.media:
+        found["content"] = {media: {"schema": shape.schema()} for media, shape in answer.media.items()}
+    return found
+
+
+def header_values(everything: Iterable[Observed]) -> dict[str, Shape]:
+    """Each header's values over all answers: only what never changes anywhere is a constant."""
+    found: dict[str, Shape] = {}
+    for observed in everything:
+        for sample in observed.answered:
+            for name, value in sample.answer.headers.items():
+                found.setdefault(name, Shape()).add(value)
+    return found
+
+
+def describe_header(header: Field, everywhere: Shape) -> dict[str, JSON]:
+    """An OpenAPI header object."""
+    constant = len(everywhere.texts) == 1 and everywhere.kinds["string"] > 1
+    schema: JSON = {"type": "string", "const": next(iter(everywhere.texts))} if constant else {"type": "string"}
+    return {**({"required": True} if header.required else {}), "schema": schema}
+
+
+def describe_body(asked: ObservedRequest) -> dict[str, JSON]:
+    """An OpenAPI request body object."""
+    content: JSON = {media: {"schema": shape.schema()} for media, shape in asked.media.items()}
+    return {**({"required": True} if asked.bodies_always else {}), "content": content}
+
+
+def describe_parameter(place: str, name: str, found: Field) -> dict[str, JSON]:
+    """An OpenAPI parameter object, in `path` or `query`."""
+    required: dict[str, JSON] = {"required": True} if found.required or place == "path" else {}
+    return {"name": name, "in": place, **required, "schema": found.shape.schema()}
+
+
+def frames(observed: Observed) -> dict[str, Shape]:
+    """A WebSocket's frames by direction."""
+    return {direction: Shape(seen) for direction, seen in observed.frames.items() if seen}
+
+
+def title(name: str) -> str:
+    """A header's name as it is written: `ETag`, `X-Powered-By`."""
+    return {"etag": "ETag", "www-authenticate": "WWW-Authenticate"}.get(name, name.title())
+
+
+def phrase(status: str) -> str:
+    """What HTTP calls a status."""
+    try:
+        return HTTPStatus(int(status)).phrase
+    except ValueError:
+        return f"Status {status}"
+
+
+def _answer(some: list[Sample]) -> ObservedAnswer:
+    kept = [{name: value for name, value in one.answer.headers.items() if name not in TRANSPORT} for one in some]
+    bodied = [sample.answer for sample in some if sample.answer.body]
+    return ObservedAnswer(_fields(kept), _media((one.headers.get("content-type", ""), one.body) for one in bodied))
+
+
+def _fields(rows: list[dict[str, str]]) -> dict[str, Field]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: _field([row.get(name) for row in rows]) for name in names}
+
+
+def _field(values: list[str | None]) -> Field:
+    given = [value for value in values if value is not None]
+    return Field(Shape(given), len(values) - len(given))
+
+
+def _media(bodies: Iterable[tuple[str, bytes]]) -> dict[str, Shape]:
+    found: dict[str, Shape] = {}
+    for content_type, body in bodies:
+        shape = found.setdefault(media_type(content_type) or "application/octet-stream", Shape())
+        for value in _value(content_type, body):
+            shape.add(value)
+    return found
+
+
+def _value(content_type: str, body: bytes) -> Iterator[JSON]:
+    """The body's value, nothing where no schema could speak of it."""
+    media = media_type(content_type)
+    if is_json(media) or media.startswith("text/"):
+        try:
+            yield read_payload(content_type, body)
+        except PayloadError:
+            return
+
+
+def _telling(observed: Observed) -> list[Sample]:
+    answered = observed.answered
+    accepted = [sample for sample in answered if sample.answer.status < 400]
+    return accepted or [sample for sample in answered if sample.answer.status != 401]
+
+
+def _path_values(observed: Observed, some: list[Sample]) -> dict[str, Shape]:
+    segments = Pattern.parse(f"GET {observed.operation.template}").segments if observed.samples else ()
+    found: dict[str, Shape] = {}
+    for index, segment in enumerate(segments):
+        if isinstance(segment, Parameter):
+            paths = (sample.request.target.partition("?")[0].split("/") for sample in some)
+            found[segment.name] = Shape(pieces[index + 1] for pieces in paths)
+    return found
+
+
+def _content_type(headers: Iterable[tuple[str, str]]) -> str:
+    return dict(headers).get("content-type", "")
+
+
+def _is_bearer(sample: Sample) -> bool:
+    headers: Mapping[str, str] = dict(sample.request.headers)
+    return headers.get("authorization", "").lower().startswith("bearer ")

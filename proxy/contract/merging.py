@@ -1,0 +1,207 @@
+"""Put what samples show into a contract, and leave what is there.
+
+New operations, statuses, content types, headers, parameters and fields are added. What stands already is changed only
+where a sample contradicts it, and then no further than needed: a field that was absent is no longer required, a null is
+let in, an enum grows, a format goes. Whatever else people wrote (descriptions, examples, `x-compare`, `x-report`,
+tighter rules that hold) is not touched; a rule of theirs that no longer holds and that nothing here knows how to loosen
+stays for `contracts check` to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from proxy.canonical import JSON
+from proxy.contract import inference
+from proxy.contract.editing import Files, Spot, written
+from proxy.contract.inference import Field, ObservedAnswer, ObservedRequest
+from proxy.contract.model import OTHERWISE
+from proxy.contract.samples import Observed
+from proxy.contract.shapes import Shape
+from proxy.contract.widening import widen
+from proxy.patterns import WEBSOCKET, Pattern, PatternError
+
+_RESERVED: Final = ("openapi", "divergences")
+_BEARER: Final[dict[str, JSON]] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+def merge(files: Files, everything: list[Observed], title: str = "Recorded service") -> list[str]:
+    """Put every operation in; returns what changed, a line each: `added …` or `loosened …`."""
+    main = files.root()
+    if "openapi" not in main:
+        main.put("openapi", "3.1.1")
+        main.put("info", {"title": title, "version": "1"})
+    main.make("paths")
+    merging = _Merging(main, inference.header_values(everything))
+    return [change for observed in everything for change in merging.operation(observed)]
+
+
+class _Merging:
+    """One run: the main file, and what each header is everywhere."""
+
+    def __init__(self, main: Spot, headers: Mapping[str, Shape]) -> None:
+        self._main = main
+        self._headers = headers
+
+    def operation(self, observed: Observed) -> Iterator[str]:
+        """Put one operation in."""
+        operation = observed.operation
+        if operation.id == OTHERWISE:
+            if observed.answered:
+                yield from self._answers(self._main.make("x-otherwise"), observed, "x-otherwise")
+            return
+        if not observed.answered and not observed.opened:
+            return
+        path = _path(self._main, operation.template, operation.id)
+        method = "get" if operation.method == WEBSOCKET else operation.method.lower()
+        if method not in path:
+            path.put(method, {"operationId": operation.id})
+            yield f"added {operation.name}"
+        spot = path.make(method)
+        if operation.method == WEBSOCKET:
+            yield from _merge_frames(spot, observed)
+        else:
+            yield from self._request(path, spot, observed)
+            yield from self._answers(spot, observed, operation.name)
+
+    def _request(self, path: Spot, spot: Spot, observed: Observed) -> Iterator[str]:
+        asked, name = inference.request(observed), observed.operation.name
+        new = "responses" not in spot
+        yield from _merge_parameters(path, spot, observed, asked)
+        if new and asked.bearer:
+            spot.put("security", [{"bearer": []}])
+            schemes = self._main.make("components").make("securitySchemes")
+            schemes.node.setdefault("bearer", written(_BEARER))
+        if "requestBody" not in spot and asked.media:
+            optional: dict[str, JSON] = {} if new else {"required": False}
+            spot.put("requestBody", {**inference.describe_body(asked), **optional})
+            return
+        body = spot.get("requestBody")
+        if body is not None:
+            if body.node.get("required") and not asked.bodies_always:
+                body.put("required", False)
+                yield f"loosened {name} body: optional"
+            yield from _merge_media(body, asked.media, f"{name} request")
+
+    def _answers(self, spot: Spot, observed: Observed, name: str) -> Iterator[str]:
+        responses = spot.make("responses")
+        for status, answer in inference.answers(observed).items():
+            there = responses.get(status)
+            if there is None:
+                responses.put(status, inference.describe_answer(status, answer))
+                self._describe_headers(responses.make(status), answer.headers)
+                yield f"added {name} {status}"
+            else:
+                yield from self._answer(there, answer, f"{name} {status}")
+
+    def _answer(self, there: Spot, answer: ObservedAnswer, name: str) -> Iterator[str]:
+        known = there.get("headers")
+        declared = {called.lower(): called for called in known.node} if known else {}
+        new = {called: one for called, one in answer.headers.items() if called not in declared}
+        for called, header in new.items():
+            header.absent += 1  # earlier samples had none
+            yield f"added {name} {inference.title(called)}"
+        self._describe_headers(there, new)
+        for called, written_as in declared.items():
+            yield from _merge_header(there.make("headers"), written_as, answer.headers.get(called), name)
+        yield from _merge_media(there, answer.media, name)
+
+    def _describe_headers(self, there: Spot, headers: Mapping[str, Field]) -> None:
+        """Headers are alike from answer to answer: the first of its kind is shared, under components."""
+        for called, header in sorted(headers.items()):
+            described, name = inference.describe_header(header, self._headers[called]), inference.title(called)
+            shared = self._main.make("components").make("headers")
+            shared.node.setdefault(name, written(described))
+            alike = shared.make(name).node == described
+            pointer: JSON = {"$ref": there.refer(self._main.file, f"/components/headers/{name}")}
+            there.make("headers").put(name, pointer if alike else described)
+
+
+def _merge_header(headers: Spot, name: str, header: Field | None, place: str) -> Iterator[str]:
+    """A shared header becomes this answer's own before it is changed for its sake."""
+    seen = header or Field(Shape(), 1)
+    if headers.make(name).node.get("required") and not seen.required:
+        if "$ref" in headers.node[name]:
+            headers.put(name, dict(headers.make(name).node))
+        headers.make(name).put("required", False)
+        yield f"loosened {place} {name}: optional"
+    if header is not None:
+        yield from _merge_schema(headers.make(name), "schema", header.shape, f"{place} {name}")
+
+
+def _path(main: Spot, template: str, operation_id: str) -> Spot:
+    """The path item of a template; a new one goes to the file of its resource, as ids like `notes.create` tell."""
+    paths = main.make("paths")
+    shape = Pattern.parse(f"GET {template}").shape
+    for known in paths.node:
+        if not known.startswith("x-") and _shape(known) == shape:
+            return paths.make(known)
+    resource, dot, _ = operation_id.partition(".")
+    if not dot or resource in _RESERVED:
+        return paths.make(template)
+    file = main.file.parent / f"{resource}.yaml"
+    pointer = "/" + template.replace("~", "~0").replace("/", "~1")
+    paths.put(template, {"$ref": main.refer(file, pointer)})
+    return main.files.root(file).make(template)
+
+
+def _shape(template: str) -> object:
+    try:
+        return Pattern.parse(f"GET {template}").shape
+    except PatternError:
+        return None
+
+
+def _merge_frames(spot: Spot, observed: Observed) -> Iterator[str]:
+    frames = spot.make("x-frames")
+    for direction, shape in inference.frames(observed).items():
+        yield from _merge_schema(frames, direction, shape, f"{observed.operation.name} {direction}")
+    if "101" not in spot.make("responses"):
+        spot.make("responses").put("101", {"description": inference.phrase("101")})
+
+
+def _merge_parameters(path: Spot, spot: Spot, observed: Observed, asked: ObservedRequest) -> Iterator[str]:
+    name = observed.operation.name
+    known = [*path.items("parameters"), *spot.items("parameters")]
+    by_name = {(str(one.node.get("in")), str(one.node.get("name"))): one for one in known}
+    positional = iter([one for (place, _), one in by_name.items() if place == "path"])
+    for called, shape in asked.path.items():
+        there = by_name.get(("path", called)) or next(positional, None)
+        yield from _merge_parameter(spot, there, "path", called, Field(shape), name)
+    for called, found in asked.query.items():
+        if "responses" in spot and ("query", called) not in by_name:
+            found.absent += 1
+        yield from _merge_parameter(spot, by_name.get(("query", called)), "query", called, found, name)
+    for (place, called), there in by_name.items():
+        if place == "query" and called not in asked.query and there.node.get("required"):
+            there.put("required", False)
+            yield f"loosened {name} ?{called}: optional"
+
+
+def _merge_parameter(spot: Spot, there: Spot | None, place: str, called: str, found: Field, name: str) -> Iterator[str]:
+    if there is None:
+        spot.node.setdefault("parameters", []).append(written(inference.describe_parameter(place, called, found)))
+        return
+    if place != "path" and there.node.get("required") and not found.required:
+        there.put("required", False)
+        yield f"loosened {name} ?{called}: optional"
+    yield from _merge_schema(there, "schema", found.shape, f"{name} {called}")
+
+
+def _merge_media(there: Spot, media: Mapping[str, Shape], name: str) -> Iterator[str]:
+    for called, shape in media.items():
+        content = there.make("content")
+        if called not in content:
+            content.put(called, {"schema": shape.schema()})
+            yield f"added {name} {called}"
+        else:
+            yield from _merge_schema(content.make(called), "schema", shape, name)
+
+
+def _merge_schema(holder: Spot, key: str, shape: Shape, name: str) -> Iterator[str]:
+    schema = holder.get(key)
+    if schema is None and key not in holder:
+        holder.put(key, shape.schema())
+    elif schema is not None:
+        yield from (f"loosened {name}{change}" for change in widen(schema, shape))

@@ -1,0 +1,221 @@
+"""openapi.yaml to a Contract, or to the list of everything that is wrong with it, each with its file and line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from proxy.contract.faults import ContractError, Fault
+from proxy.contract.model import OTHERWISE, Contract, Declared, Header, Operation
+from proxy.contract.rules import hiding_faults, schema_faults
+from proxy.contract.schemas import Schema
+from proxy.contract.tree import Tree, read_tree
+from proxy.patterns import Parameter, Pattern, PatternError
+
+METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_KEYS: Final[Mapping[str, frozenset[str]]] = {
+    "document": frozenset(
+        ("openapi", "info", "jsonSchemaDialect", "servers", "paths", "webhooks", "components", "security", "tags",
+         "externalDocs", "x-otherwise")
+    ),
+    "path": frozenset(("summary", "description", "servers", "parameters", *METHODS)),
+    "operation": frozenset(
+        ("tags", "summary", "description", "externalDocs", "operationId", "parameters", "requestBody", "responses",
+         "callbacks", "deprecated", "security", "servers", "x-frames")
+    ),
+    "response": frozenset(("description", "headers", "content", "links")),
+    "media": frozenset(("schema", "example", "examples", "encoding")),
+    "header": frozenset(
+        ("description", "required", "deprecated", "style", "explode", "schema", "example", "examples", "content")
+    ),
+    "parameter": frozenset(
+        ("name", "in", "description", "required", "deprecated", "allowEmptyValue", "style", "explode", "allowReserved",
+         "schema", "example", "examples", "content")
+    ),
+    "body": frozenset(("description", "content", "required")),
+    "otherwise": frozenset(("summary", "description", "responses")),
+    "frames": frozenset(("sent", "received")),
+}  # fmt: skip
+_PLACES: Final = ("path", "query", "header", "cookie")
+
+
+def load(path: Path) -> Contract:
+    """The contract in an OpenAPI 3.1 file and the files it refers to. Raises ContractError with every fault."""
+    tree = read_tree(path)
+    reading = _Reading()
+    contract = reading.contract(tree)
+    if reading.faults or contract is None:
+        raise ContractError(tuple(reading.faults))
+    return contract
+
+
+class _Reading:
+    """Reads on after a fault, so that all of them are told."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def contract(self, root: Tree) -> Contract | None:
+        if not self._mapping(root, "document"):
+            return None
+        version = root.get("openapi")
+        if version is None or not str(version.value).startswith("3.1."):
+            self._fault(version or root, "must be an OpenAPI 3.1 document: `openapi: 3.1.1`", "openapi")
+        paths, otherwise = root.get("paths"), root.get("x-otherwise")
+        operations: list[tuple[Operation, Tree]] = []
+        if paths is None:
+            self._fault(root, "has no `paths`")
+        elif not isinstance(paths.value, dict):
+            self._fault(paths, "must be a mapping (`key: value`)", "paths")
+        else:
+            operations += self._paths(paths)
+        whatever = self._otherwise(otherwise) if otherwise else None
+        return None if self.faults else Contract([operation for operation, _ in operations], whatever)
+
+    def _paths(self, paths: Tree) -> Iterator[tuple[Operation, Tree]]:
+        found: list[tuple[Operation, Tree]] = []
+        shapes: dict[object, tuple[str, Tree]] = {}
+        for template, item in paths.entries():
+            if template.startswith("x-") or not self._path(template, item, shapes):
+                continue
+            for method in METHODS:
+                tree = item.get(method)
+                if tree is not None and self._mapping(tree, "operation", f"{method.upper()} {template}"):
+                    found.append((self._operation(method.upper(), template, tree, item), tree))
+        self._ids(found)
+        return iter(found)
+
+    def _path(self, template: str, item: Tree, shapes: dict[object, tuple[str, Tree]]) -> bool:
+        try:
+            shape = Pattern.parse(f"GET {template}").shape
+        except PatternError as error:
+            self._fault(item, str(error), template)
+            return False
+        if shape in shapes:
+            other, tree = shapes[shape]
+            self._fault(item, f"takes the same requests as {other} ({tree.file.name}:{tree.line})", template)
+        shapes.setdefault(shape, (template, item))
+        return self._mapping(item, "path", template)
+
+    def _ids(self, found: list[tuple[Operation, Tree]]) -> None:
+        first: dict[str, Operation] = {}
+        for operation, tree in found:
+            if operation.id in first:
+                message = f"the operationId {operation.id} is that of {first[operation.id].name} too"
+                self._fault(tree.get("operationId") or tree, message, operation.name)
+            first.setdefault(operation.id, operation)
+
+    def _operation(self, method: str, template: str, tree: Tree, item: Tree) -> Operation:
+        frames = tree.get("x-frames")
+        name = f"{'WS' if frames else method} {template}"
+        identity = tree.get("operationId")
+        if identity is not None and not isinstance(identity.value, str):
+            self._fault(identity, "must be text", name)
+        self._parameters(template, tree, item, name)
+        body = tree.get("requestBody")
+        bodies = self._content(body, name) if body and self._mapping(body, "body", name) else {}
+        given = str(identity.value) if identity else name
+        talk = self._frames(frames, name) if frames else {}
+        return Operation(given, name.split(" ")[0], template, self._answers(tree, name), bodies, talk)
+
+    def _otherwise(self, tree: Tree) -> Operation | None:
+        if not self._mapping(tree, "otherwise", "x-otherwise"):
+            return None
+        return Operation(OTHERWISE, "*", "/*", self._answers(tree, "x-otherwise"))
+
+    def _frames(self, tree: Tree, name: str) -> dict[str, Schema]:
+        return {side: self._schema(one, name) for side, one in tree.entries()} if self._mapping(tree, "frames") else {}
+
+    def _parameters(self, template: str, tree: Tree, item: Tree, name: str) -> None:
+        given: set[str] = set()
+        for holder in (item, tree):
+            parameters = holder.get("parameters")
+            for parameter in parameters.below.values() if parameters else ():
+                if self._mapping(parameter, "parameter", name):
+                    given |= self._parameter(parameter, name)
+        segments = Pattern.parse(f"GET {template}").segments
+        wanted = {segment.name for segment in segments if isinstance(segment, Parameter)}
+        for lacking in sorted(wanted - given):
+            self._fault(tree, f"the parameter {{{lacking}}} is not described", name)
+        for extra in sorted(given - wanted):
+            self._fault(tree, f"describes the parameter {{{extra}}}, which is not in the path", name)
+
+    def _parameter(self, tree: Tree, name: str) -> set[str]:
+        """The name of a path parameter, nothing for others."""
+        where, called = (entry.value if (entry := tree.get(key)) else None for key in ("in", "name"))
+        if where not in _PLACES or not isinstance(called, str):
+            self._fault(tree, f"a parameter needs a `name`, and `in`: one of {', '.join(_PLACES)}", name)
+            return set()
+        required = tree.get("required")
+        if where == "path" and (required is None or required.value is not True):
+            self._fault(tree, f"the path parameter {{{called}}} must be `required: true`", name)
+        schema = tree.get("schema")
+        if schema is not None:
+            self._schema(schema, name)
+        return {called} if where == "path" else set()
+
+    def _answers(self, tree: Tree, name: str) -> dict[str, Declared]:
+        responses = tree.get("responses")
+        if responses is None or not responses.below:
+            self._fault(responses or tree, "has no `responses`", name)
+            return {}
+        return {
+            status: self._answer(answer, f"{name} {status}")
+            for status, answer in responses.entries()
+            if not status.startswith("x-") and self._status(status, answer, name)
+        }
+
+    def _status(self, status: str, tree: Tree, name: str) -> bool:
+        number = status[:1] in "12345" and len(status) == 3 and (status[1:].isdecimal() or status[1:] == "XX")
+        if not number and status != "default":
+            self._fault(tree, f"{status} is no status: three digits, 4XX or default", name)
+            return False
+        return self._mapping(tree, "response", f"{name} {status}")
+
+    def _answer(self, tree: Tree, name: str) -> Declared:
+        if tree.get("description") is None:
+            self._fault(tree, "a response needs a `description`", name)
+        headers: dict[str, Header] = {}
+        declared = tree.get("headers")
+        for called, header in declared.entries() if declared else ():
+            if self._mapping(header, "header", f"{name} {called}"):
+                headers[called.lower()] = self._header(header, f"{name} {called}")
+        return Declared(headers, self._content(tree, name))
+
+    def _header(self, tree: Tree, name: str) -> Header:
+        schema, required = tree.get("schema"), tree.get("required")
+        return Header(self._schema(schema, name) if schema else Schema(True), bool(required and required.value is True))
+
+    def _content(self, tree: Tree, name: str) -> dict[str, Schema]:
+        content, found = tree.get("content"), dict[str, Schema]()
+        for media, entry in content.entries() if content else ():
+            if "/" not in media:
+                self._fault(entry, f"{media} is no media type", name)
+            elif self._mapping(entry, "media", f"{name} {media}"):
+                schema = entry.get("schema")
+                self.faults += hiding_faults(schema, f"{name} {media}") if schema else ()
+                found[media.lower()] = self._schema(schema, f"{name} {media}") if schema else Schema(True)
+        return found
+
+    def _schema(self, tree: Tree, name: str) -> Schema:
+        self.faults += schema_faults(tree, name)
+        return Schema(tree.value)
+
+    def _mapping(self, tree: Tree, kind: str, name: str = "") -> bool:
+        if not isinstance(tree.value, dict):
+            self._fault(tree, "must be a mapping (`key: value`)", name)
+            return False
+        for key, entry in tree.entries():
+            if key not in _KEYS[kind] and not (key.startswith("x-") and key not in ("x-compare", "x-report")):
+                self._fault(entry, f"unknown key `{key}`{_meant(key, _KEYS[kind])}", name)
+        return True
+
+    def _fault(self, tree: Tree, message: str, name: str = "") -> None:
+        self.faults.append(tree.fault(message, name))
+
+
+def _meant(key: str, known: frozenset[str]) -> str:
+    close = difflib.get_close_matches(key, sorted(known), 1)
+    return f"; did you mean `{close[0]}`?" if close else ""

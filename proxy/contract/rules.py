@@ -1,0 +1,124 @@
+"""What no schema library knows to check: hints that are misspelt, that cannot apply, or that contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from proxy.contract.faults import Fault
+from proxy.contract.schemas import COMPARES, compile_fault
+from proxy.contract.tree import Tree
+
+_NESTED: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+_BRANCHES: Final = ("allOf", "anyOf", "oneOf")
+_LISTED: Final = (*_BRANCHES, "prefixItems")
+_NAMED: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
+_NEEDED: Final = {"unordered": "array", "text": "string"}
+
+
+def schema_faults(tree: Tree, name: str) -> Iterator[Fault]:
+    """Everything that is wrong with a schema and those in it; `name` says where it stands."""
+    fault = compile_fault(tree.value)
+    if fault:
+        path, message = fault
+        yield tree.at(*path).fault(message, name)
+        return
+    for node in _nodes(tree):
+        yield from _hint_faults(node, name)
+        yield from _contradictions(node, name)
+
+
+def hiding_faults(tree: Tree, name: str) -> Iterator[Fault]:
+    """A body's schema that leaves nothing to compare."""
+    compare = tree.get("x-compare")
+    if compare is not None and compare.value == "ignore":
+        yield compare.fault("x-compare: ignore hides the whole body", name)
+
+
+def _nodes(tree: Tree) -> Iterator[Tree]:
+    yield tree
+    for keyword in _NESTED:
+        below = tree.get(keyword)
+        if below is not None:
+            yield from _nodes(below)
+    for keyword in (*_LISTED, *_NAMED):
+        several = tree.get(keyword)
+        for below in several.below.values() if several else ():
+            yield from _nodes(below)
+
+
+def _hint_faults(node: Tree, name: str) -> Iterator[Fault]:
+    compare, report = node.get("x-compare"), node.get("x-report")
+    if report is not None and report.value != "show":
+        yield report.fault("x-report can only be `show`", name)
+    if compare is None:
+        return
+    if isinstance(compare.value, dict):
+        yield from _key_faults(node, compare, name)
+    elif compare.value not in COMPARES:
+        yield compare.fault(f"x-compare must be one of {', '.join(COMPARES)} or `key: NAME`", name)
+    else:
+        needed = _NEEDED.get(str(compare.value))
+        if needed and not _may_be(node, needed):
+            yield compare.fault(f"x-compare: {compare.value} is for {needed}s, and this is none", name)
+
+
+def _key_faults(node: Tree, compare: Tree, name: str) -> Iterator[Fault]:
+    key = compare.get("key")
+    if key is None or len(compare.below) != 1 or not isinstance(key.value, str):
+        yield compare.fault("x-compare must be `key: NAME` and nothing else", name)
+        return
+    items = node.get("items")
+    known = _fields(items) if items else set()
+    if not _may_be(node, "array"):
+        yield compare.fault("x-compare: key is for arrays, and this is none", name)
+    elif key.value not in known:
+        yield key.fault(f"the items have no `{key.value}`", name)
+
+
+def _fields(schema: Tree) -> set[str]:
+    """The properties that a schema or one of its branches has."""
+    properties = schema.get("properties")
+    found = {name for name, _ in properties.entries()} if properties else set[str]()
+    for keyword in _BRANCHES:
+        several = schema.get(keyword)
+        found = found.union(*(_fields(below) for below in several.below.values())) if several else found
+    return found
+
+
+def _contradictions(node: Tree, name: str) -> Iterator[Fault]:
+    required, properties = node.get("required"), node.get("properties")
+    additional = node.get("additionalProperties")
+    closed = additional is not None and additional.value is False
+    known = properties.value if properties and isinstance(properties.value, dict) else {}
+    for entry in required.below.values() if required and closed else ():
+        if entry.value not in known:
+            yield entry.fault(f"`{entry.value}` is required, and not allowed", name)
+    types, values = _types(node), node.get("enum")
+    for value in values.below.values() if values and types else ():
+        if not set(_type_names(value.value)) & types:
+            yield value.fault("this value of the enum is not of the type", name)
+
+
+def _may_be(node: Tree, wanted: str) -> bool:
+    types = _types(node)
+    return not types or wanted in types
+
+
+def _types(node: Tree) -> set[str]:
+    given = node.get("type")
+    if given is None:
+        return set()
+    return {str(one) for one in given.value} if isinstance(given.value, list) else {str(given.value)}
+
+
+def _type_names(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ("null",)
+    if isinstance(value, bool):
+        return ("boolean",)
+    if isinstance(value, int):
+        return ("integer", "number")
+    if isinstance(value, float):
+        return ("number", "integer") if value.is_integer() else ("number",)
+    return ("string",) if isinstance(value, str) else ("array",) if isinstance(value, list) else ("object",)

@@ -1,0 +1,431 @@
+"""The declared divergences in what concerns others: the terminology server, the model, frames, a failing database."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from bson import ObjectId
+from starlette.types import Receive, Scope, Send
+
+from handlers.services.transcription import MOST_WAITING
+from proxy.canonical import JSON
+from proxy.conversation import Pace, converse
+from proxy.divergences import Occurrence
+from proxy.recordings import Request
+from proxy.wire import serialise
+from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PROMPTS, TRANSCRIPTS, identity
+from tests.differential.people import TOKEN as FOREVER
+from tests.handlers.line import Line, command
+from tests.handlers.outside import Answer, Choice, Script
+from tests.handlers.twins import (
+    HANG,
+    Seen,
+    Twin,
+    Twins,
+    assert_traced,
+    get,
+    legacy_twin,
+    names,
+    native_twin,
+    post,
+    read,
+    shows,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CONSULTATION, TRANSCRIPT, PROMPT = (identity(kind, 0) for kind in (CONSULTATIONS, TRANSCRIPTS, PROMPTS))
+BEGUN = {
+    "users": [{"_id": ObjectId(AMARA), "username": "a", "email": "amara@x", "password": HASH, "role": "clinician"}],
+    "consultations": [
+        {
+            "_id": ObjectId(CONSULTATION),
+            "clinician": ObjectId(AMARA),
+            "transcript": ObjectId(TRANSCRIPT),
+            "notes": [],
+            "status": "active",
+            "started_at": datetime(2026, 1, 2),
+            "__v": 0,
+        }
+    ],
+    "transcripts": [
+        {
+            "_id": ObjectId(TRANSCRIPT),
+            "clinician": ObjectId(AMARA),
+            "consultation": ObjectId(CONSULTATION),
+            "transcript_text": "Chest pain.",
+            "created_at": datetime(2026, 1, 2),
+            "__v": 0,
+        }
+    ],
+    "prompts": [{"_id": ObjectId(PROMPT), "clinician": ObjectId(AMARA), "prompt_name": "P", "prompt_text": "Sum up."}],
+}
+END = post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER)
+
+
+class Terminology:
+    """A terminology server that gives a token, and answers in turn, the last answer for ever."""
+
+    def __init__(self, *answers: Answer, token: bytes = b'{"access_token": "t", "expires_in": 300}') -> None:
+        self._token = Script([Answer(body=token)])
+        self._codes = Script(answers)
+
+    @property
+    def asked(self) -> tuple[int, int]:
+        """How often for a token, and for codes."""
+        return len(self._token.asked), len(self._codes.asked)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._token if scope["method"] == "POST" else self._codes)(scope, receive, send)
+
+
+FOUND = Answer(body=b'{"expansion": {"contains": [{"display": "d", "code": "c", "system": "s"}]}}')
+SAID = Answer(body=b'{"choices": [{"message": {"content": "said"}}]}')
+
+
+def codes(name: str) -> Request:
+    return get(f"/api/ai/search/clinicalcodes?name={name}", FOREVER)
+
+
+def search(query: str = "q") -> Request:
+    return post(f"/api/ai/search?query={query}", token=FOREVER)
+
+
+def analyze(prompt: str = "what") -> Request:
+    return post("/api/ai/analyze", {"prompt": prompt}, FOREVER)
+
+
+@shows("codes-none")
+async def test_no_code_of_a_name(twins: Twins, keeping: Twins) -> None:
+    seen = await twins.ask(codes("zzz"), HANG)
+    assert seen.legacy.outcome == "hang"
+    assert (seen.native.status, read(seen.native)) == (404, {"msg": "No clinical codes found"})
+    seen.assert_declared("codes-none")
+    listed = await keeping.native.ask(codes("zzz"))
+    assert (listed.status, read(listed)) == (200, [])
+    Seen(seen.request, seen.legacy, listed).assert_declared("codes-none")
+    assert [code["code"] for code in read(await keeping.native.ask(codes("x")))] == ["44054006", "73211009", "46635009"]
+    (await twins.ask(codes("x"))).assert_equal()
+
+
+@shows("codes-server-fails")
+async def test_a_terminology_server_that_fails(twins: Twins, mongodb_url: str) -> None:
+    seen = await twins.ask(codes("boom"), HANG)
+    assert seen.legacy.outcome == "hang"
+    reason = "the terminology server answered 500"
+    assert (seen.native.status, read(seen.native)["error"]) == (500, reason)
+    seen.assert_declared("codes-server-fails")
+    async with native_twin(mongodb_url) as fresh:
+        pair = Twins(twins.legacy, fresh)
+        with (
+            twins.legacy.outside.giving(Terminology(FOUND, token=b"{}")),
+            fresh.outside.giving(Terminology(FOUND, token=b"{}")),
+        ):
+            tokenless = await pair.ask(codes("x"))
+    assert read(tokenless.legacy)["code"] == "c"
+    tokenless.assert_declared("codes-server-fails")
+
+
+@shows("codes-deadline")
+async def test_a_terminology_server_that_takes_its_time(hurried: Twins) -> None:
+    slow = Answer(body=FOUND.body, delay=1.0)
+    with hurried.legacy.outside.giving(Terminology(slow)), hurried.native.outside.giving(Terminology(slow)):
+        seen = await hurried.ask(codes("x"))
+    assert read(seen.legacy)["code"] == "c"
+    assert read(seen.native)["error"] == "the terminology server did not answer in time"
+    seen.assert_declared("codes-deadline")
+
+
+@shows("codes-second-try")
+@pytest.mark.parametrize("fault", [Answer(cut=True), Answer(401, b"")], ids=["cut", "refused"])
+async def test_a_terminology_server_that_fails_once(twins: Twins, fault: Answer) -> None:
+    ours, theirs = Terminology(fault, FOUND), Terminology(fault, FOUND)
+    with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
+        seen = await twins.ask(codes("x"), HANG)
+    assert (seen.legacy.outcome, ours.asked) == ("hang", (1, 1))
+    assert (read(seen.native)["code"], theirs.asked[1]) == ("c", 2)
+    seen.assert_declared("codes-second-try")
+
+
+@shows("codes-token-kept")
+async def test_a_token_is_kept(twins: Twins, mongodb_url: str) -> None:
+    async with native_twin(mongodb_url) as fresh:
+        pair = Twins(twins.legacy, fresh)
+        pair.forget_calls()
+        for name in ("a", "b"):
+            (await pair.ask(codes(name))).assert_equal()
+        methods = [[str(call)[12:16] for call in twin.outside.calls] for twin in (twins.legacy, fresh)]
+        assert methods == [["POST", "GET'"] * 2, ["POST", "GET'", "GET'"]]
+        assert_traced(pair.called("ai-codes"), "codes-token-kept")
+
+
+@shows("summarise-works")
+async def test_a_summary(twins: Twins) -> None:
+    twins.plant(BEGUN)
+    twins.forget_calls()
+    tries: list[tuple[JSON, int]] = [({}, 200), ({"usedPrompt": "FAIL-AI"}, 500)]
+    for used, status in tries:
+        seen = await twins.ask(post(f"/api/ai/{CONSULTATION}/summarise", used, FOREVER))
+        assert (seen.legacy.status, seen.native.status) == (404, status)
+        seen.assert_declared("summarise-works")
+    assert_traced(twins.called("ai-summarise"), "summarise-works")
+    assert twins.stored("transcripts")[1] == []
+
+
+BUSY, BROKEN = Answer(503, b'{"error": {"message": "busy"}}'), Answer(cut=True)
+
+
+@shows("model-retries")
+async def test_a_model_that_fails_in_passing(twins: Twins) -> None:
+    kinds = {"twice": [BUSY, BUSY, SAID], "broken": [BROKEN, SAID], "always": [BROKEN]}
+    answers = {"lasts": [BUSY], **{word + end: kind for word, kind in kinds.items() for end in ("-s", "-a")}}
+    ours, theirs = Choice(answers), Choice(answers)
+    with twins.legacy.outside.giving(ours), twins.native.outside.giving(theirs):
+        lasts = await twins.ask(search("lasts"))
+        asked = [request for word in kinds for request in (search(f"{word}-s"), analyze(f"{word}-a"))]
+        found = await asyncio.gather(*map(twins.ask, asked))
+    lasts.assert_equal()
+    assert (ours.times("lasts"), theirs.times("lasts")) == (3, 2)
+    calls: list[list[JSON]] = [[{"method": "POST"}] * choice.times("lasts") for choice in (ours, theirs)]
+    differences = names().compare(calls[0], calls[1], "calls")
+    assert_traced((Occurrence("CALLS", "some-model-faults-in-passing"), differences), "model-retries")
+    assert [seen.legacy.status for seen in found] == [200, 200, 500, 500, 500, 500]
+    assert [seen.native.status for seen in found] == [500, 500, 200, 200, 500, 500]
+    for seen in found:
+        seen.assert_declared("model-retries")
+
+
+@shows("model-deadline")
+async def test_a_model_that_never_answers(hurried: Twins) -> None:
+    hurried.plant(BEGUN)
+    never = Script([Answer(hang=True)])
+    with hurried.legacy.outside.giving(never), hurried.native.outside.giving(never):
+        found = await asyncio.gather(*(hurried.ask(request, 1.2) for request in (search(), analyze(), END)))
+    for seen in found:
+        assert seen.legacy.outcome == "hang"
+        seen.assert_declared("model-deadline")
+    assert [b"Request timed out." in seen.native.body for seen in found] == [True, True, False]
+    assert read(found[2].native)["summary"] == "Summary not generated"
+
+
+async def leave(twin: Twin, request: Request, script: Script) -> None:
+    """Ask, and go as soon as the model has been asked."""
+    _, writer = await asyncio.open_connection(twin.origin.host, twin.origin.port)
+    writer.write(serialise(twin.origin, request))
+    while not script.asked:
+        await asyncio.sleep(0.01)
+    writer.transport.abort()
+
+
+@shows("model-client-gone")
+async def test_a_client_that_goes(twins: Twins) -> None:
+    twins.plant(BEGUN)
+    for twin in (twins.legacy, twins.native):
+        never = Script([Answer(hang=True)])
+        with twin.outside.giving(never):
+            await leave(twin, search(), never)
+            if twin is twins.native:
+                await asyncio.wait_for(never.left.wait(), 2)
+            else:
+                await asyncio.sleep(0.3)
+                assert not never.left.is_set()
+        slow = Script([Answer(body=SAID.body, delay=0.2)])
+        with twin.outside.giving(slow):
+            await leave(twin, END, slow)
+            while not twin.database.consultations.find_one({"status": "ended"}):
+                await asyncio.sleep(0.02)
+    assert twins.stored("consultations")[1] == twins.stored("transcripts")[1] == []
+    made: list[JSON] = [{"method": "POST"}]
+    gone = Occurrence("CALLS", "search-client-gone")
+    assert_traced((gone, names().compare([*made, *made], made, "calls")), "model-client-gone")
+
+
+RUBBISH = [Answer(body=b"{"), Answer(body=b"<html>", content_type="text/html"), Answer(body=b"null"), Answer(204, b"")]
+
+
+@shows("analyze-stack")
+@pytest.mark.parametrize("rubbish", RUBBISH, ids=lambda answer: f"{answer.status} {answer.body!r}")
+async def test_the_stack_of_a_failure(twins: Twins, rubbish: Answer) -> None:
+    script = Script([rubbish])
+    with twins.legacy.outside.giving(script), twins.native.outside.giving(script):
+        seen = await twins.ask(analyze())
+    stacks = [read(answer)["error"]["stackExcerpt"] for answer in (seen.legacy, seen.native)]
+    assert stacks[0].split("\n")[0] == stacks[1]
+    assert stacks[0].count("\n    at ") == 2
+    seen.assert_declared("analyze-stack")
+
+
+START: JSON = {"type": "start_recording", "consultationId": "C"}
+STOP: JSON = {"type": "stop_recording"}
+
+
+def chunks(count: int, size: int = 6) -> list[JSON]:
+    audio = base64.b64encode(b"a" * size).decode()
+    return [{"type": "audio_chunk", "audioData": audio}] * count
+
+
+def heard(text: str, delay: float = 0.0) -> Answer:
+    return Answer(body=text.encode(), content_type="text/plain", delay=delay)
+
+
+async def recorded(twin: Twin, sent: Sequence[JSON], expected: int, *answers: Answer) -> list[str]:
+    """The frames that come back after the greeting, each by what it says."""
+    pace = Pace(between=0.002, patience=3, grace=0.05)
+    with twin.outside.giving(Script(answers)):
+        frames = await converse(twin.origin, "/transcription-stream", sent, expected + 1, pace)
+    said: list[Any] = frames[1:]
+    return [frame.get("text") or f"<{frame['message']}>" for frame in said]
+
+
+def assert_framed(ours: list[str], theirs: list[str], identity: str, scenario: str) -> None:
+    found = names().compare([*ours], [*theirs], "frames")
+    assert_traced((Occurrence("WS /transcription-stream", scenario), found), identity)
+
+
+BEGIN, END_OF = "<Recording started - Speak now!>", "<Recording stopped>"
+
+
+@shows("audio-bounded")
+async def test_a_recording_that_is_too_long(hurried: Twins) -> None:
+    long = [START, *chunks(9, 600), STOP]
+    ours = await recorded(hurried.legacy, long, 4, heard("p"), heard("all"))
+    theirs = await recorded(hurried.native, long, 4, heard("all"))
+    assert sorted(ours) == sorted([BEGIN, "p", "all", END_OF])
+    assert theirs == [BEGIN, "<Recording too long>", "all", END_OF]
+    assert_framed(ours, theirs, "audio-bounded", "recording-too-long")
+    claimed: list[JSON] = [START, {"type": "audio_chunk", "audioData": {"length": 5000}}, STOP]
+    ours, theirs = await recorded(hurried.legacy, claimed, 2), await recorded(hurried.native, claimed, 3)
+    assert (ours, theirs) == ([BEGIN, END_OF], [BEGIN, "<Error processing audio>", END_OF])
+    assert_framed(ours, theirs, "audio-bounded", "claims-to-be-too-long")
+
+
+@shows("transcriptions-in-order")
+async def test_transcriptions_that_overtake_each_other(twins: Twins) -> None:
+    answers = (heard("one", 0.4), heard("two", 0.2), heard("all", 0.05))
+    sent = [START, *chunks(17), STOP]
+    ours, theirs = await asyncio.gather(*(recorded(twin, sent, 5, *answers) for twin in (twins.legacy, twins.native)))
+    assert ours == [BEGIN, "all", END_OF, "two", "two one"]
+    assert theirs == [BEGIN, "one", "one two", "all", END_OF]
+    assert_framed(ours, theirs, "transcriptions-in-order", "some-transcriptions-overtake")
+
+
+async def test_what_would_have_to_wait_too_long_fails(twins: Twins) -> None:
+    many = [START, *chunks(1 + 8 * (MOST_WAITING + 1)), STOP]
+    said = await recorded(twins.native, many, 3, Answer(hang=True))
+    assert said == [BEGIN, "<Transcription temporarily unavailable>", "<Final transcription failed>", END_OF]
+    assert await recorded(twins.legacy, many, 1, Answer(hang=True)) == [BEGIN]
+
+
+@shows("recordings-apart")
+async def test_text_that_comes_after_the_next_recording_has_begun(twins: Twins) -> None:
+    sent = [START, *chunks(9), START, *chunks(9), STOP]
+    answers = (heard("one", 0.3), heard("two", 0.1), heard("all", 0.5))
+    ours, theirs = await asyncio.gather(*(recorded(twin, sent, 6, *answers) for twin in (twins.legacy, twins.native)))
+    assert ours == [BEGIN, BEGIN, "two", "two one", "all", END_OF]
+    assert theirs == [BEGIN, BEGIN, "one", "two", "all", END_OF]
+    assert_framed(ours, theirs, "recordings-apart", "recording-started-anew")
+
+
+class Lines:
+    """A pair that reaches its database over a line each."""
+
+    def __init__(self, pair: Twins, lines: tuple[Line, Line]) -> None:
+        self.pair = pair
+        self._lines = lines
+
+    async def cut(self) -> None:
+        await asyncio.gather(*(line.cut() for line in self._lines))
+
+    async def mend(self) -> None:
+        """Until both have noticed."""
+        await asyncio.gather(*(line.mend() for line in self._lines))
+        probe = get("/users/users/checkEmail?email=x")
+        while {(seen := await self.pair.ask(probe)).legacy.status, seen.native.status} != {200}:
+            await asyncio.sleep(0.05)
+
+    def snap_at(self, kind: bytes) -> None:
+        for line in self._lines:
+            line.snap_at = kind
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def lines(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lines]:
+    """The legacy's driver waits 1.5 s for its database instead of 30, so that it need not be waited for here."""
+    ours, theirs = Line(mongodb_url), Line(mongodb_url)
+    await asyncio.gather(ours.mend(), theirs.mend())
+    log = tmp_path_factory.mktemp("on-a-line") / "log"
+    impatient = f"{ours.url}&serverSelectionTimeoutMS=1500"
+    async with (
+        legacy_twin(mongodb_url, log, through=impatient) as legacy,
+        native_twin(mongodb_url, through=theirs.url) as native,
+    ):
+        found = Lines(Twins(legacy, native), (ours, theirs))
+        yield found
+        await found.cut()
+
+
+BROKEN_OFF = {
+    "start": (post("/api/consultation/start", {"patient_data": "p"}, FOREVER), command("insert", "transcripts")),
+    "note": (
+        post(f"/api/notes/{CONSULTATION}", {"body": "n", "transcriptId": TRANSCRIPT}, FOREVER),
+        command("update", "consultations"),
+    ),
+    "end": (END, command("update", "consultations")),
+}
+
+
+@shows("written-together")
+@pytest.mark.parametrize("name", BROKEN_OFF)
+async def test_a_database_that_goes_away_between_two_writes(lines: Lines, name: str) -> None:
+    pair, (request, second) = lines.pair, BROKEN_OFF[name]
+    pair.plant(BEGUN)
+    before = {kind: pair.native.documents(kind) for kind in (*BEGUN, "notes")}
+    lines.snap_at(second)
+    try:
+        seen = await pair.ask(request)
+    finally:
+        await lines.mend()
+    assert (seen.legacy.status, seen.native.status) == (500, 503)
+    assert {kind: pair.native.documents(kind) for kind in before} == before
+    left = {"start": "consultations", "note": "notes", "end": "transcripts"}[name]
+    assert_traced(pair.stored(left, f"{name}-broken-off"), "written-together")
+    assert [kind for kind in before if pair.stored(kind)[1]] == [left]
+    assert (await pair.native.ask(request)).status in (200, 201), "what was broken off still holds its documents"
+
+
+ASKED = [
+    post("/users/register", {"username": "a", "email": "a@b", "password": "p", "role": "clinician"}),
+    post("/users/login", {"email": "a@b", "password": "p"}),
+    get("/users/users/checkEmail?email=a@b"),
+    post("/users/logout", token=FOREVER),
+    get("/users/profile", FOREVER),
+    get("/users/profile", FOREVER, "HEAD"),
+    get("/api/prompts", FOREVER),
+    get(f"/api/consultation/{CONSULTATION}", FOREVER, "HEAD"),
+    END,
+    search(),
+    post(f"/api/prompts/{PROMPT}/add-prompt/{TRANSCRIPT}", {}, FOREVER, "PATCH"),
+    get(f"/api/notes/{identity(NOTES, 0)}", FOREVER, "DELETE"),
+]
+
+
+@shows("database-away")
+async def test_a_database_that_is_away(lines: Lines) -> None:
+    (await lines.pair.ask(get("/users/users/checkEmail?email=x"))).assert_equal()
+    await lines.cut()
+    began = time.monotonic()
+    found = await asyncio.gather(*(lines.pair.ask(request) for request in ASKED))
+    assert time.monotonic() - began < 6
+    for seen in found:
+        assert seen.native.status == 503
+        seen.assert_declared("database-away")
+    assert {seen.legacy.status for seen in found} == {200, 401, 500}
+    await lines.mend()
+    (await lines.pair.ask(get("/users/profile", FOREVER))).assert_equal()

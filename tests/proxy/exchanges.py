@@ -1,0 +1,66 @@
+"""Exchanges made by hand, and a contract to hold them to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from proxy.canonical import JSON
+from proxy.contract.model import Declared, Operation
+from proxy.contract.schemas import Schema
+from proxy.exchange import Body, Exchange, Headers, Outcome
+
+NOW = 1_795_376_469
+KIND = "application/json; charset=utf-8"
+
+
+def exchange(
+    body: bytes = b"",
+    kind: str = KIND,
+    *,
+    status: int = 200,
+    headers: Iterable[tuple[str, str]] = (),
+    target: str = "/api/notes",
+    method: str = "GET",
+    sent: bytes = b"",
+    sent_headers: Headers = (),
+    outcome: Outcome = "response",
+    total: float = 0.01,
+) -> Exchange:
+    """An answer's body by its content type; an empty `kind` leaves the header out."""
+    given = [*([("content-type", kind)] if kind else []), *headers]
+    return Exchange(
+        method=method,
+        target=target.encode(),
+        request_headers=sent_headers,
+        request_body=Body.of(sent),
+        outcome=outcome,
+        status=status if outcome == "response" else 0,
+        headers=tuple((name.encode(), value.encode("latin-1")) for name, value in given),
+        body=Body.of(body),
+        started=float(NOW),
+        head=total / 2,
+        total=total,
+    )
+
+
+def answered(value: JSON, **more: object) -> Exchange:
+    """An answer that is JSON."""
+    return exchange(json.dumps(value).encode(), **more)  # type: ignore[arg-type]
+
+
+def operation(schema: JSON, *statuses: int, requests: Mapping[str, JSON] | None = None) -> Operation:
+    """An operation whose answers, 200 unless others are given, follow a schema."""
+    declared = Declared(media={"application/json": Schema(schema)})
+    sent = {kind: Schema(one) for kind, one in (requests or {}).items()}
+    return Operation("notes", "GET", "/api/notes", {str(one): declared for one in statuses or (200,)}, sent)
+
+
+def properties(**schemas: JSON) -> JSON:
+    """The schema of an object."""
+    return {"type": "object", "properties": dict(schemas)}
+
+
+def object_id(serial: int, made: int = NOW) -> str:
+    """An id made at a time in seconds."""
+    return f"{made:08x}{serial:016x}"

@@ -1,0 +1,82 @@
+"""Divergences that are malformed, contradict each other, or name unknown operations are refused with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from proxy.contract import Contract, ContractError, Operation
+from proxy.contract.agreement import load_agreed
+
+CONTRACT = Contract([Operation("a", "GET", "/api/notes/{id}"), Operation("b", "WS", "/talk")])
+
+
+def entry(name: str, *lines: str, operation: str = "GET /api/notes/{noteId}") -> str:
+    told = "legacy: a, native: b, reason: c, since: '1'"
+    return "\n".join([f"- {{id: {name}, {told},", f"   operation: '{operation}',", *(f"   {line}" for line in lines)])
+
+
+def load(directory: Path, *entries: str, contract: Contract | None = CONTRACT) -> list[str]:
+    path = directory / "divergences.yaml"
+    path.write_text("\n".join(entries))
+    try:
+        load_agreed(path, contract)
+    except ContractError as error:
+        return [str(fault).removeprefix(str(path)) for fault in error.faults]
+    return []
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["GET /api/notes/{x}", "HEAD /api/notes/{x}", "GET /API/{any}/{id}", "WS /talk", "STORE notes", "CALLS"],
+)
+def test_what_the_contract_has_may_be_named(tmp_path: Path, operation: str) -> None:
+    assert load(tmp_path, entry("a", "when: {}}", operation=operation)) == []
+
+
+def test_an_unknown_operation_is_told_with_its_line_and_what_was_meant(tmp_path: Path) -> None:
+    wrong = entry("a", "when:", "  [{}, {operation: DELETE /talk}]}", operation="GET /api/note/{id}")
+    assert load(tmp_path, wrong) == [
+        ":2: a: GET /api/note/{id} is no operation of the contract; did you mean GET /api/notes/{id}?",
+        ":4: a: DELETE /talk is no operation of the contract; did you mean WS /talk?",
+    ]
+    assert load(tmp_path, wrong, contract=None) == []
+
+
+def test_two_that_the_same_case_tells_contradict_each_other(tmp_path: Path) -> None:
+    one, other = (entry(name, "when:", "  {native: {status: 404}}}") for name in ("a", "b"))
+    assert load(tmp_path, one, other) == [":7: b: is told by the same case as a, so that nobody knows which was seen"]
+    assert load(tmp_path, one, other.replace("404", "405")) == []
+    twice = entry("a", "when: [{native: {status: 404}}, {native: {status: 404}}]}")
+    assert load(tmp_path, twice) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        (["- id: a", "  operation: x"], ":1: 0.legacy: Field required"),
+        ([entry("a", "when: {native:", "  {status: many}}}")], ":4: 0.when.0.native.status: Input should be a valid"),
+        ([entry("a", "when: [{},", "   {natve: {}}]}")], ":4: 0.when.1.natve: Extra inputs are not permitted"),
+        ([entry("a", "when: {}}"), entry("a", "when: {native: {}}}")], ":4: id a is given twice"),
+        ([entry("a", "when: {native: {body: '/(/'}}}")], ":3: 0.when.0.native.body: Value error"),
+        (["a: ["], ":1: not YAML"),
+        (["- a: 1", "  a: 2"], ":2: a: already given on line 1"),
+        (["just text"], ": Input should be a valid"),
+    ],
+)
+def test_what_is_malformed_is_told_with_its_line(tmp_path: Path, entries: list[str], told: str) -> None:
+    found = load(tmp_path, *entries)
+    assert any(told in fault for fault in found), found
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="cannot be read"):
+        load_agreed(tmp_path / "divergences.yaml", None)
+    (tmp_path / "divergences.yaml").write_bytes(b"\xff")
+    with pytest.raises(ContractError, match="cannot be read"):
+        load_agreed(tmp_path / "divergences.yaml", None)
+
+
+def test_an_empty_file_declares_nothing(tmp_path: Path) -> None:
+    assert load(tmp_path, "") == []

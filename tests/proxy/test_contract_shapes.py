@@ -1,0 +1,82 @@
+"""Shapes: whatever values were added, the schema lets all of them through, and says no less than it should."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.canonical import JSON
+from proxy.contract.schemas import Schema
+from proxy.contract.shapes import Shape, merged
+
+ID, OTHER_ID = "64b7f0f0f0f0f0f0f0f0f0f0", "64b7f0f0f0f0f0f0f0f0f0f1"
+TEXTS = st.sampled_from(["active", "ended", ID, "2026-11-22T19:41:23.111Z", "2026-13-45T99:00:00Z", "eyJh.eyJi.c", ""])
+LEAVES = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | TEXTS | st.text(max_size=3)
+VALUES: st.SearchStrategy[JSON] = st.recursive(
+    LEAVES,
+    lambda below: (
+        st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", ID, OTHER_ID]), below, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=8))
+def test_every_value_satisfies_the_schema(values: list[JSON]) -> None:
+    schema = Schema(Shape(values).schema())
+    assert [breach for value in values for breach in schema.violations(value)] == []
+
+
+@given(st.lists(VALUES, max_size=5), st.lists(VALUES, max_size=5))
+def test_merged_shapes_let_through_what_each_has_seen(some: list[JSON], others: list[JSON]) -> None:
+    schema = Schema(merged([Shape(some), Shape(others)]).schema())
+    assert [breach for value in some + others for breach in schema.violations(value)] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "schema"),
+    [
+        ([{"a": 1}, {"a": 2, "b": None}], {"a": {"type": "integer"}, "b": {"type": "null"}}),
+        ([{"a": ID}, {"a": None}], {"a": {"type": ["string", "null"], "format": "objectid"}}),
+        ([{"a": [1]}, {"a": [2.5]}], {"a": {"type": "array", "items": {"type": "number"}}}),
+        ([{"a": "2026-11-22T19:41:23.111Z"}], {"a": {"type": "string", "format": "date-time"}}),
+        ([{"a": "eyJh.eyJi.c"}], {"a": {"type": "string", "format": "jwt"}}),
+        ([{"a": []}], {"a": {"type": "array"}}),
+    ],
+)
+def test_what_is_absent_or_null_or_formatted_is_told(values: list[JSON], schema: JSON) -> None:
+    found = Shape(values).schema()
+    assert found["properties"] == schema
+    assert found["required"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "enum"),
+    [
+        (["active", "ended"] * 3, ["active", "ended"]),
+        (["active", "ended", "active", "ended"], None),  # not often enough
+        (["active"] * 9, None),  # one value may be chance
+        (["Jane Roe", "Joe Roe"] * 3, None),  # free text
+        ([letter for letter in "abcdefghij" for _ in range(3)], None),  # many
+    ],
+)
+def test_an_enum_is_few_words_and_repeated(texts: list[str], enum: list[str] | None) -> None:
+    assert Shape(texts).schema().get("enum") == enum
+
+
+def test_texts_of_merged_shapes_are_free_where_there_are_too_many() -> None:
+    some, others = ([f"{start}{letter}" for letter in "abcdef"] * 3 for start in "xy")
+    assert merged([Shape(some), Shape(others)]).overflown
+
+
+def test_a_nullable_enum_lets_null_through() -> None:
+    schema = Shape(["active", "ended", None] * 3).schema()
+    assert schema == {"type": ["string", "null"], "enum": ["active", "ended", None]}
+
+
+def test_names_that_are_ids_make_a_table() -> None:
+    assert Shape([{ID: 1, OTHER_ID: None}]).schema() == {
+        "type": "object",
+        "additionalProperties": {"type": ["integer", "null"]},
+    }
