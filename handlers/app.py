@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.legacy.assistant import AssistantRoutes
 from handlers.legacy.auth import Verifier, authenticate
-from handlers.legacy.bodies import json_parser
 from handlers.legacy.consultations import ConsultationRoutes
-from handlers.legacy.cors import Cors
 from handlers.legacy.express import Application, Handler, Reply, Request, Router, json
+from handlers.legacy.express.bodies import json_parser
+from handlers.legacy.express.cors import Cors
 from handlers.legacy.notes import NoteRoutes
 from handlers.legacy.prompts import PromptRoutes
 from handlers.legacy.transcription import TranscriptionStream

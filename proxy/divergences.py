@@ -32,9 +32,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from proxy.answers import content, parse_json
 from proxy.canonical import JSON, Difference
-from proxy.recordings import Answer, Request
+from proxy.verification.answers import content, parse_json
+from proxy.verification.recordings import Answer, Request
 
 
 class DivergenceError(ValueError):

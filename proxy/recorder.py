@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from proxy import recordings
-from proxy.aftermath import Documents, OutsideCalls
-from proxy.answers import compare_answers, content, parse_json
 from proxy.canonical import JSON, Correspondence
-from proxy.player import Unreachable
-from proxy.recordings import Answer, RecordingError, Request, Scenario, Step
-from proxy.wire import Origin, exchange, reach
+from proxy.verification import recordings
+from proxy.verification.aftermath import Documents, OutsideCalls
+from proxy.verification.answers import compare_answers, content, parse_json
+from proxy.verification.player import Unreachable
+from proxy.verification.recordings import Answer, RecordingError, Request, Scenario, Step
+from proxy.verification.wire import Origin, exchange, reach
 
 _RETURN: Final = 15.0
 _PAUSE: Final = 0.05

@@ -22,11 +22,12 @@ from demo.ports import free_port
 from demo.services import ROOT, Gateway, StandIn, Upstreams, backend_environment
 from handlers.app import create_app
 from handlers.settings import Settings
-from proxy import divergences, recordings
-from proxy.aftermath import Documents, OutsideCalls
-from proxy.player import Player, Terms
+from proxy import divergences
 from proxy.server import uvicorn_settings
-from proxy.verification import Report, tally
+from proxy.verification import recordings
+from proxy.verification.aftermath import Documents, OutsideCalls
+from proxy.verification.player import Player, Terms
+from proxy.verification.report import Report, tally
 
 HANG = 2.0
 """Seconds after which the player gives up; the gateway gives up on legacy before that."""

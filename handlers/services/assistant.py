@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from handlers.services.images import image_urls
-from handlers.services.model import Message, ModelError, ModelSilentError, trim
+from handlers.services.model import Message, ModelError, ModelRubbishError, trim
 
 RESEARCH: Final = (
     "You are a helpful medical research assistant. "
@@ -103,8 +103,8 @@ class Assistant:
         try:
             answer = await self._model.complete([{"role": "system", "content": CODING + summary}, said])
             return json.loads(answer, parse_constant=_refuse)
-        except ModelSilentError:
-            return None
+        except ModelRubbishError as error:
+            return error.content if error.content is None or isinstance(error.content, int | float) else []
         except (ModelError, ValueError, RecursionError):
             return []
 

@@ -62,16 +62,16 @@ class ModelRefusedError(ModelError):
 
 
 class ModelRubbishError(ModelError):
-    """The model answered 2xx with something that holds no text; `body` is that answer as text."""
+    """The model answered 2xx with something that holds no text.
 
-    def __init__(self, media_type: str, body: str) -> None:
+    `body` is that answer as text, `content` the JSON that stands where the text should, or `...` where none does.
+    """
+
+    def __init__(self, media_type: str, body: str, content: object = ...) -> None:
         super().__init__("the model's answer holds no text")
         self.media_type = media_type
         self.body = body
-
-
-class ModelSilentError(ModelRubbishError):
-    """The model's answer has null where its text should be."""
+        self.content = content
 
 
 class Model:
@@ -188,7 +188,7 @@ def _content(media_type: str, body: str) -> str:
         content = ...
     if isinstance(content, str):
         return content
-    raise (ModelSilentError if content is None else ModelRubbishError)(media_type, body)
+    raise ModelRubbishError(media_type, body, content)
 
 
 def _text(media_type: str, body: str) -> str:

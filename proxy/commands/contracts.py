@@ -11,7 +11,6 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from proxy import recordings
 from proxy.commands.terminal import console
 from proxy.config import ConfigError
 from proxy.config import load as load_routing
@@ -21,7 +20,8 @@ from proxy.contract.checking import Row, breaches, coverage
 from proxy.contract.editing import Files
 from proxy.contract.merging import merge
 from proxy.contract.samples import joined, learned, observe, routed
-from proxy.recordings import RecordingError, Recordings
+from proxy.verification import recordings
+from proxy.verification.recordings import RecordingError, Recordings
 
 _CONTRACT = click.option(
     "--contract",

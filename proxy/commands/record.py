@@ -12,13 +12,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from proxy import recordings
-from proxy.aftermath import AftermathError, Documents, OutsideCalls, database_of, is_local
 from proxy.canonical import JSON
 from proxy.contract.editing import write_whole
-from proxy.player import Unreachable
 from proxy.recorder import Notice, Recorder, Script, encode_recordings, read_scripts
-from proxy.recordings import RecordingError, Recordings
+from proxy.verification import recordings
+from proxy.verification.aftermath import AftermathError, Documents, OutsideCalls, database_of, is_local
+from proxy.verification.player import Unreachable
+from proxy.verification.recordings import RecordingError, Recordings
 
 _UNUSABLE = 2
 

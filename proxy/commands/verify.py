@@ -14,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from proxy import divergences, recordings
-from proxy.aftermath import AftermathError, Documents, OutsideCalls, database_of, is_local
-from proxy.answers import IGNORED_HEADERS
-from proxy.player import Notice, Player, Terms, Unreachable
-from proxy.recordings import Outcome, Recordings
-from proxy.verification import Report, Result, Tally, tally
+from proxy import divergences
+from proxy.verification import recordings
+from proxy.verification.aftermath import AftermathError, Documents, OutsideCalls, database_of, is_local
+from proxy.verification.answers import IGNORED_HEADERS
+from proxy.verification.player import Notice, Player, Terms, Unreachable
+from proxy.verification.recordings import Outcome, Recordings
+from proxy.verification.report import Report, Result, Tally, tally
 
 _UNUSABLE = 2
 _KINDS = {

@@ -18,7 +18,7 @@ from proxy.comparison.values import Asking, Findings, TooDeepError, compare_valu
 from proxy.comparison.verdicts import Breach, Difference, Operation, Reason, Spot, Verdict, Violation, grade, uncompared
 from proxy.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
 from proxy.exchange import Exchange
-from proxy.recordings import Answer, Request
+from proxy.verification.recordings import Answer, Request
 
 FRESH = 60_000
 """How far (ms) from its exchange an id or a date may lie and still count as made in it; clocks differ that much."""

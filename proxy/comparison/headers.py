@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.answers import IGNORED_HEADERS
 from proxy.canonical import Correspondence, Kind, mask
 from proxy.comparison.bodies import media
 from proxy.comparison.verdicts import Difference, Spot, grade
 from proxy.exchange import Exchange, Headers
+from proxy.verification.answers import IGNORED_HEADERS
 
 UNCOMPARED = IGNORED_HEADERS | frozenset(
     ("age", "content-encoding", "content-length", "proxy-connection", "server", "server-timing", "upgrade", "via")

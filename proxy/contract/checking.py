@@ -12,7 +12,7 @@ from proxy.contract.payloads import PayloadError, is_json, media_type, read_payl
 from proxy.contract.samples import Sample, samples
 from proxy.contract.schemas import Violation
 from proxy.patterns import WEBSOCKET
-from proxy.recordings import OPEN, Recordings
+from proxy.verification.recordings import OPEN, Recordings
 
 
 @dataclass(frozen=True, slots=True)

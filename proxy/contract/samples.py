@@ -11,8 +11,8 @@ from proxy.canonical import JSON
 from proxy.contract.model import OTHERWISE, Contract, Operation
 from proxy.divergences import covers
 from proxy.patterns import WEBSOCKET, Parameter, Pattern, PatternError
-from proxy.recordings import OPEN, Answer, Recordings, Request
-from proxy.verification import Endpoints
+from proxy.verification.recordings import OPEN, Answer, Recordings, Request
+from proxy.verification.report import Endpoints
 
 METHODS: Final = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", WEBSOCKET)
 _REFUSALS: Final = (401, 404, 405, 501)

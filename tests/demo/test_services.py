@@ -17,9 +17,9 @@ from websockets.asyncio.client import connect
 from demo.child import ChildError
 from demo.node import is_installed
 from demo.services import LEGACY, SECRET, StandIn, Upstreams, backend_environment
-from proxy import recordings
-from proxy.aftermath import Documents, OutsideCalls
-from proxy.player import Player, Terms
+from proxy.verification import recordings
+from proxy.verification.aftermath import Documents, OutsideCalls
+from proxy.verification.player import Player, Terms
 
 DATABASE = "stand_in_tests"
 RECORDINGS = LEGACY.parents[1] / "contracts" / "recordings"

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
+from proxy.verification.aftermath import AftermathError
 
 from demo.mongod import mongodb
 from proxy import divergences
@@ -54,7 +55,11 @@ class Search:
         now = time.monotonic()
         if now > (self.shrink_until if self.best else self.deadline):
             return
-        account = self.runner.run(self.duel.fight(sequence.before, sequence.actions))
+        try:
+            account = self.runner.run(self.duel.fight(sequence.before, sequence.actions))
+        except AftermathError:  # documents that an index of the native side's will not have
+            self.counts["refused"] += 1
+            return
         self.counts["sequences"] += 1
         self.counts["requests"] += len(account.scenario.steps)
         self.counts.update(result.verdict for result in account.results)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from proxy.canonical import JSON
-from proxy.recordings import Answer, Request
+from proxy.verification.recordings import Answer, Request
 from tests.differential.people import ABSENT, TOKEN
 
 _PLACEHOLDER = re.compile(r"<(id|token|tag) (\d+)>")

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy import divergences
-from proxy.aftermath import Documents, OutsideCalls
 from proxy.canonical import JSON
 from proxy.divergences import Divergence
-from proxy.player import Player, Terms
-from proxy.recordings import Answer, Request, Scenario, Step
-from proxy.verification import Result
-from proxy.wire import Origin, exchange
+from proxy.verification.aftermath import Documents, OutsideCalls
+from proxy.verification.player import Player, Terms
+from proxy.verification.recordings import Answer, Request, Scenario, Step
+from proxy.verification.report import Result
+from proxy.verification.wire import Origin, exchange
 from tests.differential.actions import Action, Answered
 from tests.differential.sides import Side
 

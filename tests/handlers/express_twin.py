@@ -12,9 +12,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from handlers.legacy.bodies import json_parser
-from handlers.legacy.cors import Cors
 from handlers.legacy.express import Application, Handler, HttpError, Reply, Request, Router, json
+from handlers.legacy.express.bodies import json_parser
+from handlers.legacy.express.cors import Cors
 from handlers.legacy.javascript import UNDEFINED, Value
 from tests.sockets import serving
 

@@ -13,7 +13,7 @@ from handlers.services.model import (
     Model,
     ModelError,
     ModelRefusedError,
-    ModelSilentError,
+    ModelRubbishError,
     ModelUnreachableError,
 )
 from tests.handlers.outside import Answer, Script, Upstreams, outside, recorded_calls, upstreams
@@ -113,9 +113,10 @@ async def test_highlights_are_handed_on_whatever_they_are(answer: str) -> None:
     assert await Assistant(Told("s", answer)).conclude({}, {}) == Conclusion("s", json.loads(answer))
 
 
-async def test_a_silent_model_highlights_null() -> None:
-    silent = ModelSilentError("application/json", "")
-    assert await Assistant(Told("s", silent)).conclude({}, {}) == Conclusion("s", None)
+@pytest.mark.parametrize(("content", "highlights"), [(None, None), (5, 5), (True, True), (..., []), ({"a": 1}, [])])
+async def test_a_model_without_words_highlights_what_is_json_as_it_stands(content: object, highlights: object) -> None:
+    wordless = ModelRubbishError("application/json", "", content)
+    assert await Assistant(Told("s", wordless)).conclude({}, {}) == Conclusion("s", highlights)
 
 
 async def test_highlights_may_fail_alone() -> None:

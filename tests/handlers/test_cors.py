@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from handlers.legacy.cors import Cors
+from handlers.legacy.express.cors import Cors
 
 CORS = Cors(["http://localhost:3000", ""], "GET,POST", "Content-Type")
 

@@ -16,10 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from handlers.services.transcription import MOST_WAITING
 from proxy.canonical import JSON
-from proxy.conversation import Pace, converse
 from proxy.divergences import Occurrence
-from proxy.recordings import Request
-from proxy.wire import serialise
+from proxy.verification.conversation import Pace, converse
+from proxy.verification.recordings import Request
+from proxy.verification.wire import serialise
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.line import Line, command

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import ASGIApp, Message
 
-from handlers.legacy.bodies import json_parser
-from handlers.legacy.cors import Cors
 from handlers.legacy.express import Application, Faults, Handler, Reply, Request, Router, encoded_json, json
+from handlers.legacy.express.bodies import json_parser
+from handlers.legacy.express.cors import Cors
 from tests.handlers import express_twin as twin
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

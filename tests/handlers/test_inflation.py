@@ -8,7 +8,7 @@ import zlib
 import brotli  # type: ignore[import-untyped]
 import pytest
 
-from handlers.legacy.inflation import CorruptError, inflater
+from handlers.legacy.express.inflation import CorruptError, inflater
 
 LARGE = b"x" * 3_000_000
 CODED = {"gzip": gzip.compress(LARGE), "deflate": zlib.compress(LARGE), "br": brotli.compress(LARGE)}

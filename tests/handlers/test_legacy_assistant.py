@@ -15,9 +15,9 @@ import pytest_asyncio
 from bson import ObjectId
 
 from handlers.legacy.assistant import AssistantRoutes
-from handlers.legacy.bodies import json_parser
-from handlers.legacy.cors import Cors
 from handlers.legacy.express import Application, Router
+from handlers.legacy.express.bodies import json_parser
+from handlers.legacy.express.cors import Cors
 from handlers.services.assistant import Assistant
 from handlers.services.codes import Access, Terminology
 from handlers.services.model import Model

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from handlers.legacy.models import BLACKTOKENS, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS
 from handlers.legacy.javascript import Value
+from handlers.legacy.models import BLACKTOKENS, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS
 from handlers.legacy.mongoose import Document, Id, Ids, Schema
 
 RECORDINGS = Path(__file__).parents[2] / "contracts" / "recordings" / "http.json"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.legacy.query import MAX_PAIRS, parse
+from handlers.legacy.express.query import MAX_PAIRS, parse
 from tests.handlers.library_oracle import Libraries
 
 

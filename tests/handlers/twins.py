@@ -25,12 +25,12 @@ from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
 from handlers.settings import Settings
 from proxy import divergences
-from proxy.answers import compare_answers
 from proxy.canonical import JSON, Correspondence, Difference
 from proxy.divergences import Occurrence, explain
-from proxy.recordings import Answer, Request
-from proxy.traces import compare_calls, compare_documents
-from proxy.wire import Origin, exchange
+from proxy.verification.answers import compare_answers
+from proxy.verification.recordings import Answer, Request
+from proxy.verification.traces import compare_calls, compare_documents
+from proxy.verification.wire import Origin, exchange
 from tests.handlers.backends import scratch_database
 from tests.sockets import serving
 

@@ -20,9 +20,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from proxy.canonical import JSON
-from proxy.recordings import Request as Asked
-from proxy.recordings import scenario
-from proxy.wire import Origin, exchange
+from proxy.verification.recordings import Request as Asked
+from proxy.verification.recordings import scenario
+from proxy.verification.wire import Origin, exchange
 
 SECRET = "thirty-two bytes or more of secret"
 DATABASE = f"test_notebook_{os.getpid()}"

@@ -19,7 +19,7 @@ from proxy.contract.schemas import Schema
 from proxy.contract.shapes import Shape
 from proxy.contract.widening import widen
 from proxy.patterns import Pattern
-from proxy.recordings import Answer, Connection, Conversation, Recordings, Request, Scenario, Step, encode
+from proxy.verification.recordings import Answer, Connection, Conversation, Recordings, Request, Scenario, Step, encode
 from tests.proxy.test_contract_shapes import VALUES
 
 ID = "64b7f0f0f0f0f0f0f0f0f0f0"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy import recordings
 from proxy.cli import main
 from proxy.contract import load
 from proxy.contract.checking import breaches, coverage
+from proxy.verification import recordings
 
 ROOT = Path(__file__).parent.parent.parent
 CONTRACTS = ROOT / "contracts"

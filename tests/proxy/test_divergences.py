@@ -8,7 +8,7 @@ import pytest
 
 from proxy.canonical import JSON, Difference
 from proxy.divergences import Divergence, DivergenceError, Occurrence, covers, explain, load, matches
-from proxy.recordings import Answer, Request
+from proxy.verification.recordings import Answer, Request
 
 LOGIN = """
 - id: login-wrong-password

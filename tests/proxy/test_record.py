@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 from pymongo import AsyncMongoClient
 
-from proxy import recordings
-from proxy.aftermath import AftermathError
 from proxy.canonical import JSON
 from proxy.cli import main
 from proxy.recorder import Recorder, Script, encode_recordings, read_scripts
+from proxy.verification import recordings
+from proxy.verification.aftermath import AftermathError
 from tests.proxy.notebook import DATABASE, Database, Notebook, a_days_work
 from tests.proxy.notebook import record as write_by_hand
 from tests.sockets import read_head, scripted, serving
@@ -272,7 +272,7 @@ def test_the_repository_s_own_recordings_are_scenarios() -> None:
 async def test_a_database_that_is_away_is_told(
     scenarios: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.aftermath._PATIENCE_MS", 100)
+    monkeypatch.setattr("proxy.verification.aftermath._PATIENCE_MS", 100)
     assert issubclass(AftermathError, Exception)
 
     async def idle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,6 +6,7 @@ A path applies its setters and its cast to what is written (`apply`), only its c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -237,7 +238,7 @@ class Number(Path):
     unknown_operator: ClassVar[str] = " with Number."
 
     def is_settled(self, value: Value) -> bool:
-        return value is None or type(value) in (int, float)
+        return value is None or type(value) is int or (type(value) is float and not math.isnan(value))
 
     def cast(self, value: Value) -> Value:
         if isinstance(value, dict) and "_id" in value:

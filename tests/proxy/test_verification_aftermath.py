@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from proxy.aftermath import AftermathError, Documents, OutsideCalls, database_of, is_local
 from proxy.canonical import JSON
+from proxy.verification.aftermath import AftermathError, Documents, OutsideCalls, database_of, is_local
 from tests.sockets import serving
 
 DATABASE = f"test_aftermath_{os.getpid()}"
@@ -88,7 +88,7 @@ def test_mongodbs_own_databases_are_left_alone(name: str) -> None:
 
 
 async def test_a_database_out_of_reach_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.aftermath._PATIENCE_MS", 100)
+    monkeypatch.setattr("proxy.verification.aftermath._PATIENCE_MS", 100)
     async with Documents("mongodb://127.0.0.1:1", DATABASE) as documents:
         with pytest.raises(AftermathError, match="MongoDB"):
             await documents.reset({})

@@ -7,9 +7,8 @@ read, compressed data, and last the JSON itself.
 
 from functools import lru_cache
 
-from handlers.legacy import charsets, media
-from handlers.legacy.express import Handler, HttpError, Reply, Request
-from handlers.legacy.inflation import CorruptError, Inflater, inflater
+from handlers.legacy.express import Handler, HttpError, Reply, Request, charsets, media
+from handlers.legacy.express.inflation import CorruptError, Inflater, inflater
 from handlers.legacy.javascript import JSONSyntaxError, Value, parse
 
 _media_type = lru_cache(256)(media.parse)

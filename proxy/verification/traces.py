@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from proxy.answers import parse_json
 from proxy.canonical import JSON, Correspondence, Difference, brief
+from proxy.verification.answers import parse_json
 
 _SHORTENED = re.compile(r"<instructions.*>", re.DOTALL)
 _WHOLE_SECOND = re.compile(r"(T\d\d:\d\d:\d\d)(Z|[+-]\d\d:\d\d)$")

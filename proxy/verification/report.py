@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from proxy.canonical import JSON, Difference, pieces
-from proxy.recordings import Recordings
+from proxy.verification.recordings import Recordings
 
 Verdict = Literal["equal", "declared", "differing"]
 Subject = Literal["step", "store", "calls", "conversation", "connection"]

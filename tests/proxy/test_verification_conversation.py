@@ -11,8 +11,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from proxy.canonical import JSON
-from proxy.conversation import Pace, Refused, converse, shake_hands
-from proxy.wire import Origin
+from proxy.verification.conversation import Pace, Refused, converse, shake_hands
+from proxy.verification.wire import Origin
 from tests.sockets import read_head, scripted
 
 PACE = Pace(between=0.01, patience=0.3, grace=0.1)

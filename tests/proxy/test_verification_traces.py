@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from proxy.canonical import JSON, Correspondence
-from proxy.traces import compare_calls, compare_documents
+from proxy.verification.traces import compare_calls, compare_documents
 
 AT = 1_795_376_469_000
 

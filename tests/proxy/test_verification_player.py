@@ -13,13 +13,13 @@ import pytest
 from pymongo import AsyncMongoClient
 from websockets.asyncio.server import ServerConnection, serve
 
-from proxy.aftermath import Documents, OutsideCalls
 from proxy.canonical import JSON
-from proxy.conversation import Pace
 from proxy.divergences import Case, Divergence
-from proxy.player import Player, Terms, Unreachable
-from proxy.recordings import Connection, Conversation, Recordings, scenario
-from proxy.verification import Report
+from proxy.verification.aftermath import Documents, OutsideCalls
+from proxy.verification.conversation import Pace
+from proxy.verification.player import Player, Terms, Unreachable
+from proxy.verification.recordings import Connection, Conversation, Recordings, scenario
+from proxy.verification.report import Report
 from tests.proxy.notebook import DATABASE, Database, Notebook, a_days_work, record
 from tests.sockets import Script, read_head, scripted, serving
 
@@ -185,7 +185,7 @@ async def test_after_a_reset_the_service_is_waited_for() -> None:
 
 
 async def test_a_service_that_does_not_come_back_ends_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.player._RETURN", 0.2)
+    monkeypatch.setattr("proxy.verification.player._RETURN", 0.2)
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
@@ -213,7 +213,7 @@ async def test_a_service_that_goes_away_for_a_moment_is_waited_for() -> None:
 
 
 async def test_a_service_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.player._RETURN", 0.2)
+    monkeypatch.setattr("proxy.verification.player._RETURN", 0.2)
     async with scripted(behaving("ok")) as port:
         pass
     player = Player(f"http://127.0.0.1:{port}", QUICK)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from proxy.recordings import Answer, Request
+from proxy.verification.recordings import Answer, Request
 
 _SLICE = 64 * 1024
 _LINE_LIMIT = 256 * 1024

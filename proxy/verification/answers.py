@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import NoReturn
 
 from proxy.canonical import JSON, Correspondence, Difference, brief, mask
-from proxy.recordings import Answer
+from proxy.verification.recordings import Answer
 
 IGNORED_HEADERS = frozenset(("date", "connection", "keep-alive", "transfer-encoding", "x-request-id", "x-served-by"))
 """What belongs to the connection, the moment, or a gateway in between, never to the answer."""

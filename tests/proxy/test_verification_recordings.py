@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.canonical import JSON
-from proxy.recordings import Connection, RecordingError, load, scenario, select
+from proxy.verification.recordings import Connection, RecordingError, load, scenario, select
 
 RECORDINGS = Path(__file__).parents[2] / "contracts" / "recordings"
 ANSWER: JSON = {"status": 200, "headers": {"Content-Type": "text/plain"}, "text": "é"}

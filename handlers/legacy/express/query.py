@@ -7,7 +7,7 @@ key that comes twice is an array. Escapes that are not UTF-8 are read leniently,
 import re
 from typing import Final
 
-from handlers.legacy.paths import UndecodableError, decode_component
+from handlers.legacy.express.paths import UndecodableError, decode_component
 
 MAX_PAIRS: Final = 1000
 

@@ -12,15 +12,25 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from proxy.aftermath import Documents, OutsideCalls
-from proxy.answers import IGNORED_HEADERS, compare_answers
 from proxy.canonical import JSON, Correspondence, Difference
-from proxy.conversation import Pace, Refused, converse, shake_hands
 from proxy.divergences import Divergence, Occurrence, explain
-from proxy.recordings import OPEN, Answer, Connection, Conversation, Outcome, Recordings, Request, Scenario, Step
-from proxy.traces import compare_calls, compare_documents
-from proxy.verification import CALLS, STORE, Endpoints, Report, Result, operation
-from proxy.wire import Origin, exchange, reach
+from proxy.verification.aftermath import Documents, OutsideCalls
+from proxy.verification.answers import IGNORED_HEADERS, compare_answers
+from proxy.verification.conversation import Pace, Refused, converse, shake_hands
+from proxy.verification.recordings import (
+    OPEN,
+    Answer,
+    Connection,
+    Conversation,
+    Outcome,
+    Recordings,
+    Request,
+    Scenario,
+    Step,
+)
+from proxy.verification.report import CALLS, STORE, Endpoints, Report, Result, operation
+from proxy.verification.traces import compare_calls, compare_documents
+from proxy.verification.wire import Origin, exchange, reach
 
 _RETURN = 15.0
 _FAULTS = (502, 503, 504)

@@ -16,15 +16,15 @@ from typing import Final, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
-from handlers.legacy import pages
-from handlers.legacy.cors import Cors
-from handlers.legacy.cors import Headers as RawHeaders
-from handlers.legacy.etag import is_fresh, weak_tag
-from handlers.legacy.headers import Headers
+from handlers.legacy.express import pages
+from handlers.legacy.express.cors import Cors
+from handlers.legacy.express.cors import Headers as RawHeaders
+from handlers.legacy.express.etag import is_fresh, weak_tag
+from handlers.legacy.express.headers import Headers
+from handlers.legacy.express.paths import Pattern, UndecodableError, split_target
+from handlers.legacy.express.query import Query
+from handlers.legacy.express.query import parse as parse_query
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, stringify
-from handlers.legacy.paths import Pattern, UndecodableError, split_target
-from handlers.legacy.query import Query
-from handlers.legacy.query import parse as parse_query
 
 _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:\Z|\W)", re.IGNORECASE)
 

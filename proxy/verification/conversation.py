@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
-from proxy.answers import parse_json
 from proxy.canonical import JSON
-from proxy.recordings import OPEN
-from proxy.wire import Origin
+from proxy.verification.answers import parse_json
+from proxy.verification.recordings import OPEN
+from proxy.verification.wire import Origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.canonical import Difference
-from proxy.recordings import Answer, Recordings, Request, Scenario, Step
-from proxy.verification import CALLS, STORE, Endpoints, Report, Result, Subject, Tally, operation
+from proxy.verification.recordings import Answer, Recordings, Request, Scenario, Step
+from proxy.verification.report import CALLS, STORE, Endpoints, Report, Result, Subject, Tally, operation
 
 ONE, TWO = Difference("body.a", "value", "1", "2"), Difference("body.b", "value", "1", "2")
 ID = "6b034563940a5b5bf227fda4"

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from proxy.recordings import Answer, Request
-from proxy.wire import Origin, exchange, reach, serialise
+from proxy.verification.recordings import Answer, Request
+from proxy.verification.wire import Origin, exchange, reach, serialise
 from tests.sockets import Script, read_head, scripted
 
 ORIGIN = Origin("127.0.0.1", 80)

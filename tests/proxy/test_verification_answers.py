@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.answers import compare_answers, content, describe, entity_tag, parse_json
 from proxy.canonical import Correspondence
-from proxy.recordings import Answer, Outcome
+from proxy.verification.answers import compare_answers, content, describe, entity_tag, parse_json
+from proxy.verification.recordings import Answer, Outcome
 
 RECORDED_AT = 1_795_376_469_000
 OURS, THEIRS = f"{RECORDED_AT // 1000:08x}{1:016x}", f"{RECORDED_AT // 1000 + 99:08x}{2:016x}"
