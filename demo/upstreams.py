@@ -37,7 +37,8 @@ async def complete_chat(request: Request) -> Response:
         return _refusal("model refused")
     if not isinstance(body, dict) or not body.get("messages"):
         return _refusal("messages are required")
-    return JSONResponse(_completion(body.get("model"), _reply(body["messages"])))
+    completion = _completion(body.get("model"), _reply(body["messages"]))
+    return Response(json.dumps(completion), media_type="application/json")  # ASCII: an echo may hold lone surrogates
 
 
 async def transcribe(request: Request) -> Response:

@@ -56,7 +56,7 @@ EXCEEDED_TIME: Final = 50
 INDEX_EXISTS: Final = frozenset({85, 86})
 """The server's codes for an index of the same keys or name that was made otherwise."""
 
-_TRANSACTING: Final = frozenset({"RSPrimary", "Mongos", "LoadBalancer"})
+_WITHOUT_TRANSACTIONS: Final = frozenset({"Unknown", "Standalone"})
 _FIRST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.2
 _OPEN_FOR: Final = 60
@@ -326,7 +326,7 @@ class Store:
     def has_transactions(self) -> bool:
         """Whether the server is known to be of a replica set or a sharded cluster."""
         servers = self._client.delegate.topology_description.server_descriptions().values()
-        return any(server.server_type_name in _TRANSACTING for server in servers)
+        return any(server.server_type_name not in _WITHOUT_TRANSACTIONS for server in servers)
 
     async def atomically(self, work: Callable[[], Awaitable[T]]) -> T:
         """All or nothing for what `work` writes, where MongoDB has transactions; one by one elsewhere.
@@ -406,7 +406,9 @@ class _Transaction:
             _session.reset(token)
 
     def _may_go_better(self, error: StoreError) -> bool:
+        """The driver says so of conflicts and lost connections; it knows no sessions while it knows no server."""
         cause = error.__cause__
         unsent = isinstance(cause, errors.ServerSelectionTimeoutError)
         self.lost |= isinstance(cause, errors.ConnectionFailure) and not unsent
-        return isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
+        transient = isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
+        return transient or isinstance(cause, errors.ConfigurationError)

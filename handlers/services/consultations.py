@@ -1,4 +1,8 @@
-"""Consultations: begun with a transcript, ended with its summary. What belongs together is written together."""
+"""Consultations: begun with a transcript, ended with its summary.
+
+Transactional are `start` (consultation and transcript) and `end` (transcript and consultation): both documents are
+written or neither, where MongoDB has transactions. `keep` is a single write.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +57,8 @@ class Consultations:
     async def end(self, transcript: tuple[Filter, Filter], consultation: tuple[Filter, Filter]) -> tuple[bool, bool]:
         """Writes what ends a consultation, on its transcript and on itself, in one transaction.
 
-        Each is a filter and an update; tells whether each was still there, and changes nothing if not.
+        Each is a filter and an update; tells whether each was still there. Without the transcript nothing is
+        changed; without the consultation the transcript is.
         """
 
         async def write() -> tuple[bool, bool]:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Final, Protocol, Self
 
 from openai import (
@@ -142,7 +143,7 @@ def _written(value: object) -> object:
         return value
     if not math.isfinite(value):
         return None
-    return int(value) if value.is_integer() and abs(value) < _EXPONENTS else value
+    return int(Decimal(repr(value))) if value.is_integer() and abs(value) < _EXPONENTS else value
 
 
 @asynccontextmanager

@@ -1,4 +1,9 @@
-"""Notes on consultations. A note and its place on its consultation are written together or not at all."""
+"""Notes on consultations.
+
+Transactional is `add_to`: a note and its place on its consultation are written together or not at all, where MongoDB
+has transactions. A place that is refused (an older consultation whose notes are no list) is no failure between the
+two: the dialect then keeps the note without one, as the legacy does. The others are single writes.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Prompts: what a clinician has the model do with a transcript, kept for oneself or shared with all.
 
-Documents go in and come out as they are stored. A clinician is whom a query takes for one: an id.
+Documents go in and come out as they are stored. A clinician is whom a query takes for one: an id. Nothing here is
+transactional: each change is a single write.
 """
 
 from __future__ import annotations

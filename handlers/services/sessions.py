@@ -1,7 +1,8 @@
 """The list of logged-out tokens, shared by both backends: a token on it opens nothing any more.
 
 A token stays listed for as long as it could still open something. Both backends write the same documents,
-which say nothing of when that is, so expired ones are looked for from time to time.
+which say nothing of when that is, so expired ones are looked for from time to time. Nothing here is transactional:
+logging out is a single write.
 """
 
 import asyncio

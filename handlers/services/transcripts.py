@@ -1,4 +1,7 @@
-"""Transcripts: what was said in a consultation. Documents go in and come out as they are stored."""
+"""Transcripts: what was said in a consultation. Documents go in and come out as they are stored.
+
+Nothing here is transactional: each change is a single write.
+"""
 
 from __future__ import annotations
 

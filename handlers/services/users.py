@@ -1,4 +1,7 @@
-"""Accounts: an address belongs to one user, who proves it with a password."""
+"""Accounts: an address belongs to one user, who proves it with a password.
+
+Nothing here is transactional: a new account is a single write, and that its address is free the unique index decides.
+"""
 
 from typing import Final
 

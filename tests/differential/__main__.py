@@ -19,11 +19,11 @@ from pathlib import Path
 import click
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
-from proxy.verification.aftermath import AftermathError
 
 from demo.mongod import mongodb
 from proxy import divergences
 from proxy.canonical import Difference
+from proxy.verification.aftermath import AftermathError
 from tests.differential.duel import Account, Duel
 from tests.differential.sequences import Sequence, sequences
 from tests.differential.sides import sides

@@ -112,7 +112,7 @@ class Duel:
             answered.note(answer)
             steps.append(Step(f"step {place}", request, answer))
         return Scenario(
-            name="counterexample",
+            name=_named(steps),
             steps=tuple(steps),
             store=await self._documents.read(),
             calls=await self._calls.read(),
@@ -139,9 +139,16 @@ class Duel:
 
 
 def declared_divergences() -> tuple[Divergence, ...]:
-    """Those of the contract, if it has any."""
-    file = CONTRACTS / "divergences.yaml"
-    return divergences.load(file) if file.is_file() else ()
+    """The contract's, and what they bring with them."""
+    files = (CONTRACTS / "divergences.yaml", Path(__file__).with_name("consequences.yaml"))
+    return tuple(divergence for file in files for divergence in divergences.load(file))
+
+
+def _named(steps: Sequence[Step]) -> str:
+    """A name that tells of what divergences show in outside calls."""
+    telling = ("codes", "summarise")
+    targets = " ".join(step.request.target.lower() for step in steps)
+    return "-".join(["counterexample", *(word for word in telling if word in targets)])
 
 
 def _shown(request: Request) -> str:

@@ -1,7 +1,8 @@
 """Every declared divergence on both sides: the stand-in does what `legacy:` says, the native app what `native:` says.
 
-Accounts, tokens and prompts are here; what concerns others' services, frames and a failing database is in
-test_divergences_outside.py. Each entry's `when` has to recognise what is shown, and not to hide a failure.
+Accounts, tokens and prompts are here; what concerns others' services and a failing database is in
+test_divergences_outside.py, what concerns frames in test_divergences_stream.py. Each entry's `when` has to
+recognise what is shown, and not to hide a failure.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ async def indexed(*of: Twin) -> None:
 
 
 async def test_every_divergence_is_shown_and_nothing_else() -> None:
-    importlib.import_module("tests.handlers.test_divergences_outside")
+    for place in ("outside", "stream"):
+        importlib.import_module(f"tests.handlers.test_divergences_{place}")
     assert {entry.id for entry in DECLARED} == set(shown)
 
 
@@ -240,6 +242,9 @@ FIELDS: list[dict[str, JSON]] = [
     {"created_at": "never"},
     {"__v": "x"},
     {"_id": BOLA},
+    {"toString": 1},
+    {"valueOf": None},
+    {"hasOwnProperty": "x"},
     {"$set": {"prompt_name": "set"}},
     {"$unset": {"prompt_text": 1}},
     {"$setOnInsert": {"prompt_name": "x"}, "$set": {"is_deleted": True}},

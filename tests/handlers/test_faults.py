@@ -139,8 +139,9 @@ async def assert_back(native: Twin) -> None:
     for name, documents in DOCUMENTS.items():
         native.database[name].delete_many({})
         native.database[name].insert_many([dict(document) for document in documents])
-    statuses = Counter([(await native.ask(request)).status for request in everything()])
-    assert set(statuses) == {200, 201}, statuses
+    for request in everything():
+        answer = await native.ask(request)
+        assert answer.status in (200, 201), (request, answer)
 
 
 @contextlib.contextmanager
@@ -293,7 +294,7 @@ VALUE_SETS = {
 async def test_a_failing_terminology_server_is_told(twins: Twins) -> None:
     with twins.legacy.outside.giving(Codes()), twins.native.outside.giving(Codes()):
         asked = (get(f"/api/ai/search/clinicalcodes?name={name}", FOREVER) for name in VALUE_SETS)
-        for seen in await asyncio.gather(*(twins.ask(request, 1.5) for request in asked)):
+        for seen in await asyncio.gather(*(twins.ask(request, 1) for request in asked)):
             assert_alike(seen)
 
 
@@ -343,7 +344,7 @@ async def test_a_body_of_any_kind_is_taken_as_the_legacy_takes_it(keeping: Twins
     keeping.plant(DOCUMENTS)
     asked = [post(path, body, FOREVER, method) for body in bodies(WRITES[method, path])]
     if path == "/users/login":  # hangs, which are not to be waited for one by one
-        found = await asyncio.gather(*(keeping.ask(request, 3) for request in asked))
+        found = await asyncio.gather(*(keeping.ask(request, 1.5) for request in asked))
     else:
         found = [await keeping.ask(request) for request in asked]
     for seen in found:

@@ -38,6 +38,13 @@ ADDING: Final = frozenset({"$push", "$addToSet"})
 OVERWRITING: Final = frozenset({"$set", "$setOnInsert"})
 STORING: Final = ADDING | OVERWRITING
 NUMERIC: Final = frozenset({"$pop", "$inc"})
+INHERITED: Final = frozenset(
+    (
+        *("toString", "toLocaleString", "valueOf", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable"),
+        *("__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
+    )
+)
+"""Names under which mongoose, looking for a path, finds a function that every object has."""
 
 
 def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object]:
@@ -130,6 +137,8 @@ class _Walk:
             raise JavaScriptTypeError("Cannot read properties of undefined (reading 'split')")
         path = find_path(self.schema, full)
         if path is None:
+            if full in INHERITED and self.operator in OVERWRITING:
+                raise JavaScriptTypeError("schema.castForQuery is not a function")
             del fields[name]
             return False
         if self.operator == "$rename":
