@@ -14,12 +14,21 @@ from proxy.server import uvicorn_settings
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+class _PromptServer(uvicorn.Server):
+    """uvicorn's, but it does not look only ten times a second whether to stop."""
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        while not self.should_exit:
+            await asyncio.sleep(0.005)
+
+
 @asynccontextmanager
 async def serving(app: ASGIApp, **settings: object) -> AsyncIterator[int]:
     """The app behind uvicorn as the gateway runs it; gives the port."""
     arguments: dict[str, object] = {"lifespan": "off", "log_config": None, **uvicorn_settings()}
     config = uvicorn.Config(app, host="127.0.0.1", port=0, **{**arguments, **settings})  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
+    server = _PromptServer(config)
     task = asyncio.create_task(server._serve())
     while not server.started:
         await asyncio.sleep(0.005)

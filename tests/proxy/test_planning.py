@@ -57,12 +57,11 @@ def test_the_numbers_are_those_of_callers_counted(before: str, after: str) -> No
     old, new = config(before), config(after)
     change = route_changes(old, new)[0]
     callers, moved = 20_000, {"native": 0, "legacy": 0}
+    routes = [
+        (match.route, each) for each in (old, new) if (match := RouteTable(each.routes).match("GET", b"/a")) is not None
+    ]
     for number in range(callers):
-        sides = [
-            decide(match.route, each, [], None, key=f"caller-{number}").side
-            for each in (old, new)
-            if (match := RouteTable(each.routes).match("GET", b"/a"))
-        ]
+        sides = [decide(route, each, [], None, key=f"caller-{number}").side for route, each in routes]
         if sides[0] != sides[1]:
             moved[sides[1]] += 1
     assert moved["native"] / callers == pytest.approx(change.to_native / FULL, abs=0.015)
