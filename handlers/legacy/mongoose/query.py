@@ -12,7 +12,7 @@ from typing import Final
 from handlers.legacy.javascript import UNDEFINED, Value, own_keys
 from handlers.legacy.mongoose.errors import CastError, Json, UnexplainedCastError
 from handlers.legacy.mongoose.schema import Ids, Path, Schema, is_operator
-from handlers.legacy.mongoose.values import is_true, to_bson
+from handlers.legacy.mongoose.values import Embedded, is_true, to_bson
 
 LOGICAL: Final = ("$or", "$and", "$nor")
 
@@ -63,11 +63,23 @@ def _cast_branches(schema: Schema, name: str, value: Value) -> Value:
 
 
 def _cast_path(path: Path, value: Value) -> Value:
+    held: object = value
+    if isinstance(held, Embedded):
+        return _cast_document(path, held)
     if isinstance(value, dict):
         return _cast_operators(path, value) if any(map(is_operator, value)) else path.for_query(None, value)
     if isinstance(value, list) and not isinstance(path, Ids):
         return {"$in": [path.for_query(None, item) for item in value]}
     return path.for_query(None, value)
+
+
+def _cast_document(path: Path, document: Embedded) -> Value:
+    """A document that stands where an id should, as older ones have it: its id is meant, if it has one."""
+    try:
+        return path.for_query(None, document.to_json())
+    except CastError as error:
+        error.value_type = "model"
+        raise
 
 
 def _cast_operators(path: Path, value: Json) -> Json:
