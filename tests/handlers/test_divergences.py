@@ -140,13 +140,19 @@ async def test_an_invalid_registration(twins: Twins, wrong: dict[str, JSON]) -> 
 async def test_one_address_registered_at_the_same_time(twins: Twins) -> None:
     with_users(twins)
     await indexed(twins.legacy, twins.native)
-    request = post("/users/register", {"username": "b", "email": "b@x", "password": "p", "role": "patient"})
-    ours = await asyncio.gather(*(twins.legacy.ask(request) for _ in range(6)))
+    died, request = None, post("/")
+    for number in range(20):  # who comes first is chance: more addresses, until two have met
+        person = {"username": "b", "email": f"b{number}@x", "password": "p", "role": "patient"}
+        request = post("/users/register", person)
+        ours = await asyncio.gather(*(twins.legacy.ask(request) for _ in range(6)))
+        died = next((answer for answer in ours if answer.outcome == "reset"), None)
+        if died is not None:
+            break
+    assert died is not None
     theirs = await asyncio.gather(*(twins.native.ask(request) for _ in range(6)))
-    died = next(answer for answer in ours if answer.outcome == "reset")
     assert Counter(answer.status for answer in theirs) == {200: 1, 401: 5}
     Seen(request, died, next(answer for answer in theirs if answer.status == 401)).assert_declared("register-race")
-    assert twins.native.database.users.count_documents({"email": "b@x"}) == 1
+    assert twins.native.database.users.count_documents({"username": "b"}) == 1
 
 
 @shows("logout-without-token")
