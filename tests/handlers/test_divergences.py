@@ -142,8 +142,8 @@ async def test_one_address_registered_at_the_same_time(twins: Twins) -> None:
     await indexed(twins.legacy, twins.native)
     died, request = None, post("/")
     for number in range(20):  # who comes first is chance: more addresses, until two have met
-        person = {"username": "b", "email": f"b{number}@x", "password": "p", "role": "patient"}
-        request = post("/users/register", person)
+        email = f"b{number}@x"
+        request = post("/users/register", {"username": "b", "email": email, "password": "p", "role": "patient"})
         ours = await asyncio.gather(*(twins.legacy.ask(request) for _ in range(6)))
         died = next((answer for answer in ours if answer.outcome == "reset"), None)
         if died is not None:
