@@ -38,7 +38,8 @@ from handlers.services.summaries import Summaries
 from handlers.services.transcripts import Transcripts
 from handlers.services.users import Users
 from handlers.settings import Settings
-from handlers.store import Store, UnavailableError
+from handlers.store import Store
+from handlers.store_errors import UnavailableError
 
 METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 HEADERS: Final = "Content-Type,Authorization"

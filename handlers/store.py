@@ -12,35 +12,30 @@ Documents are plain dicts of BSON values: dates are `DatetimeMS`, ids `ObjectId`
 read may be shared with other callers, so they are not to be changed. What runs
 below `atomically` uses its session, wherever it is called from, and is then never batched.
 
-    StoreError
-    ├── UnavailableError     no MongoDB to be reached in time: try again
-    ├── DuplicateError       a unique index refused
-    ├── RefusedError         the server refused, with its code and message
-    └── UnstorableError      what BSON cannot hold, or more than 16 MiB of it
+Everything raises `StoreError` (handlers/store_errors.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
-import random
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
-from contextvars import Context, ContextVar
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextvars import Context
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
 import pymongo
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import BSONError
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorCollection
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, errors
 from pymongo.errors import PyMongoError
 
 from handlers.loading import Loader
+from handlers.store_errors import RefusedError, StoreError, UnavailableError, translated
+from handlers.transactions import Transaction, current_session, is_within_transaction
 
 T = TypeVar("T")
 Document: TypeAlias = dict[str, Any]
@@ -52,13 +47,10 @@ logger = logging.getLogger(__name__)
 PATIENCE: Final = 2.5
 """Seconds that an operation may take, waiting for a server included."""
 
-EXCEEDED_TIME: Final = 50
 INDEX_EXISTS: Final = frozenset({85, 86})
 """The server's codes for an index of the same keys or name that was made otherwise."""
 
 _WITHOUT_TRANSACTIONS: Final = frozenset({"Unknown", "Standalone"})
-_FIRST_PAUSE: Final = 0.005
-_LONGEST_PAUSE: Final = 0.2
 _OPEN_FOR: Final = 60
 
 INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
@@ -73,54 +65,6 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     ],
 }
 """What the product's queries need; made in the background at start-up, and left alone where they exist."""
-
-
-class StoreError(Exception):
-    """What the store could not do; the message is the server's or the driver's."""
-
-
-class UnavailableError(StoreError):
-    """No MongoDB could be reached in time."""
-
-
-class RefusedError(StoreError):
-    """The server refused an operation; `code` is its error code."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class DuplicateError(RefusedError):
-    """A unique index refused a document."""
-
-
-class UnstorableError(StoreError):
-    """A document that BSON cannot hold."""
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """The driver's errors as the store's."""
-    try:
-        yield
-    except (errors.ConnectionFailure, errors.ExecutionTimeout) as error:
-        raise UnavailableError(str(error)) from error
-    except errors.DuplicateKeyError as error:
-        raise DuplicateError(_server_message(error), error.code or 0) from error
-    except (errors.OperationFailure, errors.WriteError) as error:
-        if error.code == EXCEEDED_TIME:
-            raise UnavailableError(_server_message(error)) from error
-        raise RefusedError(_server_message(error), error.code or 0) from error
-    except (PyMongoError, BSONError, ValueError, OverflowError, RecursionError) as error:
-        raise UnstorableError(str(error)) from error
-
-
-def _server_message(error: errors.OperationFailure) -> str:
-    return str((error.details or {}).get("errmsg", error))
-
-
-_session: ContextVar[AsyncIOMotorClientSession | None] = ContextVar("session", default=None)
 
 
 class Collection:
@@ -183,7 +127,7 @@ class Collection:
                 shown,
                 sort=list(sort) or None,
                 limit=-limit,
-                session=_session.get(),
+                session=current_session.get(),
                 show_record_id=bool(sort),
             )
             found: list[Document] = await cursor.to_list(None)
@@ -192,26 +136,26 @@ class Collection:
     async def insert(self, document: Document) -> None:
         """Stores a new document."""
         with translated():
-            await self._collection.insert_one(document, session=_session.get())
+            await self._collection.insert_one(document, session=current_session.get())
 
     async def change(self, filter_: Filter, update: Filter) -> int:
         """Changes the first document that matches; answers how many did."""
         with translated():
-            result = await self._collection.update_one(filter_, update, session=_session.get())
+            result = await self._collection.update_one(filter_, update, session=current_session.get())
             return int(result.matched_count)
 
     async def change_and_get(self, filter_: Filter, update: Filter) -> Document | None:
         """Changes the first document that matches, and answers it as it is then."""
         with translated():
             changed: Document | None = await self._collection.find_one_and_update(
-                filter_, update, return_document=ReturnDocument.AFTER, session=_session.get()
+                filter_, update, return_document=ReturnDocument.AFTER, session=current_session.get()
             )
             return changed
 
     async def delete(self, filter_: Filter) -> int:
         """Removes the first document that matches; answers how many did."""
         with translated():
-            result = await self._collection.delete_one(filter_, session=_session.get())
+            result = await self._collection.delete_one(filter_, session=current_session.get())
             return int(result.deleted_count)
 
 
@@ -242,11 +186,6 @@ def equals(value: object, wanted: object) -> bool:
     """Whether MongoDB would find a field of this value by equality: as the value, or among an array's."""
     candidates = (value, *value) if isinstance(value, list) else (value,)
     return any(type(item) is type(wanted) and item == wanted for item in candidates)
-
-
-def is_within_transaction() -> bool:
-    """Whether what is asked now belongs to a transaction, and so may not travel with anybody else's."""
-    return _session.get() is not None
 
 
 class Store:
@@ -340,15 +279,15 @@ class Store:
             await self.ping()
         if not self.has_transactions:
             return await work()
-        with pymongo.timeout(self._patience):
-            async with await self._client.start_session() as session:
-                transaction = _Transaction(session, time.monotonic() + self._patience)
-                try:
-                    return await transaction.run(work)
-                except UnavailableError:
-                    if transaction.lost:
-                        self._release(session.delegate.session_id)
-                    raise
+        over = time.monotonic() + self._patience
+        async with await self._client.start_session() as session:
+            transaction = Transaction(session, over)
+            try:
+                return await transaction.run(work)
+            except UnavailableError:
+                if transaction.lost:
+                    self._release(session.delegate.session_id)
+                raise
 
     def _release(self, session: Mapping[str, object]) -> None:
         """Begins to end a transaction that a lost connection has left open, in the background."""
@@ -357,58 +296,21 @@ class Store:
         task.add_done_callback(self._releasing.discard)
 
     async def _kill(self, session: Mapping[str, object]) -> None:
-        """The server would do so itself, but only after a minute, and keeps others from its documents until then."""
+        """The server would do so itself, but only after a minute, and keeps others from its documents until then.
+
+        Twice, since what was sent before the connection broke may arrive after the first time.
+        """
+        killed = 0
         for _ in range(_OPEN_FOR):
             try:
                 await self._client.admin.command("killSessions", [session])
-            except errors.ConnectionFailure:
-                await asyncio.sleep(1)
-            except PyMongoError as error:
+            except errors.OperationFailure as error:
                 logger.warning("a lost transaction stays open for a minute: %s", error)
                 return
+            except PyMongoError:
+                logger.debug("a lost transaction cannot be ended yet")
             else:
-                return
-
-
-class _Transaction:
-    """Work in a transaction, begun anew after a conflict until `over` (monotonic seconds).
-
-    Not motor's `with_transaction`: that one tries for two minutes, and knows only the driver's own errors.
-    `lost` tells whether a connection broke amid it, which may have left it open on the server.
-    """
-
-    def __init__(self, session: AsyncIOMotorClientSession, over: float) -> None:
-        self.lost = False
-        self._session = session
-        self._over = over
-
-    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` gives; raises `StoreError`."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await self._try(work)
-            except StoreError as error:
-                if not self._may_go_better(error):
-                    raise
-                if time.monotonic() + pause > self._over:
-                    raise UnavailableError(str(error)) from error
-            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - so that those in conflict do not meet again
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
-
-    async def _try(self, work: Callable[[], Awaitable[T]]) -> T:
-        token = _session.set(self._session)
-        try:
-            with translated():
-                async with self._session.start_transaction():
-                    return await work()
-        finally:
-            _session.reset(token)
-
-    def _may_go_better(self, error: StoreError) -> bool:
-        """The driver says so of conflicts and lost connections; it knows no sessions while it knows no server."""
-        cause = error.__cause__
-        unsent = isinstance(cause, errors.ServerSelectionTimeoutError)
-        self.lost |= isinstance(cause, errors.ConnectionFailure) and not unsent
-        transient = isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
-        return transient or isinstance(cause, errors.ConfigurationError)
+                killed += 1
+                if killed > 1:
+                    return
+            await asyncio.sleep(1)

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from handlers.legacy.express import Reply, Request
 from handlers.legacy.javascript import JavaScriptTypeError
 from handlers.legacy.mongoose import MongooseError
-from handlers.store import StoreError, UnavailableError
+from handlers.store_errors import StoreError, UnavailableError
 
 CAUGHT: Final = (MongooseError, StoreError, JavaScriptTypeError)
 

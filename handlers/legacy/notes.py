@@ -19,7 +19,7 @@ from handlers.legacy.mongoose import (
 from handlers.legacy.population import Fetch, Populate, populate
 from handlers.services.consultations import Consultations
 from handlers.services.notes import Notes
-from handlers.store import RefusedError
+from handlers.store_errors import RefusedError
 
 CLINICIAN: Final = Populate("clinician", ("username", "email"))
 _NOT_FOUND: Final = {"msg": "Note not found."}

@@ -16,7 +16,9 @@ import jwt
 from bson import ObjectId
 
 from handlers.loading import Loader
-from handlers.store import Collection, Document, StoreError, is_within_transaction
+from handlers.store import Collection, Document
+from handlers.store_errors import StoreError
+from handlers.transactions import is_within_transaction
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ Nothing here is transactional: a new account is a single write, and that its add
 from typing import Final
 
 from handlers.passwords import Passwords
-from handlers.store import Collection, Document, DuplicateError
+from handlers.store import Collection, Document
+from handlers.store_errors import DuplicateError
 
 SHOWN: Final = ("username", "email", "role", "createdAt")
 

@@ -11,11 +11,18 @@ from demo.ports import free_port
 
 
 class Line:
-    """Carries bytes to the MongoDB of a URL and back. `snap_at` cuts it just before a client's bytes of that kind."""
+    """Carries bytes to the MongoDB of a URL and back.
+
+    Just before a client's bytes of a certain kind `snap_at` cuts it, and `stall_at` lets nothing through any more
+    until `flow`; what was sent meanwhile arrives then, be the sender there or not.
+    """
 
     def __init__(self, url: str) -> None:
         self.port = free_port()
         self.snap_at: bytes | None = None
+        self.stall_at: bytes | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._host, self._target = parse_uri(url)["nodelist"][0]
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -30,6 +37,9 @@ class Line:
     async def cut(self) -> None:
         self._snap()
         await asyncio.sleep(0.05)
+
+    def flow(self) -> None:
+        self._flowing.set()
 
     def _snap(self) -> None:
         if self._server is not None:
@@ -53,6 +63,10 @@ class Line:
                 self.snap_at = None
                 self._snap()
                 return
+            if self.stall_at is not None and self.stall_at in data:
+                self.stall_at = None
+                self._flowing.clear()
+            await self._flowing.wait()
             writer.write(data)
         writer.close()
 

@@ -24,6 +24,7 @@ import pytest_asyncio
 from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
+import handlers.app
 from demo.mongod import Mongod
 from proxy.canonical import JSON
 from proxy.divergences import explain
@@ -31,6 +32,7 @@ from proxy.verification.conversation import Pace, converse
 from proxy.verification.recordings import Answer, Request
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
+from tests.handlers.line import Line, command
 from tests.handlers.outside import Answer as Told
 from tests.handlers.outside import Choice, Script
 from tests.handlers.twins import DECLARED, Seen, Twin, Twins, get, names, native_twin, post, read
@@ -150,6 +152,7 @@ def paused(mongod: Mongod) -> Iterator[None]:
     pid = mongod._child.pid if mongod._child else None
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
+    os.waitpid(pid, os.WUNTRACED)
     try:
         yield
     finally:
@@ -172,6 +175,29 @@ async def test_a_database_that_comes_goes_and_falls_silent(tmp_path: Path) -> No
             await assert_back(native)
     finally:
         await asyncio.to_thread(mongod.stop)
+
+
+async def test_what_a_silent_database_was_sent_is_taken_back_when_it_speaks_again(
+    mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A note is stored, its link on the way: the transaction must not hold the consultation until it expires."""
+    monkeypatch.setattr(handlers.app, "PATIENCE", 0.5)
+    line = Line(mongodb_url)
+    await line.mend()
+    async with native_twin(mongodb_url, through=line.url) as native:
+        Twins(native, native).plant(DOCUMENTS)
+        request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
+        line.stall_at = command("update", "consultations")
+        assert (await native.ask(request)).status == 503
+        await asyncio.sleep(0.2)
+        line.flow()
+        deadline = time.monotonic() + 5
+        while (again := await native.ask(request)).status != 201:
+            assert (again.status, time.monotonic() < deadline) == (503, True)
+        [consultation] = native.database.consultations.find()
+        written = {note["_id"] for note in native.database.notes.find({"body": "b"})}
+        assert written == set(consultation["notes"]) == {ObjectId(read(again)["note"]["_id"])}
+        await line.cut()
 
 
 async def test_the_first_request_need_not_wait_for_the_indexes(mongodb_url: str) -> None:

@@ -15,17 +15,8 @@ from pymongo.database import Database
 
 from demo.mongod import Mongod, find_mongod
 from demo.ports import free_port
-from handlers.store import (
-    INDEXES,
-    DuplicateError,
-    RefusedError,
-    Store,
-    StoreError,
-    UnavailableError,
-    UnstorableError,
-    equals,
-    share_out,
-)
+from handlers.store import INDEXES, Store, equals, share_out
+from handlers.store_errors import DuplicateError, RefusedError, StoreError, UnavailableError, UnstorableError
 from tests.handlers.backends import scratch_database
 
 A, B, C = ObjectId(), ObjectId(), ObjectId()
