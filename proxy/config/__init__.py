@@ -19,26 +19,34 @@ from proxy.config.models import (
     Timeouts,
 )
 from proxy.config.problems import ConfigError, Problem
+from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Reports, Shadowing
 from proxy.config.units import FULL, show_duration, show_share
 
 __all__ = [
     "FULL",
     "MAX_BYTES",
+    "Breaker",
     "Bucketing",
     "Config",
     "ConfigError",
+    "Docs",
     "File",
     "Gates",
     "Guard",
+    "Health",
     "KeySource",
     "Legacy",
     "Limits",
+    "Mongo",
+    "Notify",
     "Overrides",
     "Problem",
+    "Reports",
     "Route",
     "RouteTimeouts",
     "Schedule",
     "Shadow",
+    "Shadowing",
     "Side",
     "Timeouts",
     "decode",

@@ -56,12 +56,12 @@ def all_keys() -> tuple[str, ...]:
 
 
 def _unknown(location: Location) -> str:
-    meant = meant_by(location)
-    if meant:
-        return f"unknown key; did you mean `{meant[-1]}`?"
     elsewhere = [key for key in all_keys() if key.rpartition(".")[2] == location[-1]]
     if elsewhere:
         return f"unknown key here; it belongs at {' or '.join(f'`{key}`' for key in elsewhere)}"
+    meant = meant_by(location)
+    if meant:
+        return f"unknown key; did you mean `{meant[-1]}`?"
     return f"unknown key; known here: {', '.join(section_keys(location[:-1]))}"
 
 

@@ -14,9 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
@@ -24,6 +22,8 @@ from pydantic import (
 )
 
 from proxy.config.problems import Problem
+from proxy.config.section import Section
+from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Reports, Shadowing
 from proxy.config.units import (
     FULL,
     Count,
@@ -36,6 +36,7 @@ from proxy.config.units import (
     Switch,
     Text,
     Url,
+    read_secret,
     show_share,
 )
 from proxy.patterns import Pattern
@@ -47,7 +48,6 @@ KeyKind = Literal["jwt", "header", "cookie", "client-ip"]
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _IMPORT: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
-_SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, since it travels in a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +98,6 @@ def read_header_name(value: object) -> str:
     raise ValueError("must be a header's name")
 
 
-def read_secret(value: object) -> SecretStr:
-    """At least 16 characters that can stand in a header, or nothing (off). Raises ValueError."""
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if isinstance(text, str) and (not text or _SECRET.fullmatch(text)):
-        return SecretStr(text)
-    raise ValueError("must be 16 to 128 visible ASCII characters without `;`, or empty to switch overrides off")
-
-
 Name = Annotated[str, BeforeValidator(read_name)]
 Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
 
@@ -122,19 +114,6 @@ NotEmpty = AfterValidator(_not_empty)
 def _as_list(value: object) -> object:
     """One item may stand for a list of it, and commas for its separators: handy for environment variables."""
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
-class Section(BaseModel):
-    """A mapping of the file: unknown keys are refused, a key without a value counts as absent."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        return {key: value for key, value in data.items() if value is not None or key not in cls.model_fields}
 
 
 class RouteTimeouts(Section):
@@ -163,6 +142,7 @@ class Legacy(Section):
     url: Url
     timeouts: Timeouts = Timeouts()
     max_connections: Count = 256
+    breaker: Breaker = Breaker()
 
 
 class Bucketing(Section):
@@ -286,6 +266,13 @@ class File(Section):
     access_log: Switch = True
     limits: Limits = Limits()
     allowed_origins: tuple[Origin, ...] = ()
+    contracts: Text = "contracts"
+    mongodb: Mongo = Mongo()
+    shadow: Shadowing = Shadowing()
+    reports: Reports = Reports()
+    health: Health | None = None
+    notify: Notify | None = None
+    docs: Docs | None = None
     routes: tuple[Route, ...] = ()
 
     _origins = field_validator("allowed_origins", mode="before")(_as_list)

@@ -7,18 +7,22 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.config import complaints, document, rules
 from proxy.config.environment import SubstitutionError, references, substitute
 from proxy.config.models import Config, File, Route, Side
 from proxy.config.problems import ConfigError, Problem
+from proxy.config.surroundings import Mongo
 
 Location = tuple[int | str, ...]
 _Model = TypeVar("_Model", bound=BaseModel)
 PIN_VARIABLE: Final = "SCRIBE_PROXY_PIN"
-_SECRETS: Final = frozenset({"secret"})
+MONGODB_VARIABLE: Final = "MONGODB_URL"
+_SECRETS: Final[frozenset[Location]] = frozenset(
+    {("overrides", "secret"), ("reports", "key"), ("mongodb", "url"), ("notify", "url"), ("notify", "secret")}
+)
 
 
 class Reading:
@@ -46,8 +50,16 @@ class Reading:
             raise ConfigError(tuple(self._problems))
         values = {name: getattr(head, name) for name in head.model_fields_set}
         values["routes"] = tuple(route for _, route in routes)
+        values["mongodb"] = self._mongodb(head)
         notes = tuple(sorted(rules.notes(routes, self._locate)))
         return Config(**values, pin=self._pin(), revision=_digest(self._root), notes=notes)
+
+    def _mongodb(self, head: File) -> Mongo:
+        """What the file says, else the MongoDB of the environment."""
+        url = self._env.get(MONGODB_VARIABLE, "")
+        if "url" in head.mongodb.model_fields_set or not url:
+            return head.mongodb
+        return head.mongodb.model_copy(update={"url": SecretStr(url)})
 
     def _pin(self) -> Side | None:
         value = self._env.get(PIN_VARIABLE, "")
@@ -109,7 +121,7 @@ class Reading:
             return " (its value comes from the environment)"
         if message.endswith("?"):
             return ""
-        if not _SECRETS.isdisjoint(map(str, written)):
+        if written in _SECRETS:
             return ""
         return f", not {value[:60]!r}" + ("…" if len(value) > 60 else "")
 

@@ -10,7 +10,7 @@ import re
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, SecretStr
 
 from proxy.patterns import Pattern
 
@@ -21,6 +21,11 @@ _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(ms|s|m|h|d)", re.ASCII
 _PERCENTAGE: Final = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))? ?%", re.ASCII)
 _RATIO: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?x", re.ASCII)
 _WHOLE: Final = re.compile(r"\d{1,9}(?:_?\d{1,9})*", re.ASCII)
+_SIZE: Final = re.compile(r"(\d{1,9}) ?(B|KiB|MiB)", re.ASCII)
+_BYTES: Final = {"B": 1, "KiB": 1024, "MiB": 1 << 20}
+_LARGEST: Final = 16 << 20
+_PATH: Final = re.compile(r"/[!$%&'()*+,\-./0-9:;=@A-Z_a-z~]*")
+_SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, since it travels in a header
 _SWITCHES: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -120,6 +125,54 @@ def read_url(value: object) -> str:
     return text
 
 
+def read_endpoint(value: object) -> SecretStr:
+    """An http or https URL of any path; may hold credentials, so it is never shown."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a URL")
+    try:
+        url = urlsplit(text)
+        sound = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        sound = False
+    if not sound or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be an http or https URL, as in https://hooks.example/scribe")
+    return SecretStr(text)
+
+
+def read_mongodb_url(value: object) -> SecretStr:
+    """`mongodb://…` or `mongodb+srv://…`, or nothing; may hold credentials, so it is never shown."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a MongoDB URL")
+    if text and not text.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("must be a MongoDB URL, as in mongodb://127.0.0.1:27017")
+    return SecretStr(text)
+
+
+def read_path(value: object) -> str:
+    """A path as it is sent: `/docs`; ASCII, without a query."""
+    text = _text(value, "a path")
+    if not _PATH.fullmatch(text):
+        raise ValueError("must be a path, as in /docs")
+    return text
+
+
+def read_secret(value: object) -> SecretStr:
+    """At least 16 characters that can stand in a header, or nothing (off). Raises ValueError."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str) and (not text or _SECRET.fullmatch(text)):
+        return SecretStr(text)
+    raise ValueError("must be 16 to 128 visible ASCII characters without `;`, or empty to switch it off")
+
+
+def read_size(value: object) -> int:
+    """`512B`, `256KiB` or `4MiB` as bytes; above zero, at most 16 MiB."""
+    if type(value) is int:
+        return _within(value, 1, _LARGEST, "a size must be above zero and at most 16MiB")
+    text = _text(value, "a size")
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"must be a size with its unit, as in 512B, 256KiB or 4MiB{_with_unit(text, 'KiB')}")
+    return _within(int(found[1]) * _BYTES[found[2]], 1, _LARGEST, "a size must be above zero and at most 16MiB")
+
+
 def read_match(value: object) -> str:
     """`GET /api/notes/{id}`, with its spaces and trailing slash put in order."""
     return str(Pattern.parse(_text(value, "a method and a path")))
@@ -177,5 +230,7 @@ Count = Annotated[int, BeforeValidator(read_count)]
 Switch = Annotated[bool, BeforeValidator(read_switch)]
 Text = Annotated[str, BeforeValidator(read_text)]
 Url = Annotated[str, BeforeValidator(read_url)]
+Path = Annotated[str, BeforeValidator(read_path)]
+Size = Annotated[int, BeforeValidator(read_size)]
 Match = Annotated[str, BeforeValidator(read_match)]
 Origin = Annotated[str, BeforeValidator(read_origin)]

@@ -166,7 +166,7 @@ routes:
         "6: salt: unknown key here; it belongs at `bucketing.salt`",
         "7: native: must be where the ASGI app is imported from, as in handlers.app:app, not 'handlers.app'",
         "8: overrides.frob: unknown key; known here: header, secret",
-        "8: overrides.secret: must be 16 to 128 visible ASCII characters without `;`, or empty to switch overrides off",
+        "8: overrides.secret: must be 16 to 128 visible ASCII characters without `;`, or empty to switch it off",
         "9: bucketing.key[#1]: must be jwt:CLAIM, header:NAME, cookie:NAME or client-ip, not 'jwt'",
         "9: bucketing.salt: the environment variable ALSO is not set (${ALSO:-…} gives a default)",
         "10: access_log: must be true or false, not 'maybe'",

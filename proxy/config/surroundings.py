@@ -1,0 +1,74 @@
+"""Sections of routing.yaml for what runs beside the requests: shadow, reports, shared state, notices, docs pages."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, SecretStr
+
+from proxy.config.section import Section
+from proxy.config.units import Count, Duration, Path, Share, Size, Text, read_endpoint, read_mongodb_url, read_secret
+
+
+class Shadowing(Section):
+    """How requests run on the other side, for all routes; of each process.
+
+    `deadline` is the other side's, for one answer; `rehearsal` what a rehearsed write may cost its caller. `noise` is
+    the share of compared reads that legacy is asked a second time, to see what it does not repeat itself.
+    """
+
+    concurrency: Count = 8
+    queue: Count = 256
+    deadline: Duration = 10.0
+    rehearsal: Duration = 0.25
+    max_body: Size = 256 * 1024
+    noise: Share = 100
+
+
+class Reports(Section):
+    """What is kept of comparisons. `samples` are those of each route, field and kind of difference.
+
+    `key` keys the digests of values; without one each process draws its own, and digests compare within a sample only.
+    """
+
+    retention: Duration = 30 * 86_400.0
+    samples: Count = 5
+    key: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")
+
+
+class Mongo(Section):
+    """Where replicas share what they must: reports, clamps, stages. `url` is empty where nothing is shared."""
+
+    url: Annotated[SecretStr, BeforeValidator(read_mongodb_url)] = SecretStr("")
+    database: Text = "scribe_proxy"
+
+
+class Breaker(Section):
+    """When legacy counts as down: so many connection faults in a row; `pause` until one request probes it again."""
+
+    failures: Count = 5
+    pause: Duration = 1.0
+
+
+class Health(Section):
+    """A request that native is asked regularly, and that must not be answered with a 5xx."""
+
+    path: Path = "/"
+    interval: Duration = 5.0
+    failures: Count = 3
+
+
+class Notify(Section):
+    """A webhook that hears of clamps, promotions and refused files; `secret` signs what it is sent."""
+
+    url: Annotated[SecretStr, BeforeValidator(read_endpoint)]
+    secret: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")
+
+
+class Docs(Section):
+    """Pages that show the API: where each is served. `native` is where the native app answers its own OpenAPI."""
+
+    swagger: Path = "/docs"
+    redoc: Path = "/redoc"
+    openapi: Path = "/openapi.json"
+    native: Path | None = None
