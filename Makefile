@@ -33,7 +33,7 @@ lock:  ## from pyproject.toml: what production runs on, and what everybody here 
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOCK) --output-file requirements.lock
-	$(LOCK) --extra dev --extra embedded --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --extra dev --extra embedded --extra tracing --constraint requirements.lock --output-file requirements-dev.lock
 
 $(STAMP): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
