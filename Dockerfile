@@ -1,6 +1,7 @@
-# syntax=docker/dockerfile:1
-# The gateway with the native handlers in it. No MongoDB, no Node, no tests.
-FROM python:3.12-slim-bookworm AS build
+# syntax=docker/dockerfile:1.7
+# The gateway with the native handlers in it. No MongoDB, no Node, no tests; runs as nobody in particular, on a
+# read-only root file system (--workers above 1 wants a writable /tmp for the counters that workers share).
+FROM python:3.12.12-slim-bookworm AS build
 WORKDIR /build
 RUN python -m venv /opt/scribe-proxy
 COPY requirements.lock ./
@@ -9,9 +10,10 @@ COPY pyproject.toml README.md ./
 COPY proxy proxy
 COPY handlers handlers
 COPY demo demo
-RUN /opt/scribe-proxy/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps .
+RUN /opt/scribe-proxy/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps . \
+    && python -m compileall -q /opt/scribe-proxy/lib
 
-FROM python:3.12-slim-bookworm
+FROM python:3.12.12-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home scribe
 COPY --from=build /opt/scribe-proxy /opt/scribe-proxy
 WORKDIR /etc/scribe-proxy
@@ -23,5 +25,5 @@ EXPOSE 8000 8001
 # The ops listener beyond loopback needs OPS_TOKEN; its health checks do not.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8001/healthz', timeout=2)"]
-ENTRYPOINT ["scribe-proxy", "serve", "--config", "/etc/scribe-proxy/routing.yaml", "--host", "0.0.0.0"]
-CMD ["--ops-host", "0.0.0.0"]
+ENTRYPOINT ["scribe-proxy", "serve", "--host", "0.0.0.0"]
+CMD ["--config", "/etc/scribe-proxy/routing.yaml", "--ops-host", "0.0.0.0"]

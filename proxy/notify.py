@@ -1,0 +1,134 @@
+"""A webhook that hears of what nobody should have to look for: a clamp, a promotion, a file that was refused.
+
+What is sent follows Standard Webhooks 1.0: `{"type": …, "timestamp": …, "data": {…}}` with `webhook-id`,
+`webhook-timestamp` and, with a secret, `webhook-signature: v1,<base64 of HMAC-SHA256 over id.timestamp.body>`.
+The same notice has the same id however often it is sent, so that a receiver can tell repetitions. Telling never waits
+and never fails: notices queue, are tried again with growing pauses, and are given up, counted and logged, in the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import httpx
+
+logger = logging.getLogger("scribe_proxy.notify")
+
+PAUSES: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
+"""Seconds between one attempt and the next; after the last there is no other. About four hours in all."""
+PATIENCE: Final = 10.0
+"""Seconds that a receiver may take."""
+WAITING: Final = 256
+"""How many notices may wait; the oldest give way."""
+
+Type = Literal["clamp", "release", "promotion", "hold", "rollback", "completed", "config_refused"]
+Result = Literal["delivered", "retried", "given_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that happened. `data` is JSON, and holds nothing of any request's content."""
+
+    type: Type
+    data: Mapping[str, object]
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def id(self) -> str:
+        """The same for the same notice."""
+        return f"msg_{hashlib.sha256(self.body()).hexdigest()[:32]}"
+
+    def body(self) -> bytes:
+        """As it is sent."""
+        told = {"type": self.type, "timestamp": self.at.isoformat(timespec="milliseconds"), "data": dict(self.data)}
+        return json.dumps(told, sort_keys=True, default=str).encode()
+
+
+def sign(secret: str, id_: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature`; `timestamp` is in seconds since the epoch."""
+    signed = hmac.new(secret.encode(), f"{id_}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(signed).decode()}"
+
+
+class Webhook:
+    """Sends notices to one URL, one after another. `counted` hears what became of each attempt."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: str = "",
+        *,
+        counted: Callable[[Result], None] = lambda _: None,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
+        self._url, self._secret = url, secret
+        self._counted, self._pauses = counted, tuple(pauses)
+        self._waiting: deque[Notice] = deque(maxlen=WAITING)
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to send; needs a running event loop."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ends; what waits is lost."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def tell(self, notice: Notice) -> None:
+        """Never waits, never raises."""
+        if len(self._waiting) == WAITING:
+            self._counted("given_up")
+        self._waiting.append(notice)
+        self._arrived.set()
+
+    async def _run(self) -> None:
+        async with httpx.AsyncClient(timeout=PATIENCE, follow_redirects=False) as client:
+            while True:
+                await self._arrived.wait()
+                while self._waiting:
+                    await self._deliver(client, self._waiting.popleft())
+                self._arrived.clear()
+
+    async def _deliver(self, client: httpx.AsyncClient, notice: Notice) -> None:
+        for pause in (*self._pauses, None):
+            why = await self._attempt(client, notice)
+            if why is None:
+                self._counted("delivered")
+                return
+            if pause is None:
+                break
+            self._counted("retried")
+            await asyncio.sleep(pause)
+        self._counted("given_up")
+        logger.error("webhook: the notice of a %s was given up: %s", notice.type, why)
+
+    async def _attempt(self, client: httpx.AsyncClient, notice: Notice) -> str | None:
+        """Why the receiver does not have it; None where it has. The URL may hold secrets, so it is never told."""
+        try:
+            answer = await client.post(self._url, content=notice.body(), headers=self._headers(notice))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return type(error).__name__
+        return None if answer.is_success else f"status {answer.status_code}"
+
+    def _headers(self, notice: Notice) -> dict[str, str]:
+        now = int(datetime.now(UTC).timestamp())
+        headers = {"content-type": "application/json", "webhook-id": notice.id, "webhook-timestamp": str(now)}
+        if self._secret:
+            headers["webhook-signature"] = sign(self._secret, notice.id, now, notice.body())
+        return headers
