@@ -1,0 +1,127 @@
+"""OpenTelemetry traces, where OTEL_EXPORTER_OTLP_ENDPOINT says so; without it nothing of this is even imported.
+
+One request makes three spans: the gateway's own (a child of the caller's `traceparent`, W3C Trace Context), the
+decision, and the side that answered. The side is sent the side span's `traceparent` in place of the caller's, so what
+legacy or native traces hangs below it; the shadow's span hangs there too. Without tracing, the caller's header passes
+untouched. Spans hold methods, templates, sides and statuses: no path, query, header or body.
+
+The SDK reads the other OTEL_ variables itself: sampler, service name, headers, timeouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Final
+
+from starlette.types import Scope
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
+
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_CARRIED: Final = (b"traceparent", b"tracestate")
+
+
+class TracingUnavailable(RuntimeError):
+    """Traces are asked for, and the SDK is not installed."""
+
+
+class Tracing:
+    """Makes the spans of requests; `provider` is the SDK's."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._provider = provider
+        self._tracer = provider.get_tracer("scribe_proxy")
+        self._propagator = TraceContextTextMapPropagator()
+
+    @classmethod
+    def configured(cls, env: Mapping[str, str]) -> Tracing | None:
+        """As the environment asks for; None where it does not. Raises `TracingUnavailable`."""
+        if not any(env.get(name) for name in ENDPOINTS) or env.get("OTEL_SDK_DISABLED", "").lower() == "true":
+            return None
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        except ModuleNotFoundError as error:
+            raise TracingUnavailable("OTEL_EXPORTER_OTLP_ENDPOINT is set: install scribe-proxy[tracing]") from error
+        resource = Resource.create({} if env.get("OTEL_SERVICE_NAME") else {"service.name": "scribe-proxy"})
+        provider = TracerProvider(resource=resource)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        return cls(provider)
+
+    def begin(self, scope: Scope, method: str, route: str | None) -> Trace:
+        """The gateway's span of a request, which began just now; `route` is its template."""
+        return Trace(self, scope, method, route)
+
+    def shadow(self, headers: list[tuple[bytes, bytes]], method: str, route: str, side: str) -> Span:
+        """A span for the other side's answer, below the side's that served; to be ended by the caller."""
+        from opentelemetry.trace import SpanKind
+
+        attributes = {"http.request.method": method, "http.route": route, "scribe_proxy.side": side}
+        name = f"shadow {side}"
+        return self._tracer.start_span(name, self._context(headers), kind=SpanKind.CLIENT, attributes=attributes)
+
+    def close(self) -> None:
+        """Sends what waits; blocks for as long as the exporter's timeout, so not for the event loop."""
+        self._provider.shutdown()
+
+    def _context(self, headers: list[tuple[bytes, bytes]]) -> Context:
+        carried = {name.decode(): value.decode("latin-1") for name, value in headers if name in _CARRIED}
+        return self._propagator.extract(carried)
+
+
+class Trace:
+    """The spans of one request."""
+
+    def __init__(self, tracing: Tracing, scope: Scope, method: str, route: str | None) -> None:
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        self._tracing = tracing
+        name = f"{method} {route}" if route else method
+        attributes = {"http.request.method": method} | ({"http.route": route} if route else {})
+        self._own = tracing._tracer.start_span(
+            name, tracing._context(scope["headers"]), kind=SpanKind.SERVER, attributes=attributes
+        )
+        self._below = set_span_in_context(self._own)
+        self._side: Span | None = None
+
+    def decided(self, scope: Scope, side: str, reason: str, bucket: int | None, started_ns: int) -> None:
+        """The decision was made, from `started_ns` (of the epoch) until now; the side begins, and is told so."""
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        attributes: dict[str, str | int] = {"scribe_proxy.side": side, "scribe_proxy.reason": reason}
+        if bucket is not None:
+            attributes["scribe_proxy.bucket"] = bucket
+        tracer = self._tracing._tracer
+        tracer.start_span("decide", self._below, attributes=attributes, start_time=started_ns).end()
+        self._own.set_attributes(attributes)
+        kind = SpanKind.CLIENT if side == "legacy" else SpanKind.INTERNAL
+        self._side = tracer.start_span(side, self._below, kind=kind)
+        carrier: dict[str, str] = {}
+        self._tracing._propagator.inject(carrier, set_span_in_context(self._side))
+        _carry(scope, carrier)
+
+    def end(self, status: int, failure: str | None) -> None:
+        """The answer is complete, or nobody is left to receive it."""
+        from opentelemetry.trace import StatusCode
+
+        for span in (self._side, self._own):
+            if span is not None:
+                span.set_attribute("http.response.status_code", status)
+                if status >= 500 or failure:
+                    span.set_status(StatusCode.ERROR, failure)
+                span.end()
+
+
+def _carry(scope: MutableMapping[str, object], carrier: Mapping[str, str]) -> None:
+    """Puts the trace's headers in the place of the caller's."""
+    headers = scope["headers"]
+    assert isinstance(headers, list)
+    kept = [header for header in headers if header[0] not in _CARRIED]
+    scope["headers"] = kept + [(name.encode(), value.encode("latin-1")) for name, value in carrier.items()]
