@@ -17,13 +17,27 @@ REQUESTS = Counter("scribe_proxy_requests", "Requests by route, side and status 
 SECONDS = Histogram(
     "scribe_proxy_request_duration_seconds",
     "Time until an answer was complete",
-    ("route", "side"),
+    ("route", "side", "status"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 FAILURES = Counter("scribe_proxy_failures", "Requests that no side answered, by code", ("route", "side", "code"))
+IN_FLIGHT = Gauge("scribe_proxy_in_flight", "Under way at once", ("kind",), multiprocess_mode="livesum")
+MEMORY = Gauge("scribe_proxy_resident_memory_bytes", "Memory of the processes", multiprocess_mode="livesum")
+CPU = Counter("scribe_proxy_cpu_seconds", "Time of processors that the processes used")
+WEBHOOKS = Counter("scribe_proxy_webhooks", "Attempts to deliver a notice, by what became of them", ("result",))
 RELOADS = Counter("scribe_proxy_config_reloads", "Changes of routing.yaml, by what became of them", ("result",))
 CONFIG_VALID = Gauge(
     "scribe_proxy_config_valid", "1 while the file is the one in force, 0 while it is refused", multiprocess_mode="min"
+)
+
+MONGODB_SECONDS = Histogram(
+    "scribe_proxy_mongodb_command_duration_seconds",
+    "Time that commands to the gateway's own MongoDB took",
+    ("command", "result"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+REPORTS_DROPPED = Counter(
+    "scribe_proxy_reports_dropped", "Comparisons and requests that no report counts, by why not", ("reason",)
 )
 
 
@@ -38,7 +52,8 @@ class RequestMetrics:
         key = (route, side, observation.status // 100)
         known = self._known.get(key)
         if known is None:
-            known = REQUESTS.labels(route, side, f"{key[2]}xx"), SECONDS.labels(route, side)
+            labels = route, side, f"{key[2]}xx"
+            known = REQUESTS.labels(*labels), SECONDS.labels(*labels)
             self._known[key] = known
         known[0].inc()
         if observation.kind == "http":

@@ -20,7 +20,7 @@ def value(sample: str) -> float:
 def test_requests_are_counted_by_route_side_and_class() -> None:
     observe = metrics.RequestMetrics()
     counted = 'scribe_proxy_requests_total{route="notes.list",side="native",status="2xx"}'
-    timed = 'scribe_proxy_request_duration_seconds_count{route="notes.list",side="native"}'
+    timed = 'scribe_proxy_request_duration_seconds_count{route="notes.list",side="native",status="2xx"}'
     before = value(counted), value(timed)
     observe(observed(status=200))
     observe(observed(status=201))
@@ -37,7 +37,7 @@ def test_a_request_that_no_route_matched_is_counted_without_its_path() -> None:
 
 def test_a_websocket_is_counted_but_its_length_is_not_a_latency() -> None:
     observe = metrics.RequestMetrics()
-    timed = 'scribe_proxy_request_duration_seconds_count{route="transcription",side="legacy"}'
+    timed = 'scribe_proxy_request_duration_seconds_count{route="transcription",side="legacy",status="1xx"}'
     observe(observed(kind="websocket", route="transcription", side="legacy", status=101, total=3600))
     assert value(timed) == 0
 
