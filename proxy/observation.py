@@ -1,9 +1,14 @@
-"""What the gateway notes of one request, once: for the access log, the metrics, and what guards a rollout."""
+"""What is noted of one request, once: for the access log, the metrics, and what guards a rollout.
+
+An `Observation` is what came of serving it, a `Compared` what came of running it on the other side, some time later.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from proxy.comparison.verdicts import Name, Reason, Side
 
 GONE = 499
 """The status noted for a client that left before an answer began (nginx's convention); nobody receives it."""
@@ -32,3 +37,16 @@ class Observation:
 
 
 Observer = Callable[[Observation], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One request that was to run in the shadow, and the verdict; `reason` where it is `uncompared`."""
+
+    route: str
+    served: Side
+    verdict: Name
+    reason: Reason | None = None
+
+
+ComparisonObserver = Callable[[Compared], None]

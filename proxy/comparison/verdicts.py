@@ -18,15 +18,23 @@ Severity = Literal["breaking", "visible", "slight"]
 Name = Literal["match", "declared", "mismatch", "violation", "uncompared"]
 Reason = Literal[
     "body_too_large",
+    "changed",
     "client_gone",
     "hidden",
     "queue_full",
+    "side_crashed",
     "side_unavailable",
     "streaming",
     "timeout",
     "write_not_allowed",
 ]
-"""Why two answers were not compared. `hidden`: a rule hides all that there was to compare."""
+"""Why two answers were not compared.
+
+`changed`: they differed, and when both sides were asked again they did not: somebody wrote in between. `hidden`: a rule
+hides all that there was to compare. `side_crashed`: the process that the other side runs in ended amid it.
+`side_unavailable`: one of the sides could not be asked. `streaming`: an answer without an end, a request whose body the
+served side did not read, or one for another protocol.
+"""
 
 _MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}
 
