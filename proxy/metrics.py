@@ -25,6 +25,19 @@ IN_FLIGHT = Gauge("scribe_proxy_in_flight", "Under way at once", ("kind",), mult
 MEMORY = Gauge("scribe_proxy_resident_memory_bytes", "Memory of the processes", multiprocess_mode="livesum")
 CPU = Counter("scribe_proxy_cpu_seconds", "Time of processors that the processes used")
 WEBHOOKS = Counter("scribe_proxy_webhooks", "Attempts to deliver a notice, by what became of them", ("result",))
+SHARE = Gauge(
+    "scribe_proxy_share_ratio",
+    "Share of callers that native answers, 0 to 1: the file's, and the one in force",
+    ("route", "kind"),
+    multiprocess_mode="mostrecent",
+)
+CLAMPED = Gauge(
+    "scribe_proxy_clamped", "1 while a guard holds a route's share down", ("route",), multiprocess_mode="mostrecent"
+)
+SHARE_CHANGES = Counter(
+    "scribe_proxy_share_changes", "Changes of a route's share that this replica made, by kind", ("route", "change")
+)
+BREAKER_OPEN = Gauge("scribe_proxy_breaker_open", "1 while legacy counts as down", multiprocess_mode="livemax")
 RELOADS = Counter("scribe_proxy_config_reloads", "Changes of routing.yaml, by what became of them", ("result",))
 CONFIG_VALID = Gauge(
     "scribe_proxy_config_valid", "1 while the file is the one in force, 0 while it is refused", multiprocess_mode="min"
