@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MODULES := demo/legacy/node_modules/.installed
 
-.PHONY: run test lint format bench lock verify clean
+.PHONY: run test lint validate format bench lock clean
 
 run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000, ops :8001, legacy :4500
 	$(BIN)/scribe-proxy demo
@@ -18,6 +18,13 @@ lint: $(STAMP)  ## what CI checks besides the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/scribe-proxy check routing.yaml
+	$(MAKE) --no-print-directory validate
+
+validate: $(STAMP)  ## what deploy/ holds, by the validators of its formats; promtool where it is installed
+	$(BIN)/hadolint Dockerfile demo/legacy/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
+	if command -v promtool >/dev/null; then promtool check rules deploy/prometheus/alerts.yaml; fi
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
