@@ -1,0 +1,149 @@
+"""What `deploy/` promises, held against the code: metric names, commands, a real nginx in front of a real listener.
+
+Its formats are checked by their fields' own validators: `make validate`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+from starlette.types import Receive, Scope, Send
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from demo.ports import free_port
+from proxy import metrics
+from proxy.cli import COMMANDS
+from proxy.config import parse
+from tests.sockets import exchange, serving
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+NAME = re.compile(r"\bscribe_proxy_[a-z_]+\b")
+
+
+def exposed() -> set[str]:
+    """Every name that a scrape can have."""
+    assert metrics.REQUESTS
+    names = set()
+    for family in REGISTRY.collect():
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(family.type, ("",))
+        names |= {family.name + suffix for suffix in suffixes}
+    return names
+
+
+@pytest.mark.parametrize("file", ["prometheus/alerts.yaml", "grafana/dashboards/scribe-proxy.json"])
+def test_every_metric_that_is_asked_for_exists(file: str) -> None:
+    asked = set(NAME.findall((DEPLOY / file).read_text()))
+    assert asked
+    assert asked <= exposed()
+
+
+def test_every_metric_but_internal_ones_is_on_the_dashboard_or_in_an_alert() -> None:
+    shown = (DEPLOY / "grafana/dashboards/scribe-proxy.json").read_text() + (
+        DEPLOY / "prometheus/alerts.yaml"
+    ).read_text()
+    own = {family.name for family in REGISTRY.collect() if family.name.startswith("scribe_proxy_")}
+    assert {name for name in own if name not in shown} <= {"scribe_proxy_webhooks", "scribe_proxy_shadow_restarts"}
+
+
+def test_every_alert_leads_to_a_section_of_the_runbook() -> None:
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    rules = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text())["groups"][0]["rules"]
+    assert {rule["annotations"]["runbook_url"].partition("#")[2] for rule in rules} <= anchors
+
+
+def test_every_command_of_the_runbook_exists() -> None:
+    named = re.findall(r"scribe-proxy ([a-z]+)\b", (ROOT / "docs" / "runbook.md").read_text())
+    assert named
+    assert set(named) <= set(COMMANDS)
+
+
+def test_the_routing_file_of_the_config_map_is_sound() -> None:
+    (config_map,) = yaml.safe_load_all((DEPLOY / "kubernetes/routing.yaml").read_text())
+    config = parse(config_map["data"]["routing.yaml"], {"LEGACY_URL": "http://legacy:4500"})
+    assert all(route.share == 0 for route in config.routes)
+
+
+def test_every_manifest_is_part_of_the_kustomization() -> None:
+    listed = yaml.safe_load((DEPLOY / "kubernetes/kustomization.yaml").read_text())["resources"]
+    there = {file.name for file in (DEPLOY / "kubernetes").glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(listed) == there
+
+
+def test_what_the_deployments_mount_and_call_is_in_the_image() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    for source in re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
+        assert all(f"!{name}" in ignored and (ROOT / name).exists() for name in source.split())
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the target and headers it was asked with; accepts any WebSocket."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 4001})
+        return
+    seen = {name.decode(): value.decode() for name, value in scope["headers"]}
+    body = json.dumps({"target": scope["raw_path"].decode(), "headers": seen}).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def nginx(place: Path, upstream: int, port: int) -> Iterator[None]:
+    site = (DEPLOY / "nginx/scribe-proxy.conf").read_text()
+    site = site.replace("127.0.0.1:8000", f"127.0.0.1:{upstream}").replace("listen 8080", f"listen 127.0.0.1:{port}")
+    (place / "site.conf").write_text(site)
+    own = "".join(f"{kind}_temp_path {place}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (place / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {place}/pid; error_log {place}/error.log;"
+        f"events {{}} http {{ access_log off; {own} include {place}/site.conf; }}"
+    )
+    process = subprocess.Popen(["nginx", "-e", f"{place}/error.log", "-c", f"{place}/nginx.conf"])
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(5)
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx here")
+async def test_an_nginx_in_front_passes_requests_on_as_they_are(tmp_path: Path) -> None:
+    port = free_port()
+    async with serving(echo) as upstream:
+        with nginx(tmp_path, upstream, port):
+            await reachable(port)
+            head = "Host: api.example:8443\r\nx_odd: kept\r\nConnection: close\r\n"
+            raw = await exchange(port, f"GET //a/../b%2Fc?x=%20 HTTP/1.1\r\n{head}\r\n".encode())
+            told = json.loads(raw.partition(b"\r\n\r\n")[2])
+            async with connect(f"ws://127.0.0.1:{port}/ws", proxy=None) as websocket:
+                with pytest.raises(ConnectionClosed):
+                    await websocket.recv()
+    assert told["target"] == "//a/../b%2Fc"
+    assert told["headers"]["host"] == "api.example:8443"
+    assert told["headers"]["x_odd"] == "kept"
+    assert told["headers"]["x-forwarded-for"] == "127.0.0.1"
+    assert websocket.close_code == 4001
+
+
+async def reachable(port: int) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
