@@ -9,7 +9,6 @@ everything else itself. MongoDB, the model and the terminology server may be awa
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Final
 
 from starlette.applications import Starlette
@@ -26,95 +25,13 @@ from handlers.legacy.prompts import PromptRoutes
 from handlers.legacy.transcription import TranscriptionStream
 from handlers.legacy.transcripts import TranscriptRoutes
 from handlers.legacy.users import UserRoutes
-from handlers.passwords import Passwords
-from handlers.services.assistant import Assistant
-from handlers.services.codes import Access, Terminology
-from handlers.services.consultations import Consultations
-from handlers.services.model import Model
-from handlers.services.notes import Notes
-from handlers.services.prompts import Prompts
-from handlers.services.sessions import Sessions
-from handlers.services.summaries import Summaries
-from handlers.services.transcripts import Transcripts
-from handlers.services.users import Users
+from handlers.product import Services, lifetime_of, open_services
 from handlers.settings import Settings
-from handlers.store import Store
 from handlers.store_errors import UnavailableError
 
 METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 HEADERS: Final = "Content-Type,Authorization"
-PATIENCE: Final = 2.0
-"""Seconds to wait for MongoDB; the driver may take half a second more to notice that they are over."""
-
 _AWAY: Final = {"msg": "The database cannot be reached, please try again", "error": "database_unavailable"}
-
-
-@dataclass(frozen=True)
-class Services:
-    """What the product does, and what that needs."""
-
-    store: Store
-    passwords: Passwords
-    users: Users
-    sessions: Sessions
-    model: Model
-    terminology: Terminology
-    assistant: Assistant
-    summaries: Summaries
-    consultations: Consultations
-    transcripts: Transcripts
-    notes: Notes
-    prompts: Prompts
-
-    async def close(self) -> None:
-        """Let go of every connection and thread."""
-        await self.sessions.close()
-        await self.terminology.close()
-        await self.model.close()
-        await self.store.close()
-        self.passwords.close()
-
-
-def open_services(settings: Settings) -> Services:
-    """Make the services and begin what they do in the background; needs a running event loop."""
-    store = Store(settings.mongodb_url, settings.database_name, patience=PATIENCE)
-    passwords = Passwords()
-    sessions = Sessions(store.blacktokens, lifetime_of(settings))
-    model = Model.open(
-        settings.openai_api_key.get_secret_value(), settings.openai_base_url, deadline=settings.model_deadline
-    )
-    assistant = Assistant(model)
-    store.start()
-    sessions.start()
-    return Services(
-        store=store,
-        passwords=passwords,
-        users=Users(store.users, passwords),
-        sessions=sessions,
-        model=model,
-        terminology=Terminology.open(terminology_access(settings), deadline=settings.codes_deadline),
-        assistant=assistant,
-        summaries=Summaries(store.consultations, store.transcripts, assistant),
-        consultations=Consultations(store),
-        transcripts=Transcripts(store.transcripts),
-        notes=Notes(store),
-        prompts=Prompts(store.prompts),
-    )
-
-
-def lifetime_of(settings: Settings) -> int:
-    """A login's lifetime, in seconds."""
-    return settings.access_token_expire_minutes * 60
-
-
-def terminology_access(settings: Settings) -> Access:
-    """Where the terminology server is, and as whom to ask."""
-    return Access(
-        auth_url=settings.nhs_auth_url,
-        api_url=settings.nhs_api_url,
-        client_id=settings.nhs_client_id,
-        client_secret=settings.nhs_client_secret.get_secret_value(),
-    )
 
 
 def legacy_dialect(services: Services, settings: Settings) -> Application:
