@@ -26,6 +26,7 @@ from proxy.config import Config
 from proxy.failures import Failure, NativeFailed, Overloaded, render
 from proxy.observation import GONE, Observation, Observer
 from proxy.routing import Match, RouteTable
+from proxy.tracing import Tracing
 from proxy.upstream.headers import first
 from proxy.upstream.http import Timeouts
 
@@ -62,11 +63,16 @@ class Plan:
 
 
 class Gateway:
-    """Serves `http` and `websocket` scopes by its `plan`, which may be replaced at any time."""
+    """Serves `http` and `websocket` scopes by its `plan`, which may be replaced at any time.
 
-    def __init__(self, plan: Plan, observers: Iterable[Observer] = ()) -> None:
+    `in_flight` are the requests and WebSockets under way, `websockets` those among them that are WebSockets.
+    """
+
+    def __init__(self, plan: Plan, observers: Iterable[Observer] = (), tracing: Tracing | None = None) -> None:
         self.plan = plan
         self.in_flight = 0
+        self.websockets = 0
+        self._tracing = tracing
         self._observers = tuple(observers)
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
@@ -75,19 +81,27 @@ class Gateway:
         plan = self.plan
         kind: str = scope["type"]
         method: str = scope["method"] if kind == "http" else "WS"
+        trace = self._tracing.begin(scope, method) if self._tracing is not None else None
         match = plan.table.match(method, scope["raw_path"])  # 1
         decision = self._decide(plan, match, scope)  # 2
+        if trace is not None:
+            trace.decided(scope, match.route.template if match is not None else None, decision)
         if plan.secret_header is not None:
             scope["headers"] = [header for header in scope["headers"] if header[0] != plan.secret_header]
         request_id = self._request_id(scope)
         passage = _Passage(kind, send, decision.side if plan.config.served_by else None)
         if match is not None and match.route.name in plan.timeouts:
             scope["proxy.timeouts"] = plan.timeouts[match.route.name]
+        websockets = int(kind == "websocket")
         self.in_flight += 1
+        self.websockets += websockets
         try:
             await self._serve(plan, decision.side, scope, receive, passage)  # 3
         finally:
             self.in_flight -= 1
+            self.websockets -= websockets
+            if trace is not None:
+                trace.end(passage.status, passage.failure)
             self._observe(request_id, method, match, decision, passage)  # 4
 
     def _decide(self, plan: Plan, match: Match | None, scope: Scope) -> rollout.Decision:

@@ -26,7 +26,9 @@ from proxy.native import Native
 from proxy.observation import Observation
 from proxy.ops.app import create_ops
 from proxy.reload import Watcher
+from proxy.tracing import Tracing
 from proxy.upstream import Timeouts, Upstream
+from proxy.vitals import Vitals, forget_the_dead
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -59,7 +61,9 @@ class Process:
         self.native = Native(config.native) if config.native else None
         self._upstream = _upstream(config)
         self._access_log = AccessLog(sys.stdout)
-        self.gateway = Gateway(self._plan(config), (metrics.RequestMetrics(), self._log))
+        self._tracing = Tracing.configured(env)
+        self.gateway = Gateway(self._plan(config), (metrics.RequestMetrics(), self._log), self._tracing)
+        self._vitals = Vitals(lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets))
         self._watcher = Watcher(file, env, self._adopt, config)
         metrics.CONFIG_VALID.set(1)
 
@@ -76,15 +80,18 @@ class Process:
         """Native started, the file watched. Raises `NativeUnavailable`."""
         if self.native is not None:
             await self.native.start()
-        watching = asyncio.create_task(self._watcher.run())
+        tasks = [asyncio.create_task(each.run()) for each in (self._watcher, self._vitals)]
         try:
             yield
         finally:
-            watching.cancel()
+            for task in tasks:
+                task.cancel()
             if self.native is not None:
                 await self.native.stop()
             self._upstream.close()
             self._access_log.flush()
+            if self._tracing is not None:
+                await asyncio.to_thread(self._tracing.close)
 
     def _plan(self, config: Config) -> Plan:
         return Plan.of(config, self._upstream, self.native)
@@ -118,6 +125,8 @@ def create_app(file: Path, ops_port: int, ops_token: str | None) -> Router:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     sys.setswitchinterval(SWITCH_INTERVAL)
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     process = Process(file, os.environ)
 
     @contextlib.asynccontextmanager

@@ -11,9 +11,12 @@ The SDK reads the other OTEL_ variables itself: sampler, service name, headers, 
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from starlette.types import Scope
+
+from proxy.rollout import Decision
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -26,6 +29,15 @@ _CARRIED: Final = (b"traceparent", b"tracestate")
 
 class TracingUnavailable(RuntimeError):
     """Traces are asked for, and the SDK is not installed."""
+
+
+def is_asked_for(env: Mapping[str, str]) -> bool:
+    """Whether the environment asks for traces. Raises `TracingUnavailable` where it does in vain."""
+    if not any(env.get(name) for name in ENDPOINTS) or env.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    if find_spec("opentelemetry.sdk") is None or find_spec("opentelemetry.exporter") is None:
+        raise TracingUnavailable("OTEL_EXPORTER_OTLP_ENDPOINT is set: install scribe-proxy[tracing]")
+    return True
 
 
 class Tracing:
@@ -41,23 +53,21 @@ class Tracing:
     @classmethod
     def configured(cls, env: Mapping[str, str]) -> Tracing | None:
         """As the environment asks for; None where it does not. Raises `TracingUnavailable`."""
-        if not any(env.get(name) for name in ENDPOINTS) or env.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        if not is_asked_for(env):
             return None
-        try:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-            from opentelemetry.sdk.resources import Resource
-            from opentelemetry.sdk.trace import TracerProvider
-            from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        except ModuleNotFoundError as error:
-            raise TracingUnavailable("OTEL_EXPORTER_OTLP_ENDPOINT is set: install scribe-proxy[tracing]") from error
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
         resource = Resource.create({} if env.get("OTEL_SERVICE_NAME") else {"service.name": "scribe-proxy"})
         provider = TracerProvider(resource=resource)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         return cls(provider)
 
-    def begin(self, scope: Scope, method: str, route: str | None) -> Trace:
-        """The gateway's span of a request, which began just now; `route` is its template."""
-        return Trace(self, scope, method, route)
+    def begin(self, scope: Scope, method: str) -> Trace:
+        """The gateway's span of a request, which begins now."""
+        return Trace(self, scope, method)
 
     def shadow(self, headers: list[tuple[bytes, bytes]], method: str, route: str, side: str) -> Span:
         """A span for the other side's answer, below the side's that served; to be ended by the caller."""
@@ -79,30 +89,32 @@ class Tracing:
 class Trace:
     """The spans of one request."""
 
-    def __init__(self, tracing: Tracing, scope: Scope, method: str, route: str | None) -> None:
+    def __init__(self, tracing: Tracing, scope: Scope, method: str) -> None:
         from opentelemetry.trace import SpanKind, set_span_in_context
 
-        self._tracing = tracing
-        name = f"{method} {route}" if route else method
-        attributes = {"http.request.method": method} | ({"http.route": route} if route else {})
-        self._own = tracing._tracer.start_span(
-            name, tracing._context(scope["headers"]), kind=SpanKind.SERVER, attributes=attributes
-        )
+        self._tracing, self._method = tracing, method
+        attributes = {"http.request.method": method}
+        parent = tracing._context(scope["headers"])
+        self._own = tracing._tracer.start_span(method, parent, kind=SpanKind.SERVER, attributes=attributes)
         self._below = set_span_in_context(self._own)
+        self._deciding = tracing._tracer.start_span("decide", self._below)
         self._side: Span | None = None
 
-    def decided(self, scope: Scope, side: str, reason: str, bucket: int | None, started_ns: int) -> None:
-        """The decision was made, from `started_ns` (of the epoch) until now; the side begins, and is told so."""
+    def decided(self, scope: Scope, route: str | None, decision: Decision) -> None:
+        """The side is known, and begins; `scope` is made to tell it so. `route` is the template of what matched."""
         from opentelemetry.trace import SpanKind, set_span_in_context
 
-        attributes: dict[str, str | int] = {"scribe_proxy.side": side, "scribe_proxy.reason": reason}
-        if bucket is not None:
-            attributes["scribe_proxy.bucket"] = bucket
-        tracer = self._tracing._tracer
-        tracer.start_span("decide", self._below, attributes=attributes, start_time=started_ns).end()
+        attributes: dict[str, str] = {"scribe_proxy.side": decision.side, "scribe_proxy.reason": decision.reason}
+        self._deciding.set_attributes(attributes)
+        if decision.bucket is not None:
+            self._deciding.set_attribute("scribe_proxy.bucket", decision.bucket)
+        self._deciding.end()
+        if route is not None:
+            self._own.update_name(f"{self._method} {route}")
+            attributes["http.route"] = route
         self._own.set_attributes(attributes)
-        kind = SpanKind.CLIENT if side == "legacy" else SpanKind.INTERNAL
-        self._side = tracer.start_span(side, self._below, kind=kind)
+        kind = SpanKind.CLIENT if decision.side == "legacy" else SpanKind.INTERNAL
+        self._side = self._tracing._tracer.start_span(decision.side, self._below, kind=kind)
         carrier: dict[str, str] = {}
         self._tracing._propagator.inject(carrier, set_span_in_context(self._side))
         _carry(scope, carrier)

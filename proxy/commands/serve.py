@@ -19,6 +19,7 @@ import click
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from proxy import tracing
 from proxy.config import ConfigError, load
 from proxy.native import NativeUnavailable, import_app
 from proxy.server import uvicorn_settings
@@ -73,11 +74,12 @@ def _check(file: Path) -> None:
         config = load(file, os.environ)
         if config.native is not None:
             import_app(config.native)
+        tracing.is_asked_for(os.environ)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem.located(str(file)), err=True)
         sys.exit(1)
-    except NativeUnavailable as error:
+    except (NativeUnavailable, tracing.TracingUnavailable) as error:
         raise click.ClickException(str(error)) from error
 
 

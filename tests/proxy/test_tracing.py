@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -13,7 +12,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.types import Scope
 
-from proxy.tracing import Tracing
+from proxy.config import parse
+from proxy.gateway import Gateway, Plan
+from proxy.rollout import Decision
+from proxy.tracing import Tracing, TracingUnavailable
+from tests.proxy.test_gateway import CONFIG, Side
+from tests.sockets import exchange, serving
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -35,8 +39,8 @@ def request(*headers: tuple[bytes, bytes]) -> Scope:
 
 
 def traced(tracing: Tracing, scope: Scope, status: int = 200, failure: str | None = None) -> None:
-    trace = tracing.begin(scope, "GET", "/api/notes/{id}")
-    trace.decided(scope, "legacy", "share", 17, time.time_ns())
+    trace = tracing.begin(scope, "GET")
+    trace.decided(scope, "/api/notes/{id}", Decision("legacy", "share", 17))
     trace.end(status, failure)
 
 
@@ -53,8 +57,11 @@ def test_decision_and_side_hang_below_the_gateway_and_that_below_the_caller(
     assert own.parent is not None
     assert (own.parent.trace_id, own.parent.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
     assert all(spans[name].parent == own.context for name in ("decide", "legacy"))
-    assert own.attributes is not None
-    assert own.attributes["scribe_proxy.bucket"] == 17
+    assert spans["decide"].attributes == {
+        "scribe_proxy.side": "legacy",
+        "scribe_proxy.reason": "share",
+        "scribe_proxy.bucket": 17,
+    }
 
 
 def test_the_side_is_told_its_own_span_in_the_callers_place(tracing: Tracing, kept: InMemorySpanExporter) -> None:
@@ -95,6 +102,14 @@ def test_without_an_endpoint_there_is_no_tracing() -> None:
     assert Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h", "OTEL_SDK_DISABLED": "true"}) is None
 
 
+def test_what_no_route_matches_goes_by_its_method(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+    scope = request()
+    trace = tracing.begin(scope, "GET")
+    trace.decided(scope, None, Decision("native", "no-route"))
+    trace.end(404, None)
+    assert set(by_name(kept)) == {"GET", "decide", "native"}
+
+
 async def test_spans_arrive_at_the_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[tuple[str, bytes]] = []
 
@@ -118,3 +133,24 @@ async def test_spans_arrive_at_the_endpoint_of_the_environment(monkeypatch: pyte
     assert received[0][0] == "/v1/traces"
     assert b"scribe-proxy" in received[0][1]
     assert b"GET /api/notes/{id}" in received[0][1]
+
+
+async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
+    tracing: Tracing, kept: InMemorySpanExporter
+) -> None:
+    legacy, native = Side("legacy"), Side("native")
+    gateway = Gateway(Plan.of(parse(CONFIG, {}), legacy, native), tracing=tracing)
+    async with serving(gateway) as port:
+        await exchange(
+            port, f"GET /new HTTP/1.1\r\nhost: h\r\ntraceparent: {CALLER}\r\nconnection: close\r\n\r\n".encode()
+        )
+    spans = by_name(kept)
+    assert set(spans) == {"GET /new", "decide", "native"}
+    assert spans["native"].attributes == {"http.response.status_code": 200}
+    assert dict(native.scopes[0]["headers"])[b"traceparent"] != CALLER.encode()
+
+
+def test_being_asked_for_in_vain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.tracing.find_spec", lambda name: None)
+    with pytest.raises(TracingUnavailable, match=r"scribe-proxy\[tracing\]"):
+        Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
