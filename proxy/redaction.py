@@ -12,15 +12,17 @@ from __future__ import annotations
 import hmac
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+import re
+from collections.abc import Mapping, Sequence
 
 from proxy.canonical import JSON, whole
-from proxy.comparison import Difference, Hints, Path, Side, Spot, Verdict
+from proxy.comparison import Difference, Path, Spot, Verdict, Violation
 from proxy.comparison.bodies import DEPTH, read
 from proxy.comparison.coding import CodingError, OversizeError, decode
 from proxy.comparison.headers import joined
+from proxy.comparison.values import shape
 from proxy.exchange import Body, Exchange, Headers
+from proxy.naming import HEADER_NAMES, Names, Operation, Place, Vocabulary
 
 KEY_BYTES = 16
 """The shortest key."""
@@ -31,80 +33,37 @@ NODES = 2000
 SHOWN = 200
 """How many characters of a shown text are told."""
 
-HEADER_NAMES = frozenset(
-    """accept accept-encoding accept-language accept-ranges access-control-allow-credentials
-    access-control-allow-headers access-control-allow-methods access-control-allow-origin access-control-expose-headers
-    access-control-max-age access-control-request-headers access-control-request-method age allow authorization
-    cache-control connection content-disposition content-encoding content-language content-length content-location
-    content-range content-security-policy content-type cookie cross-origin-opener-policy cross-origin-resource-policy
-    date etag expect expires forwarded from host if-match if-modified-since if-none-match if-range if-unmodified-since
-    keep-alive last-modified link location origin pragma range referer referrer-policy retry-after server set-cookie
-    strict-transport-security te trailer transfer-encoding upgrade user-agent vary via www-authenticate
-    x-content-type-options x-forwarded-for x-forwarded-host x-forwarded-proto x-frame-options x-powered-by x-request-id
-    x-served-by""".split()  # noqa: SIM905
-)
 _MASKS = frozenset(("<id>", "<stamp>", "<epoch>", "<token>", "<hash>"))
 _METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 _LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")
-_BRANCHES = ("allOf", "anyOf", "oneOf")
-
-
-class Schema(Protocol):
-    """A JSON Schema whose references are resolved."""
-
-    @property
-    def schema(self) -> JSON: ...
-
-
-class Declared(Protocol):
-    """What a contract says of one status."""
-
-    def body(self, content_type: str) -> Schema | None: ...
-
-
-class Operation(Protocol):
-    """What a redaction asks of a contract's operation."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def template(self) -> str: ...
-    @property
-    def requests(self) -> Mapping[str, Schema]: ...
-
-    def declared(self, status: int) -> Declared | None: ...
-    def hints(self, path: Path, status: int, content_type: str) -> Hints: ...
-
-
-def is_named(schema: JSON, path: Sequence[str | int]) -> bool:
-    """Whether a schema has a property of that name at that place."""
-    *above, name = path
-    return any(name in _properties(node) for node in _nodes(schema, above))
+_WRITES = ("insert", "update", "delete")
+_CONTENTS = ("document", "filter", "update")
+_COLLECTION = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
 class Redactor:
-    """Redacts what belongs to one operation. `key` is secret, at least 16 bytes, shared by all who keep reports."""
+    """Redacts what belongs to one operation. `key` is secret, at least 16 bytes, shared by all who keep reports.
 
-    def __init__(self, key: bytes, operation: Operation | None = None) -> None:
+    `fleeting`: the key is this process's alone. Then names that are not known are `~` in a `field`, with no digest, or
+    else no two processes would call a field the same.
+    """
+
+    def __init__(self, key: bytes, operation: Operation | None = None, *, fleeting: bool = False) -> None:
         if len(key) < KEY_BYTES:
             raise ValueError(f"a key for digests needs at least {KEY_BYTES} bytes")
-        self._key, self._operation = key, operation
+        self._key, self._operation, self._fleeting = key, operation, fleeting
 
     def verdict(self, verdict: Verdict, legacy: Exchange, native: Exchange) -> dict[str, JSON]:
         """A verdict with all that it found."""
         unexplained = set(map(id, verdict.unexplained))
-        places = {"legacy": _Place.of(legacy, self._operation), "native": _Place.of(native, self._operation)}
+        sides = {"legacy": legacy, "native": native}
         differences: list[JSON] = [
             {**self.difference(one, legacy, native), "declared": id(one) not in unexplained}
             for one in verdict.differences
         ]
         breaches: list[JSON] = [
-            {
-                "side": breach.side,
-                "field": self._field(breach.violation.path, places[breach.side]),
-                "rule": breach.violation.rule,
-            }
-            for breach in verdict.breaches
+            {"side": one.side, "field": self.field(one.violation.path, sides[one.side]), **_told(one.violation)}
+            for one in verdict.breaches
         ]
         return {
             "verdict": verdict.name,
@@ -112,43 +71,58 @@ class Redactor:
             "declared": list(verdict.declared),
             "differences": differences,
             "breaches": breaches,
-            "hidden": [self._field(path, places["legacy"]) for path in verdict.hidden],
+            "hidden": [self.field(path, legacy) for path in verdict.hidden],
         }
 
     def difference(self, difference: Difference, legacy: Exchange, native: Exchange) -> dict[str, JSON]:
         """One difference: its field, and what stands there on each side."""
-        spots: dict[Side, tuple[Spot | None, Exchange]] = {
-            "legacy": (difference.legacy, legacy),
-            "native": (difference.native, native),
-        }
-        known = legacy if difference.legacy else native
-        found: dict[str, JSON] = {
-            "field": self._field(difference.path, _Place.of(known, self._operation)),
+        return {
+            "field": self.field(difference.path, legacy if difference.legacy else native),
             "kind": difference.kind,
             "severity": difference.severity,
+            "legacy": self._spot(difference.legacy, legacy),
+            "native": self._spot(difference.native, native),
         }
-        for side, (spot, exchange) in spots.items():
-            place = _Place.of(exchange, self._operation)
-            found[side] = None if spot is None else self._spot(spot, place)
-        return found
 
-    def exchange(self, exchange: Exchange) -> dict[str, JSON]:
-        """A request and its answer: the shape of both, times in ms."""
+    def field(self, path: Path, exchange: Exchange) -> str:
+        """A path in dots, as all places of its kind share it: `body.notes.*._id`."""
+        steps = self._steps(shape(path), exchange)
+        return ".".join(("~" if step.startswith("~") else step for step in steps) if self._fleeting else steps)
+
+    def wrote(self, writes: Sequence[Mapping[str, JSON]]) -> list[JSON]:
+        """What a rehearsal would have written: collection, operation, and the rest as a tree."""
+        telling = _Telling(self, Vocabulary(self._operation))
+        return [
+            {
+                "collection": self._collection(write.get("collection")),
+                "operation": operation if (operation := write.get("operation")) in _WRITES else "other",
+                "content": telling.tell({name: write[name] for name in _CONTENTS if name in write}, ("wrote",)),
+            }
+            for write in writes[:ITEMS]
+        ]
+
+    def request(self, exchange: Exchange) -> dict[str, JSON]:
+        """What was asked: method, the contract's template, and the shape of the rest."""
         operation = self._operation
         path, _, query = exchange.target.partition(b"?")
-        request = _Place.of_request(exchange, operation)
+        place = Place.of_request(exchange, operation)
         return {
             "method": exchange.method if exchange.method in _METHODS else self.digest(exchange.method),
-            "operation": operation.id if operation else None,
             "template": operation.template if operation else None,
             "path": leaf(self, path.decode("latin-1")),
             "query": leaf(self, query.decode("latin-1")) if query else None,
-            "request_headers": self._headers(exchange.request_headers, request),
-            "request_body": self._body(exchange.request_body, exchange.request_headers, request),
+            "headers": self._headers(exchange.request_headers, place),
+            "body": self._body(exchange.request_body, exchange.request_headers, place),
+        }
+
+    def answer(self, exchange: Exchange) -> dict[str, JSON]:
+        """What was answered: the shape of it, times in ms."""
+        place = Place.of(exchange, self._operation)
+        return {
             "outcome": exchange.outcome,
             "status": exchange.status,
-            "headers": self._headers(exchange.headers, _Place.of(exchange, operation)),
-            "body": self._body(exchange.body, exchange.headers, _Place.of(exchange, operation)),
+            "headers": self._headers(exchange.headers, place),
+            "body": self._body(exchange.body, exchange.headers, place),
             "head": round(exchange.head * 1000, 1),
             "total": round(exchange.total * 1000, 1),
         }
@@ -159,79 +133,57 @@ class Redactor:
         kind = type(value).__name__.encode()
         return hmac.digest(self._key, kind + b"\0" + data, "sha256")[:10].hex().translate(_LETTERS)
 
-    def _spot(self, spot: Spot, place: _Place) -> JSON:
-        if spot.path[0] in ("status", "outcome"):  # says nothing of anybody
-            return {"type": "string", "value": str(spot.value)}
-        return _Telling(self, place).tell(spot.value, spot.path)
-
-    def _field(self, path: Path, place: _Place) -> str:
-        return ".".join(self.step(path[: index + 1], place) for index in range(len(path)))
-
-    def step(self, path: Path, place: _Place) -> str:
-        """The last step of a path: `*` for an index, a name that is known, `~` and a digest for one that is not."""
+    def step(self, path: Path, names: Names) -> str:
+        """The last step of a path: a name that is known, `~` and a digest for one that is not, else the step."""
         step = path[-1]
         if isinstance(step, int) or step == "*" or len(path) == 1:
-            return "*" if len(path) > 1 else str(step)
-        known = step in HEADER_NAMES if path[0] == "header" else place.names(path)
+            return str(step)
+        known = step in HEADER_NAMES if path[0] == "header" else names.names(path)
         return step if known or step in _MASKS else f"~{self.digest(step)}"
 
-    def _headers(self, headers: Headers, place: _Place) -> list[JSON]:
+    def _steps(self, path: Path, exchange: Exchange) -> list[str]:
+        place = Place.of(exchange, self._operation)
+        return [self.step(path[: index + 1], place) for index in range(len(path))]
+
+    def _spot(self, spot: Spot | None, exchange: Exchange) -> JSON:
+        if spot is None:
+            return None
+        place = Place.of(exchange, self._operation)
+        found: JSON
+        if spot.path[0] in ("status", "outcome"):  # says nothing of anybody
+            found = {"type": "string", "value": str(spot.value)}
+        else:
+            found = _Telling(self, place).tell(spot.value, spot.path)
+        return {"place": ".".join(self._steps(spot.path, exchange)), "value": found}
+
+    def _collection(self, name: JSON) -> str:
+        return name if isinstance(name, str) and _COLLECTION.fullmatch(name) else f"~{self.digest(name)}"
+
+    def _headers(self, headers: Headers, place: Place) -> list[JSON]:
         telling = _Telling(self, place)
         return [
             [self.step(("header", name), place), telling.tell(value, ("header", name))]
             for name, value in joined(headers).items()
         ]
 
-    def _body(self, body: Body, headers: Headers, place: _Place) -> JSON:
+    def _body(self, body: Body, headers: Headers, place: Place) -> JSON:
         if body.truncated:
-            return {"type": "truncated", "length": body.length, "digest": self.digest((body.digest or "").encode())}
+            content: JSON = {"type": "binary", "digest": self.digest((body.digest or "").encode())}
+            return {"form": "truncated", "length": body.length, "content": content}
         values = joined(headers)
         try:
             data = decode(body.data, values.get("content-encoding", ""))
         except (CodingError, OversizeError):
-            return leaf(self, body.data)
-        content = read(data, values.get("content-type", ""))
-        told = None if content.form == "none" else _Telling(self, place).tell(content.value, ("body",))
-        return {"form": content.form, "length": body.length, "content": told}
-
-
-class _Place:
-    """What the contract knows of one message: its schema, and what of it may be shown."""
-
-    def __init__(self, schema: JSON, operation: Operation | None, exchange: Exchange, content_type: str) -> None:
-        self._schema, self._operation = schema, operation
-        self._exchange, self._content_type = exchange, content_type
-
-    @classmethod
-    def of(cls, exchange: Exchange, operation: Operation | None) -> _Place:
-        """An answer's place."""
-        content_type = joined(exchange.headers).get("content-type", "")
-        declared = operation.declared(exchange.status) if operation else None
-        found = declared.body(content_type) if declared else None
-        return cls(found.schema if found else None, operation, exchange, content_type)
-
-    @classmethod
-    def of_request(cls, exchange: Exchange, operation: Operation | None) -> _Place:
-        """A request's place, in which nothing is ever shown."""
-        media = joined(exchange.request_headers).get("content-type", "").partition(";")[0].strip().lower()
-        found = operation.requests.get(media) if operation else None
-        return cls(found.schema if found else None, None, exchange, "")
-
-    def names(self, path: Path) -> bool:
-        """Whether the contract names the place."""
-        return is_named(self._schema, [0 if step == "*" else step for step in path[1:]])
-
-    def shows(self, path: Path) -> bool:
-        """Whether the contract lets a report show what stands there."""
-        if self._operation is None:
-            return False
-        return self._operation.hints(path, self._exchange.status, self._content_type).report == "show"
+            return {"form": "binary", "length": body.length, "content": leaf(self, body.data)}
+        found = read(data, values.get("content-type", ""))
+        content = None if found.form == "none" else _Telling(self, place).tell(found.value, ("body",))
+        return {"form": found.form, "length": body.length, "content": content}
 
 
 class _Telling:
     """Tells of a value as a tree of the same shape, within bounds."""
 
-    def __init__(self, redactor: Redactor, place: _Place) -> None:
+    def __init__(self, redactor: Redactor, place: Names) -> None:
         self._redactor, self._place = redactor, place
         self._left = NODES
 
@@ -289,25 +241,10 @@ _TYPES: dict[type, str] = {
 def _shown(value: JSON) -> JSON:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()[:SHOWN]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return str(value)[:SHOWN] if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _nodes(schema: JSON, path: Sequence[str | int]) -> Iterator[dict[str, JSON]]:
-    """The schemas that speak of a place."""
-    if not isinstance(schema, dict):
-        return
-    for keyword in _BRANCHES:
-        branches = schema.get(keyword)
-        for branch in branches if isinstance(branches, list) else ():
-            yield from _nodes(branch, path)
-    if not path:
-        yield schema
-    elif isinstance(path[0], int):
-        yield from _nodes(schema.get("items"), path[1:])
-    else:
-        yield from _nodes(_properties(schema).get(path[0], schema.get("additionalProperties")), path[1:])
-
-
-def _properties(schema: dict[str, JSON]) -> dict[str, JSON]:
-    found = schema.get("properties")
-    return found if isinstance(found, dict) else {}
+def _told(violation: Violation) -> dict[str, JSON]:
+    """A breach's rule and message, which holds no value but for a media type that the contract lacks."""
+    message = "is no content type of this status" if violation.rule == "content-type" else violation.message
+    return {"rule": violation.rule, "message": message}

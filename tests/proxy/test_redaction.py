@@ -15,7 +15,8 @@ from proxy.canonical import JSON
 from proxy.comparison import compare
 from proxy.contract.model import Operation
 from proxy.exchange import Body, Exchange
-from proxy.redaction import HEADER_NAMES, Redactor, is_named
+from proxy.naming import HEADER_NAMES, is_named
+from proxy.redaction import Redactor, leaf
 from tests.proxy.exchanges import answered, exchange, object_id, operation, properties
 
 KEY = b"sixteen bytes or more"
@@ -47,7 +48,7 @@ def redact(legacy: Exchange, native: Exchange, contract: Operation | None = CONT
     """Everything that a report may keep, as text."""
     redactor = Redactor(KEY, contract)
     verdict = redactor.verdict(compare(legacy, native, contract), legacy, native)
-    told = [verdict, redactor.exchange(legacy), redactor.exchange(native)]
+    told = [verdict, *(tell(side) for side in (legacy, native) for tell in (redactor.request, redactor.answer))]
     return json.dumps(told, ensure_ascii=False, allow_nan=False)
 
 
@@ -103,7 +104,7 @@ def test_a_patient_survives_nowhere() -> None:
 
 
 def test_the_shape_and_the_known_names_are_told() -> None:
-    told = Redactor(KEY, CONTRACT).exchange(answered({"notes": [{"body": "four"}], "surname": None}))
+    told = Redactor(KEY, CONTRACT).answer(answered({"notes": [{"body": "four"}], "surname": None}))
     content = cast("dict[str, JSON]", told["body"])["content"]
     digest = Redactor(KEY).digest("four")
     assert content == {
@@ -171,8 +172,11 @@ def test_a_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
             "field": "body.notes.*.body",
             "kind": "type",
             "severity": "breaking",
-            "legacy": {"type": "string", "length": 1, "digest": digest("a")},
-            "native": {"type": "integer", "digest": digest(1)},
+            "legacy": {
+                "place": "body.notes.0.body",
+                "value": {"type": "string", "length": 1, "digest": digest("a")},
+            },
+            "native": {"place": "body.notes.0.body", "value": {"type": "integer", "digest": digest(1)}},
             "declared": False,
         },
         {
@@ -180,11 +184,70 @@ def test_a_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
             "kind": "extra",
             "severity": "slight",
             "legacy": None,
-            "native": {"type": "integer", "digest": digest(2)},
+            "native": {
+                "place": f"body.notes.0.~{digest('Agnes')}",
+                "value": {"type": "integer", "digest": digest(2)},
+            },
             "declared": False,
         },
     ]
-    assert told["breaches"] == [{"side": "native", "field": "body.notes.*.body", "rule": "type"}]
+    assert told["breaches"] == [
+        {
+            "side": "native",
+            "field": "body.notes.*.body",
+            "rule": "type",
+            "message": "is not of type string",
+        }
+    ]
+
+
+@given(values)
+def test_no_part_of_what_a_rehearsal_wrote_is_told(document: JSON) -> None:
+    writes: list[dict[str, JSON]] = [
+        {"collection": "notes", "operation": "insert", "document": document},
+        {"collection": "notes", "operation": "update", "filter": {"_id": document}, "update": {"$set": document}},
+        {"collection": document, "operation": document},
+    ]
+    told = json.dumps(Redactor(KEY, CONTRACT).wrote(writes), ensure_ascii=False)
+    kept = {"notes", "body", "_id"}
+    assert not [leak for text in texts(document) if text not in kept for leak in leaks(text, told)]
+
+
+def test_what_a_rehearsal_wrote_is_told_by_names_of_the_contract_and_of_mongodb() -> None:
+    write: dict[str, JSON] = {"collection": "notes", "operation": "update", "update": {"$set": {"body": 1, "Agnes": 2}}}
+    digest = Redactor(KEY).digest
+    [told] = Redactor(KEY, CONTRACT).wrote([write])
+    fields = [["body", {"type": "integer", "digest": digest(1)}], [f"~{digest('Agnes')}", leaf(Redactor(KEY), 2)]]
+    changed = {"type": "object", "length": 1, "fields": [["$set", {"type": "object", "length": 2, "fields": fields}]]}
+    assert told == {
+        "collection": "notes",
+        "operation": "update",
+        "content": {"type": "object", "length": 1, "fields": [["update", changed]]},
+    }
+
+
+def test_a_name_that_only_an_example_has_is_not_known() -> None:
+    schema: JSON = {"anyOf": [properties(body=True), {"enum": [{"properties": {"Agnes": 1}}]}]}
+    write: dict[str, JSON] = {"collection": "notes", "operation": "insert", "document": {"body": 1, "Agnes": 2}}
+    told = json.dumps(Redactor(KEY, operation(schema)).wrote([write]))
+    assert '"body"' in told
+    assert "Agnes" not in told
+
+
+def test_without_a_lasting_key_a_field_is_the_same_for_all_unknown_names() -> None:
+    legacy, native = answered({"Agnes": 1}), answered({})
+    [difference] = compare(legacy, native, CONTRACT).differences
+    fleeting = Redactor(KEY, CONTRACT, fleeting=True)
+    assert fleeting.field(difference.path, legacy) == "body.~"
+    spot = cast("dict[str, JSON]", fleeting.difference(difference, legacy, native)["legacy"])
+    assert spot["place"] == f"body.~{fleeting.digest('Agnes')}"
+
+
+def test_a_content_type_that_the_contract_lacks_is_not_quoted() -> None:
+    native = exchange(b"x", f"text/{PATIENT.split()[0]}")
+    told = Redactor(KEY, CONTRACT).verdict(compare(answered({}), native, CONTRACT), answered({}), native)
+    assert "is no content type of this status" in json.dumps(told)
+    assert "agnes" not in json.dumps(told).lower()
 
 
 def test_statuses_and_outcomes_are_no_secret() -> None:
@@ -220,7 +283,7 @@ def test_a_short_key_is_refused() -> None:
 
 
 def test_header_names_that_nobody_knows_are_data() -> None:
-    told = json.dumps(Redactor(KEY).exchange(exchange(headers=[("x-agnes", "1"), ("etag", "2")])))
+    told = json.dumps(Redactor(KEY).answer(exchange(headers=[("x-agnes", "1"), ("etag", "2")])))
     assert "agnes" not in told
     assert '"etag"' in told
     assert all(name == name.lower() for name in HEADER_NAMES)
@@ -229,13 +292,14 @@ def test_header_names_that_nobody_knows_are_data() -> None:
 def test_what_was_not_kept_is_told_by_length_and_digest() -> None:
     plain = exchange()
     kept = {name: getattr(plain, name) for name in Exchange.__slots__}
-    told = Redactor(KEY).exchange(Exchange(**{**kept, "body": Body(b"", 999, "abcdef")}))
-    assert told["body"] == {"type": "truncated", "length": 999, "digest": Redactor(KEY).digest(b"abcdef")}
+    told = Redactor(KEY).answer(Exchange(**{**kept, "body": Body(b"", 999, "abcdef")}))
+    content = {"type": "binary", "digest": Redactor(KEY).digest(b"abcdef")}
+    assert told["body"] == {"form": "truncated", "length": 999, "content": content}
 
 
 def test_a_redaction_is_bounded() -> None:
     wide: JSON = [[[n, str(n)] for n in range(60)] for _ in range(60)]
-    told = json.dumps(Redactor(KEY).exchange(answered(wide)))
+    told = json.dumps(Redactor(KEY).answer(answered(wide)))
     assert len(told) < 400_000
     assert '"cut": true' in told
     deep = exchange(b"[" * 500 + b"]" * 500)

@@ -1,0 +1,157 @@
+"""Which names and values of a message a contract knows, and so may be told: the rest may be data itself. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from proxy.canonical import JSON
+from proxy.comparison import Hints, Path
+from proxy.comparison.headers import joined
+from proxy.exchange import Exchange
+
+HEADER_NAMES = frozenset(
+    """accept accept-encoding accept-language accept-ranges access-control-allow-credentials
+    access-control-allow-headers access-control-allow-methods access-control-allow-origin access-control-expose-headers
+    access-control-max-age access-control-request-headers access-control-request-method age allow authorization
+    cache-control connection content-disposition content-encoding content-language content-length content-location
+    content-range content-security-policy content-type cookie cross-origin-opener-policy cross-origin-resource-policy
+    date etag expect expires forwarded from host if-match if-modified-since if-none-match if-range if-unmodified-since
+    keep-alive last-modified link location origin pragma range referer referrer-policy retry-after server set-cookie
+    strict-transport-security te trailer transfer-encoding upgrade user-agent vary via www-authenticate
+    x-content-type-options x-forwarded-for x-forwarded-host x-forwarded-proto x-frame-options x-powered-by x-request-id
+    x-served-by""".split()  # noqa: SIM905
+)
+_BRANCHES = ("allOf", "anyOf", "oneOf")
+_EXTENDED = frozenset(
+    """$addToSet $binary $currentDate $date $each $exists $gt $gte $in $inc $lt $lte $max $min $mul $ne $nin
+    $numberDecimal $numberDouble $numberInt $numberLong $oid $or $and $pop $position $pull $pullAll $push $rename
+    $set $setOnInsert $slice $sort $unset base64 subType document filter update __v _id""".split()  # noqa: SIM905
+)
+"""Names in documents, filters and updates that are MongoDB's or mongoose's own."""
+
+
+class Schema(Protocol):
+    """A JSON Schema whose references are resolved."""
+
+    @property
+    def schema(self) -> JSON: ...
+
+
+class Declared(Protocol):
+    """What a contract says of one status."""
+
+    @property
+    def media(self) -> Mapping[str, Schema]: ...
+    def body(self, content_type: str) -> Schema | None: ...
+
+
+class Operation(Protocol):
+    """What a redaction asks of a contract's operation."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def template(self) -> str: ...
+    @property
+    def answers(self) -> Mapping[str, Declared]: ...
+    @property
+    def requests(self) -> Mapping[str, Schema]: ...
+
+    def declared(self, status: int) -> Declared | None: ...
+    def hints(self, path: Path, status: int, content_type: str) -> Hints: ...
+
+
+def is_named(schema: JSON, path: Sequence[str | int]) -> bool:
+    """Whether a schema has a property of that name at that place."""
+    *above, name = path
+    return any(name in _properties(node) for node in _nodes(schema, above))
+
+
+class Names(Protocol):
+    """Which names may be told, and which values."""
+
+    def names(self, path: Path) -> bool: ...
+    def shows(self, path: Path) -> bool: ...
+
+
+class Vocabulary:
+    """Every name that the contract has for an operation, wherever it stands; nothing is shown."""
+
+    def __init__(self, operation: Operation | None) -> None:
+        answers = operation.answers.values() if operation else ()
+        schemas = [schema for answer in answers for schema in answer.media.values()]
+        schemas += operation.requests.values() if operation else ()
+        self._known = _EXTENDED.union(*(_words(schema.schema) for schema in schemas))
+
+    def names(self, path: Path) -> bool:
+        return path[-1] in self._known
+
+    def shows(self, path: Path) -> bool:
+        return False
+
+
+class Place:
+    """What the contract knows of one message: its schema, and what of it may be shown."""
+
+    def __init__(self, schema: JSON, operation: Operation | None, exchange: Exchange, content_type: str) -> None:
+        self._schema, self._operation = schema, operation
+        self._exchange, self._content_type = exchange, content_type
+
+    @classmethod
+    def of(cls, exchange: Exchange, operation: Operation | None) -> Place:
+        """An answer's place."""
+        content_type = joined(exchange.headers).get("content-type", "")
+        declared = operation.declared(exchange.status) if operation else None
+        found = declared.body(content_type) if declared else None
+        return cls(found.schema if found else None, operation, exchange, content_type)
+
+    @classmethod
+    def of_request(cls, exchange: Exchange, operation: Operation | None) -> Place:
+        """A request's place, in which nothing is ever shown."""
+        media = joined(exchange.request_headers).get("content-type", "").partition(";")[0].strip().lower()
+        found = operation.requests.get(media) if operation else None
+        return cls(found.schema if found else None, None, exchange, "")
+
+    def names(self, path: Path) -> bool:
+        """Whether the contract names the place."""
+        return is_named(self._schema, [0 if step == "*" else step for step in path[1:]])
+
+    def shows(self, path: Path) -> bool:
+        """Whether the contract lets a report show what stands there."""
+        if self._operation is None:
+            return False
+        return self._operation.hints(path, self._exchange.status, self._content_type).report == "show"
+
+
+def _words(schema: JSON) -> Iterator[str]:
+    """The name of every property in a schema."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _words(one)
+    if isinstance(schema, dict):
+        yield from _properties(schema)
+        for name, one in schema.items():
+            if name not in ("default", "enum", "example", "examples", "const"):
+                yield from _words(one)
+
+
+def _nodes(schema: JSON, path: Sequence[str | int]) -> Iterator[dict[str, JSON]]:
+    """The schemas that speak of a place."""
+    if not isinstance(schema, dict):
+        return
+    for keyword in _BRANCHES:
+        branches = schema.get(keyword)
+        for branch in branches if isinstance(branches, list) else ():
+            yield from _nodes(branch, path)
+    if not path:
+        yield schema
+    elif isinstance(path[0], int):
+        yield from _nodes(schema.get("items"), path[1:])
+    else:
+        yield from _nodes(_properties(schema).get(path[0], schema.get("additionalProperties")), path[1:])
+
+
+def _properties(schema: dict[str, JSON]) -> dict[str, JSON]:
+    found = schema.get("properties")
+    return found if isinstance(found, dict) else {}
