@@ -23,6 +23,9 @@ from typing import Final, Literal
 
 import httpx
 
+from proxy import metrics
+from proxy.config import Config
+
 logger = logging.getLogger("scribe_proxy.notify")
 
 PAUSES: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
@@ -132,3 +135,43 @@ class Webhook:
         if self._secret:
             headers["webhook-signature"] = sign(self._secret, notice.id, now, notice.body())
         return headers
+
+
+class Notices:
+    """The webhook that routing.yaml names, if it names one; another from the moment the file does."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config.notify
+        self._webhook: Webhook | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def tell(self, notice: Notice) -> None:
+        """Never waits, never raises; lost where there is no webhook."""
+        if self._webhook is not None:
+            self._webhook.tell(notice)
+
+    async def start(self) -> None:
+        self._open()
+
+    async def stop(self) -> None:
+        if self._webhook is not None:
+            await self._webhook.stop()
+        await asyncio.gather(*self._ending)
+
+    def adopt(self, config: Config) -> None:
+        """Go on by a changed file."""
+        if config.notify == self._config:
+            return
+        self._config = config.notify
+        if self._webhook is not None:
+            ending = asyncio.create_task(self._webhook.stop())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+        self._open()
+
+    def _open(self) -> None:
+        self._webhook = None
+        if self._config is not None:
+            url, secret = self._config.url.get_secret_value(), self._config.secret.get_secret_value()
+            self._webhook = Webhook(url, secret, counted=lambda result: metrics.WEBHOOKS.labels(result).inc())
+            self._webhook.start()

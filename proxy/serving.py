@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,6 +24,7 @@ from proxy.access_log import AccessLog
 from proxy.config import Config, Problem, load
 from proxy.gateway import Gateway, Plan
 from proxy.native import Native
+from proxy.notify import Notice, Notices
 from proxy.observation import Observation
 from proxy.ops.app import create_ops
 from proxy.reload import Watcher
@@ -52,6 +54,14 @@ class Entrance:
             await self._public(scope, receive, send)
 
 
+class Companion(Protocol):
+    """What runs beside the gateway for as long as the process does, and goes on by a changed file."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def adopt(self, config: Config) -> None: ...
+
+
 class Process:
     """What one process holds. `file` is routing.yaml; `env` what it may refer to, and the pin."""
 
@@ -65,6 +75,8 @@ class Process:
         self.gateway = Gateway(self._plan(config), (metrics.RequestMetrics(), self._log), self._tracing)
         self._vitals = Vitals(lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets))
         self._watcher = Watcher(file, env, self._adopt, config)
+        self.notices = Notices(config)
+        self._companions: tuple[Companion, ...] = (self.notices,)
         metrics.CONFIG_VALID.set(1)
 
     @property
@@ -78,20 +90,24 @@ class Process:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Native started, the file watched. Raises `NativeUnavailable`."""
-        if self.native is not None:
-            await self.native.start()
-        tasks = [asyncio.create_task(each.run()) for each in (self._watcher, self._vitals)]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
             if self.native is not None:
-                await self.native.stop()
-            self._upstream.close()
-            self._access_log.flush()
-            if self._tracing is not None:
-                await asyncio.to_thread(self._tracing.close)
+                await self.native.start()
+            for companion in self._companions:
+                await companion.start()
+                stack.push_async_callback(companion.stop)
+            for each in (self._watcher, self._vitals):
+                stack.callback(asyncio.create_task(each.run()).cancel)
+            yield
+
+    async def _close(self) -> None:
+        if self.native is not None:
+            await self.native.stop()
+        self._upstream.close()
+        self._access_log.flush()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def _plan(self, config: Config) -> Plan:
         return Plan.of(config, self._upstream, self.native)
@@ -101,6 +117,9 @@ class Process:
         metrics.RELOADS.labels("refused" if config is None else "adopted").inc()
         metrics.CONFIG_VALID.set(config is not None)
         if config is None:
+            problems = [problem.located("routing.yaml") for problem in self._watcher.problems]
+            in_force = self.gateway.plan.config.revision
+            self.notices.tell(Notice("config_refused", {"problems": problems, "in_force": in_force}))
             return
         before = self.gateway.plan.config
         if config.native != before.native:
@@ -109,6 +128,8 @@ class Process:
             former, self._upstream = self._upstream, _upstream(config)
             former.close()
         self.gateway.plan = self._plan(config)
+        for companion in self._companions:
+            companion.adopt(config)
 
     def _log(self, observation: Observation) -> None:
         if self.gateway.plan.config.access_log:

@@ -20,7 +20,8 @@ from proxy.config import ConfigError
 from proxy.native import NativeUnavailable
 from proxy.server import uvicorn_settings
 from proxy.serving import Process, create_app
-from tests.sockets import exchange, read_head, scripted
+from tests.proxy.test_notify import Receiver
+from tests.sockets import exchange, read_head, scripted, serving
 
 
 async def hello(_: object) -> PlainTextResponse:
@@ -177,3 +178,18 @@ async def test_without_a_native_app_everything_is_legacys(file: Path) -> None:
 
 def test_the_watcher_looks_often_enough() -> None:
     assert 2 * reload.INTERVAL < 2
+
+
+async def test_a_refused_file_is_told_to_the_webhook_of_the_file_in_force(tmp_path: Path) -> None:
+    receiver = Receiver(200)
+    async with scripted(legacy) as legacy_port, serving(receiver) as hook:
+        file = tmp_path / "routing.yaml"
+        file.write_text(config(legacy_port, extra="notify: {url: http://127.0.0.1:1/}"))
+        async with process(file):
+            file.write_text(config(legacy_port, extra=f"notify: {{url: http://127.0.0.1:{hook}/}}"))
+            await asyncio.sleep(1.5)
+            file.write_text(config(legacy_port, share="a lot", extra=f"notify: {{url: http://127.0.0.1:{hook}/}}"))
+            await receiver.wait(1)
+    told = json.loads(receiver.received[0][1])
+    assert told["type"] == "config_refused"
+    assert told["data"]["problems"][0].startswith("routing.yaml:4: routes[all].native: must be a percentage")
