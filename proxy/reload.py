@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,14 @@ logger = logging.getLogger("scribe_proxy.reload")
 INTERVAL: Final = 0.5  # seconds between two readings
 
 Reading = bytes | Problem  # what is there, or why nothing can be read
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """A text of the file, and when (in seconds since the epoch) it was judged."""
+
+    text: str
+    at: float
 
 
 class Watcher:
@@ -44,6 +54,8 @@ class Watcher:
         self.problems: tuple[Problem, ...] = ()
         self.applied = 0  # changes put in place
         self.refused = 0  # changes that were faulty
+        self.editions: tuple[Edition, ...] = ()  # the last two texts that were sound, the one in force last
+        self.refused_edition: Edition | None = None  # the text that is refused now, where it is one
         self._env: Final = env
         self._adopt: Final = adopt
         self._interval: Final = interval
@@ -75,11 +87,12 @@ class Watcher:
             config = await asyncio.to_thread(self._parse, reading)
             if config != self.config or self.problems:
                 self._put_in_place(config)
+            self._keep(_edition(reading))
         except ConfigError as error:
-            self._refuse(error.problems)
+            self._refuse(error.problems, reading)
         except Exception as error:
             logger.exception("%s: a sound change could not be put in place", self.path)
-            self._refuse((Problem(0, "", f"could not be put in place: {error}"),))
+            self._refuse((Problem(0, "", f"could not be put in place: {error}"),), reading)
 
     def _put_in_place(self, config: Config) -> None:
         self._adopt(config)
@@ -87,13 +100,19 @@ class Watcher:
         self.applied += 1
         logger.info("%s: revision %s is in force", self.path, config.revision)
 
-    def _refuse(self, problems: tuple[Problem, ...]) -> None:
+    def _refuse(self, problems: tuple[Problem, ...], reading: Reading) -> None:
+        self.refused_edition = _edition(reading)
         self.refused += 1
         self.problems = problems
         for problem in problems:
             logger.error("%s", problem.located(str(self.path)))
         logger.error("%s: refused; revision %s stays in force", self.path, self.config.revision)
         self._adopt(None)
+
+    def _keep(self, edition: Edition | None) -> None:
+        self.refused_edition = None
+        if edition is not None and (not self.editions or edition.text != self.editions[-1].text):
+            self.editions = (*self.editions[-1:], edition)
 
     def _parse(self, reading: Reading) -> Config:
         if isinstance(reading, Problem):
@@ -106,3 +125,11 @@ def _read(path: Path) -> Reading:
         return read(path)
     except ConfigError as error:
         return error.problems[0]
+
+
+def _edition(reading: Reading) -> Edition | None:
+    """The text that was read, where it is one."""
+    try:
+        return Edition(decode(reading, "routing.yaml"), time.time()) if isinstance(reading, bytes) else None
+    except ConfigError:
+        return None
