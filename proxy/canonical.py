@@ -169,7 +169,10 @@ class Correspondence:
         if known is not None or known_back is not None:
             return known == live and known_back == recorded
         return recorded == live or (
-            ours is not None and theirs is not None and ours.kind == theirs.kind and self._both_fresh(ours, theirs)
+            ours is not None
+            and theirs is not None
+            and ours.kind == theirs.kind
+            and self._both_fresh(ours.kind, recorded, live)
         )
 
     def renamed(self) -> tuple[set[str], set[str]]:
@@ -197,14 +200,14 @@ class Correspondence:
         """The differences of two strings in which ids, dates, tokens and password hashes may stand."""
         one, other = _VOLATILE.fullmatch(recorded), _VOLATILE.fullmatch(live)
         if one and other and (kind := one.lastgroup) and kind == other.lastgroup != "hash":
-            return self._compare_pieces(Piece(kind, recorded), Piece(kind, live), path)
+            return self._compare_pieces(kind, recorded, live, path)
         ours, theirs = list(pieces(recorded)), list(pieces(live))
         if [_shape(piece) for piece in ours] != [_shape(piece) for piece in theirs]:
             return [Difference(path, "value", brief(recorded), brief(live))]
         return [
             difference
             for one, other in zip(ours, theirs, strict=True)
-            for difference in self._compare_pieces(one, other, path)
+            for difference in self._compare_pieces(one.kind, one.text, other.text, path)
         ]
 
     def _compare_objects(
@@ -233,40 +236,35 @@ class Correspondence:
             found.append(Difference(f"{path}.{index}", "extra", "", brief(value)))
         return found
 
-    def _compare_pieces(self, recorded: Piece, live: Piece, path: str) -> list[Difference]:
-        kind = recorded.kind
+    def _compare_pieces(self, kind: str, recorded: str, live: str, path: str) -> list[Difference]:
         if kind == "id" or kind == "stamp":
-            return self._compare_ids(recorded, live, path)
+            return self._compare_ids(kind, recorded, live, path)
         if kind == "date" or kind == "epoch":
-            return self._compare_moments(recorded, live, path)
-        return self._compare_tokens(recorded.text, live.text, path) if kind == "token" else []
+            return self._compare_moments(kind, recorded, live, path)
+        return self._compare_tokens(recorded, live, path) if kind == "token" else []
 
-    def _compare_ids(self, recorded: Piece, live: Piece, path: str) -> list[Difference]:
-        known, known_back = self._live.get(recorded.text), self._recorded.get(live.text)
-        if known == live.text and known_back == recorded.text:
+    def _compare_ids(self, kind: str, recorded: str, live: str, path: str) -> list[Difference]:
+        known, known_back = self._live.get(recorded), self._recorded.get(live)
+        if known == live and known_back == recorded:
             return []
         new = known is None and known_back is None
-        if not new or not (recorded.text == live.text or self._both_fresh(recorded, live)):
-            return [Difference(path, "value", self._named(recorded, known), self._named(live, known_back))]
-        self._live[recorded.text], self._recorded[live.text] = live.text, recorded.text
+        if not new or not (recorded == live or self._both_fresh(kind, recorded, live)):
+            return [Difference(path, "value", _named(recorded, known), _named(live, known_back))]
+        self._live[recorded], self._recorded[live] = live, recorded
         return []
 
-    def _named(self, piece: Piece, partner: str | None) -> str:
-        known = f" (elsewhere {partner} on the other side)" if partner else ""
-        return f"{piece.text}{known}"
-
-    def _both_fresh(self, recorded: Piece, live: Piece) -> bool:
-        ours, theirs = moment(recorded.kind, recorded.text), moment(live.kind, live.text)
-        return self._fresh(ours, self.recorded_at) and self._fresh(theirs, self.live_at)
+    def _both_fresh(self, kind: str, recorded: str, live: str) -> bool:
+        fresh = self._fresh(moment(kind, recorded), self.recorded_at)
+        return fresh and self._fresh(moment(kind, live), self.live_at)
 
     def _fresh(self, made: int | None, at: int | None) -> bool:
         return at is None or (made is not None and abs(made - at) <= self.fresh)
 
-    def _compare_moments(self, recorded: Piece, live: Piece, path: str) -> list[Difference]:
-        different = [Difference(path, "value", recorded.text, live.text)]
-        ours, theirs = moment(recorded.kind, recorded.text), moment(live.kind, live.text)
+    def _compare_moments(self, kind: str, recorded: str, live: str, path: str) -> list[Difference]:
+        different = [Difference(path, "value", recorded, live)]
+        ours, theirs = moment(kind, recorded), moment(kind, live)
         if ours is None or theirs is None:
-            return [] if recorded.text == live.text else different
+            return [] if recorded == live else different
         lives, recordeds = self._lives.setdefault(ours, []), self._recordeds.setdefault(theirs, [])
         if any(partner.moment == theirs for partner in lives):
             return []
@@ -276,9 +274,9 @@ class Correspondence:
         fresh = self._fresh(ours, self.recorded_at) and self._fresh(theirs, self.live_at)
         if apart or merged or not (ours == theirs or fresh):
             return different
-        lives.append(_Partner(live.text, theirs, place, self.step))
-        recordeds.append(_Partner(recorded.text, ours, place, self.step))
-        self._live[recorded.text] = live.text
+        lives.append(_Partner(live, theirs, place, self.step))
+        recordeds.append(_Partner(recorded, ours, place, self.step))
+        self._live[recorded] = live
         return []
 
     def _may_part(self, partner: _Partner, live: int, place: str) -> bool:
@@ -303,6 +301,10 @@ class Correspondence:
             return []
         fresh = self._fresh(ours * 1000, self.recorded_at) and self._fresh(theirs * 1000, self.live_at)
         return [] if fresh else [Difference(path, "value", str(ours), str(theirs))]
+
+
+def _named(text: str, partner: str | None) -> str:
+    return f"{text} (elsewhere {partner} on the other side)" if partner else text
 
 
 def _shape(piece: Piece) -> Piece:

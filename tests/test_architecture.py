@@ -22,6 +22,7 @@ PURE = [
     "proxy/observation.py",
     "proxy/upstream/headers.py",
     "proxy/canonical.py",
+    "proxy/comparison",
     "proxy/planning.py",
     "proxy/reports/views.py",
     "proxy/reports/entries.py",

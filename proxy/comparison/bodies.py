@@ -55,6 +55,11 @@ def media(content_type: str) -> tuple[str, str]:
     return kind.strip().lower(), charset.lower()
 
 
+def is_json(kind: str) -> bool:
+    """Whether bodies of a media type are JSON (RFC 6839: `application/problem+json` too)."""
+    return kind.endswith(("/json", "+json"))
+
+
 def words(page: str) -> str:
     """What a page says: tags left out, entities resolved, runs of white space made one."""
     head, *tagged = page.split("<")
@@ -69,7 +74,7 @@ def _read(data: bytes, content_type: str) -> tuple[Form, JSON | bytes]:
     text = _text(data, charset)
     if text is None:
         return "binary", data
-    if kind.endswith(("/json", "+json")):
+    if is_json(kind):
         return _json(text)
     if kind == "application/x-www-form-urlencoded":
         return _form(text)

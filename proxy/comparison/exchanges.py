@@ -11,11 +11,23 @@ from functools import cached_property
 
 from proxy.canonical import COINCIDENCE, JSON, Correspondence, Kind
 from proxy.canonical import Difference as Told
-from proxy.comparison.bodies import Content, read
+from proxy.comparison.bodies import Content, is_json, media, read
 from proxy.comparison.coding import CodingError, OversizeError, decode
 from proxy.comparison.headers import compare_headers, joined
-from proxy.comparison.values import Asking, Findings, TooDeepError, compare_values, shows_nothing
-from proxy.comparison.verdicts import Breach, Difference, Operation, Reason, Spot, Verdict, Violation, grade, uncompared
+from proxy.comparison.likeness import is_alike
+from proxy.comparison.values import Asking, Findings, TooDeepError, compare_values, shape, shows_nothing
+from proxy.comparison.verdicts import (
+    Breach,
+    Difference,
+    Operation,
+    Path,
+    Reason,
+    Spot,
+    Verdict,
+    Violation,
+    grade,
+    uncompared,
+)
 from proxy.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
 from proxy.exchange import Exchange
 from proxy.verification.recordings import Answer, Request
@@ -85,6 +97,11 @@ class _Answer:
         same = ours.outcome == theirs.outcome and ours.status == theirs.status and self.headers == other.headers
         return same and ours.body.digest == theirs.body.digest and self.decoded == other.decoded
 
+    @property
+    def is_json(self) -> bool:
+        """Whether the body claims to be JSON, of a coding that could be undone."""
+        return not self._broken and is_json(media(self.content_type)[0])
+
     @cached_property
     def content(self) -> Content:
         """The body as a value; bytes where its coding could not be undone."""
@@ -145,7 +162,7 @@ class _Comparison:
         return Occurrence(operation, exchange=(request, _told(self.legacy), _told(self.native)))
 
     def _bodies(self) -> Findings:
-        if self.legacy.decoded == self.native.decoded:
+        if self.legacy.decoded == self.native.decoded or self._are_alike():
             return Findings()
         ours, theirs = self.legacy.content, self.native.content
         if ours.form != theirs.form:
@@ -157,6 +174,16 @@ class _Comparison:
         except (TooDeepError, RecursionError):
             one, other = (answer.decoded.decode("utf-8", "replace") for answer in (self.legacy, self.native))
             return compare_values(one, other, self._names)
+
+    def _are_alike(self) -> bool:
+        """Whether a quick look tells that two JSON bodies do not differ, and no rule would have hidden anything."""
+        if not (self.legacy.is_json and self.native.is_json) or self._hides():
+            return False
+        return is_alike(self.legacy.decoded, self.native.decoded, self._names)
+
+    def _hides(self) -> bool:
+        operation, (status, content_type) = self.operation, self._situation()
+        return operation is not None and operation.hides(status, content_type)
 
     def _unlike(self, ours: Content, theirs: Content) -> Difference:
         """One is JSON and the other is not, or one is empty."""
@@ -183,9 +210,13 @@ class _Comparison:
         operation = self.operation
         if operation is None:
             return None
+        situation = self._situation()
+        return lambda path: operation.hints(path, *situation)
+
+    def _situation(self) -> tuple[int, str]:
+        """The status and content type to ask the contract about, the same whichever side is which."""
         status = min(exchange.status for exchange in self._exchanges)
-        content_type = min(self.legacy.content_type, self.native.content_type)
-        return lambda path: operation.hints(path, status, content_type)
+        return status, min(self.legacy.content_type, self.native.content_type)
 
 
 def _judge(comparison: _Comparison, findings: Findings, divergences: Iterable[Divergence]) -> Verdict:
@@ -195,7 +226,7 @@ def _judge(comparison: _Comparison, findings: Findings, divergences: Iterable[Di
     parts = (differences, unexplained, declared, breaches, tuple(findings.hidden))
     if unexplained:
         return Verdict("mismatch", *parts)
-    if breaches:
+    if not all(one.side == "native" and _is_meant(one.violation, differences) for one in breaches):
         return Verdict("violation", *parts)
     return Verdict("declared" if differences else "match", *parts)
 
@@ -210,6 +241,21 @@ def _explain(
     explanation = explain(divergences, comparison.occurrence(), told)
     left = {(one.path, one.kind) for one in explanation.unexplained}
     return explanation.declared, tuple(one for one in differences if (one.place, one.kind) in left)
+
+
+def _is_meant(violation: Violation, declared: Iterable[Difference]) -> bool:
+    """Whether a difference that is meant is why native breaks the contract, which says what legacy does."""
+    return any(_leads_to(one, violation.path) for one in declared)
+
+
+def _leads_to(difference: Difference, path: Path) -> bool:
+    """Whether it stands at or above a place in native's answer, or is of a field just beneath."""
+    if difference.kind in ("status", "outcome"):
+        return True
+    if difference.kind in ("missing", "extra") and difference.path[:-1] == shape(path):
+        return True
+    place = difference.native.path if difference.native else difference.path
+    return path[: len(place)] == place
 
 
 def _told(answer: _Answer) -> Answer:

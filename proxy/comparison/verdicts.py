@@ -78,6 +78,9 @@ class Operation(Protocol):
     def hints(self, path: Path, status: int, content_type: str) -> Hints:
         """What is said of a place in an answer; all indices of an array are alike."""
 
+    def hides(self, status: int, content_type: str) -> bool:
+        """Whether anything in such an answer's body is not to be compared."""
+
     def violations(self, status: int, headers: Mapping[str, str], body: bytes) -> Sequence[Violation]:
         """Where an answer breaks the contract. Names in lower case; the body's content coding undone."""
 

@@ -75,6 +75,12 @@ class Operation:
         schema = declared.body(content_type) if path[0] == "body" else None
         return schema.hints(path[1:]) if schema else NOTHING
 
+    def hides(self, status: int, content_type: str) -> bool:
+        """Whether anything in such an answer's body is not to be compared (`x-compare: ignore`)."""
+        declared = self.declared(status)
+        schema = declared.body(content_type) if declared else None
+        return schema is not None and schema.hides
+
     def violations(self, status: int, headers: Mapping[str, str], body: bytes) -> tuple[Violation, ...]:
         """Every way in which an answer breaks the contract.
 

@@ -66,6 +66,11 @@ class Schema:
     def _validator(self) -> Draft202012Validator:
         return _compile(self.schema)
 
+    @cached_property
+    def hides(self) -> bool:
+        """Whether it says of anything that it is not to be compared."""
+        return _has_ignored(self.schema)
+
     def violations(self, value: JSON) -> Iterator[Violation]:
         """Every breach in a value, paths counted from it."""
         validator = self._validator
@@ -192,6 +197,16 @@ def _own(schema: dict[str, JSON]) -> Hints:
         key=key if isinstance(key, str) else None,
         report="show" if schema.get("x-report") == "show" else None,
         format=format_ if isinstance(format_, str) else None,
+    )
+
+
+def _has_ignored(schema: JSON) -> bool:
+    if isinstance(schema, list):
+        return any(map(_has_ignored, schema))
+    if not isinstance(schema, dict):
+        return False
+    return schema.get("x-compare") == "ignore" or any(
+        _has_ignored(one) for name, one in schema.items() if name not in _DATA
     )
 
 

@@ -115,9 +115,47 @@ def test_a_violation_is_told_beside_a_mismatch() -> None:
     assert [one.side for one in verdict.breaches] == ["native"]
 
 
-def test_a_declared_divergence_that_breaks_the_contract_is_a_violation() -> None:
-    verdict = compare(answered(NOTE), answered({"_id": 7}), CONTRACT, [divergence(native={"status": 200})])
+STRICT = operation(
+    {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "string"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("native", "path"),
+    [
+        (answered({"a": "one", "b": "x"}), "body.a"),
+        (answered({"b": "x"}), "body.a"),
+        (answered({"a": 1, "b": "x", "c": 1}), "body.c"),
+        (answered({"a": {"deep": []}, "b": "x"}), "body.a"),
+        (answered({"msg": "no"}, status=400), "status"),
+        (exchange(b"no", "text/plain"), "*"),
+    ],
+)
+def test_a_divergence_that_makes_native_break_the_contract_is_declared(native: Exchange, path: str) -> None:
+    verdict = compare(answered({"a": 1, "b": "x"}), native, STRICT, [divergence(paths=[path])])
+    assert (verdict.name, verdict.declared) == ("declared", ("meant",))
+    assert [one.side for one in verdict.breaches] != []
+
+
+def test_what_else_breaks_the_contract_is_a_violation_beside_what_is_declared() -> None:
+    one, other = answered({"a": 1, "b": 7}), answered({"a": "one", "b": 7})
+    verdict = compare(one, other, STRICT, [divergence(paths=["body.a"])])
     assert (verdict.name, verdict.declared) == ("violation", ("meant",))
+    assert [(each.side, each.violation.path[-1]) for each in verdict.breaches] == [
+        ("legacy", "b"),
+        ("native", "a"),
+        ("native", "b"),
+    ]
+
+
+def test_a_legacy_that_breaks_the_contract_is_a_violation_whatever_is_declared() -> None:
+    one, other = answered({"a": "one", "b": "x"}), answered({"a": 1, "b": "x"})
+    assert compare(one, other, STRICT, [divergence()]).name == "violation"
 
 
 @pytest.mark.parametrize(
