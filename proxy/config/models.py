@@ -202,11 +202,15 @@ class Gates(Section):
 
 
 class Schedule(Section):
-    """Shares that follow one another by themselves."""
+    """Shares that follow one another by themselves: each is held until its gates were passed for so long.
+
+    `minimum`: native requests, and shadow comparisons where there are any, fewer of which pass no gate.
+    """
 
     stages: Annotated[tuple[PositiveShare, ...], NotEmpty]
     hold: Duration = 7 * 86_400.0
     gates: Gates = Gates()
+    minimum: Count = 100
     approve: Switch = False
 
     @field_validator("stages")
@@ -234,6 +238,14 @@ class Route(Section):
     on_legacy_down: Literal["native", "fail"] = "fail"
     on_native_error: Literal["legacy", "fail"] = "fail"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _all_to_the_rollout(cls, data: Any) -> Any:
+        """With a rollout, `native` is the most that its stages may reach: everything, where nothing is said."""
+        if isinstance(data, dict) and data.get("rollout") is not None and data.get("native") is None:
+            return {**data, "native": FULL}
+        return data
+
     @cached_property
     def pattern(self) -> Pattern:
         """What `match` says, taken apart."""
@@ -251,8 +263,10 @@ class Route(Section):
 
     @property
     def share(self) -> int:
-        """The share of callers that the file gives to native, a pin included."""
-        return self.native if self.pin is None else FULL * (self.pin == "native")
+        """The share of callers that the file gives to native: of a rollout its first stage; a pin included."""
+        if self.pin is not None:
+            return FULL * (self.pin == "native")
+        return self.native if self.rollout is None else min(self.native, self.rollout.stages[0])
 
 
 class File(Section):

@@ -46,12 +46,14 @@ class Reading:
         self._problems += rules.between(self._outlines(), self._locate)
         self._problems += rules.within(routes, native=native, locate=self._locate)
         self._problems += self._mispinned()
+        self._problems += rules.overall(head, native=native, locate=self._locate) if head is not None else ()
         if self._problems or head is None:
             raise ConfigError(tuple(self._problems))
         values = {name: getattr(head, name) for name in head.model_fields_set}
         values["routes"] = tuple(route for _, route in routes)
         values["mongodb"] = self._mongodb(head)
-        notes = tuple(sorted(rules.notes(routes, self._locate)))
+        shared = bool(values["mongodb"].url.get_secret_value())
+        notes = tuple(sorted(rules.notes(routes, shared=shared, locate=self._locate)))
         return Config(**values, pin=self._pin(), revision=_digest(self._root), notes=notes)
 
     def _mongodb(self, head: File) -> Mongo:

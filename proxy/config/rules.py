@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.config.models import Route
+from proxy.config.models import File, Route
 from proxy.config.problems import Problem
 from proxy.config.units import show_share
 from proxy.patterns import WEBSOCKET, Cover, Pattern, PatternError
@@ -23,10 +23,6 @@ Placed = tuple[int, Route]  # a route and its place in the file's list
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "REPORT", "PROPFIND", "SEARCH", "TRACE"})
 LATER: Final = {  # keys that are read and checked, and so far do nothing
     "shadow": "nothing runs in the shadow yet",
-    "guard": "nothing is guarded yet",
-    "rollout": "no stage follows another by itself yet; `native` is the share",
-    "on_legacy_down": "a legacy that is down is a 502 yet",
-    "on_native_error": "a native error is the answer yet",
 }
 
 
@@ -65,9 +61,20 @@ def within(routes: Sequence[Placed], *, native: bool, locate: Locate) -> Iterato
         yield from _out_of_place(place, route, locate)
 
 
-def notes(routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
-    """What is sound but may surprise."""
+def overall(file: File, *, native: bool, locate: Locate) -> Iterator[Problem]:
+    """Everything that is wrong between the sections of a file."""
+    if file.health is not None and not native:
+        yield locate("asks the native side, and the file has no `native:` app", "health")
+
+
+def notes(routes: Sequence[Placed], *, shared: bool, locate: Locate) -> Iterator[Problem]:
+    """What is sound but may surprise. `shared`: whether there is a MongoDB for what replicas share."""
+    moving = [key for _, route in routes for key in ("guard", "rollout") if getattr(route, key) is not None]
+    if moving and not shared:
+        message = "there is none: what guards and rollouts do is kept by each process for itself, until it ends"
+        yield locate(message, "mongodb")
     for place, route in routes:
+        yield from _moving(place, route, locate)
         for key, truth in LATER.items():
             if key in route.model_fields_set:
                 yield locate(f"read and checked, but not acted on in this release: {truth}", "routes", place, key)
@@ -123,7 +130,7 @@ def _borrowed_groups(outlines: Sequence[Outline], locate: Locate) -> Iterator[Pr
 
 def _without_native(place: int, route: Route, locate: Locate) -> Iterator[Problem]:
     wanting: dict[str, bool] = {
-        "native": route.native > 0,
+        "native": route.native > 0 and route.rollout is None,
         "pin": route.pin == "native",
         "shadow": route.shadow.share > 0,
         "rollout": route.rollout is not None,
@@ -140,6 +147,25 @@ def _out_of_place(place: int, route: Route, locate: Locate) -> Iterator[Problem]
     if route.on_native_error == "legacy" and not _reads(route):
         message = f"only reads may be repeated on legacy, and {route.pattern.method} is none"
         yield locate(message, "routes", place, "on_native_error")
+    if route.guard is not None and route.guard.on_failure == "previous" and route.rollout is None:
+        yield locate("there is no previous stage without a rollout", "routes", place, "guard", "on_failure")
+
+
+def _moving(place: int, route: Route, locate: Locate) -> Iterator[Problem]:
+    """What may surprise in how a share goes up and down by itself."""
+    guard, rollout = route.guard, route.rollout
+    if rollout is not None and guard is None:
+        yield locate("goes up by itself, but without a guard it never goes down", "routes", place, "rollout")
+    if rollout is not None and rollout.stages[-1] > route.native:
+        highest = show_share(route.native)
+        yield locate(f"stages above `native`, which is {highest}, are not reached", "routes", place, "rollout")
+    if route.shadow.share:
+        return
+    if guard is not None and guard.mismatch is not None:
+        yield locate("says nothing: none of the route is compared, see `shadow`", "routes", place, "guard", "mismatch")
+    if rollout is not None and "mismatch" in rollout.gates.model_fields_set:
+        at = ("routes", place, "rollout", "gates", "mismatch")
+        yield locate("is not asked: none of the route is compared, see `shadow`", *at)
 
 
 def _lonely_groups(routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:

@@ -1,0 +1,114 @@
+"""All routes as this process sees them: fed by each request and each comparison, asked by the guards and the pages.
+
+Observing costs a look-up and a few additions; everything else happens in `turn`, once a second. What a guard concludes
+is remembered only as long as it is true: `forget` after a share was changed, since what was seen before then says
+nothing of what is there now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from proxy.config import Guard, Route
+from proxy.guard.judgement import Judgement, judge
+from proxy.guard.window import Slice, Tally, Window, bucket
+from proxy.observation import Compared, Observation
+
+USUAL: Final = Guard()  # how long a route without a guard is looked back on, for the pages
+DIFFERING: Final = frozenset(("mismatch", "violation"))
+OWN: Final = frozenset(("gateway_overloaded",))  # failures that are neither side's
+CHOSEN: Final = frozenset(("override", "pin", "pin-all"))  # what somebody asked of a side, no caller's share
+
+
+class Watch:
+    """One route. `gathered` is what has been seen since it was last taken for the evidence of a stage."""
+
+    def __init__(self, route: Route, now: float) -> None:
+        self.route = route
+        self.window: Final = Window((route.guard or USUAL).window, now)
+        self.baseline: Tally | None = None
+        self.gathered = Slice()
+
+    def turn(self, now: float) -> None:
+        """Go on to `now` (monotonic seconds)."""
+        if self.route.guard is not None and self.window.now.legacy.requests:
+            legacy = self.window.seen().legacy
+            if legacy.requests >= self.route.guard.minimum and 2 * legacy.server_errors < legacy.requests:
+                self.baseline = legacy  # but no outage of legacy's becomes what is usual
+        for ended in self.window.turn(now):
+            self.gathered.add(ended)
+
+    def judgement(self, *, healthy: bool) -> Judgement | None:
+        """What the route's guard concludes; None without a guard."""
+        guard = self.route.guard
+        return judge(guard, self.window.seen(), self.baseline, healthy=healthy) if guard is not None else None
+
+    def forget(self) -> None:
+        """Begin anew; what legacy showed stays true."""
+        self.window.clear()
+        self.gathered = Slice()
+
+    def take(self) -> Slice:
+        """What was gathered, once."""
+        gathered, self.gathered = self.gathered, Slice()
+        return gathered
+
+
+class Watches:
+    """An `Observer`, and a `ComparisonObserver` by its method `compared`."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, Watch] = {}
+
+    def __call__(self, observation: Observation) -> None:
+        watch = self._watches.get(observation.route or "")
+        if watch is None or observation.failure in OWN or observation.reason in CHOSEN:
+            return
+        now = watch.window.now
+        if observation.reason == "native-error":  # legacy has answered in native's place
+            now.native.requests += 1
+            now.native.server_errors += 1
+            return
+        tally = now.native if observation.side == "native" else now.legacy
+        tally.requests += 1
+        status = observation.status
+        if status >= 500 or observation.failure is not None:
+            tally.server_errors += 1
+        elif status >= 400:
+            tally.client_errors += 1
+        if observation.kind == "http":
+            index = bucket(observation.head)
+            tally.latencies[index] = tally.latencies.get(index, 0) + 1
+
+    def compared(self, comparison: Compared) -> None:
+        """Count a shadow comparison; what could not be compared says nothing of either side."""
+        watch = self._watches.get(comparison.route)
+        if watch is not None and comparison.verdict != "uncompared":
+            watch.window.now.compared += 1
+            watch.window.now.differing += comparison.verdict in DIFFERING
+
+    def adopt(self, routes: Iterable[Route], now: float) -> None:
+        """Go on by changed routes. One whose window is as long as it was keeps what was seen of it."""
+        before, self._watches = self._watches, {}
+        for route in routes:
+            known = before.get(route.name)
+            if known is None or _other(known.route, route):
+                known = Watch(route, now)
+            known.route = route
+            self._watches[route.name] = known
+
+    def turn(self, now: float) -> None:
+        """Go on to `now` (monotonic seconds), every route."""
+        for watch in self._watches.values():
+            watch.turn(now)
+
+    def of(self, route: str) -> Watch:
+        """One route's. Raises KeyError where there is no such route."""
+        return self._watches[route]
+
+
+def _other(before: Route, after: Route) -> bool:
+    """Whether what was seen of a route says nothing of what it is now."""
+    window = (before.guard or USUAL).window != (after.guard or USUAL).window
+    return window or before.revision != after.revision or before.match != after.match

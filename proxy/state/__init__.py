@@ -1,0 +1,1 @@
+"""What becomes of shares by themselves and by hand: stages, clamps, who did what and why; shared by all replicas."""

@@ -1,0 +1,129 @@
+"""What is known of a route's rollout, as frozen values. Pure.
+
+Times are seconds since the epoch, by the clock of whoever keeps the state (MongoDB's, so that all replicas agree).
+Shares are in ten-thousandths of callers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from proxy.config import FULL, Route
+
+GUARD: Final = "guard"
+"""Who acts when no person does."""
+SCHEDULE: Final = "schedule"
+FILE: Final = "routing.yaml"
+
+Kind = Literal["start", "promotion", "gate", "hold", "resume", "clamp", "rollback", "ack", "release", "share", "config"]
+"""What happened: a rollout began, went up a stage, missed a gate; it was held by a person, or goes on; the guard, or a
+person, holds the share down; that was acknowledged, is over; the file has another share, is another."""
+Document: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something done, or found: who, why, when."""
+
+    who: str
+    why: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Clamp:
+    """The most that is left of a share, until it is acknowledged and `until` has passed."""
+
+    share: int
+    by: Deed
+    until: float
+    acknowledged: Deed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty where none is meant.
+
+    `revision` is the route's own, or for `config` the file's.
+    """
+
+    kind: Kind
+    by: Deed
+    before: int
+    after: int
+    route: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """One revision of a route. `version` grows by one with each change, and `change` is the one that made it so.
+
+    `stage` is the share that the rollout has reached (None: it has not begun, or there is none), since `since`;
+    `passing` is when its gates began to be passed: the hold is counted from there. `missed` is the gate that was
+    last missed, `held` says that a person stops the schedule where it is.
+    """
+
+    key: str
+    change: Change
+    version: int = 1
+    stage: int | None = None
+    since: float = 0.0
+    passing: float = 0.0
+    missed: Deed | None = None
+    held: Deed | None = None
+    clamp: Clamp | None = None
+
+    @property
+    def epoch(self) -> str:
+        """Names the time since when the hold is counted; evidence of another time does not count."""
+        return f"{self.key}#{self.passing:.3f}"
+
+    def document(self) -> Document:
+        """As it is stored."""
+        return {"_id": self.key, **{name: value for name, value in asdict(self).items() if name != "key"}}
+
+    @classmethod
+    def of(cls, document: Document) -> RouteState:
+        """As it was stored."""
+        values = {name: value for name, value in document.items() if name != "_id"}
+        for name in ("missed", "held"):
+            values[name] = _deed(values[name])
+        if values["clamp"] is not None:
+            clamp = values["clamp"]
+            values["clamp"] = Clamp(clamp["share"], Deed(**clamp["by"]), clamp["until"], _deed(clamp["acknowledged"]))
+        values["change"] = change_of(values["change"])
+        return cls(key=document["_id"], **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What all replicas saw while a stage's hold was counted: requests of both sides with their errors (400 and
+    above), and shadow comparisons with those that differed."""
+
+    native: int = 0
+    native_errors: int = 0
+    legacy: int = 0
+    legacy_errors: int = 0
+    compared: int = 0
+    differing: int = 0
+
+
+def change_of(document: Document) -> Change:
+    """A change as it was stored."""
+    return Change(**{**document, "by": Deed(**document["by"])})
+
+
+def state_key(route: Route) -> str:
+    """What a route's state is kept under: another `revision` is another native side, which begins anew."""
+    return f"{route.name}@{route.revision}" if route.revision is not None else route.name
+
+
+def ceiling(route: Route) -> int:
+    """The most that the file lets native have."""
+    return route.native if route.pin is None else FULL * (route.pin == "native")
+
+
+def _deed(document: Document | None) -> Deed | None:
+    return Deed(**document) if document is not None else None

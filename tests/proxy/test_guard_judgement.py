@@ -1,0 +1,149 @@
+"""What is concluded from a window: native's own faults fail it, legacy's as well as chance do not."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config import Guard
+from proxy.guard.judgement import Finding, Judgement, Share, exceeding, judge
+from proxy.guard.window import Slice, Tally, bucket
+
+GUARD = Guard.model_validate({"error_rate": "5%", "server_errors": "1%", "latency": "2x", "minimum": "50"})
+
+
+def tally(requests: int, client_errors: int = 0, server_errors: int = 0, *latencies: float) -> Tally:
+    """Latencies are dealt out in turns."""
+    found = Tally(requests, client_errors, server_errors)
+    for number in range(requests if latencies else 0):
+        index = bucket(latencies[number % len(latencies)])
+        found.latencies[index] = found.latencies.get(index, 0) + 1
+    return found
+
+
+def outcomes(native: Tally, legacy: Tally | None = None, baseline: Tally | None = None) -> dict[str, str]:
+    judgement = judge(GUARD, Slice(legacy or Tally(), native), baseline, healthy=True)
+    return {finding.trigger: finding.outcome for finding in judgement.findings}
+
+
+def test_a_native_as_good_as_legacy_passes() -> None:
+    found = outcomes(tally(500, 5, 0, 0.01, 0.02), tally(500, 5, 0, 0.01, 0.02))
+    assert found == {"errors": "pass", "server_errors": "pass", "latency": "pass"}
+
+
+def test_errors_of_natives_own_fail_it() -> None:
+    assert outcomes(tally(100, 0, 10), tally(100))["server_errors"] == "fail"
+    assert outcomes(tally(100, 30), tally(100))["errors"] == "fail"
+    assert outcomes(tally(100, 30), tally(100))["server_errors"] == "pass"
+
+
+def test_what_legacy_shows_as_well_is_not_natives_fault() -> None:
+    assert outcomes(tally(1000, 300), tally(1000, 290))["errors"] == "pass"
+    assert outcomes(tally(1000, 0, 200), tally(1000, 0, 210))["server_errors"] == "pass"  # both lack their database
+    assert outcomes(tally(1000, 300))["errors"] == "fail"  # nothing to compare with: the limit alone counts
+
+
+def test_a_little_of_legacys_does_not_hide_what_native_does() -> None:
+    assert outcomes(tally(1000, 300), tally(49, 15))["errors"] == "fail"
+
+
+def test_at_a_full_share_what_legacy_last_showed_counts() -> None:
+    assert outcomes(tally(1000, 100), None, tally(400, 40))["errors"] == "pass"
+    assert outcomes(tally(1000, 300), None, tally(400, 40))["errors"] == "fail"
+
+
+def test_too_few_requests_tell_nothing_however_bad() -> None:
+    found = outcomes(tally(49, 0, 49, 9.0), tally(500, 0, 0, 0.01))
+    assert set(found.values()) == {"unknown"}
+
+
+def test_what_may_be_chance_is_unknown() -> None:
+    assert outcomes(tally(50, 3), tally(500))["errors"] == "unknown"  # 6% where 5% are allowed
+    assert outcomes(tally(50, 0, 1), tally(500))["server_errors"] == "unknown"
+    assert outcomes(tally(5000, 400), tally(5000))["errors"] == "fail"
+
+
+def test_a_slow_native_fails_and_a_slow_tail_that_legacy_has_too_does_not() -> None:
+    legacy = tally(200, 0, 0, 0.01, 0.012)
+    assert outcomes(tally(200, 0, 0, 0.03), legacy)["latency"] == "fail"
+    assert outcomes(tally(200, 0, 0, 0.019), legacy)["latency"] == "pass"
+    spread = [0.01] * 24 + [9.0]  # 4% of either
+    assert outcomes(tally(200, 0, 0, *spread), tally(200, 0, 0, *spread))["latency"] == "pass"
+
+
+def test_without_legacys_latencies_there_is_no_ratio() -> None:
+    assert outcomes(tally(200, 0, 0, 9.0), tally(200))["latency"] == "unknown"
+    assert outcomes(tally(200, 0, 0, 9.0), None, tally(200, 0, 0, 0.1))["latency"] == "fail"
+
+
+def test_mismatches_count_where_a_limit_is_set() -> None:
+    guard = GUARD.model_copy(update={"mismatch": 100})
+    seen = Slice(native=tally(5), compared=200, differing=20)
+    assert judge(guard, seen, None, healthy=True).outcome == "fail"
+    assert judge(guard, Slice(compared=200, differing=1), None, healthy=True).findings[-1].outcome == "pass"
+    assert judge(GUARD, seen, None, healthy=True).outcome == "unknown"
+
+
+def test_health_checks_that_fail_fail_it_without_any_traffic() -> None:
+    judgement = judge(GUARD, Slice(), None, healthy=False)
+    assert judgement.outcome == "fail"
+    assert judgement.why == "native fails its health checks"
+
+
+def test_the_worst_finding_is_the_outcome() -> None:
+    assert Judgement(()).outcome == "unknown"
+    assert Judgement((Finding("errors", "pass"), Finding("latency", "unknown"))).outcome == "unknown"
+    assert Judgement((Finding("errors", "pass"), Finding("server_errors", "pass"))).outcome == "pass"
+
+
+def test_what_fails_is_told_in_numbers() -> None:
+    why = judge(GUARD, Slice(tally(400, 4, 0, 0.01), tally(402, 0, 50, 0.04)), None, healthy=True).why
+    assert why == (
+        "errors 12.44% of 402 (legacy 1%, limit that and 5%);"
+        " server errors 12.44% of 402 (legacy 0%, limit that and 1%);"
+        " p95 43.1 ms of 402 (legacy 10.8 ms, limit 21.5 ms)"
+    )
+    assert judge(GUARD, Slice(native=tally(400, 100)), None, healthy=True).why == "errors 25% of 400 (limit 5%)"
+
+
+@pytest.mark.parametrize(
+    ("finding", "told"),
+    [
+        (Finding("latency", "unknown"), "p95: nothing seen yet"),
+        (
+            Finding("latency", "unknown", native=1.5, requests=7),
+            "p95 1.5 s of 7 (too little of legacy's to compare with)",
+        ),
+        (Finding("mismatch", "pass", 0.001, 0.0, None, 1200), "mismatches 0% of 1,200 (limit 0.1%)"),
+    ],
+)
+def test_findings_are_told_in_words(finding: Finding, told: str) -> None:
+    assert finding.told == told
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000), st.data())
+def test_nothing_fails_below_its_limit_or_below_legacy(whole: int, other_whole: int, data: st.DataObject) -> None:
+    native = Share(data.draw(st.integers(0, whole)), whole)
+    legacy = Share(data.draw(st.integers(0, other_whole)), other_whole)
+    finding = exceeding("errors", native, legacy, 0.05, 50)
+    if finding.outcome == "fail":
+        assert native.ratio > 0.05
+        assert legacy.whole < 50 or native.ratio > legacy.ratio + 0.05
+        assert finding.least is not None
+        assert finding.least <= native.ratio
+
+
+@pytest.mark.parametrize(("usual", "alarms"), [(0.02, 0), (0.05, 3)])
+def test_false_alarms_are_rare_and_true_ones_prompt(usual: float, alarms: int) -> None:
+    """400 windows of 300 requests, with native's errors at `usual` where 5% are allowed."""
+    draw = random.Random(11)
+
+    def window(rate: float) -> str:
+        errors = sum(draw.random() < rate for _ in range(300))
+        return exceeding("errors", Share(errors, 300), Share(0, 300), 0.05, 50).outcome
+
+    assert sum(window(usual) == "fail" for _ in range(400)) <= alarms
+    assert all(window(0.2) == "fail" for _ in range(100))

@@ -1,0 +1,122 @@
+"""The sliding window: what it holds, what has left it, and that traffic does not make it grow."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.guard.window import FASTEST, LAST, SLICES, Slice, Tally, Window, bucket, edge
+
+seconds = st.floats(0, 200)
+
+
+def tally(*latencies: float) -> Tally:
+    found = Tally(requests=len(latencies))
+    for latency in latencies:
+        found.latencies[bucket(latency)] = found.latencies.get(bucket(latency), 0) + 1
+    return found
+
+
+@given(seconds)
+def test_a_bucket_holds_what_its_edges_say(latency: float) -> None:
+    index = bucket(latency)
+    assert 0 <= index <= LAST
+    if index < LAST:
+        assert latency <= edge(index) * (1 + 1e-9)
+    if index > 0:
+        assert latency > edge(index - 1) * (1 - 1e-9)
+
+
+@given(st.lists(st.floats(1e-3, 60), min_size=1, max_size=200), st.sampled_from([0.5, 0.95, 0.99]))
+def test_a_percentile_is_right_within_a_bucket(latencies: list[float], part: float) -> None:
+    exact = sorted(latencies)[math.ceil(part * len(latencies)) - 1]
+    found = tally(*latencies).percentile(part)
+    assert found is not None
+    assert exact * (1 - 1e-9) <= found <= exact * 2 ** (1 / 8) * (1 + 1e-9)
+
+
+def test_without_latencies_there_is_no_percentile() -> None:
+    assert Tally(requests=5).percentile(0.95) is None
+
+
+@given(st.lists(seconds, max_size=100), st.floats(FASTEST, 200))
+def test_slower_counts_only_what_surely_is(latencies: list[float], limit: float) -> None:
+    counted = tally(*latencies).slower(limit)
+    assert counted <= sum(latency >= limit * (1 - 1e-9) for latency in latencies)
+    assert counted >= sum(latency > limit * 2 ** (1 / 8) for latency in latencies if latency < 100)
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.integers(0, 3)), max_size=60))
+def test_a_window_holds_the_last_seconds_and_no_others(steps: list[tuple[float, int]]) -> None:
+    """Held against a list of all that ever was; what is up to a twelfth older than the window may be gone."""
+    window, now = Window(60, 0.0), 0.0
+    everything: list[float] = []
+    for pause, requests in steps:
+        now += pause
+        list(window.turn(now))
+        for _ in range(requests):
+            window.now.native.requests += 1
+            everything.append(now)
+    seen = window.seen().native.requests
+    assert sum(now - at <= 60 - window.seconds for at in everything) <= seen
+    assert seen <= sum(now - at <= 60 for at in everything)
+
+
+def test_each_slice_that_ends_is_given_once() -> None:
+    window = Window(12, 100.0)
+    window.now.compared = 2
+    assert list(window.turn(100.5)) == []
+    assert [ended.compared for ended in window.turn(101.2)] == [2]
+    assert list(window.turn(109)) == []  # empty ones are not worth telling
+    assert window.seen().compared == 2
+    list(window.turn(113.1))
+    assert window.seen() == Slice()
+
+
+def test_a_long_silence_empties_it() -> None:
+    window = Window(60, 0.0)
+    window.now.legacy.requests = 1
+    assert len(list(window.turn(86_400))) == 1
+    assert not window.seen()
+    assert len(window.slices()) == SLICES - 1
+
+
+def test_what_was_seen_can_be_forgotten() -> None:
+    window = Window(60, 0.0)
+    window.now.native.add(tally(0.1, 0.2))
+    list(window.turn(10))
+    window.now.native.add(tally(0.1))
+    assert window.seen().native.timed == 3
+    window.clear()
+    assert not window.seen()
+
+
+def test_a_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
+    window = Window(60, 50.0)
+    window.now.native.requests = 7
+    assert list(window.turn(50.0)) == list(window.turn(3.0)) == []
+    assert window.seen().native.requests == 7
+
+
+def test_memory_does_not_grow_with_traffic() -> None:
+    def weight(window: Window) -> int:
+        slices = (*window.slices(), window.now, window._sum)
+        return sum(sys.getsizeof(side.latencies) for each in slices for side in (each.native, each.legacy))
+
+    window, weights, now = Window(60, 0.0), [], 0.0
+    for round_ in range(4):
+        for step in range(600):
+            list(window.turn(now := now + 0.1))
+            for index in range(LAST + 1):
+                window.now.native.latencies[index] = window.now.native.latencies.get(index, 0) + 10**round_ + step
+        weights.append(weight(window))
+    assert weights[1:] == weights[:-1]
+
+
+@pytest.mark.parametrize("latency", [0.0, 1e-9, -1.0])
+def test_the_fastest_share_a_bucket(latency: float) -> None:
+    assert bucket(latency) == 0

@@ -1,0 +1,131 @@
+"""When a rollout goes up, and what keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.config import Route
+from proxy.guard.judgement import Share
+from proxy.state.model import Clamp, Deed, Evidence, RouteState
+from proxy.state.progress import is_compared, progress, timetable
+from proxy.state.transitions import begun, blank, promoted
+
+DAY = 86_400.0
+GOOD = Evidence(native=5000, native_errors=1, legacy=5000, legacy_errors=2, compared=4000, differing=0)
+
+
+def route(**more: object) -> Route:
+    rollout = {"stages": ["1%", "50%"], "hold": "1d", "gates": {"errors": "0.1%", "mismatch": "0.1%"}}
+    values = {"name": "a", "match": "GET /a", "shadow": "100%", "guard": {}, "rollout": rollout}
+    return Route.model_validate({**values, **more})
+
+
+ROUTE = route()
+FIRST = begun(ROUTE, blank(ROUTE), 0.0)
+MARK = Deed("amara", "because", 5.0)
+
+
+def waits(
+    state: RouteState = FIRST,
+    seen: Evidence = GOOD,
+    now: float = DAY,
+    chosen: Route = ROUTE,
+    usual: Share | None = None,
+) -> str:
+    found = progress(chosen, state, seen, usual, now)
+    assert found is not None
+    return found.waits
+
+
+def test_it_goes_up_when_its_gates_were_passed_for_the_whole_hold() -> None:
+    assert waits() == "nothing"
+    assert waits(now=DAY - 1) == "hold"
+
+
+def test_what_is_left_of_the_hold_is_told_and_never_less_than_nothing() -> None:
+    for now, left in ((0.0, DAY), (DAY / 4, DAY * 0.75), (9 * DAY, 0.0)):
+        found = progress(ROUTE, FIRST, GOOD, None, now)
+        assert found is not None
+        assert (found.stage, found.following, found.left) == (100, 5000, left)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"clamp": Clamp(0, MARK, 0.0)}, "clamp"),
+        ({"held": MARK}, "held"),
+    ],
+)
+def test_a_clamp_or_a_person_keeps_it(change: dict[str, Clamp | Deed], expected: str) -> None:
+    assert waits(replace(FIRST, **change)) == expected  # type: ignore[arg-type]
+
+
+def test_a_gate_that_is_missed_keeps_it_and_chance_alone_misses_none() -> None:
+    assert waits(seen=replace(GOOD, native_errors=50)) == "gate"
+    assert waits(seen=replace(GOOD, differing=40)) == "gate"
+    assert waits(seen=replace(GOOD, native_errors=8)) == "evidence"  # above, and perhaps by chance
+    assert waits(seen=replace(GOOD, native_errors=50, legacy_errors=50)) == "nothing"  # legacy's callers err as much
+
+
+def test_too_little_seen_keeps_it() -> None:
+    assert waits(seen=Evidence()) == "evidence"
+    assert waits(seen=replace(GOOD, native=99, native_errors=0)) == "evidence"
+    assert waits(seen=replace(GOOD, compared=99)) == "evidence"
+
+
+def test_what_is_usual_for_legacy_counts_where_it_has_no_requests() -> None:
+    alone = replace(GOOD, native_errors=500, legacy=0, legacy_errors=0)
+    assert waits(seen=alone) == "gate"
+    assert waits(seen=alone, usual=Share(100, 1000)) == "nothing"
+
+
+def test_a_route_that_is_not_compared_has_no_gate_of_mismatches() -> None:
+    assert waits(seen=replace(GOOD, compared=0), chosen=route(shadow=0)) == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("match", "shadow", "expected"),
+    [
+        ("GET /a", "1%", True),
+        ("* /a", "1%", True),
+        ("POST /a", "1%", False),
+        ("POST /a", {"share": "1%", "writes": "rehearse"}, True),
+        ("GET /a", 0, False),
+    ],
+)
+def test_what_is_compared(match: str, shadow: object, expected: bool) -> None:
+    assert is_compared(route(match=match, shadow=shadow)) is expected
+
+
+def test_the_file_is_in_the_way_where_it_allows_no_more_than_there_is() -> None:
+    assert waits(chosen=route(native="0.5%")) == "file"
+    assert waits(chosen=route(native="1%")) == "file"
+    assert waits(chosen=route(pin="legacy")) == "file"
+    assert waits(chosen=route(native="2%")) == "nothing"
+
+
+def test_a_person_must_agree_where_that_is_wanted() -> None:
+    assert ROUTE.rollout is not None
+    assert (
+        waits(chosen=ROUTE.model_copy(update={"rollout": ROUTE.rollout.model_copy(update={"approve": True})}))
+        == "approval"
+    )
+
+
+def test_at_the_last_stage_it_is_complete_and_watches_on() -> None:
+    last = promoted(ROUTE, FIRST, MARK)
+    assert waits(last, now=9 * DAY) == "completed"
+    assert waits(last, replace(GOOD, differing=400), now=9 * DAY) == "gate"
+
+
+def test_without_a_rollout_there_is_no_progress() -> None:
+    plain = route(rollout=None, native="5%")
+    assert progress(plain, blank(plain), GOOD, None, DAY) is None
+    assert progress(ROUTE, blank(ROUTE), GOOD, None, DAY) is None
+
+
+def test_the_timetable_gives_each_stage_its_earliest_time() -> None:
+    assert ROUTE.rollout is not None
+    assert list(timetable(ROUTE.rollout, 1000.0)) == [(100, 1000.0), (5000, 1000.0 + DAY)]
