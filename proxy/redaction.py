@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from proxy.canonical import JSON, whole
 from proxy.comparison import Difference, Path, Spot, Verdict, Violation
-from proxy.comparison.bodies import DEPTH, read
+from proxy.comparison.bodies import read
 from proxy.comparison.coding import CodingError, OversizeError, decode
 from proxy.comparison.headers import joined
 from proxy.comparison.values import shape
@@ -30,6 +30,8 @@ ITEMS = 50
 """How many items of an array, and fields of an object, are told."""
 NODES = 2000
 """How many values of one body are told."""
+DEPTH = 60
+"""How deep a body is told."""
 SHOWN = 200
 """How many characters of a shown text are told."""
 
@@ -62,7 +64,12 @@ class Redactor:
             for one in verdict.differences
         ]
         breaches: list[JSON] = [
-            {"side": one.side, "field": self.field(one.violation.path, sides[one.side]), **_told(one.violation)}
+            {
+                "side": one.side,
+                "field": self.field(one.violation.path, sides[one.side]),
+                "rule": one.violation.rule,
+                "message": message_of(one.violation),
+            }
             for one in verdict.breaches
         ]
         return {
@@ -244,7 +251,6 @@ def _shown(value: JSON) -> JSON:
     return str(value)[:SHOWN] if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _told(violation: Violation) -> dict[str, JSON]:
-    """A breach's rule and message, which holds no value but for a media type that the contract lacks."""
-    message = "is no content type of this status" if violation.rule == "content-type" else violation.message
-    return {"rule": violation.rule, "message": message}
+def message_of(violation: Violation) -> str:
+    """How a breach is told: a media type that the contract lacks is not quoted, since a header may hold anything."""
+    return "is no content type of this status" if violation.rule == "content-type" else violation.message

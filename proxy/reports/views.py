@@ -24,10 +24,12 @@ from typing import Literal, TypeAlias
 from proxy.canonical import JSON, Kind
 from proxy.comparison.verdicts import Name, Reason, Severity, Side
 
+FieldKind: TypeAlias = Kind | Literal["violation"]
+"""A difference's kind, or that a side breaks the contract there."""
 Tree: TypeAlias = Mapping[str, JSON]
 StatusClass = Literal["1xx", "2xx", "3xx", "4xx", "5xx"]
 
-MINUTE, HOUR = 60, 3600
+MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,10 @@ class ToldWrite:
 
 @dataclass(frozen=True, slots=True)
 class SampleHead:
-    """A sample as a list shows it. `statuses` are legacy's and native's. `fields` are pairs of field and kind."""
+    """A sample as a list shows it. `statuses` are legacy's and native's, 0 where no answer began.
+
+    `fields` are the first of its differences and breaches, as pairs of field and kind.
+    """
 
     id: str
     route: str
@@ -200,12 +205,16 @@ class SampleHead:
     served: Side
     at: float
     statuses: tuple[int, int]
-    fields: tuple[tuple[str, Kind], ...]
+    fields: tuple[tuple[str, FieldKind], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One comparison in full, redacted. `declared` are ids of divergences; `wrote` is None unless it was rehearsed."""
+    """One comparison in full, redacted.
+
+    `declared` are ids of divergences, `hidden` fields in which an `ignore` hid a difference; `wrote` is None unless it
+    was rehearsed.
+    """
 
     id: str
     route: str
@@ -259,16 +268,16 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What live traffic has shown of an operation: an answer's status and media type (None where it had none).
+    """What live traffic has shown of an operation: legacy's answers that were compared, by status and media type.
 
-    `operation` is the contract's id, None where no operation takes the request; then `method` and `template` are those
-    of the route. `count` are answers of legacy's that were compared.
+    `operation` is the contract's id, None where no operation takes the request. `status` is a status, or `hang` or
+    `reset` where no answer came. `media` is None where there was none, `other` where neither the contract nor the
+    registry of media types has it.
     """
 
+    route: str
     operation: str | None
-    method: str
-    template: str
-    status: int
+    status: str
     media: str | None
     count: int
     first: float

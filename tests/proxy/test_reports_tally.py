@@ -1,0 +1,51 @@
+"""Counts in memory: nothing is lost or counted twice, and the number of different fields stays within bounds."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.reports.tally import FIELDS, OTHERS, STRANGERS, Fields, Tally, key
+from proxy.reports.views import HOUR, MINUTE
+
+ROUTES = st.sampled_from(["one", "other"])
+MOMENTS = st.floats(0, 5 * HOUR, allow_nan=False)
+
+
+@given(st.lists(st.tuples(ROUTES, MOMENTS)))
+def test_every_addition_is_in_one_slice(added: list[tuple[str, float]]) -> None:
+    tally = Tally()
+    for route, at in added:
+        tally.add(key("dropped", route=route), at)
+    for seconds in (MINUTE, HOUR):
+        for route in ("one", "other"):
+            counts = [(slice_, count) for found, slice_, count in tally.by(seconds) if dict(found)["route"] == route]
+            moments = [at for name, at in added if name == route]
+            assert sum(count.number for _, count in counts) == len(moments)
+            assert min((count.first for _, count in counts), default=0) == min(moments, default=0)
+            assert max((count.last for _, count in counts), default=0) == max(moments, default=0)
+            assert all(slice_ <= count.first <= count.last < slice_ + seconds for slice_, count in counts)
+
+
+def test_a_field_keeps_its_name_within_the_hour() -> None:
+    fields = Fields()
+    assert fields.admit("r", "body.a", 0) == "body.a"
+    assert fields.admit("r", "body.a", 10) == "body.a"
+
+
+def test_beyond_the_bound_fields_share_a_name_until_the_hour_is_over() -> None:
+    fields = Fields()
+    names = {fields.admit("r", f"body.{number}", 0) for number in range(FIELDS + 50)}
+    assert len(names) == FIELDS + 1
+    assert OTHERS in names
+    assert fields.admit("r", "body.0", 1) == "body.0"
+    assert fields.admit("other", "body.new", 1) == "body.new"
+    assert fields.admit("r", "body.new", HOUR) == "body.new"
+
+
+def test_unknown_names_at_one_place_are_told_apart_up_to_a_bound() -> None:
+    fields = Fields()
+    names = [fields.admit("r", f"body.~{'b' * number}.age", 0) for number in range(1, 30)]
+    assert len(set(names)) == STRANGERS + 1
+    assert names[-1] == "body.~.age"
+    assert fields.admit("r", "body.~b.name", 0) == "body.~b.name"
