@@ -10,6 +10,7 @@ without asking how things stand. What MongoDB says is translated in `asking`, so
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -48,8 +49,12 @@ class Conflict(DatabaseError):
     """A document of the same key is there already."""
 
 
+class NoDatabase(DatabaseError):
+    """A URL, or a name of a database, that makes no sense."""
+
+
 class Database:
-    """One database of one server. Raises ValueError where the URL makes no sense. Bound to the loop it is used in.
+    """One database of one server. Raises `NoDatabase`. Bound to the loop it is used in.
 
     `patience`: seconds until a server that does not answer counts as away.
     """
@@ -68,7 +73,7 @@ class Database:
             )
             self._database: AsyncIOMotorDatabase[Document] = self._client[name]
         except (PyMongoError, ValueError) as error:  # whose text may quote the URL
-            raise ValueError(f"no MongoDB URL, or no name of a database ({type(error).__name__})") from None
+            raise NoDatabase(f"no MongoDB URL, or no name of a database ({type(error).__name__})") from None
         self.name: Final = name
 
     @classmethod
@@ -108,9 +113,9 @@ class Database:
         with self.asking():
             await self._client.drop_database(self.name)
 
-    def close(self) -> None:
-        """Closes every connection."""
-        self._client.close()
+    async def close(self) -> None:
+        """Closes every connection; in a thread, since the driver waits for the server to hear of it."""
+        await asyncio.to_thread(self._client.close)
 
 
 def _translated(error: PyMongoError) -> DatabaseError:

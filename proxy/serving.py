@@ -22,12 +22,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy import metrics
 from proxy.access_log import AccessLog
 from proxy.config import Config, Problem, load
+from proxy.database import Database
 from proxy.gateway import Gateway, Plan
 from proxy.native import Native
 from proxy.notify import Notice, Notices
 from proxy.observation import Observation
 from proxy.ops.app import create_ops
 from proxy.reload import Watcher
+from proxy.reports.reports import Reports
 from proxy.tracing import Tracing
 from proxy.upstream import Timeouts, Upstream
 from proxy.vitals import Vitals, forget_the_dead
@@ -72,11 +74,14 @@ class Process:
         self._upstream = _upstream(config)
         self._access_log = AccessLog(sys.stdout)
         self._tracing = Tracing.configured(env)
-        self.gateway = Gateway(self._plan(config), (metrics.RequestMetrics(), self._log), self._tracing)
+        self.database = Database.of(config.mongodb)
+        self.reports = Reports(self.database, config.reports)
+        observers = (metrics.RequestMetrics(), self._log, self.reports.observe)
+        self.gateway = Gateway(self._plan(config), observers, self._tracing)
         self._vitals = Vitals(lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets))
         self._watcher = Watcher(file, env, self._adopt, config)
         self.notices = Notices(config)
-        self._companions: tuple[Companion, ...] = (self.notices,)
+        self._companions: tuple[Companion, ...] = (self.notices, self.reports)
         metrics.CONFIG_VALID.set(1)
 
     @property
@@ -105,6 +110,8 @@ class Process:
         if self.native is not None:
             await self.native.stop()
         self._upstream.close()
+        if self.database is not None:
+            await self.database.close()
         self._access_log.flush()
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)

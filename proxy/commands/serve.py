@@ -21,6 +21,7 @@ from uvicorn.supervisors import Multiprocess
 
 from proxy import tracing
 from proxy.config import ConfigError, load
+from proxy.database import Database, NoDatabase
 from proxy.native import NativeUnavailable, import_app
 from proxy.server import uvicorn_settings
 from proxy.serving import create_app
@@ -74,12 +75,13 @@ def _check(file: Path) -> None:
         config = load(file, os.environ)
         if config.native is not None:
             import_app(config.native)
+        Database.of(config.mongodb)
         tracing.is_asked_for(os.environ)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem.located(str(file)), err=True)
         sys.exit(1)
-    except (NativeUnavailable, tracing.TracingUnavailable) as error:
+    except (NativeUnavailable, NoDatabase, tracing.TracingUnavailable) as error:
         raise click.ClickException(str(error)) from error
 
 

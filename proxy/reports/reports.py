@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from proxy import metrics
+from proxy.config import Config
 from proxy.config.surroundings import Reports as Settings
 from proxy.database import Database, DatabaseError, Document
 from proxy.observation import Observation
@@ -62,10 +63,22 @@ class Reports:
         self._batch = _Batch()
         self._prepared: float | None = None
         self._away = False
+        self._writing: asyncio.Task[None] | None = None
 
-    def adopt(self, settings: Settings) -> None:
-        """Go on by other settings."""
-        self._settings = settings
+    async def start(self) -> None:
+        """Writes once a second from now on."""
+        self._writing = asyncio.create_task(self._write())
+
+    async def stop(self) -> None:
+        """Writes a last time."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+        await self.flush()
+
+    def adopt(self, config: Config) -> None:
+        """Go on by a changed file. Another MongoDB takes effect at a restart."""
+        self._settings = config.reports
 
     def note(self, entry: Entry) -> None:
         """Counts an entry, and keeps a sample where it shows something. Never waits and never raises."""
@@ -85,15 +98,6 @@ class Reports:
         if self._storage is not None and self._batch.tally.has_room():
             self._batch.tally.add(findings.of_observation(observation), time.time())
 
-    async def run(self) -> None:
-        """Writes once a second until it is cancelled, and then once more."""
-        try:
-            while True:
-                await self.flush()
-                await asyncio.sleep(INTERVAL)
-        finally:
-            await self.flush()
-
     async def flush(self) -> None:
         """Writes what was noted; what cannot be written is dropped and counted. Raises nothing."""
         batch, self._batch = self._batch, _Batch()
@@ -111,6 +115,11 @@ class Reports:
             await self._storage.keep(batch.samples, self._settings.samples)
         except Exception as error:
             logger.warning("samples are lost: %s", _said(error))
+
+    async def _write(self) -> None:
+        while True:
+            await self.flush()
+            await asyncio.sleep(INTERVAL)
 
     def _note(self, entry: Entry, at: float) -> None:
         batch = self._batch

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from pymongo import InsertOne
 
 from proxy.config.surroundings import Mongo
-from proxy.database import Conflict, Database, DatabaseError, Unavailable
+from proxy.database import Conflict, Database, DatabaseError, NoDatabase, Unavailable
 from tests.proxy.mongodb_relay import Relay
 
 
@@ -20,7 +20,7 @@ async def database(mongodb_url: str) -> AsyncIterator[Database]:
     database = Database(mongodb_url, "test_database")
     yield database
     await database.drop()
-    database.close()
+    await database.close()
 
 
 def timed(command: str, result: str) -> float:
@@ -38,19 +38,19 @@ async def test_routing_yaml_names_it(mongodb_url: str) -> None:
     assert database
     assert database.name == "named"
     await database.reach()
-    database.close()
+    await database.close()
 
 
 @pytest.mark.parametrize("url", ["mongodb://:::", "mongodb://user:secret@@host/", "http://host"])
 def test_a_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
-    with pytest.raises(ValueError, match="no MongoDB URL") as caught:
+    with pytest.raises(NoDatabase, match="no MongoDB URL") as caught:
         Database(url, "x")
     assert url not in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_so_is_a_name_that_no_database_has() -> None:
-    with pytest.raises(ValueError, match="name of a database"):
+    with pytest.raises(NoDatabase, match="name of a database"):
         Database("mongodb://127.0.0.1:1", "a b")
 
 
@@ -100,7 +100,7 @@ async def test_a_name_that_dns_does_not_know_is_away() -> None:
     with pytest.raises(Unavailable):
         await database.reach()
     assert not database.available
-    database.close()
+    await database.close()
 
 
 async def test_away_at_first_then_there_then_away_again(mongodb_url: str) -> None:
@@ -114,7 +114,7 @@ async def test_away_at_first_then_there_then_away_again(mongodb_url: str) -> Non
         await becomes(lambda: database.available)
         await relay.cut()
         await becomes(lambda: not database.available)
-        database.close()
+        await database.close()
 
 
 async def becomes(condition: Callable[[], bool]) -> None:

@@ -15,6 +15,7 @@ from pymongo import MongoClient
 
 from proxy.canonical import JSON
 from proxy.comparison import compare
+from proxy.config import Config
 from proxy.config.surroundings import Reports as Settings
 from proxy.contract.model import Operation
 from proxy.database import Database, Unavailable
@@ -61,7 +62,7 @@ async def database(mongodb_url: str) -> AsyncIterator[Database]:
     yield database
     for name in (*COUNTS.values(), SAMPLES):
         await database.collection(name).delete_many({})
-    database.close()
+    await database.close()
 
 
 @pytest.fixture
@@ -331,7 +332,7 @@ async def test_nothing_stored_holds_what_was_compared(database: Database, report
 async def test_documents_go_when_their_time_has_come(database: Database, reports: Reports) -> None:
     await reports.flush()
     assert await lasting(database) == {"counts_by_minute": 7500, "counts_by_hour": 2_592_000, "samples": 2_592_000}
-    reports.adopt(Settings.model_validate({"retention": "1h"}))
+    reports.adopt(Config.model_validate({"legacy": {"url": "http://a"}, "reports": {"retention": "1h"}}))
     await reports.flush()
     assert await lasting(database) == {"counts_by_minute": 3600, "counts_by_hour": 3600, "samples": 3600}
 
@@ -354,7 +355,7 @@ async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
         reports.note(differing())
         await distant.reach()
         await reports.flush()
-        distant.close()
+        await distant.close()
     [route] = await reading.routes(recently())
     assert (route.mismatch, route.dropped) == (1, 2)
     health = await reading.health()
@@ -363,14 +364,13 @@ async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
 
 
 async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: Reports, reading: Reading) -> None:
-    running = asyncio.create_task(reports.run())
+    await reports.start()
     async with asyncio.timeout(5):
         reports.note(differing())
         while not await reading.routes(recently()):
             await asyncio.sleep(0.01)
     reports.note(differing())
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await reports.stop()
     [route] = await reading.routes(recently())
     assert route.mismatch == 2
 
