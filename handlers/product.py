@@ -1,6 +1,6 @@
 """The product: every service, opened and closed together, whatever dialects speak to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from handlers.passwords import Passwords
@@ -9,6 +9,7 @@ from handlers.services.codes import Access, Terminology
 from handlers.services.consultations import Consultations
 from handlers.services.model import Model
 from handlers.services.notes import Notes
+from handlers.services.offline import OfflineModel, OfflineTerminology
 from handlers.services.prompts import Prompts
 from handlers.services.sessions import Sessions
 from handlers.services.summaries import Summaries
@@ -29,8 +30,8 @@ class Services:
     passwords: Passwords
     users: Users
     sessions: Sessions
-    model: Model
-    terminology: Terminology
+    model: Model | OfflineModel
+    terminology: Terminology | OfflineTerminology
     assistant: Assistant
     summaries: Summaries
     consultations: Consultations
@@ -71,6 +72,19 @@ def open_services(settings: Settings) -> Services:
         transcripts=Transcripts(store.transcripts),
         notes=Notes(store),
         prompts=Prompts(store.prompts),
+    )
+
+
+def without_others(services: Services) -> Services:
+    """The same product, but for what it asks of others: the model and the terminology server are offline."""
+    model = OfflineModel()
+    assistant = Assistant(model)
+    return replace(
+        services,
+        model=model,
+        terminology=OfflineTerminology(),
+        assistant=assistant,
+        summaries=Summaries(services.store.consultations, services.store.transcripts, assistant),
     )
 
 

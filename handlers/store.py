@@ -7,10 +7,11 @@
     await store.notes.change({"_id": note_id}, {"$set": {…}})   # how many matched
     await store.notes.change_and_get({"_id": note_id}, {…})     # the document afterwards, or None
     await store.atomically(work)                                # where MongoDB has transactions
+    async with store.rehearse(0.25) as trial:                   # nothing of what happens here is kept
 
 Documents are plain dicts of BSON values: dates are `DatetimeMS`, ids `ObjectId`. Those that come out of a
 read may be shared with other callers, so they are not to be changed. What runs
-below `atomically` uses its session, wherever it is called from, and is then never batched.
+below `atomically` or `rehearse` belongs to it, wherever it is called from, and is then never batched.
 
 Everything raises `StoreError` (handlers/store_errors.py).
 """
@@ -18,24 +19,27 @@ Everything raises `StoreError` (handlers/store_errors.py).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from contextvars import Context
-from operator import itemgetter
-from typing import Any, Final, TypeAlias, TypeVar
+from operator import eq, itemgetter
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import pymongo
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorCollection
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, errors
 from pymongo.errors import PyMongoError
 
+from handlers.guardian import Guardian
 from handlers.loading import Loader
-from handlers.store_errors import RefusedError, StoreError, UnavailableError, translated
-from handlers.transactions import Transaction, current_session, is_within_transaction
+from handlers.store_errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translated
+from handlers.transactions import ABORTING, Transaction, Write, ask, enclosing, is_within_transaction, within
+from handlers.trial import Trial
 
 T = TypeVar("T")
 Document: TypeAlias = dict[str, Any]
@@ -86,7 +90,7 @@ class Collection:
         if is_within_transaction():
             return await self.find({"_id": {"$in": list(identities)}}, fields=fields)
         found = await self._loader("_id", tuple(fields), ()).load_all(identities)
-        return [found[identity][0] for identity in identities if identity in found]
+        return [held[0] for held in map(found.get, identities) if held]
 
     async def find_by(self, field: str, value: object, fields: Sequence[str] = (), sort: Sort = ()) -> list[Document]:
         """Documents whose field equals a value; ids asked for at the same time travel in one query."""
@@ -114,63 +118,92 @@ class Collection:
         return found[0] if found else None
 
     async def find(
-        self, filter_: Filter, *, sort: Sort = (), fields: Sequence[str] = (), limit: int = 0
+        self, filter_: Filter, *, sort: Sort = (), fields: Sequence[str] = (), limit: int = 0, skip: int = 0
     ) -> list[Document]:
         """All documents that match, in one round trip wherever they fit into one answer.
 
         Those that `sort` holds for equal come in the order in which they were stored, whatever index is used.
         """
         shown = dict.fromkeys(fields, 1) if fields else None
-        with translated():
+
+        async def look(session: Any) -> list[Document]:
             cursor = self._collection.find(
                 filter_,
                 shown,
                 sort=list(sort) or None,
                 limit=-limit,
-                session=current_session.get(),
+                skip=skip,
+                session=session,
                 show_record_id=bool(sort),
             )
-            found: list[Document] = await cursor.to_list(None)
+            return await cursor.to_list(None)
+
+        found = await ask(look)
         return settle_ties(found, sort) if sort else found
+
+    async def page(self, filter_: Filter, *, sort: Sort, limit: int, skip: int) -> tuple[list[Document], int]:
+        """Some of the documents that match, in an order that leaves no ties, and how many match in all."""
+
+        async def count(session: Any) -> int:
+            return int(await self._collection.count_documents(filter_, session=session))
+
+        return await self.find(filter_, sort=sort, limit=limit, skip=skip), await ask(count)
 
     async def insert(self, document: Document) -> None:
         """Stores a new document."""
-        with translated():
-            await self._collection.insert_one(document, session=current_session.get())
+
+        async def insert(session: Any) -> bool:
+            return bool(await self._collection.insert_one(document, session=session))
+
+        await ask(insert, self._write("insert", document=document))
 
     async def change(self, filter_: Filter, update: Filter) -> int:
         """Changes the first document that matches; answers how many did."""
-        with translated():
-            result = await self._collection.update_one(filter_, update, session=current_session.get())
-            return int(result.matched_count)
+
+        async def change(session: Any) -> int:
+            return int((await self._collection.update_one(filter_, update, session=session)).matched_count)
+
+        return await ask(change, self._write("update", filter=filter_, update=update))
 
     async def change_and_get(self, filter_: Filter, update: Filter) -> Document | None:
         """Changes the first document that matches, and answers it as it is then."""
-        with translated():
+
+        async def change(session: Any) -> Document | None:
             changed: Document | None = await self._collection.find_one_and_update(
-                filter_, update, return_document=ReturnDocument.AFTER, session=current_session.get()
+                filter_, update, return_document=ReturnDocument.AFTER, session=session
             )
             return changed
 
+        return await ask(change, self._write("update", filter=filter_, update=update))
+
     async def delete(self, filter_: Filter) -> int:
         """Removes the first document that matches; answers how many did."""
-        with translated():
-            result = await self._collection.delete_one(filter_, session=current_session.get())
-            return int(result.deleted_count)
+
+        async def delete(session: Any) -> int:
+            return int((await self._collection.delete_one(filter_, session=session)).deleted_count)
+
+        return await ask(delete, self._write("delete", filter=filter_))
+
+    def _write(self, operation: Literal["insert", "update", "delete"], **said: object) -> Write:
+        return Write(self._collection.name, operation, said)
 
 
-def settle_ties(found: Sequence[Document], sort: Sort) -> list[Document]:
+def settle_ties(found: list[Document], sort: Sort) -> list[Document]:
     """Sorted documents, those of equal sort values by their `$recordId`, which goes."""
-    fields = [name for name, _ in sort]
+    numbers = [document.pop("$recordId") for document in found]
+    values = [[document.get(name) for name, _ in sort] for document in found]
+    if not any(map(eq, values, values[1:])):
+        return found
     settled: list[Document] = []
-    for _, equal in itertools.groupby(found, lambda document: [document.get(name) for name in fields]):
-        numbered = [(document.pop("$recordId"), document) for document in equal]
-        settled += [document for _, document in sorted(numbered, key=itemgetter(0))]
+    for _, equal in itertools.groupby(zip(values, numbers, found, strict=True), itemgetter(0)):
+        settled += [document for _, _, document in sorted(equal, key=itemgetter(1))]
     return settled
 
 
 def share_out(documents: Sequence[Document], field: str) -> dict[Hashable, list[Document]]:
     """Documents by the ids that a field equals, be it as one of an array's elements; in their order."""
+    if field == "_id":
+        return {document["_id"]: [document] for document in documents}
     shared: dict[Hashable, list[Document]] = {}
     for document in documents:
         value = document.get(field)
@@ -204,7 +237,8 @@ class Store:
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
         self._database = self._client.get_database(database, codec_options=codec)
         self._indexing: asyncio.Task[None] | None = None
-        self._releasing: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._guardian = Guardian(url)
         self.users = self._collection("users")
         self.blacktokens = self._collection("blacktokens")
         self.consultations = self._collection("consultations")
@@ -231,9 +265,10 @@ class Store:
             self._indexing.cancel()
             await asyncio.gather(self._indexing, return_exceptions=True)
             self._indexing = None
-        for task in self._releasing:
+        for task in self._ending:
             task.cancel()
-        await asyncio.gather(*self._releasing, return_exceptions=True)
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        await asyncio.to_thread(self._guardian.close)
         self._client.close()
 
     async def ping(self) -> None:
@@ -273,10 +308,9 @@ class Store:
         Within another one, part of that. A conflict with somebody else's writes, or with an index that is being
         made, runs `work` again; raises `UnavailableError` where that does not help in time.
         """
-        if is_within_transaction():
-            return await work()
-        if not self._client.delegate.topology_description.has_known_servers:
-            await self.ping()
+        if (unit := enclosing()) is not None:
+            return await unit.nest(work)
+        await self._know_server()
         if not self.has_transactions:
             return await work()
         over = time.monotonic() + self._patience
@@ -286,18 +320,59 @@ class Store:
                 return await transaction.run(work)
             except UnavailableError:
                 if transaction.lost:
-                    self._release(session.delegate.session_id)
+                    self._in_background(self._kill(session.delegate.session_id))
                 raise
 
-    def _release(self, session: Mapping[str, object]) -> None:
-        """Begins to end a transaction that a lost connection has left open, in the background."""
-        task = asyncio.get_running_loop().create_task(self._kill(session), context=Context())
-        self._releasing.add(task)
-        task.add_done_callback(self._releasing.discard)
+    async def _know_server(self) -> None:
+        if not self._client.delegate.topology_description.has_known_servers:
+            await self.ping()
+
+    @contextlib.asynccontextmanager
+    async def rehearse(self, seconds: float) -> AsyncIterator[Trial]:
+        """Has everything asked meanwhile happen in a transaction that is aborted in the end, whatever comes of it.
+
+        Operations take no longer than what is left of `seconds`. Raises `UnavailableError`, or
+        `NoTransactionsError` where MongoDB has none.
+        """
+        over = time.monotonic() + seconds
+        await self._know_server()
+        if not self.has_transactions:
+            raise NoTransactionsError
+        session = await self._client.start_session()
+        trial = Trial(session, over, lambda: self._guardian.watch(session.delegate.session_id, over))
+        try:
+            with within(trial):
+                yield trial
+        finally:
+            await asyncio.shield(self._in_background(self._abandon(trial, session)))
+
+    async def _abandon(self, trial: Trial, session: AsyncIOMotorClientSession) -> None:
+        """What cannot be ended now stays with the guardian, and its session in nobody else's hands."""
+        if not (await trial.end() or await self._kill_now(session)):
+            return
+        if trial.begun:
+            self._guardian.forget(session.delegate.session_id)
+        if not session.delegate.in_transaction:
+            await session.end_session()
+
+    async def _kill_now(self, session: AsyncIOMotorClientSession) -> bool:
+        try:
+            with translated(), pymongo.timeout(ABORTING):
+                await self._client.admin.command("killSessions", [session.delegate.session_id])
+        except StoreError:
+            return False
+        return True
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
 
     async def _kill(self, session: Mapping[str, object]) -> None:
-        """The server would do so itself, but only after a minute, and keeps others from its documents until then.
+        """Ends a transaction that a lost connection has left open.
 
+        The server would do so itself, but only after a minute, and keeps others from its documents until then.
         Twice, since what was sent before the connection broke may arrive after the first time.
         """
         killed = 0

@@ -4,7 +4,8 @@ StoreError
 ├── UnavailableError     no MongoDB to be reached in time: try again
 ├── RefusedError         the server refused, with its code and message
 │   └── DuplicateError   a unique index refused
-└── UnstorableError      what BSON cannot hold, or more than 16 MiB of it
+├── UnstorableError      what BSON cannot hold, or more than 16 MiB of it
+└── NoTransactionsError  a MongoDB that is neither replica set nor sharded cluster
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class DuplicateError(RefusedError):
 
 class UnstorableError(StoreError):
     """A document that BSON cannot hold."""
+
+
+class NoTransactionsError(StoreError):
+    """This MongoDB has no transactions, and what was asked needs one."""
 
 
 @contextlib.contextmanager

@@ -6,11 +6,13 @@ Not motor's `with_transaction`: that one tries for two minutes, and knows only t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, Final, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import pymongo
 from pymongo import errors
@@ -21,9 +23,23 @@ from handlers.store_errors import StoreError, UnavailableError, translated
 
 T = TypeVar("T")
 
-_FIRST_PAUSE: Final = 0.005
+Operation: TypeAlias = Callable[[Any], Awaitable[T]]
+"""What is asked of MongoDB, in a session or (None) outside of any."""
+
+SHORTEST: Final = 0.005
+ABORTING: Final = 0.25
+"""Seconds for ending a transaction, beside those for what it is made of."""
+
 _LONGEST_PAUSE: Final = 0.2
-_ABORTING: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write of one document: its `document` (insert), `filter` and `update` (update), or `filter` (delete)."""
+
+    collection: str
+    operation: Literal["insert", "update", "delete"]
+    said: Mapping[str, object]
 
 
 class Session(Protocol):
@@ -36,13 +52,72 @@ class Session(Protocol):
     async def abort_transaction(self) -> None: ...
 
 
-current_session: ContextVar[Any] = ContextVar("session", default=None)
-"""The driver's session whose transaction everything asked now belongs to, or None."""
+class Enclosing(Protocol):
+    """What everything asked below it belongs to: a transaction, or a rehearsal."""
+
+    async def ask(self, operation: Operation[T], write: Write | None = None) -> T:
+        """Do an operation as part of it, perhaps more than once; of a `write`, the result tells whether it changed
+        anything."""
+
+    async def nest(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives; where it raises, nothing that it wrote is kept."""
+
+
+_enclosing: ContextVar[Enclosing | None] = ContextVar("enclosing", default=None)
+
+
+def enclosing() -> Enclosing | None:
+    """What everything asked now belongs to, if anything."""
+    return _enclosing.get()
 
 
 def is_within_transaction() -> bool:
     """Whether what is asked now belongs to a transaction, and so may not travel with anybody else's."""
-    return current_session.get() is not None
+    return _enclosing.get() is not None
+
+
+@contextlib.contextmanager
+def within(unit: Enclosing) -> Iterator[None]:
+    """Have everything that is asked meanwhile belong to it."""
+    token = _enclosing.set(unit)
+    try:
+        yield
+    finally:
+        _enclosing.reset(token)
+
+
+async def ask(operation: Operation[T], write: Write | None = None) -> T:
+    """Do an operation, within whatever encloses it; raises `StoreError`."""
+    unit = _enclosing.get()
+    with translated():
+        return await (operation(None) if unit is None else unit.ask(operation, write))
+
+
+async def persist(attempt: Callable[[], Awaitable[T]], over: float) -> T:
+    """What an attempt gives, made anew after a conflict until `over` (monotonic seconds); raises `StoreError`."""
+    pause = SHORTEST
+    while True:
+        try:
+            return await attempt()
+        except StoreError as error:
+            if not _may_go_better(error):
+                raise
+            if time.monotonic() + pause > over:
+                raise UnavailableError(str(error)) from error
+        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - so that those in conflict do not meet again
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _may_go_better(error: StoreError) -> bool:
+    """The driver says so of conflicts and lost connections; it knows no sessions while it knows no server."""
+    cause = error.__cause__
+    transient = isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
+    return transient or isinstance(cause, errors.ConfigurationError)
+
+
+def time_until(over: float) -> contextlib.AbstractContextManager[object]:
+    """Bounds what the driver does meanwhile, and how long the server takes for it."""
+    return pymongo.timeout(max(over - time.monotonic(), SHORTEST))
 
 
 class Transaction:
@@ -58,23 +133,20 @@ class Transaction:
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives; raises `StoreError`."""
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await self._try(work)
-            except StoreError as error:
-                if not _may_go_better(error):
-                    raise
-                if time.monotonic() + pause > self._over:
-                    raise UnavailableError(str(error)) from error
-            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - so that those in conflict do not meet again
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        return await persist(lambda: self._try(work), self._over)
+
+    async def ask(self, operation: Operation[T], write: Write | None = None) -> T:
+        """Do an operation as part of it."""
+        return await operation(self._session)
+
+    async def nest(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Part of this one: what `work` raises is expected to end it as well."""
+        return await work()
 
     async def _try(self, work: Callable[[], Awaitable[T]]) -> T:
-        token = current_session.set(self._session)
         self._session.start_transaction()
         try:
-            with translated(), pymongo.timeout(max(self._over - time.monotonic(), _FIRST_PAUSE)):
+            with within(self), translated(), time_until(self._over):
                 done = await work()
                 await self._session.commit_transaction()
                 return done
@@ -82,8 +154,6 @@ class Transaction:
             self._note_loss(error)
             await self._abort()
             raise
-        finally:
-            current_session.reset(token)
 
     def _note_loss(self, error: BaseException) -> None:
         unsent = isinstance(error.__cause__, errors.ServerSelectionTimeoutError)
@@ -92,12 +162,5 @@ class Transaction:
     async def _abort(self) -> None:
         """In time of its own, of which there is little where the connection is lost anyway."""
         if self._session.delegate.in_transaction:
-            with pymongo.timeout(_FIRST_PAUSE if self.lost else _ABORTING):
+            with pymongo.timeout(SHORTEST if self.lost else ABORTING):
                 await self._session.abort_transaction()
-
-
-def _may_go_better(error: StoreError) -> bool:
-    """The driver says so of conflicts and lost connections; it knows no sessions while it knows no server."""
-    cause = error.__cause__
-    transient = isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
-    return transient or isinstance(cause, errors.ConfigurationError)

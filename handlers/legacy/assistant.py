@@ -17,7 +17,7 @@ from handlers.legacy.models import CONSULTATIONS
 from handlers.legacy.mongoose import CastError, by_id, cast_filter
 from handlers.legacy.presence import while_present
 from handlers.services.assistant import Assistant, is_given
-from handlers.services.codes import Code, CodesError, Terminology
+from handlers.services.codes import Code, CodesError, Finder
 from handlers.services.model import ModelError, ModelRubbishError
 from handlers.services.summaries import NoConsultationError, NoTranscriptsError, Summaries
 
@@ -29,7 +29,7 @@ class AssistantRoutes:
     """The handlers, and what they ask. `codes_as_list` answers every code found instead of the first alone."""
 
     assistant: Assistant
-    terminology: Terminology
+    terminology: Finder
     summaries: Summaries
     codes_as_list: bool = False
 

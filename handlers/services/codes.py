@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self
 from urllib.parse import quote
 
 import httpx
@@ -76,6 +76,12 @@ class Access:
 class _Token:
     text: str
     expires: float
+
+
+class Finder(Protocol):
+    """The part of a terminology server that finds codes."""
+
+    async def find(self, term: str | Sequence[str] | None) -> list[Code]: ...
 
 
 class Terminology:

@@ -1,0 +1,127 @@
+"""Work on the store of which nothing is kept: it happens in a transaction that is always aborted.
+
+Whoever works in a `Trial` reads what it wrote and is refused what the server refuses, as without it. But the
+server aborts a transaction at the first refusal, and work may go on after one; so a trial remembers what it has
+written, and writes that again into a new transaction before whatever is asked next:
+
+    insert A ok │ insert A: duplicate, all is aborted │ find: begin, insert A, find
+
+What raises amid `nest` is taken back the same way, and so are conflicts with other people's writes.
+
+The driver's session is no place for two at once, least of all for one operation and the end of the transaction:
+what the driver is asked after that it does for good, outside of any transaction. So operations take turns, run
+to their own end even where nobody waits for them any more, and the end takes its turn after them. None is longer
+than what is left of the trial's time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+
+import pymongo
+
+from handlers.store_errors import StoreError, UnavailableError, translated
+from handlers.transactions import ABORTING, Operation, Session, Write, persist, time_until
+
+T = TypeVar("T")
+
+_PROMPT: Final = ABORTING / 2
+
+
+class _Kept(NamedTuple):
+    """A write that changed something, and how to do it again."""
+
+    operation: Operation[object]
+    write: Write
+
+
+class Trial:
+    """Encloses work until `over` (monotonic seconds); `opening` is called before its first operation.
+
+    `begun` tells whether the server may have heard of it, `lost` whether an operation was never answered: then
+    what the work came to says nothing.
+    """
+
+    def __init__(self, session: Session, over: float, opening: Callable[[], None]) -> None:
+        self.begun = False
+        self.lost = False
+        self._session = session
+        self._over = over
+        self._opening = opening
+        self._kept: list[_Kept] = []
+        self._turn = asyncio.Lock()
+        self._asked: set[asyncio.Task[Any]] = set()
+        self._open = self._ended = False
+
+    @property
+    def writes(self) -> Sequence[Write]:
+        """What would have been written, in order."""
+        return [kept.write for kept in self._kept]
+
+    async def ask(self, operation: Operation[T], write: Write | None = None) -> T:
+        """Do an operation in its turn; raises `StoreError`."""
+        task = asyncio.create_task(self._ask(operation, write))
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        return await asyncio.shield(task)
+
+    async def nest(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives; where it raises, its writes are taken back."""
+        before = len(self._kept)
+        try:
+            return await work()
+        except BaseException:
+            self._open &= len(self._kept) == before
+            del self._kept[before:]
+            raise
+
+    async def _ask(self, operation: Operation[T], write: Write | None) -> T:
+        async with self._turn:
+            try:
+                done = await persist(lambda: self._try(operation), self._over)
+            except UnavailableError:
+                self.lost = True
+                raise
+            if write is not None and done:
+                self._kept.append(_Kept(operation, write))
+            return done
+
+    async def _try(self, operation: Operation[T]) -> T:
+        if self._ended or self.lost or time.monotonic() >= self._over:
+            raise UnavailableError("the trial is over")
+        try:
+            with translated(), time_until(self._over):
+                if not self._open:
+                    await self._begin()
+                return await operation(self._session)
+        except StoreError:
+            self._open = False
+            raise
+
+    async def _begin(self) -> None:
+        if not self.begun:
+            self._opening()
+            self.begun = True
+        if self._session.delegate.in_transaction:
+            await self._session.abort_transaction()
+        self._session.start_transaction()
+        for kept in self._kept:
+            await kept.operation(self._session)
+        self._open = True
+
+    async def end(self) -> bool:
+        """Abort once what is under way is done; whether the server is known to hold nothing any more."""
+        self._ended = True
+        async with self._turn:
+            return not self.begun or (not self.lost and await self._abort())
+
+    async def _abort(self) -> bool:
+        """Whether it took no time: the driver keeps quiet about failures, which come from waiting."""
+        began = time.monotonic()
+        with pymongo.timeout(ABORTING):
+            if self._session.delegate.in_transaction:
+                await self._session.abort_transaction()
+        return time.monotonic() - began < _PROMPT

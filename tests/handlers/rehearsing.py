@@ -1,0 +1,93 @@
+"""Rehearsals put to the native app in this process, and a database seen whole: what is left of them shows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bson.raw_bson import RawBSONDocument
+from pymongo.database import Database
+from starlette.types import ASGIApp, Message, Scope
+
+from proxy.verification.recordings import Request
+
+UNTOLD: Any = object()
+
+
+@dataclass
+class Rehearsed:
+    """The answer, and what was reported: `UNTOLD` where nothing was."""
+
+    status: int
+    body: bytes
+    writes: Any
+    told_first: bool
+
+    def read(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        """What was written where, in order."""
+        return [(write["operation"], write["collection"]) for write in self.writes]
+
+
+async def rehearse(app: ASGIApp, request: Request, deadline: float = 10.0) -> Rehearsed:
+    """Announce a rehearsal; raises what the app raises."""
+    told: list[tuple[Sequence[Mapping[str, Any]] | None, int]] = []
+    sent: list[Message] = []
+    unread: list[Message] = [{"type": "http.request", "body": request.body}]
+
+    async def receive() -> Message:
+        if not unread:
+            await asyncio.Event().wait()
+        return unread.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    announcement = {"deadline": deadline, "report": lambda writes: told.append((writes, len(sent)))}
+    await app(scope_of(request, {"proxy.rehearsal": announcement}), receive, send)
+    assert len(told) < 2
+    writes, before = told[0] if told else (UNTOLD, 1)
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return Rehearsed(sent[0]["status"], body, writes, before == 0)
+
+
+def scope_of(request: Request, extensions: Mapping[str, object]) -> Scope:
+    """The scope of a request with extensions."""
+    path, _, query = request.target.partition("?")
+    headers = [(name.encode(), value.encode()) for name, value in request.headers]
+    if request.body:
+        headers.append((b"content-length", str(len(request.body)).encode()))
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "extensions": dict(extensions),
+    }
+
+
+def whole(database: Database[dict[str, Any]]) -> object:
+    """A database to the last byte: MongoDB's own hashes, every document as stored, collections and indexes."""
+    hashes = database.command("dbHash")
+    raw = database.with_options(database.codec_options.with_options(document_class=RawBSONDocument))
+    return (
+        hashes["md5"],
+        sorted(hashes["collections"].items()),
+        {name: [document.raw for document in raw[name].find().sort("$natural", 1)] for name in hashes["collections"]},
+        sorted((collection["name"], str(collection)) for collection in database.list_collections()),
+        {name: str(database[name].index_information()) for name in hashes["collections"]},
+    )
