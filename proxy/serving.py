@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import metrics
 from proxy.access_log import AccessLog
-from proxy.config import Config, Problem, load
+from proxy.config import Config, load
 from proxy.database import Database
 from proxy.gateway import Gateway, Plan
 from proxy.native import Native
@@ -79,14 +79,10 @@ class Process:
         observers = (metrics.RequestMetrics(), self._log, self.reports.observe)
         self.gateway = Gateway(self._plan(config), observers, self._tracing)
         self._vitals = Vitals(lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets))
-        self._watcher = Watcher(file, env, self._adopt, config)
+        self.watcher = Watcher(file, env, self._adopt, config)
         self.notices = Notices(config)
         self._companions: tuple[Companion, ...] = (self.notices, self.reports)
         metrics.CONFIG_VALID.set(1)
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        return self._watcher.problems
 
     @property
     def native_started(self) -> bool:
@@ -102,7 +98,7 @@ class Process:
             for companion in self._companions:
                 await companion.start()
                 stack.push_async_callback(companion.stop)
-            for each in (self._watcher, self._vitals):
+            for each in (self.watcher, self._vitals):
                 stack.callback(asyncio.create_task(each.run()).cancel)
             yield
 
@@ -124,7 +120,7 @@ class Process:
         metrics.RELOADS.labels("refused" if config is None else "adopted").inc()
         metrics.CONFIG_VALID.set(config is not None)
         if config is None:
-            problems = [problem.located("routing.yaml") for problem in self._watcher.problems]
+            problems = [problem.located("routing.yaml") for problem in self.watcher.problems]
             in_force = self.gateway.plan.config.revision
             self.notices.tell(Notice("config_refused", {"problems": problems, "in_force": in_force}))
             return

@@ -1,16 +1,16 @@
-"""What a process would say of itself, as data: the JSON of `/status.json`, and all that the overview page shows."""
+"""What a process would say of itself, as data: the JSON of `/status.json`, and the head of the pages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from pydantic import BaseModel
+from dataclasses import dataclass
 
 from proxy.config import Problem, Route
 from proxy.gateway import Gateway
 
 
-class RouteStatus(BaseModel):
+@dataclass(frozen=True, slots=True)
+class RouteStatus:
     """One route in force. Shares are in percent of callers."""
 
     name: str
@@ -21,15 +21,8 @@ class RouteStatus(BaseModel):
     group: str | None
 
 
-class ProblemStatus(BaseModel):
-    """Why the file is refused."""
-
-    line: int
-    where: str
-    message: str
-
-
-class Status(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Status:
     """One process. `revision` is that of the configuration in force; `problems` are those of the file as it stands."""
 
     revision: str
@@ -37,8 +30,8 @@ class Status(BaseModel):
     legacy: bool
     native: bool
     in_flight: int
-    routes: list[RouteStatus]
-    problems: list[ProblemStatus]
+    routes: tuple[RouteStatus, ...]
+    problems: tuple[Problem, ...]
 
     @property
     def ready(self) -> bool:
@@ -47,6 +40,7 @@ class Status(BaseModel):
 
 
 def describe(gateway: Gateway, problems: Sequence[Problem], *, legacy: bool, native: bool) -> Status:
+    """A process as it is now. `legacy`: whether it accepts connections; `native`: whether it has started."""
     config = gateway.plan.config
     return Status(
         revision=config.revision,
@@ -54,8 +48,8 @@ def describe(gateway: Gateway, problems: Sequence[Problem], *, legacy: bool, nat
         legacy=legacy,
         native=native,
         in_flight=gateway.in_flight,
-        routes=[_route(route) for route in config.routes],
-        problems=[ProblemStatus(line=each.line, where=each.where, message=each.message) for each in problems],
+        routes=tuple(_route(route) for route in config.routes),
+        problems=tuple(problems),
     )
 
 

@@ -1,0 +1,96 @@
+"""The geometry of bars, sparklines and small charts; `templates/charts.html` draws it as SVG. Pure.
+
+All in a box of `WIDTH` by `HEIGHT` that the page stretches as it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.reports.views import HOUR, Slice, Span
+
+WIDTH: Final = 100.0
+HEIGHT: Final = 24.0
+LEAST: Final = 1.5
+"""How high the smallest mismatch is drawn, so that it is seen beside a thousand matches."""
+COLUMNS: Final = 48
+"""The most columns that a trend is drawn with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a bar: from `x`, `width` wide, in percent."""
+
+    name: str
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One slice of a trend: how high its comparisons stand, and how much of that the mismatches take."""
+
+    x: float
+    width: float
+    height: float
+    bad: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line over time, as the pieces between its gaps: each the `points` of an SVG polyline."""
+
+    name: str
+    pieces: tuple[str, ...]
+
+
+def bar(parts: Sequence[tuple[str, float]]) -> tuple[Piece, ...]:
+    """Parts side by side that fill the bar; none where there is nothing to show."""
+    whole = sum(value for _, value in parts)
+    pieces, x = [], 0.0
+    for name, value in parts:
+        width = 100 * value / whole if whole else 0.0
+        if width:
+            pieces.append(Piece(name, round(x, 3), round(width, 3)))
+        x += width
+    return tuple(pieces)
+
+
+def trend(slices: Sequence[Slice], span: Span) -> tuple[Column, ...]:
+    """Comparisons over the time looked at, at most `COLUMNS` columns, as high as the highest of them allows."""
+    length = max((span.until - span.since) / COLUMNS, slices[0].seconds if slices else HOUR)
+    sums: dict[int, tuple[int, int]] = {}
+    for one in slices:
+        place = max(0, int((one.at - span.since) // length))
+        good, bad = sums.get(place, (0, 0))
+        sums[place] = good + one.match + one.declared, bad + one.mismatch + one.violation
+    highest = max((good + bad for good, bad in sums.values()), default=0)
+    if not highest:
+        return ()
+    step = WIDTH * length / (span.until - span.since)
+    return tuple(_column(place * step, step, *sums[place], highest) for place in sorted(sums))
+
+
+def _column(x: float, step: float, good: int, bad: int, highest: int) -> Column:
+    height = HEIGHT * (good + bad) / highest
+    red = max(LEAST, HEIGHT * bad / highest) if bad else 0.0
+    return Column(round(x, 2), round(step * 0.8, 2), round(max(height, red), 2), round(red, 2))
+
+
+def lines(series: Sequence[tuple[str, Sequence[float | None]]]) -> tuple[Line, ...]:
+    """Lines over the same steps of time, on one scale from zero; None is a gap."""
+    highest = max((value for _, values in series for value in values if value is not None), default=0.0)
+    return tuple(Line(name, _pieces(values, highest or 1.0)) for name, values in series)
+
+
+def _pieces(values: Sequence[float | None], highest: float) -> tuple[str, ...]:
+    step = WIDTH / max(1, len(values) - 1)
+    pieces: list[list[str]] = [[]]
+    for index, value in enumerate(values):
+        if value is None:
+            pieces.append([])
+        else:
+            pieces[-1].append(f"{index * step:.1f},{HEIGHT - 1 - (HEIGHT - 2) * value / highest:.1f}")
+    return tuple(" ".join(piece) for piece in pieces if piece)

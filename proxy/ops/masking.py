@@ -1,0 +1,172 @@
+"""routing.yaml as it is written, comments and all, with whatever may be secret left out. Pure.
+
+A value is shown where the models know its key and do not call it a secret. Anything else (a misspelt key, a value where
+none belongs) might hold what was meant for another place, and is shown only if it is as short and dull as `5%`. Of a
+secret only a reference (`${NAME}`) is shown, since it says where the secret comes from and nothing of it. A text that
+cannot be taken apart is not shown at all. Lines stay where they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, SecretStr
+
+from proxy.config.models import File
+
+MASK: Final = "•••"
+_Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_REFERENCE: Final = re.compile(r"\$\{\w+(?::-)?\}", re.ASCII)
+_DULL: Final = re.compile(r"[\d.]{0,6} ?(?:%|x|ms|s|m|h|d|B|KiB|MiB)?|true|false|yes|no|on|off|null|~", re.ASCII)
+_WORD: Final = re.compile(r"[\w.-]{1,24}", re.ASCII)
+_CREDENTIALS: Final = re.compile(r"://[^/\s]*@")
+_TELLING: Final = re.compile(
+    r"(?:^#[\s-]*|[{,]\s*)[\w.-]*(?:secret|token|passw|key|url)\w*\s*[:=]|://[^/\s]*@", re.IGNORECASE
+)
+"""A comment that holds a setting which was taken out."""
+_COMMENT: Final = re.compile(r"(?:(?<=\s)|^)#.*", re.MULTILINE)
+
+_Meaning = Any
+"""What the models say of a place: an annotation; `_FREE` below `x-…`, where anything may stand; None for nothing."""
+_FREE: Final = object()
+Span = tuple[int, int]
+
+
+def masked(text: str) -> str | None:
+    """The text without secrets; None where it is no YAML, so that nobody can tell where in it the secrets are."""
+    walk = _Walk()
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            walk.take(event)
+    except (yaml.YAMLError, ValueError):
+        return None
+    left_out = walk.left_out | {walk.anchors[name] for name in walk.secret_aliases if name in walk.anchors}
+    return "".join(_pieces(text, sorted(walk.scalars), left_out))
+
+
+@dataclass(slots=True)
+class _Level:
+    """A mapping or list that is open. `key`: whether a mapping's next scalar is one; `value`: what comes next means."""
+
+    meaning: _Meaning
+    mapping: bool
+    key: bool = True
+    value: _Meaning = None
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Follows the parser, and notes every scalar, and those of them that must not be shown."""
+
+    scalars: list[Span] = field(default_factory=list)
+    left_out: set[Span] = field(default_factory=set)
+    anchors: dict[str, Span] = field(default_factory=dict)
+    secret_aliases: set[str] = field(default_factory=set)
+    levels: list[_Level] = field(default_factory=lambda: [_Level(File, mapping=False, value=File)])
+
+    def take(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, yaml.AliasEvent):
+            if SecretStr in _plain(self._next()) and event.anchor:
+                self.secret_aliases.add(event.anchor)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self.levels.append(_opened(self._next(), mapping=isinstance(event, yaml.MappingStartEvent)))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self.levels.pop()
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        assert event.start_mark is not None
+        assert event.end_mark is not None
+        span = event.start_mark.index, event.end_mark.index
+        self.scalars.append(span)
+        if event.anchor:
+            self.anchors[event.anchor] = span
+        level = self.levels[-1]
+        if level.mapping and level.key:
+            level.key, level.value = False, _below(level.meaning, event.value)
+            shown = level.value is not None or _WORD.fullmatch(event.value) is not None
+        else:
+            shown = _may_be_shown(event.value, self._next())
+        if not shown:
+            self.left_out.add(span)
+
+    def _next(self) -> _Meaning:
+        """What the value that comes now means."""
+        level = self.levels[-1]
+        level.key = True
+        return level.value
+
+
+def _opened(meaning: _Meaning, *, mapping: bool) -> _Level:
+    return _Level(meaning, mapping, value=None if mapping else _items(meaning))
+
+
+def _items(meaning: _Meaning) -> _Meaning:
+    """What a list's items mean: a tuple's, or, since one may stand for a list of it, the value's own."""
+    found = [one for one in _plain(meaning) if get_origin(one) is tuple]
+    return get_args(found[0])[0] if found else meaning
+
+
+def _below(meaning: _Meaning, key: str) -> _Meaning:
+    if meaning is File and key.startswith("x-"):
+        return _FREE
+    sections = _SECTIONS if meaning is _FREE else [one for one in _plain(meaning) if _is_section(one)]
+    found = [section.model_fields[key].annotation for section in sections if key in section.model_fields]
+    if any(SecretStr in _plain(one) for one in found):
+        return SecretStr
+    if meaning is _FREE:
+        return _FREE if not found or any(_is_section(one) for one in _plain(found[0])) else found[0]
+    return found[0] if found else None
+
+
+def _may_be_shown(value: str, meaning: _Meaning) -> bool:
+    kinds = set(_plain(meaning))
+    if SecretStr in kinds:
+        return _REFERENCE.fullmatch(value) is not None
+    if meaning is None or meaning is _FREE or any(_is_section(kind) for kind in kinds):
+        return _DULL.fullmatch(value) is not None
+    return _CREDENTIALS.search(value) is None
+
+
+def _plain(annotation: _Meaning) -> list[Any]:
+    """An annotation's types, without `Annotated` and `| None`."""
+    origin: Any = get_origin(annotation)
+    if origin is Annotated:
+        return _plain(get_args(annotation)[0])
+    if origin is tuple or not get_args(annotation):
+        return [annotation]
+    return [kind for one in get_args(annotation) for kind in _plain(one)]
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _within(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield section
+    for one in section.model_fields.values():
+        for kind in (inner for outer in _plain(one.annotation) for inner in _plain(_items(outer))):
+            if _is_section(kind):
+                yield from _within(kind)
+
+
+_SECTIONS: Final = tuple(_within(File))
+
+
+def _pieces(text: str, scalars: list[Span], left_out: set[Span]) -> Iterator[str]:
+    at = 0
+    for start, end in scalars:
+        yield _COMMENT.sub(_comment, text[at:start])
+        scalar = text[start:end]
+        yield MASK + "\n" * scalar.count("\n") if (start, end) in left_out else scalar
+        at = end
+    yield _COMMENT.sub(_comment, text[at:])
+
+
+def _comment(found: re.Match[str]) -> str:
+    return f"# {MASK}" if _TELLING.search(found[0]) else found[0]

@@ -1,0 +1,65 @@
+"""Logging in and out: a person gives the token and a name once, and the browser keeps a session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from proxy.ops.access import Sessions, end_session, give_session, own_path, visitor
+from proxy.ops.rendering import page, trouble
+
+FORM: Final = 16 * 1024
+"""Bytes of the longest form."""
+NAME: Final = 64
+"""Characters of the longest name."""
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """An urlencoded form's fields; what is longer than `FORM`, or no such form, has none."""
+    data = b""
+    async for piece in request.stream():
+        data += piece
+        if len(data) > FORM:
+            return {}
+    try:
+        return dict(parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=20))
+    except ValueError:
+        return {}
+
+
+def session_routes(sessions: Sessions | None) -> list[Route]:
+    """`/login` and `/logout`; None where there is no token, and so nothing to log in to."""
+
+    async def login(request: Request) -> Response:
+        if sessions is None:
+            return trouble(request, 404, "There is nothing to log in to", "OPS_TOKEN is not set.")
+        if request.method != "POST":
+            return _asking(request, own_path(request.query_params.get("next", "/")))
+        form = await read_form(request)
+        name, target = form.get("name", "").strip(), own_path(form.get("next", "/"))
+        if not sessions.accepts(form.get("token", "")):
+            return _asking(request, target, name, "This is not the token.", 403)
+        if not name or len(name) > NAME or not name.isprintable():
+            return _asking(request, target, "", "A name is needed, of at most 64 characters.", 400)
+        response = RedirectResponse(target, 303)
+        give_session(response, sessions.begin(name), secure=request.url.scheme == "https")
+        return response
+
+    async def logout(request: Request) -> Response:
+        form = await read_form(request)
+        if not visitor(request).sent(form.get("form", "")):
+            return trouble(request, 403, "Not logged out", "This did not come from one of these pages.")
+        response = RedirectResponse("/login", 303)
+        end_session(response)
+        return response
+
+    return [Route("/login", login, methods=["GET", "POST"]), Route("/logout", logout, methods=["POST"])]
+
+
+def _asking(request: Request, target: str, name: str = "", wrong: str = "", status: int = 200) -> Response:
+    return page("login.html", request, {"next": target, "name": name, "wrong": wrong}, status)

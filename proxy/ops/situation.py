@@ -1,0 +1,32 @@
+"""What the pages show of this process: what `serving.Process` is, as far as they need to know."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from proxy.database import Database
+from proxy.gateway import Gateway
+from proxy.ops.status import Status
+from proxy.reload import Watcher
+
+Current = Callable[[], Awaitable[Status]]
+"""Gives the process's status as it is now."""
+
+
+class Situation(Protocol):
+    """One process of the gateway."""
+
+    @property
+    def gateway(self) -> Gateway: ...
+
+    @property
+    def watcher(self) -> Watcher:
+        """Knows routing.yaml, the text in force and the one that is refused."""
+
+    @property
+    def native_started(self) -> bool: ...
+
+    @property
+    def database(self) -> Database | None:
+        """Where comparisons and shares are kept; None where nothing is kept or shared."""

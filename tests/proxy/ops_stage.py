@@ -1,0 +1,188 @@
+"""A process of the gateway for the ops pages to show, and a day of comparisons in a real MongoDB."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import SecretStr, TypeAdapter
+
+from proxy.canonical import JSON
+from proxy.comparison import compare
+from proxy.comparison.verdicts import Side
+from proxy.config import load
+from proxy.config.surroundings import Reports as Settings
+from proxy.contract.model import Declared, Operation
+from proxy.contract.schemas import Schema
+from proxy.database import Database
+from proxy.divergences import Divergence
+from proxy.exchange import Exchange
+from proxy.gateway import Gateway, Plan
+from proxy.observation import Observation
+from proxy.redaction import Redactor
+from proxy.reload import Watcher
+from proxy.reports import findings
+from proxy.reports.entries import Comparison, Entry, Replay, Uncompared
+from proxy.reports.reports import Reports
+from proxy.reports.storage import Storage
+from proxy.reports.tally import Tally, key
+from tests.proxy.exchanges import answered, exchange, properties
+
+PATIENT = "Agnes Nightingale"
+KEY = "a-key-that-is-shared"
+ROUTING = """\
+legacy: {{url: "http://127.0.0.1:{port}"}}
+native: tests.nowhere:app
+overrides: {{secret: hunter2-hunter2-hunter2}}
+routes:
+  - {{name: users.login, match: POST /users/login, native: 100%}}
+  - {{name: consultations.list, match: GET /api/consultations, native: 25%, shadow: 100%}}
+  - {{name: notes.list, match: "GET /api/notes/{{id}}", native: 12.5%, group: notes, shadow: 50%}}
+  - name: notes.create
+    match: POST /api/notes/{{id}}
+    native: 12.5%
+    group: notes
+    shadow: {{share: 5%, writes: rehearse}}
+  - {{name: prompts.list, match: GET /api/prompts, native: 50%, shadow: 100%}}
+  - {{name: transcription, match: WS /transcription-stream, pin: legacy}}
+"""
+NOTE = properties(_id={"type": "string"}, body={"type": "string"}, status={"type": "string", "x-report": "show"})
+NOTES = properties(notes={"type": "array", "items": NOTE}, count={"type": "integer"})
+SERVED = (
+    ("users.login", 0, 4),
+    ("consultations.list", 6, 2),
+    ("notes.list", 7, 1),
+    ("notes.create", 14, 2),
+    ("prompts.list", 2, 2),
+    ("-", 3, 0),
+)
+"""Requests by route, of legacy and of native."""
+DIVERGENCES = """\
+- id: count-in-words
+  operation: GET /api/notes/{id}
+  legacy: counts in numbers
+  native: counts in words
+  reason: words are nicer
+  since: 0.2.0
+  when: {paths: [body.count]}
+- id: login-wrong-password
+  operation: POST /users/login
+  legacy: never answers a wrong password
+  native: '200 {"msg":"wrong credentials"}'
+  reason: a client that waits for ever learns nothing, and holds a connection
+  since: 0.1.0
+  when: {legacy: {outcome: hang}}
+"""
+DECLARED_ONES = TypeAdapter(tuple[Divergence, ...]).validate_python(yaml.safe_load(DIVERGENCES))
+
+
+@dataclass
+class Stage:
+    """A situation to show: a file, and what goes by it."""
+
+    gateway: Gateway
+    watcher: Watcher
+    native_started: bool = True
+    database: Database | None = None
+
+
+async def nobody(*_: object) -> None:
+    raise AssertionError("not asked")
+
+
+def stage(directory: Path, port: int, text: str = ROUTING) -> Stage:
+    """A process that goes by a file in the directory; its legacy is at the port."""
+    file = directory / "routing.yaml"
+    file.write_text(text.format(port=port))
+    (directory / "contracts").mkdir(exist_ok=True)
+    (directory / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
+    config = load(file, {})
+    gateway = Gateway(Plan.of(config, nobody, nobody))
+    return Stage(gateway, Watcher(file, {}, lambda _: None, config))
+
+
+def contract(template: str = "/api/notes/{id}", method: str = "GET") -> Operation:
+    """An operation that answers notes."""
+    declared = Declared(media={"application/json": Schema(NOTES)})
+    return Operation(f"{method} {template}", method, template, {"200": declared}, {})
+
+
+def compared(legacy: Exchange, native: Exchange, route: str = "notes.list", **more: object) -> Comparison:
+    """A comparison as the shadow makes it."""
+    operation = contract()
+    verdict = compare(legacy, native, operation, DECLARED_ONES)
+    return Comparison(route, operation, "legacy", verdict, legacy, native, **more)  # type: ignore[arg-type]
+
+
+def notes(body: JSON = PATIENT, count: JSON = 2, **more: JSON) -> Exchange:
+    """An answer of two notes."""
+    first: JSON = {"_id": "64b7f0f0f0f0f0f0f0f0f0f0", "body": body, "status": "active", **more}
+    second: JSON = {"_id": "64b7f0f0f0f0f0f0f0f0f0f1", "body": "short", "status": "archived"}
+    listed: list[JSON] = [first, second]
+    return answered({"notes": listed, "count": count}, target="/api/notes/64b7f0f0f0f0f0f0f0f0f0f2")
+
+
+RENAMED = compared(notes(author="a"), notes(writer="a"))
+TYPED = compared(notes(), notes(body=7))
+DECLARED = compared(notes(), notes(count="two"))
+MATCHING = compared(notes(), notes())
+DRIFTING = compared(notes(count="many"), notes(count="many"))
+REHEARSED = compared(
+    notes(),
+    notes(body="another"),
+    "notes.create",
+    wrote=[{"collection": "notes", "operation": "insert", "document": {"body": PATIENT, "tags": ["a", "b"]}}],
+)
+GONE = compared(notes(), exchange(outcome="gone"), "prompts.list")
+
+
+async def keep_a_day(database: Database) -> None:
+    """A day of comparisons, more by day than by night, with three faults that begin in the last hours, and samples."""
+    storage, now = Storage(database), time.time()
+    reports = Reports(database, Settings(key=SecretStr(KEY), samples=2))
+    for entry in (RENAMED, TYPED, DECLARED, DRIFTING, REHEARSED, MATCHING):
+        reports.note(entry)
+    await reports.flush()
+    for hours in range(24):
+        await storage.add(_hour(now - 3600 * hours, hours))
+
+
+def _hour(at: float, hours_ago: int) -> Tally:
+    tally = Tally()
+    busy = 60 + int(50 * math.cos(math.tau * (at / 86_400 - 0.55)))
+    for route, factor in (("notes.list", 3), ("consultations.list", 5), ("prompts.list", 2), ("notes.create", 1)):
+        tally.add(key("verdict", route=route, verdict="match"), at, busy * factor)
+    for route, legacy, native in SERVED:
+        tally.add(findings.of_observation(_served(route, "legacy")), at, busy * legacy)
+        tally.add(findings.of_observation(_served(route, "native")), at, busy * native)
+    _count(tally, MATCHING, at, 1)
+    _count(tally, DECLARED, at, busy // 9)
+    _count(tally, Uncompared("consultations.list", "legacy", "queue_full"), at, busy // 30)
+    _count(tally, GONE, at, 2)
+    if hours_ago < 5:
+        _count(tally, RENAMED, at, busy // 6)
+        _count(tally, TYPED, at, 3)
+    if hours_ago == 7:
+        _count(tally, DRIFTING, at, 4)
+        _count(tally, REHEARSED, at, 6)
+    verdict = compare(notes(), notes(body="another"), contract())
+    _count(tally, Replay("notes.list", contract(), verdict, notes(), notes(body="another")), at, 1)
+    return tally
+
+
+def _count(tally: Tally, entry: Entry, at: float, number: int) -> None:
+    if isinstance(entry, Uncompared):
+        tally.add(key("uncompared", route=entry.route, reason=entry.reason), at, number)
+        return
+    keys = findings.of_replay if isinstance(entry, Replay) else findings.of_comparison
+    redactor = Redactor(KEY.encode(), entry.operation)
+    for counted in keys(entry, redactor, lambda name: name):  # type: ignore[arg-type]
+        tally.add(counted, at, number)
+
+
+def _served(route: str, side: Side) -> Observation:
+    name = None if route == "-" else route
+    return Observation("id", "http", "GET", name, None, side, "share", None, 200, None, 0.1, 0.1)
