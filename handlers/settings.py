@@ -7,7 +7,9 @@ dies there is nothing to restore.
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from limits import RateLimitItem
+from limits import parse as parse_limit
+from pydantic import Field, PlainValidator, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 FRONTENDS: Final = (
@@ -22,6 +24,16 @@ BODY_LIMIT: Final = 10 * 1024 * 1024
 AUDIO_LIMIT: Final = 25 * 1024 * 1024
 MODEL_DEADLINE: Final = 60.0
 CODES_DEADLINE: Final = 10.0
+
+
+def _read_limit(value: object) -> RateLimitItem:
+    try:
+        return value if isinstance(value, RateLimitItem) else parse_limit(str(value))
+    except ValueError:
+        raise ValueError("must be a limit, as in 10/minute or 100 per 5 minutes") from None
+
+
+Limit = Annotated[RateLimitItem, PlainValidator(_read_limit)]
 
 
 class SettingsError(Exception):
@@ -54,6 +66,15 @@ class Settings(BaseSettings):
         MODEL_DEADLINE, gt=0, description="seconds that one answer of the model may take, a second try included"
     )
     codes_deadline: float = Field(CODES_DEADLINE, gt=0, description="seconds that one search for codes may take")
+    register_limit: Limit = Field(parse_limit("60/minute"), description="accounts that one client may make, on v1")
+    login_limit: Limit = Field(parse_limit("120/minute"), description="logins that one client may try, on v1")
+    failed_login_limit: Limit = Field(
+        parse_limit("10/minute"), description="wrong passwords for one email address, on v1"
+    )
+    rate_limits_shared: bool = Field(False, description="limits count in MongoDB, for all processes together")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="addresses and networks whose X-Forwarded-For tells v1's limits who the client is"
+    )
     keep_legacy_tokens_after_logout: bool = Field(
         False, description="logged-out tokens go on working until they expire"
     )
@@ -68,9 +89,9 @@ class Settings(BaseSettings):
             raise ValueError("must not be empty")
         return secret
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @classmethod

@@ -1,7 +1,7 @@
 """Consultations: begun with a transcript, ended with its summary.
 
-Transactional are `start` (consultation and transcript) and `end` (transcript and consultation): both documents are
-written or neither, where MongoDB has transactions. `keep` is a single write.
+Transactional are `start` (consultation and transcript), `end` and `finish` (transcript and consultation): both
+documents are written or neither, where MongoDB has transactions. `keep` is a single write.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from bson import ObjectId
 
+from handlers.services.documents import now
 from handlers.store import Document, Filter, Store, equals
 
 NEWEST_FIRST: Final = (("started_at", -1),)
@@ -46,6 +47,11 @@ class Consultations:
         """One's own consultations, newest first."""
         return await self._store.consultations.find_by("clinician", clinician, sort=NEWEST_FIRST)
 
+    async def page_of(self, clinician: ObjectId, *, limit: int, skip: int) -> tuple[Sequence[Document], int]:
+        """Some of one's own consultations, newest first, and how many there are."""
+        order = (*NEWEST_FIRST, ("_id", -1))
+        return await self._store.consultations.page({"clinician": clinician}, sort=order, limit=limit, skip=skip)
+
     async def transcript(self, identity: object) -> Document | None:
         """The transcript that a consultation refers to."""
         return await self._store.transcripts.get(identity)
@@ -65,5 +71,25 @@ class Consultations:
             kept = await self._store.transcripts.change(*transcript)
             ended = await self._store.consultations.change(*consultation) if kept else 0
             return bool(kept), bool(ended)
+
+        return await self._store.atomically(write)
+
+    async def finish(self, identity: ObjectId, clinician: ObjectId, summary: str | None) -> Document | None:
+        """Ends one's own consultation and keeps its summary, in one transaction; answers it as it is then.
+
+        None where it has been ended already, or is not there; nothing is changed then.
+        """
+        moment = now()
+        active = {"_id": identity, "clinician": clinician, "status": {"$ne": "ended"}}
+        said = {} if summary is None else {"summary": summary}
+
+        async def write() -> Document | None:
+            ended = await self._store.consultations.change_and_get(
+                active, {"$set": {"status": "ended", "ended_at": moment}}
+            )
+            if ended is not None:
+                where = {"_id": ended.get("transcript"), "clinician": clinician}
+                await self._store.transcripts.change(where, {"$set": {**said, "updated_at": moment}})
+            return ended
 
         return await self._store.atomically(write)

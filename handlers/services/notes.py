@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from bson import ObjectId
+
 from handlers.store import Document, Filter, Store
 
 NEWEST_FIRST: Final = (("created_at", -1),)
@@ -44,6 +46,21 @@ class Notes:
     async def of_consultation(self, consultation: object) -> Sequence[Document]:
         """All notes on a consultation, newest first."""
         return await self._store.notes.find_by("consultation", consultation, sort=NEWEST_FIRST)
+
+    async def page_of(
+        self, consultation: ObjectId, clinician: ObjectId, *, limit: int, skip: int
+    ) -> tuple[Sequence[Document], int]:
+        """Some of one's own notes on a consultation, newest first, and how many there are."""
+        own = {"consultation": consultation, "clinician": clinician}
+        return await self._store.notes.page(own, sort=(*NEWEST_FIRST, ("_id", -1)), limit=limit, skip=skip)
+
+    async def change_own(self, identity: ObjectId, clinician: ObjectId, update: Filter) -> Document | None:
+        """Changes a note of one's own, and answers it as it is then."""
+        return await self._store.notes.change_and_get({"_id": identity, "clinician": clinician}, update)
+
+    async def remove_own(self, identity: ObjectId, clinician: ObjectId) -> bool:
+        """Removes a note of one's own, whose id stays on its consultation; tells whether there was one."""
+        return bool(await self._store.notes.delete({"_id": identity, "clinician": clinician}))
 
     async def change(self, where: Filter, update: Filter) -> bool:
         """Changes a note; tells whether it is still there."""

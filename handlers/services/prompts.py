@@ -50,6 +50,17 @@ class Prompts:
     async def _find(self, alternatives: list[Filter]) -> list[Document]:
         return await self._collection.find({"$or": alternatives, "is_deleted": False}, sort=NEWEST_FIRST)
 
+    async def page_for(self, clinician: ObjectId, *, limit: int, skip: int) -> tuple[Sequence[Document], int]:
+        """Some of what `list_for` lists, in its order, and how many there are."""
+        seen = {"$or": [{"clinician": clinician}, {"is_shareable": True}], "is_deleted": False}
+        return await self._collection.page(seen, sort=(*NEWEST_FIRST, ("_id", 1)), limit=limit, skip=skip)
+
+    async def get_visible(self, identity: ObjectId, clinician: ObjectId) -> Document | None:
+        """A prompt that a clinician may use: one's own or a shared one, not retired."""
+        found = await self._collection.get(identity)
+        usable = found is not None and is_visible(found, clinician) and not found.get("is_deleted")
+        return found if usable else None
+
     async def get_own(self, identity: object, clinician: object) -> Document | None:
         """A prompt of one's own, retired or not."""
         return await self._collection.find_one({"_id": identity, "clinician": clinician})

@@ -24,6 +24,11 @@ class Transcripts:
         own = (each for each in found if equals(each.get("clinician"), clinician))
         return next(own, None)
 
+    async def get_own(self, identity: ObjectId, clinician: ObjectId) -> Document | None:
+        """A transcript of one's own."""
+        found = await self._collection.get(identity)
+        return found if found is not None and equals(found.get("clinician"), clinician) else None
+
     async def change_own(self, identity: object, clinician: object, update: Filter) -> Document | None:
         """Changes a transcript of one's own, and answers it as it is then."""
         return await self._collection.change_and_get({"_id": identity, "clinician": clinician}, update)

@@ -5,6 +5,8 @@ Nothing here is transactional: a new account is a single write, and that its add
 
 from typing import Final
 
+from bson import ObjectId
+
 from handlers.passwords import Passwords
 from handlers.store import Collection, Document
 from handlers.store_errors import DuplicateError
@@ -30,6 +32,11 @@ class Users:
     async def show(self, identity: object) -> Document | None:
         """What a user's profile shows, as stored: the fields `SHOWN`."""
         return await self._collection.get(identity, SHOWN)
+
+    async def role_of(self, identity: ObjectId) -> object:
+        """A user's role as stored; None where there is no such user."""
+        found = await self._collection.get(identity, ("role",))
+        return None if found is None else found.get("role")
 
     async def hash(self, password: str) -> str:
         """What is stored of a new password."""

@@ -1,0 +1,77 @@
+"""The app of `/api/v1`, and what stands around it: limits, CORS, headers.
+
+It needs no services to say what it is: its OpenAPI is the same before it is started.
+"""
+
+from typing import Any, Final, cast
+
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Scope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from handlers.product import Services, lifetime_of
+from handlers.settings import Settings
+from handlers.v1 import assistant, consultations, health, notes, prompts, transcription, transcripts, users
+from handlers.v1.door import House
+from handlers.v1.envelope import BodyLimit, SecureHeaders
+from handlers.v1.problems import handle_problems
+from handlers.v1.throttle import Throttle
+from handlers.v1.tokens import Tokens
+
+PREFIX: Final = "/api/v1"
+OPENAPI: Final = f"{PREFIX}/openapi.json"
+_ITSELF: Final = PREFIX.encode()
+_BELOW: Final = _ITSELF + b"/"
+_RESOURCES: Final = (users, consultations, transcripts, notes, prompts, assistant, transcription)
+
+
+def is_asked(scope: Scope) -> bool:
+    """Whether a request is for v1: what is below its prefix, and `/health` where a route of its own has led here."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path.startswith(_BELOW) or path == _ITSELF or health.is_routed(scope)
+
+
+def create_v1() -> FastAPI:
+    """The app; `app.state.house` is to be set before it is asked for anything but its OpenAPI."""
+    app = FastAPI(
+        title="Scribe",
+        version="1",
+        description='The API for clients written from now on. Errors are `{"detail": …}`.',
+        openapi_url=OPENAPI,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_name,
+    )
+    api = APIRouter(prefix=PREFIX)
+    for resource in _RESOURCES:
+        api.include_router(resource.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    handle_problems(app)
+    return app
+
+
+def open_house(app: FastAPI, services: Services, settings: Settings, throttle: Throttle) -> ASGIApp:
+    """The app with services behind it and all that stands around it."""
+    tokens = Tokens(settings.jwt_secret_key.get_secret_value(), lifetime_of(settings))
+    app.state.house = House(services, settings, tokens, throttle)
+    limited = BodyLimit(app, settings.body_limit)
+    shared = CORSMiddleware(
+        limited,
+        allow_origins=settings.allowed_origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=("Authorization", "Content-Type"),
+        allow_credentials=True,
+        expose_headers=("Retry-After",),
+    )
+    told = ProxyHeadersMiddleware(cast("Any", SecureHeaders(shared)), list(settings.trusted_proxies))
+    return cast("ASGIApp", told)
+
+
+def _name(route: APIRoute) -> str:
+    """`v1.notes.create`: the resource, and what is done."""
+    resource = str(route.tags[0]).removeprefix("v1 ") if route.tags else "service"
+    return f"v1.{resource}.{route.name}"

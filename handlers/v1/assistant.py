@@ -1,0 +1,116 @@
+"""`/api/v1/ai`: what clinicians ask the model and the terminology server for."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from pydantic import AfterValidator, Field, StringConstraints
+
+from handlers.services.codes import Code
+from handlers.services.images import image_url
+from handlers.services.summaries import NoTranscriptsError
+from handlers.v1.consultations import own
+from handlers.v1.door import Clinician, Product
+from handlers.v1.presence import while_present
+from handlers.v1.problems import problems
+from handlers.v1.values import Given, Identity, Line, Prose, Shown
+
+router = APIRouter(prefix="/ai", tags=["v1 ai"])
+
+
+def _read_image(image: str) -> str:
+    if image_url(image) is None:
+        raise ValueError("must be an http(s) or data:image/ address, or an image in base64")
+    return image
+
+
+Image = Annotated[str, StringConstraints(min_length=1), AfterValidator(_read_image)]
+
+
+class Question(Given):
+    """What to search for."""
+
+    query: Annotated[Prose, Field(max_length=4000)]
+
+
+class Answer(Shown):
+    """The question, and what the model says to it."""
+
+    query: str
+    answer: str
+
+
+class SummaryWanted(Given):
+    """The consultation to summarise; how, where not as a SOAP summary."""
+
+    consultation_id: Identity
+    instructions: Prose | None = None
+
+
+class Summary(Shown):
+    """A summary, which is not stored."""
+
+    summary: str
+
+
+class Pictures(Given):
+    """Images, as addresses or in base64, and what to say about them: without a prompt, what they show."""
+
+    images: Annotated[list[Image], Field(min_length=1, max_length=10)]
+    prompt: Prose | None = None
+
+
+class Analysis(Shown):
+    """What the model says about images, in markdown."""
+
+    response: str
+
+
+class ClinicalCode(Shown):
+    """A concept of a code system; what the terminology server does not say is null."""
+
+    name: str | None
+    code: str | None
+    url: str | None
+
+    @classmethod
+    def of(cls, code: Code) -> "ClinicalCode":
+        """What is shown of a code that was found."""
+        said = (value if isinstance(value, str) else None for value in (code.name, code.code, code.url))
+        return cls(**dict(zip(("name", "code", "url"), said, strict=True)))
+
+
+@router.post("/search", responses=problems(401, 403, 502, 504, body=True))
+async def search(question: Question, request: Request, clinician: Clinician, product: Product) -> Answer:
+    """Ask for medical information; no personal diagnosis is given."""
+    answer = await while_present(request, product.assistant.search(question.query))
+    return Answer(query=question.query, answer=answer)
+
+
+@router.post("/summary", responses=problems(401, 403, 404, 409, 502, 504, body=True))
+async def summarise(wanted: SummaryWanted, request: Request, clinician: Clinician, product: Product) -> Summary:
+    """Summarise what was said in one of one's own consultations."""
+    await own(product, wanted.consultation_id, clinician)
+    try:
+        work = product.summaries.summarise(wanted.consultation_id, wanted.instructions)
+        return Summary(summary=await while_present(request, work))
+    except NoTranscriptsError:
+        raise HTTPException(409, "Nothing has been said in this consultation yet") from None
+
+
+@router.post("/images", responses=problems(401, 403, 502, 504, body=True))
+async def analyze(pictures: Pictures, request: Request, clinician: Clinician, product: Product) -> Analysis:
+    """Have images explained."""
+    work = product.assistant.analyze(pictures.prompt, pictures.images)
+    return Analysis(response=await while_present(request, work))
+
+
+@router.get("/codes", responses=problems(401, 403, 422, 502, 504))
+async def find_codes(
+    name: Annotated[Line, Query(description="a term, as in `diabetes`")],
+    request: Request,
+    clinician: Clinician,
+    product: Product,
+) -> list[ClinicalCode]:
+    """Clinical codes (SNOMED CT, UK) for a term, best first; an empty list where there are none."""
+    codes = await while_present(request, product.terminology.find(name))
+    return [ClinicalCode.of(code) for code in codes]

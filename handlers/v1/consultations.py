@@ -1,0 +1,147 @@
+"""`/api/v1/consultations`: one's own, from their start to their end."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from bson import ObjectId
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import Field
+
+from handlers.product import Services
+from handlers.services.assistant import SOAP
+from handlers.services.documents import new_consultation
+from handlers.store_errors import RefusedError, UnstorableError
+from handlers.v1 import stored
+from handlers.v1.door import Clinician, Product
+from handlers.v1.presence import while_present
+from handlers.v1.problems import missing, problems
+from handlers.v1.stored import Document
+from handlers.v1.values import Given, Identity, Json, Key, Page, Paging, Shown
+
+router = APIRouter(prefix="/consultations", tags=["v1 consultations"])
+
+PatientData = Annotated[dict[Key, Json], Field(max_length=100)]
+
+
+class NewConsultation(Given):
+    """A consultation to begin; what is known of the patient, in whatever fields the client has."""
+
+    patient_data: PatientData | None = None
+
+
+class Ending(Given):
+    """How to end a consultation: the prompt that the summary is made by, a SOAP summary without one."""
+
+    prompt_id: Identity | None = None
+
+
+class Consultation(Shown):
+    """A consultation; its transcript and notes are read by their ids."""
+
+    id: Identity
+    status: Literal["active", "ended"]
+    patient_data: dict[str, object] | None
+    transcript_id: Identity | None
+    note_ids: list[Identity]
+    started_at: datetime
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, document: Document) -> "Consultation":
+        """What is shown of a stored consultation."""
+        return cls(
+            id=document["_id"],
+            status="ended" if document.get("status") == "ended" else "active",
+            patient_data=stored.mapping(document, "patient"),
+            transcript_id=stored.reference(document, "transcript"),
+            note_ids=stored.references(document, "notes"),
+            started_at=stored.birth(document, "started_at"),
+            ended_at=stored.moment(document, "ended_at"),
+        )
+
+
+class Highlight(Shown):
+    """A term worth coding, and the SNOMED CT concept that may fit it."""
+
+    term: str
+    possible_snomed: str
+
+
+class Ended(Consultation):
+    """A consultation that has ended, its summary (null where the model failed) and what to code."""
+
+    summary: str | None
+    highlights: list[Highlight]
+
+
+@router.post("/start", responses=problems(401, 403, body=True))
+async def start(new: NewConsultation, clinician: Clinician, product: Product) -> Consultation:
+    """Start a consultation."""
+    consultation, transcript = new_consultation(clinician, new.patient_data)
+    try:
+        await product.consultations.start(consultation, transcript)
+    except RefusedError as error:
+        raise UnstorableError(str(error)) from error
+    return Consultation.of(consultation)
+
+
+@router.get("", responses=problems(401, 403, 422))
+async def list_own(page: Paging, clinician: Clinician, product: Product) -> Page[Consultation]:
+    """One's own consultations, newest first."""
+    found, total = await product.consultations.page_of(clinician, limit=page.limit, skip=page.offset)
+    return Page(items=[Consultation.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
+
+
+@router.get("/{consultation_id}", responses=problems(401, 403, 404, 422))
+async def show(consultation_id: Identity, clinician: Clinician, product: Product) -> Consultation:
+    """One of one's own consultations."""
+    return Consultation.of(await own(product, consultation_id, clinician))
+
+
+@router.post("/{consultation_id}/end", responses=problems(401, 403, 404, 409, body=True))
+async def end(
+    consultation_id: Identity, ending: Ending, request: Request, clinician: Clinician, product: Product
+) -> Ended:
+    """End a consultation, whose transcript is summarised and coded as far as the model answers."""
+    consultation = await own(product, consultation_id, clinician)
+    if consultation.get("status") == "ended":
+        raise HTTPException(409, "Consultation already ended")
+    instructions = await _instructions(product, ending.prompt_id, clinician)
+    transcript = await product.consultations.transcript(stored.reference(consultation, "transcript"))
+    if transcript is None:
+        raise missing("Transcript")
+    found = await while_present(request, product.assistant.conclude({"prompt_text": instructions}, transcript))
+    ended = await product.consultations.finish(consultation_id, clinician, found.summary)
+    if ended is None:
+        raise HTTPException(409, "Consultation already ended")
+    highlights = highlights_of(found.highlights)
+    return Ended(**dict(Consultation.of(ended)), summary=found.summary, highlights=highlights)
+
+
+async def own(product: Services, identity: ObjectId, clinician: ObjectId) -> Document:
+    """A consultation of one's own as it is stored; raises a 404."""
+    found = await product.consultations.get_own(identity, clinician)
+    if found is None:
+        raise missing("Consultation")
+    return found
+
+
+async def _instructions(product: Services, prompt: ObjectId | None, clinician: ObjectId) -> str:
+    """The text of a prompt that the clinician may use; raises a 404."""
+    if prompt is None:
+        return SOAP
+    found = await product.prompts.get_visible(prompt, clinician)
+    if found is None:
+        raise missing("Prompt")
+    return stored.text(found, "prompt_text")
+
+
+def highlights_of(said: object) -> list[Highlight]:
+    """What the model said is worth coding, as far as it said it as it was told to."""
+    found = said if isinstance(said, list) else []
+    pairs = [(each.get("term"), each.get("possible_snomed")) for each in found if isinstance(each, dict)]
+    return [
+        Highlight(term=term, possible_snomed=code)
+        for term, code in pairs
+        if isinstance(term, str) and isinstance(code, str)
+    ]

@@ -1,0 +1,92 @@
+"""`/api/v1/notes`: one's own notes on one's own consultations."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from handlers.services.documents import new_note, now
+from handlers.v1 import stored
+from handlers.v1.consultations import own
+from handlers.v1.door import Clinician, Product
+from handlers.v1.problems import missing, problems
+from handlers.v1.stored import Document
+from handlers.v1.values import Given, Identity, Page, Paging, Prose, Shown
+
+router = APIRouter(prefix="/notes", tags=["v1 notes"])
+
+
+class NewNote(Given):
+    """A note to write on a consultation."""
+
+    consultation_id: Identity
+    body: Prose
+
+
+class NoteText(Given):
+    """What a note is to say from now on."""
+
+    body: Prose
+
+
+class Note(Shown):
+    """A note."""
+
+    id: Identity
+    consultation_id: Identity | None
+    transcript_id: Identity | None
+    body: str
+    created_at: datetime
+    updated_at: datetime | None
+
+    @classmethod
+    def of(cls, document: Document) -> "Note":
+        """What is shown of a stored note."""
+        return cls(
+            id=document["_id"],
+            consultation_id=stored.reference(document, "consultation"),
+            transcript_id=stored.reference(document, "transcript"),
+            body=stored.text(document, "body"),
+            created_at=stored.birth(document, "created_at"),
+            updated_at=stored.moment(document, "updated_at"),
+        )
+
+
+@router.post("", status_code=201, responses=problems(401, 403, 404, body=True))
+async def create(new: NewNote, clinician: Clinician, product: Product) -> Note:
+    """Write a note on one of one's own consultations."""
+    consultation = await own(product, new.consultation_id, clinician)
+    transcript = stored.reference(consultation, "transcript")
+    if transcript is None:
+        raise missing("Transcript")
+    note = new_note(clinician, transcript, new.consultation_id, new.body)
+    link = {"$push": {"notes": note["_id"]}, "$inc": {"__v": 1}}
+    await product.notes.add_to(note, {"_id": new.consultation_id, "clinician": clinician}, link)
+    return Note.of(note)
+
+
+@router.get("", responses=problems(401, 403, 404, 422))
+async def list_own(
+    consultation_id: Annotated[Identity, Query()], page: Paging, clinician: Clinician, product: Product
+) -> Page[Note]:
+    """One's own notes on one of one's own consultations, newest first."""
+    await own(product, consultation_id, clinician)
+    found, total = await product.notes.page_of(consultation_id, clinician, limit=page.limit, skip=page.offset)
+    return Page(items=[Note.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
+
+
+@router.patch("/{note_id}", responses=problems(401, 403, 404, body=True))
+async def change(note_id: Identity, text: NoteText, clinician: Clinician, product: Product) -> Note:
+    """Change what one of one's own notes says."""
+    update = {"$set": {"body": text.body, "updated_at": now()}}
+    changed = await product.notes.change_own(note_id, clinician, update)
+    if changed is None:
+        raise missing("Note")
+    return Note.of(changed)
+
+
+@router.delete("/{note_id}", status_code=204, responses=problems(401, 403, 404, 422))
+async def delete(note_id: Identity, clinician: Clinician, product: Product) -> None:
+    """Delete one of one's own notes."""
+    if not await product.notes.remove_own(note_id, clinician):
+        raise missing("Note")

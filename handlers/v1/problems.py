@@ -1,0 +1,130 @@
+"""What goes wrong, as `{"detail": …}`: which exception is which status, and what the OpenAPI says of each.
+
+What a client is told never holds what it sent (a password may be in it), nor what the model, the terminology server or
+MongoDB said.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import HTTPException, RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+
+from handlers.services.codes import CodesError, CodesTimeoutError, CodesUnreachableError
+from handlers.services.model import ModelError, ModelTimeoutError, ModelUnreachableError
+from handlers.store_errors import UnavailableError, UnstorableError
+from handlers.v1.presence import ClientGoneError
+
+logger = logging.getLogger("handlers.v1")
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+class Fault(BaseModel):
+    """What is wrong with one field; `loc` is where it stands."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class Faults(BaseModel):
+    """What is wrong with each field at fault."""
+
+    detail: list[Fault]
+
+
+DESCRIPTIONS: Final[Mapping[int, str]] = {
+    400: "A body that cannot be read",
+    401: "No token, or none that counts",
+    403: "Not for this role",
+    404: "Not there, or somebody else's",
+    409: "Not in this state",
+    413: "A body too large",
+    422: "Fields at fault",
+    429: "Too many attempts: see `Retry-After`",
+    502: "The service behind this answered with an error",
+    503: "MongoDB, or the service behind this, cannot be reached",
+    504: "The service behind this did not answer in time",
+}
+_WITH_BODY: Final = (400, 413, 422)
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problems(*statuses: int, body: bool = False) -> Responses:
+    """What the OpenAPI says of refusals; `body`: with those of a route that reads one. 503 is always possible."""
+    told = {*statuses, *(_WITH_BODY if body else ()), 503}
+    return {
+        status: {"model": Faults if status == 422 else Problem, "description": DESCRIPTIONS[status]}
+        for status in sorted(told)
+    }
+
+
+def refuse(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """`{"detail": …}` with a status."""
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+_STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
+    UnavailableError: (503, "The database cannot be reached, please try again"),
+    ModelTimeoutError: (504, "The model did not answer in time"),
+    ModelUnreachableError: (503, "The model cannot be reached"),
+    ModelError: (502, "The model gave no usable answer"),
+    CodesTimeoutError: (504, "The terminology server did not answer in time"),
+    CodesUnreachableError: (503, "The terminology server cannot be reached"),
+    CodesError: (502, "The terminology server gave no usable answer"),
+    UnstorableError: (422, "What was sent cannot be stored"),
+}
+
+
+def _answering(status: int, detail: str) -> Callable[[Request, Exception], Response]:
+    def answer(_: Request, error: Exception) -> Response:
+        logger.warning("answered %s to %s", status, type(error).__name__)
+        return refuse(status, detail, {"retry-after": "1"} if status == 503 else None)
+
+    return answer
+
+
+def refuse_fields(_: Request, error: Exception) -> Response:
+    """422, with each field at fault and without what stood in it."""
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    detail = [{"loc": _readable(fault["loc"]), "msg": fault["msg"], "type": fault["type"]} for fault in faults]
+    return JSONResponse({"detail": detail}, 422)
+
+
+def _readable(place: Sequence[str | int]) -> list[str | int]:
+    """Where a field stands; what came as a key may hold half a character, which no answer can."""
+    return [step if isinstance(step, int) else step.encode("utf-8", "replace").decode() for step in place]
+
+
+def _fail(_: Request, __: Exception) -> Response:
+    """500; what failed is in the log, and passes on to the server."""
+    return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")
+
+
+def _gone(_: Request, __: Exception) -> Response:
+    """Nobody is there to read it: nginx's status for that, for the log alone."""
+    return Response(status_code=499)
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Has every exception answered as it is told here."""
+    for kind, (status, detail) in _STATUSES.items():
+        app.add_exception_handler(kind, _answering(status, detail))
+    app.add_exception_handler(RequestValidationError, refuse_fields)
+    app.add_exception_handler(ClientGoneError, _gone)
+    app.add_exception_handler(Exception, _fail)
+
+
+def missing(what: str) -> HTTPException:
+    """404: not there, or somebody else's, which is the same to whoever asks."""
+    return HTTPException(404, f"{what} not found")

@@ -1,0 +1,108 @@
+"""`/api/v1/prompts`: one's own prompts, and those that others share, which may be read and used but not changed."""
+
+from datetime import datetime
+
+from bson import ObjectId
+from fastapi import APIRouter
+
+from handlers.services.documents import new_prompt, now
+from handlers.v1 import stored
+from handlers.v1.door import Clinician, Product
+from handlers.v1.problems import missing, problems
+from handlers.v1.stored import Document
+from handlers.v1.transcripts import Transcript
+from handlers.v1.values import Given, Identity, Line, Page, Paging, Prose, Shown
+
+router = APIRouter(prefix="/prompts", tags=["v1 prompts"])
+
+
+class NewPrompt(Given):
+    """A prompt to keep."""
+
+    name: Line
+    text: Prose
+    is_shareable: bool = False
+
+
+class PromptChanges(Given):
+    """What to change of a prompt; what is not named, or is null, stays."""
+
+    name: Line | None = None
+    text: Prose | None = None
+    is_shareable: bool | None = None
+
+    def stored(self) -> dict[str, object]:
+        """What changes, as it is stored."""
+        fields = {"prompt_name": self.name, "prompt_text": self.text, "is_shareable": self.is_shareable}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class Prompt(Shown):
+    """A prompt; `is_own` tells whether it may be changed."""
+
+    id: Identity
+    name: str
+    text: str
+    is_shareable: bool
+    is_own: bool
+    created_at: datetime
+    updated_at: datetime | None
+
+    @classmethod
+    def of(cls, document: Document, clinician: ObjectId) -> "Prompt":
+        """What a clinician is shown of a stored prompt."""
+        return cls(
+            id=document["_id"],
+            name=stored.text(document, "prompt_name"),
+            text=stored.text(document, "prompt_text"),
+            is_shareable=stored.flag(document, "is_shareable"),
+            is_own=document.get("clinician") == clinician,
+            created_at=stored.birth(document, "created_at"),
+            updated_at=stored.moment(document, "updated_at"),
+        )
+
+
+@router.post("", status_code=201, responses=problems(401, 403, body=True))
+async def create(new: NewPrompt, clinician: Clinician, product: Product) -> Prompt:
+    """Keep a prompt."""
+    prompt = new_prompt(clinician, new.name, new.text, shared=new.is_shareable)
+    await product.prompts.add(prompt)
+    return Prompt.of(prompt, clinician)
+
+
+@router.get("", responses=problems(401, 403, 422))
+async def list_visible(page: Paging, clinician: Clinician, product: Product) -> Page[Prompt]:
+    """One's own prompts and the shared ones, newest first."""
+    found, total = await product.prompts.page_for(clinician, limit=page.limit, skip=page.offset)
+    items = [Prompt.of(each, clinician) for each in found]
+    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+
+
+@router.patch("/{prompt_id}", responses=problems(401, 403, 404, body=True))
+async def change(prompt_id: Identity, changes: PromptChanges, clinician: Clinician, product: Product) -> Prompt:
+    """Change one of one's own prompts."""
+    update = {"$set": {**changes.stored(), "updated_at": now()}}
+    changed = await product.prompts.change(prompt_id, clinician, update)
+    if changed is None:
+        raise missing("Prompt")
+    return Prompt.of(changed, clinician)
+
+
+@router.delete("/{prompt_id}", status_code=204, responses=problems(401, 403, 404, 422))
+async def delete(prompt_id: Identity, clinician: Clinician, product: Product) -> None:
+    """Delete one of one's own prompts."""
+    update = {"$set": {"is_deleted": True, "updated_at": now()}}
+    if await product.prompts.change(prompt_id, clinician, update) is None:
+        raise missing("Prompt")
+
+
+@router.put("/{prompt_id}/transcripts/{transcript_id}", responses=problems(401, 403, 404, 422))
+async def tie(prompt_id: Identity, transcript_id: Identity, clinician: Clinician, product: Product) -> Transcript:
+    """Note on one of one's own transcripts which prompt it is used with."""
+    if await product.prompts.get_visible(prompt_id, clinician) is None:
+        raise missing("Prompt")
+    update = {"$set": {"prompt_used": prompt_id, "updated_at": now()}}
+    changed = await product.transcripts.change_own(transcript_id, clinician, update)
+    if changed is None:
+        raise missing("Transcript")
+    return Transcript.of(changed)

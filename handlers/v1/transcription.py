@@ -1,0 +1,178 @@
+"""`/api/v1/transcription-stream`: the legacy's conversation over a WebSocket, for those who show a token.
+
+The token stands in `Authorization: Bearer …`, or, since a page in a browser cannot set that, among the subprotocols
+(`new WebSocket(url, ["bearer", token])`) or in the query (`?token=`, which others may log). Without one that counts the
+handshake is refused with 401; one that runs out or is logged out ends the conversation with 1008.
+"""
+
+import asyncio
+import base64
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, HTTPException, WebSocket
+from fastapi.responses import JSONResponse
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from handlers.services.transcription import Event, FinalFailed, Full, Heard, Interrupted, Recorder
+from handlers.store_errors import UnavailableError
+from handlers.v1.door import Caller, House, identify
+from handlers.v1.values import Given, Identity
+
+router = APIRouter(tags=["v1 transcription"])
+
+PROTOCOL: Final = "bearer"
+POLICY_VIOLATION: Final = 1008
+TRY_AGAIN_LATER: Final = 1013
+_LONGEST: Final = 86_400.0
+_FAULTS: Final[Mapping[type[Event], str]] = {
+    Interrupted: "Transcription temporarily unavailable",
+    FinalFailed: "Final transcription failed",
+    Full: "Recording too long",
+}
+
+
+class Frame(Given):
+    """What a client says; names in camel case, as the legacy has them."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+
+
+class Start(Frame):
+    """Begin a recording of one of one's own consultations."""
+
+    type: Literal["start_recording"]
+    consultation_id: Identity
+
+
+def _decode(text: object) -> bytes:
+    """Base64 to the letter, which pydantic's own is not; raises ValueError."""
+    if not isinstance(text, str):
+        raise ValueError("must be text")
+    return base64.b64decode(text, validate=True)
+
+
+class Chunk(Frame):
+    """A piece of audio."""
+
+    type: Literal["audio_chunk"]
+    audio_data: Annotated[bytes, BeforeValidator(_decode)]
+
+
+class Stop(Frame):
+    """End the recording."""
+
+    type: Literal["stop_recording"]
+
+
+_frames: TypeAdapter[Start | Chunk | Stop] = TypeAdapter(Annotated[Start | Chunk | Stop, Field(discriminator="type")])
+
+
+@router.websocket("/transcription-stream")
+async def converse(socket: WebSocket) -> None:
+    """One connection, from its handshake to its end."""
+    here: House = socket.app.state.house
+    token, protocol = _token(socket)
+    try:
+        caller = await identify(here, token)
+        caller.require_clinician()
+    except HTTPException as error:
+        await _deny(socket, error.status_code, error.detail)
+        return
+    except UnavailableError:
+        await _deny(socket, 503, "The database cannot be reached, please try again")
+        return
+    await socket.accept(protocol)
+    conversation = _Conversation(socket, here, caller)
+    try:
+        async with asyncio.timeout(min(caller.bearer.expires - time.time(), _LONGEST)):
+            await conversation.run()
+    except (TimeoutError, HTTPException):
+        await socket.close(POLICY_VIOLATION, "token expired")
+    except UnavailableError:
+        await socket.close(TRY_AGAIN_LATER, "database unavailable")
+    finally:
+        await conversation.recorder.close()
+
+
+def _token(socket: WebSocket) -> tuple[str | None, str | None]:
+    """The token, and the subprotocol to agree to."""
+    scheme, _, shown = socket.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and shown:
+        return shown, None
+    offered = socket.scope.get("subprotocols", [])
+    if len(offered) > 1 and offered[0] == PROTOCOL:
+        return offered[1], PROTOCOL
+    return socket.query_params.get("token"), None
+
+
+async def _deny(socket: WebSocket, status: int, detail: str) -> None:
+    if "websocket.http.response" in socket.scope.get("extensions", {}):
+        await socket.send_denial_response(JSONResponse({"detail": detail}, status))
+    else:
+        await socket.close(POLICY_VIOLATION, detail)
+
+
+class _Conversation:
+    """Frames in, frames out, and the recorder between them."""
+
+    def __init__(self, socket: WebSocket, here: House, caller: Caller) -> None:
+        self._socket = socket
+        self._here = here
+        self._caller = caller
+        self._identity = f"conn-{secrets.token_hex(12)}"
+        transcribe = here.services.model.transcribe
+        self.recorder = Recorder(self._identity, transcribe, self._tell, limit=here.settings.audio_limit)
+
+    async def run(self) -> None:
+        """Greet, and act on frames until the client goes; raises `HTTPException` where the token counts no more."""
+        await self._say("connection", connectionId=self._identity, message="Connected to transcription stream")
+        while (message := await self._socket.receive())["type"] == "websocket.receive":
+            try:
+                frame = _frames.validate_json(message.get("text") or message.get("bytes") or "")
+            except ValidationError:
+                await self._say("error", message="Invalid message format")
+            else:
+                await self._act(frame)
+
+    async def _act(self, frame: Start | Chunk | Stop) -> None:
+        match frame:
+            case Start():
+                await self._start(frame)
+            case Chunk():
+                await self.recorder.add(frame.audio_data)
+            case Stop():
+                await self.recorder.stop()
+
+    async def _start(self, frame: Start) -> None:
+        await identify(self._here, self._caller.bearer.token)
+        own = await self._here.services.consultations.get_own(frame.consultation_id, self._caller.identity)
+        if own is None:
+            await self._say("error", message="Consultation not found")
+            return
+        self.recorder.start()
+        greeting = "Recording started - Speak now!"
+        await self._say("recording_started", consultationId=str(frame.consultation_id), message=greeting)
+
+    async def _tell(self, event: Event) -> None:
+        """Say what the recorder tells; faults and texts carry the time."""
+        if isinstance(event, Heard):
+            finality = {"isPartial": False, "isFinal": True} if event.final else {"isPartial": True}
+            await self._say("transcript", text=event.text, timestamp=_now(), **finality)
+        elif (fault := _FAULTS.get(type(event))) is not None:
+            await self._say("error", message=fault, timestamp=_now())
+        else:
+            await self._say("recording_stopped", message="Recording stopped")
+
+    async def _say(self, kind: str, **fields: Any) -> None:
+        with suppress(RuntimeError):  # it has been closed meanwhile
+            await self._socket.send_json({"type": kind, **fields})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

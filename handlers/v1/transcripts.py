@@ -1,0 +1,66 @@
+"""`/api/v1/transcripts`: what was said in one's own consultations."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import StringConstraints
+
+from handlers.services.documents import now
+from handlers.v1 import stored
+from handlers.v1.door import Clinician, Product
+from handlers.v1.problems import missing, problems
+from handlers.v1.stored import Document
+from handlers.v1.values import Given, Identity, Shown
+
+router = APIRouter(prefix="/transcripts", tags=["v1 transcripts"])
+
+
+class Text(Given):
+    """What a transcript is to say from now on, in place of what it says."""
+
+    text: Annotated[str, StringConstraints(max_length=1_000_000)]
+
+
+class Transcript(Shown):
+    """A transcript, and what was made of it."""
+
+    id: Identity
+    consultation_id: Identity | None
+    text: str
+    summary: str | None
+    prompt_id: Identity | None
+    created_at: datetime
+    updated_at: datetime | None
+
+    @classmethod
+    def of(cls, document: Document) -> "Transcript":
+        """What is shown of a stored transcript."""
+        return cls(
+            id=document["_id"],
+            consultation_id=stored.reference(document, "consultation"),
+            text=stored.text(document, "transcript_text"),
+            summary=stored.optional_text(document, "summary"),
+            prompt_id=stored.reference(document, "prompt_used"),
+            created_at=stored.birth(document, "created_at"),
+            updated_at=stored.moment(document, "updated_at"),
+        )
+
+
+@router.get("/{transcript_id}", responses=problems(401, 403, 404, 422))
+async def show(transcript_id: Identity, clinician: Clinician, product: Product) -> Transcript:
+    """One of one's own transcripts."""
+    found = await product.transcripts.get_own(transcript_id, clinician)
+    if found is None:
+        raise missing("Transcript")
+    return Transcript.of(found)
+
+
+@router.put("/{transcript_id}", responses=problems(401, 403, 404, body=True))
+async def replace(transcript_id: Identity, said: Text, clinician: Clinician, product: Product) -> Transcript:
+    """Replace the text of one of one's own transcripts."""
+    update = {"$set": {"transcript_text": said.text, "updated_at": now()}}
+    changed = await product.transcripts.change_own(transcript_id, clinician, update)
+    if changed is None:
+        raise missing("Transcript")
+    return Transcript.of(changed)

@@ -1,0 +1,122 @@
+"""`/api/v1/users`: accounts, and the tokens that they are used with."""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import EmailStr, Field, SecretStr, StringConstraints
+
+from handlers.services.documents import new_user
+from handlers.services.users import EmailTakenError
+from handlers.v1 import stored
+from handlers.v1.door import Here, Me, Product
+from handlers.v1.problems import missing, problems
+from handlers.v1.stored import Document
+from handlers.v1.throttle import client_of
+from handlers.v1.values import Given, Identity, Shown
+
+router = APIRouter(prefix="/users", tags=["v1 users"])
+
+_TAKEN: Final = "User already exists"
+_WRONG: Final = "Incorrect email or password"
+_VISIBLE: Final = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
+
+
+class NewUser(Given):
+    """Somebody who registers."""
+
+    username: Annotated[str, StringConstraints(min_length=3, max_length=50, pattern=_VISIBLE)]
+    email: EmailStr
+    password: Annotated[SecretStr, Field(min_length=8, max_length=128)]
+    role: Literal["patient", "clinician"]
+
+
+class Login(Given):
+    """Somebody who says who they are."""
+
+    email: Annotated[str, StringConstraints(max_length=320)]
+    password: Annotated[SecretStr, Field(max_length=1024)]
+
+
+class User(Shown):
+    """An account."""
+
+    id: Identity
+    username: str
+    email: str
+    role: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, document: Document) -> "User":
+        """What is shown of a stored user."""
+        return cls(
+            id=document["_id"],
+            username=stored.text(document, "username"),
+            email=stored.text(document, "email"),
+            role=stored.text(document, "role"),
+            created_at=stored.birth(document, "createdAt"),
+        )
+
+
+class Session(Shown):
+    """A login: the token for `Authorization: Bearer …`, and whose it is."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105
+    user: User
+
+
+class Message(Shown):
+    """What was done."""
+
+    message: str
+
+
+@router.post("/register", status_code=201, responses=problems(429, body=True))
+async def register(new: NewUser, request: Request, here: Here) -> User:
+    """Register; the email address must be free."""
+    await here.throttle.admit(here.settings.register_limit, "register", client_of(request))
+    users = here.services.users
+    email = new.email.lower()
+    if await users.find_by_email(email) is not None:
+        raise HTTPException(400, _TAKEN)
+    hashed = await users.hash(new.password.get_secret_value())
+    user = new_user(new.username, email, hashed, new.role)
+    try:
+        await users.add(user)
+    except EmailTakenError:
+        raise HTTPException(400, _TAKEN) from None
+    return User.of(user)
+
+
+@router.post("/login", responses=problems(401, 429, body=True))
+async def log_in(login: Login, request: Request, here: Here) -> Session:
+    """Log in. Whoever mistakes their password too often has to wait, and so does whoever tries too much at all."""
+    email = login.email.lower()
+    await here.throttle.admit(here.settings.login_limit, "login", client_of(request))
+    await here.throttle.admit(here.settings.failed_login_limit, "password", email)
+    users = here.services.users
+    found = await users.find_by_email(email)
+    hashed = None if found is None else stored.optional_text(found, "password")
+    if not await users.proves(login.password.get_secret_value(), hashed) or found is None:
+        raise HTTPException(401, _WRONG, {"www-authenticate": "Bearer"})
+    await here.throttle.forgive(here.settings.failed_login_limit, "password", email)
+    user = User.of(found)
+    return Session(access_token=here.tokens.issue(user.id, user.username), user=user)
+
+
+@router.post("/logout", responses=problems(401))
+async def log_out(me: Me, product: Product) -> Message:
+    """Log out: the token is refused from now on."""
+    await product.sessions.end(me.bearer.token)
+    return Message(message="Logged out")
+
+
+@router.get("/profile", responses=problems(401, 404))
+async def profile(me: Me, product: Product) -> User:
+    """One's own account."""
+    found = await product.users.show(me.identity)
+    if found is None:
+        raise missing("User")
+    return User.of(found)

@@ -1,0 +1,97 @@
+"""Kinds of values that several resources take or give: ids, texts, free JSON, pages."""
+
+from typing import Annotated, Final, Generic, TypeVar
+
+from bson import ObjectId
+from fastapi import Depends, Query
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
+from typing_extensions import TypeAliasType
+
+from handlers.services.model import trim
+
+T = TypeVar("T")
+
+_ID: Final = {"type": "string", "pattern": "^[0-9a-fA-F]{24}$", "examples": ["64b7f0f0f0f0f0f0f0f0f0f0"]}
+
+
+def read_identity(value: object) -> ObjectId:
+    """An id, or the 24 hexadecimal digits of one; raises ValueError."""
+    if isinstance(value, ObjectId):
+        return value
+    if isinstance(value, str) and len(value) == 24 and ObjectId.is_valid(value):
+        return ObjectId(value)
+    raise ValueError("must be an id: 24 hexadecimal digits")
+
+
+Identity = Annotated[
+    ObjectId, PlainValidator(read_identity), PlainSerializer(str, return_type=str), WithJsonSchema(_ID)
+]
+
+Line = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=r"[^\s\x00-\x1f\x7f-\x9f\ufeff]"),
+    AfterValidator(trim),
+]
+"""A name or a heading: more than white space, which goes from around it."""
+
+Prose = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=50_000, pattern=r"[^\s\x00-\x1f\x7f-\x9f\ufeff]"),
+    AfterValidator(trim),
+]
+"""A text somebody writes: the same, longer."""
+
+Key = Annotated[str, StringConstraints(pattern=r"^([^$\x00][^\x00]*)?$")]
+Json = TypeAliasType(  # what MongoDB can hold: keys without `$` in front, numbers in 64 bits
+    "Json",
+    "dict[Key, Json] | list[Json] | str | bool | "
+    "Annotated[int, Field(ge=-(2**63), lt=2**63)] | Annotated[float, Field(allow_inf_nan=False)] | None",
+)
+
+
+class Given(BaseModel):
+    """What a client sends: nothing that is not asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shown(BaseModel):
+    """What a client gets."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Span(BaseModel):
+    """Which part of a list is wanted."""
+
+    limit: int
+    offset: int
+
+
+def span(
+    limit: Annotated[int, Query(ge=1, le=100, description="how many to give")] = 20,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="how many to leave out before them")] = 0,
+) -> Span:
+    """The query's `limit` and `offset`."""
+    return Span(limit=limit, offset=offset)
+
+
+Paging = Annotated[Span, Depends(span)]
+
+
+class Page(Shown, Generic[T]):
+    """A part of a list, and how long the whole is."""
+
+    items: list[T]
+    total: int
+    limit: int
+    offset: int
