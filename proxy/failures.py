@@ -7,8 +7,10 @@ legacy's manner, `{"msg": …, "error": code}`. The codes are stable: logs, metr
     ├── Overloaded          503  gateway_overloaded      the gateway's own limit of requests under way
     ├── NativeFailed        500  native_failed           the native app raised before it answered
     └── LegacyFailure
-        ├── Unreachable     502  legacy_unreachable      nothing accepts connections there
-        ├── ConnectTimeout  504  legacy_connect_timeout  no connection in time
+        ├── NotConnected                                 nothing of the request was sent
+        │   ├── Unreachable     502  legacy_unreachable      nothing accepts connections there
+        │   ├── ConnectTimeout  504  legacy_connect_timeout  no connection in time
+        │   └── LegacyDown      503  legacy_down             it was so too often of late, and is not asked
         ├── AnswerTimeout   504  legacy_timeout          a connection, a request, no answer in time
         ├── Reset           502  legacy_reset            the connection ended before an answer
         └── BadAnswer       502  legacy_bad_answer       what came back is not HTTP
@@ -43,12 +45,20 @@ class LegacyFailure(Failure):
     status, code, message = 502, "legacy_failed", "The service failed"
 
 
-class Unreachable(LegacyFailure):
+class NotConnected(LegacyFailure):
+    """There was no connection, so the request is nowhere: another side may still take it, whatever its method."""
+
+
+class Unreachable(NotConnected):
     status, code, message = 502, "legacy_unreachable", "The service cannot be reached"
 
 
-class ConnectTimeout(LegacyFailure):
+class ConnectTimeout(NotConnected):
     status, code, message = 504, "legacy_connect_timeout", "The service did not accept a connection in time"
+
+
+class LegacyDown(NotConnected):
+    status, code, message = 503, "legacy_down", "The service is down, please retry"
 
 
 class AnswerTimeout(LegacyFailure):

@@ -5,7 +5,7 @@
 
 A request keeps the plan it began with; a reload swaps the plan for those that follow. Between the client and the side
 stands only `_Passage`, which reads the status as it passes and adds `x-served-by`. What a side could not answer
-(`failures.Failure`) the gateway answers itself, and never by asking the other side.
+(`failures.Failure`) the gateway answers itself, unless the route lets the other side take over (`fallback`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy import rollout
-from proxy.config import Config
-from proxy.failures import Failure, NativeFailed, Overloaded, render
+from proxy import fallback, rollout
+from proxy.config import Config, Route, Side
+from proxy.failures import Failure, NativeFailed, NotConnected, Overloaded, render
 from proxy.observation import GONE, Observation, Observer
 from proxy.routing import Match, RouteTable
 from proxy.tracing import Tracing
@@ -63,13 +64,14 @@ class Plan:
 
 
 class Gateway:
-    """Serves `http` and `websocket` scopes by its `plan`, which may be replaced at any time.
+    """Serves `http` and `websocket` scopes by its `plan` and the routes' `limits`, which may be replaced at any time.
 
     `in_flight` are the requests and WebSockets under way, `websockets` those among them that are WebSockets.
     """
 
     def __init__(self, plan: Plan, observers: Iterable[Observer] = (), tracing: Tracing | None = None) -> None:
         self.plan = plan
+        self.limits: Mapping[str, rollout.Limit] = {}
         self.in_flight = 0
         self.websockets = 0
         self._tracing = tracing
@@ -89,24 +91,29 @@ class Gateway:
         if plan.secret_header is not None:
             scope["headers"] = [header for header in scope["headers"] if header[0] != plan.secret_header]
         request_id = self._request_id(scope)
-        passage = _Passage(kind, send, decision.side if plan.config.served_by else None)
-        if match is not None and match.route.name in plan.timeouts:
-            scope["proxy.timeouts"] = plan.timeouts[match.route.name]
+        passage = _Passage(kind, send, decision, named=plan.config.served_by)
+        if match is not None:
+            scope["proxy.template"] = match.route.template
+            if match.route.name in plan.timeouts:
+                scope["proxy.timeouts"] = plan.timeouts[match.route.name]
         websockets = int(kind == "websocket")
         self.in_flight += 1
         self.websockets += websockets
         try:
-            await self._serve(plan, decision.side, scope, receive, passage)  # 3
+            await self._serve(plan, match, scope, receive, passage)  # 3
         finally:
             self.in_flight -= 1
             self.websockets -= websockets
             if trace is not None:
                 trace.end(passage.status, passage.failure)
-            self._observe(request_id, method, match, decision, passage)  # 4
+            self._observe(request_id, method, match, passage)  # 4
 
     def _decide(self, plan: Plan, match: Match | None, scope: Scope) -> rollout.Decision:
         route = match.route if match is not None else None
-        return rollout.decide(route, plan.config, scope["headers"], scope.get("client"))
+        return rollout.decide(route, plan.config, scope["headers"], scope.get("client"), limit=self._limit(route))
+
+    def _limit(self, route: Route | None) -> rollout.Limit:
+        return self.limits.get(route.name, rollout.UNLIMITED) if route is not None else rollout.UNLIMITED
 
     def _request_id(self, scope: Scope) -> str:
         """The client's own `X-Request-Id` where it is a plain token, else a new one; noted in the scope."""
@@ -116,12 +123,18 @@ class Gateway:
         scope["proxy.request_id"] = given
         return given.decode("latin-1")
 
-    async def _serve(self, plan: Plan, side: str, scope: Scope, receive: Receive, passage: _Passage) -> None:
+    async def _serve(self, plan: Plan, match: Match | None, scope: Scope, receive: Receive, passage: _Passage) -> None:
+        route, decision = match.route if match is not None else None, passage.decision
         try:
             if self.in_flight > plan.config.limits.in_flight:
                 raise Overloaded
-            if side == "native" and plan.native is not None:
-                await self._await_native(plan.native, scope, receive, passage)
+            if decision.side == "native" and plan.native is not None:
+                if fallback.legacy_may(route, decision, scope):
+                    await self._native_or_legacy(plan.native, plan.legacy, scope, receive, passage)
+                else:
+                    await self._await_native(plan.native, scope, receive, passage.send)
+            elif plan.native is not None and fallback.native_may(route, decision, self._limit(route)):
+                await self._legacy_or_native(plan.legacy, plan.native, scope, receive, passage)
             else:
                 await plan.legacy(scope, receive, passage.send)
         except Failure as failure:
@@ -129,13 +142,37 @@ class Gateway:
             if not passage.begun:
                 await self._answer(failure, plan, scope, passage)
 
-    async def _await_native(self, native: ASGIApp, scope: Scope, receive: Receive, passage: _Passage) -> None:
+    async def _legacy_or_native(
+        self, legacy: ASGIApp, native: ASGIApp, scope: Scope, receive: Receive, passage: _Passage
+    ) -> None:
+        rereadable = fallback.Rereadable(receive)
         try:
-            await native(scope, receive, passage.send)
+            await legacy(scope, rereadable, passage.send)
+        except NotConnected:
+            passage.turn_to("native", "legacy-down")
+            await self._await_native(native, scope, rereadable.again, passage.send)
+
+    async def _native_or_legacy(
+        self, native: ASGIApp, legacy: ASGIApp, scope: Scope, receive: Receive, passage: _Passage
+    ) -> None:
+        rereadable, attempt = fallback.Rereadable(receive), fallback.Attempt(passage.send)
+        try:
+            await self._await_native(native, dict(scope), rereadable, attempt)
+        except NativeFailed:
+            if passage.begun:
+                raise
+            attempt.failed = True
+        if attempt.failed:
+            passage.turn_to("legacy", "native-error")
+            await legacy(scope, rereadable.again, passage.send)
+
+    async def _await_native(self, native: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await native(scope, receive, send)
         except Failure:
             raise
         except Exception as error:
-            logger.error("native raised %s on %s", type(error).__name__, scope.get("proxy.route", "-"))
+            logger.error("native raised %s on %s", type(error).__name__, scope.get("proxy.template", "-"))
             raise NativeFailed from error
 
     async def _answer(self, failure: Failure, plan: Plan, scope: Scope, passage: _Passage) -> None:
@@ -144,10 +181,8 @@ class Gateway:
         await passage.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})
         await passage.send({"type": f"{prefix}.body", "body": body, "more_body": False})
 
-    def _observe(
-        self, request_id: str, method: str, match: Match | None, decision: rollout.Decision, passage: _Passage
-    ) -> None:
-        ended = time.perf_counter()
+    def _observe(self, request_id: str, method: str, match: Match | None, passage: _Passage) -> None:
+        ended, decision = time.perf_counter(), passage.decision
         observation = Observation(
             request_id=request_id,
             kind=passage.kind,
@@ -167,19 +202,27 @@ class Gateway:
 
 
 class _Passage:
-    """What passes from a side to the client: read, and named after the side, but not otherwise touched."""
+    """What passes from a side to the client: read, and named after the side, but not otherwise touched.
 
-    __slots__ = ("_send", "_served_by", "begun", "failure", "headed", "kind", "started", "status")
+    `decision` is the side that answers, which another may have become before the answer began.
+    """
 
-    def __init__(self, kind: str, send: Send, served_by: str | None) -> None:
+    __slots__ = ("_named", "_send", "begun", "decision", "failure", "headed", "kind", "started", "status")
+
+    def __init__(self, kind: str, send: Send, decision: rollout.Decision, *, named: bool) -> None:
         self.kind = kind
+        self.decision = decision
         self.started = time.perf_counter()
         self.headed = 0.0
         self.status = GONE
         self.begun = False
         self.failure: str | None = None
         self._send = send
-        self._served_by = (b"x-served-by", served_by.encode()) if served_by is not None else None
+        self._named = named
+
+    def turn_to(self, side: Side, reason: rollout.Reason) -> None:
+        """Another side takes over."""
+        self.decision = rollout.Decision(side, reason, self.decision.bucket)
 
     async def send(self, message: Message) -> None:
         if not self.begun:
@@ -198,11 +241,14 @@ class _Passage:
             return
         else:
             self.status = message["status"]
-        added = [] if self._served_by is None else [self._served_by]
+        added = [_SERVED_BY[self.decision.side]] if self._named else []
         if kind == "http.response.start" and not any(name == b"date" for name, _ in message.get("headers", ())):
             added.append((b"date", _date()))
         if added:
             message["headers"] = [*message.get("headers", ()), *added]
+
+
+_SERVED_BY: Final = {"legacy": (b"x-served-by", b"legacy"), "native": (b"x-served-by", b"native")}
 
 
 def _date() -> bytes:

@@ -15,11 +15,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from proxy.config import FULL, Bucketing, Config, KeySource, Overrides, Route, Side
 
-Reason = Literal["share", "clamp", "no-key", "no-route", "override", "pin", "pin-all", "no-native"]
+Reason = Literal[
+    "share", "clamp", "no-key", "no-route", "override", "pin", "pin-all", "no-native", "legacy-down", "native-error"
+]
+"""Why a side answers. `legacy-down` and `native-error` are for a side that took over, see `fallback`."""
 Headers = Sequence[tuple[bytes, bytes]]
 Client = tuple[str, int] | None
 
@@ -35,6 +38,16 @@ class Decision:
     bucket: int | None = None
 
 
+class Limit(NamedTuple):
+    """What is left of a route's share, beside what the file says: by the stage of its rollout, and by a clamp."""
+
+    stage: int = FULL
+    clamp: int = FULL
+
+
+UNLIMITED: Final = Limit()
+
+
 def bucket(salt: str, domain: str, key: str) -> int:
     """The caller's place among 10,000, by salt and domain; never to change, lest every caller be reshuffled."""
     text = f"{len(salt)}:{salt}{len(domain)}:{domain}{key}"
@@ -48,12 +61,12 @@ def decide(
     headers: Headers,
     client: Client,
     *,
-    clamp: int = FULL,
+    limit: Limit = UNLIMITED,
     key: str | None = None,
 ) -> Decision:
     """Decide for one request. `headers` and `client` as in an ASGI scope (names in lower case).
 
-    `clamp` is the most that the guard leaves of the share; `key` stands in for the caller's own.
+    `key` stands in for the caller's own.
     """
     if config.native is None:
         return Decision("legacy", "no-native")
@@ -67,7 +80,7 @@ def decide(
             return Decision(side, "override")
     if route is None:
         return Decision("legacy", "no-route")
-    return _by_share(route, config.bucketing, headers, client, clamp, key)
+    return _by_share(route, config.bucketing, headers, client, limit, key)
 
 
 def sampled(route: Route, place: int | None) -> bool:
@@ -109,11 +122,12 @@ def overridden(overrides: Overrides, headers: Headers) -> Side | None:
 
 
 def _by_share(
-    route: Route, bucketing: Bucketing, headers: Headers, client: Client, clamp: int, key: str | None
+    route: Route, bucketing: Bucketing, headers: Headers, client: Client, limit: Limit, key: str | None
 ) -> Decision:
-    share = min(route.native, clamp)
-    certain: Reason = "share" if share == route.native else "clamp"
-    if key is None and _CERTAIN.issuperset((share, route.native, route.shadow.share)):
+    meant = min(route.native, limit.stage)
+    share = min(meant, limit.clamp)
+    certain: Reason = "share" if share == meant else "clamp"
+    if key is None and _CERTAIN.issuperset((share, meant, route.shadow.share)):
         return Decision("native" if share else "legacy", certain)
     key = key or caller_key(bucketing, headers, client)
     if key is None:
@@ -121,7 +135,7 @@ def _by_share(
     place = bucket(bucketing.salt, route.domain, key)
     if place < share:
         return Decision("native", "share", place)
-    return Decision("legacy", "clamp" if place < route.native else "share", place)
+    return Decision("legacy", "clamp" if place < meant else "share", place)
 
 
 def _header(headers: Headers, name: bytes) -> bytes | None:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import metrics
 from proxy.access_log import AccessLog
+from proxy.breaker import Breaker
 from proxy.config import Config, load
 from proxy.database import Database
 from proxy.gateway import Gateway, Plan
@@ -72,6 +73,7 @@ class Process:
         config = load(file, env)
         self.native = Native(config.native) if config.native else None
         self._upstream = _upstream(config)
+        self.breaker = self._breaker(config)
         self._access_log = AccessLog(sys.stdout)
         self._tracing = Tracing.configured(env)
         self.database = Database.of(config.mongodb)
@@ -113,7 +115,11 @@ class Process:
             await asyncio.to_thread(self._tracing.close)
 
     def _plan(self, config: Config) -> Plan:
-        return Plan.of(config, self._upstream, self.native)
+        return Plan.of(config, self.breaker, self.native)
+
+    def _breaker(self, config: Config) -> Breaker:
+        settings = config.legacy.breaker
+        return Breaker(self._upstream, settings.failures, settings.pause, _note_breaker)
 
     def _adopt(self, config: Config | None) -> None:
         """Go on by a changed file; None where it is refused, and the last good one stays."""
@@ -130,6 +136,8 @@ class Process:
         if config.legacy != before.legacy:
             former, self._upstream = self._upstream, _upstream(config)
             former.close()
+            self.breaker = self._breaker(config)
+            metrics.BREAKER_OPEN.set(0)
         self.gateway.plan = self._plan(config)
         for companion in self._companions:
             companion.adopt(config)
@@ -137,6 +145,11 @@ class Process:
     def _log(self, observation: Observation) -> None:
         if self.gateway.plan.config.access_log:
             self._access_log(observation)
+
+
+def _note_breaker(opened: bool) -> None:
+    logger.warning("legacy %s", "is down: no connections" if opened else "accepts connections again")
+    metrics.BREAKER_OPEN.set(opened)
 
 
 def _upstream(config: Config) -> Upstream:

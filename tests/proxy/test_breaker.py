@@ -1,0 +1,178 @@
+"""The breaker before legacy: when it opens, what it lets through, and when it closes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from proxy.breaker import Breaker
+from proxy.failures import AnswerTimeout, ConnectTimeout, Failure, LegacyDown, Reset, Unreachable, render
+
+ANSWER: tuple[Message, ...] = (
+    {"type": "http.response.start", "status": 200, "headers": []},
+    {"type": "http.response.body", "body": b"ok"},
+)
+
+
+class Legacy:
+    """An app that fails as it is told, else answers; `asked` counts."""
+
+    def __init__(self) -> None:
+        self.failing: Exception | None = None
+        self.asked = 0
+        self.rest: asyncio.Event | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked += 1
+        if self.failing is not None:
+            raise self.failing
+        await send(ANSWER[0])
+        if self.rest is not None:
+            await self.rest.wait()
+        await send(ANSWER[1])
+
+
+class Stand:
+    """A breaker of three faults and a pause of a second, whose time stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.legacy = Legacy()
+        self.now = 100.0
+        self.told: list[bool] = []
+        self.breaker = Breaker(self.legacy, 3, 1.0, self.told.append, lambda: self.now)
+
+    async def ask(self) -> str:
+        """What came of a request: the failure's code, or `answered`."""
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            raise AssertionError("nobody reads")
+
+        try:
+            await self.breaker({"type": "http"}, receive, send)
+        except Failure as failure:
+            return failure.code
+        assert tuple(sent) == ANSWER
+        return "answered"
+
+    async def fail(self, times: int = 3) -> None:
+        self.legacy.failing = Unreachable()
+        for _ in range(times):
+            assert await self.ask() == "legacy_unreachable"
+
+
+@pytest.fixture
+def stand() -> Stand:
+    return Stand()
+
+
+async def test_while_legacy_accepts_connections_it_is_asked(stand: Stand) -> None:
+    assert [await stand.ask() for _ in range(5)] == ["answered"] * 5
+    assert stand.breaker.state == "closed"
+
+
+async def test_faults_in_a_row_open_it_and_then_nobody_waits(stand: Stand) -> None:
+    await stand.fail()
+    assert stand.breaker.state == "open"
+    assert await stand.ask() == "legacy_down"
+    assert (stand.legacy.asked, stand.told) == (3, [True])
+
+
+async def test_faults_that_are_not_in_a_row_do_not(stand: Stand) -> None:
+    for _ in range(4):
+        await stand.fail(2)
+        stand.legacy.failing = None
+        assert await stand.ask() == "answered"
+
+
+@pytest.mark.parametrize("failure", [Reset(), AnswerTimeout(), RuntimeError()])
+async def test_a_legacy_that_answers_badly_is_there(stand: Stand, failure: Exception) -> None:
+    await stand.fail(2)
+    stand.legacy.failing = failure
+    for _ in range(5):
+        with contextlib.suppress(RuntimeError):
+            await stand.ask()
+    assert stand.breaker.state == "closed"
+    await stand.fail(2)
+    assert stand.breaker.state == "closed"
+
+
+async def test_after_the_pause_one_request_probes_and_the_others_are_refused(stand: Stand) -> None:
+    await stand.fail()
+    stand.legacy.failing, stand.legacy.rest = None, asyncio.Event()
+    stand.now += 1.0
+    stand.legacy.failing = ConnectTimeout()
+    assert await stand.ask() == "legacy_connect_timeout"
+    assert [await stand.ask() for _ in range(3)] == ["legacy_down"] * 3
+    assert (stand.legacy.asked, stand.told) == (4, [True])
+
+
+async def test_the_first_sign_of_an_answer_closes_it(stand: Stand) -> None:
+    await stand.fail()
+    stand.legacy.failing, stand.legacy.rest = None, asyncio.Event()
+    stand.now += 1.0
+    probe = asyncio.create_task(stand.ask())
+    await asyncio.sleep(0)
+    assert stand.breaker.state == "closed"  # though the probe's answer is not complete
+    other = asyncio.create_task(stand.ask())
+    stand.legacy.rest.set()
+    assert [await probe, await other] == ["answered"] * 2
+    assert stand.told == [True, False]
+
+
+async def test_while_a_probe_is_under_way_nobody_else_is(stand: Stand) -> None:
+    await stand.fail()
+    stand.now += 1.0
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        raise AnswerTimeout
+
+    stand.breaker._legacy = slow  # type: ignore[misc]
+    probe = asyncio.create_task(stand.ask())
+    await asyncio.sleep(0)
+    states = [stand.breaker.state]
+    assert await stand.ask() == "legacy_down"
+    go_on.set()
+    assert await probe == "legacy_timeout"  # it accepted a connection: it is there
+    assert [*states, stand.breaker.state] == ["probing", "closed"]
+
+
+async def test_a_probe_whose_client_leaves_gives_way_to_the_next(stand: Stand) -> None:
+    await stand.fail()
+    stand.now += 1.0
+    stand.legacy.failing = None
+
+    async def hang(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    healthy, stand.breaker._legacy = stand.breaker._legacy, hang  # type: ignore[misc]
+    probe = asyncio.create_task(stand.ask())
+    await asyncio.sleep(0)
+    probe.cancel()
+    await asyncio.gather(probe, return_exceptions=True)
+    assert stand.breaker.state == "open"
+    stand.breaker._legacy = healthy  # type: ignore[misc]
+    assert await stand.ask() == "answered"
+
+
+async def test_the_pause_begins_anew_with_each_fault(stand: Stand) -> None:
+    await stand.fail()
+    for _ in range(3):
+        stand.now += 1.0
+        assert await stand.ask() == "legacy_unreachable"
+        stand.now += 0.9
+        assert await stand.ask() == "legacy_down"
+
+
+def test_its_answer_asks_to_come_back() -> None:
+    headers, body = render(LegacyDown(), None, ())
+    assert dict(headers)[b"retry-after"] == b"1"
+    assert b"legacy_down" in body
