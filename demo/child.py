@@ -10,12 +10,15 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
+from types import FrameType
 
 _POLL_S = 0.02
+_ENDING = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class ChildError(Exception):
@@ -60,7 +63,7 @@ class Child:
     def start(self) -> None:
         """Raises ChildError where the program cannot be run."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as log, _signals_wait():
             try:
                 self._process = subprocess.Popen(
                     self._command,
@@ -114,3 +117,27 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Signals to end are kept for later: one that raised amid a start would leave a child that nobody knows of.
+
+    They are caught, not blocked, since a child inherits what is blocked.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where no handler runs anyway
+        yield
+        return
+    came: list[int] = []
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, keep) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

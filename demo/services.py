@@ -1,4 +1,4 @@
-"""The servers of the demo, each a child process with an address: offline OpenAI and NHS, the stand-in, the gateway."""
+"""The servers of the demo, each a child process with an address: outside services, stand-in, gateway, frontend."""
 
 import sys
 import time
@@ -9,6 +9,7 @@ from typing import Protocol
 
 from demo.child import Child
 from demo.node import find_node, install, is_installed
+from demo.web import API_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 LEGACY = ROOT / "demo" / "legacy"
@@ -111,6 +112,34 @@ class StandIn:
         if self._child:
             self._child.stop()
             self._child = None
+
+
+class Frontend:
+    """The page under uvicorn, as `http://localhost`: a name that browsers let use the microphone, and the legacy's CORS
+    knows. It calls the API at `api`; `port` 0 means any.
+    """
+
+    def __init__(self, api: str, log: Path, port: int = 0) -> None:
+        self.port = port
+        command = [sys.executable, "-m", "uvicorn", "--factory", "demo.web:create_app", "--no-access-log"]
+        env = {"PYTHONPATH": str(ROOT), API_VARIABLE: api}
+        self._child = Child("the frontend", [*command, "--port", str(port)], log=log, env=env)
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    def start(self) -> None:
+        """Returns once it answers; raises ChildError."""
+        self._child.start()
+        self.port = int(self._child.wait_for(r"running on http://[\d.]+:(\d+)", _READY_S)[1])
+
+    def check(self) -> None:
+        """Raises ChildError where it has gone."""
+        self._child.check()
+
+    def stop(self) -> None:
+        self._child.stop()
 
 
 class Gateway:

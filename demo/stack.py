@@ -1,4 +1,4 @@
-"""The whole thing on one laptop: MongoDB, offline OpenAI and NHS, the Node stand-in, and the gateway before it.
+"""The whole thing on one laptop: MongoDB, offline OpenAI and NHS, the Node stand-in, the gateway before it, a frontend.
 
 Each is a child process, started in this order and stopped in the reverse one, so that nothing loses what it
 still needs. One that dies takes the rest with it, and its last words are told.
@@ -23,7 +23,7 @@ from demo.child import ChildError
 from demo.mongod import Mongod, MongodError
 from demo.node import NodeError, find_node, install, is_installed
 from demo.ports import is_free, owner
-from demo.services import LEGACY, ROOT, Gateway, Service, StandIn, Upstreams, backend_environment
+from demo.services import LEGACY, ROOT, Frontend, Gateway, Service, StandIn, Upstreams, backend_environment
 
 _NAMES = {
     "port": "the gateway",
@@ -31,7 +31,9 @@ _NAMES = {
     "legacy_port": "the legacy stand-in",
     "upstreams_port": "offline OpenAI and NHS",
     "mongodb_port": "MongoDB",
+    "frontend_port": "the frontend",
 }
+_FRONTENDS = "https://scribe-project-nextjs.vercel.app,http://localhost:3000,http://localhost:3001"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Ports:
     legacy_port: int = 4500
     upstreams_port: int = 4501
     mongodb_port: int = 27117
+    frontend_port: int = 3000
 
 
 S = TypeVar("S", bound=Service)
@@ -101,6 +104,10 @@ class Stack:
         return f"http://{'127.0.0.1' if self._host == '0.0.0.0' else self._host}:{self._ports.port}"  # noqa: S104
 
     @property
+    def page_url(self) -> str:
+        return f"http://localhost:{self._ports.frontend_port}"
+
+    @property
     def ops_url(self) -> str:
         return f"http://127.0.0.1:{self._ports.ops_port}"
 
@@ -117,11 +124,13 @@ class Stack:
                     self._mongodb_url = mongod.url
             with _step(progress, "offline OpenAI and NHS"):
                 upstreams = self._begin(running, Upstreams(self._log("upstreams"), self._ports.upstreams_port))
-            environment = backend_environment(self._mongodb_url, upstreams.url)
+            environment = {**backend_environment(self._mongodb_url, upstreams.url), **self._origins()}
             with _step(progress, "legacy stand-in"):
                 legacy = self._begin(running, StandIn(environment, self._log("legacy"), self._ports.legacy_port))
             with _step(progress, "gateway"):
                 self._begin(running, self._gateway({**environment, "LEGACY_URL": legacy.url}))
+            with _step(progress, "frontend"):
+                self._begin(running, Frontend(self.url, self._log("frontend"), self._ports.frontend_port))
 
     def watch(self) -> NoReturn:
         """Waits; raises ChildError as soon as a server has gone."""
@@ -133,6 +142,7 @@ class Stack:
     def introduce(self) -> None:
         """Says where everything is, and what to try first."""
         said = _INTRODUCTION.format(
+            page_url=self.page_url,
             url=self.url,
             ops_url=self.ops_url,
             legacy_url=f"http://127.0.0.1:{self._ports.legacy_port}",
@@ -160,6 +170,11 @@ class Stack:
         who = owner(port) or "another program"
         return f"port {port}, meant for {_NAMES[name]}, is taken by {who}: choose another with --{_option(name)}"
 
+    def _origins(self) -> dict[str, str]:
+        """The page may be served on a port that neither backend would expect it on."""
+        known = self._env.get("ALLOWED_ORIGINS") or _FRONTENDS
+        return {} if self.page_url in known.split(",") else {"ALLOWED_ORIGINS": f"{known},{self.page_url}"}
+
     def _log(self, name: str) -> Path:
         return self._data / "logs" / f"{name}.log"
 
@@ -182,6 +197,7 @@ class Stack:
 
 
 _INTRODUCTION = """\
+[bold]{page_url}[/]  Scribe in the browser: register, record, read the summary
 [bold]{url}[/]  the gateway: what the frontend points at
 [bold]{ops_url}[/]  for ops: who answers what, metrics, health
 {legacy_url}  the legacy stand-in, directly
@@ -271,6 +287,7 @@ def _port(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 @_port("legacy_port")
 @_port("upstreams_port")
 @_port("mongodb_port")
+@_port("frontend_port")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -286,7 +303,7 @@ def _port(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     help="Directory for documents and logs.",
 )
 def command(host: str, config: Path, data: Path, **ports: int) -> None:
-    """Run everything on this machine: MongoDB, offline OpenAI and NHS, a Node legacy, and the gateway before it.
+    """Run everything on this machine: MongoDB, offline OpenAI and NHS, a Node legacy, the gateway, a frontend.
 
     Needs Node 20 or newer, and nothing else. With MONGODB_URL set, that MongoDB is used and none started.
     """

@@ -12,13 +12,13 @@ const promptRouter = require("./routes/prompt.routes");
 
 const app = express();
 
+const FRONTENDS =
+  process.env.ALLOWED_ORIGINS ||
+  "https://scribe-project-nextjs.vercel.app,http://localhost:3000,http://localhost:3001";
+
 app.use(
   cors({
-    origin: [
-      "https://scribe-project-nextjs.vercel.app",
-      "http://localhost:3000",
-      "http://localhost:3001",
-    ],
+    origin: FRONTENDS.split(",").map((origin) => origin.trim()),
     methods: ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"],
     allowedHeaders: ["Content-Type", "Authorization"],
     credentials: true,

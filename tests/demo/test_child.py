@@ -1,4 +1,7 @@
+import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,3 +99,31 @@ def _is_gone_soon(status: Path) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_ctrl_c_amid_a_start_comes_after_it_so_that_nothing_is_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = Child("it", [sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "log")
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: object, **settings: object) -> None:
+            super().__init__(*arguments, **settings)  # type: ignore[call-overload]
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        child.start()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert child.running
+    child.stop(grace=0)
+    assert not child.running
+
+
+def test_a_child_may_be_started_from_any_thread(python: Spawn) -> None:
+    started: list[Child] = []
+    thread = threading.Thread(target=lambda: started.append(python("import time; time.sleep(60)")))
+    thread.start()
+    thread.join(5)
+    assert started[0].running

@@ -29,7 +29,7 @@ READY = "Ctrl-C stops everything"
 
 @pytest.fixture
 def ports() -> Ports:
-    return Ports(*(free_port() for _ in range(5)))
+    return Ports(*(free_port() for _ in range(6)))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ class Demo:
 
     def __init__(self, ports: Ports, config: Path, data: Path, env: dict[str, str]) -> None:
         self._file = data.parent / "output"
-        names = ("port", "ops-port", "legacy-port", "upstreams-port", "mongodb-port")
+        names = ("port", "ops-port", "legacy-port", "upstreams-port", "mongodb-port", "frontend-port")
         options = [f"--{name}={port}" for name, port in zip(names, astuple(ports), strict=True)]
         command = [sys.executable, "-c", "from proxy.cli import main; main()", "demo", *options]
         with self._file.open("wb") as output:
@@ -106,10 +106,19 @@ def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_p
     assert answer.json() == {"msg": "welcome to the server"}
     assert answer.headers["x-served-by"] == "legacy"
     assert httpx.get(f"http://127.0.0.1:{ports.ops_port}/readyz", trust_env=False).status_code == 200
+    assert_the_page_may_call_it(ports)
     assert demo.stop() == 0
     assert "everything has stopped" in demo.output
     assert all_free(ports)
     assert {"mongod", "logs"} <= {entry.name for entry in (tmp_path / "data").iterdir()}
+
+
+def assert_the_page_may_call_it(ports: Ports) -> None:
+    """Whatever port the page is on: it names the gateway, and either backend lets its origin in."""
+    page = f"http://localhost:{ports.frontend_port}"
+    assert f"127.0.0.1:{ports.port}" in httpx.get(f"{page}/config.js", trust_env=False).text
+    answer = httpx.get(f"http://127.0.0.1:{ports.port}/", headers={"origin": page}, trust_env=False)
+    assert answer.headers["access-control-allow-origin"] == page
 
 
 def test_a_mongodb_of_ones_own_is_used(start: Start, mongodb_url: str, tmp_path: Path) -> None:

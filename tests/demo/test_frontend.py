@@ -1,0 +1,95 @@
+"""The frontend's server, and what of its files can be said without a browser. With one: `tests/browser`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.services import Frontend
+from demo.web import API_VARIABLE, FILES, create_app
+
+API = "https://api.scribe.example"
+SCRIPTS = sorted(FILES.rglob("*.js"))
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(f"{API}/"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:3000") as client:
+        yield client
+
+
+async def test_the_page_may_reach_its_own_files_and_one_api(page: httpx.AsyncClient) -> None:
+    answer = await page.get("/")
+    policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+    assert answer.status_code == 200
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["connect-src"] == f"{API} wss://api.scribe.example"
+    assert "microphone=(self)" in answer.headers["permissions-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_files_are_asked_for_anew_and_not_sent_again(page: httpx.AsyncClient) -> None:
+    first = await page.get("/app.js")
+    assert first.headers["cache-control"] == "no-cache"
+    assert first.headers["content-type"].startswith("text/javascript")
+    again = await page.get("/app.js", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == "no-cache"
+
+
+async def test_the_page_is_told_where_the_api_is(page: httpx.AsyncClient) -> None:
+    answer = await page.get("/config.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.text == f'export default {{"api": "{API}", "chunkMs": 500}};\n'
+
+
+async def test_without_an_api_the_environment_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(API_VARIABLE, "http://localhost:1234")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app()), base_url="http://page") as client:
+        answer = await client.get("/config.js")
+    assert "http://localhost:1234" in answer.text
+    assert "connect-src http://localhost:1234 ws://localhost:1234" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/%2e%2e/web.py", "/styles"])
+async def test_what_is_no_file_of_the_page_is_not_found(page: httpx.AsyncClient, path: str) -> None:
+    answer = await page.get(path)
+    assert answer.status_code in (307, 404)
+    assert "import" not in answer.text
+    assert "content-security-policy" in answer.headers
+
+
+def test_every_file_is_there_and_used() -> None:
+    index = (FILES / "index.html").read_text()
+    named = {FILES / path.lstrip("/") for path in re.findall(r'(?:href|src)="(/[^"]+)"', index)}
+    for script in SCRIPTS:
+        text = script.read_text()
+        named |= {(script.parent / path).resolve() for path in re.findall(r'from "(\.[^"]+)"', text)}
+        named |= {FILES / path.lstrip("/") for path in re.findall(r'src: "(/[^"]+)"', text)}
+    assert named | {FILES / "index.html"} == {file for file in FILES.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("file", sorted(FILES.rglob("*.*")), ids=lambda file: str(file.relative_to(FILES)))
+def test_the_page_knows_nothing_of_the_proxy_and_loads_nothing_from_elsewhere(file: Path) -> None:
+    text = file.read_text()
+    assert not re.search(r"proxy|gateway|served.by|native|legacy", text, re.IGNORECASE)
+    assert set(re.findall(r"https?://[\w.:]+", text)) <= {"http://www.w3.org", "http://localhost:8000"}
+
+
+def test_a_server_of_its_own_serves_it_by_a_name_that_may_use_the_microphone(tmp_path: Path) -> None:
+    frontend = Frontend(API, tmp_path / "log")
+    frontend.start()
+    try:
+        frontend.check()
+        assert frontend.url == f"http://localhost:{frontend.port}"
+        assert API in httpx.get(f"{frontend.url}/config.js", trust_env=False).text
+    finally:
+        frontend.stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(frontend.url, trust_env=False)
