@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from proxy import metrics
 from proxy.ops.access import Door, Sessions
 from proxy.ops.filters import FilterError
+from proxy.ops.pages.configuration import configuration
 from proxy.ops.pages.contract import divergences, drift
 from proxy.ops.pages.overview import overview
 from proxy.ops.pages.route import route
@@ -60,6 +61,7 @@ def _pages(situation: Situation, current: Current) -> list[BaseRoute]:
         *paged("/samples/{sample}", sample(situation)),
         *paged("/divergences", divergences(situation)),
         *paged("/drift", drift(situation)),
+        *paged("/config", configuration(situation)),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 

@@ -36,7 +36,15 @@ _FREE: Final = object()
 Span = tuple[int, int]
 
 
-def masked(text: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A text to be shown, and the pieces that are not."""
+
+    text: str
+    left_out: tuple[str, ...] = field(repr=False)
+
+
+def masked(text: str) -> Masked | None:
     """The text without secrets; None where it is no YAML, so that nobody can tell where in it the secrets are."""
     walk = _Walk()
     try:
@@ -44,8 +52,9 @@ def masked(text: str) -> str | None:
             walk.take(event)
     except (yaml.YAMLError, ValueError):
         return None
-    left_out = walk.left_out | {walk.anchors[name] for name in walk.secret_aliases if name in walk.anchors}
-    return "".join(_pieces(text, sorted(walk.scalars), left_out))
+    spans = walk.left_out | {walk.anchors[name] for name in walk.secret_aliases if name in walk.anchors}
+    shown = "".join(_pieces(text, sorted(walk.scalars), spans))
+    return Masked(shown, tuple(text[start:end] for start, end in sorted(spans)))
 
 
 @dataclass(slots=True)
@@ -158,12 +167,12 @@ def _within(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
 _SECTIONS: Final = tuple(_within(File))
 
 
-def _pieces(text: str, scalars: list[Span], left_out: set[Span]) -> Iterator[str]:
+def _pieces(text: str, scalars: list[Span], spans: set[Span]) -> Iterator[str]:
     at = 0
     for start, end in scalars:
         yield _COMMENT.sub(_comment, text[at:start])
         scalar = text[start:end]
-        yield MASK + "\n" * scalar.count("\n") if (start, end) in left_out else scalar
+        yield MASK + "\n" * scalar.count("\n") if (start, end) in spans else scalar
         at = end
     yield _COMMENT.sub(_comment, text[at:])
 

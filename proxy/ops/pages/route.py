@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, get_args
 
@@ -46,7 +45,7 @@ def route(situation: Situation, current: Current) -> Endpoint:
 
     async def show(request: Request) -> Response:
         asked, status = filters(request), await current()
-        name = _name(request, (route.name for route in status.routes))
+        name: str = request.path_params["route"]
         field, kind = request.query_params.get("field"), _kind(request)
         seen, away = await summaries(situation, asked.span)
         line = next((line for line in lines(status.routes, seen) if line.name == name), None)
@@ -57,21 +56,12 @@ def route(situation: Situation, current: Current) -> Endpoint:
             samples = await kept.samples(asked.span, name, field, kind, asked.verdict, LISTED)
             return await kept.fields(asked.span, name), samples
 
-        found, also = await ask(situation.database, differing)
+        found, away = (None, away) if away else await ask(situation.database, differing)
         fields, samples = found or ((), ())
-        view = RouteView(
-            name, line.route, asked.span, asked.verdict, field, kind, line.seen, fields, samples, away or also
-        )
+        view = RouteView(name, line.route, asked.span, asked.verdict, field, kind, line.seen, fields, samples, away)
         return await answer(request, "route.html", view, area="/", filters=asked)
 
     return show
-
-
-def _name(request: Request, known: Iterable[str]) -> str:
-    """The route's name, which may itself end in `.json`."""
-    name: str = request.path_params["route"]
-    whole = request.url.path.removeprefix("/routes/")
-    return whole if whole != name and whole in known else name
 
 
 def _kind(request: Request) -> FieldKind | None:

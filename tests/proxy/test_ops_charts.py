@@ -1,0 +1,60 @@
+"""What is drawn stays in its box, and leaves nothing out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.ops.charts import COLUMNS, HEIGHT, LEAST, WIDTH, Column, bar, lines, trend
+from proxy.reports.views import DAY, HOUR, MINUTE, Slice, Span
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 10**6)), max_size=5))
+def test_a_bar_is_filled_by_its_parts(parts: list[tuple[str, int]]) -> None:
+    pieces = bar(parts)
+    if any(value for _, value in parts):
+        assert sum(piece.width for piece in pieces) == pytest.approx(100, abs=0.01)
+        assert pieces[0].x == 0
+    else:
+        assert pieces == ()
+
+
+@given(
+    st.sampled_from([(HOUR, MINUTE), (DAY, HOUR), (30 * DAY, DAY), (3 * HOUR, HOUR)]),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 9999), st.integers(0, 50)), max_size=80),
+)
+def test_a_trend_stays_in_its_box(lengths: tuple[int, int], found: list[tuple[int, int, int]]) -> None:
+    length, step = lengths
+    span = Span(1_000_000.0, 1_000_000.0 + length)
+    slices = [
+        Slice(span.since + at * step - step / 2, step, match=good, violation=bad)
+        for at, good, bad in sorted(found)
+        if at * step < length
+    ]
+    columns = trend(slices, span)
+    assert len(columns) <= COLUMNS + 1
+    for column in columns:
+        assert 0 <= column.x <= WIDTH
+        assert column.bad <= column.height <= HEIGHT
+    assert any(column.bad for column in columns) == any(one.violation for one in slices)
+    if columns:
+        assert max(column.height for column in columns) == pytest.approx(HEIGHT, abs=0.01)
+
+
+def test_a_mismatch_among_a_thousand_is_seen() -> None:
+    span = Span(0.0, 2.0 * HOUR)
+    slices = [Slice(0.0, HOUR, match=1000), Slice(HOUR, HOUR, match=999, mismatch=1)]
+    assert trend(slices, span) == (Column(0.0, 40.0, HEIGHT, 0.0), Column(50.0, 40.0, HEIGHT, LEAST))
+
+
+def test_no_comparisons_draw_nothing() -> None:
+    assert trend([], Span(0.0, 60.0)) == ()
+    assert trend([Slice(0.0, MINUTE, uncompared=3)], Span(0.0, 60.0)) == ()
+
+
+def test_lines_share_a_scale_and_have_gaps() -> None:
+    legacy, native = lines([("legacy", [1.0, None, 4.0, 2.0]), ("native", [None, None, None, 0.0])])
+    assert legacy.pieces == ("0.0,17.5", "66.7,1.0 100.0,12.0")
+    assert native.pieces == ("100.0,23.0",)
+    assert lines([("legacy", [])])[0].pieces == ()

@@ -1,0 +1,63 @@
+"""A page's URL says what it shows, so that it can be sent to somebody."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.ops.filters import LAST, VERDICTS, FilterError, Filters
+from proxy.reports.views import Span
+
+NOW = 1_795_356_309.0
+
+
+def test_nothing_asked_is_the_last_day() -> None:
+    filters = Filters.of({}, NOW)
+    assert (filters.span, filters.verdict, filters.words) == (Span(NOW - 86_400, NOW), None, "the last 24 hours")
+    assert filters.link("/drift") == "/drift"
+
+
+def test_both_ends_may_be_named() -> None:
+    filters = Filters.of({"from": "2026-11-22T12:00Z", "until": "2026-11-22T15:00+02:00", "verdict": "match"}, NOW)
+    assert filters.span.until - filters.span.since == 3600
+    assert filters.words == "22 Nov 2026, 12:00:00 UTC to 22 Nov 2026, 13:00:00 UTC"
+    assert Filters.of({"from": "2026-11-22T12:00"}, NOW).span == Span(filters.span.since, NOW)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"last": "2h"},
+        {"verdict": "good"},
+        {"from": "yesterday"},
+        {"from": "2026-11-22T12:00", "until": "2026-11-22T12:00"},
+        {"from": "9999-12-31T23:59-23:00"},
+    ],
+)
+def test_what_cannot_be_asked_is_told(query: dict[str, str]) -> None:
+    with pytest.raises(FilterError, match=r"one of|a moment|must be after"):
+        Filters.of(query, NOW)
+
+
+@given(st.sampled_from([None, *LAST]), st.sampled_from([None, *VERDICTS]), st.sampled_from([None, *VERDICTS]))
+def test_a_link_leads_to_the_same_but_for_what_it_changes(last: str | None, verdict: str | None, other: str) -> None:
+    query = {name: value for name, value in (("last", last), ("verdict", verdict)) if value}
+    filters = Filters.of(query, NOW)
+    again = Filters.of(dict(parse_qsl(urlsplit(filters.link("/routes/a")).query)), NOW)
+    assert again == filters
+    changed = Filters.of(dict(parse_qsl(urlsplit(filters.link("/", verdict=other)).query)), NOW)
+    assert (changed.span, changed.verdict) == (filters.span, other)
+
+
+@given(st.sampled_from([None, *VERDICTS]), st.integers(1, 10**6))
+def test_a_fixed_link_shows_the_same_tomorrow(verdict: str | None, later: int) -> None:
+    filters = Filters.of({"verdict": verdict} if verdict else {}, NOW)
+    link = urlsplit(filters.fixed("/routes/ä b", field="body.a"))
+    assert link.path == "/routes/%C3%A4%20b"
+    tomorrow = Filters.of(dict(parse_qsl(link.query)), NOW + later)
+    assert (tomorrow.span, tomorrow.verdict) == (filters.span, filters.verdict)
+    assert dict(parse_qsl(link.query))["field"] == "body.a"
+    assert Filters.of(dict(parse_qsl(urlsplit(tomorrow.link("/", last="1h")).query)), NOW).last == "1h"

@@ -1,0 +1,99 @@
+"""Numbers read as people would say them, and never as more than they are."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.ops.presentation import ago, duration, iso, latency, moment, number, percent, size, told
+from proxy.reports.views import Tree
+
+AT = 1_795_356_309.0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (7, "7"), (1204, "1,204"), (0.34, "0.34"), (12.6, "13"), (0.001, "<0.01"), (2.0, "2"), (9.96, "10")],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (1, 8, "12.5%"),
+        (0, 5, "0%"),
+        (5, 5, "100%"),
+        (0, 0, "–"),
+        (1, 1_000_000, "<0.01%"),
+        (999_999, 1_000_000, ">99.99%"),
+        (9_999, 10_000, "99.99%"),
+        (1, 3, "33.33%"),
+    ],
+)
+def test_parts_of_a_whole(part: int, whole: int, text: str) -> None:
+    assert percent(part, whole) == text
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
+def test_only_nothing_reads_as_nothing_and_only_all_as_all(part: int, rest: int) -> None:
+    assert percent(part, part + rest) not in ("0%", "100%")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0.00084, "0.84 ms"), (0.0123, "12 ms"), (0.999, "999 ms"), (1.24, "1.2 s"), (0.0096, "9.6 ms")],
+)
+def test_latencies(seconds: float | None, text: str) -> None:
+    assert latency(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.6, "1 min"),
+        (200, "3 min 20 s"),
+        (86_400 * 6 + 4 * 3600 + 59, "6 d 4 h"),
+        (86_405, "1 d"),
+        (-3, "0 s"),
+    ],
+)
+def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1, "just now"), (-60, "just now"), (44, "44 s ago"), (119, "1 min ago"), (7300, "2 h ago"), (400_000, "4 d ago")],
+)
+def test_how_long_since(seconds: float, text: str) -> None:
+    assert ago(AT - seconds, AT) == text
+
+
+def test_times_are_of_utc() -> None:
+    assert moment(AT) == "22 Nov 2026, 14:05:09 UTC"
+    assert iso(AT) == "2026-11-22T14:05:09Z"
+
+
+@pytest.mark.parametrize(("octets", "text"), [(0, "0 B"), (1023, "1023 B"), (2458, "2.4 KiB"), (1 << 20, "1.0 MiB")])
+def test_sizes(octets: int, text: str) -> None:
+    assert size(octets) == text
+
+
+@pytest.mark.parametrize(
+    ("tree", "text"),
+    [
+        (None, "–"),
+        ({"type": "string", "value": "active"}, "active"),
+        ({"type": "string", "length": 4, "digest": "b"}, "string of 4"),
+        ({"type": "id", "length": 24, "digest": "b"}, "id"),
+        ({"type": "boolean"}, "boolean"),
+        ({"type": "object", "length": 1, "fields": []}, "object of 1 field"),
+        ({"type": "array", "length": 90, "cut": True}, "array of 90 items"),
+    ],
+)
+def test_redacted_values(tree: Tree | None, text: str) -> None:
+    assert told(tree) == text
