@@ -16,8 +16,10 @@ from handlers.legacy.mongoose import (
     ValidationError,
     by_id,
     cast_filter,
+    write_array,
+    write_object,
 )
-from handlers.legacy.population import Fetch, Populate, populate
+from handlers.legacy.population import Fetch, Populate, show
 from handlers.services.assistant import Assistant
 from handlers.services.consultations import Consultations
 from handlers.services.prompts import Prompts
@@ -79,9 +81,8 @@ class ConsultationRoutes:
         """`GET /`: one's own, newest first."""
         own = cast_filter(CONSULTATIONS, {"clinician": request.user_id})
         stored = await self.consultations.list_of(own["clinician"])
-        found = [Document.read(CONSULTATIONS, each) for each in stored]
-        await populate(found, LIST, self.fetch)
-        return json(200, {"consultations": [each.to_json() for each in found]})
+        shown = await show(CONSULTATIONS, stored, LIST, self.fetch)
+        return json(200, write_object({"consultations": write_array(shown)}))
 
     @catching(refusing("fetching consultation"))
     async def show(self, request: Request) -> Reply:
@@ -90,9 +91,8 @@ class ConsultationRoutes:
         stored = await self.consultations.get_own(own["_id"], own["clinician"])
         if stored is None:
             return json(404, {"msg": "Consultation not found or invalid"})
-        consultation = Document.read(CONSULTATIONS, stored)
-        await populate([consultation], ONE, self.fetch)
-        return json(200, {"consultation": consultation.to_json()})
+        (shown,) = await show(CONSULTATIONS, [stored], ONE, self.fetch)
+        return json(200, write_object({"consultation": shown}))
 
     @catching(refusing("ending consultation"))
     async def end(self, request: Request) -> Reply:

@@ -15,8 +15,10 @@ from handlers.legacy.mongoose import (
     by_id,
     cast_filter,
     is_true,
+    write_array,
+    write_object,
 )
-from handlers.legacy.population import Fetch, Populate, populate
+from handlers.legacy.population import Fetch, Populate, show
 from handlers.services.consultations import Consultations
 from handlers.services.notes import Notes
 from handlers.store_errors import RefusedError
@@ -85,9 +87,8 @@ class NoteRoutes:
         """`GET /:consultationId`: everybody's notes on anybody's consultation."""
         wanted = cast_filter(NOTES, {"consultation": request.params["consultationId"]})
         stored = await self.notes.of_consultation(wanted["consultation"])
-        found = [Document.read(NOTES, each) for each in stored]
-        await populate(found, [CLINICIAN], self.fetch)
-        return json(200, {"count": len(found), "notes": [note.to_json() for note in found]})
+        shown = await show(NOTES, stored, [CLINICIAN], self.fetch)
+        return json(200, write_object({"count": len(shown), "notes": write_array(shown)}))
 
     @catching(refuse)
     async def change(self, request: Request) -> Reply:

@@ -1,6 +1,6 @@
 """mongoose's population: ids replaced by what they refer to (lib/helpers/populate/); the caller reads.
 
-    await populate(consultations, [Populate("clinician", ("username", "email"))], fetch)
+    texts = await show(CONSULTATIONS, stored, [Populate("clinician", ("username", "email"))], fetch)
 
 Dangling single references become null, dangling ones in arrays vanish, a path that is absent or null stays
 as it is. What is read comes once per model and fields, whatever number of documents refers to it.
@@ -9,16 +9,18 @@ as it is. What is read comes once per model and fields, whatever number of docum
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import chain
+from typing import TypeAlias, cast
 
 from bson import ObjectId
 
-from handlers.legacy.javascript import Value
-from handlers.legacy.mongoose import Document, Id, Ids, Schema, identity_of
+from handlers.legacy.javascript import JsonText, Value
+from handlers.legacy.mongoose import NULL, Id, Ids, Schema, Table, arrange, identity_of, write, write_array
 
-Fetch: TypeAlias = Callable[[str, Sequence[ObjectId], Sequence[str]], Awaitable[Sequence[Mapping[str, Value]]]]
+Fields: TypeAlias = Mapping[str, Value]
+Fetch: TypeAlias = Callable[[str, Sequence[ObjectId], Sequence[str]], Awaitable[Sequence[Fields]]]
 """Reads the stored documents of a model by their ids, with some fields alone where given."""
 
 
@@ -31,37 +33,54 @@ class Populate:
     populate: tuple[Populate, ...] = ()
 
 
-async def populate(documents: Sequence[Document], plan: Sequence[Populate], fetch: Fetch) -> None:
-    """Fills in the plan's paths of documents of one model, all paths at the same time."""
-    if documents:
-        await asyncio.gather(*(_fill_path(documents, step, fetch) for step in plan))
+async def show(
+    schema: Schema, stored: Sequence[Fields], plan: Sequence[Populate], fetch: Fetch, selected: Sequence[str] = ()
+) -> list[JsonText]:
+    """Stored documents as the JSON of answers, with the plan's paths filled in, all of them at the same time."""
+    tables = arrange(schema, stored, selected)
+    if tables:
+        await asyncio.gather(*(_fill_in(schema, tables, step, fetch) for step in plan))
+    return write(tables)
 
 
-async def _fill_path(documents: Sequence[Document], step: Populate, fetch: Fetch) -> None:
-    path = documents[0].schema.paths[step.path]
+async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetch: Fetch) -> None:
+    path = schema.paths[step.path]
     if not isinstance(path, Id | Ids):
         raise TypeError(f"{step.path} refers to nothing")
-    wanted = {identity: None for document in documents for identity in _ids_in(document.get(step.path))}
-    found = await _read(Schema.known[path.ref], list(wanted), step, fetch) if wanted else {}
-    for document in documents:
-        _assign(document, step.path, found)
+    referring = [table for table in tables if step.path in table.kinds]
+    wanted = dict.fromkeys(chain.from_iterable(_ids_in(table, step.path) for table in referring))
+    found = await _find(Schema.known[path.ref], list(wanted), step, fetch) if wanted else {}
+    for table in referring:
+        table.fill(step.path, _texts_for(table, step.path, found))
 
 
-async def _read(schema: Schema, wanted: Sequence[ObjectId], step: Populate, fetch: Fetch) -> dict[object, Document]:
+async def _find(schema: Schema, wanted: Sequence[ObjectId], step: Populate, fetch: Fetch) -> dict[ObjectId, JsonText]:
     stored = await fetch(schema.model, wanted, step.select)
-    read = [Document.read(schema, each, step.select) for each in stored]
-    await populate(read, step.populate, fetch)
-    return {document.get("_id"): document for document in read}
+    texts = await show(schema, stored, step.populate, fetch, step.select)
+    return {cast(ObjectId, fields["_id"]): text for fields, text in zip(stored, texts, strict=True)}
 
 
-def _ids_in(value: Value) -> list[ObjectId]:
-    values = value if isinstance(value, list) else [value]
-    return [each for each in map(identity_of, values) if isinstance(each, ObjectId)]
+def _ids_in(table: Table, name: str) -> Iterable[ObjectId]:
+    column = table.column(name)
+    return cast("Sequence[ObjectId]", column) if table.kinds[name] is ObjectId else _ids_among(column)
 
 
-def _assign(document: Document, path: str, found: Mapping[object, Document]) -> None:
-    value = document.get(path)
+def _ids_among(values: Iterable[Value]) -> Iterator[ObjectId]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _ids_among(value)
+        elif isinstance(identity := identity_of(value), ObjectId):
+            yield identity
+
+
+def _texts_for(table: Table, name: str, found: Mapping[ObjectId, JsonText]) -> list[JsonText]:
+    column = table.column(name)
+    if table.kinds[name] is ObjectId:
+        return [found.get(cast(ObjectId, identity), NULL) for identity in column]
+    return [_text_for(value, found) for value in column]
+
+
+def _text_for(value: Value, found: Mapping[ObjectId, JsonText]) -> JsonText:
     if isinstance(value, list):
-        document.populated[path] = [found[each] for each in _ids_in(value) if each in found]
-    elif value is not None and path in document.fields:
-        document.populated[path] = found.get(identity_of(value))
+        return write_array([found[each] for each in _ids_among(value) if each in found])
+    return next((found[each] for each in _ids_among((value,)) if each in found), NULL)

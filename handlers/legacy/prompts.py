@@ -13,7 +13,16 @@ from handlers.legacy.catching import catching
 from handlers.legacy.express import Reply, Request, Router, json
 from handlers.legacy.javascript import Value
 from handlers.legacy.models import PROMPTS, TRANSCRIPTS, now
-from handlers.legacy.mongoose import Document, by_id, cast_filter, cast_update
+from handlers.legacy.mongoose import (
+    Document,
+    arrange,
+    by_id,
+    cast_filter,
+    cast_update,
+    write,
+    write_array,
+    write_object,
+)
 from handlers.services.prompts import Prompts
 from handlers.services.transcripts import Transcripts
 
@@ -58,7 +67,8 @@ class PromptRoutes:
         """`GET /`: one's own and the shared ones."""
         own = cast_filter(PROMPTS, {"clinician": request.user_id})
         found = await self.prompts.list_for(own["clinician"])
-        return json(200, {"prompts": [Document.read(PROMPTS, each).to_json() for each in found]})
+        shown = write(arrange(PROMPTS, found))
+        return json(200, write_object({"prompts": write_array(shown)}))
 
     @catching(refuse)
     async def change(self, request: Request) -> Reply:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from handlers.legacy.catching import catching
 from handlers.legacy.express import Reply, Request, Router, json
 from handlers.legacy.models import TRANSCRIPTS, now
-from handlers.legacy.mongoose import Document, cast_filter, cast_update, is_true
+from handlers.legacy.mongoose import Document, arrange, cast_filter, cast_update, is_true, write
 from handlers.services.transcripts import Transcripts
 
 
@@ -52,4 +52,4 @@ class TranscriptRoutes:
         wanted = {"consultation": request.params["consultation_id"], "clinician": request.user_id}
         own = cast_filter(TRANSCRIPTS, wanted)
         found = await self.transcripts.of_consultation(own["consultation"], own["clinician"])
-        return json(200, None if found is None else Document.read(TRANSCRIPTS, found).to_json())
+        return json(200, None if found is None else write(arrange(TRANSCRIPTS, [found]))[0])

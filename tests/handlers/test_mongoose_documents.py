@@ -141,15 +141,6 @@ def test_saving_writes_what_was_set_and_what_was_filled_in() -> None:
     assert changes.update["$set"]["summary"] == {"b": [{}], "c": float(2**31)}  # type: ignore[index]
 
 
-def test_a_populated_path_is_shown_in_full() -> None:
-    document = Document.read(CONSULTATIONS, STORED)
-    document.populated = {"clinician": None, "notes": [Document.read(NOTES, {"_id": NOTE, "body": "x"}, ("body",))]}
-    assert stringify(document.to_json()["notes"]) == f'[{{"_id":"{NOTE}","body":"x"}}]'
-    assert document.to_json()["clinician"] is None
-    document.set("clinician", CLINICIAN)
-    assert document.to_json()["clinician"] == CLINICIAN
-
-
 def test_a_document_where_an_id_belongs_is_read_as_one() -> None:
     read = Document.read(
         NOTES, {"_id": NOTE, "clinician": {"_id": CLINICIAN, "username": 5}, "transcript": Int64(2**60)}

@@ -24,7 +24,7 @@ from handlers.legacy.express.headers import Headers
 from handlers.legacy.express.paths import Pattern, UndecodableError, split_target
 from handlers.legacy.express.query import Query
 from handlers.legacy.express.query import parse as parse_query
-from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, stringify
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JsonText, Value, stringify
 
 _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:\Z|\W)", re.IGNORECASE)
 
@@ -62,8 +62,9 @@ class Reply:
 
 
 def json(status: int, value: object) -> Reply:
-    """`res.status(status).json(value)`."""
-    return Reply(status, (_JSON,), stringify(value).encode())
+    """`res.status(status).json(value)`; what is JSON text already is taken for what it says."""
+    text = value if isinstance(value, JsonText) else stringify(value)
+    return Reply(status, (_JSON,), text.encode())
 
 
 def encoded_json(status: int, body: bytes) -> Reply:

@@ -52,11 +52,8 @@ def iso_or_none(ms: int) -> str | None:
     """What a date is in JSON: `toISOString`, or null for an Invalid Date."""
     if not -LIMIT <= ms <= LIMIT:
         return None
-    day, rest = divmod(ms, DAY)
-    seconds, milliseconds = divmod(rest, 1000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{_iso_day(day)}T{hour:02d}:{minute:02d}:{second:02d}.{milliseconds:03d}Z"
+    minute, rest = divmod(ms, 60_000)
+    return f"{_iso_minute(minute)}:{rest // 1000:02d}.{rest % 1000:03d}Z"
 
 
 def date_to_string(ms: int) -> str:
@@ -73,11 +70,12 @@ def date_to_string(ms: int) -> str:
     )
 
 
-@lru_cache(maxsize=1024)
-def _iso_day(day: int) -> str:
+@lru_cache(maxsize=4096)
+def _iso_minute(minutes: int) -> str:
+    day, minute = divmod(minutes, 1440)
     year, month, month_day = _calendar(day)
     spelled = f"{year:04d}" if 0 <= year <= 9999 else f"{year:+07d}"
-    return f"{spelled}-{month:02d}-{month_day:02d}"
+    return f"{spelled}-{month:02d}-{month_day:02d}T{minute // 60:02d}:{minute % 60:02d}"
 
 
 def _calendar(day: int) -> tuple[int, int, int]:

@@ -36,7 +36,7 @@ DEEPEST: Final = 4184
 
 _INDEX_KEYS = re.compile(r'"(?:[0-9]|\\u003[0-9])+"[ \t\n\r]*:')
 _ODD = tuple(  # each begins with one certain character, which is what makes a search of re's fast
-    re.compile(pattern)
+    re.compile(pattern).search
     for pattern in (
         r'"(?::-?(?:[0-9]+[.e]|[0-9]{16})|[0-9]+":)',
         r",-?(?:[0-9]+[.e]|[0-9]{16})",
@@ -81,16 +81,27 @@ def stringify(value: object) -> str:
     A top-level UNDEFINED, which JavaScript would not turn into a string at all, gives "". Nesting deeper
     than V8's stack raises JavaScriptRangeError.
     """
-    if isinstance(value, dict | list):
+    if type(value) is str:
+        text = _quote(value)
+    elif isinstance(value, dict | list):
         try:
             text = "".join(_write_plain(value))
         except (_OddError, ValueError, RecursionError):
             text = _write(value)
         else:
-            text = _write(value) if any(odd.search(text) for odd in _ODD) else text
+            for is_odd in _ODD:
+                if is_odd(text):
+                    text = _write(value)
+                    break
     else:
         text = "" if value is UNDEFINED else _write(value)
     return text if text.isascii() else _spell_surrogates(text)
+
+
+class JsonText(str):
+    """JSON that stands for the value it would be parsed to."""
+
+    __slots__ = ()
 
 
 class _OddError(Exception):

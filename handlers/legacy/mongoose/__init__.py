@@ -28,10 +28,12 @@ from handlers.legacy.mongoose.errors import (
 )
 from handlers.legacy.mongoose.query import by_id, cast_filter
 from handlers.legacy.mongoose.schema import Boolean, Date, Id, Ids, Mixed, Number, Path, Schema, String
+from handlers.legacy.mongoose.tables import NULL, Table, arrange, write, write_array, write_object
 from handlers.legacy.mongoose.update import cast_update
 from handlers.legacy.mongoose.values import is_true, to_bson
 
 __all__ = [
+    "NULL",
     "Boolean",
     "CastError",
     "Changes",
@@ -46,13 +48,18 @@ __all__ = [
     "Path",
     "Schema",
     "String",
+    "Table",
     "ValidationError",
     "ValidatorError",
     "VersionError",
+    "arrange",
     "by_id",
     "cast_filter",
     "cast_update",
     "identity_of",
     "is_true",
     "to_bson",
+    "write",
+    "write_array",
+    "write_object",
 ]

@@ -29,7 +29,6 @@ from handlers.legacy.mongoose.values import (
     Embedded,
     copy_fields,
     is_true,
-    minimize,
     own_fields,
     prune,
     same,
@@ -57,7 +56,7 @@ class Document(Embedded):
     message would name (see `ValidationError`).
     """
 
-    __slots__ = ("_states", "errors", "fields", "populated", "pushed", "replaced", "schema", "told")
+    __slots__ = ("_states", "errors", "fields", "pushed", "replaced", "schema", "told")
 
     def __init__(self, schema: Schema, fields: Json | None = None) -> None:
         self.schema = schema
@@ -66,7 +65,6 @@ class Document(Embedded):
         self.told: dict[str, MongooseError] = {}
         self.pushed: dict[str, list[Value]] = {}
         self.replaced: set[str] = set()
-        self.populated: dict[str, Document | list[Document] | None] = {}
         self._states: dict[str, str] | None = None
 
     @property
@@ -161,7 +159,6 @@ class Document(Embedded):
             self._invalidate(error.path, error)
             return
         self.errors.pop(name, None)
-        self.populated.pop(name, None)
         if is_new or self._is_changed(name, cast):
             self._move(name, "modify")
             self.replaced.add(name)
@@ -215,15 +212,8 @@ class Document(Embedded):
         return {name: to_bson(value) for name, value in copy_fields(self.fields).items()}
 
     def to_json(self) -> Json:
-        """What `res.json(document)` shows; empty objects are left out, populated paths shown in full."""
-        if not self.populated:
-            return copy_fields(self.fields)
-        shown: Json = {}
-        for name in own_keys(self.fields):
-            value = show(self.populated[name]) if name in self.populated else minimize(self.fields[name])
-            if value is not UNDEFINED:
-                shown[name] = value
-        return shown
+        """What `res.json(document)` shows; empty objects are left out."""
+        return copy_fields(self.fields)
 
     def changes(self) -> Changes | None:
         """What saving this read document would write; nothing where nothing was changed or defaulted."""
@@ -293,10 +283,3 @@ def identity_of(value: Value) -> Value:
     """The id that a reference stands for, be it one or a document read in its place."""
     held: object = value
     return held.get("_id") if isinstance(held, Document) else value
-
-
-def show(populated: Document | list[Document] | None) -> Value:
-    """What stands where a path was populated."""
-    if isinstance(populated, list):
-        return [document.to_json() for document in populated]
-    return populated.to_json() if populated is not None else None

@@ -6,10 +6,9 @@ A path applies its setters and its cast to what is written (`apply`), only its c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar, Final, TypeAlias
 
 from bson import ObjectId, Regex
@@ -27,7 +26,7 @@ from handlers.legacy.mongoose.errors import (
     UnexplainedCastError,
     ValidatorError,
 )
-from handlers.legacy.mongoose.values import FORBIDDEN, Embedded, is_true
+from handlers.legacy.mongoose.values import Embedded, is_out_of_order, is_true
 
 REQUIRED: Final = "Path `{PATH}` is required."
 NOT_IN_ENUM: Final = "`{VALUE}` is not a valid enum value for path `{PATH}`."
@@ -40,6 +39,13 @@ class Missing:
 
 
 NO_DEFAULT: Final = Missing()
+
+_ONLY_IDS: Final = frozenset({ObjectId})
+
+
+def holds_ids(array: object) -> bool:
+    """Whether there is nothing but ids in an array."""
+    return isinstance(array, list) and _ONLY_IDS.issuperset(map(type, array))
 
 
 @dataclass(frozen=True)
@@ -95,9 +101,9 @@ class Path:
             return UNDEFINED
         return self.apply(self.default() if callable(self.default) else self.default)
 
-    def is_settled(self, value: Value) -> bool:
-        """Whether a stored value is read as it is."""
-        return value is None or type(value) is self.plain
+    def is_settled(self, kind: type) -> bool:
+        """Whether every stored value of a type is read as it is."""
+        return kind is type(None) or kind is self.plain
 
     def is_present(self, value: Value) -> bool:
         """Whether a required path counts as given."""
@@ -233,12 +239,10 @@ class Boolean(Path):
 class Number(Path):
     """A number; here only the version key is one."""
 
+    plain: ClassVar[type | None] = int
     kind: ClassVar[str] = "Number"
     comparable: ClassVar[bool] = True
     unknown_operator: ClassVar[str] = " with Number."
-
-    def is_settled(self, value: Value) -> bool:
-        return value is None or type(value) is int or (type(value) is float and not math.isnan(value))
 
     def cast(self, value: Value) -> Value:
         if isinstance(value, dict) and "_id" in value:
@@ -289,7 +293,7 @@ class Mixed(Path):
 
     kind: ClassVar[str] = "Mixed"
 
-    def is_settled(self, value: Value) -> bool:
+    def is_settled(self, kind: type) -> bool:
         return True
 
     def cast(self, value: Value) -> Value:
@@ -304,6 +308,7 @@ class Ids(Path):
     """An array of ids; what is no array becomes an array of one."""
 
     default: Value | Default | Missing = field(default=list)
+    plain: ClassVar[type | None] = list
     kind: ClassVar[str] = "Array"
     unknown_operator: ClassVar[str] = " with Array."
 
@@ -311,9 +316,6 @@ class Ids(Path):
     def item(self) -> Id:
         """The path of one of the elements."""
         return Id(self.name, ref=self.ref)
-
-    def is_settled(self, value: Value) -> bool:
-        return value is None or (type(value) is list and all(type(item) is ObjectId for item in value))
 
     def cast(self, value: Value) -> Value:
         items: list[Value] = list(value) if isinstance(value, list) else [value]
@@ -391,26 +393,36 @@ class Schema:
         self.versioned = versioned
         added = (Id("_id", default=ObjectId), *((Number("__v"),) if versioned else ()))
         self.paths: Mapping[str, Path] = {path.name: path for path in (*paths, *added)}
+        self.arrays_of = lru_cache(maxsize=1024)(self._arrays_of)
 
     @cached_property
     def required(self) -> tuple[str, ...]:
         """The required paths, last first, as mongoose gathers them."""
         return tuple(name for name in reversed(list(self.paths)) if self.paths[name].required)
 
-    def is_settled(self, stored: Mapping[str, Value], selected: Collection[str]) -> bool:
+    def is_settled(self, stored: Mapping[str, Value], selected: Collection[str] = ()) -> bool:
         """Whether a stored document is read as it stands: of the right types, and with nothing to fill in."""
+        arrays = self.arrays_of(tuple(stored), tuple(map(type, stored.values())), tuple(selected))
+        return arrays is not None and all(holds_ids(stored[name]) for name in arrays)
+
+    def _arrays_of(
+        self, names: tuple[str, ...], types: tuple[type, ...], selected: tuple[str, ...]
+    ) -> tuple[str, ...] | None:
+        """The arrays whose elements decide whether documents of this shape are settled; None where none is."""
         for name in self._defaulted:
-            if name not in stored and (not selected or name in selected):
-                return False
-        paths = self.paths
-        for name, value in stored.items():
-            path = paths.get(name)
+            if name not in names and (not selected or name in selected):
+                return None
+        arrays = []
+        for name, kind in zip(names, types, strict=True):
+            path = self.paths.get(name)
             if path is None:
-                if name[:1] <= "9" or name in FORBIDDEN:
-                    return False
-            elif type(value) is not path.plain and not path.is_settled(value):
-                return False
-        return True
+                if is_out_of_order(name):
+                    return None
+            elif not path.is_settled(kind):
+                return None
+            elif isinstance(path, Ids) and kind is list:
+                arrays.append(name)
+        return tuple(arrays)
 
     @cached_property
     def _defaulted(self) -> tuple[str, ...]:

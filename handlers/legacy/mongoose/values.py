@@ -16,6 +16,7 @@ FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
 """Names that mongoose never copies."""
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None), ObjectId, DatetimeMS})
+_SPECIAL: Final = FORBIDDEN | {"_bsontype"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT32: Final = 2**31
 
@@ -66,11 +67,21 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
     return small if small or in_array else UNDEFINED
 
 
+def is_out_of_order(name: str) -> bool:
+    """Whether a field of this name may be shown in another place than it was given in, or never is."""
+    return name[:1] <= "9" or name in FORBIDDEN
+
+
+def is_minimal(value: dict[str, Value]) -> bool:
+    """Whether nothing would be left out of an object, nor put otherwise but by what writes JSON."""
+    return bool(value) and _SCALARS.issuperset(map(type, value.values())) and _SPECIAL.isdisjoint(value)
+
+
 def copy_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
     """A document's fields, each minimized, in JavaScript's order."""
     copied: dict[str, Value] = {}
     for key, value in fields.items():
-        if key[:1] <= "9" or key in FORBIDDEN:
+        if is_out_of_order(key):
             return _copy_in_order(fields)
         small = value if type(value) in _SCALARS else minimize(value)
         if small is not UNDEFINED:

@@ -1,0 +1,167 @@
+"""Stored documents as the JSON that answers show, by columns and without a Document for each: most are stored just
+as they are shown.
+
+    tables = arrange(CONSULTATIONS, stored)         # documents of the same shape stand in one table
+    tables[0].fill("clinician", texts)              # JSON instead of a column's values
+    write(tables)                                   # the documents' texts, in their order
+
+A shape is a document's field names and the types of their values, in order. Whatever is the same for all documents of
+a shape is done once for them; what is stored otherwise than mongoose would store it is read by `Document` first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+
+from handlers.legacy.javascript import JsonText, Value, stringify
+from handlers.legacy.javascript.dates import iso_or_none
+from handlers.legacy.mongoose.document import Document
+from handlers.legacy.mongoose.schema import Schema, holds_ids
+from handlers.legacy.mongoose.values import copy_fields, is_minimal, is_out_of_order, minimize
+
+NULL: Final = JsonText("null")
+
+Fields: TypeAlias = Mapping[str, Value]
+Shape: TypeAlias = tuple[tuple[str, ...], tuple[type, ...]]
+
+
+class Table:
+    """The documents of one shape: `kinds` tells the type of each field, `places` where each stands among all."""
+
+    __slots__ = ("_columns", "kinds", "places")
+
+    def __init__(self, shape: Shape, places: Sequence[int], documents: Iterable[Fields]) -> None:
+        names, kinds = shape
+        self.places = places
+        self.kinds = dict(zip(names, kinds, strict=True))
+        self._columns: dict[str, Sequence[Value]] = dict(
+            zip(names, zip(*[fields.values() for fields in documents], strict=True), strict=True)
+        )
+
+    def column(self, name: str) -> Sequence[Value]:
+        """The values of a field, all of one type; nothing where the documents have no such field."""
+        return self._columns.get(name, ())
+
+    def fill(self, name: str, texts: Sequence[JsonText]) -> None:
+        """Shows a text for each of a field's values instead of them."""
+        self._columns[name] = texts
+        self.kinds[name] = JsonText
+
+    def write(self) -> Iterable[str]:
+        """The documents' texts."""
+        template = _template(tuple(self.kinds), tuple(self.kinds.values()))
+        if template is not None:
+            with contextlib.suppress(_NothingLeftError):
+                columns = map(_write_column, self.kinds.values(), self._columns.values())
+                return map(template.__mod__, zip(*columns, strict=True))
+        return map(write_object, self._documents())
+
+    def _documents(self) -> Iterable[Fields]:
+        rows = zip(*self._columns.values(), strict=True) if self.kinds else [()] * len(self.places)
+        return (dict(zip(self.kinds, row, strict=True)) for row in rows)
+
+
+def arrange(schema: Schema, stored: Sequence[Fields], selected: Sequence[str] = ()) -> list[Table]:
+    """Stored documents of a model, of which `selected` names the fields of an inclusive projection."""
+    documents = list(stored)
+    groups = _group(documents)
+    odd = [place for shape, places in groups.items() for place in _find_odd(schema, shape, documents, places, selected)]
+    if odd:
+        for place in odd:
+            documents[place] = Document.read(schema, documents[place], selected).fields
+        groups = _group(documents)
+    return [Table(shape, places, [documents[place] for place in places]) for shape, places in groups.items()]
+
+
+def _group(documents: Iterable[Fields]) -> dict[Shape, list[int]]:
+    groups: dict[Shape, list[int]] = {}
+    for place, fields in enumerate(documents):
+        groups.setdefault((tuple(fields), tuple(map(type, fields.values()))), []).append(place)
+    return groups
+
+
+def _find_odd(
+    schema: Schema, shape: Shape, documents: Sequence[Fields], places: Sequence[int], selected: Sequence[str]
+) -> Sequence[int]:
+    arrays = schema.arrays_of(*shape, tuple(selected))
+    if arrays is None:
+        return places
+    return [place for name in arrays for place in places if not holds_ids(documents[place][name])]
+
+
+def write(tables: Sequence[Table]) -> list[JsonText]:
+    """The texts of all documents, in the order in which they were given."""
+    texts = [NULL] * sum(len(table.places) for table in tables)
+    for table in tables:
+        for place, text in zip(table.places, table.write(), strict=True):
+            texts[place] = JsonText(text)
+    return texts
+
+
+def write_array(texts: Iterable[str]) -> JsonText:
+    """The text of an array of what is written already."""
+    return JsonText(f"[{','.join(texts)}]")
+
+
+def write_object(fields: Fields) -> JsonText:
+    """The text of an object, some of whose fields may be written already; empty objects in it are left out."""
+    members = [f"{stringify(name)}:{_write_value(value)}" for name, value in copy_fields(fields).items()]
+    return JsonText("{" + ",".join(members) + "}")
+
+
+def _write_value(value: Value) -> str:
+    return value if isinstance(value, JsonText) else stringify(value)
+
+
+class _NothingLeftError(Exception):
+    """An object of which nothing is left: its field is not shown, so that no template fits."""
+
+
+def _write_date(value: DatetimeMS) -> str:
+    text = iso_or_none(int(value))
+    return "null" if text is None else f'"{text}"'
+
+
+def _write_list(value: list[Value]) -> str:
+    return stringify(minimize(value)) if value else "[]"
+
+
+def _write_mixed(value: dict[str, Value]) -> str:
+    text = stringify(value if is_minimal(value) else minimize(value))
+    if not text:
+        raise _NothingLeftError
+    return text
+
+
+_WORDS: Final = {True: "true", False: "false", None: "null"}
+_AS_TEXT: Final[Mapping[type, Callable[[Any], str]]] = {
+    str: stringify,
+    bool: _WORDS.__getitem__,
+    type(None): _WORDS.__getitem__,
+    DatetimeMS: _write_date,
+    list: _write_list,
+    dict: _write_mixed,
+}
+_AS_IT_IS: Final[Mapping[type, str]] = {ObjectId: '"%s"', int: "%s", JsonText: "%s"}
+
+
+def _write_column(kind: type, values: Sequence[Value]) -> Iterable[object]:
+    writer = _AS_TEXT.get(kind)
+    return values if writer is None else list(map(writer, values))
+
+
+@lru_cache(maxsize=1024)
+def _template(names: tuple[str, ...], kinds: tuple[type, ...]) -> str | None:
+    """What the texts of one shape have in common; None where they have nothing."""
+    members: list[str] = []
+    for name, kind in zip(names, kinds, strict=True):
+        if is_out_of_order(name) or not (kind in _AS_TEXT or kind in _AS_IT_IS):
+            return None
+        members.append(stringify(name).replace("%", "%%") + ":" + _AS_IT_IS.get(kind, "%s"))
+    return "{" + ",".join(members) + "}" if members else None

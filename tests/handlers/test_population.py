@@ -1,0 +1,97 @@
+"""References filled in: found, dangling, in arrays, below one another, and of documents that are stored oddly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from bson import ObjectId, Regex
+
+from handlers.legacy.javascript import Value, parse
+from handlers.legacy.models import CONSULTATIONS, USERS
+from handlers.legacy.population import Fields, Populate, show
+
+CLINICIAN, OTHER, NOTE, LOST, IDENTITY = (ObjectId(f"64b7f0f0f0f0f0f0f0f0f0f{n}") for n in range(5))
+USER = Populate("clinician", ("username",))
+PLAN = (USER, Populate("notes", ("body", "clinician"), (USER,)))
+KEPT: dict[str, list[Fields]] = {
+    "users": [{"_id": CLINICIAN, "username": "amara"}, {"_id": OTHER, "username": 5}],
+    "notes": [{"_id": NOTE, "body": "rest", "clinician": OTHER}],
+}
+SETTLED: dict[str, Value] = {
+    "_id": IDENTITY,
+    "clinician": CLINICIAN,
+    "notes": [],
+    "started_at": None,
+    "status": "ended",
+}
+
+
+class Shelf:
+    """Answers from what is kept, and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Sequence[ObjectId], Sequence[str]]] = []
+
+    async def fetch(self, model: str, identities: Sequence[ObjectId], fields: Sequence[str]) -> Sequence[Fields]:
+        self.asked.append((model, list(identities), fields))
+        return [document for document in KEPT[model] if document["_id"] in identities]
+
+
+async def shown(*stored: dict[str, Value]) -> list[Value]:
+    return [parse(text) for text in await show(CONSULTATIONS, stored, PLAN, Shelf().fetch)]
+
+
+AMARA: Value = {"_id": str(CLINICIAN), "username": "amara"}
+RESTING: Value = {"_id": str(NOTE), "body": "rest", "clinician": {"_id": str(OTHER), "username": "5"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "expected"),
+    [
+        ("clinician", CLINICIAN, AMARA),
+        ("clinician", str(CLINICIAN), AMARA),
+        ("clinician", {"_id": CLINICIAN, "username": "someone else"}, AMARA),
+        ("clinician", LOST, None),
+        ("clinician", None, None),
+        ("clinician", {"username": "nobody"}, None),
+        ("clinician", Regex("a"), None),
+        ("notes", [NOTE, LOST, str(NOTE)], [RESTING, RESTING]),
+        ("notes", NOTE, [RESTING]),
+        ("notes", [LOST], []),
+        ("notes", None, None),
+    ],
+)
+async def test_what_stands_for_a_reference(name: str, stored: Value, expected: Value) -> None:
+    (document,) = await shown({**SETTLED, name: stored})
+    assert isinstance(document, dict)
+    assert document[name] == expected
+
+
+async def test_a_path_that_is_absent_stays_absent() -> None:
+    document = {name: value for name, value in SETTLED.items() if name != "clinician"}
+    assert await shown(document) == [{**document, "_id": str(IDENTITY)}]
+
+
+async def test_what_is_referred_to_often_is_asked_for_once() -> None:
+    shelf = Shelf()
+    lists: list[Value] = [[NOTE], [NOTE, NOTE], []]
+    documents: list[Fields] = [{**SETTLED, "notes": notes} for notes in lists]
+    assert len(await show(CONSULTATIONS, documents, PLAN, shelf.fetch)) == 3
+    assert shelf.asked == [
+        ("users", [CLINICIAN], ("username",)),
+        ("notes", [NOTE], ("body", "clinician")),
+        ("users", [OTHER], ("username",)),
+    ]
+
+
+async def test_nothing_is_asked_for_nothing() -> None:
+    shelf = Shelf()
+    assert await show(CONSULTATIONS, [], PLAN, shelf.fetch) == []
+    assert await show(CONSULTATIONS, [{**SETTLED, "clinician": None}], PLAN, shelf.fetch)
+    assert shelf.asked == []
+
+
+async def test_only_ids_refer_to_anything() -> None:
+    with pytest.raises(TypeError, match="username refers to nothing"):
+        await show(USERS, [{"_id": OTHER}], [Populate("username")], Shelf().fetch)
