@@ -43,6 +43,7 @@ COMMANDS: Final = {
         "proxy.commands.record:record",
         "Play SCENARIOS against a service and write what it answers as recordings.",
     ),
+    "report": Lazy("proxy.commands.report:report", "Say where native and legacy differ in live traffic."),
     "contracts": Lazy(
         "proxy.commands.contracts:contracts",
         "Infer the contract from recordings, check it against them, and show what of it has samples.",

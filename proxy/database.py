@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
+PATIENCE: Final = 2.0
 _DUPLICATE: Final = 11000
 
 
@@ -59,15 +60,16 @@ class Database:
     `patience`: seconds until a server that does not answer counts as away.
     """
 
-    def __init__(self, url: str, name: str, patience: float = 2.0) -> None:
+    def __init__(self, url: str, name: str, patience: float | None = None) -> None:
+        waiting = int((PATIENCE if patience is None else patience) * 1000)
         try:
             self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
                 url,
                 connect=False,
                 appname="scribe-proxy",
                 event_listeners=[_Timing()],
-                serverSelectionTimeoutMS=int(patience * 1000),
-                connectTimeoutMS=int(patience * 1000),
+                serverSelectionTimeoutMS=waiting,
+                connectTimeoutMS=waiting,
                 socketTimeoutMS=10_000,
                 heartbeatFrequencyMS=1000,  # how soon it is seen that MongoDB is back
             )

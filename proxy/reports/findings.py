@@ -60,7 +60,7 @@ def of_comparison(comparison: Comparison, redactor: Redactor, admit: Admit) -> I
     yield _answer(route, comparison.operation, comparison.legacy)
     for seen in seen_fields(verdict, comparison.legacy, comparison.native, redactor):
         named = seen._replace(field=admit(seen.field))
-        yield key("field", route=route, **named._asdict())
+        yield key("field", route=route, operation=_named(comparison.operation), **named._asdict())
     for name in verdict.declared:
         yield key("divergence", divergence=name)
     yield from _drifts(comparison, redactor, admit)
@@ -96,7 +96,7 @@ def _broken(comparison: Comparison, redactor: Redactor, admit: Admit) -> Iterato
 
 
 def _drifts(comparison: Comparison, redactor: Redactor, admit: Admit) -> Iterator[Key]:
-    operation = comparison.operation.id if comparison.operation else None
+    operation = _named(comparison.operation)
     paths = _broken(comparison, redactor, admit)
     drifts = (
         key(
@@ -117,8 +117,11 @@ def _answer(route: str, operation: Operation | None, legacy: Exchange) -> Key:
     answered = legacy.outcome == "response"
     status = str(legacy.status) if answered else legacy.outcome
     media = media_type(joined(legacy.headers).get("content-type", "")) if answered else ""
-    named = operation.id if operation else None
-    return key("answer", route=route, operation=named, status=status, media=_known(media, operation))
+    return key("answer", route=route, operation=_named(operation), status=status, media=_known(media, operation))
+
+
+def _named(operation: Operation | None) -> str | None:
+    return operation.id if operation else None
 
 
 def _known(media: str, operation: Operation | None) -> str | None:

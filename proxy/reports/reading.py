@@ -57,7 +57,8 @@ class Reading:
     async def fields(self, span: Span, route: str | None = None) -> tuple[FieldSummary, ...]:
         """Where the sides differ: first what is unexplained most often."""
         only = _given(route=route)
-        rows = await self._counts(span, ("field",), ("route", "field", "kind", "severity", "declared"), only)
+        by = ("route", "operation", "field", "kind", "severity", "declared")
+        rows = await self._counts(span, ("field",), by, only)
         noise = await self._counts(span, ("noise",), ("route", "field"), only)
         replays = await self._counts(span, ("replay",), ("route",), only)
         return summaries.fields(rows, noise, replays)

@@ -48,6 +48,7 @@ def fields(rows: Iterable[Row], noise: Iterable[Row], replays: Iterable[Row]) ->
             replays=asked.get(route, 0),
             first=min(row["first"] for row in some),
             last=max(row["last"] for row in some),
+            operations=tuple(sorted({row["operation"] for row in some if row["operation"] is not None})),
         )
         for (route, place, _), some in found.items()
     ]
@@ -76,7 +77,7 @@ def _route(name: str, rows: list[Row], trend: tuple[Slice, ...]) -> RouteSummary
         violation=numbers["verdict", "violation"],
         uncompared={cast(Reason, why): number for (what, why), number in numbers.items() if what == "uncompared"},
         requests={side: counts.total() for side, counts in statuses.items()},
-        statuses=statuses,
+        statuses={side: dict(counts) for side, counts in statuses.items()},
         replays=numbers["replay", True] + numbers["replay", False],
         noisy=numbers["replay", True],
         dropped=numbers["dropped", None],

@@ -97,7 +97,8 @@ class FieldSummary:
     `count` are the comparisons in which it differed, `declared` those of them where a divergence explained it: what is
     left is `unexplained`. Of `replays` (legacy asked twice on this route), `noise` differed here on their own: what
     legacy does not repeat itself. `first` and `last` are when it was seen within the span, to a second at most.
-    `field` is `…` for all that came after a route had shown more different places than are told apart.
+    `field` is `…` for all that came after a route had shown more different places than are told apart. `operations`
+    are the ids of the contract's operations in which it was seen.
     """
 
     route: str
@@ -110,6 +111,7 @@ class FieldSummary:
     replays: int
     first: float
     last: float
+    operations: tuple[str, ...] = ()
 
     @property
     def unexplained(self) -> int:

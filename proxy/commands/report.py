@@ -1,0 +1,334 @@
+"""`scribe-proxy report`: what the comparisons of live traffic have shown, for people, for machines and for CI."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args
+
+import click
+
+from proxy.canonical import Kind
+from proxy.commands import report_tables as tables
+from proxy.commands.terminal import console
+from proxy.comparison.verdicts import Name
+from proxy.config import Config, ConfigError, load
+from proxy.config.units import FULL, read_duration, read_share
+from proxy.contract import ContractError
+from proxy.contract.agreement import Agreement, load_agreement
+from proxy.contract.tree import Tree, read_tree
+from proxy.database import Database, DatabaseError
+from proxy.reports.exports import as_json, exceeds, fields_csv, junit, routes_csv
+from proxy.reports.questions import NEWEST, Findings, Question, ask, suggestions, warnings
+from proxy.reports.reading import Reading
+from proxy.reports.suggestions import Suggestion
+from proxy.reports.views import FieldKind, RouteSummary, Span
+
+_UNUSABLE = 2
+_SHOWN = 20
+
+T = TypeVar("T")
+
+
+class _Moment(click.ParamType[float]):
+    """A duration until now, or a moment as ISO 8601 has it (UTC where it does not say); in seconds since the epoch."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return time.time() - read_duration(value)
+        except ValueError:
+            pass
+        try:
+            at = datetime.fromisoformat(value)
+            return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            self.fail("a duration as in 24h, or a moment as in 2026-11-22T14:00Z", param, ctx)
+
+
+class _Share(click.ParamType[float]):
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else read_share(value) / FULL
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@dataclass(frozen=True)
+class Output:
+    """How it is printed, and where CI is told. `most` is the share (0 to 1) of comparisons that may differ."""
+
+    as_json: bool
+    as_csv: bool
+    suggest: bool
+    junit: Path | None
+    most: float | None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where reports are, and what the sides are held to. `routes` are those of routing.yaml, as far as it is there."""
+
+    mongodb_url: str
+    database: str
+    contracts: Path
+    routes: tuple[str, ...]
+
+
+@click.command()
+@click.option("--mongodb-url", metavar="URL", help="Where reports are kept; else mongodb.url of FILE, or MONGODB_URL.")
+@click.option("--database", metavar="NAME", help="The gateway's own database; else mongodb.database of FILE.")
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("routing.yaml"),
+    show_default=True,
+    metavar="FILE",
+    help="Need not be there.",
+)
+@click.option(
+    "--contracts",
+    "directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Directory of openapi.yaml and divergences.yaml; else what FILE names.",
+)
+@click.option("--since", type=_Moment(), default="24h", show_default=True, metavar="TIME", help="2h, 7d, or a moment.")
+@click.option("--until", type=_Moment(), metavar="TIME", help="Now, if not given.")
+@click.option("--route", metavar="NAME", help="One route, with its fields and samples.")
+@click.option("--field", metavar="PATH", help="One field, as in body.notes.*.title.")
+@click.option("--kind", type=click.Choice([*get_args(Kind), "violation"]), help="One kind of difference.")
+@click.option("--verdict", type=click.Choice(get_args(Name)), help="What comparisons came to.")
+@click.option(
+    "--sample",
+    metavar="[ID]",
+    is_flag=False,
+    flag_value=NEWEST,
+    help="Both answers side by side, redacted: the newest.",
+)
+@click.option("--suggest", is_flag=True, help="Print what could be declared, with the evidence. Changes nothing.")
+@click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print routes, or one route's fields, as CSV.")
+@click.option(
+    "--junit",
+    "junit_file",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Write a test case a route for CI; with --max-mismatch 0.1% unless given.",
+)
+@click.option(
+    "--max-mismatch", "most", type=_Share(), metavar="SHARE", help="Exit with 1 where more of a route differs."
+)
+def report(
+    mongodb_url: str | None,
+    database: str | None,
+    file: Path,
+    directory: Path | None,
+    since: float,
+    until: float | None,
+    route: str | None,
+    field: str | None,
+    kind: str | None,
+    verdict: str | None,
+    sample: str | None,
+    suggest: bool,
+    as_json_: bool,
+    as_csv: bool,
+    junit_file: Path | None,
+    most: float | None,
+) -> None:
+    """Say where native and legacy differ in live traffic.
+
+    Exits with 1 where more of a route's comparisons differ than --max-mismatch lets, with 2 where that cannot be told:
+    MongoDB is away, or nothing was compared.
+    """
+    span = Span(since, time.time() + 1 if until is None else until)
+    if span.until <= span.since:
+        raise click.UsageError("--until must be after --since")
+    if as_json_ and as_csv:
+        raise click.UsageError("--json or --csv, not both")
+    question = Question(span, route, field, cast("FieldKind | None", kind), cast("Name | None", verdict), sample)
+    output = Output(as_json_, as_csv, suggest, junit_file, 0.001 if junit_file and most is None else most)
+    around = _surroundings(mongodb_url, database, file, directory)
+    agreement, tree = _agreement(around.contracts)
+
+    async def read(reading: Reading) -> tuple[Findings, list[Suggestion]]:
+        findings = await ask(reading, question, agreement)
+        given = findings.fields if output.suggest else ()
+        return findings, await suggestions(reading, question, given, agreement, tree, _release())
+
+    findings, suggested = _read(around, read)
+    _refuse_unknown(question, findings, around.routes)
+    _print(question, findings, suggested, agreement, output)
+    _gate(findings, output)
+
+
+def _read(around: Surroundings, read: Callable[[Reading], Awaitable[T]]) -> T:
+    async def run() -> T:
+        database = Database(around.mongodb_url, around.database)
+        try:
+            return await read(Reading(database))
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run())
+    except DatabaseError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise click.exceptions.Exit(_UNUSABLE) from error
+
+
+def _surroundings(url: str | None, database: str | None, file: Path, contracts: Path | None) -> Surroundings:
+    config = _config(file)
+    named = config.mongodb.url.get_secret_value() if config else os.environ.get("MONGODB_URL", "")
+    if not (url or named):
+        raise click.UsageError("no MongoDB to read from: --mongodb-url, mongodb.url in routing.yaml, or MONGODB_URL")
+    return Surroundings(
+        url or named,
+        database or (config.mongodb.database if config else "scribe_proxy"),
+        contracts or file.parent / (config.contracts if config else "contracts"),
+        tuple(route.name for route in config.routes) if config else (),
+    )
+
+
+def _config(file: Path) -> Config | None:
+    if not file.exists():
+        return None
+    try:
+        return load(file, os.environ)
+    except ConfigError as error:
+        click.echo(f"{file} is left out of account, since it has problems here ({len(error.problems)})", err=True)
+        return None
+
+
+def _agreement(directory: Path) -> tuple[Agreement, Tree | None]:
+    """The contract, too, as it is written: for the lines of its nodes."""
+    file = directory / "openapi.yaml"
+    try:
+        return load_agreement(directory), read_tree(file) if file.exists() else None
+    except ContractError as error:
+        click.echo(f"{directory} is left out of account, since it has problems ({len(error.faults)})", err=True)
+        return Agreement(), None
+
+
+def _refuse_unknown(question: Question, findings: Findings, routes: Sequence[str]) -> None:
+    if question.route is not None and question.route not in findings.known:
+        if question.route in routes:
+            raise click.UsageError(f"nothing was noted of {question.route} in this time")
+        raise click.UsageError(_unknown("route", question.route, [*findings.known, *routes]))
+    if question.field is not None and question.field not in findings.places:
+        raise click.UsageError(_unknown("field", question.field, findings.places))
+    if question.sample not in (None, NEWEST) and findings.sample is None:
+        raise click.UsageError(f"there is no sample {question.sample} (any more)")
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"no {what} {name} was noted in this time" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _print(
+    question: Question, findings: Findings, suggested: list[Suggestion], agreement: Agreement, output: Output
+) -> None:
+    for warning in warnings(findings, agreement):
+        click.echo(f"! {warning}", err=True)
+    if output.as_json:
+        click.echo(json.dumps(_json(question, findings, suggested, output), indent=2, ensure_ascii=False))
+    elif output.as_csv:
+        click.echo(fields_csv(findings.fields) if question.route else routes_csv(findings.routes), nl=False)
+    elif output.suggest:
+        for one in suggested:
+            console().print(tables.suggestion_account(one), soft_wrap=True)
+        click.echo(f"{len(suggested)} suggestions; nothing was changed")
+    elif question.sample is not None:
+        _print_sample(findings)
+    else:
+        _print_tables(question, findings)
+
+
+def _print_sample(findings: Findings) -> None:
+    if findings.sample is None:
+        click.echo("there is no sample of that")
+    else:
+        console().print(tables.sample_account(findings.sample))
+
+
+def _print_tables(question: Question, findings: Findings) -> None:
+    out, span = console(), question.span
+    between = f"{tables.moment(span.since)} to {tables.moment(span.until)}"
+    if not findings.routes:
+        oldest = findings.health.oldest
+        known = f"the oldest report is of {tables.moment(oldest)}" if oldest else "there are no reports at all"
+        click.echo(f"nothing was noted, {between}; {known}")
+        return
+    fields = (
+        findings.fields if question.route or question.verdict else [one for one in findings.fields if one.unexplained]
+    )
+    out.print(tables.route_table(findings.routes))
+    if fields:
+        out.print(tables.field_table(fields[:_SHOWN] if question.route is None else fields, routed=not question.route))
+    if findings.drift:
+        out.print(tables.drift_table(findings.drift[:_SHOWN]))
+    if question.route is not None and findings.samples:
+        out.print(tables.sample_table(findings.samples[:_SHOWN]))
+    out.print(_summary(findings.routes, between), soft_wrap=True, highlight=False)
+
+
+def _summary(routes: Sequence[RouteSummary], between: str) -> str:
+    compared = sum(route.compared for route in routes)
+    different = sum(route.mismatch + route.violation for route in routes)
+    counted = f"{len(routes):,} {'route' if len(routes) == 1 else 'routes'}"
+    return f"{different:,} of {compared:,} comparisons on {counted} differ, {between}"
+
+
+def _json(
+    question: Question, findings: Findings, suggested: list[Suggestion], output: Output
+) -> dict[str, Any] | list[dict[str, Any]] | None:
+    if output.suggest:
+        return [as_json(one) for one in suggested]
+    if question.sample is not None:
+        return as_json(findings.sample) if findings.sample else None
+    listed = ("routes", "fields", "drift", "divergences", *(["samples"] if question.route else []))
+    return {
+        "since": question.span.since,
+        "until": question.span.until,
+        **{name: [as_json(one) for one in getattr(findings, name)] for name in listed},
+        "health": as_json(findings.health),
+    }
+
+
+def _gate(findings: Findings, output: Output) -> None:
+    """Tells CI; raises Exit where it is to fail."""
+    most = output.most
+    if most is None:
+        return
+    if output.junit is not None:
+        output.junit.write_text(junit(findings.routes, findings.fields, most), encoding="utf-8")
+    if not any(route.compared for route in findings.routes):
+        click.echo("nothing was compared, so it cannot be told how much differs", err=True)
+        raise click.exceptions.Exit(_UNUSABLE)
+    over = [route for route in findings.routes if exceeds(route, most)]
+    for route in over:
+        click.echo(
+            f"{route.route}: {route.different:.2%} of {route.compared:,} differ, at most {most:.2%} may", err=True
+        )
+    if over:
+        raise click.exceptions.Exit(1)
+
+
+def _release() -> str:
+    try:
+        return version("scribe-proxy")
+    except PackageNotFoundError:
+        return "0"

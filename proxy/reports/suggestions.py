@@ -1,0 +1,162 @@
+"""What could be written down about a place where the sides differ, with the evidence for it. Pure; applies nothing.
+
+What legacy itself does not repeat is noise: a rule for the schema's node at that place. What it does repeat is either a
+fault of native's or meant: a divergence, of which only a person can say why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from proxy.canonical import Kind
+from proxy.comparison import blankets
+from proxy.contract.model import Contract, Operation
+from proxy.contract.tree import Tree
+from proxy.divergences import Divergence
+from proxy.reports.tally import OTHERS
+from proxy.reports.views import FieldSummary
+
+REASON: Final = "say why this is meant"
+_BRANCHES: Final = ("allOf", "anyOf", "oneOf")
+_IDENTITIES: Final = ("_id", "id")
+_UNNAMED: Final = re.compile(r"~[b-t]*|<[a-z]+>")
+_DOES: Final[dict[Kind, tuple[str, str]]] = {
+    "missing": ("has it", "lacks it"),
+    "extra": ("lacks it", "has it"),
+    "type": ("has a value of one type", "has a value of another"),
+    "value": ("has one value", "has another"),
+    "order": ("has one order", "has another"),
+    "status": ("answers one status", "answers another"),
+    "outcome": ("ends one way", "ends another"),
+    "header": ("has one value", "has another"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """`where` is the file and line that `rule` (YAML) is for; `note` says why there is none, or what to mind."""
+
+    route: str
+    field: str
+    kind: Kind
+    evidence: str
+    where: str = ""
+    rule: str = ""
+    note: str = ""
+
+
+def suggest(
+    field: FieldSummary,
+    contract: Contract | None = None,
+    tree: Tree | None = None,
+    statuses: tuple[int, int] | None = None,
+    release: str = "",
+) -> Suggestion:
+    """What could be said of a field.
+
+    `tree` is the contract as it is written; `statuses` are legacy's and native's in a sample; `release` says
+    since when.
+    """
+    operation = contract.named(field.operations[0]) if contract and field.operations else None
+    if field.field == OTHERS:
+        return _told(field, note="these are many places that were not told apart: nothing can be said of all of them")
+    if field.noise and field.field.startswith("body"):
+        return _rule(field, operation, tree)
+    return _divergence(field, operation, statuses, release)
+
+
+def evidence(field: FieldSummary) -> str:
+    """How often the sides differ here, and how often legacy differs from itself."""
+    seen = f"differs in {_times(field.count, 'comparison')}"
+    if not field.replays:
+        return f"{seen}; legacy was never asked twice on this route (shadow.noise)"
+    if not field.noise:
+        return f"{seen}; legacy repeated itself in all of {_times(field.replays, 'replay')}"
+    return f"{seen}; legacy differed from itself in {field.noise} of {_times(field.replays, 'replay')}"
+
+
+def _rule(field: FieldSummary, operation: Operation | None, tree: Tree | None) -> Suggestion:
+    """An `x-compare` for the node of a schema."""
+    steps = field.field.split(".")[1:]
+    if not steps and field.kind != "order":
+        return _told(field, note="a rule for the whole body would hide everything")
+    nodes = _written(tree, operation, steps) if tree and operation else []
+    arrays = [one for one in nodes if one.get("items")]
+    node = next(iter(arrays if field.kind == "order" and arrays else nodes), None)
+    if node is None:
+        return _told(field, note="the contract does not know this place, so no rule can be put there")
+    return _told(field, f"{node.file}:{node.line}", f"x-compare: {_compare(field.kind, node)}")
+
+
+def _compare(kind: Kind, node: Tree) -> str:
+    if kind != "order":
+        return "ignore"
+    named = [name for name in _IDENTITIES if any(True for _ in _nodes(node, ["*", name]))]
+    return f"{{key: {named[0]}}}" if named else "unordered"
+
+
+def _written(tree: Tree, operation: Operation, steps: Sequence[str]) -> list[Tree]:
+    """The schemas, as they are written, that speak of a place in an operation's answers; the outermost first."""
+    responses = tree.at("paths", operation.template, operation.method.lower(), "responses")
+    contents = (answer.get("content") for _, answer in responses.entries())
+    media = (one for content in contents if content for _, one in content.entries())
+    return [node for one in media if (schema := one.get("schema")) for node in _nodes(schema, steps)]
+
+
+def _nodes(schema: Tree, steps: Sequence[str]) -> Iterator[Tree]:
+    """The schemas that speak of a place, by properties and items."""
+    if steps:
+        properties = schema.get("properties")
+        below = schema.get("items") if steps[0] == "*" else (properties.get(steps[0]) if properties else None)
+        below = below or schema.get("additionalProperties")
+        if below is not None and isinstance(below.value, dict):
+            yield from _nodes(below, steps[1:])
+    else:
+        yield schema
+    for keyword in _BRANCHES:
+        branches = schema.get(keyword)
+        for branch in branches.below.values() if branches else ():
+            yield from _nodes(branch, steps)
+
+
+def _divergence(
+    field: FieldSummary, operation: Operation | None, statuses: tuple[int, int] | None, release: str
+) -> Suggestion:
+    """An entry of divergences.yaml, with what only a person can say left open."""
+    if operation is None:
+        return _told(field, note="the contract has no such operation, so no divergence can name it")
+    glob = ".".join("*" if _UNNAMED.fullmatch(step) else step for step in field.field.split("."))
+    legacy, native = _DOES[field.kind]
+    entry: dict[str, Any] = {
+        "id": re.sub(r"[^a-z0-9]+", "-", f"{operation.id} {glob} {field.kind}".lower()).strip("-"),
+        "operation": operation.name,
+        "legacy": f"{legacy}: {glob}",
+        "native": f"{native}: {glob}",
+        "reason": REASON,
+        "since": release,
+        "when": {"paths": [glob]},
+    }
+    note = _breadth(entry, glob)
+    if statuses and all(statuses):
+        entry["when"] = {"legacy": {"status": statuses[0]}, "native": {"status": statuses[1]}, "paths": [glob]}
+    return _told(field, "divergences.yaml", yaml.safe_dump([entry], sort_keys=False, width=110).strip(), note)
+
+
+def _breadth(entry: dict[str, Any], glob: str) -> str:
+    """What else an entry would explain, as it stands."""
+    if blankets([Divergence.model_validate(entry)]):
+        return "mind: this explains any difference of the body, and so hides every fault; narrow it"
+    return "mind: this explains every difference below, too; narrow it" if glob.endswith("*") else ""
+
+
+def _told(field: FieldSummary, where: str = "", rule: str = "", note: str = "") -> Suggestion:
+    return Suggestion(field.route, field.field, field.kind, evidence(field), where, rule, note)
+
+
+def _times(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

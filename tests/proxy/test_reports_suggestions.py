@@ -1,0 +1,140 @@
+"""What is suggested is the narrowest rule that would hold, at its line, with its evidence; nothing where none would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from proxy.contract import Contract, load
+from proxy.contract.tree import Tree, read_tree
+from proxy.divergences import Divergence
+from proxy.reports.suggestions import evidence, suggest
+from proxy.reports.views import FieldSummary
+
+OPENAPI = """
+openapi: 3.1.1
+info: {title: Notes, version: '1'}
+paths:
+  /notes:
+    get:
+      operationId: notes.list
+      responses:
+        '204': {description: Nothing}
+        '200':
+          description: OK
+          content:
+            text/csv: {}
+            application/json:
+              schema:
+                properties:
+                  notes: {type: array, items: {properties: {_id: {type: string}, at: {type: string}}}}
+                  tags:
+                    oneOf:
+                      - {type: 'null'}
+                      - {type: array, items: {type: string}}
+                  by:
+                    additionalProperties: {properties: {age: {type: integer}}}
+                  free: {additionalProperties: true}
+"""
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Contract, Tree]:
+    file = tmp_path_factory.mktemp("contracts") / "openapi.yaml"
+    file.write_text(OPENAPI)
+    return load(file), read_tree(file)
+
+
+def differing(field: str, kind: str = "value", noise: int = 0, replays: int = 9, **more: Any) -> FieldSummary:
+    given = {"route": "notes", "severity": "visible", "count": 12, "declared": 0, "first": 0.0, "last": 1.0, **more}
+    operations = given.pop("operations", ("notes.list",))
+    return FieldSummary(field=field, kind=kind, noise=noise, replays=replays, operations=operations, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "rule", "line"),
+    [
+        ("body.notes.*.at", "value", "x-compare: ignore", "at:"),
+        ("body.notes", "order", "x-compare: {key: _id}", "notes:"),
+        ("body.tags", "order", "x-compare: unordered", "items: {type: string}"),
+        ("body.by.~bcdf.age", "missing", "x-compare: ignore", "age:"),
+        ("body", "order", "x-compare: unordered", "schema:"),
+    ],
+)
+def test_noise_suggests_a_rule_for_the_node(
+    written: tuple[Contract, Tree], field: str, kind: str, rule: str, line: str
+) -> None:
+    found = suggest(differing(field, kind, noise=2), *written)
+    file, _, number = found.where.rpartition(":")
+    assert found.rule == rule
+    assert Path(file).name == "openapi.yaml"
+    assert line in OPENAPI.splitlines()[int(number) - 1]
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "note"),
+    [
+        ("body", "value", "would hide everything"),
+        ("body.unknown", "value", "does not know this place"),
+        ("body.free.~bcdf", "value", "does not know this place"),
+        ("…", "value", "were not told apart"),
+    ],
+)
+def test_noise_where_no_rule_can_be_says_why(written: tuple[Contract, Tree], field: str, kind: str, note: str) -> None:
+    found = suggest(differing(field, kind, noise=2), *written)
+    assert (found.rule, found.where) == ("", "")
+    assert note in found.note
+
+
+def test_without_a_contract_nothing_can_be_named() -> None:
+    assert "no such operation" in suggest(differing("body.a")).note
+    assert "does not know this place" in suggest(differing("body.a", noise=1)).note
+
+
+def test_an_operation_that_the_file_no_longer_has(written: tuple[Contract, Tree], tmp_path: Path) -> None:
+    other = tmp_path / "openapi.yaml"
+    other.write_text(OPENAPI.replace("/notes:", "/other:"))
+    found = suggest(differing("body.notes", noise=1), written[0], read_tree(other))
+    assert "does not know this place" in found.note
+
+
+@pytest.mark.parametrize("field", ["header.x-powered-by", "body.notes.*.at", "status"])
+def test_what_legacy_repeats_suggests_a_divergence_for_a_person_to_finish(
+    written: tuple[Contract, Tree], field: str
+) -> None:
+    found = suggest(differing(field), *written, statuses=(200, 204), release="1.2")
+    [entry] = yaml.safe_load(found.rule)
+    divergence = Divergence.model_validate(entry)
+    assert (divergence.operation, divergence.since, found.where) == ("GET /notes", "1.2", "divergences.yaml")
+    [case] = divergence.when
+    assert (case.paths, case.legacy.status, case.native.status) == ([field], 200, 204)
+    assert found.note == ""
+
+
+def test_a_header_that_legacy_does_not_repeat_has_no_rule_but_a_divergence(written: tuple[Contract, Tree]) -> None:
+    assert suggest(differing("header.etag", "header", noise=3), *written).where == "divergences.yaml"
+
+
+def test_a_status_that_never_came_is_left_open(written: tuple[Contract, Tree]) -> None:
+    [entry] = yaml.safe_load(suggest(differing("outcome", "outcome"), *written, statuses=(200, 0)).rule)
+    assert entry["when"] == {"paths": ["outcome"]}
+
+
+@pytest.mark.parametrize(
+    ("field", "note"), [("body.~bcdf", "hides every fault"), ("body.notes.*", "every difference below, too")]
+)
+def test_what_explains_too_much_says_so(written: tuple[Contract, Tree], field: str, note: str) -> None:
+    found = suggest(differing(field, "missing"), *written, statuses=(200, 200))
+    assert note in found.note
+    assert "~" not in found.rule
+
+
+def test_the_evidence_is_what_legacy_does_by_itself() -> None:
+    assert evidence(differing("body.a", replays=0)).endswith(
+        "legacy was never asked twice on this route (shadow.noise)"
+    )
+    assert evidence(differing("body.a")).endswith("legacy repeated itself in all of 9 replays")
+    assert evidence(differing("body.a", noise=4)).endswith("legacy differed from itself in 4 of 9 replays")
