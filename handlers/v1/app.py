@@ -24,7 +24,7 @@ PREFIX: Final = "/api/v1"
 OPENAPI: Final = f"{PREFIX}/openapi.json"
 _ITSELF: Final = PREFIX.encode()
 _BELOW: Final = _ITSELF + b"/"
-_RESOURCES: Final = (users, consultations, transcripts, notes, prompts, assistant, transcription)
+RESOURCES: Final = (users, consultations, transcripts, notes, prompts, assistant, transcription)
 
 
 def is_asked(scope: Scope) -> bool:
@@ -46,7 +46,7 @@ def create_v1() -> FastAPI:
         generate_unique_id_function=_name,
     )
     api = APIRouter(prefix=PREFIX)
-    for resource in _RESOURCES:
+    for resource in RESOURCES:
         api.include_router(resource.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -11,11 +11,11 @@ from limits.aio.storage import MemoryStorage, MongoDBStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 
+from handlers.product import PATIENCE
 from handlers.settings import Settings
 from handlers.store_errors import UnavailableError
 
 COLLECTION: Final = "rate_limits"
-_PATIENCE_MS: Final = 2000
 _HOUSEHOLD: Final = 64
 """Bits of an IPv6 address that one customer is given as a whole."""
 
@@ -52,8 +52,8 @@ class Throttle:
             self._storage.storage.close()
 
 
-def open_throttle(settings: Settings) -> Throttle:
-    """Counts in MongoDB where the settings say so; needs a running event loop."""
+def open_throttle(settings: Settings, patience: float = PATIENCE) -> Throttle:
+    """Counts in MongoDB where the settings say so, waiting for it so many seconds; needs a running event loop."""
     if not settings.rate_limits_shared:
         return Throttle(MemoryStorage())
     storage = MongoDBStorage(
@@ -61,8 +61,8 @@ def open_throttle(settings: Settings) -> Throttle:
         settings.database_name,
         counter_collection_name=COLLECTION,
         wrap_exceptions=True,
-        serverSelectionTimeoutMS=_PATIENCE_MS,
-        timeoutMS=_PATIENCE_MS,
+        serverSelectionTimeoutMS=int(patience * 1000),
+        timeoutMS=int(patience * 1000),
     )
     return Throttle(storage)
 

@@ -39,7 +39,8 @@ class Person:
 
     async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         """A request to a path below `/api/v1`."""
-        return await self.surface.client.request(method, V1 + path, headers=self.headers, **request)
+        headers = {**self.headers, **request.pop("headers", {})}
+        return await self.surface.client.request(method, V1 + path, headers=headers, **request)
 
     async def get(self, path: str, **request: Any) -> Any:
         """The JSON of a 200."""
