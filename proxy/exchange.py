@@ -1,8 +1,8 @@
 """A request and its answer as they passed a side, kept within bounds, so that two sides can be held together later.
 
-`Capture` stands between a side and its `receive` and `send` and passes every message on untouched. It keeps references
-to the chunks it sees, copies nothing, and never holds more than `limit` bytes of a body: what is longer becomes its
-length and a digest. What it has seen is asked for once, at the end.
+`Capture` is shown every message that passes between a client and a side. It keeps references to the chunks it sees,
+copies nothing, and never holds more than `limit` bytes of a body: what is longer becomes its length and a digest. What
+it has seen is asked for once, at the end.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from operator import attrgetter
+from typing import Any, Literal
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Scope
 
 from proxy.upstream.headers import request_target
 
@@ -51,6 +52,9 @@ class Body:
         """A body that is there as a whole."""
         return cls(data, len(data))
 
+    def __reduce__(self) -> tuple[Any, ...]:  # else pickling takes four times as long
+        return Body, _BODY(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -74,44 +78,64 @@ class Exchange:
     head: float
     total: float
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Exchange, _EXCHANGE(self)
+
+
+_BODY = attrgetter(*Body.__slots__)
+_EXCHANGE = attrgetter(*Exchange.__slots__)
+
 
 class Capture:
-    """A tee around one side's `receive` and `send`: hand it `capture.receive` and `capture.send` in their place."""
+    """What passes between a client and one side: tell it of each message by `received` and `sent`."""
 
     __slots__ = (
         "_answered",
+        "_asked",
         "_ended",
         "_headed",
         "_headers",
-        "_receive",
         "_received",
         "_scope",
-        "_send",
         "_sent",
         "_started",
         "_status",
         "_wall",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int = LIMIT) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
+    def __init__(self, scope: Scope, limit: int = LIMIT) -> None:
+        self._scope = scope
         self._received, self._sent = _Gathering(limit), _Gathering(limit)
         self._status = 0
         self._headers: Headers = ()
-        self._answered = False
+        self._asked = self._answered = False
         self._wall = time.time()
         self._started = time.perf_counter()
         self._headed = self._ended = 0.0
 
-    async def receive(self) -> Message:
-        """The next message from the client."""
-        message = await self._receive()
+    @property
+    def asked(self) -> bool:
+        """Whether the request's body has passed as a whole."""
+        return self._asked
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has passed as a whole."""
+        return self._answered
+
+    @property
+    def sent_length(self) -> int:
+        """How much of the answer's body has passed, in bytes."""
+        return self._sent.length
+
+    def received(self, message: Message) -> None:
+        """A message from the client."""
         if message["type"] == "http.request":
             self._received.add(message.get("body", b""))
-        return message
+            self._asked = not message.get("more_body", False)
 
-    async def send(self, message: Message) -> None:
-        """A message to the client; noted before it is passed on, since it is the side's whether it arrives or not."""
+    def sent(self, message: Message) -> None:
+        """A message to the client; to be told before it is passed on, since it is the side's whether it arrives."""
         kind = message["type"]
         if kind == "http.response.body":
             self._sent.add(message.get("body", b""))
@@ -122,7 +146,6 @@ class Capture:
             self._headed = time.perf_counter()
             self._status = message["status"]
             self._headers = tuple((bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ()))
-        await self._send(message)
 
     def exchange(self, failure: str | None = None) -> Exchange:
         """What passed until now; `failure` is the code of a `failures.Failure` that the side raised, if it did."""
@@ -152,21 +175,21 @@ class Capture:
 class _Gathering:
     """The chunks of one body while they fit, a running digest from the moment they do not."""
 
-    __slots__ = ("_chunks", "_digest", "_length", "_limit")
+    __slots__ = ("_chunks", "_digest", "_limit", "length")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._length = 0
+        self.length = 0
         self._chunks: list[bytes] = []
         self._digest: hashlib._Hash | None = None
 
     def add(self, chunk: bytes) -> None:
         if not chunk:
             return
-        self._length += len(chunk)
+        self.length += len(chunk)
         if self._digest is not None:
             self._digest.update(chunk)
-        elif self._length <= self._limit:
+        elif self.length <= self._limit:
             self._chunks.append(bytes(chunk))
         else:
             self._digest = hashlib.sha256(b"".join(self._chunks))
@@ -175,5 +198,5 @@ class _Gathering:
 
     def body(self) -> Body:
         if self._digest is not None:
-            return Body(b"", self._length, self._digest.hexdigest())
-        return Body(b"".join(self._chunks), self._length)
+            return Body(b"", self.length, self._digest.hexdigest())
+        return Body(b"".join(self._chunks), self.length)

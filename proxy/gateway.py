@@ -24,9 +24,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy import fallback, rollout
 from proxy.config import Config, Route, Side
+from proxy.exchange import Capture
 from proxy.failures import Failure, NativeFailed, NotConnected, Overloaded, render
 from proxy.observation import GONE, Observation, Observer
 from proxy.routing import Match, RouteTable
+from proxy.shadow import Shadow, apart
+from proxy.shadow.attendance import Attendance
 from proxy.tracing import Tracing
 from proxy.upstream.headers import first
 from proxy.upstream.http import Timeouts
@@ -69,12 +72,19 @@ class Gateway:
     `in_flight` are the requests and WebSockets under way, `websockets` those among them that are WebSockets.
     """
 
-    def __init__(self, plan: Plan, observers: Iterable[Observer] = (), tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        observers: Iterable[Observer] = (),
+        tracing: Tracing | None = None,
+        shadow: Shadow | None = None,
+    ) -> None:
         self.plan = plan
         self.limits: Mapping[str, rollout.Limit] = {}
         self.in_flight = 0
         self.websockets = 0
         self._tracing = tracing
+        self._shadow = shadow
         self._observers = tuple(observers)
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
@@ -99,7 +109,12 @@ class Gateway:
         websockets = int(kind == "websocket")
         self.in_flight += 1
         self.websockets += websockets
+        attendance = self._attend(plan, match, decision, scope, receive)
         try:
+            if attendance is not None:
+                with apart():
+                    await attendance.prepare()
+                receive, passage.capture = attendance.receive, attendance.capture
             await self._serve(plan, match, scope, receive, passage)  # 3
         finally:
             self.in_flight -= 1
@@ -107,6 +122,9 @@ class Gateway:
             if trace is not None:
                 trace.end(passage.status, passage.failure)
             self._observe(request_id, method, match, passage)  # 4
+            if attendance is not None:
+                with apart():
+                    attendance.end(passage.decision.side, passage.failure)
 
     def _decide(self, plan: Plan, match: Match | None, scope: Scope) -> rollout.Decision:
         route = match.route if match is not None else None
@@ -114,6 +132,18 @@ class Gateway:
 
     def _limit(self, route: Route | None) -> rollout.Limit:
         return self.limits.get(route.name, rollout.UNLIMITED) if route is not None else rollout.UNLIMITED
+
+    def _attend(
+        self, plan: Plan, match: Match | None, decision: rollout.Decision, scope: Scope, receive: Receive
+    ) -> Attendance | None:
+        """What stands by where a request is to run on the other side, too."""
+        if match is None or not match.route.shadow.share or self._shadow is None or scope["type"] != "http":
+            return None
+        attendance: Attendance | None = None
+        if self.in_flight <= plan.config.limits.in_flight:
+            with apart():
+                attendance = self._shadow.attend(match.route, decision, scope, receive)
+        return attendance
 
     def _request_id(self, scope: Scope) -> str:
         """The client's own `X-Request-Id` where it is a plain token, else a new one; noted in the scope."""
@@ -204,10 +234,11 @@ class Gateway:
 class _Passage:
     """What passes from a side to the client: read, and named after the side, but not otherwise touched.
 
-    `decision` is the side that answers, which another may have become before the answer began.
+    `decision` is the side that answers, which another may have become before the answer began. `capture` sees what the
+    side sends, and nothing of what the gateway itself answers.
     """
 
-    __slots__ = ("_named", "_send", "begun", "decision", "failure", "headed", "kind", "started", "status")
+    __slots__ = ("_named", "_send", "begun", "capture", "decision", "failure", "headed", "kind", "started", "status")
 
     def __init__(self, kind: str, send: Send, decision: rollout.Decision, *, named: bool) -> None:
         self.kind = kind
@@ -217,6 +248,7 @@ class _Passage:
         self.status = GONE
         self.begun = False
         self.failure: str | None = None
+        self.capture: Capture | None = None
         self._send = send
         self._named = named
 
@@ -225,6 +257,8 @@ class _Passage:
         self.decision = rollout.Decision(side, reason, self.decision.bucket)
 
     async def send(self, message: Message) -> None:
+        if self.capture is not None and self.failure is None:
+            self.capture.sent(message)
         if not self.begun:
             self._note(message)
         await self._send(message)

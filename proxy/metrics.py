@@ -52,6 +52,16 @@ MONGODB_SECONDS = Histogram(
 REPORTS_DROPPED = Counter(
     "scribe_proxy_reports_dropped", "Comparisons and requests that no report counts, by why not", ("reason",)
 )
+COMPARISONS = Counter(
+    "scribe_proxy_comparisons", "Requests that were to run on both sides, by verdict", ("route", "served", "verdict")
+)
+UNCOMPARED = Counter(
+    "scribe_proxy_uncompared", "Requests that were to be compared and were not, by why not", ("route", "reason")
+)
+SHADOW_OUTSTANDING = Gauge(
+    "scribe_proxy_shadow_outstanding", "Requests that wait for a comparison, or are in one", multiprocess_mode="livesum"
+)
+SHADOW_RESTARTS = Counter("scribe_proxy_shadow_restarts", "Ends of shadow processes that nobody asked for")
 
 
 class RequestMetrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import uvicorn
@@ -34,6 +35,11 @@ class Native:
         self._app: ASGIApp | None = None
         self._state: dict[str, Any] = {}
         self._lifespan: LifespanOn | None = None
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What the app put into its lifespan's state; empty before it has started."""
+        return self._state
 
     async def start(self) -> None:
         """Import the app and run its start-up. Raises `NativeUnavailable`."""

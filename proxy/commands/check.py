@@ -10,8 +10,7 @@ import click
 from proxy.commands.files import ROUTING_FILE
 from proxy.config import Config, ConfigError, load
 from proxy.contract import ContractError
-from proxy.contract import load as load_contract
-from proxy.contract.agreement import load_agreed
+from proxy.contract.agreement import load_agreement
 
 
 @click.command()
@@ -21,48 +20,50 @@ from proxy.contract.agreement import load_agreed
     "--contracts",
     "directory",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Directory of openapi.yaml and divergences.yaml; `contracts` beside the file where it is there.",
+    help="Directory of openapi.yaml and divergences.yaml; what the file's key `contracts` names where it is there.",
 )
 def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None) -> None:
-    """Say everything that is wrong with a routing.yaml, and with the contracts beside it.
+    """Say everything that is wrong with a routing.yaml, and with the contracts that it names.
 
     Each problem is a line `file:line: where: message`, and the exit code is then 1. Notes are for what is sound but
     may surprise. References like ${NAME} are filled in from this shell's environment.
     """
     chosen = files or (Path("routing.yaml"),)
-    faulty = [file for file in chosen if not _sound(file, strict=strict)]
-    beside = {directory or file.parent / "contracts" for file in chosen}
-    unsound = [each for each in sorted(beside) if each.is_dir() and not _agreed(each)]
-    if faulty or unsound:
+    configs = {file: _loaded(file) for file in chosen}
+    named = {
+        directory or file.parent / (config.contracts if config else "contracts") for file, config in configs.items()
+    }
+    unsound = [each for each in sorted(named) if each.is_dir() and not _agreed(each)]
+    if unsound or not all(config and not (strict and config.notes) for config in configs.values()):
         raise click.exceptions.Exit(1)
 
 
-def _sound(file: Path, *, strict: bool) -> bool:
+def _loaded(file: Path) -> Config | None:
+    """The file, if it is sound; what is to be said of it is said."""
     try:
         config = load(file, os.environ)
     except ConfigError as error:
         click.echo(str(error))
         click.echo(f"{file}: {_counted(len(error.problems), 'problem')}", err=True)
-        return False
+        return None
     for note in config.notes:
         click.echo(f"{note.located(str(file))} (note)")
     click.echo(_summary(file, config))
-    return not (strict and config.notes)
+    return config
 
 
 def _agreed(directory: Path) -> bool:
     """Whether what a directory holds of a contract and of divergences is sound."""
-    contract_file, divergences_file = directory / "openapi.yaml", directory / "divergences.yaml"
     try:
-        contract = load_contract(contract_file) if contract_file.exists() else None
-        declared = load_agreed(divergences_file, contract) if divergences_file.exists() else ()
+        agreement = load_agreement(directory)
     except ContractError as error:
         click.echo(str(error))
         click.echo(f"{directory}: {_counted(len(error.faults), 'problem')}", err=True)
         return False
-    if contract is not None:
-        operations = _counted(len(contract.operations), "operation")
-        click.echo(f"{contract_file}: sound, {operations}, {_counted(len(declared), 'divergence')}")
+    if agreement.contract is not None:
+        operations = _counted(len(agreement.contract.operations), "operation")
+        declared = _counted(len(agreement.divergences), "divergence")
+        click.echo(f"{directory / 'openapi.yaml'}: sound, {operations}, {declared}")
     return True
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from proxy.comparison.exchanges import blankets, compare
+from proxy.comparison.exchanges import blankets, compare, incomparable
 from proxy.comparison.verdicts import (
     Breach,
     Difference,
@@ -36,5 +36,6 @@ __all__ = [
     "Violation",
     "blankets",
     "compare",
+    "incomparable",
     "uncompared",
 ]

@@ -43,7 +43,7 @@ def compare(
     divergences: Iterable[Divergence] = (),
 ) -> Verdict:
     """The verdict on one request's two exchanges. Never raises, whatever the answers hold."""
-    reason = _reason(legacy) or _reason(native)
+    reason = incomparable(legacy) or incomparable(native)
     if reason is not None:
         return uncompared(reason)
     try:
@@ -69,7 +69,8 @@ def _is_blanket(case: Case) -> bool:
     return free and any(not glob.strip("*") or glob in ("body*", "body.*") for glob in case.paths)
 
 
-def _reason(exchange: Exchange) -> Reason | None:
+def incomparable(exchange: Exchange) -> Reason | None:
+    """Why an exchange cannot be compared with any other; None where it can."""
     if exchange.outcome == "gone":
         return "client_gone"
     if exchange.outcome == "unasked":

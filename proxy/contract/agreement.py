@@ -1,9 +1,13 @@
-"""Whether divergences.yaml can be held against a contract: sound, without contradictions, naming what there is."""
+"""What a directory of contracts says: openapi.yaml, and divergences.yaml, which must fit it.
+
+Divergences fit where they are sound, do not contradict each other, and name operations that there are.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +18,25 @@ from proxy.config import ConfigError, document
 from proxy.config.problems import Problem
 from proxy.contract.faults import ContractError, Fault
 from proxy.contract.model import Contract
+from proxy.contract.reading import load
 from proxy.divergences import Divergence, DivergenceError, covers
 
 _ASIDE: Final = ("STORE ", "CALLS")  # what scenarios leave behind, of which a contract says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What the sides are held to, and where they may differ; either may be absent."""
+
+    contract: Contract | None = None
+    divergences: tuple[Divergence, ...] = ()
+
+
+def load_agreement(directory: Path) -> Agreement:
+    """What a directory holds, which need not be there. Raises ContractError with every fault."""
+    contract_file, divergences_file = directory / "openapi.yaml", directory / "divergences.yaml"
+    contract = load(contract_file) if contract_file.exists() else None
+    return Agreement(contract, load_agreed(divergences_file, contract) if divergences_file.exists() else ())
 
 
 def load_agreed(path: Path, contract: Contract | None) -> tuple[Divergence, ...]:

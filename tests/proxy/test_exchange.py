@@ -1,14 +1,14 @@
-"""A capture passes everything on untouched, and keeps what fits."""
+"""A capture keeps what fits of what passes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Scope
 
 from proxy.exchange import Body, Capture, Exchange
 
@@ -32,36 +32,18 @@ def messages(*bodies: bytes) -> list[Message]:
     return [{"type": "http.request", "body": body, "more_body": index < last} for index, body in enumerate(bodies)]
 
 
-class Client:
-    def __init__(self, sends: Sequence[Message] = ()) -> None:
-        self.sends, self.got = list(sends), list[Message]()
-
-    async def receive(self) -> Message:
-        return self.sends.pop(0) if self.sends else {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        self.got.append(message)
-
-
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer each part of the body as it comes."""
-    await send(START)
-    more = True
-    while more:
-        message = await receive()
-        more = message.get("more_body", False)
-        await send(piece(message.get("body", b""), more))
-
-
-async def captured(*bodies: bytes, limit: int = 1000) -> Exchange:
-    client = Client(messages(*bodies))
-    capture = Capture(SCOPE, client.receive, client.send, limit)
-    await echo(SCOPE, capture.receive, capture.send)
+def echoed(*bodies: bytes, limit: int = 1000) -> Exchange:
+    """A request's body in parts, each of them answered by itself."""
+    capture = Capture(SCOPE, limit)
+    capture.sent(START)
+    for message in messages(*bodies):
+        capture.received(message)
+        capture.sent(piece(message["body"], message["more_body"]))
     return capture.exchange()
 
 
-async def test_a_request_and_its_answer_are_kept() -> None:
-    found = await captured(b"one ", b"two")
+def test_a_request_and_its_answer_are_kept() -> None:
+    found = echoed(b"one ", b"two")
     assert (found.method, found.target, found.status) == ("POST", b"/notes/a%20b?x=1", 201)
     assert found.request_headers == tuple(SCOPE["headers"])
     assert found.headers == ((b"content-type", b"text/plain"),)
@@ -71,24 +53,14 @@ async def test_a_request_and_its_answer_are_kept() -> None:
     assert found.started > 1_700_000_000
 
 
-async def test_the_raw_target_is_kept_where_the_server_has_it() -> None:
-    client = Client()
-    capture = Capture({**SCOPE, "proxy.target": b"/x?"}, client.receive, client.send)
-    assert capture.exchange().target == b"/x?"
-
-
-async def test_messages_pass_untouched_and_in_order() -> None:
-    client = Client(messages(b"a", b"b"))
-    capture = Capture(SCOPE, client.receive, client.send, 0)
-    await echo(SCOPE, capture.receive, capture.send)
-    assert client.got == [START, piece(b"a", True), piece(b"b")]
-    assert client.got[0] is START
+def test_the_raw_target_is_kept_where_the_server_has_it() -> None:
+    assert Capture({**SCOPE, "proxy.target": b"/x?"}).exchange().target == b"/x?"
 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=8), st.integers(0, 100))
-async def test_what_does_not_fit_is_a_length_and_a_digest(bodies: list[bytes], limit: int) -> None:
+def test_what_does_not_fit_is_a_length_and_a_digest(bodies: list[bytes], limit: int) -> None:
     whole = b"".join(bodies)
-    body = (await captured(*bodies, limit=limit)).body
+    body = echoed(*bodies, limit=limit).body
     assert body.length == len(whole)
     assert body.truncated == (len(whole) > limit)
     if body.truncated:
@@ -97,15 +69,24 @@ async def test_what_does_not_fit_is_a_length_and_a_digest(bodies: list[bytes], l
         assert body.data == whole
 
 
-async def test_a_body_that_is_still_growing_is_a_snapshot() -> None:
-    client = Client()
-    capture = Capture(SCOPE, client.receive, client.send, 3)
-    await capture.send(START)
-    await capture.send(piece(b"four", True))
+def test_a_body_that_is_still_growing_is_a_snapshot() -> None:
+    capture = Capture(SCOPE, 3)
+    capture.sent(START)
+    capture.sent(piece(b"four", True))
     first = capture.exchange().body
-    await capture.send(piece(b"more"))
+    assert (capture.answered, capture.sent_length) == (False, 4)
+    capture.sent(piece(b"more"))
     assert (first.length, capture.exchange().body.length) == (4, 8)
+    assert (capture.answered, capture.sent_length) == (True, 8)
     assert first.digest == hashlib.sha256(b"four").hexdigest()
+
+
+def test_a_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
+    capture = Capture(SCOPE)
+    first, last = messages(b"a", b"b")
+    for message, whole in (({"type": "http.disconnect"}, False), (first, False), (last, True)):
+        capture.received(message)
+        assert capture.asked is whole
 
 
 @pytest.mark.parametrize(
@@ -123,30 +104,22 @@ async def test_a_body_that_is_still_growing_is_a_snapshot() -> None:
         (False, None, "gone"),
     ],
 )
-async def test_an_answer_that_is_none_says_why(begun: bool, failure: str | None, outcome: str) -> None:
-    client = Client()
-    capture = Capture(SCOPE, client.receive, client.send)
+def test_an_answer_that_is_none_says_why(begun: bool, failure: str | None, outcome: str) -> None:
+    capture = Capture(SCOPE)
     if begun:
-        await capture.send(START)
-        await capture.send(piece(b"half", True))
+        capture.sent(START)
+        capture.sent(piece(b"half", True))
     found = capture.exchange(failure)
     assert (found.outcome, found.status) == (outcome, 201 if begun else 0)
 
 
-async def test_an_answer_is_the_sides_even_if_the_client_is_gone() -> None:
-    async def broken(message: Message) -> None:
-        raise OSError("gone")
-
-    capture = Capture(SCOPE, Client().receive, broken)
-    for message in (START, piece(b"all")):
-        with pytest.raises(OSError, match="gone"):
-            await capture.send(message)
-    assert capture.exchange().outcome == "response"
+def test_an_exchange_crosses_to_another_process_whole() -> None:
+    found = echoed(b"one", b"two", limit=5)
+    assert pickle.loads(pickle.dumps(found)) == found
 
 
-async def test_nothing_of_the_content_shows_in_a_traceback() -> None:
-    found = await captured(b"Agnes Nightingale")
-    shown = repr(found)
+def test_nothing_of_the_content_shows_in_a_traceback() -> None:
+    shown = repr(echoed(b"Agnes Nightingale"))
     assert "Agnes" not in shown
     assert "clinic" not in shown
     assert "a%20b" not in shown

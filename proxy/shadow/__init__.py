@@ -1,0 +1,256 @@
+"""Requests run on the other side, too, so that both answers can be compared: in a process of its own.
+
+    gateway process                                          shadow process (`worker.py`)
+    attendance.py   sees a request and its answer pass
+    __init__.py     hands it over, within a bound  ── link.py ──▶  stage.py    asks the other side
+    ledger.py       what is outstanding                            review.py   compares, asks again
+    child.py        keeps the process alive                        reports/    keeps what came of it
+
+The gateway process does no more than capture and count, so whatever the other side does (hang, crash, use up a
+processor, answer without an end), no client waits for it. Only a rehearsal is waited for, and no longer than
+`shadow.rehearsal`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from starlette.types import Receive, Scope
+
+from proxy import metrics, rollout
+from proxy.comparison import Reason, Side
+from proxy.config import FULL, Config, Route
+from proxy.config.rules import SAFE
+from proxy.exchange import Exchange
+from proxy.observation import Compared, ComparisonObserver
+from proxy.reports.entries import Uncompared
+from proxy.shadow.attendance import Attendance, Reading, Rehearsing
+from proxy.shadow.child import Child
+from proxy.shadow.jobs import (
+    Adopt,
+    Arrival,
+    Asked,
+    Done,
+    Forget,
+    Lost,
+    Read,
+    Rehearse,
+    Rehearsed,
+    Served,
+    ToGateway,
+)
+from proxy.shadow.ledger import Ledger, Outstanding
+
+logger = logging.getLogger("scribe_proxy.shadow")
+
+INTERVAL: Final = 0.5
+"""Seconds between two looks for what is overdue."""
+
+
+class Shadow:
+    """The shadow of one gateway process: it has a process of its own while some route's requests are to be compared.
+
+    `directory` is where routing.yaml stands. `observers` hear of every request that was to be compared, `note` of those
+    that never came as far as the shadow process, which notes the others by itself.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        observers: Iterable[ComparisonObserver] = (),
+        note: Callable[[Uncompared], None] | None = None,
+    ) -> None:
+        self._config = config
+        self._native = config.native
+        self._directory = directory
+        self._observers = tuple(observers)
+        self._note = note
+        self._child = Child(self._hear, self._lose)
+        self._ledger = Ledger()
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def outstanding(self) -> int:
+        """How many requests wait for a comparison, or are in one."""
+        return len(self._ledger)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a process, and its native app has started."""
+        return self._child.ready is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's, while there is one."""
+        return self._child.pid
+
+    async def start(self) -> None:
+        """Begin; the process comes up by and by."""
+        self._looking = asyncio.create_task(self._look())
+        self._keep()
+
+    async def stop(self) -> None:
+        """End, the process with it; what is outstanding is left uncompared."""
+        if self._looking is not None:
+            self._looking.cancel()
+        await self._child.end()
+
+    def adopt(self, config: Config) -> None:
+        """Go on by a changed file, contracts read anew. Another native app takes effect at a restart."""
+        self._config = config.model_copy(update={"native": self._native})
+        self._keep()
+
+    def attend(self, route: Route, decision: rollout.Decision, scope: Scope, receive: Receive) -> Attendance | None:
+        """Attend to an HTTP request that is to run in the shadow; None where it is not."""
+        if not self._samples(route, decision, scope):
+            return None
+        limit = self._config.shadow.max_body
+        if scope["method"] in SAFE:
+            return Reading(self, route.name, scope, receive, limit)
+        if route.shadow.writes == "rehearse" and decision.side == "legacy":
+            return Rehearsing(self, route.name, scope, receive, limit)
+        self.leave(route.name, decision.side, "write_not_allowed")
+        return None
+
+    def read(self, route: str, served: Side, arrival: Arrival, exchange: Exchange) -> None:
+        """A read to be compared."""
+        deadline = time.monotonic() + self._config.shadow.deadline
+        number = self._admit(Outstanding(route, served, _size(exchange), deadline))
+        if number is not None:
+            self._child.send(Read(number, route, served, arrival, exchange, deadline))
+
+    async def rehearse(self, route: str, asked: Asked) -> int | None:
+        """Have a write rehearsed, and wait for it; gives its number, None where nothing will be compared."""
+        patience = self._config.shadow.rehearsal
+        over: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
+        number = self._admit(Outstanding(route, "legacy", len(asked.body), rehearsed=over))
+        if number is None:
+            return None
+        self._child.send(Rehearse(number, route, asked, time.monotonic() + patience))
+        reason: Reason | None = "client_gone"
+        try:
+            async with asyncio.timeout(patience):
+                reason = await over
+        except TimeoutError:
+            reason = "timeout"
+        finally:
+            if reason is not None:
+                self.forget(number, reason)
+        return number if reason is None else None
+
+    def served(self, number: int, exchange: Exchange) -> None:
+        """What legacy did with a write that was rehearsed."""
+        entry = self._ledger.find(number)
+        if entry is not None:
+            entry.deadline = time.monotonic() + self._config.shadow.deadline
+            self._child.send(Served(number, exchange))
+
+    def forget(self, number: int, reason: Reason) -> None:
+        """A rehearsal with which nothing is to be compared."""
+        entry = self._ledger.settle(number)
+        if entry is not None:
+            self._child.send(Forget(number))
+            self.leave(entry.route, entry.served, reason)
+
+    def leave(self, route: str, served: Side, reason: Reason) -> None:
+        """A request that is left uncompared, and of which the shadow process knows nothing."""
+        self._tell(Compared(route, served, "uncompared", reason))
+        if self._note is not None:
+            self._note(Uncompared(route, served, reason))
+
+    def _keep(self) -> None:
+        if any(route.shadow.share for route in self._config.routes):
+            self._child.keep(Adopt(self._config, self._directory))
+        else:
+            self._child.release()
+
+    def _samples(self, route: Route, decision: rollout.Decision, scope: Scope) -> bool:
+        """Whether the caller is among those whose requests run on both sides, wherever they are served."""
+        share, place = route.shadow.share, decision.bucket
+        if 0 < share < FULL and place is None:
+            bucketing = self._config.bucketing
+            key = rollout.caller_key(bucketing, scope["headers"], scope.get("client"))
+            place = rollout.bucket(bucketing.salt, route.domain, key) if key is not None else None
+        return rollout.sampled(route, place)
+
+    def _admit(self, entry: Outstanding) -> int | None:
+        """The number by which the shadow process knows a request; None where it is not given to it, which is told."""
+        reason = self._refusal(entry)
+        room = self._config.shadow.queue + self._config.shadow.concurrency
+        number = self._ledger.admit(entry, room) if reason is None else None
+        if number is None:
+            self.leave(entry.route, entry.served, reason or "queue_full")
+        metrics.SHADOW_OUTSTANDING.set(len(self._ledger))
+        return number
+
+    def _refusal(self, entry: Outstanding) -> Reason | None:
+        ready = self._child.ready
+        if ready is None:
+            return "side_unavailable"
+        if entry.rehearsed is None:
+            return None
+        if not ready.rehearses:
+            return "write_not_allowed"
+        return "queue_full" if self._ledger.rehearsing >= self._config.shadow.concurrency else None
+
+    def _hear(self, message: ToGateway) -> None:
+        if isinstance(message, Done):
+            entry = self._ledger.settle(message.number)
+            if entry is not None:
+                self._tell(Compared(entry.route, entry.served, message.verdict, message.reason))
+                metrics.SHADOW_OUTSTANDING.set(len(self._ledger))
+        elif isinstance(message, Rehearsed):
+            self._resolve(self._ledger.find(message.number), message.reason)
+        elif isinstance(message, Lost):
+            metrics.REPORTS_DROPPED.labels(message.why).inc(message.number)
+
+    def _resolve(self, entry: Outstanding | None, reason: Reason | None) -> None:
+        if entry is not None and entry.rehearsed is not None and not entry.rehearsed.done():
+            entry.rehearsed.set_result(reason)
+
+    def _lose(self) -> None:
+        """The process has ended, and with it all that it had been given."""
+        for number in self._ledger.numbers():
+            self._drop(number, "side_crashed")
+
+    def _drop(self, number: int, reason: Reason) -> None:
+        entry = self._ledger.find(number)
+        if entry is not None and entry.rehearsed is not None and not entry.rehearsed.done():
+            entry.rehearsed.set_result(reason)  # who waits for it forgets it
+        else:
+            self.forget(number, reason)
+
+    async def _look(self) -> None:
+        while True:
+            for number in self._ledger.overdue(time.monotonic()):
+                self._drop(number, "timeout")
+            metrics.SHADOW_OUTSTANDING.set(len(self._ledger))
+            await asyncio.sleep(INTERVAL)
+
+    def _tell(self, compared: Compared) -> None:
+        route, verdict = compared.route, compared.verdict
+        metrics.COMPARISONS.labels(route, compared.served, verdict).inc()
+        if compared.reason is not None:
+            metrics.UNCOMPARED.labels(route, compared.reason).inc()
+        for observer in self._observers:
+            observer(compared)
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """Around what a shadow does amid a request: what goes wrong there is no client's business."""
+    try:
+        yield
+    except Exception:
+        logger.exception("a shadow failed; the answer has nothing to do with it")
+
+
+def _size(exchange: Exchange) -> int:
+    return len(exchange.request_body.data) + len(exchange.body.data)

@@ -1,0 +1,86 @@
+"""Both sides as the shadow process has them, and what they are held to, by the configuration in force."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from proxy.comparison import Reason, Side
+from proxy.config import Config, Shadowing
+from proxy.contract import ContractError, Operation
+from proxy.contract.agreement import Agreement, load_agreement
+from proxy.exchange import Exchange
+from proxy.native import Native
+from proxy.shadow.jobs import Adopt, Asked
+from proxy.shadow.rehearsal import Rehearsal
+from proxy.shadow.replay import Bounds, ask
+from proxy.upstream import Timeouts, Upstream
+
+logger = logging.getLogger("scribe_proxy.shadow")
+
+
+class Stage:
+    """`native` has been started; `adopt` comes before anything is asked."""
+
+    def __init__(self, native: Native) -> None:
+        self.agreement = Agreement()
+        self._native: Final = native
+        self._config: Config | None = None
+        self._legacy: Upstream | None = None
+        self._timeouts: Mapping[str, Timeouts] = {}
+
+    @property
+    def shadowing(self) -> Shadowing:
+        """How requests run here."""
+        return self._config.shadow if self._config is not None else Shadowing()
+
+    async def adopt(self, adopt: Adopt) -> None:
+        """Go on by another configuration, contracts read anew; those that are faulty change nothing."""
+        config, before = adopt.config, self._config
+        directory = adopt.directory / config.contracts
+        try:
+            self.agreement = await asyncio.to_thread(load_agreement, directory)
+        except ContractError as error:
+            logger.error("%s: faulty, those read before stay in force: %s", directory, error)
+        if before is None or config.legacy != before.legacy:
+            self.close()
+            timeouts = _timeouts(config, None)
+            self._legacy = Upstream(config.legacy.url, timeouts, max_connections=config.legacy.max_connections)
+        self._timeouts = {route.name: _timeouts(config, route.name) for route in config.routes if route.timeouts}
+        self._config = config
+
+    def close(self) -> None:
+        """Let go of connections at rest."""
+        if self._legacy is not None:
+            self._legacy.close()
+
+    def operation(self, asked: Exchange) -> Operation | None:
+        """The contract's operation of a request."""
+        contract = self.agreement.contract
+        return contract.operation(asked.method, asked.target) if contract is not None else None
+
+    def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
+        """How far to follow an answer: not beyond where it could still be the same as the other side's."""
+        limit = self.shadowing.max_body
+        longest = max(limit, other.body.length) if other is not None else limit
+        return Bounds(limit, longest, deadline or time.monotonic() + self.shadowing.deadline)
+
+    async def ask(self, side: Side, route: str, asked: Asked, bounds: Bounds) -> Exchange | Reason:
+        """What a side answers to a read, or why there is nothing to compare. Raises StubbornError."""
+        if side == "native":
+            return await ask(self._native, asked, bounds)
+        assert self._legacy is not None, "adopt() comes first"
+        more: dict[str, Any] = {"proxy.timeouts": self._timeouts[route]} if route in self._timeouts else {}
+        return await ask(self._legacy, asked, bounds, more)
+
+    async def rehearse(self, rehearsal: Rehearsal, asked: Asked, bounds: Bounds) -> Exchange | Reason:
+        """What native answers to a write of which nothing is to be left. Raises StubbornError."""
+        return await rehearsal.run(self._native, asked, bounds)
+
+
+def _timeouts(config: Config, name: str | None) -> Timeouts:
+    route = next((route for route in config.routes if route.name == name), None)
+    return Timeouts(**config.timeouts(route).model_dump())

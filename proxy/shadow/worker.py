@@ -1,0 +1,232 @@
+"""The shadow process: `python -m proxy.shadow.worker FD`, started by a gateway process, and gone when that is gone.
+
+Nothing in here can touch an answer that is served: it has a process, a native app, connections and an event loop of its
+own, gives way to every other process, and is the first to go where memory runs out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Awaitable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from proxy.comparison import Verdict, uncompared
+from proxy.database import Database
+from proxy.exchange import Exchange
+from proxy.native import Native, NativeUnavailable
+from proxy.reports.entries import Uncompared
+from proxy.reports.reports import Reports, Why
+from proxy.shadow.jobs import (
+    Adopt,
+    Done,
+    Forget,
+    Lost,
+    Pong,
+    Read,
+    Ready,
+    Rehearse,
+    Rehearsed,
+    Served,
+    ToGateway,
+    ToShadow,
+)
+from proxy.shadow.link import Link
+from proxy.shadow.rehearsal import Rehearsal, Writes, declares
+from proxy.shadow.replay import StubbornError
+from proxy.shadow.review import Review
+from proxy.shadow.stage import Stage
+
+logger = logging.getLogger("scribe_proxy.shadow")
+
+NICENESS: Final = 10
+FAREWELL: Final = 2.0
+"""Seconds for the native app to stop, and for the last reports to be written."""
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+
+Played = tuple[str, Exchange, Writes]
+"""A rehearsal's route, what native answered, and what it would have written."""
+
+
+class Worker:
+    """Does what the gateway says until the link is closed."""
+
+    def __init__(self) -> None:
+        self._link: Link[ToShadow, ToGateway] = Link(self._hear)
+        self._adopting: asyncio.Queue[Adopt] = asyncio.Queue()
+        self._waiting: deque[Read] = deque()
+        self._reading: set[asyncio.Task[None]] = set()
+        self._concluding: set[asyncio.Task[None]] = set()
+        self._rehearsals: dict[int, asyncio.Task[Played | None]] = {}
+        self._reports: Reports
+        self._stage: Stage
+        self._review: Review
+
+    async def run(self, own: socket.socket) -> None:
+        """Work over a connected socket. Raises NativeUnavailable."""
+        await self._link.open(own)
+        working = asyncio.create_task(self._work())
+        closed = asyncio.create_task(self._link.closed.wait())
+        await asyncio.wait({working, closed}, return_when=asyncio.FIRST_COMPLETED)
+        closed.cancel()
+        working.cancel()
+        await self._stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+
+    async def _stop(self) -> None:
+        self._waiting.clear()
+        left = {*self._reading, *self._concluding, *self._rehearsals.values()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=FAREWELL)
+
+    async def _work(self) -> None:
+        """Start the native app, and adopt one configuration after the other."""
+        adopt = await self._adopting.get()
+        assert adopt.config.native is not None, "nothing is shadowed without a native app"
+        native = Native(adopt.config.native)
+        await native.start()
+        database = Database.of(adopt.config.mongodb)
+        self._reports = Reports(database, adopt.config.reports, self._lose)
+        self._stage = Stage(native)
+        self._review = Review(self._stage, self._reports.note)
+        try:
+            await self._stage.adopt(adopt)
+            await self._reports.start()
+            self._link.send(Ready(declares(native.state)))
+            while True:
+                adopt = await self._adopting.get()
+                await self._stage.adopt(adopt)
+                self._reports.adopt(adopt.config)
+        finally:
+            self._stage.close()
+            await _within(FAREWELL, self._reports.stop())
+            await _within(FAREWELL, native.stop())
+            if database is not None:
+                await database.close()
+
+    def _hear(self, message: ToShadow) -> None:
+        if isinstance(message, Read):
+            self._waiting.append(message)
+            self._read_on()
+        elif isinstance(message, Rehearse):
+            self._rehearsals[message.number] = asyncio.create_task(self._rehearse(message))
+        elif isinstance(message, Served):
+            self._keep(self._concluding, self._conclude(message))
+        elif isinstance(message, Forget):
+            self._forget(message.number)
+        elif isinstance(message, Adopt):
+            self._adopting.put_nowait(message)
+        else:
+            self._link.send(Pong())
+
+    def _keep(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return task
+
+    def _read_on(self, _: object = None) -> None:
+        """Begin what waits, as far as there is room."""
+        while self._waiting and len(self._reading) < self._stage.shadowing.concurrency:
+            reading = self._keep(self._reading, self._read(self._waiting.popleft()))
+            reading.add_done_callback(self._read_on)
+
+    async def _read(self, job: Read) -> None:
+        done = partial(self._tell, job.number)
+        try:
+            if time.monotonic() < job.deadline:
+                await self._review.read(job, done)
+            else:
+                self._reports.note(Uncompared(job.route, job.served, "timeout"))
+                done(uncompared("timeout"))
+        except StubbornError:
+            self._give_up()
+
+    async def _rehearse(self, job: Rehearse) -> Played | None:
+        rehearsal = Rehearsal()
+        try:
+            found = await self._stage.rehearse(rehearsal, job.asked, self._stage.bounds(job.deadline))
+        except StubbornError:
+            self._give_up()
+            return None
+        played = None if isinstance(found, str) else (job.route, found, rehearsal.wrote)
+        self._link.send(Rehearsed(job.number, found if isinstance(found, str) else None))
+        return played
+
+    async def _conclude(self, served: Served) -> None:
+        rehearsal = self._rehearsals.pop(served.number, None)
+        played = await rehearsal if rehearsal is not None else None
+        if played is not None:
+            route, native, wrote = played
+            self._tell(served.number, self._review.rehearsed(route, served.exchange, native, wrote))
+
+    def _forget(self, number: int) -> None:
+        rehearsal = self._rehearsals.pop(number, None)
+        if rehearsal is not None:
+            rehearsal.cancel()
+
+    def _tell(self, number: int, verdict: Verdict) -> None:
+        self._link.send(Done(number, verdict.name, verdict.reason))
+
+    def _lose(self, why: Why, number: int) -> None:
+        self._link.send(Lost(why, number))
+
+    def _give_up(self) -> None:
+        logger.critical("the native app does not end what was cancelled: this process ends, and a new one is started")
+        self._link.close()
+
+
+async def _within(seconds: float, work: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        logger.warning("took leave without waiting any longer")
+
+
+def step_back() -> None:
+    """Give way to every other process, and end with the one that started this."""
+    os.nice(NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the gateway, which then closes the link
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+async def _work(own: socket.socket) -> None:
+    await Worker().run(own)
+
+
+def main() -> None:
+    """Work until the gateway closes the link; leaves at once, whatever a native app has left running."""
+    import uvloop
+
+    step_back()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s (shadow): %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    code = 0
+    try:
+        uvloop.new_event_loop().run_until_complete(_work(socket.socket(fileno=int(sys.argv[1]))))
+    except NativeUnavailable as error:
+        logger.error("%s", error)
+        code = 1
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

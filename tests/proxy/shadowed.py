@@ -1,0 +1,151 @@
+"""Apps to be shadowed: each path is a way to behave. `rehearsing` declares that it can rehearse, `plain` does not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+MEGABYTE = b"x" * 1_000_000
+RELENTING: list[bool] = []
+"""Put something in to let `/stubborn` end."""
+Behaviour = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def answer(send: Send, value: Any, status: int = 200, kind: bytes = b"application/json; charset=utf-8") -> None:
+    body = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def sent(receive: Receive) -> bytes:
+    """The request's whole body."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
+    """What the apps below are compared with."""
+    path = scope["path"].rpartition("/")[2]
+    if path == "wrong":
+        await answer(send, {"b": 1})
+    elif scope["method"] == "GET":
+        await answer(send, {"a": 1})
+    else:
+        await answer(send, {"wrote": (await sent(receive)).decode()}, 201)
+
+
+async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+    else:
+        path = scope["path"].rpartition("/")[2]
+        await BEHAVIOURS.get(path, _same)(scope, receive, send)
+
+
+async def rehearsing(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        scope["state"]["proxy.rehearsal"] = True
+    await plain(scope, receive, send)
+
+
+async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
+    """Cannot start."""
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no"})
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
+
+
+async def _same(scope: Scope, receive: Receive, send: Send) -> None:
+    """As legacy answers; a write is told as such, with what was asked, and left undone."""
+    extensions = scope.get("extensions") or {}
+    if "proxy.rehearsal" not in extensions:
+        await legacy(scope, receive, send)
+        return
+    body = (await sent(receive)).decode()
+    document = {"text": body, "deadline": extensions["proxy.rehearsal"]["deadline"]}
+    extensions["proxy.rehearsal"]["report"]([{"collection": "notes", "operation": "insert", "document": document}])
+    await answer(send, {"wrote": body}, 201)
+
+
+async def _other(scope: Scope, receive: Receive, send: Send) -> None:
+    await answer(send, {"a": 2})
+
+
+async def _hang(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.Event().wait()
+
+
+async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
+    time.sleep(600)  # noqa: ASYNC251 - holds the loop, which is the point
+
+
+async def _crash(scope: Scope, receive: Receive, send: Send) -> None:
+    os._exit(9)
+
+
+async def _raise(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RuntimeError("patient Jane")
+
+
+async def _huge(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    for _ in range(100):
+        await send({"type": "http.response.body", "body": MEGABYTE, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _stubborn(scope: Scope, receive: Receive, send: Send) -> None:
+    while not RELENTING:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.02)
+
+
+async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
+    scope["extensions"]["proxy.rehearsal"]["report"](None)
+    await answer(send, b"", 501)
+
+
+async def _half(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"half", "more_body": True})
+
+
+async def _linger(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers, learns that nobody is there any more, and goes on."""
+    await legacy(scope, receive, send)
+    await receive()
+    message: Message = await receive()
+    assert message["type"] == "http.disconnect"
+    await asyncio.Event().wait()
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
+    "other": _other,
+    "meant": _other,
+    "hang": _hang,
+    "busy": _busy,
+    "crash": _crash,
+    "raise": _raise,
+    "huge": _huge,
+    "stubborn": _stubborn,
+    "decline": _decline,
+    "half": _half,
+    "linger": _linger,
+}

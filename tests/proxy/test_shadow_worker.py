@@ -1,0 +1,244 @@
+"""The shadow process from within: told over its link what to do, it asks the other side, and says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from proxy.comparison import Side
+from proxy.config import parse
+from proxy.exchange import Body, Exchange
+from proxy.native import NativeUnavailable
+from proxy.shadow import replay
+from proxy.shadow.jobs import (
+    Adopt,
+    Done,
+    Forget,
+    Ping,
+    Pong,
+    Read,
+    Ready,
+    Rehearse,
+    Rehearsed,
+    Served,
+    ToGateway,
+    ToShadow,
+)
+from proxy.shadow.link import Link
+from proxy.shadow.worker import Worker
+from tests.proxy import shadowed
+from tests.proxy.exchanges import exchange
+from tests.proxy.test_shadow_replay import ARRIVAL, asked
+from tests.sockets import serving
+
+CONTRACT = """
+openapi: 3.1.0
+info: {title: a, version: "1"}
+paths:
+  /x/wrong:
+    get:
+      operationId: wrong
+      responses: {"200": {description: a, content: {application/json: {schema: {required: [a]}}}}}
+  /x/meant:
+    get: {operationId: meant, responses: {"200": {description: a, content: {application/json: {schema: {}}}}}}
+"""
+DIVERGENCES = """
+- id: meant
+  operation: GET /x/meant
+  legacy: says 1
+  native: says 2
+  reason: why not
+  since: 0.1.0
+  when: {native: {body: {a: 2}}}
+"""
+
+
+class Gateway:
+    """The gateway's end of the link."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[ToGateway] = asyncio.Queue()
+        self.link: Link[ToGateway, ToShadow] = Link(self.heard.put_nowait)
+        self.working: asyncio.Task[None] | None = None
+
+    async def next(self) -> ToGateway:
+        async with asyncio.timeout(5):
+            return await self.heard.get()
+
+    def read(
+        self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy", number: int = 1, seconds: float = 3.0
+    ) -> None:
+        served = exchange(body, target=f"/x/{path}", sent_headers=((b"host", b"clinic.example"),))
+        self.link.send(Read(number, "all", served_by, ARRIVAL, served, time.monotonic() + seconds))
+
+    async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy") -> Done:
+        self.read(path, body, served_by)
+        found = await self.next()
+        assert isinstance(found, Done)
+        return found
+
+    def rehearse(self, path: str, number: int = 1, seconds: float = 3.0) -> None:
+        self.link.send(Rehearse(number, "all", asked(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
+
+
+def config(port: int, app: str = "rehearsing", more: str = "") -> str:
+    return f"""
+legacy: {{url: http://127.0.0.1:{port}, timeouts: {{response: 1s}}}}
+native: tests.proxy.shadowed:{app}
+mongodb: {{url: ""}}
+shadow: {{concurrency: 2, noise: 0%}}
+{more}
+routes: [{{name: all, match: "* /*", shadow: {{share: 100%, writes: rehearse}}, timeouts: {{idle: 2s}}}}]
+"""
+
+
+@asynccontextmanager
+async def linked(app: str = "rehearsing", contracts: Path = Path("nowhere"), more: str = "") -> AsyncIterator[Gateway]:
+    """A worker in this process."""
+    async with serving(shadowed.legacy) as port:
+        ours, theirs = socket.socketpair()
+        gateway = Gateway()
+        await gateway.link.open(ours)
+        gateway.working = asyncio.create_task(Worker().run(theirs))
+        gateway.link.send(Adopt(parse(config(port, app, more), {}), contracts))
+        try:
+            yield gateway
+        finally:
+            gateway.link.close()
+            with suppress(NativeUnavailable):
+                await gateway.working
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
+    (tmp_path / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
+    async with linked(contracts=tmp_path) as found:
+        assert await found.next() == Ready(rehearses=True)
+        yield found
+
+
+async def test_it_says_when_it_is_ready_and_what_its_app_declares(gateway: Gateway) -> None:
+    gateway.link.send(Ping())
+    assert await gateway.next() == Pong()
+    async with linked("plain") as other:
+        assert await other.next() == Ready(rehearses=False)
+
+
+async def test_every_verdict(gateway: Gateway) -> None:
+    assert await gateway.verdict("same") == Done(1, "match")
+    assert await gateway.verdict("same", b'{"a":2}') == Done(1, "uncompared", "changed")
+    assert await gateway.verdict("meant") == Done(1, "declared")
+    assert await gateway.verdict("other") == Done(1, "mismatch")
+    assert await gateway.verdict("raise") == Done(1, "mismatch")
+    assert await gateway.verdict("wrong", b'{"b":1}') == Done(1, "violation")
+    assert await gateway.verdict("huge") == Done(1, "uncompared", "body_too_large")
+
+
+async def test_what_native_served_runs_on_legacy(gateway: Gateway) -> None:
+    assert await gateway.verdict("same", served_by="native") == Done(1, "match")
+    assert await gateway.verdict("other", b'{"a":2}', "native") == Done(1, "mismatch")
+
+
+async def test_a_side_that_cannot_be_asked_is_no_mismatch(gateway: Gateway) -> None:
+    gateway.link.send(Adopt(parse(config(9), {}), Path("nowhere")))
+    found = Done(1, "match")
+    while found.verdict != "uncompared":  # the new configuration takes a moment
+        found = await gateway.verdict("same", served_by="native")
+    assert found.reason == "side_unavailable"
+
+
+async def test_a_deadline_counts_from_when_the_request_was_served(gateway: Gateway) -> None:
+    gateway.read("hang", number=1, seconds=0.1)
+    gateway.read("hang", number=2, seconds=0.1)
+    gateway.read("same", number=3, seconds=0.05)  # waits for room until it is too late
+    gateway.read("same", number=4)
+    told = {await gateway.next() for _ in range(4)}
+    assert told == {*(Done(number, "uncompared", "timeout") for number in (1, 2, 3)), Done(4, "match")}
+
+
+async def test_a_rehearsal_is_compared_with_what_legacy_then_did(gateway: Gateway) -> None:
+    for body, verdict in ((b'{"wrote":"text"}', "match"), (b'{"wrote":"other"}', "mismatch")):
+        gateway.rehearse("same")
+        assert await gateway.next() == Rehearsed(1)
+        gateway.link.send(Served(1, exchange(body, status=201, target="/x/same", method="POST", sent=b"text")))
+        found = await gateway.next()
+        assert isinstance(found, Done)
+        assert found.verdict == verdict
+
+
+async def test_rehearsals_have_room_beside_reads_that_hang(gateway: Gateway) -> None:
+    for number in range(5, 9):
+        gateway.read("hang", number=number)
+    gateway.rehearse("same")
+    assert await gateway.next() == Rehearsed(1)
+
+
+async def test_a_rehearsal_that_fails_is_not_compared(gateway: Gateway) -> None:
+    gateway.rehearse("decline")
+    assert await gateway.next() == Rehearsed(1, "write_not_allowed")
+    gateway.rehearse("hang", 2, 0.05)
+    assert await gateway.next() == Rehearsed(2, "timeout")
+    for number in (1, 2, 99):
+        gateway.link.send(Served(number, exchange()))
+        gateway.link.send(Forget(number))
+    gateway.link.send(Ping())
+    assert await gateway.next() == Pong()
+
+
+async def test_a_forgotten_rehearsal_is_stopped(gateway: Gateway) -> None:
+    gateway.rehearse("hang")
+    gateway.link.send(Forget(1))
+    gateway.link.send(Served(1, exchange()))
+    gateway.link.send(Ping())
+    assert await gateway.next() == Pong()
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "STUBBORN", 0.05)
+    monkeypatch.setattr(shadowed, "RELENTING", [])
+    async with linked() as gateway:
+        await gateway.next()
+        if write:
+            gateway.rehearse("stubborn", seconds=0.05)
+        else:
+            gateway.read("stubborn", seconds=0.05)
+        async with asyncio.timeout(5):
+            await gateway.link.closed.wait()
+        shadowed.RELENTING.append(True)
+
+
+async def test_an_app_that_cannot_start_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with linked("faulty") as gateway:
+        assert gateway.working is not None
+        with pytest.raises(NativeUnavailable, match="faulty"):
+            await gateway.working
+
+
+async def test_faulty_contracts_leave_those_before_in_force(
+    gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "contracts" / "openapi.yaml").write_text("openapi: 7")
+    gateway.link.send(Adopt(parse(config(9), {}), tmp_path))
+    while "faulty" not in caplog.text:
+        await asyncio.sleep(0.01)
+    assert await gateway.verdict("meant") == Done(1, "declared")
+
+
+async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
+    body = shadowed.MEGABYTE * 100
+    served = exchange(b"", "text/plain", target="/x/huge")
+    digest = Body(b"", len(body), hashlib.sha256(body).hexdigest())
+    fields = {name: getattr(served, name) for name in Exchange.__slots__}
+    job = Read(1, "all", "legacy", ARRIVAL, Exchange(**{**fields, "body": digest}), time.monotonic() + 5)
+    gateway.link.send(job)
+    assert await gateway.next() == Done(1, "match")
