@@ -25,12 +25,21 @@ from proxy.breaker import Breaker
 from proxy.config import Config, load
 from proxy.database import Database
 from proxy.gateway import Gateway, Plan
+from proxy.guard.watch import Watches
+from proxy.health import HealthChecks
 from proxy.native import Native
 from proxy.notify import Notice, Notices
 from proxy.observation import Observation
 from proxy.ops.app import create_ops
 from proxy.reload import Watcher
 from proxy.reports.reports import Reports
+from proxy.rollout import Limit
+from proxy.shadow import Shadow
+from proxy.state import telling
+from proxy.state.keeper import Keeper, Surroundings
+from proxy.state.model import Change
+from proxy.state.mongo import MongoStore
+from proxy.state.store import Memory
 from proxy.tracing import Tracing
 from proxy.upstream import Timeouts, Upstream
 from proxy.vitals import Vitals, forget_the_dead
@@ -78,12 +87,16 @@ class Process:
         self._tracing = Tracing.configured(env)
         self.database = Database.of(config.mongodb)
         self.reports = Reports(self.database, config.reports)
-        observers = (metrics.RequestMetrics(), self._log, self.reports.observe)
-        self.gateway = Gateway(self._plan(config), observers, self._tracing)
+        self.watches = Watches()
+        observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.watches)
+        self.shadow = Shadow(config, file.parent, (self.watches.compared,), self.reports.note)
+        self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
         self._vitals = Vitals(lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets))
         self.watcher = Watcher(file, env, self._adopt, config)
         self.notices = Notices(config)
-        self._companions: tuple[Companion, ...] = (self.notices, self.reports)
+        self.health = HealthChecks(self.native, config)
+        self.keeper = self._keeper(config)
+        self._companions: tuple[Companion, ...] = (self.notices, self.reports, self.shadow, self.health, self.keeper)
         metrics.CONFIG_VALID.set(1)
 
     @property
@@ -120,6 +133,26 @@ class Process:
     def _breaker(self, config: Config) -> Breaker:
         settings = config.legacy.breaker
         return Breaker(self._upstream, settings.failures, settings.pause, _note_breaker)
+
+    def _keeper(self, config: Config) -> Keeper:
+        store = MongoStore(self.database) if self.database is not None else Memory()
+        around = Surroundings(
+            apply=self._limit,
+            healthy=lambda: not self.health.failing,
+            legacy_down=lambda: self.breaker.is_open,
+            changed=self._tell,
+            in_force=telling.show,
+        )
+        return Keeper(config, store, self.watches, around)
+
+    def _limit(self, limits: Mapping[str, Limit]) -> None:
+        self.gateway.limits = limits
+
+    def _tell(self, change: Change) -> None:
+        telling.count(change)
+        notice = telling.notice(change)
+        if notice is not None:
+            self.notices.tell(notice)
 
     def _adopt(self, config: Config | None) -> None:
         """Go on by a changed file; None where it is refused, and the last good one stays."""

@@ -6,10 +6,11 @@ Shares are in ten-thousandths of callers.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from proxy.config import FULL, Route
+from proxy.guard.window import Slice
 
 GUARD: Final = "guard"
 """Who acts when no person does."""
@@ -108,6 +109,15 @@ class Evidence:
     legacy_errors: int = 0
     compared: int = 0
     differing: int = 0
+
+    def __add__(self, other: Evidence) -> Evidence:
+        return Evidence(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+
+    @classmethod
+    def of(cls, seen: Slice) -> Evidence:
+        """What a slice of a watch says."""
+        native, legacy = seen.native, seen.legacy
+        return cls(native.requests, native.errors, legacy.requests, legacy.errors, seen.compared, seen.differing)
 
 
 def change_of(document: Document) -> Change:

@@ -34,7 +34,7 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
     if route.pin is not None:
         return Effective(ceiling(route), "pin", f"the route is pinned to {route.pin}")
     if not read and (route.guard is not None or route.rollout is not None):
-        return Effective(0, "unread", "what replicas share has not been read yet", clamp=0)
+        return Effective(0, "unread", "what replicas share has not been read yet", stage=0)
     stage = reached(route, state)
     left = min(route.native, stage)
     clamp = state.clamp if state is not None else None

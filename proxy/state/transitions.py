@@ -81,6 +81,15 @@ def failed(route: Route, state: RouteState, why: str, now: float) -> RouteState 
     return _clamped(route, state, share, "clamp", Deed(GUARD, why, now), route.guard.cooldown)
 
 
+def rebased(route: Route, state: RouteState, own: RouteState) -> RouteState | None:
+    """What a process did on its own, on top of what others did meanwhile. None: they left no more than it would."""
+    assert own.clamp is not None
+    if effective(route, state, read=True).share <= own.clamp.share:
+        return None
+    clamp = own.clamp
+    return _clamped(route, state, clamp.share, own.change.kind, clamp.by, clamp.until - clamp.by.at)
+
+
 def rolled_back(route: Route, state: RouteState, share: int, by: Deed) -> RouteState:
     """A person holds the share down, until it is acknowledged."""
     if route.pin is not None:

@@ -1,0 +1,76 @@
+"""What a person may do to a route's share: `promote`, `hold`, `resume`, `rollback`, `ack`; each with who and why.
+
+The command line and the ops pages share these. Each is a step from the state as it is to the next, and is done only if
+the state is still that one when it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeAlias
+
+from proxy.config import Route
+from proxy.state.model import Deed, RouteState, state_key
+from proxy.state.store import Store
+from proxy.state.transitions import Refused, acknowledged, blank, held, promoted, resumed, rolled_back
+
+Step: TypeAlias = Callable[[Route, RouteState, Deed], RouteState]
+ATTEMPTS: Final = 5
+LONGEST: Final = 500  # characters of a reason
+
+promote: Final[Step] = promoted
+hold: Final[Step] = held
+resume: Final[Step] = resumed
+
+
+def rollback(share: int = 0) -> Step:
+    """Leave native no more than a share (in ten-thousandths) until that is acknowledged."""
+    return partial(_rolled_back, share=share)
+
+
+def ack(*, at_once: bool = False) -> Step:
+    """Let the share rise again, once it has cooled down or `at_once`."""
+    return partial(acknowledged, at_once=at_once)
+
+
+async def carry_out(
+    store: Store, route: Route, step: Step, who: str, why: str, *, seen: int | None = None
+) -> RouteState:
+    """Do a step; gives the state that it led to.
+
+    `seen`: the version of the state that the person saw; another is `Refused`, lest somebody promote what has just
+    been promoted. Raises `Refused`, `DatabaseError`.
+    """
+    who, why = named(who), reasoned(why)
+    for _ in range(ATTEMPTS):
+        state = await store.state(state_key(route)) or blank(route)
+        if seen is not None and state.version != seen:
+            raise Refused(
+                f"{route.name} has changed meanwhile ({state.change.kind} by {state.change.by.who}): look again"
+            )
+        seen = state.version if step is promote else seen
+        after = step(route, state, Deed(who, why, await store.now()))
+        if await store.replace(after):
+            return after
+    raise Refused(f"{route.name} keeps changing: look again")
+
+
+def named(who: str) -> str:
+    """Who it is, on one line. Raises `Refused` where nobody is named."""
+    name = " ".join(who.split())[:LONGEST]
+    if not name:
+        raise Refused("say who you are")
+    return name
+
+
+def reasoned(why: str) -> str:
+    """The reason, on one line. Raises `Refused` where there is none."""
+    reason = " ".join(why.split())[:LONGEST]
+    if not reason:
+        raise Refused("say why")
+    return reason
+
+
+def _rolled_back(route: Route, state: RouteState, by: Deed, *, share: int) -> RouteState:
+    return rolled_back(route, state, share, by)

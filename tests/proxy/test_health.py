@@ -1,0 +1,92 @@
+"""Whether native fails its health checks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.config import parse
+from proxy.health import HealthChecks, fault_of
+
+TEXT = "legacy: {url: http://x}\nnative: a:b\n"
+QUICK = "health: {path: /alive, interval: 10ms, failures: 2}\n"
+
+
+class Native:
+    """Answers with a status, raises, or hangs."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.raising: Exception | None = None
+        self.hanging = False
+        self.asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked.put_nowait(f"{scope['method']} {scope['raw_path'].decode()}")
+        if self.raising is not None:
+            raise self.raising
+        if self.hanging:
+            await asyncio.Event().wait()
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+def native() -> Native:
+    return Native()
+
+
+@pytest.mark.parametrize(("status", "fault"), [(200, None), (404, None), (503, "it answered 503")])
+async def test_only_a_5xx_is_a_fault(native: Native, status: int, fault: str | None) -> None:
+    native.status = status
+    assert await fault_of(native, "/alive", 1.0) == fault
+    assert native.asked.get_nowait() == "GET /alive"
+
+
+async def test_neither_raising_nor_hanging_is_well(native: Native) -> None:
+    native.raising = KeyError("patient")
+    assert await fault_of(native, "/", 1.0) == "it raised KeyError"
+    native.raising, native.hanging = None, True
+    assert await fault_of(native, "/", 0.02) == "no answer within 0.02 s"
+
+
+async def until(checks: HealthChecks, failing: bool) -> None:
+    async with asyncio.timeout(2):
+        while checks.failing is not failing:
+            await asyncio.sleep(0.005)
+
+
+async def test_so_many_faults_in_a_row_count_and_one_good_answer_ends_them(native: Native) -> None:
+    checks = HealthChecks(native, parse(TEXT + QUICK, {}))
+    await checks.start()
+    native.status = 500
+    await until(checks, True)
+    assert checks.failures >= 2
+    native.status = 200
+    await until(checks, False)
+    await checks.stop()
+    assert native.asked.get_nowait() == "GET /alive"
+
+
+async def test_a_changed_file_is_followed(native: Native) -> None:
+    checks = HealthChecks(native, parse(TEXT, {}))
+    await checks.start()
+    await checks.stop()
+    native.raising = RuntimeError()
+    checks.adopt(parse(TEXT + QUICK, {}))
+    await until(checks, True)
+    found = []
+    for text in (QUICK, QUICK.replace("10ms", "20s"), ""):
+        checks.adopt(parse(TEXT + text, {}))
+        found.append(checks.failing)
+    assert found == [True, False, False]
+    await checks.stop()
+
+
+async def test_without_a_native_app_nobody_is_asked() -> None:
+    checks = HealthChecks(None, parse(TEXT + QUICK, {}))
+    await checks.start()
+    assert not checks.failing
+    await checks.stop()
