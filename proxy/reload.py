@@ -4,6 +4,8 @@ The file's bytes are read twice a second and compared, since that sees every way
 replaced by rename, a symlink that points elsewhere (Kubernetes swaps `..data` under a ConfigMap), on any file system.
 A change counts once two readings agree, so that a half-written file, or the moment between an editor's two renames, is
 not taken for one. Reading and validating happen in a thread, away from the requests.
+
+The contracts that the file names belong to it: a change of theirs is a change of the file, and so are their faults.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from pathlib import Path
 from typing import Final
 
 from proxy.config import Config, ConfigError, Problem, decode, parse, read
+from proxy.contract.agreement import Agreement, Stamp, agree, stamp
 
 logger = logging.getLogger("scribe_proxy.reload")
 
 INTERVAL: Final = 0.5  # seconds between two readings
 
 Reading = bytes | Problem  # what is there, or why nothing can be read
+Sight = tuple[Reading, Stamp]  # the file, and the contracts
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Watcher:
         *,
         interval: float = INTERVAL,
     ) -> None:
-        """`config` is what is in force already (else the file is loaded here, and may raise ConfigError).
+        """`config` is what is in force already (else the file is loaded here). Raises ConfigError.
 
         `adopt` is called on the event loop with each sound change, and with None for each that is refused. If it
         raises over a sound change, that change is refused too.
@@ -59,9 +63,16 @@ class Watcher:
         self._env: Final = env
         self._adopt: Final = adopt
         self._interval: Final = interval
-        self._seen = _read(path)
-        self._judged: Reading | None = self._seen if config is None else None  # `config` may be of an earlier text
-        self.config = self._parse(self._seen) if config is None else config
+        reading = _read(path)
+        self.config = self._parse(reading) if config is None else config
+        self._stamp = stamp(self._contracts)
+        self.agreement: Agreement = agree(path, self.config)
+        self._seen: Sight = reading, self._stamp
+        self._judged: Sight | None = self._seen if config is None else None  # `config` may be of an earlier text
+
+    @property
+    def _contracts(self) -> Path:
+        return self.path.parent / self.config.contracts
 
     async def run(self) -> None:
         """Watch until cancelled. Nothing that happens to the file ends it."""
@@ -74,7 +85,7 @@ class Watcher:
 
     async def look(self) -> bool:
         """Read the file once; judge it if it changed and two readings agree. True if a change was judged."""
-        now = await asyncio.to_thread(_read, self.path)
+        now = await asyncio.to_thread(self._look)
         settled, self._seen = now == self._seen, now
         if not settled or now == self._judged:
             return False
@@ -82,11 +93,16 @@ class Watcher:
         await self._judge(now)
         return True
 
-    async def _judge(self, reading: Reading) -> None:
+    def _look(self) -> Sight:
+        return _read(self.path), stamp(self._contracts)
+
+    async def _judge(self, sight: Sight) -> None:
+        reading, _ = sight
         try:
-            config = await asyncio.to_thread(self._parse, reading)
-            if config != self.config or self.problems:
-                self._put_in_place(config)
+            config, contracts, agreement = await asyncio.to_thread(self._agreed, reading)
+            if config != self.config or self.problems or contracts != self._stamp:
+                self._put_in_place(config, agreement)
+            self._stamp = contracts
             self._keep(_edition(reading))
         except ConfigError as error:
             self._refuse(error.problems, reading)
@@ -94,8 +110,13 @@ class Watcher:
             logger.exception("%s: a sound change could not be put in place", self.path)
             self._refuse((Problem(0, "", f"could not be put in place: {error}"),), reading)
 
-    def _put_in_place(self, config: Config) -> None:
-        self._adopt(config)
+    def _put_in_place(self, config: Config, agreement: Agreement) -> None:
+        former, self.agreement = self.agreement, agreement
+        try:
+            self._adopt(config)
+        except Exception:
+            self.agreement = former
+            raise
         self.config, self.problems = config, ()
         self.applied += 1
         logger.info("%s: revision %s is in force", self.path, config.revision)
@@ -113,6 +134,10 @@ class Watcher:
         self.refused_edition = None
         if edition is not None and (not self.editions or edition.text != self.editions[-1].text):
             self.editions = (*self.editions[-1:], edition)
+
+    def _agreed(self, reading: Reading) -> tuple[Config, Stamp, Agreement]:
+        config = self._parse(reading)
+        return config, stamp(self.path.parent / config.contracts), agree(self.path, config)
 
     def _parse(self, reading: Reading) -> Config:
         if isinstance(reading, Problem):

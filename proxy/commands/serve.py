@@ -21,6 +21,7 @@ from uvicorn.supervisors import Multiprocess
 
 from proxy import tracing
 from proxy.config import ConfigError, load
+from proxy.contract.agreement import agree
 from proxy.database import Database, NoDatabase
 from proxy.native import NativeUnavailable, import_app
 from proxy.server import uvicorn_settings
@@ -73,6 +74,7 @@ def _check(file: Path) -> None:
     """What would stop every worker is told once, here, and in a line."""
     try:
         config = load(file, os.environ)
+        agree(file, config)
         if config.native is not None:
             import_app(config.native)
         Database.of(config.mongodb)

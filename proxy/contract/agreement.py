@@ -6,21 +6,23 @@ Divergences fit where they are sound, do not contradict each other, and name ope
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from pydantic import ValidationError
 
 from proxy import divergences
-from proxy.config import ConfigError, document
+from proxy.config import Config, ConfigError, document
 from proxy.config.problems import Problem
 from proxy.contract.faults import ContractError, Fault
 from proxy.contract.model import Contract
 from proxy.contract.reading import load
 from proxy.divergences import Divergence, DivergenceError, covers
 
+Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
 _ASIDE: Final = ("STORE ", "CALLS")  # what scenarios leave behind, of which a contract says nothing
 
 
@@ -37,6 +39,23 @@ def load_agreement(directory: Path) -> Agreement:
     contract_file, divergences_file = directory / "openapi.yaml", directory / "divergences.yaml"
     contract = load(contract_file) if contract_file.exists() else None
     return Agreement(contract, load_agreed(divergences_file, contract) if divergences_file.exists() else ())
+
+
+def agree(file: Path, config: Config) -> Agreement:
+    """What the contracts say that a routing.yaml names. Raises ConfigError: their faults are its own."""
+    try:
+        return load_agreement(file.parent / config.contracts)
+    except ContractError as error:
+        raise ConfigError(tuple(Problem(0, "contracts", str(fault)) for fault in error.faults), str(file)) from None
+
+
+def stamp(directory: Path) -> Stamp:
+    """What changes with the files of a directory; empty where there is none."""
+    try:
+        found = [(entry.name, entry.stat()) for entry in os.scandir(directory) if entry.is_file()]
+    except OSError:
+        return ()
+    return tuple(sorted((name, each.st_mtime_ns, each.st_size, each.st_ino) for name, each in found))
 
 
 def load_agreed(path: Path, contract: Contract | None) -> tuple[Divergence, ...]:
