@@ -3,15 +3,16 @@
     handlers.app:app          reads its settings from the environment when it starts
     create_app(settings)      for tests, and for whoever embeds it
 
-Starlette is the frame, for the lifespan and for what is mounted beside the dialect; the dialect answers
+Starlette is the frame, for the lifespan and for what stands beside the dialect (`/api/v1`); the dialect answers
 everything else itself. MongoDB, the model and the terminology server may be away when the app starts.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.legacy.assistant import AssistantRoutes
@@ -25,9 +26,12 @@ from handlers.legacy.prompts import PromptRoutes
 from handlers.legacy.transcription import TranscriptionStream
 from handlers.legacy.transcripts import TranscriptRoutes
 from handlers.legacy.users import UserRoutes
-from handlers.product import Services, lifetime_of, open_services
+from handlers.product import Services, lifetime_of, open_services, without_others
+from handlers.rehearsal import DECLARATION, Rehearsals, announced
 from handlers.settings import Settings
 from handlers.store_errors import UnavailableError
+from handlers.v1.app import create_v1, is_asked, open_house
+from handlers.v1.throttle import open_throttle
 
 METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 HEADERS: Final = "Content-Type,Authorization"
@@ -95,34 +99,64 @@ class Native:
 
     def __init__(self, settings: Settings | None) -> None:
         self._settings = settings
+        self._v1: ASGIApp | None = None
         self._http: ASGIApp | None = None
         self._websocket: ASGIApp | None = None
+        self._rehearsals: ASGIApp | None = None
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """Open the services for as long as the app runs; raises `SettingsError`."""
+    async def lifespan(self, _: Starlette) -> AsyncIterator[Mapping[str, bool]]:
+        """Open the services for as long as the app runs; raises `SettingsError`. Declares what the app can do."""
         settings = self._settings or Settings.load()
         services = open_services(settings)
+        throttle = open_throttle(settings)
+        self._v1 = open_house(create_v1(), services, settings, throttle)
         self._http = legacy_dialect(services, settings)
         self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
+        self._rehearsals = Rehearsals(
+            legacy_dialect(without_others(services), settings), services.store, takes=is_of_dialect
+        )
         try:
-            yield
+            yield DECLARATION
         finally:
-            self._http = self._websocket = None
+            self._v1 = self._http = self._websocket = self._rehearsals = None
+            throttle.close()
             await services.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or one WebSocket."""
-        app = self._http if scope["type"] == "http" else self._websocket
-        if app is None:
-            raise RuntimeError("the native app has not been started: its lifespan has to run first")
-        await app(scope, receive, send)
+        await _started(self._choose(scope))(scope, receive, send)
+
+    def _choose(self, scope: Scope) -> ASGIApp | None:
+        if is_asked(scope):
+            return self._v1
+        return self._http if scope["type"] == "http" else self._websocket
+
+    def rehearsing(self, app: ASGIApp) -> ASGIApp:
+        """An app, but for rehearsals: whatever is announced as one gets no further than to those."""
+
+        async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+            chosen = _started(self._rehearsals) if announced(scope) else app
+            await chosen(scope, receive, send)
+
+        return choose
+
+
+def is_of_dialect(scope: Scope) -> bool:
+    """Whether the legacy answers it too, over HTTP."""
+    return scope["type"] == "http" and not is_asked(scope)
+
+
+def _started(app: ASGIApp | None) -> ASGIApp:
+    if app is None:
+        raise RuntimeError("the native app has not been started: its lifespan has to run first")
+    return app
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
     """The native app; without settings it reads them from the environment when it starts."""
     native = Native(settings)
-    app = Starlette(lifespan=native.lifespan)
+    app = Starlette(lifespan=native.lifespan, middleware=[Middleware(native.rehearsing)])
     app.router.default = native
     return app
 

@@ -41,7 +41,7 @@ AGAIN: Final = 0.5
 KILLS: Final = 3
 TRIES: Final = 120
 
-_FAREWELL: Final = 3.0
+_FAREWELL: Final = 5.0
 _PATIENCE: Final = 2000
 _URL: Final = "MONGODB_URL"
 _START: Final = "from handlers.guardian import main; main()"
@@ -66,13 +66,14 @@ class Guardian:
     def watch(self, session: Mapping[str, Any], over: float) -> None:
         """Have a session's transaction ended where this process has not done so by `over` (monotonic seconds)."""
         name = bytes(session["id"]).hex()
+        self._open = {each: due for each, due in self._open.items() if due + _FAREWELL > time.monotonic()}
         self._open[name] = over
         self._say(f"open {name} {over}\n")
 
     def forget(self, session: Mapping[str, Any]) -> None:
         """The transaction has ended."""
         name = bytes(session["id"]).hex()
-        del self._open[name]
+        self._open.pop(name, None)
         self._say(f"done {name}\n")
 
     def close(self) -> None:

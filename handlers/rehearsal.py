@@ -13,8 +13,8 @@ what would have been written, in order, as JSON:
     {"collection": "notes", "operation": "delete", "filter": {…}}
 
 in MongoDB's relaxed extended JSON; or with None, before an answer that says nothing, where it cannot be
-rehearsed: MongoDB has no transactions, or it is no HTTP request. There is no answer at all once the deadline has
-passed (`TimeoutError`), or where MongoDB leaves an operation unanswered (`UnavailableError`).
+rehearsed: MongoDB has no transactions, or the request is none of the dialect's. There is no answer at all once
+the deadline has passed (`TimeoutError`), or where MongoDB leaves an operation unanswered (`UnavailableError`).
 
 An app that can do this declares it in its lifespan's state: `state["proxy.rehearsal"]` is True.
 """
@@ -52,18 +52,19 @@ def announced(scope: Scope) -> Announcement | None:
 
 
 class Rehearsals:
-    """Answers announced rehearsals, by an app that works on `store` and asks nobody else."""
+    """Answers announced rehearsals of what `takes` lets in, by an app that works on `store` and asks nobody else."""
 
-    def __init__(self, app: ASGIApp, store: Store) -> None:
+    def __init__(self, app: ASGIApp, store: Store, takes: Callable[[Scope], bool]) -> None:
         self._app = app
         self._store = store
+        self._takes = takes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one; raises `TimeoutError` or `UnavailableError`."""
         announcement = announced(scope)
         assert announcement is not None, "nobody has announced a rehearsal"
         try:
-            if scope["type"] != "http":
+            if not self._takes(scope):
                 raise NoTransactionsError
             answer, writes = await self._rehearse(announcement["deadline"], scope, receive)
         except NoTransactionsError:

@@ -347,21 +347,16 @@ class Store:
             await asyncio.shield(self._in_background(self._abandon(trial, session)))
 
     async def _abandon(self, trial: Trial, session: AsyncIOMotorClientSession) -> None:
-        """What cannot be ended now stays with the guardian, and its session in nobody else's hands."""
-        if not (await trial.end() or await self._kill_now(session)):
+        """Where it is not sure to have ended, it ends as well as can be now, and again by the guardian: what was
+        sent before the connection broke may arrive later. Its session is then nobody else's any more.
+        """
+        if not await trial.end():
+            with contextlib.suppress(StoreError), translated(), pymongo.timeout(ABORTING):
+                await self._client.admin.command("killSessions", [session.delegate.session_id])
             return
         if trial.begun:
             self._guardian.forget(session.delegate.session_id)
-        if not session.delegate.in_transaction:
-            await session.end_session()
-
-    async def _kill_now(self, session: AsyncIOMotorClientSession) -> bool:
-        try:
-            with translated(), pymongo.timeout(ABORTING):
-                await self._client.admin.command("killSessions", [session.delegate.session_id])
-        except StoreError:
-            return False
-        return True
+        await session.end_session()
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, context=Context())

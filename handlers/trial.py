@@ -10,8 +10,8 @@ What raises amid `nest` is taken back the same way, and so are conflicts with ot
 
 The driver's session is no place for two at once, least of all for one operation and the end of the transaction:
 what the driver is asked after that it does for good, outside of any transaction. So operations take turns, run
-to their own end even where nobody waits for them any more, and the end takes its turn after them. None is longer
-than what is left of the trial's time.
+to their own end even where nobody waits for them any more, and the end takes its turn after them. None begins
+once the trial's time is over, and none takes much longer.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from handlers.store_errors import StoreError, UnavailableError, translated
 from handlers.transactions import ABORTING, Operation, Session, Write, persist, time_until
 
 T = TypeVar("T")
+
+SLACK: Final = 0.1
+"""Seconds past its time in which an operation may end by itself: one that is broken off costs its connection, and may
+yet happen on the server."""
 
 _PROMPT: Final = ABORTING / 2
 
@@ -65,8 +69,12 @@ class Trial:
         """Do an operation in its turn; raises `StoreError`."""
         task = asyncio.create_task(self._ask(operation, write))
         self._asked.add(task)
-        task.add_done_callback(self._asked.discard)
+        task.add_done_callback(self._note_done)
         return await asyncio.shield(task)
+
+    def _note_done(self, task: asyncio.Task[Any]) -> None:
+        self._asked.discard(task)
+        task.exception()  # nobody may be left to be told
 
     async def nest(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives; where it raises, its writes are taken back."""
@@ -93,7 +101,7 @@ class Trial:
         if self._ended or self.lost or time.monotonic() >= self._over:
             raise UnavailableError("the trial is over")
         try:
-            with translated(), time_until(self._over):
+            with translated(), time_until(self._over + SLACK):
                 if not self._open:
                     await self._begin()
                 return await operation(self._session)
