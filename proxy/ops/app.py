@@ -26,6 +26,9 @@ from proxy.ops.access import Door, Sessions
 from proxy.ops.filters import FilterError
 from proxy.ops.pages.configuration import configuration
 from proxy.ops.pages.contract import divergences, drift
+from proxy.ops.pages.control import control_routes
+from proxy.ops.pages.history import history
+from proxy.ops.pages.live import live
 from proxy.ops.pages.overview import overview
 from proxy.ops.pages.route import route
 from proxy.ops.pages.sample import sample
@@ -62,6 +65,9 @@ def _pages(situation: Situation, current: Current) -> list[BaseRoute]:
         *paged("/divergences", divergences(situation)),
         *paged("/drift", drift(situation)),
         *paged("/config", configuration(situation)),
+        *paged("/live", live(situation, current)),
+        *paged("/history", history(situation)),
+        *control_routes(situation),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 

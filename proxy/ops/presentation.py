@@ -73,6 +73,12 @@ def moment(then: float) -> str:
     return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
 
 
+def clock(then: float) -> str:
+    """`22 Nov, 14:05:09`, where it is said elsewhere that times are UTC."""
+    at = datetime.fromtimestamp(then, UTC)
+    return f"{at.day} {at:%b, %H:%M:%S}"
+
+
 def iso(then: float) -> str:
     """`2026-11-22T14:05:09Z`, as `<time>`, JSON and links have it."""
     return f"{datetime.fromtimestamp(then, UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -101,6 +107,7 @@ def told(tree: Mapping[str, JSON] | None) -> str:
 
 FILTERS: Final = {
     "ago": ago,
+    "clock": clock,
     "duration": duration,
     "iso": iso,
     "latency": latency,

@@ -9,6 +9,7 @@ from proxy.database import Database
 from proxy.gateway import Gateway
 from proxy.ops.status import Status
 from proxy.reload import Watcher
+from proxy.state.keeper import Keeper
 
 Current = Callable[[], Awaitable[Status]]
 """Gives the process's status as it is now."""
@@ -30,3 +31,7 @@ class Situation(Protocol):
     @property
     def database(self) -> Database | None:
         """Where comparisons and shares are kept; None where nothing is kept or shared."""
+
+    @property
+    def keeper(self) -> Keeper:
+        """Knows every route's share, and changes it."""

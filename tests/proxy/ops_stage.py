@@ -21,6 +21,7 @@ from proxy.database import Database
 from proxy.divergences import Divergence
 from proxy.exchange import Exchange
 from proxy.gateway import Gateway, Plan
+from proxy.guard.watch import Watches
 from proxy.observation import Observation
 from proxy.redaction import Redactor
 from proxy.reload import Watcher
@@ -29,6 +30,9 @@ from proxy.reports.entries import Comparison, Entry, Replay, Uncompared
 from proxy.reports.reports import Reports
 from proxy.reports.storage import Storage
 from proxy.reports.tally import Tally, key
+from proxy.state.keeper import Keeper, Surroundings
+from proxy.state.operations import promote, rollback
+from proxy.state.store import Memory, Store
 from tests.proxy.exchanges import answered, exchange, properties
 
 PATIENT = "Agnes Nightingale"
@@ -39,14 +43,18 @@ native: tests.nowhere:app
 overrides: {{secret: hunter2-hunter2-hunter2}}
 routes:
   - {{name: users.login, match: POST /users/login, native: 100%}}
-  - {{name: consultations.list, match: GET /api/consultations, native: 25%, shadow: 100%}}
+  - {{name: consultations.list, match: GET /api/consultations, native: 25%, shadow: 100%, guard: {{}}}}
   - {{name: notes.list, match: "GET /api/notes/{{id}}", native: 12.5%, group: notes, shadow: 50%}}
   - name: notes.create
     match: POST /api/notes/{{id}}
     native: 12.5%
     group: notes
     shadow: {{share: 5%, writes: rehearse}}
-  - {{name: prompts.list, match: GET /api/prompts, native: 50%, shadow: 100%}}
+  - name: prompts.list
+    match: GET /api/prompts
+    shadow: 100%
+    guard: {{}}
+    rollout: {{stages: [1%, 10%, 50%, 100%], hold: 2h}}
   - {{name: transcription, match: WS /transcription-stream, pin: legacy}}
 """
 NOTE = properties(_id={"type": "string"}, body={"type": "string"}, status={"type": "string", "x-report": "show"})
@@ -60,6 +68,13 @@ SERVED = (
     ("-", 3, 0),
 )
 """Requests by route, of legacy and of native."""
+SERVING = (
+    ("users.login", 6, 0, 0),
+    ("consultations.list", 9, 28, 3),
+    ("notes.list", 2, 14, 0),
+    ("prompts.list", 3, 25, 0),
+)
+"""Requests a second by route: of native, of legacy, and of 20 of native's those that fail."""
 DIVERGENCES = """\
 - id: count-in-words
   operation: GET /api/notes/{id}
@@ -85,6 +100,8 @@ class Stage:
 
     gateway: Gateway
     watcher: Watcher
+    keeper: Keeper
+    watches: Watches
     native_started: bool = True
     database: Database | None = None
 
@@ -93,15 +110,43 @@ async def nobody(*_: object) -> None:
     raise AssertionError("not asked")
 
 
-def stage(directory: Path, port: int, text: str = ROUTING) -> Stage:
-    """A process that goes by a file in the directory; its legacy is at the port."""
+def stage(directory: Path, port: int, text: str = ROUTING, store: Store | None = None) -> Stage:
+    """A process that goes by a file in the directory; its legacy is at the port. Its keeper is not started."""
     file = directory / "routing.yaml"
     file.write_text(text.format(port=port))
     (directory / "contracts").mkdir(exist_ok=True)
     (directory / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
     config = load(file, {})
-    gateway = Gateway(Plan.of(config, nobody, nobody))
-    return Stage(gateway, Watcher(file, {}, lambda _: None, config))
+    gateway, watches = Gateway(Plan.of(config, nobody, nobody)), Watches()
+    keeper = Keeper(config, store or Memory(), watches, Surroundings(apply=lambda _: None))
+    return Stage(gateway, Watcher(file, {}, lambda _: None, config), keeper, watches)
+
+
+def serve_a_minute(watches: Watches, began: float) -> None:
+    """All of `SERVING` for the length of a window, from a monotonic time on; native grows slower."""
+    for slice_ in range(12):
+        watches.turn(began + 5 * slice_)
+        for route, native, legacy, failing in SERVING:
+            for number in range(5 * native + slice_ % 3):
+                status = 500 if number % 20 < failing else 200
+                watches(_served(route, "native", status, 0.004 + 0.0004 * slice_ + 0.002 * (number % 7)))
+            for number in range(5 * legacy + 3 * (slice_ % 5)):
+                status = 404 if number % 50 == 0 else 200
+                watches(_served(route, "legacy", status, 0.012 + 0.001 * (slice_ % 4) + 0.003 * (number % 9)))
+    watches.turn(began + 60)
+
+
+async def roll_out(staged: Stage) -> None:
+    """Both sides serve; one rollout goes up a stage, one route fails and is clamped, one is held down by a person."""
+    keeper = staged.keeper
+    await keeper.start()
+    await keeper.share()
+    await keeper.act("prompts.list", promote, "Grace", "all quiet since Monday")
+    await keeper.act("notes.create", rollback(), "Ada", "notes came out twice, see the incident of this morning")
+    serve_a_minute(staged.watches, time.monotonic())
+    keeper.look()
+    await keeper.share()
+    serve_a_minute(staged.watches, time.monotonic() + 60)
 
 
 def contract(template: str = "/api/notes/{id}", method: str = "GET") -> Operation:
@@ -183,6 +228,6 @@ def _count(tally: Tally, entry: Entry, at: float, number: int) -> None:
         tally.add(counted, at, number)
 
 
-def _served(route: str, side: Side) -> Observation:
+def _served(route: str, side: Side, status: int = 200, seconds: float = 0.1) -> Observation:
     name = None if route == "-" else route
-    return Observation("id", "http", "GET", name, None, side, "share", None, 200, None, 0.1, 0.1)
+    return Observation("id", "http", "GET", name, None, side, "share", None, status, None, seconds, seconds)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.ops.charts import COLUMNS, HEIGHT, LEAST, WIDTH, Column, bar, lines, trend
 from proxy.reports.views import DAY, HOUR, MINUTE, Slice, Span
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 10**6)), max_size=5))
 def test_a_bar_is_filled_by_its_parts(parts: list[tuple[str, int]]) -> None:
     pieces = bar(parts)
@@ -20,6 +21,7 @@ def test_a_bar_is_filled_by_its_parts(parts: list[tuple[str, int]]) -> None:
         assert pieces == ()
 
 
+@settings(max_examples=40)
 @given(
     st.sampled_from([(HOUR, MINUTE), (DAY, HOUR), (30 * DAY, DAY), (3 * HOUR, HOUR)]),
     st.lists(st.tuples(st.integers(0, 200), st.integers(0, 9999), st.integers(0, 50)), max_size=80),

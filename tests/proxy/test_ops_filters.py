@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.ops.filters import LAST, VERDICTS, FilterError, Filters
@@ -42,6 +42,7 @@ def test_what_cannot_be_asked_is_told(query: dict[str, str]) -> None:
         Filters.of(query, NOW)
 
 
+@settings(max_examples=40)
 @given(st.sampled_from([None, *LAST]), st.sampled_from([None, *VERDICTS]), st.sampled_from([None, *VERDICTS]))
 def test_a_link_leads_to_the_same_but_for_what_it_changes(last: str | None, verdict: str | None, other: str) -> None:
     query = {name: value for name, value in (("last", last), ("verdict", verdict)) if value}
@@ -52,6 +53,7 @@ def test_a_link_leads_to_the_same_but_for_what_it_changes(last: str | None, verd
     assert (changed.span, changed.verdict) == (filters.span, other)
 
 
+@settings(max_examples=40)
 @given(st.sampled_from([None, *VERDICTS]), st.integers(1, 10**6))
 def test_a_fixed_link_shows_the_same_tomorrow(verdict: str | None, later: int) -> None:
     filters = Filters.of({"verdict": verdict} if verdict else {}, NOW)

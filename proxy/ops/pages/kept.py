@@ -14,10 +14,11 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """Why there is less to show than there might be."""
+    """Why there is less to show than there might be; `fault`: something is wrong."""
 
     title: str
     text: str
+    fault: bool = False
 
 
 NOT_KEPT: Final = Away(
@@ -27,6 +28,7 @@ NOT_KEPT: Final = Away(
 UNREACHABLE: Final = Away(
     "MongoDB is away",
     "Traffic goes on untouched; what is compared meanwhile is dropped, and counted as that.",
+    fault=True,
 )
 
 

@@ -1,0 +1,120 @@
+"""One route's share in full, and the steps that a person may take: promote, hold, resume, rollback, ack.
+
+Steps are POST requests with `why`, and with what our own pages put into their forms; who it is, a session knows, and
+whoever bears the token says it (`who`). `version`, where it is given, is the state that the person saw: a step from
+another is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route as Path
+
+from proxy.config import Route
+from proxy.config.units import read_share
+from proxy.database import DatabaseError
+from proxy.ops.access import Visitor, visitor
+from proxy.ops.pages.live import RouteNow, route_now
+from proxy.ops.pages.session import read_form
+from proxy.ops.rendering import answer, paged, trouble, wants_json
+from proxy.ops.situation import Situation
+from proxy.state import operations
+from proxy.state.model import Change
+from proxy.state.operations import Step
+from proxy.state.transitions import Refused
+
+LISTED: Final = 20
+"""How many changes of a route are shown beside its share."""
+Form = Mapping[str, str]
+
+_STEPS: Final[Mapping[str, Callable[[Form], Step]]] = {
+    "promote": lambda form: operations.promote,
+    "hold": lambda form: operations.hold,
+    "resume": lambda form: operations.resume,
+    "rollback": lambda form: operations.rollback(read_share(form.get("share", "0"))),
+    "ack": lambda form: operations.ack(at_once=form.get("at_once") == "yes"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """`stages` are those of the rollout, in percent; `hold` is in seconds. `lower`: shares one may go back to."""
+
+    route: RouteNow
+    stages: tuple[float, ...]
+    hold: float | None
+    approve: bool
+    lower: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+def control_routes(situation: Situation) -> list[Path]:
+    """The page of one route's share, and where its steps are asked for."""
+
+    async def show(request: Request) -> Response:
+        route = _named(situation, request)
+        if route is None:
+            return _unknown(request)
+        return await answer(request, "control.html", await _view(situation, route), area="/live")
+
+    async def act(request: Request) -> Response:
+        form, who = await read_form(request), visitor(request)
+        if not who.may_change:
+            return trouble(request, 403, "Nothing can be changed here", "OPS_TOKEN is not set.")
+        if not who.sent(form.get("form", "")):
+            return trouble(request, 403, "Nothing was done", "This did not come from one of these pages.")
+        name, step = request.path_params["route"], request.path_params["step"]
+        if step not in _STEPS or _named(situation, request) is None:
+            return _unknown(request)
+        return await _done(situation, request, name, step, form, who)
+
+    return [*paged("/live/{route}", show), Path("/live/{route}/{step}", act, methods=["POST"])]
+
+
+async def _done(situation: Situation, request: Request, name: str, step: str, form: Form, who: Visitor) -> Response:
+    try:
+        seen = int(form["version"]) if form.get("version") else None
+        person = who.name or form.get("who", "")
+        state = await situation.keeper.act(name, _STEPS[step](form), person, form.get("why", ""), seen=seen)
+    except ValueError as error:
+        return trouble(request, 400, "Nothing was done", str(error))
+    except Refused as refusal:
+        return trouble(request, 409, "Nothing was done", str(refusal))
+    except DatabaseError as error:
+        return trouble(request, 503, "Nothing was done", str(error))
+    if wants_json(request):
+        return JSONResponse({"route": name, "version": state.version, "share": state.change.after / 100})
+    return RedirectResponse(f"/live/{name}", 303)
+
+
+async def _view(situation: Situation, route: Route) -> Control:
+    keeper, rollout = situation.keeper, route.rollout
+    standing = keeper.standing(route)
+    stages = rollout.stages if rollout else ()
+    lower = sorted({0, *(stage for stage in stages if stage < standing.effective.share)})
+    try:
+        changes = await keeper.store.history(LISTED, route.name)
+    except DatabaseError:
+        changes = ()
+    return Control(
+        route=route_now(standing),
+        stages=tuple(stage / 100 for stage in stages),
+        hold=rollout.hold if rollout else None,
+        approve=rollout.approve if rollout else False,
+        lower=tuple(f"{share / 100:g}%" for share in lower),
+        changes=changes,
+    )
+
+
+def _named(situation: Situation, request: Request) -> Route | None:
+    name = request.path_params["route"]
+    return next((route for route in situation.gateway.plan.config.routes if route.name == name), None)
+
+
+def _unknown(request: Request) -> Response:
+    return trouble(request, 404, "There is no such route", "routing.yaml has none of that name.")

@@ -1,0 +1,136 @@
+"""Every route as it is now: its share and why, its stage, what both sides did lately, what the guard says.
+
+The numbers are those of the process that answers, over the guard's window.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from proxy.guard.judgement import Judgement
+from proxy.guard.window import Tally, Window
+from proxy.ops.rendering import Endpoint, answer
+from proxy.ops.situation import Current, Situation
+from proxy.ops.status import Status
+from proxy.state.keeper import Standing
+from proxy.state.model import Clamp, Deed, ceiling
+from proxy.state.progress import Progress
+from proxy.state.shares import Limiter
+
+PERIOD: Final = 5
+"""Seconds until the page is renewed."""
+LATELY: Final = 4
+"""How many slices of the window requests per second are told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideNow:
+    """One side of a route. `rate` is requests a second just now, the rest is of the whole window; latencies in seconds.
+
+    `rates` and `slowest` are those of the window's slices, the oldest first: requests a second, and the 95th
+    percentile, None where there were no requests.
+    """
+
+    rate: float
+    requests: int
+    errors: int
+    server_errors: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    rates: tuple[float, ...]
+    slowest: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteNow:
+    """One route. `file` and `effective` are shares in percent; `by` is what limits the latter, `why` says it in words.
+
+    `version` names this state of the route, for whoever wants to change it and nothing newer. `window` is in seconds.
+    """
+
+    name: str
+    match: str
+    file: float
+    effective: float
+    by: Limiter
+    why: str
+    version: int
+    progress: Progress | None
+    held: Deed | None
+    missed: Deed | None
+    clamp: Clamp | None
+    guard: Judgement | None
+    window: float
+    legacy: SideNow
+    native: SideNow
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """`shared`: other replicas have the same shares. `away`: what they share is out of reach just now."""
+
+    status: Status
+    process: int
+    shared: bool
+    away: bool
+    routes: tuple[RouteNow, ...]
+
+
+def live(situation: Situation, current: Current) -> Endpoint:
+    """The page of all routes."""
+
+    async def show(request: Request) -> Response:
+        keeper, status = situation.keeper, await current()
+        routes = situation.gateway.plan.config.routes
+        found = tuple(route_now(keeper.standing(route)) for route in routes)
+        view = Live(status, os.getpid(), keeper.store.shared, keeper.away, found)
+        period = PERIOD if request.query_params.get("renew") != "no" else 0
+        return await answer(request, "live.html", view, area="/live", period=period)
+
+    return show
+
+
+def route_now(standing: Standing) -> RouteNow:
+    """A route for people."""
+    route, state, window = standing.route, standing.state, standing.watch.window
+    seen, ended = window.seen(), window.slices()
+    return RouteNow(
+        name=route.name,
+        match=route.match,
+        file=ceiling(route) / 100,
+        effective=standing.effective.share / 100,
+        by=standing.effective.by,
+        why=standing.effective.why,
+        version=state.version,
+        progress=standing.progress,
+        held=state.held,
+        missed=state.missed,
+        clamp=state.clamp,
+        guard=standing.judgement,
+        window=window.span,
+        legacy=_side(seen.legacy, [one.legacy for one in ended], window),
+        native=_side(seen.native, [one.native for one in ended], window),
+    )
+
+
+def _side(seen: Tally, ended: Sequence[Tally], window: Window) -> SideNow:
+    rates = tuple(one.requests / window.seconds for one in ended)
+    lately = rates[-LATELY:]
+    return SideNow(
+        rate=sum(lately) / len(lately),
+        requests=seen.requests,
+        errors=seen.errors,
+        server_errors=seen.server_errors,
+        p50=seen.percentile(0.5),
+        p95=seen.percentile(0.95),
+        p99=seen.percentile(0.99),
+        rates=rates,
+        slowest=tuple(one.percentile(0.95) for one in ended),
+    )
