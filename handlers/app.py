@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.legacy.assistant import AssistantRoutes
@@ -153,12 +152,22 @@ def _started(app: ASGIApp | None) -> ASGIApp:
     return app
 
 
+class App(Starlette):
+    """Starlette, behind rehearsals: where one comes to nothing there is to be no answer, not even Starlette's."""
+
+    def __init__(self, native: Native) -> None:
+        super().__init__(lifespan=native.lifespan)
+        self.router.default = native
+        self._native = native
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """As Starlette's, which answers errors."""
+        return self._native.rehearsing(super().build_middleware_stack())
+
+
 def create_app(settings: Settings | None = None) -> Starlette:
     """The native app; without settings it reads them from the environment when it starts."""
-    native = Native(settings)
-    app = Starlette(lifespan=native.lifespan, middleware=[Middleware(native.rehearsing)])
-    app.router.default = native
-    return app
+    return App(Native(settings))
 
 
 app = create_app()

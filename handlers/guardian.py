@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import IO, Any, Final
 
 from bson import Binary
@@ -204,5 +205,7 @@ def kill(url: str, names: Sequence[str]) -> bool:
 
 
 def main() -> None:
-    """The guardian process, which listens to its standard input."""
+    """The guardian process, which listens to its standard input. It is not to go together with its process."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("0")
     guard(0, Watch(partial(kill, os.environ[_URL])))

@@ -13,8 +13,9 @@ what would have been written, in order, as JSON:
     {"collection": "notes", "operation": "delete", "filter": {…}}
 
 in MongoDB's relaxed extended JSON; or with None, before an answer that says nothing, where it cannot be
-rehearsed: MongoDB has no transactions, or the request is none of the dialect's. There is no answer at all once
-the deadline has passed (`TimeoutError`), or where MongoDB leaves an operation unanswered (`UnavailableError`).
+rehearsed: MongoDB has no transactions, or the request is none of the dialect's. There is no answer at all, but a
+`TimeoutError`, once the deadline has passed or where MongoDB leaves an operation unanswered, and an
+`UnavailableError` where there is no MongoDB.
 
 An app that can do this declares it in its lifespan's state: `state["proxy.rehearsal"]` is True.
 """
@@ -30,7 +31,7 @@ from bson import json_util
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from handlers.store import Store
-from handlers.store_errors import NoTransactionsError, UnavailableError
+from handlers.store_errors import NoTransactionsError
 from handlers.transactions import Write
 
 EXTENSION: Final = "proxy.rehearsal"
@@ -87,7 +88,7 @@ class Rehearsals:
         async with asyncio.timeout(seconds), self._store.rehearse(seconds) as trial:
             await self._app(scope, receive, hold)
         if trial.lost:
-            raise UnavailableError("MongoDB did not answer a rehearsal")
+            raise TimeoutError("MongoDB did not answer in time")
         return answer, trial.writes
 
 

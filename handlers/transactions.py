@@ -30,7 +30,7 @@ SHORTEST: Final = 0.005
 ABORTING: Final = 0.25
 """Seconds for ending a transaction, beside those for what it is made of."""
 
-_LONGEST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ async def ask(operation: Operation[T], write: Write | None = None) -> T:
         return await (operation(None) if unit is None else unit.ask(operation, write))
 
 
-async def persist(attempt: Callable[[], Awaitable[T]], over: float) -> T:
+async def persist(attempt: Callable[[], Awaitable[T]], over: float, longest_pause: float = LONGEST_PAUSE) -> T:
     """What an attempt gives, made anew after a conflict until `over` (monotonic seconds); raises `StoreError`."""
     pause = SHORTEST
     while True:
@@ -105,7 +105,7 @@ async def persist(attempt: Callable[[], Awaitable[T]], over: float) -> T:
             if time.monotonic() + pause > over:
                 raise UnavailableError(str(error)) from error
         await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - so that those in conflict do not meet again
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        pause = min(pause * 1.5, longest_pause)
 
 
 def _may_go_better(error: StoreError) -> bool:

@@ -32,6 +32,7 @@ SLACK: Final = 0.1
 """Seconds past its time in which an operation may end by itself: one that is broken off costs its connection, and may
 yet happen on the server."""
 
+_LONGEST_PAUSE: Final = 0.02
 _PROMPT: Final = ABORTING / 2
 
 
@@ -89,7 +90,7 @@ class Trial:
     async def _ask(self, operation: Operation[T], write: Write | None) -> T:
         async with self._turn:
             try:
-                done = await persist(lambda: self._try(operation), self._over)
+                done = await persist(lambda: self._try(operation), self._over, _LONGEST_PAUSE)
             except UnavailableError:
                 self.lost = True
                 raise

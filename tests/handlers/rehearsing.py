@@ -50,7 +50,11 @@ async def rehearse(app: ASGIApp, request: Request, deadline: float = 10.0) -> Re
         sent.append(message)
 
     announcement = {"deadline": deadline, "report": lambda writes: told.append((writes, len(sent)))}
-    await app(scope_of(request, {"proxy.rehearsal": announcement}), receive, send)
+    try:
+        await app(scope_of(request, {"proxy.rehearsal": announcement}), receive, send)
+    except BaseException:
+        assert (told, sent) == ([], [])
+        raise
     assert len(told) < 2
     writes, before = told[0] if told else (UNTOLD, 1)
     body = b"".join(message.get("body", b"") for message in sent[1:])
