@@ -35,6 +35,22 @@ COMMANDS: Final = {
     ),
     "explain": Lazy("proxy.commands.explain:explain", "Say which side answers a request, and why."),
     "plan": Lazy("proxy.commands.plan:plan", "Say what a changed routing.yaml would move."),
+    "schedule": Lazy(
+        "proxy.commands.schedule:schedule", "Print when each stage of each rollout is reached, if all goes well."
+    ),
+    "status": Lazy(
+        "proxy.commands.status:status",
+        "Show every route of a running gateway: its share and why, its stage, both sides, its guard.",
+    ),
+    "promote": Lazy(
+        "proxy.commands.steps:promote", "Go on to the next stage of a rollout now, whatever its gates say."
+    ),
+    "hold": Lazy("proxy.commands.steps:hold", "Stop a rollout at the stage where it is."),
+    "resume": Lazy("proxy.commands.steps:resume", "Let a rollout that is held go on."),
+    "rollback": Lazy("proxy.commands.steps:rollback", "Give a route back to legacy now, until that is acknowledged."),
+    "ack": Lazy(
+        "proxy.commands.steps:ack", "Acknowledge that a route was clamped or rolled back: its share may rise again."
+    ),
     "verify": Lazy(
         "proxy.commands.verify:verify",
         "Play recordings against a service and tell, step by step, what is equal, declared or differing.",
@@ -42,6 +58,9 @@ COMMANDS: Final = {
     "record": Lazy(
         "proxy.commands.record:record",
         "Play SCENARIOS against a service and write what it answers as recordings.",
+    ),
+    "capture": Lazy(
+        "proxy.commands.capture:capture", "Write recordings of traffic that passes through the gateway, redacted."
     ),
     "report": Lazy("proxy.commands.report:report", "Say where native and legacy differ in live traffic."),
     "contracts": Lazy(

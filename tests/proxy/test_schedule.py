@@ -1,0 +1,62 @@
+"""When rollouts reach their stages, printed without asking anybody."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli import main
+
+FILE = """\
+legacy: {url: http://x}
+native: a:b
+routes:
+  - {name: a, match: GET /a, guard: {}, rollout: {stages: [1%, 10%, 100%], hold: 7d, approve: true}}
+  - {name: b, match: GET /b, native: 50%, guard: {}, rollout: {stages: [5%, 100%], hold: 12h}}
+  - {name: c, match: GET /c, native: 5%}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "routing.yaml"
+    file.write_text(FILE)
+    return file
+
+
+def schedule(file: Path, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["schedule", str(file), *arguments])
+    return result.exit_code, result.output
+
+
+def test_each_stage_has_its_earliest_date(file: Path) -> None:
+    code, output = schedule(file, "--from", "2026-12-01")
+    assert code == 0
+    lines = [line.split("  ") for line in output.splitlines() if "2026" in line]
+    told = [[part.strip() for part in line if part.strip()] for line in lines]
+    assert told == [
+        ["a", "1%", "Tue 01 Dec 2026 00:00", "each held for 7d"],
+        ["10%", "Tue 08 Dec 2026 00:00", "waits for `scribe-proxy promote`"],
+        ["100%", "Tue 15 Dec 2026 00:00", "waits for `scribe-proxy promote`"],
+        ["b", "5%", "Tue 01 Dec 2026 00:00", "each held for 12h"],
+        ["100%", "Tue 01 Dec 2026 12:00", "not reached: `native` is 50%"],
+    ]
+
+
+def test_machines_get_json_of_one_route_from_now_on(file: Path) -> None:
+    code, output = schedule(file, "--route", "b", "--json")
+    told = json.loads(output)
+    assert code == 0
+    assert [(each["route"], each["stage"]) for each in told] == [("b", 5.0), ("b", 100.0)]
+    first, second = (datetime.fromisoformat(each["at"]) for each in told)
+    assert second - first == timedelta(hours=12)
+    assert abs(first.timestamp() - datetime.now().timestamp()) < 60
+
+
+def test_what_has_no_rollout_has_no_schedule(file: Path) -> None:
+    assert schedule(file, "--route", "c") == (0, "No route has a rollout.\n")
+    assert schedule(file, "--route", "d") == (1, "Error: there is no route d\n")

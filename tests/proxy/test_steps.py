@@ -1,0 +1,120 @@
+"""The steps that a person takes on the command line, on a real MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from pymongo import MongoClient
+
+from proxy.cli import main
+from proxy.config import Route, parse
+from proxy.state.transitions import begun, blank, failed
+
+DATABASE = "steps_command_tests"
+FILE = """\
+legacy: {{url: http://x}}
+native: a:b
+mongodb: {{url: "{url}", database: steps_command_tests}}
+routes:
+  - {{name: notes.list, match: GET /notes, guard: {{}}, rollout: {{stages: [1%, 10%, 50%]}}}}
+  - {{name: notes.create, match: POST /notes, native: 25%, guard: {{}}}}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, mongodb_url: str) -> Iterator[Path]:
+    file = tmp_path / "routing.yaml"
+    file.write_text(FILE.format(url=mongodb_url))
+    yield file
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        client.drop_database(DATABASE)
+
+
+def run(file: Path, *arguments: str, why: str | None = "because", who: str | None = "amara") -> Result:
+    told = [*(("--why", why) if why is not None else ()), *(("--who", who) if who is not None else ())]
+    return CliRunner().invoke(main, [*arguments, "--config", str(file), *told], env={"USER": "", "MONGODB_URL": ""})
+
+
+def history(url: str) -> list[tuple[str, str, str, str]]:
+    with MongoClient[dict[str, Any]](url) as client:
+        found = client[DATABASE]["history"].find().sort("by.at")
+        return [(entry["route"], entry["kind"], entry["by"]["who"], entry["by"]["why"]) for entry in found]
+
+
+def test_a_route_is_rolled_back_and_acknowledged(file: Path, mongodb_url: str) -> None:
+    assert run(file, "rollback", "notes.create", "--to", "10%").stdout == "notes.create: rollback, from 25% to 10%\n"
+    assert run(file, "rollback", "notes.create", why="worse").stdout == "notes.create: rollback, from 10% to 0%\n"
+    assert run(file, "ack", "notes.create", why="mended", who="ben").stdout == "notes.create: ack, from 0% to 25%\n"
+    assert history(mongodb_url) == [
+        ("notes.create", "rollback", "amara", "because"),
+        ("notes.create", "rollback", "amara", "worse"),
+        ("notes.create", "ack", "ben", "mended"),
+    ]
+
+
+def test_a_rollout_is_promoted_held_and_resumed(file: Path, mongodb_url: str) -> None:
+    assert "has not begun yet" in run(file, "promote", "notes.list").stderr
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        begin(client)
+    assert run(file, "promote", "notes.list").stdout == "notes.list: promotion, from 1% to 10%\n"
+    assert run(file, "hold", "notes.list").stdout == "notes.list: hold, at 10%\n"
+    assert "is held already, by amara: because" in run(file, "hold", "notes.list").stderr
+    assert run(file, "resume", "notes.list").stdout == "notes.list: resume, at 10%\n"
+
+
+def begin(client: MongoClient[dict[str, Any]]) -> None:
+    """What a gateway does when it first sees the rollout."""
+    route = Route.model_validate(
+        {"name": "notes.list", "match": "GET /notes", "guard": {}, "rollout": {"stages": ["1%", "10%", "50%"]}}
+    )
+    client[DATABASE]["states"].insert_one(begun(route, blank(route), 10.0).document())
+
+
+def test_a_clamp_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -> None:
+    route = parse(file.read_text(), {}).routes[1]
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        hello = client.admin.command("hello")
+        clamped = failed(route, blank(route), "errors", hello["localTime"].timestamp())
+        assert clamped is not None
+        client[DATABASE]["states"].insert_one(clamped.document())
+    told = run(file, "ack", "notes.create").stdout
+    assert told.startswith("notes.create: acknowledged; stays at 0% until it has cooled down, for ")
+    assert run(file, "ack", "notes.create", "--now").stdout == "notes.create: ack, from 0% to 25%\n"
+
+
+@pytest.mark.parametrize("step", ["promote", "hold", "resume", "rollback", "ack"])
+def test_without_a_reason_or_a_name_nothing_is_done(file: Path, step: str, mongodb_url: str) -> None:
+    assert "Missing option '--why'" in run(file, step, "notes.list", why=None).stderr
+    assert "say why" in run(file, step, "notes.list", why=" ").stderr
+    assert "say who you are" in run(file, step, "notes.list", who=None).stderr
+    assert history(mongodb_url) == []
+
+
+def test_what_cannot_be_is_told_in_a_line(file: Path) -> None:
+    for arguments, text in (
+        (("rollback", "notes.lst"), "has no route notes.lst; did you mean notes.list?"),
+        (("promote", "notes.create"), "notes.create has no rollout; its share is `native` in the file"),
+        (("ack", "notes.create"), "notes.create is not held down by anything"),
+        (("rollback", "notes.create", "--to", "30%"), "notes.create is at 25% already: the file's share"),
+        (("rollback", "notes.create", "--to", "30"), "must be a percentage"),
+    ):
+        result = run(file, *arguments)
+        assert result.exit_code in (1, 2)
+        assert text in result.stderr
+
+
+def test_without_a_mongodb_the_ops_page_is_pointed_at(file: Path) -> None:
+    file.write_text("\n".join(line for line in file.read_text().splitlines() if "mongodb:" not in line))
+    result = run(file, "rollback", "notes.create")
+    assert result.exit_code == 1
+    assert "its ops page changes them" in result.stderr
+
+
+def test_a_mongodb_that_is_away_is_told(file: Path) -> None:
+    file.write_text(FILE.format(url="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"))
+    result = run(file, "rollback", "notes.create")
+    assert (result.exit_code, result.stderr) == (1, "Error: MongoDB cannot be reached\n")
