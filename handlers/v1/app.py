@@ -5,7 +5,7 @@ It needs no services to say what it is: its OpenAPI is the same before it is sta
 
 from typing import Any, Final, cast
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Scope
@@ -45,13 +45,20 @@ def create_v1() -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=_name,
     )
-    api = APIRouter(prefix=PREFIX)
     for resource in RESOURCES:
-        api.include_router(resource.router)
-    app.include_router(api)
+        app.include_router(resource.router, prefix=PREFIX)
     app.include_router(health.router)
-    handle_problems(app)
+    handle_problems(app, answered())
     return app
+
+
+def answered() -> list[tuple[str, set[str]]]:
+    """Every path, with the methods it is there for."""
+    below = [(PREFIX, route) for resource in RESOURCES for route in resource.router.routes]
+    beside = [("", route) for route in health.router.routes]
+    return [
+        (prefix + route.path, route.methods or set()) for prefix, route in below + beside if isinstance(route, APIRoute)
+    ]
 
 
 def open_house(app: FastAPI, services: Services, settings: Settings, throttle: Throttle) -> ASGIApp:

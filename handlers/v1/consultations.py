@@ -92,13 +92,13 @@ async def list_own(page: Paging, clinician: Clinician, product: Product) -> Page
     return Page(items=[Consultation.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
 
 
-@router.get("/{consultation_id}", responses=problems(401, 403, 404, 422))
+@router.get("/{consultation_id:id}", responses=problems(401, 403, 404, 422))
 async def show(consultation_id: Identity, clinician: Clinician, product: Product) -> Consultation:
     """One of one's own consultations."""
     return Consultation.of(await own(product, consultation_id, clinician))
 
 
-@router.post("/{consultation_id}/end", responses=problems(401, 403, 404, 409, body=True))
+@router.post("/{consultation_id:id}/end", responses=problems(401, 403, 404, 409, body=True))
 async def end(
     consultation_id: Identity, ending: Ending, request: Request, clinician: Clinician, product: Product
 ) -> Ended:

@@ -75,7 +75,7 @@ async def list_own(
     return Page(items=[Note.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
 
 
-@router.patch("/{note_id}", responses=problems(401, 403, 404, body=True))
+@router.patch("/{note_id:id}", responses=problems(401, 403, 404, body=True))
 async def change(note_id: Identity, text: NoteText, clinician: Clinician, product: Product) -> Note:
     """Change what one of one's own notes says."""
     update = {"$set": {"body": text.body, "updated_at": now()}}
@@ -85,7 +85,7 @@ async def change(note_id: Identity, text: NoteText, clinician: Clinician, produc
     return Note.of(changed)
 
 
-@router.delete("/{note_id}", status_code=204, responses=problems(401, 403, 404, 422))
+@router.delete("/{note_id:id}", status_code=204, responses=problems(401, 403, 404, 422))
 async def delete(note_id: Identity, clinician: Clinician, product: Product) -> None:
     """Delete one of one's own notes."""
     if not await product.notes.remove_own(note_id, clinician):

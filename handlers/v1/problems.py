@@ -5,6 +5,7 @@ MongoDB said.
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -13,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
+from starlette.routing import compile_path
 
 from handlers.services.codes import CodesError, CodesTimeoutError, CodesUnreachableError
 from handlers.services.model import ModelError, ModelTimeoutError, ModelUnreachableError
@@ -106,6 +108,16 @@ def _readable(place: Sequence[str | int]) -> list[str | int]:
     return [step if isinstance(step, int) else step.encode("utf-8", "replace").decode() for step in place]
 
 
+def _refusing_method(routes: Sequence[tuple[re.Pattern[str], set[str]]]) -> Callable[[Request, Exception], Response]:
+    """405 with all methods of a path; starlette's own says those of the first route that it came upon."""
+
+    def answer(request: Request, _: Exception) -> Response:
+        there = {method for pattern, methods in routes if pattern.match(request.url.path) for method in methods}
+        return refuse(405, "Method Not Allowed", {"allow": ", ".join(sorted(there))})
+
+    return answer
+
+
 def _fail(_: Request, __: Exception) -> Response:
     """500; what failed is in the log, and passes on to the server."""
     return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")
@@ -116,8 +128,9 @@ def _gone(_: Request, __: Exception) -> Response:
     return Response(status_code=499)
 
 
-def handle_problems(app: FastAPI) -> None:
-    """Has every exception answered as it is told here."""
+def handle_problems(app: FastAPI, routes: Sequence[tuple[str, set[str]]]) -> None:
+    """Has every exception answered as it is told here; `routes` are the paths, and the methods each is there for."""
+    app.add_exception_handler(405, _refusing_method([(compile_path(path)[0], methods) for path, methods in routes]))
     for kind, (status, detail) in _STATUSES.items():
         app.add_exception_handler(kind, _answering(status, detail))
     app.add_exception_handler(RequestValidationError, refuse_fields)

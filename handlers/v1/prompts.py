@@ -78,7 +78,7 @@ async def list_visible(page: Paging, clinician: Clinician, product: Product) -> 
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
 
 
-@router.patch("/{prompt_id}", responses=problems(401, 403, 404, body=True))
+@router.patch("/{prompt_id:id}", responses=problems(401, 403, 404, body=True))
 async def change(prompt_id: Identity, changes: PromptChanges, clinician: Clinician, product: Product) -> Prompt:
     """Change one of one's own prompts."""
     update = {"$set": {**changes.stored(), "updated_at": now()}}
@@ -88,7 +88,7 @@ async def change(prompt_id: Identity, changes: PromptChanges, clinician: Clinici
     return Prompt.of(changed, clinician)
 
 
-@router.delete("/{prompt_id}", status_code=204, responses=problems(401, 403, 404, 422))
+@router.delete("/{prompt_id:id}", status_code=204, responses=problems(401, 403, 404, 422))
 async def delete(prompt_id: Identity, clinician: Clinician, product: Product) -> None:
     """Delete one of one's own prompts."""
     update = {"$set": {"is_deleted": True, "updated_at": now()}}
@@ -96,7 +96,7 @@ async def delete(prompt_id: Identity, clinician: Clinician, product: Product) ->
         raise missing("Prompt")
 
 
-@router.put("/{prompt_id}/transcripts/{transcript_id}", responses=problems(401, 403, 404, 422))
+@router.put("/{prompt_id:id}/transcripts/{transcript_id:id}", responses=problems(401, 403, 404, 422))
 async def tie(prompt_id: Identity, transcript_id: Identity, clinician: Clinician, product: Product) -> Transcript:
     """Note on one of one's own transcripts which prompt it is used with."""
     if await product.prompts.get_visible(prompt_id, clinician) is None:

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/transcripts", tags=["v1 transcripts"])
 class Text(Given):
     """What a transcript is to say from now on, in place of what it says."""
 
-    text: Annotated[str, StringConstraints(max_length=1_000_000)]
+    text: Annotated[str, StringConstraints(max_length=200_000)]
 
 
 class Transcript(Shown):
@@ -47,7 +47,7 @@ class Transcript(Shown):
         )
 
 
-@router.get("/{transcript_id}", responses=problems(401, 403, 404, 422))
+@router.get("/{transcript_id:id}", responses=problems(401, 403, 404, 422))
 async def show(transcript_id: Identity, clinician: Clinician, product: Product) -> Transcript:
     """One of one's own transcripts."""
     found = await product.transcripts.get_own(transcript_id, clinician)
@@ -56,7 +56,7 @@ async def show(transcript_id: Identity, clinician: Clinician, product: Product) 
     return Transcript.of(found)
 
 
-@router.put("/{transcript_id}", responses=problems(401, 403, 404, body=True))
+@router.put("/{transcript_id:id}", responses=problems(401, 403, 404, body=True))
 async def replace(transcript_id: Identity, said: Text, clinician: Clinician, product: Product) -> Transcript:
     """Replace the text of one of one's own transcripts."""
     update = {"$set": {"transcript_text": said.text, "updated_at": now()}}

@@ -14,13 +14,15 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from starlette.convertors import Convertor, register_url_convertor
 from typing_extensions import TypeAliasType
 
 from handlers.services.model import trim
 
 T = TypeVar("T")
 
-_ID: Final = {"type": "string", "pattern": "^[0-9a-fA-F]{24}$", "examples": ["64b7f0f0f0f0f0f0f0f0f0f0"]}
+HEXADECIMAL: Final = "[0-9a-fA-F]{24}"
+_ID: Final = {"type": "string", "pattern": f"^{HEXADECIMAL}$", "examples": ["64b7f0f0f0f0f0f0f0f0f0f0"]}
 
 
 def read_identity(value: object) -> ObjectId:
@@ -45,7 +47,7 @@ Line = Annotated[
 
 Prose = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=50_000, pattern=r"[^\s\x00-\x1f\x7f-\x9f\ufeff]"),
+    StringConstraints(min_length=1, max_length=20_000, pattern=r"[^\s\x00-\x1f\x7f-\x9f\ufeff]"),
     AfterValidator(trim),
 ]
 """A text somebody writes: the same, longer."""
@@ -58,10 +60,25 @@ Json = TypeAliasType(  # what MongoDB can hold: keys without `$` in front, numbe
 )
 
 
-class Given(BaseModel):
-    """What a client sends: nothing that is not asked for."""
+class _IdConvertor(Convertor[str]):
+    """`{note:id}` in a path: an id, so that `/consultations/start` is nobody's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    regex = HEXADECIMAL
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _IdConvertor())
+
+
+class Given(BaseModel):
+    """What a client sends: nothing that is not asked for, and each value of its kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Shown(BaseModel):

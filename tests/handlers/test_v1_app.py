@@ -43,10 +43,19 @@ async def test_what_v1_does_not_know_is_not_found(surface: Surface, path: str) -
     assert "x-powered-by" not in answer.headers
 
 
-async def test_says_which_methods_there_are(surface: Surface) -> None:
-    answer = await surface.client.put(f"{V1}/users/profile")
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/users/profile", "GET"),
+        ("/notes", "GET, POST"),
+        ("/notes/0123456789abcdef01234567", "DELETE, PATCH"),
+        ("/consultations/start", "POST"),
+    ],
+)
+async def test_says_which_methods_there_are(surface: Surface, path: str, methods: str) -> None:
+    answer = await surface.client.options(V1 + path)
     assert expect(405, answer) == {"detail": "Method Not Allowed"}
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == methods
 
 
 def asking(template: str | None) -> Scope:

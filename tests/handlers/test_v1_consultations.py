@@ -92,8 +92,8 @@ async def test_knows_no_other(surface: Surface, path: str) -> None:
     amara = surface.person()
     detail = expect(404, await amara.ask("GET", path.format(NOBODY)))["detail"]
     assert detail.endswith(" not found")
-    expect(422, await amara.ask("GET", path.format("nothing")))
-    expect(422, await amara.ask("GET", path.format("z" * 24)))
+    expect(404, await amara.ask("GET", path.format("nothing")))
+    expect(404, await amara.ask("GET", path.format("z" * 24)))
 
 
 async def test_replaces_the_text_of_a_transcript(surface: Surface) -> None:

@@ -58,7 +58,7 @@ async def test_changes_and_deletes_a_note(surface: Surface) -> None:
     assert (await amara.get("/notes", params={"consultation_id": consultation["id"]}))["total"] == 0
 
 
-@pytest.mark.parametrize("body", ["", " ", "\n\t", "\u00a0\ufeff", 7, None, "x" * 50_001])
+@pytest.mark.parametrize("body", ["", " ", "\n\t", "\u00a0\ufeff", 7, None, "x" * 20_001])
 async def test_a_note_says_something(surface: Surface, body: object) -> None:
     request = {"consultation_id": NOBODY, "body": body}
     detail = expect(422, await surface.person().ask("POST", "/notes", json=request))["detail"]
