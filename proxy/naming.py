@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -22,6 +23,7 @@ HEADER_NAMES = frozenset(
     x-content-type-options x-forwarded-for x-forwarded-host x-forwarded-proto x-frame-options x-powered-by x-request-id
     x-served-by""".split()  # noqa: SIM905
 )
+_MEDIA_TYPES = frozenset((*mimetypes.types_map.values(), "application/x-www-form-urlencoded", "multipart/form-data"))
 _BRANCHES = ("allOf", "anyOf", "oneOf")
 _EXTENDED = frozenset(
     """$addToSet $binary $currentDate $date $each $exists $gt $gte $in $inc $lt $lte $max $min $mul $ne $nin
@@ -38,9 +40,18 @@ class Schema(Protocol):
     def schema(self) -> JSON: ...
 
 
+class Header(Protocol):
+    """What a contract says of a header."""
+
+    @property
+    def schema(self) -> Schema: ...
+
+
 class Declared(Protocol):
     """What a contract says of one status."""
 
+    @property
+    def headers(self) -> Mapping[str, Header]: ...
     @property
     def media(self) -> Mapping[str, Schema]: ...
     def body(self, content_type: str) -> Schema | None: ...
@@ -115,13 +126,41 @@ class Place:
 
     def names(self, path: Path) -> bool:
         """Whether the contract names the place."""
-        return is_named(self._schema, [0 if step == "*" else step for step in path[1:]])
+        return is_named(self._schema, _indexed(path))
+
+    def constants(self, path: Path) -> list[JSON]:
+        """The values that the contract itself writes at a place: `const` and `enum`."""
+        found = [self._header(str(path[1]))] if path[0] == "header" else _nodes(self._schema, _indexed(path))
+        nodes = [node for node in found if isinstance(node, dict)]
+        enums = [one for node in nodes for one in _listed(node.get("enum"))]
+        return [*enums, *(node["const"] for node in nodes if "const" in node)]
 
     def shows(self, path: Path) -> bool:
         """Whether the contract lets a report show what stands there."""
         if self._operation is None:
             return False
         return self._operation.hints(path, self._exchange.status, self._content_type).report == "show"
+
+    def _header(self, name: str) -> JSON:
+        declared = self._operation.declared(self._exchange.status) if self._operation else None
+        header = declared.headers.get(name) if declared else None
+        return header.schema.schema if header else None
+
+
+def media_name(media: str, operation: Operation | None) -> str | None:
+    """A media type where the contract or the registry has it; None else, since a header may hold anything."""
+    answers = operation.answers.values() if operation else ()
+    declared = any(media in answer.media for answer in answers) or (operation and media in operation.requests)
+    return media if declared or media in _MEDIA_TYPES else None
+
+
+def _indexed(path: Path) -> list[str | int]:
+    """A path within a body, by any index of a list."""
+    return [0 if step == "*" else step for step in path[1:]]
+
+
+def _listed(value: JSON) -> list[JSON]:
+    return value if isinstance(value, list) else []
 
 
 def _words(schema: JSON) -> Iterator[str]:

@@ -2,67 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import json
-import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, cast, get_args
 
 import click
 
 from proxy.canonical import Kind
+from proxy.commands import own_database
 from proxy.commands import report_tables as tables
+from proxy.commands.quantities import Moment, Share
 from proxy.commands.terminal import console
 from proxy.comparison.verdicts import Name
-from proxy.config import Config, ConfigError, load
-from proxy.config.units import FULL, read_duration, read_share
 from proxy.contract import ContractError
 from proxy.contract.agreement import Agreement, load_agreement
 from proxy.contract.tree import Tree, read_tree
-from proxy.database import Database, DatabaseError
+from proxy.database import Database
 from proxy.reports.exports import as_json, exceeds, fields_csv, junit, routes_csv
 from proxy.reports.questions import NEWEST, Findings, Question, ask, suggestions, warnings
 from proxy.reports.reading import Reading
 from proxy.reports.suggestions import Suggestion
 from proxy.reports.views import FieldKind, RouteSummary, Span
 
-_UNUSABLE = 2
 _SHOWN = 20
-
-T = TypeVar("T")
-
-
-class _Moment(click.ParamType[float]):
-    """A duration until now, or a moment as ISO 8601 has it (UTC where it does not say); in seconds since the epoch."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return time.time() - read_duration(value)
-        except ValueError:
-            pass
-        try:
-            at = datetime.fromisoformat(value)
-            return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
-            self.fail("a duration as in 24h, or a moment as in 2026-11-22T14:00Z", param, ctx)
-
-
-class _Share(click.ParamType[float]):
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return value if isinstance(value, float) else read_share(value) / FULL
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @dataclass(frozen=True)
@@ -76,36 +43,16 @@ class Output:
     most: float | None
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """Where reports are, and what the sides are held to. `routes` are those of routing.yaml, as far as it is there."""
-
-    mongodb_url: str
-    database: str
-    contracts: Path
-    routes: tuple[str, ...]
-
-
 @click.command()
-@click.option("--mongodb-url", metavar="URL", help="Where reports are kept; else mongodb.url of FILE, or MONGODB_URL.")
-@click.option("--database", metavar="NAME", help="The gateway's own database; else mongodb.database of FILE.")
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("routing.yaml"),
-    show_default=True,
-    metavar="FILE",
-    help="Need not be there.",
-)
+@own_database.options
 @click.option(
     "--contracts",
     "directory",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Directory of openapi.yaml and divergences.yaml; else what FILE names.",
 )
-@click.option("--since", type=_Moment(), default="24h", show_default=True, metavar="TIME", help="2h, 7d, or a moment.")
-@click.option("--until", type=_Moment(), metavar="TIME", help="Now, if not given.")
+@click.option("--since", type=Moment(), default="24h", show_default=True, metavar="TIME", help="2h, 7d, or a moment.")
+@click.option("--until", type=Moment(), metavar="TIME", help="Now, if not given.")
 @click.option("--route", metavar="NAME", help="One route, with its fields and samples.")
 @click.option("--field", metavar="PATH", help="One field, as in body.notes.*.title.")
 @click.option("--kind", type=click.Choice([*get_args(Kind), "violation"]), help="One kind of difference.")
@@ -128,7 +75,7 @@ class Surroundings:
     help="Write a test case a route for CI; with --max-mismatch 0.1% unless given.",
 )
 @click.option(
-    "--max-mismatch", "most", type=_Share(), metavar="SHARE", help="Exit with 1 where more of a route differs."
+    "--max-mismatch", "most", type=Share(), metavar="SHARE", help="Exit with 1 where more of a route differs."
 )
 def report(
     mongodb_url: str | None,
@@ -160,56 +107,19 @@ def report(
         raise click.UsageError("--json or --csv, not both")
     question = Question(span, route, field, cast("FieldKind | None", kind), cast("Name | None", verdict), sample)
     output = Output(as_json_, as_csv, suggest, junit_file, 0.001 if junit_file and most is None else most)
-    around = _surroundings(mongodb_url, database, file, directory)
-    agreement, tree = _agreement(around.contracts)
+    own = own_database.find(mongodb_url, database, file)
+    agreement, tree = _agreement(directory or file.parent / (own.config.contracts if own.config else "contracts"))
 
-    async def read(reading: Reading) -> tuple[Findings, list[Suggestion]]:
+    async def read(database: Database) -> tuple[Findings, list[Suggestion]]:
+        reading = Reading(database)
         findings = await ask(reading, question, agreement)
         given = findings.fields if output.suggest else ()
         return findings, await suggestions(reading, question, given, agreement, tree, _release())
 
-    findings, suggested = _read(around, read)
-    _refuse_unknown(question, findings, around.routes)
+    findings, suggested = own_database.ask(own, read)
+    _refuse_unknown(question, findings, own.routes)
     _print(question, findings, suggested, agreement, output)
     _gate(findings, output)
-
-
-def _read(around: Surroundings, read: Callable[[Reading], Awaitable[T]]) -> T:
-    async def run() -> T:
-        database = Database(around.mongodb_url, around.database)
-        try:
-            return await read(Reading(database))
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(run())
-    except DatabaseError as error:
-        click.echo(f"Error: {error}", err=True)
-        raise click.exceptions.Exit(_UNUSABLE) from error
-
-
-def _surroundings(url: str | None, database: str | None, file: Path, contracts: Path | None) -> Surroundings:
-    config = _config(file)
-    named = config.mongodb.url.get_secret_value() if config else os.environ.get("MONGODB_URL", "")
-    if not (url or named):
-        raise click.UsageError("no MongoDB to read from: --mongodb-url, mongodb.url in routing.yaml, or MONGODB_URL")
-    return Surroundings(
-        url or named,
-        database or (config.mongodb.database if config else "scribe_proxy"),
-        contracts or file.parent / (config.contracts if config else "contracts"),
-        tuple(route.name for route in config.routes) if config else (),
-    )
-
-
-def _config(file: Path) -> Config | None:
-    if not file.exists():
-        return None
-    try:
-        return load(file, os.environ)
-    except ConfigError as error:
-        click.echo(f"{file} is left out of account, since it has problems here ({len(error.problems)})", err=True)
-        return None
 
 
 def _agreement(directory: Path) -> tuple[Agreement, Tree | None]:
@@ -317,7 +227,7 @@ def _gate(findings: Findings, output: Output) -> None:
         output.junit.write_text(junit(findings.routes, findings.fields, most), encoding="utf-8")
     if not any(route.compared for route in findings.routes):
         click.echo("nothing was compared, so it cannot be told how much differs", err=True)
-        raise click.exceptions.Exit(_UNUSABLE)
+        raise click.exceptions.Exit(own_database.UNUSABLE)
     over = [route for route in findings.routes if exceeds(route, most)]
     for route in over:
         click.echo(

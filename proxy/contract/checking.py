@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from proxy.canonical import JSON
 from proxy.contract.model import OTHERWISE, Contract, Operation
-from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
+from proxy.contract.payloads import media_type
 from proxy.contract.samples import Sample, samples
 from proxy.contract.schemas import Violation
 from proxy.patterns import WEBSOCKET
@@ -98,20 +98,9 @@ def _sample_breaches(contract: Contract, sample: Sample) -> Iterator[Breach]:
     elif answer.outcome == "response":
         found = operation.violations(answer.status, answer.headers, answer.body)
         if answer.status < 400:
-            found = (*found, *_request_violations(operation, sample))
+            content_type = dict(sample.request.headers).get("content-type", "")
+            found = (*found, *operation.request_violations(content_type, sample.request.body or b""))
         yield from (Breach(sample.place, operation.name, violation) for violation in found)
-
-
-def _request_violations(operation: Operation, sample: Sample) -> Iterator[Violation]:
-    content_type = dict(sample.request.headers).get("content-type", "")
-    schema = operation.requests.get(media_type(content_type))
-    if schema is None or not sample.request.body or not is_json(media_type(content_type)):
-        return
-    try:
-        found = schema.violations(read_payload(content_type, sample.request.body))
-        yield from (Violation(("request", *one.path), one.rule, one.message) for one in found)
-    except PayloadError as error:
-        yield Violation(("request",), "content-type", str(error))
 
 
 def _unknown(place: str, request: str) -> Breach:

@@ -42,7 +42,8 @@ class Operation:
     """One method on one path template; what no path takes is the operation `otherwise`, where there is one.
 
     `answers` are by status as OpenAPI writes it: `200`, `4XX`, `default`. `requests` are bodies by media type,
-    `frames` the schemas of a WebSocket's frames by direction, `sent` (by the client) and `received`.
+    `frames` the schemas of a WebSocket's frames by direction, `sent` (by the client) and `received`; `queries` the
+    names that a query may have.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Operation:
     answers: Mapping[str, Declared] = field(default_factory=dict)
     requests: Mapping[str, Schema] = field(default_factory=dict)
     frames: Mapping[str, Schema] = field(default_factory=dict)
+    queries: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -93,6 +95,16 @@ class Operation:
         if self.method != "HEAD" and status >= 200 and status not in _BODILESS:
             found += _body_violations(declared, headers.get("content-type", ""), body)
         return tuple(found)
+
+    def request_violations(self, content_type: str, body: bytes) -> tuple[Violation, ...]:
+        """Every way in which a request's JSON breaks the contract; other bodies do not."""
+        schema = self.requests.get(media_type(content_type))
+        if schema is None or not body or not is_json(media_type(content_type)):
+            return ()
+        try:
+            return tuple(_within("request", schema.violations(read_payload(content_type, body))))
+        except PayloadError as error:
+            return (Violation(("request",), "content-type", str(error)),)
 
     def frame_violations(self, direction: str, frame: JSON) -> tuple[Violation, ...]:
         """Every way in which a WebSocket frame (JSON parsed, else text) breaks the contract."""

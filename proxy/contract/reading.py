@@ -113,12 +113,12 @@ class _Reading:
         identity = tree.get("operationId")
         if identity is not None and not isinstance(identity.value, str):
             self._fault(identity, "must be text", name)
-        self._parameters(template, tree, item, name)
+        queries = self._parameters(template, tree, item, name)
         body = tree.get("requestBody")
         bodies = self._content(body, name) if body and self._mapping(body, "body", name) else {}
         given = str(identity.value) if identity else name
         talk = self._frames(frames, name) if frames else {}
-        return Operation(given, name.split(" ")[0], template, self._answers(tree, name), bodies, talk)
+        return Operation(given, name.split(" ")[0], template, self._answers(tree, name), bodies, talk, queries)
 
     def _otherwise(self, tree: Tree) -> Operation | None:
         if not self._mapping(tree, "otherwise", "x-otherwise"):
@@ -128,8 +128,9 @@ class _Reading:
     def _frames(self, tree: Tree, name: str) -> dict[str, Schema]:
         return {side: self._schema(one, name) for side, one in tree.entries()} if self._mapping(tree, "frames") else {}
 
-    def _parameters(self, template: str, tree: Tree, item: Tree, name: str) -> None:
-        given: set[str] = set()
+    def _parameters(self, template: str, tree: Tree, item: Tree, name: str) -> frozenset[str]:
+        """The names in queries; those in paths must be those of the template."""
+        given: set[tuple[str, str]] = set()
         for holder in (item, tree):
             parameters = holder.get("parameters")
             for parameter in parameters.below.values() if parameters else ():
@@ -137,13 +138,15 @@ class _Reading:
                     given |= self._parameter(parameter, name)
         segments = Pattern.parse(f"GET {template}").segments
         wanted = {segment.name for segment in segments if isinstance(segment, Parameter)}
-        for lacking in sorted(wanted - given):
+        described = {called for where, called in given if where == "path"}
+        for lacking in sorted(wanted - described):
             self._fault(tree, f"the parameter {{{lacking}}} is not described", name)
-        for extra in sorted(given - wanted):
+        for extra in sorted(described - wanted):
             self._fault(tree, f"describes the parameter {{{extra}}}, which is not in the path", name)
+        return frozenset(called for where, called in given if where == "query")
 
-    def _parameter(self, tree: Tree, name: str) -> set[str]:
-        """The name of a path parameter, nothing for others."""
+    def _parameter(self, tree: Tree, name: str) -> set[tuple[str, str]]:
+        """Where a parameter stands, and its name; nothing where that is not said."""
         where, called = (entry.value if (entry := tree.get(key)) else None for key in ("in", "name"))
         if where not in _PLACES or not isinstance(called, str):
             self._fault(tree, f"a parameter needs a `name`, and `in`: one of {', '.join(_PLACES)}", name)
@@ -154,7 +157,7 @@ class _Reading:
         schema = tree.get("schema")
         if schema is not None:
             self._schema(schema, name)
-        return {called} if where == "path" else set()
+        return {(str(where), called)}
 
     def _answers(self, tree: Tree, name: str) -> dict[str, Declared]:
         responses = tree.get("responses")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from proxy.comparison.verdicts import Severity, Verdict
 from proxy.contract.model import Operation
 from proxy.contract.payloads import media_type
 from proxy.exchange import Exchange
+from proxy.naming import media_name
 from proxy.observation import Observation
 from proxy.redaction import Redactor, message_of
 from proxy.reports.entries import UNMATCHED, Comparison, Replay
@@ -21,7 +21,6 @@ from proxy.reports.views import FieldKind
 Admit = Callable[[str], str]
 """Keeps the number of different fields within bounds."""
 
-_MEDIA_TYPES = frozenset(mimetypes.types_map.values())
 _SEVERITIES: tuple[Severity, ...] = ("slight", "visible", "breaking")
 
 
@@ -117,15 +116,9 @@ def _answer(route: str, operation: Operation | None, legacy: Exchange) -> Key:
     answered = legacy.outcome == "response"
     status = str(legacy.status) if answered else legacy.outcome
     media = media_type(joined(legacy.headers).get("content-type", "")) if answered else ""
-    return key("answer", route=route, operation=_named(operation), status=status, media=_known(media, operation))
+    known = (media_name(media, operation) or "other") if media else None
+    return key("answer", route=route, operation=_named(operation), status=status, media=known)
 
 
 def _named(operation: Operation | None) -> str | None:
     return operation.id if operation else None
-
-
-def _known(media: str, operation: Operation | None) -> str | None:
-    """A media type by its name where it is one, since a header may hold anything."""
-    answers = operation.answers.values() if operation else ()
-    declared = any(media in answer.media for answer in answers)
-    return (media if declared or media in _MEDIA_TYPES else "other") if media else None

@@ -1,4 +1,4 @@
-"""The shadow process: `python -m proxy.shadow.worker FD`, started by a gateway process, and gone when that is gone.
+"""The shadow process: `python -m proxy.shadow.worker FD NICENESS`, started by a gateway process, and gone with it.
 
 Nothing in here can touch an answer that is served: it has a process, a native app, connections and an event loop of its
 own, gives way to every other process, and is the first to go where memory runs out.
@@ -21,11 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.capture.capturing import Capturing
 from proxy.comparison import Verdict, uncompared
 from proxy.database import Database
 from proxy.exchange import Exchange
 from proxy.native import Native, NativeUnavailable
-from proxy.reports.entries import Uncompared
+from proxy.reports.entries import Entry, Uncompared
 from proxy.reports.reports import Reports, Why
 from proxy.shadow.jobs import (
     Adopt,
@@ -49,7 +50,6 @@ from proxy.shadow.stage import Stage
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
-NICENESS: Final = 10
 FAREWELL: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -69,6 +69,7 @@ class Worker:
         self._concluding: set[asyncio.Task[None]] = set()
         self._rehearsals: dict[int, asyncio.Task[Played | None]] = {}
         self._reports: Reports
+        self._capturing: Capturing
         self._stage: Stage
         self._review: Review
 
@@ -101,21 +102,29 @@ class Worker:
         database = Database.of(adopt.config.mongodb)
         self._reports = Reports(database, adopt.config.reports, self._lose)
         self._stage = Stage(native)
-        self._review = Review(self._stage, self._reports.note)
+        self._capturing = Capturing(database, adopt.config)
+        self._review = Review(self._stage, self._note)
         try:
             await self._stage.adopt(adopt)
             await self._reports.start()
+            await self._capturing.start()
             self._link.send(Ready(declares(native.state)))
             while True:
                 adopt = await self._adopting.get()
                 await self._stage.adopt(adopt)
                 self._reports.adopt(adopt.config)
+                self._capturing.adopt(adopt.config)
         finally:
             self._stage.close()
+            await self._capturing.stop()
             await _within(FAREWELL, self._reports.stop())
             await _within(FAREWELL, native.stop())
             if database is not None:
                 await database.close()
+
+    def _note(self, entry: Entry) -> None:
+        self._reports.note(entry)
+        self._capturing.note(entry)
 
     def _hear(self, message: ToShadow) -> None:
         if isinstance(message, Read):
@@ -197,9 +206,9 @@ async def _within(seconds: float, work: Awaitable[None]) -> None:
         logger.warning("took leave without waiting any longer")
 
 
-def step_back() -> None:
+def step_back(niceness: int) -> None:
     """Give way to every other process, and end with the one that started this."""
-    os.nice(NICENESS)
+    os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the gateway, which then closes the link
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -215,12 +224,13 @@ def main() -> None:
     """Work until the gateway closes the link; leaves at once, whatever a native app has left running."""
     import uvloop
 
-    step_back()
+    end, niceness = map(int, sys.argv[1:])
+    step_back(niceness)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s (shadow): %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     code = 0
     try:
-        uvloop.new_event_loop().run_until_complete(_work(socket.socket(fileno=int(sys.argv[1]))))
+        uvloop.new_event_loop().run_until_complete(_work(socket.socket(fileno=end)))
     except NativeUnavailable as error:
         logger.error("%s", error)
         code = 1

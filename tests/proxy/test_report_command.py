@@ -360,7 +360,7 @@ def test_routing_yaml_says_where_reports_and_contracts_are(
     monkeypatch.setenv("MONGODB_URL", "")
     broken = CliRunner().invoke(main, ["report"])
     assert "left out of account, since it has problems" in broken.stderr
-    assert "no MongoDB to read from" in broken.stderr
+    assert "no MongoDB is named" in broken.stderr
 
 
 def test_contracts_with_problems_and_blanket_divergences_are_told(
