@@ -102,12 +102,12 @@ class ConsultationRoutes:
         if stored is None:
             return json(404, {"msg": "Consultation not found"})
         consultation = Document.read(CONSULTATIONS, stored)
-        prompt = await self.prompts.get(cast_filter(PROMPTS, by_id(prompt_used))["_id"])
-        if prompt is None:
-            return json(404, {"msg": "Prompt not found"})
         transcript = await self._transcript_of(consultation)
         if transcript is None:
             return json(404, {"msg": "Transcript not found"})
+        prompt = await self.prompts.get(cast_filter(PROMPTS, by_id(prompt_used))["_id"])
+        if prompt is None:
+            return json(404, {"msg": "Prompt not found"})
         return await self._conclude(consultation, transcript, Document.read(PROMPTS, prompt))
 
     async def _transcript_of(self, consultation: Document) -> Document | None:

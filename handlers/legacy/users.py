@@ -10,7 +10,7 @@ from typing import Final, cast
 from handlers.legacy.auth import NO_TOKEN, bearer, sign
 from handlers.legacy.catching import catching
 from handlers.legacy.express import Handler, Reply, Request, Router, json
-from handlers.legacy.javascript import UNDEFINED, Value
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value
 from handlers.legacy.models import USERS
 from handlers.legacy.mongoose import (
     CastError,
@@ -30,6 +30,16 @@ _WRONG: Final = "wrong credentials"
 def refuse_profile(_: str) -> Reply:
     """What a failed look at one's profile says."""
     return json(500, {"error": "Failed to fetch profile"})
+
+
+def refuse_check(_: str) -> Reply:
+    """What a failed look for an address says."""
+    return json(500, {"error": "Internal Server Error"})
+
+
+def sent(error: MongooseError | JavaScriptTypeError) -> Reply:
+    """`res.send(error)`."""
+    return json(200, error.to_json() if isinstance(error, MongooseError) else {})
 
 
 @dataclass(frozen=True)
@@ -60,10 +70,10 @@ class UserRoutes:
         """`POST /register {username, email, password, role}`."""
         username, email, password, role = request.fields("username", "email", "password", "role")
         try:
-            filter_ = self._filter(email)
-        except MongooseError as error:
-            return json(200, error.to_json())
-        if await self.users.find_by_email(filter_) is not None:
+            taken = await self._find(email)
+        except (MongooseError, JavaScriptTypeError) as error:
+            return sent(error)
+        if taken is not None:
             return json(401, _TAKEN)
         if not isinstance(password, str):
             return json(200, {"err": "error hashing password"})
@@ -85,10 +95,9 @@ class UserRoutes:
         """`POST /login {email, password}`: a token, or why not, with 200 either way."""
         email, password = request.fields("email", "password")
         try:
-            stored = await self.users.find_by_email(self._filter(email))
-        except MongooseError as error:
-            return json(200, error.to_json())
-        user = None if stored is None else Document.read(USERS, stored)
+            user = await self._find(email)
+        except (MongooseError, JavaScriptTypeError) as error:
+            return sent(error)
         hashed = None if user is None else user.get("password")
         if user is not None and not (isinstance(password, str) and isinstance(hashed, str)):
             return json(200, {"msg": _WRONG, "err": {}})
@@ -111,10 +120,11 @@ class UserRoutes:
         await self.sessions.end(token)
         return json(200, {"msg": "user logged out successfully"})
 
+    @catching(refuse_check)
     async def check_email(self, request: Request) -> Reply:
         """`GET /users/checkEmail?email=`: whether an address is free; of several, whether all are."""
-        filter_ = self._filter(cast(Value, request.query.get("email", UNDEFINED)))
-        return json(200, {"available": await self.users.find_by_email(filter_) is None})
+        user = await self._find(cast(Value, request.query.get("email", UNDEFINED)))
+        return json(200, {"available": user is None})
 
     @catching(refuse_profile)
     async def show_profile(self, request: Request) -> Reply:
@@ -126,6 +136,11 @@ class UserRoutes:
         user = Document.read(USERS, stored, SHOWN)
         shown = {name: user.get(name) for name in SHOWN}
         return json(200, {"success": True, "data": {"name": shown.pop("username"), **shown}})
+
+    async def _find(self, email: Value) -> Document | None:
+        """The user of an address; raises `MongooseError`, or `JavaScriptTypeError` where one cannot be read."""
+        stored = await self.users.find_by_email(self._filter(email))
+        return None if stored is None else Document.read(USERS, stored)
 
     def _filter(self, email: Value) -> object:
         """The email as a query takes it; raises `MongooseError`."""

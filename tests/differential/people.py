@@ -32,8 +32,13 @@ AMARA, BOLA, CHIDI = (identity(USERS, place) for place in range(3))
 
 def sign(claims: JSON, secret: str = SECRET, algorithm: str = "HS256", header: JSON = None) -> str:
     """A JWT, of whatever header and claims."""
-    parts = [header if header is not None else {"alg": algorithm, "typ": "JWT"}, claims]
-    signed = ".".join(encode(json.dumps(part, separators=(",", ":")).encode()) for part in parts)
+    return sign_bytes(json.dumps(claims, separators=(",", ":")).encode(), secret, algorithm, header)
+
+
+def sign_bytes(payload: bytes, secret: str = SECRET, algorithm: str = "HS256", header: JSON = None) -> str:
+    """A JWT, of whatever header and bytes."""
+    head = header if header is not None else {"alg": algorithm, "typ": "JWT"}
+    signed = f"{encode(json.dumps(head, separators=(',', ':')).encode())}.{encode(payload)}"
     digest = {"HS384": hashlib.sha384, "HS512": hashlib.sha512}.get(algorithm, hashlib.sha256)
     return f"{signed}.{encode(hmac.digest(secret.encode(), signed.encode(), digest))}"
 

@@ -9,25 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote
 
+import brotli  # type: ignore[import-untyped]
 from hypothesis import strategies as st
 
 from proxy.canonical import JSON
 from tests.differential.actions import Action, spelled
-from tests.differential.people import (
-    ABSENT,
-    AMARA,
-    BOLA,
-    CONSULTATIONS,
-    NOTES,
-    OTHER_TOKEN,
-    PASSWORD,
-    PROMPTS,
-    TOKEN,
-    TRANSCRIPTS,
-    claims,
-    encode,
-    sign,
-)
+from tests.differential.people import CONSULTATIONS, NOTES, OTHER_TOKEN, PASSWORD, PROMPTS, TOKEN, TRANSCRIPTS
+from tests.differential.tokens import AUTHORISATIONS
 from tests.differential.values import Strategy, anything, flags, ids, mostly, names, odd_ids, references, texts
 
 emails: Strategy[JSON] = st.sampled_from(
@@ -99,61 +87,6 @@ REGISTER: Final = Endpoint(
 """Apart from the others, since whatever it does not like of username, email and role ends the legacy's process."""
 
 SCHEMA_FIELDS: Final = ("is_deleted", "clinician", "transcript_ids", "created_at", "updated_at", "_id", "__v", "$set")
-
-_ODD_USERS: Final[list[JSON]] = [
-    *(None, 5, True, "abc", "", ABSENT, BOLA.upper()),
-    [AMARA],
-    {"$gt": ""},
-    {"_id": AMARA},
-    [],
-    {},
-]
-TOKENS: Final = st.one_of(
-    st.sampled_from([TOKEN, OTHER_TOKEN]),
-    st.integers(0, 3).map(lambda place: f"<token {place}>"),
-    st.sampled_from(
-        [
-            *("", "abc", "a.b.c", "a.b", f"{TOKEN}x", f"x{TOKEN}", TOKEN[:-1], TOKEN.rpartition(".")[0], f"{TOKEN}.x"),
-            TOKEN.rpartition(".")[0] + ".",
-            sign(claims(AMARA), algorithm="HS384"),
-            sign(claims(AMARA), algorithm="HS512"),
-            sign(claims(AMARA), algorithm="RS256"),
-            sign(claims(AMARA), secret="other"),
-            sign(claims(AMARA), header={"alg": "none"}),
-            sign(claims(AMARA), header={"alg": "HS256"}),
-            sign(claims(AMARA), header={"typ": "JWT"}),
-            sign(claims(AMARA), header=[1]),
-            sign(claims(AMARA), header={"alg": "HS256", "typ": "x"}),
-            sign(claims(AMARA), header={"alg": "hs256"}),
-            sign("text"),
-            sign([1]),
-            sign(5),
-            sign({}),
-            sign(claims(AMARA, exp=1_700_000_100)),
-            sign(claims(AMARA, exp="4000000000")),
-            sign(claims(AMARA, exp=4e9 + 0.5)),
-            sign(claims(AMARA, exp=None)),
-            sign(claims(AMARA, nbf=4_000_000_000)),
-            sign(claims(AMARA, nbf="soon")),
-            sign(claims(AMARA, iat=4_000_000_000)),
-            sign(claims(AMARA, iat="then")),
-            sign({"iat": 1, "exp": 4_000_000_000}),
-            *(sign(claims(user)) for user in _ODD_USERS),
-            encode(b'{"alg":"HS256"') + ".e30.x",
-            encode(b'{"alg":"HS256"}') + "." + encode(b"{") + ".x",
-            encode(b'{"alg":"HS256","typ":"JWT"}') + "." + encode(b"{not json}") + ".x",
-            encode(b"\xff\xfe") + ".e30.x",
-        ]
-    ),
-)
-AUTHORISATIONS: Final = st.one_of(
-    TOKENS.map(lambda token: f"Bearer {token}"),
-    TOKENS.map(lambda token: f"bearer {token}"),
-    TOKENS.map(lambda token: f"Bearer  {token}"),
-    TOKENS.map(lambda token: f"x {token} y"),
-    TOKENS,
-    st.sampled_from(["Bearer", "Bearer ", " ", "", "Basic dTpw", "Bearer\t" + TOKEN]),
-)
 
 
 def _paths(endpoint: Endpoint) -> Strategy[str]:
@@ -299,7 +232,7 @@ ENCODINGS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "deflate": zlib.compress,
     "identity": bytes,
     "Identity": bytes,
-    "br": bytes,
+    "br": brotli.compress,
     "compress": bytes,
     "gzip, deflate": bytes,
     "": bytes,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from bson import Int64, ObjectId
+from bson import Binary, Int64, MinKey, ObjectId, Timestamp
 
 from tests.differential.duel import Duel
 from tests.differential.sides import sides
@@ -148,3 +148,34 @@ async def test_ends_by_prompts_of_every_type(duel: Duel) -> None:
     path = f"/api/consultation/{WHOLE}/end"
     bodies = [*({"prompt_used": prompt} for prompt in PROMPTS_USED), [], {}, UNSAID]
     await same(duel, BEFORE, *(ask("POST", path, body) for body in bodies))
+
+
+NOTES_THAT_ARE_NO_LIST: list[Any] = [
+    *({}, {"a": 1}, {"_id": NOTE}, {"_id": str(NOTE)}, {"_id": "abc"}, {"id": str(NOTE)}, Int64(2**60), b"hello"),
+    *(uuid.UUID(int=7).bytes, Binary(uuid.UUID(int=7).bytes, 4), Timestamp(1, 2), MinKey(), "abc", str(NOTE), 5, None),
+    *([{"_id": NOTE}, NOTE], [{"body": "x"}], [[NOTE]], [None], [Int64(2**60)]),
+]
+
+
+@pytest.mark.parametrize("notes", NOTES_THAT_ARE_NO_LIST, ids=repr)
+async def test_whatever_stands_where_notes_should(duel: Duel, notes: object) -> None:
+    stored = {**CONSULTATIONS[0], "notes": notes}
+    path = f"/api/consultation/{WHOLE}"
+    await same(
+        duel,
+        {**BEFORE, "consultations": [stored]},
+        ask("GET", path),
+        ask("POST", f"/api/notes/{WHOLE}", {"body": "b", "transcriptId": str(TRANSCRIPT)}),
+        ask("POST", f"{path}/end", {"prompt_used": str(PROMPT)}),
+        ask("GET", path),
+    )
+
+
+@pytest.mark.parametrize("transcript", [ABSENT_ID, TRANSCRIPT, None])
+@pytest.mark.parametrize("prompt", [ABSENT_ID, PROMPT, "abc"])
+async def test_looks_for_the_transcript_before_the_prompt(duel: Duel, transcript: object, prompt: object) -> None:
+    stored = {**CONSULTATIONS[0], "transcript": transcript}
+    end = ask("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(prompt)})
+    account = await same(duel, {**BEFORE, "consultations": [stored]}, end)
+    if transcript is not TRANSCRIPT:
+        assert texts(account) == ['404 {"msg":"Transcript not found"}']

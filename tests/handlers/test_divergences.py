@@ -8,20 +8,24 @@ recognise what is shown, and not to hide a failure.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import importlib
 import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from http.client import HTTPConnection
 from typing import Any
 
 import bcrypt
+import brotli  # type: ignore[import-untyped]
 import pytest
 from bson import ObjectId
 
 from handlers.services import sessions
 from handlers.settings import Settings
 from proxy.canonical import JSON
+from proxy.verification.recordings import Answer, Request
 from tests.differential.people import AMARA, BOLA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.backends import token_of
@@ -280,3 +284,58 @@ async def test_a_field_that_is_not_to_be_set(twins: Twins, keeping: Twins, chang
     seen.assert_declared("prompt-fields")
     [kept] = twins.native.database.prompts.find()
     assert {**kept, "updated_at": None} == {**PROMPT, "is_shareable": True, "updated_at": None}
+
+
+PACKED = b'{"email":"nobody@x","password":"x"}'
+
+
+async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
+    """A login whose body comes in chunks."""
+    headers = (("content-type", "application/json"), ("content-encoding", encoding), ("transfer-encoding", "chunked"))
+    request = Request("POST", "/users/login", headers, b"".join(pieces))
+
+    async def ask(twin: Twin) -> Answer:
+        await twin.ask(get("/"))  # it may have to come back first
+        return await asyncio.to_thread(send, twin)
+
+    def send(twin: Twin) -> Answer:
+        connection = HTTPConnection(twin.origin.host, twin.origin.port, timeout=10)
+        try:
+            connection.request("POST", request.target, iter(pieces), dict(headers), encode_chunked=True)
+            answer = connection.getresponse()
+            return Answer("response", answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        except ConnectionError:
+            return Answer("reset")
+        finally:
+            connection.close()
+
+    return Seen(request, *await asyncio.gather(ask(twins.legacy), ask(twins.native)))
+
+
+@shows("gzip-garbage")
+async def test_what_follows_the_padding_of_a_gzip_body(twins: Twins) -> None:
+    packed = gzip.compress(PACKED)
+    for pieces in (
+        [packed],
+        [packed, bytes(8)],
+        [packed + bytes(8) + b"x"],
+        [packed, b"x"],
+        [packed + b"x"],
+        [packed[:9]],
+    ):
+        (await in_pieces(twins, "gzip", *pieces)).assert_equal()
+    seen = await in_pieces(twins, "GZIP", packed, bytes(8), b"x")
+    assert seen.legacy.outcome == "reset"
+    assert read(seen.native) == {"msg": "user doesnt exist"}
+    seen.assert_declared("gzip-garbage")
+
+
+@shows("brotli-garbage")
+async def test_what_follows_the_end_of_a_brotli_body(twins: Twins) -> None:
+    packed = brotli.compress(PACKED)
+    for pieces in ([packed], [packed[:5], packed[5:]], [b"x"], [packed[:-1]]):
+        (await in_pieces(twins, "br", *pieces)).assert_equal()
+    seen = await in_pieces(twins, "br", packed + b"x")
+    assert read(seen.legacy) == {"msg": "user doesnt exist"}
+    assert seen.native.status == 400
+    seen.assert_declared("brotli-garbage")

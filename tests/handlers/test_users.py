@@ -166,6 +166,7 @@ OLDER: list[dict[str, Any]] = [
     {"email": 5, "password": hashed("p"), "username": "  five ", "createdAt": 86_400_000},
     {"email": "UPPER@X", "password": hashed("p"), "username": "upper"},
     {"email": None, "password": hashed("p"), "username": "null"},
+    {"email": "spelt@x", "password": hashed("p"), "username": {"toString": 1}, "createdAt": None},
     {"email": "long@x", "password": hashed("x" * 72), "username": "long", "prompts": "odd", "notes": None},
 ]
 

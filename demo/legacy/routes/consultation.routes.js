@@ -47,13 +47,13 @@ consultationRouter.post("/:id/end", authenticate, async (req, res) => {
     if (!consultation) {
       return res.status(404).json({ msg: "Consultation not found" });
     }
-    const prompt = await PromptModel.findById(prompt_used);
-    if (!prompt) {
-      return res.status(404).json({ msg: "Prompt not found" });
-    }
     const transcript = await TranscriptModel.findById(consultation.transcript);
     if (!transcript) {
       return res.status(404).json({ msg: "Transcript not found" });
+    }
+    const prompt = await PromptModel.findById(prompt_used);
+    if (!prompt) {
+      return res.status(404).json({ msg: "Prompt not found" });
     }
 
     let summary;

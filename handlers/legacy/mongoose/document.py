@@ -234,7 +234,7 @@ class Document(Embedded):
         if name in self.pushed:
             update.setdefault("$push", {})[name] = {"$each": list(self.pushed[name])}
             return COUNT
-        value = prune(self.get(name))
+        value = prune(_depopulate(self.get(name)))
         if value is UNDEFINED:
             update.setdefault("$unset", {})[name] = 1
         else:
@@ -277,6 +277,11 @@ def _embed(path: Path, value: Value) -> Value:
     if isinstance(path, Ids):
         return [_embed(path.item, item) for item in (value if isinstance(value, list) else [value])]
     return value
+
+
+def _depopulate(value: Value) -> Value:
+    """What a save writes of an array in which documents stand for ids."""
+    return [identity_of(item) for item in value] if isinstance(value, list) else value
 
 
 def identity_of(value: Value) -> Value:

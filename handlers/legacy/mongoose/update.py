@@ -133,7 +133,7 @@ class _Walk:
 
     def _plain(self, fields: Json, name: str, value: Value, prefix: str) -> bool:
         full = prefix[:-1] if name in ("$each", "$or", "$and", "$in") else prefix + name
-        if not full:
+        if name and not full:
             raise JavaScriptTypeError("Cannot read properties of undefined (reading 'split')")
         path = find_path(self.schema, full)
         if path is None:

@@ -10,6 +10,7 @@ from bson import Binary, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, Value, own_keys, to_number, type_of
+from handlers.legacy.javascript.values import is_uuid
 from handlers.legacy.mongoose.errors import MongooseError
 
 FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
@@ -37,7 +38,7 @@ def own_fields(value: Value) -> dict[str, Value] | None:
         return _halves(value.time << 32 | value.inc, unsigned=True)
     if isinstance(value, Int64) and type_of(value) == "object":
         return _halves(int(value), unsigned=False)
-    if isinstance(value, bytes):
+    if isinstance(value, bytes) and not is_uuid(value):
         buffer: Value = {"type": "Buffer", "data": list(value)}
         kind = value.subtype if isinstance(value, Binary) else 0
         return {"sub_type": kind, "buffer": buffer, "position": len(value)}
