@@ -76,6 +76,13 @@ class Pattern:
         folded = tuple(None if isinstance(part, Parameter) else self.fold(part) for part in self.segments)
         return self.method, folded, self.rest
 
+    def takes(self, path: str) -> bool:
+        """Whether it matches a path, whatever the method."""
+        trie = Trie()
+        trie.add(self, 0)
+        segments = self.fold(path).encode()[1:].split(b"/")
+        return trie.find(segments, exact=self.method == WEBSOCKET) == 0
+
     def fold(self, text: str) -> str:
         """A literal as it is compared: WebSocket paths to the letter, others in lower case."""
         return text if self.method == WEBSOCKET else text.lower()

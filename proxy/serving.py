@@ -24,6 +24,7 @@ from proxy.access_log import AccessLog
 from proxy.breaker import Breaker
 from proxy.config import Config, load
 from proxy.database import Database
+from proxy.docs import Docs
 from proxy.gateway import Gateway, Plan
 from proxy.guard.watch import Watches
 from proxy.health import HealthChecks
@@ -206,5 +207,6 @@ def create_app(file: Path, ops_port: int, ops_token: str | None) -> Router:
             gc.freeze()  # else each full collection walks all that was imported: 50 ms, which is most of p99
             yield
 
-    entrance = Entrance(process.gateway, create_ops(process, ops_token), ops_port)
+    public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
+    entrance = Entrance(public, create_ops(process, ops_token), ops_port)
     return Router(default=entrance, redirect_slashes=False, lifespan=lifespan)

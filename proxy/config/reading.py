@@ -53,7 +53,7 @@ class Reading:
         values["routes"] = tuple(route for _, route in routes)
         values["mongodb"] = self._mongodb(head)
         shared = bool(values["mongodb"].url.get_secret_value())
-        notes = tuple(sorted(rules.notes(routes, shared=shared, locate=self._locate)))
+        notes = tuple(sorted(rules.notes(routes, docs=head.docs, shared=shared, locate=self._locate)))
         return Config(**values, pin=self._pin(), revision=_digest(self._root), notes=notes)
 
     def _mongodb(self, head: File) -> Mongo:

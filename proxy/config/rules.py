@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from proxy.config.models import File, Route
 from proxy.config.problems import Problem
+from proxy.config.surroundings import Docs
 from proxy.config.units import show_share
-from proxy.patterns import WEBSOCKET, Cover, Pattern, PatternError
+from proxy.patterns import WEBSOCKET, Cover, Pattern, PatternError, answers
 
 Locate = Callable[..., Problem]  # (message, *location) -> Problem, with its line and where
 Placed = tuple[int, Route]  # a route and its place in the file's list
@@ -65,10 +66,13 @@ def overall(file: File, *, native: bool, locate: Locate) -> Iterator[Problem]:
     """Everything that is wrong between the sections of a file."""
     if file.health is not None and not native:
         yield locate("asks the native side, and the file has no `native:` app", "health")
+    if file.docs is not None:
+        yield from _docs_alone(file.docs, native=native, locate=locate)
 
 
-def notes(routes: Sequence[Placed], *, shared: bool, locate: Locate) -> Iterator[Problem]:
+def notes(routes: Sequence[Placed], *, docs: Docs | None, shared: bool, locate: Locate) -> Iterator[Problem]:
     """What is sound but may surprise. `shared`: whether there is a MongoDB for what replicas share."""
+    yield from _hidden_by_docs(docs, routes, locate) if docs is not None else ()
     moving = [key for _, route in routes for key in ("guard", "rollout") if getattr(route, key) is not None]
     if moving and not shared:
         message = "there is none: what guards and rollouts do is kept by each process for itself, until it ends"
@@ -85,6 +89,28 @@ def notes(routes: Sequence[Placed], *, shared: bool, locate: Locate) -> Iterator
             message = f"the route is pinned to {route.pin}, so the share of {show_share(route.native)} rests"
             yield locate(message, "routes", place, "pin")
     yield from _lonely_groups(routes, locate)
+
+
+def _docs_alone(docs: Docs, *, native: bool, locate: Locate) -> Iterator[Problem]:
+    if docs.native is not None and not native:
+        yield locate("is asked of the native side, and the file has no `native:` app", "docs", "native")
+    first: dict[str, str] = {}
+    for page, path in _pages(docs):
+        if path in first:
+            yield locate(f"docs.{first[path]} has the path {path} already", "docs", page)
+        first.setdefault(path, page)
+
+
+def _hidden_by_docs(docs: Docs, routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
+    for place, route in routes:
+        for page, path in _pages(docs):
+            if not route.pattern.rest and answers(route.pattern.method, "GET") and route.pattern.takes(path):
+                message = f"GET {path} never comes here: docs.{page} answers it"
+                yield locate(message, "routes", place, "match")
+
+
+def _pages(docs: Docs) -> Sequence[tuple[str, str]]:
+    return (("swagger", docs.swagger), ("redoc", docs.redoc), ("openapi", docs.openapi))
 
 
 def _same_names(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:

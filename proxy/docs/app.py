@@ -1,0 +1,89 @@
+"""Stands in front of the gateway on the public port, and answers what `docs:` in routing.yaml names; all else passes.
+
+It asks for the configuration anew with each request, since a reload may switch the pages on, off, or move them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy.config import Config
+from proxy.docs.openapi import OpenAPI
+from proxy.docs.pages import POLICY, REDOC, SWAGGER, File, Page
+from proxy.upstream.headers import first
+
+_READING: Final = frozenset({"GET", "HEAD"})
+_HEADERS: Final = {
+    "cache-control": "no-cache",
+    "content-security-policy": POLICY,
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+Answer = Callable[[], Awaitable[File]]
+
+
+class Docs:
+    """The public app: docs pages, and behind them the gateway. `directory` is routing.yaml's."""
+
+    def __init__(self, gateway: ASGIApp, config: Callable[[], Config], native: ASGIApp | None, directory: Path) -> None:
+        self._gateway = gateway
+        self._config = config
+        self._native = native
+        self._directory = directory
+        self._known: Config | None = None
+        self._answers: dict[bytes, Answer] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        config = self._config()
+        if config is not self._known:
+            self._known, self._answers = config, self._prepare(config)
+        answer = self._answers.get(scope["raw_path"]) if self._answers and scope["type"] == "http" else None
+        if answer is None or scope["method"] not in _READING:
+            await self._gateway(scope, receive, send)
+        else:
+            await _respond(await answer(), scope, receive, send)
+
+    def _prepare(self, config: Config) -> dict[bytes, Answer]:
+        """What is answered at which path."""
+        docs = config.docs
+        if docs is None:
+            return {}
+        document = OpenAPI(self._directory / config.contracts, self._native, docs.native)
+        answers: dict[str, Answer] = {}
+        for page, at, title in ((SWAGGER, docs.swagger, "API"), (REDOC, docs.redoc, "API reference")):
+            below = at.rstrip("/")
+            answers |= {f"{below}/{name}": partial(_shipped, page, name) for name in page.files}
+            answers[at] = partial(_page, page, below, docs.openapi, title)
+        answers[docs.openapi] = partial(_document, document)
+        return {path.encode(): answer for path, answer in answers.items()}
+
+
+async def _page(page: Page, at: str, openapi: str, title: str) -> File:
+    return page.html(at, openapi, title)
+
+
+async def _shipped(page: Page, name: str) -> File:
+    return page.file(name)
+
+
+async def _document(document: OpenAPI) -> File:
+    return File.of("openapi.json", await document.body())
+
+
+async def _respond(file: File, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {**_HEADERS, "etag": file.tag}
+    known = (first(scope["headers"], b"if-none-match") or b"").decode("latin-1")
+    if file.tag in known:
+        await Response(status_code=304, headers=headers)(scope, receive, send)
+        return
+    response = Response(file.body, media_type=file.media_type, headers=headers)
+    if scope["method"] == "HEAD":
+        response.body = b""
+    await response(scope, receive, send)
