@@ -35,8 +35,8 @@ from proxy.ops.pages.sample import sample
 from proxy.ops.pages.session import session_routes
 from proxy.ops.readiness import LegacyProbe
 from proxy.ops.rendering import nowhere, paged, wrong_filter
-from proxy.ops.situation import Current, Situation
-from proxy.ops.status import Status, describe
+from proxy.ops.situation import Situation
+from proxy.ops.status import Current, Status, describe
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -48,7 +48,7 @@ def create_ops(situation: Situation, token: str | None = None) -> Starlette:
 
     async def current() -> Status:
         legacy = await probe.reachable(situation.gateway.plan.config.legacy.url)
-        return describe(situation.gateway, situation.watcher.problems, legacy=legacy, native=situation.native_started)
+        return describe(situation, legacy=legacy)
 
     return Starlette(
         routes=[*_machines(current), *_pages(situation, current), *session_routes(sessions)],

@@ -47,8 +47,8 @@ def latency(seconds: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units: `6 d 4 h`, `3 min 20 s`, `0 s`."""
-    left, words = max(0, round(seconds)), list[str]()
+    """The two largest units, what is below them left out: `6 d 4 h`, `3 min 20 s`, `0 s`."""
+    left, words = max(0, int(seconds)), list[str]()
     for size, unit in _UNITS:
         count, left = divmod(left, size)
         if words and not count:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from proxy.database import Database
 from proxy.gateway import Gateway
-from proxy.ops.status import Status
 from proxy.reload import Watcher
 from proxy.state.keeper import Keeper
-
-Current = Callable[[], Awaitable[Status]]
-"""Gives the process's status as it is now."""
 
 
 class Situation(Protocol):

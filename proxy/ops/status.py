@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from proxy.config import Problem, Route
-from proxy.gateway import Gateway
+from proxy.ops.situation import Situation
+from proxy.state.model import ceiling
+from proxy.state.shares import Effective
 
 
 @dataclass(frozen=True, slots=True)
 class RouteStatus:
-    """One route in force. Shares are in percent of callers."""
+    """One route in force. Shares are in percent of callers; `native` is the file's, `effective` what is left of it."""
 
     name: str
     match: str
     native: float
+    effective: float
     shadow: float
     pin: str | None
     group: str | None
@@ -39,25 +42,30 @@ class Status:
         return self.legacy or self.native
 
 
-def describe(gateway: Gateway, problems: Sequence[Problem], *, legacy: bool, native: bool) -> Status:
-    """A process as it is now. `legacy`: whether it accepts connections; `native`: whether it has started."""
-    config = gateway.plan.config
+Current = Callable[[], Awaitable[Status]]
+"""Gives the process's status as it is now."""
+
+
+def describe(situation: Situation, *, legacy: bool) -> Status:
+    """A process as it is now. `legacy`: whether it accepts connections."""
+    config = situation.gateway.plan.config
     return Status(
         revision=config.revision,
         legacy_url=config.legacy.url,
         legacy=legacy,
-        native=native,
-        in_flight=gateway.in_flight,
-        routes=tuple(_route(route) for route in config.routes),
-        problems=tuple(problems),
+        native=situation.native_started,
+        in_flight=situation.gateway.in_flight,
+        routes=tuple(_route(route, situation.keeper.effective(route)) for route in config.routes),
+        problems=situation.watcher.problems,
     )
 
 
-def _route(route: Route) -> RouteStatus:
+def _route(route: Route, effective: Effective) -> RouteStatus:
     return RouteStatus(
         name=route.name,
         match=route.match,
-        native=route.native / 100,
+        native=ceiling(route) / 100,
+        effective=effective.share / 100,
         shadow=route.shadow.share / 100,
         pin=route.pin,
         group=route.group,

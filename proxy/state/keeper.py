@@ -123,6 +123,10 @@ class Keeper:
         self._refresh()
         self._woken.set()
 
+    def effective(self, route: Route) -> Effective:
+        """The share of a route that is in force."""
+        return self._effective[route.name]
+
     def standing(self, route: Route) -> Standing:
         """All that is known of a route."""
         watch = self._watches.of(route.name)

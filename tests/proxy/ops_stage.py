@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +70,8 @@ SERVED = (
     ("-", 3, 0),
 )
 """Requests by route, of legacy and of native."""
-SERVING = (
+Served = tuple[str, int, int, int]
+SERVING: tuple[Served, ...] = (
     ("users.login", 6, 0, 0),
     ("consultations.list", 9, 28, 3),
     ("notes.list", 2, 14, 0),
@@ -122,11 +125,11 @@ def stage(directory: Path, port: int, text: str = ROUTING, store: Store | None =
     return Stage(gateway, Watcher(file, {}, lambda _: None, config), keeper, watches)
 
 
-def serve_a_minute(watches: Watches, began: float) -> None:
-    """All of `SERVING` for the length of a window, from a monotonic time on; native grows slower."""
+def serve_a_minute(watches: Watches, began: float, serving: Sequence[Served] = SERVING) -> None:
+    """Both sides for the length of a window, from a monotonic time on; native grows slower."""
     for slice_ in range(12):
         watches.turn(began + 5 * slice_)
-        for route, native, legacy, failing in SERVING:
+        for route, native, legacy, failing in serving:
             for number in range(5 * native + slice_ % 3):
                 status = 500 if number % 20 < failing else 200
                 watches(_served(route, "native", status, 0.004 + 0.0004 * slice_ + 0.002 * (number % 7)))
@@ -139,14 +142,27 @@ def serve_a_minute(watches: Watches, began: float) -> None:
 async def roll_out(staged: Stage) -> None:
     """Both sides serve; one rollout goes up a stage, one route fails and is clamped, one is held down by a person."""
     keeper = staged.keeper
+    prompts = staged.watches.of("prompts.list").route
     await keeper.start()
-    await keeper.share()
+    await _until(lambda: keeper.standing(prompts).progress is not None)
     await keeper.act("prompts.list", promote, "Grace", "all quiet since Monday")
     await keeper.act("notes.create", rollback(), "Ada", "notes came out twice, see the incident of this morning")
     serve_a_minute(staged.watches, time.monotonic())
     keeper.look()
-    await keeper.share()
+    await _until_clamped(keeper.store)
     serve_a_minute(staged.watches, time.monotonic() + 60)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def _until_clamped(store: Store) -> None:
+    async with asyncio.timeout(5):
+        while (await store.history(1))[0].kind != "clamp":
+            await asyncio.sleep(0.01)
 
 
 def contract(template: str = "/api/notes/{id}", method: str = "GET") -> Operation:

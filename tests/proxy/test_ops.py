@@ -93,6 +93,7 @@ def test_the_status_is_data(client: TestClient) -> None:
         "name": "notes.list",
         "match": "GET /api/notes/{id}",
         "native": 12.5,
+        "effective": 12.5,
         "shadow": 50.0,
         "pin": None,
         "group": "notes",

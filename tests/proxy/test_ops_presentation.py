@@ -55,7 +55,7 @@ def test_latencies(seconds: float | None, text: str) -> None:
     ("seconds", "text"),
     [
         (0, "0 s"),
-        (59.6, "1 min"),
+        (59.6, "59 s"),
         (200, "3 min 20 s"),
         (86_400 * 6 + 4 * 3600 + 59, "6 d 4 h"),
         (86_405, "1 d"),

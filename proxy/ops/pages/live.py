@@ -16,8 +16,8 @@ from starlette.responses import Response
 from proxy.guard.judgement import Judgement
 from proxy.guard.window import Tally, Window
 from proxy.ops.rendering import Endpoint, answer
-from proxy.ops.situation import Current, Situation
-from proxy.ops.status import Status
+from proxy.ops.situation import Situation
+from proxy.ops.status import Current, Status
 from proxy.state.keeper import Standing
 from proxy.state.model import Clamp, Deed, ceiling
 from proxy.state.progress import Progress

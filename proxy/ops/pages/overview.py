@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from proxy.comparison.verdicts import Name, Reason, Side
 from proxy.ops.counted import since_start
 from proxy.ops.pages.kept import Away, ask
 from proxy.ops.rendering import Endpoint, answer, filters
-from proxy.ops.situation import Current, Situation
-from proxy.ops.status import RouteStatus, Status
+from proxy.ops.situation import Situation
+from proxy.ops.status import Current, RouteStatus, Status
 from proxy.reports.entries import UNMATCHED
 from proxy.reports.views import RouteSummary, Span
 
@@ -57,7 +58,7 @@ def overview(situation: Situation, current: Current) -> Endpoint:
 async def summaries(situation: Situation, span: Span) -> tuple[Sequence[RouteSummary], Away | None]:
     """What was seen of routes: what is kept, else what this machine has counted since it started."""
     found, away = await ask(situation.database, lambda kept: kept.routes(span))
-    return (since_start() if found is None else found), away
+    return (await asyncio.to_thread(since_start) if found is None else found), away
 
 
 def lines(routes: Iterable[RouteStatus], seen: Iterable[RouteSummary]) -> Iterator[RouteLine]:

@@ -14,8 +14,8 @@ from proxy.ops.filters import FilterError
 from proxy.ops.pages.kept import Away, ask
 from proxy.ops.pages.overview import lines, summaries
 from proxy.ops.rendering import Endpoint, answer, filters, trouble
-from proxy.ops.situation import Current, Situation
-from proxy.ops.status import RouteStatus
+from proxy.ops.situation import Situation
+from proxy.ops.status import Current, RouteStatus
 from proxy.reports.reading import Reading
 from proxy.reports.views import FieldKind, FieldSummary, RouteSummary, SampleHead, Span
 
