@@ -7,8 +7,8 @@ MODULES := demo/legacy/node_modules/.installed
 
 .PHONY: run test lint validate format bench lock clean
 
-run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000, ops :8001, legacy :4500
-	$(BIN)/scribe-proxy demo
+run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000, ops :8001, legacy :4500; ARGS=--traffic plays days
+	$(BIN)/scribe-proxy demo $(ARGS)
 
 test: $(STAMP) $(MODULES)  ## all tests, with coverage
 	$(BIN)/pytest -n 2 --dist loadgroup --durations=25 --cov --cov-report=term --cov-fail-under=95

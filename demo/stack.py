@@ -24,6 +24,7 @@ from demo.mongod import Mongod, MongodError
 from demo.node import NodeError, find_node, install, is_installed
 from demo.ports import is_free, owner
 from demo.services import LEGACY, ROOT, Frontend, Gateway, Service, StandIn, Upstreams, backend_environment
+from demo.traffic import Traffic
 
 _NAMES = {
     "port": "the gateway",
@@ -48,6 +49,14 @@ class Ports:
     frontend_port: int = 3000
 
 
+@dataclass(frozen=True)
+class Played:
+    """Traffic: which days, and whether one is enough."""
+
+    seed: int = 1
+    once: bool = False
+
+
 S = TypeVar("S", bound=Service)
 
 
@@ -67,11 +76,12 @@ def run(
     data: Path = Path(".data"),
     env: Mapping[str, str] = os.environ,
     console: Console | None = None,
+    played: Played | None = None,
 ) -> int:
     """Runs the demo until Ctrl-C or SIGTERM and returns the exit code: 0, or 1 where it could not go on.
 
     `host` is the gateway's alone; everything else is on loopback. `data` takes documents and logs. With
-    MONGODB_URL in `env` that MongoDB is used, and none started.
+    MONGODB_URL in `env` that MongoDB is used, and none started. `played` has a clinic's days played on it.
     """
     out = console or Console(highlight=False)
     stack = Stack(ports, host, config, data, env, out)
@@ -79,6 +89,8 @@ def run(
         with _stopping_on_signals(), ExitStack() as running:
             stack.start(running)
             stack.introduce()
+            if played is not None:
+                stack.play(running, played)
             stack.watch()
     except _Stopped:
         out.print("everything has stopped")
@@ -131,6 +143,10 @@ class Stack:
                 self._begin(running, self._gateway({**environment, "LEGACY_URL": legacy.url}))
             with _step(progress, "frontend"):
                 self._begin(running, Frontend(self.url, self._log("frontend"), self._ports.frontend_port))
+
+    def play(self, running: ExitStack, played: Played) -> None:
+        """Has a clinic's days played against the gateway."""
+        self._begin(running, Traffic(self.url, self._console, seed=played.seed, once=played.once))
 
     def watch(self) -> NoReturn:
         """Waits; raises ChildError as soon as a server has gone."""
@@ -302,9 +318,13 @@ def _port(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     show_default=True,
     help="Directory for documents and logs.",
 )
-def command(host: str, config: Path, data: Path, **ports: int) -> None:
+@click.option("--traffic", is_flag=True, help="Play a clinic's day in a minute, day after day.")
+@click.option("--traffic-once", is_flag=True, help="The same, for one day.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Which days the traffic plays.")
+def command(host: str, config: Path, data: Path, traffic: bool, traffic_once: bool, seed: int, **ports: int) -> None:
     """Run everything on this machine: MongoDB, offline OpenAI and NHS, a Node legacy, the gateway, a frontend.
 
     Needs Node 20 or newer, and nothing else. With MONGODB_URL set, that MongoDB is used and none started.
     """
-    sys.exit(run(Ports(**ports), host=host, config=config, data=data))
+    played = Played(seed, once=traffic_once) if traffic or traffic_once else None
+    sys.exit(run(Ports(**ports), host=host, config=config, data=data, played=played))

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -42,14 +42,14 @@ def config(tmp_path: Path) -> Path:
 class Demo:
     """`scribe-proxy demo` in a process of its own, as a newcomer starts it."""
 
-    def __init__(self, ports: Ports, config: Path, data: Path, env: dict[str, str]) -> None:
+    def __init__(self, ports: Ports, config: Path, data: Path, env: dict[str, str], more: Sequence[str]) -> None:
         self._file = data.parent / "output"
         names = ("port", "ops-port", "legacy-port", "upstreams-port", "mongodb-port", "frontend-port")
         options = [f"--{name}={port}" for name, port in zip(names, astuple(ports), strict=True)]
         command = [sys.executable, "-c", "from proxy.cli import main; main()", "demo", *options]
         with self._file.open("wb") as output:
             self.process = subprocess.Popen(
-                [*command, f"--config={config}", f"--data={data}"],
+                [*command, f"--config={config}", f"--data={data}", *more],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
@@ -78,8 +78,8 @@ Start = Callable[..., Demo]
 def start(ports: Ports, config: Path, tmp_path: Path) -> Iterator[Start]:
     demos: list[Demo] = []
 
-    def start(**env: str) -> Demo:
-        demos.append(Demo(ports, config, tmp_path / "data", env))
+    def start(*more: str, **env: str) -> Demo:
+        demos.append(Demo(ports, config, tmp_path / "data", env, more))
         return demos[-1]
 
     yield start
@@ -100,8 +100,9 @@ def all_free(ports: Ports) -> bool:
 
 
 def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_path: Path) -> None:
-    demo = start()
+    demo = start("--traffic")
     demo.await_output(READY)
+    demo.await_output("day 1, 08:")
     answer = httpx.get(f"http://127.0.0.1:{ports.port}/", trust_env=False)
     assert answer.json() == {"msg": "welcome to the server"}
     assert answer.headers["x-served-by"] == "legacy"

@@ -1,0 +1,190 @@
+"""A realistic day of a clinic in a minute: who does what when, and playing it.
+
+A day is from 8:00 to 18:00. Patients come in the morning and after lunch; between them one looks things up, tidies
+up, and now and then makes a mistake. A diary is a function of the seed, the day and the person alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Final, NamedTuple
+
+import httpx
+from rich.console import Console
+from rich.status import Status
+
+from demo.child import ChildError
+from demo.clinician import Clinician, Tally
+
+OPENS, CLOSES = 8 * 60, 18 * 60
+DAY_S: Final = 60.0
+PEOPLE: Final = ("amara", "bola", "chidi", "dayo", "ebele", "femi")
+
+_TICK_S: Final = 0.2
+
+MORNING, NOON, AFTERNOON, EVENING = (9 * 60, 11 * 60), (11 * 60, 13 * 60), (13 * 60 + 30, 15 * 60), (15 * 60, 17 * 60)
+
+
+class Appointment(NamedTuple):
+    """What one does, by the name of the `Clinician`'s method, and when: in minutes since midnight."""
+
+    minute: int
+    what: str
+
+
+def diary(chance: Random) -> list[Appointment]:
+    """One person's day, in order."""
+
+    def some(what: str, how_many: tuple[int, int], span: tuple[int, int]) -> list[Appointment]:
+        return [Appointment(chance.randrange(*span), what) for _ in range(chance.randint(*how_many))]
+
+    between = [
+        *some("consult", (3, 5), MORNING),
+        *some("consult", (0, 2), NOON),
+        *some("consult", (3, 4), AFTERNOON),
+        *some("consult", (0, 2), EVENING),
+        *some("look_up", (1, 3), (MORNING[0], EVENING[1])),
+        *some("slip", (1, 3), (MORNING[0], EVENING[1])),
+        *some("review", (1, 2), NOON),
+        *some("review", (0, 1), EVENING),
+    ]
+    arrival = Appointment(chance.randrange(OPENS, OPENS + 45), "arrive")
+    return [arrival, *sorted(between), Appointment(chance.randrange(EVENING[1], CLOSES - 15), "leave")]
+
+
+class Clock:
+    """The day's time, which passes so much faster that the day takes `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._scale = seconds / (CLOSES - OPENS)
+        self._began = time.monotonic()
+
+    @property
+    def minute(self) -> int:
+        """Minutes since midnight; the day does not end before its time."""
+        return min(int(OPENS + (time.monotonic() - self._began) / self._scale), CLOSES)
+
+    def __str__(self) -> str:
+        return f"{self.minute // 60:02}:{self.minute % 60:02}"
+
+    async def reach(self, minute: float) -> None:
+        """Wait until so late; who is late already goes on at once."""
+        await asyncio.sleep((minute - OPENS) * self._scale - (time.monotonic() - self._began))
+
+    async def pause(self, minutes: float) -> None:
+        await asyncio.sleep(minutes * self._scale)
+
+
+class Clinic:
+    """`people` whose days are played against a gateway's URL, each day taking `seconds`."""
+
+    def __init__(self, url: str, *, seed: int, seconds: float = DAY_S, people: tuple[str, ...] = PEOPLE) -> None:
+        self.tally = Tally()
+        self._url = url
+        self._seed = seed
+        self._seconds = seconds
+        self._people = people
+        self._day = 0
+        self._clock = Clock(seconds)
+
+    async def open(self) -> None:
+        """Play the next day to its end."""
+        self._day += 1
+        self._clock = Clock(self._seconds)
+        async with asyncio.TaskGroup() as group:
+            for name in self._people:
+                group.create_task(self._work(name))
+        await self._clock.reach(CLOSES)
+
+    async def _work(self, name: str) -> None:
+        chance = Random(f"{self._seed} {self._day} {name}")  # noqa: S311 - a day is to be the same every time
+        appointments = diary(chance)
+        async with self.employ(name, chance) as clinician:
+            for minute, what in appointments:
+                await self._clock.reach(minute)
+                await getattr(clinician, what)()
+
+    @contextlib.asynccontextmanager
+    async def employ(self, name: str, chance: Random) -> AsyncIterator[Clinician]:
+        """Somebody at a browser, whose mistakes are the clinic's."""
+        async with httpx.AsyncClient(base_url=self._url, trust_env=False) as browser:
+            yield Clinician(name, f"clinic-{self._seed}", browser, chance, self.tally, self._clock.pause)
+
+    @property
+    def part_of_day(self) -> str:
+        """The day, in parts of two hours."""
+        return f"{self._day} {self._clock.minute // 120}"
+
+    def describe(self) -> str:
+        """The day so far, on a line."""
+        answers, done = self.tally.answers, self.tally.done
+        return (
+            f"day {self._day}, {self._clock}: {self.tally.at_work} at work, {done['consultations']} consultations, "
+            f"{done['mistakes']} mistakes; {answers.total()} requests, refused {answers['4xx']}, "
+            f"failed {answers['5xx']}, unanswered {answers['none']}"
+        )
+
+
+class Traffic:
+    """A clinic in a thread of its own, day after day or `once`, with a line that says how far it is."""
+
+    def __init__(self, url: str, console: Console, *, seed: int, once: bool = False, seconds: float = DAY_S) -> None:
+        self._clinic = Clinic(url, seed=seed, seconds=seconds)
+        self._console = console
+        self._once = once
+        self._told = ""
+        self._fault: Exception | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises ChildError where it broke down."""
+        if self._fault is not None:
+            raise ChildError(f"the traffic broke down: {self._fault!r}")
+
+    def stop(self) -> None:
+        """Break off, and wait until nothing is under way any more."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._play())
+        except Exception as error:  # told by `check`, in the thread that can do something about it
+            self._fault = error
+
+    async def _play(self) -> None:
+        playing = asyncio.create_task(self._open_daily())
+        with Status("the clinic opens", console=self._console) as status:
+            while not playing.done() and not self._stopping.is_set():
+                await asyncio.wait({playing}, timeout=_TICK_S)
+                self._tell(status)
+        if playing.done():
+            self._console.print(self._clinic.describe(), soft_wrap=True)
+        playing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await playing
+
+    async def _open_daily(self) -> None:
+        await self._clinic.open()
+        while not self._once:
+            await self._clinic.open()
+
+    def _tell(self, status: Status) -> None:
+        """On a terminal a line that changes, elsewhere one every two hours of the day."""
+        line = self._clinic.describe()
+        if self._console.is_terminal:
+            status.update(line)
+        elif self._told != (now := self._clinic.part_of_day):
+            self._told = now
+            self._console.print(line, soft_wrap=True)

@@ -1,0 +1,137 @@
+"""A clinic's day: the same for the same seed, busy when clinics are, and played on the real native app."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections import Counter
+from random import Random
+
+import pytest
+from rich.console import Console
+
+from demo.child import ChildError
+from demo.clinician import Clinician, dig
+from demo.ports import free_port
+from demo.traffic import CLOSES, OPENS, Clinic, Traffic, diary
+from tests.handlers.twins import Twin, native_twin
+
+
+def test_a_diary_is_the_same_for_the_same_chance() -> None:
+    assert diary(Random("1 1 amara")) == diary(Random("1 1 amara"))
+    assert diary(Random("1 1 amara")) != diary(Random("2 1 amara"))
+
+
+def test_a_day_has_an_order_and_is_busiest_in_the_morning_and_after_lunch() -> None:
+    consultations: Counter[int] = Counter()
+    for seed in range(200):
+        day = diary(Random(seed))
+        assert [day[0].what, day[-1].what] == ["arrive", "leave"]
+        assert day == sorted(day)
+        assert day[0].minute >= OPENS
+        assert day[-1].minute < CLOSES
+        assert {what for _, what in day} <= {name for name in vars(Clinician) if not name.startswith("_")}
+        consultations.update(minute // 60 for minute, what in day if what == "consult")
+    assert min(consultations[9], consultations[10], consultations[14]) > 2 * max(consultations[11], consultations[15])
+
+
+def test_digs_only_where_there_is_something() -> None:
+    assert dig({"a": {"b": 1}}, "a", "b") == 1
+    assert dig({"a": [1]}, "a", "b") is None
+    assert dig(None, "a") is None
+
+
+def url_of(native: Twin) -> str:
+    return f"http://{native.origin.host}:{native.origin.port}"
+
+
+async def test_two_days_on_the_native_app(mongodb_url: str) -> None:
+    async with native_twin(mongodb_url) as native:
+        clinic = Clinic(url_of(native), seed=7, seconds=1.0, people=("amara",))
+        await clinic.open()
+        first, registered = clinic.describe(), native.database.users.count_documents({})
+        await clinic.open()
+        answers, done = clinic.tally.answers, clinic.tally.done
+        assert first.startswith("day 1, 18:00: 0 at work, ")
+        assert clinic.describe().startswith("day 2, 18:00: 0 at work, ")
+        assert registered == native.database.users.count_documents({}) == 1
+        assert answers["2xx"] > 5 * answers["4xx"]
+        assert answers["none"] == 0
+        stored = native.database.consultations.count_documents({"status": "ended"})
+        assert stored == native.database.consultations.count_documents({}) == done["consultations"] > 8
+        assert native.database.transcripts.count_documents({"transcript_text": {"$regex": "heard .* final"}}) == stored
+        assert native.database.transcripts.count_documents({"summary": {"$regex": "answer"}}) == stored
+        assert native.database.blacktokens.count_documents({}) == 2
+        assert native.database.notes.count_documents({}) >= stored / 2
+        assert done["mistakes"] >= 2
+
+
+async def test_a_backend_that_is_away_is_shrugged_off() -> None:
+    clinic = Clinic(served_by_nobody(), seed=1, seconds=0.1, people=("amara",))
+    await clinic.open()
+    assert set(clinic.tally.answers) == {"none"}
+
+
+async def test_every_mistake_is_answered_and_none_is_a_fault(mongodb_url: str) -> None:
+    async with native_twin(mongodb_url) as native:
+        clinic = Clinic(url_of(native), seed=3, seconds=0.5, people=())
+        await clinic.open()
+        async with clinic.employ("amara", Random(1)) as clinician:
+            await clinician.arrive()
+            answered = clinic.tally.answers.copy()
+            for _ in range(30):
+                await clinician.slip()
+        made = clinic.tally.answers - answered
+        assert made.total() == 30
+        assert made["4xx"] > 10
+        assert made["none"] == 0
+
+
+def served_by_nobody() -> str:
+    return f"http://127.0.0.1:{free_port()}"
+
+
+def test_traffic_tells_how_far_it_is_and_ends_after_a_day_where_told_to() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    traffic = Traffic(served_by_nobody(), console, seed=1, once=True, seconds=1.0)
+    traffic.start()
+    traffic._thread.join(10)
+    traffic.check()
+    traffic.stop()
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) >= 2
+    assert lines[-1].startswith("day 1, 18:00: 0 at work")
+
+
+def test_traffic_goes_on_day_after_day_until_it_is_stopped() -> None:
+    console = Console(file=io.StringIO(), width=200, force_terminal=True)
+    assert isinstance(console.file, io.StringIO)
+    traffic = Traffic(served_by_nobody(), console, seed=1, seconds=0.1)
+    traffic.start()
+    deadline = time.monotonic() + 20
+    while "day 2" not in console.file.getvalue():
+        traffic.check()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    began = time.monotonic()
+    traffic.stop()
+    assert time.monotonic() - began < 5
+
+
+def test_traffic_that_was_never_started_stops() -> None:
+    Traffic("http://127.0.0.1:9", Console(file=io.StringIO()), seed=1).stop()
+
+
+def test_traffic_that_breaks_down_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stumble(_: Clinician) -> None:
+        await asyncio.sleep(0)
+        raise LookupError("own fault")
+
+    monkeypatch.setattr(Clinician, "arrive", stumble)
+    traffic = Traffic(served_by_nobody(), Console(file=io.StringIO()), seed=1, seconds=0.1)
+    traffic.start()
+    traffic._thread.join(10)
+    with pytest.raises(ChildError, match="unhandled errors in a TaskGroup"):
+        traffic.check()
