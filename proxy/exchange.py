@@ -138,7 +138,8 @@ class Capture:
         """A message to the client; to be told before it is passed on, since it is the side's whether it arrives."""
         kind = message["type"]
         if kind == "http.response.body":
-            self._sent.add(message.get("body", b""))
+            if self._scope["method"] != "HEAD":  # a server leaves out what an app says there (RFC 9110 §9.3.2)
+                self._sent.add(message.get("body", b""))
             if not message.get("more_body", False):
                 self._answered = True
                 self._ended = time.perf_counter()

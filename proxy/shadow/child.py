@@ -34,6 +34,8 @@ STEADY: Final = 30.0
 """Seconds of life after which its death is no longer part of a row."""
 PAUSES: Final = (0.2, 30.0)
 """Seconds to wait before it is started again: at first, and at most."""
+NICENESS: Final = 10
+"""How much it gives way to others for the processor."""
 FAREWELL: Final = 3.0
 """Seconds that it has for taking leave."""
 
@@ -53,7 +55,6 @@ class Child:
         self._leaving: set[asyncio.Task[None]] = set()
         self._alone = asyncio.Lock()
         self._heard = 0.0
-        self._patience = STARTING
 
     def keep(self, adopt: Adopt) -> None:
         """Have it alive from now on, going on by this configuration."""
@@ -99,7 +100,7 @@ class Child:
         ours, theirs = socket.socketpair()
         with theirs:
             process = _spawn(theirs)
-        self.pid, self._heard, self._patience = process.pid, time.monotonic(), STARTING
+        self.pid, self._heard = process.pid, time.monotonic()
         link = ShadowLink(self._note)
         try:
             await link.open(ours)
@@ -110,6 +111,8 @@ class Child:
                 logger.error("the shadow process stands still, and is killed")
                 process.kill()
         finally:
+            if self.ready is None:
+                process.kill()  # it has nothing to take leave of
             self._link = self.ready = self.pid = None
             link.close()
             await _reap(process)
@@ -117,7 +120,7 @@ class Child:
 
     async def _watch(self, link: ShadowLink) -> bool:
         """Whether it ended by itself; returns, too, once nothing was heard for too long."""
-        while time.monotonic() - self._heard < self._patience:
+        while time.monotonic() - self._heard < (STARTING if self.ready is None else STANDSTILL):
             link.send(Ping())
             try:
                 async with asyncio.timeout(TICK):
@@ -130,7 +133,7 @@ class Child:
     def _note(self, message: ToGateway) -> None:
         self._heard = time.monotonic()
         if isinstance(message, Ready):
-            self.ready, self._patience = message, STANDSTILL
+            self.ready = message
         if not isinstance(message, Pong):
             self._hear(message)
 
@@ -140,7 +143,7 @@ def _spawn(end: socket.socket) -> subprocess.Popen[bytes]:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     env.pop("PROMETHEUS_MULTIPROC_DIR", None)
     return subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
-        [sys.executable, "-m", "proxy.shadow.worker", str(end.fileno())],
+        [sys.executable, "-m", "proxy.shadow.worker", str(end.fileno()), str(NICENESS)],
         pass_fds=(end.fileno(),),
         stdin=subprocess.DEVNULL,
         stdout=2,

@@ -40,7 +40,7 @@ async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"].rpartition("/")[2]
     if path == "wrong":
         await answer(send, {"b": 1})
-    elif scope["method"] == "GET":
+    elif scope["method"] in ("GET", "HEAD"):
         await answer(send, {"a": 1})
     else:
         await answer(send, {"wrote": (await sent(receive)).decode()}, 201)

@@ -81,6 +81,13 @@ def test_a_body_that_is_still_growing_is_a_snapshot() -> None:
     assert first.digest == hashlib.sha256(b"four").hexdigest()
 
 
+def test_the_body_of_an_answer_to_head_is_none() -> None:
+    capture = Capture({**SCOPE, "method": "HEAD"})
+    for message in (START, piece(b"never sent")):
+        capture.sent(message)
+    assert (capture.exchange().body, capture.exchange().outcome) == (Body(), "response")
+
+
 def test_a_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
     capture = Capture(SCOPE)
     first, last = messages(b"a", b"b")

@@ -1,0 +1,81 @@
+"""Messages between two processes: whole, in order, whatever pieces they come in."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+from struct import pack
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.shadow.jobs import Arrival, Asked, Done, Lost, Ping, Rehearsed
+from proxy.shadow.link import Link
+from tests.proxy.exchanges import exchange
+
+ARRIVAL = Arrival("http", "1.1", ("127.0.0.1", 1), None, b"id")
+
+
+async def linked(hear: Any) -> tuple[Link[Any, Any], Link[Any, Any]]:
+    ours, theirs = socket.socketpair()
+    one, other = Link[Any, Any](lambda _: None), Link[Any, Any](hear)
+    await one.open(ours)
+    await other.open(theirs)
+    return one, other
+
+
+async def test_messages_arrive_whole_and_in_order() -> None:
+    heard: list[Any] = []
+    one, other = await linked(heard.append)
+    large = Asked("POST", b"/x", ((b"host", b"a"),), b"x" * 3_000_000, ARRIVAL)
+    messages = [Ping(), large, Rehearsed(1, "timeout"), Done(2, "match"), Lost("full", 3)]
+    for message in messages:
+        one.send(message)
+    one.close()
+    await other.closed.wait()
+    assert heard == messages
+
+
+@given(st.lists(st.integers(1, 60), min_size=1))
+async def test_pieces_of_any_size_make_up_the_messages(sizes: list[int]) -> None:
+    heard: list[Any] = []
+    link = Link[Any, Any](heard.append)
+    messages = [Ping(), Asked.of(exchange(b"text"), ARRIVAL), Done(7, "uncompared", "changed")]
+    data = b"".join(pack(">Q", len(each)) + each for each in map(pickle.dumps, messages))
+    while data:
+        size = sizes.pop(0) if sizes else len(data)
+        link.data_received(data[:size])
+        data = data[size:]
+    assert heard == messages
+
+
+async def test_what_is_sent_waits_for_the_end_of_the_turn() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        link = Link[Any, Any](lambda _: None)
+        await link.open(ours)
+        link.send(Ping())
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+        await asyncio.sleep(0)
+        assert pickle.loads(theirs.recv(1000)[8:]) == Ping()
+        link.close()
+        await link.closed.wait()
+
+
+async def test_nothing_is_sent_over_a_closed_link() -> None:
+    one, other = await linked(lambda _: None)
+    other.close()
+    await one.closed.wait()
+    one.send(Ping())
+    await asyncio.sleep(0)
+    one.close()
+
+
+def test_nothing_of_a_request_shows_in_a_traceback() -> None:
+    shown = repr(Asked.of(exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes"), ARRIVAL))
+    assert "Agnes" not in shown
