@@ -11,11 +11,13 @@ from rich.console import Console
 from bench.comparison import comparison
 from bench.conversations import conversations
 from bench.forwarding import forwarding, routes
+from bench.guarding import guarding
+from bench.logins import logins
 from bench.native import native
 from bench.report import Comparison, show
 from bench.transfer import transfer
 
-PARTS = ("forwarding", "routes", "transfer", "native", "conversations", "comparison")
+PARTS = ("forwarding", "routes", "transfer", "native", "logins", "conversations", "comparison", "guarding")
 
 
 @click.command()
@@ -50,6 +52,13 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
                 rows.append(asdict(pace))
                 console.print(f"{pace.count:,} of {pace.size:,} B, {pace.title}: {pace.seconds:.1f} s ({pace.verdict})")
             continue
+        if part == "guarding":
+            compared, cost = guarding(seconds, rounds)
+            rows += [*compared.rows(), asdict(cost)]
+            show([compared], console)
+            console.print(f"{cost.observing * 1e6:.2f} µs an observation, {cost.judging * 1e6:.0f} µs a judgement")
+            console.print(", ".join(f"{name}: {took * 1e6:.0f} µs a request" for name, took in cost.requests.items()))
+            continue
         counts = tuple(int(count) for count in connections.split(","))
         comparisons = _measure(part, seconds, rounds, counts)
         rows += [row for comparison in comparisons for row in comparison.rows()]
@@ -61,7 +70,8 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
 def _measure(part: str, seconds: float, rounds: int, connections: tuple[int, ...]) -> list[Comparison]:
     if part == "forwarding":
         return forwarding(seconds, rounds, connections)
-    return routes(seconds, rounds) if part == "routes" else native(seconds, rounds)
+    measure = {"routes": routes, "native": native, "logins": logins}[part]
+    return measure(seconds, rounds)
 
 
 main()

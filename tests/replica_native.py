@@ -1,0 +1,15 @@
+"""A native side for tests of replicas: answers, or fails where the request asks for that."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+
+async def answer(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("native", 500 if "x-break" in request.headers else 200)
+
+
+app = Starlette(routes=[Route("/{rest:path}", answer)])

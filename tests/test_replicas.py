@@ -1,0 +1,152 @@
+"""Three gateways as processes before one legacy, with one MongoDB: what one learns the others follow, and none is lost.
+
+One story, since starting the three is what takes the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from demo.mongod import Mongod, find_mongod
+from tests.proxy.test_serve import served
+from tests.proxy.test_serving import legacy
+from tests.sockets import scripted
+
+FILE = """\
+legacy: {{url: http://127.0.0.1:{legacy}}}
+native: tests.replica_native:app
+mongodb: {{url: "{mongodb}", database: replicas}}
+bucketing: {{key: header:x-caller}}
+access_log: false
+routes:
+  - {{name: a, match: GET /a, native: 50%, guard: {{window: 5s, minimum: 30, cooldown: 1s}}}}
+  - {{name: b, match: GET /b, native: 50%, guard: {{window: 5s, minimum: 30, cooldown: 1s}}}}
+"""
+
+
+@dataclass
+class Replica:
+    process: asyncio.subprocess.Process
+    port: int
+    ops: int
+    client: httpx.AsyncClient
+
+    async def ask(self, path: str, caller: int, **headers: str) -> httpx.Response:
+        return await self.client.get(
+            f"http://127.0.0.1:{self.port}{path}", headers={"x-caller": f"{caller}", **headers}
+        )
+
+    async def share(self, name: str) -> float:
+        """The share in force, in percent."""
+        live = (await self.client.get(f"http://127.0.0.1:{self.ops}/live.json")).json()
+        found: dict[str, Any] = {route["name"]: route for route in live["routes"]}
+        return float(found[name]["effective"])
+
+    async def until(self, name: str, holds: Callable[[float], bool], seconds: float) -> None:
+        async with asyncio.timeout(seconds):
+            while not holds(await self.share(name)):
+                await asyncio.sleep(0.02)
+
+    async def fail(self, path: str) -> None:
+        """Requests enough for the guard, of which native fails each that it gets."""
+        await asyncio.gather(*(self.ask(path, caller, **{"x-break": "yes"}) for caller in range(100)))
+
+
+@dataclass
+class Load:
+    """Callers who go round the replicas; one whose connection breaks asks the next, as it may with a GET."""
+
+    replicas: list[Replica]
+    answers: int = 0
+    repeated: int = 0
+    lost: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def running(self, callers: int = 6) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self._call(caller)) for caller in range(callers)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _call(self, caller: int) -> None:
+        for turn in itertools.count(caller):
+            try:
+                answer = await self.replicas[turn % len(self.replicas)].ask("/b", turn)
+            except httpx.TransportError:
+                self.repeated += 1
+                answer = await self.replicas[(turn + 1) % len(self.replicas)].ask("/b", turn)
+            if answer.status_code != 200:
+                self.lost.append(answer.text)
+            self.answers += 1
+            await asyncio.sleep(0.01)
+
+    async def more(self, answers: int) -> None:
+        """Until there are so many answers more."""
+        wanted = self.answers + answers
+        async with asyncio.timeout(20):
+            while self.answers < wanted:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def fleet(directory: Path, mongod: Mongod) -> AsyncIterator[list[Replica]]:
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(scripted(legacy))
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0, trust_env=False))
+        file = directory / "routing.yaml"
+        file.write_text(FILE.format(legacy=port, mongodb=mongod.url))
+        started = [asyncio.ensure_future(stack.enter_async_context(served(file))) for _ in range(3)]
+        yield [Replica(*(await each), client) for each in started]
+
+
+@pytest.mark.timeout(90)
+async def test_what_one_learns_the_others_follow_and_none_is_lost(tmp_path: Path) -> None:
+    if find_mongod() is None:
+        pytest.skip("no mongod of its own to restart")
+    async with Mongod(tmp_path / "data") as mongod, fleet(tmp_path, mongod) as replicas:
+        load = Load(list(replicas))
+        one, other, third = replicas
+        async with load.running():
+            # native fails on one of them: it clamps, and within two seconds so do the others
+            await one.fail("/a")
+            await one.until("a", lambda share: share == 0, 6.0)
+            clamped = time.monotonic()
+            for each in (other, third):
+                await each.until("a", lambda share: share == 0, 2.0)
+            assert time.monotonic() - clamped < 2.0
+            assert [await each.share("b") for each in replicas] == [50.0] * 3
+
+            # MongoDB goes: nobody notices, and what fails is still clamped, by whom it fails for
+            await asyncio.to_thread(mongod.stop)
+            await load.more(100)
+            await other.fail("/b")
+            await other.until("b", lambda share: share == 0, 8.0)
+            assert [await each.share("b") for each in (one, third)] == [50.0] * 2
+            assert [await each.share("a") for each in replicas] == [0.0] * 3
+
+            # MongoDB is back: the others hear of it
+            await asyncio.to_thread(mongod.start)
+            for each in (one, third):
+                await each.until("b", lambda share: share == 0, 8.0)
+
+            # one is killed: what its callers asked it they get from the others, who are not disturbed
+            load.repeated = 0
+            third.process.kill()
+            await load.more(150)
+            load.replicas.remove(third)
+            await load.more(50)
+        assert load.lost == []
+        assert load.repeated > 0
