@@ -141,7 +141,9 @@ def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
     for key in ("pin", "group"):
         if getattr(was, key) != getattr(now, key):
             yield f"{key}: {getattr(was, key) or '-'} → {getattr(now, key) or '-'}"
-    yield from (f"{key} differs" for key in _ASIDE if getattr(was, key) != getattr(now, key))
+    for key in _ASIDE:
+        if getattr(was, key) != getattr(now, key):
+            yield f"{key} differs" + (" (its first stage is what is shown)" if key == "rollout" else "")
 
 
 def _settings(config: Config) -> Iterator[tuple[str, object]]:

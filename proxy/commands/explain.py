@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.commands.files import ROUTING_FILE, opened
+from proxy.commands.quantities import Share
 from proxy.commands.terminal import console
 from proxy.config import FULL, Config, Route, show_share
-from proxy.rollout import Client, Decision, Headers, bucket, decide, sampled, source_key
+from proxy.rollout import Client, Decision, Headers, Limit, bucket, decide, sampled, source_key
 from proxy.routing import Match, RouteTable
 
 
@@ -34,6 +35,7 @@ class Explanation:
     grouped_with: tuple[str, ...]
     salt: str
     native: str | None
+    stage: str | None
     shadow: str | None
     shadowed: bool
     revision: str
@@ -45,6 +47,7 @@ class Explanation:
 @click.option("--key", metavar="K", help="The caller's key, whatever it would be read from.")
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; may be repeated.")
 @click.option("--client-ip", metavar="ADDRESS", help="The caller's address.")
+@click.option("--stage", type=Share(), help="Where the route's rollout is; at its first stage, if not said.")
 @click.option("--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def explain(
@@ -53,11 +56,14 @@ def explain(
     key: str | None,
     headers: tuple[str, ...],
     client_ip: str | None,
+    stage: float | None,
     file: Path,
     *,
     as_json: bool,
 ) -> None:
     """Say which side answers a request, and why.
+
+    Knows routing.yaml alone: what a rollout has reached, or a guard holds down, `scribe-proxy status` says.
 
     METHOD is an HTTP method, or WS for a WebSocket; PATH is as the client sends it. SCRIBE_PROXY_PIN counts, as it
     would for the gateway.
@@ -66,26 +72,36 @@ def explain(
         raise click.BadParameter("must begin with a slash", param_hint="PATH")
     config = opened(file)
     client = (client_ip, 0) if client_ip else None
-    explanation = explained(config, method.upper(), path, [_header(text) for text in headers], client, key)
+    given, at = [_header(text) for text in headers], None if stage is None else round(stage * FULL)
+    explanation = explained(config, method.upper(), path, given, client, key, at)
     if as_json:
         click.echo(json.dumps(asdict(explanation), indent=2))
     else:
         _print(explanation)
 
 
-def explained(config: Config, method: str, path: str, headers: Headers, client: Client, key: str | None) -> Explanation:
-    """All that `explain` says, as data."""
+def explained(
+    config: Config,
+    method: str,
+    path: str,
+    headers: Headers,
+    client: Client,
+    key: str | None,
+    stage: int | None = None,
+) -> Explanation:
+    """All that `explain` says, as data; `stage` is the share (in ten-thousandths) that the route's rollout is at."""
     raw_path = _bytes(path.partition("?")[0])
     table = RouteTable(config.routes)
     match = table.match(method, raw_path)
     route = match.route if match else None
-    decision = decide(route, config, headers, client, key=key)
+    at = _stage(route, stage)
+    decision = decide(route, config, headers, client, limit=Limit(FULL if at is None else at), key=key)
     key, source = _key(config, headers, client, key)
     place = bucket(config.bucketing.salt, route.domain, key) if route and key else None
     return Explanation(
         side=decision.side,
         reason=decision.reason,
-        because=_because(decision, route, place) + _beside(table, match, raw_path),
+        because=_because(decision, route, place, at) + _beside(table, match, raw_path),
         route=route.name if route else None,
         match=route.match if route else None,
         params=_params(match),
@@ -96,6 +112,7 @@ def explained(config: Config, method: str, path: str, headers: Headers, client: 
         grouped_with=_family(config, route),
         salt=config.bucketing.salt,
         native=show_share(route.native) if route else None,
+        stage=show_share(at) if at is not None else None,
         shadow=show_share(route.shadow.share) if route and route.shadow.share else None,
         shadowed=route is not None and sampled(route, place),
         revision=config.revision,
@@ -109,10 +126,17 @@ def _key(config: Config, headers: Headers, client: Client, given: str | None) ->
     return next(((key, source) for key, source in keys if key), (None, None))
 
 
-def _because(decision: Decision, route: Route | None, place: int | None) -> str:
-    share = show_share(route.native) if route else ""
+def _stage(route: Route | None, given: int | None) -> int | None:
+    if route is None or route.rollout is None:
+        return None
+    return given if given is not None else route.rollout.stages[0]
+
+
+def _because(decision: Decision, route: Route | None, place: int | None, stage: int | None) -> str:
+    native = min(route.native, FULL if stage is None else stage) if route else 0
+    share = show_share(native) if route else ""
     if decision.reason == "share":
-        return _by_share(share, place, route.native if route else 0)
+        return _by_share(share, place, native)
     return {
         "no-native": "the file names no native app",
         "pin-all": f"SCRIBE_PROXY_PIN pins everything to {decision.side}",
@@ -182,6 +206,8 @@ def _lines(explanation: Explanation) -> list[tuple[str, str]]:
         lines.append(("group", f"{explanation.group}: the same bucket on {', '.join(explanation.grouped_with)}"))
     if explanation.native:
         lines.append(("share", f"{explanation.native} of callers answered natively"))
+    if explanation.stage:
+        lines.append(("stage", f"{explanation.stage}, if the rollout is there: see `scribe-proxy status`"))
     if explanation.shadow:
         lines.append(
             ("shadow", f"{explanation.shadow} of callers, {'this one too' if explanation.shadowed else 'not this one'}")

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import click
 
 from proxy.commands.files import ROUTING_FILE, opened
-from proxy.config import Config, Route, show_duration, show_share
-from proxy.config.units import read_share
+from proxy.commands.quantities import Share
+from proxy.config import FULL, Config, Route, show_duration, show_share
 from proxy.database import Database, DatabaseError
 from proxy.state import operations
 from proxy.state.model import RouteState
@@ -26,16 +26,6 @@ from proxy.state.operations import Step, carry_out
 from proxy.state.transitions import Refused
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class _Share(click.ParamType[int]):
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return value if isinstance(value, int) else read_share(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def _user() -> str:
@@ -85,14 +75,14 @@ def resume(route: str, why: str, who: str, file: Path) -> None:
 
 
 @click.command()
-@click.option("--to", "share", type=_Share(), default="0%", show_default=True, help="What is left to native.")
+@click.option("--to", "share", type=Share(), default="0%", show_default=True, help="What is left to native.")
 @_asked
-def rollback(route: str, why: str, who: str, file: Path, share: int) -> None:
+def rollback(route: str, why: str, who: str, file: Path, share: float) -> None:
     """Give a route back to legacy now, until that is acknowledged.
 
     Works on every route, with a rollout or without.
     """
-    _carry_out(file, route, operations.rollback(share), who, why)
+    _carry_out(file, route, operations.rollback(round(share * FULL)), who, why)
 
 
 @click.command()

@@ -124,3 +124,14 @@ def test_wrong_uses_and_faulty_files_are_told_apart(file: Path) -> None:
 
 def test_a_path_of_any_bytes_is_explained(file: Path) -> None:
     assert data(file, "PATCH", "/api/prompts/\udcff\udcfe")["params"] == {"id": "\xff\xfe"}
+
+
+def test_a_rollout_is_at_its_first_stage_unless_said_otherwise(file: Path) -> None:
+    place = bucket("s", "staged", "k")
+    file.write_text(FILE + "- {name: staged, match: GET /staged, rollout: {stages: [0.01%, 100%]}}\n")
+    found = data(file, "GET", "/staged", "--key", "k")
+    assert (found["side"], found["reason"], found["stage"], found["native"]) == ("legacy", "share", "0.01%", "100%")
+    assert found["because"] == f"bucket {place} is not below 1, where the native share of 0.01% ends"
+    assert data(file, "GET", "/staged", "--key", "k", "--stage", "100%")["side"] == "native"
+    assert "0.01%, if the rollout is there" in run(file, "GET", "/staged", "--key", "k").output
+    assert data(file, "GET", "/pinned")["stage"] is None

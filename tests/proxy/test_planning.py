@@ -148,3 +148,12 @@ def test_settings_are_compared_key_by_key_and_secrets_stay_secret() -> None:
         ("overrides.secret", "(a secret)", "(a secret)"),
         ("served_by", "false", "true"),
     }
+
+
+def test_of_a_rollout_the_first_stage_counts() -> None:
+    plain = config("name: a, match: GET /a, native: 25%")
+    staged = config("name: a, match: GET /a, rollout: {stages: [10%, 100%]}")
+    change = only(plain, staged)
+    assert (change.before, change.after, change.to_legacy) == (2500, 1000, 1500)
+    assert change.notes == ("rollout differs (its first stage is what is shown)",)
+    assert route_changes(staged, staged) == ()
