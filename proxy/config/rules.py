@@ -16,15 +16,12 @@ from proxy.config.models import File, Route
 from proxy.config.problems import Problem
 from proxy.config.surroundings import Docs
 from proxy.config.units import show_share
-from proxy.patterns import WEBSOCKET, Cover, Pattern, PatternError, answers
+from proxy.patterns import ANY, WEBSOCKET, Cover, Pattern, PatternError, answers
 
 Locate = Callable[..., Problem]  # (message, *location) -> Problem, with its line and where
 Placed = tuple[int, Route]  # a route and its place in the file's list
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "REPORT", "PROPFIND", "SEARCH", "TRACE"})
-LATER: Final = {  # keys that are read and checked, and so far do nothing
-    "shadow": "nothing runs in the shadow yet",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +76,7 @@ def notes(routes: Sequence[Placed], *, docs: Docs | None, shared: bool, locate: 
         yield locate(message, "mongodb")
     for place, route in routes:
         yield from _moving(place, route, locate)
-        for key, truth in LATER.items():
-            if key in route.model_fields_set:
-                yield locate(f"read and checked, but not acted on in this release: {truth}", "routes", place, key)
-        if route.shadow.share and route.shadow.writes == "never" and not _reads(route):
+        if route.shadow.share and route.shadow.writes == "never" and not _reads(route) and route.pattern.method != ANY:
             message = f"{route.pattern.method} requests are writes, and shadow.writes is never: none will run"
             yield locate(message, "routes", place, "shadow")
         if route.pin is not None and "native" in route.model_fields_set:

@@ -26,7 +26,7 @@ logger = logging.getLogger("scribe_proxy.shadow")
 
 TICK: Final = 1.0
 """Seconds between two looks at it."""
-STARTING: Final = 60.0
+STARTING: Final = 120.0
 """Seconds that it may take to be ready: it imports and starts the native app, with little of the processor."""
 STANDSTILL: Final = 5.0
 """Seconds of silence after which it counts as standing still, once it was ready."""
