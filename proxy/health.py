@@ -56,9 +56,11 @@ class HealthChecks:
         while True:
             await asyncio.sleep(settings.interval)
             fault = await fault_of(native, settings.path, settings.interval)
-            if fault is not None:
-                logger.warning("native fails its health check: %s", fault)
+            if fault is None and self.failing:
+                logger.warning("native answers its health checks again")
             self.failures = self.failures + 1 if fault is not None else 0
+            if self.failures == settings.failures:
+                logger.warning("native fails its health checks: %s", fault)
 
 
 async def fault_of(native: ASGIApp, path: str, patience: float) -> str | None:

@@ -101,6 +101,10 @@ def _head(now: Live) -> list[Text]:
     lines = [Text(f"{told} · {status.in_flight} under way in process {now.process}")]
     if status.problems:
         lines.append(Text(f"the file as it stands is refused, with {len(status.problems)} problems", style="red"))
+    if now.legacy_down:
+        lines.append(Text("legacy accepts no connections, and is spared for moments at a time", style="red"))
+    if not now.healthy:
+        lines.append(Text("native fails its health checks", style="red"))
     if now.away:
         lines.append(Text("what replicas share is out of reach: shares stay, nothing is promoted", style="red"))
     if not now.shared:

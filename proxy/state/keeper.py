@@ -127,10 +127,20 @@ class Keeper:
         """The share of a route that is in force."""
         return self._effective[route.name]
 
+    @property
+    def legacy_down(self) -> bool:
+        """Whether legacy accepts no connections, and is spared (see `breaker`)."""
+        return self._around.legacy_down()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether native answers its health checks, if it is asked any."""
+        return self._around.healthy()
+
     def standing(self, route: Route) -> Standing:
         """All that is known of a route."""
         watch = self._watches.of(route.name)
-        judgement = watch.judgement(healthy=self._around.healthy())
+        judgement = watch.judgement(healthy=self.healthy)
         state = self._ledger.state(route)
         return Standing(route, self._effective[route.name], state, self._progress(route, state), judgement, watch)
 
@@ -169,12 +179,12 @@ class Keeper:
     def look(self) -> None:
         """Go on to now, and clamp what fails; not while legacy is down, since there is nowhere to go back to."""
         self._watches.turn(time.monotonic())
-        healthy = self._around.healthy()
+        healthy = self.healthy
         for route in self._config.routes:
             if route.guard is None or route.pin is not None or not self._effective[route.name].share:
                 continue
             judgement = self._watches.of(route.name).judgement(healthy=healthy)
-            if judgement is not None and judgement.outcome == "fail" and not self._around.legacy_down():
+            if judgement is not None and judgement.outcome == "fail" and not self.legacy_down:
                 self._fail(route, judgement.why)
 
     def _fail(self, route: Route, why: str) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from demo.ports import free_port
 from proxy.cli import main
@@ -24,6 +27,13 @@ routes:
   - {{name: staged, match: GET /staged, guard: {{}}, rollout: {{stages: [1%, 50%], hold: 7d}}}}
   - {{name: rest, match: "* /*"}}
 """
+
+
+async def fail(request: object) -> PlainTextResponse:
+    return PlainTextResponse("no", 503)
+
+
+sick = Starlette(routes=[Route("/{rest:path}", fail)])
 
 
 def run(ops: int, *arguments: str, token: str = "") -> Result:
@@ -50,6 +60,26 @@ async def test_every_route_is_shown_with_its_share_and_both_sides(tmp_path: Path
     assert "legacy" in told.stdout
     routes = {route["name"]: route for route in json.loads(data.stdout)["routes"]}
     assert (routes["moved"]["native"]["requests"], routes["rest"]["legacy"]["requests"]) == (2, 1)
+
+
+async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    text = ROUTES.format(port=free_port()).replace("test_serving:native", "test_status:sick")
+    file.write_text(text + "health: {interval: 20ms, failures: 1}\n")
+    async with process(file) as (public, ops):
+        for _ in range(5):
+            await get(public, "/elsewhere")
+        file.write_text("routes: 5")
+        told = ""
+        async with asyncio.timeout(10):
+            while "is refused, with" not in told:
+                told = (await asyncio.to_thread(run, ops)).stdout
+    for text in (
+        "legacy unreachable",
+        "legacy accepts no connections, and is spared",
+        "native fails its health checks",
+    ):
+        assert text in told
 
 
 def test_watching_goes_on_until_it_is_interrupted_and_bears_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:

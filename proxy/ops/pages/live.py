@@ -74,12 +74,17 @@ class RouteNow:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """`shared`: other replicas have the same shares. `away`: what they share is out of reach just now."""
+    """`shared`: other replicas have the same shares. `away`: what they share is out of reach just now.
+
+    `legacy_down`: legacy accepted no connection several times in a row. `healthy`: native answers its health checks.
+    """
 
     status: Status
     process: int
     shared: bool
     away: bool
+    legacy_down: bool
+    healthy: bool
     routes: tuple[RouteNow, ...]
 
 
@@ -90,7 +95,8 @@ def live(situation: Situation, current: Current) -> Endpoint:
         keeper, status = situation.keeper, await current()
         routes = situation.gateway.plan.config.routes
         found = tuple(route_now(keeper.standing(route)) for route in routes)
-        view = Live(status, os.getpid(), keeper.store.shared, keeper.away, found)
+        sides = keeper.legacy_down, keeper.healthy
+        view = Live(status, os.getpid(), keeper.store.shared, keeper.away, *sides, found)
         period = PERIOD if request.query_params.get("renew") != "no" else 0
         return await answer(request, "live.html", view, area="/live", period=period)
 
