@@ -130,10 +130,10 @@ def serve_a_minute(watches: Watches, began: float, serving: Sequence[Served] = S
     for slice_ in range(12):
         watches.turn(began + 5 * slice_)
         for route, native, legacy, failing in serving:
-            for number in range(5 * native + slice_ % 3):
+            for number in range(native * (5 + slice_ % 3)):
                 status = 500 if number % 20 < failing else 200
                 watches(_served(route, "native", status, 0.004 + 0.0004 * slice_ + 0.002 * (number % 7)))
-            for number in range(5 * legacy + 3 * (slice_ % 5)):
+            for number in range(legacy * (4 + slice_ % 3)):
                 status = 404 if number % 50 == 0 else 200
                 watches(_served(route, "legacy", status, 0.012 + 0.001 * (slice_ % 4) + 0.003 * (number % 9)))
     watches.turn(began + 60)
