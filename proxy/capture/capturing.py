@@ -103,8 +103,8 @@ class Capturing:
         self._works = {name: work for name, work in self._works.items() if name in current}
         for name, order in current.items():
             if name not in self._works:
-                await orders.take_up(order, self._process)
                 self._works[name] = _Work(order, Pseudonyms(order.key, order.shift))
+                await orders.take_up(order, self._process)
 
     async def _keep(self, orders: Orders) -> None:
         for work in self._works.values():

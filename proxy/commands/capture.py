@@ -51,7 +51,7 @@ Told = Callable[[int, int], None]
 def capture(
     mongodb_url: str | None,
     database: str | None,
-    file: Path,
+    config_file: Path,
     directory: Path,
     duration: float,
     each: int,
@@ -71,7 +71,7 @@ def capture(
         raise click.UsageError(f"{target} is there already; --force replaces it")
     if duration > LONGEST:
         raise click.UsageError("--for: at most 24h")
-    own = own_database.find(mongodb_url, database, file)
+    own = own_database.find(mongodb_url, database, config_file)
     _refuse_unknown(routes, own.routes)
     order = Order.new(time.time() + duration, each, routes, named=keep_names)
     with _progress(most) as told:

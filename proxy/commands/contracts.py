@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,15 +12,19 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from proxy.commands import own_database
+from proxy.commands.quantities import Moment
 from proxy.commands.terminal import console
 from proxy.config import ConfigError
 from proxy.config import load as load_routing
 from proxy.contract import Contract, ContractError, load
 from proxy.contract.agreement import load_agreed
-from proxy.contract.checking import Row, breaches, coverage
+from proxy.contract.checking import Row, Seen, beside, breaches, coverage
 from proxy.contract.editing import Files
 from proxy.contract.merging import merge
 from proxy.contract.samples import joined, learned, observe, routed
+from proxy.reports.reading import Reading
+from proxy.reports.views import Span
 from proxy.verification import recordings
 from proxy.verification.recordings import RecordingError, Recordings
 
@@ -118,25 +123,51 @@ def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
 @contracts.command(name="coverage")
 @_CONTRACT
 @_RECORDINGS
+@click.option("--live", is_flag=True, help="Beside samples, what was compared of live traffic.")
+@click.option("--since", type=Moment(), default="30d", show_default=True, metavar="TIME", help="With --live.")
+@own_database.options
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
-def show_coverage(file: Path, directory: Path, *, as_json: bool) -> None:
+def show_coverage(
+    file: Path,
+    directory: Path,
+    *,
+    live: bool,
+    since: float,
+    mongodb_url: str | None,
+    database: str | None,
+    config_file: Path,
+    as_json: bool,
+) -> None:
     """Show how many samples each operation and status has.
 
-    `0` is declared and never seen, `!` seen and not declared.
+    `0` is declared and never seen, `!` seen and not declared. With --live, `3+120` are 3 samples and 120 answers of
+    legacy's to requests that were compared, as the gateway's reports have them.
     """
-    rows = coverage(_load(file), _recorded(directory))
+    contract = _load(file)
+    rows = coverage(contract, _recorded(directory))
+    if live:
+        own = own_database.find(mongodb_url, database, config_file)
+        rows = beside(rows, contract, own_database.ask(own, lambda asked: _seen(Reading(asked), since)))
     if as_json:
         click.echo(json.dumps([row.as_json() for row in rows], indent=2))
         return
     console().print(_table(rows))
-    empty = sum(1 for row in rows if not row.samples)
+    click.echo(_summed(rows))
+
+
+async def _seen(reading: Reading, since: float) -> list[Seen]:
+    found = await reading.coverage(Span(since, time.time() + 1))
+    return [Seen(one.operation, one.status, one.media, one.count) for one in found if one.operation is not None]
+
+
+def _summed(rows: list[Row]) -> str:
+    empty = sum(1 for row in rows if not row.samples and not row.live)
     undeclared = sum(1 for row in rows if not row.declared)
-    samples = sum(row.samples for row in rows)
+    samples, live = sum(row.samples for row in rows), sum(row.live or 0 for row in rows)
+    counted = _counted(samples, "sample") + (f" and {_counted(live, 'live answer')}" if live else "")
     operations = len({row.operation.name for row in rows})
-    click.echo(
-        f"{_counted(samples, 'sample')} of {_counted(operations, 'operation')}; "
-        f"{empty} declared without a sample, {undeclared} seen and not declared"
-    )
+    told = f"{empty} declared without a sample, {undeclared} seen and not declared"
+    return f"{counted} of {_counted(operations, 'operation')}; {told}"
 
 
 def _table(rows: list[Row]) -> Table:
@@ -151,9 +182,10 @@ def _table(rows: list[Row]) -> Table:
 
 
 def _cell(row: Row) -> Text:
+    told = f"{row.samples}+{row.live}" if row.live else str(row.samples)
     if not row.declared:
-        return Text(f"{row.samples}!", style="bold red")
-    return Text(str(row.samples), style="" if row.samples else "yellow")
+        return Text(f"{told}!", style="bold red")
+    return Text(told, style="" if row.samples or row.live else "yellow")
 
 
 def _routed(routing: Path) -> Contract:

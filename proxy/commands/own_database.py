@@ -23,24 +23,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """Where it is. `config` is routing.yaml's, None where that is not there or has problems."""
+    """Where it is; and what else routing.yaml says, where that is there and sound: the contracts' directory, and the
+    names of the routes."""
 
     url: str
     name: str
-    config: Config | None
-
-    @property
-    def routes(self) -> tuple[str, ...]:
-        """The names of the routes, as far as they are known here."""
-        return tuple(route.name for route in self.config.routes) if self.config else ()
+    contracts: Path
+    routes: tuple[str, ...] = ()
 
 
 def options(command: F) -> F:
-    """Gives a command `--mongodb-url`, `--database` and `--config`, its `file`."""
+    """Gives a command `--mongodb-url`, `--database` and `--config`, which is its `config_file`."""
     for option in (
         click.option(
             "--config",
-            "file",
+            "config_file",
             type=click.Path(path_type=Path, dir_okay=False),
             default=Path("routing.yaml"),
             show_default=True,
@@ -62,7 +59,10 @@ def find(url: str | None, database: str | None, file: Path) -> Own:
     named = config.mongodb.url.get_secret_value() if config else os.environ.get("MONGODB_URL", "")
     if not (url or named):
         raise click.UsageError("no MongoDB is named: --mongodb-url, mongodb.url in routing.yaml, or MONGODB_URL")
-    return Own(url or named, database or (config.mongodb.database if config else "scribe_proxy"), config)
+    if config is None:
+        return Own(url or named, database or "scribe_proxy", file.parent / "contracts")
+    routes = tuple(route.name for route in config.routes)
+    return Own(url or named, database or config.mongodb.database, file.parent / config.contracts, routes)
 
 
 def ask(own: Own, question: Callable[[Database], Awaitable[T]]) -> T:

@@ -80,7 +80,7 @@ class Output:
 def report(
     mongodb_url: str | None,
     database: str | None,
-    file: Path,
+    config_file: Path,
     directory: Path | None,
     since: float,
     until: float | None,
@@ -107,8 +107,8 @@ def report(
         raise click.UsageError("--json or --csv, not both")
     question = Question(span, route, field, cast("FieldKind | None", kind), cast("Name | None", verdict), sample)
     output = Output(as_json_, as_csv, suggest, junit_file, 0.001 if junit_file and most is None else most)
-    own = own_database.find(mongodb_url, database, file)
-    agreement, tree = _agreement(directory or file.parent / (own.config.contracts if own.config else "contracts"))
+    own = own_database.find(mongodb_url, database, config_file)
+    agreement, tree = _agreement(directory or own.contracts)
 
     async def read(database: Database) -> tuple[Findings, list[Suggestion]]:
         reading = Reading(database)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from proxy.canonical import JSON
 from proxy.contract.model import OTHERWISE, Contract, Operation
@@ -32,7 +32,8 @@ class Breach:
 class Row:
     """One operation and status: `samples` recorded, whether the contract declares it, which content types came.
 
-    `status` is a status, `hang` or `reset` for requests that no answer came to, `open` for WebSockets.
+    `status` is a status, `hang` or `reset` for requests that no answer came to, `open` for WebSockets. `live` are
+    answers in live traffic, None where nobody looked.
     """
 
     operation: Operation
@@ -40,6 +41,7 @@ class Row:
     samples: int
     declared: bool
     media: tuple[str, ...] = ()
+    live: int | None = None
 
     def as_json(self) -> dict[str, JSON]:
         """As `contracts coverage --json` prints it."""
@@ -51,6 +53,7 @@ class Row:
             "content_types": list(self.media),
             "samples": self.samples,
             "declared": self.declared,
+            **({} if self.live is None else {"live": self.live}),
         }
 
 
@@ -88,6 +91,35 @@ def coverage(contract: Contract, recordings: Recordings) -> list[Row]:
             declared = status in statuses or (status.isdecimal() and operation.declared(int(status)) is not None)
             rows.append(Row(operation, status, count.samples, declared or not status.isdecimal(), media))
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Answers in live traffic, by the id of the contract's operation. `media` is None where there was no body."""
+
+    operation: str
+    status: str
+    media: str | None
+    count: int
+
+
+def beside(rows: list[Row], contract: Contract, seen: Iterable[Seen]) -> list[Row]:
+    """Rows with what live traffic has shown; at the end those that it alone has shown."""
+    found: dict[tuple[str, str], list[Seen]] = {}
+    for one in seen:
+        found.setdefault((one.operation, one.status), []).append(one)
+    known = [_with(row, found.pop((row.operation.id, row.status), [])) for row in rows]
+    alone = ((contract.named(name), status, some) for (name, status), some in found.items())
+    return known + [_with(_undeclared(one, status), some) for one, status, some in alone if one is not None]
+
+
+def _undeclared(operation: Operation, status: str) -> Row:
+    return Row(operation, status, 0, declared=not status.isdecimal() or operation.declared(int(status)) is not None)
+
+
+def _with(row: Row, seen: list[Seen]) -> Row:
+    media = sorted({*row.media, *(one.media for one in seen if one.media)})
+    return replace(row, media=tuple(media), live=sum(one.count for one in seen))
 
 
 def _sample_breaches(contract: Contract, sample: Sample) -> Iterator[Breach]:

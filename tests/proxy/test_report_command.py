@@ -25,6 +25,7 @@ from proxy.comparison import compare
 from proxy.config.surroundings import Reports as Settings
 from proxy.contract import load
 from proxy.contract.agreement import Agreement, load_agreed
+from proxy.contract.checking import Seen, beside, coverage
 from proxy.contract.model import Contract, Operation
 from proxy.database import Database
 from proxy.divergences import Divergence
@@ -43,6 +44,7 @@ from proxy.reports.views import (
     ToldRequest,
     ToldWrite,
 )
+from proxy.verification.recordings import Recordings
 from tests.proxy.exchanges import answered, exchange
 
 DATABASE = "test_report_command"
@@ -373,6 +375,35 @@ def test_contracts_with_problems_and_blanket_divergences_are_told(
     (tmp_path / "divergences.yaml").write_text("[]")
     (tmp_path / "openapi.yaml").write_text("nonsense: 1")
     assert "left out of account" in report(reported, tmp_path).stderr
+
+
+def test_coverage_tells_what_live_traffic_has_shown_beside_samples(
+    reported: str, contracts: Path, tmp_path: Path
+) -> None:
+    step = {"name": "1", "request": {"method": "GET", "path": "/api/notes"}, "outcome": "response"}
+    response = {"status": 200, "headers": {"content-type": "application/json"}, "text": "{}"}
+    (tmp_path / "http.json").write_text(json.dumps([{"scenario": "one", "steps": [{**step, "response": response}]}]))
+    where = ["--contract", contracts / "openapi.yaml", "--recordings", tmp_path, "--config", contracts / "none"]
+    given = ["contracts", "coverage", *where, "--live", "--mongodb-url", reported, "--database", DATABASE]
+    table = CliRunner().invoke(main, [str(one) for one in given])
+    assert table.exit_code == 0, table.output
+    assert row(table.stdout, "GET")[2:] == ["1+10", "0"]
+    assert "1 sample and 10 live answers of 1 operation; 1 declared without a sample" in table.stdout
+    rows = json.loads(CliRunner().invoke(main, [str(one) for one in [*given, "--json"]]).stdout)
+    assert [(one["status"], one["live"], one["declared"]) for one in rows] == [("200", 10, True), ("404", 0, True)]
+
+
+def test_coverage_tells_of_what_only_live_traffic_has_shown(contracts: Path) -> None:
+    contract = load(contracts / "openapi.yaml")
+    seen = [
+        Seen("notes.list", "500", "text/html", 2),
+        Seen("notes.list", "500", None, 1),
+        Seen("notes.list", "hang", None, 1),
+        Seen("gone", "200", None, 1),
+    ]
+    rows = beside(coverage(contract, Recordings()), contract, seen)
+    told = [(one.status, one.live, one.declared, one.media) for one in rows if one.live]
+    assert told == [("500", 3, False, ("text/html",)), ("hang", 1, True, ())]
 
 
 def test_times_may_be_moments(reported: str, contracts: Path) -> None:
