@@ -21,6 +21,10 @@ from handlers.v1.throttle import Throttle
 from handlers.v1.tokens import Tokens
 
 PREFIX: Final = "/api/v1"
+DESCRIPTION: Final = """\
+`/api/v1` is the API for clients written from now on. It takes and gives JSON, asks for the token of a login in
+`Authorization: Bearer …`, and knows one's own things alone: what is another clinician's is answered with 404.
+Errors are `{"detail": …}`; of a 422 the detail lists the fields at fault."""
 OPENAPI: Final = f"{PREFIX}/openapi.json"
 _ITSELF: Final = PREFIX.encode()
 _BELOW: Final = _ITSELF + b"/"
@@ -38,7 +42,7 @@ def create_v1() -> FastAPI:
     app = FastAPI(
         title="Scribe",
         version="1",
-        description='The API for clients written from now on. Errors are `{"detail": …}`.',
+        description=DESCRIPTION,
         openapi_url=OPENAPI,
         docs_url=None,
         redoc_url=None,

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import HTTPException, Query, Request
 from pydantic import AfterValidator, Field, StringConstraints
 
 from handlers.services.codes import Code
@@ -12,9 +12,10 @@ from handlers.v1.consultations import own
 from handlers.v1.door import Clinician, Product
 from handlers.v1.presence import while_present
 from handlers.v1.problems import problems
+from handlers.v1.routing import resource
 from handlers.v1.values import Given, Identity, Line, Prose, Shown
 
-router = APIRouter(prefix="/ai", tags=["v1 ai"])
+router = resource("ai", "/ai")
 
 
 def _read_image(image: str) -> str:
@@ -81,14 +82,14 @@ class ClinicalCode(Shown):
 
 @router.post("/search", responses=problems(401, 403, 502, 504, body=True))
 async def search(question: Question, request: Request, clinician: Clinician, product: Product) -> Answer:
-    """Ask for medical information; no personal diagnosis is given."""
+    """Ask for medical information. No personal diagnosis is given."""
     answer = await while_present(request, product.assistant.search(question.query))
     return Answer(query=question.query, answer=answer)
 
 
 @router.post("/summary", responses=problems(401, 403, 404, 409, 502, 504, body=True))
 async def summarise(wanted: SummaryWanted, request: Request, clinician: Clinician, product: Product) -> Summary:
-    """Summarise what was said in one of one's own consultations."""
+    """Summarise what was said in a consultation, as a SOAP summary unless told otherwise."""
     await own(product, wanted.consultation_id, clinician)
     try:
         work = product.summaries.summarise(wanted.consultation_id, wanted.instructions)
@@ -111,6 +112,6 @@ async def find_codes(
     clinician: Clinician,
     product: Product,
 ) -> list[ClinicalCode]:
-    """Clinical codes (SNOMED CT, UK) for a term, best first; an empty list where there are none."""
+    """Find clinical codes (SNOMED CT, UK) for a term, best first."""
     codes = await while_present(request, product.terminology.find(name))
     return [ClinicalCode.of(code) for code in codes]

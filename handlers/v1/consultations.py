@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from bson import ObjectId
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import HTTPException, Request
 from pydantic import Field
 
 from handlers.product import Services
@@ -15,10 +15,11 @@ from handlers.v1 import stored
 from handlers.v1.door import Clinician, Product
 from handlers.v1.presence import while_present
 from handlers.v1.problems import missing, problems
+from handlers.v1.routing import resource
 from handlers.v1.stored import Document
 from handlers.v1.values import Given, Identity, Json, Key, Page, Paging, Shown
 
-router = APIRouter(prefix="/consultations", tags=["v1 consultations"])
+router = resource("consultations", "/consultations")
 
 PatientData = Annotated[dict[Key, Json], Field(max_length=100)]
 
@@ -87,14 +88,14 @@ async def start(new: NewConsultation, clinician: Clinician, product: Product) ->
 
 @router.get("", responses=problems(401, 403, 422))
 async def list_own(page: Paging, clinician: Clinician, product: Product) -> Page[Consultation]:
-    """One's own consultations, newest first."""
+    """List consultations, newest first."""
     found, total = await product.consultations.page_of(clinician, limit=page.limit, skip=page.offset)
     return Page(items=[Consultation.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
 
 
 @router.get("/{consultation_id:id}", responses=problems(401, 403, 404, 422))
 async def show(consultation_id: Identity, clinician: Clinician, product: Product) -> Consultation:
-    """One of one's own consultations."""
+    """Read a consultation."""
     return Consultation.of(await own(product, consultation_id, clinician))
 
 
@@ -102,7 +103,7 @@ async def show(consultation_id: Identity, clinician: Clinician, product: Product
 async def end(
     consultation_id: Identity, ending: Ending, request: Request, clinician: Clinician, product: Product
 ) -> Ended:
-    """End a consultation, whose transcript is summarised and coded as far as the model answers."""
+    """End a consultation. What was said is summarised and coded, as far as the model answers."""
     consultation = await own(product, consultation_id, clinician)
     if consultation.get("status") == "ended":
         raise HTTPException(409, "Consultation already ended")

@@ -5,14 +5,14 @@ legacy's, whose dialect answers as the legacy does.
 
 from typing import Final, Literal
 
-from fastapi import APIRouter
 from starlette.types import Scope
 
+from handlers.v1.routing import resource
 from handlers.v1.values import Shown
 
 PATH: Final = "/health"
 
-router = APIRouter(tags=["v1 service"])
+router = resource("service")
 
 
 class Health(Shown):
@@ -28,5 +28,5 @@ def is_routed(scope: Scope) -> bool:
 
 @router.get(PATH)
 async def health() -> Health:
-    """Whether the process answers; where a route in `routing.yaml` leads here."""
+    """Tell that the process answers. There only by a route of its own in `routing.yaml`."""
     return Health()

@@ -3,17 +3,18 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from handlers.services.documents import new_note, now
 from handlers.v1 import stored
 from handlers.v1.consultations import own
 from handlers.v1.door import Clinician, Product
 from handlers.v1.problems import missing, problems
+from handlers.v1.routing import resource
 from handlers.v1.stored import Document
 from handlers.v1.values import Given, Identity, Page, Paging, Prose, Shown
 
-router = APIRouter(prefix="/notes", tags=["v1 notes"])
+router = resource("notes", "/notes")
 
 
 class NewNote(Given):
@@ -54,7 +55,7 @@ class Note(Shown):
 
 @router.post("", status_code=201, responses=problems(401, 403, 404, body=True))
 async def create(new: NewNote, clinician: Clinician, product: Product) -> Note:
-    """Write a note on one of one's own consultations."""
+    """Write a note on a consultation."""
     consultation = await own(product, new.consultation_id, clinician)
     transcript = stored.reference(consultation, "transcript")
     if transcript is None:
@@ -69,7 +70,7 @@ async def create(new: NewNote, clinician: Clinician, product: Product) -> Note:
 async def list_own(
     consultation_id: Annotated[Identity, Query()], page: Paging, clinician: Clinician, product: Product
 ) -> Page[Note]:
-    """One's own notes on one of one's own consultations, newest first."""
+    """List one's notes on a consultation, newest first."""
     await own(product, consultation_id, clinician)
     found, total = await product.notes.page_of(consultation_id, clinician, limit=page.limit, skip=page.offset)
     return Page(items=[Note.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
@@ -77,7 +78,7 @@ async def list_own(
 
 @router.patch("/{note_id:id}", responses=problems(401, 403, 404, body=True))
 async def change(note_id: Identity, text: NoteText, clinician: Clinician, product: Product) -> Note:
-    """Change what one of one's own notes says."""
+    """Change a note."""
     update = {"$set": {"body": text.body, "updated_at": now()}}
     changed = await product.notes.change_own(note_id, clinician, update)
     if changed is None:
@@ -87,6 +88,6 @@ async def change(note_id: Identity, text: NoteText, clinician: Clinician, produc
 
 @router.delete("/{note_id:id}", status_code=204, responses=problems(401, 403, 404, 422))
 async def delete(note_id: Identity, clinician: Clinician, product: Product) -> None:
-    """Delete one of one's own notes."""
+    """Delete a note."""
     if not await product.notes.remove_own(note_id, clinician):
         raise missing("Note")

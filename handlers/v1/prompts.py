@@ -3,17 +3,17 @@
 from datetime import datetime
 
 from bson import ObjectId
-from fastapi import APIRouter
 
 from handlers.services.documents import new_prompt, now
 from handlers.v1 import stored
 from handlers.v1.door import Clinician, Product
 from handlers.v1.problems import missing, problems
+from handlers.v1.routing import resource
 from handlers.v1.stored import Document
 from handlers.v1.transcripts import Transcript
 from handlers.v1.values import Given, Identity, Line, Page, Paging, Prose, Shown
 
-router = APIRouter(prefix="/prompts", tags=["v1 prompts"])
+router = resource("prompts", "/prompts")
 
 
 class NewPrompt(Given):
@@ -72,7 +72,7 @@ async def create(new: NewPrompt, clinician: Clinician, product: Product) -> Prom
 
 @router.get("", responses=problems(401, 403, 422))
 async def list_visible(page: Paging, clinician: Clinician, product: Product) -> Page[Prompt]:
-    """One's own prompts and the shared ones, newest first."""
+    """List one's own prompts and the shared ones, newest first."""
     found, total = await product.prompts.page_for(clinician, limit=page.limit, skip=page.offset)
     items = [Prompt.of(each, clinician) for each in found]
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
@@ -80,7 +80,7 @@ async def list_visible(page: Paging, clinician: Clinician, product: Product) -> 
 
 @router.patch("/{prompt_id:id}", responses=problems(401, 403, 404, body=True))
 async def change(prompt_id: Identity, changes: PromptChanges, clinician: Clinician, product: Product) -> Prompt:
-    """Change one of one's own prompts."""
+    """Change a prompt of one's own."""
     update = {"$set": {**changes.stored(), "updated_at": now()}}
     changed = await product.prompts.change(prompt_id, clinician, update)
     if changed is None:
@@ -90,7 +90,7 @@ async def change(prompt_id: Identity, changes: PromptChanges, clinician: Clinici
 
 @router.delete("/{prompt_id:id}", status_code=204, responses=problems(401, 403, 404, 422))
 async def delete(prompt_id: Identity, clinician: Clinician, product: Product) -> None:
-    """Delete one of one's own prompts."""
+    """Delete a prompt of one's own."""
     update = {"$set": {"is_deleted": True, "updated_at": now()}}
     if await product.prompts.change(prompt_id, clinician, update) is None:
         raise missing("Prompt")
@@ -98,7 +98,7 @@ async def delete(prompt_id: Identity, clinician: Clinician, product: Product) ->
 
 @router.put("/{prompt_id:id}/transcripts/{transcript_id:id}", responses=problems(401, 403, 404, 422))
 async def tie(prompt_id: Identity, transcript_id: Identity, clinician: Clinician, product: Product) -> Transcript:
-    """Note on one of one's own transcripts which prompt it is used with."""
+    """Tie a prompt to a transcript."""
     if await product.prompts.get_visible(prompt_id, clinician) is None:
         raise missing("Prompt")
     update = {"$set": {"prompt_used": prompt_id, "updated_at": now()}}

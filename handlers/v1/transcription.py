@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, HTTPException, WebSocket
+from fastapi import HTTPException, WebSocket
 from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
@@ -22,9 +22,10 @@ from pydantic.alias_generators import to_camel
 from handlers.services.transcription import Event, FinalFailed, Full, Heard, Interrupted, Recorder
 from handlers.store_errors import UnavailableError
 from handlers.v1.door import Caller, House, identify
+from handlers.v1.routing import resource
 from handlers.v1.values import Given, Identity
 
-router = APIRouter(tags=["v1 transcription"])
+router = resource("transcription")
 
 PROTOCOL: Final = "bearer"
 POLICY_VIOLATION: Final = 1008

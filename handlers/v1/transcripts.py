@@ -3,17 +3,17 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import StringConstraints
 
 from handlers.services.documents import now
 from handlers.v1 import stored
 from handlers.v1.door import Clinician, Product
 from handlers.v1.problems import missing, problems
+from handlers.v1.routing import resource
 from handlers.v1.stored import Document
 from handlers.v1.values import Given, Identity, Shown
 
-router = APIRouter(prefix="/transcripts", tags=["v1 transcripts"])
+router = resource("transcripts", "/transcripts")
 
 
 class Text(Given):
@@ -49,7 +49,7 @@ class Transcript(Shown):
 
 @router.get("/{transcript_id:id}", responses=problems(401, 403, 404, 422))
 async def show(transcript_id: Identity, clinician: Clinician, product: Product) -> Transcript:
-    """One of one's own transcripts."""
+    """Read a transcript."""
     found = await product.transcripts.get_own(transcript_id, clinician)
     if found is None:
         raise missing("Transcript")
@@ -58,7 +58,7 @@ async def show(transcript_id: Identity, clinician: Clinician, product: Product) 
 
 @router.put("/{transcript_id:id}", responses=problems(401, 403, 404, body=True))
 async def replace(transcript_id: Identity, said: Text, clinician: Clinician, product: Product) -> Transcript:
-    """Replace the text of one of one's own transcripts."""
+    """Replace the text of a transcript."""
     update = {"$set": {"transcript_text": said.text, "updated_at": now()}}
     changed = await product.transcripts.change_own(transcript_id, clinician, update)
     if changed is None:

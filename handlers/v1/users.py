@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import HTTPException, Request
 from pydantic import EmailStr, Field, SecretStr, StringConstraints
 
 from handlers.services.documents import new_user
@@ -11,11 +11,12 @@ from handlers.services.users import EmailTakenError
 from handlers.v1 import stored
 from handlers.v1.door import Here, Me, Product
 from handlers.v1.problems import missing, problems
+from handlers.v1.routing import resource
 from handlers.v1.stored import Document
 from handlers.v1.throttle import client_of
 from handlers.v1.values import Given, Identity, Shown
 
-router = APIRouter(prefix="/users", tags=["v1 users"])
+router = resource("users", "/users")
 
 _TAKEN: Final = "User already exists"
 _WRONG: Final = "Incorrect email or password"
@@ -75,7 +76,7 @@ class Message(Shown):
 
 @router.post("/register", status_code=201, responses=problems(429, body=True))
 async def register(new: NewUser, request: Request, here: Here) -> User:
-    """Register; the email address must be free."""
+    """Register. The email address must be free."""
     await here.throttle.admit(here.settings.register_limit, "register", client_of(request))
     users = here.services.users
     email = new.email.lower()
@@ -108,14 +109,14 @@ async def log_in(login: Login, request: Request, here: Here) -> Session:
 
 @router.post("/logout", responses=problems(401))
 async def log_out(me: Me, product: Product) -> Message:
-    """Log out: the token is refused from now on."""
+    """Log out. The token is refused from then on."""
     await product.sessions.end(me.bearer.token)
     return Message(message="Logged out")
 
 
 @router.get("/profile", responses=problems(401, 404))
 async def profile(me: Me, product: Product) -> User:
-    """One's own account."""
+    """Read one's own account."""
     found = await product.users.show(me.identity)
     if found is None:
         raise missing("User")

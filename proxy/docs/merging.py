@@ -36,13 +36,20 @@ def merge(contract: Document, native: Document) -> dict[str, Any]:
     schemes = {**_schemes(native), **_schemes(contract)}
     components = {**native.get("components", {}), **({"securitySchemes": schemes} if schemes else {})}
     return {
-        "info": native.get("info", {"title": "API", "version": "1"}),
         **contract,
+        "info": _info(contract.get("info", {}), native.get("info", {})),
         "openapi": VERSION,
         "tags": _tags(contract.get("tags", []), native),
         "paths": paths,
         "components": components,
     }
+
+
+def _info(contract: Document, native: Document) -> dict[str, Any]:
+    """The contract's title and version; what both say of themselves."""
+    said = [info["description"].strip() for info in (contract, native) if info.get("description")]
+    told = {"description": "\n\n".join(said)} if said else {}
+    return {"title": "API", "version": "1", **native, **contract, **told}
 
 
 def _without(value: JSON, keys: frozenset[str]) -> Any:

@@ -1,0 +1,22 @@
+"""Routers whose routes tell of themselves in the OpenAPI by their functions' docstrings."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+
+class ToldRoute(APIRoute):
+    """A route whose summary is the first sentence of its function's docstring, and its description the rest."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
+        summary, _, rest = " ".join((inspect.getdoc(endpoint) or "").split()).partition(". ")
+        super().__init__(path, endpoint, **{**settings, "summary": summary.removesuffix(".")})
+        self.description = rest
+
+
+def resource(name: str, prefix: str = "") -> APIRouter:
+    """A router for what is below a prefix; `name` is what the OpenAPI calls it."""
+    return APIRouter(prefix=prefix, tags=[f"v1 {name}"], route_class=ToldRoute)

@@ -1,0 +1,89 @@
+"""Swagger UI and Redoc in a real Chromium: both show both surfaces, and neither asks anything of anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.async_api import ConsoleMessage, Page, expect
+from starlette.responses import PlainTextResponse
+
+from handlers.v1.app import OPENAPI, create_v1
+from proxy.config import load
+from proxy.docs import Docs
+from tests.browser.chromium import chromium, find_chromium
+from tests.sockets import serving
+
+pytestmark = [
+    pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(120),
+]
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_MS = 30_000
+
+
+@dataclass
+class Reader:
+    """A tab, and all that it asked for or complained of."""
+
+    page: Page
+    base: str
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def assert_content(self) -> None:
+        assert self.complaints == []
+        assert [url for url in self.asked if not url.startswith((self.base, "data:", "blob:"))] == []
+
+
+@asynccontextmanager
+async def reading(path: str) -> AsyncIterator[Reader]:
+    config = load(ROOT / "routing.yaml", {})
+    assert config.docs is not None
+    assert config.docs.native == OPENAPI
+    docs = Docs(PlainTextResponse("gateway", 404), lambda: config, create_v1(), ROOT)
+    async with serving(docs) as port, chromium({}) as browser:
+        reader = Reader(await browser.new_page(), f"http://127.0.0.1:{port}")
+        reader.page.on("request", lambda request: reader.asked.append(request.url))
+        reader.page.on(
+            "console", lambda message: reader.complaints.append(message.text) if message.type == "error" else None
+        )
+        reader.page.on("pageerror", lambda error: reader.complaints.append(str(error)))
+        await reader.page.goto(reader.base + path)
+        yield reader
+
+
+async def test_swagger_shows_both_surfaces_and_tries_them_here() -> None:
+    async with reading("/docs") as reader:
+        operations = reader.page.locator(".opblock")
+        await expect(operations.filter(has_text="/api/v1/users/login")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(operations.filter(has_text="/users/users/checkEmail")).to_be_visible()
+        health = operations.filter(has_text="/health")
+        await health.locator(".opblock-summary-control").click()
+        await health.get_by_role("button", name="Try it out").click()
+        await health.get_by_role("button", name="Execute").click()
+        await expect(health.locator(".live-responses-table")).to_contain_text("gateway", timeout=PATIENCE_MS)
+        assert f"{reader.base}/health" in reader.asked
+        reader.complaints = [text for text in reader.complaints if "404" not in text]
+        reader.assert_content()
+
+
+async def test_redoc_shows_both_surfaces_and_searches_them_here() -> None:
+    async with reading("/redoc") as reader:
+        note = reader.page.get_by_role("heading", name="Write a note on a consultation")
+        await expect(note.first).to_be_visible(timeout=PATIENCE_MS)
+        legacy = reader.page.get_by_role("heading", name="Tell whether an email address is free")
+        await expect(legacy.first).to_be_visible()
+        await reader.page.get_by_placeholder("Search...").fill("transcript")
+        found = reader.page.get_by_role("search").get_by_text("Tie a prompt to a transcript").first
+        await expect(found).to_be_visible(timeout=PATIENCE_MS)
+        reader.assert_content()
