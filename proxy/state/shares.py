@@ -38,7 +38,7 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
     stage = reached(route, state)
     left = min(route.native, stage)
     clamp = state.clamp if state is not None else None
-    if clamp is not None and clamp.share < left:
+    if clamp is not None and clamp.share <= left:
         why = f"held at {show_share(clamp.share)} by {clamp.by.who}: {clamp.by.why}"
         return Effective(clamp.share, "clamp", why, stage, clamp.share)
     held = clamp.share if clamp is not None else FULL

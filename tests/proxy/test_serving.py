@@ -143,6 +143,15 @@ async def test_another_native_app_waits_for_a_restart(file: Path, caplog: pytest
             assert "takes effect at a restart" in caplog.text
 
 
+async def test_another_mongodb_waits_for_a_restart(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(config(port, extra="mongodb: {url: ''}"))
+        async with process(file) as (public, _):
+            file.write_text(config(port, "100%", extra="mongodb: {url: 'mongodb://127.0.0.1:1'}"))
+            assert await until(public, b"native") < 2
+            assert "mongodb: takes effect at a restart" in caplog.text
+
+
 async def test_the_access_log_can_be_switched_off(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port, extra="access_log: false"))

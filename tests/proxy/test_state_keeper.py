@@ -18,7 +18,7 @@ from proxy.guard.watch import Watches
 from proxy.observation import Observation
 from proxy.rollout import Limit
 from proxy.state.keeper import Keeper, Pace, Surroundings
-from proxy.state.model import Change
+from proxy.state.model import Change, RouteState
 from proxy.state.mongo import MongoStore
 from proxy.state.operations import ack, hold, promote, resume, rollback
 from proxy.state.store import Memory, Store
@@ -238,6 +238,25 @@ async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(name: str, w
         with pytest.raises(Refused, match=text):
             await one.keeper.act(name, rollback(), who, why)
         assert one.share() == 5000
+
+
+async def test_a_step_is_taken_again_on_what_others_did_meanwhile_but_not_forever() -> None:
+    class Busy(Memory):
+        """Somebody else is always faster, `times` over."""
+
+        times = 2
+
+        async def replace(self, after: RouteState) -> bool:
+            self.times -= 1
+            return self.times < 0 and await super().replace(after)
+
+    one = replica(config(PLAIN), Busy())
+    async with running(one):
+        await one.keeper.act("a", rollback(1000), "amara", "down")
+        assert one.share() == 1000
+        one.keeper.store.times = 99  # type: ignore[attr-defined]
+        with pytest.raises(Refused, match="a keeps changing: look again"):
+            await one.keeper.act("a", rollback(), "amara", "down")
 
 
 async def test_an_acknowledged_clamp_goes_by_itself_when_it_has_cooled_down() -> None:

@@ -103,6 +103,7 @@ def test_or_it_leaves_the_previous_stage_and_the_one_before_if_that_fails_too() 
         after = failed(BACK, state, "slow", 100.0)
         assert after is not None
         assert (share(BACK, after), after.stage) == (expected, stage)
+        assert effective(BACK, after, read=True).by == "clamp"
         state = after
     assert failed(BACK, state, "slow", 100.0) is None
 

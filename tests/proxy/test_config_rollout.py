@@ -1,0 +1,124 @@
+"""What may be said of guards, rollouts and fallbacks, and what is refused or noted."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config import FULL, ConfigError, Route, parse
+
+MONGODB = {"MONGODB_URL": "mongodb://127.0.0.1"}
+
+
+def text(route: str, rest: str = "native: a:b") -> str:
+    return f"legacy: {{url: http://x}}\n{rest}\nroutes:\n  - {{name: a, match: GET /a, {route}}}\n"
+
+
+def read(route: str) -> Route:
+    return parse(text(route), {}).routes[0]
+
+
+def faults(route: str, rest: str = "native: a:b") -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text(route, rest), {})
+    return [f"{each.where}: {each.message}" for each in caught.value.problems]
+
+
+def notes(route: str, env: dict[str, str] | None = None) -> list[str]:
+    return [f"{each.where}: {each.message}" for each in parse(text(route), MONGODB if env is None else env).notes]
+
+
+@pytest.mark.parametrize(
+    ("route", "fault"),
+    [
+        (
+            "rollout: {stages: [1%, 50%, 25%]}",
+            "routes[a].rollout.stages: stages must go up: 25% comes after 50%",
+        ),
+        (
+            "rollout: {stages: [1%, 1%]}",
+            "routes[a].rollout.stages: stages must go up: 1% comes after 1%",
+        ),
+        ("rollout: {stages: [0%, 10%]}", "routes[a].rollout.stages[#1]: must be above 0%, not '0%'"),
+        (
+            "rollout: {stages: [10%, 101%]}",
+            "routes[a].rollout.stages[#2]: a percentage is between 0% and 100%, not '101%'",
+        ),
+        ("rollout: {hold: 7d}", "routes[a].rollout.stages: is missing"),
+        (
+            "rollout: {stages: [1%], hold: 0s}",
+            "routes[a].rollout.hold: a duration must be above zero and at most 365d, not '0s'",
+        ),
+        (
+            "rollout: {stages: [1%], gates: {mismatches: 1%}}",
+            "routes[a].rollout.gates.mismatches: unknown key; did you mean `mismatch`?",
+        ),
+        (
+            "rollout: {stages: [1%], gates: {latency: 2x}}",
+            "routes[a].rollout.gates.latency: unknown key here; it belongs at `routes.guard.latency`",
+        ),
+        ("rollout: {stages: [1%], minimum: 0}", "routes[a].rollout.minimum: must be between 1 and 1000000000, not '0'"),
+        (
+            "guard: {on_failure: previous}",
+            "routes[a].guard.on_failure: there is no previous stage without a rollout",
+        ),
+        ("guard: {window: 0s}", "routes[a].guard.window: a duration must be above zero and at most 365d, not '0s'"),
+        ("guard: {latency: 1x}", "routes[a].guard.latency: a ratio must be above 1x and at most 1000x, not '1x'"),
+    ],
+)
+def test_what_cannot_be_is_refused(route: str, fault: str) -> None:
+    assert faults(route) == [fault]
+
+
+def test_health_checks_want_somebody_to_ask() -> None:
+    assert faults("native: 0%", "health: {path: /alive}") == [
+        "health: asks the native side, and the file has no `native:` app"
+    ]
+
+
+def test_a_rollout_may_reach_everything_unless_native_says_less() -> None:
+    staged = "rollout: {stages: [1%, 10%]}"
+    assert (read(staged).native, read(staged).share) == (FULL, 100)
+    assert (read(f"native: 5%, {staged}").native, read(f"native: 5%, {staged}").share) == (500, 100)
+    assert read(f"native: , {staged}").native == FULL
+    assert read(f"native: 0.5%, {staged}").share == 50
+    assert (read(f"pin: legacy, {staged}").share, read(f"pin: native, {staged}").share) == (0, FULL)
+    assert read("rollout: ").native == 0
+
+
+def test_a_guard_that_says_nothing_has_the_plans_triggers() -> None:
+    guard = read("guard: {}").guard
+    assert guard is not None
+    assert (guard.error_rate, guard.server_errors, guard.latency, guard.mismatch) == (500, 100, 2.0, None)
+
+
+@pytest.mark.parametrize(
+    ("route", "noted"),
+    [
+        ("guard: {}, rollout: {stages: [1%, 100%]}", []),
+        (
+            "rollout: {stages: [1%, 100%]}",
+            ["routes[a].rollout: goes up by itself, but without a guard it never goes down"],
+        ),
+        (
+            "native: 50%, guard: {}, rollout: {stages: [1%, 100%]}",
+            ["routes[a].rollout: stages above `native`, which is 50%, are not reached"],
+        ),
+        (
+            "guard: {mismatch: 1%}",
+            ["routes[a].guard.mismatch: says nothing: none of the route is compared, see `shadow`"],
+        ),
+        (
+            "guard: {}, rollout: {stages: [1%], gates: {mismatch: 1%}}",
+            ["routes[a].rollout.gates.mismatch: is not asked: none of the route is compared, see `shadow`"],
+        ),
+        ("shadow: 5%, guard: {mismatch: 1%}, rollout: {stages: [1%], gates: {mismatch: 1%}}", []),
+    ],
+)
+def test_what_may_surprise_is_noted(route: str, noted: list[str]) -> None:
+    assert notes(route) == noted
+
+
+def test_that_nothing_is_shared_is_noted_where_it_matters() -> None:
+    alone = ["mongodb: there is none: what guards and rollouts do is kept by each process for itself, until it ends"]
+    assert notes("guard: {}", {}) == alone
+    assert notes("native: 5%", {}) == []
