@@ -155,7 +155,7 @@ def test_a_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -
         ("promote", {}, "stage", 50.0),
         ("hold", {}, "stage", 50.0),
         ("resume", {}, "stage", 50.0),
-        ("rollback", {"share": "1%"}, "stage", 1.0),
+        ("rollback", {"share": "1%"}, "clamp", 1.0),
     ):
         sent = {**form(person.get(path).text, step), "why": f"to try {step}", **more}
         answer = person.post(f"{path}/{step}", data=sent)
