@@ -21,6 +21,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 OPEN: Final = frozenset(("/healthz", "/readyz", "/login"))
 OPEN_BELOW: Final = "/static/"
@@ -100,7 +101,8 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            app = self._app if scope["type"] == "lifespan" else WebSocketClose()  # nothing here speaks WebSocket
+            await app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
         visitor = Visitor() if self._sessions is None else self._sessions.visitor(connection)

@@ -9,6 +9,7 @@ from pathlib import Path
 import jwt
 import pytest
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from demo.ports import free_port
 from proxy.config import Problem
@@ -198,9 +199,16 @@ def test_a_session_that_is_not_ours_is_none(guarded: TestClient, session: str) -
 
 def test_without_a_token_there_is_nothing_to_log_in_to(client: TestClient) -> None:
     assert client.get("/login").status_code == 404
+    assert client.post("/logout").status_code == 403
     page = client.get("/").text
     assert "Read only" in page
     assert "Log out" not in page
+
+
+@pytest.mark.parametrize("path", ["/", "/static/style.css", "/live"])
+def test_a_websocket_finds_nobody(client: TestClient, path: str) -> None:
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(path):
+        pass
 
 
 @pytest.mark.parametrize("path", ["/", "/static/style.css", "/nothing", "/healthz"])
