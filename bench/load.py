@@ -57,10 +57,11 @@ def in_turns(contenders: Mapping[str, Callable[[], Reading]], rounds: int) -> di
     for _ in range(rounds):
         for name, measure in contenders.items():
             readings[name].append(measure())
-    return {name: _median(each) for name, each in readings.items()}
+    return {name: typical(each) for name, each in readings.items()}
 
 
-def _median(readings: Sequence[Reading]) -> Reading:
+def typical(readings: Sequence[Reading]) -> Reading:
+    """The median of each figure; the sum of what failed."""
     return Reading(
         median(each.rate for each in readings),
         median(each.p50 for each in readings),

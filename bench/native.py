@@ -20,7 +20,7 @@ STAND_IN = Path(__file__).parent.parent / "demo" / "legacy" / "server.js"
 def native(seconds: float, rounds: int) -> list[Comparison]:
     """One comparison a question, at 16 connections."""
     with mongodb() as url, field() as contenders:
-        ports = _contend(contenders, url)
+        ports = contend(contenders, url)
         clinic = furnish(f"http://127.0.0.1:{ports[LEGACY]}")
         comparisons = []
         for question in clinic.targets:
@@ -32,7 +32,8 @@ def native(seconds: float, rounds: int) -> list[Comparison]:
         return comparisons
 
 
-def _contend(contenders: Field, mongodb_url: str) -> dict[str, int]:
+def contend(contenders: Field, mongodb_url: str) -> dict[str, int]:
+    """The stand-in, the native app, and the gateway before it, on one database; gives their ports."""
     env = {
         "MONGODB_URL": mongodb_url,
         "DATABASE_NAME": "bench",

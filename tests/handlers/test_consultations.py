@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from bson import Binary, Int64, MinKey, ObjectId, Timestamp
+from bson import Binary, Code, Int64, MinKey, ObjectId, Timestamp
 
 from tests.differential.duel import Duel
 from tests.differential.sides import sides
@@ -52,7 +52,7 @@ CONSULTATIONS: list[dict[str, object]] = [
         "status": "paused",
         "started_at": "yesterday",
         "transcript": str(UNSAID_TEXT),
-        "extra": {"b": {}, "2": 1, "1": 2},
+        "extra": {"b": {}, "2": 1, "1": 2, "constructor": 3, "c": {"prototype": 4}, "d": [{"constructor": 5}]},
     },
     {"_id": THEIRS, "clinician": BOLA_ID, "transcript": INVALID, "started_at": datetime(2024, 4, 1, tzinfo=UTC)},
 ]
@@ -152,7 +152,17 @@ async def test_ends_by_prompts_of_every_type(duel: Duel) -> None:
 
 NOTES_THAT_ARE_NO_LIST: list[Any] = [
     *({}, {"a": 1}, {"_id": NOTE}, {"_id": str(NOTE)}, {"_id": "abc"}, {"id": str(NOTE)}, Int64(2**60), b"hello"),
-    *(uuid.UUID(int=7).bytes, Binary(uuid.UUID(int=7).bytes, 4), Timestamp(1, 2), MinKey(), "abc", str(NOTE), 5, None),
+    *(
+        uuid.UUID(int=7).bytes,
+        Binary(uuid.UUID(int=7).bytes, 4),
+        Timestamp(1, 2),
+        MinKey(),
+        Code("f()"),
+        "abc",
+        str(NOTE),
+        5,
+        None,
+    ),
     *([{"_id": NOTE}, NOTE], [{"body": "x"}], [[NOTE]], [None], [Int64(2**60)]),
 ]
 

@@ -8,7 +8,7 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from handlers.legacy.javascript import JsonText, Value, stringify
+from handlers.legacy.javascript import JavaScriptTypeError, JsonText, Value, stringify
 from handlers.legacy.mongoose import (
     Boolean,
     Date,
@@ -22,7 +22,7 @@ from handlers.legacy.mongoose import (
     write,
     write_object,
 )
-from tests.handlers.javascript_values import values
+from tests.handlers.javascript_values import names, scalars
 
 A, B = ObjectId("64b7f0f0f0f0f0f0f0f0f0f1"), ObjectId("64b7f0f0f0f0f0f0f0f0f0f2")
 MOMENT = DatetimeMS(1_700_000_000_123)
@@ -40,6 +40,8 @@ VISITS = Schema(
 )
 SETTLED: dict[str, Value] = {"_id": A, "of": B, "notes": [A, B], "what": "x", "name": "n", "done": True, "at": MOMENT}
 
+_objects = st.dictionaries(names, scalars | st.dictionaries(names, scalars, max_size=2), max_size=3)
+values = scalars | st.lists(scalars | _objects, max_size=3) | _objects
 _usual = st.fixed_dictionaries(
     {},
     optional={
@@ -58,20 +60,26 @@ _odd = st.dictionaries(
     values,
     max_size=5,
 )
-documents = st.lists(_usual | _odd | st.builds(lambda left, right: left | right, _usual, _odd), max_size=6)
+documents = st.lists(_usual | _odd | st.builds(lambda left, right: left | right, _usual, _odd), max_size=4)
 
 
 def one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...] = ()) -> list[str]:
     return [stringify(Document.read(VISITS, each, selected).to_json()) for each in stored]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(documents, st.sampled_from([(), ("name",), ("notes", "at")]))
 @example([SETTLED, {**SETTLED, "what": {"a": {}}}, SETTLED, {**SETTLED, "what": {"a": {"b": {}}}}], ())
 @example([{**SETTLED, "what": {"constructor": 1}}, {**SETTLED, "what": {"_bsontype": "Double", "value": "1"}}], ())
 @example([{**SETTLED, "what": {}}, {}, {**SETTLED, "notes": [A, "x"]}], ())
 def test_by_columns_as_one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...]) -> None:
-    assert write(arrange(VISITS, stored, selected)) == one_by_one(stored, selected)
+    try:
+        expected = one_by_one(stored, selected)
+    except JavaScriptTypeError as error:  # mongoose cannot tell what is wrong with a value that cannot be spelt
+        with pytest.raises(JavaScriptTypeError, match=str(error)):
+            arrange(VISITS, stored, selected)
+    else:
+        assert write(arrange(VISITS, stored, selected)) == expected
 
 
 def test_documents_of_one_shape_stand_in_one_table() -> None:

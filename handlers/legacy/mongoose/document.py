@@ -32,6 +32,7 @@ from handlers.legacy.mongoose.values import (
     own_fields,
     prune,
     same,
+    strip,
     to_bson,
 )
 
@@ -121,7 +122,7 @@ class Document(Embedded):
     def _init(self, name: str, value: Value) -> None:
         path = self.schema.find(name)
         if path is None:
-            self.fields[name] = value
+            self.fields[name] = strip(value)
             return
         self.fields.pop(name, None)
         if isinstance(path, Ids) and value is not None and not isinstance(value, list):

@@ -416,7 +416,7 @@ class Schema:
         for name, kind in zip(names, types, strict=True):
             path = self.paths.get(name)
             if path is None:
-                if is_out_of_order(name):
+                if is_out_of_order(name) or kind is dict:
                     return None
             elif not path.is_settled(kind):
                 return None

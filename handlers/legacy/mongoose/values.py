@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from bson import Binary, Int64, MaxKey, MinKey, ObjectId, Timestamp
+from bson import Binary, Code, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, Value, own_keys, to_number, type_of
@@ -42,6 +42,8 @@ def own_fields(value: Value) -> dict[str, Value] | None:
         buffer: Value = {"type": "Buffer", "data": list(value)}
         kind = value.subtype if isinstance(value, Binary) else 0
         return {"sub_type": kind, "buffer": buffer, "position": len(value)}
+    if isinstance(value, Code):
+        return {"code": str(value), "scope": dict(value.scope) if value.scope is not None else None}
     return {} if isinstance(value, MinKey | MaxKey) else None
 
 
@@ -93,6 +95,13 @@ def copy_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
 def _copy_in_order(fields: Mapping[str, Value]) -> dict[str, Value]:
     copied = ((key, minimize(fields[key])) for key in own_keys(fields) if key not in FORBIDDEN)
     return {key: value for key, value in copied if value is not UNDEFINED}
+
+
+def strip(value: Value) -> Value:
+    """What is read of an object in a field that the schema does not know: forbidden names are lost."""
+    if not isinstance(value, dict):
+        return value
+    return {key: strip(item) for key, item in value.items() if key not in FORBIDDEN}
 
 
 def clone(value: Value) -> Value:

@@ -1,0 +1,61 @@
+"""200 logins at once, and what they leave to somebody who asks for hardly anything: `GET /` meanwhile."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from bench.contenders import field
+from bench.load import Reading, in_turns, load, typical
+from bench.native import LEGACY, contend
+from bench.report import Comparison
+from demo.mongod import mongodb
+
+LOGINS = 200
+PERSON = {"email": "clinician@bench.example", "password": "correct horse"}
+BEFORE = 1.0
+"""Seconds of logins before the first question."""
+
+
+def logins(seconds: float, rounds: int) -> list[Comparison]:
+    """The questions on one connection, and the logins beside them on 200."""
+    with mongodb() as url, field() as contenders:
+        ports = contend(contenders, url)
+        account = {**PERSON, "username": "clinician", "role": "clinician"}
+        httpx.post(f"http://127.0.0.1:{ports[LEGACY]}/users/register", json=account).raise_for_status()
+        script = _script(contenders.place)
+        beside: dict[str, list[Reading]] = {name: [] for name in ports}
+        measures = {name: partial(_ask, port, seconds, script, beside[name]) for name, port in ports.items()}
+        asked = in_turns(measures, rounds)
+        logged_in = {name: typical(readings) for name, readings in beside.items()}
+        return [
+            Comparison(f"GET / beside {LOGINS} logins", asked, LEGACY),
+            Comparison(f"{LOGINS} logins", logged_in, LEGACY),
+        ]
+
+
+def _ask(port: int, seconds: float, script: Path, beside: list[Reading]) -> Reading:
+    url = f"http://127.0.0.1:{port}/"
+    with ThreadPoolExecutor(1) as pool:
+        logging_in = pool.submit(load, url, LOGINS, seconds + 2 * BEFORE, script)
+        time.sleep(BEFORE)
+        asked = load(url, 1, seconds)
+        beside.append(logging_in.result())
+    return asked
+
+
+def _script(place: Path) -> Path:
+    """A wrk script that logs the one user in."""
+    file = place / "login.lua"
+    body = json.dumps(PERSON)
+    file.write_text(
+        'wrk.method, wrk.path = "POST", "/users/login"\n'
+        'wrk.headers["Content-Type"] = "application/json"\n'
+        f"wrk.body = '{body}'\n"
+    )
+    return file
