@@ -90,7 +90,8 @@ class Operation:
         """
         declared = self.declared(status)
         if declared is None:
-            return (Violation(("status",), "status", f"{status} is no status of {self.name}"),)
+            unchanged = status == 304 and self.method in ("GET", "HEAD") and self.declared(200)  # RFC 9110, 15.4.5
+            return () if unchanged else (Violation(("status",), "status", f"{status} is no status of {self.name}"),)
         found = list(_header_violations(declared, headers))
         if self.method != "HEAD" and status >= 200 and status not in _BODILESS:
             found += _body_violations(declared, headers.get("content-type", ""), body)

@@ -1,0 +1,62 @@
+"""The frontend's page as a browser has it: served where the legacy's CORS expects it, in tabs that share nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Browser, Page, expect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demo.web import create_app
+from tests.browser.chromium import chromium
+from tests.sockets import serving
+
+PAGE = "http://localhost:3000"
+"""An origin that the legacy lets in. Nothing listens there: the browser is told to find it elsewhere."""
+
+CHUNK_MS = 100
+"""Audio in one frame: a fifth of what it is for people, who have more time than tests."""
+
+_PATIENCE_MS = 15_000
+
+
+class Browsing:
+    """One browser; its tabs are opened one after the other, each on a page that knows an API of its own."""
+
+    def __init__(self) -> None:
+        self.browser: Browser
+        self._page_server: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._page_server(scope, receive, send)
+
+    @asynccontextmanager
+    async def tab(self, api: str, **settings: object) -> AsyncIterator[Page]:
+        """An empty tab without a past. `settings` are those of a browser context.
+
+        Nothing is waited for until it has come to rest: the page does without motion where it is asked to.
+        What the page itself gets wrong fails the test.
+        """
+        self._page_server = create_app(api, CHUNK_MS)
+        context = await self.browser.new_context(
+            permissions=["microphone"],
+            reduced_motion="reduce",
+            **settings,  # type: ignore[arg-type]
+        )
+        context.set_default_timeout(_PATIENCE_MS)
+        expect.set_options(timeout=_PATIENCE_MS)
+        page = await context.new_page()
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        yield page
+        await context.close()
+        assert faults == []
+
+
+@asynccontextmanager
+async def browsing() -> AsyncIterator[Browsing]:
+    found = Browsing()
+    async with serving(found) as port, chromium({PAGE.removeprefix("http://"): f"127.0.0.1:{port}"}) as browser:
+        found.browser = browser
+        yield found

@@ -1,0 +1,43 @@
+"""A real Chromium for tests: where it is, how it is started, and the addresses it believes in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Browser, async_playwright
+
+_ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--use-fake-device-for-media-stream",
+)
+
+
+def find_chromium() -> str | None:
+    """`CHROMIUM` in the environment, else whatever of that kind is on PATH."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return os.environ.get("CHROMIUM") or next((found for name in names if (found := shutil.which(name))), None)
+
+
+@asynccontextmanager
+async def chromium(places: Mapping[str, str]) -> AsyncIterator[Browser]:
+    """A browser that finds each of `places` (`host:port`) at another `host:port`.
+
+    Not by intercepting requests: a browser whose requests are intercepted makes up the answers to preflights.
+    """
+    rules = ",".join(f"MAP {name} {address}" for name, address in places.items())
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=find_chromium(), args=[*_ARGUMENTS, f"--host-resolver-rules={rules}"]
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()

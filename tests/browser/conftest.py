@@ -1,0 +1,25 @@
+"""What the browser's tests share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from tests.browser.browsing import Browsing, browsing
+from tests.browser.neighbourhood import Neighbourhood, neighbourhood
+
+
+@pytest.fixture(scope="package")
+def around(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbourhood]:
+    """The services behind the page."""
+    with neighbourhood(mongodb_url, tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def browser() -> AsyncIterator[Browsing]:
+    """One Chromium, with the page."""
+    async with browsing() as found:
+        yield found

@@ -1,0 +1,237 @@
+"""What a browser and a service said to each other, as the browser's own network log has it, and telling two logs apart.
+
+The log is Chromium's (its DevTools protocol), so it has what a page never sees: preflights, the headers as they were
+on the wire, and a 304 where the page gets its copy.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.async_api import CDPSession, Page
+
+from proxy.canonical import JSON, Correspondence, Difference
+from proxy.verification.answers import IGNORED_HEADERS, compare_answers, entity_tag
+from proxy.verification.recordings import Answer
+
+_Event = dict[str, Any]
+
+_HEARD = re.compile(r"heard \d+k")
+_HEARD_IN_PARTS = re.compile(r"heard #k partial(?: heard #k partial)+")
+_ASKED = ("origin", "authorization", "content-type", "access-control-request-method", "access-control-request-headers")
+_OF_THE_HANDSHAKE = IGNORED_HEADERS | {"sec-websocket-accept", "upgrade"}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request of the page and its answer; `preflight` where the browser asked beforehand whether it may."""
+
+    method: str
+    target: str
+    asked: Mapping[str, str]
+    body: JSON
+    answer: Answer
+    preflight: Answer | None
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+    @property
+    def sides(self) -> set[str]:
+        """Who says that they answered."""
+        answers = [self.answer, *([self.preflight] if self.preflight else [])]
+        return {answer.headers.get("x-served-by", "") for answer in answers}
+
+
+@dataclass
+class Conversation:
+    """One WebSocket: the handshake's answer, and the frames of either direction."""
+
+    target: str
+    handshake: Answer = field(default_factory=lambda: Answer("hang"))
+    sent: list[JSON] = field(default_factory=list)
+    received: list[JSON] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Log:
+    """All that went between a page and one service; `at` (ms since the epoch) is when."""
+
+    exchanges: tuple[Exchange, ...]
+    conversations: tuple[Conversation, ...]
+    at: int
+
+    @property
+    def targets(self) -> list[str]:
+        asked = [f"{exchange.method} {exchange.target}" for exchange in self.exchanges]
+        return asked + [f"WS {conversation.target}" for conversation in self.conversations]
+
+
+def compare_logs(one: Log, other: Log, names: Correspondence) -> list[str]:
+    """Every place where two logs differ, once ids, dates and tokens are named; empty where they are the same."""
+    if len(one.exchanges) != len(other.exchanges) or len(one.conversations) != len(other.conversations):
+        return [f"other requests: {one.targets} and {other.targets}"]
+    found: list[str] = []
+    for ours, theirs in zip(one.exchanges, other.exchanges, strict=True):
+        names.step += 1
+        found += [f"{ours.method} {ours.target}: {text}" for text in _compare(ours, theirs, names)]
+    for first, second in zip(one.conversations, other.conversations, strict=True):
+        found += [f"WS {first.target}: {text}" for text in _compare_conversations(first, second, names)]
+    return found
+
+
+def _compare(ours: Exchange, theirs: Exchange, names: Correspondence) -> list[Difference]:
+    requests = [{"method": it.method, "asked": dict(it.asked), "body": it.body} for it in (ours, theirs)]
+    found = names.compare_text(ours.target, theirs.target, "target")
+    found += names.compare(requests[0], requests[1], "request")  # type: ignore[arg-type]
+    if ours.preflight and theirs.preflight:
+        found += compare_answers(ours.preflight, theirs.preflight, names)
+    elif ours.preflight is not theirs.preflight:
+        found.append(Difference("preflight", "missing", str(ours.preflight), str(theirs.preflight)))
+    return found + compare_answers(ours.answer, theirs.answer, names)
+
+
+def _compare_conversations(ours: Conversation, theirs: Conversation, names: Correspondence) -> list[Difference]:
+    found = names.compare_text(ours.target, theirs.target, "target")
+    found += compare_answers(ours.handshake, theirs.handshake, names, ignored=_OF_THE_HANDSHAKE)
+    found += names.compare(_condense(ours.sent), _condense(theirs.sent), "sent")
+    return found + names.compare(_condense(ours.received), _condense(theirs.received), "received")
+
+
+def _condense(frames: Sequence[JSON]) -> JSON:
+    """A microphone's frames come in any number: a run of audio, or of partial texts, counts as one."""
+    condensed: list[JSON] = []
+    for frame in map(_without_audio, frames):
+        if not (condensed and _run(frame) and _run(frame) == _run(condensed[-1])):
+            condensed.append(frame)
+    return condensed
+
+
+def _without_audio(frame: JSON) -> JSON:
+    if not isinstance(frame, dict) or "audioData" not in frame:
+        return frame
+    audio = base64.b64decode(str(frame["audioData"]), validate=True)
+    return {**frame, "audioData": "some audio" if audio else "no audio"}
+
+
+def _run(frame: JSON) -> str:
+    """What a frame may be one of many of; empty where each counts."""
+    if not isinstance(frame, dict):
+        return ""
+    return "audio" if "audioData" in frame else "partial" if frame.get("isPartial") is True else ""
+
+
+def settle(text: str) -> str:
+    """`text` without how much was heard, and in how many parts: the offline transcription says both."""
+    return _HEARD_IN_PARTS.sub("heard #k partial", _HEARD.sub("heard #k", text))
+
+
+class Recording:
+    """Listens to the network log of a page; `finish` gives what belongs to one origin."""
+
+    def __init__(self, session: CDPSession) -> None:
+        self._session = session
+        self._requests: dict[str, _Event] = {}
+        self._answers: dict[str, _Event] = {}
+        self._on_the_wire: dict[str, _Event] = {}
+        self._asked: dict[str, _Event] = {}
+        self._sockets: dict[str, Conversation] = {}
+        for name, place in {
+            "requestWillBeSent": self._requests,
+            "requestWillBeSentExtraInfo": self._asked,
+            "responseReceived": self._answers,
+            "responseReceivedExtraInfo": self._on_the_wire,
+        }.items():
+            session.on(f"Network.{name}", partial(_keep, place))
+        session.on("Network.webSocketCreated", self._open)
+        session.on("Network.webSocketHandshakeResponseReceived", self._shake)
+        session.on("Network.webSocketFrameSent", lambda event: self._socket(event).sent.append(_frame(event)))
+        session.on("Network.webSocketFrameReceived", lambda event: self._socket(event).received.append(_frame(event)))
+
+    @classmethod
+    async def begin(cls, page: Page) -> Recording:
+        session = await page.context.new_cdp_session(page)
+        recording = cls(session)
+        await session.send("Network.enable")
+        return recording
+
+    async def finish(self, origin: str) -> Log:
+        ours = [event for event in self._requests.values() if event["request"]["url"].startswith(f"{origin}/")]
+        preflights = {event["initiator"]["requestId"]: event for event in ours if _is_preflight(event)}
+        sent = sorted((event for event in ours if not _is_preflight(event)), key=_place)
+        seen: set[str] = set()
+        exchanges = [await self._exchange(event, preflights, seen) for event in sent]
+        return Log(tuple(exchanges), tuple(self._sockets.values()), int(time.time() * 1000))
+
+    async def _exchange(self, event: _Event, preflights: Mapping[str, _Event], seen: set[str]) -> Exchange:
+        """A browser remembers for five seconds what a preflight said: the first for each URL is what counts."""
+        request = event["request"]
+        preflight = None if request["url"] in seen else preflights.get(event["requestId"])
+        seen.add(request["url"])
+        asked = {name.lower(): value for name, value in self._asked[event["requestId"]]["headers"].items()}
+        return Exchange(
+            method=request["method"],
+            target=_target(request["url"]),
+            asked={name: asked[name] for name in _ASKED if name in asked},
+            body=json.loads(settle(request["postData"])) if request.get("hasPostData") else None,
+            answer=await self._answer(event["requestId"], with_body=True),
+            preflight=await self._answer(preflight["requestId"], with_body=False) if preflight else None,
+        )
+
+    async def _answer(self, request: str, *, with_body: bool) -> Answer:
+        if request not in self._answers:
+            return Answer("reset")
+        wire = self._on_the_wire[request]
+        body = await self._body(request) if with_body else b""
+        headers = {name.lower(): value for name, value in wire["headers"].items()}
+        settled = settle(body.decode()).encode()
+        if settled != body and headers.get("etag") == entity_tag(body):
+            headers["etag"] = entity_tag(settled)
+        return Answer("response", wire["statusCode"], headers, settled)
+
+    async def _body(self, request: str) -> bytes:
+        found = await self._session.send("Network.getResponseBody", {"requestId": request})
+        return base64.b64decode(found["body"]) if found["base64Encoded"] else found["body"].encode()
+
+    def _open(self, event: _Event) -> None:
+        self._sockets[event["requestId"]] = Conversation(_target(event["url"]))
+
+    def _shake(self, event: _Event) -> None:
+        response = event["response"]
+        headers = {name.lower(): value for name, value in response["headers"].items()}
+        self._socket(event).handshake = Answer("response", response["status"], headers)
+
+    def _socket(self, event: _Event) -> Conversation:
+        return self._sockets[event["requestId"]]
+
+
+def _keep(place: dict[str, _Event], event: _Event) -> None:
+    place.setdefault(event["requestId"], event)
+
+
+def _frame(event: _Event) -> JSON:
+    parsed: JSON = json.loads(settle(event["response"]["payloadData"]))
+    return parsed
+
+
+def _is_preflight(event: _Event) -> bool:
+    return bool(event["initiator"]["type"] == "preflight")
+
+
+def _place(event: _Event) -> tuple[int, ...]:
+    """Requests are numbered in the order in which the page makes them, whichever the log hears of first."""
+    return tuple(int(part) for part in event["requestId"].split("."))
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.path + (f"?{parts.query}" if parts.query else "")

@@ -1,0 +1,98 @@
+"""Two logs are the same but for what cannot be the same: ids, dates, tokens, and how often a microphone had a word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.canonical import JSON, Correspondence
+from proxy.verification.answers import entity_tag
+from proxy.verification.recordings import Answer
+from tests.browser.network import Conversation, Exchange, Log, compare_logs, settle
+
+AT = 1_795_390_000_000
+IDS = ("6b0391577d3c6b6673804483", "6b0391587d3c6b6673804499")
+CORS = {"access-control-allow-origin": "http://localhost:3000", "vary": "Origin"}
+PREFLIGHT = Answer("response", 204, CORS)
+
+
+def exchange(name: str) -> Exchange:
+    body = f'{{"note":{{"_id":"{name}","body":"heard #k"}}}}'.encode()
+    headers = {**CORS, "content-type": "application/json", "etag": entity_tag(body), "x-served-by": "legacy"}
+    asked = {"origin": "http://localhost:3000", "content-type": "application/json"}
+    answer = Answer("response", 200, headers, body)
+    return Exchange("PATCH", f"/api/notes/{name}", asked, {"body": name}, answer, PREFLIGHT)
+
+
+def conversation(chunks: int = 12, partials: int = 1, audio_data: str = "GkXfo0hFQURFUg==") -> Conversation:
+    audio: list[JSON] = [{"type": "audio_chunk", "audioData": audio_data}] * chunks
+    heard: list[JSON] = [{"type": "transcript", "text": "heard #k partial", "isPartial": True}] * partials
+    final: JSON = {"type": "transcript", "text": "heard #k final", "isPartial": False}
+    sent: list[JSON] = [{"type": "start_recording"}, *audio, {"type": "stop_recording"}]
+    return Conversation("/transcription-stream", Answer("response", 101, {}), sent, [*heard, final])
+
+
+def log(name: str = IDS[0]) -> Log:
+    return Log((exchange(name),), (conversation(),), AT)
+
+
+def compare(one: Log, other: Log) -> list[str]:
+    return compare_logs(one, other, Correspondence(recorded_at=AT, live_at=AT))
+
+
+def test_other_ids_another_side_and_more_audio_are_the_same() -> None:
+    theirs = exchange(IDS[1])
+    served = replace(theirs.answer, headers={**theirs.answer.headers, "x-served-by": "native"})
+    other = Log((replace(theirs, answer=served),), (conversation(chunks=31, partials=3),), AT)
+    assert compare(log(), other) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "PUT"},
+        {"target": f"/api/notes/{IDS[0]}?x=1"},
+        {"asked": {"origin": "http://localhost:3000"}},
+        {"body": {"body": "x"}},
+        {"preflight": None},
+        {"preflight": Answer("response", 204, {"vary": "Origin"})},
+        {"preflight": Answer("response", 200, CORS)},
+        {"answer": Answer("reset")},
+        {"answer": replace(exchange(IDS[0]).answer, status=201)},
+        {"answer": replace(exchange(IDS[0]).answer, headers={**exchange(IDS[0]).answer.headers, "x-extra": "1"})},
+        {"answer": replace(exchange(IDS[0]).answer, body=b'{"note":null}')},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_any_other_difference_is_told(change: dict[str, object]) -> None:
+    ours = log()
+    theirs = replace(ours.exchanges[0], **change)  # type: ignore[arg-type]
+    assert compare(ours, replace(ours, exchanges=(theirs,))) != []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(conversation(), sent=conversation().sent[:-1]),
+        conversation(audio_data=""),
+        replace(conversation(), received=conversation().received[1:]),
+        replace(conversation(), received=conversation().received[::-1]),
+        replace(conversation(), handshake=Answer("response", 400, {})),
+        replace(conversation(), target="/transcription"),
+    ],
+    ids=("no stop", "no audio", "no partial text", "another order", "refused", "elsewhere"),
+)
+def test_another_conversation_is_told(other: Conversation) -> None:
+    assert compare(log(), replace(log(), conversations=(other,))) != []
+
+
+def test_another_number_of_requests_is_told() -> None:
+    ours = log()
+    (found,) = compare(ours, replace(ours, exchanges=ours.exchanges * 2))
+    assert found.startswith("other requests")
+
+
+def test_how_much_was_heard_is_left_out() -> None:
+    assert settle("heard 3k partial heard 14k partial") == "heard #k partial"
+    assert settle("1. heard 3k final") == "1. heard #k final"

@@ -1,0 +1,94 @@
+"""The page in a real Chromium, with one side or the other or both behind it: the same each time, to the letter."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import pytest_asyncio
+
+from proxy.config import load
+from proxy.routing import RouteTable
+from tests.browser.browsing import PAGE, Browsing
+from tests.browser.chromium import find_chromium
+from tests.browser.neighbourhood import BOTH_SIDES, Neighbourhood
+from tests.browser.visit import Visit, compare_visits, visit
+
+pytestmark = [
+    pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(120),
+    pytest.mark.asyncio(loop_scope="package"),
+]
+
+UNUSED = {"welcome", "transcripts.read", "ai.analyze", "ai.summarise", "transcription", "rest"}
+"""Routes for requests that the page never makes, the one of WebSockets, and the one for what no other takes."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def direct(around: Neighbourhood, browser: Browsing) -> Visit:
+    """The visit that all others are held against: to the stand-in, with nothing in between."""
+    around.begin_anew()
+    return await visit(browser, around.legacy)
+
+
+async def test_a_visit_is_cross_origin_and_asks_for_nearly_everything_that_there_is(
+    around: Neighbourhood, direct: Visit
+) -> None:
+    exchanges = direct.log.exchanges
+    assert {exchange.answer.status for exchange in exchanges} == {200, 201, 304}
+    assert {exchange.asked["origin"] for exchange in exchanges} == {PAGE}
+    assert {exchange.answer.headers["access-control-allow-origin"] for exchange in exchanges} == {PAGE}
+    assert {exchange.preflight.status for exchange in exchanges if exchange.preflight} == {204}
+    assert [conversation.handshake.status for conversation in direct.log.conversations] == [101]
+    table = RouteTable(load(around.routing, {"LEGACY_URL": "http://127.0.0.1"}).routes)
+    used = [table.match(exchange.method, exchange.path.encode()) for exchange in exchanges]
+    unused = {route.name for route in table.routes} - {match.route.name for match in used if match}
+    assert {name for name in unused if not name.startswith("v1")} == UNUSED
+
+
+async def test_what_the_microphone_heard_came_back_as_text(direct: Visit) -> None:
+    (conversation,) = direct.log.conversations
+    kinds = [frame["type"] for frame in conversation.sent if isinstance(frame, dict)]
+    assert kinds[0] == "start_recording"
+    assert kinds[-1] == "stop_recording"
+    assert set(kinds[1:-1]) == {"audio_chunk"}
+    assert len(kinds) > 10
+    assert "text: heard #k final" in direct.screens["recorded"]
+
+
+async def test_with_half_of_everybody_on_either_side_and_all_of_it_on_the_other_too(
+    around: Neighbourhood, browser: Browsing, direct: Visit
+) -> None:
+    around.await_shadow()
+    before = around.compared()
+    found = await visit_with(browser, around, **BOTH_SIDES)
+    assert compare_visits(direct, found) == []
+    assert set(sides(found)) == {"legacy", "native"}
+    assert (around.compared() - before)["match"] > 10
+    assert around.compared()["violation"] == 0
+
+
+async def test_with_everything_legacy(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
+    found = await visit_with(browser, around, native="0%")
+    assert compare_visits(direct, found) == []
+    assert set(sides(found)) == {"legacy"}
+
+
+async def test_with_everything_native(around: Neighbourhood, browser: Browsing, direct: Visit) -> None:
+    found = await visit_with(browser, around, native="100%")
+    assert compare_visits(direct, found) == []
+    assert set(sides(found)) == {"native"}
+
+
+async def visit_with(browser: Browsing, around: Neighbourhood, **settings: object) -> Visit:
+    around.begin_anew()
+    around.route(**settings)
+    return await visit(browser, around.gateway)
+
+
+def sides(found: Visit) -> Counter[str]:
+    """How many answers came from which side, preflights and the WebSocket's handshake among them."""
+    named = [side for exchange in found.log.exchanges for side in exchange.sides]
+    named += [conversation.handshake.headers["x-served-by"] for conversation in found.log.conversations]
+    return Counter(named)

@@ -1,0 +1,142 @@
+"""What the page says and keeps when something goes wrong, on a narrow phone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, WebSocketRoute, expect
+
+from tests.browser.browsing import PAGE, Browsing
+from tests.browser.chromium import find_chromium
+from tests.browser.neighbourhood import Neighbourhood
+
+pytestmark = [
+    pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.asyncio(loop_scope="package"),
+]
+AMARA = {"username": "Amara Osei", "email": "amara@clinic.example", "password": "correct horse", "role": "clinician"}
+PHONE = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
+
+
+@dataclass(frozen=True)
+class Account:
+    """One that is there already, with a consultation."""
+
+    token: str
+    consultation: str
+
+
+@pytest.fixture(scope="module")
+def account(around: Neighbourhood) -> Account:
+    around.begin_anew()
+    with httpx.Client(base_url=around.legacy, trust_env=False) as client:
+        client.post("/users/register", json=AMARA)
+        token = client.post("/users/login", json=AMARA).json()["token"]
+        client.headers["authorization"] = f"Bearer {token}"
+        started = client.post("/api/consultation/start", json={"patient_data": "Priya Raman"}).json()
+    return Account(token, started["data"]["consultation"]["_id"])
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def page(around: Neighbourhood, browser: Browsing) -> AsyncIterator[Page]:
+    """The page, with nobody logged in; at the end nothing may stick out of a phone's screen."""
+    async with browser.tab(around.legacy, **PHONE) as page:
+        await page.goto(PAGE)
+        yield page
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def enter(page: Page, account: Account, place: str = "") -> None:
+    """With a token that was given before, as after a reload."""
+    await page.evaluate(f"sessionStorage.setItem('scribe.token', {account.token!r})")
+    await page.evaluate(f"history.replaceState(null, '', '#/{place}')")
+    await page.reload()
+
+
+async def log_in(page: Page, email: str) -> None:
+    await page.get_by_label("Email").fill(email)
+    await page.get_by_label("Password").fill(AMARA["password"])
+    await page.get_by_role("button", name="Log in").click()
+
+
+async def test_an_address_that_is_taken_is_told_before_and_after(page: Page, account: Account) -> None:
+    await page.get_by_role("tab", name="Log in").focus()
+    await page.keyboard.press("ArrowRight")
+    await page.get_by_label("Name").fill("Somebody")
+    await page.get_by_label("Email").fill(AMARA["email"])
+    await page.get_by_label("Password").fill("correct horse")
+    await expect(page.get_by_text("This address already has an account.")).to_be_visible()
+    await page.get_by_role("button", name="Create account").click()
+    await expect(page.get_by_role("alert")).to_have_text("User already exists")
+
+
+async def test_an_unknown_address_and_a_wrong_password_are_told_alike(page: Page) -> None:
+    await log_in(page, "nobody@clinic.example")
+    await expect(page.get_by_role("alert")).to_have_text("Email or password is not right.")
+
+
+async def test_a_token_that_is_refused_leads_to_the_door_and_back_to_where_one_was(
+    page: Page, account: Account
+) -> None:
+    await enter(page, Account("a.eyJ1c2VySUQiOiIxIn0.c", ""), "prompts")
+    await expect(page.get_by_role("alert")).to_have_text("Your session has ended. Please log in again.")
+    await log_in(page, AMARA["email"])
+    await expect(page.get_by_role("heading", name="Prompts", exact=True)).to_be_visible()
+
+
+async def test_offline_is_told_and_tried_again(page: Page, account: Account) -> None:
+    await enter(page, account)
+    await expect(page.get_by_text("Priya Raman")).to_be_visible()
+    await page.context.set_offline(True)
+    await page.get_by_role("link", name="Prompts").click()
+    await expect(page.get_by_role("alert")).to_contain_text("You are offline.")
+    await page.context.set_offline(False)
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_a_recording_that_breaks_off_is_kept_as_far_as_it_came(page: Page, account: Account) -> None:
+    await page.route_web_socket("**/transcription-stream", break_off)
+    await enter(page, account, f"consultations/{account.consultation}")
+    await page.get_by_role("button", name="Record").click()
+    await expect(page.locator("#messages")).to_contain_text("The connection was lost.")
+    await expect(page.get_by_role("region", name="Transcript")).to_contain_text("as far as it came")
+    await expect(page.get_by_text("Saved")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("region", name="Transcript")).to_contain_text("as far as it came")
+
+
+async def test_a_microphone_that_may_not_be_used_is_told(page: Page, account: Account) -> None:
+    await enter(page, account, f"consultations/{account.consultation}")
+    await page.context.clear_permissions()
+    await page.get_by_role("button", name="Record").click()
+    await expect(page.locator("#messages")).to_contain_text("The microphone is blocked for this page.")
+    await expect(page.get_by_role("button", name="Record")).to_be_enabled()
+
+
+async def test_without_a_prompt_there_is_no_end_yet(page: Page, account: Account) -> None:
+    await enter(page, account, f"consultations/{account.consultation}")
+    await page.get_by_role("button", name="End and summarise").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Choose a prompt first")
+
+
+async def break_off(socket: WebSocketRoute) -> None:
+    """A service that hears two pieces of audio, says what it heard, and goes away."""
+    came: list[str] = []
+
+    async def answer(frame: str | bytes) -> None:
+        came.append(json.loads(frame)["type"])
+        if came == ["start_recording"]:
+            socket.send(json.dumps({"type": "recording_started"}))
+        if came == ["start_recording", "audio_chunk", "audio_chunk"]:
+            socket.send(json.dumps({"type": "transcript", "text": "as far as it came", "isPartial": True}))
+            await socket.close()
+
+    socket.on_message(answer)
+    socket.send(json.dumps({"type": "connection"}))
