@@ -25,7 +25,7 @@ def parse(text: str | None) -> Query:
     for pair in text.split("&", MAX_PAIRS)[:MAX_PAIRS]:
         if pair:
             key, _, value = pair.partition("=")
-            _add(query, unescape(key.replace("+", " ")), unescape(value.replace("+", " ")))
+            _add(query, _read(key, key), _read(value, value.replace("+", "")))
     return query
 
 
@@ -39,10 +39,14 @@ def _add(query: Query, key: str, value: str) -> None:
         query[key] = [present, value]
 
 
+def _read(text: str, searched: str) -> str:
+    """A name or a value, unescaped where there seems to be anything to unescape; in values Node looks past pluses."""
+    spaced = text.replace("+", " ")
+    return unescape(spaced) if _ESCAPE.search(searched) else spaced
+
+
 def unescape(text: str) -> str:
     """`querystring.unescape`: `decodeURIComponent`, or byte for byte where that would refuse."""
-    if not _ESCAPE.search(text):
-        return text
     try:
         return decode_component(text)
     except UndecodableError:
