@@ -1,0 +1,84 @@
+"""Two apps that tell all they are told, each in its own words: nothing of it may be found in what the gateway keeps.
+
+Run as the legacy's and as the native app of a real gateway; the path says how to answer.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.types import Receive, Scope, Send
+
+TOLD: list[str] = []
+"""Everything that legacy was told, for a test in the same process."""
+_numbers = itertools.count()
+
+
+async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
+    heard = await _heard(scope, receive)
+    TOLD.append(heard)
+    if scope["path"].startswith("/api/reset"):
+        raise RuntimeError(heard)
+    await _answer(scope, send, heard, {"note": heard, "age": 61, "status": "active", "visit": next(_numbers)})
+
+
+async def native(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        scope["state"]["proxy.rehearsal"] = True
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
+        return
+    heard = await _heard(scope, receive)
+    if scope["path"].startswith("/api/raise"):
+        raise RuntimeError(heard)
+    rehearsal = (scope.get("extensions") or {}).get("proxy.rehearsal")
+    if rehearsal is not None:
+        document = {"note": heard, heard: heard}
+        rehearsal["report"]([{"collection": "notes", "operation": "insert", "document": document}])
+    await _answer(scope, send, heard[::-1] + heard, {"note": 7, "age": heard, "status": "ended", heard: heard})
+
+
+async def _heard(scope: Scope, receive: Receive) -> str:
+    """All of a request, as one text."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    headers = " ".join(f"{name.decode('latin-1')}={value.decode('latin-1')}" for name, value in scope["headers"])
+    return f"{unquote(scope['path'])} {scope['query_string'].decode()} {headers} {body.decode('utf-8', 'replace')}"
+
+
+async def _answer(scope: Scope, send: Send, heard: str, value: dict[str, Any]) -> None:
+    """The same in many forms; the header `x-told` tells it, too."""
+    kind, status, body = b"application/json", 200, json.dumps(value).encode()
+    for start, form in _FORMS.items():
+        if scope["path"].startswith(start):
+            kind, status, body = form[0], form[1], form[2](heard)
+    told = heard.encode("ascii", "ignore").replace(b"\n", b" ").replace(b"\r", b" ")[:500]
+    headers = [(b"content-type", kind), (b"x-told", told), (b"set-cookie", b"told=" + told.replace(b";", b""))]
+    headers += [(b"location", b"/" + told.replace(b" ", b"+")), (b"content-length", b"%d" % len(body))]
+    if scope["path"].startswith("/api/gzip"):
+        headers.append((b"content-encoding", b"gzip"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _gzipped(heard: str) -> bytes:
+    return gzip.compress(json.dumps({"note": heard}).encode())
+
+
+_FORMS: dict[str, tuple[bytes, int, Callable[[str], bytes]]] = {
+    "/api/html": (b"text/html; charset=utf-8", 404, lambda heard: f"<p>{heard}</p>".encode()),
+    "/api/text": (b"text/plain; charset=utf-8", 200, str.encode),
+    "/api/image": (b"image/png", 200, str.encode),
+    "/api/broken": (b"application/json", 500, lambda heard: f'{{"note":"{heard}'.encode()),
+    "/api/gzip": (b"application/json", 200, _gzipped),
+    "/api/large": (b"text/plain", 200, lambda heard: heard.encode() * 2000),
+}
