@@ -6,7 +6,7 @@ Shares are in ten-thousandths of callers.
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any, Final, Literal, TypeAlias
 
 from proxy.config import FULL, Route
@@ -88,7 +88,7 @@ class RouteState:
     @classmethod
     def of(cls, document: Document) -> RouteState:
         """As it was stored."""
-        values = {name: value for name, value in document.items() if name != "_id"}
+        values = _known(cls, document)  # a later release may have stored more
         for name in ("missed", "held"):
             values[name] = _deed(values[name])
         if values["clamp"] is not None:
@@ -122,7 +122,7 @@ class Evidence:
 
 def change_of(document: Document) -> Change:
     """A change as it was stored."""
-    return Change(**{**document, "by": Deed(**document["by"])})
+    return Change(**{**_known(Change, document), "by": Deed(**document["by"])})
 
 
 def state_key(route: Route) -> str:
@@ -133,6 +133,11 @@ def state_key(route: Route) -> str:
 def ceiling(route: Route) -> int:
     """The most that the file lets native have."""
     return route.native if route.pin is None else FULL * (route.pin == "native")
+
+
+def _known(of: type[RouteState] | type[Change], document: Document) -> Document:
+    names = {field.name for field in fields(of)}
+    return {name: value for name, value in document.items() if name in names}
 
 
 def _deed(document: Document | None) -> Deed | None:

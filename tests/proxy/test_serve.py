@@ -23,14 +23,16 @@ PROGRAM = Path(sys.executable).with_name("scribe-proxy")
 
 
 @asynccontextmanager
-async def served(file: Path, *options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
+async def served(
+    file: Path, *options: str, patience: float = 20.0
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
     """The command on two free ports; ends with the test."""
     port, ops = free_port(), free_port()
     command = [str(PROGRAM), "serve", "--config", str(file), "--port", str(port), "--ops-port", str(ops), *options]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
     try:
-        await _ready(process, ops)
+        await _ready(process, ops, patience)
         yield process, port, ops
     finally:
         if process.returncode is None:
@@ -38,8 +40,8 @@ async def served(file: Path, *options: str) -> AsyncIterator[tuple[asyncio.subpr
         await process.communicate()
 
 
-async def _ready(process: asyncio.subprocess.Process, ops: int) -> None:
-    deadline = time.monotonic() + 20
+async def _ready(process: asyncio.subprocess.Process, ops: int, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline and process.returncode is None:
         try:
             await get(ops, "/healthz")

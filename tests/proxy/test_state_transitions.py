@@ -195,6 +195,12 @@ def test_another_revision_is_another_native_side() -> None:
     assert state_key(route(revision="2026-11")) == "a@2026-11"
 
 
+def test_what_a_later_release_stores_more_of_a_state_does_not_matter() -> None:
+    document = at(1000).document()
+    later = {**document, "mood": "fine", "change": {**document["change"], "weather": "dry"}}
+    assert RouteState.of(later) == at(1000)
+
+
 def after(step: str, chosen: Route, state: RouteState, now: float) -> RouteState:
     deed = by(now)
     if step == "fail":
