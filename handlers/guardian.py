@@ -166,6 +166,8 @@ class Watch:
         if not overdue:
             return
         ended = self._kill(list(overdue))
+        if ended and any(each.tries == TRIES for each in overdue.values()):
+            logger.warning("ended transactions that rehearsals may have left open")
         for name, each in overdue.items():
             each.due = now + AGAIN
             each.tries = min(each.tries, KILLS if ended else TRIES) - 1
@@ -198,9 +200,8 @@ def kill(url: str, names: Sequence[str]) -> bool:
         with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=_PATIENCE, timeoutMS=_PATIENCE) as client:
             client.admin.command("killSessions", ids)
     except PyMongoError as error:
-        logger.warning("transactions that a rehearsal left open cannot be ended: %s", error)
+        logger.warning("transactions that rehearsals may have left open cannot be ended: %s", error)
         return False
-    logger.warning("ended what a rehearsal may have left open: %d transactions", len(ids))
     return True
 
 

@@ -226,8 +226,8 @@ def main() -> None:
 
     end, niceness = map(int, sys.argv[1:])
     step_back(niceness)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s (shadow): %(message)s", stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s (shadow): %(message)s", stream=sys.stderr)
+    logging.getLogger("scribe_proxy").setLevel(logging.INFO)  # below that, HTTP clients tell of whole URLs
     code = 0
     try:
         uvloop.new_event_loop().run_until_complete(_work(socket.socket(fileno=end)))
