@@ -19,6 +19,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from demo.bad_release import Play, Scenario
 from demo.child import ChildError
 from demo.mongod import Mongod, MongodError
 from demo.node import NodeError, find_node, install, is_installed
@@ -77,18 +78,22 @@ def run(
     env: Mapping[str, str] = os.environ,
     console: Console | None = None,
     played: Played | None = None,
+    scenario: Scenario | None = None,
 ) -> int:
     """Runs the demo until Ctrl-C or SIGTERM and returns the exit code: 0, or 1 where it could not go on.
 
     `host` is the gateway's alone; everything else is on loopback. `data` takes documents and logs. With
-    MONGODB_URL in `env` that MongoDB is used, and none started. `played` has a clinic's days played on it.
+    MONGODB_URL in `env` that MongoDB is used, and none started. `played` has a clinic's days played on it;
+    a `scenario` brings its own routing file and callers.
     """
     out = console or Console(highlight=False)
-    stack = Stack(ports, host, config, data, env, out)
+    stack = Stack(ports, host, scenario.config if scenario else config, data, env, out)
     try:
         with _stopping_on_signals(), ExitStack() as running:
-            stack.start(running)
+            stack.start(running, scenario.environment if scenario else {})
             stack.introduce()
+            if scenario is not None:
+                stack.perform(running, scenario)
             if played is not None:
                 stack.play(running, played)
             stack.watch()
@@ -123,8 +128,8 @@ class Stack:
     def ops_url(self) -> str:
         return f"http://127.0.0.1:{self._ports.ops_port}"
 
-    def start(self, running: ExitStack) -> None:
-        """Starts everything, in order, and leaves the stopping to `running`."""
+    def start(self, running: ExitStack, more: Mapping[str, str] = {}) -> None:
+        """Starts everything, in order, and leaves the stopping to `running`. `more` is for the gateway to know."""
         self._check()
         with _progress(self._console) as progress:
             if not is_installed(LEGACY):
@@ -140,13 +145,17 @@ class Stack:
             with _step(progress, "legacy stand-in"):
                 legacy = self._begin(running, StandIn(environment, self._log("legacy"), self._ports.legacy_port))
             with _step(progress, "gateway"):
-                self._begin(running, self._gateway({**environment, "LEGACY_URL": legacy.url}))
+                self._begin(running, self._gateway({**environment, **more, "LEGACY_URL": legacy.url}))
             with _step(progress, "frontend"):
                 self._begin(running, Frontend(self.url, self._log("frontend"), self._ports.frontend_port))
 
     def play(self, running: ExitStack, played: Played) -> None:
         """Has a clinic's days played against the gateway."""
         self._begin(running, Traffic(self.url, self._console, seed=played.seed, once=played.once))
+
+    def perform(self, running: ExitStack, scenario: Scenario) -> Play:
+        """Has a scenario played against the gateway."""
+        return self._begin(running, Play(scenario, self.url, self.ops_url, self._mongodb_url, self._console))
 
     def watch(self) -> NoReturn:
         """Waits; raises ChildError as soon as a server has gone."""
@@ -321,10 +330,21 @@ def _port(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 @click.option("--traffic", is_flag=True, help="Play a clinic's day in a minute, day after day.")
 @click.option("--traffic-once", is_flag=True, help="The same, for one day.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Which days the traffic plays.")
-def command(host: str, config: Path, data: Path, traffic: bool, traffic_once: bool, seed: int, **ports: int) -> None:
+@click.option("--scenario", type=click.Choice(["bad-release"]), help="A story of a rollout, with its own routing file.")
+def command(
+    host: str,
+    config: Path,
+    data: Path,
+    traffic: bool,
+    traffic_once: bool,
+    seed: int,
+    scenario: str | None,
+    **ports: int,
+) -> None:
     """Run everything on this machine: MongoDB, offline OpenAI and NHS, a Node legacy, the gateway, a frontend.
 
     Needs Node 20 or newer, and nothing else. With MONGODB_URL set, that MongoDB is used and none started.
     """
     played = Played(seed, once=traffic_once) if traffic or traffic_once else None
-    sys.exit(run(Ports(**ports), host=host, config=config, data=data, played=played))
+    story = Scenario(data) if scenario is not None else None
+    sys.exit(run(Ports(**ports), host=host, config=config, data=data, played=played, scenario=story))

@@ -1,0 +1,204 @@
+"""A rollout in fast time that meets a bad release: it goes up by itself, falls back by itself, and is taken up again.
+
+Everything in it is real: the gateway's own guard, stages and history, callers over HTTP, a native side that begins to
+fail. Only the pace is not: stages are held for seconds instead of days. The ops pages show it while it happens.
+"""
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from rich.console import Console
+
+from demo.child import ChildError
+from demo.releases import VARIABLE
+from proxy.config import Config, load
+from proxy.database import Database
+from proxy.state import operations
+from proxy.state.mongo import MongoStore
+
+ROUTE: Final = "prompts.list"
+BREAKS_AT: Final = 25.0
+"""The share, in percent, at which the bad release goes out."""
+_NURSE: Final = {
+    "username": "scenario",
+    "email": "scenario@clinic.example",
+    "password": "correct horse",
+    "role": "clinician",
+}
+_LOOK_S: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast it goes: seconds that a stage is held, that the guard looks back on, and requests a second."""
+
+    hold: float = 6.0
+    window: float = 6.0
+    rate: float = 120.0
+    stages: str = "1%, 10%, 25%, 50%, 75%, 100%"
+
+
+class Scenario:
+    """What plays on a stack: `config` is its routing file, `environment` what the gateway needs to know besides."""
+
+    def __init__(self, place: Path, pace: Pace = Pace()) -> None:
+        self.config: Final = place / "bad-release.yaml"
+        self.bad: Final = place / "bad-release"
+        self.pace: Final = pace
+        place.mkdir(parents=True, exist_ok=True)
+        self.bad.unlink(missing_ok=True)
+        self.config.write_text(_ROUTING.format(pace=pace, revision=f"{time.time():.0f}"))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {VARIABLE: str(self.bad.absolute())}
+
+
+_ROUTING: Final = """\
+# Written by `scribe-proxy demo --scenario bad-release`, and anew each time.
+legacy: {{url: "${{LEGACY_URL}}"}}
+native: demo.releases:app
+bucketing: {{key: header:x-client-id, salt: scenario}}
+routes:
+  - name: prompts.list
+    match: GET /api/prompts
+    revision: "{revision}"
+    shadow: 20%
+    guard: {{window: {pace.window}s, minimum: 20, cooldown: 5s}}
+    rollout: {{stages: [{pace.stages}], hold: {pace.hold}s, minimum: 5}}
+"""
+
+
+class Play(threading.Thread):
+    """The scenario on a running stack, told line by line; `done` once it is over (then only callers go on)."""
+
+    def __init__(self, scenario: Scenario, url: str, ops_url: str, mongodb_url: str, console: Console) -> None:
+        super().__init__(name="scenario", daemon=True)
+        self.done = threading.Event()
+        self._scenario, self._url, self._ops_url = scenario, url, ops_url
+        self._mongodb_url, self._console = mongodb_url, console
+        self._stopping = threading.Event()
+        self._fault: Exception | None = None
+        self._began = time.monotonic()
+        self._told: float | None = None
+
+    def check(self) -> None:
+        """Raises ChildError where it broke down."""
+        if self._fault is not None:
+            raise ChildError(f"the scenario broke down: {self._fault!r}")
+
+    def stop(self) -> None:
+        """Break off, and wait until nothing is under way any more."""
+        self._stopping.set()
+        if self.ident is not None:
+            self.join()
+
+    def run(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except Exception as error:  # told by `check`, in the thread that can do something about it
+            self._fault = error
+
+    async def _run(self) -> None:
+        ops = httpx.AsyncClient(base_url=self._ops_url, trust_env=False)
+        async with _crowd(self._url, self._scenario.pace.rate), ops:
+            telling = asyncio.create_task(self._tell(ops))
+            await asyncio.wait({telling, asyncio.create_task(self._stopped())}, return_when=asyncio.FIRST_COMPLETED)
+            if telling.done():
+                telling.result()
+                self.done.set()
+                await self._stopped()
+            telling.cancel()
+
+    async def _stopped(self) -> None:
+        await asyncio.to_thread(self._stopping.wait)
+
+    async def _tell(self, ops: httpx.AsyncClient) -> None:
+        self._say(
+            f"a release of {ROUTE} goes out: {self._scenario.pace.stages}, each held {self._scenario.pace.hold:g} s"
+        )
+        await self._rise(ops, lambda now: now["effective"] >= BREAKS_AT)
+        await asyncio.sleep(self._scenario.pace.hold / 3)
+        self._scenario.bad.touch()
+        self._say("[red]a bad release is out[/]: native fails every other request")
+        broke = time.monotonic()
+        now = await self._rise(ops, lambda now: now["clamp"] is not None)
+        took = time.monotonic() - broke
+        self._say(f"[bold]the guard took it back[/] after {took:.1f} s: {now['clamp']['by']['why']}")
+        self._scenario.bad.unlink()
+        self._say("native is mended; somebody acknowledges")
+        await self._acknowledge()
+        await self._rise(ops, lambda now: now["clamp"] is None and now["effective"] > 0)
+        await self._rise(ops, lambda now: now["effective"] == 100)
+        self._say(f"[green]all callers are native.[/] The whole story: {self._ops_url}/history")
+
+    async def _rise(self, ops: httpx.AsyncClient, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Tell each change of the share until something is true of the route; gives what it is then."""
+        while True:
+            now = await _route(ops)
+            if now["effective"] != self._told:
+                self._say(f"{now['effective']:g}% of callers are native: {now['why']}")
+                self._told = now["effective"]
+            if until(now):
+                return now
+            await asyncio.sleep(_LOOK_S)
+
+    async def _acknowledge(self) -> None:
+        config: Config = load(self._scenario.config, {"LEGACY_URL": self._url, "MONGODB_URL": self._mongodb_url})
+        database = Database.of(config.mongodb)
+        assert database is not None
+        try:
+            step = operations.ack(at_once=True)
+            await operations.carry_out(MongoStore(database), config.routes[0], step, "demo", "the release was mended")
+        finally:
+            await database.close()
+
+    def _say(self, line: str) -> None:
+        self._console.print(f"[dim]{time.monotonic() - self._began:5.1f} s[/]  {line}", soft_wrap=True)
+
+
+async def _route(ops: httpx.AsyncClient) -> dict[str, Any]:
+    answer = await ops.get("/live.json")
+    answer.raise_for_status()
+    now: dict[str, Any] = answer.json()["routes"][0]
+    return now
+
+
+@contextlib.asynccontextmanager
+async def _crowd(url: str, rate: float) -> AsyncIterator[None]:
+    """Many callers who list their prompts, `rate` times a second, until the block is left."""
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
+        await client.post("/users/register", json=_NURSE)
+        answer = await client.post("/users/login", json={name: _NURSE[name] for name in ("email", "password")})
+        client.headers["authorization"] = f"Bearer {answer.json()['token']}"
+        calling = asyncio.create_task(_call(client, rate))
+        try:
+            yield
+        finally:
+            calling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await calling
+
+
+async def _call(client: httpx.AsyncClient, rate: float) -> None:
+    async with asyncio.TaskGroup() as group:
+        under_way = asyncio.Semaphore(32)
+        while True:
+            await under_way.acquire()
+            group.create_task(_ask(client, under_way))
+            await asyncio.sleep(random.expovariate(rate))
+
+
+async def _ask(client: httpx.AsyncClient, under_way: asyncio.Semaphore) -> None:
+    caller = f"caller-{random.randrange(100_000)}"  # noqa: S311 - as above
+    with contextlib.suppress(httpx.HTTPError):
+        await client.get("/api/prompts", headers={"x-client-id": caller})
+    under_way.release()
