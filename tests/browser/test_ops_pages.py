@@ -1,0 +1,164 @@
+"""The ops pages in a real Chromium, on a real MongoDB: at a desk, on a phone, light, dark, and without scripts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
+
+from demo.ports import free_port
+from proxy.database import Database
+from proxy.ops.app import create_ops
+from proxy.state.mongo import MongoStore
+from tests.browser.browsing import Browsing
+from tests.browser.chromium import find_chromium
+from tests.proxy.ops_stage import Stage, keep_a_day, roll_out, serve_a_minute, stage
+from tests.sockets import serving
+
+pytestmark = [
+    pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(120),
+    pytest.mark.asyncio(loop_scope="package"),
+]
+
+TOKEN = "s3cret-token"
+PATIENCE_MS = 15_000
+Settings = dict[str, object]
+DESK: Settings = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
+PHONE: Settings = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "is_mobile": True}
+PLAIN: Settings = {"viewport": {"width": 390, "height": 844}, "java_script_enabled": False}
+PAGES = (
+    *("/", "/?last=7d&verdict=mismatch", "/routes/notes.list", "/divergences", "/drift"),
+    *("/live?renew=no", "/live/prompts.list", "/live/consultations.list", "/history", "/config", "/nothing"),
+)
+FAULTS = (Path(__file__).parent / "faults.js").read_text()
+"""Gives what is wrong with a page, in words: text that is hard to read, what has no name, what is too wide."""
+
+
+@dataclass
+class Tab:
+    """A page of a browser context, and what it complained of or fetched from elsewhere."""
+
+    page: Page
+    base: str
+    complaints: list[str] = field(default_factory=list)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, browser: Browser, base: str, settings: Settings) -> AsyncIterator[Tab]:
+        context = await browser.new_context(base_url=base, **settings)  # type: ignore[arg-type]
+        context.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        tab = cls(await context.new_page(), base)
+        tab.page.on("console", tab._heard)
+        tab.page.on("request", tab._asked)
+        tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+        yield tab
+        await context.close()
+        assert tab.complaints == []
+
+    async def log_in(self) -> None:
+        await self.page.goto("/live")
+        await self.page.get_by_label("Your name").fill("Ada")
+        await self.page.get_by_label("Ops token").fill(TOKEN)
+        await self.page.get_by_role("button", name="Log in").click()
+        await expect(self.page.get_by_role("heading", name="Live")).to_be_visible()
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and "/nothing" not in message.location["url"]:
+            self.complaints.append(message.text)
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith(self.base):
+            self.complaints.append(f"asked for {request.url}")
+
+
+@asynccontextmanager
+async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage, str]]:
+    """A day of comparisons and some shares that moved, behind a real port."""
+    database = Database(mongodb_url, "test_ops_pages")
+    await database.drop()
+    staged = stage(directory, free_port(), store=MongoStore(database))
+    staged.database = database
+    await keep_a_day(database)
+    await roll_out(staged)
+    for _ in range(2):
+        await staged.watcher.look()
+    try:
+        async with serving(create_ops(staged, TOKEN)) as port:
+            yield staged, f"http://127.0.0.1:{port}"
+    finally:
+        await staged.keeper.stop()
+        await database.drop()
+        await database.close()
+
+
+async def test_the_pages_are_sound_and_usable_at_every_width(
+    tmp_path: Path, mongodb_url: str, browser: Browsing
+) -> None:
+    async with served(tmp_path, mongodb_url) as (staged, base):
+        for settings in (DESK, PHONE):
+            async with Tab.opened(browser.browser, base, settings) as tab:
+                await tab.log_in()
+                await look_at_all(tab, dark=settings is PHONE)
+                if settings is DESK:
+                    await find_a_difference(tab.page)
+                    await watch_it_renew(tab.page, staged)
+        async with Tab.opened(browser.browser, base, PLAIN) as tab:
+            await tab.log_in()
+            await promote_without_scripts(tab.page)
+
+
+async def look_at_all(tab: Tab, *, dark: bool) -> None:
+    for path in PAGES:
+        await tab.page.goto(path)
+        assert await tab.page.evaluate(FAULTS) == [], path
+        ground = await tab.page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        assert (ground == "rgb(18, 21, 23)") is dark
+
+
+async def find_a_difference(page: Page) -> None:
+    """From the overview to the answer that differs, by the keyboard alone."""
+    await page.goto("/")
+    await page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    await expect(skip).to_be_focused()
+    assert "2px" in await skip.evaluate("element => getComputedStyle(element).outline")
+    await page.get_by_role("link", name="notes.list").press("Enter")
+    await page.get_by_role("table", name="Fields").get_by_role("link", name="body.notes.*.body").press("Enter")
+    samples = page.get_by_role("table", name="Samples")
+    await expect(samples.get_by_text("mismatch")).to_be_visible()
+    await samples.get_by_role("link").first.press("Enter")
+    row = page.get_by_role("table", name="field by field").get_by_role("row", name="body string of 17")
+    await expect(row.locator("td.noise")).to_have_count(2)
+    assert await page.evaluate(FAULTS) == []
+
+
+async def watch_it_renew(page: Page, staged: Stage) -> None:
+    """The page's clock is moved on instead of waited for."""
+    await page.clock.install()
+    await page.goto("/live")
+    route = page.get_by_role("article", name="transcription")
+    await expect(route.get_by_text("no requests")).to_be_visible()
+    await page.evaluate("window.kept = true")
+    serve_a_minute(staged.watches, time.monotonic() + 120, [("transcription", 0, 3, 0)])
+    await page.clock.fast_forward(6000)
+    await expect(route.get_by_text("requests/s, up to")).to_be_visible()
+    assert await page.evaluate("window.kept")  # renewed in place
+
+
+async def promote_without_scripts(page: Page) -> None:
+    await page.get_by_role("link", name="prompts.list").click()
+    step = page.locator("form", has=page.get_by_role("button", name="Promote to 50%"))
+    await step.get_by_label("Why").fill("all quiet")
+    await step.get_by_role("button").click()
+    await expect(page.get_by_text("Promote to 100%")).to_be_visible()
+    await expect(page.get_by_role("region", name="History").get_by_role("listitem").first).to_contain_text(
+        "10% → 50% all quiet by Ada"
+    )
