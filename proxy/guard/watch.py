@@ -18,7 +18,6 @@ from proxy.observation import Compared, Observation
 USUAL: Final = Guard()  # how long a route without a guard is looked back on, for the pages
 DIFFERING: Final = frozenset(("mismatch", "violation"))
 OWN: Final = frozenset(("gateway_overloaded",))  # failures that are neither side's
-CHOSEN: Final = frozenset(("override", "pin", "pin-all"))  # what somebody asked of a side, no caller's share
 
 
 class Watch:
@@ -63,8 +62,8 @@ class Watches:
 
     def __call__(self, observation: Observation) -> None:
         watch = self._watches.get(observation.route or "")
-        if watch is None or observation.failure in OWN or observation.reason in CHOSEN:
-            return
+        if watch is None or observation.failure in OWN or observation.reason == "override":
+            return  # what somebody tries out by an override is no caller's
         now = watch.window.now
         if observation.reason == "native-error":  # legacy has answered in native's place
             now.native.requests += 1

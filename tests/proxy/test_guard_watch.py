@@ -55,7 +55,6 @@ def test_a_client_that_left_counts_against_the_side_it_waited_for(watches: Watch
         replace(SEEN, route="unheard-of"),
         replace(SEEN, status=503, failure="gateway_overloaded"),
         replace(SEEN, reason="override"),
-        replace(SEEN, reason="pin"),
     ],
 )
 def test_what_says_nothing_of_a_side_is_left_out(watches: Watches, observation: Observation) -> None:
