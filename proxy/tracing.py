@@ -10,9 +10,10 @@ The SDK reads the other OTEL_ variables itself: sampler, service name, headers, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from starlette.types import Scope
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span
 
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _CARRIED: Final = (b"traceparent", b"tracestate")
 
@@ -69,19 +71,24 @@ class Tracing:
         """The gateway's span of a request, which begins now."""
         return Trace(self, scope, method)
 
-    def shadow(self, headers: list[tuple[bytes, bytes]], method: str, route: str, side: str) -> Span:
-        """A span for the other side's answer, below the side's that served; to be ended by the caller."""
+    def shadow(self, headers: Headers, method: str, route: str, side: str) -> AbstractContextManager[Span]:
+        """A span for the other side's answer, below the side's that served, for as long as the context is entered."""
         from opentelemetry.trace import SpanKind
 
-        attributes = {"http.request.method": method, "http.route": route, "scribe_proxy.side": side}
-        name = f"shadow {side}"
-        return self._tracer.start_span(name, self._context(headers), kind=SpanKind.CLIENT, attributes=attributes)
+        attributes = {"http.request.method": method, "scribe_proxy.route": route, "scribe_proxy.side": side}
+        return self._tracer.start_as_current_span(
+            f"shadow {side}",
+            self._context(headers),
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            record_exception=False,
+        )
 
     def close(self) -> None:
         """Sends what waits; blocks for as long as the exporter's timeout, so not for the event loop."""
         self._provider.shutdown()
 
-    def _context(self, headers: list[tuple[bytes, bytes]]) -> Context:
+    def _context(self, headers: Headers) -> Context:
         carried = {name.decode(): value.decode("latin-1") for name, value in headers if name in _CARRIED}
         return self._propagator.extract(carried)
 

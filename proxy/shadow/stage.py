@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from proxy.comparison import Reason, Side
@@ -17,6 +18,7 @@ from proxy.native import Native
 from proxy.shadow.jobs import Adopt, Asked
 from proxy.shadow.rehearsal import Rehearsal
 from proxy.shadow.replay import Bounds, ask
+from proxy.tracing import Tracing
 from proxy.upstream import Timeouts, Upstream
 
 logger = logging.getLogger("scribe_proxy.shadow")
@@ -25,8 +27,9 @@ logger = logging.getLogger("scribe_proxy.shadow")
 class Stage:
     """`native` has been started; `adopt` comes before anything is asked."""
 
-    def __init__(self, native: Native) -> None:
+    def __init__(self, native: Native, tracing: Tracing | None = None) -> None:
         self.agreement = Agreement()
+        self._tracing: Final = tracing
         self._native: Final = native
         self._config: Config | None = None
         self._legacy: Upstream | None = None
@@ -70,15 +73,22 @@ class Stage:
 
     async def ask(self, side: Side, route: str, asked: Asked, bounds: Bounds) -> Exchange | Reason:
         """What a side answers to a read, or why there is nothing to compare. Raises StubbornError."""
-        if side == "native":
-            return await ask(self._native, asked, bounds)
-        assert self._legacy is not None, "adopt() comes first"
-        more: dict[str, Any] = {"proxy.timeouts": self._timeouts[route]} if route in self._timeouts else {}
-        return await ask(self._legacy, asked, bounds, more)
+        with self._traced(side, route, asked):
+            if side == "native":
+                return await ask(self._native, asked, bounds)
+            assert self._legacy is not None, "adopt() comes first"
+            more: dict[str, Any] = {"proxy.timeouts": self._timeouts[route]} if route in self._timeouts else {}
+            return await ask(self._legacy, asked, bounds, more)
 
-    async def rehearse(self, rehearsal: Rehearsal, asked: Asked, bounds: Bounds) -> Exchange | Reason:
+    async def rehearse(self, rehearsal: Rehearsal, route: str, asked: Asked, bounds: Bounds) -> Exchange | Reason:
         """What native answers to a write of which nothing is to be left. Raises StubbornError."""
-        return await rehearsal.run(self._native, asked, bounds)
+        with self._traced("native", route, asked):
+            return await rehearsal.run(self._native, asked, bounds)
+
+    def _traced(self, side: Side, route: str, asked: Asked) -> AbstractContextManager[object]:
+        if self._tracing is None:
+            return nullcontext()
+        return self._tracing.shadow(asked.headers, asked.method, route, side)
 
 
 def _timeouts(config: Config, name: str | None) -> Timeouts:

@@ -47,6 +47,7 @@ from proxy.shadow.rehearsal import Rehearsal, Writes, declares
 from proxy.shadow.replay import StubbornError
 from proxy.shadow.review import Review
 from proxy.shadow.stage import Stage
+from proxy.tracing import Tracing
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
@@ -101,7 +102,8 @@ class Worker:
         await native.start()
         database = Database.of(adopt.config.mongodb)
         self._reports = Reports(database, adopt.config.reports, self._lose)
-        self._stage = Stage(native)
+        tracing = Tracing.configured(os.environ)
+        self._stage = Stage(native, tracing)
         self._capturing = Capturing(database, adopt.config)
         self._review = Review(self._stage, self._note)
         try:
@@ -121,6 +123,8 @@ class Worker:
             await _within(FAREWELL, native.stop())
             if database is not None:
                 await database.close()
+            if tracing is not None:
+                await _within(FAREWELL, asyncio.to_thread(tracing.close))
 
     def _note(self, entry: Entry) -> None:
         self._reports.note(entry)
@@ -167,7 +171,7 @@ class Worker:
     async def _rehearse(self, job: Rehearse) -> Played | None:
         rehearsal = Rehearsal()
         try:
-            found = await self._stage.rehearse(rehearsal, job.asked, self._stage.bounds(job.deadline))
+            found = await self._stage.rehearse(rehearsal, job.route, job.asked, self._stage.bounds(job.deadline))
         except StubbornError:
             self._give_up()
             return None

@@ -11,6 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from proxy.comparison import Side
 from proxy.config import parse
@@ -33,6 +36,7 @@ from proxy.shadow.jobs import (
 )
 from proxy.shadow.link import Link
 from proxy.shadow.worker import Worker
+from proxy.tracing import Tracing
 from tests.proxy import shadowed
 from tests.proxy.exchanges import exchange
 from tests.proxy.test_shadow_replay import ARRIVAL, asked
@@ -242,3 +246,17 @@ async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> Non
     job = Read(1, "all", "legacy", ARRIVAL, Exchange(**{**fields, "body": digest}), time.monotonic() + 5)
     gateway.link.send(job)
     assert await gateway.next() == Done(1, "match")
+
+
+async def test_what_it_asks_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    monkeypatch.setattr(Tracing, "configured", lambda env: Tracing(provider))
+    async with linked() as gateway:
+        await gateway.next()
+        gateway.read("same")
+        await gateway.next()
+        gateway.rehearse("same", 2)
+        await gateway.next()
+    assert [span.name for span in kept.get_finished_spans()] == ["shadow native", "shadow native"]

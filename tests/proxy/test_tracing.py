@@ -77,7 +77,8 @@ def test_the_side_is_told_its_own_span_in_the_callers_place(tracing: Tracing, ke
 def test_a_shadow_hangs_below_the_side_that_served(tracing: Tracing, kept: InMemorySpanExporter) -> None:
     scope = request()
     traced(tracing, scope)
-    tracing.shadow(scope["headers"], "GET", "/api/notes/{id}", "native").end()
+    with tracing.shadow(scope["headers"], "GET", "notes.list", "native"):
+        assert "shadow native" not in by_name(kept)
     spans = by_name(kept)
     parent, served = spans["shadow native"].parent, spans["legacy"].context
     assert parent is not None
