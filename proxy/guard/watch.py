@@ -7,7 +7,7 @@ nothing of what is there now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from proxy.config import Guard, Route
@@ -99,8 +99,11 @@ class Watches:
 
     def turn(self, now: float) -> None:
         """Go on to `now` (monotonic seconds), every route."""
-        for watch in self._watches.values():
+        for watch in self:
             watch.turn(now)
+
+    def __iter__(self) -> Iterator[Watch]:
+        return iter(self._watches.values())
 
     def of(self, route: str) -> Watch:
         """One route's. Raises KeyError where there is no such route."""

@@ -236,11 +236,12 @@ class Keeper:
             await self._announce()
         states = {route.name: self._ledger.state(route) for route in self._config.routes if route.rollout is not None}
         await self._witness.exchange({name: state for name, state in states.items() if state.stage is not None})
-        for route in self._config.routes:
-            after = self._due(route)
+        config = self._config
+        for route in config.routes:
+            after = self._due(route) if config is self._config else None  # else a reload came between
             if after is not None:
                 await self._replace(after)
-        await self._witness.remember(self._config.routes, self._pace.remember)
+        await self._witness.remember(self._pace.remember)
 
     async def _tell(self) -> None:
         for route, own in self._ledger.untold():
@@ -317,7 +318,7 @@ class Keeper:
             await asyncio.sleep(self._pace.look)
 
     async def _learn(self) -> None:
-        await self._witness.recall(self._config.routes)
+        await self._witness.recall()
         self._clock.set(await self.store.now())
         states = await self.store.states()
         for state in states.values():

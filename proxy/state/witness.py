@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.config import Route
 from proxy.guard.watch import Watches
 from proxy.state.model import Evidence, RouteState, state_key
 from proxy.state.store import Store
@@ -38,17 +37,16 @@ class Witness:
         self._untold = {}
         self._known = await self._store.evidence(epochs) if epochs else {}
 
-    async def remember(self, routes: tuple[Route, ...], every: float) -> None:
+    async def remember(self, every: float) -> None:
         """Keep what legacy last showed, each so many seconds: after a restart it may be asked nothing any more."""
         if time.monotonic() - self._remembered < every:
             return
         self._remembered = time.monotonic()
-        shown = {state_key(route): self._watches.of(route.name).baseline for route in routes}
+        shown = {state_key(watch.route): watch.baseline for watch in self._watches}
         await self._store.remember({key: baseline for key, baseline in shown.items() if baseline is not None})
 
-    async def recall(self, routes: tuple[Route, ...]) -> None:
+    async def recall(self) -> None:
         """Take up what legacy last showed to others, where it has shown nothing here."""
         kept = await self._store.baselines()
-        for route in routes:
-            watch = self._watches.of(route.name)
-            watch.baseline = watch.baseline or kept.get(state_key(route))
+        for watch in self._watches:
+            watch.baseline = watch.baseline or kept.get(state_key(watch.route))
