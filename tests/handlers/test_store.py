@@ -16,7 +16,14 @@ from pymongo.database import Database
 from demo.mongod import Mongod, find_mongod
 from demo.ports import free_port
 from handlers.store import INDEXES, Store, equals, share_out
-from handlers.store_errors import DuplicateError, RefusedError, StoreError, UnavailableError, UnstorableError
+from handlers.store_errors import (
+    DuplicateError,
+    NoTransactionsError,
+    RefusedError,
+    StoreError,
+    UnavailableError,
+    UnstorableError,
+)
 from tests.handlers.backends import scratch_database
 
 A, B, C = ObjectId(), ObjectId(), ObjectId()
@@ -210,7 +217,10 @@ async def test_writes_one_by_one_where_there_are_no_transactions(tmp_path: Path)
     try:
         await store.atomically(lambda: store.notes.insert({"_id": A}))
         assert not store.has_transactions
-        assert await store.notes.get(A) == {"_id": A}
+        with pytest.raises(NoTransactionsError):
+            async with store.rehearse(5):
+                await store.notes.insert({"_id": B})
+        assert await store.notes.find({}) == [{"_id": A}]
     finally:
         await store.close()
         alone.terminate()

@@ -1,0 +1,178 @@
+"""From a broken handler to the report: all of it real, a gateway with its shadow process, the stand-in, MongoDB.
+
+`GET /api/notes/{consultationId}` is broken natively in three ways while a file exists (tests/broken_native.py). The
+report names these three and nothing else; once the file has gone, nothing is added to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import pytest
+from bson import ObjectId
+from click.testing import CliRunner
+from pymongo.database import Database
+
+from demo.ports import free_port
+from demo.services import ROOT, Gateway, Service, StandIn, Upstreams, backend_environment
+from proxy.cli import main
+from proxy.verification.recordings import Request
+from proxy.verification.wire import Origin, exchange
+from tests.differential.people import TOKEN as FOREVER
+from tests.handlers.backends import scratch_database
+from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
+from tests.handlers.twins import get, post
+
+pytestmark = [pytest.mark.xdist_group("shadow"), pytest.mark.timeout(180)]
+
+S = TypeVar("S", bound=Service)
+
+BREAKAGES: Final = {
+    ("body.count", "type"),
+    ("body.notes.*.body", "missing"),
+    ("body.notes.*.~", "extra"),  # the new name of the field above; what no contract knows is not told
+    ("body.notes", "order"),
+}
+ROUTING: Final = """
+legacy: {{url: "${{LEGACY_URL}}"}}
+native: tests.broken_native:app
+contracts: {contracts}
+shadow: {{rehearsal: 5s, noise: 0%}}
+mongodb: {{database: {database}}}
+routes:
+  - {{name: codes, match: GET /api/ai/search/clinicalcodes, native: 100%}}
+  - {{name: notes.list, match: "GET /api/notes/{{consultationId}}", shadow: 100%}}
+  - {{name: rest, match: "* /*", shadow: {{share: 100%, writes: rehearse}}}}
+"""
+NOTES: Final = get(f"/api/notes/{CONSULTATION}", FOREVER)
+OTHERS: Final = [
+    get("/api/prompts", FOREVER),
+    get(f"/api/consultation/{CONSULTATION}", FOREVER),
+    post("/api/consultation/start", {"patient_data": "p"}, FOREVER),
+    post(f"/api/notes/{CONSULTATION}", {"body": "one more", "transcriptId": TRANSCRIPT}, FOREVER),
+    post(f"/api/notes/{NOTE}", {"body": "other"}, FOREVER, "PATCH"),
+    post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER),
+]
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A gateway, and what its reports say."""
+
+    origin: Origin
+    broken: Path
+    log: Path
+    mongodb_url: str
+    database: str
+
+    def ask(self, *requests: Request) -> list[int | None]:
+        return asyncio.run(self._ask(requests))
+
+    async def _ask(self, requests: Sequence[Request]) -> list[int | None]:
+        return [(await exchange(self.origin, request, 20)).status for request in requests]
+
+    def report(self) -> dict[str, Any]:
+        where = ["--mongodb-url", self.mongodb_url, "--database", self.database, "--contracts", str(ROOT / "contracts")]
+        found = CliRunner().invoke(main, ["report", "--json", "--since", "1h", *where])
+        assert found.exit_code == 0, found.output
+        told: dict[str, Any] = json.loads(found.stdout)
+        return told
+
+    def warm(self) -> None:
+        """Return once the shadow process compares, and rehearses."""
+        deadline = time.monotonic() + 30
+        while not compared(self.report(), "notes.list"):
+            assert time.monotonic() < deadline
+            self.ask(NOTES)
+
+    def reported(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The report, as soon as it says enough."""
+        deadline = time.monotonic() + 30
+        while not enough(report := self.report()):
+            assert time.monotonic() < deadline, report
+            time.sleep(0.1)
+        return report
+
+
+def compared(report: dict[str, Any], name: str) -> int:
+    return sum(route["compared"] for route in report["routes"] if route["route"] == name)
+
+
+def different(report: dict[str, Any]) -> dict[tuple[str, str], int]:
+    """What is not explained, by field and kind, all of one route."""
+    fields = [field for field in report["fields"] if field["unexplained"]]
+    assert {field["route"] for field in fields} <= {"notes.list"}
+    return {(field["field"], field["kind"]): field["unexplained"] for field in fields}
+
+
+@pytest.fixture(scope="module")
+def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    place = tmp_path_factory.mktemp("broken")
+    file, log, ports = place / "routing.yaml", place / "gateway.log", (free_port(), free_port())
+    with ExitStack() as running:
+        product, own = (running.enter_context(scratch_database(mongodb_url)) for _ in range(2))
+        plant(product)
+        file.write_text(ROUTING.format(contracts=ROOT / "contracts", database=own.name))
+        upstreams = begin(running, Upstreams(place / "upstreams.log"))
+        environment = {
+            **backend_environment(mongodb_url, upstreams.url, product.name),
+            "BROKEN": str(place / "broken"),
+        }
+        legacy = begin(running, StandIn(environment, place / "legacy.log"))
+        environment["LEGACY_URL"] = legacy.url
+        begin(running, Gateway(file, environment, log, host="127.0.0.1", port=ports[0], ops_port=ports[1]))
+        yield Stand(Origin.parse(f"http://127.0.0.1:{ports[0]}"), place / "broken", log, mongodb_url, own.name)
+
+
+def begin(running: ExitStack, service: S) -> S:
+    running.callback(service.stop)
+    service.start()
+    return service
+
+
+def plant(database: Database[dict[str, Any]]) -> None:
+    """A consultation with two notes, so that there is an order."""
+    second = {**DOCUMENTS["notes"][0], "_id": ObjectId(), "body": "second", "created_at": datetime(2026, 1, 3)}
+    for name, documents in {**DOCUMENTS, "notes": [*DOCUMENTS["notes"], second]}.items():
+        database[name].insert_many([dict(document) for document in documents])
+
+
+def test_the_report_names_what_is_broken_and_nothing_else_and_goes_quiet(stand: Stand) -> None:
+    stand.warm()
+    assert stand.ask(*OTHERS) == [200, 200, 200, 201, 200, 200]
+    sound = stand.reported(lambda report: compared(report, "rest") >= len(OTHERS))
+    assert different(sound) == {}
+    assert sound["drift"] == []
+
+    stand.broken.touch()
+    stand.ask(*[NOTES] * 4)
+    broken = stand.reported(lambda report: different(report).get(("body.notes", "order"), 0) >= 4)
+    assert set(different(broken)) == BREAKAGES
+    assert {(drift["path"], drift["rule"], drift["side"]) for drift in broken["drift"]} == {
+        ("body.count", "type", "native"),
+        ("body.notes.*", "required", "native"),
+    }
+
+    stand.broken.unlink()
+    stand.ask(*[NOTES] * 4, *OTHERS)
+    before = compared(broken, "notes.list")
+    right = stand.reported(lambda report: compared(report, "notes.list") >= before + 4)
+    assert different(right) == different(broken)
+
+
+def test_nobody_logs_what_was_asked(stand: Stand) -> None:
+    """The terminology server is asked natively, by a client that tells of whole addresses where it is let."""
+    assert stand.ask(get("/api/ai/search/clinicalcodes?name=ichthyosis", FOREVER)) == [200]
+    deadline = time.monotonic() + 10
+    while '"route":"codes"' not in (log := stand.log.read_text()):
+        assert time.monotonic() < deadline, log
+        time.sleep(0.05)
+    assert not any(word in log for word in ("ichthyosis", "one more", FOREVER, CONSULTATION))
