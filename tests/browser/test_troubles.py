@@ -26,20 +26,25 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
 
 @dataclass(frozen=True)
 class Account:
-    """One that is there already, with a consultation."""
+    """One that is there already, with a consultation that has just begun."""
 
     token: str
     consultation: str
 
 
 @pytest.fixture(scope="module")
-def account(around: Neighbourhood) -> Account:
+def token(around: Neighbourhood) -> str:
     around.begin_anew()
     with httpx.Client(base_url=around.legacy, trust_env=False) as client:
         client.post("/users/register", json=AMARA)
-        token = client.post("/users/login", json=AMARA).json()["token"]
-        client.headers["authorization"] = f"Bearer {token}"
-        started = client.post("/api/consultation/start", json={"patient_data": "Priya Raman"}).json()
+        found: str = client.post("/users/login", json=AMARA).json()["token"]
+    return found
+
+
+@pytest.fixture
+def account(around: Neighbourhood, token: str) -> Account:
+    url, headers = f"{around.legacy}/api/consultation/start", {"authorization": f"Bearer {token}"}
+    started = httpx.post(url, json={"patient_data": "Priya Raman"}, headers=headers, trust_env=False).json()
     return Account(token, started["data"]["consultation"]["_id"])
 
 
@@ -92,7 +97,7 @@ async def test_a_token_that_is_refused_leads_to_the_door_and_back_to_where_one_w
 
 async def test_offline_is_told_and_tried_again(page: Page, account: Account) -> None:
     await enter(page, account)
-    await expect(page.get_by_text("Priya Raman")).to_be_visible()
+    await expect(page.get_by_text("Priya Raman").first).to_be_visible()
     await page.context.set_offline(True)
     await page.get_by_role("link", name="Prompts").click()
     await expect(page.get_by_role("alert")).to_contain_text("You are offline.")
@@ -110,6 +115,32 @@ async def test_a_recording_that_breaks_off_is_kept_as_far_as_it_came(page: Page,
     await expect(page.get_by_text("Saved")).to_be_visible()
     await page.reload()
     await expect(page.get_by_role("region", name="Transcript")).to_contain_text("as far as it came")
+
+
+async def test_what_was_heard_outlives_the_session(page: Page, account: Account) -> None:
+    await page.route_web_socket("**/transcription-stream", break_off)
+    await enter(page, account, f"consultations/{account.consultation}")
+    await expect(page.get_by_role("region", name="Transcript")).to_be_visible()
+    await page.evaluate("sessionStorage.setItem('scribe.token', 'no.token.any-more')")
+    await page.get_by_role("button", name="Record").click()
+    await expect(page.get_by_role("alert")).to_have_text("Your session has ended. Please log in again.")
+    await log_in(page, AMARA["email"])
+    await expect(page.get_by_text("Saved")).to_be_visible()
+    await expect(page.get_by_role("region", name="Transcript")).to_contain_text("as far as it came")
+
+
+async def test_an_end_amid_a_recording_waits_for_the_last_words(page: Page, account: Account) -> None:
+    await enter(page, account, f"consultations/{account.consultation}")
+    await page.get_by_role("button", name="New prompt").click()
+    await page.get_by_label("Name").fill("Letter")
+    await page.get_by_label("Instructions").fill("A letter.")
+    await page.get_by_role("button", name="Save prompt").click()
+    await page.get_by_role("button", name="Record").click()
+    await expect(page.get_by_text("Listening")).to_be_visible()
+    await page.wait_for_timeout(300)  # of speaking: less than what is transcribed in passing
+    await page.get_by_role("button", name="End and summarise").click()
+    await expect(page.get_by_role("region", name="Summary")).to_contain_text("answer[")
+    await expect(page.get_by_role("region", name="Transcript")).to_contain_text("final")
 
 
 async def test_a_microphone_that_may_not_be_used_is_told(page: Page, account: Account) -> None:

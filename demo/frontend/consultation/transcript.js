@@ -1,173 +1,125 @@
-/** What is said: recorded, shown while it comes in, saved, and corrected by hand. */
+/** What is said: shown while it comes in, saved, and corrected by hand. */
 
 import * as api from "../api.js";
-import config from "../config.js";
-import { h, icon, textButton } from "../dom.js";
-import { complain, field, form, say } from "../parts.js";
-import { Recorder } from "../recorder.js";
-import { sayDuration } from "../words.js";
-import { Meter } from "./meter.js";
+import { h, textButton } from "../dom.js";
+import { complain, field, form } from "../parts.js";
+import { Controls } from "./controls.js";
 
-const STATES = {
-  idle: { label: "Record", said: "" },
-  connecting: { label: "Cancel", said: "Connecting…" },
-  recording: { label: "Stop", said: "Listening" },
-  finishing: { label: "Stop", said: "Writing down the rest…" },
-};
+/** What could not be saved yet, by transcript: it outlives a session that ends, and is saved in the next. */
+const unsaved = new Map();
 
 export class Transcript {
   element;
-  #consultation;
   #id;
   #saved;
-  #heard = "";
+  #current;
   #before = "";
-  #began = 0;
-  #timer = 0;
-  #settled = Promise.resolve();
-  #settle = null;
-  #recorder = new Recorder(api.streamUrl, config.chunkMs, {
-    onstate: (state) => this.#show(state),
-    ontext: (text) => this.#hear(text),
-    ontrouble: (words) => say(words, "bad"),
-  });
-  #meter = new Meter(() => this.#recorder.level());
-  #button = h("button", { type: "button", class: "record", onclick: () => this.#toggle() });
-  #state = h("p", { class: "recorder-state", role: "status" });
-  #clock = h("span", { class: "clock" });
+  #controls;
   #edit = textButton("Correct", () => this.#openEditor(), { look: "small", drawing: "edit" });
   #text = h("div", { class: "spoken", "aria-live": "polite" });
   #editor = null;
+  #saving = Promise.resolve();
 
   constructor(consultation) {
-    this.#consultation = consultation;
     this.#id = consultation.transcript?._id;
     this.#saved = consultation.transcript?.transcript_text ?? "";
-    const said = h("div", {}, this.#state, this.#clock);
-    const bar = h("div", { class: "recorder" }, this.#button, said, this.#meter.element);
+    this.#current = unsaved.get(this.#id) ?? this.#saved;
+    this.#controls = new Controls(consultation._id, {
+      onstate: (state) => this.#follow(state),
+      ontext: (text) => this.#hear(text),
+    });
     const head = h("div", { class: "card-head" }, h("h2", { id: "transcript" }, "Transcript"), this.#edit);
-    this.element = h("section", { class: "card", "aria-labelledby": "transcript" }, head, bar, this.#text);
-    this.#show("idle");
-    this.#write(this.#saved);
+    const parts = [head, this.#controls.element, this.#text];
+    this.element = h("section", { class: "card", "aria-labelledby": "transcript" }, parts);
+    this.#write();
+    this.#follow("idle");
   }
 
   /** Ends a recording and a correction that are under way, and returns once the text is saved. */
   async settle() {
-    if (this.#recorder.state === "connecting") this.#recorder.abandon();
-    this.#recorder.stop();
-    await this.#settled;
+    await this.#controls.end();
     if (this.#editor) await this.#correct(this.#editor.querySelector("textarea").value);
+    await this.#save(this.#current);
   }
 
   /** The page goes: what was heard so far is saved. */
   leave() {
-    clearInterval(this.#timer);
-    this.#meter.stop();
-    if (this.#recorder.state === "idle") return;
-    this.#recorder.abandon();
-    if (this.#heard) api.saveTranscript(this.#id, this.#whole()).catch(complain);
+    this.#controls.abandon();
+    this.#keep();
   }
 
-  #toggle() {
-    if (this.#recorder.state === "connecting") {
-      this.#recorder.abandon();
-      this.#show("idle");
-    } else if (this.#recorder.state === "recording") this.#recorder.stop();
-    else if (this.#recorder.state === "idle") this.#record();
-  }
-
-  #record() {
-    this.#before = this.#saved;
-    this.#heard = "";
-    this.#settled = new Promise((resolve) => (this.#settle = resolve));
-    this.#recorder.start(this.#consultation._id);
-  }
-
-  #show(state) {
-    const { label, said } = STATES[state];
-    this.element.dataset.state = state;
-    this.#button.replaceChildren(icon(state === "idle" ? "microphone" : "stop"), h("span", { class: "unseen" }, label));
-    this.#button.disabled = state === "finishing";
+  #follow(state) {
     this.#edit.disabled = state !== "idle";
-    this.#state.textContent = said || (this.#saved ? "Record more" : "Press to record");
-    if (state === "recording") this.#run();
-    if (state === "finishing" || state === "idle") this.#rest();
-    if (state === "idle") this.#keep();
-  }
-
-  #run() {
-    this.#began = Date.now();
-    const tick = () => (this.#clock.textContent = sayDuration(Date.now() - this.#began));
-    tick();
-    this.#timer = setInterval(tick, 250);
-    this.#meter.start();
-  }
-
-  #rest() {
-    clearInterval(this.#timer);
-    this.#clock.textContent = "";
-    this.#meter.stop();
+    if (state === "connecting") this.#before = this.#current;
+    if (state !== "idle") return;
+    this.#controls.say(this.#current ? "Record more" : "Press to record");
+    this.#keep();
   }
 
   #hear(text) {
-    this.#heard = text || this.#heard;
-    this.#write(this.#whole());
+    if (!text) return;
+    this.#current = [this.#before, text].filter(Boolean).join("\n\n");
+    unsaved.set(this.#id, this.#current);
+    this.#write();
   }
 
-  #whole() {
-    return [this.#before, this.#heard].filter(Boolean).join("\n\n");
-  }
-
-  /** Saves what was heard, once a recording is over. */
+  /** Saves in passing: a failure is told, and the text kept for another try. */
   async #keep() {
-    const settle = this.#settle ?? (() => {});
-    this.#settle = null;
-    if (this.#heard) await this.#save(this.#whole()).catch(complain);
-    this.#heard = "";
-    settle();
+    try {
+      await this.#save(this.#current);
+    } catch (error) {
+      this.#controls.say("Not saved yet");
+      complain(error);
+    }
   }
 
-  async #save(text) {
+  /** One text after the other: none overtakes a later one. */
+  #save(text) {
+    const saved = this.#saving.then(() => this.#put(text));
+    this.#saving = saved.catch(() => null);
+    return saved;
+  }
+
+  async #put(text) {
+    if (text === this.#saved) return;
     await api.saveTranscript(this.#id, text);
-    this.#saved = text;
-    this.#state.textContent = "Saved";
+    this.#saved = this.#current = text;
+    unsaved.delete(this.#id);
+    this.#controls.say("Saved");
   }
 
   /** Text that only grew is added to, so that only what is new is read out. */
-  #write(text) {
+  #write() {
     const shown = this.#text.textContent;
-    if (!text) {
+    if (!this.#current) {
       this.#text.replaceChildren(h("p", { class: "muted" }, "What is said will stand here while you talk."));
-    } else if (this.#text.querySelector("p") || !text.startsWith(shown)) {
-      this.#text.replaceChildren(h("span", {}, text));
-    } else if (text !== shown) {
-      this.#text.append(h("span", { class: "fresh" }, text.slice(shown.length)));
+    } else if (this.#text.querySelector("p") || !this.#current.startsWith(shown)) {
+      this.#text.replaceChildren(h("span", {}, this.#current));
+    } else if (this.#current !== shown) {
+      this.#text.append(h("span", { class: "fresh" }, this.#current.slice(shown.length)));
     }
   }
 
   #openEditor() {
-    const area = h("textarea", { name: "text", rows: 8, required: true }, this.#saved);
+    const area = h("textarea", { name: "text", rows: 8, required: true }, this.#current);
     const editor = form(({ text }) => this.#correct(text), "Save", field("Correct the transcript", area));
     editor.querySelector(".actions").prepend(textButton("Cancel", () => this.#closeEditor()));
     this.#editor = editor;
-    this.#edit.hidden = this.#text.hidden = true;
-    this.#button.disabled = true;
+    this.#edit.hidden = this.#text.hidden = this.#controls.disabled = true;
     this.element.append(editor);
     area.focus();
   }
 
   async #correct(text) {
-    const corrected = text.trim();
-    if (corrected && corrected !== this.#saved) await this.#save(corrected);
-    this.#write(this.#saved);
+    if (text.trim()) await this.#save(text.trim());
+    this.#write();
     this.#closeEditor();
   }
 
   #closeEditor() {
-    this.#editor?.remove();
+    this.#editor.remove();
     this.#editor = null;
-    this.#edit.hidden = this.#text.hidden = false;
-    this.#button.disabled = false;
+    this.#edit.hidden = this.#text.hidden = this.#controls.disabled = false;
     this.#edit.focus();
   }
 }
