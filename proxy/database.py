@@ -21,6 +21,7 @@ from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
     DuplicateKeyError,
+    ExecutionTimeout,
     OperationFailure,
     PyMongoError,
 )
@@ -127,6 +128,8 @@ def _translated(error: PyMongoError) -> DatabaseError:
         codes = {fault["code"] for fault in error.details.get("writeErrors", ())}
         told = ", ".join(map(str, sorted(codes)))
         return Conflict("MongoDB has such documents already") if codes == {_DUPLICATE} else _refused(told)
+    if isinstance(error, ExecutionTimeout):
+        return Unavailable("MongoDB took too long")
     if isinstance(error, ConnectionFailure | ConfigurationError) or error.timeout:  # a name that DNS does not know
         return Unavailable("MongoDB cannot be reached")
     if isinstance(error, OperationFailure):

@@ -188,8 +188,9 @@ def _print_tables(question: Question, findings: Findings) -> None:
     out.print(tables.route_table(findings.routes))
     if fields:
         out.print(tables.field_table(fields[:_SHOWN] if question.route is None else fields, routed=not question.route))
-    if findings.drift:
-        out.print(tables.drift_table(findings.drift[:_SHOWN]))
+    drift = [one for one in findings.drift if question.route or one.side == "legacy"]  # native's differ, too
+    if drift:
+        out.print(tables.drift_table(drift[:_SHOWN]))
     if question.route is not None and findings.samples:
         out.print(tables.sample_table(findings.samples[:_SHOWN]))
     out.print(_summary(findings.routes, between), soft_wrap=True, highlight=False)

@@ -82,6 +82,23 @@ async def test_what_is_refused_is_told_by_its_code(database: Database) -> None:
     assert "Agnes" not in str(caught.value)
 
 
+async def test_what_takes_too_long_is_told_as_that(database: Database) -> None:
+    things = database.collection("things")
+    with database.asking():
+        await things.insert_many([{} for _ in range(300)])
+    every = {"from": "things", "as": "all"}
+    thrice = [
+        {
+            "$lookup": {
+                **every,
+                "pipeline": [{"$lookup": {**every, "pipeline": [{"$lookup": {**every, "pipeline": []}}]}}],
+            }
+        }
+    ]
+    with pytest.raises(Unavailable, match="too long"), database.asking():
+        await things.aggregate(thrice, maxTimeMS=20).to_list(None)
+
+
 async def test_misuse_of_the_driver_is_named(database: Database) -> None:
     with pytest.raises(DatabaseError, match="InvalidName"), database.asking():
         database.collection("$x")
