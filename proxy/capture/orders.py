@@ -47,7 +47,15 @@ class Order:
     def new(cls, until: float, each: int, routes: Sequence[str] = (), *, named: bool = False) -> Order:
         """An order with a key and a shift of its own: dates go back by one to eleven years."""
         days = secrets.choice(range(*_SHIFTS))
-        return cls(secrets.token_hex(8), round(until, 3), each, tuple(routes), named, secrets.token_bytes(32), -days * 86_400_000)
+        return cls(
+            secrets.token_hex(8),
+            round(until, 3),
+            each,
+            tuple(routes),
+            named,
+            secrets.token_bytes(32),
+            -days * 86_400_000,
+        )
 
 
 @dataclass(frozen=True, slots=True)
