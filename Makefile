@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MODULES := demo/legacy/node_modules/.installed
 
-.PHONY: run test lint validate format bench lock clean
+.PHONY: run test lint validate format fuzz bench lock clean
 
 run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000, ops :8001, legacy :4500; ARGS=--traffic plays days
 	$(BIN)/scribe-proxy demo $(ARGS)
@@ -29,6 +29,9 @@ validate: $(STAMP)  ## what deploy/ holds, by the validators of its formats; pro
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: $(STAMP)  ## random requests at length, both surfaces; FUZZ_EXAMPLES (200 an operation), FUZZ_SEED (the time)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/pytest -s tests/test_schemathesis.py
 
 bench: $(STAMP) $(MODULES)  ## ratios against peers in one run; needs wrk and nginx
 	$(BIN)/python -m bench

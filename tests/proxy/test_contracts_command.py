@@ -19,6 +19,10 @@ from proxy.verification import recordings
 ROOT = Path(__file__).parent.parent.parent
 CONTRACTS = ROOT / "contracts"
 RECORDED = CONTRACTS / "recordings"
+EVERYWHERE = {"400", "401", "413", "415"}
+"""What express's parser and the door answer on any path that takes a body or is behind the door."""
+UNRECORDED = {("notes.update", "404"), ("users.register", "500")}
+"""What the stand-in answers too, and no recording happens to show."""
 
 
 def run(*arguments: object) -> Result:
@@ -41,11 +45,13 @@ def test_every_recording_satisfies_the_contract(recorded: recordings.Recordings)
     assert [str(breach) for breach in breaches(load(CONTRACTS / "openapi.yaml"), recorded)] == []
 
 
-def test_every_operation_status_and_content_type_recorded_is_declared_and_nothing_else(
+def test_every_operation_status_and_content_type_recorded_is_declared_and_little_else(
     recorded: recordings.Recordings,
 ) -> None:
     rows = coverage(load(CONTRACTS / "openapi.yaml"), recorded)
-    assert [row.as_json() for row in rows if not row.declared or not row.samples] == []
+    assert [row.as_json() for row in rows if not row.declared] == []
+    unseen = {(row.operation.id, row.status) for row in rows if not row.samples}
+    assert {(one, status) for one, status in unseen if status not in EVERYWHERE} == UNRECORDED
     steps = sum(len(scenario.steps) for scenario in recorded.scenarios)
     assert sum(row.samples for row in rows if row.status != "101") == steps
     for row in rows:
@@ -57,7 +63,7 @@ def test_every_operation_is_described_and_routed() -> None:
     contract = load(CONTRACTS / "openapi.yaml")
     ids = {operation.id for operation in contract.operations}
     routed = {line.split(": ")[1] for line in (ROOT / "routing.yaml").read_text().splitlines() if "  - name: " in line}
-    assert {one.removesuffix(".head") for one in ids} == routed - {"rest"}
+    assert {one.removesuffix(".head") for one in ids} == routed - {"rest", "v1", "v1.transcription"}
     texts = "".join(file.read_text() for file in CONTRACTS.glob("*.yaml"))
     assert texts.count("operationId: ") == len(re.findall(r"operationId: .*\n +summary: \S", texts)) == len(ids)
 
@@ -148,7 +154,7 @@ def test_coverage_is_a_table_or_json(copied: Path) -> None:
     table = run("contracts", "coverage", *options)
     assert table.exit_code == 0
     assert "POST /users/login" in table.output
-    assert "316 samples of 28 operations; 0 declared without a sample, 0 seen and not declared" in table.output
+    assert "316 samples of 28 operations; 34 declared without a sample, 0 seen and not declared" in table.output
     rows = json.loads(run("contracts", "coverage", *options, "--json").stdout)
     assert {
         "operation": "users.login", "method": "POST", "path": "/users/login", "status": "200",
@@ -161,7 +167,7 @@ def test_a_declared_status_without_samples_is_a_zero(copied: Path) -> None:
     file = copied / "openapi.yaml"
     file.write_text(file.read_text().replace("        '304':", "        '418': {description: x}\n        '304':", 1))
     rows = json.loads(run("contracts", "coverage", "--contract", file, "--recordings", RECORDED, "--json").stdout)
-    assert [(row["status"], row["declared"]) for row in rows if not row["samples"]] == [("418", True)]
+    assert ("418", True) in [(row["status"], row["declared"]) for row in rows if not row["samples"]]
 
 
 @pytest.mark.parametrize("command", ["check", "coverage"])
