@@ -139,8 +139,8 @@ def _row(found: Document, by: Iterable[str]) -> dict[str, Any]:
 
 
 def _grain(span: Span) -> int:
-    """Minutes while there are any."""
-    return MINUTE if span.since >= time.time() - MINUTES_KEPT else HOUR
+    """Minutes while there are any; whoever asked for the last two hours did so a moment ago."""
+    return MINUTE if span.since >= time.time() - MINUTES_KEPT - MINUTE else HOUR
 
 
 def _everything() -> Span:
