@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -86,7 +87,10 @@ async def test_what_takes_too_long_is_told_as_that(database: Database) -> None:
     things = database.collection("things")
     with database.asking():
         await things.insert_many([{} for _ in range(300)])
-    each_with_all = [{"$lookup": {"from": "things", "pipeline": [], "as": "all"}}, {"$unwind": "$all"}]
+    each_with_all: list[dict[str, Any]] = [
+        {"$lookup": {"from": "things", "pipeline": [], "as": "all"}},
+        {"$unwind": "$all"},
+    ]
     with pytest.raises(Unavailable, match="too long"), database.asking():
         await things.aggregate([*each_with_all * 3, {"$count": "all"}], maxTimeMS=20).to_list(None)
 
