@@ -61,6 +61,9 @@ PURE = [
     "handlers/legacy/buffers.py",
     "handlers/legacy/model_errors.py",
     "handlers/services/images.py",
+    "handlers/services/documents.py",
+    "handlers/v1/stored.py",
+    "proxy/docs/merging.py",
     "handlers/legacy/express/query.py",
     "handlers/legacy/express/etag.py",
     "handlers/legacy/express/paths.py",
@@ -106,6 +109,12 @@ def test_pure_modules_do_no_io(place: str) -> None:
         if name.split(".")[0] in DOING_IO and name not in TYPES_ONLY
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize(("dialect", "other"), [("handlers/v1", "handlers.legacy"), ("handlers/legacy", "handlers.v1")])
+def test_no_dialect_knows_the_other(dialect: str, other: str) -> None:
+    found = [(file.relative_to(ROOT), name) for file in modules(dialect) for name in imported(file)]
+    assert not [(file, name) for file, name in found if name.startswith(other)]
 
 
 @pytest.mark.parametrize(("side", "module"), [("handlers", "handlers/store.py"), ("proxy", "proxy/database.py")])
