@@ -21,6 +21,7 @@ from proxy.observation import GONE, Observation
 from proxy.upstream.http import Timeouts
 from tests.sockets import exchange, serving
 
+REQUEST = "0f8fad5b-d9cb-469f-a165-70867728950e"
 CONFIG = """
 legacy: {url: http://127.0.0.1:4500}
 native: tests.nowhere:app
@@ -149,9 +150,11 @@ async def test_an_override_picks_a_side_and_its_secret_goes_no_further() -> None
 
 async def test_each_request_is_observed_once_without_its_content() -> None:
     async with standing() as stand:
-        await stand.ask("/half/patient-7?name=Jane", "X-Caller: c", "X-Request-Id: abc-1", "Authorization: Bearer t")
+        await stand.ask(
+            "/half/patient-7?name=Jane", "X-Caller: c", f"X-Request-Id: {REQUEST}", "Authorization: Bearer t"
+        )
     [seen] = stand.observed
-    assert (seen.request_id, seen.method, seen.route, seen.status) == ("abc-1", "GET", "half", 200)
+    assert (seen.request_id, seen.method, seen.route, seen.status) == (REQUEST, "GET", "half", 200)
     assert seen.template == "/half/{id}"
     assert seen.bucket is not None
     assert 0 < seen.head <= seen.total
@@ -167,6 +170,14 @@ async def test_a_request_id_that_is_no_plain_token_is_replaced(given: str) -> No
         assert given not in ids
         assert len(set(ids)) == 2
         assert [scope["proxy.request_id"].decode() for scope in stand.native.scopes] == ids
+
+
+@pytest.mark.parametrize("given", ["JaneDoe", "9434765919", "a" * 32 + "b"])
+async def test_a_request_id_that_may_mean_somebody_reaches_the_side_but_not_the_log(given: str) -> None:
+    async with standing() as stand:
+        await stand.ask("/new", f"X-Request-Id: {given}")
+    assert stand.native.scopes[0]["proxy.request_id"].decode() == given
+    assert given not in stand.observed[0].request_id
 
 
 async def test_a_failure_of_legacy_is_answered_in_its_manner_and_nobody_else_is_asked() -> None:
