@@ -161,6 +161,64 @@ class Gateway:
         scope["proxy.request_id"] = given
         return given.decode() if _MEANINGLESS.fullmatch(given) else own
 
+    async def _serve(self, plan: Plan, match: Match | None, scope: Scope, receive: Receive, passage: _Passage) -> None:
+        route, decision = match.route if match is not None else None, passage.decision
+        try:
+            if self.in_flight > plan.config.limits.in_flight:
+                raise Overloaded
+            if decision.side == "native" and plan.native is not None:
+                if fallback.legacy_may(route, decision, scope):
+                    await self._native_or_legacy(plan.native, plan.legacy, scope, receive, passage)
+                else:
+                    await self._await_native(plan.native, scope, receive, passage.send)
+            elif plan.native is not None and fallback.native_may(route, decision, self._limit(route)):
+                await self._legacy_or_native(plan.legacy, plan.native, scope, receive, passage)
+            else:
+                await plan.legacy(scope, receive, passage.send)
+        except Failure as failure:
+            passage.failure = failure.code
+            if not passage.begun:
+                await self._answer(failure, plan, scope, passage)
+
+    async def _legacy_or_native(
+        self, legacy: ASGIApp, native: ASGIApp, scope: Scope, receive: Receive, passage: _Passage
+    ) -> None:
+        rereadable = fallback.Rereadable(receive)
+        try:
+            await legacy(scope, rereadable, passage.send)
+        except NotConnected:
+            passage.turn_to("native", "legacy-down")
+            await self._await_native(native, scope, rereadable.again, passage.send)
+
+    async def _native_or_legacy(
+        self, native: ASGIApp, legacy: ASGIApp, scope: Scope, receive: Receive, passage: _Passage
+    ) -> None:
+        rereadable, attempt = fallback.Rereadable(receive), fallback.Attempt(passage.send)
+        try:
+            await self._await_native(native, dict(scope), rereadable, attempt)
+        except NativeFailed:
+            if passage.begun:
+                raise
+            attempt.failed = True
+        if attempt.failed:
+            passage.turn_to("legacy", "native-error")
+            await legacy(scope, rereadable.again, passage.send)
+
+    async def _await_native(self, native: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await native(scope, receive, send)
+        except Failure:
+            raise
+        except Exception as error:
+            logger.error("native raised %s on %s", type(error).__name__, scope.get("proxy.template", "-"))
+            raise NativeFailed from error
+
+    async def _answer(self, failure: Failure, plan: Plan, scope: Scope, passage: _Passage) -> None:
+        headers, body = render(failure, first(scope["headers"], b"origin"), plan.origins)
+        prefix = "http.response" if scope["type"] == "http" else "websocket.http.response"
+        await passage.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})
+        await passage.send({"type": f"{prefix}.body", "body": body, "more_body": False})
+
     def _observe(self, request_id: str, method: str, match: Match | None, passage: _Passage) -> None:
         ended, decision = time.perf_counter(), passage.decision
         observation = Observation(
