@@ -120,6 +120,22 @@ def time_until(over: float) -> contextlib.AbstractContextManager[object]:
     return pymongo.timeout(max(over - time.monotonic(), SHORTEST))
 
 
+async def finish(work: Awaitable[T]) -> T:
+    """What `work` gives. Who is cancelled meanwhile is so once it is done: what the driver has begun cannot be stopped,
+    and a session whose transaction is ended amid an operation does that operation outside of any, for good.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # there is nobody to be told
+        raise
+
+
 class Transaction:
     """Work in a transaction, begun anew after a conflict until `over` (monotonic seconds).
 
@@ -137,7 +153,7 @@ class Transaction:
 
     async def ask(self, operation: Operation[T], write: Write | None = None) -> T:
         """Do an operation as part of it."""
-        return await operation(self._session)
+        return await finish(operation(self._session))
 
     async def nest(self, work: Callable[[], Awaitable[T]]) -> T:
         """Part of this one: what `work` raises is expected to end it as well."""
@@ -148,7 +164,7 @@ class Transaction:
         try:
             with within(self), translated(), time_until(self._over):
                 done = await work()
-                await self._session.commit_transaction()
+                await finish(self._session.commit_transaction())
                 return done
         except BaseException as error:
             self._note_loss(error)

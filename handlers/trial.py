@@ -9,9 +9,9 @@ written, and writes that again into a new transaction before whatever is asked n
 What raises amid `nest` is taken back the same way, and so are conflicts with other people's writes.
 
 The driver's session is no place for two at once, least of all for one operation and the end of the transaction:
-what the driver is asked after that it does for good, outside of any transaction. So operations take turns, run
-to their own end even where nobody waits for them any more, and the end takes its turn after them. None begins
-once the trial's time is over, and none takes much longer.
+what the driver is asked after that it does for good, outside of any transaction. So operations take turns, go on
+to their own end even where whoever asked is cancelled, and the end takes its turn after them. None begins once the
+trial's time is over, and none takes much longer.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import pymongo
 
 from handlers.store_errors import StoreError, UnavailableError, translated
-from handlers.transactions import ABORTING, Operation, Session, Write, persist, time_until
+from handlers.transactions import ABORTING, Operation, Session, Write, finish, persist, time_until
 
 T = TypeVar("T")
 
@@ -58,7 +58,6 @@ class Trial:
         self._opening = opening
         self._kept: list[_Kept] = []
         self._turn = asyncio.Lock()
-        self._asked: set[asyncio.Task[Any]] = set()
         self._open = self._ended = False
 
     @property
@@ -68,14 +67,8 @@ class Trial:
 
     async def ask(self, operation: Operation[T], write: Write | None = None) -> T:
         """Do an operation in its turn; raises `StoreError`."""
-        task = asyncio.create_task(self._ask(operation, write))
-        self._asked.add(task)
-        task.add_done_callback(self._note_done)
-        return await asyncio.shield(task)
-
-    def _note_done(self, task: asyncio.Task[Any]) -> None:
-        self._asked.discard(task)
-        task.exception()  # nobody may be left to be told
+        async with self._turn:
+            return await finish(self._ask(operation, write))
 
     async def nest(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives; where it raises, its writes are taken back."""
@@ -88,15 +81,14 @@ class Trial:
             raise
 
     async def _ask(self, operation: Operation[T], write: Write | None) -> T:
-        async with self._turn:
-            try:
-                done = await persist(lambda: self._try(operation), self._over, _LONGEST_PAUSE)
-            except UnavailableError:
-                self.lost = True
-                raise
-            if write is not None and done:
-                self._kept.append(_Kept(operation, write))
-            return done
+        try:
+            done = await persist(lambda: self._try(operation), self._over, _LONGEST_PAUSE)
+        except UnavailableError:
+            self.lost = True
+            raise
+        if write is not None and done:
+            self._kept.append(_Kept(operation, write))
+        return done
 
     async def _try(self, operation: Operation[T]) -> T:
         if self._ended or self.lost or time.monotonic() >= self._over:

@@ -145,6 +145,21 @@ async def test_conflicting_writes_are_tried_again(store: Store) -> None:
     assert await store.consultations.get(A) == {"_id": A, "n": 5}
 
 
+async def test_who_is_cancelled_amid_a_transaction_leaves_all_or_nothing(store: Store) -> None:
+    async def write() -> None:
+        await store.notes.insert({"_id": ObjectId()})
+        await store.prompts.insert({"_id": ObjectId()})
+
+    await store.atomically(write)
+    for pause in range(60):
+        task = asyncio.create_task(store.atomically(write))
+        await asyncio.sleep(pause / 8000)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() or task.exception() is None
+    assert len(await store.notes.find({})) == len(await store.prompts.find({}))
+
+
 async def test_other_errors_pass_through_a_transaction(store: Store) -> None:
     async def stumble() -> None:
         await store.notes.insert({"_id": A})
