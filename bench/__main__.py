@@ -12,12 +12,13 @@ from bench.comparison import comparison
 from bench.conversations import conversations
 from bench.forwarding import forwarding, routes
 from bench.guarding import guarding
+from bench.isolation import isolation
 from bench.logins import logins
 from bench.native import native
 from bench.report import Comparison, show
 from bench.transfer import transfer
 
-PARTS = ("forwarding", "routes", "transfer", "native", "logins", "conversations", "comparison", "guarding")
+PARTS = ("forwarding", "routes", "transfer", "native", "logins", "conversations", "comparison", "isolation", "guarding")
 
 
 @click.command()
@@ -51,6 +52,13 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
             for pace in comparison():
                 rows.append(asdict(pace))
                 console.print(f"{pace.count:,} of {pace.size:,} B, {pace.title}: {pace.seconds:.1f} s ({pace.verdict})")
+            continue
+        if part == "isolation":
+            compared, footprints = isolation(seconds, rounds)
+            rows += [*compared.rows(), *map(asdict, footprints)]
+            show([compared], console)
+            for shadowing in footprints:
+                console.print(str(shadowing))
             continue
         if part == "guarding":
             compared, cost = guarding(seconds, rounds)

@@ -73,12 +73,21 @@ class Field:
 
     def gateway(self, config: str, env: Mapping[str, str] | None = None, *, name: str = "gateway") -> tuple[int, Child]:
         """The gateway, one process, its access log written to a file; gives its port and process."""
-        port, ops = free_port(), free_port()
+        port = free_port()
         file = self.place / f"{name}-{port}.yaml"
         file.write_text(config)
+        return port, self.serve(file, port, free_port(), env)
+
+    def serve(self, file: Path, port: int, ops: int, env: Mapping[str, str] | None = None) -> Child:
+        """The gateway by a file, one process, its access log written to another."""
         program = Path(sys.executable).with_name("scribe-proxy")
         command: list[str | Path] = [program, "serve", "--config", file, "--port", str(port), "--ops-port", str(ops)]
-        return port, self.start(name, command, port, env)
+        return self.start(file.stem, command, port, env)
+
+    def end(self, child: Child) -> None:
+        """Stop one before the others."""
+        self._children.remove(child)
+        child.stop()
 
 
 NGINX = """

@@ -73,8 +73,8 @@ async def indexed(*of: Twin) -> None:
 
 
 async def test_every_divergence_is_shown_and_nothing_else() -> None:
-    for place in ("outside", "stream"):
-        importlib.import_module(f"tests.handlers.test_divergences_{place}")
+    for place in ("handlers.test_divergences_outside", "handlers.test_divergences_stream", "test_shadow_recordings"):
+        importlib.import_module(f"tests.{place}")
     assert {entry.id for entry in DECLARED} == set(shown)
 
 

@@ -1,0 +1,137 @@
+"""What a shadow costs those who are served: every read shadowed, on a side that is well or misbehaves.
+
+Open loop at 60% of what the gateway does without a shadow; each contender is a gateway of its own, started for its
+reading and stopped after it, so that none of them disturbs another.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.contenders import Field, field
+from bench.load import Reading, in_turns, load
+from bench.openloop import constant
+from bench.report import Comparison
+from demo.ports import free_port
+
+SHARE = 0.6
+"""Of the closed-loop rate."""
+MODES = ("off", "healthy", "slow", "hanging", "crashing", "large")
+WARM_UP = 1.0
+STARTING = 60.0
+_COUNTED = re.compile(r'^scribe_proxy_(?:comparisons|uncompared)_total\{.*(?:verdict|reason)="(\w+)".*\} (\S+)$', re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Peak memory in bytes, of the gateway and of what it has started; and what came of the shadows, by verdict or
+    reason."""
+
+    mode: str
+    gateway: int
+    shadow: int
+    counted: Mapping[str, int]
+
+    def __str__(self) -> str:
+        counted = ", ".join(f"{name} {number:,}" for name, number in self.counted.items())
+        gateway, shadow = self.gateway / 2**20, self.shadow / 2**20
+        return (
+            f"{self.mode}: gateway {gateway:.0f} MiB, shadow {shadow:.0f} MiB at most; {counted or 'nothing compared'}"
+        )
+
+
+def isolation(seconds: float, rounds: int) -> tuple[Comparison, list[Footprint]]:
+    """Ratios to the gateway without a shadow."""
+    with field() as contenders:
+        upstream = contenders.upstream()
+        footprints: dict[str, Footprint] = {}
+
+        def reading(mode: str, rate: float | None) -> Reading:
+            found, footprints[mode] = _read(contenders, upstream, mode, rate, seconds)
+            return found
+
+        rate = SHARE * reading("off", None).rate
+        readings = in_turns({mode: lambda mode=mode: reading(mode, rate) for mode in MODES}, rounds)  # type: ignore[misc]
+    title = f"all reads shadowed, open loop at {rate:,.0f} req/s"
+    return Comparison(title, readings, "off"), list(footprints.values())
+
+
+def _read(contenders: Field, upstream: int, mode: str, rate: float | None, seconds: float) -> tuple[Reading, Footprint]:
+    """One gateway's reading at a rate; in a closed loop where none is given."""
+    port, ops = free_port(), free_port()
+    file = contenders.place / f"{mode}-{port}.yaml"
+    file.write_text(_file(upstream, mode))
+    child = contenders.serve(file, port, ops)
+    try:
+        if mode != "off":
+            _await_shadow(port, ops)
+        load(f"http://127.0.0.1:{port}/small", 16, WARM_UP)
+        if rate is None:
+            found = load(f"http://127.0.0.1:{port}/small", 16, seconds)
+        else:
+            found = constant(port, "/small", rate, seconds)
+        assert child.pid is not None
+        shadows = _children(child.pid)
+        footprint = Footprint(mode, _peak(child.pid), sum(map(_peak, shadows)), _counted(ops))
+    finally:
+        contenders.end(child)
+    return found, footprint
+
+
+def _file(upstream: int, mode: str) -> str:
+    shadow = "0%" if mode == "off" else "100%"
+    app = "healthy" if mode == "off" else mode
+    return (
+        f"legacy: {{url: 'http://127.0.0.1:{upstream}'}}\nnative: bench.shadowed:{app}\nmongodb: {{url: ''}}\n"
+        f"routes: [{{name: everything, match: '* /*', shadow: {shadow}}}]\n"
+    )
+
+
+def _await_shadow(port: int, ops: int) -> None:
+    """Until something was given to the shadow process."""
+    over = time.monotonic() + STARTING
+    while not set(_counted(ops)) - {"uncompared", "side_unavailable"} and not _outstanding(ops):
+        if time.monotonic() > over:
+            raise SystemExit("the shadow process does not start")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/small") as answer:
+            answer.read()
+        time.sleep(0.1)
+
+
+def _metrics(ops: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{ops}/metrics") as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def _outstanding(ops: int) -> bool:
+    return "scribe_proxy_shadow_outstanding 0.0" not in _metrics(ops)
+
+
+def _counted(ops: int) -> Counter[str]:
+    found = Counter[str]()
+    for name, number in _COUNTED.findall(_metrics(ops)):
+        found[name] += int(float(number))
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that a process has started (Linux)."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _peak(pid: int) -> int:
+    """The most memory a process has had, in bytes (Linux); 0 where it is no more."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+)", status)
+    return int(found[1]) * 1024 if found else 0
