@@ -250,7 +250,7 @@ async def test_the_last_two_sound_texts_are_kept_and_the_one_that_is_refused(fil
     watcher = Watcher(file, {}, lambda _: None)
 
     def refused() -> str | None:
-        return watcher.refused_edition and watcher.refused_edition.text
+        return watcher.refused_edition.text if watcher.refused_edition is not None else None
 
     first, second = text("http://one"), text("http://two")
     file.write_text(first + "# a comment\n")
