@@ -49,12 +49,14 @@ async def test_summarises_a_consultation(surface: Surface) -> None:
 
 
 async def test_looks_at_images(surface: Surface) -> None:
-    images = ["https://clinic.example/scan.png", f"data:image/png;base64,{PIXEL}", PIXEL, f"base64:image/gif:{PIXEL}"]
+    images = ["https://clinic.example/scan.png", f"data:image/png;base64,{PIXEL}", PIXEL]
     answer = await surface.person().post("/ai/images", {"images": images, "prompt": "What is it?"}, 200)
-    assert answer == {"response": "images=4 text=What is it?"}
+    assert answer == {"response": "images=3 text=What is it?"}
 
 
-@pytest.mark.parametrize("images", [[], ["ftp://x/y.png"], ["data:text/html,x"], [""], [7], [PIXEL] * 11, PIXEL])
+@pytest.mark.parametrize(
+    "images", [[], ["ftp://x/y.png"], ["data:text/html,x"], ["HTTPS://x"], [""], [7], [PIXEL] * 11, PIXEL]
+)
 async def test_refuses_what_is_no_image(surface: Surface, images: object) -> None:
     detail = expect(422, await surface.person().ask("POST", "/ai/images", json={"images": images}))["detail"]
     assert detail[0]["loc"][:2] == ["body", "images"]

@@ -1,0 +1,63 @@
+"""The kinds of values that v1 takes: what their schemas let through is what the product can take, and store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import bson
+import pytest
+from bson import ObjectId
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from handlers.services.images import image_url
+from handlers.services.model import trim
+from handlers.v1.assistant import Pictures
+from handlers.v1.values import Identity, Json, Line
+
+IMAGE = Pictures.model_json_schema()["properties"]["images"]["items"]["pattern"]
+LINES: TypeAdapter[str] = TypeAdapter(Line)
+IDS: TypeAdapter[ObjectId] = TypeAdapter(Identity)
+FREE: TypeAdapter[Any] = TypeAdapter(Json)
+
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.from_regex(IMAGE, fullmatch=True))
+def test_the_product_takes_whatever_is_an_image_here(image: str) -> None:
+    assert image_url(image.removesuffix("\n")) is not None
+
+
+@given(st.text())
+def test_a_line_says_something_once_it_is_trimmed(text: str) -> None:
+    try:
+        assert LINES.validate_python(text) == trim(text) != ""
+    except ValidationError:
+        visible = [letter for letter in text if letter.isprintable() and not letter.isspace()]
+        assert not visible or len(text) > 200
+
+
+@given(json_values)
+def test_free_json_can_be_stored_and_shown(value: Any) -> None:
+    try:
+        taken = FREE.validate_python(value)
+    except ValidationError:
+        return
+    assert bson.decode(bson.encode({"value": taken}))["value"] == taken
+    json.dumps(taken, allow_nan=False)
+
+
+@pytest.mark.parametrize("value", [7, None, "", "z" * 24, "0" * 23, "0" * 25, b"0" * 24, "0" * 12])
+def test_an_id_has_24_hexadecimal_digits(value: object) -> None:
+    with pytest.raises(ValidationError):
+        IDS.validate_python(value)
+
+
+def test_an_id_may_be_written_in_capitals_and_is_shown_in_small_letters() -> None:
+    assert IDS.dump_json(IDS.validate_python("64B7F0F0F0F0F0F0F0F0F0F0")) == b'"64b7f0f0f0f0f0f0f0f0f0f0"'

@@ -1,0 +1,60 @@
+"""v1 behind the gateway: what a routing.yaml gives it, what stays the legacy's, and the docs pages in front of both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from starlette.responses import PlainTextResponse
+
+from demo.services import ROOT
+from handlers.app import create_app
+from handlers.v1.app import OPENAPI
+from proxy.config import load, parse
+from proxy.docs import Docs
+from proxy.gateway import Gateway, Plan
+from tests.handlers.backends import client_of, settings_for
+from tests.sockets import serving
+
+LEGACY = "legacy: {url: http://127.0.0.1:9}\nnative: handlers.app:app\nroutes:\n"
+EVERYTHING = '  - {name: all, match: "* /*", native: 100%}\n'
+HEALTH = "  - {name: v1.health, match: GET /health, native: 100%}\n"
+
+
+@asynccontextmanager
+async def gateway(mongodb_url: str, text: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The gateway, the docs pages before it, the native app behind it, and a legacy that says it was asked."""
+    config = parse(text, {}, "routing.yaml")
+    native = create_app(settings_for(mongodb_url, "unused"))
+    behind = Gateway(Plan.of(config, PlainTextResponse("legacy"), native))
+    public = Docs(behind, lambda: config, native, ROOT)
+    async with native.router.lifespan_context(native), serving(public) as port, client_of(port) as client:
+        yield client
+
+
+async def test_health_is_v1s_by_a_route_of_its_own_alone(mongodb_url: str) -> None:
+    async with gateway(mongodb_url, LEGACY) as client:
+        assert (await client.get("/health")).text == "legacy"
+    async with gateway(mongodb_url, LEGACY + EVERYTHING) as client:
+        assert "Cannot GET /health" in (await client.get("/health")).text
+    async with gateway(mongodb_url, LEGACY + HEALTH + EVERYTHING) as client:
+        assert (await client.get("/health")).json() == {"status": "healthy"}
+        assert "Cannot GET /HEALTH" in (await client.get("/HEALTH")).text
+        assert "Cannot POST /health" in (await client.post("/health")).text
+
+
+async def test_the_file_in_the_repository_gives_v1_what_is_v1s_and_shows_it(mongodb_url: str) -> None:
+    file = ROOT / "routing.yaml"
+    docs = load(file, {}).docs
+    assert docs is not None
+    assert docs.native == OPENAPI
+    async with gateway(mongodb_url, file.read_text()) as client:
+        refused = await client.get("/api/v1/users/profile")
+        assert (refused.status_code, refused.json()) == (401, {"detail": "Not authenticated"})
+        assert refused.headers["x-served-by"] == "native"
+        for path in ("/", "/health", "/users/profile", "/api/prompts", "/api/v1", "/api/v1x"):
+            assert (await client.get(path)).text == "legacy", path
+        document = (await client.get("/openapi.json")).json()
+        assert {"/users/login", "/api/v1/users/login", "/api/v1/consultations"} <= document["paths"].keys()
+        assert "swagger-ui-bundle.js" in (await client.get("/docs")).text
