@@ -44,7 +44,8 @@ class _Kept(NamedTuple):
 
 
 class Trial:
-    """Encloses work until `over` (monotonic seconds); `opening` is called before its first operation.
+    """Encloses work until `over` (monotonic seconds); `opening` is called before its first operation, and may refuse by
+    an `OSError`.
 
     `begun` tells whether the server may have heard of it, `lost` whether an operation was never answered: then
     what the work came to says nothing.
@@ -104,14 +105,20 @@ class Trial:
 
     async def _begin(self) -> None:
         if not self.begun:
-            self._opening()
-            self.begun = True
+            self._announce()
         if self._session.delegate.in_transaction:
             await self._session.abort_transaction()
         self._session.start_transaction()
         for kept in self._kept:
             await kept.operation(self._session)
         self._open = True
+
+    def _announce(self) -> None:
+        try:
+            self._opening()
+        except OSError as error:
+            raise UnavailableError("nobody would end a transaction that this process leaves open") from error
+        self.begun = True
 
     async def end(self) -> bool:
         """Abort once what is under way is done; whether the server is known to hold nothing any more."""

@@ -69,7 +69,7 @@ def held(database: Documents) -> ClientSession:
 
 
 def test_a_process_that_is_killed_or_stopped_holds_nobody_up(mongodb_url: str, database: Documents) -> None:
-    killed, stopped = rehearsing(mongodb_url, database, 1, 60), rehearsing(mongodb_url, database, 2, 0.3)
+    killed, stopped = rehearsing(mongodb_url, database, 1, 60), rehearsing(mongodb_url, database, 2, 1)
     try:
         for process in (killed, stopped):
             assert process.stdout is not None

@@ -294,6 +294,17 @@ async def test_a_deadline_that_has_passed_already(house: House) -> None:
         await house.rehearse(START, -1)
 
 
+async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dialect would answer that the database is away."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr("handlers.guardian.Guardian.watch", refuse)
+    with pytest.raises(TimeoutError, match="in time"):
+        await house.rehearse(START)
+
+
 async def test_what_is_not_the_dialects_is_declined(house: House) -> None:
     for target in ("/api/v1", "/api/v1/auth/register"):
         answer = await house.rehearse(post(target, {"a": 1}))

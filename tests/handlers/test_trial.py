@@ -242,6 +242,20 @@ async def test_a_trial_of_nothing_asks_for_nothing(store: Store, database: Docum
     assert (trial.begun, list(trial.writes)) == (False, [])
 
 
+async def test_without_a_guardian_nothing_is_begun(
+    store: Store, database: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(store._guardian, "watch", refuse)
+    async with store.rehearse(5) as trial:
+        with pytest.raises(UnavailableError, match="nobody"):
+            await store.notes.insert({"_id": B})
+    assert (trial.begun, trial.lost) == (False, True)
+    assert list(database["notes"].find()) == [{"_id": A, "n": 0}]
+
+
 async def test_an_end_that_took_long_is_made_sure_of(
     store: Store, database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,12 +291,11 @@ async def test_a_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: s
 async def test_a_process_that_stands_still_holds_nobody_up(store: Store, database: Documents) -> None:
     waited: list[float] = []
     other = threading.Thread(target=lambda: waited.append(seconds_to_write(database)))
-    async with store.rehearse(0.2) as trial:
+    async with store.rehearse(0.6) as trial:
         await store.notes.change({"_id": A}, {"$set": {"n": 1}})
         other.start()
-        time.sleep(1)  # noqa: ASYNC251 - as would a handler that computes
-        assert waited
-        assert 0.2 < waited[0] < 1
+        other.join(20)  # holds the event loop, as would a handler that computes
+        assert waited[0] < 20
         with pytest.raises(UnavailableError):
             await store.notes.get(A)
     assert trial.lost
