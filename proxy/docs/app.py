@@ -6,6 +6,7 @@ It asks for the configuration anew with each request, since a reload may switch 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -78,7 +79,7 @@ async def _document(document: OpenAPI) -> File:
 
 
 async def _respond(file: File, scope: Scope, receive: Receive, send: Send) -> None:
-    headers = {**_HEADERS, "etag": file.tag}
+    headers = {**_HEADERS, "date": formatdate(usegmt=True), "etag": file.tag}
     known = (first(scope["headers"], b"if-none-match") or b"").decode("latin-1")
     if file.tag in known:
         await Response(status_code=304, headers=headers)(scope, receive, send)
