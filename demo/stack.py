@@ -229,12 +229,11 @@ _INTRODUCTION = """\
 [dim]routes: {config} (changes are picked up within 2 s), logs: {logs}[/]
 
 [bold]Try[/]
-  curl -i {url}/
-  curl {url}/users/register -H 'content-type: application/json' \\
-    -d '{{"username":"amara","email":"amara@clinic.example","password":"correct horse","role":"clinician"}}'
-  curl {url}/users/login -H 'content-type: application/json' \\
-    -d '{{"email":"amara@clinic.example","password":"correct horse"}}'
-  curl -i {url}/api/prompts -H 'authorization: Bearer <the token>'    # x-served-by says who answered
+  1. Open {page_url}, register, and write a prompt.
+  2. In {config}, give prompts.list and prompts.create `native: 100%`, and save.
+  3. Write another prompt: nothing has changed, but {ops_url} tells who answered.
+  The same without a browser; the header x-served-by names the side:
+     curl -i {url}/users/users/checkEmail?email=amara@clinic.example
 
 [dim]Ctrl-C stops everything.[/]"""
 
