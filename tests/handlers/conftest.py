@@ -1,12 +1,15 @@
-"""One stand-in for all who hold the native app against it, on the session's event loop."""
+"""One stand-in of each kind for all who hold the native app against it, on the session's event loop."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from tests.differential.duel import Duel
+from tests.differential.sides import sides
 from tests.handlers.twins import Twins, legacy_twin, native_twin
 
 SWITCHES = (
@@ -38,3 +41,11 @@ async def hurried(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
     limits = {"model_deadline": 0.5, "codes_deadline": 0.5, "audio_limit": 4000}
     async with native_twin(mongodb_url, limits) as native:
         yield Twins(twins.legacy, native)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def duel(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Duel]:
+    """Both sides for whole sequences of requests; the native app keeps the legacy's way."""
+    log = tmp_path_factory.mktemp("legacy") / "log"
+    async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, Duel.between(*both) as found:
+        yield found

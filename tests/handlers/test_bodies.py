@@ -160,14 +160,14 @@ async def test_reads_texts_as_body_parser(express: int, native: int) -> None:
     assert await twin.differences(native, express, requests) == {}
 
 
-SAMPLES = ['{"a":"x€😀"}', "[]", "", "{", '{"longer":"than a guess needs to be sure of itself"}', "\ufeff{}"]
+SAMPLES = ['{"a":"x€😀"}', "", '{"longer":"than a guess needs to be sure of itself"}', "\ufeff{}"]
 ENCODINGS = ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-7"]
 
 
 @pytest.mark.parametrize("charset", CHARSETS)
 async def test_decodes_charsets_as_iconv(express: int, native: int, charset: str) -> None:
     bodies = {f"{text} {coding}": text.encode(coding) for text in SAMPLES for coding in ENCODINGS}
-    bodies |= {f"{name}, odd": body[:-1] for name, body in bodies.items() if body}
+    bodies |= {f"{coding}, odd": SAMPLES[0].encode(coding)[:-1] for coding in ENCODINGS}
     bodies["high"] = b'["' + bytes(range(0x80, 0x100)) + b'"]'
     kind = f"application/json; charset={charset}"
     requests = {name: post(body, kind=kind) for name, body in bodies.items()}

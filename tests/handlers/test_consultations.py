@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from bson import Binary, Code, Int64, MinKey, ObjectId, Timestamp
 
 from tests.differential.duel import Duel
-from tests.differential.sides import sides
 from tests.handlers.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, as_user, ask, same, texts
 from tests.handlers.test_mongoose_oracle import KNOWN_ID
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def duel(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Duel]:
-    log = tmp_path_factory.mktemp("legacy") / "log"
-    async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, Duel.between(*both) as found:
-        yield found
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 WHOLE, DANGLING, BARE, WRONG, THEIRS = (ObjectId(f"60020000000000000000000{n}") for n in range(5))
@@ -167,18 +157,18 @@ NOTES_THAT_ARE_NO_LIST: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("notes", NOTES_THAT_ARE_NO_LIST, ids=repr)
-async def test_whatever_stands_where_notes_should(duel: Duel, notes: object) -> None:
-    stored = {**CONSULTATIONS[0], "notes": notes}
-    path = f"/api/consultation/{WHOLE}"
-    await same(
-        duel,
-        {**BEFORE, "consultations": [stored]},
-        ask("GET", path),
-        ask("POST", f"/api/notes/{WHOLE}", {"body": "b", "transcriptId": str(TRANSCRIPT)}),
-        ask("POST", f"{path}/end", {"prompt_used": str(PROMPT)}),
-        ask("GET", path),
-    )
+async def test_whatever_stands_where_notes_should(duel: Duel) -> None:
+    stored = [
+        {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{place:02x}"), "notes": notes}
+        for place, notes in enumerate(NOTES_THAT_ARE_NO_LIST)
+    ]
+    requests = []
+    for consultation in stored:
+        path = f"/api/consultation/{consultation['_id']}"
+        requests += [ask("GET", path), ask("POST", f"{path}/end", {"prompt_used": str(PROMPT)}), ask("GET", path)]
+        note = {"body": "b", "transcriptId": str(TRANSCRIPT)}
+        requests.insert(-2, ask("POST", f"/api/notes/{consultation['_id']}", note))
+    await same(duel, {**BEFORE, "consultations": stored}, *requests)
 
 
 @pytest.mark.parametrize("transcript", [ABSENT_ID, TRANSCRIPT, None])

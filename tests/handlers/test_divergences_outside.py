@@ -11,7 +11,7 @@ import pytest_asyncio
 from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
-import handlers.app
+import handlers.product
 from proxy.canonical import JSON
 from proxy.divergences import Occurrence
 from proxy.verification.recordings import Request
@@ -288,7 +288,7 @@ async def lines(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
     log = tmp_path_factory.mktemp("on-a-line") / "log"
     impatient = f"{ours.url}&serverSelectionTimeoutMS=700"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(handlers.app, "PATIENCE", 0.7)
+        patch.setattr(handlers.product, "PATIENCE", 0.7)
         async with (
             legacy_twin(mongodb_url, log, through=impatient) as legacy,
             native_twin(mongodb_url, through=theirs.url) as native,

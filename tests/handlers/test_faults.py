@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import bcrypt
 import pytest
 import pytest_asyncio
 from bson import ObjectId
@@ -351,8 +352,21 @@ async def test_a_failing_transcription_is_told_in_the_same_frames(twins: Twins, 
 # Bodies of any kind
 
 
-VALUES: list[JSON] = [None, True, False, 0, -1.5, 1e21, "", " ", "text", "nul\0", "\ud800", AMARA]
-VALUES += [[], [None], ["text"], [[AMARA]], {}, {"a": {"b": []}}, {"$gt": ""}, {"_id": AMARA}, {"toString": 1}]
+VALUES: list[JSON] = [
+    None,
+    True,
+    0,
+    -1.5,
+    "",
+    "text",
+    "nul\0",
+    "\ud800",
+    [],
+    [[AMARA]],
+    {},
+    {"$gt": ""},
+    {"toString": 1},
+]
 
 
 def bodies(sound: dict[str, JSON]) -> Iterator[JSON]:
@@ -393,7 +407,8 @@ async def test_a_registration_of_any_kind_is_answered(twins: Twins) -> None:
 @pytest_asyncio.fixture(loop_scope="session")
 async def busy(mongodb_url: str) -> AsyncIterator[Twin]:
     async with native_twin(mongodb_url) as native:
-        native.database.users.insert_many([dict(document) for document in DOCUMENTS["users"]])
+        user = {**DOCUMENTS["users"][0], "password": bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}
+        native.database.users.insert_one(user)
         yield native
 
 

@@ -93,7 +93,7 @@ def stored_in(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
 operator_values = st.dictionaries(st.sampled_from(OPERATORS), values, min_size=1, max_size=2)
 
 many = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from bson import Int64, ObjectId, Regex
 
 from tests.differential.duel import Duel
-from tests.differential.sides import sides
 from tests.handlers.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, as_user, ask, same, texts
 from tests.handlers.test_mongoose_oracle import KNOWN_ID
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def duel(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Duel]:
-    log = tmp_path_factory.mktemp("legacy") / "log"
-    async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, Duel.between(*both) as found:
-        yield found
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 CONSULTATION, OLD, ODD, BROKEN = (ObjectId(f"60020000000000000000000{n}") for n in range(4))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -15,22 +14,14 @@ from bson import ObjectId
 from handlers.services.prompts import Prompts
 from handlers.store import Store
 from tests.differential.duel import Duel
-from tests.differential.sides import sides
 from tests.handlers.backends import Backend, native_backend, token_of
 from tests.handlers.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, as_user, ask, same, texts
 from tests.handlers.test_mongoose_oracle import KNOWN_ID
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def duel(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Duel]:
-    log = tmp_path_factory.mktemp("legacy") / "log"
-    async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, Duel.between(*both) as found:
-        yield found
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def native(mongodb_url: str) -> AsyncIterator[Backend]:
     async with native_backend(mongodb_url) as backend:
         yield backend
