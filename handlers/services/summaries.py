@@ -1,5 +1,6 @@
 """Summaries of consultations that are still to be had: the transcripts from the store, the text from the model."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -37,9 +38,12 @@ class Summaries:
 
         Raises `NoConsultationError`, `NoTranscriptsError` or `ModelError`.
         """
-        if not await self._consultations.find_by("_id", consultation, ("_id",)):
+        held, found = await asyncio.gather(
+            self._consultations.find_by("_id", consultation, ("_id",)),
+            self._transcripts.find_by("consultation", consultation, ("transcript_text",)),
+        )
+        if not held:
             raise NoConsultationError
-        found = await self._transcripts.find_by("consultation", consultation, ("transcript_text",))
         texts = [document.get("transcript_text") for document in sorted(found, key=_identity)]
         said = [text for text in texts if isinstance(text, str) and text.strip()]
         if not said:
