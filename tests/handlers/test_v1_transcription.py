@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from starlette.types import Message
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from handlers.app import create_app
 from handlers.v1.tokens import Tokens
-from tests.handlers.backends import SECRET
+from tests.handlers.backends import SECRET, settings_for
 from tests.handlers.line import Line
 from tests.handlers.v1 import NOBODY, Person, Surface, v1_surface
 
@@ -111,6 +113,7 @@ async def test_a_recording_that_is_too_long_is_told(surface: Surface) -> None:
         '{"type": "dance"}',
         '{"type": "audio_chunk"}',
         '{"type": "audio_chunk", "audioData": "!"}',
+        '{"type": "audio_chunk", "audioData": 7}',
         '{"type": "start_recording", "consultationId": "x"}',
         '{"type": "stop_recording", "more": 1}',
     ],
@@ -155,6 +158,23 @@ async def test_without_a_token_there_is_no_conversation(surface: Surface, how: d
             pass
     assert refused.value.response.status_code == 401
     assert json.loads(refused.value.response.body or b"").keys() == {"detail"}
+
+
+async def test_a_server_that_cannot_refuse_in_words_closes(mongodb_url: str) -> None:
+    app = create_app(settings_for(mongodb_url, "unused"))
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    path = "/api/v1/transcription-stream"
+    scope = {"type": "websocket", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+    async with app.router.lifespan_context(app):
+        await app(scope, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "Not authenticated"}]
 
 
 async def test_a_patient_has_no_conversation(surface: Surface) -> None:
