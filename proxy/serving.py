@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import multiprocessing
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +20,7 @@ from typing import Protocol
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy import metrics
+from proxy import metrics, supervision
 from proxy.access_log import AccessLog
 from proxy.breaker import Breaker
 from proxy.config import Config, load
@@ -202,6 +203,9 @@ def create_app(file: Path, ops_port: int, ops_token: str | None) -> Router:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("scribe_proxy").setLevel(logging.INFO)  # below that, HTTP clients tell of whole URLs
     sys.setswitchinterval(SWITCH_INTERVAL)
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None and supervisor.pid is not None:
+        supervision.end_with(supervisor.pid)  # else workers of one that was killed keep its ports
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     process = Process(file, os.environ)

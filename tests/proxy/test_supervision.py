@@ -1,0 +1,45 @@
+"""What becomes of a child whose parent is killed."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+CHILD = """
+import os, sys, time
+from proxy.supervision import end_with
+end_with(int(sys.argv[1]))
+os.write(1, b".")
+time.sleep(60)
+"""
+PARENT = f"""
+import os, subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", {CHILD!r}, str(os.getpid())])
+time.sleep(60)
+"""
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a child")
+
+
+def ended(pipe: int) -> bool:
+    """Whether nobody holds the other end of the pipe any more."""
+    ready, _, _ = select.select([pipe], [], [], 10)
+    return bool(ready) and os.read(pipe, 1) == b""
+
+
+def test_it_goes_with_its_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.read(1) == b"."
+        parent.send_signal(signal.SIGKILL)
+        assert ended(parent.stdout.fileno())
+
+
+def test_it_goes_at_once_where_its_parent_is_gone_already() -> None:
+    child = subprocess.run([sys.executable, "-c", CHILD, "1"], capture_output=True, timeout=10, check=False)
+    assert (child.returncode, child.stdout) == (-signal.SIGTERM, b"")
