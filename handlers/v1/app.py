@@ -26,15 +26,14 @@ DESCRIPTION: Final = """\
 `Authorization: Bearer …`, and knows one's own things alone: what is another clinician's is answered with 404.
 Errors are `{"detail": …}`; of a 422 the detail lists the fields at fault."""
 OPENAPI: Final = f"{PREFIX}/openapi.json"
-_ITSELF: Final = PREFIX.encode()
-_BELOW: Final = _ITSELF + b"/"
+_ABOVE: Final = f"{PREFIX}/".encode()
 RESOURCES: Final = (users, consultations, transcripts, notes, prompts, assistant, transcription)
 
 
 def is_asked(scope: Scope) -> bool:
-    """Whether a request is for v1: what is below its prefix, and `/health` where a route of its own has led here."""
+    """Whether a request is for v1: what is below `/api/v1/`, and `/health` where a route of its own has led here."""
     path: bytes = scope.get("raw_path") or scope["path"].encode()
-    return path.startswith(_BELOW) or path == _ITSELF or health.is_routed(scope)
+    return (path.startswith(_ABOVE) and path != _ABOVE) or health.is_routed(scope)
 
 
 def create_v1() -> FastAPI:

@@ -49,13 +49,13 @@ class Caller:
         return self.identity
 
 
-def house(connection: HTTPConnection) -> House:
+async def house(connection: HTTPConnection) -> House:
     """Set when the app starts."""
     opened: House = connection.app.state.house
     return opened
 
 
-def services(here: Annotated[House, Depends(house)]) -> Services:
+async def services(here: Annotated[House, Depends(house)]) -> Services:
     """The product."""
     return here.services
 
@@ -86,7 +86,7 @@ async def authenticate(
     return await identify(here, shown.credentials if shown else None)
 
 
-def clinician(caller: Annotated[Caller, Depends(authenticate)]) -> ObjectId:
+async def clinician(caller: Annotated[Caller, Depends(authenticate)]) -> ObjectId:
     """The same, a clinician; raises a 401 or a 403."""
     return caller.require_clinician()
 

@@ -94,7 +94,7 @@ class Span(BaseModel):
     offset: int
 
 
-def span(
+async def span(
     limit: Annotated[int, Query(ge=1, le=100, description="how many to give")] = 20,
     offset: Annotated[int, Query(ge=0, le=1_000_000, description="how many to leave out before them")] = 0,
 ) -> Span:
