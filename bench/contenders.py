@@ -82,7 +82,7 @@ class Field:
         """The gateway by a file, one process, its access log written to another."""
         program = Path(sys.executable).with_name("scribe-proxy")
         command: list[str | Path] = [program, "serve", "--config", file, "--port", str(port), "--ops-port", str(ops)]
-        return self.start(file.stem, command, port, env)
+        return self.start(file.stem, command, ops, env)  # which listens after the other
 
     def end(self, child: Child) -> None:
         """Stop one before the others."""

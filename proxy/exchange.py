@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from starlette.types import Message, Scope
 
@@ -52,9 +52,6 @@ class Body:
         """A body that is there as a whole."""
         return cls(data, len(data))
 
-    def __reduce__(self) -> tuple[Any, ...]:  # else pickling takes four times as long
-        return Body, _BODY(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -78,12 +75,64 @@ class Exchange:
     head: float
     total: float
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Exchange, _EXCHANGE(self)
+
+class Chunks(NamedTuple):
+    """A body as it came. `chunks` is empty where the body was longer than the limit; then `digest` is its SHA-256."""
+
+    chunks: Sequence[bytes]
+    length: int
+    digest: str | None
+
+    def __repr__(self) -> str:
+        return f"Chunks(length={self.length})"
+
+    def body(self) -> Body:
+        """The same in one piece."""
+        return Body(b"".join(self.chunks), self.length, self.digest)
 
 
-_BODY = attrgetter(*Body.__slots__)
-_EXCHANGE = attrgetter(*Exchange.__slots__)
+class Seen(NamedTuple):
+    """What a capture has seen of one request: quick to make, and to send to another process, which then looks at it.
+
+    `asked`: whether the request's body had passed as a whole. The rest is as in `Exchange`, but as it came.
+    """
+
+    method: str
+    target: bytes
+    request_headers: Sequence[tuple[bytes, bytes]]
+    request_body: Chunks
+    asked: bool
+    outcome: Outcome
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: Chunks
+    started: float
+    head: float
+    total: float
+
+    def __repr__(self) -> str:
+        return f"Seen({self.method}, {self.outcome}, {self.status})"
+
+    @property
+    def size(self) -> int:
+        """How many bytes of bodies are held."""
+        return sum(each.length for each in (self.request_body, self.body) if each.digest is None)
+
+    def exchange(self) -> Exchange:
+        """The same, set in order."""
+        return Exchange(
+            method=self.method,
+            target=self.target,
+            request_headers=tuple((bytes(name), bytes(value)) for name, value in self.request_headers),
+            request_body=self.request_body.body(),
+            outcome=self.outcome,
+            status=self.status,
+            headers=tuple((bytes(name).lower(), bytes(value)) for name, value in self.headers),
+            body=self.body.body(),
+            started=self.started,
+            head=self.head,
+            total=self.total,
+        )
 
 
 class Capture:
@@ -107,16 +156,11 @@ class Capture:
         self._scope = scope
         self._received, self._sent = _Gathering(limit), _Gathering(limit)
         self._status = 0
-        self._headers: Headers = ()
+        self._headers: Sequence[tuple[bytes, bytes]] = ()
         self._asked = self._answered = False
         self._wall = time.time()
         self._started = time.perf_counter()
         self._headed = self._ended = 0.0
-
-    @property
-    def asked(self) -> bool:
-        """Whether the request's body has passed as a whole."""
-        return self._asked
 
     @property
     def answered(self) -> bool:
@@ -146,23 +190,29 @@ class Capture:
         elif kind == "http.response.start":
             self._headed = time.perf_counter()
             self._status = message["status"]
-            self._headers = tuple((bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ()))
+            self._headers = message.get("headers", ())
 
     def exchange(self, failure: str | None = None) -> Exchange:
         """What passed until now; `failure` is the code of a `failures.Failure` that the side raised, if it did."""
+        return self.seen(failure).exchange()
+
+    def seen(self, failure: str | None = None) -> Seen:
+        """The same, as it came."""
         ended = self._ended or time.perf_counter()
-        return Exchange(
-            method=self._scope["method"],
-            target=request_target(self._scope),
-            request_headers=tuple((bytes(name), bytes(value)) for name, value in self._scope["headers"]),
-            request_body=self._received.body(),
-            outcome=self._outcome(failure),
-            status=self._status,
-            headers=self._headers,
-            body=self._sent.body(),
-            started=self._wall,
-            head=(self._headed or ended) - self._started,
-            total=ended - self._started,
+        scope = self._scope
+        return Seen(
+            scope["method"],
+            request_target(scope),
+            scope["headers"],
+            self._received.chunks(),
+            self._asked,
+            self._outcome(failure),
+            self._status,
+            self._headers,
+            self._sent.chunks(),
+            self._wall,
+            (self._headed or ended) - self._started,
+            ended - self._started,
         )
 
     def _outcome(self, failure: str | None) -> Outcome:
@@ -197,7 +247,5 @@ class _Gathering:
             self._digest.update(chunk)
             self._chunks.clear()
 
-    def body(self) -> Body:
-        if self._digest is not None:
-            return Body(b"", self.length, self._digest.hexdigest())
-        return Body(b"".join(self._chunks), self.length)
+    def chunks(self) -> Chunks:
+        return Chunks(list(self._chunks), self.length, self._digest.hexdigest() if self._digest is not None else None)

@@ -29,13 +29,15 @@ from proxy.exchange import Capture
 from proxy.failures import Failure, NativeFailed, NotConnected, Overloaded, render
 from proxy.observation import GONE, Observation, Observer
 from proxy.routing import Match, RouteTable
-from proxy.shadow import Shadow, apart
+from proxy.shadow import Shadow
 from proxy.shadow.attendance import Attendance
 from proxy.tracing import Tracing
 from proxy.upstream.headers import first
 from proxy.upstream.http import Timeouts
 
 logger = logging.getLogger("scribe_proxy")
+
+_ASIDE: Final = "a shadow failed; the answer has nothing to do with it"
 
 _MEANINGLESS: Final = re.compile(rb"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-9a-fA-F]{12}")
 
@@ -115,8 +117,7 @@ class Gateway:
         attendance = self._attend(plan, match, decision, scope, receive)
         try:
             if attendance is not None:
-                with apart():
-                    await attendance.prepare()
+                await self._prepare(attendance)
                 receive, passage.capture = attendance.receive, attendance.capture
             await self._serve(plan, match, scope, receive, passage)  # 3
         finally:
@@ -126,8 +127,7 @@ class Gateway:
                 trace.end(passage.status, passage.failure)
             self._observe(request_id, method, match, passage)  # 4
             if attendance is not None:
-                with apart():
-                    attendance.end(passage.decision.side, passage.failure)
+                self._end(attendance, passage)
 
     def _decide(self, plan: Plan, match: Match | None, scope: Scope) -> rollout.Decision:
         route = match.route if match is not None else None
@@ -142,11 +142,25 @@ class Gateway:
         """What stands by where a request is to run on the other side, too."""
         if match is None or not match.route.shadow.share or self._shadow is None or scope["type"] != "http":
             return None
-        attendance: Attendance | None = None
-        if self.in_flight <= plan.config.limits.in_flight:
-            with apart():
-                attendance = self._shadow.attend(match.route, decision, scope, receive)
-        return attendance
+        if self.in_flight > plan.config.limits.in_flight:
+            return None
+        try:
+            return self._shadow.attend(match.route, decision, scope, receive)
+        except Exception:
+            logger.exception(_ASIDE)
+            return None
+
+    async def _prepare(self, attendance: Attendance) -> None:
+        try:
+            await attendance.prepare()
+        except Exception:
+            logger.exception(_ASIDE)
+
+    def _end(self, attendance: Attendance, passage: _Passage) -> None:
+        try:
+            attendance.end(passage.decision.side, passage.failure)
+        except Exception:
+            logger.exception(_ASIDE)
 
     def _request_id(self, scope: Scope) -> str:
         """What the request is called in the log; the scope has what it is called to the sides.

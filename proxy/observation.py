@@ -41,12 +41,13 @@ Observer = Callable[[Observation], None]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One request that was to run in the shadow, and the verdict; `reason` where it is `uncompared`."""
+    """Requests that were to run in the shadow, and the verdict on each; `reason` where it is `uncompared`."""
 
     route: str
     served: Side
     verdict: Name
     reason: Reason | None = None
+    number: int = 1
 
 
 ComparisonObserver = Callable[[Compared], None]

@@ -81,11 +81,11 @@ class Watches:
             tally.latencies[index] = tally.latencies.get(index, 0) + 1
 
     def compared(self, comparison: Compared) -> None:
-        """Count a shadow comparison; what could not be compared says nothing of either side."""
+        """Count shadow comparisons; what could not be compared says nothing of either side."""
         watch = self._watches.get(comparison.route)
         if watch is not None and comparison.verdict != "uncompared":
-            watch.window.now.compared += 1
-            watch.window.now.differing += comparison.verdict in DIFFERING
+            watch.window.now.compared += comparison.number
+            watch.window.now.differing += comparison.number * (comparison.verdict in DIFFERING)
 
     def adopt(self, routes: Iterable[Route], now: float) -> None:
         """Go on by changed routes. One whose window is as long as it was keeps what was seen of it."""

@@ -37,11 +37,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Uncompared:
-    """A request that was to be compared and was not: one of the two exchanges was never made."""
+    """Requests that were to be compared and were not: one of the two exchanges was never made."""
 
     route: str
     served: Side
     reason: Reason
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from proxy.database import Database, DatabaseError, Document
 from proxy.observation import Observation
 from proxy.redaction import KEY_BYTES, Redactor
 from proxy.reports import findings
-from proxy.reports.entries import Comparison, Entry, Replay
+from proxy.reports.entries import Comparison, Entry, Replay, Uncompared
 from proxy.reports.samples import Place, document
 from proxy.reports.storage import Storage
 from proxy.reports.tally import Fields, Key, Tally, key
@@ -85,13 +85,13 @@ class Reports:
         if self._storage is None:
             return
         if not self._batch.tally.has_room():
-            self._lose(Counter([entry.route]), "full")
+            self._lose(Counter({entry.route: _number(entry)}), "full")
             return
         try:
             self._note(entry, time.time())
         except Exception as error:
             logger.error("a comparison on %s could not be noted: %s", entry.route, type(error).__name__)
-            self._lose(Counter([entry.route]), "fault")
+            self._lose(Counter({entry.route: _number(entry)}), "fault")
 
     def observe(self, observation: Observation) -> None:
         """An `Observer`: counts a request that was served."""
@@ -122,13 +122,13 @@ class Reports:
             await asyncio.sleep(INTERVAL)
 
     def _note(self, entry: Entry, at: float) -> None:
-        batch = self._batch
+        batch, number = self._batch, _number(entry)
         for counted in self._keys(entry, at):
-            batch.tally.add(counted, at)
+            batch.tally.add(counted, at, number)
         if isinstance(entry, Comparison):
             self._sample(entry, at)
         if not isinstance(entry, Replay):
-            batch.entries[entry.route] += 1
+            batch.entries[entry.route] += number
 
     def _keys(self, entry: Entry, at: float) -> list[Key]:
         def admit(name: str) -> str:
@@ -177,6 +177,10 @@ class Reports:
         if self._away:
             logger.info("comparisons are kept again")
         self._away = False
+
+
+def _number(entry: Entry) -> int:
+    return entry.number if isinstance(entry, Uncompared) else 1
 
 
 def _said(error: Exception) -> str:

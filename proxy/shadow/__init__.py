@@ -4,7 +4,8 @@
     attendance.py   sees a request and its answer pass
     __init__.py     hands it over, within a bound  ── link.py ──▶  stage.py    asks the other side
     ledger.py       what is outstanding                            review.py   compares, asks again
-    child.py        keeps the process alive                        reports/    keeps what came of it
+    counts.py       what came of it                                reports/    keeps what came of it
+    child.py        keeps the process alive
 
 The gateway process does no more than capture and count, so whatever the other side does (hang, crash, use up a
 processor, answer without an end), no client waits for it. Only a rehearsal is waited for, and no longer than
@@ -14,10 +15,8 @@ processor, answer without an end), no client waits for it. Only a rehearsal is w
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -27,11 +26,12 @@ from proxy import metrics, rollout
 from proxy.comparison import Reason, Side
 from proxy.config import FULL, Config, Route
 from proxy.config.rules import SAFE
-from proxy.exchange import Exchange
-from proxy.observation import Compared, ComparisonObserver
+from proxy.exchange import Seen
+from proxy.observation import ComparisonObserver
 from proxy.reports.entries import Uncompared
 from proxy.shadow.attendance import Attendance, Reading, Rehearsing
 from proxy.shadow.child import Child
+from proxy.shadow.counts import Counts
 from proxy.shadow.jobs import (
     Adopt,
     Arrival,
@@ -46,8 +46,6 @@ from proxy.shadow.jobs import (
     ToGateway,
 )
 from proxy.shadow.ledger import Ledger, Outstanding
-
-logger = logging.getLogger("scribe_proxy.shadow")
 
 INTERVAL: Final = 0.5
 """Seconds between two looks for what is overdue."""
@@ -70,10 +68,10 @@ class Shadow:
         self._config = config
         self._native = config.native
         self._directory = directory
-        self._observers = tuple(observers)
-        self._note = note
+        self._counts = Counts(observers, note)
         self._child = Child(self._hear, self._lose)
         self._ledger = Ledger()
+        self._rehearsing = 0
         self._looking: asyncio.Task[None] | None = None
 
     @property
@@ -101,6 +99,7 @@ class Shadow:
         if self._looking is not None:
             self._looking.cancel()
         await self._child.end()
+        self._counts.tell()
 
     def adopt(self, config: Config) -> None:
         """Go on by a changed file, contracts read anew. Another native app takes effect at a restart."""
@@ -108,32 +107,36 @@ class Shadow:
         self._keep()
 
     def attend(self, route: Route, decision: rollout.Decision, scope: Scope, receive: Receive) -> Attendance | None:
-        """Attend to an HTTP request that is to run in the shadow; None where it is not."""
+        """Attend to an HTTP request that is to run in the shadow; None where it is not, or cannot."""
         if not self._samples(route, decision, scope):
             return None
-        limit = self._config.shadow.max_body
-        if scope["method"] in SAFE:
-            return Reading(self, route.name, scope, receive, limit)
-        if route.shadow.writes == "rehearse" and decision.side == "legacy":
-            return Rehearsing(self, route.name, scope, receive, limit)
-        self.leave(route.name, decision.side, "write_not_allowed")
-        return None
+        reads = scope["method"] in SAFE
+        reason = self._refusal(route, decision.side, reads=reads)
+        if reason is not None:
+            self.leave(route.name, decision.side, reason)
+            return None
+        attending = Reading if reads else Rehearsing
+        return attending(self, route.name, scope, receive, self._config.shadow.max_body)
 
-    def read(self, route: str, served: Side, arrival: Arrival, exchange: Exchange) -> None:
+    def read(self, route: str, served: Side, arrival: Arrival, seen: Seen) -> None:
         """A read to be compared."""
         deadline = time.monotonic() + self._config.shadow.deadline
-        number = self._admit(Outstanding(route, served, _size(exchange), deadline))
-        if number is not None:
-            self._child.send(Read(number, route, served, arrival, exchange, deadline))
+        number = self._ledger.admit(Outstanding(route, served, seen.size, deadline), self._room)
+        if number is None:
+            self.leave(route, served, "queue_full")
+        else:
+            self._child.send(Read(number, route, served, arrival, seen, deadline))
 
     async def rehearse(self, route: str, asked: Asked) -> int | None:
         """Have a write rehearsed, and wait for it; gives its number, None where nothing will be compared."""
-        patience = self._config.shadow.rehearsal
         over: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
-        number = self._admit(Outstanding(route, "legacy", len(asked.body), rehearsed=over))
+        number = self._ledger.admit(Outstanding(route, "legacy", len(asked.body), rehearsed=over), self._room)
         if number is None:
+            self.leave(route, "legacy", "queue_full")
             return None
-        self._child.send(Rehearse(number, route, asked, time.monotonic() + patience))
+        patience = self._config.shadow.rehearsal
+        self._child.send(Rehearse(number, route, asked, time.monotonic() + patience), urgent=True)
+        self._rehearsing += 1
         reason: Reason | None = "client_gone"
         try:
             async with asyncio.timeout(patience):
@@ -141,16 +144,17 @@ class Shadow:
         except TimeoutError:
             reason = "timeout"
         finally:
+            self._rehearsing -= 1
             if reason is not None:
                 self.forget(number, reason)
         return number if reason is None else None
 
-    def served(self, number: int, exchange: Exchange) -> None:
+    def served(self, number: int, seen: Seen) -> None:
         """What legacy did with a write that was rehearsed."""
         entry = self._ledger.find(number)
         if entry is not None:
             entry.deadline = time.monotonic() + self._config.shadow.deadline
-            self._child.send(Served(number, exchange))
+            self._child.send(Served(number, seen))
 
     def forget(self, number: int, reason: Reason) -> None:
         """A rehearsal with which nothing is to be compared."""
@@ -161,9 +165,11 @@ class Shadow:
 
     def leave(self, route: str, served: Side, reason: Reason) -> None:
         """A request that is left uncompared, and of which the shadow process knows nothing."""
-        self._tell(Compared(route, served, "uncompared", reason))
-        if self._note is not None:
-            self._note(Uncompared(route, served, reason))
+        self._counts.leave(route, served, reason)
+
+    @property
+    def _room(self) -> int:
+        return self._config.shadow.queue + self._config.shadow.concurrency
 
     def _keep(self) -> None:
         if any(route.shadow.share for route in self._config.routes):
@@ -180,32 +186,23 @@ class Shadow:
             place = rollout.bucket(bucketing.salt, route.domain, key) if key is not None else None
         return rollout.sampled(route, place)
 
-    def _admit(self, entry: Outstanding) -> int | None:
-        """The number by which the shadow process knows a request; None where it is not given to it, which is told."""
-        reason = self._refusal(entry)
-        room = self._config.shadow.queue + self._config.shadow.concurrency
-        number = self._ledger.admit(entry, room) if reason is None else None
-        if number is None:
-            self.leave(entry.route, entry.served, reason or "queue_full")
-        metrics.SHADOW_OUTSTANDING.set(len(self._ledger))
-        return number
-
-    def _refusal(self, entry: Outstanding) -> Reason | None:
+    def _refusal(self, route: Route, served: Side, *, reads: bool) -> Reason | None:
+        """Why a request is not even attended to: told before it costs anything."""
+        if not reads and (route.shadow.writes == "never" or served == "native"):
+            return "write_not_allowed"
         ready = self._child.ready
         if ready is None:
             return "side_unavailable"
-        if entry.rehearsed is None:
-            return None
-        if not ready.rehearses:
+        if not reads and not ready.rehearses:
             return "write_not_allowed"
-        return "queue_full" if self._ledger.rehearsing >= self._config.shadow.concurrency else None
+        busy = not reads and self._rehearsing >= self._config.shadow.concurrency
+        return "queue_full" if busy or len(self._ledger) >= self._room else None
 
     def _hear(self, message: ToGateway) -> None:
         if isinstance(message, Done):
             entry = self._ledger.settle(message.number)
             if entry is not None:
-                self._tell(Compared(entry.route, entry.served, message.verdict, message.reason))
-                metrics.SHADOW_OUTSTANDING.set(len(self._ledger))
+                self._counts.done(entry.route, entry.served, message.verdict, message.reason)
         elif isinstance(message, Rehearsed):
             self._resolve(self._ledger.find(message.number), message.reason)
         elif isinstance(message, Lost):
@@ -233,24 +230,3 @@ class Shadow:
                 self._drop(number, "timeout")
             metrics.SHADOW_OUTSTANDING.set(len(self._ledger))
             await asyncio.sleep(INTERVAL)
-
-    def _tell(self, compared: Compared) -> None:
-        route, verdict = compared.route, compared.verdict
-        metrics.COMPARISONS.labels(route, compared.served, verdict).inc()
-        if compared.reason is not None:
-            metrics.UNCOMPARED.labels(route, compared.reason).inc()
-        for observer in self._observers:
-            observer(compared)
-
-
-@contextlib.contextmanager
-def apart() -> Iterator[None]:
-    """Around what a shadow does amid a request: what goes wrong there is no client's business."""
-    try:
-        yield
-    except Exception:
-        logger.exception("a shadow failed; the answer has nothing to do with it")
-
-
-def _size(exchange: Exchange) -> int:
-    return len(exchange.request_body.data) + len(exchange.body.data)

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from starlette.types import Message, Receive, Scope
 
-from proxy.comparison import Reason, Side, incomparable
-from proxy.exchange import Capture, Exchange
+from proxy.comparison import Reason, Side
+from proxy.exchange import Capture, Seen
 from proxy.shadow.jobs import Arrival, Asked
 from proxy.upstream.headers import first, request_target
 
@@ -16,13 +16,13 @@ from proxy.upstream.headers import first, request_target
 class Office(Protocol):
     """Who takes what an attendance brings."""
 
-    def read(self, route: str, served: Side, arrival: Arrival, exchange: Exchange) -> None:
+    def read(self, route: str, served: Side, arrival: Arrival, seen: Seen) -> None:
         """A read to be compared."""
 
     async def rehearse(self, route: str, asked: Asked) -> int | None:
         """Have a write rehearsed, and wait for it; gives its number, None where nothing will be compared."""
 
-    def served(self, number: int, exchange: Exchange) -> None:
+    def served(self, number: int, seen: Seen) -> None:
         """What legacy did with a write that was rehearsed."""
 
     def forget(self, number: int, reason: Reason) -> None:
@@ -64,20 +64,11 @@ class Reading:
         return message
 
     def end(self, side: Side, failure: str | None) -> None:
-        exchange = self.capture.exchange(failure)
-        reason = incomparable(exchange) or self._unrepeatable(exchange)
-        if reason is not None:
-            self._office.leave(self._route, side, reason)
+        seen = self.capture.seen(failure)
+        if seen.outcome == "gone" or seen.outcome == "unasked":
+            self._office.leave(self._route, side, "client_gone" if seen.outcome == "gone" else "side_unavailable")
         else:
-            self._office.read(self._route, side, arrival_of(self._scope), exchange)
-
-    def _unrepeatable(self, exchange: Exchange) -> Reason | None:
-        """Why the request cannot be asked again as it was."""
-        if exchange.request_body.truncated:
-            return "body_too_large"
-        headers = self._scope["headers"]
-        unread = not self.capture.asked and _has_body(headers)
-        return "streaming" if unread or first(headers, b"upgrade") is not None else None
+            self._office.read(self._route, side, arrival_of(self._scope), seen)
 
 
 class Rehearsing:
@@ -114,7 +105,7 @@ class Rehearsing:
         if self._number is None or self.capture is None:
             return
         if side == "legacy":
-            self._office.served(self._number, self.capture.exchange(failure))
+            self._office.served(self._number, self.capture.seen(failure))
         else:
             self._office.forget(self._number, "side_unavailable")  # legacy was down, and native took over
 
@@ -139,16 +130,7 @@ class Rehearsing:
 
 def arrival_of(scope: Scope) -> Arrival:
     """How a request came."""
-    client, server = scope.get("client"), scope.get("server")
+    get = scope.get
     return Arrival(
-        scheme=scope.get("scheme", "http"),
-        http_version=scope.get("http_version", "1.1"),
-        client=None if client is None else tuple(client),
-        server=None if server is None else tuple(server),
-        request_id=scope.get("proxy.request_id", b"-"),
+        get("scheme", "http"), get("http_version", "1.1"), get("client"), get("server"), get("proxy.request_id", b"-")
     )
-
-
-def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
-    length = first(headers, b"content-length")
-    return (length is not None and length.strip(b"0") != b"") or first(headers, b"transfer-encoding") is not None

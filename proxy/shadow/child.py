@@ -34,6 +34,8 @@ STEADY: Final = 30.0
 """Seconds of life after which its death is no longer part of a row."""
 PAUSES: Final = (0.2, 30.0)
 """Seconds to wait before it is started again: at first, and at most."""
+GATHERING: Final = 0.005
+"""Seconds that what it is to be told may wait for more."""
 NICENESS: Final = 10
 """How much it gives way to others for the processor."""
 FAREWELL: Final = 3.0
@@ -77,10 +79,10 @@ class Child:
         self.release()
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
-    def send(self, message: ToShadow) -> None:
+    def send(self, message: ToShadow, *, urgent: bool = False) -> None:
         """Tell it something, if it is there."""
         if self._link is not None:
-            self._link.send(message)
+            self._link.send(message, urgent=urgent)
 
     async def _keep(self) -> None:
         shortest, longest = PAUSES
@@ -101,7 +103,7 @@ class Child:
         with theirs:
             process = _spawn(theirs)
         self.pid, self._heard = process.pid, time.monotonic()
-        link = ShadowLink(self._note)
+        link = ShadowLink(self._note, GATHERING)
         try:
             await link.open(ours)
             self._link = link

@@ -3,23 +3,23 @@
     gateway ──▶ shadow   Adopt, Read, Rehearse, then Served or Forget; Ping
     shadow ──▶ gateway   Ready, Rehearsed, Done, Lost; Pong
 
-Numbers are the gateway's, one for each request. Deadlines are in `time.monotonic()`, the same clock for both.
+Numbers are the gateway's, one for each request. Deadlines are in `time.monotonic()`, the same clock for both. Named
+tuples, since a gateway makes and packs one for each request that it has just served. None shows what it holds of a
+request in logs and tracebacks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from proxy.comparison import Reason, Side
 from proxy.comparison.verdicts import Name
 from proxy.config import Config
-from proxy.exchange import Exchange, Headers
+from proxy.exchange import Exchange, Headers, Seen
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """How a request came, beyond what it says itself. `client` and `server` are addresses as in an ASGI scope."""
 
     scheme: str
@@ -29,44 +29,46 @@ class Arrival:
     request_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A whole request. Shows nothing of itself in logs and tracebacks."""
+class Asked(NamedTuple):
+    """A whole request."""
 
     method: str
-    target: bytes = field(repr=False)
-    headers: Headers = field(repr=False)
-    body: bytes = field(repr=False)
-    arrival: Arrival = field(repr=False)
+    target: bytes
+    headers: Headers
+    body: bytes
+    arrival: Arrival
 
     @classmethod
     def of(cls, exchange: Exchange, arrival: Arrival) -> Asked:
         """What one side was asked, to ask another."""
         return cls(exchange.method, exchange.target, exchange.request_headers, exchange.request_body.data, arrival)
 
+    def __repr__(self) -> str:
+        return f"Asked({self.method})"
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+
+class Adopt(NamedTuple):
     """Go on by this configuration; its `contracts` are seen from `directory`. The first message of all."""
 
     config: Config
     directory: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """A read that one side has served: ask the other, and compare."""
 
     number: int
     route: str
     served: Side
     arrival: Arrival
-    exchange: Exchange
+    seen: Seen
     deadline: float
 
+    def __repr__(self) -> str:
+        return f"Read({self.number}, {self.route})"
 
-@dataclass(frozen=True, slots=True)
-class Rehearse:
+
+class Rehearse(NamedTuple):
     """A write that legacy is about to serve: rehearse it, and say when it is over. `Served` or `Forget` follows."""
 
     number: int
@@ -75,43 +77,37 @@ class Rehearse:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """What legacy did with a write that was rehearsed: compare."""
 
     number: int
-    exchange: Exchange
+    seen: Seen
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(NamedTuple):
     """A rehearsal with which nothing is to be compared any more."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
+class Ping(NamedTuple):
     """Are you there?"""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """The native app has started; `rehearses` says whether it declares that it can rehearse writes."""
 
     rehearses: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsed:
+class Rehearsed(NamedTuple):
     """A rehearsal is over, and where `reason` is given, nothing can be compared with it."""
 
     number: int
     reason: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """What came of a comparison."""
 
     number: int
@@ -119,16 +115,14 @@ class Done:
     reason: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """Comparisons that no report counts, by why not (`reports.Why`)."""
 
     why: str
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
+class Pong(NamedTuple):
     """I am."""
 
 

@@ -41,11 +41,6 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def rehearsing(self) -> int:
-        """How many rehearsals are under way."""
-        return sum(entry.rehearsed is not None and not entry.rehearsed.done() for entry in self._entries.values())
-
     def admit(self, entry: Outstanding, room: int) -> int | None:
         """The entry's number; None where there are `room` entries already, or too many bytes."""
         if len(self._entries) >= room or self._size + entry.size > BYTES:

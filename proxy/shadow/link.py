@@ -1,8 +1,9 @@
-"""Messages over a socket between two processes of ours: pickled, each behind its length.
+"""Messages over a socket between two processes of ours: pickled, several together, behind their length.
 
-What is sent within one turn of the event loop is packed and written after it, so that the answer which is on its way to
-a client goes first. The link itself has no bound; the gateway keeps the number and size of what is outstanding
-within one, so nothing more can ever wait here.
+Sending is put off until the turn of the event loop is over, so that the answer which is on its way to a client goes
+first. Under load it is put off for longer, until `gather` seconds after the last time: waking up the other process, and
+being woken by it, costs more than anything that there is to say. What cannot wait says so. The link itself has no
+bound; the gateway keeps the number and size of what is outstanding within one, so nothing more can ever wait here.
 """
 
 from __future__ import annotations
@@ -23,23 +24,33 @@ _LENGTH: Final = Struct(">Q")
 class Link(asyncio.Protocol, Generic[In, Out]):
     """One end. `hear` is called with each message; `closed` is set once there will be none any more."""
 
-    def __init__(self, hear: Callable[[In], None]) -> None:
+    def __init__(self, hear: Callable[[In], None], gather: float = 0.0) -> None:
         self.closed: Final = asyncio.Event()
         self._hear: Final = hear
+        self._gather: Final = gather
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiting: list[Out] = []
+        self._flushing: asyncio.Handle | None = None
+        self._flushed = 0.0
         self._read = bytearray()
 
     async def open(self, own: socket.socket) -> None:
         """Speak over a socket that is connected, and from now on the link's."""
         await self._loop.create_unix_connection(lambda: self, sock=own)
 
-    def send(self, message: Out) -> None:
-        """Send soon; nowhere, where the link is closed."""
-        if not self._waiting:
-            self._loop.call_soon(self._flush)
+    def send(self, message: Out, *, urgent: bool = False) -> None:
+        """Send soon; nowhere, where the link is closed. What waits goes along with what is `urgent`."""
         self._waiting.append(message)
+        if urgent and self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        if self._flushing is None:
+            due = self._flushed + self._gather
+            if urgent or due <= self._loop.time():
+                self._flushing = self._loop.call_soon(self._flush)
+            else:
+                self._flushing = self._loop.call_at(due, self._flush)
 
     def close(self) -> None:
         """Send what waits, then close."""
@@ -57,29 +68,28 @@ class Link(asyncio.Protocol, Generic[In, Out]):
     def data_received(self, data: bytes) -> None:
         self._read += data
         begin = 0
-        while (found := self._next(begin)) is not None:
-            end, message = found
-            self._hear(message)
+        while (end := self._end(begin)) is not None:
+            with memoryview(self._read) as view:
+                messages = pickle.loads(view[begin + _LENGTH.size : end])  # noqa: S301 - from our own process alone
+            for message in messages:
+                self._hear(message)
             begin = end
         del self._read[:begin]
 
-    def _next(self, begin: int) -> tuple[int, In] | None:
-        """The message that begins there, and where it ends; None while it is not there as a whole."""
+    def _end(self, begin: int) -> int | None:
+        """Where the messages end that begin there; None while they are not there as a whole."""
         body = begin + _LENGTH.size
         if len(self._read) < body:
             return None
         end = body + int(_LENGTH.unpack_from(self._read, begin)[0])
-        if len(self._read) < end:
-            return None
-        with memoryview(self._read) as view:
-            return end, cast(In, pickle.loads(view[body:end]))  # noqa: S301 - from our own process, by no other way
+        return end if end <= len(self._read) else None
 
     def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         waiting, self._waiting = self._waiting, []
         if waiting and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(map(_framed, waiting)))
-
-
-def _framed(message: object) -> bytes:
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    return _LENGTH.pack(len(data)) + data
+            data = pickle.dumps(waiting, pickle.HIGHEST_PROTOCOL)
+            self._transport.write(_LENGTH.pack(len(data)) + data)
+        self._flushed = self._loop.time()

@@ -13,9 +13,10 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp, Message, Scope
 
 from proxy.comparison import Reason
-from proxy.exchange import Capture, Exchange
+from proxy.exchange import Capture, Exchange, Headers, Seen
 from proxy.failures import Failure
 from proxy.shadow.jobs import Asked
+from proxy.upstream.headers import first
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
@@ -62,6 +63,14 @@ async def ask(app: ASGIApp, asked: Asked, bounds: Bounds, more: Mapping[str, Any
     return _unanswered(client.capture, _raised(task), bounds.deadline)
 
 
+def unrepeatable(seen: Seen, asked: Asked) -> Reason | None:
+    """Why a request cannot be asked again as it was; None where it can."""
+    if seen.request_body.digest is not None:
+        return "body_too_large"
+    unread = not seen.asked and _has_body(asked.headers)
+    return "streaming" if unread or first(asked.headers, b"upgrade") is not None else None
+
+
 def scope_of(asked: Asked, more: Mapping[str, Any]) -> Scope:
     """The ASGI scope of a request, as the server made it when it came."""
     raw_path, _, query = asked.target.partition(b"?")
@@ -77,12 +86,17 @@ def scope_of(asked: Asked, more: Mapping[str, Any]) -> Scope:
         "query_string": query,
         "root_path": "",
         "headers": list(asked.headers),
-        "client": arrival.client,
-        "server": arrival.server,
+        "client": arrival.client and tuple(arrival.client),
+        "server": arrival.server and tuple(arrival.server),
         "proxy.target": asked.target,
         "proxy.request_id": arrival.request_id,
         **more,
     }
+
+
+def _has_body(headers: Headers) -> bool:
+    length = first(headers, b"content-length")
+    return (length is not None and length.strip(b"0") != b"") or first(headers, b"transfer-encoding") is not None
 
 
 class _Client:

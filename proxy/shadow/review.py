@@ -15,12 +15,13 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from proxy.canonical import Kind
-from proxy.comparison import Path, Side, Verdict, compare, uncompared
+from proxy.comparison import Path, Reason, Side, Verdict, compare, incomparable, uncompared
 from proxy.config import FULL
 from proxy.exchange import Exchange
 from proxy.reports.entries import Comparison, Entry, Replay, Uncompared
 from proxy.shadow.jobs import Asked, Read
 from proxy.shadow.rehearsal import Writes
+from proxy.shadow.replay import unrepeatable
 from proxy.shadow.stage import Stage
 
 BELIEVED: Final = 10.0
@@ -45,11 +46,9 @@ class Review:
 
     async def read(self, job: Read, done: Callable[[Verdict], None]) -> None:
         """Ask the other side and compare; `done` is called once the verdict is there. Raises StubbornError."""
-        stage, served = self._stage, job.exchange
+        stage, served = self._stage, job.seen.exchange()
         asked = Asked.of(served, job.arrival)
-        found = await stage.ask(
-            "native" if job.served == "legacy" else "legacy", job.route, asked, stage.bounds(job.deadline, served)
-        )
+        found = incomparable(served) or unrepeatable(job.seen, asked) or await self._ask_other(job, served, asked)
         if isinstance(found, str):
             self._note(Uncompared(job.route, job.served, found))
             done(uncompared(found))
@@ -63,6 +62,10 @@ class Review:
         done(comparison.verdict)
         self._note(comparison)
         await self._replay(comparison, asked, again)
+
+    async def _ask_other(self, job: Read, served: Exchange, asked: Asked) -> Exchange | Reason:
+        other: Side = "native" if job.served == "legacy" else "legacy"
+        return await self._stage.ask(other, job.route, asked, self._stage.bounds(job.deadline, served))
 
     def rehearsed(self, route: str, legacy: Exchange, native: Exchange, wrote: Writes) -> Verdict:
         """The verdict on a write that native has rehearsed, and legacy served."""

@@ -51,6 +51,8 @@ from proxy.tracing import Tracing
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
+GATHERING: Final = 0.02
+"""Seconds that what is to be said may wait for more; a rehearsal that is over does not."""
 FAREWELL: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -63,7 +65,7 @@ class Worker:
     """Does what the gateway says until the link is closed."""
 
     def __init__(self) -> None:
-        self._link: Link[ToShadow, ToGateway] = Link(self._hear)
+        self._link: Link[ToShadow, ToGateway] = Link(self._hear, GATHERING)
         self._adopting: asyncio.Queue[Adopt] = asyncio.Queue()
         self._waiting: deque[Read] = deque()
         self._reading: set[asyncio.Task[None]] = set()
@@ -176,7 +178,7 @@ class Worker:
             self._give_up()
             return None
         played = None if isinstance(found, str) else (job.route, found, rehearsal.wrote)
-        self._link.send(Rehearsed(job.number, found if isinstance(found, str) else None))
+        self._link.send(Rehearsed(job.number, found if isinstance(found, str) else None), urgent=True)
         return played
 
     async def _conclude(self, served: Served) -> None:
@@ -184,7 +186,7 @@ class Worker:
         played = await rehearsal if rehearsal is not None else None
         if played is not None:
             route, native, wrote = played
-            self._tell(served.number, self._review.rehearsed(route, served.exchange, native, wrote))
+            self._tell(served.number, self._review.rehearsed(route, served.seen.exchange(), native, wrote))
 
     def _forget(self, number: int) -> None:
         rehearsal = self._rehearsals.pop(number, None)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from proxy.canonical import JSON
 from proxy.contract.model import Declared, Operation
 from proxy.contract.schemas import Schema
-from proxy.exchange import Body, Exchange, Headers, Outcome
+from proxy.exchange import Body, Chunks, Exchange, Headers, Outcome, Seen
 
 NOW = 1_795_376_469
 KIND = "application/json; charset=utf-8"
@@ -47,6 +47,13 @@ def exchange(
 def answered(value: JSON, **more: object) -> Exchange:
     """An answer that is JSON."""
     return exchange(json.dumps(value).encode(), **more)  # type: ignore[arg-type]
+
+
+def seen(exchange: Exchange, *, asked: bool = True) -> Seen:
+    """The exchange as a capture has seen it."""
+    sent, body = (Chunks([each.data], each.length, each.digest) for each in (exchange.request_body, exchange.body))
+    fields = {name: getattr(exchange, name) for name in Exchange.__slots__}
+    return Seen(**{**fields, "request_body": sent, "body": body, "asked": asked})
 
 
 def operation(schema: JSON, *statuses: int, requests: Mapping[str, JSON] | None = None) -> Operation:

@@ -93,7 +93,7 @@ def test_a_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
     first, last = messages(b"a", b"b")
     for message, whole in (({"type": "http.disconnect"}, False), (first, False), (last, True)):
         capture.received(message)
-        assert capture.asked is whole
+        assert capture.seen().asked is whole
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,14 @@ def test_an_answer_that_is_none_says_why(begun: bool, failure: str | None, outco
     assert (found.outcome, found.status) == (outcome, 201 if begun else 0)
 
 
-def test_an_exchange_crosses_to_another_process_whole() -> None:
-    found = echoed(b"one", b"two", limit=5)
-    assert pickle.loads(pickle.dumps(found)) == found
+def test_what_was_seen_crosses_to_another_process_as_it_came() -> None:
+    capture = Capture(SCOPE, 5)
+    for message in (START, piece(b"one", True), piece(b"two and three")):
+        capture.sent(message)
+    seen = capture.seen()
+    assert pickle.loads(pickle.dumps(seen)).exchange() == seen.exchange() == capture.exchange()
+    assert (seen.size, seen.body.length) == (0, 16)
+    assert "one" not in repr(seen) + repr(seen.body)
 
 
 def test_nothing_of_the_content_shows_in_a_traceback() -> None:

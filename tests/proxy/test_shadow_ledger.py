@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,13 +45,3 @@ def test_what_is_long_overdue_is_told_and_what_has_no_deadline_never_is() -> Non
     ledger.admit(Outstanding("r", "legacy", 1), ROOM)
     assert ledger.overdue(10.0 + GRACE) == []
     assert ledger.overdue(10.1 + GRACE) == [first]
-
-
-async def test_rehearsals_are_counted_while_they_are_under_way() -> None:
-    ledger = Ledger()
-    over = asyncio.get_running_loop().create_future()
-    ledger.admit(Outstanding("r", "legacy", 1, rehearsed=over), ROOM)
-    ledger.admit(Outstanding("r", "legacy", 1), ROOM)
-    assert ledger.rehearsing == 1
-    over.set_result(None)
-    assert ledger.rehearsing == 0

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.shadow.jobs import Arrival, Asked, Done, Lost, Ping, Rehearsed
+from proxy.shadow.jobs import Arrival, Asked, Done, Lost, Ping, Read, Rehearse, Rehearsed, Served
 from proxy.shadow.link import Link
-from tests.proxy.exchanges import exchange
+from tests.proxy.exchanges import exchange, seen
 
 ARRIVAL = Arrival("http", "1.1", ("127.0.0.1", 1), None, b"id")
 
 
-async def linked(hear: Any) -> tuple[Link[Any, Any], Link[Any, Any]]:
+async def linked(hear: Any, gather: float = 0.0) -> tuple[Link[Any, Any], Link[Any, Any]]:
     ours, theirs = socket.socketpair()
-    one, other = Link[Any, Any](lambda _: None), Link[Any, Any](hear)
+    one, other = Link[Any, Any](lambda _: None, gather), Link[Any, Any](hear)
     await one.open(ours)
     await other.open(theirs)
     return one, other
@@ -44,7 +44,8 @@ async def test_pieces_of_any_size_make_up_the_messages(sizes: list[int]) -> None
     heard: list[Any] = []
     link = Link[Any, Any](heard.append)
     messages = [Ping(), Asked.of(exchange(b"text"), ARRIVAL), Done(7, "uncompared", "changed")]
-    data = b"".join(pack(">Q", len(each)) + each for each in map(pickle.dumps, messages))
+    frames = map(pickle.dumps, (messages[:1], messages[1:]))
+    data = b"".join(pack(">Q", len(each)) + each for each in frames)
     while data:
         size = sizes.pop(0) if sizes else len(data)
         link.data_received(data[:size])
@@ -62,9 +63,40 @@ async def test_what_is_sent_waits_for_the_end_of_the_turn() -> None:
         with pytest.raises(BlockingIOError):
             theirs.recv(1)
         await asyncio.sleep(0)
-        assert pickle.loads(theirs.recv(1000)[8:]) == Ping()
+        assert pickle.loads(theirs.recv(1000)[8:]) == [Ping()]
         link.close()
         await link.closed.wait()
+
+
+async def test_under_load_messages_are_gathered_and_what_is_urgent_takes_them_along() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        link = Link[Any, Any](lambda _: None, gather=30.0)
+        await link.open(ours)
+        for number in range(3):
+            link.send(Rehearsed(number))
+            await asyncio.sleep(0)
+        assert pickle.loads(theirs.recv(1000)[8:]) == [Rehearsed(0)]  # the first goes at once
+        link.send(Ping(), urgent=True)
+        await asyncio.sleep(0)
+        assert pickle.loads(theirs.recv(1000)[8:]) == [Rehearsed(1), Rehearsed(2), Ping()]
+        link.send(Rehearsed(4))
+        link.close()
+        await link.closed.wait()
+        assert pickle.loads(theirs.recv(1000)[8:]) == [Rehearsed(4)]
+
+
+async def test_gathered_messages_go_when_their_time_has_come() -> None:
+    heard: list[Any] = []
+    one, other = await linked(heard.append, gather=0.01)
+    for number in range(3):
+        one.send(Rehearsed(number))
+        await asyncio.sleep(0)
+    while len(heard) < 3:
+        await asyncio.sleep(0.001)
+    one.close()
+    await other.closed.wait()
 
 
 async def test_nothing_is_sent_over_a_closed_link() -> None:
@@ -77,5 +109,11 @@ async def test_nothing_is_sent_over_a_closed_link() -> None:
 
 
 def test_nothing_of_a_request_shows_in_a_traceback() -> None:
-    shown = repr(Asked.of(exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes"), ARRIVAL))
-    assert "Agnes" not in shown
+    told = exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes")
+    asked = Asked.of(told, ARRIVAL)
+    for message in (
+        Read(1, "r", "legacy", ARRIVAL, seen(told), 0.0),
+        Rehearse(1, "r", asked, 0.0),
+        Served(1, seen(told)),
+    ):
+        assert "Agnes" not in repr(message)

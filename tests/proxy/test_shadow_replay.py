@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.exchange import Exchange
+from proxy.exchange import Chunks, Exchange, Headers
 from proxy.failures import AnswerTimeout, Unreachable
 from proxy.shadow import replay
 from proxy.shadow.jobs import Arrival, Asked
 from proxy.shadow.rehearsal import Rehearsal, declares
-from proxy.shadow.replay import Bounds, StubbornError, ask
+from proxy.shadow.replay import Bounds, StubbornError, ask, unrepeatable
 from proxy.upstream.headers import request_headers, request_target
+from tests.proxy.exchanges import exchange, seen
 from tests.proxy.shadowed import plain, rehearsing
 
 ARRIVAL = Arrival("https", "1.1", ("10.0.0.7", 4711), ("127.0.0.1", 8000), b"id-1")
@@ -120,6 +121,30 @@ async def test_an_app_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyP
         await ask(app, asked(), bounds(0.01))
     go_on.set()
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent", "read", "reason"),
+    [
+        ((), b"", False, None),
+        (((b"content-length", b"0"),), b"", False, None),
+        (((b"content-length", b"4"),), b"text", True, None),
+        (((b"content-length", b"4"),), b"", False, "streaming"),
+        (((b"transfer-encoding", b"chunked"),), b"", False, "streaming"),
+        (((b"upgrade", b"h2c"),), b"", True, "streaming"),
+    ],
+)
+def test_what_cannot_be_asked_again_as_it_was_says_why(
+    headers: Headers, sent: bytes, read: bool, reason: str | None
+) -> None:
+    told = exchange(sent=sent, sent_headers=headers)
+    assert unrepeatable(seen(told, asked=read), Asked.of(told, ARRIVAL)) == reason
+
+
+def test_too_long_a_body_cannot_be_asked_again() -> None:
+    told = exchange()
+    long = seen(told)._replace(request_body=Chunks((), 7, "digest"))
+    assert unrepeatable(long, Asked.of(told, ARRIVAL)) == "body_too_large"
 
 
 async def test_a_rehearsal_tells_what_would_have_been_written() -> None:

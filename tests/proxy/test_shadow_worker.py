@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from proxy.comparison import Side
 from proxy.config import parse
-from proxy.exchange import Body, Exchange
+from proxy.exchange import Chunks
 from proxy.native import NativeUnavailable
 from proxy.shadow import replay
 from proxy.shadow.jobs import (
@@ -38,7 +38,7 @@ from proxy.shadow.link import Link
 from proxy.shadow.worker import Worker
 from proxy.tracing import Tracing
 from tests.proxy import shadowed
-from tests.proxy.exchanges import exchange
+from tests.proxy.exchanges import exchange, seen
 from tests.proxy.test_shadow_replay import ARRIVAL, asked
 from tests.sockets import serving
 
@@ -80,7 +80,7 @@ class Gateway:
         self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy", number: int = 1, seconds: float = 3.0
     ) -> None:
         served = exchange(body, target=f"/x/{path}", sent_headers=((b"host", b"clinic.example"),))
-        self.link.send(Read(number, "all", served_by, ARRIVAL, served, time.monotonic() + seconds))
+        self.link.send(Read(number, "all", served_by, ARRIVAL, seen(served), time.monotonic() + seconds))
 
     async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy") -> Done:
         self.read(path, body, served_by)
@@ -173,7 +173,8 @@ async def test_a_rehearsal_is_compared_with_what_legacy_then_did(gateway: Gatewa
     for body, verdict in ((b'{"wrote":"text"}', "match"), (b'{"wrote":"other"}', "mismatch")):
         gateway.rehearse("same")
         assert await gateway.next() == Rehearsed(1)
-        gateway.link.send(Served(1, exchange(body, status=201, target="/x/same", method="POST", sent=b"text")))
+        served = exchange(body, status=201, target="/x/same", method="POST", sent=b"text")
+        gateway.link.send(Served(1, seen(served)))
         found = await gateway.next()
         assert isinstance(found, Done)
         assert found.verdict == verdict
@@ -192,7 +193,7 @@ async def test_a_rehearsal_that_fails_is_not_compared(gateway: Gateway) -> None:
     gateway.rehearse("hang", 2, 0.05)
     assert await gateway.next() == Rehearsed(2, "timeout")
     for number in (1, 2, 99):
-        gateway.link.send(Served(number, exchange()))
+        gateway.link.send(Served(number, seen(exchange())))
         gateway.link.send(Forget(number))
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
@@ -201,7 +202,7 @@ async def test_a_rehearsal_that_fails_is_not_compared(gateway: Gateway) -> None:
 async def test_a_forgotten_rehearsal_is_stopped(gateway: Gateway) -> None:
     gateway.rehearse("hang")
     gateway.link.send(Forget(1))
-    gateway.link.send(Served(1, exchange()))
+    gateway.link.send(Served(1, seen(exchange())))
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
 
@@ -240,11 +241,9 @@ async def test_faulty_contracts_leave_those_before_in_force(
 
 async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
     body = shadowed.MEGABYTE * 100
-    served = exchange(b"", "text/plain", target="/x/huge")
-    digest = Body(b"", len(body), hashlib.sha256(body).hexdigest())
-    fields = {name: getattr(served, name) for name in Exchange.__slots__}
-    job = Read(1, "all", "legacy", ARRIVAL, Exchange(**{**fields, "body": digest}), time.monotonic() + 5)
-    gateway.link.send(job)
+    served = seen(exchange(b"", "text/plain", target="/x/huge"))
+    digest = Chunks((), len(body), hashlib.sha256(body).hexdigest())
+    gateway.link.send(Read(1, "all", "legacy", ARRIVAL, served._replace(body=digest), time.monotonic() + 5))
     assert await gateway.next() == Done(1, "match")
 
 
