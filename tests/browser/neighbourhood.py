@@ -25,7 +25,7 @@ BOTH_SIDES: Mapping[str, object] = {"native": "50%", "shadow": {"share": "100%",
 """Half of the callers on either side, and of everybody each request on the other side as well."""
 
 _REST: Mapping[str, object] = {"name": "rest", "match": "* /*"}
-_SOON_S = 20.0
+_SOON_S = 45.0
 _COMPARED = re.compile(r'^scribe_proxy_comparisons_total{.*verdict="(\w+)"} (\d+)', re.MULTILINE)
 
 
@@ -72,7 +72,7 @@ class Neighbourhood:
         """Returns once requests are compared: the process that does it takes longer to start than the gateway."""
         deadline = time.monotonic() + _SOON_S
         while not self.compared()["match"]:
-            assert time.monotonic() < deadline, "nothing is compared"
+            assert time.monotonic() < deadline, f"nothing is compared: {self.compared()}"
             httpx.get(self.gateway, trust_env=False)
             time.sleep(0.1)
 
