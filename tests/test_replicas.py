@@ -108,7 +108,7 @@ async def fleet(directory: Path, mongod: Mongod) -> AsyncIterator[list[Replica]]
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0, trust_env=False))
         file = directory / "routing.yaml"
         file.write_text(FILE.format(legacy=port, mongodb=mongod.url))
-        started = [asyncio.ensure_future(stack.enter_async_context(served(file, patience=60.0))) for _ in range(3)]
+        started = [asyncio.ensure_future(stack.enter_async_context(served(file))) for _ in range(3)]
         yield [Replica(*(await each), client) for each in started]
 
 

@@ -54,6 +54,7 @@ def serve(file: Path, host: str, port: int, ops_host: str, ops_port: int, worker
             loop="uvloop" if sys.platform != "win32" else "auto",
             backlog=2048,
             timeout_graceful_shutdown=grace,
+            timeout_worker_healthcheck=60,  # a worker that still starts is killed after it, on a busy machine for ever
             **uvicorn_settings(),
         )
         _run(config, [public, ops])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import signal
 import sys
 import time
@@ -24,19 +26,19 @@ PROGRAM = Path(sys.executable).with_name("scribe-proxy")
 
 @asynccontextmanager
 async def served(
-    file: Path, *options: str, patience: float = 20.0
+    file: Path, *options: str, patience: float = 40.0
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
     """The command on two free ports; ends with the test."""
     port, ops = free_port(), free_port()
     command = [str(PROGRAM), "serve", "--config", str(file), "--port", str(port), "--ops-port", str(ops), *options]
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, start_new_session=True)
     try:
         await _ready(process, ops, patience)
         yield process, port, ops
     finally:
-        if process.returncode is None:
-            process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # workers too, who would hold its output open
         await process.communicate()
 
 
