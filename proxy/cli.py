@@ -31,7 +31,7 @@ COMMANDS: Final = {
     ),
     "check": Lazy(
         "proxy.commands.check:check",
-        "Say everything that is wrong with a routing.yaml, and with the contracts beside it.",
+        "Say everything that is wrong with a routing.yaml, and with the contracts that it names.",
     ),
     "explain": Lazy("proxy.commands.explain:explain", "Say which side answers a request, and why."),
     "plan": Lazy("proxy.commands.plan:plan", "Say what a changed routing.yaml would move."),
