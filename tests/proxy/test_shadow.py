@@ -88,14 +88,16 @@ class Stand:
 async def standing(app: str = "rehearsing", routes: str = ROUTES) -> AsyncIterator[Stand]:
     heard, noted = list[Compared](), list[Uncompared]()
     async with AsyncExitStack() as stack:
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr(child, "NICENESS", 0)  # others' load is no test's
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(child, "NICENESS", 0)  # others' load is no test's
+        patch.setattr(child, "PAUSES", (0.1, 1.0))
+        patch.setattr(counts, "TELLING", 0.01)
         port = await stack.enter_async_context(serving(shadowed.legacy))
         config = parse(f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.proxy.shadowed:{app}\n{routes}", {})
         upstream, native = Upstream(config.legacy.url, Timeouts(), max_connections=64), Native(str(config.native))
         stack.callback(upstream.close)
         await native.start()
         stack.push_async_callback(native.stop)
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr(counts, "TELLING", 0.01)
 
         def hear(compared: Compared) -> None:
             heard.extend([replace(compared, number=1)] * compared.number)
