@@ -78,6 +78,7 @@ PATIENTS: list[Any] = [
     *("text", "", 5, 0, -0.0, 1.5, 2**31, 1e300, True, False, None, [], [[]], [{}], {}, {"a": {}}, {"a": {"b": {}}}),
     *({"b": 1, "2": 1, "1": 1}, {"a.b": 1, "$c": 2, "": 3}, {"__proto__": 1, "constructor": 2, "x": 3}, {"a": None}),
     *({"constructor": None, "prototype": 1}, "\ud800", {"\ud800": 1}, {"_bsontype": "ObjectId"}, {"toJSON": 1}),
+    *({"constructor": 1, "x": {}}, {"constructor": 1, "valueOf": 2, "x": {}}, {"constructor": {"name": "Object"}}),
     *({"_bsontype": "Double", "value": "5"}, {"a\0b": 1}, {"$date": "2020-01-01"}, {"_id": KNOWN_ID}, {"toBSON": {}}),
 ]
 

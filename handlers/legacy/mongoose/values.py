@@ -9,7 +9,7 @@ from typing import Final
 from bson import Binary, Code, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import UNDEFINED, Value, own_keys, to_number, type_of
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys, to_number, type_of
 from handlers.legacy.javascript.values import is_uuid
 from handlers.legacy.mongoose.errors import MongooseError
 
@@ -53,10 +53,7 @@ def _halves(number: int, *, unsigned: bool) -> dict[str, Value]:
 
 
 def minimize(value: Value, *, in_array: bool = False) -> Value:
-    """mongoose's clone: undefined, empty objects and forbidden names left out, but for objects in arrays.
-
-    An object that brings a `constructor` is taken for one of a foreign class, and kept as it is.
-    """
+    """mongoose's clone: undefined, empty objects and forbidden names left out, but for objects in arrays."""
     if isinstance(value, list):
         return [minimize(item, in_array=True) for item in value]
     held: object = value
@@ -64,10 +61,21 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
         return held.to_json()
     if isinstance(value, dict) and value.get("_bsontype") == "Double":
         return float(to_number(value.get("value", UNDEFINED)))
-    if not isinstance(value, dict) or is_true(value.get("constructor")):
+    if not isinstance(value, dict) or _is_foreign(value):
         return value
     small = copy_fields(value)
     return small if small or in_array else UNDEFINED
+
+
+def _is_foreign(value: dict[str, Value]) -> bool:
+    """Whether an object is kept as it is: one that brings a `constructor` is taken for one of a foreign class."""
+    constructor = value.get("constructor")
+    if not is_true(constructor) or "valueOf" in value:
+        return False
+    name = constructor.get("name") if isinstance(constructor, dict) else None
+    if isinstance(constructor, dict) and "toString" in constructor and not is_true(name):
+        raise JavaScriptTypeError("fn.toString is not a function")
+    return name != "Object"
 
 
 def is_out_of_order(name: str) -> bool:
@@ -108,7 +116,7 @@ def clone(value: Value) -> Value:
     """The copy that an update gets: forbidden names left out, everything else kept."""
     if isinstance(value, list):
         return [clone(item) for item in value]
-    if isinstance(value, dict) and not is_true(value.get("constructor")):
+    if isinstance(value, dict) and not _is_foreign(value):
         return {key: clone(value[key]) for key in own_keys(value) if key not in FORBIDDEN}
     return value
 
