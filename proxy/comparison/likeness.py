@@ -8,7 +8,7 @@ is left to the walk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import compress
 from operator import ne, not_
 
@@ -33,22 +33,19 @@ def is_alike(ours: bytes, theirs: bytes, begin: Callable[[], Correspondence]) ->
     differ = list(map(ne, mine, others))
     if any(after.lstrip()[:1] == b":" for after in set(compress(mine[1:], differ))):
         return False  # what differs is a name
-    kept = {one for one in compress(mine, map(not_, differ)) if len(one) >= _SHORTEST}
-    return _stand_for_each_other(dict.fromkeys(compress(zip(mine, others, strict=True), differ)), kept, begin())
-
-
-def _stand_for_each_other(pairs: Iterable[tuple[bytes, bytes]], kept: set[bytes], names: Correspondence) -> bool:
-    ours, theirs = set[str](), set[str]()
-    for one, other in pairs:
+    names = begin()
+    ours_renamed, theirs_renamed = set[str](), set[str]()
+    for one, other in dict.fromkeys(compress(zip(mine, others, strict=True), differ)):
         if b"\\" in one or b"\\" in other:
             return False
         here, there = one.decode("latin-1"), other.decode("latin-1")
         if names.compare_text(here, there, ""):
             return False
-        ours.add(here)
-        theirs.add(there)
-    here_renamed, there_renamed = names.renamed()
-    return _are_apart(ours | here_renamed, theirs | there_renamed, kept)
+        ours_renamed.add(here)
+        theirs_renamed.add(there)
+    here_known, there_known = names.renamed()
+    kept = {one for one in compress(mine, map(not_, differ)) if len(one) >= _SHORTEST}
+    return _are_apart(ours_renamed | here_known, theirs_renamed | there_known, kept)
 
 
 def _are_apart(ours: set[str], theirs: set[str], kept: set[bytes]) -> bool:
