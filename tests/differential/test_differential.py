@@ -48,7 +48,7 @@ def fight(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @settings(
-    max_examples=50,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,

@@ -324,7 +324,11 @@ async def test_what_follows_the_padding_of_a_gzip_body(twins: Twins) -> None:
         [packed[:9]],
     ):
         (await in_pieces(twins, "gzip", *pieces)).assert_equal()
-    seen = await in_pieces(twins, "GZIP", packed, bytes(8), b"x")
+    for _ in range(30):  # it dies only where the last piece comes after what went before was inflated
+        seen = await in_pieces(twins, "GZIP", packed, bytes(8), b"x")
+        if seen.legacy.outcome == "reset":
+            break
+        seen.assert_equal()
     assert seen.legacy.outcome == "reset"
     assert read(seen.native) == {"msg": "user doesnt exist"}
     seen.assert_declared("gzip-garbage")
