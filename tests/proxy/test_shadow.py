@@ -249,6 +249,7 @@ async def test_a_process_that_was_killed_is_replaced_and_nothing_else_happens(st
 
 
 async def test_a_crash_amid_a_rehearsal_is_no_clients_business(stand: Stand) -> None:
+    await stand.ready()
     alone = await stand.ask("/aside/same", "POST", b"text")
     started = time.monotonic()
     assert await stand.ask("/writes/crash", "POST", b"text") == alone
