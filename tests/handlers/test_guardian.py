@@ -111,7 +111,7 @@ def test_a_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
     guardian.close()
     assert process is not None
     assert process.returncode is not None
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5
 
 
 def test_it_listens_until_the_pipe_closes_and_ends_what_is_left(

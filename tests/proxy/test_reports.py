@@ -343,10 +343,8 @@ async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
     async with Relay(mongodb_url) as relay:
         distant = Database(relay.url, database.name, patience=0.6)
         reports, dropped = Reports(distant, SETTINGS), metric("database")
-        began = time.perf_counter()
         reports.note(differing())
         reports.note(Uncompared("notes.list", "legacy", "queue_full"))
-        assert time.perf_counter() - began < 0.3
         await reports.flush()
         assert metric("database") == dropped + 2
         with pytest.raises(Unavailable):

@@ -6,9 +6,10 @@ import json
 import pickle
 import shutil
 import subprocess
-import timeit
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -29,6 +30,24 @@ def table(*matches: str) -> RouteTable:
 def matched(routes: RouteTable, method: str, path: str) -> str | None:
     match = routes.match(method, path.encode("latin-1"))
     return match.route.match if match else None
+
+
+def lines_run(call: Callable[[], object]) -> int:
+    """How many lines of Python a call runs: the same on every machine, loaded or not."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
 
 
 @pytest.mark.parametrize(
@@ -125,17 +144,16 @@ def test_a_table_survives_pickling() -> None:
 
 
 def test_five_hundred_routes_are_matched_as_fast_as_twenty() -> None:
-    def cost(count: int) -> float:
+    def steps(count: int) -> int:
         routes = table(*(f"GET /api/{kind}{n}/{{id}}" for n in range(count // 2) for kind in ("notes", "prompts")))
-        return min(timeit.repeat(lambda: routes.match("GET", b"/api/notes7/64b7f0f0f0f0f0f0f0f0f0f0"), number=2000))
+        return lines_run(lambda: routes.match("GET", b"/api/notes7/64b7f0f0f0f0f0f0f0f0f0f0"))
 
-    assert cost(500) < 1.5 * cost(20)
+    assert steps(500) == steps(20)
 
 
 def test_a_long_path_costs_no_more_than_the_templates_are_deep() -> None:
     routes = table("GET /a/{b}/c")
-    path = b"/" * 65_536
-    assert min(timeit.repeat(lambda: routes.match("GET", path), number=10)) < 0.01
+    assert lines_run(lambda: routes.match("GET", b"/" * 65_536)) == lines_run(lambda: routes.match("GET", b"/" * 64))
 
 
 # The real thing: router 2 and path-to-regexp 8, asked line by line.
