@@ -131,13 +131,14 @@ def field() -> Iterator[Field]:
 
 
 def routing(legacy: int, routes: int, native: str | None = None, share: str = "0%") -> str:
-    """A routing.yaml with so many routes; the last one takes everything, so that all are asked."""
+    """A routing.yaml with so many routes; the last ones take everything, so that all are asked."""
     lines = ["legacy:", f"  url: http://127.0.0.1:{legacy}"]
     lines += [f"native: {native}"] if native else []
     lines.append("routes:")
-    for number in range(routes - 1):
+    for number in range(routes - 2):
         lines += [f"  - name: resource{number}.get", f"    match: GET /api/resource{number}/{{id}}/part"]
         lines += ["    native: 25%"] if native else []
-    lines += ["  - name: everything", "    match: '* /*'"]
-    lines += [f"    native: {share}"] if native else []
+    for name, match in (("root", "* /"), ("everything", "* /*")):
+        lines += [f"  - name: {name}", f"    match: '{match}'"]
+        lines += [f"    native: {share}"] if native else []
     return "\n".join(lines) + "\n"

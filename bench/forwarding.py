@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from bench.contenders import field, routing
-from bench.load import Reading, in_turns, load
+from bench.load import Readings, in_turns, load
 from bench.report import Comparison
 
 DIRECT, NGINX, MIDDLEWARE, GATEWAY = "directly", "nginx", "http-proxy-middleware", "gateway"
@@ -41,7 +41,7 @@ def routes(seconds: float, rounds: int) -> list[Comparison]:
     return [Comparison("routes in the file", readings, "20 routes")]
 
 
-def _measure(ports: dict[str, int], path: str, connections: int, seconds: float, rounds: int) -> dict[str, Reading]:
+def _measure(ports: dict[str, int], path: str, connections: int, seconds: float, rounds: int) -> Readings:
     contenders = {
         name: partial(load, f"http://127.0.0.1:{port}{path}", connections, seconds) for name, port in ports.items()
     }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 Name = TypeVar("Name", bound=str)
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
@@ -23,6 +23,10 @@ class Reading:
     p50: float
     p99: float
     failed: int
+
+
+Readings: TypeAlias = dict[str, list[Reading]]
+"""By contender, one a round."""
 
 
 def load(url: str, connections: int, seconds: float, script: Path | None = None) -> Reading:
@@ -51,13 +55,13 @@ def _percentile(output: str, percent: int) -> float:
     return float(found[1]) * _UNITS[found[2]] if found else float("nan")
 
 
-def in_turns(contenders: Mapping[str, Callable[[], Reading]], rounds: int) -> dict[str, Reading]:
-    """Each contender once a round, so that a machine that slows down slows all; the median of each figure."""
-    readings: dict[str, list[Reading]] = {name: [] for name in contenders}
+def in_turns(contenders: Mapping[str, Callable[[], Reading]], rounds: int) -> Readings:
+    """Each contender once a round, so that a machine that slows down slows all."""
+    readings: Readings = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure in contenders.items():
             readings[name].append(measure())
-    return {name: typical(each) for name, each in readings.items()}
+    return readings
 
 
 def typical(readings: Sequence[Reading]) -> Reading:

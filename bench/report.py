@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.load import Reading
+from bench.load import Reading, typical
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Readings by contender, all against the one named `base`."""
+    """Readings by contender, one a round, all against the one named `base`."""
 
     title: str
-    readings: dict[str, Reading]
+    readings: Mapping[str, Sequence[Reading]]
     base: str
 
     def rows(self) -> list[dict[str, str | float]]:
-        base = self.readings[self.base]
+        """The medians of all rounds. Ratios are of readings of one round: the machine may be slower in another."""
         return [
             {
                 "comparison": self.title,
                 "contender": name,
-                "rate": round(reading.rate),
-                "ratio": round(reading.rate / base.rate, 2),
-                "p50_ms": round(reading.p50, 2),
-                "p99_ms": round(reading.p99, 2),
-                "p99_ratio": round(reading.p99 / base.p99, 2),
-                "failed": reading.failed,
+                "rate": round(typical(readings).rate),
+                "ratio": round(self._ratio(readings, lambda reading: reading.rate), 2),
+                "p50_ms": round(typical(readings).p50, 2),
+                "p99_ms": round(typical(readings).p99, 2),
+                "p99_ratio": round(self._ratio(readings, lambda reading: reading.p99), 2),
+                "failed": typical(readings).failed,
             }
-            for name, reading in self.readings.items()
+            for name, readings in self.readings.items()
         ]
+
+    def _ratio(self, readings: Sequence[Reading], figure: Callable[[Reading], float]) -> float:
+        pairs = zip(readings, self.readings[self.base], strict=True)
+        return median(figure(reading) / figure(base) for reading, base in pairs)
 
 
 def show(comparisons: list[Comparison], console: Console) -> None:

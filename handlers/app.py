@@ -8,6 +8,7 @@ everything else itself. MongoDB, the model and the terminology server may be awa
 """
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
@@ -115,6 +116,9 @@ class Native:
         self._rehearsals = Rehearsals(
             legacy_dialect(without_others(services), settings), services.store, takes=is_of_dialect
         )
+        if self._settings is None:  # served, not embedded
+            gc.collect()
+            gc.freeze()  # else each full collection walks all that was imported: 60 ms, and most of p99
         try:
             yield DECLARATION
         finally:

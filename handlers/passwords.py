@@ -2,14 +2,13 @@
 
 Hashes go both ways between the backends: `$2b$` of cost 8 are written, `$2a$` and `$2b$` are understood.
 Passwords are cut after 72 bytes and may hold NULs. bcrypt lets go of the interpreter while it works, so a few
-threads keep all cores busy; they are of lower priority than the event loop, which goes on answering.
+threads keep all cores busy while the event loop goes on answering. They are of its priority: one of a lower that is
+made to wait while it holds the interpreter makes the loop wait too, up to 100 ms (measured).
 """
 
 import asyncio
-import contextlib
 import os
 import re
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -18,7 +17,6 @@ import bcrypt
 COST: Final = 8
 
 _LONGEST: Final = 72
-_NICE: Final = 10
 _HASH: Final = re.compile(r"\$2[ab]\$[0-9]{2}\$[./A-Za-z0-9]{53}", re.ASCII)
 _NOBODYS: Final = b"$2b$08$CCCCCCCCCCCCCCCCCCCCC.NHzVwfj9tTjbQPsbWqJOeDyWk2CUQhy"
 
@@ -28,7 +26,7 @@ class Passwords:
 
     def __init__(self, threads: int | None = None, *, cost: int = COST) -> None:
         self._cost = cost
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "bcrypt", initializer=_yield_to_others)
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "bcrypt")
 
     async def hash(self, password: str) -> str:
         """A new `$2b$` hash."""
@@ -61,10 +59,3 @@ def encode(password: str) -> bytes:
     """The bytes that count: UTF-8, with lone surrogates replaced as Node does it, and 72 at most."""
     text = password.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text.encode()[:_LONGEST]
-
-
-def _yield_to_others() -> None:
-    """Linux has priorities for threads; elsewhere this would lower the whole process, so it is left alone."""
-    if hasattr(os, "sched_getaffinity"):
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

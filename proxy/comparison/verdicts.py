@@ -138,8 +138,9 @@ class Breach:
 class Verdict:
     """What came of comparing two exchanges.
 
-    `declared` are the ids of divergences that explain `differences`, `unexplained` what they leave. `hidden` are the
-    fields in which an `ignore` hid a difference. `reason` says why nothing was compared.
+    `declared` are the ids of divergences that explain `differences`, `unexplained` what they leave. `breaches`
+    are those of the contract, without native's where that is what a divergence declares. `hidden` are the fields in
+    which an `ignore` hid a difference. `reason` says why nothing was compared.
     """
 
     name: Name

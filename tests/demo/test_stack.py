@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pymongo import MongoClient
 from rich.console import Console
 
 from demo import mongod
@@ -122,20 +123,18 @@ def assert_the_page_may_call_it(ports: Ports) -> None:
     assert answer.headers["access-control-allow-origin"] == page
 
 
-def test_a_mongodb_of_ones_own_is_used(start: Start, mongodb_url: str, tmp_path: Path) -> None:
+def test_a_server_that_dies_is_named_and_takes_the_rest_along_but_not_a_mongodb_of_ones_own(
+    start: Start, ports: Ports, mongodb_url: str, tmp_path: Path
+) -> None:
     demo = start(MONGODB_URL=mongodb_url)
     demo.await_output(READY)
     assert not (tmp_path / "data" / "mongod").exists()
-    assert demo.stop(signal.SIGINT) == 0
-
-
-def test_a_server_that_dies_is_named_and_takes_the_rest_along(start: Start, ports: Ports, mongodb_url: str) -> None:
-    demo = start(MONGODB_URL=mongodb_url)
-    demo.await_output(READY)
     os.kill(_listener(ports.upstreams_port), signal.SIGKILL)
     assert demo.process.wait(30) == 1
     assert "cannot run: offline OpenAI and NHS ended with code -9" in demo.output
     assert all_free(ports)
+    with MongoClient[dict[str, object]](mongodb_url) as client:
+        assert client.admin.command("ping")["ok"] == 1
 
 
 def test_ctrl_c_while_it_sets_up_stops_what_there_is(start: Start, ports: Ports) -> None:
