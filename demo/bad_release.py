@@ -67,6 +67,7 @@ _ROUTING: Final = """\
 legacy: {{url: "${{LEGACY_URL}}"}}
 native: demo.releases:app
 bucketing: {{key: header:x-client-id, salt: scenario}}
+shadow: {{pressure: 100%}}
 routes:
   - name: prompts.list
     match: GET /api/prompts

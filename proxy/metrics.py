@@ -61,6 +61,11 @@ UNCOMPARED = Counter(
 SHADOW_OUTSTANDING = Gauge(
     "scribe_proxy_shadow_outstanding", "Requests that wait for a comparison, or are in one", multiprocess_mode="livesum"
 )
+SHADOW_SHARE = Gauge(
+    "scribe_proxy_shadow_share",
+    "What the machine has room for, of the requests that are to run in the shadow: the least of all processes",
+    multiprocess_mode="livemin",
+)
 SHADOW_RESTARTS = Counter("scribe_proxy_shadow_restarts", "Ends of shadow processes that nobody asked for")
 
 

@@ -45,7 +45,7 @@ ROUTING: Final = """
 legacy: {{url: "${{LEGACY_URL}}"}}
 native: tests.broken_native:app
 contracts: {contracts}
-shadow: {{rehearsal: 5s, noise: 0%}}
+shadow: {{rehearsal: 5s, noise: 0%, pressure: 100%}}
 mongodb: {{database: {database}}}
 routes:
   - {{name: codes, match: GET /api/ai/search/clinicalcodes, native: 100%}}

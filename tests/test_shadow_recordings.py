@@ -106,7 +106,7 @@ async def clinic(
         f"legacy: {{url: {legacy_url}, timeouts: {{response: {HANG * 0.75}s}}}}\n"
         f"native: handlers.app:app\nallowed_origins: http://localhost:3000\ncontracts: {ROOT / 'contracts'}\n"
         f"access_log: false\nmongodb: {{database: {around.database}_reports}}\n"
-        f"shadow: {{rehearsal: 3s, deadline: 5s, noise: 0%}}\nroutes: {routes}"
+        f"shadow: {{rehearsal: 3s, deadline: 5s, noise: 0%, pressure: 100%}}\nroutes: {routes}"
     )
     process = Process(file, around.environment)
     assert process.database is not None

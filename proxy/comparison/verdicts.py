@@ -18,6 +18,7 @@ Severity = Literal["breaking", "visible", "slight"]
 Name = Literal["match", "declared", "mismatch", "violation", "uncompared"]
 Reason = Literal[
     "body_too_large",
+    "busy",
     "changed",
     "client_gone",
     "hidden",
@@ -30,10 +31,10 @@ Reason = Literal[
 ]
 """Why two answers were not compared.
 
-`changed`: they differed, and when both sides were asked again they did not: somebody wrote in between. `hidden`: a rule
-hides all that there was to compare. `side_crashed`: the process that the other side runs in ended amid it.
-`side_unavailable`: one of the sides could not be asked. `streaming`: an answer without an end, a request whose body the
-served side did not read, or one for another protocol.
+`busy`: the machine had no processor to spare. `changed`: they differed, and when both sides were asked again they did
+not: somebody wrote in between. `hidden`: a rule hides all that there was to compare. `side_crashed`: the process that
+the other side runs in ended amid it. `side_unavailable`: one of the sides could not be asked. `streaming`: an answer
+without an end, a request whose body the served side did not read, or one for another protocol.
 """
 
 _MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}

@@ -14,7 +14,9 @@ class Shadowing(Section):
     """How requests run on the other side, for all routes; of each process.
 
     `deadline` is the other side's, for one answer; `rehearsal` what a rehearsed write may cost its caller. `noise` is
-    the share of compared reads that legacy is asked a second time, to see what it does not repeat itself.
+    the share of compared reads that legacy is asked a second time, to see what it does not repeat itself. `pressure`
+    is the share of its time for which the gateway may wait for a processor; beyond it, fewer requests run in the
+    shadow.
     """
 
     concurrency: Count = 8
@@ -23,6 +25,7 @@ class Shadowing(Section):
     rehearsal: Duration = 0.25
     max_body: Size = 256 * 1024
     noise: Share = 100
+    pressure: Share = 200
 
 
 class Reports(Section):

@@ -4,6 +4,7 @@
     attendance.py   sees a request and its answer pass
     __init__.py     hands it over, within a bound  ── link.py ──▶  stage.py    asks the other side
     ledger.py       what is outstanding                            review.py   compares, asks again
+    pressure.py     how much there is room for
     counts.py       what came of it                                reports/    keeps what came of it
     child.py        keeps the process alive
 
@@ -18,7 +19,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
 
 from starlette.types import Receive, Scope
 
@@ -46,9 +46,7 @@ from proxy.shadow.jobs import (
     ToGateway,
 )
 from proxy.shadow.ledger import Ledger, Outstanding
-
-INTERVAL: Final = 0.5
-"""Seconds between two looks for what is overdue."""
+from proxy.shadow.pressure import INTERVAL, Pressure
 
 
 class Shadow:
@@ -71,6 +69,7 @@ class Shadow:
         self._counts = Counts(observers, note)
         self._child = Child(self._hear, self._lose)
         self._ledger = Ledger()
+        self._pressure = Pressure()
         self._rehearsing = 0
         self._looking: asyncio.Task[None] | None = None
 
@@ -195,8 +194,10 @@ class Shadow:
             return "side_unavailable"
         if not reads and not ready.rehearses:
             return "write_not_allowed"
-        busy = not reads and self._rehearsing >= self._config.shadow.concurrency
-        return "queue_full" if busy or len(self._ledger) >= self._room else None
+        full = not reads and self._rehearsing >= self._config.shadow.concurrency
+        if full or len(self._ledger) >= self._room:
+            return "queue_full"
+        return None if self._pressure.admits() else "busy"
 
     def _hear(self, message: ToGateway) -> None:
         if isinstance(message, Done):
@@ -226,7 +227,10 @@ class Shadow:
 
     async def _look(self) -> None:
         while True:
-            for number in self._ledger.overdue(time.monotonic()):
+            now = time.monotonic()
+            for number in self._ledger.overdue(now):
                 self._drop(number, "timeout")
             metrics.SHADOW_OUTSTANDING.set(len(self._ledger))
+            self._pressure.look(now, self._config.shadow.pressure / FULL)
+            metrics.SHADOW_SHARE.set(self._pressure.share)
             await asyncio.sleep(INTERVAL)

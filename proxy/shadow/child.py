@@ -32,7 +32,7 @@ STANDSTILL: Final = 5.0
 """Seconds of silence after which it counts as standing still, once it was ready."""
 STEADY: Final = 30.0
 """Seconds of life after which its death is no longer part of a row."""
-PAUSES: Final = (1.0, 60.0)
+PAUSES: Final = (5.0, 300.0)
 """Seconds to wait before it is started again: at first, and at most."""
 GATHERING: Final = 0.005
 """Seconds that what it is to be told may wait for more."""

@@ -83,6 +83,7 @@ def write_routing(file: Path, settings: Mapping[str, object]) -> None:
     config["routes"] = [_settle(route, settings) for route in (*config["routes"], _REST)]
     config["contracts"] = str(ROOT / "contracts")
     config["mongodb"] = {"database": REPORTS}
+    config["shadow"] = {**config.get("shadow", {}), "pressure": "100%"}  # whatever else the machine does
     file.write_text(yaml.safe_dump(config, sort_keys=False))
 
 

@@ -103,7 +103,7 @@ def written(legacy: int, mongodb_url: str) -> str:
             "mongodb": {"url": mongodb_url, "database": DATABASE},
             "bucketing": {"key": ["jwt:name", "header:x-patient"]},
             "reports": {"key": "sixteen-characters-or-more"},
-            "shadow": {"noise": "100%", "max_body": "64KiB", "rehearsal": "5s"},
+            "shadow": {"noise": "100%", "max_body": "64KiB", "rehearsal": "5s", "pressure": "100%"},
             "routes": [
                 {"name": "raise", "match": "GET /api/raise/{id}", "native": "100%"},
                 {"name": "notes", "match": "GET /api/notes/{id}", "shadow": "100%"},

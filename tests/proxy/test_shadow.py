@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group(
 
 ROUTES = """
 bucketing: {key: header:x-caller, salt: test}
-shadow: {concurrency: 2, queue: 4, deadline: 1s, rehearsal: 400ms, max_body: 64KiB, noise: 0%}
+shadow: {concurrency: 2, queue: 4, deadline: 1s, rehearsal: 400ms, max_body: 64KiB, noise: 0%, pressure: 100%}
 routes:
   - {name: native, match: "* /native/*", native: 100%, shadow: 100%}
   - {name: writes, match: "* /writes/*", shadow: {share: 100%, writes: rehearse}}

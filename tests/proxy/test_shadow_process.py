@@ -25,7 +25,7 @@ def config(port: int, share: str = "100%") -> str:
 legacy: {{url: http://127.0.0.1:{port}}}
 native: tests.proxy.shadowed:rehearsing
 mongodb: {{url: ""}}
-shadow: {{noise: 0%}}
+shadow: {{noise: 0%, pressure: 100%}}
 routes: [{{name: all, match: "* /*", shadow: {share}}}]
 """
 
