@@ -1,7 +1,8 @@
 """A body as the value it stands for: JSON, a form, text, or bytes when nothing better is to be had.
 
 Reading never fails. What claims to be JSON and is not (malformed, cut short, nested too deep, a name twice in one
-object, a number of 5,000 digits) is text; what is not in its charset, or not in its coding, is bytes.
+object, a number of 5,000 digits or greater than a float can be) is text; what is not in its charset, or not in its
+coding, is bytes.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import codecs
 import hashlib
 import html
 import json
+import math
 from dataclasses import dataclass, field
 from email.message import Message
+from functools import lru_cache
 from typing import Literal, NoReturn
 from urllib.parse import parse_qsl
 
@@ -48,6 +51,7 @@ def read(data: bytes, content_type: str) -> Content:
     return Content(*_read(data, content_type))
 
 
+@lru_cache(maxsize=256)
 def media(content_type: str) -> tuple[str, str]:
     """The media type and the charset in lower case, the charset empty where none is given."""
     kind, _, parameters = content_type.partition(";")
@@ -58,6 +62,11 @@ def media(content_type: str) -> tuple[str, str]:
 def is_json(kind: str) -> bool:
     """Whether bodies of a media type are JSON (RFC 6839: `application/problem+json` too)."""
     return kind.endswith(("/json", "+json"))
+
+
+def is_utf8(data: bytes, content_type: str) -> bool:
+    """Whether a text is UTF-8 by its content type, and begins without a byte order mark."""
+    return media(content_type)[1] in ("", "utf-8") and not data.startswith(codecs.BOM_UTF8)
 
 
 def words(page: str) -> str:
@@ -97,7 +106,7 @@ def _text(data: bytes, charset: str) -> str | None:
 
 def _json(text: str) -> tuple[Form, JSON]:
     try:
-        value: JSON = json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
+        value: JSON = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return "text", text
     return "json", value
@@ -108,6 +117,13 @@ def _object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     if len(found) != len(pairs):
         raise ValueError("a name is given twice")
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too great")
+    return number
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from proxy.canonical import COINCIDENCE, JSON, Correspondence, Kind
 from proxy.canonical import Difference as Told
-from proxy.comparison.bodies import Content, is_json, media, read
+from proxy.comparison.bodies import Content, is_json, is_utf8, media, read
 from proxy.comparison.coding import CodingError, OversizeError, decode
 from proxy.comparison.headers import compare_headers, joined
 from proxy.comparison.likeness import is_alike
@@ -28,6 +28,7 @@ from proxy.comparison.verdicts import (
     grade,
     uncompared,
 )
+from proxy.contract.payloads import read_payload
 from proxy.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
 from proxy.exchange import Exchange
 from proxy.verification.recordings import Answer, Request
@@ -108,6 +109,13 @@ class _Answer:
         """The body as a value; bytes where its coding could not be undone."""
         return Content("binary", self.decoded) if self._broken else read(self.decoded, self.content_type)
 
+    def payload(self, content_type: str, body: bytes) -> JSON:
+        """The body as a contract reads it, not read again where the comparison has read it alike."""
+        content: Content | None = vars(self).get("content")
+        if content and content.form == "json" and is_utf8(body, content_type):
+            return content.as_json
+        return read_payload(content_type, body)
+
 
 class _Comparison:
     """The comparison of two answers to one request."""
@@ -151,7 +159,7 @@ class _Comparison:
         exchange = answer.exchange
         if self.operation is None or exchange.outcome != "response" or exchange.body.truncated:
             return ()
-        return self.operation.violations(exchange.status, answer.headers, answer.decoded)
+        return self.operation.violations(exchange.status, answer.headers, answer.decoded, answer.payload)
 
     def occurrence(self) -> Occurrence:
         """The request and its answers as divergences know them."""

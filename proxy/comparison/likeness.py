@@ -1,9 +1,9 @@
 """A quick look at two JSON texts: are they the same but for ids and dates that stand for each other?
 
 Most answers are, so this is what most comparisons cost: the texts are split at their quotes, and only pieces that
-differ are looked at, each pair once. It says yes only where the walk in `values.py` would find no difference; whatever
-could need a closer look (an id that was renamed and stands for itself elsewhere, or among names, or on the other side)
-is left to the walk.
+differ are looked at, each pair once; the first pair before anything is split, for it mostly tells what is not alike.
+It says yes only where the walk in `values.py` would find no difference; whatever could need a closer look (an id that
+was renamed and stands for itself elsewhere, or among names, or on the other side) is left to the walk.
 """
 
 from __future__ import annotations
@@ -27,25 +27,40 @@ def is_alike(ours: bytes, theirs: bytes, begin: Callable[[], Correspondence]) ->
 
     False says nothing yet. `begin` as for `values.compare_values`.
     """
+    names = begin()
+    if not _stand_for_each_other(*_first_unlike(ours, theirs), names):
+        return False
     mine, others = ours.split(_QUOTE), theirs.split(_QUOTE)
     if len(mine) != len(others):
         return False
     differ = list(map(ne, mine, others))
     if any(after.lstrip()[:1] == b":" for after in set(compress(mine[1:], differ))):
         return False  # what differs is a name
-    names = begin()
-    ours_renamed, theirs_renamed = set[str](), set[str]()
-    for one, other in dict.fromkeys(compress(zip(mine, others, strict=True), differ)):
-        if b"\\" in one or b"\\" in other:
-            return False
-        here, there = one.decode("latin-1"), other.decode("latin-1")
-        if names.compare_text(here, there, ""):
-            return False
-        ours_renamed.add(here)
-        theirs_renamed.add(there)
+    renamed = dict.fromkeys(compress(zip(mine, others, strict=True), differ))
+    if not all(_stand_for_each_other(one, other, names) for one, other in renamed):
+        return False
+    ours_renamed = {one.decode("latin-1") for one, _ in renamed}
+    theirs_renamed = {other.decode("latin-1") for _, other in renamed}
     here_known, there_known = names.renamed()
     kept = {one for one in compress(mine, map(not_, differ)) if len(one) >= _SHORTEST}
     return _are_apart(ours_renamed | here_known, theirs_renamed | there_known, kept)
+
+
+def _first_unlike(ours: bytes, theirs: bytes) -> tuple[bytes, bytes]:
+    """What stands between quotes on either side where two texts differ first."""
+    low, high = 0, min(len(ours), len(theirs))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if ours[low:middle] == theirs[low:middle] else (low, middle - 1)
+    start = ours.rfind(_QUOTE, 0, low) + 1
+    return ours[start:].partition(_QUOTE)[0], theirs[start:].partition(_QUOTE)[0]
+
+
+def _stand_for_each_other(one: bytes, other: bytes, names: Correspondence) -> bool:
+    """Whether two pieces are the same but for ids and dates; what is escaped is left to the walk."""
+    if b"\\" in one or b"\\" in other:
+        return False
+    return not names.compare_text(one.decode("latin-1"), other.decode("latin-1"), "")
 
 
 def _are_apart(ours: set[str], theirs: set[str], kept: set[bytes]) -> bool:

@@ -6,7 +6,7 @@ kept out of every `repr`, so that no log or traceback shows them; `redaction.py`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
@@ -82,8 +82,13 @@ class Operation(Protocol):
     def hides(self, status: int, content_type: str) -> bool:
         """Whether anything in such an answer's body is not to be compared."""
 
-    def violations(self, status: int, headers: Mapping[str, str], body: bytes) -> Sequence[Violation]:
-        """Where an answer breaks the contract. Names in lower case; the body's content coding undone."""
+    def violations(
+        self, status: int, headers: Mapping[str, str], body: bytes, read: Callable[[str, bytes], JSON]
+    ) -> Sequence[Violation]:
+        """Where an answer breaks the contract. Names in lower case; the body's content coding undone.
+
+        `read` makes a value of a content type and a body, as `contract.payloads.read_payload` does.
+        """
 
 
 @dataclass(frozen=True, slots=True)

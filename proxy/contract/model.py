@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,6 +13,9 @@ from proxy.patterns import NEVER, WEBSOCKET, Parameter, Pattern, Trie
 
 OTHERWISE: Final = "otherwise"
 _BODILESS: Final = (204, 205, 304)
+
+Reading = Callable[[str, bytes], JSON]
+"""Makes a value of a content type and a body, as `read_payload` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +86,13 @@ class Operation:
         schema = declared.body(content_type) if declared else None
         return schema is not None and schema.hides
 
-    def violations(self, status: int, headers: Mapping[str, str], body: bytes) -> tuple[Violation, ...]:
+    def violations(
+        self, status: int, headers: Mapping[str, str], body: bytes, read: Reading = read_payload
+    ) -> tuple[Violation, ...]:
         """Every way in which an answer breaks the contract.
 
-        Header names are in lower case; the body's content coding (gzip, br) has been undone.
+        Header names are in lower case; the body's content coding (gzip, br) has been undone. `read` is for who may
+        have its value already.
         """
         declared = self.declared(status)
         if declared is None:
@@ -94,7 +100,7 @@ class Operation:
             return () if unchanged else (Violation(("status",), "status", f"{status} is no status of {self.name}"),)
         found = list(_header_violations(declared, headers))
         if self.method != "HEAD" and status >= 200 and status not in _BODILESS:
-            found += _body_violations(declared, headers.get("content-type", ""), body)
+            found += _body_violations(declared, headers.get("content-type", ""), body, read)
         return tuple(found)
 
     def request_violations(self, content_type: str, body: bytes) -> tuple[Violation, ...]:
@@ -168,7 +174,7 @@ def _header_violations(declared: Declared, headers: Mapping[str, str]) -> Iterat
             yield Violation(("header", name), "required", "is missing")
 
 
-def _body_violations(declared: Declared, content_type: str, body: bytes) -> Iterator[Violation]:
+def _body_violations(declared: Declared, content_type: str, body: bytes, read: Reading) -> Iterator[Violation]:
     if not body and not declared.media:
         return
     schema = declared.body(content_type)
@@ -179,7 +185,7 @@ def _body_violations(declared: Declared, content_type: str, body: bytes) -> Iter
     if not is_json(media_type(content_type)) and not content_type.lower().startswith("text/"):
         return  # bytes: nothing that a schema could speak of
     try:
-        yield from _within("body", schema.violations(read_payload(content_type, body)))
+        yield from _within("body", schema.violations(read(content_type, body)))
     except PayloadError as error:
         yield Violation(("body",), "content-type", str(error))
 

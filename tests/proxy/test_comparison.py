@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from proxy.canonical import JSON
 from proxy.comparison import Difference, Verdict, blankets, compare
+from proxy.contract.model import Declared, Operation
+from proxy.contract.payloads import media_type
+from proxy.contract.schemas import Schema
 from proxy.divergences import Divergence
 from proxy.exchange import Body, Exchange
 from tests.proxy.exchanges import NOW, answered, exchange, object_id, operation, properties
@@ -303,6 +306,16 @@ def test_awkward_bodies_have_a_verdict(one: str) -> None:
         verdict = compare(exchange(AWKWARD[one]), exchange(body), CONTRACT)
         expected = ("match", "violation") if one == other else ("mismatch",)
         assert verdict.name in expected, other
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-16", 'a/b+json; charset="UTF-8"'])
+@pytest.mark.parametrize("one", [*AWKWARD.values(), b'{"a":1}', b'{"_id":7,"a":1.5}', '{"_id":7}'.encode("utf-16")])
+def test_a_contract_is_broken_alike_whether_the_comparison_has_read_the_body_or_not(one: bytes, kind: str) -> None:
+    declared = Declared(media={media_type(kind): Schema(properties(_id={"type": "string"}, a={"type": "integer"}))})
+    contract = Operation("notes", "GET", "/api/notes", {"200": declared})
+    verdict = compare(exchange(one, kind), exchange(b'{"different": 1}', kind), contract)
+    told = [breach.violation for breach in verdict.breaches if breach.side == "legacy"]
+    assert told == list(contract.violations(200, {"content-type": kind}, one))
 
 
 @pytest.mark.parametrize("one", AWKWARD)
