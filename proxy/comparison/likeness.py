@@ -16,37 +16,38 @@ from proxy.canonical import Correspondence
 
 _SHORTEST = 13
 """No id, date or token is shorter than this, and every id holds so many hexadecimal digits in a row."""
-_QUOTE = b'"'
-_HEX = bytes(48 if chr(code) in "0123456789abcdef" else 34 if code == _QUOTE[0] else 32 for code in range(256))
+_QUOTE = '"'
+_HEX = bytes(48 if chr(code) in "0123456789abcdef" else 34 if chr(code) == _QUOTE else 32 for code in range(256))
 _AN_ID = b'"%b"' % (b"0" * 24)
 _MENTION = b"0" * _SHORTEST
 
 
-def is_alike(ours: bytes, theirs: bytes, begin: Callable[[], Correspondence]) -> bool:
+def is_alike(legacy: bytes, native: bytes, begin: Callable[[], Correspondence]) -> bool:
     """Whether two JSON texts say the same, ids and dates that were renamed consistently aside.
 
     False says nothing yet. `begin` as for `values.compare_values`.
     """
-    names = begin()
-    if not _stand_for_each_other(*_first_unlike(ours, theirs), names):
+    names, ours, theirs = begin(), legacy.decode("latin-1"), native.decode("latin-1")
+    if names.compare_text(*_first_unlike(ours, theirs), ""):
         return False
     mine, others = ours.split(_QUOTE), theirs.split(_QUOTE)
     if len(mine) != len(others):
         return False
     differ = list(map(ne, mine, others))
-    if any(after.lstrip()[:1] == b":" for after in set(compress(mine[1:], differ))):
+    if any(after.lstrip()[:1] == ":" for after in set(compress(mine[1:], differ))):
         return False  # what differs is a name
-    renamed = dict.fromkeys(compress(zip(mine, others, strict=True), differ))
-    if not all(_stand_for_each_other(one, other, names) for one, other in renamed):
+    ours_renamed, theirs_renamed = set(compress(mine, differ)), set(compress(others, differ))
+    if any("\\" in one for one in ours_renamed | theirs_renamed):
         return False
-    ours_renamed = {one.decode("latin-1") for one, _ in renamed}
-    theirs_renamed = {other.decode("latin-1") for _, other in renamed}
-    here_known, there_known = names.renamed()
-    kept = {one for one in compress(mine, map(not_, differ)) if len(one) >= _SHORTEST}
-    return _are_apart(ours_renamed | here_known, theirs_renamed | there_known, kept)
+    pairs = dict.fromkeys(zip(compress(mine, differ), compress(others, differ), strict=True))
+    if any(names.compare_text(one, other, "") for one, other in pairs):
+        return False
+    ours_known, theirs_known = names.renamed()
+    kept = set(compress(mine, map(not_, differ)))
+    return _are_apart(ours_renamed | ours_known, theirs_renamed | theirs_known, kept)
 
 
-def _first_unlike(ours: bytes, theirs: bytes) -> tuple[bytes, bytes]:
+def _first_unlike(ours: str, theirs: str) -> tuple[str, str]:
     """What stands between quotes on either side where two texts differ first."""
     low, high = 0, min(len(ours), len(theirs))
     while low < high:
@@ -56,19 +57,9 @@ def _first_unlike(ours: bytes, theirs: bytes) -> tuple[bytes, bytes]:
     return ours[start:].partition(_QUOTE)[0], theirs[start:].partition(_QUOTE)[0]
 
 
-def _stand_for_each_other(one: bytes, other: bytes, names: Correspondence) -> bool:
-    """Whether two pieces are the same but for ids and dates; what is escaped is left to the walk."""
-    if b"\\" in one or b"\\" in other:
-        return False
-    return not names.compare_text(one.decode("latin-1"), other.decode("latin-1"), "")
-
-
-def _are_apart(ours: set[str], theirs: set[str], kept: set[bytes]) -> bool:
+def _are_apart(ours: set[str], theirs: set[str], kept: set[str]) -> bool:
     """Whether what was renamed is on its own side only, and nowhere as itself or, perhaps, amid other text."""
-    if not ours.isdisjoint(theirs):
+    if not (ours.isdisjoint(theirs) and ours.isdisjoint(kept) and theirs.isdisjoint(kept)):
         return False
-    hexadecimal = b'"%b"' % b'""'.join(kept).translate(_HEX)
-    if _MENTION in hexadecimal.replace(_AN_ID, b""):
-        return False
-    texts = {one.decode("latin-1") for one in kept}
-    return ours.isdisjoint(texts) and theirs.isdisjoint(texts)
+    long = '""'.join(one for one in kept if len(one) >= _SHORTEST)
+    return _MENTION not in f'"{long}"'.encode("latin-1").translate(_HEX).replace(_AN_ID, b"")
