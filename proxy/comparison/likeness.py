@@ -30,11 +30,11 @@ def is_alike(legacy: bytes, native: bytes, begin: Callable[[], Correspondence]) 
     names, ours, theirs = begin(), legacy.decode("latin-1"), native.decode("latin-1")
     if names.compare_text(*_first_unlike(ours, theirs), ""):
         return False
-    mine, others = ours.split(_QUOTE), theirs.split(_QUOTE)
-    if len(mine) != len(others):
+    (between, mine), (there_between, others) = _parted(ours), _parted(theirs)
+    if between != there_between or len(mine) != len(others):
         return False
     differ = list(map(ne, mine, others))
-    if any(after.lstrip()[:1] == ":" for after in set(compress(mine[1:], differ))):
+    if any(after.lstrip()[:1] == ":" for after in set(compress(between[1:], differ))):
         return False  # what differs is a name
     ours_renamed, theirs_renamed = set(compress(mine, differ)), set(compress(others, differ))
     if any("\\" in one for one in ours_renamed | theirs_renamed):
@@ -43,8 +43,14 @@ def is_alike(legacy: bytes, native: bytes, begin: Callable[[], Correspondence]) 
     if any(names.compare_text(one, other, "") for one, other in pairs):
         return False
     ours_known, theirs_known = names.renamed()
-    kept = set(compress(mine, map(not_, differ)))
+    kept = {*between, *compress(mine, map(not_, differ))}
     return _are_apart(ours_renamed | ours_known, theirs_renamed | theirs_known, kept)
+
+
+def _parted(text: str) -> tuple[list[str], list[str]]:
+    """What stands between strings, and the strings; where some are escaped, some of either on the other's place."""
+    parts = text.split(_QUOTE)
+    return parts[::2], parts[1::2]
 
 
 def _first_unlike(ours: str, theirs: str) -> tuple[str, str]:
