@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MODULES := demo/legacy/node_modules/.installed
 
+# Compiled modules are kept even where the environment says no: each of the many processes would compile all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test lint validate format fuzz bench lock clean
 
 run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000, ops :8001, legacy :4500; ARGS=--traffic plays days

@@ -1,12 +1,19 @@
-"""What every test may ask for."""
+"""What every test may ask for, and which tests share a process where several run them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from demo.mongod import mongodb
+
+BROWSER: Final = "tests/browser/"
+LONGEST: Final = (BROWSER, "tests/test_", "tests/differential/", "tests/demo/")
+"""Begun first, so that no process is left alone with them in the end."""
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +21,26 @@ def mongodb_url() -> Iterator[str]:
     """A real MongoDB (a replica set): `MONGODB_URL`, or a mongod of this test run's own."""
     with mongodb() as url:
         yield url
+
+
+class ByFile(LoadScopeScheduling):
+    """A file's tests run in one process, so that the servers they share start once; all of the browser's do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return BROWSER if file.startswith(BROWSER) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """With `-n`."""
+    config.option.loadscopereorder = False  # it would begin with the files of the most tests
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, in the order of LONGEST; the others as they were."""
+    items.sort(key=lambda item: _rank(item.nodeid, LONGEST))
+
+
+def _rank(nodeid: str, first: Sequence[str]) -> int:
+    return next((rank for rank, prefix in enumerate(first) if nodeid.startswith(prefix)), len(first))

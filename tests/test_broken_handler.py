@@ -31,7 +31,7 @@ from tests.handlers.backends import scratch_database
 from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.handlers.twins import get, post
 
-pytestmark = [pytest.mark.xdist_group("shadow"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.timeout(180)]
 
 S = TypeVar("S", bound=Service)
 

@@ -19,7 +19,6 @@ from tests.sockets import serving
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
-    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(120),
 ]
 

@@ -17,7 +17,6 @@ from tests.browser.neighbourhood import Neighbourhood
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),
-    pytest.mark.xdist_group("browser"),
     pytest.mark.asyncio(loop_scope="package"),
 ]
 AMARA = {"username": "Amara Osei", "email": "amara@clinic.example", "password": "correct horse", "role": "clinician"}

@@ -19,7 +19,7 @@ from tests.differential.people import ABSENT, TOKEN
 from tests.differential.sequences import Sequence, sequences
 from tests.differential.sides import sides
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("differential")]
+pytestmark = [pytest.mark.timeout(240)]
 
 Fight = Callable[[Sequence], Account]
 

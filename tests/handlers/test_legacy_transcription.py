@@ -109,15 +109,22 @@ async def converse(url: str, *sent: object, answers: int) -> list[dict[str, Any]
 
 @pytest.mark.parametrize("recorded", CONVERSATIONS, ids=lambda item: str(item["conversation"]))
 async def test_a_recorded_conversation_goes_as_recorded(native: Stream, recorded: dict[str, Any]) -> None:
-    wanted = [named(frame) for frame in recorded["received"]]
+    wanted = [list(named(frame).items()) for frame in recorded["received"]]
     # Only this one hangs on time: its second recording starts while the model is at work on the first.
     pace, native.upstream.seconds = (0.12, 0.17) if recorded["conversation"] == "record-twice" else (0, 0)
+    received = await held_as_recorded(native, recorded["sent"], len(wanted), pace)
+    if pace and received != wanted:  # on a machine that was busy elsewhere
+        native.upstream.seconds *= 4
+        received = await held_as_recorded(native, recorded["sent"], len(wanted), 4 * pace)
+    assert received == wanted
+
+
+async def held_as_recorded(native: Stream, sent: list[Any], answers: int, pace: float) -> list[list[tuple[str, Any]]]:
     async with connect(native.url) as connection:
-        for frame in recorded["sent"]:
+        for frame in sent:
             await connection.send(frame if isinstance(frame, str) else json.dumps(frame))
             await asyncio.sleep(pace)
-        received = await hear(connection, len(wanted))
-    assert [list(frame.items()) for frame in received] == [list(frame.items()) for frame in wanted]
+        return [list(frame.items()) for frame in await hear(connection, answers)]
 
 
 @pytest.mark.parametrize("recorded", CONNECTIONS, ids=lambda item: str(item["connect"]))

@@ -28,7 +28,7 @@ from proxy.upstream import Timeouts, Upstream
 from tests.proxy import shadowed
 from tests.sockets import exchange, serving
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("shadow")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
 ROUTES = """
 bucketing: {key: header:x-caller, salt: test}

@@ -17,7 +17,7 @@ from tests.proxy.test_serving import get
 from tests.sockets import serving
 
 MATCHES = 'scribe_proxy_comparisons_total{route="all",served="legacy",verdict="match"}'
-pytestmark = [pytest.mark.xdist_group("shadow"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.timeout(180)]
 
 
 def config(port: int, share: str = "100%") -> str:
