@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -248,7 +247,7 @@ _TYPES: dict[type, str] = {
 def _shown(value: JSON) -> JSON:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()[:SHOWN]
-    return str(value)[:SHOWN] if isinstance(value, float) and not math.isfinite(value) else value
+    return value
 
 
 def message_of(violation: Violation) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -14,6 +16,10 @@ from demo.mongod import mongodb
 BROWSER: Final = "tests/browser/"
 LONGEST: Final = (BROWSER, "tests/test_", "tests/differential/", "tests/demo/")
 """Begun first, so that no process is left alone with them in the end."""
+
+settings.register_profile("quick", max_examples=50)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(scope="session")

@@ -151,7 +151,7 @@ def test_what_is_shown_below_a_shown_place_needs_a_word_of_its_own() -> None:
 
 def test_of_a_long_or_odd_shown_value_a_little_is_told() -> None:
     assert "x" * 201 not in redact(answered({"msg": "x" * 999}), answered({"msg": "x" * 200}))
-    assert '"value": "inf"' in redact(exchange(b'{"msg":1e400}'), answered({"msg": "\ud800"}))
+    assert '"value": "?"' in redact(answered({"msg": "a"}), answered({"msg": "\ud800"}))
 
 
 def test_nothing_of_a_request_is_shown() -> None:
