@@ -1,7 +1,7 @@
 """Schemathesis' whole engine over an app in this process: examples, the edges of every schema, random requests, and
 requests that follow from one another; each answer held to every check that is not switched off.
 
-`FUZZ_EXAMPLES` in the environment is how many random requests each operation gets, and a tenth of how many chains there
+`FUZZ_EXAMPLES` in the environment is how many random requests each operation gets, and a fifth of how many chains there
 are; `make fuzz` gives many.
 """
 
@@ -108,7 +108,7 @@ def _findings(event: events.ScenarioFinished) -> Iterator[Finding]:
 def configured(checks: Mapping[str, object], operations: Iterable[Mapping[str, object]] = ()) -> SchemathesisConfig:
     """As many examples as there are to be, the same ones each time; `checks` and `operations` are Schemathesis' own."""
     generation = {"max-examples": EXAMPLES, "deterministic": "FUZZ_SEED" not in os.environ, "database": "none"}
-    chains = {**generation, "max-examples": EXAMPLES * 10}
+    chains = {**generation, "max-examples": EXAMPLES * 5}
     return SchemathesisConfig.from_dict(
         {
             "seed": SEED,
