@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 SLICES: Final = 12
+SHORTEST: Final = 1.0  # seconds of a slice: as often somebody looks at the clock, and shorter ones would stay empty
 FINENESS: Final = 8  # buckets in an octave
 FASTEST: Final = 1e-4  # seconds: the upper edge of the first bucket
 LAST: Final = 20 * FINENESS
@@ -101,14 +102,15 @@ class Slice:
 
 
 class Window:
-    """The last `span` seconds, less at most a twelfth. `now` is the slice to write to."""
+    """The last `span` seconds, less at most one slice: a twelfth, or SHORTEST. `now` is the slice to write to."""
 
     def __init__(self, span: float, started: float) -> None:
         self.span: Final = span
         self.now = Slice()
-        self._length: Final = span / SLICES
+        self._count: Final = max(1, min(SLICES, int(span / SHORTEST)))
+        self._length: Final = span / self._count
         self._started = started
-        self._ended: deque[Slice] = deque(Slice() for _ in range(SLICES - 1))
+        self._ended: deque[Slice] = deque(Slice() for _ in range(self._count - 1))
         self._sum = Slice()
 
     @property
@@ -122,7 +124,7 @@ class Window:
         if steps <= 0:
             return
         self._started += steps * self._length
-        for _ in range(min(steps, SLICES)):
+        for _ in range(min(steps, self._count)):
             ended, self.now = self.now, Slice()
             self._ended.append(ended)
             self._sum.add(ended)
@@ -144,4 +146,4 @@ class Window:
     def clear(self) -> None:
         """Forget all: what was seen is no longer of what there is."""
         self.now, self._sum = Slice(), Slice()
-        self._ended = deque(Slice() for _ in range(SLICES - 1))
+        self._ended = deque(Slice() for _ in range(self._count - 1))

@@ -120,3 +120,13 @@ def test_memory_does_not_grow_with_traffic() -> None:
 @pytest.mark.parametrize("latency", [0.0, 1e-9, -1.0])
 def test_the_fastest_share_a_bucket(latency: float) -> None:
     assert bucket(latency) == 0
+
+
+@pytest.mark.parametrize(("span", "count"), [(0.5, 1), (1.0, 1), (6.0, 6), (6.5, 6), (12.0, 12), (300.0, 12)])
+def test_slices_are_no_shorter_than_the_time_between_two_looks(span: float, count: int) -> None:
+    window = Window(span, 0.0)
+    assert window.seconds == pytest.approx(span / count)
+    for second in range(1, count + 1):
+        window.now.native.requests += 1
+        list(window.turn((second + 0.01) * window.seconds))
+    assert [one.native.requests for one in window.slices()] == [1] * (count - 1)
