@@ -16,7 +16,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Final
@@ -107,6 +107,8 @@ class Gateway:
             scope["headers"] = [header for header in scope["headers"] if header[0] != plan.secret_header]
         request_id = self._request_id(scope)
         passage = _Passage(kind, send, decision, named=plan.config.served_by)
+        if trace is not None:
+            passage.turned = functools.partial(trace.turned, scope)
         if match is not None:
             scope["proxy.template"] = match.route.template
             if match.route.name in plan.timeouts:
@@ -257,10 +259,13 @@ class _Passage:
     """What passes from a side to the client: read, and named after the side, but not otherwise touched.
 
     `decision` is the side that answers, which another may have become before the answer began. `capture` sees what the
-    side sends, and nothing of what the gateway itself answers.
+    side sends, and nothing of what the gateway itself answers; `turned` hears of another side that takes over.
     """
 
-    __slots__ = ("_named", "_send", "begun", "capture", "decision", "failure", "headed", "kind", "started", "status")
+    __slots__ = (
+        *("_named", "_send", "begun", "capture", "decision", "failure"),
+        *("headed", "kind", "started", "status", "turned"),
+    )
 
     def __init__(self, kind: str, send: Send, decision: rollout.Decision, *, named: bool) -> None:
         self.kind = kind
@@ -271,12 +276,15 @@ class _Passage:
         self.begun = False
         self.failure: str | None = None
         self.capture: Capture | None = None
+        self.turned: Callable[[rollout.Decision], None] | None = None
         self._send = send
         self._named = named
 
     def turn_to(self, side: Side, reason: rollout.Reason) -> None:
         """Another side takes over."""
         self.decision = rollout.Decision(side, reason, self.decision.bucket)
+        if self.turned is not None:
+            self.turned(self.decision)
 
     async def send(self, message: Message) -> None:
         if self.capture is not None and self.failure is None:

@@ -109,17 +109,28 @@ class Trace:
 
     def decided(self, scope: Scope, route: str | None, decision: Decision) -> None:
         """The side is known, and begins; `scope` is made to tell it so. `route` is the template of what matched."""
-        from opentelemetry.trace import SpanKind, set_span_in_context
-
-        attributes: dict[str, str] = {"scribe_proxy.side": decision.side, "scribe_proxy.reason": decision.reason}
-        self._deciding.set_attributes(attributes)
+        self._deciding.set_attributes(_told(decision))
         if decision.bucket is not None:
             self._deciding.set_attribute("scribe_proxy.bucket", decision.bucket)
         self._deciding.end()
         if route is not None:
             self._own.update_name(f"{self._method} {route}")
-            attributes["http.route"] = route
-        self._own.set_attributes(attributes)
+            self._own.set_attribute("http.route", route)
+        self._begin(scope, decision)
+
+    def turned(self, scope: Scope, decision: Decision) -> None:
+        """Another side takes over from one that failed."""
+        from opentelemetry.trace import StatusCode
+
+        if self._side is not None:
+            self._side.set_status(StatusCode.ERROR, decision.reason)
+            self._side.end()
+        self._begin(scope, decision)
+
+    def _begin(self, scope: Scope, decision: Decision) -> None:
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        self._own.set_attributes(_told(decision))
         kind = SpanKind.CLIENT if decision.side == "legacy" else SpanKind.INTERNAL
         self._side = self._tracing._tracer.start_span(decision.side, self._below, kind=kind)
         carrier: dict[str, str] = {}
@@ -136,6 +147,10 @@ class Trace:
                 if status >= 500 or failure:
                     span.set_status(StatusCode.ERROR, failure)
                 span.end()
+
+
+def _told(decision: Decision) -> dict[str, str]:
+    return {"scribe_proxy.side": decision.side, "scribe_proxy.reason": decision.reason}
 
 
 def _carry(scope: MutableMapping[str, object], carrier: Mapping[str, str]) -> None:

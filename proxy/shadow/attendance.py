@@ -132,5 +132,10 @@ def arrival_of(scope: Scope) -> Arrival:
     """How a request came."""
     get = scope.get
     return Arrival(
-        get("scheme", "http"), get("http_version", "1.1"), get("client"), get("server"), get("proxy.request_id", b"-")
+        get("scheme", "http"),
+        get("http_version", "1.1"),
+        get("client"),
+        get("server"),
+        get("proxy.request_id", b"-"),
+        get("proxy.template"),
     )

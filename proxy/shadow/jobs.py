@@ -20,13 +20,15 @@ from proxy.exchange import Exchange, Headers, Seen
 
 
 class Arrival(NamedTuple):
-    """How a request came, beyond what it says itself. `client` and `server` are addresses as in an ASGI scope."""
+    """How a request came, beyond what it says itself. `client` and `server` are addresses as in an ASGI scope;
+    `template` is the path of the route that took it."""
 
     scheme: str
     http_version: str
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
     request_id: bytes
+    template: str | None = None
 
 
 class Asked(NamedTuple):

@@ -90,6 +90,7 @@ def scope_of(asked: Asked, more: Mapping[str, Any]) -> Scope:
         "server": arrival.server and tuple(arrival.server),
         "proxy.target": asked.target,
         "proxy.request_id": arrival.request_id,
+        **({"proxy.template": arrival.template} if arrival.template is not None else {}),
         **more,
     }
 

@@ -76,6 +76,7 @@ def scope(method: str = "GET", **headers: str) -> Scope:
         "client": ("10.0.0.7", 1),
         "server": ("127.0.0.1", 8000),
         "proxy.request_id": b"id-1",
+        "proxy.template": "/{x}",
     }
 
 
@@ -94,7 +95,7 @@ async def test_a_read_is_brought_with_how_it_came() -> None:
     [(route, side, arrival, seen)] = office.reads
     exchange = seen.exchange()
     assert (route, side, exchange.status, exchange.body.data) == ("r", "native", 200, b"answer")
-    assert arrival == Arrival("https", "1.1", ("10.0.0.7", 1), ("127.0.0.1", 8000), b"id-1")
+    assert arrival == Arrival("https", "1.1", ("10.0.0.7", 1), ("127.0.0.1", 8000), b"id-1", "/{x}")
     assert Asked.of(exchange, arrival) == Asked("GET", b"/x?q=1", ((b"host", b"a"),), b"", arrival)
 
 

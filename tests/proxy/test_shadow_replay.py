@@ -19,7 +19,7 @@ from proxy.upstream.headers import request_headers, request_target
 from tests.proxy.exchanges import exchange, seen
 from tests.proxy.shadowed import plain, rehearsing
 
-ARRIVAL = Arrival("https", "1.1", ("10.0.0.7", 4711), ("127.0.0.1", 8000), b"id-1")
+ARRIVAL = Arrival("https", "1.1", ("10.0.0.7", 4711), ("127.0.0.1", 8000), b"id-1", "/notes/{id}")
 
 
 def asked(target: str = "/notes/same", method: str = "GET", body: bytes = b"") -> Asked:
@@ -48,7 +48,7 @@ async def test_the_request_is_the_one_that_came() -> None:
     [scope] = scopes
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/notes/a b//c", b"/notes/a%20b//c", b"x=1&y")
     assert request_target(scope) == b"/notes/a%20b//c?x=1&y"
-    assert scope["proxy.timeouts"] == "theirs"
+    assert (scope["proxy.timeouts"], scope["proxy.template"]) == ("theirs", "/notes/{id}")
     forwarded = dict(request_headers(scope, scope["proxy.request_id"]))
     assert forwarded[b"x-forwarded-for"] == b"10.0.0.7"
     assert forwarded[b"x-forwarded-proto"] == b"https"

@@ -93,6 +93,24 @@ def test_failures_are_errors(tracing: Tracing, kept: InMemorySpanExporter, statu
     assert by_name(kept)["legacy"].status.description == failure
 
 
+def test_a_side_that_takes_over_has_a_span_of_its_own(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+    scope = request()
+    trace = tracing.begin(scope, "GET")
+    trace.decided(scope, "/new", Decision("native", "share", 17))
+    before = list(scope["headers"])
+    trace.turned(scope, Decision("legacy", "native-error", 17))
+    trace.end(200, None)
+    spans = by_name(kept)
+    assert set(spans) == {"GET /new", "decide", "native", "legacy"}
+    assert spans["native"].status.description == "native-error"
+    assert spans["legacy"].attributes == {"http.response.status_code": 200}
+    assert spans["legacy"].parent == spans["native"].parent == spans["GET /new"].context
+    told = spans["GET /new"].attributes
+    assert told is not None
+    assert (told["scribe_proxy.side"], told["scribe_proxy.reason"]) == ("legacy", "native-error")
+    assert scope["headers"] != before
+
+
 def test_nothing_of_the_requests_content_is_in_a_span(tracing: Tracing, kept: InMemorySpanExporter) -> None:
     traced(tracing, request((b"authorization", b"secret"), (b"traceparent", b"not one")))
     assert "secret" not in "".join(span.to_json() for span in kept.get_finished_spans())
@@ -149,6 +167,20 @@ async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
     assert set(spans) == {"GET /new", "decide", "native"}
     assert spans["native"].attributes == {"http.response.status_code": 200}
     assert dict(native.scopes[0]["headers"])[b"traceparent"] != CALLER.encode()
+
+
+async def test_the_gateway_traces_the_side_that_takes_over(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+    legacy, native = Side("legacy"), Side("native", raising=RuntimeError("broken"))
+    route = "{name: new, match: GET /new, native: 100%, on_native_error: legacy}"
+    config = parse(f"legacy: {{url: 'http://a'}}\nnative: a:b\nroutes: [{route}]", {})
+    async with serving(Gateway(Plan.of(config, legacy, native), tracing=tracing)) as port:
+        await exchange(port, b"GET /new HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+    spans = by_name(kept)
+    assert set(spans) == {"GET /new", "decide", "native", "legacy"}
+    assert spans["native"].parent == spans["legacy"].parent == spans["GET /new"].context
+    context = spans["legacy"].context
+    assert context is not None
+    assert dict(legacy.scopes[0]["headers"])[b"traceparent"].split(b"-")[2] == f"{context.span_id:016x}".encode()
 
 
 def test_being_asked_for_in_vain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
