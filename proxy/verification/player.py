@@ -37,7 +37,7 @@ _FAULTS = (502, 503, 504)
 _PROBE = Request("GET", "/")
 _PAUSE = 0.05
 _SETTLING = 0.2
-_TEMPOS = (0.6, 1.6, 0.4, 2.5)
+_TEMPOS = (0.6, 1.6, 0.4, 2.5, 4.0, 6.0, 1.0)
 
 T = TypeVar("T")
 Notice = Callable[[Result], None]
