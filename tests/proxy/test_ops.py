@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import jwt
 import pytest
@@ -176,7 +177,7 @@ def test_a_session_ends_by_itself_or_when_it_is_ended(guarded: TestClient, monke
     ended = guarded.post("/logout", data={"form": form_token})
     assert (ended.status_code, ended.headers["location"]) == (303, "/login")
     assert guarded.get("/").status_code == 401
-    monkeypatch.setattr("proxy.ops.access.time.time", time.monotonic)  # sessions of long ago
+    monkeypatch.setattr("proxy.ops.access.time", SimpleNamespace(time=time.monotonic))  # sessions of long ago
     log_in(guarded)
     monkeypatch.undo()
     assert guarded.get("/").status_code == 401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,7 +122,7 @@ async def test_what_was_confirmed_is_believed_for_a_while(monkeypatch: pytest.Mo
 
 
 async def test_no_more_is_asked_again_than_so_many_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(review, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     room = Room()
     for number in range(review.CONFIRMATIONS + 5):
         room.stage.tell("native", {f"a{number}": 2})

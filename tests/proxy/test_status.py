@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -91,7 +92,7 @@ def test_watching_goes_on_until_it_is_interrupted_and_bears_an_absence(monkeypat
         if next(pauses, None) is None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("proxy.commands.status.time.sleep", pause)
+    monkeypatch.setattr("proxy.commands.status.time", SimpleNamespace(sleep=pause))  # not every thread's
     result = run(free_port(), "--watch")
     assert result.exit_code == 1
     assert result.stdout.count("cannot be asked") == 3
