@@ -22,19 +22,19 @@ class Comparison:
 
     def rows(self) -> list[dict[str, str | float]]:
         """The medians of all rounds. Ratios are of readings of one round: the machine may be slower in another."""
-        return [
-            {
-                "comparison": self.title,
-                "contender": name,
-                "rate": round(typical(readings).rate),
-                "ratio": round(self._ratio(readings, lambda reading: reading.rate), 2),
-                "p50_ms": round(typical(readings).p50, 2),
-                "p99_ms": round(typical(readings).p99, 2),
-                "p99_ratio": round(self._ratio(readings, lambda reading: reading.p99), 2),
-                "failed": typical(readings).failed,
-            }
-            for name, readings in self.readings.items()
-        ]
+        return [self._row(name, readings, typical(readings)) for name, readings in self.readings.items()]
+
+    def _row(self, name: str, readings: Sequence[Reading], middle: Reading) -> dict[str, str | float]:
+        return {
+            "comparison": self.title,
+            "contender": name,
+            "rate": round(middle.rate),
+            "ratio": round(self._ratio(readings, lambda reading: reading.rate), 2),
+            "p50_ms": round(middle.p50, 2),
+            "p99_ms": round(middle.p99, 2),
+            "p99_ratio": round(self._ratio(readings, lambda reading: reading.p99), 2),
+            "failed": middle.failed,
+        }
 
     def _ratio(self, readings: Sequence[Reading], figure: Callable[[Reading], float]) -> float:
         pairs = zip(readings, self.readings[self.base], strict=True)

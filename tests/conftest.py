@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -45,8 +45,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, in the order of LONGEST; the others as they were."""
-    items.sort(key=lambda item: _rank(item.nodeid, LONGEST))
-
-
-def _rank(nodeid: str, first: Sequence[str]) -> int:
-    return next((rank for rank, prefix in enumerate(first) if nodeid.startswith(prefix)), len(first))
+    items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in LONGEST])

@@ -10,15 +10,12 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import schemathesis
-import uvicorn
 from hypothesis import strategies as st
 from pymongo.database import Database
 from schemathesis.config import SchemathesisConfig
@@ -34,8 +31,8 @@ from handlers.app import create_app
 from handlers.services.documents import new_user
 from handlers.settings import Settings
 from handlers.v1.tokens import Tokens
-from proxy.server import uvicorn_settings
 from tests.handlers.backends import SECRET, scratch_database
+from tests.sockets import threaded
 
 EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "1"))
 SEED: Final = int(os.environ.get("FUZZ_SEED", "1"))
@@ -144,7 +141,7 @@ def let_in(schema: BaseSchema, database: Database[dict[str, Any]]) -> None:
 @contextmanager
 def native(mongodb_url: str) -> Iterator[tuple[ASGIApp, Database[dict[str, Any]]]]:
     """The native app, which Schemathesis starts, on a database of its own and the offline services."""
-    with scratch_database(mongodb_url) as database, _threaded(create_upstreams()) as url:
+    with scratch_database(mongodb_url) as database, threaded(create_upstreams(), lifespan="off") as url:
         environment = backend_environment(mongodb_url, url, database.name)
         named: dict[str, Any] = {name.lower(): value for name, value in environment.items()}
         unlimited = dict.fromkeys(("register_limit", "login_limit", "failed_login_limit"), "1000000/second")
@@ -152,18 +149,3 @@ def native(mongodb_url: str) -> Iterator[tuple[ASGIApp, Database[dict[str, Any]]
             yield create_app(Settings.load(**named, **unlimited)), database
         finally:
             asgi.shutdown_lifespans()
-
-
-@contextmanager
-def _threaded(app: ASGIApp) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", **uvicorn_settings()))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()

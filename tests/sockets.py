@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -37,6 +40,22 @@ async def serving(app: ASGIApp, **settings: object) -> AsyncIterator[int]:
     finally:
         server.should_exit = server.force_exit = True
         await task
+
+
+@contextmanager
+def threaded(app: ASGIApp, lifespan: Literal["on", "off"]) -> Iterator[str]:
+    """The app behind the same, in a thread of this process, so that coverage sees it; gives its URL."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan=lifespan, **uvicorn_settings()))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @asynccontextmanager

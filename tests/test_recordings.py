@@ -7,8 +7,6 @@ What the stand-in leaves without an answer is held against the recordings in `te
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,18 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from demo.ports import free_port
 from demo.services import ROOT, Gateway, StandIn, Upstreams, backend_environment
 from handlers.app import create_app
 from handlers.settings import Settings
 from proxy import divergences
-from proxy.server import uvicorn_settings
 from proxy.verification import recordings
 from proxy.verification.aftermath import Documents, OutsideCalls
 from proxy.verification.player import Player, Terms
 from proxy.verification.report import Report, tally
+from tests.sockets import threaded
 
 HANG = 2.0
 """Seconds after which the player gives up; the gateway gives up on legacy before that."""
@@ -100,18 +97,8 @@ def native(around: Surroundings) -> Iterator[str]:
     """The native app alone, in a thread of this process, so that coverage sees it."""
     given: dict[str, Any] = {name.lower(): value for name, value in around.environment.items()}
     settings = Settings(**given)
-    config = uvicorn.Config(create_app(settings), port=0, log_config=None, lifespan="on", **uvicorn_settings())
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with threaded(create_app(settings), lifespan="on") as url:
+        yield url
 
 
 async def play(base_url: str, around: Surroundings, *, declared: bool) -> Report:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from proxy.comparison.exchanges import blankets, compare, incomparable
+from proxy.comparison.exchanges import blankets, compare, incomparable, unanswered
 from proxy.comparison.verdicts import (
     Breach,
     Difference,
@@ -37,5 +37,6 @@ __all__ = [
     "blankets",
     "compare",
     "incomparable",
+    "unanswered",
     "uncompared",
 ]

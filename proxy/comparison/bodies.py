@@ -11,14 +11,14 @@ import codecs
 import hashlib
 import html
 import json
-import math
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import lru_cache
-from typing import Literal, NoReturn
+from typing import Literal
 from urllib.parse import parse_qsl
 
 from proxy.canonical import JSON
+from proxy.contract.payloads import finite, refuse
 
 Form = Literal["none", "json", "form", "multipart", "html", "text", "binary"]
 
@@ -106,7 +106,7 @@ def _text(data: bytes, charset: str) -> str | None:
 
 def _json(text: str) -> tuple[Form, JSON]:
     try:
-        value: JSON = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
+        value: JSON = json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return "text", text
     return "json", value
@@ -117,17 +117,6 @@ def _object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     if len(found) != len(pairs):
         raise ValueError("a name is given twice")
     return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError("a number is too great")
-    return number
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _form(text: str) -> tuple[Form, JSON]:

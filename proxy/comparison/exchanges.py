@@ -6,8 +6,9 @@ different classes (200 and 404) make anything more a repetition; then come heade
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import Final
 
 from proxy.canonical import COINCIDENCE, JSON, Correspondence, Kind
 from proxy.canonical import Difference as Told
@@ -30,11 +31,13 @@ from proxy.comparison.verdicts import (
 )
 from proxy.contract.payloads import read_payload
 from proxy.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
-from proxy.exchange import Exchange
+from proxy.exchange import Exchange, Outcome
 from proxy.verification.recordings import Answer, Request
 
 FRESH = 60_000
 """How far (ms) from its exchange an id or a date may lie and still count as made in it; clocks differ that much."""
+
+_UNANSWERED: Final[Mapping[Outcome, Reason]] = {"gone": "client_gone", "unasked": "side_unavailable"}
 
 
 def compare(
@@ -70,12 +73,16 @@ def _is_blanket(case: Case) -> bool:
     return free and any(not glob.strip("*") or glob in ("body*", "body.*") for glob in case.paths)
 
 
+def unanswered(outcome: Outcome) -> Reason | None:
+    """Why an exchange of such an outcome has nothing that could be compared; None where it has."""
+    return _UNANSWERED.get(outcome)
+
+
 def incomparable(exchange: Exchange) -> Reason | None:
     """Why an exchange cannot be compared with any other; None where it can."""
-    if exchange.outcome == "gone":
-        return "client_gone"
-    if exchange.outcome == "unasked":
-        return "side_unavailable"
+    reason = unanswered(exchange.outcome)
+    if reason is not None:
+        return reason
     kinds = (value for name, value in exchange.headers if name == b"content-type")
     return "streaming" if any(kind.lower().startswith(b"text/event-stream") for kind in kinds) else None
 
@@ -233,8 +240,9 @@ def _judge(comparison: _Comparison, findings: Findings, divergences: Iterable[Di
     declared, unexplained = _explain(comparison, differences, divergences)
     left = {id(one) for one in unexplained}
     meant = [one for one in differences if id(one) not in left]
-    broken = (one for one in comparison.breaches() if one.side == "legacy" or not _is_meant(one.violation, meant))
-    breaches = tuple(broken)
+    breaches = tuple(
+        one for one in comparison.breaches() if one.side == "legacy" or not _is_meant(one.violation, meant)
+    )
     parts = (differences, unexplained, declared, breaches, tuple(findings.hidden))
     if unexplained:
         return Verdict("mismatch", *parts)

@@ -48,7 +48,7 @@ def _decode(content_type: str, body: bytes) -> str:
 
 def _parse(text: str) -> JSON:
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)  # type: ignore[no-any-return]
+        return json.loads(text, parse_constant=refuse, parse_float=finite)  # type: ignore[no-any-return]
     except PayloadError:
         raise
     except ValueError:
@@ -57,12 +57,14 @@ def _parse(text: str) -> JSON:
         raise PayloadError("is nested too deep to be read") from None
 
 
-def _finite(text: str) -> float:
+def finite(text: str) -> float:
+    """A number of JSON. Raises PayloadError where it is greater than a float can be."""
     number = float(text)
     if math.isinf(number):
         raise PayloadError("holds a number that no reader can keep")
     return number
 
 
-def _refuse(constant: str) -> NoReturn:
+def refuse(constant: str) -> NoReturn:
+    """NaN and the infinities, which JSON does not have. Raises PayloadError."""
     raise PayloadError("is not JSON")

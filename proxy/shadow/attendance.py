@@ -7,7 +7,7 @@ from typing import Protocol
 
 from starlette.types import Message, Receive, Scope
 
-from proxy.comparison import Reason, Side
+from proxy.comparison import Reason, Side, unanswered
 from proxy.exchange import Capture, Seen
 from proxy.shadow.jobs import Arrival, Asked
 from proxy.upstream.headers import first, request_target
@@ -65,8 +65,9 @@ class Reading:
 
     def end(self, side: Side, failure: str | None) -> None:
         seen = self.capture.seen(failure)
-        if seen.outcome == "gone" or seen.outcome == "unasked":
-            self._office.leave(self._route, side, "client_gone" if seen.outcome == "gone" else "side_unavailable")
+        reason = unanswered(seen.outcome)
+        if reason is not None:
+            self._office.leave(self._route, side, reason)
         else:
             self._office.read(self._route, side, arrival_of(self._scope), seen)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -21,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from proxy import supervision
 from proxy.capture.capturing import Capturing
 from proxy.comparison import Verdict, uncompared
 from proxy.database import Database
@@ -55,7 +55,6 @@ GATHERING: Final = 0.02
 """Seconds that what is to be said may wait for more; a rehearsal that is over does not."""
 FAREWELL: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
-_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 Played = tuple[str, Exchange, Writes]
 """A rehearsal's route, what native answered, and what it would have written."""
@@ -218,8 +217,7 @@ def step_back(niceness: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the gateway, which then closes the link
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    supervision.end_with(os.getppid(), signal.SIGKILL)
 
 
 async def _work(own: socket.socket) -> None:
