@@ -36,6 +36,7 @@ from proxy.ops.app import create_ops
 from proxy.reload import Watcher
 from proxy.reports.reports import Reports
 from proxy.rollout import Limit
+from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from proxy.shadow import Shadow
 from proxy.state import telling
 from proxy.state.keeper import Keeper, Surroundings
@@ -98,6 +99,7 @@ class Process:
         self.shadow = Shadow(config, file.parent, (self.watches.compared,), self.reports.note)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
         self._vitals = Vitals(lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets))
+        self.listener_timeouts = ListenerTimeouts(_client_timeouts(config))
         self.watcher = Watcher(file, env, self._adopt, config)
         self.notices = Notices(config)
         self.health = HealthChecks(self.native, config)
@@ -180,6 +182,7 @@ class Process:
             self.breaker = self._breaker(config)
             metrics.BREAKER_OPEN.set(0)
         self.gateway.plan = self._plan(config)
+        self.listener_timeouts.current = _client_timeouts(config)
         for companion in self._companions:
             companion.adopt(config)
 
@@ -198,6 +201,17 @@ def _upstream(config: Config) -> Upstream:
     return Upstream(legacy.url, Timeouts(**legacy.timeouts.model_dump()), max_connections=legacy.max_connections)
 
 
+def _client_timeouts(config: Config) -> ClientTimeouts:
+    server = config.server
+    return ClientTimeouts(
+        keep_alive=server.keep_alive,
+        header=min(server.header_timeout, server.request_timeout),
+        request=server.request_timeout,
+        websocket_ping_interval=server.websocket_ping_interval,
+        websocket_ping_timeout=server.websocket_ping_timeout,
+    )
+
+
 def create_app(file: Path, ops_port: int, ops_token: str | None) -> Router:
     """The app of one process, for both listeners; `serve` hands it to uvicorn."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -211,12 +225,12 @@ def create_app(file: Path, ops_port: int, ops_token: str | None) -> Router:
     process = Process(file, os.environ)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Router) -> AsyncIterator[None]:
+    async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts]]:
         async with process.running():
             gc.collect()
             gc.freeze()  # else each full collection walks all that was imported: 50 ms, which is most of p99
             gc.set_threshold(GARBAGE)
-            yield
+            yield {STATE_KEY: process.listener_timeouts}
 
     public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
     entrance = Entrance(public, create_ops(process, ops_token), ops_port)

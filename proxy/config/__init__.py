@@ -19,7 +19,7 @@ from proxy.config.models import (
     Timeouts,
 )
 from proxy.config.problems import ConfigError, Problem
-from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Reports, Shadowing
+from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Reports, Server, Shadowing
 from proxy.config.units import FULL, show_duration, show_share
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "Route",
     "RouteTimeouts",
     "Schedule",
+    "Server",
     "Shadow",
     "Shadowing",
     "Side",

@@ -23,7 +23,7 @@ from pydantic import (
 
 from proxy.config.problems import Problem
 from proxy.config.section import Section
-from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Reports, Shadowing
+from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Reports, Server, Shadowing
 from proxy.config.units import (
     FULL,
     Count,
@@ -279,6 +279,7 @@ class File(Section):
     served_by: Switch = True
     access_log: Switch = True
     limits: Limits = Limits()
+    server: Server = Server()
     allowed_origins: tuple[Origin, ...] = ()
     contracts: Text = "contracts"
     mongodb: Mongo = Mongo()

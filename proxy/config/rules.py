@@ -15,7 +15,7 @@ from typing import Any, Final
 from proxy.config.models import File, Route
 from proxy.config.problems import Problem
 from proxy.config.surroundings import Docs
-from proxy.config.units import show_share
+from proxy.config.units import show_duration, show_share
 from proxy.patterns import ANY, WEBSOCKET, Cover, Pattern, PatternError, answers
 
 Locate = Callable[..., Problem]  # (message, *location) -> Problem, with its line and where
@@ -63,6 +63,10 @@ def overall(file: File, *, native: bool, locate: Locate) -> Iterator[Problem]:
     """Everything that is wrong between the sections of a file."""
     if file.health is not None and not native:
         yield locate("asks the native side, and the file has no `native:` app", "health")
+    server = file.server
+    if "header_timeout" in server.model_fields_set and server.header_timeout > server.request_timeout:
+        limit = show_duration(server.request_timeout)
+        yield locate(f"must be at most server.request_timeout, which is {limit}", "server", "header_timeout")
     if file.docs is not None:
         yield from _docs_alone(file.docs, native=native, locate=locate)
 

@@ -10,6 +10,21 @@ from proxy.config.section import Section
 from proxy.config.units import Count, Duration, Path, Share, Size, Text, read_endpoint, read_mongodb_url, read_secret
 
 
+class Server(Section):
+    """How long the listeners wait for their clients, in seconds; the first three are those of Node's HTTP server.
+
+    `keep_alive` is the time between an answer and the next request, `header_timeout` the time for a head and
+    `request_timeout` the time for a whole request, body included. A WebSocket is sent a ping each
+    `websocket_ping_interval` and is closed after `websocket_ping_timeout` without a sign of life.
+    """
+
+    keep_alive: Duration = 5.0
+    header_timeout: Duration = 60.0
+    request_timeout: Duration = 300.0
+    websocket_ping_interval: Duration = 20.0
+    websocket_ping_timeout: Duration = 20.0
+
+
 class Shadowing(Section):
     """How requests run on the other side, for all routes; of each process.
 
