@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 
 from limits import RateLimitItem
 from limits import parse as parse_limit
-from pydantic import Field, PlainValidator, SecretStr, ValidationError, field_validator
+from pydantic import Field, PlainValidator, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 FRONTENDS: Final = (
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     nhs_client_id: str = Field("", description="the client of the terminology server")
     nhs_client_secret: SecretStr = Field(SecretStr(""), description="its secret")
     nhs_auth_url: str = Field(NHS_AUTH_URL, description="where the terminology server gives tokens")
-    nhs_api_url: str = Field(NHS_API_URL, description="the terminology server's FHIR address")
+    nhs_api_url: str = Field(NHS_API_URL, description="the terminology server's FHIR base, or its ValueSet/$expand")
     body_limit: int = Field(BODY_LIMIT, gt=0, description="bytes that a JSON body may have, inflated")
     audio_limit: int = Field(AUDIO_LIMIT, gt=0, description="bytes of audio that one recording may hold")
     model_deadline: float = Field(
@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         if not secret.get_secret_value():
             raise ValueError("must not be empty")
         return secret
+
+    @field_validator("nhs_auth_url", "nhs_api_url", mode="before")
+    @classmethod
+    def _default_where_empty(cls, value: object, info: ValidationInfo) -> object:
+        return value or cls.model_fields[str(info.field_name)].default
 
     @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod

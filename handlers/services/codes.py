@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
 
@@ -21,6 +21,10 @@ COUNT: Final = 10
 DEADLINE: Final = 10.0
 """Seconds for one search, fetching the token included."""
 
+OPERATION: Final = "/ValueSet/$expand"
+_OPERATION: Final = re.compile(r"/ValueSet/(?:\$|%24)expand$", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r"=|\[|%5B", re.IGNORECASE)
+_OWN_PARAMETERS: Final = frozenset(("url", "filter", "count"))
 _BEARER: Final = re.compile(r"[\x21-\x7e]+")
 _MARGIN: Final = 0.1
 _LONGEST_MARGIN: Final = 30.0
@@ -64,7 +68,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Access:
-    """Where the terminology server is, and as whom to ask. `api_url` is FHIR's base, slash or not."""
+    """Where the terminology server is, and as whom to ask. `api_url`: see `expand_url`."""
 
     auth_url: str
     api_url: str
@@ -124,7 +128,7 @@ class Terminology:
             raise CodesRubbishError("the terminology server's answer cannot be read") from error
 
     async def _expand(self, term: str | Sequence[str] | None) -> object:
-        target = f"{self._access.api_url.rstrip('/')}/ValueSet/$expand?{expand_query(term)}"
+        target = expand_url(self._access.api_url, term)
         token = await self._granted()
         try:
             return await self._get(target, token)
@@ -169,6 +173,22 @@ class Terminology:
         except (httpx.NetworkError, httpx.RemoteProtocolError):
             response = await self._client.send(request)
         return _json(response)
+
+
+def expand_url(api_url: str, term: str | Sequence[str] | None) -> str:
+    """Return the URL of a search (FHIR R4, ValueSet `$expand`).
+
+    `api_url` is the FHIR base or the URL of the operation itself, each with or without a trailing slash. Parameters of
+    its query stay, except those that the search sets itself; a fragment is dropped. Raises `CodesUnreachableError`
+    where `api_url` is not a URL.
+    """
+    try:
+        parts = urlsplit(api_url)
+    except ValueError as error:
+        raise CodesUnreachableError("the terminology server cannot be reached") from error
+    base = _OPERATION.sub("", parts.path.rstrip("/"))
+    extra = [pair for pair in parts.query.split("&") if pair and _PARAMETER.split(pair)[0] not in _OWN_PARAMETERS]
+    return urlunsplit(parts._replace(path=base + OPERATION, query="&".join([*extra, expand_query(term)]), fragment=""))
 
 
 def expand_query(term: str | Sequence[str] | None) -> str:

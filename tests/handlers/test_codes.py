@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from handlers.services.codes import (
+    OPERATION,
     Access,
     Code,
     CodesRefusedError,
@@ -18,6 +19,7 @@ from handlers.services.codes import (
     CodesUnreachableError,
     Terminology,
     expand_query,
+    expand_url,
 )
 from tests.handlers.outside import Answer, Script, Upstreams, outside, recorded_calls, upstreams
 
@@ -37,9 +39,9 @@ class Clock:
 
 @asynccontextmanager
 async def opened(
-    url: str, *, clock: Clock | None = None, deadline: float = 5.0, slash: str = "/"
+    url: str, *, clock: Clock | None = None, deadline: float = 5.0, ending: str = "/"
 ) -> AsyncIterator[Terminology]:
-    access = Access(url + TOKEN_PATH, f"{url}/production1/fhir{slash}", "cid", "csecret")
+    access = Access(url + TOKEN_PATH, f"{url}/production1/fhir{ending}", "cid", "csecret")
     async with httpx.AsyncClient(timeout=5, follow_redirects=True) as client:
         yield Terminology(client, access, deadline=deadline, clock=clock or Clock())
 
@@ -59,9 +61,11 @@ async def offline() -> AsyncIterator[Upstreams]:
         yield services
 
 
-@pytest.mark.parametrize("slash", ["/", ""])
-async def test_a_search_asks_as_recorded(offline: Upstreams, slash: str) -> None:
-    async with opened(offline.url, slash=slash) as terminology:
+@pytest.mark.parametrize(
+    "ending", ["/", "", "//", *(f"{OPERATION}{more}" for more in ("", "/", "?", "#top", "?url=x"))]
+)
+async def test_a_search_asks_as_recorded(offline: Upstreams, ending: str) -> None:
+    async with opened(offline.url, ending=ending) as terminology:
         found = await terminology.find("diabetes")
     assert found[0] == Code("diabetes 0", "44054006", SNOMED)
     assert [code.code for code in found] == ["44054006", "73211009", "46635009"]
@@ -249,3 +253,32 @@ async def test_the_encoding_survives_the_client() -> None:
     async with scripted(TOKEN, NONE_FOUND) as (codes, script):
         await codes.find("a'b(c)!*~,$: é[]")
     assert script.paths[1] == "/production1/fhir/ValueSet/$expand?" + expand_query("a'b(c)!*~,$: é[]")
+
+
+@pytest.mark.parametrize("operation", ["", "/", OPERATION, f"{OPERATION}/", "/ValueSet/%24expand", "/valueset/$expand"])
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("", ""),
+        ("?", ""),
+        ("?tenant=a%26b", "tenant=a%26b&"),
+        ("?url=u&filter=f&filter[]=g&filter%5B%5D=h&count=3&x", "x&"),
+        ("?tenant=a#part", "tenant=a&"),
+        ("?filters=1&&accounts", "filters=1&accounts&"),
+    ],
+)
+def test_base_and_operation_give_the_same_url(operation: str, given: str, kept: str) -> None:
+    expected = f"https://t.example/production1/fhir{OPERATION}?{kept}{expand_query('x')}"
+    assert expand_url(f"https://t.example/production1/fhir{operation}{given}", "x") == expected
+
+
+def test_a_server_at_the_root_is_asked_there() -> None:
+    assert expand_url("http://t.example", None) == f"http://t.example{OPERATION}?{expand_query(None)}"
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://[::1", "no-url", "ftp://t.example", ""])
+async def test_an_address_that_cannot_be_one_is_unreachable(url: str) -> None:
+    async with httpx.AsyncClient() as client, outside(Script([TOKEN])) as tokens:
+        terminology = Terminology(client, Access(tokens, url, "cid", "csecret"))
+        with pytest.raises(CodesUnreachableError):
+            await terminology.find("diabetes")

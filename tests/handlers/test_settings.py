@@ -58,6 +58,12 @@ def test_tells_everything_wrong_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     assert "DATABASE_NAME: " in told
 
 
+@pytest.mark.parametrize("name", ["nhs_auth_url", "nhs_api_url"])
+def test_an_empty_address_of_the_terminology_server_is_the_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name.upper(), "")
+    assert getattr(Settings.load(jwt_secret_key="s"), name).startswith("https://ontology.nhs.uk/")
+
+
 def test_an_empty_secret_is_none() -> None:
     with pytest.raises(SettingsError, match="JWT_SECRET_KEY: must not be empty"):
         Settings.load(jwt_secret_key="")
