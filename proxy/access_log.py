@@ -1,6 +1,6 @@
 """One JSON line a request, on standard output; medical data never reaches it, since an `Observation` holds none.
 
-Lines are gathered and written together, at most `FLUSH_AFTER` seconds late: one write for many requests under load.
+Lines are gathered and handed to the writer together, at most `FLUSH_AFTER` seconds late: one call for many requests.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import TextIO
+from collections.abc import Callable
 
 from proxy.observation import Observation
 
@@ -19,10 +19,10 @@ FLUSH_AT = 200
 
 
 class AccessLog:
-    """An `Observer` that writes to `stream`. Call `flush` before leaving."""
+    """An `Observer` that passes lines to `write`, which must not block. Call `flush` at shutdown."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -39,8 +39,7 @@ class AccessLog:
             self._timer = None
         if self._lines:
             lines, self._lines = self._lines, []
-            self._stream.write("".join(lines))
-            self._stream.flush()
+            self._write("".join(lines))
 
 
 def render(observation: Observation, now: float) -> str:

@@ -71,9 +71,14 @@ class Breaker:
             self._faulted()
             raise
         except Exception:
-            self._faults = 0
+            self._answered()
             raise
-        self._faults = 0
+        self._answered()
+
+    def _answered(self) -> None:
+        """End a row of faults. An open breaker stays open: this request connected earlier, and only a probe closes."""
+        if not self.is_open:
+            self._faults = 0
 
     async def _probe(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request on behalf of all that wait; the others need not wait until its answer is complete."""

@@ -23,7 +23,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy import fallback, rollout
+from proxy import fallback, metrics, rollout
 from proxy.config import Config, Route, Side
 from proxy.exchange import Capture
 from proxy.failures import Failure, NativeFailed, NotConnected, Overloaded, render
@@ -89,6 +89,7 @@ class Gateway:
         self._tracing = tracing
         self._shadow = shadow
         self._observers = tuple(observers)
+        self._failed_observers: set[tuple[str, str]] = set()
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -238,7 +239,18 @@ class Gateway:
             total=ended - passage.started,
         )
         for observer in self._observers:
-            observer(observation)
+            try:
+                observer(observation)
+            except Exception as error:
+                self._observer_failed(observer, error)
+
+    def _observer_failed(self, observer: Observer, error: Exception) -> None:
+        """Count each failure, and log the first of its kind: the request was answered and is not affected."""
+        kind = getattr(observer, "__qualname__", type(observer).__qualname__), type(error).__name__
+        metrics.OBSERVER_FAILURES.labels(*kind).inc()
+        if kind not in self._failed_observers:
+            self._failed_observers.add(kind)
+            logger.error("%s failed with %s; further failures of this kind are only counted", *kind, exc_info=error)
 
 
 class _Aside:

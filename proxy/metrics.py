@@ -67,6 +67,14 @@ SHADOW_SHARE = Gauge(
     multiprocess_mode="livemin",
 )
 SHADOW_RESTARTS = Counter("scribe_proxy_shadow_restarts", "Ends of shadow processes that nobody asked for")
+LOG_LINES_DROPPED = Counter(
+    "scribe_proxy_log_lines_dropped",
+    "Lines of the access log (stdout) and of logging (stderr) that were not written: over the bound, or failed",
+    ("stream", "reason"),
+)
+OBSERVER_FAILURES = Counter(
+    "scribe_proxy_observer_failures", "Errors of what records a request after it was answered", ("observer", "error")
+)
 
 
 class RequestMetrics:

@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-import multiprocessing
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +18,7 @@ from typing import Protocol
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy import metrics, supervision
+from proxy import metrics
 from proxy.access_log import AccessLog
 from proxy.breaker import Breaker
 from proxy.config import Config, load
@@ -29,6 +27,7 @@ from proxy.docs import Docs
 from proxy.gateway import Gateway, Plan
 from proxy.guard.watch import Watches
 from proxy.health import HealthChecks
+from proxy.log_writer import FLUSH_TIMEOUT, LogWriter, flush_logs
 from proxy.native import Native
 from proxy.notify import Notice, Notices
 from proxy.observation import Observation
@@ -45,7 +44,7 @@ from proxy.state.mongo import MongoStore
 from proxy.state.store import Memory
 from proxy.tracing import Tracing
 from proxy.upstream import Timeouts, Upstream
-from proxy.vitals import Vitals, forget_the_dead
+from proxy.vitals import Vitals
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -53,10 +52,6 @@ logger = logging.getLogger("scribe_proxy")
 GARBAGE = 20_000
 """Objects that may come to stay before Python looks for cycles among them. At its own 700, a request that reads a
 hundred documents pays for a look, which is an eighth of all its time (measured)."""
-
-SWITCH_INTERVAL = 0.001
-"""Seconds that a thread may keep the others waiting: the database driver's wait for the loop's, which is always busy
-under load. A fifth of Python's own takes a sixth off the slowest answers and costs no throughput (measured)."""
 
 
 class Entrance:
@@ -73,16 +68,16 @@ class Entrance:
             await self._public(scope, receive, send)
 
 
-class Companion(Protocol):
-    """What runs beside the gateway for as long as the process does, and goes on by a changed file."""
+class BackgroundService(Protocol):
+    """A service that runs beside the gateway for the process's lifetime and applies each changed configuration."""
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     def adopt(self, config: Config) -> None: ...
 
 
-class Process:
-    """What one process holds. `file` is routing.yaml; `env` what it may refer to, and the pin."""
+class GatewayProcess:
+    """The parts of one process. `file` is routing.yaml; `env` holds the variables it may refer to, and the pin."""
 
     def __init__(self, file: Path, env: Mapping[str, str]) -> None:
         self._env = env
@@ -90,7 +85,8 @@ class Process:
         self.native = Native(config.native) if config.native else None
         self._upstream = _upstream(config)
         self.breaker = self._breaker(config)
-        self._access_log = AccessLog(sys.stdout)
+        self._output = LogWriter(1, "stdout")
+        self._access_log = AccessLog(self._output.write)
         self._tracing = Tracing.configured(env)
         self.database = Database.of(config.mongodb)
         self.reports = Reports(self.database, config.reports)
@@ -104,7 +100,13 @@ class Process:
         self.notices = Notices(config)
         self.health = HealthChecks(self.native, config)
         self.keeper = self._keeper(config)
-        self._companions: tuple[Companion, ...] = (self.notices, self.reports, self.shadow, self.health, self.keeper)
+        self._services: tuple[BackgroundService, ...] = (
+            self.notices,
+            self.reports,
+            self.shadow,
+            self.health,
+            self.keeper,
+        )
         metrics.CONFIG_VALID.set(1)
 
     @property
@@ -118,11 +120,11 @@ class Process:
             stack.push_async_callback(self._close)
             if self.native is not None:
                 await self.native.start()
-            for companion in self._companions:
-                await companion.start()
-                stack.push_async_callback(companion.stop)
+            for service in self._services:
+                await service.start()
+                stack.push_async_callback(service.stop)
             for each in (self.watcher, self._vitals):
-                stack.callback(asyncio.create_task(each.run()).cancel)
+                stack.push_async_callback(_end, asyncio.create_task(each.run()))
             yield
 
     async def _close(self) -> None:
@@ -131,16 +133,24 @@ class Process:
         self._upstream.close()
         if self.database is not None:
             await self.database.close()
-        self._access_log.flush()
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
+        self._access_log.flush()
+        await asyncio.to_thread(self._output.close, FLUSH_TIMEOUT)
+        await asyncio.to_thread(flush_logs, FLUSH_TIMEOUT)
 
     def _plan(self, config: Config) -> Plan:
         return Plan.of(config, self.breaker, self.native)
 
     def _breaker(self, config: Config) -> Breaker:
         settings = config.legacy.breaker
-        return Breaker(self._upstream, settings.failures, settings.pause, _note_breaker)
+
+        def changed(opened: bool) -> None:
+            if self.breaker is breaker:  # not one of a former configuration, whose last requests are still under way
+                _report_breaker(opened)
+
+        breaker = Breaker(self._upstream, settings.failures, settings.pause, changed)
+        return breaker
 
     def _keeper(self, config: Config) -> Keeper:
         store = MongoStore(self.database) if self.database is not None else Memory()
@@ -183,15 +193,22 @@ class Process:
             metrics.BREAKER_OPEN.set(0)
         self.gateway.plan = self._plan(config)
         self.listener_timeouts.current = _client_timeouts(config)
-        for companion in self._companions:
-            companion.adopt(config)
+        for service in self._services:
+            service.adopt(config)
 
     def _log(self, observation: Observation) -> None:
         if self.gateway.plan.config.access_log:
             self._access_log(observation)
 
 
-def _note_breaker(opened: bool) -> None:
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it has ended."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _report_breaker(opened: bool) -> None:
     logger.warning("legacy %s", "is down: no connections" if opened else "accepts connections again")
     metrics.BREAKER_OPEN.set(opened)
 
@@ -213,16 +230,8 @@ def _client_timeouts(config: Config) -> ClientTimeouts:
 
 
 def create_app(file: Path, ops_port: int, ops_token: str | None) -> Router:
-    """The app of one process, for both listeners; `serve` hands it to uvicorn."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("scribe_proxy").setLevel(logging.INFO)  # below that, HTTP clients tell of whole URLs
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    supervisor = multiprocessing.parent_process()
-    if supervisor is not None and supervisor.pid is not None:
-        supervision.end_with(supervisor.pid)  # else workers of one that was killed keep its ports
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
-    process = Process(file, os.environ)
+    """Return the app of one process, for both listeners. Raises ConfigError."""
+    process = GatewayProcess(file, os.environ)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts]]:

@@ -1,4 +1,4 @@
-"""A child that does not outlive its parent, even where that was killed and could tell nobody."""
+"""Child processes that do not outlive their parent, even one that was killed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
-def end_with(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
-    """Have this process sent a signal once its parent is gone, at once where it already is. Linux alone can."""
+def exit_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Send this process a signal once its parent has ended, at once where it already has. Linux only."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)

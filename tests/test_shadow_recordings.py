@@ -24,7 +24,7 @@ from proxy import divergences
 from proxy.comparison.verdicts import Name
 from proxy.reports.reading import Reading
 from proxy.reports.views import RouteSummary, Span
-from proxy.serving import Process
+from proxy.serving import GatewayProcess
 from proxy.shadow import child
 from proxy.verification import recordings
 from proxy.verification.aftermath import Documents
@@ -75,7 +75,7 @@ class Play:
         return counts
 
 
-def compared_first(process: Process) -> ASGIApp:
+def compared_first(process: GatewayProcess) -> ASGIApp:
     """The gateway, whose answers wait for the comparison."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +108,7 @@ async def clinic(
         f"access_log: false\nmongodb: {{database: {around.database}_reports}}\n"
         f"shadow: {{rehearsal: 3s, deadline: 5s, noise: 0%, pressure: 100%}}\nroutes: {routes}"
     )
-    process = Process(file, around.environment)
+    process = GatewayProcess(file, around.environment)
     assert process.database is not None
     async with process.running(), serving(compared_first(process)) as port:
         while not process.shadow.ready:

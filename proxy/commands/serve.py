@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,7 +25,7 @@ from proxy.contract.agreement import agree
 from proxy.database import Database, NoDatabase
 from proxy.native import NativeUnavailable, import_app
 from proxy.server import uvicorn_settings
-from proxy.serving import create_app
+from proxy.worker import WorkerSettings, create_worker_app
 
 
 @click.command()
@@ -45,9 +45,10 @@ def serve(file: Path, host: str, port: int, ops_host: str, ops_port: int, worker
         raise click.UsageError(f"--ops-host {ops_host} is not loopback: set OPS_TOKEN")
     _check(file)
     with _bound(host, port) as public, _bound(ops_host, ops_port) as ops:
-        click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
+        with suppress(OSError):  # nobody has to read it
+            click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
         config = uvicorn.Config(
-            partial(create_app, file.absolute(), ops.getsockname()[1], token),
+            partial(create_worker_app, WorkerSettings(file.absolute(), ops.getsockname()[1], token)),
             factory=True,
             workers=workers,
             log_config=None,

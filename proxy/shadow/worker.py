@@ -25,6 +25,7 @@ from proxy.capture.capturing import Capturing
 from proxy.comparison import Verdict, uncompared
 from proxy.database import Database
 from proxy.exchange import Exchange
+from proxy.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.native import Native, NativeUnavailable
 from proxy.reports.entries import Entry, Uncompared
 from proxy.reports.reports import Reports, Why
@@ -217,7 +218,7 @@ def step_back(niceness: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the gateway, which then closes the link
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    supervision.end_with(os.getppid(), signal.SIGKILL)
+    supervision.exit_with_parent(os.getppid(), signal.SIGKILL)
 
 
 async def _work(own: socket.socket) -> None:
@@ -230,15 +231,15 @@ def main() -> None:
 
     end, niceness = map(int, sys.argv[1:])
     step_back(niceness)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s (shadow): %(message)s", stream=sys.stderr)
-    logging.getLogger("scribe_proxy").setLevel(logging.INFO)  # below that, HTTP clients tell of whole URLs
+    configure_logging("%(levelname)s %(name)s (shadow): %(message)s")
+    redirect_standard_streams()
     code = 0
     try:
         uvloop.new_event_loop().run_until_complete(_work(socket.socket(fileno=end)))
     except NativeUnavailable as error:
         logger.error("%s", error)
         code = 1
-    sys.stderr.flush()
+    flush_logs()
     os._exit(code)
 
 

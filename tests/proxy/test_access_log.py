@@ -55,7 +55,7 @@ def test_what_is_not_known_is_left_out() -> None:
 
 async def test_lines_are_written_together_and_soon() -> None:
     stream = io.StringIO()
-    log = AccessLog(stream)
+    log = AccessLog(stream.write)
     for _ in range(3):
         log(observed())
     assert stream.getvalue() == ""
@@ -65,7 +65,7 @@ async def test_lines_are_written_together_and_soon() -> None:
 
 async def test_many_lines_do_not_wait() -> None:
     stream = io.StringIO()
-    log = AccessLog(stream)
+    log = AccessLog(stream.write)
     for _ in range(access_log.FLUSH_AT):
         log(observed())
     assert len(stream.getvalue().splitlines()) == access_log.FLUSH_AT
@@ -73,7 +73,7 @@ async def test_many_lines_do_not_wait() -> None:
 
 async def test_the_last_lines_are_written_at_the_end() -> None:
     stream = io.StringIO()
-    log = AccessLog(stream)
+    log = AccessLog(stream.write)
     log(observed())
     log.flush()
     log.flush()

@@ -172,6 +172,31 @@ async def test_the_pause_begins_anew_with_each_fault(stand: Stand) -> None:
         assert await stand.ask() == "legacy_down"
 
 
+@pytest.mark.parametrize("end", [None, Reset(), RuntimeError()])
+async def test_older_request_that_ends_leaves_an_open_breaker_open(stand: Stand, end: Exception | None) -> None:
+    go_on = asyncio.Event()
+    answering = stand.legacy
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        if end is not None:
+            raise end
+        await answering(scope, receive, send)
+
+    stand.breaker._legacy = slow  # type: ignore[misc]
+    older = asyncio.create_task(stand.ask())
+    await asyncio.sleep(0)
+    stand.breaker._legacy = answering  # type: ignore[misc]
+    await stand.fail()
+    answering.failing = None
+    go_on.set()
+    await asyncio.gather(older, return_exceptions=True)
+    assert (stand.breaker.state, stand.told) == ("open", [True])
+    stand.now += 1.0
+    assert await stand.ask() == "answered"
+    assert (stand.breaker.state, stand.told) == ("closed", [True, False])
+
+
 def test_its_answer_asks_to_come_back() -> None:
     headers, body = render(LegacyDown(), None, ())
     assert dict(headers)[b"retry-after"] == b"1"

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from proxy import metrics
 from proxy.config import parse
 from proxy.failures import AnswerTimeout
 from proxy.gateway import Gateway, Plan
@@ -225,6 +226,23 @@ async def test_too_many_requests_under_way_are_refused_and_told_when_to_come_bac
     assert head.startswith("HTTP/1.1 503")
     assert "retry-after: 1" in head
     assert json.loads(body)["error"] == "gateway_overloaded"
+
+
+async def test_failing_observer_affects_neither_requests_nor_other_observers(caplog: pytest.LogCaptureFixture) -> None:
+    class Disk:
+        def __call__(self, _: Observation) -> None:
+            raise OSError(28, "No space left on device")
+
+    def failures() -> float:
+        return metrics.OBSERVER_FAILURES.labels(Disk.__qualname__, "OSError")._value.get()  # type: ignore[no-any-return]
+
+    async with standing() as stand:
+        stand.gateway._observers = (Disk(), stand.observed.append)
+        before = failures()
+        answers = [await stand.ask(target) for target in ("/new", "/elsewhere") * 3]
+    assert [body for _, body in answers] == [b"native", b"legacy"] * 3
+    assert len(stand.observed) == failures() - before == 6
+    assert len([record for record in caplog.records if "Disk failed with OSError" in record.message]) == 1
 
 
 async def test_a_request_keeps_the_plan_it_began_with() -> None:

@@ -19,7 +19,7 @@ from proxy import reload
 from proxy.config import ConfigError
 from proxy.native import NativeUnavailable
 from proxy.server import uvicorn_settings
-from proxy.serving import Process, create_app
+from proxy.serving import GatewayProcess, create_app
 from tests.proxy.test_notify import Receiver
 from tests.sockets import exchange, read_head, scripted, serving
 
@@ -152,28 +152,28 @@ async def test_another_mongodb_waits_for_a_restart(file: Path, caplog: pytest.Lo
             assert "mongodb: takes effect at a restart" in caplog.text
 
 
-async def test_the_access_log_can_be_switched_off(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_access_log_can_be_switched_off(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     async with scripted(legacy) as port:
         file.write_text(config(port, extra="access_log: false"))
         async with process(file) as (public, _):
             await get(public)
-        assert capsys.readouterr().out == ""
+        assert capfd.readouterr().out == ""
         file.write_text(config(port))
         async with process(file) as (public, _):
             await get(public)
-        assert json.loads(capsys.readouterr().out)["route"] == "all"
+        assert json.loads(capfd.readouterr().out)["route"] == "all"
 
 
 def test_a_faulty_file_is_fatal_at_the_start(file: Path) -> None:
     file.write_text("routes: 5")
     with pytest.raises(ConfigError):
-        Process(file, {})
+        GatewayProcess(file, {})
 
 
 async def test_a_native_app_that_cannot_start_is_fatal(file: Path) -> None:
     file.write_text(config(1).replace(":native\n", ":missing\n"))
     with pytest.raises(NativeUnavailable):
-        async with Process(file, {}).running():
+        async with GatewayProcess(file, {}).running():
             pass
 
 

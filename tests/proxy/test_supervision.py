@@ -12,8 +12,8 @@ import pytest
 
 CHILD = """
 import os, sys, time
-from proxy.supervision import end_with
-end_with(int(sys.argv[1]))
+from proxy.supervision import exit_with_parent
+exit_with_parent(int(sys.argv[1]))
 os.write(1, b".")
 time.sleep(60)
 """
