@@ -24,9 +24,11 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy import fallback, metrics, rollout
+from proxy.client_address import TrustedProxies, canonical_peer, resolve_client
 from proxy.config import Config, Route, Side
 from proxy.exchange import Capture
 from proxy.failures import Failure, NativeFailed, NotConnected, Overloaded, render
+from proxy.forwarding import with_forwarding
 from proxy.observation import GONE, Observation, Observer
 from proxy.routing import Match, RouteTable
 from proxy.shadow import Shadow
@@ -45,7 +47,8 @@ class Plan:
     """Everything a request needs that a reload may change.
 
     `timeouts`: those of routes that have some of their own. `origins`: who may read the gateway's own answers.
-    `secret_header`: the override header, which holds a secret that is no side's business.
+    `secret_header`: the override header, which holds a secret that is no side's business. `trusted`: the peers whose
+    forwarding headers are believed.
     """
 
     config: Config
@@ -55,6 +58,7 @@ class Plan:
     timeouts: Mapping[str, Timeouts]
     origins: frozenset[bytes]
     secret_header: bytes | None
+    trusted: TrustedProxies
 
     @classmethod
     def of(cls, config: Config, legacy: ASGIApp, native: ASGIApp | None) -> Plan:
@@ -66,7 +70,8 @@ class Plan:
         origins = frozenset(origin.encode() for origin in config.allowed_origins)
         overrides = config.overrides
         secret = overrides.header.encode() if overrides is not None and overrides.secret.get_secret_value() else None
-        return cls(config, RouteTable(config.routes), legacy, native, own, origins, secret)
+        trusted = TrustedProxies(config.trusted_proxies)
+        return cls(config, RouteTable(config.routes), legacy, native, own, origins, secret, trusted)
 
 
 class Gateway:
@@ -97,6 +102,7 @@ class Gateway:
         plan = self.plan
         kind: str = scope["type"]
         method: str = scope["method"] if kind == "http" else "WS"
+        _resolve_origin(scope, plan.trusted)
         trace = self._tracing.begin(scope, method) if self._tracing is not None else None
         match = plan.table.match(method, scope["raw_path"])  # 1
         decision = self._decide(plan, match, scope)  # 2
@@ -251,6 +257,21 @@ class Gateway:
         if kind not in self._failed_observers:
             self._failed_observers.add(kind)
             logger.error("%s failed with %s; further failures of this kind are only counted", *kind, exc_info=error)
+
+
+def _resolve_origin(scope: Scope, trusted: TrustedProxies) -> None:
+    """Put the client that trusted proxies recorded, and its scheme, into the scope and the forwarding headers."""
+    connection = scope.get("client")
+    peer = canonical_peer(connection[0]) if connection else None
+    client = resolve_client(scope["headers"], peer, trusted)
+    scheme: str = scope.get("scheme", "http")
+    if client.scheme is not None:
+        scheme = scope["scheme"] = (
+            client.scheme.replace("http", "ws") if scope["type"] == "websocket" else client.scheme
+        )
+    if client.address is not None and client.address != (connection and connection[0]):
+        scope["client"] = (client.address, connection[1] if connection and client.address == peer else 0)
+    scope["headers"] = with_forwarding(scope["headers"], client, peer, scheme.replace("ws", "http"))
 
 
 class _Aside:

@@ -19,6 +19,8 @@ PURE = [
     "proxy/rollout.py",
     "proxy/patterns.py",
     "proxy/failures.py",
+    "proxy/client_address.py",
+    "proxy/forwarding.py",
     "proxy/observation.py",
     "proxy/upstream/headers.py",
     "proxy/canonical.py",

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_client import REGISTRY
+from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -25,6 +26,8 @@ from demo.ports import free_port
 from proxy import metrics
 from proxy.cli import COMMANDS
 from proxy.config import parse
+from proxy.gateway import Gateway, Plan
+from proxy.rollout import bucket
 from tests.sockets import exchange, serving
 
 ROOT = Path(__file__).parent.parent
@@ -135,6 +138,35 @@ async def test_an_nginx_in_front_passes_requests_on_as_they_are(tmp_path: Path) 
     assert told["headers"]["x_odd"] == "kept"
     assert told["headers"]["x-forwarded-for"] == "127.0.0.1"
     assert websocket.close_code == 4001
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx here")
+async def test_callers_behind_nginx_spread_over_the_buckets(tmp_path: Path) -> None:
+    text = """
+    legacy: {url: http://127.0.0.1:1}
+    native: tests.nowhere:app
+    bucketing: {key: client-ip, salt: test}
+    trusted_proxies: 127.0.0.1
+    routes: [{name: half, match: GET /half, native: 50%}]
+    """
+    gateway = Gateway(Plan.of(parse(text, {}), PlainTextResponse("legacy"), PlainTextResponse("native")))
+    callers = [f"127.0.{third}.{fourth}" for third in (1, 2) for fourth in range(1, 101)]
+    port = free_port()
+    async with serving(gateway) as upstream:
+        with nginx(tmp_path, upstream, port):
+            await reachable(port)
+            served = {caller: await _asked_from(caller, port) for caller in callers}
+    assert served == {caller: "native" if bucket("test", "half", caller) < 5000 else "legacy" for caller in callers}
+    assert 60 < list(served.values()).count("native") < 140
+
+
+async def _asked_from(caller: str, port: int) -> str:
+    """Ask from an address of the loopback network, with a forged chain; return the side that answered."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(caller, 0))
+    writer.write(b"GET /half HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.66\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer.rpartition(b"\r\n\r\n")[2].decode()
 
 
 async def reachable(port: int) -> None:

@@ -35,6 +35,7 @@ from proxy.config.units import (
     Share,
     Switch,
     Text,
+    TrustedProxy,
     Url,
     read_secret,
     show_share,
@@ -281,6 +282,7 @@ class File(Section):
     limits: Limits = Limits()
     server: Server = Server()
     allowed_origins: tuple[Origin, ...] = ()
+    trusted_proxies: tuple[TrustedProxy, ...] = ()
     contracts: Text = "contracts"
     mongodb: Mongo = Mongo()
     shadow: Shadowing = Shadowing()
@@ -290,7 +292,7 @@ class File(Section):
     docs: Docs | None = None
     routes: tuple[Route, ...] = ()
 
-    _origins = field_validator("allowed_origins", mode="before")(_as_list)
+    _listed = field_validator("allowed_origins", "trusted_proxies", mode="before")(_as_list)
 
     @model_validator(mode="before")
     @classmethod

@@ -6,12 +6,15 @@ takes a value that is already of its type, so that models can be built in Python
 
 from __future__ import annotations
 
+import difflib
 import re
+from ipaddress import ip_network
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 
+from proxy.client_address import UNIX, read_network
 from proxy.patterns import Pattern
 
 FULL: Final = 10_000  # a share of 100%: shares are counted in steps of 0.01%
@@ -186,6 +189,28 @@ def read_origin(value: object) -> str:
         raise ValueError("must be an origin, as in https://app.example or http://localhost:3000") from None
 
 
+def read_trusted_proxy(value: object) -> str:
+    """`10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32` or `unix`, in canonical text. Raises ValueError."""
+    text = _text(value, "an address")
+    if text == UNIX:
+        return text
+    try:
+        return str(read_network(text))
+    except ValueError:
+        raise ValueError(f"must be an address, a network as in 10.0.0.0/8, or unix{_network_meant(text)}") from None
+
+
+def _network_meant(text: str) -> str:
+    """Return the suggestion for a network with bits set to the right of its prefix, or for all addresses."""
+    if text == "*":
+        return "; did you mean 0.0.0.0/0 and ::/0?"
+    try:
+        return f"; did you mean {ip_network(text, strict=False)}?"
+    except ValueError:
+        close = difflib.get_close_matches(text.lower(), (UNIX,), 1)
+        return f"; did you mean {close[0]}?" if close else ""
+
+
 def show_share(share: int) -> str:
     """The percentage as one would write it: 2500 is `25%`, 1 is `0.01%`."""
     return f"{share // 100}%" if share % 100 == 0 else f"{share / 100:.2f}".rstrip("0") + "%"
@@ -234,3 +259,4 @@ Path = Annotated[str, BeforeValidator(read_path)]
 Size = Annotated[int, BeforeValidator(read_size)]
 Match = Annotated[str, BeforeValidator(read_match)]
 Origin = Annotated[str, BeforeValidator(read_origin)]
+TrustedProxy = Annotated[str, BeforeValidator(read_trusted_proxy)]

@@ -1,4 +1,4 @@
-"""Which headers cross the gateway, and what it adds to them. Pure.
+"""Which headers cross the gateway. Pure; `proxy.forwarding` writes those that say where a request came from.
 
 Hop-by-hop headers (RFC 9110 §7.6.1) concern one connection only and stay behind, with every header that `Connection`
 names; all others pass in their order, duplicates kept.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from starlette.types import Scope
+
+from proxy.forwarding import FORWARDING
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -28,46 +30,18 @@ HOP_BY_HOP = frozenset(
 
 
 def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """The headers that pass on. Names are lower-case, as ASGI has them."""
+    """The headers that pass on. Names are lower-case, as ASGI has them. No option removes what the gateway wrote."""
     headers = list(headers)
     dropped = HOP_BY_HOP
     for name, value in headers:
         if name == b"connection":
-            dropped = dropped | {token.strip().lower() for token in value.split(b",")}
+            dropped = dropped | ({token.strip().lower() for token in value.split(b",")} - FORWARDING)
     return [header for header in headers if header[0] not in dropped]
 
 
 def request_headers(scope: Scope, request_id: bytes) -> RawHeaders:
-    """The request's headers as the legacy gets them: its own, then the forwarding ones.
-
-    `X-Forwarded-For` grows by the peer's address; `-Proto` and `-Host` say what a proxy in front has already said, or
-    what this connection shows. `Host` itself passes unchanged.
-    """
-    headers: RawHeaders = []
-    forwarded_for = b""
-    host = b""
-    has_proto = has_host = False
-    for header in end_to_end(scope["headers"]):
-        name, value = header
-        if name == b"x-forwarded-for":
-            forwarded_for = forwarded_for + value + b", "
-            continue
-        if name == b"x-request-id":
-            continue
-        if name == b"host":
-            host = value
-        elif name == b"x-forwarded-proto":
-            has_proto = True
-        elif name == b"x-forwarded-host":
-            has_host = True
-        headers.append(header)
-    client = scope.get("client")
-    peer = client[0].encode() if client else b"unknown"
-    headers.append((b"x-forwarded-for", forwarded_for + peer))
-    if not has_proto:
-        headers.append((b"x-forwarded-proto", scope.get("scheme", "http").replace("ws", "http").encode()))
-    if not has_host and host:
-        headers.append((b"x-forwarded-host", host))
+    """Return the request's headers as legacy gets them: its own, with the gateway's `X-Request-Id`."""
+    headers = [header for header in end_to_end(scope["headers"]) if header[0] != b"x-request-id"]
     headers.append((b"x-request-id", request_id))
     return headers
 

@@ -50,8 +50,7 @@ async def test_the_request_is_the_one_that_came() -> None:
     assert request_target(scope) == b"/notes/a%20b//c?x=1&y"
     assert (scope["proxy.timeouts"], scope["proxy.template"]) == ("theirs", "/notes/{id}")
     forwarded = dict(request_headers(scope, scope["proxy.request_id"]))
-    assert forwarded[b"x-forwarded-for"] == b"10.0.0.7"
-    assert forwarded[b"x-forwarded-proto"] == b"https"
+    assert (scope["client"], scope["scheme"]) == (("10.0.0.7", 4711), "https")
     assert forwarded[b"x-request-id"] == b"id-1"
 
 

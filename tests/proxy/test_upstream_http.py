@@ -101,16 +101,6 @@ async def test_headers_pass_in_order_with_duplicates_and_hop_by_hop_ones_stay() 
     assert b"keep-alive" not in head
 
 
-async def test_it_says_who_asked() -> None:
-    legacy = Legacy()
-    async with forwarding(legacy) as (port, _):
-        await exchange(port, request("GET / HTTP/1.1", "X-Forwarded-For: 10.1.1.1"))
-    head = legacy.heads[0]
-    assert b"x-forwarded-for: 10.1.1.1, 127.0.0.1\r\n" in head
-    assert b"x-forwarded-proto: http\r\n" in head
-    assert b"x-forwarded-host: scribe.example\r\n" in head
-
-
 async def test_a_body_of_known_length_passes_with_its_length() -> None:
     received: list[bytes] = []
 
