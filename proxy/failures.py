@@ -5,6 +5,7 @@ legacy's manner, `{"msg": …, "error": code}`. The codes are stable: logs, metr
 
     Failure
     ├── Overloaded          503  gateway_overloaded      the gateway's own limit of requests under way
+    ├── BodyMismatch        400  request_body_mismatch   the body delivered is not as long as the head announces
     ├── NativeFailed        500  native_failed           the native app raised before it answered
     └── LegacyFailure
         ├── NotConnected                                 nothing of the request was sent
@@ -26,15 +27,29 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 
 class Failure(Exception):
-    """A request that no side answered. `status` is the HTTP status, `code` the stable name."""
+    """A request that no side answered. `status` is the HTTP status, `code` the stable name.
+
+    `cause` names a connection fault in logs and metrics (`refused`, `certificate`, …); clients never see it.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "gateway_failed"
     message: ClassVar[str] = "The gateway failed"
+    cause: str | None = None
+
+    def __init__(self, cause: str | None = None) -> None:
+        super().__init__(*([] if cause is None else [cause]))
+        self.cause = cause if cause is not None else type(self).cause
 
 
 class Overloaded(Failure):
     status, code, message = 503, "gateway_overloaded", "Too many requests under way, please retry"
+
+
+class BodyMismatch(Failure):
+    """The body that was delivered is shorter or longer than the `Content-Length` of its head."""
+
+    status, code, message = 400, "request_body_mismatch", "The request's body does not have the length announced"
 
 
 class NativeFailed(Failure):
@@ -55,6 +70,7 @@ class Unreachable(NotConnected):
 
 class ConnectTimeout(NotConnected):
     status, code, message = 504, "legacy_connect_timeout", "The service did not accept a connection in time"
+    cause = "timeout"
 
 
 class LegacyDown(NotConnected):
@@ -63,14 +79,17 @@ class LegacyDown(NotConnected):
 
 class AnswerTimeout(LegacyFailure):
     status, code, message = 504, "legacy_timeout", "The service did not answer in time"
+    cause = "timeout"
 
 
 class Reset(LegacyFailure):
     status, code, message = 502, "legacy_reset", "The service closed the connection without an answer"
+    cause = "reset"
 
 
 class BadAnswer(LegacyFailure):
     status, code, message = 502, "legacy_bad_answer", "The service's answer could not be understood"
+    cause = "bad_answer"
 
 
 def render(failure: Failure, origin: bytes | None, allowed: Collection[bytes]) -> tuple[RawHeaders, bytes]:

@@ -43,7 +43,7 @@ from proxy.state.model import Change
 from proxy.state.mongo import MongoStore
 from proxy.state.store import Memory
 from proxy.tracing import Tracing
-from proxy.upstream import Timeouts, Upstream
+from proxy.upstream import PoolLimits, Timeouts, Upstream
 from proxy.vitals import Vitals
 
 logger = logging.getLogger("scribe_proxy")
@@ -215,7 +215,7 @@ def _report_breaker(opened: bool) -> None:
 
 def _upstream(config: Config) -> Upstream:
     legacy = config.legacy
-    return Upstream(legacy.url, Timeouts(**legacy.timeouts.model_dump()), max_connections=legacy.max_connections)
+    return Upstream(legacy.url, Timeouts(**legacy.timeouts.model_dump()), PoolLimits(legacy.max_connections))
 
 
 def _client_timeouts(config: Config) -> ClientTimeouts:

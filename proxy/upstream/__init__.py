@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from starlette.types import Receive, Scope, Send
 
+from proxy.upstream.dial import Dialer
+from proxy.upstream.endpoint import Endpoint
 from proxy.upstream.http import HttpUpstream, Timeouts
+from proxy.upstream.pool import PoolLimits
 from proxy.upstream.websocket import WebSocketUpstream
 
-__all__ = ["Timeouts", "Upstream"]
+__all__ = ["Endpoint", "PoolLimits", "Timeouts", "Upstream"]
 
 
 class Upstream:
-    """Forwards `http` and `websocket` scopes to `url`. Raises `failures.Failure`."""
+    """Forwards `http` and `websocket` scopes to a legacy: its URL, or its endpoint. Raises `failures.Failure`."""
 
-    def __init__(self, url: str, timeouts: Timeouts, *, max_connections: int) -> None:
-        self._http = HttpUpstream(url, timeouts, max_connections=max_connections)
-        self._websocket = WebSocketUpstream(url, connect_timeout=timeouts.connect, response_timeout=timeouts.response)
+    def __init__(self, legacy: str | Endpoint, timeouts: Timeouts, limits: PoolLimits | None = None) -> None:
+        dialer = Dialer(Endpoint.parse(legacy) if isinstance(legacy, str) else legacy)
+        self._http = HttpUpstream(dialer, timeouts, limits)
+        self._websocket = WebSocketUpstream(
+            dialer, connect_timeout=timeouts.connect, response_timeout=timeouts.response
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         side = self._http if scope["type"] == "http" else self._websocket
         await side(scope, receive, send)
 
     def close(self) -> None:
-        """Close the connections at rest."""
+        """Close the idle connections now, the others when their exchanges end."""
         self._http.close()

@@ -13,7 +13,6 @@ import base64
 import secrets
 from dataclasses import dataclass
 
-import httptools
 from starlette.types import Scope
 from websockets.protocol import Side
 from websockets.utils import accept_key
@@ -22,6 +21,7 @@ from proxy.failures import BadAnswer
 from proxy.websocket.peer import Limits, Peer
 
 from .connection import Connection
+from .endpoint import Endpoint
 from .headers import RawHeaders, end_to_end, first, request_headers, request_target
 
 OURS = frozenset((b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions", b"content-length"))
@@ -51,32 +51,24 @@ class Opening(Connection):
         self._key = base64.b64encode(secrets.token_bytes(16))
         self.accepted: Accepted | None = None
 
-    def ask(self, scope: Scope) -> None:
-        headers = request_headers(scope, scope.get("proxy.request_id", b"-"))
-        lines = [b"GET ", request_target(scope), b" HTTP/1.1\r\n"]
+    def ask(self, scope: Scope, endpoint: Endpoint) -> None:
+        headers = endpoint.with_host(request_headers(scope, scope.get("proxy.request_id", b"-")))
+        lines = [b"GET ", endpoint.target(request_target(scope)), b" HTTP/1.1\r\n"]
         for name, value in headers:
             if name not in OURS:
                 lines += (name, b": ", value, b"\r\n")
         lines += (b"upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-version: 13\r\n",)
         lines += (b"sec-websocket-key: ", self._key, b"\r\n\r\n")
-        self.send(b"".join(lines), head_only=False)
+        self.send(b"".join(lines), head_only=False, upgrade=True)
 
     @property
     def decided(self) -> bool:
         return self.accepted is not None or self.has_head or self.error is not None
 
     def data_received(self, data: bytes) -> None:
-        if self.has_head:
-            super().data_received(data)
-            return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._switch(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            if not self.complete:
-                self.fail(BadAnswer())
-        self._wake()
+        super().data_received(data)
+        if self.status == 101 and self.accepted is None and self.error is None:
+            self._switch(self._reader.excess)
 
     def _switch(self, rest: bytes) -> None:
         """The legacy says 101: the connection is a WebSocket from here on (RFC 6455 §4.1)."""
@@ -85,7 +77,8 @@ class Opening(Connection):
         extended = first(self.headers, b"sec-websocket-extensions")
         right = answer == accept_key(self._key.decode()).encode()
         if upgrade.lower() != b"websocket" or not right or extended:
-            self.fail(BadAnswer())
+            self.error = BadAnswer()
+            self.close()
             return
         chosen = first(self.headers, b"sec-websocket-protocol")
         peer = Peer(Side.CLIENT, self._limits)

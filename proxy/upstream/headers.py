@@ -29,14 +29,47 @@ HOP_BY_HOP = frozenset(
 )
 
 
+PROTECTED = frozenset(
+    (
+        *(b"host", b"content-length", b"content-type", b"content-encoding", b"content-range", b"content-disposition"),
+        *(b"accept", b"accept-encoding", b"accept-language", b"authorization", b"cache-control", b"cookie", b"date"),
+        *(b"expect", b"etag", b"location", b"origin", b"range", b"retry-after", b"set-cookie", b"vary"),
+        *(b"user-agent", b"www-authenticate", b"x-request-id", *FORWARDING),
+    )
+)
+"""Headers that `Connection` cannot remove: they frame or route the message, or name its sender, and are meant for all
+its recipients, so that no sender may make them options of one connection (RFC 9110 §7.6.1)."""
+
+
+def list_members(value: bytes) -> list[bytes]:
+    """Return the members of a comma-separated list in lower case, without empty ones (RFC 9110 §5.6.1)."""
+    members = [member.strip(b" \t").lower() for member in value.split(b",")]
+    return [member for member in members if member] if b"" in members else members
+
+
 def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-    """The headers that pass on. Names are lower-case, as ASGI has them. No option removes what the gateway wrote."""
+    """Return the headers that pass on: not hop-by-hop, nor named by any `Connection` line. Names are lower-case."""
     headers = list(headers)
     dropped = HOP_BY_HOP
     for name, value in headers:
         if name == b"connection":
-            dropped = dropped | ({token.strip().lower() for token in value.split(b",")} - FORWARDING)
+            dropped = dropped | (frozenset(list_members(value)) - PROTECTED)
     return [header for header in headers if header[0] not in dropped]
+
+
+def response_headers(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+    """Return a response's headers that pass on to the client.
+
+    A 204 has no length (RFC 9110 §8.6). A 426 names the protocols to upgrade to, which is part of its meaning
+    (RFC 9110 §15.5.22).
+    """
+    headers = list(headers)
+    passed = end_to_end(headers)
+    if status == 204:
+        return [header for header in passed if header[0] != b"content-length"]
+    if status == 426:
+        return [*passed, *(header for header in headers if header[0] == b"upgrade")]
+    return passed
 
 
 def request_headers(scope: Scope, request_id: bytes) -> RawHeaders:

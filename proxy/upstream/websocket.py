@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.failures import AnswerTimeout, ConnectTimeout, Unreachable
+from proxy.failures import AnswerTimeout
 from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NO_STATUS, Closed, Limits, PeerGone
 
 from .connection import Connection
+from .dial import Dialer
+from .endpoint import Endpoint
 from .handshake import Accepted, Opening
 from .headers import end_to_end
 
@@ -33,7 +34,7 @@ STALL = 2.0
 
 
 class WebSocketUpstream:
-    """Forwards `websocket` scopes to `url` (scheme, host and port; `http` and `ws` mean the same).
+    """Forwards `websocket` scopes to a legacy: a URL (`http` and `ws` mean the same), or the dialer of its endpoint.
 
     `connect_timeout` and `response_timeout` are seconds: to connect, and for the handshake's answer. Raises
     `failures.LegacyFailure` before the client has been answered, never after. The answers of the server it runs under
@@ -42,16 +43,13 @@ class WebSocketUpstream:
 
     def __init__(
         self,
-        url: str,
+        legacy: str | Dialer,
         *,
         connect_timeout: float = 2.0,
         response_timeout: float = 30.0,
         limits: Limits | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        self._secure = parts.scheme in ("https", "wss")
-        self._host = parts.hostname or "127.0.0.1"
-        self._port = parts.port or (443 if self._secure else 80)
+        self._dialer = legacy if isinstance(legacy, Dialer) else Dialer(Endpoint.parse(legacy))
         self._connect_timeout, self._response_timeout = connect_timeout, response_timeout
         self._limits = limits or Limits(stall=STALL)
 
@@ -76,7 +74,7 @@ class WebSocketUpstream:
         opening = await self._connect()
         try:
             async with asyncio.timeout(self._response_timeout):
-                opening.ask(scope)
+                opening.ask(scope, self._dialer.endpoint)
                 while not opening.decided:
                     await opening.wait()
         except TimeoutError:
@@ -87,22 +85,13 @@ class WebSocketUpstream:
             raise
         if opening.accepted is not None:
             return opening.accepted
-        if not opening.has_head and opening.error is not None:
+        if opening.error is not None and opening.status in (0, 101):
             raise opening.error
         return opening
 
     async def _connect(self) -> Opening:
         loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                _, connection = await loop.create_connection(
-                    lambda: Opening(loop, self._limits), self._host, self._port, ssl=self._secure or None
-                )
-        except TimeoutError:
-            raise ConnectTimeout from None
-        except OSError as error:
-            raise Unreachable from error
-        return connection
+        return await self._dialer.dial(lambda: Opening(loop, self._limits), self._connect_timeout)
 
     async def _refuse(self, connection: Connection, send: Send) -> None:
         """Step 3 where the legacy does not want the client: its answer, whatever it is."""

@@ -19,7 +19,7 @@ from proxy.fallback import Rereadable, legacy_may
 from proxy.gateway import Gateway, Plan
 from proxy.observation import Observation
 from proxy.rollout import Decision, Limit
-from proxy.upstream import Timeouts, Upstream
+from proxy.upstream import PoolLimits, Timeouts, Upstream
 from tests.sockets import exchange, read_head, scripted, serving
 
 CONFIG = """
@@ -90,7 +90,7 @@ class Stand:
 async def standing(legacy_port: int | None = None, text: str = CONFIG) -> AsyncIterator[Stand]:
     """The gateway before a legacy, which is down where no port is given."""
     native, observed = Native(), list[Observation]()
-    upstream = Upstream(f"http://127.0.0.1:{legacy_port or free_port()}", Timeouts(connect=1.0), max_connections=8)
+    upstream = Upstream(f"http://127.0.0.1:{legacy_port or free_port()}", Timeouts(connect=1.0), PoolLimits(8))
     plan = Plan.of(parse(text, {}, "test.yaml"), Breaker(upstream, 3, 60.0), native)
     gateway = Gateway(plan, [observed.append])
     async with serving(gateway) as port:

@@ -24,7 +24,7 @@ from proxy.native import Native
 from proxy.observation import Compared
 from proxy.reports.entries import Uncompared
 from proxy.shadow import Shadow, child, counts
-from proxy.upstream import Timeouts, Upstream
+from proxy.upstream import PoolLimits, Timeouts, Upstream
 from tests.proxy import shadowed
 from tests.sockets import exchange, serving
 
@@ -94,7 +94,7 @@ async def standing(app: str = "rehearsing", routes: str = ROUTES) -> AsyncIterat
         patch.setattr(counts, "TELLING", 0.01)
         port = await stack.enter_async_context(serving(shadowed.legacy))
         config = parse(f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.proxy.shadowed:{app}\n{routes}", {})
-        upstream, native = Upstream(config.legacy.url, Timeouts(), max_connections=64), Native(str(config.native))
+        upstream, native = Upstream(config.legacy.url, Timeouts(), PoolLimits(64)), Native(str(config.native))
         stack.callback(upstream.close)
         await native.start()
         stack.push_async_callback(native.stop)

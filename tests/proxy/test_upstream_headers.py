@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.forwarding import FORWARDING
-from proxy.upstream.headers import HOP_BY_HOP, end_to_end, first, request_headers, request_target
+from proxy.upstream.headers import (
+    HOP_BY_HOP,
+    PROTECTED,
+    end_to_end,
+    first,
+    list_members,
+    request_headers,
+    request_target,
+    response_headers,
+)
 
 NAMES = st.sampled_from(
     [b"accept", b"cookie", b"x-a", b"connection", b"keep-alive", b"te", b"x-forwarded-for", b"host"]
 )
-VALUES = st.sampled_from([b"", b"1", b"x-a", b"X-A, close", b"keep-alive", b"x-forwarded-for"])
+VALUES = st.sampled_from([b"", b"1", b"host", b"cookie,\t,x-a ,", b"x-a", b"X-A, close", b"keep-alive"])
 HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=12)
 
 
@@ -20,8 +29,8 @@ def test_what_passes_keeps_its_order_and_its_duplicates(headers: list[tuple[byte
     passed = end_to_end(headers)
     rest = iter(headers)
     assert all(header in rest for header in passed)
-    named = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
-    named -= FORWARDING
+    tokens = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
+    named = tokens - PROTECTED
     dropped = [header for header in headers if header[0] in HOP_BY_HOP or header[0] in named]
     assert sorted(passed + dropped) == sorted(headers)
 
@@ -45,3 +54,30 @@ def test_the_target_is_the_servers_where_it_kept_it() -> None:
 def test_first_finds_the_first() -> None:
     assert first([(b"a", b"1"), (b"a", b"2")], b"a") == b"1"
     assert first([], b"a") is None
+
+
+@pytest.mark.parametrize("name", sorted(PROTECTED))
+def test_connection_removes_nothing_that_frames_or_routes(name: bytes) -> None:
+    headers = [(name, b"1"), (b"connection", name.upper()), (b"connection", b"close,\t" + name)]
+    assert end_to_end(headers) == [(name, b"1")]
+
+
+def test_several_connection_lines_count_together() -> None:
+    headers = [(b"x-a", b""), (b"x-b", b""), (b"x-c", b""), (b"connection", b"x-a"), (b"connection", b",,\tX-C\t, ")]
+    assert end_to_end(headers) == [(b"x-b", b"")]
+
+
+@pytest.mark.parametrize(
+    ("value", "members"),
+    [(b"", []), (b",", []), (b"a", [b"a"]), (b" A ,\tb\t,,c", [b"a", b"b", b"c"]), (b"a b", [b"a b"])],
+)
+def test_lists_have_odd_members(value: bytes, members: list[bytes]) -> None:
+    assert list_members(value) == members
+
+
+def test_responses_keep_what_their_status_is_about() -> None:
+    headers = [(b"content-length", b"5"), (b"upgrade", b"h2c"), (b"connection", b"upgrade")]
+    assert response_headers(200, headers) == [(b"content-length", b"5")]
+    assert response_headers(204, headers) == []
+    assert response_headers(304, headers) == [(b"content-length", b"5")]
+    assert response_headers(426, headers) == [(b"content-length", b"5"), (b"upgrade", b"h2c")]

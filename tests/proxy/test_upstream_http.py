@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.failures import AnswerTimeout, BadAnswer, ConnectTimeout, Failure, Overloaded, Reset, Unreachable
 from proxy.upstream.http import HttpUpstream, Timeouts
+from proxy.upstream.pool import PoolLimits
 from tests.sockets import Script, exchange, read_head, scripted, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -21,7 +22,7 @@ class Forwarder:
     """The upstream app, with what it raised kept for the test."""
 
     def __init__(self, port: int, timeouts: Timeouts | None = None, max_connections: int = 256) -> None:
-        self.upstream = HttpUpstream(f"http://127.0.0.1:{port}", timeouts, max_connections=max_connections)
+        self.upstream = HttpUpstream(f"http://127.0.0.1:{port}", timeouts, PoolLimits(max_connections))
         self.failures: list[Failure] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -541,16 +542,21 @@ async def test_a_place_is_free_again_after_a_connection_that_failed() -> None:
     assert [type(failure) for failure in forwarder.failures] == [Unreachable] * 3
 
 
-async def test_a_client_that_leaves_before_its_body_came_asks_for_nothing() -> None:
-    legacy = Legacy()
-    async with forwarding(legacy) as (port, forwarder):
+async def test_head_without_its_body_is_forwarded_and_given_up_with_the_client() -> None:
+    closed = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert b"content-length: 10" in await read_head(reader)
+        assert await reader.read() == b""
+        closed.set()
+
+    async with forwarding(script) as (port, forwarder):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("POST / HTTP/1.1", "Content-Length: 10"))
         await asyncio.sleep(0.05)
         writer.close()
-        await asyncio.sleep(0.05)
-    assert legacy.heads == []
-    assert forwarder.failures == []
+        await asyncio.wait_for(closed.wait(), 2)
+        assert forwarder.failures == []
 
 
 async def test_a_legacy_that_ignores_an_expectation_gets_the_body_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
