@@ -1,3 +1,4 @@
+import contextlib
 import signal
 import subprocess
 import sys
@@ -5,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -101,24 +103,51 @@ def _is_gone_soon(status: Path) -> bool:
     return False
 
 
-def test_ctrl_c_amid_a_start_comes_after_it_so_that_nothing_is_left_running(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    child = Child("it", [sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "log")
+class Interrupted(subprocess.Popen[bytes]):
+    """A process whose start meets a Ctrl-C."""
 
-    class Interrupted(subprocess.Popen[bytes]):
-        def __init__(self, *arguments: object, **settings: object) -> None:
-            super().__init__(*arguments, **settings)  # type: ignore[call-overload]
-            signal.raise_signal(signal.SIGINT)
+    def __init__(self, *arguments: object, **settings: object) -> None:
+        super().__init__(*arguments, **settings)  # type: ignore[call-overload]
+        signal.raise_signal(signal.SIGINT)
 
+
+@contextlib.contextmanager
+def sigint(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    """SIGINT as a terminal leaves it, or as a background job of a script has it (ignored)."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+    """A child whose start meets a Ctrl-C."""
     monkeypatch.setattr(subprocess, "Popen", Interrupted)
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        child.start()
-    assert signal.getsignal(signal.SIGINT) is before
-    assert child.running
+    child = Child("it", [sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "log")
+    yield child
     child.stop(grace=0)
     assert not child.running
+
+
+def test_ctrl_c_amid_a_start_comes_after_it_so_that_nothing_is_left_running(interrupted: Child) -> None:
+    with sigint(signal.default_int_handler), pytest.raises(KeyboardInterrupt):
+        interrupted.start()
+    assert interrupted.running
+
+
+def test_ctrl_c_amid_a_start_stays_ignored_in_a_background_job(interrupted: Child) -> None:
+    with sigint(signal.SIG_IGN):
+        interrupted.start()
+    assert interrupted.running
+
+
+def test_child_of_a_background_job_can_be_interrupted(python: Spawn) -> None:
+    with sigint(signal.SIG_IGN):
+        child = python("import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)")
+    assert child.wait_for("True|False", 5)[0] == "True"
 
 
 def test_a_child_may_be_started_from_any_thread(python: Spawn) -> None:
