@@ -12,10 +12,22 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from demo.mongod import mongodb
+from handlers.settings import Settings
 
 BROWSER: Final = "tests/browser/"
 LONGEST: Final = (BROWSER, "tests/test_", "tests/differential/", "tests/demo/")
 """Begun first, so that no process is left alone with them in the end."""
+
+OWN_VARIABLES: Final = frozenset(
+    {"LEGACY_URL", "OPS_TOKEN", "SCRIBE_PROXY_PIN", "SCRIBE_OVERRIDE_SECRET", "REPORTS_KEY"}
+    | {name.upper() for name in Settings.model_fields if name != "mongodb_url"}
+)
+"""Variables that the product reads and that a person's shell may hold, as the demo prints them; MONGODB_URL is asked
+for (see `mongodb_url`)."""
+
+for variable in os.environ.copy():
+    if variable in OWN_VARIABLES or variable.startswith("OTEL_"):
+        del os.environ[variable]
 
 settings.register_profile("quick", max_examples=50)
 settings.register_profile("thorough", max_examples=1000, deadline=None)

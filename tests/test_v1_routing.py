@@ -15,6 +15,7 @@ from proxy.config import load, parse
 from proxy.docs import Docs
 from proxy.gateway import Gateway, Plan
 from tests.handlers.backends import client_of, settings_for
+from tests.shipped import ROUTING
 from tests.sockets import serving
 
 LEGACY = "legacy: {url: http://127.0.0.1:9}\nnative: handlers.app:app\nroutes:\n"
@@ -44,12 +45,11 @@ async def test_health_is_v1s_by_a_route_of_its_own_alone(mongodb_url: str) -> No
         assert "Cannot POST /health" in (await client.post("/health")).text
 
 
-async def test_the_file_in_the_repository_gives_v1_what_is_v1s_and_shows_it(mongodb_url: str) -> None:
-    file = ROOT / "routing.yaml"
-    docs = load(file, {}).docs
+async def test_shipped_file_gives_v1_its_own_paths_and_shows_it(mongodb_url: str) -> None:
+    docs = load(ROUTING, {}).docs
     assert docs is not None
     assert docs.native == OPENAPI
-    async with gateway(mongodb_url, file.read_text()) as client:
+    async with gateway(mongodb_url, ROUTING.read_text()) as client:
         refused = await client.get("/api/v1/users/profile")
         assert (refused.status_code, refused.json()) == (401, {"detail": "Not authenticated"})
         assert refused.headers["x-served-by"] == "native"

@@ -18,6 +18,7 @@ from pymongo import MongoClient
 
 from demo.ports import free_port
 from demo.services import ROOT, Gateway, Service, StandIn, Upstreams, backend_environment
+from tests.shipped import ROUTING
 
 DATABASE = "browser_tests"
 REPORTS = f"{DATABASE}_reports"
@@ -79,7 +80,7 @@ class Neighbourhood:
 
 def write_routing(file: Path, settings: Mapping[str, object]) -> None:
     """The project's routing file with `settings` on every route; each draws its callers by itself, without a group."""
-    config = yaml.safe_load((ROOT / "routing.yaml").read_text())
+    config = yaml.safe_load(ROUTING.read_text())
     config["routes"] = [_settle(route, settings) for route in (*config["routes"], _REST)]
     config["contracts"] = str(ROOT / "contracts")
     config["mongodb"] = {"database": REPORTS}

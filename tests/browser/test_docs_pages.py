@@ -15,6 +15,7 @@ from handlers.v1.app import OPENAPI, create_v1
 from proxy.config import load
 from proxy.docs import Docs
 from tests.browser.chromium import chromium, find_chromium
+from tests.shipped import ROUTING
 from tests.sockets import serving
 
 pytestmark = [
@@ -46,7 +47,7 @@ class Reader:
 
 @asynccontextmanager
 async def reading(path: str) -> AsyncIterator[Reader]:
-    config = load(ROOT / "routing.yaml", {})
+    config = load(ROUTING, {})
     assert config.docs is not None
     assert config.docs.native == OPENAPI
     docs = Docs(PlainTextResponse("gateway", 404), lambda: config, create_v1(), ROOT)

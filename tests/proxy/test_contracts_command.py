@@ -15,6 +15,7 @@ from proxy.cli import main
 from proxy.contract import load
 from proxy.contract.checking import breaches, coverage
 from proxy.verification import recordings
+from tests.shipped import ROUTING
 
 ROOT = Path(__file__).parent.parent.parent
 CONTRACTS = ROOT / "contracts"
@@ -62,7 +63,7 @@ def test_every_operation_status_and_content_type_recorded_is_declared_and_little
 def test_every_operation_is_described_and_routed() -> None:
     contract = load(CONTRACTS / "openapi.yaml")
     ids = {operation.id for operation in contract.operations}
-    routed = {line.split(": ")[1] for line in (ROOT / "routing.yaml").read_text().splitlines() if "  - name: " in line}
+    routed = {line.split(": ")[1] for line in ROUTING.read_text().splitlines() if "  - name: " in line}
     assert {one.removesuffix(".head") for one in ids} == routed - {"rest", "v1", "v1.transcription"}
     texts = "".join(file.read_text() for file in CONTRACTS.glob("*.yaml"))
     assert texts.count("operationId: ") == len(re.findall(r"operationId: .*\n +summary: \S", texts)) == len(ids)
@@ -88,13 +89,13 @@ def test_inferring_again_changes_nothing(copied: Path) -> None:
         "--into",
         copied / "openapi.yaml",
         "--routing",
-        ROOT / "routing.yaml",
+        ROUTING,
     )
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "0 changes in 0 files\n")
     assert {file.name: file.read_bytes() for file in copied.iterdir()} == before
 
 
-@pytest.mark.parametrize("routing", [(), ("--routing", ROOT / "routing.yaml")])
+@pytest.mark.parametrize("routing", [(), ("--routing", ROUTING)])
 def test_a_new_contract_is_satisfied_by_what_it_was_made_from(tmp_path: Path, routing: tuple[object, ...]) -> None:
     into = tmp_path / "contracts" / "openapi.yaml"
     made = run("contracts", "infer", "--recordings", RECORDED, "--into", into, "--title", "Mine", *routing)
@@ -192,7 +193,7 @@ def test_a_wrong_use_is_told(tmp_path: Path) -> None:
 
 def routing_in(directory: Path) -> Path:
     directory.mkdir(exist_ok=True)
-    shutil.copy(ROOT / "routing.yaml", directory)
+    shutil.copy(ROUTING, directory)
     return directory / "routing.yaml"
 
 

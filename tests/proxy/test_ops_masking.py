@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +11,9 @@ from hypothesis import strategies as st
 from proxy.config import document
 from proxy.config.problems import ConfigError
 from proxy.ops.masking import MASK, masked
+from tests.shipped import ROUTING
 
 SECRET = "hunter2-hunter2-hunter2"
-SHIPPED = Path(__file__).parents[2] / "routing.yaml"
 
 
 def shown(text: str) -> str:
@@ -24,7 +23,7 @@ def shown(text: str) -> str:
 
 
 def test_the_shipped_file_is_shown_whole() -> None:
-    assert shown(SHIPPED.read_text()) == SHIPPED.read_text()
+    assert shown(ROUTING.read_text()) == ROUTING.read_text()
 
 
 @pytest.mark.parametrize(
