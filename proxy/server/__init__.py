@@ -16,8 +16,6 @@ def uvicorn_settings() -> dict[str, Any]:
         "http": HttpProtocol,
         "ws": WebSocketProtocol,
         "ws_max_size": 100 * 1024 * 1024,
-        "ws_ping_interval": 2.0,
-        "ws_ping_timeout": 2.0,
         "server_header": False,
         "date_header": False,
         "proxy_headers": False,

@@ -1,13 +1,18 @@
-"""uvicorn's WebSocket protocol, answering a handshake as Node's `ws` does and saying nothing of its own.
+"""WebSocket protocol of uvicorn that answers a handshake as Node's `ws` does and adds no headers of its own.
 
-Not a subclass of uvicorn's: of that protocol nothing would be left. It loses a request's exact target, compresses, adds
-`Date` and `Content-Type`, holds a refusal's body whole, logs the query, closes with 1012, reports every end as 1005,
-takes a peer whose pong it does not read for dead, and never gives up one whose buffer is full. uvicorn's own HTTP
-protocol needs only what stands here: a head to read, a transport, and `shutdown`.
+It is not a subclass of uvicorn's, of which nothing would be left: that one loses a request's exact target, compresses,
+adds `Date` and `Content-Type`, buffers a refusal's body, logs the query, closes with 1012, reports every end as 1005,
+and treats a peer as dead whose pong it has not read. uvicorn's HTTP protocol needs only what is here: a head to read, a
+transport, and `shutdown`.
 
     head ─▶ refused (400, 405) as `ws` refuses a bad handshake
          └▶ app ─▶ refused (websocket.http.response, or 403 for a close)
-               └─▶ accepted: from here on the connection is a `Peer`'s
+               ├─▶ accepted: messages, by a `Peer`
+               └─▶ accepted with a `Relay`: the bytes go to it and come from it
+
+The ASGI extension `proxy.relay` is the last of these: an app that finds it in the scope's `extensions` may accept with
+`{"type": "websocket.accept", "proxy.relay": Relay}` and then neither receives nor sends messages. It waits for
+`Relay.ended` instead.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
+import random
 import re
 from collections.abc import Iterable
 from typing import Any, cast
@@ -24,21 +30,25 @@ from starlette.types import Message, Scope
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
-from websockets.protocol import Side
 from websockets.utils import accept_key
 
 from proxy.failures import Failure, RawHeaders, render
-from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, Closed, Limits, Peer, PeerGone
+from proxy.server.drain import drain_delay
+from proxy.server.timeouts import timeouts_in_force
+from proxy.websocket.link import Timing
+from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, Closed, Peer, PeerGone
+from proxy.websocket.relay import Relay
 
 logger = logging.getLogger("scribe_proxy")
 
 KEY = re.compile(rb"[+/0-9A-Za-z]{22}==")
 """16 bytes in base64."""
 VERSIONS = (b"13", b"8")
-NEVER = 24 * 3600.0
-"""Seconds that stand for no limit."""
-EARLY = 64 * 1024
-"""Bytes a client may send before it is accepted, which the standard forbids and some do."""
+MAX_EARLY_BYTES = 64 * 1024
+"""Bytes of a client that is not accepted yet at which reading pauses. RFC 6455 §4.1 has it send none; some do."""
+_RANDOM = random.SystemRandom()
+REFUSAL_LINGER = 5.0
+"""Seconds for a refused client to take its answer."""
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -55,18 +65,17 @@ class WebSocketProtocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._connections = cast("set[object]", server_state.connections)
         self._tasks = server_state.tasks
-        self._limits = Limits(
-            max_size=config.ws_max_size,
-            ping_interval=config.ws_ping_interval or NEVER,
-            ping_timeout=config.ws_ping_timeout or NEVER,
-        )
+        timeouts = timeouts_in_force(app_state)
+        self._timing = Timing(timeouts.websocket_ping_interval, timeouts.websocket_ping_timeout)
         self._transport: asyncio.Transport
         self._scope: Scope | None = None
         self._accept = b""
         self._early = bytearray()
         self._peer: Peer | None = None
+        self._relay: Relay | None = None
         self._refusal: _Refusal | None = None
-        self._told = self._gone = self._leaving = False
+        self._connect_received = self._gone = self._is_leaving = False
+        self._drain_timer: asyncio.TimerHandle | None = None
         self._decided = asyncio.Event()
 
     # -- asyncio.Protocol, up to the handshake's end
@@ -80,8 +89,8 @@ class WebSocketProtocol(asyncio.Protocol):
             self._begin(data)
         elif self._refusal is None:
             self._early += data
-            if len(self._early) > EARLY:
-                self._transport.abort()
+            if len(self._early) > MAX_EARLY_BYTES:
+                self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
@@ -97,13 +106,22 @@ class WebSocketProtocol(asyncio.Protocol):
             self._refusal.writable.set()
 
     def shutdown(self) -> None:
-        """Graceful: 1001 for an open socket; one whose handshake is under way gets it once it is accepted."""
-        self._leaving = True
+        """Close with 1001 at a random moment of the time for draining; a handshake under way is completed first."""
+        if self._drain_timer is None:
+            delay = drain_delay(self._config.timeout_graceful_shutdown, _RANDOM.random())
+            self._drain_timer = self._loop.call_later(delay, self._go_away)
+
+    def _go_away(self) -> None:
+        self._is_leaving = True
         if self._peer is not None:
             self._peer.close(GOING_AWAY)
+        if self._relay is not None:
+            self._relay.go_away()
 
     def _leave(self) -> None:
         self._gone = True
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
         self._decided.set()
         self._connections.discard(self)
 
@@ -142,12 +160,12 @@ class WebSocketProtocol(asyncio.Protocol):
             "headers": headers,
             "subprotocols": [name.strip() for name in offered.split(",")] if offered else [],
             "state": self._app_state.copy(),
-            "extensions": {"websocket.http.response": {}},
+            "extensions": {"websocket.http.response": {}, "proxy.relay": {}},
             "proxy.target": target,
         }
 
     async def _run(self, scope: Scope) -> None:
-        """Await the app, and end properly what it leaves open. A `Failure` is answered as the gateway would."""
+        """Await the app, and end what it leaves open. A `Failure` is answered as the gateway answers it."""
         try:
             await self._config.loaded_app(scope, self._receive, self._send)
         except PeerGone:
@@ -161,23 +179,33 @@ class WebSocketProtocol(asyncio.Protocol):
             await self._finish(error if isinstance(error, Failure) else Failure(), INTERNAL_ERROR)
         else:
             await self._finish(Failure(), 1000)
-        if self._peer is None and (self._refusal is None or not self._refusal.complete):
-            self._transport.abort()  # an answer that broke off
 
     async def _finish(self, failure: Failure, code: int) -> None:
         if self._peer is not None:
             self._peer.close(code)
-        elif not self._gone and (self._refusal is None or not self._refusal.begun):
+        elif self._relay is not None:
+            self._relay.abort()
+        elif self._refusal is not None:
+            self._break_off(self._refusal)
+        elif not self._gone:
             headers, body = render(failure, None, ())
             await self._refuse(failure.status, headers, body)
+
+    def _break_off(self, refusal: _Refusal) -> None:
+        """Close after a refusal whose end is missing; its head is sent in any case."""
+        if not refusal.complete and not self._gone:
+            self._transport.write(refusal.frame(b"", True))
+            self._close_refused()
 
     # -- ASGI
 
     async def _receive(self) -> Message:
-        if not self._told:
-            self._told = True
+        if not self._connect_received:
+            self._connect_received = True
             return {"type": "websocket.connect"}
         await self._decided.wait()
+        if self._relay is not None:
+            await self._relay.ended.wait()
         if self._peer is None:
             return {"type": "websocket.disconnect", "code": ABNORMAL, "reason": ""}
         message = await self._peer.receive()
@@ -186,10 +214,12 @@ class WebSocketProtocol(asyncio.Protocol):
         return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
 
     async def _send(self, message: Message) -> None:
-        """Raises `PeerGone` (an OSError, as ASGI wants it) when the client is no more."""
+        """Raises `PeerGone` (an OSError, as ASGI has it) when the client is gone."""
         kind = message["type"]
         if self._peer is not None:
             await self._send_open(self._peer, kind, message)
+        elif self._relay is not None:
+            raise RuntimeError(f"{kind} on a relayed WebSocket")
         elif self._refusal is not None:
             self._expect(kind, "websocket.http.response.body")
             await self._send_refusal(self._refusal, message.get("body", b""), message.get("more_body", False))
@@ -225,12 +255,23 @@ class WebSocketProtocol(asyncio.Protocol):
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             + _lines([*headers, *message.get("headers", ())])
         )
-        self._peer = Peer(Side.SERVER, self._limits, self._leave)
-        self._peer.adopt(self._transport, bytes(self._early))
+        self._hand_over(message.get("proxy.relay"))
         self._early.clear()
         self._decided.set()
-        if self._leaving:
-            self._peer.close(GOING_AWAY)
+        if self._is_leaving:
+            self._go_away()
+
+    def _hand_over(self, relay: Relay | None) -> None:
+        """Give the connection to what carries it from here on."""
+        early = bytes(self._early)
+        if len(early) > MAX_EARLY_BYTES:
+            self._transport.resume_reading()
+        if relay is not None:
+            self._relay = relay
+            relay.join(self._transport, early, self._timing, self._leave)
+        else:
+            self._peer = Peer(self._timing, self._config.ws_max_size, self._leave)
+            self._peer.attach(self._transport, early)
 
     # -- a refusal
 
@@ -246,13 +287,15 @@ class WebSocketProtocol(asyncio.Protocol):
         self._transport.write(refusal.frame(body, more))
         if not more:
             refusal.complete = True
-            self._transport.close()
-            self._loop.call_later(self._limits.closing, self._transport.abort)
+            self._close_refused()
+
+    def _close_refused(self) -> None:
+        self._transport.close()
+        self._loop.call_later(REFUSAL_LINGER, self._transport.abort)
 
 
 class _Refusal:
-    """An HTTP answer in place of a 101. One that comes in parts, of a length nobody told, goes in chunks, so that a
-    client can see where it broke off."""
+    """An HTTP answer in place of a 101. One of unknown length is chunked, so that a client sees where it breaks off."""
 
     def __init__(self, status: int, headers: RawHeaders) -> None:
         self._status = status
@@ -263,7 +306,7 @@ class _Refusal:
         self.writable.set()
 
     def frame(self, body: bytes, more: bool) -> bytes:
-        """The next part as it goes on the wire, the first with the head before it."""
+        """Return the next part in its framing, the first with the head before it."""
         head = b"" if self.begun else self._begin(None if more else len(body))
         if not self._chunked:
             return head + body
@@ -293,7 +336,7 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def _read_head(head: bytes) -> tuple[bytes, bytes, RawHeaders]:
-    """Take apart the head that uvicorn's HTTP protocol has parsed and put together again."""
+    """Return method, target and headers of the head that uvicorn's HTTP protocol has parsed and rejoined."""
     first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     method, _, rest = first.partition(b" ")
     target = rest.removesuffix(b" HTTP/1.1")
@@ -302,12 +345,12 @@ def _read_head(head: bytes) -> tuple[bytes, bytes, RawHeaders]:
 
 
 def _joined(headers: RawHeaders, name: bytes) -> bytes:
-    """A header's value; duplicates joined, as Node joins them."""
+    """Return a header's value; duplicates are joined as Node joins them."""
     return b", ".join([value for key, value in headers if key == name])
 
 
 def _find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHeaders] | None:
-    """What `ws` would answer to a handshake that is none: status, text, further headers. In its order of checks."""
+    """Return the answer of `ws` to a faulty handshake: status, text, further headers. The checks are in its order."""
     if method != b"GET":
         return 405, b"Invalid HTTP method", []
     if _joined(headers, b"upgrade").lower() != b"websocket":

@@ -1,13 +1,14 @@
-"""Whether the other end of a socket is still there: when to ping it, and when to give it up. Pure.
+"""Liveness of one end of a connection: when to ping it, and when it counts as dead. Pure.
 
-TCP alone tells of an end that closed; of one that froze, or whose cable was pulled, it tells nothing for minutes. So an
-end that has been quiet is pinged, and one that leaves a ping unanswered is dead. What must not count against it:
+TCP reports an end that closed, but for minutes nothing of one that froze or lost its network. So an end that has been
+quiet is pinged, and an unanswered ping means that it is dead. Four cases must not count against it:
 
-- Data waits for an end that takes it slowly, perhaps the ping too. Then it counts that it is taken at all, and only an
-  end that takes nothing for `stall` seconds is dead; one that does not even acknowledge what is in flight, after
-  `grace`. What its kernel takes at once is no such sign: the kernel of a frozen process does.
-- We are not reading, because the other leg is slow: its answer waits on our side.
-- We are late ourselves, since the process was stopped or busy.
+- Data is queued for an end that takes it slowly, the ping perhaps among it. Progress is then enough, and only an end
+  that takes nothing for `stall` seconds is dead; one that does not acknowledge bytes in flight, after `timeout`. Bytes
+  that its kernel acknowledges at once are no progress: the kernel of a frozen process does that too.
+- Reading from it is paused, because the other leg is slow: its answer waits on this side.
+- This process was itself late, because it was stopped or busy.
+- A frame to it is unfinished, so that no ping can be sent.
 """
 
 from __future__ import annotations
@@ -15,98 +16,104 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-LATE = 0.1
-"""Seconds behind its time at which a look blames nobody, since answers may be waiting unread."""
-POLL = 0.25
-"""Seconds between looks at a ping that is still on its way."""
+MAX_LATENESS = 0.1
+"""Seconds behind schedule at which a check declares nobody dead, since answers may be waiting unread."""
+POLL_INTERVAL = 0.25
+"""Seconds between checks of a ping that is still queued or in flight."""
 
 
-class Beat(Enum):
-    """What a look calls for; otherwise it gives the seconds to the next one."""
+class Action(Enum):
+    """The outcome of a check, where it is not the number of seconds until the next one."""
 
     PING = "ping"
     DEAD = "dead"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What can be seen of a connection, in bytes: `written` so far, `waiting` of them to be acknowledged by the other
-    end's kernel, and `flying` of these on the network. `reading`: whether we read from it at present."""
+class LinkState:
+    """A connection as seen from this end.
+
+    `written`: bytes so far. `unacknowledged`: those that the other end's kernel has not acknowledged. `in_flight`:
+    those of them on the network. `reading`: reading is not paused. `can_ping`: no frame to it is unfinished.
+    """
 
     written: int
-    waiting: int
-    flying: int
+    unacknowledged: int
+    in_flight: int
     reading: bool
+    can_ping: bool = True
 
 
 class Heartbeat:
-    """The watch over one end. `heard_at` is to be set to the time of whatever comes from it.
+    """Liveness of one end. Set `heard_at` to the time of whatever arrives from it.
 
-    `interval`: seconds of quiet before a ping; `grace`: seconds for its answer; `stall`: seconds that an end with a
-    full buffer may take nothing.
+    `interval`: seconds of quiet before a ping; `timeout`: seconds for its answer; `stall`: seconds for which an end
+    with a full buffer may take nothing, at least `timeout`. `now` is a monotonic time in seconds.
     """
 
     __slots__ = (
-        "_arrived_at",
-        "_delivered",
-        "_expected",
-        "_moved_at",
-        "_on_its_way",
+        "_acknowledged",
+        "_next_check",
+        "_ping_position",
         "_pinged_at",
-        "_position",
-        "grace",
+        "_progress_at",
+        "_queued",
+        "_taken_at",
         "heard_at",
         "interval",
         "stall",
+        "timeout",
     )
 
-    def __init__(self, interval: float, grace: float, stall: float, now: float) -> None:
-        self.interval, self.grace, self.stall = interval, grace, max(stall, grace)
-        self.heard_at = self._pinged_at = self._moved_at = self._arrived_at = now
-        self._expected = now + interval
-        self._delivered = self._position = 0
-        self._on_its_way = False
+    def __init__(self, interval: float, timeout: float, stall: float, now: float) -> None:
+        self.interval, self.timeout, self.stall = interval, timeout, max(stall, timeout)
+        self.heard_at = self._pinged_at = self._progress_at = self._taken_at = now
+        self._next_check = now + interval
+        self._acknowledged = self._ping_position = 0
+        self._queued = False
 
-    def pinged(self, now: float, position: int) -> float:
-        """A ping was written; it ends at byte `position` of what was written. Gives the time to the next look."""
-        self._pinged_at = self._arrived_at = now
-        self._position = position
-        left = min(POLL, self.grace) if self._on_its_way else self.grace
-        self._expected = now + left
-        return left
+    def ping_written(self, now: float, position: int) -> float:
+        """Register a ping that ends at byte `position` of the bytes written. Return the seconds to the next check."""
+        self._pinged_at = self._taken_at = now
+        self._ping_position = position
+        delay = min(POLL_INTERVAL, self.timeout) if self._queued else self.timeout
+        self._next_check = now + delay
+        return delay
 
-    def look(self, now: float, sight: Sight) -> Beat | float:
-        """Judge by what is seen now. A `float` is the time to the next look, in seconds."""
-        delivered = sight.written - sight.waiting
-        if delivered > self._delivered or not sight.waiting:
-            self._moved_at = now
-        self._delivered = delivered
-        late = now - self._expected > LATE
-        verdict = self._judge(now, sight)
-        if verdict is Beat.DEAD and late:
-            verdict = LATE
+    def check(self, now: float, link: LinkState) -> Action | float:
+        """Judge the end by `link`. A `float` is the time to the next check, in seconds."""
+        acknowledged = link.written - link.unacknowledged
+        if acknowledged > self._acknowledged or not link.unacknowledged:
+            self._progress_at = now
+        self._acknowledged = acknowledged
+        late = now - self._next_check > MAX_LATENESS
+        verdict = self._judge(now, link)
+        if verdict is Action.DEAD and late:
+            verdict = MAX_LATENESS
         if isinstance(verdict, float):
-            self._expected = now + verdict
+            self._next_check = now + verdict
         return verdict
 
-    def _judge(self, now: float, sight: Sight) -> Beat | float:
-        stuck = now - self._moved_at
-        if not sight.reading:
-            return Beat.DEAD if stuck >= self.stall else self._until_ping(now, sight)
+    def _judge(self, now: float, link: LinkState) -> Action | float:
+        stuck = now - self._progress_at
+        if not link.reading or not link.can_ping:
+            return Action.DEAD if stuck >= self.stall else self._until_ping(now, link)
         if self.heard_at >= self._pinged_at:
-            return self._until_ping(now, sight)
-        if self._delivered < self._position or sight.waiting > sight.flying:
-            self._on_its_way = True
-            limit = self.grace if sight.flying else self.stall
-            return Beat.DEAD if stuck >= limit else min(POLL, self.grace)
-        if self._on_its_way:
-            self._on_its_way, self._arrived_at = False, now
-        left = self._arrived_at + self.grace - now
-        return left if left > 0 else Beat.DEAD
+            return self._until_ping(now, link)
+        if self._acknowledged < self._ping_position or link.unacknowledged > link.in_flight:
+            self._queued = True
+            limit = self.timeout if link.in_flight else self.stall
+            return Action.DEAD if stuck >= limit else min(POLL_INTERVAL, self.timeout)
+        if self._queued:
+            self._queued, self._taken_at = False, now
+        remaining = self._taken_at + self.timeout - now
+        return remaining if remaining > 0 else Action.DEAD
 
-    def _until_ping(self, now: float, sight: Sight) -> Beat | float:
-        left = max(self.heard_at, self._pinged_at) + self.interval - now
-        if left > 0:
-            return left
-        self._on_its_way = sight.waiting > 0
-        return Beat.PING
+    def _until_ping(self, now: float, link: LinkState) -> Action | float:
+        remaining = max(self.heard_at, self._pinged_at) + self.interval - now
+        if remaining > 0:
+            return remaining
+        if not link.can_ping:
+            return POLL_INTERVAL
+        self._queued = link.unacknowledged > 0
+        return Action.PING

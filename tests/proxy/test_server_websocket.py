@@ -20,12 +20,18 @@ from websockets.exceptions import InvalidStatus
 
 from proxy.failures import AnswerTimeout
 from proxy.server import uvicorn_settings
-from proxy.websocket.peer import Limits, PeerGone
+from proxy.websocket.link import Timing
 from tests.sockets import exchange, serving
 from tests.websocket_client import ACCEPT, KEY, frame, handshake, raw_client
 from tests.websocket_legacy import legacy_server
+from tests.websocket_timing import with_pings
 
-QUICK: dict[str, object] = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.1}
+
+@asynccontextmanager
+async def pinging(app: ASGIApp, interval: float = 0.1) -> AsyncIterator[int]:
+    """The app on a server with quick pings; gives the port."""
+    async with serving(with_pings(app, interval, 0.1), lifespan="on") as port:
+        yield port
 
 
 class Recorder:
@@ -123,7 +129,7 @@ async def test_the_scope_holds_the_request_as_it_came() -> None:
         assert (scope["type"], scope["scheme"], scope["http_version"]) == ("websocket", "ws", "1.1")
         assert scope["server"] == ("127.0.0.1", port)
         assert scope["client"] == client.writer.get_extra_info("sockname")
-        assert scope["extensions"] == {"websocket.http.response": {}}
+        assert scope["extensions"] == {"websocket.http.response": {}, "proxy.relay": {}}
 
 
 async def test_a_long_head_passes() -> None:
@@ -193,23 +199,29 @@ async def test_a_frame_in_one_piece_with_the_handshake_is_kept_too() -> None:
         writer.transport.abort()
 
 
-async def test_too_much_too_early_is_not() -> None:
+async def test_early_frames_beyond_a_bound_wait_in_the_kernel() -> None:
+    go, sizes = asyncio.Event(), []
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        assert (await receive())["type"] == "websocket.disconnect"
-        with pytest.raises(PeerGone):
-            await send({"type": "websocket.accept"})
-        refused.set()
+        await go.wait()
+        await send(ACCEPTED)
+        while (message := await receive())["type"] == "websocket.receive":
+            sizes.append(len(message["bytes"]))
 
-    refused = asyncio.Event()
     async with serving(app) as port:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(handshake())
         await asyncio.sleep(0.02)
-        writer.write(b"x" * 100_000)
-        async with asyncio.timeout(2.0):
-            await refused.wait()
+        pouring = asyncio.ensure_future(pour(writer, frame(2, b"x" * 65536), 200))
+        await asyncio.sleep(0.3)
+        assert not pouring.done(), "it would have taken 13 MB"
+        go.set()
+        await pouring
+        writer.write(frame(8))
+        assert (await reader.read()).endswith(frame(8, masked=False))
         writer.transport.abort()
+    assert sizes == [65536] * 200
 
 
 # -- refusals
@@ -451,7 +463,7 @@ async def test_an_app_that_takes_its_time_holds_the_client_back() -> None:
         sizes.append(size)
 
     sizes: list[int] = []
-    async with serving(app, **QUICK) as port, raw_client(port) as client:
+    async with pinging(app) as port, raw_client(port) as client:
         pouring = asyncio.ensure_future(pour(client.writer, frame(2, b"x" * 65536), 400))
         await asyncio.sleep(0.6)
         assert not pouring.done(), "it would have taken 25 MB"
@@ -530,9 +542,9 @@ async def test_sending_to_a_client_that_left_is_an_os_error() -> None:
 
 async def test_a_client_that_answers_no_pings_is_dropped() -> None:
     app = Recorder()
-    async with serving(app, **QUICK) as port, raw_client(port) as client:
+    async with pinging(app) as port, raw_client(port) as client:
         started = asyncio.get_running_loop().time()
-        assert await client.read_frame() == (9, b"")
+        assert (await client.read_frame())[0] == 9
         assert await client.read_close() == (1011, "no answer to a ping")
         assert await app.end() == {"type": "websocket.disconnect", "code": 1006, "reason": "no answer to a ping"}
         assert asyncio.get_running_loop().time() - started < 0.5
@@ -541,14 +553,14 @@ async def test_a_client_that_answers_no_pings_is_dropped() -> None:
 async def test_a_client_whose_cable_was_pulled_is_dropped() -> None:
     """Its kernel acknowledges nothing any more; a socket filter that drops all it gets does just that."""
     app = Recorder()
-    async with serving(app, **QUICK) as port, raw_client(port) as client:
+    async with pinging(app) as port, raw_client(port) as client:
         drop_all(client.writer.get_extra_info("socket"))
         assert (await app.end())["code"] == 1006
 
 
 async def test_pings_can_be_turned_off() -> None:
     app = Recorder()
-    async with serving(app, ws_ping_interval=None) as port, raw_client(port) as client:
+    async with pinging(app, 3600.0) as port, raw_client(port) as client:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.read_frame(), 0.3)
         client.writer.write(frame(8))
@@ -556,7 +568,7 @@ async def test_pings_can_be_turned_off() -> None:
 
 
 async def test_a_client_that_does_not_answer_a_close_is_dropped_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.server.websocket.Limits", quick_closing)
+    monkeypatch.setattr("proxy.server.websocket.Timing", quick_closing)
     app = sending(ACCEPTED, {"type": "websocket.close", "code": 4000})
     async with serving(app) as port, raw_client(port) as client:
         assert await client.read_close() == (4000, "")
@@ -567,7 +579,7 @@ async def test_a_client_that_does_not_answer_a_close_is_dropped_in_the_end(monke
 async def test_a_client_that_still_takes_what_came_before_a_close_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("proxy.server.websocket.Limits", quick_closing)
+    monkeypatch.setattr("proxy.server.websocket.Timing", quick_closing)
     speech = {"type": "websocket.send", "bytes": b"x" * 12_000_000}
     app = sending(ACCEPTED, speech, {"type": "websocket.close", "code": 4000})
     async with serving(app) as port, raw_client(port, buffer=65536) as client:
@@ -659,8 +671,8 @@ async def pour(writer: asyncio.StreamWriter, data: bytes, times: int) -> None:
         await writer.drain()
 
 
-def quick_closing(**arguments: Any) -> Any:
-    return Limits(closing=0.2, **arguments)
+def quick_closing(interval: float, timeout: float) -> Timing:
+    return Timing(interval, timeout, closing=0.2)
 
 
 def drop_all(connection: socket.socket) -> None:

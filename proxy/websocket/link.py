@@ -1,0 +1,34 @@
+"""Timing of an open WebSocket and the state of its socket, for relayed and for native connections."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from proxy.websocket.heartbeat import LinkState
+from proxy.websocket.send_queue import measure
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. `ping_interval`: of quiet before a ping. `ping_timeout`: for a sign of life after it. `closing`: without
+    progress of a closing handshake, as long as Node's `ws` grants it.
+
+    An end with a full buffer may take nothing for as long as a quiet end lives.
+    """
+
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    closing: float = 30.0
+
+    @property
+    def stall(self) -> float:
+        """Seconds for which an end with a full buffer may take nothing."""
+        return self.ping_interval + self.ping_timeout
+
+
+def link_state(transport: asyncio.Transport, written: int, *, reading: bool, can_ping: bool = True) -> LinkState:
+    """Return the state of a connection to which `written` bytes were written."""
+    queued, in_flight = measure(transport.get_extra_info("socket").fileno())
+    unacknowledged = transport.get_write_buffer_size() + queued
+    return LinkState(written, unacknowledged, in_flight, reading, can_ping)

@@ -1,0 +1,171 @@
+"""Messages out of a client's frames, judged as Node's `ws` judges them (RFC 6455 §5). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from websockets.speedups import apply_mask
+
+from proxy.websocket.frames import BINARY, CLOSE, CONTINUATION, FIN, MASKED, PING, PONG, TEXT, head_size, payload_size
+
+NO_STATUS: Final = 1005
+PROTOCOL_ERROR: Final = 1002
+INVALID_TEXT: Final = 1007
+TOO_BIG: Final = 1009
+
+_RESERVED_BITS: Final = 0x70
+_RESERVED_CODES: Final = frozenset((1004, 1005, 1006))
+
+
+class ProtocolViolation(Exception):
+    """The peer broke the protocol or a limit. `code` is the close code for it; there is no text for the wire."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The end of a connection: the close frame's code and reason; 1005 if it had no code, 1006 if there was none."""
+
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A ping, to be answered with a pong of the same payload."""
+
+    payload: bytes
+
+
+Event = str | bytes | Ping | Closed
+
+
+def is_close_code(code: int) -> bool:
+    """Return whether a close frame may have this code (RFC 6455 §7.4)."""
+    return (1000 <= code <= 1014 and code not in _RESERVED_CODES) or 3000 <= code <= 4999
+
+
+class MessageReader:
+    """Reads a client's frames, which are masked. `max_size`: bytes of a message, summed over its fragments."""
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._head = bytearray()
+        self._frame_opcode = self._message_opcode = 0
+        self._fin = False
+        self._mask = b""
+        self._remaining = 0
+        self._message_size = 0
+        self._message = bytearray()
+        self._control = bytearray()
+        self._is_closed = self._is_discarding = False
+
+    def discard(self) -> None:
+        """Drop what is held, and the payload of all that follows but control frames."""
+        self._is_discarding = True
+        self._message = bytearray()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of a message that is not complete."""
+        return len(self._message)
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """Yield what is complete. Nothing follows a `Closed`. Raises `ProtocolViolation` after what came before it."""
+        position = 0
+        while position < len(data) and not self._is_closed:
+            if self._remaining:
+                position = self._read_payload(data, position)
+            else:
+                position = self._read_head(data, position)
+                if self._head:
+                    continue
+            if not self._remaining:
+                yield from self._end_frame()
+
+    def _read_head(self, data: bytes, position: int) -> int:
+        head = self._head
+        missing = (head_size(head[1]) if len(head) >= 2 else 2) - len(head)
+        head += data[position : position + missing]
+        if len(head) == 2:
+            self._check_start(head[0], head[1])
+        if len(head) >= 2 and len(head) == head_size(head[1]):
+            self._remaining = payload_size(head)
+            self._mask = bytes(head[-4:])
+            self._check_size()
+            self._head = bytearray()
+        return min(position + missing, len(data))
+
+    def _check_start(self, first: int, second: int) -> None:
+        """Judge the first two bytes of a frame."""
+        opcode, fin, size = first & 0x0F, bool(first & FIN), second & 0x7F
+        if opcode in (TEXT, BINARY):
+            valid = not self._message_opcode
+        elif opcode == CONTINUATION:
+            valid = bool(self._message_opcode)
+        elif opcode in (CLOSE, PING, PONG):
+            valid = fin and size < 126 and not (opcode == CLOSE and size == 1)
+        else:
+            valid = False
+        if not valid or first & _RESERVED_BITS or not second & MASKED:
+            raise ProtocolViolation(PROTOCOL_ERROR)
+        self._frame_opcode, self._fin = opcode, fin
+        if opcode in (TEXT, BINARY):
+            self._message_opcode = opcode
+
+    def _check_size(self) -> None:
+        if self._frame_opcode < CLOSE:
+            self._message_size += self._remaining
+            if self._message_size > self._max_size:
+                raise ProtocolViolation(TOO_BIG)
+
+    def _read_payload(self, data: bytes, position: int) -> int:
+        step = min(self._remaining, len(data) - position)
+        piece = apply_mask(data[position : position + step], self._mask)
+        if self._frame_opcode < CLOSE:
+            if not self._is_discarding:
+                self._message += piece
+        else:
+            self._control += piece
+        self._remaining -= step
+        turn = step % 4
+        self._mask = self._mask[turn:] + self._mask[:turn]
+        return position + step
+
+    def _end_frame(self) -> Iterator[Event]:
+        if self._frame_opcode >= CLOSE:
+            payload, self._control = bytes(self._control), bytearray()
+            if self._frame_opcode == PING:
+                yield Ping(payload)
+            elif self._frame_opcode == CLOSE:
+                self._is_closed = True
+                yield self._read_close(payload)
+        elif self._fin:
+            yield self._end_message()
+
+    def _end_message(self) -> str | bytes:
+        message, self._message = self._message, bytearray()
+        is_text = self._message_opcode == TEXT
+        self._message_opcode = self._message_size = 0
+        return _decode(message) if is_text else bytes(message)
+
+    @staticmethod
+    def _read_close(payload: bytes) -> Closed:
+        if not payload:
+            return Closed(NO_STATUS)
+        code = int.from_bytes(payload[:2], "big")
+        if not is_close_code(code):
+            raise ProtocolViolation(PROTOCOL_ERROR)
+        return Closed(code, _decode(payload[2:]))
+
+
+def _decode(data: bytes | bytearray) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ProtocolViolation(INVALID_TEXT) from None

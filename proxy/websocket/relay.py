@@ -1,0 +1,278 @@
+"""A WebSocket between a client and the legacy service, relayed as the bytes that both send.
+
+    client ──▶ Leg ── FrameFilter ──▶ Leg ──▶ legacy        each leg: a connection, its liveness, its flow control
+    client ◀── Leg ◀── FrameFilter ── Leg ◀── legacy        each filter: the frame boundaries of one direction
+
+Both ends observe what they would observe of each other without a gateway: masks, fragments, compressed and malformed
+frames, pings and pongs, close frames, and an end without one. The gateway adds frames of its own, always at a frame
+boundary, for three reasons:
+
+- a ping to an end that has been quiet (`heartbeat`), whose pong is taken out again;
+- a close frame to the end that remains when the other is dead: 1011 to a client, 1001 to the legacy;
+- the close frame 1001 to a client when the gateway shuts down. Its answer passes to the legacy, and with it all that
+  the client sent before.
+
+Memory: of a payload nothing is held but what one read of the socket gives and `WRITE_LIMIT`; when that is full, reading
+from the other end pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from proxy.websocket.frames import CLOSE, PING, FrameFilter, close_payload, encode_control
+from proxy.websocket.heartbeat import Action, Heartbeat
+from proxy.websocket.link import Timing, link_state
+
+GOING_AWAY: Final = 1001
+INTERNAL_ERROR: Final = 1011
+
+WRITE_LIMIT: Final = 64 * 1024
+"""Bytes queued for an end at which reading from the other pauses."""
+
+
+class Relay:
+    """The two legs, from the legacy's acceptance to the end of both connections.
+
+    `received`: what the legacy sent after its handshake. It is not read further until the client has joined.
+    """
+
+    def __init__(self, legacy: asyncio.Transport, received: bytes = b"") -> None:
+        self._loop = asyncio.get_running_loop()
+        self._received = received
+        self._timing = Timing()
+        self._on_client_lost: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._client = _Leg(self, masks=False, close_code=INTERNAL_ERROR)
+        self._legacy = _Leg(self, masks=True, close_code=GOING_AWAY)
+        self._client.other, self._legacy.other = self._legacy, self._client
+        self.ended = asyncio.Event()
+        """Set when both connections are gone."""
+        self._legacy.attach(legacy)
+        self._legacy.pause_reading()
+
+    def join(self, client: asyncio.Transport, early: bytes, timing: Timing, on_client_lost: Callable[[], None]) -> None:
+        """Relay from now on. `early`: what the client sent after its handshake; `timing` holds for both legs."""
+        self._timing, self._on_client_lost = timing, on_client_lost
+        self._client.attach(client)
+        for leg in (self._client, self._legacy):
+            leg.start(timing)
+        if early:
+            self._client.data_received(early)
+        received, self._received = self._received, b""
+        if received:
+            self._legacy.data_received(received)
+        if self._legacy.has_ended:
+            self._client.finish()
+            self.begin_closing()
+        self._legacy.resume_reading()
+
+    def go_away(self) -> None:
+        """Close the client with 1001. Its answer, and all it sends before that, still passes to the legacy."""
+        self._client.close(GOING_AWAY)
+        self.begin_closing()
+
+    def abort(self) -> None:
+        """Drop both connections."""
+        for leg in (self._client, self._legacy):
+            leg.abort()
+
+    def begin_closing(self) -> None:
+        """Grant the closing handshake its time; a quiet end is no longer pinged."""
+        if self._timer is None and not self.ended.is_set():
+            for leg in (self._client, self._legacy):
+                leg.stop_heartbeat()
+            self._timer = self._loop.call_later(self._timing.closing, self._expire, self._progress())
+
+    def leg_lost(self, leg: _Leg) -> None:
+        """A connection is gone."""
+        if leg is self._client and self._on_client_lost is not None:
+            self._on_client_lost()
+        if self._client.lost and self._legacy.lost:
+            if self._timer is not None:
+                self._timer.cancel()
+            self.ended.set()
+
+    def _progress(self) -> int:
+        return self._client.acknowledged() + self._legacy.acknowledged()
+
+    def _expire(self, before: int) -> None:
+        """Drop both unless an end still takes what was written to it."""
+        progress = self._progress()
+        if progress > before:
+            self._timer = self._loop.call_later(self._timing.closing, self._expire, progress)
+        else:
+            self.abort()
+
+
+class _Leg(asyncio.Protocol):
+    """The connection to one end of a relay. `masks`: whether frames to it are masked, as a server is sent them.
+    `close_code`: for this end, when the other is dead."""
+
+    def __init__(self, relay: Relay, *, masks: bool, close_code: int) -> None:
+        self._relay, self._masks, self.close_code = relay, masks, close_code
+        self._loop = asyncio.get_running_loop()
+        self._token = secrets.token_bytes(8)
+        self.frames = FrameFilter(self._token)
+        """The frames that come from this end."""
+        self.other: _Leg
+        self._transport: asyncio.Transport | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._written = 0
+        self._inserts: list[bytes] = []
+        self._is_muted = self._is_finished = self._reading_paused = False
+        self.has_ended = False
+        """No more bytes come from this end."""
+        self.lost = False
+
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Take over the transport."""
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_LIMIT)
+        transport.set_protocol(self)
+
+    def start(self, timing: Timing) -> None:
+        """Watch whether this end is alive."""
+        if not self.lost:
+            now = self._loop.time()
+            self._heartbeat = Heartbeat(timing.ping_interval, timing.ping_timeout, timing.stall, now)
+            self._timer = self._loop.call_later(timing.ping_interval, self._check)
+
+    # -- bytes
+
+    def data_received(self, data: bytes) -> None:
+        self._mark_alive()
+        self.other.forward(self.frames.feed(data), self.frames.boundary)
+
+    def forward(self, data: bytes, boundary: int | None) -> None:
+        """Write bytes of the other end, whose last frame boundary is at offset `boundary`."""
+        if self._discards:
+            return
+        if self._inserts and boundary is not None:
+            inserts, self._inserts = self._inserts, []
+            data = b"".join((data[:boundary], *inserts, b"" if self._is_muted else data[boundary:]))
+        self._write(data)
+        if self.other.frames.close_passed:
+            self._relay.begin_closing()
+
+    def close(self, code: int) -> None:
+        """Insert a close frame, after which this end is sent nothing more."""
+        if not self._is_muted and not self.other.frames.close_passed:
+            self._is_muted = True
+            self._inserts.clear()
+            self._insert(encode_control(CLOSE, close_payload(code), self._mask()))
+
+    def finish(self) -> None:
+        """End what this end is sent, once it has been sent all that was written."""
+        if self._is_finished or self._transport is None or self.lost:
+            return
+        self._is_finished = self._is_muted = True
+        self._inserts.clear()
+        if self.has_ended or not self._transport.can_write_eof():
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def acknowledged(self) -> int:
+        """Return how many bytes this end's kernel has acknowledged."""
+        if self._transport is None or self.lost:
+            return self._written
+        return self._written - link_state(self._transport, self._written, reading=True).unacknowledged
+
+    @property
+    def _discards(self) -> bool:
+        return self._is_muted and not self._inserts
+
+    def _insert(self, frame: bytes) -> None:
+        """Write a frame of our own at the next frame boundary of what this end is sent."""
+        self._inserts.append(frame)
+        if self.other.frames.between_frames:
+            self.forward(b"", 0)
+
+    def _write(self, data: bytes) -> None:
+        if data and self._transport is not None and not self.lost:
+            self._written += len(data)
+            self._transport.write(data)
+
+    def _mask(self) -> bytes | None:
+        return secrets.token_bytes(4) if self._masks else None
+
+    # -- flow control
+
+    def pause_writing(self) -> None:
+        self.other.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.other.resume_reading()
+
+    def pause_reading(self) -> None:
+        """Leave what this end sends in its kernel, as long as the other end takes nothing."""
+        if not self._reading_paused and self._transport is not None and not self._transport.is_closing():
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on reading."""
+        if self._reading_paused and self._transport is not None:
+            self._reading_paused = False
+            self._mark_alive()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    # -- the end
+
+    def eof_received(self) -> bool:
+        """Pass the end on; this end may still be sent what the other has to say."""
+        self._end()
+        return not self._is_finished and self._transport is not None and self._transport.can_write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.stop_heartbeat()
+        self._end()
+        self.other.resume_reading()
+        self._relay.leg_lost(self)
+
+    def _end(self) -> None:
+        if not self.has_ended:
+            self.has_ended = True
+            self.other.forward(self.frames.flush(), None)
+            self.other.finish()
+            self._relay.begin_closing()
+
+    # -- liveness
+
+    def stop_heartbeat(self) -> None:
+        """Ping no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _mark_alive(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.heard_at = self._loop.time()
+
+    def _check(self) -> None:
+        assert self._transport is not None
+        assert self._heartbeat is not None
+        can_ping = self.other.frames.between_frames
+        state = link_state(self._transport, self._written, reading=not self._reading_paused, can_ping=can_ping)
+        verdict = self._heartbeat.check(self._loop.time(), state)
+        if verdict is Action.DEAD:
+            self.other.close(self.other.close_code)
+            self.abort()
+            return
+        if verdict is Action.PING:
+            self.frames.armed = True
+            self._insert(encode_control(PING, self._token, self._mask()))
+            verdict = self._heartbeat.ping_written(self._loop.time(), self._written)
+        self._timer = self._loop.call_later(verdict, self._check)
