@@ -3,14 +3,16 @@
 # read-only root file system (--workers above 1 wants a writable /tmp for the counters that workers share).
 FROM python:3.12.12-slim-bookworm AS build
 WORKDIR /build
-RUN python -m venv /opt/scribe-proxy
-COPY requirements.lock ./
-RUN /opt/scribe-proxy/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+ENV PIP_NO_CACHE_DIR=1
+COPY deploy/install-locked requirements.lock requirements-build.lock ./
+RUN python -m venv /opt/build && sh install-locked /opt/build/bin/python requirements-build.lock \
+    && python -m venv /opt/scribe-proxy && sh install-locked /opt/scribe-proxy/bin/python requirements.lock
 COPY pyproject.toml README.md ./
 COPY proxy proxy
 COPY handlers handlers
 COPY demo demo
-RUN /opt/scribe-proxy/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps . \
+RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+    && sh install-locked /opt/scribe-proxy/bin/python requirements.lock dist/*.whl \
     && python -m compileall -q /opt/scribe-proxy/lib
 
 FROM python:3.12.12-slim-bookworm

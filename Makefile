@@ -8,7 +8,8 @@ MODULES := demo/legacy/node_modules/.installed
 # Compiled modules are kept even where the environment says no: each of the many processes would compile all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test coverage lint validate format fuzz bench lock clean
+.PHONY: run test coverage lint validate audit format fuzz bench lock clean help
+.DEFAULT_GOAL := run
 
 run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000, ops :8001, legacy :4500; ARGS=--traffic plays days
 	$(BIN)/scribe-proxy demo $(ARGS)
@@ -32,7 +33,10 @@ validate: $(STAMP)  ## what deploy/ holds, by the validators of its formats; pro
 	$(BIN)/kubernetes-validate --strict --quiet $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 	if command -v promtool >/dev/null; then promtool check rules deploy/prometheus/alerts.yaml; fi
 
-format: $(STAMP)
+audit:  ## known vulnerabilities of what the lock files pin; says so where the advisories cannot be reached
+	PYTHON=$(PYTHON) .ci/audit
+
+format: $(STAMP)  ## have ruff mend and format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -42,20 +46,23 @@ fuzz: $(STAMP)  ## random requests at length, both surfaces; FUZZ_EXAMPLES (200 
 bench: $(STAMP) $(MODULES)  ## ratios against peers in one run; needs wrk and nginx
 	$(BIN)/python -m bench
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
-	--python-version 3.11 pyproject.toml
+LOCKER := $(VENV)/lock/bin
+LOCK := $(LOCKER)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
+	--python-version 3.11
 
-lock:  ## from pyproject.toml: what production runs on, and what everybody here works with
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(LOCK) --output-file requirements.lock
-	$(LOCK) --extra dev --extra embedded --extra tracing --constraint requirements.lock --output-file requirements-dev.lock
+lock:  ## write the lock files anew from pyproject.toml: for production, for here, for building, for the audit
+	$(PYTHON) -m venv $(VENV)/lock
+	$(LOCKER)/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOCK) pyproject.toml --output-file requirements.lock
+	$(LOCK) pyproject.toml --group build --extra dev --extra embedded --extra tracing --constraint requirements.lock \
+		--output-file requirements-dev.lock
+	$(LOCK) --group build --constraint requirements-dev.lock --output-file requirements-build.lock
+	$(LOCK) --group audit --constraint requirements-dev.lock --output-file requirements-audit.lock
 
-$(STAMP): pyproject.toml requirements-dev.lock
+$(STAMP): pyproject.toml requirements-dev.lock deploy/install-locked
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PYTHON) -m venv --clear $(VENV)
+	sh deploy/install-locked $(BIN)/python requirements-dev.lock --editable .
 	@touch $@
 
 $(MODULES): demo/legacy/package-lock.json
@@ -63,5 +70,9 @@ $(MODULES): demo/legacy/package-lock.json
 	cd demo/legacy && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-clean:
+clean:  ## remove what the other goals made, the demo's documents included
 	rm -rf $(VENV) .data demo/legacy/node_modules .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+help:  ## this list
+	@echo "make: the same as make run"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
