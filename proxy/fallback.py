@@ -11,23 +11,28 @@ from starlette.types import Message, Receive, Scope, Send
 
 from proxy.config import FULL, Route
 from proxy.config.rules import SAFE
-from proxy.rollout import Decision, Limit
+from proxy.rollout import UNLIMITED, Decision, Limit, share_in_force
 
 CHOSEN = frozenset(("pin", "pin-all", "override", "no-native"))
 
 
-def native_may(route: Route | None, decision: Decision, limit: Limit) -> bool:
-    """Whether native takes the request if legacy cannot be reached."""
-    if route is None or route.on_legacy_down != "native":
+def native_may(route: Route | None, decision: Decision, limit: Limit, *, preflight: bool = False) -> bool:
+    """Return whether native takes the request if legacy cannot be reached: a preflight wherever native has callers."""
+    if route is None or decision.reason in CHOSEN:
         return False
-    return decision.reason not in CHOSEN and limit.clamp == FULL
+    if preflight and share_in_force(route, limit):
+        return True
+    return route.on_legacy_down == "native" and limit.clamp == FULL
 
 
-def legacy_may(route: Route | None, decision: Decision, scope: Scope) -> bool:
-    """Whether legacy takes the request if native does not answer it."""
-    if route is None or route.on_native_error != "legacy" or decision.reason in CHOSEN or scope["type"] != "http":
+def legacy_may(
+    route: Route | None, decision: Decision, scope: Scope, limit: Limit = UNLIMITED, *, preflight: bool = False
+) -> bool:
+    """Return whether legacy takes the request if native does not answer it: a preflight wherever legacy has callers."""
+    if route is None or decision.reason in CHOSEN or scope["type"] != "http":
         return False
-    return scope["method"] in SAFE and not _has_body(scope)
+    shared = preflight and share_in_force(route, limit) < FULL
+    return (shared or route.on_native_error == "legacy") and scope["method"] in SAFE and not _has_body(scope)
 
 
 class Rereadable:

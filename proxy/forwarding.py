@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.client_address import ResolvedClient
+from starlette.types import Scope
+
+from proxy.client_address import ResolvedClient, TrustedProxies, canonical_peer, resolve_client
 
 Header = tuple[bytes, bytes]
 
@@ -21,6 +23,21 @@ FORWARDING: Final = frozenset(
 )
 """Headers that are written here. No `Connection` option of a client may remove them."""
 _PREFIX: Final = b"x-forwarded-"
+
+
+def resolve_origin(scope: Scope, trusted: TrustedProxies) -> None:
+    """Put the client that trusted proxies recorded, and its scheme, into the scope and the forwarding headers."""
+    connection = scope.get("client")
+    peer = canonical_peer(connection[0]) if connection else None
+    client = resolve_client(scope["headers"], peer, trusted)
+    scheme: str = scope.get("scheme", "http")
+    if client.scheme is not None:
+        scheme = scope["scheme"] = (
+            client.scheme.replace("http", "ws") if scope["type"] == "websocket" else client.scheme
+        )
+    if client.address is not None and client.address != (connection and connection[0]):
+        scope["client"] = (client.address, connection[1] if connection and client.address == peer else 0)
+    scope["headers"] = with_forwarding(scope["headers"], client, peer, scheme.replace("ws", "http"))
 
 
 def with_forwarding(headers: Iterable[Header], client: ResolvedClient, peer: str | None, scheme: str) -> list[Header]:

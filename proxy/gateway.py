@@ -19,20 +19,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Final
+from typing import Final, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy import fallback, metrics, rollout
-from proxy.client_address import TrustedProxies, canonical_peer, resolve_client
+from proxy.client_address import TrustedProxies
 from proxy.config import Config, Route, Side
+from proxy.cookies import OPS_COOKIE, cookie_value, without_cookies
 from proxy.exchange import Capture
 from proxy.failures import Failure, NativeFailed, NotConnected, Overloaded, render
-from proxy.forwarding import with_forwarding
+from proxy.forwarding import resolve_origin
 from proxy.observation import GONE, Observation, Observer
+from proxy.preflight import match_request
 from proxy.routing import Match, RouteTable
 from proxy.shadow import Shadow
 from proxy.shadow.attendance import Attendance
+from proxy.sticky_cookie import draw_id, is_private, set_cookie
 from proxy.tracing import Tracing
 from proxy.upstream.headers import first
 from proxy.upstream.http import Timeouts
@@ -59,6 +62,13 @@ class Plan:
     origins: frozenset[bytes]
     secret_header: bytes | None
     trusted: TrustedProxies
+    own_cookies: frozenset[bytes]
+
+    def for_backends(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Return a request's headers without the override's secret and without the gateway's own cookies."""
+        if self.secret_header is not None:
+            headers = [header for header in headers if header[0] != self.secret_header]
+        return without_cookies(headers, self.own_cookies)
 
     @classmethod
     def of(cls, config: Config, legacy: ASGIApp, native: ASGIApp | None) -> Plan:
@@ -71,7 +81,9 @@ class Plan:
         overrides = config.overrides
         secret = overrides.header.encode() if overrides is not None and overrides.secret.get_secret_value() else None
         trusted = TrustedProxies(config.trusted_proxies)
-        return cls(config, RouteTable(config.routes), legacy, native, own, origins, secret, trusted)
+        cookie = config.bucketing.cookie
+        cookies = frozenset(name.encode() for name in (OPS_COOKIE, cookie and cookie.name) if name)
+        return cls(config, RouteTable(config.routes), legacy, native, own, origins, secret, trusted, cookies)
 
 
 class Gateway:
@@ -102,16 +114,16 @@ class Gateway:
         plan = self.plan
         kind: str = scope["type"]
         method: str = scope["method"] if kind == "http" else "WS"
-        _resolve_origin(scope, plan.trusted)
+        resolve_origin(scope, plan.trusted)
         trace = self._tracing.begin(scope, method) if self._tracing is not None else None
-        match = plan.table.match(method, scope["raw_path"])  # 1
+        match = match_request(plan.table, method, scope["headers"], scope["raw_path"])  # 1
         decision = self._decide(plan, match, scope)  # 2
         if trace is not None:
             trace.decided(scope, match.route.template if match is not None else None, decision)
-        if plan.secret_header is not None:
-            scope["headers"] = [header for header in scope["headers"] if header[0] != plan.secret_header]
         request_id = self._request_id(scope)
-        passage = _Passage(kind, send, decision, named=plan.config.served_by)
+        passage = _Passage(kind, send, decision, request_id if plan.config.served_by else None)
+        passage.sticky_cookie = self._sticky_cookie(plan, match, decision, scope)
+        scope["headers"] = plan.for_backends(scope["headers"])
         if trace is not None:
             passage.turned = functools.partial(trace.turned, scope)
         if match is not None:
@@ -151,11 +163,28 @@ class Gateway:
         """What stands by where a request is to run on the other side, too."""
         if match is None or not match.route.shadow.share or self._shadow is None or scope["type"] != "http":
             return None
+        if match.preflight:
+            return None
         if self.in_flight > plan.config.limits.in_flight:
             return None
         with _ASIDE:
             return self._shadow.attend(match.route, decision, scope, receive)
         return None
+
+    def _sticky_cookie(self, plan: Plan, match: Match | None, decision: rollout.Decision, scope: Scope) -> bytes | None:
+        """Return the `Set-Cookie` for a caller without a sticky cookie; None where none is to be set."""
+        cookie = plan.config.bucketing.cookie
+        if cookie is None or match is None or match.preflight or scope["type"] != "http":
+            return None
+        if cookie_value(scope["headers"], cookie.name):
+            return None
+
+        def suits(drawn: str) -> bool:
+            limit = self._limit(match.route)
+            return rollout.decide(match.route, plan.config, (), None, limit=limit, key=drawn).side == decision.side
+
+        by_share = decision.reason in ("share", "clamp", "no-key")
+        return set_cookie(cookie, draw_id(suits if by_share else bool), secure=scope.get("scheme") == "https")
 
     def _request_id(self, scope: Scope) -> str:
         """What the request is called in the log; the scope has what it is called to the sides.
@@ -172,15 +201,16 @@ class Gateway:
 
     async def _serve(self, plan: Plan, match: Match | None, scope: Scope, receive: Receive, passage: _Passage) -> None:
         route, decision = match.route if match is not None else None, passage.decision
+        limit, preflight = self._limit(route), match is not None and match.preflight
         try:
             if self.in_flight > plan.config.limits.in_flight:
                 raise Overloaded
             if decision.side == "native" and plan.native is not None:
-                if fallback.legacy_may(route, decision, scope):
+                if fallback.legacy_may(route, decision, scope, limit, preflight=preflight):
                     await self._native_or_legacy(plan.native, plan.legacy, scope, receive, passage)
                 else:
                     await self._await_native(plan.native, scope, receive, passage.send)
-            elif plan.native is not None and fallback.native_may(route, decision, self._limit(route)):
+            elif plan.native is not None and fallback.native_may(route, decision, limit, preflight=preflight):
                 await self._legacy_or_native(plan.legacy, plan.native, scope, receive, passage)
             else:
                 await plan.legacy(scope, receive, passage.send)
@@ -225,6 +255,7 @@ class Gateway:
     async def _answer(self, failure: Failure, plan: Plan, scope: Scope, passage: _Passage) -> None:
         headers, body = render(failure, first(scope["headers"], b"origin"), plan.origins)
         prefix = "http.response" if scope["type"] == "http" else "websocket.http.response"
+        passage.answered_by = "gateway"
         await passage.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})
         await passage.send({"type": f"{prefix}.body", "body": body, "more_body": False})
 
@@ -234,7 +265,7 @@ class Gateway:
             request_id=request_id,
             kind=passage.kind,
             method=method,
-            route=match.route.name if match is not None else None,
+            route=match.route.name if match is not None and not match.preflight else None,
             template=match.route.template if match is not None else None,
             side=decision.side,
             reason=decision.reason,
@@ -257,21 +288,6 @@ class Gateway:
         if kind not in self._failed_observers:
             self._failed_observers.add(kind)
             logger.error("%s failed with %s; further failures of this kind are only counted", *kind, exc_info=error)
-
-
-def _resolve_origin(scope: Scope, trusted: TrustedProxies) -> None:
-    """Put the client that trusted proxies recorded, and its scheme, into the scope and the forwarding headers."""
-    connection = scope.get("client")
-    peer = canonical_peer(connection[0]) if connection else None
-    client = resolve_client(scope["headers"], peer, trusted)
-    scheme: str = scope.get("scheme", "http")
-    if client.scheme is not None:
-        scheme = scope["scheme"] = (
-            client.scheme.replace("http", "ws") if scope["type"] == "websocket" else client.scheme
-        )
-    if client.address is not None and client.address != (connection and connection[0]):
-        scope["client"] = (client.address, connection[1] if connection and client.address == peer else 0)
-    scope["headers"] = with_forwarding(scope["headers"], client, peer, scheme.replace("ws", "http"))
 
 
 class _Aside:
@@ -298,14 +314,16 @@ class _Passage:
 
     `decision` is the side that answers, which another may have become before the answer began. `capture` sees what the
     side sends, and nothing of what the gateway itself answers; `turned` hears of another side that takes over.
+    `answered_by` is `gateway` where neither side answers. `request_id` is added to the answer with the side's
+    name, unless it is None.
     """
 
     __slots__ = (
-        *("_named", "_send", "begun", "capture", "decision", "failure"),
-        *("headed", "kind", "started", "status", "turned"),
+        *("_request_id", "_send", "answered_by", "begun", "capture", "decision", "failure"),
+        *("headed", "kind", "started", "status", "sticky_cookie", "turned"),
     )
 
-    def __init__(self, kind: str, send: Send, decision: rollout.Decision, *, named: bool) -> None:
+    def __init__(self, kind: str, send: Send, decision: rollout.Decision, request_id: str | None) -> None:
         self.kind = kind
         self.decision = decision
         self.started = time.perf_counter()
@@ -315,8 +333,10 @@ class _Passage:
         self.failure: str | None = None
         self.capture: Capture | None = None
         self.turned: Callable[[rollout.Decision], None] | None = None
+        self.answered_by: Literal["gateway"] | None = None
+        self.sticky_cookie: bytes | None = None
         self._send = send
-        self._named = named
+        self._request_id = request_id
 
     def turn_to(self, side: Side, reason: rollout.Reason) -> None:
         """Another side takes over."""
@@ -343,14 +363,20 @@ class _Passage:
             return
         else:
             self.status = message["status"]
-        added = [_SERVED_BY[self.decision.side]] if self._named else []
-        if kind == "http.response.start" and not any(name == b"date" for name, _ in message.get("headers", ())):
-            added.append((b"date", _date()))
-        if added:
-            message["headers"] = [*message.get("headers", ()), *added]
+        headers = list(message.get("headers", ()))
+        names = {name for name, _ in headers}
+        if self._request_id is not None:
+            headers.append(_SERVED_BY[self.answered_by or self.decision.side])
+            if b"x-request-id" not in names:
+                headers.append((b"x-request-id", self._request_id.encode()))
+        if kind == "http.response.start" and b"date" not in names:
+            headers.append((b"date", _date()))
+        if self.sticky_cookie is not None and self.answered_by is None and is_private(self.status, headers):
+            headers.append((b"set-cookie", self.sticky_cookie))
+        message["headers"] = headers
 
 
-_SERVED_BY: Final = {"legacy": (b"x-served-by", b"legacy"), "native": (b"x-served-by", b"native")}
+_SERVED_BY: Final = {name: (b"x-served-by", name.encode()) for name in ("legacy", "native", "gateway")}
 
 
 def _date() -> bytes:

@@ -124,7 +124,7 @@ def _moving(before: int, after: int, *, redrawn: bool) -> tuple[int, int]:
 def _redrawn(old: Config, was: Route | None, new: Config, now: Route | None) -> str:
     reasons = {
         "salt": old.bucketing.salt != new.bucketing.salt,
-        "key": old.bucketing.key != new.bucketing.key,
+        "key": old.bucketing.sources != new.bucketing.sources,
         "group or name": was is not None and now is not None and was.domain != now.domain,
     }
     return ", ".join(reason for reason, changed in reasons.items() if changed)

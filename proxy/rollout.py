@@ -18,6 +18,7 @@ from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
 from proxy.config import FULL, Bucketing, Config, KeySource, Overrides, Route, Side
+from proxy.cookies import cookie_value
 
 Reason = Literal[
     "share", "clamp", "no-key", "no-route", "override", "pin", "pin-all", "no-native", "legacy-down", "native-error"
@@ -68,19 +69,21 @@ def decide(
 
     `key` stands in for the caller's own.
     """
-    if config.native is None:
-        return Decision("legacy", "no-native")
-    if config.pin is not None:
-        return Decision(config.pin, "pin-all")
-    if route is not None and route.pin is not None:
-        return Decision(route.pin, "pin")
-    if config.overrides is not None:
-        side = overridden(config.overrides, headers)
-        if side is not None:
-            return Decision(side, "override")
+    chosen = _chosen(route, config, headers)
+    if chosen is not None:
+        place = None
+        if route is not None and route.shadow.share not in _CERTAIN:
+            key = key or caller_key(config.bucketing, headers, client)
+            place = bucket(config.bucketing.salt, route.domain, key) if key is not None else None
+        return Decision(*chosen, place)
     if route is None:
         return Decision("legacy", "no-route")
     return _by_share(route, config.bucketing, headers, client, limit, key)
+
+
+def share_in_force(route: Route, limit: Limit) -> int:
+    """Return a route's share under the stage of its rollout and its cap."""
+    return min(route.native, limit.stage, limit.clamp)
 
 
 def sampled(route: Route, place: int | None) -> bool:
@@ -94,7 +97,7 @@ def sampled(route: Route, place: int | None) -> bool:
 
 def caller_key(bucketing: Bucketing, headers: Headers, client: Client) -> str | None:
     """The first of the configured keys that the request has. Nothing in a request makes this raise."""
-    for source in bucketing.key:
+    for source in bucketing.sources:
         key = source_key(source, headers, client)
         if key:
             return key
@@ -119,6 +122,18 @@ def overridden(overrides: Overrides, headers: Headers) -> Side | None:
     if name.strip().lower() != b"key" or not hmac.compare_digest(given.strip(), secret):
         return None
     return _SIDES.get(wanted.strip().lower())
+
+
+def _chosen(route: Route | None, config: Config, headers: Headers) -> tuple[Side, Reason] | None:
+    """Return the side that stands above the share, and why; None where the share decides."""
+    if config.native is None:
+        return "legacy", "no-native"
+    if config.pin is not None:
+        return config.pin, "pin-all"
+    if route is not None and route.pin is not None:
+        return route.pin, "pin"
+    side = overridden(config.overrides, headers) if config.overrides is not None else None
+    return (side, "override") if side is not None else None
 
 
 def _by_share(
@@ -150,17 +165,6 @@ def _header_key(name: str, headers: Headers) -> str | None:
     return value.strip().decode("latin-1") if value is not None else None
 
 
-def _cookie_key(name: str, headers: Headers) -> str | None:
-    wanted = name.encode()
-    for header, value in headers:
-        if header == b"cookie":
-            for pair in value.split(b";"):
-                given, _, text = pair.strip().partition(b"=")
-                if given == wanted:
-                    return text.strip(b' "').decode("latin-1")
-    return None
-
-
 def _claim_key(claim: str, headers: Headers) -> str | None:
     """A claim of the bearer token, which is not verified: lying changes a caller's own bucket, nothing else.
 
@@ -187,6 +191,6 @@ _CERTAIN: Final = frozenset({0, FULL})
 _SIDES: Final[dict[bytes, Side]] = {b"legacy": "legacy", b"native": "native"}
 _READERS: Final[dict[str, Callable[[str, Headers], str | None]]] = {
     "header": _header_key,
-    "cookie": _cookie_key,
+    "cookie": lambda name, headers: cookie_value(headers, name),
     "jwt": _claim_key,
 }

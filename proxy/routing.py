@@ -20,10 +20,11 @@ _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route and the raw path that it took."""
+    """A route and the raw path that it took. `preflight`: the request asks whether one of the route may be sent."""
 
     route: Route
     raw_path: bytes
+    preflight: bool = False
 
     @property
     def params(self) -> dict[str, str]:

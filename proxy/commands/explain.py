@@ -122,7 +122,7 @@ def explained(
 def _key(config: Config, headers: Headers, client: Client, given: str | None) -> tuple[str | None, str | None]:
     if given:
         return given, "--key"
-    keys = ((source_key(source, headers, client), str(source)) for source in config.bucketing.key)
+    keys = ((source_key(source, headers, client), str(source)) for source in config.bucketing.sources)
     return next(((key, source) for key, source in keys if key), (None, None))
 
 

@@ -16,6 +16,7 @@ from proxy.config.models import (
     Schedule,
     Shadow,
     Side,
+    StickyCookie,
     Timeouts,
 )
 from proxy.config.problems import ConfigError, Problem
@@ -49,6 +50,7 @@ __all__ = [
     "Shadow",
     "Shadowing",
     "Side",
+    "StickyCookie",
     "Timeouts",
     "decode",
     "load",

@@ -99,6 +99,13 @@ def read_header_name(value: object) -> str:
     raise ValueError("must be a header's name")
 
 
+def read_cookie_name(value: object) -> str:
+    """A cookie's name (RFC 6265 §4.1.1). Raises ValueError."""
+    if isinstance(value, str) and _TOKEN.fullmatch(value) and len(value) <= 64:
+        return value
+    raise ValueError("must be a cookie's name, of at most 64 characters, as in scribe_caller")
+
+
 Name = Annotated[str, BeforeValidator(read_name)]
 Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
 
@@ -146,6 +153,13 @@ class Legacy(Section):
     breaker: Breaker = Breaker()
 
 
+class StickyCookie(Section):
+    """The cookie by which a caller keeps its side, whatever becomes of its other keys; `max_age` is in seconds."""
+
+    name: Annotated[str, BeforeValidator(read_cookie_name)] = "scribe_caller"
+    max_age: Duration = 365 * 86_400.0
+
+
 class Bucketing(Section):
     """How callers are told apart: the first key present, salted, gives a caller's bucket."""
 
@@ -153,8 +167,14 @@ class Bucketing(Section):
         KeySource("client-ip"),
     )
     salt: Text = "scribe-proxy"
+    cookie: StickyCookie | None = None
 
     _one_key = field_validator("key", mode="before")(_as_list)
+
+    @property
+    def sources(self) -> tuple[KeySource, ...]:
+        """Where a key is looked for, in order: the sticky cookie stands before those that a login changes."""
+        return self.key if self.cookie is None else (KeySource("cookie", self.cookie.name), *self.key)
 
 
 class Overrides(Section):

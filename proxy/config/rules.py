@@ -16,6 +16,7 @@ from proxy.config.models import File, Route
 from proxy.config.problems import Problem
 from proxy.config.surroundings import Docs
 from proxy.config.units import show_duration, show_share
+from proxy.cookies import OPS_COOKIE
 from proxy.patterns import ANY, WEBSOCKET, Cover, Pattern, PatternError, answers
 
 Locate = Callable[..., Problem]  # (message, *location) -> Problem, with its line and where
@@ -67,6 +68,7 @@ def overall(file: File, *, native: bool, locate: Locate) -> Iterator[Problem]:
     if "header_timeout" in server.model_fields_set and server.header_timeout > server.request_timeout:
         limit = show_duration(server.request_timeout)
         yield locate(f"must be at most server.request_timeout, which is {limit}", "server", "header_timeout")
+    yield from _cookie_names(file, locate)
     if file.docs is not None:
         yield from _docs_alone(file.docs, native=native, locate=locate)
 
@@ -87,6 +89,16 @@ def notes(routes: Sequence[Placed], *, docs: Docs | None, shared: bool, locate: 
             message = f"the route is pinned to {route.pin}, so the share of {show_share(route.native)} rests"
             yield locate(message, "routes", place, "pin")
     yield from _lonely_groups(routes, locate)
+
+
+def _cookie_names(file: File, locate: Locate) -> Iterator[Problem]:
+    cookie = file.bucketing.cookie
+    if cookie is None:
+        return
+    if cookie.name == OPS_COOKIE:
+        yield locate("is the name of the ops pages' cookie; choose another", "bucketing", "cookie", "name")
+    if cookie.name in {source.name for source in file.bucketing.key if source.kind == "cookie"}:
+        yield locate(f"cookie:{cookie.name} is bucketing.cookie, which comes before all keys", "bucketing", "key")
 
 
 def _docs_alone(docs: Docs, *, native: bool, locate: Locate) -> Iterator[Problem]:

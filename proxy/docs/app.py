@@ -49,7 +49,7 @@ class Docs:
         if answer is None or scope["method"] not in _READING:
             await self._gateway(scope, receive, send)
         else:
-            await _respond(await answer(), scope, receive, send)
+            await _respond(await answer(), scope, receive, send, named=config.served_by)
 
     def _prepare(self, config: Config) -> dict[bytes, Answer]:
         """What is answered at which path."""
@@ -78,8 +78,10 @@ async def _document(document: OpenAPI) -> File:
     return File.of("openapi.json", await document.body())
 
 
-async def _respond(file: File, scope: Scope, receive: Receive, send: Send) -> None:
+async def _respond(file: File, scope: Scope, receive: Receive, send: Send, *, named: bool) -> None:
     headers = {**_HEADERS, "date": formatdate(usegmt=True), "etag": file.tag}
+    if named:
+        headers["x-served-by"] = "gateway"
     known = (first(scope["headers"], b"if-none-match") or b"").decode("latin-1")
     if file.tag in known:
         await Response(status_code=304, headers=headers)(scope, receive, send)

@@ -23,9 +23,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from proxy.cookies import OPS_COOKIE as COOKIE
+
 OPEN: Final = frozenset(("/healthz", "/readyz", "/login"))
 OPEN_BELOW: Final = "/static/"
-COOKIE: Final = "scribe_ops"
 LASTING: Final = 12 * 3600
 """Seconds a session lasts."""
 _HEADERS: Final = {

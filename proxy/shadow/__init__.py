@@ -107,7 +107,7 @@ class Shadow:
 
     def attend(self, route: Route, decision: rollout.Decision, scope: Scope, receive: Receive) -> Attendance | None:
         """Attend to an HTTP request that is to run in the shadow; None where it is not, or cannot."""
-        if not self._samples(route, decision, scope):
+        if not rollout.sampled(route, decision.bucket):
             return None
         reads = scope["method"] in SAFE
         reason = self._refusal(route, decision.side, reads=reads)
@@ -175,15 +175,6 @@ class Shadow:
             self._child.keep(Adopt(self._config, self._directory))
         else:
             self._child.release()
-
-    def _samples(self, route: Route, decision: rollout.Decision, scope: Scope) -> bool:
-        """Whether the caller is among those whose requests run on both sides, wherever they are served."""
-        share, place = route.shadow.share, decision.bucket
-        if 0 < share < FULL and place is None:
-            bucketing = self._config.bucketing
-            key = rollout.caller_key(bucketing, scope["headers"], scope.get("client"))
-            place = rollout.bucket(bucketing.salt, route.domain, key) if key is not None else None
-        return rollout.sampled(route, place)
 
     def _refusal(self, route: Route, served: Side, *, reads: bool) -> Reason | None:
         """Why a request is not even attended to: told before it costs anything."""

@@ -46,11 +46,13 @@ class Neighbourhood:
             for name in client[DATABASE].list_collection_names():
                 client[DATABASE][name].delete_many({})
 
-    def route(self, **settings: object) -> None:
+    def route(self, settings: Mapping[str, object], *, legacy_down: bool = False) -> None:
         """Puts `settings` on every route of the project's own file, and on one for all the rest, as ops would: by
         writing the file. Returns once that is in force.
+
+        With `legacy_down` the file names a port that nobody listens on, and there is no route for the rest.
         """
-        write_routing(self.routing, settings)
+        write_routing(self.routing, settings, legacy_down=legacy_down)
         deadline = time.monotonic() + _SOON_S
         while not self._is_routed(str(settings["native"])):
             assert time.monotonic() < deadline, "the change of routing.yaml is not in force"
@@ -78,10 +80,13 @@ class Neighbourhood:
             time.sleep(0.1)
 
 
-def write_routing(file: Path, settings: Mapping[str, object]) -> None:
+def write_routing(file: Path, settings: Mapping[str, object], *, legacy_down: bool = False) -> None:
     """The project's routing file with `settings` on every route; each draws its callers by itself, without a group."""
     config = yaml.safe_load(ROUTING.read_text())
     config["routes"] = [_settle(route, settings) for route in (*config["routes"], _REST)]
+    if legacy_down:
+        config["routes"].pop()
+        config["legacy"] = {**config["legacy"], "url": f"http://127.0.0.1:{free_port()}"}
     config["contracts"] = str(ROOT / "contracts")
     config["mongodb"] = {"database": REPORTS}
     config["shadow"] = {**config.get("shadow", {}), "pressure": "100%"}  # whatever else the machine does

@@ -80,9 +80,20 @@ async def test_with_everything_native(around: Neighbourhood, browser: Browsing, 
     assert set(sides(found)) == {"native"}
 
 
+async def test_visit_with_legacy_down_and_everything_native_succeeds(
+    around: Neighbourhood, browser: Browsing, direct: Visit
+) -> None:
+    around.begin_anew()
+    around.route({"native": "100%"}, legacy_down=True)
+    found = await visit(browser, around.gateway)
+    assert compare_visits(direct, found) == []
+    assert set(sides(found)) == {"native"}
+    assert any(exchange.preflight for exchange in found.log.exchanges)
+
+
 async def visit_with(browser: Browsing, around: Neighbourhood, **settings: object) -> Visit:
     around.begin_anew()
-    around.route(**settings)
+    around.route(settings)
     return await visit(browser, around.gateway)
 
 

@@ -1,4 +1,4 @@
-"""Keys for what stands in front of the gateway: trusted proxies."""
+"""Keys for what stands in front of the gateway: trusted proxies and browsers."""
 
 from __future__ import annotations
 
@@ -52,3 +52,26 @@ def test_wrong_trusted_proxy_is_reported_with_its_line(written: str, suggestion:
 def test_misspelt_key_gets_a_suggestion() -> None:
     (complaint,) = complaints("trusted_proxy: 127.0.0.1")
     assert complaint == "3: trusted_proxy: unknown key; did you mean `trusted_proxies`?"
+
+
+def test_sticky_cookie_has_defaults_and_comes_first() -> None:
+    bucketing = parse(f"{HEAD}bucketing: {{cookie: {{}}, key: client-ip}}", {}).bucketing
+    assert bucketing.cookie is not None
+    assert (bucketing.cookie.name, bucketing.cookie.max_age) == ("scribe_caller", 365 * 86_400)
+    assert [str(source) for source in bucketing.sources] == ["cookie:scribe_caller", "client-ip"]
+
+
+@pytest.mark.parametrize(
+    ("cookie", "complaint"),
+    [
+        ("{name: 'a b'}", "5: bucketing.cookie.name: must be a cookie's name"),
+        ("{name: scribe_ops}", "5: bucketing.cookie.name: is the name of the ops pages' cookie; choose another"),
+        ("{name: sid}", "4: bucketing.key: cookie:sid is bucketing.cookie, which comes before all keys"),
+        ("{max_age: 30}", "5: bucketing.cookie.max_age: must be a duration"),
+        ("{maxage: 30d}", "5: bucketing.cookie.maxage: unknown key; did you mean `max_age`?"),
+        ("true", "5: bucketing.cookie: must be a mapping"),
+    ],
+)
+def test_wrong_sticky_cookie_is_reported_with_its_line(cookie: str, complaint: str) -> None:
+    (found,) = complaints(f"bucketing:\n  key: cookie:sid\n  cookie: {cookie}\n")
+    assert found.startswith(complaint)

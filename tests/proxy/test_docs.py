@@ -105,6 +105,7 @@ async def test_a_page_loads_what_is_shipped_and_nothing_else(stage: Stage, path:
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["content-security-policy"] == POLICY
     assert page.headers["date"].endswith("GMT")
+    assert page.headers["x-served-by"] == "gateway"
     assert "/openapi.json" in page.text
     named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     fetched = [name for name in named if not name.startswith("data:")]

@@ -187,7 +187,7 @@ async def test_a_failure_of_legacy_is_answered_in_its_manner_and_nobody_else_is_
         head, body = await stand.ask("/elsewhere", "Origin: http://localhost:3000")
     assert head.startswith("HTTP/1.1 504")
     assert "access-control-allow-origin: http://localhost:3000" in head
-    assert "x-served-by: legacy" in head
+    assert "x-served-by: gateway" in head
     assert json.loads(body)["error"] == "legacy_timeout"
     assert stand.native.scopes == []
     assert (stand.observed[0].failure, stand.observed[0].status) == ("legacy_timeout", 504)
@@ -317,3 +317,27 @@ async def test_a_websocket_closed_before_it_was_accepted_is_a_403() -> None:
         with pytest.raises(InvalidStatus):
             await connect(f"ws://127.0.0.1:{stand.port}/other")
         assert stand.observed[0].status == 403
+
+
+async def test_answer_carries_the_id_of_the_access_log() -> None:
+    async with standing() as stand:
+        for header, logged in (("X-A: 1", None), (f"X-Request-Id: {REQUEST}", REQUEST), ("X-Request-Id: ada", None)):
+            head, _ = await stand.ask("/new", header)
+            (answered,) = [line.split(": ")[1] for line in head.split("\r\n") if line.startswith("x-request-id")]
+            assert answered == stand.observed[-1].request_id
+            assert logged in (None, answered)
+            assert "ada" not in answered
+
+
+async def test_answer_keeps_a_request_id_of_its_side() -> None:
+    async def named(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"x-request-id", b"own")]})
+        await send({"type": "http.response.body"})
+
+    async with standing() as stand:
+        stand.gateway.plan = Plan.of(parse(CONFIG, {}, "test.yaml"), named, stand.native)
+        head, _ = await stand.ask("/elsewhere")
+        assert head.count("x-request-id: own") == head.count("x-request-id") == 1
+        stand.gateway.plan = Plan.of(parse(f"{CONFIG}served_by: false", {}, "test.yaml"), stand.legacy, stand.native)
+        head, _ = await stand.ask("/elsewhere")
+        assert "x-request-id" not in head

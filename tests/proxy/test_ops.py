@@ -14,7 +14,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from demo.ports import free_port
 from proxy.config import Problem
-from proxy.ops.access import COOKIE, Sessions
+from proxy.cookies import OPS_COOKIE as COOKIE
+from proxy.ops.access import Sessions
 from proxy.ops.app import create_ops
 from tests.proxy.ops_stage import Stage, stage
 from tests.sockets import scripted

@@ -50,12 +50,12 @@ class Stand:
         self.shadow, self.port, self.heard, self.noted = shadow, port, heard, noted
 
     async def ask(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> bytes:
-        """The answer as it came: status, headers without the date, body."""
+        """The answer as it came: status, headers without the date and request id, body."""
         length = [f"Content-Length: {len(body)}"] if body else []
         lines = [f"{method} {path} HTTP/1.1", "Host: a", "Connection: close", *headers, *length, "", ""]
         answer = await exchange(self.port, "\r\n".join(lines).encode() + body)
         head, _, rest = answer.partition(b"\r\n\r\n")
-        kept = [line for line in head.split(b"\r\n") if not line.startswith(b"date:")]
+        kept = [line for line in head.split(b"\r\n") if not line.startswith((b"date:", b"x-request-id:"))]
         return b"\r\n".join(kept) + b"\r\n\r\n" + rest
 
     async def compared(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> Compared:

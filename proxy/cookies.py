@@ -1,0 +1,43 @@
+"""Read cookies of a request, and remove the gateway's own before a backend gets it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+Header = tuple[bytes, bytes]
+
+OPS_COOKIE: Final = "scribe_ops"
+"""The session of the ops pages. Cookies know no ports, so browsers send it to the public port of the same host too."""
+
+
+def cookie_value(headers: Iterable[Header], name: str) -> str | None:
+    """Return the first value of a cookie, without quotes; None where the request has none."""
+    wanted = name.encode()
+    for header, value in headers:
+        if header == b"cookie":
+            for pair in value.split(b";"):
+                given, _, text = pair.strip().partition(b"=")
+                if given == wanted:
+                    return text.strip(b' "').decode("latin-1")
+    return None
+
+
+def without_cookies(headers: Sequence[Header], names: Collection[bytes]) -> list[Header]:
+    """Return the headers without the cookies of these names; a `Cookie` header that holds no other is removed."""
+    passed = []
+    for header in headers:
+        if header[0] == b"cookie" and any(name in header[1] for name in names):
+            value = _without(header[1], names)
+            if value:
+                passed.append((b"cookie", value))
+        else:
+            passed.append(header)
+    return passed
+
+
+def _without(value: bytes, names: Collection[bytes]) -> bytes:
+    """Return a `Cookie` header's value without some; as it was where none of them is there."""
+    pairs = value.split(b";")
+    passed = [pair for pair in pairs if pair.partition(b"=")[0].strip() not in names]
+    return value if len(passed) == len(pairs) else b";".join(passed).strip()

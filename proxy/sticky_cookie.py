@@ -1,0 +1,40 @@
+"""The sticky cookie: a random id by which a caller keeps its side over a login (`bucketing.cookie`).
+
+The answer to a request without the cookie sets it. That request is decided by the caller's other keys, since a client
+that keeps no cookies would otherwise change sides all the time; the id is drawn so that its bucket for the route gives
+the same side.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from proxy.config import StickyCookie
+
+MAX_DRAWS: Final = 4096
+"""Ids that are tried; at a share of 0.1%, 98 of 100 callers of native keep their side."""
+
+Header = tuple[bytes, bytes]
+
+
+def draw_id(suits: Callable[[str], bool]) -> str:
+    """Return a random id of at least 128 bits that suits; any other where none of `MAX_DRAWS` does."""
+    prefix = secrets.token_urlsafe(16)
+    ids = (f"{prefix}{number:x}" for number in itertools.count())
+    return next((drawn for drawn in itertools.islice(ids, MAX_DRAWS) if suits(drawn)), prefix)
+
+
+def set_cookie(cookie: StickyCookie, value: str, *, secure: bool) -> bytes:
+    """Return the value of a `Set-Cookie` header (RFC 6265 §4.1)."""
+    text = f"{cookie.name}={value}; Max-Age={int(cookie.max_age)}; Path=/; HttpOnly; SameSite=Lax"
+    return (f"{text}; Secure" if secure else text).encode()
+
+
+def is_private(status: int, headers: Iterable[Header]) -> bool:
+    """Return whether an answer may set the cookie: not one that caches may give to others (RFC 9111 §3.5, §5.2.2)."""
+    directives = b",".join(value for name, value in headers if name == b"cache-control").lower()
+    shared = {directive.partition(b"=")[0].strip() for directive in directives.split(b",")}
+    return status != 304 and shared.isdisjoint((b"public", b"s-maxage"))
