@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._on_lost: Callable[[Connection], None] | None = None
-        self._lost = False
+        self.lost = False
         self._transport: asyncio.Transport
         self._readable: select.poll | None = None
         self._reader = ResponseReader()
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
 
     def on_lost(self, callback: Callable[[Connection], None]) -> None:
         """Call back once the connection is closed for good; at once where it is."""
-        if self._lost:
+        if self.lost:
             callback(self)
         else:
             self._on_lost = callback
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
         self.closed = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = self._lost = True
+        self.closed = self.lost = True
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         if self.error is None and not self.complete and (exc is not None or not self._reader.end()):
