@@ -63,4 +63,6 @@ def render(observation: Observation, now: float) -> str:
         record["bucket"] = observation.bucket
     if observation.failure is not None:
         record["failure"] = observation.failure
+    if observation.cause is not None:
+        record["cause"] = observation.cause
     return json.dumps(record, separators=(",", ":")) + "\n"

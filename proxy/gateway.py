@@ -215,7 +215,7 @@ class Gateway:
             else:
                 await plan.legacy(scope, receive, passage.send)
         except Failure as failure:
-            passage.failure = failure.code
+            passage.failure, passage.cause = failure.code, failure.cause
             if not passage.begun:
                 await self._answer(failure, plan, scope, passage)
 
@@ -225,7 +225,8 @@ class Gateway:
         rereadable = fallback.Rereadable(receive)
         try:
             await legacy(scope, rereadable, passage.send)
-        except NotConnected:
+        except NotConnected as fault:
+            passage.cause = fault.cause
             passage.turn_to("native", "legacy-down")
             await self._await_native(native, scope, rereadable.again, passage.send)
 
@@ -272,6 +273,7 @@ class Gateway:
             bucket=decision.bucket,
             status=passage.status,
             failure=passage.failure,
+            cause=passage.cause,
             head=(passage.headed or ended) - passage.started,
             total=ended - passage.started,
         )
@@ -319,7 +321,7 @@ class _Passage:
     """
 
     __slots__ = (
-        *("_request_id", "_send", "answered_by", "begun", "capture", "decision", "failure"),
+        *("_request_id", "_send", "answered_by", "begun", "capture", "cause", "decision", "failure"),
         *("headed", "kind", "started", "status", "sticky_cookie", "turned"),
     )
 
@@ -331,6 +333,7 @@ class _Passage:
         self.status = GONE
         self.begun = False
         self.failure: str | None = None
+        self.cause: str | None = None
         self.capture: Capture | None = None
         self.turned: Callable[[rollout.Decision], None] | None = None
         self.answered_by: Literal["gateway"] | None = None

@@ -21,6 +21,9 @@ SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 FAILURES = Counter("scribe_proxy_failures", "Requests that no side answered, by code", ("route", "side", "code"))
+LEGACY_FAULTS = Counter(
+    "scribe_proxy_legacy_connection_faults", "Faults of connections to legacy, by cause", ("cause",)
+)
 IN_FLIGHT = Gauge("scribe_proxy_in_flight", "Under way at once", ("kind",), multiprocess_mode="livesum")
 MEMORY = Gauge("scribe_proxy_resident_memory_bytes", "Memory of the processes", multiprocess_mode="livesum")
 CPU = Counter("scribe_proxy_cpu_seconds", "Time of processors that the processes used")
@@ -96,6 +99,8 @@ class RequestMetrics:
             known[1].observe(observation.total)
         if observation.failure is not None:
             FAILURES.labels(route, side, observation.failure).inc()
+        if observation.cause is not None:
+            LEGACY_FAULTS.labels(observation.cause).inc()
 
 
 def expose() -> bytes:

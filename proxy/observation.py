@@ -19,7 +19,8 @@ class Observation:
     """One request as it went. Holds nothing of its content: no path, query, header or body.
 
     `route` and `template` are None where no route matched; `bucket` is None where none was needed; `failure` is the
-    code of a `failures.Failure`. `head` and `total` are seconds until the answer began and ended.
+    code of a `failures.Failure`, and `cause` names the connection fault behind it, also where native took over. `head`
+    and `total` are seconds until the answer began and ended.
     """
 
     request_id: str
@@ -34,6 +35,7 @@ class Observation:
     failure: str | None
     head: float
     total: float
+    cause: str | None = None
 
 
 Observer = Callable[[Observation], None]

@@ -43,7 +43,7 @@ from proxy.state.model import Change
 from proxy.state.mongo import MongoStore
 from proxy.state.store import Memory
 from proxy.tracing import Tracing
-from proxy.upstream import PoolLimits, Timeouts, Upstream
+from proxy.upstream.configured import upstream_of
 from proxy.vitals import Vitals
 
 logger = logging.getLogger("scribe_proxy")
@@ -83,7 +83,7 @@ class GatewayProcess:
         self._env = env
         config = load(file, env)
         self.native = Native(config.native) if config.native else None
-        self._upstream = _upstream(config)
+        self._upstream = upstream_of(config.legacy)
         self.breaker = self._breaker(config)
         self._output = LogWriter(1, "stdout")
         self._access_log = AccessLog(self._output.write)
@@ -187,7 +187,7 @@ class GatewayProcess:
         if config.mongodb != before.mongodb:
             logger.warning("mongodb: takes effect at a restart")
         if config.legacy != before.legacy:
-            former, self._upstream = self._upstream, _upstream(config)
+            former, self._upstream = self._upstream, upstream_of(config.legacy)
             former.close()
             self.breaker = self._breaker(config)
             metrics.BREAKER_OPEN.set(0)
@@ -211,11 +211,6 @@ async def _end(task: asyncio.Task[None]) -> None:
 def _report_breaker(opened: bool) -> None:
     logger.warning("legacy %s", "is down: no connections" if opened else "accepts connections again")
     metrics.BREAKER_OPEN.set(opened)
-
-
-def _upstream(config: Config) -> Upstream:
-    legacy = config.legacy
-    return Upstream(legacy.url, Timeouts(**legacy.timeouts.model_dump()), PoolLimits(legacy.max_connections))
 
 
 def _client_timeouts(config: Config) -> ClientTimeouts:

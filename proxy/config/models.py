@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from proxy.config.legacy_tls import LegacyTls
 from proxy.config.problems import Problem
 from proxy.config.section import Section
 from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Reports, Server, Shadowing
@@ -36,7 +37,7 @@ from proxy.config.units import (
     Switch,
     Text,
     TrustedProxy,
-    Url,
+    read_legacy_url,
     read_secret,
     show_share,
 )
@@ -48,6 +49,7 @@ KeyKind = Literal["jwt", "header", "cookie", "client-ip"]
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,253})|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 _IMPORT: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
 
@@ -106,6 +108,13 @@ def read_cookie_name(value: object) -> str:
     raise ValueError("must be a cookie's name, of at most 64 characters, as in scribe_caller")
 
 
+def read_host_header(value: object) -> str:
+    """Return `preserve`, `upstream` or a host with an optional port. Raises ValueError."""
+    if isinstance(value, str) and _HOST.fullmatch(value):
+        return value
+    raise ValueError("must be preserve, upstream, or a host as in legacy.example or legacy.example:8080")
+
+
 Name = Annotated[str, BeforeValidator(read_name)]
 Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
 
@@ -145,11 +154,18 @@ class Timeouts(Section):
 
 
 class Legacy(Section):
-    """The service behind the proxy."""
+    """The service behind the proxy.
 
-    url: Url
+    Seconds that a connection to it may be idle (`keep_alive`) and be open (`connection_max_age`).
+    """
+
+    url: Annotated[str, BeforeValidator(read_legacy_url)]
+    host_header: Annotated[str, BeforeValidator(read_host_header)] = "preserve"
+    tls: LegacyTls | None = None
     timeouts: Timeouts = Timeouts()
     max_connections: Count = 256
+    keep_alive: Duration = 15.0
+    connection_max_age: Duration = 300.0
     breaker: Breaker = Breaker()
 
 

@@ -62,6 +62,8 @@ def within(routes: Sequence[Placed], *, native: bool, locate: Locate) -> Iterato
 
 def overall(file: File, *, native: bool, locate: Locate) -> Iterator[Problem]:
     """Everything that is wrong between the sections of a file."""
+    if file.legacy.tls is not None and not file.legacy.url.startswith("https:"):
+        yield locate("needs an https URL", "legacy", "tls")
     if file.health is not None and not native:
         yield locate("asks the native side, and the file has no `native:` app", "health")
     server = file.server

@@ -128,6 +128,26 @@ def read_url(value: object) -> str:
     return text
 
 
+def read_legacy_url(value: object) -> str:
+    """Return `http://host:port`, with a base path or without, or `unix:/path`, without a trailing slash."""
+    text = _text(value, "a URL")
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not _PATH.fullmatch(path) or path.startswith("//") or path.endswith("/"):
+            hint = "/" + path.strip("/")
+            meant = f"; did you mean unix:{hint}?" if _PATH.fullmatch(hint) and hint != "/" else ""
+            raise ValueError(f"must be a socket's absolute path, as in unix:/run/legacy.sock{meant}")
+        return text
+    try:
+        path = urlsplit(text).path
+    except ValueError:
+        path = ""
+    if path and not _PATH.fullmatch(path):
+        raise ValueError("must have a base path of plain ASCII, as in http://127.0.0.1:4500/base")
+    base = path.rstrip("/")
+    return read_url(text.removesuffix(path) if text.endswith(path) else text) + base
+
+
 def read_endpoint(value: object) -> SecretStr:
     """An http or https URL of any path; may hold credentials, so it is never shown."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a URL")

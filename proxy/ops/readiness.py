@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from urllib.parse import urlsplit
+from dataclasses import replace
+
+from proxy.failures import NotConnected
+from proxy.upstream.connection import Connection
+from proxy.upstream.dial import Dialer
+from proxy.upstream.endpoint import Endpoint
 
 REMEMBERED = 1.0
 """Seconds a probe's outcome holds, so that many askers cost the legacy one connection."""
@@ -13,27 +18,27 @@ PATIENCE = 1.0
 
 
 class LegacyProbe:
-    """Asks by opening a connection and closing it."""
+    """Opens a connection and closes it; without TLS, which each request's own connection verifies."""
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[float, bool]] = {}
+        self._dialers: dict[str, Dialer] = {}
 
     async def reachable(self, url: str) -> bool:
         asked_at, outcome = self._asked.get(url, (-REMEMBERED, False))
         if time.monotonic() - asked_at < REMEMBERED:
             return outcome
-        outcome = await _connects(url)
+        if url not in self._dialers:
+            self._dialers = {url: Dialer(replace(Endpoint.parse(url), secure=False))}
+        outcome = await _connects(self._dialers[url])
         self._asked = {url: (time.monotonic(), outcome)}
         return outcome
 
 
-async def _connects(url: str) -> bool:
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+async def _connects(dialer: Dialer) -> bool:
     try:
-        async with asyncio.timeout(PATIENCE):
-            _, writer = await asyncio.open_connection(parts.hostname, port)
-    except (OSError, TimeoutError):
+        connection = await dialer.dial(lambda: Connection(asyncio.get_running_loop()), PATIENCE)
+    except NotConnected:
         return False
-    writer.close()
+    connection.close()
     return True

@@ -19,7 +19,8 @@ from proxy.shadow.jobs import Adopt, Asked
 from proxy.shadow.rehearsal import Rehearsal
 from proxy.shadow.replay import Bounds, ask
 from proxy.tracing import Tracing
-from proxy.upstream import PoolLimits, Timeouts, Upstream
+from proxy.upstream import Timeouts, Upstream
+from proxy.upstream.configured import upstream_of
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
@@ -50,8 +51,7 @@ class Stage:
             logger.error("%s: faulty, those read before stay in force: %s", directory, error)
         if before is None or config.legacy != before.legacy:
             self.close()
-            timeouts = _timeouts(config, None)
-            self._legacy = Upstream(config.legacy.url, timeouts, PoolLimits(config.legacy.max_connections))
+            self._legacy = upstream_of(config.legacy)
         self._timeouts = {route.name: _timeouts(config, route.name) for route in config.routes if route.timeouts}
         self._config = config
 

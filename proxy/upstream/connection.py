@@ -166,8 +166,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             reader.feed(data)
-        except MalformedResponse as fault:
-            self.fail(BadAnswer(str(fault)))
+        except MalformedResponse:
+            self.fail(BadAnswer())
             return
         if self.complete:
             self._end_response()

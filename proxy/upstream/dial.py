@@ -167,17 +167,5 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     """Return a client's context. Raises OSError or ssl.SSLError where a file cannot be read or is no certificate."""
     context = ssl.create_default_context(cafile=settings.ca)
     if settings.client_cert is not None:
-        context.load_cert_chain(settings.client_cert)
+        context.load_cert_chain(settings.client_cert, settings.client_key, password="")
     return context
-
-
-def tls_faults(settings: TlsSettings) -> dict[str, str]:
-    """Return the faults of the files that `settings` name, by setting."""
-    faults = {}
-    for setting, path in (("ca", settings.ca), ("client_cert", settings.client_cert)):
-        try:
-            if path is not None:
-                tls_context(TlsSettings(**{setting: path}))
-        except (OSError, ssl.SSLError) as error:
-            faults[setting] = "no such file" if isinstance(error, FileNotFoundError) else str(error)
-    return faults

@@ -23,12 +23,14 @@ class TlsSettings:
     """How the legacy's certificate is verified, and the certificate shown to it. Paths are of PEM files.
 
     `ca`: the authorities to trust in place of the system's. `server_name`: the name that is asked for (SNI) and
-    verified in place of the URL's host. `client_cert`: a certificate with its chain and its private key.
+    verified in place of the URL's host. `client_cert`: a certificate with its chain, and its private key unless that is
+    in `client_key`.
     """
 
     ca: str | None = None
     server_name: str | None = None
     client_cert: str | None = None
+    client_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

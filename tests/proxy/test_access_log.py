@@ -51,6 +51,8 @@ def test_what_is_not_known_is_left_out() -> None:
     assert line["route"] == line["template"] == "-"
     assert "bucket" not in line
     assert line["failure"] == "legacy_timeout"
+    assert "cause" not in line
+    assert json.loads(render(observed(cause="refused"), 0))["cause"] == "refused"
 
 
 async def test_lines_are_written_together_and_soon() -> None:

@@ -108,7 +108,15 @@ async def test_native_answers_where_legacy_cannot_be_reached() -> None:
     async with standing() as stand:
         assert await stand.ask("/both") == ("200 native", "native ")
         [seen] = stand.observed
-        assert (seen.side, seen.reason, seen.failure) == ("native", "legacy-down", None)
+        assert (seen.side, seen.reason, seen.failure, seen.cause) == ("native", "legacy-down", None, "refused")
+
+
+async def test_connection_fault_is_named_to_us_and_not_to_the_client() -> None:
+    async with standing() as stand:
+        status, body = await stand.ask("/legacy-only")
+        [record] = stand.observed
+        assert (status, record.failure, record.cause) == ("502 legacy", "legacy_unreachable", "refused")
+        assert "refused" not in body
 
 
 async def test_a_write_that_legacy_was_never_sent_is_natives_with_all_of_its_body() -> None:

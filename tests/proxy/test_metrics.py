@@ -50,6 +50,14 @@ def test_failures_are_counted_by_code() -> None:
     assert value(counted) == before + 1
 
 
+def test_connection_faults_are_counted_by_cause() -> None:
+    observe = metrics.RequestMetrics()
+    counted = 'scribe_proxy_legacy_connection_faults_total{cause="certificate"}'
+    before = value(counted)
+    observe(observed(side="legacy", status=502, failure="legacy_unreachable", cause="certificate"))
+    assert value(counted) == before + 1
+
+
 def test_workers_are_gathered_from_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     assert metrics.expose() == b""
