@@ -26,10 +26,11 @@ class RequestBody:
     `complete` once its last byte has been framed.
     """
 
-    __slots__ = ("_left", "complete")
+    __slots__ = ("_left", "_withheld", "complete")
 
     def __init__(self, length: int | None) -> None:
         self._left = length
+        self._withheld = b""
         self.complete = length == 0
 
     def frame(self, data: bytes, *, last: bool) -> bytes:
@@ -42,7 +43,10 @@ class RequestBody:
         if self._left < 0 or (last and self._left):
             raise BodyMismatch
         self.complete = last
-        return data
+        if self._left == 0 and not last:
+            self._withheld += data  # the legacy must not see a whole request that may yet turn out longer
+            return b""
+        return self._withheld + data
 
 
 class ForwardedRequest:

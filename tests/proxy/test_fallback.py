@@ -115,7 +115,7 @@ async def test_connection_fault_is_named_to_us_and_not_to_the_client() -> None:
     async with standing() as stand:
         status, body = await stand.ask("/legacy-only")
         [record] = stand.observed
-        assert (status, record.failure, record.cause) == ("502 legacy", "legacy_unreachable", "refused")
+        assert (status, record.failure, record.cause) == ("502 gateway", "legacy_unreachable", "refused")
         assert "refused" not in body
 
 

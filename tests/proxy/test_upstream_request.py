@@ -160,8 +160,19 @@ def test_framing_is_one_and_unambiguous(headers: RawHeaders, framing: tuple[int,
 def test_body_longer_than_its_length_is_never_framed() -> None:
     body = RequestBody(3)
     assert body.frame(b"ab", last=False) == b"ab"
+    assert body.frame(b"c", last=False) == b""  # not before it is known to be the last
     with pytest.raises(BodyMismatch):
-        body.frame(b"cd", last=False)
+        body.frame(b"d", last=False)
+
+
+def test_last_bytes_follow_once_the_end_is_known() -> None:
+    body = RequestBody(3)
+    assert [body.frame(b"ab", last=False), body.frame(b"c", last=False), body.frame(b"", last=True)] == [
+        b"ab",
+        b"",
+        b"c",
+    ]
+    assert body.complete
 
 
 @pytest.mark.parametrize(
