@@ -1,17 +1,17 @@
-"""The gateway's own listener: uvicorn, with the few things a faithful proxy needs besides."""
+"""The gateway's own listener: uvicorn's server with an HTTP/1.1 protocol that behaves as Node's does."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from proxy.server.http import HttpProtocol
+from proxy.server.protocol import HttpProtocol
 from proxy.server.websocket import WebSocketProtocol
 
 __all__ = ["HttpProtocol", "WebSocketProtocol", "uvicorn_settings"]
 
 
 def uvicorn_settings() -> dict[str, Any]:
-    """The `uvicorn.Config` arguments that make it listen as Node does, and add nothing to what the sides answer."""
+    """Return the `uvicorn.Config` arguments that make it listen as Node does and add nothing to answers."""
     return {
         "http": HttpProtocol,
         "ws": WebSocketProtocol,
@@ -20,5 +20,4 @@ def uvicorn_settings() -> dict[str, Any]:
         "date_header": False,
         "proxy_headers": False,
         "access_log": False,
-        "timeout_keep_alive": 5,
     }

@@ -17,7 +17,7 @@ from demo.services import StandIn, backend_environment
 from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
 from handlers.settings import Settings
-from proxy.server.http import HttpProtocol
+from proxy.server import HttpProtocol
 
 
 @dataclass(frozen=True)

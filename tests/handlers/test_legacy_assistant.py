@@ -251,7 +251,7 @@ async def test_a_client_that_goes_takes_the_question_along(store: Store, body: b
         while not script.asked:
             await asyncio.sleep(0.01)
         writer.transport.abort()
-        await asyncio.wait_for(script.left.wait(), 1)
+        await asyncio.wait_for(script.left.wait(), 5)
 
 
 async def test_a_client_that_goes_amid_its_body_takes_the_question_along(store: Store) -> None:
@@ -262,4 +262,4 @@ async def test_a_client_that_goes_amid_its_body_takes_the_question_along(store: 
         while not script.asked:
             await asyncio.sleep(0.01)
         writer.transport.abort()
-        await asyncio.wait_for(script.left.wait(), 1)
+        await asyncio.wait_for(script.left.wait(), 5)

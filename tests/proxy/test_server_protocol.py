@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.server import http
 from tests.sockets import exchange, serving
 
 BAD = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
@@ -81,31 +80,10 @@ async def test_a_large_body_does_not_count_as_head() -> None:
         writer.close()
 
 
-async def test_a_head_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_TIMEOUT", 0.1)
-    assert await ask(b"GET / HTTP/1.1\r\nHost: a\r\n") == b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"
-
-
-async def test_a_head_in_pieces_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_TIMEOUT", 0.3)
-    async with serving(target) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for piece in (b"GET /in-pie", b"ces HTTP/1.1\r\nHo", b"st: a\r\nConnection: close\r\n\r\n"):
-            writer.write(piece)
-            await asyncio.sleep(0.05)
-        assert (await reader.read()).endswith(b"/in-pieces")
-        writer.close()
-
-
 @pytest.mark.parametrize("wanted", [b"/a?", b"//a//b", b"*", b"http://b/c?d", b"http://b", b"/a#b", b"/%ff%00"])
 async def test_the_target_is_kept_exactly(wanted: bytes) -> None:
     answer = await ask(b"GET " + wanted + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer.endswith(b"\r\n\r\n" + wanted)
-
-
-async def test_an_offer_to_upgrade_is_not_taken_up() -> None:
-    answer = await ask(b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 200")
 
 
 async def test_nothing_is_added_to_an_answer() -> None:

@@ -1,0 +1,54 @@
+"""One timer that moves: cheap to set anew for every request of a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Deadline:
+    """Calls `expired` once the time set last has passed.
+
+    A timer that runs is left running when the deadline moves away, and looks at the deadline when it fires. So a
+    connection in steady use creates no timers.
+    """
+
+    __slots__ = ("_at", "_expired", "_handle", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[], None]) -> None:
+        self._loop, self._expired = loop, expired
+        self._at: float | None = None
+        self._handle: asyncio.TimerHandle | None = None
+
+    def set(self, seconds: float) -> None:
+        """Expire in so many seconds, and no more at the time set before."""
+        self._at = self._loop.time() + seconds
+        if self._handle is None or self._handle.when() > self._at:
+            self._start(seconds)
+
+    def clear(self) -> None:
+        """Expire no more, until set again."""
+        self._at = None
+
+    def close(self) -> None:
+        """Stop the timer."""
+        self._at = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _start(self, seconds: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._loop.call_later(seconds, self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        if self._at is None:
+            return
+        left = self._at - self._loop.time()
+        if left > 0:
+            self._start(left)
+        else:
+            self._at = None
+            self._expired()

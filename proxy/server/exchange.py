@@ -1,0 +1,201 @@
+"""One request and its answer, as the ASGI app sees them.
+
+    client ── body ─▶ add_body ─▶ receive ─▶ app
+    client ◀─ bytes ─ Connection ◀─ send ─── app
+
+The head of an answer waits for the first part of its body, at most until the event loop turns, so that a small answer
+is one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final, Protocol
+
+from starlette.types import ASGIApp, Message, Scope
+
+from proxy.failures import Failure, render
+from proxy.server.request_head import RequestHead
+from proxy.server.response import InvalidResponse, ResponseFramer, interim_head
+
+logger = logging.getLogger("scribe_proxy")
+
+BODY_BUFFER: Final = 64 * 1024
+"""Bytes of a request's body that wait for the app before the connection stops reading."""
+INFORMATIONAL: Final = "http.response.informational"
+"""ASGI extension: a message of this type sends an interim response (`status`, `headers`), before the answer begins."""
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Connection(Protocol):
+    """The client's connection, as far as an exchange needs it."""
+
+    write_paused: bool
+
+    def write(self, data: bytes) -> None: ...
+    def call_soon(self, flush: Any) -> None: ...
+    async def drain(self) -> None: ...
+    def body_taken(self) -> None: ...
+    def may_persist(self, exchange: Exchange) -> bool: ...
+    def answered(self, exchange: Exchange) -> None: ...
+    def break_off(self) -> None: ...
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        *("_awaited", "_body", "_connection", "_end_told", "_framer", "_held", "_scope", "_size", "_whole"),
+        *("continue_owed", "disconnected", "head", "over"),
+    )
+
+    def __init__(self, connection: Connection, head: RequestHead, scope: Scope, *, whole: bool) -> None:
+        """`whole`: the request has no body."""
+        self.head = head
+        self.disconnected = False
+        self.over = False
+        self.continue_owed = head.expects_continue
+        self._connection, self._scope = connection, scope
+        self._body: list[bytes] = []
+        self._size = 0
+        self._whole = whole
+        self._end_told = False
+        self._awaited: asyncio.Event | None = None
+        self._framer: ResponseFramer | None = None
+        self._held = b""
+
+    @property
+    def begun(self) -> bool:
+        """True once the answer has begun, also where its first bytes still wait."""
+        return self._framer is not None
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the answer, once begun, leaves the connection open."""
+        return self._framer is not None and self._framer.keep_alive
+
+    # -- the request's side
+
+    def add_body(self, body: bytes, *, whole: bool) -> bool:
+        """Take a part of the body; `whole` with the last. Return whether the app has enough for now."""
+        self.continue_owed = False  # the client does not wait for it (RFC 9110 §10.1.1)
+        if body:
+            self._body.append(body)
+            self._size += len(body)
+        self._whole = whole
+        self._wake()
+        return self._size > BODY_BUFFER
+
+    def disconnect(self) -> None:
+        """Tell the app that nobody waits for its answer any longer."""
+        self.disconnected = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._awaited is not None:
+            self._awaited.set()
+
+    async def receive(self) -> Message:
+        """Return the next part of the body, or the disconnect. ASGI `receive`."""
+        if self.continue_owed and not self.begun:
+            self.continue_owed = False
+            self._connection.write(_CONTINUE)
+        while not (self.disconnected or self.over or self._body or (self._whole and not self._end_told)):
+            await self._wait()
+        if self.disconnected or self.over:
+            return {"type": "http.disconnect"}
+        body, self._body, self._size = b"".join(self._body), [], 0
+        self._end_told = self._whole
+        if not self._whole:
+            self._connection.body_taken()
+        return {"type": "http.request", "body": body, "more_body": not self._whole}
+
+    async def _wait(self) -> None:
+        if self._awaited is None:
+            self._awaited = asyncio.Event()
+        self._awaited.clear()
+        await self._awaited.wait()
+
+    # -- the answer's side
+
+    async def run(self, app: ASGIApp) -> None:
+        """Await the app, and end what it leaves open."""
+        try:
+            await app(self._scope, self.receive, self.send)
+        except asyncio.CancelledError:  # the time for a graceful shutdown is over
+            self._connection.break_off()
+            raise
+        except Exception:
+            logger.exception("the app failed")
+        if self.over or self.disconnected:
+            return
+        if self.begun:
+            self._flush()
+            self._connection.break_off()  # the client must see that the answer is not whole
+        else:
+            await self._fail()
+
+    async def _fail(self) -> None:
+        headers, body = render(Failure(), None, ())
+        await self.send({"type": "http.response.start", "status": Failure.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer; once the client is gone, drop it. ASGI `send`."""
+        if self._connection.write_paused and not self.disconnected:
+            await self._connection.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if self.over:
+            raise RuntimeError(f"{kind} after the answer was complete")
+        framer = self._framer
+        if framer is not None:
+            _expect(kind, "http.response.body")
+            self._send_body(framer, message.get("body", b""), more=message.get("more_body", False))
+        elif kind == INFORMATIONAL:
+            self._inform(message)
+        else:
+            _expect(kind, "http.response.start")
+            self._start(message)
+
+    def _start(self, message: Message) -> None:
+        head = self.head
+        framer = ResponseFramer(
+            head.method,
+            head.version,
+            message["status"],
+            message.get("headers", ()),
+            keep_alive=self._connection.may_persist(self),
+        )
+        self._framer, self._held = framer, framer.head
+        self._connection.call_soon(self._flush)
+
+    def _inform(self, message: Message) -> None:
+        if self.head.version == "1.1":
+            self._connection.write(interim_head(message["status"], message.get("headers", ())))
+
+    def _flush(self) -> None:
+        held, self._held = self._held, b""
+        if held and not self.disconnected:
+            self._connection.write(held)
+
+    def _send_body(self, framer: ResponseFramer, body: bytes, *, more: bool) -> None:
+        framed = framer.frame(body, more=more)
+        held, self._held = self._held, b""
+        if held or framed:
+            self._connection.write(held + framed)
+        if more and not framer.broken:
+            return
+        self.over = True
+        self._wake()
+        self._connection.answered(self)
+        if framer.broken:
+            raise InvalidResponse("the body does not have the length that Content-Length announces")
+
+
+def _expect(kind: str, expected: str) -> None:
+    if kind != expected:
+        raise RuntimeError(f"{kind} where {expected} was due")

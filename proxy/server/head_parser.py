@@ -1,0 +1,111 @@
+"""Reading request heads from a stream: llhttp for the syntax, Node's limit for the size.
+
+The parser sees one head at a time and never a byte beyond it. Bodies are decoded elsewhere (`body`), because httptools
+skips the body of a request that offers an upgrade, hands over trailers as headers and does not say where a message
+ends.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import httptools
+
+from proxy.failures import RawHeaders
+from proxy.server.refusal import HEAD_LIMIT, Refused
+from proxy.server.request_head import RequestHead, understand_head
+
+_END: Final = b"\r\n\r\n"
+_RAW_LIMIT: Final = 4 * HEAD_LIMIT
+"""Bytes of a head that has not ended. `a:CRLF` is the header with the smallest part that counts."""
+
+
+class HeadParser:
+    """Reads the heads of one connection, each from as many pieces as it comes in."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._head: RequestHead | None = None
+        self._refused: Refused | None = None
+        self._target = b""
+        self._headers: RawHeaders = []
+        self._fed = 0
+        self._tail = b""
+
+    @property
+    def begun(self) -> bool:
+        """True between the first byte of a head and its last."""
+        return self._fed > 0
+
+    def feed(self, data: bytes) -> tuple[RequestHead | None, int]:
+        """Take the bytes that belong to the head. Return it, if it is complete, and their number. Raises `Refused`."""
+        used = 0
+        while used < len(data):
+            end = self._find_end(data, used)
+            self._parse(data[used:end] if used or end < len(data) else data)
+            used = end
+            if self._head is not None:
+                return self._take(), used
+        return None, used
+
+    def _find_end(self, data: bytes, start: int) -> int:
+        """Return the index after the next empty line, or the end of the data."""
+        if self._tail:
+            joined = self._tail + data[start : start + 3]
+            found = joined.find(_END)
+            if found >= 0:
+                return start + found + len(_END) - len(self._tail)
+        found = data.find(_END, start)
+        return found + len(_END) if found >= 0 else len(data)
+
+    def _parse(self, piece: bytes) -> None:
+        self._fed += len(piece)
+        self._tail = (self._tail + piece[-3:])[-3:]
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            pass  # a head that offers an upgrade has ended, and so has the piece
+        except httptools.HttpParserError as error:
+            raise self._refused or Refused() from error
+        if self._head is None and self._fed >= HEAD_LIMIT:
+            self._check_size()
+            if self._fed >= _RAW_LIMIT:
+                raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _check_size(self) -> None:
+        """Count what Node's --max-http-header-size counts: the target, the headers' names and values."""
+        size = len(self._target) + sum([len(name) + len(value) for name, value in self._headers])
+        if size >= HEAD_LIMIT:
+            raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _take(self) -> RequestHead:
+        head = self._head
+        assert head is not None
+        if head.length != 0:
+            self._parser = httptools.HttpRequestParser(self)  # this one waits for a body
+        self._head, self._target, self._headers, self._fed, self._tail = None, b"", [], 0, b""
+        return head
+
+    # -- callbacks of httptools
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name, content = name.lower(), value.rstrip(b" \t")  # RFC 9110 §5.5
+        if name == b"content-length" and b"\t" in value:
+            self._refused = Refused()  # as Node's llhttp has it; this one takes a tab for the end of the number
+            raise self._refused
+        self._headers.append((name, content))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        try:
+            if self._fed >= HEAD_LIMIT:
+                self._check_size()
+            method, version = parser.get_method().decode("ascii"), parser.get_http_version()
+            self._head = understand_head(method, self._target, version, self._headers)
+        except Refused as refused:
+            self._refused = refused
+            raise

@@ -1,0 +1,354 @@
+"""The listener's HTTP/1.1: one client connection, from its opening until it is closed or becomes a WebSocket.
+
+    bytes ─▶ HeadParser ─▶ RequestHead ─┬─▶ Exchange ─▶ app        one at a time; what is pipelined waits unread
+         └─▶ BodyDecoder ───────────────┤
+                                        └─▶ WebSocketProtocol      with the rest of the bytes
+
+uvicorn opens the sockets and calls this class; it needs `connections`, `tasks` and `shutdown` from it. Requests are
+read as Node reads them (`head_parser`, `request_head`, `body`); what is refused gets Node's refusal. The connection
+is closed in a way that lets the client read the answer first: `_linger`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from starlette.types import ASGIApp, Scope
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.server import ServerState
+
+from proxy.server.body import BodyDecoder, decoder
+from proxy.server.deadline import Deadline
+from proxy.server.exchange import INFORMATIONAL, Exchange
+from proxy.server.head_parser import HeadParser
+from proxy.server.refusal import Refused, refusal
+from proxy.server.request_head import RequestHead, split_target
+from proxy.server.timeouts import STATE_KEY, timeouts_in_force
+
+PIPELINE_BUFFER: Final = 64 * 1024
+"""Bytes behind the request under way that are held before the connection stops reading."""
+DRAIN_LIMIT: Final = 256 * 1024
+"""Bytes of a body that are read and dropped after an early answer; beyond them the connection is closed."""
+LINGER: Final = 1.0
+"""Seconds that a client gets to read the last answer and close its side (RFC 9112 §9.6)."""
+PROBE_DELAY: Final = 0.2
+"""Seconds from a client's half-close to the first probe for its departure, if no answer has begun."""
+PROBE_INTERVAL: Final = 0.1
+"""Seconds to the second probe, which fails if the client is gone; each further one waits twice as long."""
+
+_PROBE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class HttpProtocol(asyncio.Protocol):
+    """One client connection."""
+
+    write_paused = False
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        self._config, self._server_state, self._app_state = config, server_state, app_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._app = cast("ASGIApp", config.loaded_app)
+        self._state = {key: value for key, value in app_state.items() if key != STATE_KEY}
+        self._timeouts = timeouts_in_force(app_state)
+        self._deadline = Deadline(self._loop, self._expire)
+        self._heads = HeadParser()
+        self._body: BodyDecoder | None = None
+        self._exchange: Exchange | None = None
+        self._rest = b""
+        self._request_began = 0.0
+        self._dropped = 0
+        self._transport: asyncio.Transport
+        self._template: Scope
+        self._writable: asyncio.Event | None = None
+        self._read_paused = self._half_closed = self._closing = self._leaving = False
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        cast("set[object]", self._server_state.connections).add(self)
+        self._template = {
+            "type": "http",
+            "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
+            "server": get_local_addr(self._transport),
+            "client": get_remote_addr(self._transport),
+            "scheme": "https" if is_ssl(self._transport) else "http",
+            "root_path": self._config.root_path,
+        }
+        self._deadline.set(self._timeouts.header)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        self._rest = self._rest + data if self._rest else data
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """Go on without further bytes: an answer that is owed is still sent."""
+        self._half_closed = True
+        if self._closing:
+            self._transport.close()
+        elif self._body is not None or self._heads.begun:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        elif self._exchange is None:
+            self._close()
+        else:
+            self._loop.call_later(PROBE_DELAY, self._probe, self._exchange, PROBE_INTERVAL)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        self._leave()
+        if self._exchange is not None:
+            self._exchange.disconnect()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self._writable is None:
+            self._writable = asyncio.Event()
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._writable is not None:
+            self._writable.set()
+
+    def shutdown(self) -> None:
+        """Finish the request under way, if there is one, and close. uvicorn's graceful shutdown."""
+        self._leaving = True
+        if self._exchange is None and not self._closing:
+            self._close()
+
+    # -- reading
+
+    def _advance(self) -> None:
+        """Use the bytes that are there, as far as the request under way allows."""
+        try:
+            while self._rest and not self._closing:
+                if self._body is not None:
+                    self._read_body(self._body)
+                elif self._exchange is None:
+                    self._read_head()
+                else:
+                    if len(self._rest) > PIPELINE_BUFFER:
+                        self._pause_reading()
+                    return
+        except Refused as refused:
+            self._refuse(refused.status)
+
+    def _read_head(self) -> None:
+        if not self._heads.begun:
+            self._request_began = self._loop.time()
+            head, used = self._heads.feed(self._rest)
+            if head is None:
+                self._deadline.set(self._timeouts.header)
+        else:
+            head, used = self._heads.feed(self._rest)
+        self._rest = self._rest[used:]
+        if head is None:
+            return
+        if head.websocket:
+            self._become_websocket(head)
+        else:
+            self._begin(head)
+
+    def _begin(self, head: RequestHead) -> None:
+        self._body = decoder(head.length)
+        self._exchange = exchange = Exchange(self, head, self._describe(head), whole=self._body is None)
+        task = self._loop.create_task(exchange.run(self._app))
+        self._server_state.tasks.add(task)
+        task.add_done_callback(self._server_state.tasks.discard)
+        if self._body is None:
+            self._deadline.clear()
+        else:
+            self._deadline.set(self._request_began + self._timeouts.request - self._loop.time())
+
+    def _describe(self, head: RequestHead) -> Scope:
+        parts, root_path = split_target(head.target), self._config.root_path
+        return {
+            **self._template,
+            "asgi": self._template["asgi"].copy(),
+            "http_version": head.version,
+            "method": head.method,
+            "path": root_path + parts.path,
+            "raw_path": root_path.encode("ascii") + parts.raw_path,
+            "query_string": parts.query,
+            "headers": head.headers,
+            "state": self._state.copy(),
+            "extensions": {INFORMATIONAL: {}},
+            "proxy.target": head.target,
+        }
+
+    def _read_body(self, body: BodyDecoder) -> None:
+        content, used = body.feed(self._rest)
+        self._rest = self._rest[used:]
+        if body.complete:
+            self._body = None
+            self._deadline.clear()
+        exchange = self._exchange
+        if exchange is None:
+            self._drop(used, complete=body.complete)
+        elif exchange.add_body(content, whole=body.complete) and not body.complete:
+            self._pause_reading()
+
+    def _drop(self, size: int, *, complete: bool) -> None:
+        """Count bytes of a body that was answered early; after its last one, the connection is free."""
+        self._dropped += size
+        if complete:
+            self._rest_for_next()
+        elif self._dropped > DRAIN_LIMIT:
+            self._linger()
+
+    def _become_websocket(self, head: RequestHead) -> None:
+        """Hand the connection over, as uvicorn's protocol does: the head as bytes, then what follows."""
+        self._closing = True
+        self._leave()
+        lines = [b"%b %b HTTP/1.1\r\n" % (head.method.encode(), head.target)]
+        lines += [b"%b: %b\r\n" % header for header in head.headers]
+        protocol = cast("Any", self._config.ws_protocol_class)(
+            config=self._config, server_state=self._server_state, app_state=self._app_state
+        )
+        protocol.connection_made(self._transport)
+        protocol.data_received(b"".join((*lines, b"\r\n")))
+        self._transport.set_protocol(protocol)
+        if self._rest:
+            protocol.data_received(self._rest)
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused:
+            self._read_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused and not self._closing:
+            self._read_paused = False
+            self._transport.resume_reading()
+
+    # -- the exchange's connection
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def call_soon(self, flush: Callable[[], None]) -> None:
+        self._loop.call_soon(flush)
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough of what was written."""
+        if self._writable is not None:
+            await self._writable.wait()
+
+    def body_taken(self) -> None:
+        self._resume_reading()
+
+    def may_persist(self, exchange: Exchange) -> bool:
+        """Tell whether another request may follow an answer that begins now."""
+        if not exchange.head.keep_alive or self._leaving or (self._half_closed and not self._rest):
+            return False
+        # A client whose body was not asked for may send it or not (RFC 9110 §10.1.1).
+        return self._body is None or not (exchange.continue_owed or self._body.left > DRAIN_LIMIT)
+
+    def answered(self, exchange: Exchange) -> None:
+        """Go on after an answer: with the next request, or with the rest of this one, or not at all."""
+        self._server_state.total_requests += 1
+        self._exchange = None
+        if self._closing:
+            return
+        if not exchange.keep_alive or self._leaving:
+            self._close()
+            return
+        self._dropped = 0
+        if self._body is None:
+            self._rest_for_next()
+        self._resume_reading()
+
+    def _rest_for_next(self) -> None:
+        """Wait for the next request; it may be there already."""
+        self._deadline.set(self._timeouts.keep_alive)
+        self._advance()
+        if self._half_closed and self._exchange is None and not self._closing:
+            self._close() if not self._heads.begun else self._refuse(HTTPStatus.BAD_REQUEST)
+
+    def break_off(self) -> None:
+        """Close amid an answer."""
+        if self._exchange is not None:
+            self._exchange.disconnect()
+        self._closing = True
+        self._transport.close()
+
+    # -- closing
+
+    def _expire(self) -> None:
+        """The client took too long: for a head, for a body, or for another request."""
+        if self._read_paused:
+            self._deadline.set(self._timeouts.request)  # it is the app that is slow
+        elif self._body is not None or self._heads.begun or not self._request_began:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        else:
+            self._close()
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer by `status` if no answer has begun, tell the app, and close."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.disconnect()
+        if exchange is None and self._body is not None:
+            self._close()  # the answer came early
+        elif exchange is not None and exchange.begun:
+            self._closing = True
+            self._transport.close()
+        else:
+            self._transport.write(refusal(status))
+            self._linger()
+
+    def _close(self) -> None:
+        """Close once all is written; with care where the client may be sending still."""
+        if self._body is not None or self._rest or self._leaving:
+            self._linger()
+        else:
+            self._closing = True
+            self._transport.close()
+
+    def _linger(self) -> None:
+        """Close the own side, and the connection once the client has closed too.
+
+        A connection that is closed while bytes are unread is reset, which may take the answer back (RFC 9112 §9.6).
+        """
+        self._read_paused, paused = False, self._read_paused
+        self._closing = True
+        self._rest = b""
+        self._deadline.close()
+        if paused:
+            self._transport.resume_reading()
+        if self._half_closed or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._loop.call_later(LINGER, self._transport.close)
+
+    def _leave(self) -> None:
+        self._deadline.close()
+        cast("set[object]", self._server_state.connections).discard(self)
+
+    def _probe(self, exchange: Exchange, interval: float) -> None:
+        """Find out whether a client that half-closed has left: a system that no longer knows it resets the connection.
+
+        A client must take interim responses at any time (RFC 9110 §15.2), if it speaks HTTP/1.1.
+        """
+        if exchange is not self._exchange or exchange.begun or exchange.head.version != "1.1":
+            return
+        self.write(_PROBE)
+        self._loop.call_later(interval, self._probe, exchange, 2 * interval)

@@ -1,0 +1,28 @@
+"""Refusals: answers that the listener gives by itself, before any app sees the request.
+
+They have Node's form: a bare status line and `Connection: close`, without a body.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+HEAD_LIMIT: Final = 16 * 1024
+"""Bytes of a target with all header names and values, or of trailers, from which on Node refuses them."""
+
+
+class Refused(Exception):
+    """A request that is not served. The connection is closed after `status`."""
+
+    def __init__(self, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        self.status = status
+        super().__init__(status)
+
+
+def refusal(status: HTTPStatus) -> bytes:
+    """Return the bytes of a refusal."""
+    return f"HTTP/1.1 {status.value} {_PHRASES.get(status, status.phrase)}\r\nConnection: close\r\n\r\n".encode()
+
+
+_PHRASES: Final = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Payload Too Large"}

@@ -1,0 +1,145 @@
+"""Request heads: what they mean for the connection, and which are refused. Pure.
+
+llhttp has checked the syntax of a head. The checks here are those that RFC 9110 and RFC 9112 ask for on top of it, or
+that Node's server makes above the parser.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote
+
+from proxy.failures import RawHeaders
+from proxy.server.refusal import Refused
+
+_MEANINGFUL: Final = frozenset(
+    (b"host", b"connection", b"upgrade", b"expect", b"content-length", b"transfer-encoding"),
+)
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")  # RFC 9112 §3.2
+_ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)([^?#]*)(?:\?([^#]*))?")  # RFC 9112 §3.2.2
+_CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:$|\W)", re.IGNORECASE)
+"""Node's own test for an expectation that it meets (`lib/_http_server.js`)."""
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request that will be served, without its body.
+
+    `headers` have lower-case names. `length` is the body's size in bytes, None where it comes in chunks. `websocket`:
+    an offer to go on as a WebSocket; all other offers to upgrade are ignored (RFC 9110 §7.8).
+    """
+
+    method: str
+    target: bytes
+    version: str
+    headers: RawHeaders
+    length: int | None = 0
+    keep_alive: bool = True
+    expects_continue: bool = False
+    websocket: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TargetParts:
+    """A request target as ASGI names its parts."""
+
+    path: str
+    raw_path: bytes
+    query: bytes
+
+
+def understand_head(method: str, target: bytes, version: str, headers: RawHeaders) -> RequestHead:
+    """Return the head with its meaning. `headers` may be changed. Raises `Refused`."""
+    if version not in ("1.1", "1.0"):
+        raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+    if method == "CONNECT":
+        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED)
+    values: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _MEANINGFUL:
+            if name in values:
+                if name == b"host":
+                    raise Refused  # RFC 9112 §3.2
+                value = values[name] + b", " + value
+            values[name] = value
+    head = RequestHead(method, target, version, headers)
+    _check_host(head, values)
+    if len(values) > 1 or version == "1.0":  # else there is a Host alone, and the defaults hold
+        _apply_framing(head, values)
+        _apply_connection(head, values)
+        _apply_expectation(head, values)
+    return head
+
+
+def split_target(target: bytes) -> TargetParts:
+    """Return the parts of a target that llhttp accepts. One without a path (`*`) is its own path, as in Node."""
+    if target.startswith(b"/"):
+        raw_path, _, query = target.partition(b"#")[0].partition(b"?")
+    else:
+        absolute = _ABSOLUTE.match(target)
+        raw_path = (absolute[2] if absolute else b"") or target
+        query = (absolute[3] or b"") if absolute else b""
+    path = raw_path.decode("ascii")
+    return TargetParts(unquote(path) if "%" in path else path, raw_path, query)
+
+
+def _check_host(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
+    host = values.get(b"host")
+    if host is None:
+        if head.version == "1.1":
+            raise Refused
+    elif not _HOST.fullmatch(host):
+        raise Refused
+    if not head.target.startswith(b"/"):
+        _prefer_authority(head, host)
+
+
+def _prefer_authority(head: RequestHead, host: bytes | None) -> None:
+    """Replace `Host` by the authority of an absolute target (RFC 9112 §3.2.2)."""
+    absolute = _ABSOLUTE.match(head.target)
+    if absolute is None:
+        return
+    authority = absolute[1]
+    if not authority or not _HOST.fullmatch(authority):
+        raise Refused
+    if authority != host:
+        head.headers[:] = [header for header in head.headers if header[0] != b"host"]
+        head.headers.insert(0, (b"host", authority))
+
+
+def _apply_framing(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
+    """Set the body's length (RFC 9112 §6.3)."""
+    coding, length = values.get(b"transfer-encoding"), values.get(b"content-length")
+    if coding is not None:
+        codings = [part.strip(b" \t").lower() for part in coding.split(b",")]
+        if length is not None or codings[-1] != b"chunked" or codings.count(b"chunked") > 1:
+            raise Refused
+        head.length = None
+    elif length is not None:
+        if not length.isdigit():
+            raise Refused
+        head.length = int(length)
+
+
+def _apply_connection(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
+    """Set whether the connection persists (RFC 9112 §9.3) and whether a WebSocket is offered."""
+    options = [option.strip(b" \t").lower() for option in values.get(b"connection", b"").split(b",")]
+    head.keep_alive = b"close" not in options
+    if head.version == "1.0":
+        head.keep_alive &= b"keep-alive" in options and head.length is not None  # RFC 9112 §6.1
+        return
+    offers = {offer.strip(b" \t").lower() for offer in values.get(b"upgrade", b"").split(b",")}
+    head.websocket = b"upgrade" in options and offers == {b"websocket"} and head.length == 0
+
+
+def _apply_expectation(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
+    expectation = values.get(b"expect")
+    if expectation is None or head.version == "1.0":
+        return
+    if not _CONTINUE.search(expectation):
+        raise Refused(HTTPStatus.EXPECTATION_FAILED)
+    head.expects_continue = head.length != 0

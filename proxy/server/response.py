@@ -1,0 +1,153 @@
+"""Responses on the wire: the head of one, and how its body is delimited (RFC 9112 §6). Pure.
+
+The app says what it answers; the listener alone decides about `Connection` and `Transfer-Encoding`. A response that
+cannot be sent as the app means it raises `InvalidResponse`, before any byte of it where that is possible.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final, Literal
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_BODILESS: Final = frozenset((204, 304))
+
+Delimiter = Literal["length", "chunks", "close", "none"]
+
+
+class InvalidResponse(RuntimeError):
+    """A response of an app that cannot be sent."""
+
+
+class ResponseFramer:
+    """Turns one response into bytes.
+
+    `head` is the status line with the headers. `keep_alive` tells whether the connection may carry another request
+    after the response. `broken`: the body does not have the length that the app announced.
+    """
+
+    __slots__ = ("_delimiter", "_left", "broken", "head", "keep_alive")
+
+    def __init__(
+        self, method: str, version: str, status: int, headers: Iterable[tuple[bytes, bytes]], *, keep_alive: bool
+    ) -> None:
+        """Raise `InvalidResponse` for a status that is not final, or a header that would break the head."""
+        self.broken = False
+        self._left = 0
+        kept, length, options = _sort_headers(headers)
+        self.keep_alive = keep_alive and b"close" not in options
+        self._delimiter = self._choose_delimiter(method, version, status, length)
+        if self._delimiter == "length":
+            self._left = length or 0
+        if length is not None and status != 204:  # RFC 9110 §8.6
+            kept.append(b"content-length: %d\r\n" % length)
+        if self._delimiter == "chunks":
+            kept.append(b"transfer-encoding: chunked\r\n")
+        kept += self._connection(version, options)
+        self.head = _join_head(_status_line(status), kept)
+
+    def _choose_delimiter(self, method: str, version: str, status: int, length: int | None) -> Delimiter:
+        if method == "HEAD" or status in _BODILESS:
+            return "none"
+        if length is not None:
+            return "length"
+        if version == "1.1":
+            return "chunks"
+        self.keep_alive = False
+        return "close"
+
+    def _connection(self, version: str, options: Iterable[bytes]) -> list[bytes]:
+        names = [option for option in options if option not in (b"close", b"keep-alive")]
+        if not self.keep_alive:
+            names.append(b"close")
+        elif version == "1.0":
+            names.append(b"keep-alive")
+        return [b"connection: %b\r\n" % b", ".join(names)] if names else []
+
+    def frame(self, body: bytes, *, more: bool) -> bytes:
+        """Return a part of the body as it goes on the wire; nothing where the response has no body.
+
+        More bytes than announced are cut off. With them, or where bytes are missing at the end, `broken` becomes True
+        and `keep_alive` False.
+        """
+        if self._delimiter == "length":
+            return self._frame_sized(body, more=more)
+        if self._delimiter == "chunks":
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return chunk if more else chunk + b"0\r\n\r\n"
+        return body if self._delimiter == "close" else b""
+
+    def _frame_sized(self, body: bytes, *, more: bool) -> bytes:
+        left = self._left - len(body)
+        if left < 0 or (left and not more):
+            self.broken, self.keep_alive = True, False
+            body = body[: self._left]
+        self._left = left
+        return body
+
+
+def _sort_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[bytes], int | None, list[bytes]]:
+    """Return header lines, the announced length and the options of `Connection`."""
+    lines: list[bytes] = []
+    length: int | None = None
+    options: list[bytes] = []
+    for name, value in headers:
+        name = _checked_name(name)
+        if name == b"content-length":
+            length = _read_length(value, length)
+        elif name == b"connection":
+            options += [option.strip(b" \t").lower() for option in value.split(b",") if option.strip(b" \t")]
+        elif name != b"transfer-encoding":  # ASGI leaves it to the server
+            if name == b"upgrade":
+                options.append(b"upgrade")  # RFC 9110 §7.8
+            lines.append(b"%b: %b\r\n" % (name, value))
+    return lines, length, list(dict.fromkeys(options))
+
+
+def _join_head(first: bytes, lines: list[bytes]) -> bytes:
+    """Return a head. Raises `InvalidResponse` where a line would end early."""
+    head = b"".join((first, *lines, b"\r\n"))
+    expected = len(lines) + 2
+    if head.count(b"\n") != expected or head.count(b"\r") != expected or b"\0" in head:
+        raise InvalidResponse("a header holds CR, LF or NUL")
+    return head
+
+
+def _read_length(value: bytes, former: int | None) -> int:
+    if not value.isdigit() or (former is not None and former != int(value)):
+        raise InvalidResponse("Content-Length is no number, or contradicts another")
+    return int(value)
+
+
+@functools.lru_cache(maxsize=1024)
+def _checked_name(name: bytes) -> bytes:
+    """Return the name in lower case. Raises `InvalidResponse`."""
+    if not _TOKEN.fullmatch(name):
+        raise InvalidResponse("a header's name is no token")
+    return name.lower()
+
+
+@functools.lru_cache(maxsize=1024)
+def _status_line(status: int) -> bytes:
+    """Return the status line of a final status: 200 to 999 (RFC 9110 §15 knows classes up to 5 only)."""
+    if not 200 <= status <= 999:
+        raise InvalidResponse(f"{status} is no final status")
+    return _line(status)
+
+
+def interim_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the bytes of an interim response, 100 to 199 without 101. Raises `InvalidResponse`."""
+    if not 100 <= status <= 199 or status == 101:
+        raise InvalidResponse(f"{status} is no interim status")
+    return _join_head(_line(status), [b"%b: %b\r\n" % (_checked_name(name), value) for name, value in headers])
+
+
+def _line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode()

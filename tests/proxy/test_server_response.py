@@ -1,0 +1,155 @@
+"""Responses on the wire: which statuses and headers pass, and how each body is delimited."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.server.response import InvalidResponse, ResponseFramer, interim_head
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+def frame(
+    status: int = 200,
+    headers: RawHeaders | None = None,
+    *,
+    method: str = "GET",
+    version: str = "1.1",
+    keep_alive: bool = True,
+) -> ResponseFramer:
+    return ResponseFramer(method, version, status, headers or [], keep_alive=keep_alive)
+
+
+def length(number: int) -> RawHeaders:
+    return [(b"content-length", b"%d" % number)]
+
+
+def test_body_with_a_length_is_sent_as_it_is() -> None:
+    framer = frame(headers=[(b"Content-Type", b"text/plain"), *length(5)])
+    assert framer.head == b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\n"
+    assert framer.frame(b"abc", more=True) + framer.frame(b"de", more=False) == b"abcde"
+    assert framer.keep_alive
+    assert not framer.broken
+
+
+def test_body_without_a_length_goes_in_chunks() -> None:
+    framer = frame()
+    assert framer.head.endswith(b"transfer-encoding: chunked\r\n\r\n")
+    parts = framer.frame(b"abc", more=True), framer.frame(b"", more=True), framer.frame(b"d" * 17, more=False)
+    assert parts == (b"3\r\nabc\r\n", b"", b"11\r\n" + b"d" * 17 + b"\r\n0\r\n\r\n")
+
+
+def test_http_1_0_has_no_chunks_and_ends_with_the_connection() -> None:
+    framer = frame(version="1.0")
+    assert framer.head == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
+    assert framer.frame(b"abc", more=False) == b"abc"
+    assert not framer.keep_alive
+
+
+def test_http_1_0_keep_alive_is_echoed_where_a_length_is_known() -> None:
+    framer = frame(headers=length(3), version="1.0")
+    assert b"\r\nconnection: keep-alive\r\n" in framer.head
+    assert framer.keep_alive
+
+
+@pytest.mark.parametrize("status", [200, 299, 304, 404, 599, 600, 755, 999])
+def test_any_final_status_passes(status: int) -> None:
+    assert frame(status).head.startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize("status", [-1, 0, 20, 99, 100, 101, 103, 199, 1000])
+def test_status_that_is_not_final_is_refused(status: int) -> None:
+    with pytest.raises(InvalidResponse):
+        frame(status)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "kept"), [("HEAD", 200, True), ("GET", 304, True), ("HEAD", 304, True), ("GET", 204, False)]
+)
+def test_response_without_a_body_sends_none_of_it(method: str, status: int, kept: bool) -> None:
+    framer = frame(status, length(5), method=method)
+    assert (b"content-length: 5\r\n" in framer.head) is kept
+    assert b"transfer-encoding" not in framer.head
+    assert framer.frame(b"hello", more=False) == b""
+    assert framer.keep_alive
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("status", [204, 304])
+def test_status_without_a_body_needs_no_close(status: int, version: str) -> None:
+    assert frame(status, version=version).keep_alive
+
+
+def test_upgrade_header_of_426_is_kept_and_listed() -> None:
+    head = frame(426, [(b"upgrade", b"HTTP/3"), *length(0)]).head
+    assert b"upgrade: HTTP/3\r\n" in head
+    assert b"connection: upgrade\r\n" in head
+
+
+def test_close_of_the_app_is_kept() -> None:
+    framer = frame(headers=[(b"connection", b"Close"), *length(0)])
+    assert framer.head.count(b"connection: close\r\n") == 1
+    assert not framer.keep_alive
+
+
+def test_framing_headers_of_the_app_do_not_decide() -> None:
+    head = frame(headers=[(b"transfer-encoding", b"gzip"), (b"connection", b"keep-alive"), *length(2)]).head
+    assert head == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize("value", [b"\x80\xff", b"\xc3\xa9", b"tab\there", b"\x01", b""])
+def test_header_value_passes_unchanged(value: bytes) -> None:
+    assert b"\r\nx: " + value + b"\r\n" in frame(headers=[(b"x", value)]).head
+
+
+@given(st.binary(max_size=8), st.binary(max_size=8), st.sampled_from([b"\r", b"\n", b"\0", b"\r\n", b"\r\n\r\n"]))
+def test_line_breaks_in_headers_are_refused(before: bytes, after: bytes, bad: bytes) -> None:
+    for headers in ([(b"x", before + bad + after)], [(b"x" + bad, b"y")]):
+        with pytest.raises(InvalidResponse):
+            frame(headers=headers)
+        with pytest.raises(InvalidResponse):
+            interim_head(103, headers)
+
+
+@pytest.mark.parametrize("name", [b"", b"a b", b"a:", b"\xe9", b"(x)"])
+def test_header_name_that_is_no_token_is_refused(name: bytes) -> None:
+    with pytest.raises(InvalidResponse):
+        frame(headers=[(name, b"x")])
+
+
+@pytest.mark.parametrize("values", [[b"x"], [b"-1"], [b"1", b"2"], [b""], [b"1, 1"]])
+def test_faulty_content_length_is_refused(values: list[bytes]) -> None:
+    with pytest.raises(InvalidResponse):
+        frame(headers=[(b"content-length", value) for value in values])
+
+
+def test_equal_lengths_are_one() -> None:
+    assert frame(headers=[*length(3), *length(3)]).head.count(b"content-length") == 1
+
+
+@given(st.integers(0, 20), st.lists(st.binary(max_size=8), min_size=1, max_size=5))
+def test_body_never_exceeds_its_length_and_a_wrong_one_closes(announced: int, parts: list[bytes]) -> None:
+    framer = frame(headers=length(announced))
+    sent = b""
+    for index, part in enumerate(parts):
+        sent += framer.frame(part, more=index < len(parts) - 1)
+        if framer.broken:
+            break
+    whole = b"".join(parts)
+    assert whole.startswith(sent)
+    assert len(sent) <= announced
+    assert framer.broken == (len(whole) != announced)
+    assert framer.keep_alive != framer.broken
+
+
+@pytest.mark.parametrize("status", [99, 101, 200])
+def test_interim_head_takes_interim_statuses_only(status: int) -> None:
+    with pytest.raises(InvalidResponse):
+        interim_head(status, [])
+
+
+def test_interim_head_is_a_head() -> None:
+    assert interim_head(103, [(b"Link", b"</a>")]) == b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    assert interim_head(199, []) == b"HTTP/1.1 199 \r\n\r\n"
