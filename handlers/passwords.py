@@ -57,5 +57,5 @@ class Passwords:
 
 def encode(password: str) -> bytes:
     """The bytes that count: UTF-8, with lone surrogates replaced as Node does it, and 72 at most."""
-    text = password.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = password[: 2 * _LONGEST].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text.encode()[:_LONGEST]

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -43,9 +43,10 @@ async def serving(app: ASGIApp, **settings: object) -> AsyncIterator[int]:
 
 
 @contextmanager
-def threaded(app: ASGIApp, lifespan: Literal["on", "off"]) -> Iterator[str]:
+def threaded(app: ASGIApp, lifespan: Literal["on", "off"], **settings: Any) -> Iterator[str]:
     """The app behind the same, in a thread of this process, so that coverage sees it; gives its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan=lifespan, **uvicorn_settings()))
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan=lifespan, **{**uvicorn_settings(), **settings})
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -3,11 +3,13 @@
 import base64
 import math
 import re
+import string
 from typing import Final
 
 from handlers.legacy.javascript import JavaScriptRangeError, JavaScriptTypeError, Value, to_number
 
-_NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/]+")
+_BASE64: Final = (string.ascii_letters + string.digits + "+/-_").encode()
+_NOT_BASE64: Final = bytes(set(range(256)) - set(_BASE64))
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 
@@ -33,7 +35,7 @@ def from_base64(text: str) -> bytes:
     Code units count by their low byte, and a last character that stands alone counts for nothing.
     """
     units = text.encode() if text.isascii() else text.encode("utf-16-le", "surrogatepass")[::2]
-    sextets = _NOT_BASE64.sub(b"", units.partition(b"=")[0].translate(_URL_SAFE))
+    sextets = units.partition(b"=")[0].translate(_URL_SAFE, _NOT_BASE64)
     if len(sextets) % 4 == 1:
         sextets = sextets[:-1]
     return base64.b64decode(sextets + b"=" * (-len(sextets) % 4))

@@ -32,6 +32,8 @@ def catching(refuse: Callable[[str], Reply]) -> Callable[[Method[T]], Method[T]]
                 raise
             except CAUGHT as error:
                 return refuse(str(error))
+            except RecursionError:  # V8's stack ends as well, if elsewhere
+                return refuse("Maximum call stack size exceeded")
 
         return catch
 

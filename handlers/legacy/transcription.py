@@ -12,8 +12,10 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
+from handlers.json_structure import StructureError, check_structure, pause_after
 from handlers.legacy.buffers import from_value
 from handlers.legacy.express import request_target
+from handlers.legacy.express.charsets import decode_utf8
 from handlers.legacy.javascript import (
     UNDEFINED,
     JavaScriptRangeError,
@@ -36,6 +38,8 @@ from handlers.services.transcription import (
 )
 
 PATH: Final = "/transcription-stream"
+FRAME_LIMIT: Final = 4 * 1024 * 1024
+"""Characters, or bytes, that one frame may hold."""
 
 _ID_ALPHABET: Final = string.digits + string.ascii_lowercase
 _ID_LENGTH: Final = 9
@@ -100,8 +104,8 @@ class _Conversation:
     async def read(self, frame: Message) -> None:
         """Act on one frame; one that is not JSON, or is `null`, is an error, one of unknown type is nothing."""
         try:
-            data = parse(_text(frame))
-        except JSONSyntaxError:
+            data = await _parse(frame)
+        except (JSONSyntaxError, StructureError):
             data = None
         if data is None:
             await self._say("error", message="Invalid message format")
@@ -144,10 +148,17 @@ class _Conversation:
         await self._send({"type": "websocket.send", "text": stringify({"type": kind, **fields})})
 
 
-def _text(frame: Message) -> str:
-    """A frame as text; a binary one is read as UTF-8, as `toString` of a buffer reads it."""
+async def _parse(frame: Message) -> Value:
+    """A frame's value, a binary one read as UTF-8; raises `JSONSyntaxError`, or `StructureError` for one too large."""
     text: str | None = frame.get("text")
-    return text if text is not None else frame["bytes"].decode(errors="replace")
+    if len(text if text is not None else frame["bytes"]) > FRAME_LIMIT:
+        raise StructureError("more than a frame may hold")
+    if text is None:
+        text = await decode_utf8(frame["bytes"])
+    await check_structure(text)
+    value = parse(text)
+    await pause_after(text)
+    return value
 
 
 async def _refuse(scope: Scope, send: Send) -> None:

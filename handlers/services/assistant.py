@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from handlers.services.images import image_urls
-from handlers.services.model import Message, ModelError, ModelRubbishError, trim
+from handlers.services.model import Message, ModelError, ModelRubbishError
+from handlers.white_space import trim
 
 RESEARCH: Final = (
     "You are a helpful medical research assistant. "

@@ -32,11 +32,6 @@ DEADLINE: Final = 60.0
 _EXPONENTS: Final = 1e21
 """From here on JavaScript writes a number with an exponent, as Python does."""
 
-_WHITESPACE: Final = (
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029"
-    "\u202f\u205f\u3000\ufeff"
-)
-
 Message = Mapping[str, object]
 """A chat message: `role`, and `content` unless there is none to send."""
 
@@ -126,11 +121,6 @@ class Model:
 def encode(value: object) -> bytes:
     """A JSON value in ASCII, so that lone surrogates pass; its numbers written as JavaScript writes them."""
     return json.dumps(_written(value), separators=(",", ":")).encode()
-
-
-def trim(text: str) -> str:
-    """A text without the white space around it, as ECMAScript counts white space."""
-    return text.strip(_WHITESPACE)
 
 
 def _written(value: object) -> object:

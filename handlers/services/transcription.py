@@ -18,7 +18,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from handlers.services.model import ModelError, ModelRefusedError, trim
+from handlers.services.model import ModelError, ModelRefusedError
+from handlers.white_space import trim
 
 PORTION: Final = 8
 """Pieces, after the header, that make a portion."""

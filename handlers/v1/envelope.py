@@ -7,6 +7,7 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from handlers.json_structure import StructureCounter, StructureError
 from handlers.v1.problems import refuse
 
 _TOO_LARGE: Final = "Content Too Large"
@@ -18,7 +19,10 @@ HEADERS: Final = {
 
 
 class BodyLimit:
-    """Refuses bodies over a limit with 413: at once where their length is announced, else as soon as it is passed."""
+    """Refuses bodies over a limit with 413: at once where their length is announced, else as soon as it is passed.
+
+    So it does bodies of more values than `json_structure` allows: FastAPI parses a body before it asks for a token.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
@@ -33,14 +37,19 @@ class BodyLimit:
             await self._app(scope, self._counted(receive), send)
 
     def _counted(self, receive: Receive) -> Receive:
-        allowance = self._limit
+        allowance, counter = self._limit, StructureCounter()
 
         async def receive_counted() -> Message:
             nonlocal allowance
             message = await receive()
-            allowance -= len(message.get("body", b""))
+            piece: bytes = message.get("body", b"")
+            allowance -= len(piece)
             if allowance < 0:
                 raise HTTPException(413, _TOO_LARGE)
+            try:
+                counter.feed(piece)
+            except StructureError:
+                raise HTTPException(413, _TOO_LARGE) from None
             return message
 
         return receive_counted

@@ -57,6 +57,11 @@ DESCRIPTIONS: Final[Mapping[int, str]] = {
     503: "MongoDB, or the service behind this, cannot be reached",
     504: "The service behind this did not answer in time",
 }
+MOST_FAULTS: Final = 20
+MOST_STEPS: Final = 20
+LONGEST_STEP: Final = 64
+"""How many faults a 422 lists, how many steps each place has, and how many characters a step."""
+
 _WITH_BODY: Final = (400, 413, 422)
 
 Responses = dict[int | str, dict[str, Any]]
@@ -97,15 +102,19 @@ def _answering(status: int, detail: str) -> Callable[[Request, Exception], Respo
 
 
 def refuse_fields(_: Request, error: Exception) -> Response:
-    """422, with each field at fault and without what stood in it."""
-    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    """422, with the first fields at fault, `MOST_FAULTS` of them, and without what stood in them."""
+    faults = error.errors()[:MOST_FAULTS] if isinstance(error, RequestValidationError) else []
     detail = [{"loc": _readable(fault["loc"]), "msg": fault["msg"], "type": fault["type"]} for fault in faults]
     return JSONResponse({"detail": detail}, 422)
 
 
 def _readable(place: Sequence[str | int]) -> list[str | int]:
-    """Where a field stands; what came as a key may hold half a character, which no answer can."""
-    return [step if isinstance(step, int) else step.encode("utf-8", "replace").decode() for step in place]
+    """Where a field stands. A key is the client's own, so it is cut; half a character becomes a question mark."""
+    return [step if isinstance(step, int) else _readable_key(step) for step in place[:MOST_STEPS]]
+
+
+def _readable_key(key: str) -> str:
+    return key[:LONGEST_STEP].encode("utf-8", "replace").decode()
 
 
 def _refusing_method(routes: Sequence[tuple[re.Pattern[str], set[str]]]) -> Callable[[Request, Exception], Response]:

@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from handlers.json_structure import StructureError, check_structure, pause_after
 from handlers.services.transcription import Event, FinalFailed, Full, Heard, Interrupted, Recorder
 from handlers.store_errors import UnavailableError
 from handlers.v1.door import Caller, House, identify
@@ -30,6 +31,8 @@ router = resource("transcription")
 PROTOCOL: Final = "bearer"
 POLICY_VIOLATION: Final = 1008
 TRY_AGAIN_LATER: Final = 1013
+FRAME_LIMIT: Final = 4 * 1024 * 1024
+"""Characters, or bytes, that one frame may hold."""
 _LONGEST: Final = 86_400.0
 _FAULTS: Final[Mapping[type[Event], str]] = {
     Interrupted: "Transcription temporarily unavailable",
@@ -72,6 +75,16 @@ class Stop(Frame):
 
 
 _frames: TypeAdapter[Start | Chunk | Stop] = TypeAdapter(Annotated[Start | Chunk | Stop, Field(discriminator="type")])
+
+
+async def _read(text: str | bytes) -> Start | Chunk | Stop:
+    """A frame; raises `ValidationError`, or `StructureError` for one that is too large."""
+    if len(text) > FRAME_LIMIT:
+        raise StructureError("more than a frame may hold")
+    await check_structure(text)
+    frame = _frames.validate_json(text)
+    await pause_after(text)
+    return frame
 
 
 @router.websocket("/transcription-stream")
@@ -135,8 +148,8 @@ class _Conversation:
         await self._say("connection", connectionId=self._identity, message="Connected to transcription stream")
         while (message := await self._socket.receive())["type"] == "websocket.receive":
             try:
-                frame = _frames.validate_json(message.get("text") or message.get("bytes") or "")
-            except ValidationError:
+                frame = await _read(message.get("text") or message.get("bytes") or "")
+            except (ValidationError, StructureError):
                 await self._say("error", message="Invalid message format")
             else:
                 await self._act(frame)

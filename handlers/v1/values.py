@@ -17,7 +17,7 @@ from pydantic import (
 from starlette.convertors import Convertor, register_url_convertor
 from typing_extensions import TypeAliasType
 
-from handlers.services.model import trim
+from handlers.white_space import trim
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import importlib
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ import brotli  # type: ignore[import-untyped]
 import pytest
 from bson import ObjectId
 
+from handlers.json_structure import MAX_SURROGATES, MAX_VALUES
 from handlers.services import sessions
 from handlers.settings import Settings
 from proxy.canonical import JSON
@@ -332,6 +334,33 @@ async def test_what_follows_the_padding_of_a_gzip_body(twins: Twins) -> None:
     assert seen.legacy.outcome == "reset"
     assert read(seen.native) == {"msg": "user doesnt exist"}
     seen.assert_declared("gzip-garbage")
+
+
+@shows("json-bounded")
+@pytest.mark.parametrize(
+    ("body", "charset"),
+    [
+        ([0] * MAX_VALUES, "utf-8"),
+        ({str(number): {} for number in range(MAX_VALUES)}, "utf-8"),
+        (["\ud800"] * (MAX_VALUES // 2) + ["\ud800" * MAX_SURROGATES], "utf-8"),
+        (["x" * 40_000], "utf-16le"),
+    ],
+    ids=["values", "keys", "surrogates", "charset"],
+)
+async def test_a_body_of_too_many_values(twins: Twins, body: JSON, charset: str) -> None:
+    kind = (("content-type", f"application/json; charset={charset}"),)
+    seen = await twins.ask(Request("POST", "/users/login", kind, json.dumps(body).encode(charset)))
+    assert read(seen.legacy) == {"msg": "user doesnt exist"}
+    assert seen.native.status == 413
+    seen.assert_declared("json-bounded")
+
+
+async def test_a_body_of_any_depth_within_bounds_is_read(twins: Twins) -> None:
+    deep = '{"email":"nobody@x","password":"x","rest":' + "[" * 4000 + "]" * 4000 + "}"
+    kind = (("content-type", "application/json"),)
+    seen = await twins.ask(Request("POST", "/users/login", kind, deep.encode()))
+    assert read(seen.native) == {"msg": "user doesnt exist"}
+    seen.assert_equal()
 
 
 @shows("brotli-garbage")

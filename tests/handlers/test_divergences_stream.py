@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from handlers.json_structure import MAX_VALUES
 from handlers.services.transcription import MOST_WAITING
 from proxy.canonical import JSON
 from proxy.divergences import Occurrence
@@ -87,3 +88,13 @@ async def test_text_that_comes_after_the_next_recording_has_begun(twins: Twins) 
     assert ours == [BEGIN, BEGIN, "two", "two one", "all", END_OF]
     assert theirs == [BEGIN, BEGIN, "one", "two", "all", END_OF]
     assert_framed(ours, theirs, "recordings-apart", "recording-started-anew")
+
+
+@shows("json-bounded")
+async def test_a_frame_that_is_too_large(twins: Twins) -> None:
+    large: JSON = {"type": "start_recording", "consultationId": [0 for _ in range(MAX_VALUES)]}
+    sent = [large, *chunks(2), STOP]
+    ours, theirs = await recorded(twins.legacy, sent, 3, heard("all")), await recorded(twins.native, sent, 2)
+    assert ours == [BEGIN, "all", END_OF]
+    assert theirs == ["<Invalid message format>", END_OF]
+    assert_framed(ours, theirs, "json-bounded", "one-frame-too-large")

@@ -8,7 +8,7 @@ import zlib
 import brotli  # type: ignore[import-untyped]
 import pytest
 
-from handlers.legacy.express.inflation import CorruptError, inflater
+from handlers.legacy.express.inflation import STEP, CorruptError, inflater
 
 LARGE = b"x" * 3_000_000
 CODED = {"gzip": gzip.compress(LARGE), "deflate": zlib.compress(LARGE), "br": brotli.compress(LARGE)}
@@ -18,15 +18,15 @@ CODED = {"gzip": gzip.compress(LARGE), "deflate": zlib.compress(LARGE), "br": br
 def test_a_large_body_comes_out_whole(coding: str) -> None:
     stream = inflater(coding)
     assert stream is not None
-    assert stream.inflate(CODED[coding], len(LARGE)) == LARGE
+    assert b"".join(stream.inflate(CODED[coding])) == LARGE
     stream.finish()
 
 
 @pytest.mark.parametrize("coding", CODED)
-def test_a_small_body_becomes_little_more_than_it_may(coding: str) -> None:
+def test_a_small_body_comes_out_in_steps(coding: str) -> None:
     stream = inflater(coding)
     assert stream is not None
-    assert 1000 < len(stream.inflate(CODED[coding], 1000)) < 100_000
+    assert max(map(len, stream.inflate(CODED[coding]))) <= 2 * STEP  # brotli gives more than it is asked for
 
 
 @pytest.mark.parametrize("coding", CODED)
@@ -35,14 +35,14 @@ def test_a_body_in_halves_is_one(coding: str) -> None:
     assert stream is not None
     middle = len(CODED[coding]) // 2
     halves = CODED[coding][:middle], CODED[coding][middle:]
-    assert b"".join(stream.inflate(half, len(LARGE)) for half in halves) == LARGE
+    assert b"".join(step for half in halves for step in stream.inflate(half)) == LARGE
 
 
 @pytest.mark.parametrize("coding", CODED)
 def test_half_a_body_is_corrupt(coding: str) -> None:
     stream = inflater(coding)
     assert stream is not None
-    stream.inflate(CODED[coding][: len(CODED[coding]) // 2], len(LARGE))
+    list(stream.inflate(CODED[coding][: len(CODED[coding]) // 2]))
     with pytest.raises(CorruptError, match="unexpected end of file"):
         stream.finish()
 
@@ -52,7 +52,7 @@ def test_rubbish_is_corrupt(coding: str) -> None:
     stream = inflater(coding)
     assert stream is not None
     with pytest.raises(CorruptError):
-        stream.inflate(b"no compressed body " * 9, 1000)
+        list(stream.inflate(b"no compressed body " * 9))
 
 
 @pytest.mark.parametrize("coding", ["zstd", "compress", "x-gzip", "identity", ""])

@@ -17,7 +17,6 @@ from handlers.services.model import (
     ModelTimeoutError,
     ModelUnreachableError,
     encode,
-    trim,
 )
 from tests.handlers.outside import Answer, Script, Upstreams, outside, upstreams
 
@@ -195,7 +194,3 @@ async def test_without_a_key_the_model_is_still_asked(offline: Upstreams) -> Non
 def test_what_json_cannot_hold_is_sent_as_javascript_sends_it() -> None:
     value = {"a": ["\ud800é", float("inf"), {"b": -float("inf")}, 1.5, None]}
     assert encode(value) == b'{"a":["\\ud800\\u00e9",null,{"b":null},1.5,null]}'
-
-
-def test_trimming_takes_javascripts_white_space_alone() -> None:
-    assert trim("\ufeff\u00a0 \t\n\x1f a \x85\u2029 ") == "\x1f a \x85"

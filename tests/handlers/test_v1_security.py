@@ -237,7 +237,7 @@ async def test_nested_bodies_do_no_harm(surface: Surface) -> None:
     answer = await amara.ask(
         "POST", "/consultations/start", content=content, headers={"content-type": "application/json"}
     )
-    assert answer.status_code in (400, 422)
+    assert answer.status_code in (400, 413, 422)
 
 
 # API5:2023 Broken Function Level Authorization

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from handlers.services.images import image_url
-from handlers.services.model import trim
 from handlers.v1.assistant import Pictures
 from handlers.v1.values import Identity, Json, Line
+from handlers.white_space import trim
 
 IMAGE = Pictures.model_json_schema()["properties"]["images"]["items"]["pattern"]
 LINES: TypeAdapter[str] = TypeAdapter(Line)

@@ -5,6 +5,8 @@ are forgiving: names are compared without their punctuation, byte order marks ar
 `utf-32` guess their byte order, and what cannot be decoded becomes U+FFFD (or stays a lone surrogate).
 """
 
+import asyncio
+import codecs
 import re
 import struct
 from base64 import b64decode
@@ -12,6 +14,9 @@ from collections.abc import Callable
 from typing import Final
 
 Decoder = Callable[[bytes], str]
+
+LARGEST: Final = 65_536
+"""Bytes decoded without a pause: in the slowest of the charsets they take some 40 ms."""
 
 _NOISE: Final = re.compile(r":[0-9]{4}\Z|[^0-9a-z]")
 _BOM: Final = "\ufeff"
@@ -25,6 +30,32 @@ _UTF7_IMAP_RUN: Final = re.compile(r"&([A-Za-z0-9+,]*)-?")
 def decoder(charset: str) -> Decoder | None:
     """The decoder for a charset's name, `None` where iconv-lite knows none."""
     return _DECODERS.get(_NOISE.sub("", charset.lower()))
+
+
+class TooLongError(ValueError):
+    """A text of more than `LARGEST` bytes in another charset than UTF-8."""
+
+
+async def decode_in_slices(decode: Decoder, data: bytes) -> str:
+    """The text of some bytes. UTF-8 may be long, and is decoded in slices between which the event loop goes on."""
+    if len(data) <= LARGEST:
+        return decode(data)
+    if decode is not _utf8:
+        raise TooLongError(f"more than {LARGEST} bytes that are not UTF-8")
+    return _without_bom(await decode_utf8(data))
+
+
+async def decode_utf8(data: bytes) -> str:
+    """UTF-8 as `Buffer.toString` reads it, in slices between which the event loop goes on."""
+    if len(data) <= LARGEST:
+        return data.decode("utf-8", "replace")
+    incremental = codecs.getincrementaldecoder("utf-8")("replace")
+    pieces = []
+    for start in range(0, len(data), LARGEST):
+        pieces.append(incremental.decode(data[start : start + LARGEST]))
+        await asyncio.sleep(0)
+    pieces.append(incremental.decode(b"", final=True))
+    return "".join(pieces)
 
 
 def _without_bom(text: str) -> str:

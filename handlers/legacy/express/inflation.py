@@ -1,10 +1,11 @@
 """Compressed request bodies, inflated as Node's zlib streams do it, never beyond a limit.
 
-Each decoder takes the body piece by piece and says how it ended; what it gives out is bounded by its caller's
-allowance, so a small body cannot become a large one in memory.
+Each decoder takes the body piece by piece and gives it out in small steps, so that its caller can stop at a limit, and
+let the event loop go on, before a small body has become a large one.
 """
 
 import zlib
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 import brotli  # type: ignore[import-untyped]
@@ -15,17 +16,19 @@ class CorruptError(ValueError):
 
 
 class Inflater(Protocol):
-    """A decompressor that gives out at most `allowance` bytes at a time."""
+    """A decompressor that gives out at most `STEP` bytes at a time."""
 
-    def inflate(self, data: bytes, allowance: int) -> bytes:
-        """Inflate some input; more than `allowance` bytes come out only as one byte too many."""
+    def inflate(self, data: bytes) -> Iterator[bytes]:
+        """Inflate some input, lazily: each step takes well under a millisecond, and may give nothing."""
 
     def finish(self) -> None:
         """Raise `CorruptError` where the input ended within the stream."""
 
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
-_BROTLI_STEP: Final = 65536
+STEP: Final = 65_536
+_INPUT_STEP: Final = 8_192
+"""Bytes of input at a time: the rest of them is copied for each member that ends among them."""
 
 
 class ZlibInflater:
@@ -36,18 +39,20 @@ class ZlibInflater:
         self._stream = zlib.decompressobj(_GZIP if gzip else zlib.MAX_WBITS)
         self._padded = False
 
-    def inflate(self, data: bytes, allowance: int) -> bytes:
+    def inflate(self, data: bytes) -> Iterator[bytes]:
         """As `Inflater.inflate`."""
-        output = b""
-        while data and not self._padded and len(output) <= allowance:
+        for start in range(0, len(data), _INPUT_STEP):
+            yield from self._inflate(data[start : start + _INPUT_STEP])
+
+    def _inflate(self, data: bytes) -> Iterator[bytes]:
+        while data and not self._padded:
             if self._stream.eof and not self._begin_member(data):
                 break
             try:
-                output += self._stream.decompress(data, allowance + 1 - len(output))
+                yield self._stream.decompress(data, STEP)
             except zlib.error as error:
                 raise CorruptError(str(error)) from error
             data = self._stream.unused_data or self._stream.unconsumed_tail
-        return output
 
     def _begin_member(self, data: bytes) -> bool:
         if self._gzip and data[0] != 0:
@@ -68,20 +73,17 @@ class BrotliInflater:
     def __init__(self) -> None:
         self._stream = brotli.Decompressor()
 
-    def inflate(self, data: bytes, allowance: int) -> bytes:
+    def inflate(self, data: bytes) -> Iterator[bytes]:
         """As `Inflater.inflate`."""
-        pieces, left = [], allowance + 1
-        try:
-            while not self._stream.is_finished() and left > 0:
-                piece = self._stream.process(data, output_buffer_limit=min(_BROTLI_STEP, left))
-                if not piece:
-                    break
-                pieces.append(piece)
-                left -= len(piece)
-                data = b""
-        except brotli.error as error:
-            raise CorruptError(str(error)) from error
-        return b"".join(pieces)
+        while not self._stream.is_finished():
+            try:
+                piece = self._stream.process(data, output_buffer_limit=STEP)
+            except brotli.error as error:
+                raise CorruptError(str(error)) from error
+            if not piece:
+                break
+            yield piece
+            data = b""
 
     def finish(self) -> None:
         """As `Inflater.finish`."""

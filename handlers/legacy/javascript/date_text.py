@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from handlers.legacy.javascript.numbers import WHITESPACE
+from handlers.white_space import WHITESPACE
 
 
 @dataclass(frozen=True)

@@ -239,9 +239,9 @@ def _character_width(char: str) -> int:
 
 def _length(text: str) -> int:
     """Length in UTF-16 units, JavaScript's."""
-    return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _first_units(text: str, count: int) -> str:
-    units = text.encode("utf-16-le", "surrogatepass")[: 2 * count]
+    units = text[:count].encode("utf-16-le", "surrogatepass")[: 2 * count]
     return units.decode("utf-16-le", "surrogatepass")

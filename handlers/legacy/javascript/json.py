@@ -34,28 +34,36 @@ from handlers.legacy.javascript.values import (
 DEEPEST: Final = 4184
 """How deep JSON.stringify writes before it runs out of stack, as measured on Node 20."""
 
-_INDEX_KEYS = re.compile(r'"(?:[0-9]|\\u003[0-9])+"[ \t\n\r]*:')
+_CROWDED: Final = 100_000
+"""Characters at which a search would stop, from which on another way is faster."""
+_LONG: Final = 10**15
+
+_INDEX_KEYS = re.compile(r'"(?:[0-9]|\\u003[0-9]){1,10}+"[ \t\n\r]*+:')
 _ODD = tuple(  # each begins with one certain character, which is what makes a search of re's fast
     re.compile(pattern).search
     for pattern in (
-        r'"(?::-?(?:[0-9]+[.e]|[0-9]{16})|[0-9]+":)',
+        r'"(?::-?(?:[0-9]+[.e]|[0-9]{16})|[0-9]{1,10}+":)',
         r",-?(?:[0-9]+[.e]|[0-9]{16})",
         r"\[-?(?:[0-9]+[.e]|[0-9]{16})",
     )
 )
 """Where the fast writer's text may be wrong: floats and long integers, and index keys, which come first."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse(text: str) -> Value:
     """JSON.parse: the value, or JSONSyntaxError with V8's message. Any depth is read."""
     try:
         value: Value = _read(text)
+        return _in_order(value) if _may_hold_index_keys(text) else value
     except RecursionError:
         return Reader(text).read()
     except ValueError as fault:
         raise JSONSyntaxError(text) from fault
-    return _in_order(value) if _INDEX_KEYS.search(text) else value
+
+
+def _may_hold_index_keys(text: str) -> bool:
+    """Whether some object may have to be put in order. A text with many quotes is not searched for it: that is slow."""
+    return (len(text) > _CROWDED and text.count('"') > _CROWDED) or _INDEX_KEYS.search(text) is not None
 
 
 def _refuse(word: str) -> NoReturn:
@@ -89,13 +97,34 @@ def stringify(value: object) -> str:
         except (_OddError, ValueError, RecursionError):
             text = _write(value)
         else:
-            for is_odd in _ODD:
-                if is_odd(text):
-                    text = _write(value)
-                    break
+            if _is_odd(text, value):
+                text = _write(value)
     else:
         text = "" if value is UNDEFINED else _write(value)
     return text if text.isascii() else _spell_surrogates(text)
+
+
+def _is_odd(text: str, value: object) -> bool:
+    """Whether the fast writer's `text` of a value may be wrong."""
+    if len(text) > _CROWDED and sum(map(text.count, '",[')) > _CROWDED:
+        return _holds_odd_values(value)
+    return any(is_odd(text) for is_odd in _ODD)
+
+
+def _holds_odd_values(value: object) -> bool:
+    """The same, found in the value: for texts full of what the search would stop at."""
+    waiting = [value]
+    while waiting:
+        member = waiting.pop()
+        if isinstance(member, dict):
+            if any(key[:1].isdigit() for key in member):
+                return True
+            waiting += member.values()
+        elif isinstance(member, list):
+            waiting += member
+        elif isinstance(member, float) or (isinstance(member, int) and abs(member) >= _LONG):
+            return True
+    return False
 
 
 class JsonText(str):
@@ -134,7 +163,7 @@ _write_plain = _make_plain_writer()
 
 def _spell_surrogates(text: str) -> str:
     """Lone surrogates as escapes; Python has joined those that pair."""
-    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _write(value: object) -> str:

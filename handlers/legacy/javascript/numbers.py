@@ -7,12 +7,7 @@ import re
 from typing import Final
 
 from handlers.legacy.javascript.values import SAFE
-
-WHITESPACE: Final = (
-    "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
-"""What `String.prototype.trim` takes off; Python's strip() differs in both directions."""
+from handlers.white_space import trim
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -117,7 +112,7 @@ def _integer_digits(whole: float, radix: int) -> str:
 
 def string_to_number(text: str) -> int | float:
     """`Number(text)`: whitespace off, empty is 0, hex/octal/binary prefixes, anything else NaN."""
-    trimmed = text.strip(WHITESPACE)
+    trimmed = trim(text)
     if not trimmed:
         return 0
     if _DECIMAL.fullmatch(trimmed):

@@ -207,8 +207,7 @@ class Reader:
         raise JSONSyntaxError(self._text, f"{fault}{where} at position {self._position()}")
 
     def _position(self) -> int:
-        before = self._text[: self._at]
-        return len(before) + sum(char > "\uffff" for char in before)
+        return _units_of(self._text[: self._at])
 
     def _unexpected(self) -> NoReturn:
         char = self._text[self._at : self._at + 1]
@@ -224,16 +223,22 @@ class Reader:
 
     def _quoted(self) -> str:
         """The unexpected character and ten units of the text on each side of it."""
-        units = self._text.encode("utf-16-le", "surrogatepass")
-        at, length = self._position(), len(units) // 2
+        first = max(0, self._at - 2 * _CONTEXT)  # in characters, each of which is a unit at least
+        units = self._text[first : self._at + 2 * _CONTEXT].encode("utf-16-le", "surrogatepass")
+        at, length = _units_of(self._text[first : self._at]), len(units) // 2
         token = _from_units(units, at, at + 1)
-        if length <= 2 * _CONTEXT:
+        if _units_of(self._text[: 2 * _CONTEXT + 1]) <= 2 * _CONTEXT:
             return f"Unexpected token '{token}', \"{self._text}\" is not valid JSON"
         from_start, to_end = at < _CONTEXT, at >= length - _CONTEXT
         start, end = 0 if from_start else at - _CONTEXT, length if to_end else at + _CONTEXT
         before, after = "" if from_start else "...", "" if to_end else "..."
         around = _from_units(units, start, end)
         return f"Unexpected token '{token}', {before}\"{around}\"{after} is not valid JSON"
+
+
+def _units_of(text: str) -> int:
+    """A text's length in UTF-16 units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _from_units(units: bytes, start: int, end: int) -> str:

@@ -15,7 +15,6 @@ from bson import ObjectId, Regex
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, Value, inspect, to_string
-from handlers.legacy.javascript.numbers import WHITESPACE
 from handlers.legacy.mongoose import casts
 from handlers.legacy.mongoose.errors import (
     UNNAMED,
@@ -27,6 +26,7 @@ from handlers.legacy.mongoose.errors import (
     ValidatorError,
 )
 from handlers.legacy.mongoose.values import Embedded, is_out_of_order, is_true
+from handlers.white_space import trim
 
 REQUIRED: Final = "Path `{PATH}` is required."
 NOT_IN_ENUM: Final = "`{VALUE}` is not a valid enum value for path `{PATH}`."
@@ -189,7 +189,7 @@ class String(Path):
             return value
         text = self.init(value)
         if isinstance(text, str):
-            text = text.strip(WHITESPACE) if self.trim else text
+            text = trim(text) if self.trim else text
             text = text.lower() if self.lowercase else text
         return text
 

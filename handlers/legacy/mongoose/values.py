@@ -19,6 +19,7 @@ FORBIDDEN: Final = frozenset({"__proto__", "constructor", "prototype"})
 _SCALARS: Final = frozenset({str, int, float, bool, type(None), ObjectId, DatetimeMS})
 _SPECIAL: Final = FORBIDDEN | {"_bsontype"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _INT32: Final = 2**31
 
 
@@ -165,7 +166,9 @@ def to_bson(value: Value) -> object:
 def _well_formed(text: str) -> str:
     if type(text) is not str or _SURROGATE.search(text) is None:
         return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if _PAIR.search(text) is not None:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def is_true(value: Value) -> bool:

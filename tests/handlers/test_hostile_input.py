@@ -1,0 +1,54 @@
+"""Nothing that a client sends holds the event loop: all hostile requests there are, smaller than they may be.
+
+`python -m tests.hostile` prints how long each holds it at its full size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from handlers.app import create_app
+from handlers.json_structure import MAX_VALUES
+from tests.handlers.backends import NOWHERE, scratch_database, settings_for
+from tests.hostile.attack import Attack, Person
+from tests.hostile.loop_watch import watched_loops
+from tests.sockets import threaded
+
+SIZE = 300_000
+LONGEST = 0.5
+"""CPU seconds: far more than any request takes, far less than one took whose work grew with its body."""
+
+
+@pytest.fixture(scope="module")
+def attack(mongodb_url: str) -> Iterator[Attack]:
+    with scratch_database(mongodb_url) as database:
+        settings = settings_for(
+            mongodb_url, database.name, openai_base_url=NOWHERE, openai_api_key="x", model_deadline=0.2
+        )
+        gc.collect()
+        with watched_loops() as watch, threaded(create_app(settings), "on", loop="asyncio") as url:
+            attack = Attack(url, watch, Person.store(database))
+            asyncio.run(attack.run(SIZE, quick=True))
+            yield attack
+
+
+def test_hostile_requests_hold_the_loop_only_briefly(attack: Attack) -> None:
+    slow = [f"{lag.seconds:.3f} s: {lag.request}" for lag in attack.worst(20) if lag.seconds > LONGEST]
+    assert not slow
+
+
+def test_hostile_requests_are_answered_or_refused(attack: Attack) -> None:
+    assert len(attack.lags) > 300
+    failed = [
+        f"{lag.status}: {lag.request}" for lag in attack.lags if not lag.status.isdigit() and lag.status != "closed"
+    ]
+    assert not failed
+
+
+def test_watch_measures_the_loop(attack: Attack) -> None:
+    assert attack.worst(1)[0].seconds > 0
+    assert MAX_VALUES < SIZE

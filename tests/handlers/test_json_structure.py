@@ -1,0 +1,72 @@
+"""The bound on a JSON text's values, counted without parsing it."""
+
+from __future__ import annotations
+
+import bisect
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.json_structure import MAX_SURROGATES, StructureCounter, StructureError, check_structure
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=5),
+    max_leaves=30,
+)
+
+
+def count(pieces: list[str] | list[bytes]) -> int:
+    """The least limit that admits the text."""
+    return bisect.bisect_left(range(10_000), x=True, key=lambda limit: is_admitted(pieces, limit))
+
+
+def is_admitted(pieces: list[str] | list[bytes], limit: int) -> bool:
+    counter = StructureCounter(limit)
+    try:
+        for piece in pieces:
+            counter.feed(piece)
+    except StructureError:
+        return False
+    return True
+
+
+def marks(value: object) -> int:
+    """The brackets that open and the commas of a value's text."""
+    if isinstance(value, dict):
+        return 1 + max(0, len(value) - 1) + sum(map(marks, value.values()))
+    if isinstance(value, list):
+        return 1 + max(0, len(value) - 1) + sum(map(marks, value))
+    return 0
+
+
+@given(value=json_values, size=st.integers(1, 7), ascii_only=st.booleans())
+def test_count_cut_anywhere_equals_the_values(value: object, size: int, ascii_only: bool) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    data = text.encode("utf-8", "surrogatepass")
+    expected = min(marks(value) + 1, len(text)) if marks(value) else count([text])
+    in_pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    in_bytes = [data[at : at + size] for at in range(0, len(data), size)]
+    assert count([text]) == count(in_pieces) == expected
+    assert min(count(in_bytes), expected) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 50, "[0" + ",0" * 50, '{"a":' * 50, '["\\\\",' * 50, '["\\"",' * 50, "\0" + '"[' * 50]
+)
+async def test_too_many_values_anywhere_are_refused(text: str) -> None:
+    with pytest.raises(StructureError):
+        await check_structure(text, 40)
+
+
+@pytest.mark.parametrize("text", ['"' + "[{," * 50 + '"', '"\\"' + ",[" * 50 + '"', '"\\\\\\",' + "[" * 50 + '"'])
+async def test_structure_in_a_string_counts_for_nothing(text: str) -> None:
+    await check_structure(text, 40)
+
+
+async def test_too_many_surrogates_are_refused() -> None:
+    await check_structure('"' + "\\ud83d" * (MAX_SURROGATES - 100) + '"')
+    with pytest.raises(StructureError):
+        await check_structure('"' + "\\ud83d" * (MAX_SURROGATES + 100) + '"')

@@ -1,0 +1,48 @@
+"""Measures how long each callback holds an event loop, in CPU seconds of the loop's own thread.
+
+CPU time, and not wall time: a machine that is busy with other things makes no callback look slower than it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class LoopWatch:
+    """The longest callback since `reset`: its CPU seconds, and what it ran."""
+
+    seconds: float = 0.0
+    culprit: str = ""
+
+    def reset(self) -> None:
+        self.seconds, self.culprit = 0.0, ""
+
+    def record(self, seconds: float, handle: asyncio.Handle) -> None:
+        if seconds > self.seconds:
+            self.seconds, self.culprit = seconds, repr(handle)
+
+
+@contextmanager
+def watched_loops() -> Iterator[LoopWatch]:
+    """Watch every event loop of the process meanwhile that is asyncio's own, but for the caller's thread."""
+    watch, own, run = LoopWatch(), threading.get_ident(), asyncio.Handle._run
+
+    def timed(handle: asyncio.Handle) -> None:
+        if threading.get_ident() == own:
+            run(handle)
+            return
+        started = time.thread_time()
+        run(handle)
+        watch.record(time.thread_time() - started, handle)
+
+    setattr(asyncio.Handle, "_run", timed)  # noqa: B010 - not to be typed: it is private
+    try:
+        yield watch
+    finally:
+        setattr(asyncio.Handle, "_run", run)  # noqa: B010

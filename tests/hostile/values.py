@@ -1,0 +1,96 @@
+"""JSON texts that are small to send and may be long to read: each stresses another part of what reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from handlers.json_structure import MAX_VALUES
+
+MANY: Final = MAX_VALUES - 100
+"""Values as many as are read, with some left for what stands around them."""
+
+
+def texts(size: int) -> Mapping[str, str]:
+    """JSON texts by name, of about `size` characters where length is what they stress."""
+    return dict(_structures()) | dict(_scalars(size)) | dict(_faults(size)) | dict(_refused(size))
+
+
+def _structures() -> Iterator[tuple[str, str]]:
+    for depth in (90, 900, 3_000, MANY):
+        yield f"arrays {depth} deep", "[" * depth + "]" * depth
+        yield f"objects {depth} deep", '{"a":' * (depth // 2) + "1" + "}" * (depth // 2)
+    yield "many zeros", _array("0" for _ in range(MANY))
+    yield "many floats", _array("1.5" for _ in range(MANY))
+    yield "many long integers", _array("12345678901234567890" for _ in range(MANY))
+    yield "many empty arrays", _array("[]" for _ in range(MANY // 2))
+    yield "many empty objects", _array("{}" for _ in range(MANY // 2))
+    yield "many texts", _array('"word"' for _ in range(MANY))
+    yield "many dates", _array('"2026-02-30T25:61:61.999+99:99"' for _ in range(MANY))
+    yield "many nulls", _array("null" for _ in range(MANY))
+    yield "many keys", _object(f"k{number}" for number in range(MANY))
+    yield "many index keys", _object(str(number) for number in range(MANY, 0, -1))
+    yield "one key many times", _object("k" for _ in range(MANY))
+    yield "operators", _object(f"$op{number}" for number in range(MANY))
+    yield "a buffer", '{"type":"Buffer","data":' + _array("255" for _ in range(MANY - 10)) + "}"
+
+
+def _scalars(size: int) -> Iterator[tuple[str, str]]:
+    yield "letters", _text("a" * size)
+    yield "digits", _text("1" * size)
+    yield "spaces", _text(" " * size)
+    yield "commas", _text("," * size)
+    yield "brackets", _text("[{" * (size // 2))
+    yield "letters of two bytes", _text("é" * (size // 2))
+    yield "emoji", _text("😀" * (size // 4))
+    yield "line ends", _text("\\n" * (size // 2))
+    yield "control characters", _text("\\u0000" * (size // 6))
+    yield "quotes", _text('\\"' * (size // 2))
+    yield "pairs of escapes", _text("\\ud83d\\ude00" * (size // 12))
+    yield "half pairs", _text("\\ud83dx" * (size // 7))
+    yield "a long integer", "1" * size
+    yield "a long fraction", "0." + "1" * size
+    yield "a long exponent", "1e" + "1" * size
+    yield "base64", _text("QUJD" * (size // 4))
+    yield "base64 with rubbish", _text("QU-_!" * (size // 5))
+    yield "base64 paddings", _text("=" * size)
+    yield "a data URL", _text("data:image/png;base64," + "QUJD" * (size // 4))
+    yield "a tagged image", _text("base64:image/png:" + ":" * size)
+    yield "a URL", _text("http://" + "a." * (size // 2))
+    yield "an address", _text("a" * (size // 2) + "@" + "b." * (size // 4))
+    yield "a date", _text("2026-01-01T" + "0" * size)
+    yield "a worded date", _text("Jan " * (size // 4))
+    yield "date parentheses", _text("Jan 1 2026 " + "(" * size)
+    yield "hexadecimal", _text("0x" + "f" * size)
+
+
+def _faults(size: int) -> Iterator[tuple[str, str]]:
+    yield "open arrays", "[" * MANY
+    yield "open objects", '{"a":' * (MANY // 2)
+    yield "an open text", '"' + "a" * size
+    yield "an open text of emoji", '"' + "😀" * (size // 4)
+    yield "white space", " " * size
+    yield "a bad last escape", _text("a" * size + "\\x")
+    yield "digit keys without colons", _array('"1"' + " " * 60 for _ in range(min(MANY, size // 60)))
+    yield "not JSON", "x" * size
+
+
+def _refused(size: int) -> Iterator[tuple[str, str]]:
+    """Texts of more values than are read."""
+    yield "too many brackets", "[" * size
+    yield "too deep", "[" * (size // 2) + "]" * (size // 2)
+    yield "too many zeros", _array("0" for _ in range(size // 2))
+    yield "too many keys", _object(f"k{number}" for number in range(size // 10))
+    yield "too many after quotes", _array('"\\""' for _ in range(size // 5))
+
+
+def _text(content: str) -> str:
+    return f'"{content}"'
+
+
+def _array(members: Iterator[str]) -> str:
+    return f"[{','.join(members)}]"
+
+
+def _object(keys: Iterator[str]) -> str:
+    return "{" + ",".join(f'"{key}":0' for key in keys) + "}"
