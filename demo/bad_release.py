@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,16 +34,32 @@ _NURSE: Final = {
     "role": "clinician",
 }
 _LOOK_S: Final = 0.25
+_PATIENCE_S: Final = 30.0
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast it goes: seconds that a stage is held, that the guard looks back on, and requests a second."""
+    """How fast it goes: seconds that a stage is held, that the guard looks back on, that the cap stays to be looked at
+    before it is acknowledged; and requests a second."""
 
     hold: float = 6.0
     window: float = 6.0
+    at_cap: float = 20.0
     rate: float = 120.0
     stages: str = "1%, 10%, 25%, 50%, 75%, 100%"
+
+
+@dataclass(frozen=True)
+class Ops:
+    """Where the ops listener is, and its token."""
+
+    url: str
+    token: str = field(repr=False)
+
+    def open(self) -> httpx.AsyncClient:
+        """A client that bears the token."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=_PATIENCE_S)
 
 
 class Scenario:
@@ -81,10 +97,10 @@ routes:
 class Play(threading.Thread):
     """The scenario on a running stack, told line by line; `done` once it is over (then only callers go on)."""
 
-    def __init__(self, scenario: Scenario, url: str, ops_url: str, mongodb_url: str, console: Console) -> None:
+    def __init__(self, scenario: Scenario, url: str, ops: Ops, mongodb_url: str, console: Console) -> None:
         super().__init__(name="scenario", daemon=True)
         self.done = threading.Event()
-        self._scenario, self._url, self._ops_url = scenario, url, ops_url
+        self._scenario, self._url, self._ops = scenario, url, ops
         self._mongodb_url, self._console = mongodb_url, console
         self._stopping = threading.Event()
         self._fault: Exception | None = None
@@ -109,8 +125,7 @@ class Play(threading.Thread):
             self._fault = error
 
     async def _run(self) -> None:
-        ops = httpx.AsyncClient(base_url=self._ops_url, trust_env=False)
-        async with _crowd(self._url, self._scenario.pace.rate), ops:
+        async with _crowd(self._url, self._scenario.pace.rate), self._ops.open() as ops:
             telling = asyncio.create_task(self._tell(ops))
             await asyncio.wait({telling, asyncio.create_task(self._stopped())}, return_when=asyncio.FIRST_COMPLETED)
             if telling.done():
@@ -120,7 +135,9 @@ class Play(threading.Thread):
             telling.cancel()
 
     async def _stopped(self) -> None:
-        await asyncio.to_thread(self._stopping.wait)
+        """Return once `stop` was called. A thread that waited for it would keep the loop from ending after a fault."""
+        while not self._stopping.is_set():  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(_LOOK_S)
 
     async def _tell(self, ops: httpx.AsyncClient) -> None:
         self._say(
@@ -134,12 +151,19 @@ class Play(threading.Thread):
         now = await self._rise(ops, lambda now: now["clamp"] is not None)
         took = time.monotonic() - broke
         self._say(f"[bold]the guard took it back[/] after {took:.1f} s: {now['clamp']['by']['why']}")
+        await self._stay_at_cap()
         self._scenario.bad.unlink()
         self._say("native is mended; somebody acknowledges")
         await self._acknowledge()
         await self._rise(ops, lambda now: now["clamp"] is None and now["effective"] > 0)
         await self._rise(ops, lambda now: now["effective"] == 100)
-        self._say(f"[green]all callers are native.[/] The whole story: {self._ops_url}/history")
+        self._say(f"[green]all callers are native.[/] The whole story: {self._ops.url}/history")
+
+    async def _stay_at_cap(self) -> None:
+        """Leave time to look at the capped route."""
+        url, seconds = self._ops.url, self._scenario.pace.at_cap
+        self._say(f"it stays so for {seconds:g} s; see {url}/live/{ROUTE} and {url}/history (they ask for OPS_TOKEN)")
+        await asyncio.sleep(seconds)
 
     async def _rise(self, ops: httpx.AsyncClient, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Tell each change of the share until something is true of the route; gives what it is then."""

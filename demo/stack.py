@@ -19,12 +19,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from demo.bad_release import Play, Scenario
+from demo.bad_release import Ops, Play, Scenario
 from demo.child import ChildError
 from demo.mongod import Mongod, MongodError
 from demo.node import NodeError, find_node, install, is_installed
 from demo.ports import is_free, owner
 from demo.services import LEGACY, ROOT, Frontend, Gateway, Service, StandIn, Upstreams, backend_environment
+from demo.shell import exports, ops_token
 from demo.traffic import Traffic
 
 _NAMES = {
@@ -115,6 +116,7 @@ class Stack:
         self._data, self._env, self._console = data.absolute(), env, console
         self._services: list[Service] = []
         self._mongodb_url = env.get("MONGODB_URL", "")
+        self._ops_token = ""
 
     @property
     def url(self) -> str:
@@ -131,6 +133,7 @@ class Stack:
     def start(self, running: ExitStack, more: Mapping[str, str] = {}) -> None:
         """Starts everything, in order, and leaves the stopping to `running`. `more` is for the gateway to know."""
         self._check()
+        self._ops_token = ops_token(self._data, self._env)
         with _progress(self._console) as progress:
             if not is_installed(LEGACY):
                 with _step(progress, "packages of the stand-in (once)") as task:
@@ -145,7 +148,8 @@ class Stack:
             with _step(progress, "legacy stand-in"):
                 legacy = self._begin(running, StandIn(environment, self._log("legacy"), self._ports.legacy_port))
             with _step(progress, "gateway"):
-                self._begin(running, self._gateway({**environment, **more, "LEGACY_URL": legacy.url}))
+                own = {"LEGACY_URL": legacy.url, "OPS_TOKEN": self._ops_token}
+                self._begin(running, self._gateway({**environment, **more, **own}))
             with _step(progress, "frontend"):
                 self._begin(running, Frontend(self.url, self._log("frontend"), self._ports.frontend_port))
 
@@ -155,7 +159,8 @@ class Stack:
 
     def perform(self, running: ExitStack, scenario: Scenario) -> Play:
         """Has a scenario played against the gateway."""
-        return self._begin(running, Play(scenario, self.url, self.ops_url, self._mongodb_url, self._console))
+        ops = Ops(self.ops_url, self._ops_token)
+        return self._begin(running, Play(scenario, self.url, ops, self._mongodb_url, self._console))
 
     def watch(self) -> NoReturn:
         """Waits; raises ChildError as soon as a server has gone."""
@@ -175,6 +180,9 @@ class Stack:
             logs=_escape(_short(self._data / "logs")),
         )
         self._console.print(said, soft_wrap=True)
+        line = exports(self._mongodb_url, self._ops_token)
+        self._console.print(line, soft_wrap=True, markup=False, emoji=False)
+        self._console.print("\n[dim]Ctrl-C stops everything.[/]")
 
     def _check(self) -> None:
         if sys.platform == "win32":
@@ -233,9 +241,10 @@ _INTRODUCTION = """\
   2. In {config}, give prompts.list and prompts.create `native: 100%`, and save.
   3. Write another prompt: nothing has changed, but {ops_url} tells who answered.
   The same without a browser; the header x-served-by names the side:
-     curl -i {url}/users/users/checkEmail?email=amara@clinic.example
+     curl -i '{url}/users/users/checkEmail?email=amara@clinic.example'
 
-[dim]Ctrl-C stops everything.[/]"""
+[bold]In another shell[/] paste this line; the commands of README and docs then work as they stand. Its last
+value is also what the ops pages ask for, with any name."""
 
 
 @contextmanager

@@ -100,6 +100,7 @@ def all_free(ports: Ports) -> bool:
     return all(is_free(port) for port in astuple(ports))
 
 
+@pytest.mark.timeout(240)
 def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_path: Path) -> None:
     demo = start("--traffic")
     demo.await_output(READY)
@@ -109,6 +110,7 @@ def test_everything_comes_up_answers_and_stops(start: Start, ports: Ports, tmp_p
     assert answer.headers["x-served-by"] == "legacy"
     assert httpx.get(f"http://127.0.0.1:{ports.ops_port}/readyz", trust_env=False).status_code == 200
     assert_the_page_may_call_it(ports)
+    assert_its_line_can_be_pasted(demo, ports)
     assert demo.stop() == 0
     assert "everything has stopped" in demo.output
     assert all_free(ports)
@@ -121,6 +123,22 @@ def assert_the_page_may_call_it(ports: Ports) -> None:
     assert f"127.0.0.1:{ports.port}" in httpx.get(f"{page}/config.js", trust_env=False).text
     answer = httpx.get(f"http://127.0.0.1:{ports.port}/", headers={"origin": page}, trust_env=False)
     assert answer.headers["access-control-allow-origin"] == page
+
+
+def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
+    """`scribe-proxy` is found, and the ops listener and MongoDB let it in; nobody else is."""
+    (line,) = (line for line in demo.output.splitlines() if line.startswith("export "))
+    ops_url = f"http://127.0.0.1:{ports.ops_port}"
+    assert httpx.get(f"{ops_url}/live.json", trust_env=False).status_code == 401
+    told = subprocess.run(
+        ["sh", "-ec", f"{line}; scribe-proxy status --ops-url {ops_url}"],
+        env={"PATH": "/usr/bin:/bin"},
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert "prompts.list" in told.stdout
 
 
 def test_a_server_that_dies_is_named_and_takes_the_rest_along_but_not_a_mongodb_of_ones_own(
