@@ -43,8 +43,11 @@ SHARE_CHANGES = Counter(
 BREAKER_OPEN = Gauge("scribe_proxy_breaker_open", "1 while legacy counts as down", multiprocess_mode="livemax")
 RELOADS = Counter("scribe_proxy_config_reloads", "Changes of routing.yaml, by what became of them", ("result",))
 CONFIG_VALID = Gauge(
-    "scribe_proxy_config_valid", "1 while the file is the one in force, 0 while it is refused", multiprocess_mode="min"
+    "scribe_proxy_config_valid",
+    "1 while the file is the one in force, 0 while it is refused",
+    multiprocess_mode="livemin",
 )
+CONFIG_READ_TIMEOUTS = Counter("scribe_proxy_config_read_timeouts", "Reads of routing.yaml that took too long")
 
 MONGODB_SECONDS = Histogram(
     "scribe_proxy_mongodb_command_duration_seconds",

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -21,18 +22,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy import metrics
 from proxy.access_log import AccessLog
 from proxy.breaker import Breaker
-from proxy.config import Config, load
+from proxy.config import Config
 from proxy.database import Database
 from proxy.docs import Docs
 from proxy.gateway import Gateway, Plan
 from proxy.guard.watch import Watches
 from proxy.health import HealthChecks
+from proxy.last_good import LastGood, LoadedConfig, load_config
 from proxy.log_writer import FLUSH_TIMEOUT, LogWriter, flush_logs
 from proxy.native import Native
 from proxy.notify import Notice, Notices
 from proxy.observation import Observation
 from proxy.ops.app import create_ops
-from proxy.reload import Watcher
+from proxy.reload import ConfigWatcher
 from proxy.reports.reports import Reports
 from proxy.rollout import Limit
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
@@ -77,11 +79,15 @@ class BackgroundService(Protocol):
 
 
 class GatewayProcess:
-    """The parts of one process. `file` is routing.yaml; `env` holds the variables it may refer to, and the pin."""
+    """The parts of one process. `file` is routing.yaml; `env` holds the variables it may refer to, and the pin.
 
-    def __init__(self, file: Path, env: Mapping[str, str]) -> None:
+    Starts with the last good configuration where the file is refused; raises ConfigError where there is none.
+    """
+
+    def __init__(self, file: Path, env: Mapping[str, str], last_good: LastGood | None = None) -> None:
         self._env = env
-        config = load(file, env)
+        loaded = load_config(file, env, last_good)
+        config = loaded.config
         self.native = Native(config.native) if config.native else None
         self._upstream = upstream_of(config.legacy)
         self.breaker = self._breaker(config)
@@ -96,7 +102,7 @@ class GatewayProcess:
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
         self._vitals = Vitals(lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets))
         self.listener_timeouts = ListenerTimeouts(_client_timeouts(config))
-        self.watcher = Watcher(file, env, self._adopt, config)
+        self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
         self.notices = Notices(config)
         self.health = HealthChecks(self.native, config)
         self.keeper = self._keeper(config)
@@ -107,7 +113,9 @@ class GatewayProcess:
             self.health,
             self.keeper,
         )
-        metrics.CONFIG_VALID.set(1)
+        metrics.CONFIG_VALID.set(not loaded.problems)
+        if loaded.saved_at is not None:
+            _report_last_good(file, loaded)
 
     @property
     def native_started(self) -> bool:
@@ -172,8 +180,8 @@ class GatewayProcess:
         if notice is not None:
             self.notices.tell(notice)
 
-    def _adopt(self, config: Config | None) -> None:
-        """Go on by a changed file; None where it is refused, and the last good one stays."""
+    def _apply_config(self, config: Config | None) -> None:
+        """Apply a changed file; None where it is refused, and the last good one stays."""
         metrics.RELOADS.labels("refused" if config is None else "adopted").inc()
         metrics.CONFIG_VALID.set(config is not None)
         if config is None:
@@ -208,6 +216,13 @@ async def _end(task: asyncio.Task[None]) -> None:
         await task
 
 
+def _report_last_good(file: Path, loaded: LoadedConfig) -> None:
+    for problem in loaded.problems:
+        logger.error("%s", problem.located(str(file)))
+    saved = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(loaded.saved_at))
+    logger.error("%s: refused; started with the last good one, revision %s of %s", file, loaded.config.revision, saved)
+
+
 def _report_breaker(opened: bool) -> None:
     logger.warning("legacy %s", "is down: no connections" if opened else "accepts connections again")
     metrics.BREAKER_OPEN.set(opened)
@@ -224,9 +239,9 @@ def _client_timeouts(config: Config) -> ClientTimeouts:
     )
 
 
-def create_app(file: Path, ops_port: int, ops_token: str | None) -> Router:
+def create_app(file: Path, ops_port: int, ops_token: str | None, last_good: LastGood | None = None) -> Router:
     """Return the app of one process, for both listeners. Raises ConfigError."""
-    process = GatewayProcess(file, os.environ)
+    process = GatewayProcess(file, os.environ, last_good)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts]]:

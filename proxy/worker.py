@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -10,11 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from starlette.routing import Router
+from uvicorn.config import STARTUP_FAILURE
 
-from proxy.log_writer import configure_logging, redirect_standard_streams
+from proxy.config import ConfigError
+from proxy.last_good import LastGood
+from proxy.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.serving import create_app
 from proxy.supervision import exit_with_parent
 from proxy.vitals import forget_the_dead
+
+logger = logging.getLogger("scribe_proxy")
 
 SWITCH_INTERVAL: Final = 0.001
 """Seconds that a thread may keep the others waiting: the database driver's wait for the loop's, which is always busy
@@ -28,10 +34,11 @@ class WorkerSettings:
     file: Path
     ops_port: int
     ops_token: str | None
+    state_directory: Path
 
 
 def create_worker_app(settings: WorkerSettings) -> Router:
-    """Set up this process and return its app. Raises ConfigError."""
+    """Set up this process and return its app; exits where the file is refused and there is no last good one."""
     configure_logging()
     redirect_standard_streams()
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -40,4 +47,11 @@ def create_worker_app(settings: WorkerSettings) -> Router:
         exit_with_parent(supervisor.pid)  # otherwise workers of a killed supervisor keep its ports
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
-    return create_app(settings.file, settings.ops_port, settings.ops_token)
+    last_good = LastGood(settings.state_directory, settings.file)
+    try:
+        return create_app(settings.file, settings.ops_port, settings.ops_token, last_good)
+    except ConfigError as error:
+        for problem in error.problems:
+            logger.error("%s", problem.located(str(settings.file)))
+        flush_logs()
+        sys.exit(STARTUP_FAILURE)

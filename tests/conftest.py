@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,6 +29,8 @@ for (see `mongodb_url`)."""
 for variable in os.environ.copy():
     if variable in OWN_VARIABLES or variable.startswith("OTEL_"):
         del os.environ[variable]
+
+os.environ["SCRIBE_PROXY_STATE_DIR"] = tempfile.mkdtemp(prefix="scribe-proxy-tests-")
 
 settings.register_profile("quick", max_examples=50)
 settings.register_profile("thorough", max_examples=1000, deadline=None)

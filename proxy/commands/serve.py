@@ -10,22 +10,23 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
 import click
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from proxy import tracing
-from proxy.config import ConfigError, load
-from proxy.contract.agreement import agree
+from proxy.config import ConfigError
 from proxy.database import Database, NoDatabase
+from proxy.last_good import LastGood, default_state_directory, load_config
+from proxy.log_writer import configure_logging, flush_logs
 from proxy.native import NativeUnavailable, import_app
 from proxy.server import uvicorn_settings
 from proxy.worker import WorkerSettings, create_worker_app
+from proxy.worker_group import HANG_TIMEOUT, WorkerGroup
 
 
 @click.command()
@@ -38,45 +39,88 @@ from proxy.worker import WorkerSettings, create_worker_app
 @click.option("--ops-port", default=8001, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 @click.option("--grace", default=30, show_default=True, metavar="SECONDS", help="For requests under way at the end.")
-def serve(file: Path, host: str, port: int, ops_host: str, ops_port: int, workers: int, grace: int) -> None:
-    """Run the gateway."""
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="SCRIBE_PROXY_STATE_DIR",
+    show_envvar=True,
+    metavar="DIR",
+    help="Keeps the last good FILE for restarts; else $STATE_DIRECTORY, or scribe-proxy in $XDG_STATE_HOME.",
+)
+def serve(
+    file: Path,
+    host: str,
+    port: int,
+    ops_host: str,
+    ops_port: int,
+    workers: int,
+    grace: int,
+    state_dir: Path | None,
+) -> None:
+    """Run the gateway.
+
+    A FILE that is refused is fatal, unless the gateway has run with an earlier version of it: then it starts with that,
+    and reports the errors on the ops page, in the log and in the metric scribe_proxy_config_valid.
+    """
     token = os.environ.get("OPS_TOKEN") or None
     if not _is_loopback(ops_host) and token is None:
         raise click.UsageError(f"--ops-host {ops_host} is not loopback: set OPS_TOKEN")
-    _check(file)
-    with _bound(host, port) as public, _bound(ops_host, ops_port) as ops:
+    with ExitStack() as stack:
+        state = _writable(state_dir or default_state_directory(os.environ), stack)
+        _check(file, LastGood(state, file))
+        public, ops = stack.enter_context(_bound(host, port)), stack.enter_context(_bound(ops_host, ops_port))
         with suppress(OSError):  # nobody has to read it
             click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
         config = uvicorn.Config(
-            partial(create_worker_app, WorkerSettings(file.absolute(), ops.getsockname()[1], token)),
+            partial(create_worker_app, WorkerSettings(file.absolute(), ops.getsockname()[1], token, state)),
             factory=True,
             workers=workers,
             log_config=None,
             loop="uvloop" if sys.platform != "win32" else "auto",
             backlog=2048,
             timeout_graceful_shutdown=grace,
-            timeout_worker_healthcheck=60,  # a worker that still starts is killed after it, on a busy machine for ever
+            timeout_worker_healthcheck=int(HANG_TIMEOUT),
             **uvicorn_settings(),
         )
-        _run(config, [public, ops])
+        _run(config, [public, ops], stack)
 
 
-def _run(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+def _run(config: uvicorn.Config, sockets: list[socket.socket], stack: ExitStack) -> None:
+    configure_logging()
     try:
         if config.workers > 1:
-            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="scribe-proxy-"))
-            Multiprocess(config, sockets).run()
+            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", _temporary(stack))
+            group = WorkerGroup(config, sockets)
+            group.run()
+            if group.failed:
+                flush_logs()
+                sys.exit(1)
         else:
             uvicorn.Server(config).run(sockets)
     except KeyboardInterrupt:
         pass
 
 
-def _check(file: Path) -> None:
-    """What would stop every worker is told once, here, and in a line."""
+def _temporary(stack: ExitStack) -> str:
+    return stack.enter_context(tempfile.TemporaryDirectory(prefix="scribe-proxy-", ignore_cleanup_errors=True))
+
+
+def _writable(directory: Path, stack: ExitStack) -> Path:
+    """Return the directory, or where it cannot be written a temporary one, which serves the workers of this run."""
     try:
-        config = load(file, os.environ)
-        agree(file, config)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return directory
+    except OSError as error:
+        with suppress(OSError):
+            click.echo(f"{directory} cannot be written ({error.strerror}): see --state-dir", err=True)
+        return Path(_temporary(stack))
+
+
+def _check(file: Path, last_good: LastGood) -> None:
+    """Report here, once and in a line, what would stop every worker."""
+    try:
+        config = load_config(file, os.environ, last_good).config
         if config.native is not None:
             import_app(config.native)
         Database.of(config.mongodb)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from proxy.database import Database
 from proxy.gateway import Gateway
-from proxy.reload import Watcher
+from proxy.reload import ConfigWatcher
 from proxy.state.keeper import Keeper
 
 
@@ -17,7 +17,7 @@ class Situation(Protocol):
     def gateway(self) -> Gateway: ...
 
     @property
-    def watcher(self) -> Watcher:
+    def watcher(self) -> ConfigWatcher:
         """Knows routing.yaml, the text in force and the one that is refused."""
 
     @property

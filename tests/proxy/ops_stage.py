@@ -26,7 +26,7 @@ from proxy.gateway import Gateway, Plan
 from proxy.guard.watch import Watches
 from proxy.observation import Observation
 from proxy.redaction import Redactor
-from proxy.reload import Watcher
+from proxy.reload import ConfigWatcher
 from proxy.reports import findings
 from proxy.reports.entries import Comparison, Entry, Replay, Uncompared
 from proxy.reports.reports import Reports
@@ -102,7 +102,7 @@ class Stage:
     """A situation to show: a file, and what goes by it."""
 
     gateway: Gateway
-    watcher: Watcher
+    watcher: ConfigWatcher
     keeper: Keeper
     watches: Watches
     native_started: bool = True
@@ -122,7 +122,7 @@ def stage(directory: Path, port: int, text: str = ROUTING, store: Store | None =
     config = load(file, {})
     gateway, watches = Gateway(Plan.of(config, nobody, nobody)), Watches()
     keeper = Keeper(config, store or Memory(), watches, Surroundings(apply=lambda _: None))
-    return Stage(gateway, Watcher(file, {}, lambda _: None, config), keeper, watches)
+    return Stage(gateway, ConfigWatcher(file, {}, lambda _: None), keeper, watches)
 
 
 def serve_a_minute(watches: Watches, began: float, serving: Sequence[Served] = SERVING) -> None:

@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from proxy.config import Config, ConfigError, load
-from proxy.reload import Watcher
+from proxy import metrics, reload
+from proxy.config import Config, ConfigError
+from proxy.last_good import load_config
+from proxy.reload import ConfigWatcher
 
 
 def text(url: str) -> str:
@@ -37,14 +40,14 @@ class Adoption:
         self.urls.append(config.legacy.url if config else None)
 
 
-async def settle(watcher: Watcher) -> None:
+async def settle(watcher: ConfigWatcher) -> None:
     """Two looks: a change counts once two readings agree."""
     await watcher.look()
     await watcher.look()
 
 
 @contextlib.asynccontextmanager
-async def running(watcher: Watcher) -> AsyncIterator[None]:
+async def running(watcher: ConfigWatcher) -> AsyncIterator[None]:
     task = asyncio.create_task(watcher.run())
     try:
         yield
@@ -91,7 +94,7 @@ def by_config_map(path: Path, content: str) -> None:
 async def test_a_change_is_in_force_within_two_seconds(file: Path, change: Callable[[Path, str], None]) -> None:
     change(file, text("http://one"))
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption)
+    watcher = ConfigWatcher(file, {}, adoption)
     async with running(watcher):
         await asyncio.sleep(0.1)
         change(file, text("http://two"))
@@ -104,7 +107,7 @@ async def test_a_change_is_in_force_within_two_seconds(file: Path, change: Calla
 
 async def test_a_change_of_equal_size_and_time_is_seen(file: Path) -> None:
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption)
+    watcher = ConfigWatcher(file, {}, adoption)
     before = file.stat()
     file.write_text(text("http://two"))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -114,7 +117,7 @@ async def test_a_change_of_equal_size_and_time_is_seen(file: Path) -> None:
 
 async def test_a_faulty_file_changes_nothing_and_says_why(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption)
+    watcher = ConfigWatcher(file, {}, adoption)
     before = watcher.config
     file.write_text("legacy: {ulr: http://two}\nfrob: 1\n")
     with caplog.at_level(logging.INFO, "scribe_proxy.reload"):
@@ -133,7 +136,7 @@ async def test_a_faulty_file_changes_nothing_and_says_why(file: Path, caplog: py
 
 async def test_a_file_put_right_clears_the_problems(file: Path) -> None:
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption)
+    watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("[")
     await settle(watcher)
     file.write_text(text("http://one"))
@@ -144,7 +147,7 @@ async def test_a_file_put_right_clears_the_problems(file: Path) -> None:
 
 async def test_a_deleted_file_leaves_the_last_good_one_in_force(file: Path) -> None:
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption)
+    watcher = ConfigWatcher(file, {}, adoption)
     file.unlink()
     await settle(watcher)
     assert watcher.config.legacy.url == "http://one"
@@ -155,7 +158,7 @@ async def test_a_deleted_file_leaves_the_last_good_one_in_force(file: Path) -> N
 
 
 async def test_a_moment_without_the_file_is_no_change(file: Path) -> None:
-    watcher = Watcher(file, {}, Adoption())
+    watcher = ConfigWatcher(file, {}, Adoption())
     aside = file.rename(file.with_suffix(".bak"))
     assert not await watcher.look()
     aside.rename(file)
@@ -165,7 +168,7 @@ async def test_a_moment_without_the_file_is_no_change(file: Path) -> None:
 
 async def test_a_half_written_file_waits_for_its_other_half(file: Path) -> None:
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption)
+    watcher = ConfigWatcher(file, {}, adoption)
     with file.open("w") as half:
         half.write(text("http://two"))
         half.flush()
@@ -178,7 +181,7 @@ async def test_a_half_written_file_waits_for_its_other_half(file: Path) -> None:
 
 async def test_a_half_written_file_that_stays_is_refused_and_its_other_half_taken(file: Path) -> None:
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption)
+    watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("legacy: {url: ")
     await settle(watcher)
     file.write_text(text("http://two"))
@@ -188,7 +191,7 @@ async def test_a_half_written_file_that_stays_is_refused_and_its_other_half_take
 
 async def test_comments_alone_change_nothing(file: Path) -> None:
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption)
+    watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("# hello\n" + file.read_text())
     await settle(watcher)
     assert (adoption.urls, watcher.applied) == ([], 0)
@@ -199,26 +202,26 @@ async def test_a_change_that_cannot_be_put_in_place_is_refused(file: Path) -> No
         if config is not None:
             raise RuntimeError("no room")
 
-    watcher = Watcher(file, {}, refuse)
+    watcher = ConfigWatcher(file, {}, refuse)
     file.write_text(text("http://two"))
     await settle(watcher)
     assert watcher.config.legacy.url == "http://one"
-    assert [problem.message for problem in watcher.problems] == ["could not be put in place: no room"]
+    assert [problem.message for problem in watcher.problems] == ["could not be applied: no room"]
 
 
 async def test_a_change_between_start_up_and_watching_is_not_missed(file: Path) -> None:
-    config = load(file, {})
+    loaded = load_config(file, {})
     file.write_text(text("http://two"))
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption, config)
-    assert watcher.config is config
-    await watcher.look()
+    watcher = ConfigWatcher(file, {}, adoption, loaded)
+    assert watcher.config is loaded.config
+    await settle(watcher)
     assert adoption.urls == ["http://two"]
 
 
 async def test_a_configuration_in_force_is_not_put_in_place_again(file: Path) -> None:
     adoption = Adoption()
-    watcher = Watcher(file, {}, adoption, load(file, {}))
+    watcher = ConfigWatcher(file, {}, adoption, load_config(file, {}))
     await settle(watcher)
     assert adoption.urls == []
 
@@ -226,7 +229,7 @@ async def test_a_configuration_in_force_is_not_put_in_place_again(file: Path) ->
 def test_a_faulty_file_at_the_start_is_fatal(file: Path) -> None:
     file.write_text("")
     with pytest.raises(ConfigError):
-        Watcher(file, {}, Adoption())
+        ConfigWatcher(file, {}, Adoption())
 
 
 async def test_watching_outlives_whatever_happens(file: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -237,20 +240,20 @@ async def test_watching_outlives_whatever_happens(file: Path, caplog: pytest.Log
         if config is None:
             raise RuntimeError("cannot even refuse")
 
-    watcher = Watcher(file, {}, fail_over_refusals, interval=0.01)
+    watcher = ConfigWatcher(file, {}, fail_over_refusals, interval=0.01)
     async with running(watcher):
         file.write_text("[")
         await until(lambda: calls == [None], 3)
         file.write_text(text("http://two"))
         await until(lambda: calls == [None, "http://two"], 3)
-    assert "could not be looked at" in caplog.text
+    assert "could not be read" in caplog.text
 
 
 async def test_the_last_two_sound_texts_are_kept_and_the_one_that_is_refused(file: Path) -> None:
-    watcher = Watcher(file, {}, lambda _: None)
+    watcher = ConfigWatcher(file, {}, lambda _: None)
 
     def refused() -> str | None:
-        return watcher.refused_edition.text if watcher.refused_edition is not None else None
+        return watcher.refused_snapshot.text if watcher.refused_snapshot is not None else None
 
     first, second = text("http://one"), text("http://two")
     file.write_text(first + "# a comment\n")
@@ -259,12 +262,143 @@ async def test_the_last_two_sound_texts_are_kept_and_the_one_that_is_refused(fil
     await settle(watcher)
     file.write_text("legacy: nothing\n")
     await settle(watcher)
-    assert [edition.text for edition in watcher.editions] == [first + "# a comment\n", second]
+    assert [edition.text for edition in watcher.snapshots] == [first + "# a comment\n", second]
     assert refused() == "legacy: nothing\n"
     file.write_bytes(b"\xff\xfe\x00")
     await settle(watcher)
     assert refused() is None  # it is no text
     file.write_text(second)
     await settle(watcher)
-    assert [edition.text for edition in watcher.editions] == [first + "# a comment\n", second]
+    assert [edition.text for edition in watcher.snapshots] == [first + "# a comment\n", second]
     assert refused() is None
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The delays of a cautious watcher, a tenth of a second each."""
+    for name in ("PREFIX_DELAY", "WRITER_TIMEOUT"):
+        monkeypatch.setattr(reload, name, 0.1)
+
+
+WHOLE = text("http://one") + "limits: {in_flight: 7}\nroutes:\n- {name: a, match: GET /a}\n- {name: b, match: GET /b}\n"
+
+
+async def started(file: Path, content: str = WHOLE) -> tuple[ConfigWatcher, Adoption]:
+    """A watcher that has seen its file once."""
+    file.write_text(content)
+    adoption = Adoption()
+    watcher = ConfigWatcher(file, {}, adoption)
+    await settle(watcher)
+    return watcher, adoption
+
+
+@pytest.mark.parametrize("lines", range(5))
+async def test_writer_that_stalls_at_a_line_end_changes_nothing(file: Path, lines: int) -> None:
+    watcher, adoption = await started(file)
+    new = WHOLE.replace("http://one", "http://two").splitlines(keepends=True)
+    with file.open("w") as half:
+        half.writelines(new[:lines])
+        half.flush()
+        for _ in range(5):
+            await watcher.look()
+        assert adoption.urls == []
+        half.writelines(new[lines:])
+    await settle(watcher)
+    assert adoption.urls == ["http://two"]
+    assert len(watcher.config.routes) == 2
+
+
+@pytest.mark.usefixtures("quick")
+async def test_writer_that_never_closes_is_reported_once(file: Path) -> None:
+    watcher, adoption = await started(file)
+    with file.open("a") as half:
+        half.write("served_by: false\n")
+        half.flush()
+        await settle(watcher)
+        await asyncio.sleep(0.15)
+        await settle(watcher)
+        assert ["still open for writing" in problem.message for problem in watcher.problems] == [True]
+        assert adoption.urls == [None]
+    await settle(watcher)
+    assert (watcher.problems, adoption.urls, watcher.config.served_by) == ((), [None, "http://one"], False)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("lines", [3, 4])
+async def test_beginning_of_the_running_text_written_in_place_waits(file: Path, lines: int) -> None:
+    watcher, adoption = await started(file, WHOLE.replace("routes:", "x-more:\nroutes:"))
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[: lines + 2]))
+    await settle(watcher)
+    assert adoption.urls == []
+    await asyncio.sleep(0.15)
+    await settle(watcher)
+    assert (len(watcher.config.routes), watcher.refused) == ((1, 0) if lines == 3 else (2, 0))
+
+
+async def test_beginning_of_the_running_text_by_rename_is_applied(file: Path) -> None:
+    watcher, adoption = await started(file)
+    by_rename(file, "".join(WHOLE.splitlines(keepends=True)[:-1]))
+    await settle(watcher)
+    assert adoption.urls == ["http://one"]
+    assert [route.name for route in watcher.config.routes] == ["a"]
+
+
+@pytest.mark.parametrize("left", ["", "routes: []\n"])
+async def test_file_that_leaves_no_route_is_refused(file: Path, left: str) -> None:
+    watcher, adoption = await started(file)
+    by_rename(file, text("http://two") + left)
+    await settle(watcher)
+    assert adoption.urls == [None]
+    assert "no route is left of 2" in watcher.problems[0].message
+    by_rename(file, text("http://two") + "routes: [{name: a, match: GET /a}]\n")
+    await settle(watcher)
+    assert adoption.urls == [None, "http://two"]
+
+
+@pytest.mark.parametrize("special", ["fifo", "directory", "device"])
+async def test_file_that_is_none_is_refused_without_waiting(file: Path, special: str) -> None:
+    watcher, adoption = await started(file)
+    file.unlink()
+    if special == "fifo":
+        os.mkfifo(file)
+    elif special == "directory":
+        file.mkdir()
+    else:
+        file.symlink_to("/dev/zero")
+    await settle(watcher)
+    assert ["not a regular file" in problem.message for problem in watcher.problems] == [True]
+    file.rmdir() if special == "directory" else file.unlink()
+    file.write_text(WHOLE)
+    await settle(watcher)
+    assert adoption.urls == [None, "http://one"]
+
+
+async def test_read_that_hangs_is_reported_once_and_survived(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A contract that is a FIFO hangs whoever reads it, as a file on a network file system that is away does."""
+    file.write_text(WHOLE)
+    (file.parent / "contracts").mkdir()
+    adoption = Adoption()
+    watcher = ConfigWatcher(file, {}, adoption, interval=0.01, read_timeout=0.1)
+    contract = file.parent / "contracts" / "openapi.yaml"
+    before = metrics.CONFIG_READ_TIMEOUTS._value.get()
+    async with running(watcher):
+        os.mkfifo(contract)
+        file.write_text(WHOLE.replace("http://one", "http://two"))
+        await until(lambda: metrics.CONFIG_READ_TIMEOUTS._value.get() >= before + 3, 20)
+        assert (adoption.urls, watcher.config.legacy.url) == ([None], "http://one")
+        assert ["no answer within" in problem.message for problem in watcher.problems] == [True]
+        contract.unlink()
+        await until(lambda: adoption.urls == [None, "http://two"], 20)
+        assert watcher.problems == ()
+    assert caplog.text.count("no answer within") == 1
+    assert threading.active_count() < 20  # bounded, however long it hung
+
+
+async def test_watcher_that_is_stopped_while_a_read_hangs_ends_at_once(file: Path) -> None:
+    watcher = ConfigWatcher(file, {}, Adoption(), interval=0.01)
+    (file.parent / "contracts").mkdir()
+    os.mkfifo(file.parent / "contracts" / "openapi.yaml")
+    async with running(watcher):
+        file.write_text(text("http://two"))
+        await asyncio.sleep(0.3)
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config import Config, ConfigError
 from proxy.contract import Contract
-from proxy.reload import Watcher
+from proxy.reload import ConfigWatcher
 from tests.proxy.test_reload import Adoption, settle, text
 
 CONTRACT = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\npaths: {}\n"
@@ -21,13 +21,13 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def loaded(watcher: Watcher) -> Contract | None:
+def loaded(watcher: ConfigWatcher) -> Contract | None:
     return watcher.agreement.contract
 
 
 async def test_a_change_of_the_contracts_is_a_change_of_the_file(file: Path, tmp_path: Path) -> None:
     adopted = Adoption()
-    watcher = Watcher(file, {}, adopted)
+    watcher = ConfigWatcher(file, {}, adopted)
     assert loaded(watcher) is None
     (tmp_path / "contracts").mkdir()
     (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
@@ -42,7 +42,7 @@ async def test_a_change_of_the_contracts_is_a_change_of_the_file(file: Path, tmp
 
 async def test_faulty_contracts_are_refused_with_their_file_and_line(file: Path, tmp_path: Path) -> None:
     adopted = Adoption()
-    watcher = Watcher(file, {}, adopted)
+    watcher = ConfigWatcher(file, {}, adopted)
     (tmp_path / "contracts").mkdir()
     contract = tmp_path / "contracts" / "openapi.yaml"
     contract.write_text(CONTRACT.replace("paths", "pathz"))
@@ -60,7 +60,7 @@ def test_faulty_contracts_are_fatal_at_the_start(file: Path, tmp_path: Path) -> 
     (tmp_path / "contracts").mkdir()
     (tmp_path / "contracts" / "divergences.yaml").write_text("- {id: a}\n")
     with pytest.raises(ConfigError, match=r"contracts: .*divergences.yaml:1"):
-        Watcher(file, {}, Adoption())
+        ConfigWatcher(file, {}, Adoption())
 
 
 async def test_what_cannot_be_put_in_place_leaves_the_contracts_before(file: Path, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ async def test_what_cannot_be_put_in_place_leaves_the_contracts_before(file: Pat
         if config is not None:
             raise RuntimeError("not now")
 
-    watcher = Watcher(file, {}, refuse)
+    watcher = ConfigWatcher(file, {}, refuse)
     before = watcher.agreement
     (tmp_path / "contracts").mkdir()
     (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)

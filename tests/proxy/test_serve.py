@@ -109,6 +109,16 @@ async def test_workers_share_both_ports(tmp_path: Path) -> None:
     assert len([line for line in output.splitlines() if json.loads(line)["route"] == "all"]) == 40
 
 
+async def test_signal_to_the_whole_process_group_is_a_clean_end(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text("legacy: {url: 'http://127.0.0.1:1'}")
+    async with served(file, "--workers", "2") as (process, _, _):
+        os.killpg(process.pid, signal.SIGTERM)
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0
+    assert b"worker" not in errors
+
+
 def run(*arguments: str | Path) -> tuple[int, str]:
     result = CliRunner().invoke(serve, [str(argument) for argument in arguments])
     return result.exit_code, result.output

@@ -18,7 +18,7 @@ from proxy.config import Problem
 from proxy.ops.masking import masked
 from proxy.ops.rendering import Endpoint, answer
 from proxy.ops.situation import Situation
-from proxy.reload import Edition, Watcher
+from proxy.reload import ConfigSnapshot, ConfigWatcher
 
 NEAR: Final = 2
 """Lines of a refused file that are shown around each that is wrong."""
@@ -77,8 +77,8 @@ def configuration(situation: Situation) -> Endpoint:
     return show
 
 
-def _view(watcher: Watcher) -> Configuration:
-    editions, refused = watcher.editions, watcher.refused_edition
+def _view(watcher: ConfigWatcher) -> Configuration:
+    editions, refused = watcher.snapshots, watcher.refused_snapshot
     current = editions[-1] if editions else None
     return Configuration(
         file=watcher.path.name,
@@ -92,7 +92,7 @@ def _view(watcher: Watcher) -> Configuration:
     )
 
 
-def _lines(edition: Edition, problems: Sequence[Problem]) -> tuple[Line, ...]:
+def _lines(edition: ConfigSnapshot, problems: Sequence[Problem]) -> tuple[Line, ...]:
     wrong: dict[int, list[str]] = {}
     for problem in problems:
         wrong.setdefault(problem.line, []).append(problem.message)
@@ -106,7 +106,7 @@ def _near(lines: Sequence[Line]) -> Iterator[Line]:
     return (line for line in lines if line.number in shown)
 
 
-def _difference(before: Edition, after: Edition) -> Difference | None:
+def _difference(before: ConfigSnapshot, after: ConfigSnapshot) -> Difference | None:
     """None where one of them cannot be shown."""
     old, new = masked(before.text), masked(after.text)
     if old is None or new is None:
