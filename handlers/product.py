@@ -52,7 +52,7 @@ def open_services(settings: Settings) -> Services:
     """Make the services and begin what they do in the background; needs a running event loop."""
     store = Store(settings.mongodb_url, settings.database_name, patience=PATIENCE)
     passwords = Passwords()
-    sessions = Sessions(store.blacktokens, lifetime_of(settings))
+    sessions = Sessions(store.blacktokens, lifetime_of(settings), store.now)
     model = Model.open(
         settings.openai_api_key.get_secret_value(), settings.openai_base_url, deadline=settings.model_deadline
     )

@@ -31,6 +31,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 import pymongo
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorCollection
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, errors
 from pymongo.errors import PyMongoError
@@ -275,6 +276,12 @@ class Store:
         """Asks the server for a sign of life; raises `UnavailableError`."""
         with translated():
             await self._database.command("ping")
+
+    async def now(self) -> float:
+        """Return the database's time, in seconds since 1970; raises `StoreError`."""
+        with translated():
+            told = await self._database.command("hello")
+        return int(DatetimeMS(told["localTime"])) / 1000
 
     async def make_indexes(self) -> None:
         """Makes what `INDEXES` lists, trying again until there is a server to make them on."""

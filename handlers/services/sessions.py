@@ -8,7 +8,7 @@ logging out is a single write.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -28,12 +28,17 @@ SWEEP_INTERVAL: Final = 60.0
 _BATCH: Final = 100
 
 
-class Sessions:
-    """Logging out, and finding out who has. `lifetime` is a token's, in seconds."""
+Clock = Callable[[], Awaitable[float]]
+"""Seconds since 1970; raises `StoreError`."""
 
-    def __init__(self, collection: Collection, lifetime: float) -> None:
+
+class Sessions:
+    """Logging out, and finding out who has. `lifetime` is a token's, in seconds; `clock` is the database's."""
+
+    def __init__(self, collection: Collection, lifetime: float, clock: Clock) -> None:
         self._collection = collection
         self._lifetime = lifetime
+        self._clock = clock
         self._loader: Loader[str, bool] = Loader(self._look_up, False)
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -52,13 +57,18 @@ class Sessions:
         return {document["blackToken"]: True for document in found if isinstance(document["blackToken"], str)}
 
     async def forget_expired(self) -> int:
-        """Take tokens off the list that could open nothing even if they were not on it; tells how many."""
-        oldest = datetime.fromtimestamp(time.time() - self._lifetime, UTC)
+        """Remove tokens that could open nothing even if they were not listed; return how many.
+
+        A token has expired when it has by both clocks, this process's and the database's: one that is ahead would
+        else empty the list, and logged-out tokens would be good again once it is set right.
+        """
+        now = min(time.time(), await self._clock())
+        oldest = datetime.fromtimestamp(now - self._lifetime, UTC)
         after, forgotten = ObjectId("0" * 24), 0
         while True:
             span = {"$gt": after, "$lt": ObjectId.from_datetime(oldest)}
             listed = await self._collection.find({"_id": span}, sort=[("_id", 1)], limit=_BATCH)
-            for document in filter(_is_expired, listed):
+            for document in (each for each in listed if _is_expired(each, now)):
                 forgotten += await self._collection.delete({"_id": document["_id"]})
             if len(listed) < _BATCH:
                 return forgotten
@@ -84,11 +94,11 @@ class Sessions:
                 logger.info("expired tokens stay listed for now: %s", error)
 
 
-def _is_expired(document: Document) -> bool:
+def _is_expired(document: Document, now: float) -> bool:
     """Whether a listed token is past its `exp`, or none at all."""
     try:
         claims = jwt.decode(document["blackToken"], options={"verify_signature": False})
     except (jwt.InvalidTokenError, KeyError):
         return True
     expires = claims.get("exp")
-    return isinstance(expires, int | float) and expires <= time.time()
+    return isinstance(expires, int | float) and expires <= now

@@ -5,6 +5,7 @@ than RFC 7518 (3.2) wants, is not for this side to choose.
 """
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -12,15 +13,27 @@ from typing import Final
 from bson import ObjectId
 from jwt import InvalidTokenError, PyJWS
 from jwt.algorithms import HMACAlgorithm
+from jwt.utils import base64url_decode, base64url_encode
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from handlers.v1.values import Identity
 
 ALGORITHM: Final = "HS256"
+_COMPACT = re.compile(r"[A-Za-z0-9_-]{2,}+(?:\.[A-Za-z0-9_-]{2,}+){2}")
 
 
 class TokenError(Exception):
     """A token that opens nothing."""
+
+
+def _is_canonical(token: str) -> bool:
+    """Whether each part is base64url as it would be encoded: without padding, with unused bits of zero."""
+    if not _COMPACT.fullmatch(token):
+        return False
+    try:
+        return all(base64url_encode(base64url_decode(part)).decode() == part for part in token.split("."))
+    except ValueError:  # a part of a length that no bytes have
+        return False
 
 
 class _SharedSecret(HMACAlgorithm):
@@ -61,7 +74,13 @@ class Tokens:
         return self._jws.encode(json.dumps(claims).encode(), self._secret, ALGORITHM)
 
     def read(self, token: str) -> Bearer:
-        """Whose a token is, if it is in time; raises `TokenError`."""
+        """Whose a token is, if it is in time; raises `TokenError`.
+
+        A signature has many spellings that decode alike (padding, stray characters, unused bits). Only the one of
+        RFC 7515 (2) is taken: a token that is listed as logged out must not be good in another spelling.
+        """
+        if not _is_canonical(token):
+            raise TokenError
         try:
             read = self._jws.decode_complete(token, self._secret, [ALGORITHM])
             claims = _Claims.model_validate_json(read["payload"])

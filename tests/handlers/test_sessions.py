@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
 @contextlib.asynccontextmanager
 async def sessions_of(mongodb_url: str, database: str) -> AsyncIterator[tuple[Sessions, Store]]:
     store = Store(mongodb_url, database)
-    sessions = Sessions(store.blacktokens, 3600)
+    sessions = Sessions(store.blacktokens, 3600, store.now)
     try:
         yield sessions, store
     finally:
@@ -79,6 +80,27 @@ async def test_expired_tokens_leave_the_list(database: Database[dict[str, Any]],
     left = {document["_id"] for document in database.blacktokens.find()}
     assert {long_ago(2), long_ago(3)} < left
     assert len(left) == 3
+
+
+@pytest.mark.parametrize("ahead", ["process", "database"])
+async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
+    database: Database[dict[str, Any]], mongodb_url: str, monkeypatch: pytest.MonkeyPatch, ahead: str
+) -> None:
+    now = time.time()
+    issued = ObjectId(ObjectId.from_datetime(datetime.fromtimestamp(now - 60, UTC)).binary[:4] + bytes(8))
+    database.blacktokens.insert_one({"_id": issued, "blackToken": token_of({"exp": int(now) + 3540})})
+
+    async def tomorrow() -> float:
+        return now + 86_400
+
+    async with sessions_of(mongodb_url, database.name) as (sessions, store):
+        assert abs(await store.now() - now) < 60
+        if ahead == "process":
+            monkeypatch.setattr("handlers.services.sessions.time", SimpleNamespace(time=lambda: now + 86_400))
+        else:
+            sessions = Sessions(store.blacktokens, 3600, tomorrow)
+        assert await sessions.forget_expired() == 0
+    assert database.blacktokens.count_documents({}) == 1
 
 
 async def test_expired_tokens_are_looked_for_again_and_again(

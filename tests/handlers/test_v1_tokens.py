@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import hmac
+import itertools
 import json
+import string
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
+from handlers.legacy.auth import TokenError as LegacyTokenError
 from handlers.legacy.auth import verify
 from handlers.v1.tokens import TokenError, Tokens
 from tests.handlers.backends import SECRET, token_of
@@ -18,6 +22,7 @@ from tests.handlers.backends import SECRET, token_of
 TOKENS = Tokens(SECRET, 60)
 ME = ObjectId()
 NOW = int(time.time())
+ALPHABET = string.ascii_letters + string.digits + "-_"
 
 
 def signed(header: object, claims: object, secret: str = SECRET, hash_: str = "sha256") -> str:
@@ -97,3 +102,41 @@ def test_refuses_other_claims(claims: object) -> None:
 def test_refuses_other_signatures(token: str) -> None:
     with pytest.raises(TokenError):
         TOKENS.read(token)
+
+
+def spellings(token: str) -> Iterator[tuple[str, str]]:
+    """Other spellings of a token that lenient decoders read as the same, by what they do."""
+    parts = token.split(".")
+    for index, (name, respell) in itertools.product(range(3), RESPELLINGS.items()):
+        for number, spelled in enumerate(respell(parts[index])):
+            if spelled != parts[index]:
+                yield f"{name} {number} in part {index}", ".".join([*parts[:index], spelled, *parts[index + 1 :]])
+    yield "space before", f" {token}"
+    yield "space after", f"{token} "
+    yield "a line end after", f"{token}\n"
+    yield "a part more", f"{token}."
+    yield "a part before", f".{token}"
+    yield "quoted", f'"{token}"'
+
+
+RESPELLINGS: dict[str, Callable[[str], list[str]]] = {
+    "padding": lambda part: [part + "=" * count for count in range(1, 5)],
+    "unused bits": lambda part: [part[:-1] + char for char in ALPHABET],
+    "the other alphabet": lambda part: [part.replace("-", "+").replace("_", "/")],
+    "stray characters": lambda part: [part[:5] + char + part[5:] for char in " \n\r\t\0!~@\x80é=%"],
+    "a character more": lambda part: [part + char for char in "A_-"],
+    "a character fewer": lambda part: [part[:-1]],
+    "percent escapes": lambda part: [f"%{ord(part[0]):02x}{part[1:]}"],
+}
+
+
+@pytest.mark.parametrize("name", [f"user{number}" for number in range(5)])
+def test_token_in_another_spelling_is_refused(name: str) -> None:
+    token = TOKENS.issue(ME, name)
+    tried = dict(spellings(token))
+    assert len(tried) > 100
+    for spelling, other in tried.items():
+        with pytest.raises(TokenError):
+            raise AssertionError(f"{spelling}: {TOKENS.read(other)}")
+        with pytest.raises(LegacyTokenError):
+            raise AssertionError(f"{spelling}: {verify(other, SECRET)!r}")
