@@ -1,7 +1,6 @@
 """One process of the gateway: its plan and the reloading of it, its sides, its two listeners.
 
-uvicorn serves one app on two sockets; `Entrance` tells them apart by the local port of the connection, which no client
-can choose, so the ops app cannot be reached through the public socket.
+uvicorn serves one app on both listeners; `listeners` tells their connections apart.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 from starlette.routing import Router
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import metrics
 from proxy.access_log import AccessLog
@@ -29,6 +27,7 @@ from proxy.gateway import Gateway, Plan
 from proxy.guard.watch import Watches
 from proxy.health import HealthChecks
 from proxy.last_good import LastGood, LoadedConfig, load_config
+from proxy.listeners import ListenerAddress, ListenerDispatcher
 from proxy.log_writer import FLUSH_TIMEOUT, LogWriter, flush_logs
 from proxy.native import Native
 from proxy.notify import Notice, Notices
@@ -54,20 +53,6 @@ logger = logging.getLogger("scribe_proxy")
 GARBAGE = 20_000
 """Objects that may come to stay before Python looks for cycles among them. At its own 700, a request that reads a
 hundred documents pays for a look, which is an eighth of all its time (measured)."""
-
-
-class Entrance:
-    """Gives a connection that came in by the ops port to the ops app, any other to the public one."""
-
-    def __init__(self, public: ASGIApp, ops: ASGIApp, ops_port: int) -> None:
-        self._public, self._ops, self._ops_port = public, ops, ops_port
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        server = scope.get("server")
-        if server is not None and server[1] == self._ops_port:
-            await self._ops(scope, receive, send)
-        else:
-            await self._public(scope, receive, send)
 
 
 class BackgroundService(Protocol):
@@ -239,7 +224,9 @@ def _client_timeouts(config: Config) -> ClientTimeouts:
     )
 
 
-def create_app(file: Path, ops_port: int, ops_token: str | None, last_good: LastGood | None = None) -> Router:
+def create_app(
+    file: Path, ops_listener: ListenerAddress, ops_token: str | None, last_good: LastGood | None = None
+) -> Router:
     """Return the app of one process, for both listeners. Raises ConfigError."""
     process = GatewayProcess(file, os.environ, last_good)
 
@@ -252,5 +239,5 @@ def create_app(file: Path, ops_port: int, ops_token: str | None, last_good: Last
             yield {STATE_KEY: process.listener_timeouts}
 
     public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
-    entrance = Entrance(public, create_ops(process, ops_token), ops_port)
-    return Router(default=entrance, redirect_slashes=False, lifespan=lifespan)
+    dispatcher = ListenerDispatcher(public, create_ops(process, ops_token), ops_listener)
+    return Router(default=dispatcher, redirect_slashes=False, lifespan=lifespan)

@@ -15,6 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from proxy.config import ConfigError
 from proxy.last_good import LastGood
+from proxy.listeners import ListenerAddress
 from proxy.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.serving import create_app
 from proxy.supervision import exit_with_parent
@@ -32,7 +33,7 @@ class WorkerSettings:
     """The arguments of a worker; picklable."""
 
     file: Path
-    ops_port: int
+    ops_listener: ListenerAddress
     ops_token: str | None
     state_directory: Path
 
@@ -49,7 +50,7 @@ def create_worker_app(settings: WorkerSettings) -> Router:
         forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     last_good = LastGood(settings.state_directory, settings.file)
     try:
-        return create_app(settings.file, settings.ops_port, settings.ops_token, last_good)
+        return create_app(settings.file, settings.ops_listener, settings.ops_token, last_good)
     except ConfigError as error:
         for problem in error.problems:
             logger.error("%s", problem.located(str(settings.file)))

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 import click
 import uvicorn
@@ -22,11 +23,15 @@ from proxy import tracing
 from proxy.config import ConfigError
 from proxy.database import Database, NoDatabase
 from proxy.last_good import LastGood, default_state_directory, load_config
+from proxy.listeners import ListenerAddress
 from proxy.log_writer import configure_logging, flush_logs
 from proxy.native import NativeUnavailable, import_app
 from proxy.server import uvicorn_settings
 from proxy.worker import WorkerSettings, create_worker_app
 from proxy.worker_group import HANG_TIMEOUT, WorkerGroup
+
+MIN_TOKEN: Final = 16
+"""Characters of an ops token that counts beyond loopback."""
 
 
 @click.command()
@@ -63,8 +68,7 @@ def serve(
     and reports the errors on the ops page, in the log and in the metric scribe_proxy_config_valid.
     """
     token = os.environ.get("OPS_TOKEN") or None
-    if not _is_loopback(ops_host) and token is None:
-        raise click.UsageError(f"--ops-host {ops_host} is not loopback: set OPS_TOKEN")
+    _refuse_open_ops(port, ops_host, ops_port, token)
     with ExitStack() as stack:
         state = _writable(state_dir or default_state_directory(os.environ), stack)
         _check(file, LastGood(state, file))
@@ -72,7 +76,7 @@ def serve(
         with suppress(OSError):  # nobody has to read it
             click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
         config = uvicorn.Config(
-            partial(create_worker_app, WorkerSettings(file.absolute(), ops.getsockname()[1], token, state)),
+            partial(create_worker_app, WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state)),
             factory=True,
             workers=workers,
             log_config=None,
@@ -83,6 +87,18 @@ def serve(
             **uvicorn_settings(),
         )
         _run(config, [public, ops], stack)
+
+
+def _refuse_open_ops(port: int, ops_host: str, ops_port: int, token: str | None) -> None:
+    """Raise UsageError where the ops pages would be open to more than operators."""
+    if port == ops_port and port != 0:
+        raise click.UsageError(f"--port and --ops-port are both {port}: the ops pages need a port of their own")
+    if _is_loopback(ops_host):
+        return
+    if token is None:
+        raise click.UsageError(f"--ops-host {ops_host} is not loopback: set OPS_TOKEN")
+    if len(token) < MIN_TOKEN:
+        raise click.UsageError(f"--ops-host {ops_host} is not loopback: OPS_TOKEN needs {MIN_TOKEN} characters or more")
 
 
 def _run(config: uvicorn.Config, sockets: list[socket.socket], stack: ExitStack) -> None:

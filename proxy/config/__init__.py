@@ -20,7 +20,7 @@ from proxy.config.models import (
     Timeouts,
 )
 from proxy.config.problems import ConfigError, Problem
-from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Reports, Server, Shadowing
+from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Ops, Reports, Server, Shadowing
 from proxy.config.units import FULL, show_duration, show_share
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Limits",
     "Mongo",
     "Notify",
+    "Ops",
     "Overrides",
     "Problem",
     "Reports",

@@ -24,7 +24,7 @@ from pydantic import (
 from proxy.config.legacy_tls import LegacyTls
 from proxy.config.problems import Problem
 from proxy.config.section import Section
-from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Reports, Server, Shadowing
+from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Ops, Reports, Server, Shadowing
 from proxy.config.units import (
     FULL,
     Count,
@@ -40,6 +40,7 @@ from proxy.config.units import (
     read_legacy_url,
     read_secret,
     show_share,
+    split_list,
 )
 from proxy.patterns import Pattern
 
@@ -128,11 +129,6 @@ def _not_empty(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
 NotEmpty = AfterValidator(_not_empty)
 
 
-def _as_list(value: object) -> object:
-    """One item may stand for a list of it, and commas for its separators: handy for environment variables."""
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
 class RouteTimeouts(Section):
     """Those of legacy's timeouts that differ for one route."""
 
@@ -185,7 +181,7 @@ class Bucketing(Section):
     salt: Text = "scribe-proxy"
     cookie: StickyCookie | None = None
 
-    _one_key = field_validator("key", mode="before")(_as_list)
+    _one_key = field_validator("key", mode="before")(split_list)
 
     @property
     def sources(self) -> tuple[KeySource, ...]:
@@ -317,6 +313,7 @@ class File(Section):
     access_log: Switch = True
     limits: Limits = Limits()
     server: Server = Server()
+    ops: Ops = Ops()
     allowed_origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[TrustedProxy, ...] = ()
     contracts: Text = "contracts"
@@ -328,7 +325,7 @@ class File(Section):
     docs: Docs | None = None
     routes: tuple[Route, ...] = ()
 
-    _listed = field_validator("allowed_origins", "trusted_proxies", mode="before")(_as_list)
+    _listed = field_validator("allowed_origins", "trusted_proxies", mode="before")(split_list)
 
     @model_validator(mode="before")
     @classmethod

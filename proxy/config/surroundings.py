@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, SecretStr
+from pydantic import BeforeValidator, SecretStr, field_validator
 
 from proxy.config.section import Section
-from proxy.config.units import Count, Duration, Path, Share, Size, Text, read_endpoint, read_mongodb_url, read_secret
+from proxy.config.units import (
+    Count,
+    Duration,
+    HostName,
+    Path,
+    Share,
+    Size,
+    Text,
+    read_endpoint,
+    read_mongodb_url,
+    read_secret,
+    split_list,
+)
 
 
 class Server(Section):
@@ -23,6 +35,14 @@ class Server(Section):
     request_timeout: Duration = 300.0
     websocket_ping_interval: Duration = 20.0
     websocket_ping_timeout: Duration = 20.0
+
+
+class Ops(Section):
+    """The ops listener. `hosts` are names by which people reach its pages, besides addresses and `localhost`."""
+
+    hosts: tuple[HostName, ...] = ()
+
+    _listed = field_validator("hosts", mode="before")(split_list)
 
 
 class Shadowing(Section):

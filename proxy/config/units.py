@@ -29,6 +29,7 @@ _BYTES: Final = {"B": 1, "KiB": 1024, "MiB": 1 << 20}
 _LARGEST: Final = 16 << 20
 _PATH: Final = re.compile(r"/[!$%&'()*+,\-./0-9:;=@A-Z_a-z~]*")
 _SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, since it travels in a header
+_HOST_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _SWITCHES: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -209,6 +210,16 @@ def read_origin(value: object) -> str:
         raise ValueError("must be an origin, as in https://app.example or http://localhost:3000") from None
 
 
+def read_host_name(value: object) -> str:
+    """`ops.example`, a name without scheme and port, in lower case. Raises ValueError."""
+    text = _text(value, "a host name").lower()
+    if _HOST_NAME.fullmatch(text):
+        return text
+    close = _HOST_NAME.search(re.sub(r"^[a-z]+://", "", text))
+    meant = f"; did you mean {close[0]}?" if close else ""
+    raise ValueError(f"must be a host name without scheme and port, as in ops.example{meant}")
+
+
 def read_trusted_proxy(value: object) -> str:
     """`10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32` or `unix`, in canonical text. Raises ValueError."""
     text = _text(value, "an address")
@@ -242,6 +253,11 @@ def show_duration(seconds: float) -> str:
         if seconds >= size and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"
     return f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + "ms"
+
+
+def split_list(value: object) -> object:
+    """Return the items of a text with commas, which may stand for a list: handy for environment variables."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
 def _text(value: object, wanted: str) -> str:
@@ -279,4 +295,5 @@ Path = Annotated[str, BeforeValidator(read_path)]
 Size = Annotated[int, BeforeValidator(read_size)]
 Match = Annotated[str, BeforeValidator(read_match)]
 Origin = Annotated[str, BeforeValidator(read_origin)]
+HostName = Annotated[str, BeforeValidator(read_host_name)]
 TrustedProxy = Annotated[str, BeforeValidator(read_trusted_proxy)]

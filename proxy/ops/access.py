@@ -8,27 +8,30 @@ only our own pages could know of it (`Visitor.form_token`). Without a token set 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import secrets
-import time
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-import jwt
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from proxy.client_address import resolve_client
 from proxy.cookies import OPS_COOKIE as COOKIE
+from proxy.gateway import Plan
+from proxy.ops.attempts import TooManyAttemptsError
+from proxy.ops.hosts import is_own_host
+from proxy.ops.sessions import LASTING, Session, Sessions
 
 OPEN: Final = frozenset(("/healthz", "/readyz", "/login"))
 OPEN_BELOW: Final = "/static/"
-LASTING: Final = 12 * 3600
-"""Seconds a session lasts."""
+HEALTH: Final = frozenset(("/healthz", "/readyz"))
+_UNKNOWN_HOST: Final = "this host name is not one of `ops.hosts` in routing.yaml\n"
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -41,13 +44,23 @@ _HEADERS: Final = {
 class Visitor:
     """Who asks. `name` is what a person called themselves at `/login`, None of a machine that bears the token.
 
-    `form_token` is what a person's forms must repeat; empty where there is no session.
+    `session` is the one of a person who logged in.
     """
 
     name: str | None = None
     may_read: bool = True
     may_change: bool = False
-    form_token: str = ""
+    session: Session | None = None
+
+    @property
+    def form_token(self) -> str:
+        """What a person's forms must repeat; empty where there is no session."""
+        return self.session.form if self.session is not None else ""
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether it bears the token itself."""
+        return self.may_change and self.session is None
 
     def sent(self, form_token: str) -> bool:
         """Whether a form came from our own pages. A bearer needs no such proof: no browser adds it by itself."""
@@ -59,46 +72,16 @@ class Visitor:
 STRANGER: Final = Visitor(may_read=False)
 
 
-class Sessions:
-    """Makes sessions and knows them again; every process with the same token does, other workers and later ones too."""
+class AuthMiddleware:
+    """Admits requests by their host and their credentials, and sends the headers that every answer bears.
 
-    def __init__(self, token: str) -> None:
-        self._token: Final = token.encode()
-        self._key: Final = hashlib.sha256(b"scribe-proxy ops session\0" + self._token).digest()
-
-    def accepts(self, token: str) -> bool:
-        """Whether it is the token; compared in constant time."""
-        return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token)
-
-    def begin(self, name: str) -> str:
-        """A session of that person, as the cookie's value."""
-        claims = {"name": name, "form": secrets.token_urlsafe(16), "exp": int(time.time()) + LASTING}
-        return jwt.encode(claims, self._key, "HS256")
-
-    def visitor(self, connection: HTTPConnection) -> Visitor | None:
-        """Who shows the token or a session of ours; None for anybody else."""
-        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.accepts(given):
-            return Visitor(may_change=True)
-        return self._of_session(connection.cookies.get(COOKIE, ""))
-
-    def _of_session(self, session: str) -> Visitor | None:
-        try:
-            claims: dict[str, Any] = jwt.decode(session, self._key, ["HS256"], {"require": ["exp", "name", "form"]})
-        except jwt.InvalidTokenError:
-            return None
-        return Visitor(claims["name"], may_change=True, form_token=claims["form"])
-
-
-class Door:
-    """Lets in who may, notes who it is in `scope["state"]["visitor"]`, and sends the headers that every answer bears.
-
-    Everybody else: a browser is sent to `/login`, a machine gets a 401.
+    `scope["state"]["visitor"]` says who it is. Without credentials a browser is sent to `/login`, a machine gets a 401.
     """
 
-    def __init__(self, app: ASGIApp, sessions: Sessions | None) -> None:
+    def __init__(self, app: ASGIApp, sessions: Sessions | None, plan: Callable[[], Plan]) -> None:
         self._app: Final = app
         self._sessions: Final = sessions
+        self._plan: Final = plan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,15 +89,53 @@ class Door:
             await app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
-        visitor = Visitor() if self._sessions is None else self._sessions.visitor(connection)
-        scope.setdefault("state", {})["visitor"] = visitor or STRANGER
-        open_to_all = scope["path"] in OPEN or scope["path"].startswith(OPEN_BELOW)
-        app = self._app if visitor or open_to_all else _refusal(connection)
-        await app(scope, receive, _with_headers(send))
+        scope.setdefault("state", {})["address"] = self._address(scope)
+        try:
+            visitor = await self._visitor(connection)
+        except TooManyAttemptsError as error:
+            await too_many_attempts(error)(scope, receive, _with_headers(send))
+            return
+        scope["state"]["visitor"] = visitor or STRANGER
+        refusal = self._refusal(connection, visitor)
+        await (refusal or self._app)(scope, receive, _with_headers(send))
+
+    def _address(self, scope: Scope) -> str | None:
+        client = scope.get("client")
+        return resolve_client(scope["headers"], client and client[0], self._plan().trusted).address
+
+    async def _visitor(self, connection: HTTPConnection) -> Visitor | None:
+        """Return who shows the token or a session; None for anybody else. Raises TooManyAttemptsError."""
+        if self._sessions is None:
+            return Visitor()
+        token = _bearer(connection)
+        if token is not None and self._sessions.accepts(token, connection.scope["state"]["address"]):
+            return Visitor(may_change=True)
+        session = await self._sessions.find(connection.cookies.get(COOKIE, ""))
+        return Visitor(session.name, may_change=True, session=session) if session is not None else None
+
+    def _refusal(self, connection: HTTPConnection, visitor: Visitor | None) -> Response | None:
+        path, bears_token = connection.scope["path"], visitor is not None and visitor.is_machine
+        if path not in HEALTH and not bears_token:
+            host = connection.headers.get("host", "")
+            if not is_own_host(host, self._plan().config.ops.hosts):
+                return PlainTextResponse(_UNKNOWN_HOST, 421)
+        open_to_all = path in OPEN or path.startswith(OPEN_BELOW)
+        return None if visitor or open_to_all else _refusal(connection)
+
+
+def too_many_attempts(error: TooManyAttemptsError) -> Response:
+    """Return the answer to an address that was wrong too often."""
+    seconds = str(math.ceil(error.seconds))
+    return PlainTextResponse("too many wrong tokens; try again later\n", 429, {"retry-after": seconds})
+
+
+def _bearer(connection: HTTPConnection) -> str | None:
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else None
 
 
 def visitor(request: Request) -> Visitor:
-    """Who asks, as the door noted it."""
+    """Who asks, as the middleware found it."""
     found: Visitor = request.state.visitor
     return found
 

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from proxy import metrics
-from proxy.ops.access import Door, Sessions
+from proxy.ops.access import AuthMiddleware
 from proxy.ops.filters import FilterError
 from proxy.ops.pages.configuration import configuration
 from proxy.ops.pages.contract import divergences, drift
@@ -35,6 +36,8 @@ from proxy.ops.pages.sample import sample
 from proxy.ops.pages.session import session_routes
 from proxy.ops.readiness import LegacyProbe
 from proxy.ops.rendering import nowhere, paged, wrong_filter
+from proxy.ops.revocations import RevokedSessions
+from proxy.ops.sessions import Sessions
 from proxy.ops.situation import Situation
 from proxy.ops.status import Current, Status, describe
 
@@ -44,7 +47,9 @@ STATIC: Final = Path(__file__).parent / "static"
 def create_ops(situation: Situation, token: str | None = None) -> Starlette:
     """The ops app of one process. `token`: what every request but a health check must bear."""
     probe = LegacyProbe()
-    sessions = Sessions(token) if token else None
+    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # of this machine's workers
+    revoked = RevokedSessions(situation.database, Path(shared) if shared else None)
+    sessions = Sessions(token, revoked) if token else None
 
     async def current() -> Status:
         legacy = await probe.reachable(situation.gateway.plan.config.legacy.url)
@@ -52,7 +57,7 @@ def create_ops(situation: Situation, token: str | None = None) -> Starlette:
 
     return Starlette(
         routes=[*_machines(current), *_pages(situation, current), *session_routes(sessions)],
-        middleware=[Middleware(Door, sessions=sessions)],
+        middleware=[Middleware(AuthMiddleware, sessions=sessions, plan=lambda: situation.gateway.plan)],
         exception_handlers={FilterError: wrong_filter, 404: nowhere},
     )
 

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, expect
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
+from proxy.config import parse
 from proxy.database import Database
+from proxy.gateway import Gateway, Plan
 from proxy.ops.app import create_ops
 from proxy.state.mongo import MongoStore
 from tests.browser.browsing import Browsing
@@ -161,3 +165,47 @@ async def promote_without_scripts(page: Page) -> None:
     await expect(page.get_by_role("region", name="History").get_by_role("listitem").first).to_contain_text(
         "10% → 50% all quiet by Ada"
     )
+
+
+async def test_logout_ends_every_window_and_no_backend_gets_the_cookie(
+    tmp_path: Path, mongodb_url: str, browser: Browsing
+) -> None:
+    received: list[Scope] = []
+
+    async def backend(scope: Scope, receive: Receive, send: Send) -> None:
+        received.append(scope)
+        await PlainTextResponse("backend")(scope, receive, send)
+
+    text = "legacy: {url: http://x}\nnative: a:b\nroutes: [{name: new, match: GET /new, native: 100%}]"
+    gateway = Gateway(Plan.of(parse(text, {}), backend, backend))
+    async with (
+        served(tmp_path, mongodb_url) as (_, base),
+        serving(gateway) as port,
+        Tab.opened(browser.browser, base, DESK) as tab,
+        Tab.opened(browser.browser, base, DESK) as copy,
+    ):
+        await tab.log_in()
+        cookies = await tab.page.context.cookies()
+        await copy.page.context.add_cookies([{**cookie} for cookie in cookies])  # type: ignore[typeddict-item]
+        await copy.page.goto("/live")
+        await expect(copy.page.get_by_role("heading", name="Live")).to_be_visible()
+        await _visit_backends(tab.page, port)
+        await tab.page.goto("/")
+        await tab.page.get_by_role("button", name="Log out").click()
+        await expect(tab.page.get_by_label("Ops token")).to_be_visible()
+        await copy.page.goto("/live")
+        await expect(copy.page.get_by_label("Ops token")).to_be_visible()
+    assert [scope["path"] for scope in received if scope["path"] != "/favicon.ico"] == ["/new", "/old"]
+    assert all(b"scribe_ops" not in value for scope in received for _, value in scope["headers"])
+    assert any((b"cookie", b"own=1") in scope["headers"] for scope in received)
+
+
+async def _visit_backends(page: Page, port: int) -> None:
+    """Open both sides of a gateway on the same host, which the browser sends all of the host's cookies."""
+    await page.context.add_cookies([{"name": "own", "value": "1", "url": f"http://127.0.0.1:{port}"}])
+    visited = await page.context.new_page()
+    for path in ("new", "old"):
+        answer = await visited.goto(f"http://127.0.0.1:{port}/{path}")
+        assert answer is not None
+        assert "scribe_ops" in (await answer.request.all_headers())["cookie"]
+    await visited.close()

@@ -43,6 +43,7 @@ ROUTING = """\
 legacy: {{url: "http://127.0.0.1:{port}"}}
 native: tests.nowhere:app
 overrides: {{secret: hunter2-hunter2-hunter2}}
+ops: {{hosts: [testserver, ops]}}
 routes:
   - {{name: users.login, match: POST /users/login, native: 100%}}
   - {{name: consultations.list, match: GET /api/consultations, native: 25%, shadow: 100%, guard: {{}}}}

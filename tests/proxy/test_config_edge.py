@@ -75,3 +75,14 @@ def test_sticky_cookie_has_defaults_and_comes_first() -> None:
 def test_wrong_sticky_cookie_is_reported_with_its_line(cookie: str, complaint: str) -> None:
     (found,) = complaints(f"bucketing:\n  key: cookie:sid\n  cookie: {cookie}\n")
     assert found.startswith(complaint)
+
+
+def test_ops_hosts_are_names() -> None:
+    assert parse(f"{HEAD}ops: {{hosts: 'Ops.Example, gateway'}}", {}).ops.hosts == ("ops.example", "gateway")
+
+
+@pytest.mark.parametrize("written", ["https://ops.example/", "ops.example:8001"])
+def test_wrong_ops_host_is_reported_with_its_line(written: str) -> None:
+    (complaint,) = complaints(f"ops:\n  hosts:\n    - {written}\n")
+    assert complaint.startswith("5: ops.hosts[#1]: must be a host name without scheme and port")
+    assert "did you mean ops.example?" in complaint

@@ -15,8 +15,8 @@ from starlette.websockets import WebSocketDisconnect
 from demo.ports import free_port
 from proxy.config import Problem
 from proxy.cookies import OPS_COOKIE as COOKIE
-from proxy.ops.access import Sessions
 from proxy.ops.app import create_ops
+from proxy.ops.sessions import Sessions
 from tests.proxy.ops_stage import Stage, stage
 from tests.sockets import scripted
 
@@ -178,7 +178,7 @@ def test_a_session_ends_by_itself_or_when_it_is_ended(guarded: TestClient, monke
     ended = guarded.post("/logout", data={"form": form_token})
     assert (ended.status_code, ended.headers["location"]) == (303, "/login")
     assert guarded.get("/").status_code == 401
-    monkeypatch.setattr("proxy.ops.access.time", SimpleNamespace(time=time.monotonic))  # sessions of long ago
+    monkeypatch.setattr("proxy.ops.sessions.time", SimpleNamespace(time=time.monotonic))  # sessions of long ago
     log_in(guarded)
     monkeypatch.undo()
     assert guarded.get("/").status_code == 401

@@ -84,10 +84,10 @@ async def test_a_refused_text_is_shown_where_it_is_wrong(client: TestClient, sta
     await write(staged.watcher, ("native: 25%", "native: 250%"), ("secret: ", "secert: "))
     data, page = config(client), client.get("/config").text
     wrong = {line["number"]: line["wrong"] for line in data["refused"] if line["wrong"]}
-    assert list(wrong) == [3, 6]
-    assert "between 0% and 100%" in wrong[6][0]
+    assert list(wrong) == [3, 7]
+    assert "between 0% and 100%" in wrong[7][0]
     assert "between 0% and 100%" in page
-    assert [line["number"] for line in data["refused"]] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [line["number"] for line in data["refused"]] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert len([line for line in data["pending"]["lines"] if line["kind"] == "added"]) == 2
     assert SECRET not in page + str(data)
     assert "the last good one is in force" in page

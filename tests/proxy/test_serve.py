@@ -141,6 +141,22 @@ def test_an_ops_listener_in_the_open_demands_a_token(tmp_path: Path, monkeypatch
         assert "OPS_TOKEN" in output
 
 
+@pytest.mark.parametrize("token", ["short", "fifteen-letters"])
+def test_short_ops_token_is_refused_beyond_loopback(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPS_TOKEN", token)
+    code, output = run("--ops-host", "0.0.0.0")
+    assert code == 2
+    assert "OPS_TOKEN needs 16 characters" in output
+    assert token not in output
+
+
+@pytest.mark.parametrize("ops_host", ["127.0.0.1", "127.0.0.2", "::1"])
+def test_one_port_for_both_listeners_is_refused(ops_host: str) -> None:
+    code, output = run("--host", "127.0.0.1", "--port", "8123", "--ops-host", ops_host, "--ops-port", "8123")
+    assert code == 2
+    assert "the ops pages need a port of their own" in output
+
+
 async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     async with scripted(legacy) as port:
         file = tmp_path / "routing.yaml"

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from proxy import reload
 from proxy.config import ConfigError
+from proxy.listeners import ListenerAddress
 from proxy.native import NativeUnavailable
 from proxy.server import uvicorn_settings
 from proxy.serving import GatewayProcess, create_app
@@ -51,7 +52,7 @@ async def process(file: Path) -> AsyncIterator[tuple[int, int]]:
     """The gateway of that file on two ports of this process."""
     public, ops = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
     ports = public.getsockname()[1], ops.getsockname()[1]
-    app = create_app(file, ports[1], None)
+    app = create_app(file, ListenerAddress("127.0.0.1", ports[1]), None)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", **uvicorn_settings()))
     task = asyncio.create_task(server._serve([public, ops]))
     while not server.started:
@@ -64,7 +65,7 @@ async def process(file: Path) -> AsyncIterator[tuple[int, int]]:
 
 
 async def get(port: int, path: str = "/x") -> tuple[bytes, bytes]:
-    raw = await exchange(port, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    raw = await exchange(port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     head, _, body = raw.partition(b"\r\n\r\n")
     return head, body
 

@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from proxy.ops.access import Sessions, end_session, give_session, own_path, visitor
+from proxy.ops.access import end_session, give_session, own_path, too_many_attempts, visitor
+from proxy.ops.attempts import TooManyAttemptsError
 from proxy.ops.rendering import page, trouble
+from proxy.ops.sessions import Sessions
 
 FORM: Final = 16 * 1024
 """Bytes of the longest form."""
@@ -42,7 +44,11 @@ def session_routes(sessions: Sessions | None) -> list[Route]:
             return _asking(request, own_path(request.query_params.get("next", "/")))
         form = await read_form(request)
         name, target = form.get("name", "").strip(), own_path(form.get("next", "/"))
-        if not sessions.accepts(form.get("token", "")):
+        try:
+            accepted = sessions.accepts(form.get("token", ""), request.state.address)
+        except TooManyAttemptsError as error:
+            return too_many_attempts(error)
+        if not accepted:
             return _asking(request, target, name, "This is not the token.", 403)
         if not name or len(name) > NAME or not name.isprintable():
             return _asking(request, target, "", "A name is needed, of at most 64 characters.", 400)
@@ -54,6 +60,9 @@ def session_routes(sessions: Sessions | None) -> list[Route]:
         form = await read_form(request)
         if not visitor(request).sent(form.get("form", "")):
             return trouble(request, 403, "Not logged out", "This did not come from one of these pages.")
+        session = visitor(request).session
+        if sessions is not None and session is not None:
+            await sessions.end(session)
         response = RedirectResponse("/login", 303)
         end_session(response)
         return response

@@ -1,0 +1,79 @@
+"""Slow down whoever guesses the ops token. Pure.
+
+Each client address may be wrong a few times; after that its next attempts are refused unread for a time that doubles
+with every further failure. Others are not affected, so nobody can lock an operator out from elsewhere.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_network
+from typing import Final
+
+from proxy.client_address import read_address
+
+FREE: Final = 5
+"""Failures of one address that have no consequence."""
+LONGEST: Final = 60.0
+"""Seconds that an address waits at most."""
+FORGOTTEN_AFTER: Final = 600.0
+"""Seconds without a failure after which an address begins anew."""
+MAX_CLIENTS: Final = 4096
+
+
+class TooManyAttemptsError(Exception):
+    """An address was wrong too often. `seconds`: when it may try again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds: Final = seconds
+
+
+@dataclass(slots=True)
+class _Failures:
+    number: int
+    last: float
+
+
+class FailedAttempts:
+    """Failures by client address: of IPv6 by /64, since a client has all of it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock: Final = clock
+        self._failures: Final[OrderedDict[str, _Failures]] = OrderedDict()
+
+    def admit(self, address: str | None) -> None:
+        """Return if an address may try now; raise TooManyAttemptsError otherwise."""
+        failures = self._failures.get(_client(address))
+        if failures is None or failures.number < FREE:
+            return
+        wait = min(LONGEST, 2.0 ** min(failures.number - FREE, 10))
+        left = failures.last + wait - self._clock()
+        if left > 0:
+            raise TooManyAttemptsError(left)
+
+    def fail(self, address: str | None) -> None:
+        """Count a failure."""
+        now, client = self._clock(), _client(address)
+        failures = self._failures.pop(client, None)
+        if failures is None or now - failures.last > FORGOTTEN_AFTER:
+            failures = _Failures(0, now)
+        failures.number += 1
+        failures.last = now
+        self._failures[client] = failures
+        if len(self._failures) > MAX_CLIENTS:
+            self._failures.popitem(last=False)
+
+    def succeed(self, address: str | None) -> None:
+        """Forget the failures of an address."""
+        self._failures.pop(_client(address), None)
+
+
+def _client(address: str | None) -> str:
+    parsed = read_address(address) if address else None
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return str(parsed or address)

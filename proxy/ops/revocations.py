@@ -1,0 +1,76 @@
+"""Sessions that were logged out: ended in every process that knows the same token, until they would expire anyway.
+
+Kept in memory; for the workers of one machine as files in the directory that they share, and for replicas in MongoDB.
+While MongoDB is away a process does not learn of logouts on other machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from proxy.database import Database, DatabaseError
+
+logger = logging.getLogger("scribe_proxy")
+
+COLLECTION: Final = "ops_ended_sessions"
+TIMEOUT: Final = 1.0
+"""Seconds that MongoDB may take; pages do not wait longer for it."""
+
+
+class RevokedSessions:
+    """Ids of sessions that no longer count. `directory` is shared by this machine's workers."""
+
+    def __init__(self, database: Database | None = None, directory: Path | None = None) -> None:
+        self._database: Final = database
+        self._directory: Final = directory
+        self._expiries: Final[dict[str, float]] = {}
+
+    async def revoke(self, session_id: str, expires: float) -> None:
+        """End a session everywhere. `expires` is when it would have ended (seconds since the epoch)."""
+        now, key = time.time(), _key(session_id)
+        for ended in [ended for ended, expiry in self._expiries.items() if expiry < now]:
+            del self._expiries[ended]
+        self._expiries[key] = expires
+        if self._directory is not None:
+            try:
+                (self._directory / key).touch()
+            except OSError as error:
+                logger.error("a logout could not be shared with the other workers: %s", error.strerror)
+        if self._database is not None:
+            await self._store(self._database, key, expires)
+
+    async def is_revoked(self, session_id: str) -> bool:
+        """Return whether a session was ended, here or elsewhere."""
+        key = _key(session_id)
+        if key in self._expiries or (self._directory is not None and (self._directory / key).exists()):
+            return True
+        if self._database is None or not self._database.available:
+            return False
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                with self._database.asking():
+                    return await self._database.collection(COLLECTION).find_one({"_id": key}) is not None
+        except (DatabaseError, TimeoutError):
+            return False
+
+    async def _store(self, database: Database, key: str, expires: float) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                with database.asking():
+                    collection = database.collection(COLLECTION)
+                    await collection.create_index("expires", expireAfterSeconds=0)
+                    at = datetime.fromtimestamp(expires, UTC)
+                    await collection.update_one({"_id": key}, {"$set": {"expires": at}}, upsert=True)
+        except (DatabaseError, TimeoutError):
+            logger.warning("a logout could not be shared with other replicas: MongoDB is away")
+
+
+def _key(session_id: str) -> str:
+    """Return the name under which a session is known as ended: nobody can make a session of it."""
+    return f"ops-session-{hashlib.sha256(session_id.encode()).hexdigest()}"
