@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, encode_control, encode_head
@@ -32,6 +33,8 @@ HIGH_WATER = 64 * 1024
 """Bytes of messages not yet received by the app at which reading pauses."""
 MESSAGE_COST = 64
 """Bytes that a message counts for besides its own, so that many empty ones are bounded too."""
+END_GRACE = 1.0
+"""Seconds without progress that an app has to receive, and to answer, what came before the client's end."""
 JOIN_LIMIT = 64 * 1024
 """Bytes of a message up to which it is copied, so that it takes one write."""
 
@@ -81,7 +84,9 @@ class Peer(asyncio.Protocol):
         self._inbox: deque[str | bytes] = deque()
         self._inbox_size = 0
         self._written = 0
-        self._close_sent = self._failed = False
+        self._close_sent = False
+        self._conclude: Callable[[], None] | None = None
+        self._input_ended = False
         self._late_pong = b""
         self._reading_paused = False
         self._writable = asyncio.Event()
@@ -107,6 +112,7 @@ class Peer(asyncio.Protocol):
     async def receive(self) -> str | bytes | Closed:
         """Return the next message; after the last, always how the connection ended."""
         while not self._inbox:
+            self._end_input()
             if self.ended is not None:
                 return self.ended
             self._receiver = self._loop.create_future()
@@ -149,31 +155,34 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heartbeat.heard_at = self._loop.time()
-        if self._failed:
-            return
+        if self._input_ended:
+            return  # read and dropped: a connection that is closed on unread bytes is reset, and the close frame lost
         try:
             for event in self._messages.feed(data):
                 if isinstance(event, Ping):
                     self._send_pong(encode_control(PONG, event.payload))
                 elif isinstance(event, Closed):
-                    self._take_close(event)
+                    self._end_after_inbox(partial(self._take_close, event))
                 elif self.ended is None:
                     self._inbox.append(event)
                     self._inbox_size += len(event) + MESSAGE_COST
         except ProtocolViolation as violation:
-            self._fail(violation.code)
+            self._end_after_inbox(partial(self._fail, violation.code))
         self._wake()
         if not self._account():
-            self._fail(TRY_AGAIN_LATER)
+            self._end_after_inbox(partial(self._fail, TRY_AGAIN_LATER))
         if self._inbox_size >= HIGH_WATER and not self._reading_paused and self.ended is None:
             self._reading_paused = True
             self._transport.pause_reading()
 
-    def eof_received(self) -> None:
-        if self.ended is None or self.ended.code == ABNORMAL:
-            self._transport.abort()  # asyncio would first wait for the client to take what is still to be written
+    def eof_received(self) -> bool:
+        if not self._input_ended:
+            self._end_after_inbox(self._take_eof)
+            return True
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._conclude, self._input_ended = None, True
         self._end(Closed(ABNORMAL))
         self._stop_timer()
         if self._on_lost is not None:
@@ -214,11 +223,40 @@ class Peer(asyncio.Protocol):
 
     # -- the end
 
+    def _end_after_inbox(self, conclude: Callable[[], None]) -> None:
+        """End once the app has received what came before, as it has in Node, where handlers run at once."""
+        if self._input_ended:
+            return
+        self._input_ended = True
+        self._messages.discard()
+        self._conclude = conclude
+        if not self._inbox and (self.ended is not None or self._is_receiving):
+            self._end_input()
+        else:
+            self._loop.call_later(END_GRACE, self._end_late, self._written)
+
+    def _end_late(self, before: int) -> None:
+        """End for an app that neither receives nor sends."""
+        if self._conclude is not None and self._written > before:
+            self._loop.call_later(END_GRACE, self._end_late, self._written)
+        else:
+            self._end_input()
+
+    def _end_input(self) -> None:
+        conclude, self._conclude = self._conclude, None
+        if conclude is not None:
+            conclude()
+
+    def _take_eof(self) -> None:
+        """End for a client that has ended without a close frame."""
+        self._end(Closed(ABNORMAL))
+        self._transport.close()
+
     def _take_close(self, closed: Closed) -> None:
         """Answer a close frame with its own code; the client waits for this end to close (RFC 6455 §7.1.1)."""
         self._send_close(closed.code, closed.reason)
         self._end(closed)
-        self._transport.close()
+        self._finish()
 
     def _end(self, ended: Closed) -> None:
         """Take in and send no more messages. The closing handshake, if there is one, has its time."""
@@ -234,14 +272,18 @@ class Peer(asyncio.Protocol):
         self._wake()
 
     def _fail(self, code: int) -> None:
-        """Close for a fault of the client's. What else it sends is read and dropped: a connection that is closed on
-        unread bytes is reset, and the close frame lost."""
-        self._failed = True
+        """Close for a fault of the client's."""
         if self.ended is None:
             self._send_close(code)
             self._end(Closed(ABNORMAL))
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            self._finish()
+
+    def _finish(self) -> None:
+        """End this direction; the other is read until the client ends it, too, since unread bytes cause a reset."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def _expire(self, before: int) -> None:
         """Drop a client that has not closed in time, unless it is still taking what was written before."""
@@ -294,6 +336,11 @@ class Peer(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    @property
+    def _is_receiving(self) -> bool:
+        """Whether the app waits for a message."""
+        return self._receiver is not None and not self._receiver.done()
 
     def _wake(self) -> None:
         if self._receiver is not None and not self._receiver.done():

@@ -1,0 +1,71 @@
+"""Every case, direct and through the gateway, and where it asks for nothing else, before a native app."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from tests.conformance.websocket.case import Case, ServerCase
+from tests.conformance.websocket.client_cases import client_cases
+from tests.conformance.websocket.echo import EchoServer, echo_server, gateway_before, native_echo
+from tests.conformance.websocket.play import Delivery, play, play_server
+from tests.conformance.websocket.server_cases import server_cases
+from tests.conformance.websocket.summary import plays_natively
+from tests.sockets import serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DELIVERIES: tuple[Delivery, ...] = ("whole", "bytes")
+CLIENT_CASES, SERVER_CASES = client_cases(), server_cases()
+NATIVE_CASES = [case for case in CLIENT_CASES if plays_natively(case)]
+
+
+def identify(case: Case | ServerCase) -> str:
+    return case.id
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The echo servers, and the ports of a gateway before them and of a native app."""
+
+    echo: EchoServer
+    gateway: int
+    native: int
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers() -> AsyncIterator[Servers]:
+    async with echo_server() as echo, gateway_before(echo.port) as gateway, serving(native_echo) as native:
+        yield Servers(echo, gateway, native)
+
+
+@pytest.mark.parametrize("case", CLIENT_CASES, ids=identify)
+async def test_a_client_and_node_observe_no_gateway(servers: Servers, case: Case) -> None:
+    for delivery in DELIVERIES:
+        direct = await play(case, servers.echo.port, servers.echo, delivery)
+        assert direct.ending != "timeout"
+        assert await play(case, servers.gateway, servers.echo, delivery) == direct, case.title
+
+
+@pytest.mark.parametrize("case", NATIVE_CASES, ids=identify)
+async def test_a_client_observes_node_of_a_native_app(servers: Servers, case: Case) -> None:
+    direct = (await play(case, servers.echo.port, servers.echo, "whole")).without_order()
+    for delivery in DELIVERIES:
+        assert (await play(case, servers.native, None, delivery)).without_order() == direct, case.title
+
+
+@pytest.mark.parametrize("case", SERVER_CASES, ids=identify)
+async def test_a_server_and_its_client_observe_no_gateway(case: ServerCase) -> None:
+    for delivery in DELIVERIES:
+        direct = await play_server(case, None, delivery)
+        assert direct.ending != "timeout"
+        assert await play_server(case, gateway_before, delivery) == direct, case.title
+
+
+async def test_ids_are_unique() -> None:
+    counted = Counter([case.id for case in CLIENT_CASES] + [case.id for case in SERVER_CASES])
+    assert [name for name, number in counted.items() if number > 1] == []
