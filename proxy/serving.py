@@ -39,10 +39,11 @@ from proxy.rollout import Limit
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from proxy.shadow import Shadow
 from proxy.state import telling
+from proxy.state.hub import HubStore
 from proxy.state.keeper import Keeper, Surroundings
 from proxy.state.model import Change
 from proxy.state.mongo import MongoStore
-from proxy.state.store import Memory
+from proxy.state.store import Memory, Store
 from proxy.tracing import Tracing
 from proxy.upstream.configured import upstream_of
 from proxy.vitals import Vitals
@@ -69,8 +70,11 @@ class GatewayProcess:
     Starts with the last good configuration where the file is refused; raises ConfigError where there is none.
     """
 
-    def __init__(self, file: Path, env: Mapping[str, str], last_good: LastGood | None = None) -> None:
+    def __init__(
+        self, file: Path, env: Mapping[str, str], last_good: LastGood | None = None, hub: HubStore | None = None
+    ) -> None:
         self._env = env
+        self._hub = hub
         loaded = load_config(file, env, last_good)
         config = loaded.config
         self.native = Native(config.native) if config.native else None
@@ -126,6 +130,8 @@ class GatewayProcess:
         self._upstream.close()
         if self.database is not None:
             await self.database.close()
+        if self._hub is not None:
+            await self._hub.close()
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
         self._access_log.flush()
@@ -146,7 +152,11 @@ class GatewayProcess:
         return breaker
 
     def _keeper(self, config: Config) -> Keeper:
-        store = MongoStore(self.database) if self.database is not None else Memory()
+        store: Store = Memory()
+        if self.database is not None:
+            store = MongoStore(self.database)
+        elif self._hub is not None:
+            store = self._hub
         around = Surroundings(
             apply=self._limit,
             healthy=lambda: not self.health.failing,
@@ -225,10 +235,14 @@ def _client_timeouts(config: Config) -> ClientTimeouts:
 
 
 def create_app(
-    file: Path, ops_listener: ListenerAddress, ops_token: str | None, last_good: LastGood | None = None
+    file: Path,
+    ops_listener: ListenerAddress,
+    ops_token: str | None,
+    last_good: LastGood | None = None,
+    hub: HubStore | None = None,
 ) -> Router:
-    """Return the app of one process, for both listeners. Raises ConfigError."""
-    process = GatewayProcess(file, os.environ, last_good)
+    """Return the app of one process, for both listeners. `hub` is what workers share. Raises ConfigError."""
+    process = GatewayProcess(file, os.environ, last_good, hub)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts]]:

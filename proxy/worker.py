@@ -18,6 +18,7 @@ from proxy.last_good import LastGood
 from proxy.listeners import ListenerAddress
 from proxy.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.serving import create_app
+from proxy.state.hub import HubStore
 from proxy.supervision import exit_with_parent
 from proxy.vitals import forget_the_dead
 
@@ -30,12 +31,13 @@ under load. A fifth of Python's own takes a sixth off the slowest answers and co
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """The arguments of a worker; picklable."""
+    """The arguments of a worker; picklable. `hub` is the supervisor's socket, where there are several workers."""
 
     file: Path
     ops_listener: ListenerAddress
     ops_token: str | None
     state_directory: Path
+    hub: Path | None
 
 
 def create_worker_app(settings: WorkerSettings) -> Router:
@@ -49,8 +51,9 @@ def create_worker_app(settings: WorkerSettings) -> Router:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     last_good = LastGood(settings.state_directory, settings.file)
+    hub = HubStore(settings.hub) if settings.hub is not None else None
     try:
-        return create_app(settings.file, settings.ops_listener, settings.ops_token, last_good)
+        return create_app(settings.file, settings.ops_listener, settings.ops_token, last_good, hub)
     except ConfigError as error:
         for problem in error.problems:
             logger.error("%s", problem.located(str(settings.file)))

@@ -27,6 +27,7 @@ from proxy.listeners import ListenerAddress
 from proxy.log_writer import configure_logging, flush_logs
 from proxy.native import NativeUnavailable, import_app
 from proxy.server import uvicorn_settings
+from proxy.state.hub import StateHub
 from proxy.worker import WorkerSettings, create_worker_app
 from proxy.worker_group import HANG_TIMEOUT, WorkerGroup
 
@@ -75,8 +76,11 @@ def serve(
         public, ops = stack.enter_context(_bound(host, port)), stack.enter_context(_bound(ops_host, ops_port))
         with suppress(OSError):  # nobody has to read it
             click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
+        shared = Path(_temporary(stack)) if workers > 1 else None
+        hub = shared / "state.sock" if shared is not None else None
+        settings = WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state, hub)
         config = uvicorn.Config(
-            partial(create_worker_app, WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state)),
+            partial(create_worker_app, settings),
             factory=True,
             workers=workers,
             log_config=None,
@@ -86,7 +90,7 @@ def serve(
             timeout_worker_healthcheck=int(HANG_TIMEOUT),
             **uvicorn_settings(),
         )
-        _run(config, [public, ops], stack)
+        _run(config, [public, ops], hub)
 
 
 def _refuse_open_ops(port: int, ops_host: str, ops_port: int, token: str | None) -> None:
@@ -101,20 +105,30 @@ def _refuse_open_ops(port: int, ops_host: str, ops_port: int, token: str | None)
         raise click.UsageError(f"--ops-host {ops_host} is not loopback: OPS_TOKEN needs {MIN_TOKEN} characters or more")
 
 
-def _run(config: uvicorn.Config, sockets: list[socket.socket], stack: ExitStack) -> None:
+def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None) -> None:
     configure_logging()
-    try:
-        if config.workers > 1:
-            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", _temporary(stack))
-            group = WorkerGroup(config, sockets)
-            group.run()
-            if group.failed:
-                flush_logs()
-                sys.exit(1)
+    with suppress(KeyboardInterrupt):
+        if hub is not None:
+            _run_workers(config, sockets, hub)
         else:
             uvicorn.Server(config).run(sockets)
-    except KeyboardInterrupt:
-        pass
+
+
+def _run_workers(config: uvicorn.Config, sockets: list[socket.socket], hub: Path) -> None:
+    """Run the supervisor; `hub` is in a directory for this run alone. Exits with 1 where no worker can serve."""
+    metrics_directory = hub.parent / "metrics"
+    metrics_directory.mkdir()
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_directory))
+    states = StateHub(hub)
+    states.start()
+    group = WorkerGroup(config, sockets)
+    try:
+        group.run()
+    finally:
+        states.stop()
+    flush_logs()
+    if group.failed:
+        sys.exit(1)
 
 
 def _temporary(stack: ExitStack) -> str:

@@ -108,7 +108,7 @@ def _head(now: Live) -> list[Text]:
     if now.away:
         lines.append(Text("what replicas share is out of reach: shares stay, nothing is promoted", style="red"))
     if not now.shared:
-        lines.append(Text("no MongoDB: shares are this process's alone, and a restart forgets them", style="yellow"))
+        lines.append(Text("no MongoDB: shares are this gateway's alone, and a restart forgets them", style="yellow"))
     return lines
 
 

@@ -109,7 +109,7 @@ def _carry_out(file: Path, name: str, step: Step, who: str, why: str) -> None:
 async def _done(config: Config, route: Route, step: Step, who: str, why: str) -> RouteState:
     database = Database.of(config.mongodb)
     if database is None:
-        raise Refused("no mongodb.url, no MONGODB_URL: each process keeps shares for itself; its ops page changes them")
+        raise Refused("no mongodb.url, no MONGODB_URL: each gateway keeps shares for itself; its ops page changes them")
     try:
         return await carry_out(MongoStore(database), route, step, who, why)
     finally:

@@ -80,7 +80,7 @@ def notes(routes: Sequence[Placed], *, docs: Docs | None, shared: bool, locate: 
     yield from _hidden_by_docs(docs, routes, locate) if docs is not None else ()
     moving = [key for _, route in routes for key in ("guard", "rollout") if getattr(route, key) is not None]
     if moving and not shared:
-        message = "there is none: what guards and rollouts do is kept by each process for itself, until it ends"
+        message = "there is none: what guards and rollouts do is kept by each gateway for itself, until it ends"
         yield locate(message, "mongodb")
     for place, route in routes:
         yield from _moving(place, route, locate)

@@ -2,7 +2,7 @@
 
     gateway process                                          shadow process (`worker.py`)
     attendance.py   sees a request and its answer pass
-    __init__.py     hands it over, within a bound  ── link.py ──▶  stage.py    asks the other side
+    __init__.py     hands it over, within a bound  ── message_channel ─▶  stage.py    asks the other side
     ledger.py       what is outstanding                            review.py   compares, asks again
     pressure.py     how much there is room for
     counts.py       what came of it                                reports/    keeps what came of it

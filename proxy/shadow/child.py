@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy import metrics
+from proxy.message_channel import MessageChannel
 from proxy.shadow.jobs import Adopt, Ping, Pong, Ready, ToGateway, ToShadow
-from proxy.shadow.link import Link
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
@@ -41,7 +41,7 @@ NICENESS: Final = 10
 FAREWELL: Final = 3.0
 """Seconds that it has for taking leave."""
 
-ShadowLink = Link[ToGateway, ToShadow]
+ShadowLink = MessageChannel[ToGateway, ToShadow]
 
 
 class Child:

@@ -26,6 +26,7 @@ from proxy.comparison import Verdict, uncompared
 from proxy.database import Database
 from proxy.exchange import Exchange
 from proxy.log_writer import configure_logging, flush_logs, redirect_standard_streams
+from proxy.message_channel import MessageChannel
 from proxy.native import Native, NativeUnavailable
 from proxy.reports.entries import Entry, Uncompared
 from proxy.reports.reports import Reports, Why
@@ -43,7 +44,6 @@ from proxy.shadow.jobs import (
     ToGateway,
     ToShadow,
 )
-from proxy.shadow.link import Link
 from proxy.shadow.rehearsal import Rehearsal, Writes, declares
 from proxy.shadow.replay import StubbornError
 from proxy.shadow.review import Review
@@ -65,7 +65,7 @@ class Worker:
     """Does what the gateway says until the link is closed."""
 
     def __init__(self) -> None:
-        self._link: Link[ToShadow, ToGateway] = Link(self._hear, GATHERING)
+        self._link: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._hear, GATHERING)
         self._adopting: asyncio.Queue[Adopt] = asyncio.Queue()
         self._waiting: deque[Read] = deque()
         self._reading: set[asyncio.Task[None]] = set()

@@ -281,7 +281,7 @@ def test_notes_say_what_is_sound_but_may_surprise() -> None:
     )
     notes = [f"{note.line}: {note.where}: {note.message}" for note in parse(text, {}).notes]
     assert notes == [
-        "1: mongodb: there is none: what guards and rollouts do is kept by each process for itself, until it ends",
+        "1: mongodb: there is none: what guards and rollouts do is kept by each gateway for itself, until it ends",
         "4: routes[a].group: no other route is in the group prompts; did you mean prompt?",
         "4: routes[a].shadow: POST requests are writes, and shadow.writes is never: none will run",
         "5: routes[b].group: no other route is in the group prompt; did you mean prompts?",

@@ -119,6 +119,6 @@ def test_what_may_surprise_is_noted(route: str, noted: list[str]) -> None:
 
 
 def test_that_nothing_is_shared_is_noted_where_it_matters() -> None:
-    alone = ["mongodb: there is none: what guards and rollouts do is kept by each process for itself, until it ends"]
+    alone = ["mongodb: there is none: what guards and rollouts do is kept by each gateway for itself, until it ends"]
     assert notes("guard: {}", {}) == alone
     assert notes("native: 5%", {}) == []

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from proxy.comparison import Side
 from proxy.config import parse
 from proxy.exchange import Chunks
+from proxy.message_channel import MessageChannel
 from proxy.native import NativeUnavailable
 from proxy.shadow import replay
 from proxy.shadow.jobs import (
@@ -34,7 +35,6 @@ from proxy.shadow.jobs import (
     ToGateway,
     ToShadow,
 )
-from proxy.shadow.link import Link
 from proxy.shadow.worker import Worker
 from proxy.tracing import Tracing
 from tests.proxy import shadowed
@@ -69,7 +69,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.heard: asyncio.Queue[ToGateway] = asyncio.Queue()
-        self.link: Link[ToGateway, ToShadow] = Link(self.heard.put_nowait)
+        self.link: MessageChannel[ToGateway, ToShadow] = MessageChannel(self.heard.put_nowait)
         self.working: asyncio.Task[None] | None = None
 
     async def next(self) -> ToGateway:

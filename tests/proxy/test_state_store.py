@@ -1,4 +1,4 @@
-"""Both places where states are kept, held to the same: compare and set, evidence, history, what is in force."""
+"""All places where states are kept, held to the same: compare and set, evidence, history, what is in force."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from demo.ports import free_port
 from proxy.config import Route
 from proxy.database import Database, Unavailable
 from proxy.guard.window import Slice, Tally
+from proxy.state.hub import HubStore, StateHub
 from proxy.state.model import Change, Deed, Evidence, RouteState
 from proxy.state.mongo import MongoStore
 from proxy.state.store import Memory, Store
@@ -48,9 +49,21 @@ def _dropped(mongodb_url: str) -> Any:
         client.drop_database(DATABASE)
 
 
-@pytest.fixture(params=["memory", "mongodb"])
-def store(request: pytest.FixtureRequest, database: Database) -> Store:
-    return Memory() if request.param == "memory" else MongoStore(database)
+@pytest.fixture
+async def hub(tmp_path: Path) -> AsyncIterator[HubStore]:
+    path = tmp_path / "state.sock"
+    running = StateHub(path)
+    running.start()
+    store = HubStore(path)
+    yield store
+    await store.close()
+    running.stop()
+
+
+@pytest.fixture(params=["memory", "mongodb", "hub"])
+def store(request: pytest.FixtureRequest, database: Database, hub: HubStore) -> Store:
+    stores: dict[str, Store] = {"memory": Memory(), "mongodb": MongoStore(database), "hub": hub}
+    return stores[request.param]
 
 
 def next_of(state: RouteState, at: float = 20.0) -> RouteState:

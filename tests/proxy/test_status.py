@@ -56,7 +56,7 @@ async def test_every_route_is_shown_with_its_share_and_both_sides(tmp_path: Path
             data = await asyncio.to_thread(run, ops, "--json")
     assert told.exit_code == 0, told.output
     lines = {line.split()[0]: line for line in told.stdout.splitlines() if line.strip()}
-    assert "no MongoDB: shares are this process's alone" in told.stdout
+    assert "no MongoDB: shares are this gateway's alone" in told.stdout
     assert "the file's share" in lines["moved"]
     assert "unknown" in lines["moved"]  # the guard, with two requests
     assert re.search("1% → 50% in (7 d|6 d 23 h)", lines["staged"])

@@ -17,9 +17,7 @@ from proxy.state.store import Store
 
 LISTED: Final = 200
 AWAY: Final = Away("MongoDB is away", "What happened before is in it, and shows again when it is back.", fault=True)
-ALONE: Final = Away(
-    "Nobody else knows", "Without a MongoDB this is what the process that answers has seen since it began."
-)
+ALONE: Final = Away("Nobody else knows", "Without a MongoDB this is what this gateway has seen since it began.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.message_channel import MessageChannel
 from proxy.shadow.jobs import Arrival, Asked, Done, Lost, Ping, Read, Rehearse, Rehearsed, Served
-from proxy.shadow.link import Link
 from tests.proxy.exchanges import exchange, seen
 
 ARRIVAL = Arrival("http", "1.1", ("127.0.0.1", 1), None, b"id")
 
 
-async def linked(hear: Any, gather: float = 0.0) -> tuple[Link[Any, Any], Link[Any, Any]]:
+async def linked(hear: Any, gather: float = 0.0) -> tuple[MessageChannel[Any, Any], MessageChannel[Any, Any]]:
     ours, theirs = socket.socketpair()
-    one, other = Link[Any, Any](lambda _: None, gather), Link[Any, Any](hear)
+    one, other = MessageChannel[Any, Any](lambda _: None, gather), MessageChannel[Any, Any](hear)
     await one.open(ours)
     await other.open(theirs)
     return one, other
@@ -42,7 +42,7 @@ async def test_messages_arrive_whole_and_in_order() -> None:
 @given(st.lists(st.integers(1, 60), min_size=1))
 async def test_pieces_of_any_size_make_up_the_messages(sizes: list[int]) -> None:
     heard: list[Any] = []
-    link = Link[Any, Any](heard.append)
+    link = MessageChannel[Any, Any](heard.append)
     messages = [Ping(), Asked.of(exchange(b"text"), ARRIVAL), Done(7, "uncompared", "changed")]
     frames = map(pickle.dumps, (messages[:1], messages[1:]))
     data = b"".join(pack(">Q", len(each)) + each for each in frames)
@@ -57,7 +57,7 @@ async def test_what_is_sent_waits_for_the_end_of_the_turn() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)
-        link = Link[Any, Any](lambda _: None)
+        link = MessageChannel[Any, Any](lambda _: None)
         await link.open(ours)
         link.send(Ping())
         with pytest.raises(BlockingIOError):
@@ -72,7 +72,7 @@ async def test_under_load_messages_are_gathered_and_what_is_urgent_takes_them_al
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)
-        link = Link[Any, Any](lambda _: None, gather=30.0)
+        link = MessageChannel[Any, Any](lambda _: None, gather=30.0)
         await link.open(ours)
         for number in range(3):
             link.send(Rehearsed(number))

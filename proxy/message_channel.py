@@ -1,9 +1,9 @@
-"""Messages over a socket between two processes of ours: pickled, several together, behind their length.
+"""Messages over a socket between two processes of one gateway: pickled, several together, behind their length.
 
 Sending is put off until the turn of the event loop is over, so that the answer which is on its way to a client goes
 first. Under load it is put off for longer, until `gather` seconds after the last time: waking up the other process, and
-being woken by it, costs more than anything that there is to say. What cannot wait says so. The link itself has no
-bound; the gateway keeps the number and size of what is outstanding within one, so nothing more can ever wait here.
+being woken by it, costs more than any message. What cannot wait says so. The queue has no bound of its own: whoever
+sends bounds the number and size of what is outstanding. A batch that is longer than `max_batch` closes the channel.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ Out = TypeVar("Out")
 _LENGTH: Final = Struct(">Q")
 
 
-class Link(asyncio.Protocol, Generic[In, Out]):
-    """One end. `hear` is called with each message; `closed` is set once there will be none any more."""
+class MessageChannel(asyncio.Protocol, Generic[In, Out]):
+    """One end. `hear` is called with each message; `closed` is set once no more can arrive. `max_batch` is in bytes."""
 
-    def __init__(self, hear: Callable[[In], None], gather: float = 0.0) -> None:
+    def __init__(self, hear: Callable[[In], None], gather: float = 0.0, max_batch: int | None = None) -> None:
         self.closed: Final = asyncio.Event()
         self._hear: Final = hear
         self._gather: Final = gather
+        self._max_batch: Final = max_batch
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiting: list[Out] = []
@@ -36,11 +37,11 @@ class Link(asyncio.Protocol, Generic[In, Out]):
         self._read = bytearray()
 
     async def open(self, own: socket.socket) -> None:
-        """Speak over a socket that is connected, and from now on the link's."""
+        """Use a connected socket, which from now on belongs to the channel."""
         await self._loop.create_unix_connection(lambda: self, sock=own)
 
     def send(self, message: Out, *, urgent: bool = False) -> None:
-        """Send soon; nowhere, where the link is closed. What waits goes along with what is `urgent`."""
+        """Send soon; nowhere, where the channel is closed. What waits goes along with what is `urgent`."""
         self._waiting.append(message)
         if urgent and self._flushing is not None:
             self._flushing.cancel()
@@ -81,7 +82,11 @@ class Link(asyncio.Protocol, Generic[In, Out]):
         body = begin + _LENGTH.size
         if len(self._read) < body:
             return None
-        end = body + int(_LENGTH.unpack_from(self._read, begin)[0])
+        length = int(_LENGTH.unpack_from(self._read, begin)[0])
+        if self._max_batch is not None and length > self._max_batch and self._transport is not None:
+            self._transport.abort()
+            return None
+        end = body + length
         return end if end <= len(self._read) else None
 
     def _flush(self) -> None:
