@@ -20,6 +20,10 @@ class Deadline:
         self._at: float | None = None
         self._handle: asyncio.TimerHandle | None = None
 
+    @property
+    def is_set(self) -> bool:
+        return self._at is not None
+
     def set(self, seconds: float) -> None:
         """Expire in so many seconds, and no more at the time set before."""
         self._at = self._loop.time() + seconds

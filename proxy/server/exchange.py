@@ -17,14 +17,12 @@ from starlette.types import ASGIApp, Message, Scope
 
 from proxy.failures import Failure, render
 from proxy.server.request_head import RequestHead
-from proxy.server.response import InvalidResponse, ResponseFramer, interim_head
+from proxy.server.response import InvalidResponse, ResponseFramer
 
 logger = logging.getLogger("scribe_proxy")
 
 BODY_BUFFER: Final = 64 * 1024
 """Bytes of a request's body that wait for the app before the connection stops reading."""
-INFORMATIONAL: Final = "http.response.informational"
-"""ASGI extension: a message of this type sends an interim response (`status`, `headers`), before the answer begins."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -155,8 +153,6 @@ class Exchange:
         if framer is not None:
             _expect(kind, "http.response.body")
             self._send_body(framer, message.get("body", b""), more=message.get("more_body", False))
-        elif kind == INFORMATIONAL:
-            self._inform(message)
         else:
             _expect(kind, "http.response.start")
             self._start(message)
@@ -172,10 +168,6 @@ class Exchange:
         )
         self._framer, self._held = framer, framer.head
         self._connection.call_soon(self._flush)
-
-    def _inform(self, message: Message) -> None:
-        if self.head.version == "1.1":
-            self._connection.write(interim_head(message["status"], message.get("headers", ())))
 
     def _flush(self) -> None:
         held, self._held = self._held, b""

@@ -16,6 +16,7 @@ from proxy.failures import RawHeaders
 from proxy.server.refusal import HEAD_LIMIT, Refused
 from proxy.server.request_head import RequestHead, understand_head
 
+_SPACE: Final = ord(" ")
 _END: Final = b"\r\n\r\n"
 _RAW_LIMIT: Final = 4 * HEAD_LIMIT
 """Bytes of a head that has not ended. `a:CRLF` is the header with the smallest part that counts."""
@@ -61,14 +62,18 @@ class HeadParser:
 
     def _parse(self, piece: bytes) -> None:
         self._fed += len(piece)
-        self._tail = (self._tail + piece[-3:])[-3:]
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             pass  # a head that offers an upgrade has ended, and so has the piece
         except httptools.HttpParserError as error:
             raise self._refused or Refused() from error
-        if self._head is None and self._fed >= HEAD_LIMIT:
+        if self._head is None:
+            self._tail = (self._tail + piece[-3:])[-3:]
+            self._check_beginning()
+
+    def _check_beginning(self) -> None:
+        if self._fed >= HEAD_LIMIT:
             self._check_size()
             if self._fed >= _RAW_LIMIT:
                 raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
@@ -93,11 +98,17 @@ class HeadParser:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name, content = name.lower(), value.rstrip(b" \t")  # RFC 9110 §5.5
+        name = name.lower()
+        if value and value[-1] <= _SPACE:
+            value = self._trim(name, value)
+        self._headers.append((name, value))
+
+    def _trim(self, name: bytes, value: bytes) -> bytes:
+        """Return the value without the space behind it (RFC 9110 §5.5)."""
         if name == b"content-length" and b"\t" in value:
             self._refused = Refused()  # as Node's llhttp has it; this one takes a tab for the end of the number
             raise self._refused
-        self._headers.append((name, content))
+        return value.rstrip(b" \t")
 
     def on_headers_complete(self) -> None:
         parser = self._parser

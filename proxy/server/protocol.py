@@ -23,7 +23,7 @@ from uvicorn.server import ServerState
 
 from proxy.server.body import BodyDecoder, decoder
 from proxy.server.deadline import Deadline
-from proxy.server.exchange import INFORMATIONAL, Exchange
+from proxy.server.exchange import Exchange
 from proxy.server.head_parser import HeadParser
 from proxy.server.refusal import Refused, refusal
 from proxy.server.request_head import RequestHead, split_target
@@ -148,6 +148,9 @@ class HttpProtocol(asyncio.Protocol):
                     return
         except Refused as refused:
             self._refuse(refused.status)
+        else:
+            if self._body is not None and not self._deadline.is_set and not self._closing:
+                self._deadline.set(self._request_began + self._timeouts.request - self._loop.time())
 
     def _read_head(self) -> None:
         if not self._heads.begun:
@@ -171,10 +174,7 @@ class HttpProtocol(asyncio.Protocol):
         task = self._loop.create_task(exchange.run(self._app))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
-        if self._body is None:
-            self._deadline.clear()
-        else:
-            self._deadline.set(self._request_began + self._timeouts.request - self._loop.time())
+        self._deadline.clear()
 
     def _describe(self, head: RequestHead) -> Scope:
         parts, root_path = split_target(head.target), self._config.root_path
@@ -188,7 +188,6 @@ class HttpProtocol(asyncio.Protocol):
             "query_string": parts.query,
             "headers": head.headers,
             "state": self._state.copy(),
-            "extensions": {INFORMATIONAL: {}},
             "proxy.target": head.target,
         }
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from proxy.failures import RawHeaders
@@ -43,8 +43,7 @@ class RequestHead:
     websocket: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TargetParts:
+class TargetParts(NamedTuple):
     """A request target as ASGI names its parts."""
 
     path: str
@@ -78,7 +77,9 @@ def understand_head(method: str, target: bytes, version: str, headers: RawHeader
 def split_target(target: bytes) -> TargetParts:
     """Return the parts of a target that llhttp accepts. One without a path (`*`) is its own path, as in Node."""
     if target.startswith(b"/"):
-        raw_path, _, query = target.partition(b"#")[0].partition(b"?")
+        if b"#" in target:
+            target = target[: target.index(b"#")]
+        raw_path, _, query = target.partition(b"?")
     else:
         absolute = _ABSOLUTE.match(target)
         raw_path = (absolute[2] if absolute else b"") or target
@@ -127,7 +128,11 @@ def _apply_framing(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
 
 def _apply_connection(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
     """Set whether the connection persists (RFC 9112 §9.3) and whether a WebSocket is offered."""
-    options = [option.strip(b" \t").lower() for option in values.get(b"connection", b"").split(b",")]
+    connection = values.get(b"connection")
+    if connection is None:
+        head.keep_alive = head.version == "1.1"
+        return
+    options = [option.strip(b" \t").lower() for option in connection.split(b",")]
     head.keep_alive = b"close" not in options
     if head.version == "1.0":
         head.keep_alive &= b"keep-alive" in options and head.length is not None  # RFC 9112 §6.1

@@ -135,17 +135,6 @@ def _status_line(status: int) -> bytes:
     """Return the status line of a final status: 200 to 999 (RFC 9110 §15 knows classes up to 5 only)."""
     if not 200 <= status <= 999:
         raise InvalidResponse(f"{status} is no final status")
-    return _line(status)
-
-
-def interim_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the bytes of an interim response, 100 to 199 without 101. Raises `InvalidResponse`."""
-    if not 100 <= status <= 199 or status == 101:
-        raise InvalidResponse(f"{status} is no interim status")
-    return _join_head(_line(status), [b"%b: %b\r\n" % (_checked_name(name), value) for name, value in headers])
-
-
-def _line(status: int) -> bytes:
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:

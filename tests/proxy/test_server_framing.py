@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import uvloop
 from starlette.types import Receive, Scope, Send
 
 from tests.sockets import serving
 
 INNOCENT = b"GET /innocent HTTP/1.1\r\nHost: i\r\nConnection: close\r\n\r\n"
 AT_ONCE = 64
+LOOPS = {"uvloop": uvloop.new_event_loop}
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.server.response import InvalidResponse, ResponseFramer, interim_head
+from proxy.server.response import InvalidResponse, ResponseFramer
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -109,8 +109,6 @@ def test_line_breaks_in_headers_are_refused(before: bytes, after: bytes, bad: by
     for headers in ([(b"x", before + bad + after)], [(b"x" + bad, b"y")]):
         with pytest.raises(InvalidResponse):
             frame(headers=headers)
-        with pytest.raises(InvalidResponse):
-            interim_head(103, headers)
 
 
 @pytest.mark.parametrize("name", [b"", b"a b", b"a:", b"\xe9", b"(x)"])
@@ -142,14 +140,3 @@ def test_body_never_exceeds_its_length_and_a_wrong_one_closes(announced: int, pa
     assert len(sent) <= announced
     assert framer.broken == (len(whole) != announced)
     assert framer.keep_alive != framer.broken
-
-
-@pytest.mark.parametrize("status", [99, 101, 200])
-def test_interim_head_takes_interim_statuses_only(status: int) -> None:
-    with pytest.raises(InvalidResponse):
-        interim_head(status, [])
-
-
-def test_interim_head_is_a_head() -> None:
-    assert interim_head(103, [(b"Link", b"</a>")]) == b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
-    assert interim_head(199, []) == b"HTTP/1.1 199 \r\n\r\n"
