@@ -20,6 +20,7 @@ from starlette.routing import Router
 from proxy import metrics
 from proxy.access_log import AccessLog
 from proxy.breaker import Breaker
+from proxy.client_address import TrustedProxies
 from proxy.config import Config
 from proxy.database import Database
 from proxy.docs import Docs
@@ -36,6 +37,8 @@ from proxy.ops.app import create_ops
 from proxy.reload import ConfigWatcher
 from proxy.reports.reports import Reports
 from proxy.rollout import Limit
+from proxy.server.proxy_protocol import STATE_KEY as POLICY_KEY
+from proxy.server.proxy_protocol import ProxyProtocolPolicy
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from proxy.shadow import Shadow
 from proxy.state import telling
@@ -91,6 +94,7 @@ class GatewayProcess:
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
         self._vitals = Vitals(lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets))
         self.listener_timeouts = ListenerTimeouts(_client_timeouts(config))
+        self.proxy_protocol = ProxyProtocolPolicy(_header_senders(config))
         self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
         self.notices = Notices(config)
         self.health = HealthChecks(self.native, config)
@@ -196,6 +200,7 @@ class GatewayProcess:
             metrics.BREAKER_OPEN.set(0)
         self.gateway.plan = self._plan(config)
         self.listener_timeouts.current = _client_timeouts(config)
+        self.proxy_protocol.trusted = _header_senders(config)
         for service in self._services:
             service.adopt(config)
 
@@ -234,6 +239,11 @@ def _client_timeouts(config: Config) -> ClientTimeouts:
     )
 
 
+def _header_senders(config: Config) -> TrustedProxies | None:
+    """Return the peers whose connections begin with a PROXY header; None where none do."""
+    return TrustedProxies(config.trusted_proxies) if config.server.proxy_protocol else None
+
+
 def create_app(
     file: Path,
     ops_listener: ListenerAddress,
@@ -243,14 +253,17 @@ def create_app(
 ) -> Router:
     """Return the app of one process, for both listeners. `hub` is what workers share. Raises ConfigError."""
     process = GatewayProcess(file, os.environ, last_good, hub)
+    """Return the app of one process, for both listeners. Raises ConfigError."""
+    process = GatewayProcess(file, os.environ, last_good)
+    process.proxy_protocol.exempt = ops_listener.accepted
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts]]:
+    async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts | ProxyProtocolPolicy]]:
         async with process.running():
             gc.collect()
             gc.freeze()  # else each full collection walks all that was imported: 50 ms, which is most of p99
             gc.set_threshold(GARBAGE)
-            yield {STATE_KEY: process.listener_timeouts}
+            yield {STATE_KEY: process.listener_timeouts, POLICY_KEY: process.proxy_protocol}
 
     public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
     dispatcher = ListenerDispatcher(public, create_ops(process, ops_token), ops_listener)

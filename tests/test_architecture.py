@@ -21,6 +21,7 @@ PURE = [
     "proxy/failures.py",
     "proxy/client_address.py",
     "proxy/forwarding.py",
+    "proxy/server/proxy_header.py",
     "proxy/cookies.py",
     "proxy/preflight.py",
     "proxy/sticky_cookie.py",

@@ -70,6 +70,8 @@ def overall(file: File, *, native: bool, locate: Locate) -> Iterator[Problem]:
     if "header_timeout" in server.model_fields_set and server.header_timeout > server.request_timeout:
         limit = show_duration(server.request_timeout)
         yield locate(f"must be at most server.request_timeout, which is {limit}", "server", "header_timeout")
+    if server.proxy_protocol and not file.trusted_proxies:
+        yield locate("needs `trusted_proxies`: the header is read from those alone", "server", "proxy_protocol")
     yield from _cookie_names(file, locate)
     if file.docs is not None:
         yield from _docs_alone(file.docs, native=native, locate=locate)

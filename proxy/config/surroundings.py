@@ -14,6 +14,7 @@ from proxy.config.units import (
     Path,
     Share,
     Size,
+    Switch,
     Text,
     read_endpoint,
     read_mongodb_url,
@@ -27,7 +28,8 @@ class Server(Section):
 
     `keep_alive` is the time between an answer and the next request, `header_timeout` the time for a head and
     `request_timeout` the time for a whole request, body included. A WebSocket is sent a ping each
-    `websocket_ping_interval` and is closed after `websocket_ping_timeout` without a sign of life.
+    `websocket_ping_interval` and is closed after `websocket_ping_timeout` without a sign of life. `proxy_protocol`:
+    connections of trusted proxies to the public listener begin with a PROXY header.
     """
 
     keep_alive: Duration = 5.0
@@ -35,6 +37,7 @@ class Server(Section):
     request_timeout: Duration = 300.0
     websocket_ping_interval: Duration = 20.0
     websocket_ping_timeout: Duration = 20.0
+    proxy_protocol: Switch = False
 
 
 class Ops(Section):

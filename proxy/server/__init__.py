@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.server.protocol import HttpProtocol
+from proxy.server.proxy_protocol import create_protocol
 from proxy.server.websocket import WebSocketProtocol
 
 __all__ = ["HttpProtocol", "WebSocketProtocol", "uvicorn_settings"]
@@ -13,7 +14,7 @@ __all__ = ["HttpProtocol", "WebSocketProtocol", "uvicorn_settings"]
 def uvicorn_settings() -> dict[str, Any]:
     """Return the `uvicorn.Config` arguments that make it listen as Node does and add nothing to answers."""
     return {
-        "http": HttpProtocol,
+        "http": create_protocol,
         "ws": WebSocketProtocol,
         "ws_max_size": 100 * 1024 * 1024,
         "server_header": False,

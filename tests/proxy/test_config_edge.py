@@ -86,3 +86,16 @@ def test_wrong_ops_host_is_reported_with_its_line(written: str) -> None:
     (complaint,) = complaints(f"ops:\n  hosts:\n    - {written}\n")
     assert complaint.startswith("5: ops.hosts[#1]: must be a host name without scheme and port")
     assert "did you mean ops.example?" in complaint
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        ("proxy_protocol: true", "4: server.proxy_protocol: needs `trusted_proxies`"),
+        ("proxy_protocol: v2", "4: server.proxy_protocol: must be true or false"),
+        ("proxy_protocols: true", "4: server.proxy_protocols: unknown key; did you mean `proxy_protocol`?"),
+    ],
+)
+def test_wrong_proxy_protocol_is_reported_with_its_line(section: str, complaint: str) -> None:
+    (found,) = complaints(f"server:\n  {section}\n")
+    assert found.startswith(complaint)

@@ -1,0 +1,162 @@
+"""The PROXY protocol in front of HTTP: a connection of a trusted proxy begins with a header that names its client.
+
+    bytes ─▶ parse_header ─▶ HttpProtocol, on a transport whose peer is the client that the header names
+
+Everything behind sees an ordinary connection, WebSockets included. A connection that must begin with a header and does
+not is closed unanswered: to guess would let a client write its own. `ProxyProtocolPolicy` says which ones must; the app
+gives it to the server through its lifespan state, under `STATE_KEY`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+from uvicorn.server import ServerState
+
+from proxy.client_address import TrustedProxies
+from proxy.server.protocol import HttpProtocol
+from proxy.server.proxy_header import MalformedHeaderError, ProxyHeader, parse_header
+
+logger = logging.getLogger("scribe_proxy")
+
+STATE_KEY: Final = "proxy.proxy_protocol"
+HEADER_TIMEOUT: Final = 5.0
+"""Seconds for the header to arrive; the specification asks for three at least."""
+
+PeerAddress = tuple[str, int] | None
+LocalAddress = tuple[str, int | None] | None
+
+
+class ProxyProtocolPolicy:
+    """Holder of the rule in force: which new connections begin with a header.
+
+    `trusted`: the peers whose connections do, None where none do. `exempt` says of a local address that connections to
+    it never do.
+    """
+
+    def __init__(
+        self, trusted: TrustedProxies | None = None, exempt: Callable[[LocalAddress], bool] = lambda _: False
+    ) -> None:
+        self.trusted = trusted
+        self.exempt = exempt
+
+    def expects_header(self, peer: PeerAddress, local: LocalAddress) -> bool:
+        """Return whether a connection of that peer to that local address begins with a header."""
+        if self.trusted is None or self.exempt(local):
+            return False
+        return self.trusted.trusts_peer(peer[0] if peer is not None else None)
+
+
+def create_protocol(
+    config: Config,
+    server_state: ServerState,
+    app_state: dict[str, Any],
+    _loop: asyncio.AbstractEventLoop | None = None,
+) -> asyncio.Protocol:
+    """Return the protocol of a new connection; uvicorn calls it in the place of a protocol class."""
+    state = {key: value for key, value in app_state.items() if key != STATE_KEY}
+    http = partial(HttpProtocol, config, server_state, state, _loop)
+    policy: ProxyProtocolPolicy | None = app_state.get(STATE_KEY)
+    if policy is None or policy.trusted is None:
+        return http()
+    return ProxyProtocol(http, policy, server_state)
+
+
+class ProxyProtocol(asyncio.Protocol):
+    """One connection until its header was read, or none is expected."""
+
+    def __init__(
+        self, http: Callable[[], asyncio.Protocol], policy: ProxyProtocolPolicy, server_state: ServerState
+    ) -> None:
+        self._http, self._policy = http, policy
+        self._connections = cast("set[object]", server_state.connections)
+        self._transport: asyncio.Transport
+        self._timer: asyncio.TimerHandle | None = None
+        self._data = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._policy.expects_header(get_remote_addr(self._transport), get_local_addr(self._transport)):
+            self._hand_over(self._transport, b"")
+            return
+        self._connections.add(self)
+        self._timer = asyncio.get_running_loop().call_later(HEADER_TIMEOUT, self._refuse, "none in time")
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        try:
+            header = parse_header(self._data)
+        except MalformedHeaderError as error:
+            self._refuse(str(error))
+            return
+        if header is not None:
+            self._end()
+            self._hand_over(_transport_from(self._transport, header), self._data[header.length :])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def shutdown(self) -> None:
+        """Close. uvicorn's graceful shutdown."""
+        self._transport.close()
+
+    def _hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        protocol = self._http()
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if data:
+            protocol.data_received(data)
+
+    def _refuse(self, reason: str) -> None:
+        peer = get_remote_addr(self._transport)
+        logger.warning("no PROXY header from %s: %s", peer[0] if peer else "a Unix socket", reason)
+        self._end()
+        self._transport.abort()
+
+    def _end(self) -> None:
+        self._connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _transport_from(transport: asyncio.Transport, header: ProxyHeader) -> asyncio.Transport:
+    """Return the transport, with the client that the header names as its peer."""
+    if header.source is None:
+        return transport
+    return cast("asyncio.Transport", _ProxiedTransport(transport, header.source))
+
+
+class _ProxiedTransport:
+    """A transport with another peer; what it does not know, the transport itself answers."""
+
+    def __init__(self, transport: asyncio.Transport, peer: tuple[str, int]) -> None:
+        self._transport, self._peer = transport, peer
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "peername":
+            return self._peer
+        found = self._transport.get_extra_info(name, default)
+        return _ProxiedSocket(found, self._peer) if name == "socket" and found is not None else found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _ProxiedSocket:
+    """The socket of such a transport, from which uvicorn reads the peer."""
+
+    def __init__(self, wrapped: socket.socket, peer: tuple[str, int]) -> None:
+        self._wrapped, self._peer = wrapped, peer
+
+    def getpeername(self) -> tuple[str, int]:
+        return self._peer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
