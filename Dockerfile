@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1.7
+ARG PYTHON_IMAGE=python:3.12.12-slim-bookworm
 # The gateway with the native handlers in it. No MongoDB, no Node, no tests; runs as nobody in particular, on a
 # read-only root file system (--workers above 1 wants a writable /tmp for the counters that workers share).
-FROM python:3.12.12-slim-bookworm AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1
 COPY deploy/install-locked requirements.lock requirements-build.lock ./
@@ -15,14 +16,14 @@ RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-di
     && sh install-locked /opt/scribe-proxy/bin/python requirements.lock dist/*.whl \
     && python -m compileall -q /opt/scribe-proxy/lib
 
-FROM python:3.12.12-slim-bookworm
-RUN useradd --system --uid 10001 --no-create-home scribe
+FROM ${PYTHON_IMAGE}
+RUN groupadd --system --gid 10001 scribe && useradd --system --uid 10001 --gid 10001 --no-create-home scribe
 COPY --from=build /opt/scribe-proxy /opt/scribe-proxy
 WORKDIR /etc/scribe-proxy
 COPY routing.yaml ./
 COPY contracts contracts
 ENV PATH=/opt/scribe-proxy/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-USER 10001
+USER 10001:10001
 EXPOSE 8000 8001
 # The ops listener beyond loopback needs OPS_TOKEN; its health checks do not.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \

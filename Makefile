@@ -8,7 +8,7 @@ MODULES := demo/legacy/node_modules/.installed
 # Compiled modules are kept even where the environment says no: each of the many processes would compile all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test coverage lint validate audit format fuzz bench lock clean help
+.PHONY: run test coverage lint validate audit pin-images format fuzz bench lock clean help
 .DEFAULT_GOAL := run
 
 run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000, ops :8001, legacy :4500; ARGS=--traffic plays days
@@ -35,6 +35,9 @@ validate: $(STAMP)  ## what deploy/ holds, by the validators of its formats; pro
 
 audit:  ## known vulnerabilities of what the lock files pin; says so where the advisories cannot be reached
 	PYTHON=$(PYTHON) .ci/audit
+
+pin-images:  ## pin the images of compose.yaml and the Dockerfiles by digest; needs a registry, and crane, skopeo or docker
+	sh deploy/pin-images
 
 format: $(STAMP)  ## have ruff mend and format the sources
 	$(BIN)/ruff check --fix .
@@ -75,4 +78,4 @@ clean:  ## remove what the other goals made, the demo's documents included
 
 help:  ## this list
 	@echo "make: the same as make run"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -12,7 +12,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,6 +34,8 @@ from tests.sockets import exchange, serving
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
+SHADOW_MIB = 512
+"""The limit of the shadow process."""
 NAME = re.compile(r"\bscribe_proxy_[a-z_]+\b")
 
 
@@ -89,6 +93,96 @@ def test_what_the_deployments_mount_and_call_is_in_the_image() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split()
     for source in re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
         assert all(f"!{name}" in ignored and (ROOT / name).exists() for name in source.split())
+
+
+IMAGES = ("Dockerfile", "demo/legacy/Dockerfile", "compose.yaml")
+REFERENCE = re.compile(r"^(?:ARG [A-Z]+_IMAGE=| *image: )(\S+)$", re.MULTILINE)
+
+
+def pinned(place: Path, digest: str) -> subprocess.CompletedProcess[str]:
+    """`make pin-images` on a copy, with a `crane` that tells this digest of every image."""
+    (place / "bin").mkdir(exist_ok=True)
+    (place / "bin" / "crane").write_text(f"#!/bin/sh\necho {digest}\n")
+    (place / "bin" / "crane").chmod(0o755)
+    for name in (*IMAGES, "deploy/pin-images"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (place / name).exists():
+            shutil.copy(ROOT / name, place / name)
+    env = {"PATH": f"{place}/bin:/usr/bin:/bin"}
+    return subprocess.run(["sh", place / "deploy/pin-images"], env=env, text=True, capture_output=True, check=False)
+
+
+def references(place: Path) -> list[str]:
+    found = [one for name in IMAGES for one in REFERENCE.findall((place / name).read_text())]
+    return [one for one in found if not one.startswith("scribe-proxy:")]
+
+
+def test_every_image_is_pinned_and_pinned_anew(tmp_path: Path) -> None:
+    before = [one.partition("@")[0] for one in references(ROOT)]
+    assert len(before) == 5
+    for digest in (f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"):
+        assert pinned(tmp_path, digest).returncode == 0
+        assert references(tmp_path) == [f"{image}@{digest}" for image in before]
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:short", "; exit 1"])
+def test_nothing_is_pinned_to_what_is_no_digest(tmp_path: Path, digest: str) -> None:
+    done = pinned(tmp_path, digest)
+    assert (done.returncode, "pin-images: " in done.stderr) == (1, True)
+    assert references(tmp_path) == references(ROOT)
+
+
+def test_dockerfiles_build_on_images_that_can_be_pinned() -> None:
+    for name in IMAGES[:2]:
+        text = (ROOT / name).read_text()
+        bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+        assert bases
+        assert set(bases) == {f"${{{name}}}" for name in re.findall(r"^ARG (\w+_IMAGE)=", text, re.MULTILINE)}
+
+
+def manifest(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((DEPLOY / "kubernetes" / name).read_text())
+    return document
+
+
+def test_compose_publishes_on_loopback_unless_asked() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    assert published
+    assert all(port.startswith(("127.0.0.1:", "${PUBLISH_ON:-127.0.0.1}:")) for port in published)
+
+
+def test_pod_runs_as_the_user_of_the_image() -> None:
+    security = manifest("deployment.yaml")["spec"]["template"]["spec"]["securityContext"]
+    user, group = re.findall(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[0]
+    assert (security["runAsUser"], security["runAsGroup"]) == (int(user), int(group))
+    assert security["runAsNonRoot"]
+
+
+def mebibytes(text: str) -> int:
+    return int(text[:-2]) * {"Mi": 1, "Gi": 1024}[text[-2:]]
+
+
+def test_pod_has_memory_for_all_that_may_take_some() -> None:
+    """400 MiB of a gateway whose buffers are full, the shadow process, and what stands in /tmp."""
+    pod = manifest("deployment.yaml")["spec"]["template"]["spec"]
+    resources = pod["containers"][0]["resources"]
+    temporary = sum(mebibytes(one["emptyDir"]["sizeLimit"]) for one in pod["volumes"] if "emptyDir" in one)
+    assert mebibytes(resources["limits"]["memory"]) >= 400 + SHADOW_MIB + temporary
+    assert mebibytes(resources["requests"]["memory"]) >= 400 + temporary
+
+
+def test_network_policy_lets_out_what_the_gateway_asks_for() -> None:
+    spec = manifest("network-policy.yaml")["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    (legacy,) = re.findall(r"LEGACY_URL=http://([\w-]+):(\d+)", (DEPLOY / "README.md").read_text())
+    by_port = {port["port"]: rule.get("to") for rule in spec["egress"] for port in rule["ports"]}
+    assert {53, 443, 27017, 4318, int(legacy[1])} == by_port.keys()
+    assert by_port[int(legacy[1])] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": legacy[0]}}}]
+    metadata_service = ip_address("169.254.169.254")
+    for block in (peer["ipBlock"] for peer in by_port[443]):
+        inside = [network for network in map(ip_network, block["except"]) if metadata_service in network]
+        assert inside or metadata_service not in ip_network(block["cidr"])
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
