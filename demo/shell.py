@@ -32,6 +32,7 @@ def ops_token(data: Path, env: Mapping[str, str]) -> str:
     return token
 
 
-def exports(mongodb_url: str, token: str, programs: Path = Path(sys.executable).parent) -> str:
-    """Return `export PATH=… MONGODB_URL=… OPS_TOKEN=…`, quoted for a shell; `programs` holds `scribe-proxy`."""
-    return f'export PATH={quote(str(programs))}:"$PATH" MONGODB_URL={quote(mongodb_url)} OPS_TOKEN={quote(token)}'
+def exports(values: Mapping[str, str], programs: Path = Path(sys.executable).parent) -> str:
+    """Return `export PATH=… NAME=…`, quoted for a shell; `programs` holds `scribe-proxy`."""
+    named = (f"{name}={quote(value)}" for name, value in values.items())
+    return " ".join((f'export PATH={quote(str(programs))}:"$PATH"', *named))

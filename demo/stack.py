@@ -180,9 +180,16 @@ class Stack:
             logs=_escape(_short(self._data / "logs")),
         )
         self._console.print(said, soft_wrap=True)
-        line = exports(self._mongodb_url, self._ops_token)
+        line = exports(self._for_commands())
         self._console.print(line, soft_wrap=True, markup=False, emoji=False)
         self._console.print("\n[dim]Ctrl-C stops everything.[/]")
+
+    def _for_commands(self) -> dict[str, str]:
+        """What the commands of the docs need to know of this stack."""
+        elsewhere = self._ports.ops_port != Ports().ops_port
+        return {"MONGODB_URL": self._mongodb_url, "OPS_TOKEN": self._ops_token} | (
+            {"OPS_URL": self.ops_url} if elsewhere else {}
+        )
 
     def _check(self) -> None:
         if sys.platform == "win32":

@@ -39,7 +39,14 @@ _READER: Final = TypeAdapter(Live)
 
 
 @click.command()
-@click.option("--ops-url", default="http://127.0.0.1:8001", show_default=True, help="The gateway's ops listener.")
+@click.option(
+    "--ops-url",
+    default="http://127.0.0.1:8001",
+    envvar="OPS_URL",
+    show_envvar=True,
+    show_default=True,
+    help="The gateway's ops listener.",
+)
 @click.option("--watch", is_flag=True, help="Go on looking, every two seconds.")
 @click.option("--json", "as_json", is_flag=True, help="As the ops listener says it.")
 def status(ops_url: str, *, watch: bool, as_json: bool) -> None:

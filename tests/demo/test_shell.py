@@ -18,7 +18,7 @@ ODD = ["plain", "a b", "it's", "$HOME", "`id`", "a;b&c|d", 'x"y', "*", "é"]
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("odd", ODD)
 def test_pasted_line_sets_each_value_as_it_is(shell: str, odd: str) -> None:
-    line = exports(f"mongodb://h/?x={odd}", odd, Path("/opt") / odd)
+    line = exports({"MONGODB_URL": f"mongodb://h/?x={odd}", "OPS_TOKEN": odd}, Path("/opt") / odd)
     script = f'{line}; printf "%s\\n" "$PATH" "$MONGODB_URL" "$OPS_TOKEN"'
     told = subprocess.run(
         [shutil.which(shell) or shell, "-c", script],

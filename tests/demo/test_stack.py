@@ -131,7 +131,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
     ops_url = f"http://127.0.0.1:{ports.ops_port}"
     assert httpx.get(f"{ops_url}/live.json", trust_env=False).status_code == 401
     told = subprocess.run(
-        ["sh", "-ec", f"{line}; scribe-proxy status --ops-url {ops_url}"],
+        ["sh", "-ec", f"{line}; scribe-proxy status"],
         env={"PATH": "/usr/bin:/bin"},
         cwd=ROOT,
         text=True,

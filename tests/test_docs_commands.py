@@ -1,0 +1,232 @@
+"""Every command in README and docs works as it stands, after the line that the demo prints was pasted.
+
+Shell blocks run against a demo on free ports, command by command; what needs an engine or a cluster, and what stands
+within sentences, is held to the Makefile and to the command line's own options instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from demo.ports import free_port
+from demo.services import ROOT
+from demo.stack import Ports
+from demo.stack import command as demo_command
+from proxy.cli import main
+from tests.shipped import ROUTING
+
+pytestmark = pytest.mark.timeout(300)
+
+DOCS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+OTHERS = (ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", ROOT / "deploy" / "README.md")
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+NOT_RUN = ("make ", "docker ", "kubectl ", ".ci/run")
+"""What is held to its options and names: this is `make test` already, and there is no engine and no cluster here."""
+WRONG_USE = re.compile("No such|Missing|unexpected|Invalid value|not found")
+ENDLESS = "--watch"
+CODES = {"--sample": {0, 1, 2}, "--max-mismatch": {0, 1, 2}}
+"""Exit codes of what asks for samples and comparisons that a demo of a minute does not have; 0 of all else."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A shell block, and where it stands."""
+
+    where: str
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        """One after another, each with its continued lines, and without comments."""
+        joined = re.sub(r"\\\n\s*|(?<=\$)\(([^()]*)\n", " ", re.sub(r"\s+#\s.*$", "", self.text, flags=re.MULTILINE))
+        return [line.strip() for line in joined.splitlines() if line.strip()]
+
+
+def blocks(*files: Path) -> list[Block]:
+    found = []
+    for file in files:
+        text = file.read_text()
+        for fence in FENCE.finditer(text):
+            if fence[1] == "sh":
+                line = text[: fence.start()].count("\n") + 1
+                found.append(Block(f"{file.relative_to(ROOT)}:{line}", fence[2]))
+    return found
+
+
+def inline() -> Iterator[tuple[str, str]]:
+    """The commands within sentences and tables, and where they stand."""
+    for file in (*DOCS, *OTHERS):
+        for quoted in re.findall(r"`([^`\n]+)`", FENCE.sub("", file.read_text())):
+            if quoted.startswith(("scribe-proxy ", "make ")):
+                yield str(file.relative_to(ROOT)), quoted
+
+
+def test_every_block_names_its_language() -> None:
+    for file in (*DOCS, *OTHERS):
+        assert "" not in {fence[1] for fence in FENCE.finditer(file.read_text())}, file
+    assert len(blocks(*DOCS)) >= 9
+
+
+@pytest.mark.parametrize("block", blocks(*DOCS, *OTHERS), ids=lambda block: block.where)
+def test_shell_block_is_sound_shell(block: Block) -> None:
+    told = subprocess.run(["bash", "-n", "-c", block.text], text=True, capture_output=True, check=False)
+    assert told.returncode == 0, told.stderr
+
+
+def named() -> list[tuple[str, str]]:
+    """Every command that stands anywhere."""
+    within = [(block.where, line) for block in blocks(*DOCS, *OTHERS) for line in block.commands]
+    return list(dict.fromkeys((*within, *inline())))
+
+
+@pytest.mark.parametrize(("where", "line"), [case for case in named() if case[1].startswith("make ")])
+def test_goals_of_make_exist(where: str, line: str) -> None:
+    _, *arguments = shlex.split(line)
+    goals = [argument for argument in arguments if "=" not in argument]
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(goals) <= known, where
+    for argument in arguments:
+        if argument.startswith("ARGS="):
+            demo_command.make_context("demo", shlex.split(argument.removeprefix("ARGS=")))
+
+
+@pytest.mark.parametrize(("where", "line"), [case for case in named() if "scribe-proxy " in case[1]])
+def test_options_of_scribe_proxy_exist(where: str, line: str) -> None:
+    for part in re.findall(r"scribe-proxy (\S[^;|&]*)", line):
+        words = [word.strip("[]…") for word in shlex.split(part.replace("…", ""))]
+        if re.fullmatch(r"[a-z]+,?", words[0] if words else ""):
+            assert_options_exist(words, f"{where}: {line}")
+
+
+def assert_options_exist(words: list[str], where: str) -> None:
+    command: click.Command | None = main
+    context = click.Context(main)
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        for name in (one for one in words.pop(0).rstrip(",").split("|") if one):
+            found = command.get_command(context, name)
+            assert found is not None, f"{where}: {name} does not exist"
+        command = found
+    assert command is not None
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    asked = {word.partition("=")[0].rstrip(",") for word in words if word.startswith("-") and word != "-"}
+    assert asked <= known | {"-h", "--help"}, where
+
+
+def test_deployment_names_what_exists() -> None:
+    (block,) = blocks(ROOT / "deploy" / "README.md")
+    assert (ROOT / re.findall(r"apply -k (\S+)", block.text)[0] / "kustomization.yaml").is_file()
+    known = re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    asked = re.findall(r"--from-literal=([A-Z_]+)=", block.text)
+    assert asked
+    assert set(asked) <= set(known)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A running demo: the directory that its reader is in, its ports, and the line that it printed."""
+
+    place: Path
+    ports: Ports
+    line: str
+
+    def run(self, text: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a text of the docs in a new shell, with the default ports replaced by this demo's."""
+        for name in ("port", "ops_port", "legacy_port", "upstreams_port", "frontend_port"):
+            text = text.replace(f":{getattr(Ports(), name)}", f":{getattr(self.ports, name)}")
+        return subprocess.run(
+            ["timeout", "--kill-after=5", str(seconds), "bash", "-c", f"{self.line}\n{text}"],
+            cwd=self.place,
+            env={
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "NO_PROXY": "localhost,127.0.0.1",
+                "LC_ALL": "C.UTF-8",
+                "USER": "reader",
+            },
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+
+def shortened(line: str) -> str:
+    """A capture for seconds, with callers beside it; anything else as it stands."""
+    calls = "(for each in {1..20}; do curl -s localhost:8000/api/prompts; sleep 0.4; done >calls) &\n"
+    return calls + line.replace("--for 10m", "--for 8s") if "--for 10m" in line else line
+
+
+def set_route(file: Path, **settings: str) -> None:
+    """Write a routing file whose prompts.list has other settings."""
+    config = yaml.safe_load(ROUTING.read_text())
+    config["routes"] = [{**one, **(settings if one["name"] == "prompts.list" else {})} for one in config["routes"]]
+    config["shadow"] = {"pressure": "100%"}  # however busy the machine is
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """Its reader stands in a copy of the project's own files; a list of prompts has been compared."""
+    place = tmp_path_factory.mktemp("reader")
+    shutil.copytree(ROOT / "contracts", place / "contracts")
+    set_route(place / "routing.yaml", shadow="100%")
+    ports = Ports(*(free_port() for _ in range(6)))
+    options = [f"--{name.replace('_', '-')}={port}" for name, port in asdict(ports).items()]
+    command = [sys.executable, "-c", "from proxy.cli import main; main()", "demo", "--config=routing.yaml", *options]
+    env = {**os.environ, "MONGODB_URL": mongodb_url, "PYTHONPATH": str(ROOT)}
+    output = place.parent / "output"
+    with output.open("wb") as file:
+        process = subprocess.Popen(command, cwd=place, stdout=file, stderr=subprocess.STDOUT, env=env)
+    try:
+        deadline = time.monotonic() + 200
+        while "Ctrl-C stops everything" not in output.read_text():
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.05)
+        (line,) = (line for line in output.read_text().splitlines() if line.startswith("export "))
+        demo = Demo(place, ports, line)
+        while demo.run("curl -s localhost:8000/api/prompts; scribe-proxy report --route prompts.list").returncode:
+            assert time.monotonic() < deadline, "nothing is compared"
+        yield demo
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def runnable(block: Block) -> bool:
+    return not any(line.startswith(NOT_RUN) for line in block.commands)
+
+
+@pytest.mark.parametrize("block", [one for one in blocks(*DOCS) if runnable(one)], ids=lambda block: block.where)
+def test_shell_block_runs_against_the_demo(demo: Demo, block: Block) -> None:
+    if all(line.startswith(("curl", "token=")) for line in block.commands):
+        told = demo.run(f"set -e\n{block.text.replace('curl ', 'curl --fail ')}")
+        assert told.returncode == 0, told.stderr
+        return
+    for line in block.commands:
+        told = demo.run(shortened(line), 8 if ENDLESS in line else 120)
+        assert not WRONG_USE.search(told.stderr), f"{line}: {told.stderr}"
+        assert "Traceback" not in told.stderr, f"{line}: {told.stderr}"
+        expected = {124} if ENDLESS in line else next((codes for part, codes in CODES.items() if part in line), {0})
+        assert told.returncode in expected, f"{line}: {told.returncode} {told.stdout} {told.stderr}"
+
+
+def test_steps_of_the_runbook_work_with_the_pasted_line(demo: Demo) -> None:
+    set_route(demo.place / "routing.yaml", native="5%")
+    told = demo.run('scribe-proxy rollback prompts.list --why "a look"')
+    assert told.returncode == 0, told.stderr
+    told = demo.run('scribe-proxy ack prompts.list --why "seen"')
+    assert told.returncode == 0, told.stderr
+    history = demo.run('curl -sf -H "authorization: Bearer $OPS_TOKEN" localhost:8001/history.json')
+    assert "a look" in history.stdout
