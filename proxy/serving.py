@@ -253,8 +253,6 @@ def create_app(
 ) -> Router:
     """Return the app of one process, for both listeners. `hub` is what workers share. Raises ConfigError."""
     process = GatewayProcess(file, os.environ, last_good, hub)
-    """Return the app of one process, for both listeners. Raises ConfigError."""
-    process = GatewayProcess(file, os.environ, last_good)
     process.proxy_protocol.exempt = ops_listener.accepted
 
     @contextlib.asynccontextmanager
