@@ -23,7 +23,7 @@ import logging
 import random
 import re
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Final, cast
 from urllib.parse import unquote
 
 from starlette.types import Message, Scope
@@ -46,6 +46,8 @@ KEY = re.compile(rb"[+/0-9A-Za-z]{22}==")
 VERSIONS = (b"13", b"8")
 MAX_EARLY_BYTES = 64 * 1024
 """Bytes of a client that is not accepted yet at which reading pauses. RFC 6455 §4.1 has it send none; some do."""
+BUDGET_KEY: Final = "proxy.buffer_budget"
+"""Where the lifespan's state may hold a `BufferBudget` for the messages of native WebSockets."""
 _RANDOM = random.SystemRandom()
 REFUSAL_LINGER = 5.0
 """Seconds for a refused client to take its answer."""
@@ -270,7 +272,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._relay = relay
             relay.join(self._transport, early, self._timing, self._leave)
         else:
-            self._peer = Peer(self._timing, self._config.ws_max_size, self._leave)
+            self._peer = Peer(self._timing, self._config.ws_max_size, self._leave, self._app_state.get(BUDGET_KEY))
             self._peer.attach(self._transport, early)
 
     # -- a refusal

@@ -8,7 +8,7 @@ quiet is pinged, and an unanswered ping means that it is dead. Four cases must n
   that its kernel acknowledges at once are no progress: the kernel of a frozen process does that too.
 - Reading from it is paused, because the other leg is slow: its answer waits on this side.
 - This process was itself late, because it was stopped or busy.
-- A frame to it is unfinished, so that no ping can be sent.
+- A frame to it is unfinished, so that the ping must wait for its end.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class LinkState:
     """A connection as seen from this end.
 
     `written`: bytes so far. `unacknowledged`: those that the other end's kernel has not acknowledged. `in_flight`:
-    those of them on the network. `reading`: reading is not paused. `can_ping`: no frame to it is unfinished.
+    those of them on the network. `reading`: reading is not paused. `ping_waits`: a ping is due, and not yet written.
     """
 
     written: int
     unacknowledged: int
     in_flight: int
     reading: bool
-    can_ping: bool = True
+    ping_waits: bool = False
 
 
 class Heartbeat:
@@ -96,7 +96,7 @@ class Heartbeat:
 
     def _judge(self, now: float, link: LinkState) -> Action | float:
         stuck = now - self._progress_at
-        if not link.reading or not link.can_ping:
+        if not link.reading or link.ping_waits:
             return Action.DEAD if stuck >= self.stall else self._until_ping(now, link)
         if self.heard_at >= self._pinged_at:
             return self._until_ping(now, link)
@@ -113,7 +113,7 @@ class Heartbeat:
         remaining = max(self.heard_at, self._pinged_at) + self.interval - now
         if remaining > 0:
             return remaining
-        if not link.can_ping:
+        if link.ping_waits:
             return POLL_INTERVAL
         self._queued = link.unacknowledged > 0
         return Action.PING

@@ -27,8 +27,8 @@ class Timing:
         return self.ping_interval + self.ping_timeout
 
 
-def link_state(transport: asyncio.Transport, written: int, *, reading: bool, can_ping: bool = True) -> LinkState:
+def link_state(transport: asyncio.Transport, written: int, *, reading: bool, ping_waits: bool = False) -> LinkState:
     """Return the state of a connection to which `written` bytes were written."""
     queued, in_flight = measure(transport.get_extra_info("socket").fileno())
     unacknowledged = transport.get_write_buffer_size() + queued
-    return LinkState(written, unacknowledged, in_flight, reading, can_ping)
+    return LinkState(written, unacknowledged, in_flight, reading, ping_waits)

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.websocket.frames import CLOSE, PING, FrameFilter, close_payload, encode_control
-from proxy.websocket.heartbeat import Action, Heartbeat
+from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat
 from proxy.websocket.link import Timing, link_state
 
 GOING_AWAY: Final = 1001
@@ -124,7 +124,7 @@ class _Leg(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._written = 0
         self._inserts: list[bytes] = []
-        self._is_muted = self._is_finished = self._reading_paused = False
+        self._is_muted = self._is_finished = self._reading_paused = self._ping_waits = False
         self.has_ended = False
         """No more bytes come from this end."""
         self.lost = False
@@ -156,6 +156,8 @@ class _Leg(asyncio.Protocol):
             inserts, self._inserts = self._inserts, []
             data = b"".join((data[:boundary], *inserts, b"" if self._is_muted else data[boundary:]))
         self._write(data)
+        if self._ping_waits and not self._inserts:
+            self._ping_written()
         if self.other.frames.close_passed:
             self._relay.begin_closing()
 
@@ -264,15 +266,25 @@ class _Leg(asyncio.Protocol):
     def _check(self) -> None:
         assert self._transport is not None
         assert self._heartbeat is not None
-        can_ping = self.other.frames.between_frames
-        state = link_state(self._transport, self._written, reading=not self._reading_paused, can_ping=can_ping)
+        state = link_state(
+            self._transport, self._written, reading=not self._reading_paused, ping_waits=self._ping_waits
+        )
         verdict = self._heartbeat.check(self._loop.time(), state)
         if verdict is Action.DEAD:
             self.other.close(self.other.close_code)
             self.abort()
             return
         if verdict is Action.PING:
-            self.frames.armed = True
-            self._insert(encode_control(PING, self._token, self._mask()))
-            verdict = self._heartbeat.ping_written(self._loop.time(), self._written)
+            self.frames.armed = self._ping_waits = True
+            verdict = POLL_INTERVAL
         self._timer = self._loop.call_later(verdict, self._check)
+        if self._ping_waits and not self._inserts:
+            self._insert(encode_control(PING, self._token, self._mask()))
+
+    def _ping_written(self) -> None:
+        if self._heartbeat is not None and self._timer is not None:
+            self._ping_waits = False
+            self._timer.cancel()
+            self._timer = self._loop.call_later(
+                self._heartbeat.ping_written(self._loop.time(), self._written), self._check
+            )

@@ -7,24 +7,22 @@ import ctypes
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import pytest
-import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from proxy.failures import AnswerTimeout
-from proxy.server import uvicorn_settings
+from proxy.server.websocket import BUDGET_KEY
 from proxy.websocket.link import Timing
 from tests.sockets import exchange, serving
 from tests.websocket_client import ACCEPT, KEY, frame, handshake, raw_client
 from tests.websocket_legacy import legacy_server
-from tests.websocket_timing import with_pings
+from tests.websocket_server import stoppable, with_pings, with_state
 
 
 @asynccontextmanager
@@ -475,6 +473,101 @@ async def test_an_app_that_takes_its_time_holds_the_client_back() -> None:
     assert sizes == [400 * 65536]
 
 
+class Budget:
+    """A `BufferBudget` of so many bytes, with the most that was taken at once."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.taken, self.peak = size, 0, 0
+
+    def acquire(self, size: int) -> bool:
+        if self.taken + size > self.size:
+            return False
+        self.taken += size
+        self.peak = max(self.peak, self.taken)
+        return True
+
+    def release(self, size: int) -> None:
+        self.taken -= size
+
+
+@asynccontextmanager
+async def budgeted(app: ASGIApp, size: int) -> AsyncIterator[tuple[int, Budget]]:
+    """The app on a server whose WebSockets may hold `size` bytes together."""
+    budget = Budget(size)
+    async with serving(with_state(app, {BUDGET_KEY: budget}), lifespan="on") as port:
+        yield port, budget
+
+
+async def test_what_is_held_of_messages_is_taken_from_the_budget_and_given_back() -> None:
+    async with budgeted(Recorder(), 3_000_000) as (port, budget), raw_client(port) as client:
+        for _ in range(3):
+            client.writer.write(frame(2, b"x" * 1_000_000) + frame(2, b"y", fin=False))
+            assert len((await client.read_frame())[1]) == 1_000_000
+            client.writer.write(frame(0, b"z"))
+            assert (await client.read_frame())[1] == b"yz"
+        assert budget.peak >= 1_000_000
+        client.writer.write(frame(2, b"unfinished", fin=False) + frame(8))
+        assert await client.read_close() == (1005, "")
+        assert budget.taken == 0
+
+
+async def test_a_message_beyond_the_budget_is_1013_and_leaves_the_others_alone() -> None:
+    async with budgeted(Recorder(), 1_000_000) as (port, budget), raw_client(port) as other, raw_client(port) as client:
+        client.writer.write(frame(1, b"before") + frame(2, b"x" * 2_000_000))
+        assert await client.read_frame() == (1, b"before")
+        assert await client.read_close() == (1013, "")
+        other.writer.write(frame(2, b"y" * 500_000))
+        assert len((await other.read_frame())[1]) == 500_000
+        assert budget.taken == 0
+
+
+async def test_a_client_that_leaves_amid_a_message_gives_its_part_back() -> None:
+    app = Recorder()
+    async with budgeted(app, 1_000_000) as (port, budget):
+        async with raw_client(port) as client:
+            client.writer.write(frame(2, b"x" * 500_000, length=900_000))
+            await client.writer.drain()
+            while budget.taken < 500_000:
+                await asyncio.sleep(0.01)
+        await app.end()
+        assert budget.taken == 0
+
+
+@pytest.mark.parametrize(
+    ("ending", "answer"),
+    [
+        (frame(8), frame(8, masked=False)),
+        (frame(3), frame(8, b"\x03\xea", masked=False)),
+        (b"", b""),
+    ],
+)
+async def test_an_app_answers_what_came_before_the_clients_end(ending: bytes, answer: bytes) -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPTED)
+        while (message := await receive())["type"] == "websocket.receive":
+            await asyncio.sleep(0.05)
+            await send({**message, "type": "websocket.send"})
+
+    async with serving(slow) as port, raw_client(port) as client:
+        client.writer.write(frame(1, b"one") + frame(1, b"two") + ending)
+        if not ending:
+            client.writer.write_eof()
+        assert await client.read_rest() == frame(1, b"one", masked=False) + frame(1, b"two", masked=False) + answer
+
+
+async def test_an_app_that_never_receives_does_not_keep_a_client_that_closes() -> None:
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPTED)
+        await asyncio.sleep(30)
+
+    async with serving(deaf) as port, raw_client(port) as client:
+        client.writer.write(frame(1, b"hello") + frame(8))
+        async with asyncio.timeout(10.0):
+            assert await client.read_rest() == frame(8, masked=False)
+
+
 async def test_several_tasks_of_an_app_may_send() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -646,23 +739,6 @@ async def test_a_shutdown_that_takes_too_long_drops_the_socket() -> None:
 
 
 # -- tools
-
-
-@asynccontextmanager
-async def stoppable(app: ASGIApp, **settings: Any) -> AsyncIterator[tuple[int, Callable[[], None]]]:
-    """A server, and what to call to stop it as a signal would."""
-    arguments = {**uvicorn_settings(), "lifespan": "off", "log_config": None, **settings}
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **arguments))
-    task = asyncio.create_task(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
-
-    def stop() -> None:
-        server.should_exit = True
-
-    yield server.servers[0].sockets[0].getsockname()[1], stop
-    async with asyncio.timeout(5.0):
-        await task
 
 
 async def pour(writer: asyncio.StreamWriter, data: bytes, times: int) -> None:

@@ -22,7 +22,7 @@ from proxy.upstream.websocket import WebSocketUpstream
 from tests.sockets import Script, exchange, read_head, scripted, serving
 from tests.websocket_client import KEY, RawSocket, frame, handshake, raw_client
 from tests.websocket_legacy import Legacy, legacy_server, new_target
-from tests.websocket_timing import with_pings
+from tests.websocket_server import with_pings
 
 QUICK = (0.2, 0.2)
 """Seconds of quiet before a ping, and for its answer."""
