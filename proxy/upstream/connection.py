@@ -37,8 +37,8 @@ class Connection(asyncio.Protocol):
         self.lost = False
         self._transport: asyncio.Transport
         self._readable: select.poll | None = None
-        self._reader = ResponseReader()
-        self._reader.complete = True
+        self.response = ResponseReader()
+        self.response.complete = True
         self._waiter: asyncio.Future[None] | None = None
         self._continued: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self.reading_paused = False
         """Whether the answer waits for the client, which reads slowly, and not for the legacy."""
         self.idle_timeout = DEFAULT_IDLE_TIMEOUT
-        self.idle_since = self.opened_at = loop.time()
+        self.idle_since = self.idle_until = self.opened_at = loop.time()
         self.closed = self.used = False
         self.error: Failure | None = None
 
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
 
     def begin(self, *, head_only: bool, upgrade: bool = False) -> None:
         """Begin an exchange. `head_only`: the method is HEAD; `upgrade`: it asks for a 101."""
-        self._reader = ResponseReader(head_only=head_only, upgrade=upgrade)
+        self.response = ResponseReader(head_only=head_only, upgrade=upgrade)
         self.error = Reset() if self.closed else None
 
     def send(self, head: bytes, *, head_only: bool, upgrade: bool = False) -> None:
@@ -83,14 +83,15 @@ class Connection(asyncio.Protocol):
 
     async def continues(self, seconds: float) -> bool:
         """Return whether the body may follow: the legacy says so (100), or has said nothing for `seconds`."""
-        if not (self._reader.continued or self.has_head or self.closed):
+        if not (self.response.continued or self.has_head or self.closed):
             self._continued = self._loop.create_future()
             await asyncio.wait((self._continued,), timeout=seconds)
         return not (self.has_head or self.closed)
 
     def take(self) -> bytes:
         """Return the part of the body that has come since the last call."""
-        chunks, self._reader.body, self._held = self._reader.body, [], 0
+        response = self.response
+        chunks, response.body, self._held = response.body, [], 0
         if self.reading_paused:
             self.reading_paused = False
             if not self.closed:
@@ -99,29 +100,30 @@ class Connection(asyncio.Protocol):
 
     @property
     def has_head(self) -> bool:
-        return self._reader.head is not None
+        return self.response.head is not None
 
     @property
     def status(self) -> int:
-        return self._reader.head.status if self._reader.head is not None else 0
+        return self.response.head.status if self.response.head is not None else 0
 
     @property
     def headers(self) -> RawHeaders:
-        return self._reader.head.headers if self._reader.head is not None else []
+        return self.response.head.headers if self.response.head is not None else []
 
     @property
     def complete(self) -> bool:
-        return self._reader.complete
+        return self.response.complete
 
     @property
     def has_more(self) -> bool:
-        return bool(self._reader.body)
+        return bool(self.response.body)
 
     @property
     def reusable(self) -> bool:
         """Whether the exchange has ended so that another may follow: the answer whole, and nothing beyond it."""
-        head = self._reader.head
-        return self.complete and head is not None and head.keep_alive and not self.closed and self.error is None
+        response = self.response
+        head = response.head
+        return response.complete and head is not None and head.keep_alive and not self.closed and self.error is None
 
     @property
     def quiet(self) -> bool:
@@ -160,7 +162,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own does not inherit from it
 
     def data_received(self, data: bytes) -> None:
-        reader = self._reader
+        reader = self.response
         if reader.complete:
             self.close()  # nothing was asked: a time-out notice, or worse
             return
@@ -184,7 +186,7 @@ class Connection(asyncio.Protocol):
     def _end_response(self) -> None:
         if self.status == 101:
             return
-        if self._reader.excess:
+        if self.response.excess:
             self.close()
         limit = keep_alive_timeout(self.headers)
         if limit is not None:
@@ -197,7 +199,7 @@ class Connection(asyncio.Protocol):
         self.closed = self.lost = True
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-        if self.error is None and not self.complete and (exc is not None or not self._reader.end()):
+        if self.error is None and not self.complete and (exc is not None or not self.response.end()):
             self.error = Reset()
         self._wake()
         if self._on_lost is not None:

@@ -74,12 +74,13 @@ class Endpoint:
 
     def with_host(self, headers: RawHeaders) -> RawHeaders:
         """Return the headers with the `Host` that the legacy gets; a request without one gets the authority."""
-        wanted = {"preserve": None, "upstream": self.authority}.get(self.host_header, self.host_header.encode())
-        if any(name == b"host" for name, _ in headers):
-            if wanted is None:
-                return headers
-            headers = [header for header in headers if header[0] != b"host"]
-        return [(b"host", wanted or self.authority), *headers]
+        if self.host_header == "preserve":
+            for name, _ in headers:
+                if name == b"host":
+                    return headers
+        preserved = self.host_header in ("preserve", "upstream")
+        host = self.authority if preserved else self.host_header.encode()
+        return [(b"host", host), *(header for header in headers if header[0] != b"host")]
 
 
 def _authority(host: str, port: int, secure: bool) -> bytes:

@@ -7,10 +7,10 @@ ambiguous is malformed, as nginx has it: two lengths, a length beside a transfer
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from .headers import RawHeaders, list_members
 
@@ -24,14 +24,12 @@ MAX_TRAILERS: Final = 16 * 1024
 """Bytes of the trailers, which are dropped (RFC 9110 §6.5.1)."""
 
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\0\r\n]*+)?\r?\n")
-_FIELD: Final = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([^\0\r\n]*+)\r?\n"
-_FIELDS: Final = re.compile(_FIELD)
-_FIELD_LINES: Final = re.compile(rb"(?:" + _FIELD + rb")*+\r?\n")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: .*)?", re.DOTALL)
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CHUNK_LINE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*+(?:;[^\0\r\n]*+)?\r?\n")
 _CHUNK_END: Final = re.compile(rb"\r?\n")
-_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
-_BODILESS: Final = frozenset((204, 304))
+_BODILESS: Final = frozenset((101, 204, 304))
+_DECIDING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"))
 
 Framing = Literal["none", "length", "chunked", "close"]
 
@@ -40,8 +38,7 @@ class MalformedResponse(Exception):
     """Bytes that are not a response, or one whose end is ambiguous."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """A final response's status and headers, names in lower case; `length` where `framing` is `length`."""
 
     status: int
@@ -59,17 +56,18 @@ class ResponseReader:
     that was asked for is complete with its head, and `excess` is what the other protocol begins with.
     """
 
+    # one object for each response: what most of them never change stays on the class
+    head: ResponseHead | None = None
+    complete = continued = False
+    excess = b""
+    _pending = b""
+    _interim = _left = 0
+    _trailers = -1
+    _in_chunk = False
+
     def __init__(self, *, head_only: bool = False, upgrade: bool = False) -> None:
         self._head_only, self._upgrade = head_only, upgrade
-        self._pending = bytearray()
-        self._interim = 0
-        self._left = 0
-        self._trailers = -1
-        self._in_chunk = False
-        self.head: ResponseHead | None = None
         self.body: list[bytes] = []
-        self.complete = self.continued = False
-        self.excess = b""
 
     def feed(self, data: bytes) -> None:
         """Read on. Raises MalformedResponse; what was read before the fault stays."""
@@ -104,23 +102,20 @@ class ResponseReader:
         return data
 
     def _cut_head(self, data: bytes) -> tuple[bytes | None, bytes]:
-        pending = self._pending
-        if pending:
-            seen = max(len(pending) - 2, 0)
-            pending += data
-            end = _HEAD_END.search(pending, seen)
-        else:
-            end = _HEAD_END.search(data)
-        if end is None:
-            if not pending:
-                pending += data
+        searched = 0
+        if self._pending:
+            searched = max(len(self._pending) - 2, 0)
+            data = self._pending + data
+        found = _HEAD_END.search(data, searched)
+        if found is None:
+            self._pending = data
             self._check_pending()
             return None, b""
-        if end.end() > MAX_HEAD_SIZE:
+        end = found.end()
+        if end > MAX_HEAD_SIZE:
             raise MalformedResponse("head too large")
-        whole = bytes(pending) if pending else data
-        pending.clear()
-        return whole[: end.end()], whole[end.end() :]
+        self._pending = b""
+        return data[:end], data[end:]
 
     def _check_pending(self) -> None:
         if len(self._pending) > MAX_HEAD_SIZE:
@@ -129,18 +124,17 @@ class ResponseReader:
             raise MalformedResponse("not HTTP/1")
 
     def _read_head(self, head: bytes) -> None:
-        line = _STATUS_LINE.match(head)
-        if line is None or _FIELD_LINES.fullmatch(head, line.end()) is None:
-            raise MalformedResponse("not a response's head")
-        status = int(line[2])
+        lines = _lines_of(head)
+        status, modern = _read_status_line(lines[0])
         if status < 200 and not (status == 101 and self._upgrade):
             self._read_interim(status)
             return
-        headers = [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELDS.findall(head, line.end())]
-        bodiless = self._head_only or status in _BODILESS or status == 101
-        self.head = head_of(status, headers, bodiless=bodiless, modern=line[1] != b"0")
+        headers = _read_fields(lines[1:])
+        bodiless = self._head_only or status in _BODILESS
+        self.head = head_of(status, headers, bodiless=bodiless, modern=modern)
         self._left = self.head.length
-        self.complete = self.head.framing == "none"
+        if self.head.framing == "none":
+            self.complete = True
 
     def _read_interim(self, status: int) -> None:
         self._interim += 1
@@ -151,16 +145,18 @@ class ResponseReader:
     # -- bodies
 
     def _read_length(self, data: bytes) -> None:
-        if len(data) > self._left:
+        size = len(data)
+        if size > self._left:
             self.excess, data = data[self._left :], data[: self._left]
-        self._left -= len(data)
-        self.complete = self._left == 0
         self.body.append(data)
+        if size >= self._left:
+            self.complete = True
+        else:
+            self._left -= size
 
     def _read_chunked(self, data: bytes) -> None:
         if self._pending:
-            data = bytes(self._pending) + data
-            self._pending.clear()
+            data, self._pending = self._pending + data, b""
         parts: list[bytes] = []
         try:
             rest = self._read_chunks(data, parts)
@@ -170,7 +166,7 @@ class ResponseReader:
         if self.complete:
             self.excess = data[rest:]
         else:
-            self._pending += data[rest:]
+            self._pending = data[rest:]
 
     def _read_chunks(self, data: bytes, parts: list[bytes]) -> int:
         """Return the offset of the first byte that is not read yet."""
@@ -224,35 +220,73 @@ class ResponseReader:
         return end
 
 
+def _lines_of(head: bytes) -> list[bytes]:
+    """Return the lines of a head, without those at its end that are empty. A lone LF ends a line (RFC 9112 §2.2)."""
+    lines = head.split(b"\r\n")
+    line_ends = head.count(b"\n")
+    if len(lines) <= line_ends:
+        head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        lines = head.split(b"\r\n")
+    if head.count(b"\r") != line_ends or b"\0" in head:
+        raise MalformedResponse("a control character in a head")
+    return lines[:-2]
+
+
+@functools.lru_cache(maxsize=128)
+def _read_status_line(line: bytes) -> tuple[int, bool]:
+    """Return the status, and whether the version is HTTP/1.1 or later."""
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise MalformedResponse("not a status line")
+    return int(match[2]), match[1] != b"0"
+
+
+def _read_fields(lines: list[bytes]) -> RawHeaders:
+    try:
+        fields = [line.split(b":", 1) for line in lines]
+        return [(_read_name(name), value.strip(b" \t")) for name, value in fields]
+    except ValueError:
+        raise MalformedResponse("a header without a colon") from None
+
+
+@functools.lru_cache(maxsize=512)
+def _read_name(name: bytes) -> bytes:
+    if _TOKEN.fullmatch(name) is None:
+        raise MalformedResponse("not a header's name")
+    return name.lower()
+
+
 def head_of(status: int, headers: RawHeaders, *, bodiless: bool, modern: bool) -> ResponseHead:
     """Return the head with its body's framing (RFC 9112 §6.3). `modern`: HTTP/1.1. Raises MalformedResponse."""
     lengths: list[bytes] = []
     codings: list[bytes] = []
-    options: set[bytes] = set()
-    for name, value in headers:
+    options: list[bytes] = []
+    for name, value in [header for header in headers if header[0] in _DECIDING]:
         if name == b"content-length":
             lengths.append(value)
         elif name == b"transfer-encoding":
             codings += list_members(value)
-        elif name == b"connection":
-            options.update(list_members(value))
-    framing, length = _framing(lengths, codings, bodiless=bodiless)
+        else:
+            options += list_members(value)
+    framing, length = _framing(lengths, codings)
+    if bodiless:
+        framing, length = "none", 0
     keep_alive = b"close" not in options if modern else b"keep-alive" in options and not codings
     return ResponseHead(status, headers, framing, length, keep_alive and framing != "close")
 
 
-def _framing(lengths: list[bytes], codings: list[bytes], *, bodiless: bool) -> tuple[Framing, int]:
-    if len(lengths) > 1 or (lengths and (codings or not _LENGTH.fullmatch(lengths[0]))):
+def _framing(lengths: list[bytes], codings: list[bytes]) -> tuple[Framing, int]:
+    if not codings:
+        if not lengths:
+            return "close", 0
+        if len(lengths) == 1 and len(lengths[0]) < 19 and lengths[0].isdigit():
+            length = int(lengths[0])
+            return ("length", length) if length else ("none", 0)
+    if lengths:
         raise MalformedResponse("ambiguous length")
     if codings.count(b"chunked") > 1:
         raise MalformedResponse("chunked twice")
-    if bodiless:
-        return "none", 0
-    if codings:
-        return ("chunked" if codings[-1] == b"chunked" else "close"), 0
-    if not lengths:
-        return "close", 0
-    return ("length", int(lengths[0])) if lengths[0].strip(b"0") else ("none", 0)
+    return ("chunked" if codings[-1] == b"chunked" else "close"), 0
 
 
 def _refuse_line(data: bytes, at: int, limit: int) -> None:

@@ -63,7 +63,7 @@ class WebSocketHandshake(Connection):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.status == 101 and self.accepted is None and self.error is None:
-            self._switch(self._reader.excess)
+            self._switch(self.response.excess)
 
     def _switch(self, received: bytes) -> None:
         """Go on as a relayed WebSocket after a 101 that answers the key (RFC 6455 §4.1)."""

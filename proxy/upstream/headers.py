@@ -41,29 +41,31 @@ PROTECTED = frozenset(
 its recipients, so that no sender may make them options of one connection (RFC 9110 §7.6.1)."""
 
 
+_NAMELESS = frozenset((b"close", b"keep-alive", b"Keep-Alive", b"Upgrade", b"upgrade"))
+"""Values of `Connection` that name no header which is not hop-by-hop anyway."""
+
+
 def list_members(value: bytes) -> list[bytes]:
     """Return the members of a comma-separated list in lower case, without empty ones (RFC 9110 §5.6.1)."""
     members = [member.strip(b" \t").lower() for member in value.split(b",")]
     return [member for member in members if member] if b"" in members else members
 
 
-def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+def end_to_end(headers: RawHeaders) -> RawHeaders:
     """Return the headers that pass on: not hop-by-hop, nor named by any `Connection` line. Names are lower-case."""
-    headers = list(headers)
     dropped = HOP_BY_HOP
-    for name, value in headers:
-        if name == b"connection":
+    for _, value in [header for header in headers if header[0] == b"connection"]:
+        if value not in _NAMELESS:
             dropped = dropped | (frozenset(list_members(value)) - PROTECTED)
     return [header for header in headers if header[0] not in dropped]
 
 
-def response_headers(status: int, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
+def response_headers(status: int, headers: RawHeaders) -> RawHeaders:
     """Return a response's headers that pass on to the client.
 
     A 204 has no length (RFC 9110 §8.6). A 426 names the protocols to upgrade to, which is part of its meaning
     (RFC 9110 §15.5.22).
     """
-    headers = list(headers)
     passed = end_to_end(headers)
     if status == 204:
         return [header for header in passed if header[0] != b"content-length"]

@@ -77,38 +77,36 @@ class HttpUpstream:
 class _Upload:
     """The request on its way to the legacy: the head, then the body as the client delivers it.
 
-    `complete` once all of it has been written; `waiting` while it is the client that is waited for; `progress` is the
-    loop's time of the last part.
+    `complete` once all of it has been written, or there is none; `waiting` while it is the client that is waited for;
+    `progress` is the loop's time of the last part.
     """
 
     def __init__(self, request: ForwardedRequest, receive: Receive, connection: Connection) -> None:
         self._request, self._receive, self._connection = request, receive, connection
-        self._loop = asyncio.get_running_loop()
-        self._body = RequestBody(request.length)
         self._unsent = request.head
-        self._task: asyncio.Task[None] | None = None
-        self._slow = False
-        self.client_gone = self.waiting = False
-        self.progress = self._loop.time()
+        self.complete = not request.has_body
 
-    @property
-    def complete(self) -> bool:
-        return self._body.complete
+    # what most requests, without a body and soon answered, never change
+    client_gone = waiting = _slow = False
+    progress = 0.0
+    _task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Send the head, in one write with the part of the body that is there already."""
-        self._connection.begin(head_only=self._request.method == "HEAD")
-        if self._request.has_body:
-            self._task = self._loop.create_task(self._run())
-            if not self._request.expects_continue:
+        connection, request = self._connection, self._request
+        connection.begin(head_only=request.method == "HEAD")
+        if not self.complete:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            if not request.expects_continue:
                 await asyncio.sleep(0)  # the task's first step: it takes that part, where there is one
             self._slow = not self._task.done()
-        self._write(b"")
+        if self._unsent:
+            self._write(b"")
 
     def watch(self) -> None:
         """Watch for the client's leaving, unless the rest of the body, still to come, will show it."""
         if self._task is None or (self._task.done() and self.complete):
-            self._task = self._loop.create_task(self._watch())
+            self._task = asyncio.get_running_loop().create_task(self._watch())
 
     def end(self) -> None:
         """Stop; an answer that came early leaves a connection on which the rest of the request must not follow."""
@@ -121,8 +119,9 @@ class _Upload:
         try:
             if self._request.expects_continue and not await self._connection.continues(CONTINUE_AFTER):
                 return
+            body = RequestBody(self._request.length)
             while not self.complete:
-                await self._forward_part()
+                await self._forward_part(body)
             if self._slow:
                 await self._watch()
         except BodyMismatch as mismatch:
@@ -130,15 +129,16 @@ class _Upload:
         except ClientGone:
             self._leave()
 
-    async def _forward_part(self) -> None:
+    async def _forward_part(self, body: RequestBody) -> None:
         await self._connection.drain()
         self.waiting = True
         message = await self._receive()
         self.waiting = False
-        self.progress = self._loop.time()
+        self.progress = asyncio.get_running_loop().time()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        self._write(self._body.frame(message.get("body", b""), last=not message.get("more_body", False)))
+        self._write(body.frame(message.get("body", b""), last=not message.get("more_body", False)))
+        self.complete = body.complete
 
     def _write(self, data: bytes) -> None:
         data, self._unsent = self._unsent + data, b""
@@ -210,7 +210,7 @@ class _Exchange:
 
     async def _await_head(self) -> None:
         connection = self._connection
-        while not connection.has_head:
+        while connection.response.head is None:
             if self._upload.client_gone:
                 raise ClientGone
             if connection.error is not None:
@@ -219,10 +219,12 @@ class _Exchange:
 
     async def _relay(self) -> None:
         connection = self._connection
-        headers = response_headers(connection.status, connection.headers)
-        await self._send({"type": "http.response.start", "status": connection.status, "headers": headers})
+        response = connection.response
+        assert response.head is not None
+        status, headers = response.head.status, response_headers(response.head.status, response.head.headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
         while True:
-            complete = connection.complete
+            complete = response.complete
             body = connection.take()
             if body or complete:
                 self._sending = True
@@ -233,5 +235,5 @@ class _Exchange:
                 return
             if connection.error is not None:
                 return  # without the last part: the server breaks the client's connection off
-            if not connection.complete and not connection.has_more:
+            if not response.complete and not response.body:
                 await connection.wait()

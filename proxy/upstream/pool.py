@@ -62,11 +62,13 @@ class Pool:
     def release(self, connection: Connection) -> None:
         """Take back a connection after its exchange: kept idle if it may be used again, else closed."""
         now = asyncio.get_running_loop().time()
-        if not connection.reusable or self._draining or now - connection.opened_at >= self._limits.max_age:
+        retired_at = connection.opened_at + self._limits.max_age
+        if self._draining or now >= retired_at or not connection.reusable:
             connection.close()
             return
         connection.used = True
         connection.idle_since = now
+        connection.idle_until = min(now + min(connection.idle_timeout, self._limits.keep_alive), retired_at)
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -89,19 +91,15 @@ class Pool:
     def _reuse(self, max_idle: float) -> Connection | None:
         now = asyncio.get_running_loop().time()
         while self._idle:
-            connection = next(reversed(self._idle))
-            if now < self._deadline(connection) and now - connection.idle_since >= max_idle:
-                return None
-            del self._idle[connection]
-            if not connection.closed and now < self._deadline(connection) and connection.quiet:
-                return connection
+            connection, _ = self._idle.popitem()
+            if not connection.closed and now < connection.idle_until:
+                if now - connection.idle_since >= max_idle:
+                    self._idle[connection] = None
+                    return None
+                if connection.quiet:
+                    return connection
             connection.close()
         return None
-
-    def _deadline(self, connection: Connection) -> float:
-        """When an idle connection must be closed."""
-        idle_until = connection.idle_since + min(connection.idle_timeout, self._limits.keep_alive)
-        return min(idle_until, connection.opened_at + self._limits.max_age)
 
     async def _dial(self, timeout: float) -> Connection:
         loop = asyncio.get_running_loop()
@@ -150,14 +148,14 @@ class Pool:
         self.open -= 1
 
     def _schedule_sweep(self, now: float) -> None:
-        next_deadline = min(map(self._deadline, self._idle))
+        next_deadline = min(connection.idle_until for connection in self._idle)
         delay = min(max(next_deadline - now, 0.01), SWEEP_INTERVAL)
         self._sweep = asyncio.get_running_loop().call_later(delay, self._close_expired)
 
     def _close_expired(self) -> None:
         now = asyncio.get_running_loop().time()
         self._sweep = None
-        for connection in [each for each in self._idle if now >= self._deadline(each)]:
+        for connection in [each for each in self._idle if now >= each.idle_until]:
             del self._idle[connection]
             connection.close()
         if self._idle:

@@ -87,10 +87,10 @@ def body_framing(headers: RawHeaders) -> tuple[int, bytes]:
     """
     lengths: set[bytes] = set()
     codings: list[bytes] = []
-    for name, value in headers:
+    for name, value in [header for header in headers if header[0] in _FRAMING]:
         if name == b"content-length":
             lengths.add(value)
-        elif name == b"transfer-encoding":
+        else:
             codings += list_members(value)
     if codings:
         return 0, b", ".join([*(coding for coding in codings if coding != b"chunked"), b"chunked"])
