@@ -16,6 +16,8 @@ from .headers import RawHeaders, list_members
 
 MAX_HEAD_SIZE: Final = 64 * 1024
 """Bytes of a status line and its headers."""
+MAX_CACHED_HEAD: Final = 2048
+"""Bytes of a head whose lines are worth being remembered; it bounds the memory of the caches."""
 MAX_INTERIM_RESPONSES: Final = 32
 """1xx responses before the final one."""
 MAX_CHUNK_LINE: Final = 16 * 1024
@@ -129,11 +131,14 @@ class ResponseReader:
         if status < 200 and not (status == 101 and self._upgrade):
             self._read_interim(status)
             return
-        headers = _read_fields(lines[1:])
         bodiless = self._head_only or status in _BODILESS
-        self.head = head_of(status, headers, bodiless=bodiless, modern=modern)
-        self._left = self.head.length
-        if self.head.framing == "none":
+        small = len(head) <= MAX_CACHED_HEAD
+        headers = list(map(_cached_field if small else _read_field, lines[1:]))
+        deciding = tuple([header for header in headers if header[0] in _DECIDING])
+        framing, length, keep_alive = (_cached_decision if small else _decide)(deciding, bodiless, modern)
+        self.head = ResponseHead(status, headers, framing, length, keep_alive)
+        self._left = length
+        if framing == "none":
             self.complete = True
 
     def _read_interim(self, status: int) -> None:
@@ -241,27 +246,26 @@ def _read_status_line(line: bytes) -> tuple[int, bool]:
     return int(match[2]), match[1] != b"0"
 
 
-def _read_fields(lines: list[bytes]) -> RawHeaders:
-    try:
-        fields = [line.split(b":", 1) for line in lines]
-        return [(_read_name(name), value.strip(b" \t")) for name, value in fields]
-    except ValueError:
-        raise MalformedResponse("a header without a colon") from None
+def _read_field(line: bytes) -> tuple[bytes, bytes]:
+    name, colon, value = line.partition(b":")
+    if not colon or _TOKEN.fullmatch(name) is None:
+        raise MalformedResponse("not a header")
+    return name.lower(), value.strip(b" \t")
 
 
-@functools.lru_cache(maxsize=512)
-def _read_name(name: bytes) -> bytes:
-    if _TOKEN.fullmatch(name) is None:
-        raise MalformedResponse("not a header's name")
-    return name.lower()
+_cached_field: Final = functools.lru_cache(maxsize=512)(_read_field)
+"""A service's responses differ in a few headers only."""
 
 
-def head_of(status: int, headers: RawHeaders, *, bodiless: bool, modern: bool) -> ResponseHead:
-    """Return the head with its body's framing (RFC 9112 §6.3). `modern`: HTTP/1.1. Raises MalformedResponse."""
+def _decide(deciding: tuple[tuple[bytes, bytes], ...], bodiless: bool, modern: bool) -> tuple[Framing, int, bool]:
+    """Return a body's framing, its length, and whether the connection persists (RFC 9112 §6.3 and §9.3).
+
+    `deciding` are the headers on which it depends; `modern` is HTTP/1.1. Raises MalformedResponse.
+    """
     lengths: list[bytes] = []
     codings: list[bytes] = []
     options: list[bytes] = []
-    for name, value in [header for header in headers if header[0] in _DECIDING]:
+    for name, value in deciding:
         if name == b"content-length":
             lengths.append(value)
         elif name == b"transfer-encoding":
@@ -272,7 +276,10 @@ def head_of(status: int, headers: RawHeaders, *, bodiless: bool, modern: bool) -
     if bodiless:
         framing, length = "none", 0
     keep_alive = b"close" not in options if modern else b"keep-alive" in options and not codings
-    return ResponseHead(status, headers, framing, length, keep_alive and framing != "close")
+    return framing, length, keep_alive and framing != "close"
+
+
+_cached_decision: Final = functools.lru_cache(maxsize=512)(_decide)
 
 
 def _framing(lengths: list[bytes], codings: list[bytes]) -> tuple[Framing, int]:
