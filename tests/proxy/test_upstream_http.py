@@ -154,6 +154,25 @@ async def test_answers_without_a_body_keep_the_connection_usable(status: bytes) 
     assert legacy.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "head", "body"),
+    [
+        (b"HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", b"content-length: 5", b""),
+        (b"HTTP/1.1 426 X\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nok", b"upgrade: h2c", b"ok"),
+        (b"HTTP/1.1 600 X\r\nContent-Length: 2\r\n\r\nok", b"http/1.1 600", b"ok"),
+        (b"HTTP/1.1 999 X\r\nContent-Length: 2\r\n\r\nok", b"http/1.1 999", b"ok"),
+        (b"HTTP/1.1 200 X\r\nX: caf\xe9\r\nContent-Length: 2\r\n\r\nok", b"x: caf\xe9", b"ok"),
+    ],
+)
+async def test_odd_answers_pass_through_the_listener(answer: bytes, head: bytes, body: bytes) -> None:
+    async with forwarding(Legacy(answer)) as (port, forwarder):
+        for _ in range(2):
+            received, _, rest = (await exchange(port, request())).partition(b"\r\n\r\n")
+            assert head in received.lower()
+            assert rest == body
+    assert forwarder.failures == []
+
+
 async def test_head_has_the_headers_of_the_body_it_lacks() -> None:
     legacy = Legacy(b"HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n")
     async with forwarding(legacy) as (port, _):
