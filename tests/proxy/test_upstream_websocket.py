@@ -503,6 +503,22 @@ async def test_a_frozen_legacy_is_1011_for_the_client() -> None:
         assert await closing_of(client, 5.0) == (1011, "")
 
 
+async def test_a_pause_of_the_legacy_within_the_timeout_drops_nobody() -> None:
+    async with (
+        legacy_server() as legacy,
+        forwarding(legacy.port, (0.1, 10.0)) as port,
+        connect_to(port) as one,
+        connect_to(port) as other,
+    ):
+        legacy.signal(signal.SIGSTOP)
+        await one.send(b"x" * 500_000)
+        await asyncio.sleep(1.0)
+        legacy.signal(signal.SIGCONT)
+        assert await one.recv() == b"x" * 500_000
+        await other.send("still here")
+        assert await other.recv() == "still here"
+
+
 async def test_a_frozen_client_is_1001_for_the_legacy(node: Legacy) -> None:
     target = new_target()
     async with forwarding(node.port, QUICK) as port, raw_client(port, handshake(target)):
