@@ -73,6 +73,9 @@ SHADOW_SHARE = Gauge(
     multiprocess_mode="livemin",
 )
 SHADOW_RESTARTS = Counter("scribe_proxy_shadow_restarts", "Ends of shadow processes that nobody asked for")
+SHADOW_MEMORY_EXCEEDED = Counter(
+    "scribe_proxy_shadow_memory_exceeded", "Shadow processes that were killed beyond shadow.max_memory"
+)
 LOG_LINES_DROPPED = Counter(
     "scribe_proxy_log_lines_dropped",
     "Lines of the access log (stdout) and of logging (stderr) that were not written: over the bound, or failed",

@@ -61,7 +61,8 @@ def test_every_metric_but_internal_ones_is_on_the_dashboard_or_in_an_alert() -> 
         DEPLOY / "prometheus/alerts.yaml"
     ).read_text()
     own = {family.name for family in REGISTRY.collect() if family.name.startswith("scribe_proxy_")}
-    assert {name for name in own if name not in shown} <= {"scribe_proxy_webhooks", "scribe_proxy_shadow_restarts"}
+    internal = {"webhooks", "shadow_restarts", "shadow_memory_exceeded"}
+    assert {name for name in own if name not in shown} <= {f"scribe_proxy_{name}" for name in internal}
 
 
 def test_every_alert_leads_to_a_section_of_the_runbook() -> None:

@@ -54,7 +54,7 @@ class Shadowing(Section):
     `deadline` is the other side's, for one answer; `rehearsal` what a rehearsed write may cost its caller. `noise` is
     the share of compared reads that legacy is asked a second time, to see what it does not repeat itself. `pressure`
     is the share of its time for which the gateway may wait for a processor; beyond it, fewer requests run in the
-    shadow.
+    shadow. A shadow process that holds more resident memory than `max_memory` is restarted.
     """
 
     concurrency: Count = 8
@@ -62,6 +62,7 @@ class Shadowing(Section):
     deadline: Duration = 10.0
     rehearsal: Duration = 0.25
     max_body: Size = 256 * 1024
+    max_memory: Size = 512 * 1024 * 1024
     noise: Share = 100
     pressure: Share = 200
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from proxy import metrics
@@ -40,6 +41,8 @@ NICENESS: Final = 10
 """How much it gives way to others for the processor."""
 FAREWELL: Final = 3.0
 """Seconds that it has for taking leave."""
+
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 ShadowLink = MessageChannel[ToGateway, ToShadow]
 
@@ -109,8 +112,9 @@ class Child:
             self._link = link
             if self._adopt is not None:
                 link.send(self._adopt)
-            if not await self._watch(link):
-                logger.error("the shadow process stands still, and is killed")
+            fault = await self._watch(link, process.pid)
+            if fault is not None:
+                logger.error("the shadow process %s and is killed", fault)
                 process.kill()
         finally:
             if self.ready is None:
@@ -120,17 +124,20 @@ class Child:
             await _reap(process)
             self._gone()
 
-    async def _watch(self, link: ShadowLink) -> bool:
-        """Whether it ended by itself; returns, too, once nothing was heard for too long."""
+    async def _watch(self, link: ShadowLink, pid: int) -> str | None:
+        """Return None once the process has ended by itself, or the reason why it is to be killed."""
         while time.monotonic() - self._heard < (STARTING if self.ready is None else STANDSTILL):
+            if self._adopt is not None and resident_memory(pid) > self._adopt.config.shadow.max_memory:
+                metrics.SHADOW_MEMORY_EXCEEDED.inc()
+                return f"holds more than shadow.max_memory ({self._adopt.config.shadow.max_memory >> 20} MiB)"
             link.send(Ping())
             try:
                 async with asyncio.timeout(TICK):
                     await link.closed.wait()
             except TimeoutError:
                 continue
-            return True
-        return False
+            return None
+        return "stands still"
 
     def _note(self, message: ToGateway) -> None:
         self._heard = time.monotonic()
@@ -138,6 +145,14 @@ class Child:
             self.ready = message
         if not isinstance(message, Pong):
             self._hear(message)
+
+
+def resident_memory(pid: int) -> int:
+    """Return the resident memory of a process in bytes (proc(5), Linux only); 0 where it is unknown."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _spawn(end: socket.socket) -> subprocess.Popen[bytes]:

@@ -136,7 +136,17 @@ async def _linger(scope: Scope, receive: Receive, send: Send) -> None:
     await asyncio.Event().wait()
 
 
+LEAKED: list[bytes] = []
+
+
+async def _leak(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers as legacy does, and keeps 200 MB."""
+    LEAKED.append(b"x" * 200_000_000)
+    await legacy(scope, receive, send)
+
+
 BEHAVIOURS: dict[str, Behaviour] = {
+    "leak": _leak,
     "other": _other,
     "meant": _other,
     "hang": _hang,

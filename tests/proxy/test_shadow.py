@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from proxy import metrics
 from proxy.config import parse
 from proxy.gateway import Gateway, Plan
 from proxy.native import Native
@@ -233,6 +234,30 @@ async def test_a_process_that_stands_still_is_replaced(stand: Stand, monkeypatch
         await asyncio.sleep(0.01)
     await stand.quiet()
     assert stand.heard[-1] == Compared("legacy", "legacy", "uncompared", "side_crashed")
+
+
+async def test_process_beyond_its_memory_limit_is_replaced_and_counted(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A native app that leaks 200 MB a request costs the machine no more than the limit and one request."""
+    monkeypatch.setattr(child, "TICK", 0.05)
+    await stand.ready()
+    before, former = metrics.SHADOW_MEMORY_EXCEEDED._value.get(), stand.shadow.pid
+    assert former is not None
+    assert 0 < child.resident_memory(former) < 512 << 20
+    alone = await stand.ask("/aside/same")
+    async with asyncio.timeout(60):
+        while stand.shadow.pid == former:
+            assert await stand.ask("/legacy/leak") == alone
+            assert child.resident_memory(former) < 1 << 30
+            await asyncio.sleep(0.2)
+    assert metrics.SHADOW_MEMORY_EXCEEDED._value.get() == before + 1
+    await stand.ready()
+    assert (await stand.compared("/legacy/same")).verdict == "match"
+
+
+async def test_memory_of_a_process_that_is_gone_is_zero() -> None:
+    assert child.resident_memory(2**22 + 1) == 0
 
 
 async def test_a_process_that_was_killed_is_replaced_and_nothing_else_happens(stand: Stand) -> None:
