@@ -1,6 +1,7 @@
 """TCP ports of this machine: whether one is free, and if not, who has it."""
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -20,14 +21,17 @@ def free_port() -> int:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there (connections that only linger do not count)."""
+    """Return whether nobody listens there (connections that only linger do not count).
+
+    An address that this machine lacks, or a port that this user may not have, is not taken: a server says so itself.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
         return True
 
 

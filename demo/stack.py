@@ -205,7 +205,8 @@ class Stack:
         port: int = getattr(self._ports, name)
         if name == "mongodb_port" and self._mongodb_url:
             return None
-        if is_free(port, self._host if name == "port" else "127.0.0.1"):
+        hosts = {"port": [self._host], "frontend_port": ["127.0.0.1", "::1"]}  # browsers take localhost for either
+        if all(is_free(port, host) for host in hosts.get(name, ["127.0.0.1"])):
             return None
         who = owner(port) or "another program"
         return f"port {port}, meant for {_NAMES[name]}, is taken by {who}: choose another with --{_option(name)}"

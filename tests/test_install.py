@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from demo.ports import free_port
 from tests.package_index import Index, Wheel, serving_index
 
 pytestmark = pytest.mark.timeout(240)  # a virtual environment takes a busy machine half a minute
@@ -192,3 +193,12 @@ def test_locks_agree(name: str) -> None:
 def test_what_is_installed_here_is_what_is_locked() -> None:
     locked = pins("requirements-dev.lock")
     assert {package: metadata.version(package) for package in locked} == locked
+
+
+@pytest.mark.parametrize(("required", "code"), [("", 0), ("0", 0), ("1", 1)])
+def test_audit_that_reaches_no_advisories_says_so(required: str, code: int) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}/v1/query"
+    env = {**os.environ, "OSV_URL": nowhere, "NO_PROXY": "*", "PYTHON": sys.executable, "AUDIT_REQUIRED": required}
+    done = subprocess.run([ROOT / ".ci" / "audit"], env=env, text=True, capture_output=True, check=False)
+    assert done.returncode == code
+    assert done.stdout.startswith(f"NOT AUDITED: the advisories at {nowhere} cannot be reached from here")

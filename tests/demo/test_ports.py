@@ -1,6 +1,8 @@
 import os
 import socket
 
+import pytest
+
 from demo.ports import free_port, is_free, owner
 
 
@@ -21,6 +23,11 @@ def test_the_owner_of_a_port_is_named() -> None:
 
 def test_nobody_owns_a_free_port() -> None:
     assert owner(free_port()) is None
+
+
+@pytest.mark.parametrize("host", ["203.0.113.9", "2001:db8::9"])
+def test_port_of_an_address_elsewhere_is_not_taken(host: str) -> None:
+    assert is_free(free_port(), host)
 
 
 def test_an_address_of_six_is_asked_in_its_own_family() -> None:

@@ -175,6 +175,15 @@ def test_taken_ports_are_all_told_with_their_owner_and_option(ports: Ports, conf
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
+def test_page_gives_way_to_a_listener_on_the_other_loopback(ports: Ports, config: Path, tmp_path: Path) -> None:
+    with socket.create_server(("::1", ports.frontend_port), family=socket.AF_INET6):
+        code, said = attempt(ports, config, tmp_path / "data")
+    assert code == 1
+    assert f"port {ports.frontend_port}, meant for the frontend, is taken by" in said
+    assert f"(pid {os.getpid()})" in said
+
+
 def test_an_absent_node_is_told_in_one_line(
     ports: Ports, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
