@@ -160,7 +160,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._deadline.set(self._timeouts.header)
         else:
             head, used = self._heads.feed(self._rest)
-        self._rest = self._rest[used:]
+        self._rest = self._rest[used:] if used < len(self._rest) else b""
         if head is None:
             return
         if head.websocket:
@@ -193,7 +193,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _read_body(self, body: BodyDecoder) -> None:
         content, used = body.feed(self._rest)
-        self._rest = self._rest[used:]
+        self._rest = self._rest[used:] if used < len(self._rest) else b""
         if body.complete:
             self._body = None
             self._deadline.clear()
@@ -277,7 +277,8 @@ class HttpProtocol(asyncio.Protocol):
     def _rest_for_next(self) -> None:
         """Wait for the next request; it may be there already."""
         self._deadline.set(self._timeouts.keep_alive)
-        self._advance()
+        if self._rest:
+            self._advance()
         if self._half_closed and self._exchange is None and not self._closing:
             self._close() if not self._heads.begun else self._refuse(HTTPStatus.BAD_REQUEST)
 

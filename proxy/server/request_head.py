@@ -67,10 +67,11 @@ def understand_head(method: str, target: bytes, version: str, headers: RawHeader
             values[name] = value
     head = RequestHead(method, target, version, headers)
     _check_host(head, values)
-    if len(values) > 1 or version == "1.0":  # else there is a Host alone, and the defaults hold
-        _apply_framing(head, values)
+    _apply_framing(head, values)
+    if b"connection" in values or version == "1.0":
         _apply_connection(head, values)
-        _apply_expectation(head, values)
+    if b"expect" in values and version == "1.1":
+        _apply_expectation(head, values[b"expect"])
     return head
 
 
@@ -128,11 +129,7 @@ def _apply_framing(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
 
 def _apply_connection(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
     """Set whether the connection persists (RFC 9112 §9.3) and whether a WebSocket is offered."""
-    connection = values.get(b"connection")
-    if connection is None:
-        head.keep_alive = head.version == "1.1"
-        return
-    options = [option.strip(b" \t").lower() for option in connection.split(b",")]
+    options = [option.strip(b" \t").lower() for option in values.get(b"connection", b"").split(b",")]
     head.keep_alive = b"close" not in options
     if head.version == "1.0":
         head.keep_alive &= b"keep-alive" in options and head.length is not None  # RFC 9112 §6.1
@@ -141,10 +138,7 @@ def _apply_connection(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
     head.websocket = b"upgrade" in options and offers == {b"websocket"} and head.length == 0
 
 
-def _apply_expectation(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
-    expectation = values.get(b"expect")
-    if expectation is None or head.version == "1.0":
-        return
+def _apply_expectation(head: RequestHead, expectation: bytes) -> None:
     if not _CONTINUE.search(expectation):
         raise Refused(HTTPStatus.EXPECTATION_FAILED)
     head.expects_continue = head.length != 0

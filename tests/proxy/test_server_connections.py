@@ -536,3 +536,33 @@ async def test_request_that_comes_as_its_connection_is_closed_is_not_served() ->
         app.proceed.set()
         assert (await reader.read()).count(b"HTTP/1.1 ") == 1
     assert app.paths == ["/a"]
+
+
+# -- WebSockets
+
+
+async def test_websocket_behind_a_request_waits_for_its_answer() -> None:
+    app = App()
+
+    async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await app(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        assert (await receive())["text"] == "hi"
+        await send({"type": "websocket.close", "code": 1000})
+
+    handshake = (
+        b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    hello = b"\x81\x82\x00\x00\x00\x00hi"
+    async with serving(both) as port, connected(port) as (reader, writer), limit():
+        writer.write(GET + handshake + hello)
+        await app.begun.wait()
+        await asyncio.sleep(0.05)
+        app.proceed.set()
+        assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+        assert await reader.readexactly(4) == b"\x88\x02\x03\xe8"
