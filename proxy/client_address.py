@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -84,6 +85,7 @@ def read_network(text: str) -> Network:
     return network
 
 
+@lru_cache(maxsize=4096)
 def read_address(text: str) -> Address | None:
     """Return an address without its zone, IPv4-mapped ones as IPv4; None for anything else."""
     try:

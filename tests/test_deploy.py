@@ -255,6 +255,21 @@ async def test_callers_behind_nginx_spread_over_the_buckets(tmp_path: Path) -> N
     assert 60 < list(served.values()).count("native") < 140
 
 
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx here")
+async def test_nginx_vouches_for_no_forged_origin(tmp_path: Path) -> None:
+    text = "legacy: {url: http://127.0.0.1:1}\ntrusted_proxies: 127.0.0.1"
+    port = free_port()
+    async with serving(Gateway(Plan.of(parse(text, {}), echo, None))) as upstream:
+        with nginx(tmp_path, upstream, port):
+            await reachable(port)
+            forged = "Forwarded: for=198.51.100.66\r\nX-Real-IP: 198.51.100.66\r\nX-Forwarded-Proto: https\r\n"
+            raw = await exchange(port, f"GET / HTTP/1.1\r\nHost: a\r\n{forged}Connection: close\r\n\r\n".encode())
+    headers = json.loads(raw.partition(b"\r\n\r\n")[2])["headers"]
+    assert "forwarded" not in headers
+    assert (headers["x-real-ip"], headers["x-forwarded-proto"]) == ("127.0.0.1", "http")
+    assert headers["x-forwarded-for"] == "127.0.0.1, 127.0.0.1"
+
+
 async def _asked_from(caller: str, port: int) -> str:
     """Ask from an address of the loopback network, with a forged chain; return the side that answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(caller, 0))
