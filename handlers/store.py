@@ -36,10 +36,11 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, A
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, errors
 from pymongo.errors import PyMongoError
 
+from handlers.circuit_breaker import CircuitBreaker
 from handlers.guardian import Guardian
 from handlers.loading import Loader
 from handlers.store_errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translated
-from handlers.transactions import ABORTING, Transaction, Write, ask, enclosing, is_within_transaction, within
+from handlers.transactions import ABORTING, Operation, Transaction, Write, ask, enclosing, is_within_transaction, within
 from handlers.trial import Trial
 
 T = TypeVar("T")
@@ -75,8 +76,9 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
 class Collection:
     """One collection's operations; all raise `StoreError`."""
 
-    def __init__(self, collection: AsyncIOMotorCollection[Document]) -> None:
+    def __init__(self, collection: AsyncIOMotorCollection[Document], breaker: CircuitBreaker) -> None:
         self._collection = collection
+        self._breaker = breaker
         self._loaders: dict[Hashable, Loader[Hashable, list[Document]]] = {}
 
     async def get(self, identity: object, fields: Sequence[str] = ()) -> Document | None:
@@ -139,7 +141,7 @@ class Collection:
             )
             return await cursor.to_list(None)
 
-        found = await ask(look)
+        found = await self._ask(look)
         return settle_ties(found, sort) if sort else found
 
     async def page(self, filter_: Filter, *, sort: Sort, limit: int, skip: int) -> tuple[list[Document], int]:
@@ -148,7 +150,7 @@ class Collection:
         async def count(session: Any) -> int:
             return int(await self._collection.count_documents(filter_, session=session))
 
-        return await self.find(filter_, sort=sort, limit=limit, skip=skip), await ask(count)
+        return await self.find(filter_, sort=sort, limit=limit, skip=skip), await self._ask(count)
 
     async def insert(self, document: Document) -> None:
         """Stores a new document."""
@@ -156,7 +158,7 @@ class Collection:
         async def insert(session: Any) -> bool:
             return bool(await self._collection.insert_one(document, session=session))
 
-        await ask(insert, self._write("insert", document=document))
+        await self._ask(insert, self._write("insert", document=document))
 
     async def change(self, filter_: Filter, update: Filter) -> int:
         """Changes the first document that matches; answers how many did."""
@@ -164,7 +166,7 @@ class Collection:
         async def change(session: Any) -> int:
             return int((await self._collection.update_one(filter_, update, session=session)).matched_count)
 
-        return await ask(change, self._write("update", filter=filter_, update=update))
+        return await self._ask(change, self._write("update", filter=filter_, update=update))
 
     async def change_and_get(self, filter_: Filter, update: Filter) -> Document | None:
         """Changes the first document that matches, and answers it as it is then."""
@@ -175,7 +177,7 @@ class Collection:
             )
             return changed
 
-        return await ask(change, self._write("update", filter=filter_, update=update))
+        return await self._ask(change, self._write("update", filter=filter_, update=update))
 
     async def delete(self, filter_: Filter) -> int:
         """Removes the first document that matches; answers how many did."""
@@ -183,7 +185,13 @@ class Collection:
         async def delete(session: Any) -> int:
             return int((await self._collection.delete_one(filter_, session=session)).deleted_count)
 
-        return await ask(delete, self._write("delete", filter=filter_))
+        return await self._ask(delete, self._write("delete", filter=filter_))
+
+    async def _ask(self, operation: Operation[T], write: Write | None = None) -> T:
+        """Do an operation; on its own, and not as part of a transaction, behind the circuit breaker."""
+        if is_within_transaction():
+            return await ask(operation, write)
+        return await self._breaker.run(lambda: ask(operation, write))
 
     def _write(self, operation: Literal["insert", "update", "delete"], **said: object) -> Write:
         return Write(self._collection.name, operation, said)
@@ -235,6 +243,7 @@ class Store:
             appname="scribe-native",
         )
         self._patience = patience
+        self._breaker = CircuitBreaker(self._probe, patience)
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
         self._database = self._client.get_database(database, codec_options=codec)
         self._indexing: asyncio.Task[None] | None = None
@@ -248,7 +257,7 @@ class Store:
         self.prompts = self._collection("prompts")
 
     def _collection(self, name: str) -> Collection:
-        return Collection(self._database.get_collection(name))
+        return Collection(self._database.get_collection(name), self._breaker)
 
     async def read(self, model: str, identities: Sequence[ObjectId], fields: Sequence[str] = ()) -> list[Document]:
         """Documents of the collection of a name, by their ids."""
@@ -266,6 +275,7 @@ class Store:
             self._indexing.cancel()
             await asyncio.gather(self._indexing, return_exceptions=True)
             self._indexing = None
+        await self._breaker.close()
         for task in self._ending:
             task.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
@@ -273,14 +283,26 @@ class Store:
         self._client.close()
 
     async def ping(self) -> None:
-        """Asks the server for a sign of life; raises `UnavailableError`."""
+        """Return if the server answers; raise `UnavailableError` if it does not, at once if that is known."""
+        await self._breaker.run(self._reach)
+
+    async def _reach(self) -> None:
         with translated():
             await self._database.command("ping")
 
+    async def _probe(self) -> None:
+        """Return if the server takes writes; raise `UnavailableError` if it does not, as during an election."""
+        if not (await self._hello())["isWritablePrimary"]:
+            raise UnavailableError("no primary")
+
+    async def _hello(self) -> Mapping[str, Any]:
+        with translated():
+            answer: Mapping[str, Any] = await self._database.command("hello")
+        return answer
+
     async def now(self) -> float:
         """Return the database's time, in seconds since 1970; raises `StoreError`."""
-        with translated():
-            told = await self._database.command("hello")
+        told = await self._breaker.run(self._hello)
         return int(DatetimeMS(told["localTime"])) / 1000
 
     async def make_indexes(self) -> None:
@@ -317,6 +339,7 @@ class Store:
         """
         if (unit := enclosing()) is not None:
             return await unit.nest(work)
+        self._breaker.require_closed()
         await self._know_server()
         if not self.has_transactions:
             return await work()
@@ -326,6 +349,8 @@ class Store:
             try:
                 return await transaction.run(work)
             except UnavailableError:
+                if not self._client.delegate.topology_description.has_known_servers:
+                    self._breaker.record_failure()
                 if transaction.lost:
                     self._in_background(self._kill(session.delegate.session_id))
                 raise
@@ -342,6 +367,7 @@ class Store:
         `NoTransactionsError` where MongoDB has none.
         """
         over = time.monotonic() + seconds
+        self._breaker.require_closed()
         await self._know_server()
         if not self.has_transactions:
             raise NoTransactionsError

@@ -42,6 +42,10 @@ from proxy.upstream.http import Timeouts
 
 logger = logging.getLogger("scribe_proxy")
 
+DEPENDENCY_FAILURE: Final = "proxy.dependency_failure"
+"""The ASGI extension by which native reports that a dependency failed: a mapping, in which it sets `dependency`."""
+DEPENDENCIES: Final = ("database", "model", "terminology")
+
 _MEANINGLESS: Final = re.compile(rb"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-9a-fA-F]{12}")
 
 
@@ -209,7 +213,7 @@ class Gateway:
                 if fallback.legacy_may(route, decision, scope, limit, preflight=preflight):
                     await self._native_or_legacy(plan.native, plan.legacy, scope, receive, passage)
                 else:
-                    await self._await_native(plan.native, scope, receive, passage.send)
+                    await self._await_native(plan.native, scope, receive, passage.send, passage)
             elif plan.native is not None and fallback.native_may(route, decision, limit, preflight=preflight):
                 await self._legacy_or_native(plan.legacy, plan.native, scope, receive, passage)
             else:
@@ -228,14 +232,14 @@ class Gateway:
         except NotConnected as fault:
             passage.cause = fault.cause
             passage.turn_to("native", "legacy-down")
-            await self._await_native(native, scope, rereadable.again, passage.send)
+            await self._await_native(native, scope, rereadable.again, passage.send, passage)
 
     async def _native_or_legacy(
         self, native: ASGIApp, legacy: ASGIApp, scope: Scope, receive: Receive, passage: _Passage
     ) -> None:
         rereadable, attempt = fallback.Rereadable(receive), fallback.Attempt(passage.send)
         try:
-            await self._await_native(native, dict(scope), rereadable, attempt)
+            await self._await_native(native, dict(scope), rereadable, attempt, passage)
         except NativeFailed:
             if passage.begun:
                 raise
@@ -244,7 +248,11 @@ class Gateway:
             passage.turn_to("legacy", "native-error")
             await legacy(scope, rereadable.again, passage.send)
 
-    async def _await_native(self, native: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _await_native(
+        self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, passage: _Passage
+    ) -> None:
+        report: dict[str, object] = {}
+        scope["extensions"] = {**scope.get("extensions", {}), DEPENDENCY_FAILURE: report}
         try:
             await native(scope, receive, send)
         except Failure:
@@ -252,6 +260,8 @@ class Gateway:
         except Exception as error:
             logger.error("native raised %s on %s", type(error).__name__, scope.get("proxy.template", "-"))
             raise NativeFailed from error
+        finally:
+            passage.dependency = next((name for name in DEPENDENCIES if report.get("dependency") == name), None)
 
     async def _answer(self, failure: Failure, plan: Plan, scope: Scope, passage: _Passage) -> None:
         headers, body = render(failure, first(scope["headers"], b"origin"), plan.origins)
@@ -274,6 +284,7 @@ class Gateway:
             status=passage.status,
             failure=passage.failure,
             cause=passage.cause,
+            dependency=passage.dependency,
             head=(passage.headed or ended) - passage.started,
             total=ended - passage.started,
         )
@@ -321,7 +332,7 @@ class _Passage:
     """
 
     __slots__ = (
-        *("_request_id", "_send", "answered_by", "begun", "capture", "cause", "decision", "failure"),
+        *("_request_id", "_send", "answered_by", "begun", "capture", "cause", "decision", "dependency", "failure"),
         *("headed", "kind", "started", "status", "sticky_cookie", "turned"),
     )
 
@@ -334,6 +345,7 @@ class _Passage:
         self.begun = False
         self.failure: str | None = None
         self.cause: str | None = None
+        self.dependency: str | None = None
         self.capture: Capture | None = None
         self.turned: Callable[[rollout.Decision], None] | None = None
         self.answered_by: Literal["gateway"] | None = None

@@ -19,8 +19,9 @@ class Observation:
     """One request as it went. Holds nothing of its content: no path, query, header or body.
 
     `route` and `template` are None where no route matched; `bucket` is None where none was needed; `failure` is the
-    code of a `failures.Failure`, and `cause` names the connection fault behind it, also where native took over. `head`
-    and `total` are seconds until the answer began and ended.
+    code of a `failures.Failure`, and `cause` names the connection fault behind it, also where native took over.
+    `dependency` is the one that native says it failed for want of: `database`, `model` or `terminology`. `head` and
+    `total` are seconds until the answer began and ended.
     """
 
     request_id: str
@@ -36,6 +37,7 @@ class Observation:
     head: float
     total: float
     cause: str | None = None
+    dependency: str | None = None
 
 
 Observer = Callable[[Observation], None]

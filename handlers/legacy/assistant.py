@@ -50,6 +50,7 @@ class AssistantRoutes:
         try:
             answer = await _content(request, self.assistant.search(query))
         except FAILURES as error:
+            request.report_failure(error)
             return json(500, {"error": "Something went wrong", "msg": describe(error).message})
         return json(200, {"query": query, "answer": answer})
 
@@ -58,6 +59,7 @@ class AssistantRoutes:
         try:
             codes = await while_present(request, self.terminology.find(request.query.get("name")))
         except CodesError as error:
+            request.report_failure(error)
             return json(500, {"msg": "Error fetching clinical codes", "error": str(error)})
         if self.codes_as_list:
             return json(200, [_shown(code) for code in codes])
@@ -77,6 +79,7 @@ class AssistantRoutes:
         except CastError as error:
             return _unsummarised(str(error))
         except FAILURES as error:
+            request.report_failure(error)
             return _unsummarised(describe(error).message)
         return json(200, {"msg": "SOAP summary generated", "summary": summary})
 
@@ -86,6 +89,7 @@ class AssistantRoutes:
             prompt, images = request.fields("prompt", "images")
             response = await _content(request, self.assistant.analyze(prompt, images))
         except FAILURES as error:
+            request.report_failure(error)
             fault = describe(error)
             told: Value = {
                 "name": fault.name,

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.routing import compile_path
 
+from handlers.dependencies import report_failure
 from handlers.services.codes import CodesError, CodesTimeoutError, CodesUnreachableError
 from handlers.services.model import ModelError, ModelTimeoutError, ModelUnreachableError
 from handlers.store_errors import UnavailableError, UnstorableError
@@ -94,7 +95,8 @@ _STATUSES: Final[Mapping[type[Exception], tuple[int, str]]] = {
 
 
 def _answering(status: int, detail: str) -> Callable[[Request, Exception], Response]:
-    def answer(_: Request, error: Exception) -> Response:
+    def answer(request: Request, error: Exception) -> Response:
+        report_failure(request.scope, error)
         logger.warning("answered %s to %s", status, type(error).__name__)
         return refuse(status, detail, {"retry-after": "1"} if status == 503 else None)
 

@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from handlers.dependencies import report_failure
 from handlers.json_structure import StructureError, check_structure, pause_after
 from handlers.services.transcription import Event, FinalFailed, Full, Heard, Interrupted, Recorder
 from handlers.store_errors import UnavailableError
@@ -98,7 +99,8 @@ async def converse(socket: WebSocket) -> None:
     except HTTPException as error:
         await _deny(socket, error.status_code, error.detail)
         return
-    except UnavailableError:
+    except UnavailableError as error:
+        report_failure(socket.scope, error)
         await _deny(socket, 503, "The database cannot be reached, please try again")
         return
     await socket.accept(protocol)

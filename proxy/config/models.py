@@ -221,6 +221,7 @@ class Guard(Section):
     server_errors: Share = 100
     latency: Ratio = 2.0
     mismatch: Share | None = None
+    max_dependency_failures: Share = 5000
     window: Duration = 60.0
     minimum: Count = 50
     on_failure: Literal["zero", "previous"] = "zero"

@@ -17,7 +17,7 @@ at a share of 100% it has no requests at all, and yet its callers' errors are st
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from proxy.config import FULL, Guard
@@ -29,7 +29,7 @@ LEVEL: Final = 0.001
 TAIL: Final = 0.05  # of the requests, beyond the 95th percentile
 
 Outcome = Literal["pass", "fail", "unknown"]
-Trigger = Literal["errors", "server_errors", "latency", "mismatch", "health"]
+Trigger = Literal["errors", "server_errors", "latency", "mismatch", "dependencies", "health"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,26 @@ def judge(guard: Guard, seen: Slice, baseline: Tally | None, *, healthy: bool) -
         _share("server_errors", native.server_errors, native, legacy, guard.server_errors, least),
         _latency(native, legacy, guard.latency, least),
     ]
+    if native.dependency_failures:
+        findings.append(_dependencies(native, guard))
     if guard.mismatch is not None:
         differing = Share(seen.differing, seen.compared)
         findings.append(exceeding("mismatch", differing, None, guard.mismatch / FULL, least))
     if not healthy:
         findings.append(Finding("health", "fail"))
     return Judgement(tuple(findings))
+
+
+def _dependencies(native: Tally, guard: Guard) -> Finding:
+    """Failures of dependencies that native reports: too many fail; as many as errors may be at the most pass.
+
+    Those between hold the judgement: nothing is known of native while what it depends on is away.
+    """
+    failed = Share(native.dependency_failures, native.requests + native.dependency_failures)
+    finding = exceeding("dependencies", failed, None, guard.max_dependency_failures / FULL, guard.minimum)
+    if finding.outcome == "pass" and failed.ratio > guard.error_rate / FULL:
+        return replace(finding, outcome="unknown")
+    return finding
 
 
 def exceeding(trigger: Trigger, native: Share, legacy: Share | None, limit: float, least: int) -> Finding:
@@ -169,5 +183,6 @@ _NAMES: Final[dict[Trigger, str]] = {
     "server_errors": "server errors",
     "latency": "p95",
     "mismatch": "mismatches",
+    "dependencies": "failures of dependencies",
     "health": "health",
 }

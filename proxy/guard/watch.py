@@ -65,6 +65,9 @@ class Watches:
         if watch is None or observation.failure in OWN or observation.reason == "override":
             return  # what somebody tries out by an override is no caller's
         now = watch.window.now
+        if observation.dependency is not None:
+            now.native.dependency_failures += 1
+            return
         if observation.reason == "native-error":  # legacy has answered in native's place
             now.native.requests += 1
             now.native.server_errors += 1

@@ -38,13 +38,15 @@ class Tally:
     """What one side answered: requests, those of them with 4xx and 5xx, and how many of each latency's bucket.
 
     A client that left before an answer counts as 4xx (its status is noted as 499): waiting in vain is what makes
-    clients leave. WebSockets count as requests, without a latency.
+    clients leave. WebSockets count as requests, without a latency. `dependency_failures` are counted beside the
+    requests: answers that native says failed for want of a dependency.
     """
 
     requests: int = 0
     client_errors: int = 0
     server_errors: int = 0
     latencies: dict[int, int] = field(default_factory=dict)
+    dependency_failures: int = 0
 
     @property
     def errors(self) -> int:
@@ -73,6 +75,7 @@ class Tally:
         self.requests += sign * other.requests
         self.client_errors += sign * other.client_errors
         self.server_errors += sign * other.server_errors
+        self.dependency_failures += sign * other.dependency_failures
         for index, count in other.latencies.items():
             left = self.latencies.get(index, 0) + sign * count
             if left:
@@ -91,7 +94,7 @@ class Slice:
     differing: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.legacy.requests or self.native.requests or self.compared)
+        return bool(self.legacy.requests or self.native.requests or self.native.dependency_failures or self.compared)
 
     def add(self, other: Slice, sign: int = 1) -> None:
         """Add another's counts, or take them away again."""

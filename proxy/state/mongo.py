@@ -170,7 +170,9 @@ def _entry(state: RouteState) -> UpdateOne:
 
 
 def _flat(tally: Tally) -> Document:
-    return {**asdict(tally), "latencies": [list(pair) for pair in tally.latencies.items()]}
+    values = asdict(tally)
+    del values["dependency_failures"]  # none of legacy's, and unknown to earlier releases
+    return {**values, "latencies": [list(pair) for pair in tally.latencies.items()]}
 
 
 def _tally(document: Document) -> Tally:

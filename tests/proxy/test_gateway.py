@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -341,3 +341,21 @@ async def test_answer_keeps_a_request_id_of_its_side() -> None:
         stand.gateway.plan = Plan.of(parse(f"{CONFIG}served_by: false", {}, "test.yaml"), stand.legacy, stand.native)
         head, _ = await stand.ask("/elsewhere")
         assert "x-request-id" not in head
+
+
+@pytest.mark.parametrize(
+    ("reported", "observed"), [("database", "database"), ("jane@clinic.example", None), (None, None)]
+)
+async def test_dependency_that_native_reports_is_observed(reported: str | None, observed: str | None) -> None:
+    async with standing() as stand:
+        answer = stand.native.__call__
+
+        async def report(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["extensions"]["proxy.dependency_failure"]["dependency"] = reported
+            await answer(scope, receive, send)
+
+        stand.gateway.plan = replace(stand.gateway.plan, native=report)
+        head, body = await stand.ask("/new")
+    assert body == b"native"
+    assert "dependency" not in str(head)
+    assert [seen.dependency for seen in stand.observed] == [observed]

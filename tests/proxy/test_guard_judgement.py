@@ -147,3 +147,22 @@ def test_false_alarms_are_rare_and_true_ones_prompt(usual: float, alarms: int) -
 
     assert sum(window(usual) == "fail" for _ in range(400)) <= alarms
     assert all(window(0.2) == "fail" for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    ("failures", "served", "expected"),
+    [
+        (0, 500, {}),
+        (20, 500, {"dependencies": "pass"}),
+        (200, 500, {"dependencies": "unknown"}),
+        (400, 10, {"dependencies": "fail"}),
+        (40, 0, {"dependencies": "unknown"}),
+    ],
+)
+def test_failures_of_dependencies_hold_the_judgement_up_to_a_limit(
+    failures: int, served: int, expected: dict[str, str]
+) -> None:
+    native = Tally(served, dependency_failures=failures)
+    found = outcomes(native, tally(500))
+    assert {trigger: outcome for trigger, outcome in found.items() if trigger == "dependencies"} == expected
+    assert "fail" not in {outcome for trigger, outcome in found.items() if trigger != "dependencies"}

@@ -142,3 +142,10 @@ def test_forgetting_keeps_what_is_usual_for_legacy(watches: Watches) -> None:
     assert not watch.window.seen()
     assert not watch.take()
     assert watch.baseline is not None
+
+
+@pytest.mark.parametrize("reason", ["share", "native-error"])
+def test_failure_of_a_dependency_counts_beside_the_requests(watches: Watches, reason: str) -> None:
+    watches(replace(SEEN, status=503, dependency="database", reason=reason))
+    native = seen(watches).native
+    assert (native.dependency_failures, native.requests, native.errors, native.timed) == (1, 0, 0, 0)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
+from handlers.dependencies import report_failure
 from handlers.legacy.express import pages
 from handlers.legacy.express.cors import Cors
 from handlers.legacy.express.cors import Headers as RawHeaders
@@ -89,6 +90,7 @@ class Request:
         "_query",
         "_query_text",
         "_receive",
+        "_scope",
         "_unread",
         "body",
         "full_path",
@@ -104,6 +106,7 @@ class Request:
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope = scope
         self.method: str = scope["method"]
         self.headers = Headers(scope["headers"])
         self.target = request_target(scope)
@@ -134,6 +137,10 @@ class Request:
             raise JavaScriptTypeError(problem)
         body = self.body
         return [body.get(name, UNDEFINED) if isinstance(body, dict) else UNDEFINED for name in names]
+
+    def report_failure(self, error: Exception) -> None:
+        """Tell the gateway of a dependency that failed, where a handler answers that itself."""
+        report_failure(self._scope, error)
 
     async def read_chunk(self) -> bytes | None:
         """The next piece of the body, `None` after the last; raises `ClientGoneError`."""
@@ -262,12 +269,12 @@ class Application:
             await _transmit(send, 204, self._cors.preflight(origin), b"")
             return
         try:
-            reply = await self._answer(request)
+            reply = await self._answer(request, scope)
         except ClientGoneError:
             return
         await _transmit(send, *_finish(request, reply, self._cors.preface(origin)))
 
-    async def _answer(self, request: Request) -> Reply:
+    async def _answer(self, request: Request, scope: Scope) -> Reply:
         try:
             reply = await self._router(request)
             if reply is not None:
@@ -276,6 +283,7 @@ class Application:
         except ClientGoneError:
             raise
         except Exception as error:
+            report_failure(scope, error)
             reply = self._reply_to(error)
         await request.drain()
         return reply
