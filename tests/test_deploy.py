@@ -34,8 +34,7 @@ from tests.sockets import exchange, serving
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
-SHADOW_MIB = 512
-"""The limit of the shadow process."""
+SHADOW_MIB = parse("legacy: {url: http://127.0.0.1:9}", {}).shadow.max_memory >> 20
 NAME = re.compile(r"\bscribe_proxy_[a-z_]+\b")
 
 
