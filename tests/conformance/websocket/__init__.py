@@ -7,6 +7,6 @@ docs/conformance.md (`summary`). Cases that a client plays are in `client_cases`
 
 from __future__ import annotations
 
-from tests.conformance.websocket.comparison import summary
+from tests.conformance.websocket.summary import summary
 
 __all__ = ["summary"]

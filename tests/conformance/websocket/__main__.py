@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from tests.conformance.websocket.comparison import Comparison, count, run_all
+from tests.conformance.websocket.summary import Comparison, count, run_all
 
 
 def main(arguments: list[str]) -> int:

@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from tests.conformance.websocket.case import Case, ServerCase
 from tests.conformance.websocket.client_cases import client_cases
-from tests.conformance.websocket.comparison import plays_natively
 from tests.conformance.websocket.echo import EchoServer, echo_server, gateway_before, native_echo
 from tests.conformance.websocket.play import Delivery, play, play_server
 from tests.conformance.websocket.server_cases import server_cases
+from tests.conformance.websocket.summary import plays_natively
 from tests.sockets import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
