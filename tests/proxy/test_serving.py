@@ -203,3 +203,30 @@ async def test_a_refused_file_is_told_to_the_webhook_of_the_file_in_force(tmp_pa
     told = json.loads(receiver.received[0][1])
     assert told["type"] == "config_refused"
     assert told["data"]["problems"][0].startswith("routing.yaml:4: routes[all].native: must be a percentage")
+
+
+async def test_changed_header_timeout_holds_for_new_connections(file: Path) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(config(port))
+        async with process(file) as (public, _):
+            file.write_text(config(port, "100%", extra="server: {header_timeout: 100ms}"))
+            await until(public, b"native")
+            assert (await exchange(public, b"GET / HT")).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_body_that_stops_is_a_408_and_leaves_its_slot(file: Path) -> None:
+    raw = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"
+
+    async def reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await read_head(reader)
+        if head.startswith(b"POST"):
+            await reader.readexactly(9)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nlegacy")
+
+    async with scripted(reading) as port:
+        extra = "server: {header_timeout: 300ms, request_timeout: 300ms}\nlimits: {in_flight: 5}"
+        file.write_text(config(port, extra=extra).replace("legacy: {", "legacy: {max_connections: 5, "))
+        async with process(file) as (public, _):
+            answers = await asyncio.gather(*(exchange(public, raw) for _ in range(5)))
+            assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
+            assert (await get(public))[1] == b"legacy"
