@@ -46,6 +46,10 @@ format: $(STAMP)  ## have ruff mend and format the sources
 fuzz: $(STAMP)  ## random requests at length, both surfaces; FUZZ_EXAMPLES (200 an operation), FUZZ_SEED (the time)
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/pytest -s tests/test_schemathesis.py
 
+.PHONY: conformance
+conformance: $(STAMP)  ## docs/conformance.md: every case at full depth through the gateway and nginx; needs nginx
+	$(BIN)/python -m tests.conformance
+
 bench: $(STAMP) $(MODULES)  ## ratios against peers in one run; needs wrk and nginx
 	$(BIN)/python -m bench
 

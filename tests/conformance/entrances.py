@@ -1,0 +1,188 @@
+"""The proxies under test: the gateway as it is served, and nginx, each in front of an upstream of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.routing import Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.server import uvicorn_settings
+from proxy.server.timeouts import STATE_KEY, ListenerTimeouts
+from proxy.serving import GatewayProcess
+from proxy.upstream.headers import request_target
+from tests.conformance.oracle import Read
+from tests.conformance.upstream import RecordingUpstream, recording_upstream
+
+NGINX: Final = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+ROUTING: Final = """
+legacy: {{url: "http://127.0.0.1:{upstream}", timeouts: {{connect: 2s, response: 5s, idle: 5s}}}}
+server: {{header_timeout: 5s, request_timeout: 5s}}
+routes: []
+access_log: false
+"""
+CONFIG: Final = """
+daemon off;
+worker_processes 1;
+pid {place}/nginx.pid;
+error_log {place}/error.log;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {place}/body;
+    proxy_temp_path {place}/proxy;
+    fastcgi_temp_path {place}/fastcgi;
+    uwsgi_temp_path {place}/uwsgi;
+    scgi_temp_path {place}/scgi;
+    underscores_in_headers on;
+    merge_slashes off;
+    client_max_body_size 0;
+    client_header_timeout 2s;
+    client_body_timeout 2s;
+    {servers}
+}}
+"""
+SERVER: Final = """
+    upstream legacy{number} {{ server 127.0.0.1:{upstream} max_fails=0; keepalive 4; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://legacy{number};
+            proxy_http_version 1.1;
+            proxy_set_header Host $http_host;
+            proxy_set_header Connection "";
+            proxy_request_buffering off;
+            proxy_buffering off;
+            proxy_next_upstream off;
+            proxy_read_timeout 2s;
+        }}
+    }}
+"""
+
+
+class Forwarded:
+    """Stands before the legacy backend, and records the requests that the gateway believes it forwards."""
+
+    def __init__(self, legacy: ASGIApp) -> None:
+        self._legacy = legacy
+        self.requests: list[Read] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._legacy(scope, receive, send)
+            return
+        head = tuple(name + b": " + value for name, value in scope["headers"])
+        target, method = request_target(scope), scope["method"].encode()
+        number = len(self.requests)
+        self.requests.append(Read(method, target, head, b"", (), False))
+
+        async def receive_recorded() -> Message:
+            message = await receive()
+            if message["type"] == "http.request":
+                known = self.requests[number]
+                complete = not message.get("more_body", False)
+                self.requests[number] = replace(known, body=known.body + message.get("body", b""), complete=complete)
+            return message
+
+        await self._legacy(scope, receive_recorded, send)
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """A proxy's port, the upstream behind it, and the gateway's own record where the proxy is the gateway.
+
+    `pause`: seconds after each write for the proxy to read it.
+    """
+
+    port: int
+    upstream: RecordingUpstream
+    forwarded: Forwarded | None
+    pause: float
+
+
+@asynccontextmanager
+async def gateway_entrance(place: Path, number: int = 0) -> AsyncIterator[Entrance]:
+    """Serve the gateway in this process, by a file of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(recording_upstream())
+        file = place / f"routing-{number}.yaml"
+        file.write_text(ROUTING.format(upstream=upstream.port))
+        process = GatewayProcess(file, {})
+        forwarded = Forwarded(process.gateway.plan.legacy)
+        process.gateway.plan = replace(process.gateway.plan, legacy=forwarded)
+        port = await stack.enter_async_context(_serving(_app(process)))
+        yield Entrance(port, upstream, forwarded, 0)
+
+
+@asynccontextmanager
+async def _serving(app: ASGIApp) -> AsyncIterator[int]:
+    """Serve an app with its lifespan, as the gateway serves; give the port."""
+    settings = {"host": "127.0.0.1", "port": 0, "lifespan": "on", "log_config": None, **uvicorn_settings()}
+    server = uvicorn.Server(uvicorn.Config(app, **settings, timeout_graceful_shutdown=1))
+    task = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _app(process: GatewayProcess) -> Router:
+    @asynccontextmanager
+    async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts]]:
+        async with process.running():
+            yield {STATE_KEY: process.listener_timeouts}
+
+    return Router(default=process.gateway, redirect_slashes=False, lifespan=lifespan)
+
+
+@asynccontextmanager
+async def nginx_entrances(place: Path, count: int) -> AsyncIterator[list[Entrance]]:
+    """Run one nginx with `count` servers, each with an upstream of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+        upstreams = [await stack.enter_async_context(recording_upstream()) for _ in range(count)]
+        ports = free_ports(count)
+        servers = [
+            SERVER.format(number=number, upstream=upstream.port, port=port)
+            for number, (upstream, port) in enumerate(zip(upstreams, ports, strict=True))
+        ]
+        file = place / "nginx.conf"
+        file.write_text(CONFIG.format(place=place, servers="".join(servers)))
+        assert NGINX is not None
+        process = await asyncio.create_subprocess_exec(NGINX, "-p", place, "-e", place / "error.log", "-c", file)
+        stack.push_async_callback(process.wait)
+        stack.callback(process.terminate)
+        for port in ports:
+            await reachable(port)
+        yield [Entrance(port, upstream, None, 0.001) for port, upstream in zip(ports, upstreams, strict=True)]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+async def reachable(port: int) -> None:
+    """Wait until something accepts connections on a port."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return

@@ -1,0 +1,154 @@
+"""Runs cases through several entrances at once, each entrance one delivery at a time, and judges them.
+
+An entrance that carries one delivery at a time keeps one connection to its upstream, which every delivery reuses: a
+connection that a case leaves out of step is met by the next request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from tests.conformance.case import Case, personal
+from tests.conformance.conversation import Conversation, converse
+from tests.conformance.delivery import GLUED, WHOLE, Delivery, plan
+from tests.conformance.entrances import Entrance, gateway_entrance, nginx_entrances
+from tests.conformance.judgement import Evidence, Finding, judge, worst
+from tests.conformance.oracle import Oracle, Read
+from tests.conformance.upstream import TOKEN, Recording
+
+Depth = Literal["oracle", "quick", "thorough"]
+TOKENS: Final = itertools.count(1)
+INNOCENT: Final = re.compile(rb"innocent-(?:fresh-)?(id[0-9]{7})")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that one proxy did with a case: the evidence of each delivery and the findings, in the same order."""
+
+    case: Case
+    evidence: list[Evidence] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def finding(self) -> Finding:
+        return worst(self.findings)
+
+    @property
+    def described(self) -> str:
+        """The worst delivery and its reason."""
+        at = self.findings.index(self.finding)
+        talk = self.evidence[at].conversation
+        return f"{talk.sending.name} / {talk.answering.name}: {self.finding.reason}"
+
+
+async def run_gateway(
+    cases: Sequence[Case], place: Path, oracle: Oracle | None, depth: Depth, lanes: int = 4
+) -> list[Outcome]:
+    """Run the cases through gateways in this process."""
+    async with AsyncExitStack() as stack:
+        entrances = [await stack.enter_async_context(gateway_entrance(place, i)) for i in range(lanes)]
+        return await run_cases(entrances, cases, oracle, depth)
+
+
+async def run_nginx(cases: Sequence[Case], place: Path, oracle: Oracle | None, lanes: int = 8) -> list[Outcome]:
+    """Run the cases through nginx."""
+    async with nginx_entrances(place, lanes) as entrances:
+        return await run_cases(entrances, cases, oracle, "oracle")
+
+
+async def run_cases(
+    entrances: Sequence[Entrance], cases: Sequence[Case], oracle: Oracle | None, depth: Depth
+) -> list[Outcome]:
+    """Return the outcomes of the cases, in their order, spread evenly over the entrances."""
+    shares = [cases[i :: len(entrances)] for i in range(len(entrances))]
+    lanes = [_run_lane(entrance, share, depth) for entrance, share in zip(entrances, shares, strict=True)]
+    talks = dict(itertools.chain.from_iterable(await asyncio.gather(*lanes)))
+    outcomes = {case.name: Outcome(case) for case in cases}
+    for entrance, share in zip(entrances, shares, strict=True):
+        evidence = Gathered(entrance, oracle)
+        for case in share:
+            for talk in talks[case.name]:
+                add(outcomes[case.name], evidence.of(talk), exact=entrance.forwarded is not None)
+    return list(outcomes.values())
+
+
+def add(outcome: Outcome, evidence: Evidence, *, exact: bool) -> None:
+    """Judge the evidence of one more delivery."""
+    outcome.evidence.append(evidence)
+    outcome.findings.append(judge(evidence, exact=exact))
+
+
+async def _run_lane(entrance: Entrance, cases: Sequence[Case], depth: Depth) -> list[tuple[str, list[Conversation]]]:
+    talks: list[tuple[str, list[Conversation]]] = []
+    for case in cases:
+        own = [await converse(entrance, case, next_token(), *pair) for pair in deliveries(case, depth)]
+        talks.append((case.name, own))
+    return talks
+
+
+def next_token() -> bytes:
+    """Return a token that no other delivery of this process has."""
+    return b"id%07d" % next(TOKENS)
+
+
+def deliveries(case: Case, depth: Depth) -> Iterator[tuple[Delivery, Delivery]]:
+    """Return how the request and the answer of each delivery are written. One of the two is always whole."""
+    if case.waits:
+        yield WHOLE, WHOLE
+        return
+    token = b"id0000000"
+    glue = not (case.unfinished or case.half_closes or case.leaves)
+    sendings = plan(personal(case.sent, token), glue=glue, thorough=depth == "thorough")
+    if case.answer is None:
+        yield from ((each, WHOLE) for each in (sendings if depth != "oracle" else _brief(sendings)))
+        return
+    glues_answer = not (case.endless or case.broken)
+    glues_answer = not (case.endless or case.broken)
+    answerings = plan(personal(case.answer, token), glue=glues_answer, thorough=depth == "thorough")
+    yield from ((WHOLE, each) for each in (answerings if depth != "oracle" else _brief(answerings)))
+    if glue:
+        yield GLUED, WHOLE
+
+
+def _brief(deliveries: Iterable[Delivery]) -> list[Delivery]:
+    return [each for each in deliveries if each in (WHOLE, GLUED)]
+
+
+class Gathered:
+    """The requests that reached an entrance's upstream and those its proxy believes in, by the token of a delivery."""
+
+    def __init__(self, entrance: Entrance, oracle: Oracle | None) -> None:
+        self._reached = _by_token(read for each in entrance.upstream.recordings for read in _read(each, oracle))
+        self._believed = _by_token(entrance.forwarded.requests) if entrance.forwarded is not None else None
+
+    def of(self, talk: Conversation) -> Evidence:
+        """Return the evidence of one conversation."""
+        believed = self._believed
+        own = tuple(believed.get(talk.token, ())) if believed is not None else None
+        return Evidence(talk, tuple(self._reached.get(talk.token, ())), own)
+
+
+def _read(recording: Recording, oracle: Oracle | None) -> Sequence[Read]:
+    if oracle is None:
+        return recording.requests
+    requests = oracle.read_requests(b"".join(recording.segments)).requests
+    if sum(request.complete for request in requests) >= len(recording.segments):
+        return requests
+    # Node would have ended this connection, so the rest reached it on others.
+    return [request for segment in recording.segments for request in oracle.read_requests(segment).requests]
+
+
+def _by_token(requests: Iterable[Read]) -> dict[bytes, list[Read]]:
+    found: dict[bytes, list[Read]] = defaultdict(list)
+    for request in requests:
+        match = TOKEN.search(request.target) or next(filter(None, map(TOKEN.search, request.head)), None)
+        found[match[0] if match is not None else b""].append(request)
+    return found
