@@ -200,7 +200,7 @@ def kill(url: str, names: Sequence[str]) -> bool:
         with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=_PATIENCE, timeoutMS=_PATIENCE) as client:
             client.admin.command("killSessions", ids)
     except PyMongoError as error:
-        logger.warning("transactions that rehearsals may have left open cannot be ended: %s", error)
+        logger.warning("transactions that rehearsals may have left open cannot be ended: %s", type(error).__name__)
         return False
     return True
 

@@ -37,6 +37,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, errors
 from pymongo.errors import PyMongoError
 
 from handlers.circuit_breaker import CircuitBreaker
+from handlers.failure_log import summary_of
 from handlers.guardian import Guardian
 from handlers.loading import Loader
 from handlers.store_errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translated
@@ -320,7 +321,7 @@ class Store:
                 await asyncio.sleep(1)
             except StoreError as error:
                 if not (isinstance(error, RefusedError) and error.code in INDEX_EXISTS):
-                    logger.warning("no index on %s: %s", collection, error)
+                    logger.warning("no index on %s: %s", collection, summary_of(error))
                 return
             else:
                 return
@@ -408,7 +409,7 @@ class Store:
             try:
                 await self._client.admin.command("killSessions", [session])
             except errors.OperationFailure as error:
-                logger.warning("a lost transaction stays open for a minute: %s", error)
+                logger.warning("a lost transaction stays open for a minute: %s", summary_of(error))
                 return
             except PyMongoError:
                 logger.debug("a lost transaction cannot be ended yet")

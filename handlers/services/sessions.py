@@ -15,6 +15,7 @@ from typing import Final
 import jwt
 from bson import ObjectId
 
+from handlers.failure_log import summary_of
 from handlers.loading import Loader
 from handlers.store import Collection, Document
 from handlers.store_errors import StoreError
@@ -91,7 +92,7 @@ class Sessions:
             try:
                 await self.forget_expired()
             except StoreError as error:
-                logger.info("expired tokens stay listed for now: %s", error)
+                logger.info("expired tokens stay listed for now: %s", summary_of(error))
 
 
 def _is_expired(document: Document, now: float) -> bool:

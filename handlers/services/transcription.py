@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from handlers.failure_log import summary_of, trace_of
 from handlers.services.model import ModelError, ModelRefusedError
 from handlers.white_space import trim
 
@@ -190,8 +191,8 @@ class Recorder:
     async def _finish(self, job: _Job) -> None:
         try:
             await self._do(job)
-        except Exception:
-            logger.exception("a transcription came to nothing")
+        except Exception as error:
+            logger.error("a transcription came to nothing: %s", trace_of(error))
         finally:
             if self._jobs:
                 self._jobs.popleft()
@@ -202,7 +203,7 @@ class Recorder:
             heard = await self._transcribe(job.audio(), f"{prefix}-{self._identity}-{self._clock()}.webm")
         except ModelError as error:
             if job.final or not is_undecodable(error):
-                logger.warning("transcription failed: %s", error)
+                logger.warning("transcription failed: %s", summary_of(error))
                 await self._fail(job)
             return
         await self._pass_on(job, trim(heard))

@@ -74,7 +74,11 @@ def client_of(request: Request) -> str:
         address = ip_address(host)
     except ValueError:
         return host
-    return str(ip_network((address, _HOUSEHOLD), strict=False)) if isinstance(address, IPv6Address) else host
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:  # how a socket for both families shows an IPv4 client
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, _HOUSEHOLD), strict=False))
+    return str(address)
 
 
 def _digest(who: str) -> str:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from starlette.types import Receive, Scope, Send
 
 from handlers.dependencies import report_failure
+from handlers.failure_log import trace_of
 from handlers.legacy.express import pages
 from handlers.legacy.express.cors import Cors
 from handlers.legacy.express.cors import Headers as RawHeaders
@@ -295,7 +296,7 @@ class Application:
             if isinstance(error, kind):
                 logger.warning("answered a fault: %s", type(error).__name__)
                 return make(error)
-        logger.error("unhandled error", exc_info=error)
+        logger.error("unhandled error: %s", trace_of(error))
         return page(500)
 
 
