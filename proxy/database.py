@@ -11,6 +11,7 @@ without asking how things stand. What MongoDB says is translated in `asking`, so
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -36,6 +37,8 @@ Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
 PATIENCE: Final = 2.0
+REACH_TIMEOUT: Final = 0.8
+"""Seconds that a page waits for a server of which nothing is known."""
 _DUPLICATE: Final = 11000
 
 
@@ -78,6 +81,7 @@ class Database:
         except (PyMongoError, ValueError) as error:  # whose text may quote the URL
             raise NoDatabase(f"no MongoDB URL, or no name of a database ({type(error).__name__})") from None
         self.name: Final = name
+        self._away_until = 0.0
 
     @classmethod
     def of(cls, settings: Mongo) -> Database | None:
@@ -89,6 +93,20 @@ class Database:
     def available(self) -> bool:
         """Whether a server that takes writes is known just now. Asks nobody; False before the first question."""
         return bool(self._client.delegate.topology_description.has_writable_server())
+
+    async def is_reachable(self) -> bool:
+        """Whether a server is known, or answers within `REACH_TIMEOUT`; a failure is remembered for as long."""
+        if self.available:
+            return True
+        if time.monotonic() < self._away_until:
+            return False
+        try:
+            async with asyncio.timeout(REACH_TIMEOUT):
+                await self.reach()
+        except (TimeoutError, DatabaseError):
+            self._away_until = time.monotonic() + REACH_TIMEOUT
+            return False
+        return True
 
     def collection(self, name: str) -> Collection:
         """A collection, there or not."""

@@ -134,3 +134,27 @@ async def becomes(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def test_unreachable_server_is_asked_once_for_many_pages(
+    mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Relay(mongodb_url) as relay:
+        database = Database(relay.url, "test_database")
+        asked = 0
+        reach = database.reach
+
+        async def counted() -> None:
+            nonlocal asked
+            asked += 1
+            await reach()
+
+        monkeypatch.setattr(database, "reach", counted)
+        monkeypatch.setattr("proxy.database.REACH_TIMEOUT", 0.2)
+        assert [await database.is_reachable() for _ in range(20)] == [False] * 20
+        assert asked < 20
+        await relay.mend()
+        async with asyncio.timeout(60):
+            while not await database.is_reachable():
+                await asyncio.sleep(0.05)
+        await database.close()

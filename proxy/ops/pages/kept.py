@@ -38,6 +38,8 @@ async def ask(
     """The answer to what the reports are asked, or None and why there is none."""
     if database is None:
         return None, NOT_KEPT
+    if not await database.is_reachable():
+        return None, UNREACHABLE
     try:
         return await question(Reading(database)), None
     except DatabaseError:
