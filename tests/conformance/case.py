@@ -27,6 +27,7 @@ class Case:
     `endless`: the answer has no end of its own, so that nothing can be glued to it.
     `or_refused`: the standard also lets a gateway refuse the request (400, 501), or the answer (502).
     `or_reaches`: other requests that may reach the upstream in the place of `reaches`.
+    `is_open`: nothing is expected but that all stay in step.
     `half_closes`: the client ends its direction after `sent`; `leaves`: it closes the connection.
     `unfinished`: `sent` ends within a request, so that nothing can follow on the connection.
     `carries`, `drops`: lower-case header lines (or beginnings) that the forwarded head has, and has not.
@@ -47,6 +48,7 @@ class Case:
     endless: bool = False
     or_refused: bool = False
     or_reaches: tuple[bytes, ...] = ()
+    is_open: bool = False
     half_closes: bool = False
     leaves: bool = False
     unfinished: bool = False

@@ -15,6 +15,8 @@ from tests.conformance.upstream import POISON, Script
 
 PATIENCE: Final = 15.0
 """Seconds after which a client counts as left without an answer: above every limit of the proxies under test."""
+MANY: Final = 99
+"""Answers that never come: all that do are waited for."""
 LEAVING: Final = 0.02
 """Seconds for a proxy to notice a client that has left."""
 
@@ -45,14 +47,22 @@ def innocent(token: bytes) -> bytes:
 
 
 async def converse(
-    entrance: Entrance, case: Case, token: bytes, sending: Delivery = WHOLE, answering: Delivery = WHOLE
+    entrance: Entrance,
+    case: Case,
+    token: bytes,
+    sending: Delivery = WHOLE,
+    answering: Delivery = WHOLE,
+    patience: float = PATIENCE,
 ) -> Conversation:
-    """Deliver a case, then an innocent request on the same connection if it stands, and one on a new connection."""
+    """Deliver a case, then an innocent request on the same connection if it stands, and one on a new connection.
+
+    `patience`: seconds to wait for each answer.
+    """
     if case.answer is not None:
         entrance.upstream.scripts[token] = _script(case, token, answering)
     client = await connect(entrance.port)
     try:
-        timely = await _send(entrance, client, case, token, sending)
+        timely = await _send(entrance, client, case, token, sending, patience)
         answers, follower, malformed = _split(client, case)
     finally:
         client.transport.abort()
@@ -67,22 +77,26 @@ def _script(case: Case, token: bytes, answering: Delivery) -> Script:
     return Script(tuple(pieces), case.closes, case.early)
 
 
-async def _send(entrance: Entrance, client: Client, case: Case, token: bytes, sending: Delivery) -> bool:
+async def _send(
+    entrance: Entrance, client: Client, case: Case, token: bytes, sending: Delivery, patience: float
+) -> bool:
     expected = len(case.returns)
     following = innocent(token)
     await client.write(sending.pieces(personal(case.sent, token), following), entrance.pause)
     if case.leaves:
         await asyncio.sleep(LEAVING)
         return True
+    if case.is_open:
+        return await client.wait_for(len(case.returns) or MANY, case.methods, patience)
     if case.half_closes:
         client.transport.write_eof()
     if sending.glues:
-        return await client.wait_for(expected + 1, case.methods, PATIENCE)
-    timely = await client.wait_for(expected, case.methods, PATIENCE)
+        return await client.wait_for(expected + 1, case.methods, patience)
+    timely = await client.wait_for(expected, case.methods, patience)
     if timely and not (client.closed or case.half_closes or case.unfinished):
         await asyncio.sleep(0)
         await client.write([following], 0)
-        timely = await client.wait_for(expected + 1, case.methods, PATIENCE)
+        timely = await client.wait_for(expected + 1, case.methods, patience)
     return timely
 
 
@@ -92,7 +106,7 @@ def _split(client: Client, case: Case) -> tuple[tuple[Answer, ...], Answer | Non
         answers = client.answers(case.methods)
     except Malformed as error:
         return (), None, str(error)
-    if case.leaves:
+    if case.leaves or case.is_open:
         return tuple(answers), None, ""
     expected = len(case.returns)
     follower = answers[expected] if len(answers) == expected + 1 else None

@@ -60,13 +60,19 @@ def judge(evidence: Evidence, *, exact: bool) -> Finding:
     """Return the verdict on one delivery. `exact`: a refusal must have the very status that the case names."""
     checks = (
         (Verdict.OUT_OF_STEP, _find_confusion(evidence)),
-        (Verdict.HUNG, "" if evidence.conversation.timely else "neither an answer nor the connection's end"),
-        (Verdict.OTHER, _find_difference(evidence, exact)),
+        *(() if evidence.conversation.case.is_open else _expectations(evidence, exact)),
     )
     for verdict, reason in checks:
         if reason:
             return Finding(verdict, reason)
     return Finding(Verdict.RIGHT)
+
+
+def _expectations(evidence: Evidence, exact: bool) -> tuple[tuple[Verdict, str], ...]:
+    return (
+        (Verdict.HUNG, "" if evidence.conversation.timely else "neither an answer nor the connection's end"),
+        (Verdict.OTHER, _find_difference(evidence, exact)),
+    )
 
 
 def worst(findings: Iterable[Finding]) -> Finding:
@@ -83,13 +89,13 @@ def _find_confusion(evidence: Evidence) -> str:
         (f"the client read {talk.malformed}" if talk.malformed else "")
         or _find_foreign(talk)
         or _find_wronged(talk)
-        or _find_hidden(evidence)
+        or ("" if talk.case.is_open else _find_hidden(evidence))
         or _find_disbelieved(evidence)
     )
 
 
 def _find_foreign(talk: Conversation) -> str:
-    if len(talk.answers) > len(talk.case.returns) and not talk.case.leaves:
+    if len(talk.answers) > len(talk.case.returns) and not (talk.case.leaves or talk.case.is_open):
         return f"{len(talk.answers)} answers to {len(talk.case.returns)} requests"
     for answer in (*talk.answers, talk.follower, talk.fresh):
         if answer is None:

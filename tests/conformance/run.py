@@ -126,7 +126,9 @@ class Gathered:
     """The requests that reached an entrance's upstream and those its proxy believes in, by the token of a delivery."""
 
     def __init__(self, entrance: Entrance, oracle: Oracle | None) -> None:
-        self._reached = _by_token(read for each in entrance.upstream.recordings for read in _read(each, oracle))
+        self._reached = _by_token(
+            read for each in entrance.upstream.recordings for read in read_recording(each, oracle)
+        )
         self._believed = _by_token(entrance.forwarded.requests) if entrance.forwarded is not None else None
 
     def of(self, talk: Conversation) -> Evidence:
@@ -136,7 +138,8 @@ class Gathered:
         return Evidence(talk, tuple(self._reached.get(talk.token, ())), own)
 
 
-def _read(recording: Recording, oracle: Oracle | None) -> Sequence[Read]:
+def read_recording(recording: Recording, oracle: Oracle | None) -> Sequence[Read]:
+    """Return the requests on one upstream connection, as Node reads them where it is installed, else as llhttp does."""
     if oracle is None:
         return recording.requests
     requests = oracle.read_requests(b"".join(recording.segments)).requests
