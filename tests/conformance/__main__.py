@@ -33,7 +33,7 @@ def main(depth: Depth) -> None:
             sys.exit(2)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             rows = runner.run(measure(oracle, depth))
-    PAGE.write_text(render(rows, summarise_websocket(websocket())))
+    PAGE.write_text(render(rows, summarise_websocket(websocket()), depth))
     click.echo(f"{PAGE}: {len(rows)} cases")
     failed = [row for row in rows if not row.case.known and row.gateway.finding.verdict]
     for row in failed:

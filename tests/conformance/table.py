@@ -15,6 +15,10 @@ from tests.conformance.run import Outcome
 HEADING: Final = "| case | source | right | gateway | nginx | Node |"
 ROW: Final = re.compile(r"^\| (?P<name>.+?) \| (?:RFC|WHATWG)", re.MULTILINE)
 STATUS: Final = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
+DEPTHS: Final = {
+    "quick": "This run sampled the splits: at most 9 of a case, around its last line ends and at its quarters.",
+    "thorough": "This run made every split.",
+}
 INTRODUCTION: Final = """# HTTP/1.1 conformance
 
 `make conformance` writes this page. Each case is a client's bytes, an upstream's answer, and the outcome that
@@ -53,13 +57,13 @@ class Row:
         return self.gateway.finding.verdict > self.nginx.finding.verdict
 
 
-def render(rows: Sequence[Row], websocket: str) -> str:
-    """Return the page. `websocket`: the section on WebSockets."""
+def render(rows: Sequence[Row], websocket: str, depth: str) -> str:
+    """Return the page. `websocket`: the section on WebSockets. `depth`: how many splits were made."""
     families: dict[str, list[Row]] = {}
     for row in rows:
         families.setdefault(row.case.family, []).append(row)
     sections = [_render_family(family, of_it) for family, of_it in families.items()]
-    return "\n".join([INTRODUCTION, _render_summary(rows), *([websocket] if websocket else []), *sections])
+    return "\n".join([INTRODUCTION, _render_summary(rows, depth), *([websocket] if websocket else []), *sections])
 
 
 def case_names(page: str) -> list[str]:
@@ -71,7 +75,7 @@ def case_names(page: str) -> list[str]:
     return names
 
 
-def _render_summary(rows: Sequence[Row]) -> str:
+def _render_summary(rows: Sequence[Row], depth: str) -> str:
     worse = [row for row in rows if row.is_worse]
     known = [row for row in rows if row.case.known]
     lines = [
@@ -87,6 +91,8 @@ def _render_summary(rows: Sequence[Row]) -> str:
         ],
         "",
         f"Worse than nginx: {len(worse)}. Known faults of the gateway: {len(known)}.",
+        "",
+        DEPTHS[depth],
         "",
     ]
     return "\n".join(lines)
