@@ -35,7 +35,7 @@ DRAIN_LIMIT: Final = 256 * 1024
 """Bytes of a body that are read and dropped after an early answer; beyond them the connection is closed."""
 LINGER: Final = 1.0
 """Seconds that a client gets to read the last answer and close its side (RFC 9112 §9.6)."""
-PROBE_DELAY: Final = 0.2
+PROBE_DELAY: Final = 1.0
 """Seconds from a client's half-close to the first probe for its departure, if no answer has begun."""
 PROBE_INTERVAL: Final = 0.1
 """Seconds to the second probe, which fails if the client is gone; each further one waits twice as long."""
