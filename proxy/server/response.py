@@ -37,13 +37,11 @@ class ResponseFramer:
         """Raise `InvalidResponse` for a status that is not final, or a header that would break the head."""
         self.broken = False
         self._left = 0
-        kept, length, options = _sort_headers(headers)
+        kept, length, options = _sort_headers(headers, status)
         self.keep_alive = keep_alive and b"close" not in options
         self._delimiter = self._choose_delimiter(method, version, status, length)
         if self._delimiter == "length":
             self._left = length or 0
-        if length is not None and status != 204:  # RFC 9110 §8.6
-            kept.append(b"content-length: %d\r\n" % length)
         if self._delimiter == "chunks":
             kept.append(b"transfer-encoding: chunked\r\n")
         kept += self._connection(version, options)
@@ -89,15 +87,20 @@ class ResponseFramer:
         return body
 
 
-def _sort_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[bytes], int | None, list[bytes]]:
-    """Return header lines, the announced length and the options of `Connection`."""
+def _sort_headers(headers: Iterable[tuple[bytes, bytes]], status: int) -> tuple[list[bytes], int | None, list[bytes]]:
+    """Return header lines in the app's order, the announced length and the options of `Connection`.
+
+    A 204 keeps only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any.
+    """
     lines: list[bytes] = []
     length: int | None = None
     options: list[bytes] = []
     for name, value in headers:
         name = _checked_name(name)
         if name == b"content-length":
-            length = _read_length(value, length)
+            first, length = length is None, _read_length(value, length)
+            if first and (length == 0 or status != 204):
+                lines.append(b"content-length: %d\r\n" % length)
         elif name == b"connection":
             options += [option.strip(b" \t").lower() for option in value.split(b",") if option.strip(b" \t")]
         elif name != b"transfer-encoding":  # ASGI leaves it to the server
