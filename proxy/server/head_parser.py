@@ -18,6 +18,8 @@ from proxy.server.request_head import RequestHead, understand_head
 
 _SPACE: Final = ord(" ")
 _END: Final = b"\r\n\r\n"
+_PROTOCOL_SIZE: Final = len(b" HTTP/1.1\r")
+"""Bytes of a request line's end that hold its protocol."""
 _RAW_LIMIT: Final = 4 * HEAD_LIMIT
 """Bytes of a head that has not ended. `a:CRLF` is the header with the smallest part that counts."""
 
@@ -33,6 +35,7 @@ class HeadParser:
         self._headers: RawHeaders = []
         self._fed = 0
         self._tail = b""
+        self._line: bytes | None = b""
 
     @property
     def begun(self) -> bool:
@@ -68,9 +71,22 @@ class HeadParser:
             pass  # a head that offers an upgrade has ended, and so has the piece
         except httptools.HttpParserError as error:
             raise self._refused or Refused() from error
+        if self._line is not None:
+            self._check_protocol(piece)
         if self._head is None:
             self._tail = (self._tail + piece[-3:])[-3:]
             self._check_beginning()
+
+    def _check_protocol(self, piece: bytes) -> None:
+        """Refuse the request lines of RTSP and ICE, which llhttp reads as well."""
+        line = (self._line or b"") + piece
+        end = line.find(b"\n", len(line) - len(line.lstrip(b"\r\n")))
+        if end < 0:
+            self._line = line[-_PROTOCOL_SIZE:]
+            return
+        self._line = None
+        if not line[:end].rstrip(b"\r").rpartition(b" ")[2].startswith(b"HTTP/"):
+            raise Refused
 
     def _check_beginning(self) -> None:
         if self._fed >= HEAD_LIMIT:
@@ -90,6 +106,7 @@ class HeadParser:
         if head.length != 0:
             self._parser = httptools.HttpRequestParser(self)  # this one waits for a body
         self._head, self._target, self._headers, self._fed, self._tail = None, b"", [], 0, b""
+        self._line = b""
         return head
 
     # -- callbacks of httptools

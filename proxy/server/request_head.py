@@ -19,7 +19,9 @@ from proxy.server.refusal import Refused
 _MEANINGFUL: Final = frozenset(
     (b"host", b"connection", b"upgrade", b"expect", b"content-length", b"transfer-encoding"),
 )
-_HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")  # RFC 9112 §3.2
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
+)  # RFC 9112 §3.2
 _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)([^?#]*)(?:\?([^#]*))?")  # RFC 9112 §3.2.2
 _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:$|\W)", re.IGNORECASE)
 """Node's own test for an expectation that it meets (`lib/_http_server.js`)."""
