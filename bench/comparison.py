@@ -6,11 +6,11 @@ import json
 import time
 from dataclasses import dataclass
 
-from proxy.canonical import JSON
 from proxy.comparison import compare
-from proxy.contract.model import Declared, Operation
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Body, Exchange
+from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
-from proxy.exchange import Body, Exchange
 
 COUNT = 10_000
 SIZE = 20_000
@@ -111,7 +111,7 @@ def _operation() -> Operation:
         }
     )
     schema = _object({"success": {"type": "boolean"}, "data": {"type": "array", "items": consultation}})
-    declared = Declared(media={"application/json": Schema(schema)})
+    declared = DeclaredAnswer(media={"application/json": Schema(schema)})
     return Operation("listConsultations", "GET", "/api/consultation", {"200": declared})
 
 

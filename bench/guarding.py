@@ -20,8 +20,8 @@ from bench.report import Comparison
 from demo.child import Child
 from demo.mongod import mongodb
 from proxy.config import Route
-from proxy.guard.watch import Watches
-from proxy.observation import Observation
+from proxy.gateway.request_record import RequestRecord
+from proxy.rollout.analysis.route_stats import StatsRegistry
 
 ROUTES = 30
 ROUNDS = 4
@@ -85,10 +85,10 @@ class _Cost:
 
 def _alone(count: int = 200_000) -> tuple[float, float]:
     """What the watches and the guard take by themselves."""
-    watches = Watches()
+    watches = StatsRegistry()
     watches.adopt([Route.model_validate({"name": "a", "match": "GET /a", "native": "50%", "guard": {}})], 0.0)
     sides = [
-        Observation("1", "http", "GET", "a", "/a", side, "share", 7, 200, None, 0.001 * (1 + turn % 50), 0.1)
+        RequestRecord("1", "http", "GET", "a", "/a", side, "share", 7, 200, None, 0.001 * (1 + turn % 50), 0.1)
         for turn, side in enumerate(("legacy", "native") * 50)
     ]
     begun = time.process_time()

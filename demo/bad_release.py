@@ -20,9 +20,9 @@ from rich.console import Console
 from demo.child import ChildError
 from demo.releases import VARIABLE
 from proxy.config import Config, load
-from proxy.database import Database
-from proxy.state import operations
-from proxy.state.mongo import MongoStore
+from proxy.rollout import actions
+from proxy.rollout.mongo import MongoStore
+from proxy.runtime.database import Database
 
 ROUTE: Final = "prompts.list"
 BREAKS_AT: Final = 25.0
@@ -181,8 +181,8 @@ class Play(threading.Thread):
         database = Database.of(config.mongodb)
         assert database is not None
         try:
-            step = operations.ack(at_once=True)
-            await operations.carry_out(MongoStore(database), config.routes[0], step, "demo", "the release was mended")
+            step = actions.ack(at_once=True)
+            await actions.carry_out(MongoStore(database), config.routes[0], step, "demo", "the release was mended")
         finally:
             await database.close()
 

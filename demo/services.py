@@ -149,7 +149,7 @@ class Gateway:
         self, config: Path, environment: Mapping[str, str], log: Path, *, host: str, port: int, ops_port: int
     ) -> None:
         self._ready_url = f"http://127.0.0.1:{ops_port}/readyz"
-        command = [sys.executable, "-c", "from proxy.cli import main; main()", "serve", "--config", str(config)]
+        command = [sys.executable, "-c", "from proxy.cli.main import main; main()", "serve", "--config", str(config)]
         command += ["--host", host, "--port", str(port), "--ops-port", str(ops_port), "--grace", str(_GRACE_S)]
         env = {**environment, "PYTHONPATH": str(ROOT)}
         self._child = Child("the gateway", command, log=log, env=env)

@@ -15,23 +15,23 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from handlers.legacy.assistant import AssistantRoutes
+from handlers.container import Services, create_services, lifetime_of, without_others
+from handlers.dry_run import DECLARATION, DryRunMiddleware, announced
 from handlers.legacy.auth import Verifier, authenticate
-from handlers.legacy.consultations import ConsultationRoutes
 from handlers.legacy.express import Application, Handler, Reply, Request, Router, json
 from handlers.legacy.express.bodies import json_parser
 from handlers.legacy.express.cors import Cors
-from handlers.legacy.notes import NoteRoutes
-from handlers.legacy.prompts import PromptRoutes
-from handlers.legacy.transcription import TranscriptionStream
-from handlers.legacy.transcripts import TranscriptRoutes
-from handlers.legacy.users import UserRoutes
-from handlers.product import Services, lifetime_of, open_services, without_others
-from handlers.rehearsal import DECLARATION, Rehearsals, announced
+from handlers.legacy.routes.assistant import AssistantRoutes
+from handlers.legacy.routes.consultations import ConsultationRoutes
+from handlers.legacy.routes.notes import NoteRoutes
+from handlers.legacy.routes.prompts import PromptRoutes
+from handlers.legacy.routes.transcription import TranscriptionStream
+from handlers.legacy.routes.transcripts import TranscriptRoutes
+from handlers.legacy.routes.users import UserRoutes
 from handlers.settings import Settings
-from handlers.store_errors import UnavailableError
+from handlers.storage.errors import UnavailableError
 from handlers.v1.app import create_v1, is_asked, open_house
-from handlers.v1.throttle import open_throttle
+from handlers.v1.rate_limits import open_throttle
 
 METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 HEADERS: Final = "Content-Type,Authorization"
@@ -108,12 +108,12 @@ class Native:
     async def lifespan(self, _: Starlette) -> AsyncIterator[Mapping[str, bool]]:
         """Open the services for as long as the app runs; raises `SettingsError`. Declares what the app can do."""
         settings = self._settings or Settings.load()
-        services = open_services(settings)
+        services = create_services(settings)
         throttle = open_throttle(settings)
         self._v1 = open_house(create_v1(), services, settings, throttle)
         self._http = legacy_dialect(services, settings)
         self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
-        self._rehearsals = Rehearsals(
+        self._rehearsals = DryRunMiddleware(
             legacy_dialect(without_others(services), settings), services.store, takes=is_of_dialect
         )
         if self._settings is None:  # served, not embedded

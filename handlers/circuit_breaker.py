@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Final, TypeVar
 
-from handlers.store_errors import UnavailableError
+from handlers.storage.errors import UnavailableError
 
 T = TypeVar("T")
 

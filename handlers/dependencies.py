@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, Final, Literal
 
-from handlers.services.codes import CodesTimeoutError, CodesUnreachableError
 from handlers.services.model import ModelTimeoutError, ModelUnreachableError
-from handlers.store_errors import UnavailableError
+from handlers.services.terminology import TerminologyTimeoutError, TerminologyUnreachableError
+from handlers.storage.errors import UnavailableError
 
 EXTENSION: Final = "proxy.dependency_failure"
 
@@ -20,7 +20,7 @@ Dependency = Literal["database", "model", "terminology"]
 _DEPENDENCIES: Final[tuple[tuple[tuple[type[Exception], ...], Dependency], ...]] = (
     ((UnavailableError,), "database"),
     ((ModelTimeoutError, ModelUnreachableError), "model"),
-    ((CodesTimeoutError, CodesUnreachableError), "terminology"),
+    ((TerminologyTimeoutError, TerminologyUnreachableError), "terminology"),
 )
 
 

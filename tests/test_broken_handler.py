@@ -23,9 +23,9 @@ from pymongo.database import Database
 
 from demo.ports import free_port
 from demo.services import ROOT, Gateway, Service, StandIn, Upstreams, backend_environment
-from proxy.cli import main
-from proxy.verification.recordings import Request
-from proxy.verification.wire import Origin, exchange
+from proxy.cli.main import main
+from proxy.recordings.model import RecordedRequest
+from proxy.recordings.raw_http import Origin, exchange
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.backends import scratch_database
 from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
@@ -73,10 +73,10 @@ class Stand:
     mongodb_url: str
     database: str
 
-    def ask(self, *requests: Request) -> list[int | None]:
+    def ask(self, *requests: RecordedRequest) -> list[int | None]:
         return asyncio.run(self._ask(requests))
 
-    async def _ask(self, requests: Sequence[Request]) -> list[int | None]:
+    async def _ask(self, requests: Sequence[RecordedRequest]) -> list[int | None]:
         return [(await exchange(self.origin, request, 20)).status for request in requests]
 
     def report(self) -> dict[str, Any]:

@@ -25,11 +25,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from demo.ports import free_port
-from proxy import metrics
-from proxy.cli import COMMANDS
+from proxy.cli.main import COMMANDS
 from proxy.config import parse
-from proxy.gateway import Gateway, Plan
-from proxy.rollout import bucket
+from proxy.gateway.bucketing import bucket
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.observability import metrics
 from tests.sockets import exchange, serving
 
 ROOT = Path(__file__).parent.parent
@@ -243,7 +243,7 @@ async def test_callers_behind_nginx_spread_over_the_buckets(tmp_path: Path) -> N
     trusted_proxies: 127.0.0.1
     routes: [{name: half, match: GET /half, native: 50%}]
     """
-    gateway = Gateway(Plan.of(parse(text, {}), PlainTextResponse("legacy"), PlainTextResponse("native")))
+    gateway = Gateway(RoutingSnapshot.of(parse(text, {}), PlainTextResponse("legacy"), PlainTextResponse("native")))
     callers = [f"127.0.{third}.{fourth}" for third in (1, 2) for fourth in range(1, 101)]
     port = free_port()
     async with serving(gateway) as upstream:
@@ -258,7 +258,7 @@ async def test_callers_behind_nginx_spread_over_the_buckets(tmp_path: Path) -> N
 async def test_nginx_vouches_for_no_forged_origin(tmp_path: Path) -> None:
     text = "legacy: {url: http://127.0.0.1:1}\ntrusted_proxies: 127.0.0.1"
     port = free_port()
-    async with serving(Gateway(Plan.of(parse(text, {}), echo, None))) as upstream:
+    async with serving(Gateway(RoutingSnapshot.of(parse(text, {}), echo, None))) as upstream:
         with nginx(tmp_path, upstream, port):
             await reachable(port)
             forged = "Forwarded: for=198.51.100.66\r\nX-Real-IP: 198.51.100.66\r\nX-Forwarded-Proto: https\r\n"

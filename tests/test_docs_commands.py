@@ -25,7 +25,7 @@ from demo.ports import free_port
 from demo.services import ROOT
 from demo.stack import Ports
 from demo.stack import command as demo_command
-from proxy.cli import main
+from proxy.cli.main import main
 from tests.shipped import ROUTING
 
 pytestmark = pytest.mark.timeout(300)
@@ -183,7 +183,14 @@ def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     set_route(place / "routing.yaml", shadow="100%")
     ports = Ports(*(free_port() for _ in range(6)))
     options = [f"--{name.replace('_', '-')}={port}" for name, port in asdict(ports).items()]
-    command = [sys.executable, "-c", "from proxy.cli import main; main()", "demo", "--config=routing.yaml", *options]
+    command = [
+        sys.executable,
+        "-c",
+        "from proxy.cli.main import main; main()",
+        "demo",
+        "--config=routing.yaml",
+        *options,
+    ]
     env = {**os.environ, "MONGODB_URL": mongodb_url, "PYTHONPATH": str(ROOT)}
     output = place.parent / "output"
     with output.open("wb") as file:

@@ -19,11 +19,11 @@ from demo.ports import free_port
 from demo.services import ROOT, Gateway, StandIn, Upstreams, backend_environment
 from handlers.app import create_app
 from handlers.settings import Settings
-from proxy import divergences
-from proxy.verification import recordings
-from proxy.verification.aftermath import Documents, OutsideCalls
-from proxy.verification.player import Player, Terms
-from proxy.verification.report import Report, tally
+from proxy.contract import divergences
+from proxy.recordings import model
+from proxy.recordings.player import Player, PlayerSettings
+from proxy.recordings.report import Report, tally
+from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from tests.sockets import threaded
 
 HANG = 2.0
@@ -103,10 +103,10 @@ def native(around: Surroundings) -> Iterator[str]:
 
 async def play(base_url: str, around: Surroundings, *, declared: bool) -> Report:
     known = divergences.load(ROOT / "contracts" / "divergences.yaml") if declared else ()
-    terms = Terms(hang_after=HANG, accepted={"hang": 504, "reset": 502}, divergences=known)
-    recorded = recordings.load(ROOT / "contracts" / "recordings")
+    terms = PlayerSettings(hang_after=HANG, accepted={"hang": 504, "reset": 502}, divergences=known)
+    recorded = model.load(ROOT / "contracts" / "recordings")
     async with (
-        Documents(around.mongodb_url, around.database) as documents,
+        StoredDocuments(around.mongodb_url, around.database) as documents,
         OutsideCalls(f"{around.upstreams_url}/_calls") as calls,
     ):
         return await Player(base_url, terms, documents, calls).play(recorded)

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.services import ROOT
 from handlers.v1.app import OPENAPI
-from proxy import divergences
-from proxy.divergences import Divergence
+from proxy.contract import divergences
+from proxy.contract.divergences import Divergence
 from proxy.docs.openapi import read_contract
 from tests.fuzzing import EXAMPLES, Account, configured, explore, let_in, native
 

@@ -20,17 +20,17 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.services import ROOT
-from proxy import divergences
 from proxy.comparison.verdicts import Name
-from proxy.reports.reading import Reading
-from proxy.reports.views import RouteSummary, Span
-from proxy.serving import GatewayProcess
-from proxy.shadow import child
-from proxy.verification import recordings
-from proxy.verification.aftermath import Documents
-from proxy.verification.player import Player, Terms
-from proxy.verification.recordings import Recordings
-from proxy.verification.report import Report
+from proxy.contract import divergences
+from proxy.recordings import model
+from proxy.recordings.model import Recordings
+from proxy.recordings.player import Player, PlayerSettings
+from proxy.recordings.report import Report
+from proxy.recordings.side_effects import StoredDocuments
+from proxy.reports.models import RouteSummary, Span
+from proxy.reports.reader import ReportReader
+from proxy.runtime.process import GatewayProcess
+from proxy.shadow import supervisor
 from tests.handlers.twins import shows
 from tests.sockets import serving
 from tests.test_recordings import HANG, Surroundings, around, legacy, told
@@ -96,11 +96,11 @@ def compared_first(process: GatewayProcess) -> ASGIApp:
 @asynccontextmanager
 async def clinic(
     around: Surroundings, legacy_url: str, routes: str, patch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[int, Reading]]:
+) -> AsyncIterator[tuple[int, ReportReader]]:
     """A gateway with its shadow, in this process and another; its port, and what its reports say."""
     for name, value in around.environment.items():
         patch.setenv(name, value)
-    patch.setattr(child, "NICENESS", 0)
+    patch.setattr(supervisor, "NICENESS", 0)
     file = around.place / "routing.yaml"
     file.write_text(
         f"legacy: {{url: {legacy_url}, timeouts: {{response: {HANG * 0.75}s}}}}\n"
@@ -113,18 +113,18 @@ async def clinic(
     async with process.running(), serving(compared_first(process)) as port:
         while not process.shadow.ready:
             await asyncio.sleep(0.02)
-        yield port, Reading(process.database)
+        yield port, ReportReader(process.database)
         await process.database.drop()
 
 
 async def play(around: Surroundings, chosen: Recordings, routes: str, patch: pytest.MonkeyPatch) -> Play:
     known = () if routes == LEGACY else divergences.load(ROOT / "contracts" / "divergences.yaml")
-    terms = Terms(hang_after=HANG, accepted={"hang": 504, "reset": 502}, divergences=known)
+    terms = PlayerSettings(hang_after=HANG, accepted={"hang": 504, "reset": 502}, divergences=known)
     began = time.time()
     with legacy(around) as url:
         async with (
             clinic(around, url, routes, patch) as (port, reading),
-            Documents(around.mongodb_url, around.database) as documents,
+            StoredDocuments(around.mongodb_url, around.database) as documents,
         ):
             report = await Player(f"http://127.0.0.1:{port}", terms, documents).play(chosen)
             await asyncio.sleep(1.5)  # reports are written once a second
@@ -136,7 +136,7 @@ async def play(around: Surroundings, chosen: Recordings, routes: str, patch: pyt
 
 
 def scenarios() -> Recordings:
-    everything = recordings.load(ROOT / "contracts" / "recordings")
+    everything = model.load(ROOT / "contracts" / "recordings")
     return Recordings(tuple(one for one in everything.scenarios if WHOLE or one.name in CHOSEN.split()))
 
 

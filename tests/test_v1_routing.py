@@ -13,7 +13,7 @@ from handlers.app import create_app
 from handlers.v1.app import OPENAPI
 from proxy.config import load, parse
 from proxy.docs import Docs
-from proxy.gateway import Gateway, Plan
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from tests.handlers.backends import client_of, settings_for
 from tests.shipped import ROUTING
 from tests.sockets import serving
@@ -28,7 +28,7 @@ async def gateway(mongodb_url: str, text: str) -> AsyncIterator[httpx.AsyncClien
     """The gateway, the docs pages before it, the native app behind it, and a legacy that says it was asked."""
     config = parse(text, {}, "routing.yaml")
     native = create_app(settings_for(mongodb_url, "unused"))
-    behind = Gateway(Plan.of(config, PlainTextResponse("legacy"), native))
+    behind = Gateway(RoutingSnapshot.of(config, PlainTextResponse("legacy"), native))
     public = Docs(behind, lambda: config, native, ROOT)
     async with native.router.lifespan_context(native), serving(public) as port, client_of(port) as client:
         yield client

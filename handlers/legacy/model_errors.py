@@ -16,7 +16,7 @@ from handlers.legacy.javascript import (
     stringify,
 )
 from handlers.legacy.mongoose import is_true
-from handlers.services.model import ModelError, ModelRefusedError, ModelRubbishError, ModelTimeoutError, is_json
+from handlers.services.model import InvalidResponseError, ModelError, ModelRefusedError, ModelTimeoutError, is_json
 
 _EXCERPT_LINES: Final = 3
 _SDK: Final = "/srv/legacy/node_modules/openai"
@@ -30,7 +30,7 @@ Failure = ModelError | JavaScriptTypeError | JSONSyntaxError
 
 
 @dataclass(frozen=True)
-class Fault:
+class ModelFault:
     """A JavaScript error: its `type` is UNDEFINED unless the model stated one; `frames` as far as known."""
 
     name: str
@@ -44,20 +44,20 @@ class Fault:
         return "\n".join([*lines, *(f"    at {frame}" for frame in self.frames)][:_EXCERPT_LINES])
 
 
-def describe(error: Failure) -> Fault:
+def describe(error: Failure) -> ModelFault:
     """The error that the legacy would have caught in this one's place."""
     if isinstance(error, ModelRefusedError):
         return _refusal(error.status, error.body)
     if isinstance(error, ModelTimeoutError):
-        return Fault("Error", "Request timed out.")
+        return ModelFault("Error", "Request timed out.")
     if isinstance(error, ModelError):
-        return Fault("Error", "Connection error.")
+        return ModelFault("Error", "Connection error.")
     if isinstance(error, JSONSyntaxError):
-        return Fault("SyntaxError", str(error))
-    return Fault("TypeError", str(error), frames=_NO_BODY if "'req.body'" in str(error) else ())
+        return ModelFault("SyntaxError", str(error))
+    return ModelFault("TypeError", str(error), frames=_NO_BODY if "'req.body'" in str(error) else ())
 
 
-def content_of(rubbish: ModelRubbishError) -> Value:
+def content_of(rubbish: InvalidResponseError) -> Value:
     """`choices[0].message.content` of an answer without text: any value but a text.
 
     Raises `JSONSyntaxError` or `JavaScriptTypeError`, as the legacy would have.
@@ -81,7 +81,7 @@ def _member(value: Value, name: str) -> Value:
     return UNDEFINED
 
 
-def _refusal(status: int, body: str) -> Fault:
+def _refusal(status: int, body: str) -> ModelFault:
     """`APIError.generate`: the message is the body's `error.message`, or else as much of the body as there is."""
     line = _GENERATED_AT.get(status, 66 if status >= 500 else 68)
     frames = (
@@ -92,7 +92,7 @@ def _refusal(status: int, body: str) -> Fault:
     error = answer.get("error", UNDEFINED) if isinstance(answer, dict) else UNDEFINED
     text = _message(error) or ("" if is_true(answer) else body)
     stated = error.get("type", UNDEFINED) if isinstance(error, dict) else UNDEFINED
-    return Fault("Error", f"{status} {text or 'status code (no body)'}", stated, frames)
+    return ModelFault("Error", f"{status} {text or 'status code (no body)'}", stated, frames)
 
 
 def _message(error: Value) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import Value
-from handlers.legacy.mongoose.schema import Boolean, Date, Id, Ids, Mixed, Schema, String
+from handlers.legacy.mongoose.schema import BooleanPath, DatePath, IdListPath, IdPath, MixedPath, Schema, StringPath
 
 
 def now() -> DatetimeMS:
@@ -25,54 +25,54 @@ def after(moment: Value) -> DatetimeMS:
 USERS: Final = Schema(
     "users",
     [
-        String("username", required=True, trim=True),
-        String("email", required=True, lowercase=True),
-        String("password", required=True),
-        String("role", required=True, enum=("patient", "clinician")),
-        Ids("prompts", ref="prompts"),
-        Ids("notes", ref="notes"),
-        Ids("transcripts", ref="transcripts"),
-        Date("createdAt", default=now, early=False),
+        StringPath("username", required=True, trim=True),
+        StringPath("email", required=True, lowercase=True),
+        StringPath("password", required=True),
+        StringPath("role", required=True, enum=("patient", "clinician")),
+        IdListPath("prompts", ref="prompts"),
+        IdListPath("notes", ref="notes"),
+        IdListPath("transcripts", ref="transcripts"),
+        DatePath("createdAt", default=now, early=False),
     ],
 )
 
-BLACKTOKENS: Final = Schema("blacktokens", [String("blackToken", required=True)], versioned=False)
+BLACKTOKENS: Final = Schema("blacktokens", [StringPath("blackToken", required=True)], versioned=False)
 
 CONSULTATIONS: Final = Schema(
     "consultations",
     [
-        Id("clinician", required=True, ref="users"),
-        Mixed("patient"),
-        Id("transcript", ref="transcripts"),
-        Ids("notes", ref="notes"),
-        Date("started_at", default=now, early=False),
-        Date("ended_at"),
-        String("status", enum=("active", "ended"), default="active"),
+        IdPath("clinician", required=True, ref="users"),
+        MixedPath("patient"),
+        IdPath("transcript", ref="transcripts"),
+        IdListPath("notes", ref="notes"),
+        DatePath("started_at", default=now, early=False),
+        DatePath("ended_at"),
+        StringPath("status", enum=("active", "ended"), default="active"),
     ],
 )
 
 TRANSCRIPTS: Final = Schema(
     "transcripts",
     [
-        Id("clinician", required=True, ref="users"),
-        Id("consultation", required=True, ref="consultations"),
-        String("transcript_text"),
-        Mixed("summary"),
-        Id("prompt_used", ref="prompts"),
-        Date("created_at", default=now, early=False),
-        Date("updated_at"),
+        IdPath("clinician", required=True, ref="users"),
+        IdPath("consultation", required=True, ref="consultations"),
+        StringPath("transcript_text"),
+        MixedPath("summary"),
+        IdPath("prompt_used", ref="prompts"),
+        DatePath("created_at", default=now, early=False),
+        DatePath("updated_at"),
     ],
 )
 
 NOTES: Final = Schema(
     "notes",
     [
-        Id("clinician", required=True, ref="users"),
-        Id("transcript", required=True, ref="transcripts"),
-        Id("consultation", required=True, ref="consultations"),
-        String("body", required=True, trim=True),
-        Date("created_at", default=now, early=False),
-        Date("updated_at", default=now, early=False),
+        IdPath("clinician", required=True, ref="users"),
+        IdPath("transcript", required=True, ref="transcripts"),
+        IdPath("consultation", required=True, ref="consultations"),
+        StringPath("body", required=True, trim=True),
+        DatePath("created_at", default=now, early=False),
+        DatePath("updated_at", default=now, early=False),
     ],
     versioned=False,
 )
@@ -80,13 +80,13 @@ NOTES: Final = Schema(
 PROMPTS: Final = Schema(
     "prompts",
     [
-        String("prompt_name", required=True, trim=True),
-        String("prompt_text", required=True, trim=True),
-        Boolean("is_shareable", default=False),
-        Boolean("is_deleted", default=False),
-        Id("clinician", required=True, ref="users"),
-        Ids("transcript_ids", ref="transcripts"),
-        Date("created_at", default=now, early=False),
-        Date("updated_at"),
+        StringPath("prompt_name", required=True, trim=True),
+        StringPath("prompt_text", required=True, trim=True),
+        BooleanPath("is_shareable", default=False),
+        BooleanPath("is_deleted", default=False),
+        IdPath("clinician", required=True, ref="users"),
+        IdListPath("transcript_ids", ref="transcripts"),
+        DatePath("created_at", default=now, early=False),
+        DatePath("updated_at"),
     ],
 )

@@ -9,7 +9,7 @@ from handlers.legacy.express import ClientGoneError, Request
 T = TypeVar("T")
 
 
-async def while_present(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What `work` gives; cancels it and raises `ClientGoneError` when the client goes first."""
     doing = asyncio.create_task(work)
     leaving = asyncio.create_task(request.gone())

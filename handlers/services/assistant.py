@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from handlers.services.images import image_urls
-from handlers.services.model import Message, ModelError, ModelRubbishError
+from handlers.services.model import InvalidResponseError, Message, ModelError
 from handlers.white_space import trim
 
 RESEARCH: Final = (
@@ -104,7 +104,7 @@ class Assistant:
         try:
             answer = await self._model.complete([{"role": "system", "content": CODING + summary}, said])
             return json.loads(answer, parse_constant=_refuse)
-        except ModelRubbishError as error:
+        except InvalidResponseError as error:
             return error.content if error.content is None or isinstance(error.content, int | float) else []
         except (ModelError, ValueError, RecursionError):
             return []

@@ -12,7 +12,7 @@ from typing import Final
 from bson import ObjectId
 
 from handlers.services.documents import now
-from handlers.store import Document, Filter, Store, equals
+from handlers.storage.store import Document, Filter, Store, equals
 
 NEWEST_FIRST: Final = (("started_at", -1),)
 

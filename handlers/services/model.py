@@ -57,7 +57,7 @@ class ModelRefusedError(ModelError):
         self.body = body
 
 
-class ModelRubbishError(ModelError):
+class InvalidResponseError(ModelError):
     """The model answered 2xx with something that holds no text.
 
     `body` is that answer as text, `content` the JSON that stands where the text should, or `...` where none does.
@@ -70,7 +70,7 @@ class ModelRubbishError(ModelError):
         self.content = content
 
 
-class Model:
+class LLMClient:
     """One client, whose connections all requests of the process share."""
 
     def __init__(self, client: AsyncOpenAI, *, deadline: float = DEADLINE) -> None:
@@ -179,7 +179,7 @@ def _content(media_type: str, body: str) -> str:
         content = ...
     if isinstance(content, str):
         return content
-    raise ModelRubbishError(media_type, body, content)
+    raise InvalidResponseError(media_type, body, content)
 
 
 def _text(media_type: str, body: str) -> str:
@@ -192,4 +192,4 @@ def _text(media_type: str, body: str) -> str:
         text = None
     if isinstance(text, str):
         return text
-    raise ModelRubbishError(media_type, body)
+    raise InvalidResponseError(media_type, body)

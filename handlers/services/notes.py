@@ -12,7 +12,7 @@ from typing import Final
 
 from bson import ObjectId
 
-from handlers.store import Document, Filter, Store
+from handlers.storage.store import Document, Filter, Store
 
 NEWEST_FIRST: Final = (("created_at", -1),)
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from handlers.services.assistant import CODING
-from handlers.services.codes import Code
 from handlers.services.model import Message
+from handlers.services.terminology import Code
 
 TEXT: Final = "No model was asked: this is what a rehearsal answers."
 HIGHLIGHTS: Final = '[{"term": "Diabetes mellitus type 2", "possible_snomed": "44054006"}]'

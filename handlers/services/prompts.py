@@ -11,9 +11,9 @@ from typing import Final
 
 from bson import ObjectId
 
-from handlers.loading import Loader
-from handlers.store import Collection, Document, Filter, equals
-from handlers.transactions import is_within_transaction
+from handlers.storage.dataloader import Loader
+from handlers.storage.store import Collection, Document, Filter, equals
+from handlers.storage.transactions import is_within_transaction
 
 NEWEST_FIRST: Final = (("created_at", -1),)
 """Of the same moment the one stored first: the store sees to that, whatever index it is found by."""

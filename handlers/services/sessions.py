@@ -16,10 +16,10 @@ import jwt
 from bson import ObjectId
 
 from handlers.failure_log import summary_of
-from handlers.loading import Loader
-from handlers.store import Collection, Document
-from handlers.store_errors import StoreError
-from handlers.transactions import is_within_transaction
+from handlers.storage.dataloader import Loader
+from handlers.storage.errors import StoreError
+from handlers.storage.store import Collection, Document
+from handlers.storage.transactions import is_within_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ Clock = Callable[[], Awaitable[float]]
 """Seconds since 1970; raises `StoreError`."""
 
 
-class Sessions:
+class TokenBlocklist:
     """Logging out, and finding out who has. `lifetime` is a token's, in seconds; `clock` is the database's."""
 
     def __init__(self, collection: Collection, lifetime: float, clock: Clock) -> None:

@@ -41,7 +41,7 @@ Transcribe = Callable[[bytes, str], Awaitable[str]]
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcribed:
     """Text: all of a recording so far, or (`final`) of the recording as a whole."""
 
     text: str
@@ -64,16 +64,16 @@ class Stopped:
 
 
 @dataclass(frozen=True)
-class Full:
+class AudioLimitReached:
     """No more audio is kept; said once a recording."""
 
 
-Event = Heard | Interrupted | FinalFailed | Stopped | Full
+Event = Transcribed | Interrupted | FinalFailed | Stopped | AudioLimitReached
 Tell = Callable[[Event], Awaitable[None]]
 
 
 @dataclass(eq=False)
-class _Take:
+class _Recording:
     """One recording: the first piece is the file's header, which every portion needs before it."""
 
     header: bytes | None = None
@@ -98,7 +98,7 @@ class _Take:
 class _Job:
     """A call to the model: the header and the pieces from `start` to `end` of a take."""
 
-    take: _Take
+    take: _Recording
     start: int
     end: int
     final: bool
@@ -128,13 +128,13 @@ class Recorder:
         self._tell = tell
         self._limit = limit
         self._clock = clock
-        self._take = _Take()
+        self._take = _Recording()
         self._jobs: deque[_Job] = deque()
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin a recording, with nothing of an earlier one; calls under way for that one go on."""
-        self._take = _Take()
+        self._take = _Recording()
         self.recording = True
 
     async def add(self, piece: bytes) -> None:
@@ -144,7 +144,7 @@ class Recorder:
             return
         if self._held() + _cost(piece) > self._limit:
             take.full = True
-            await self._tell(Full())
+            await self._tell(AudioLimitReached())
             return
         take.add(piece)
         if take.pieces and len(take.pieces) % PORTION == 0:
@@ -161,7 +161,7 @@ class Recorder:
     async def close(self) -> None:
         """Forget everything and cancel the call under way."""
         self.recording = False
-        self._take = _Take()
+        self._take = _Recording()
         self._jobs.clear()
         if self._worker is not None:
             self._worker.cancel()
@@ -210,11 +210,11 @@ class Recorder:
 
     async def _pass_on(self, job: _Job, text: str) -> None:
         if job.final:
-            await self._tell(Heard(text, final=True))
+            await self._tell(Transcribed(text, final=True))
             await self._tell(Stopped())
         elif text:
             job.take.extend(text)
-            await self._tell(Heard(job.take.text, final=False))
+            await self._tell(Transcribed(job.take.text, final=False))
 
     async def _fail(self, job: _Job) -> None:
         if job.final:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bson import ObjectId
 
-from handlers.store import Collection, Document, Filter, equals
+from handlers.storage.store import Collection, Document, Filter, equals
 
 
 class Transcripts:

@@ -8,8 +8,8 @@ from typing import Final
 from bson import ObjectId
 
 from handlers.passwords import Passwords
-from handlers.store import Collection, Document
-from handlers.store_errors import DuplicateError
+from handlers.storage.errors import DuplicateError
+from handlers.storage.store import Collection, Document
 
 SHOWN: Final = ("username", "email", "role", "createdAt")
 

@@ -11,13 +11,13 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from handlers.product import Services, lifetime_of
+from handlers.container import Services, lifetime_of
 from handlers.settings import Settings
 from handlers.v1 import assistant, consultations, health, notes, prompts, transcription, transcripts, users
-from handlers.v1.door import House
-from handlers.v1.envelope import BodyLimit, SecureHeaders
-from handlers.v1.problems import handle_problems
-from handlers.v1.throttle import Throttle
+from handlers.v1.dependencies import AppState
+from handlers.v1.errors import handle_problems
+from handlers.v1.middleware import BodyLimit, SecureHeaders
+from handlers.v1.rate_limits import Throttle
 from handlers.v1.tokens import Tokens
 
 PREFIX: Final = "/api/v1"
@@ -67,7 +67,7 @@ def answered() -> list[tuple[str, set[str]]]:
 def open_house(app: FastAPI, services: Services, settings: Settings, throttle: Throttle) -> ASGIApp:
     """The app with services behind it and all that stands around it."""
     tokens = Tokens(settings.jwt_secret_key.get_secret_value(), lifetime_of(settings))
-    app.state.house = House(services, settings, tokens, throttle)
+    app.state.house = AppState(services, settings, tokens, throttle)
     limited = BodyLimit(app, settings.body_limit)
     shared = CORSMiddleware(
         limited,

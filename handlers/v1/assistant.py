@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import HTTPException, Query, Request
 from pydantic import Field, StringConstraints
 
-from handlers.services.codes import Code
 from handlers.services.summaries import NoTranscriptsError
+from handlers.services.terminology import Code
 from handlers.v1.consultations import own
-from handlers.v1.door import Clinician, Product
-from handlers.v1.presence import while_present
-from handlers.v1.problems import problems
+from handlers.v1.dependencies import Clinician, Product
+from handlers.v1.errors import problems
+from handlers.v1.presence import cancel_on_disconnect
 from handlers.v1.routing import resource
-from handlers.v1.values import Given, Identity, Line, Prose, Shown
+from handlers.v1.schemas import Given, Identity, Line, Prose, Shown
 
 router = resource("ai", "/ai")
 
@@ -21,7 +21,7 @@ Image = Annotated[str, StringConstraints(pattern=r"^(https?://.+|data:image/.+|[
 """An address, or an image in base64: each is one that the product takes (`handlers.services.images`)."""
 
 
-class Question(Given):
+class SearchRequest(Given):
     """What to search for."""
 
     query: Annotated[Prose, Field(max_length=4000)]
@@ -34,7 +34,7 @@ class Answer(Shown):
     answer: str
 
 
-class SummaryWanted(Given):
+class SummaryRequest(Given):
     """The consultation to summarise; how, where not as a SOAP summary."""
 
     consultation_id: Identity
@@ -47,7 +47,7 @@ class Summary(Shown):
     summary: str
 
 
-class Pictures(Given):
+class ImageAnalysisRequest(Given):
     """Images, as addresses or in base64, and what to say about them: without a prompt, what they show."""
 
     images: Annotated[list[Image], Field(min_length=1, max_length=10)]
@@ -75,28 +75,28 @@ class ClinicalCode(Shown):
 
 
 @router.post("/search", responses=problems(401, 403, 502, 504, body=True))
-async def search(question: Question, request: Request, clinician: Clinician, product: Product) -> Answer:
+async def search(question: SearchRequest, request: Request, clinician: Clinician, product: Product) -> Answer:
     """Ask for medical information. No personal diagnosis is given."""
-    answer = await while_present(request, product.assistant.search(question.query))
+    answer = await cancel_on_disconnect(request, product.assistant.search(question.query))
     return Answer(query=question.query, answer=answer)
 
 
 @router.post("/summary", responses=problems(401, 403, 404, 409, 502, 504, body=True))
-async def summarise(wanted: SummaryWanted, request: Request, clinician: Clinician, product: Product) -> Summary:
+async def summarise(wanted: SummaryRequest, request: Request, clinician: Clinician, product: Product) -> Summary:
     """Summarise what was said in a consultation, as a SOAP summary unless told otherwise."""
     await own(product, wanted.consultation_id, clinician)
     try:
         work = product.summaries.summarise(wanted.consultation_id, wanted.instructions)
-        return Summary(summary=await while_present(request, work))
+        return Summary(summary=await cancel_on_disconnect(request, work))
     except NoTranscriptsError:
         raise HTTPException(409, "Nothing has been said in this consultation yet") from None
 
 
 @router.post("/images", responses=problems(401, 403, 502, 504, body=True))
-async def analyze(pictures: Pictures, request: Request, clinician: Clinician, product: Product) -> Analysis:
+async def analyze(pictures: ImageAnalysisRequest, request: Request, clinician: Clinician, product: Product) -> Analysis:
     """Have images explained."""
     work = product.assistant.analyze(pictures.prompt, pictures.images)
-    return Analysis(response=await while_present(request, work))
+    return Analysis(response=await cancel_on_disconnect(request, work))
 
 
 @router.get("/codes", responses=problems(401, 403, 422, 502, 504))
@@ -107,5 +107,5 @@ async def find_codes(
     product: Product,
 ) -> list[ClinicalCode]:
     """Find clinical codes (SNOMED CT, UK) for a term, best first."""
-    codes = await while_present(request, product.terminology.find(name))
+    codes = await cancel_on_disconnect(request, product.terminology.find(name))
     return [ClinicalCode.of(code) for code in codes]

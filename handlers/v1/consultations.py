@@ -7,17 +7,17 @@ from bson import ObjectId
 from fastapi import HTTPException, Request
 from pydantic import Field
 
-from handlers.product import Services
+from handlers.container import Services
 from handlers.services.assistant import SOAP
 from handlers.services.documents import new_consultation
-from handlers.store_errors import RefusedError, UnstorableError
-from handlers.v1 import stored
-from handlers.v1.door import Clinician, Product
-from handlers.v1.presence import while_present
-from handlers.v1.problems import missing, problems
+from handlers.storage.errors import RefusedError, UnstorableError
+from handlers.v1 import document_readers
+from handlers.v1.dependencies import Clinician, Product
+from handlers.v1.document_readers import Document
+from handlers.v1.errors import missing, problems
+from handlers.v1.presence import cancel_on_disconnect
 from handlers.v1.routing import resource
-from handlers.v1.stored import Document
-from handlers.v1.values import Given, Identity, Json, Key, Page, Paging, Shown
+from handlers.v1.schemas import Given, Identity, Json, Key, Page, Paging, Shown
 
 router = resource("consultations", "/consultations")
 
@@ -30,7 +30,7 @@ class NewConsultation(Given):
     patient_data: PatientData | None = None
 
 
-class Ending(Given):
+class EndConsultationRequest(Given):
     """How to end a consultation: the prompt that the summary is made by, a SOAP summary without one."""
 
     prompt_id: Identity | None = None
@@ -53,11 +53,11 @@ class Consultation(Shown):
         return cls(
             id=document["_id"],
             status="ended" if document.get("status") == "ended" else "active",
-            patient_data=stored.mapping(document, "patient"),
-            transcript_id=stored.reference(document, "transcript"),
-            note_ids=stored.references(document, "notes"),
-            started_at=stored.birth(document, "started_at"),
-            ended_at=stored.moment(document, "ended_at"),
+            patient_data=document_readers.mapping(document, "patient"),
+            transcript_id=document_readers.reference(document, "transcript"),
+            note_ids=document_readers.references(document, "notes"),
+            started_at=document_readers.birth(document, "started_at"),
+            ended_at=document_readers.moment(document, "ended_at"),
         )
 
 
@@ -101,17 +101,17 @@ async def show(consultation_id: Identity, clinician: Clinician, product: Product
 
 @router.post("/{consultation_id:id}/end", responses=problems(401, 403, 404, 409, body=True))
 async def end(
-    consultation_id: Identity, ending: Ending, request: Request, clinician: Clinician, product: Product
+    consultation_id: Identity, ending: EndConsultationRequest, request: Request, clinician: Clinician, product: Product
 ) -> Ended:
     """End a consultation. What was said is summarised and coded, as far as the model answers."""
     consultation = await own(product, consultation_id, clinician)
     if consultation.get("status") == "ended":
         raise HTTPException(409, "Consultation already ended")
     instructions = await _instructions(product, ending.prompt_id, clinician)
-    transcript = await product.consultations.transcript(stored.reference(consultation, "transcript"))
+    transcript = await product.consultations.transcript(document_readers.reference(consultation, "transcript"))
     if transcript is None:
         raise missing("Transcript")
-    found = await while_present(request, product.assistant.conclude({"prompt_text": instructions}, transcript))
+    found = await cancel_on_disconnect(request, product.assistant.conclude({"prompt_text": instructions}, transcript))
     ended = await product.consultations.finish(consultation_id, clinician, found.summary)
     if ended is None:
         raise HTTPException(409, "Consultation already ended")
@@ -134,7 +134,7 @@ async def _instructions(product: Services, prompt: ObjectId | None, clinician: O
     found = await product.prompts.get_visible(prompt, clinician)
     if found is None:
         raise missing("Prompt")
-    return stored.text(found, "prompt_text")
+    return document_readers.text(found, "prompt_text")
 
 
 def highlights_of(said: object) -> list[Highlight]:

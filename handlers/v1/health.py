@@ -8,7 +8,7 @@ from typing import Final, Literal
 from starlette.types import Scope
 
 from handlers.v1.routing import resource
-from handlers.v1.values import Shown
+from handlers.v1.schemas import Shown
 
 PATH: Final = "/health"
 

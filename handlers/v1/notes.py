@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import Query
 
 from handlers.services.documents import new_note, now
-from handlers.v1 import stored
+from handlers.v1 import document_readers
 from handlers.v1.consultations import own
-from handlers.v1.door import Clinician, Product
-from handlers.v1.problems import missing, problems
+from handlers.v1.dependencies import Clinician, Product
+from handlers.v1.document_readers import Document
+from handlers.v1.errors import missing, problems
 from handlers.v1.routing import resource
-from handlers.v1.stored import Document
-from handlers.v1.values import Given, Identity, Page, Paging, Prose, Shown
+from handlers.v1.schemas import Given, Identity, Page, Paging, Prose, Shown
 
 router = resource("notes", "/notes")
 
@@ -45,11 +45,11 @@ class Note(Shown):
         """What is shown of a stored note."""
         return cls(
             id=document["_id"],
-            consultation_id=stored.reference(document, "consultation"),
-            transcript_id=stored.reference(document, "transcript"),
-            body=stored.text(document, "body"),
-            created_at=stored.birth(document, "created_at"),
-            updated_at=stored.moment(document, "updated_at"),
+            consultation_id=document_readers.reference(document, "consultation"),
+            transcript_id=document_readers.reference(document, "transcript"),
+            body=document_readers.text(document, "body"),
+            created_at=document_readers.birth(document, "created_at"),
+            updated_at=document_readers.moment(document, "updated_at"),
         )
 
 
@@ -57,7 +57,7 @@ class Note(Shown):
 async def create(new: NewNote, clinician: Clinician, product: Product) -> Note:
     """Write a note on a consultation."""
     consultation = await own(product, new.consultation_id, clinician)
-    transcript = stored.reference(consultation, "transcript")
+    transcript = document_readers.reference(consultation, "transcript")
     if transcript is None:
         raise missing("Transcript")
     note = new_note(clinician, transcript, new.consultation_id, new.body)

@@ -9,18 +9,18 @@ from fastapi import Request
 T = TypeVar("T")
 
 
-class ClientGoneError(Exception):
+class ClientDisconnectedError(Exception):
     """The client went away: there is nobody to answer."""
 
 
-async def while_present(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What `work` gives; cancels it and raises `ClientGoneError` when the client, whose body was read, goes first."""
     doing = asyncio.create_task(work)
     leaving = asyncio.create_task(_gone(request))
     try:
         await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
-            raise ClientGoneError
+            raise ClientDisconnectedError
         return await doing
     finally:
         for task in (doing, leaving):

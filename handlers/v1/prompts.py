@@ -5,13 +5,13 @@ from datetime import datetime
 from bson import ObjectId
 
 from handlers.services.documents import new_prompt, now
-from handlers.v1 import stored
-from handlers.v1.door import Clinician, Product
-from handlers.v1.problems import missing, problems
+from handlers.v1 import document_readers
+from handlers.v1.dependencies import Clinician, Product
+from handlers.v1.document_readers import Document
+from handlers.v1.errors import missing, problems
 from handlers.v1.routing import resource
-from handlers.v1.stored import Document
+from handlers.v1.schemas import Given, Identity, Line, Page, Paging, Prose, Shown
 from handlers.v1.transcripts import Transcript
-from handlers.v1.values import Given, Identity, Line, Page, Paging, Prose, Shown
 
 router = resource("prompts", "/prompts")
 
@@ -53,12 +53,12 @@ class Prompt(Shown):
         """What a clinician is shown of a stored prompt."""
         return cls(
             id=document["_id"],
-            name=stored.text(document, "prompt_name"),
-            text=stored.text(document, "prompt_text"),
-            is_shareable=stored.flag(document, "is_shareable"),
+            name=document_readers.text(document, "prompt_name"),
+            text=document_readers.text(document, "prompt_text"),
+            is_shareable=document_readers.flag(document, "is_shareable"),
             is_own=document.get("clinician") == clinician,
-            created_at=stored.birth(document, "created_at"),
-            updated_at=stored.moment(document, "updated_at"),
+            created_at=document_readers.birth(document, "created_at"),
+            updated_at=document_readers.moment(document, "updated_at"),
         )
 
 

@@ -16,13 +16,13 @@ from jwt.algorithms import HMACAlgorithm
 from jwt.utils import base64url_decode, base64url_encode
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from handlers.v1.values import Identity
+from handlers.v1.schemas import Identity
 
 ALGORITHM: Final = "HS256"
 _COMPACT = re.compile(r"[A-Za-z0-9_-]{2,}+(?:\.[A-Za-z0-9_-]{2,}+){2}")
 
 
-class TokenError(Exception):
+class BearerTokenError(Exception):
     """A token that opens nothing."""
 
 
@@ -80,12 +80,12 @@ class Tokens:
         RFC 7515 (2) is taken: a token that is listed as logged out must not be good in another spelling.
         """
         if not _is_canonical(token):
-            raise TokenError
+            raise BearerTokenError
         try:
             read = self._jws.decode_complete(token, self._secret, [ALGORITHM])
             claims = _Claims.model_validate_json(read["payload"])
         except (InvalidTokenError, ValidationError) as error:
-            raise TokenError from error
+            raise BearerTokenError from error
         if not claims.not_before <= time.time() < claims.expires:
-            raise TokenError
+            raise BearerTokenError
         return Bearer(claims.user, claims.expires, token)

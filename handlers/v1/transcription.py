@@ -21,11 +21,11 @@ from pydantic.alias_generators import to_camel
 
 from handlers.dependencies import report_failure
 from handlers.json_structure import StructureError, check_structure, pause_after
-from handlers.services.transcription import Event, FinalFailed, Full, Heard, Interrupted, Recorder
-from handlers.store_errors import UnavailableError
-from handlers.v1.door import Caller, House, identify
+from handlers.services.transcription import AudioLimitReached, Event, FinalFailed, Interrupted, Recorder, Transcribed
+from handlers.storage.errors import UnavailableError
+from handlers.v1.dependencies import AppState, Caller, identify
 from handlers.v1.routing import resource
-from handlers.v1.values import Given, Identity
+from handlers.v1.schemas import Given, Identity
 
 router = resource("transcription")
 
@@ -38,7 +38,7 @@ _LONGEST: Final = 86_400.0
 _FAULTS: Final[Mapping[type[Event], str]] = {
     Interrupted: "Transcription temporarily unavailable",
     FinalFailed: "Final transcription failed",
-    Full: "Recording too long",
+    AudioLimitReached: "Recording too long",
 }
 
 
@@ -91,7 +91,7 @@ async def _read(text: str | bytes) -> Start | Chunk | Stop:
 @router.websocket("/transcription-stream")
 async def converse(socket: WebSocket) -> None:
     """One connection, from its handshake to its end."""
-    here: House = socket.app.state.house
+    here: AppState = socket.app.state.house
     token, protocol = _token(socket)
     try:
         caller = await identify(here, token)
@@ -137,7 +137,7 @@ async def _deny(socket: WebSocket, status: int, detail: str) -> None:
 class _Conversation:
     """Frames in, frames out, and the recorder between them."""
 
-    def __init__(self, socket: WebSocket, here: House, caller: Caller) -> None:
+    def __init__(self, socket: WebSocket, here: AppState, caller: Caller) -> None:
         self._socket = socket
         self._here = here
         self._caller = caller
@@ -177,7 +177,7 @@ class _Conversation:
 
     async def _tell(self, event: Event) -> None:
         """Say what the recorder tells; faults and texts carry the time."""
-        if isinstance(event, Heard):
+        if isinstance(event, Transcribed):
             finality = {"isPartial": False, "isFinal": True} if event.final else {"isPartial": True}
             await self._say("transcript", text=event.text, timestamp=_now(), **finality)
         elif (fault := _FAULTS.get(type(event))) is not None:

@@ -6,12 +6,12 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from handlers.services.documents import now
-from handlers.v1 import stored
-from handlers.v1.door import Clinician, Product
-from handlers.v1.problems import missing, problems
+from handlers.v1 import document_readers
+from handlers.v1.dependencies import Clinician, Product
+from handlers.v1.document_readers import Document
+from handlers.v1.errors import missing, problems
 from handlers.v1.routing import resource
-from handlers.v1.stored import Document
-from handlers.v1.values import Given, Identity, Shown
+from handlers.v1.schemas import Given, Identity, Shown
 
 router = resource("transcripts", "/transcripts")
 
@@ -38,12 +38,12 @@ class Transcript(Shown):
         """What is shown of a stored transcript."""
         return cls(
             id=document["_id"],
-            consultation_id=stored.reference(document, "consultation"),
-            text=stored.text(document, "transcript_text"),
-            summary=stored.optional_text(document, "summary"),
-            prompt_id=stored.reference(document, "prompt_used"),
-            created_at=stored.birth(document, "created_at"),
-            updated_at=stored.moment(document, "updated_at"),
+            consultation_id=document_readers.reference(document, "consultation"),
+            text=document_readers.text(document, "transcript_text"),
+            summary=document_readers.optional_text(document, "summary"),
+            prompt_id=document_readers.reference(document, "prompt_used"),
+            created_at=document_readers.birth(document, "created_at"),
+            updated_at=document_readers.moment(document, "updated_at"),
         )
 
 

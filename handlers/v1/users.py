@@ -8,13 +8,13 @@ from pydantic import EmailStr, Field, SecretStr, StringConstraints
 
 from handlers.services.documents import new_user
 from handlers.services.users import EmailTakenError
-from handlers.v1 import stored
-from handlers.v1.door import Here, Me, Product
-from handlers.v1.problems import missing, problems
+from handlers.v1 import document_readers
+from handlers.v1.dependencies import Here, Me, Product
+from handlers.v1.document_readers import Document
+from handlers.v1.errors import missing, problems
+from handlers.v1.rate_limits import client_of
 from handlers.v1.routing import resource
-from handlers.v1.stored import Document
-from handlers.v1.throttle import client_of
-from handlers.v1.values import Given, Identity, Shown
+from handlers.v1.schemas import Given, Identity, Shown
 
 router = resource("users", "/users")
 
@@ -53,14 +53,14 @@ class User(Shown):
         """What is shown of a stored user."""
         return cls(
             id=document["_id"],
-            username=stored.text(document, "username"),
-            email=stored.text(document, "email"),
-            role=stored.text(document, "role"),
-            created_at=stored.birth(document, "createdAt"),
+            username=document_readers.text(document, "username"),
+            email=document_readers.text(document, "email"),
+            role=document_readers.text(document, "role"),
+            created_at=document_readers.birth(document, "createdAt"),
         )
 
 
-class Session(Shown):
+class LoginSession(Shown):
     """A login: the token for `Authorization: Bearer …`, and whose it is."""
 
     access_token: str
@@ -92,19 +92,19 @@ async def register(new: NewUser, request: Request, here: Here) -> User:
 
 
 @router.post("/login", responses=problems(401, 429, body=True))
-async def log_in(login: Login, request: Request, here: Here) -> Session:
+async def log_in(login: Login, request: Request, here: Here) -> LoginSession:
     """Log in. Whoever mistakes their password too often has to wait, and so does whoever tries too much at all."""
     email = login.email.lower()
     await here.throttle.admit(here.settings.login_limit, "login", client_of(request))
     await here.throttle.admit(here.settings.failed_login_limit, "password", email)
     users = here.services.users
     found = await users.find_by_email(email)
-    hashed = None if found is None else stored.optional_text(found, "password")
+    hashed = None if found is None else document_readers.optional_text(found, "password")
     if not await users.proves(login.password.get_secret_value(), hashed) or found is None:
         raise HTTPException(401, _WRONG, {"www-authenticate": "Bearer"})
     await here.throttle.forgive(here.settings.failed_login_limit, "password", email)
     user = User.of(found)
-    return Session(access_token=here.tokens.issue(user.id, user.username), user=user)
+    return LoginSession(access_token=here.tokens.issue(user.id, user.username), user=user)
 
 
 @router.post("/logout", responses=problems(401))

@@ -15,7 +15,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-from proxy.canonical import whole
+from proxy.comparison.correspondence import whole
 
 _ID_TIME: Final = 8  # hex digits of an ObjectId that tell the second it was made in
 _HASH: Final = re.compile(r"\$2[aby]\$\d\d\$")

@@ -6,37 +6,37 @@
 
 from __future__ import annotations
 
-from proxy.comparison.exchanges import blankets, compare, incomparable, unanswered
+from proxy.comparison.exchanges import catch_all_divergences, compare, incomparable, unanswered
 from proxy.comparison.verdicts import (
-    Breach,
+    ContractOperation,
+    ContractViolation,
     Difference,
-    Hints,
-    Operation,
+    HintsLike,
+    LocatedValue,
     Path,
     Reason,
     Severity,
     Side,
-    Spot,
     Verdict,
-    Violation,
-    uncompared,
+    ViolationLike,
+    skipped,
 )
 
 __all__ = [
-    "Breach",
+    "ContractOperation",
+    "ContractViolation",
     "Difference",
-    "Hints",
-    "Operation",
+    "HintsLike",
+    "LocatedValue",
     "Path",
     "Reason",
     "Severity",
     "Side",
-    "Spot",
     "Verdict",
-    "Violation",
-    "blankets",
+    "ViolationLike",
+    "catch_all_divergences",
     "compare",
     "incomparable",
+    "skipped",
     "unanswered",
-    "uncompared",
 ]

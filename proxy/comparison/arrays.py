@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import ne
 from typing import TypeAlias, cast
 
-from proxy.canonical import JSON, Correspondence, mask
+from proxy.comparison.correspondence import JSON, Correspondence, mask
 
 _KEYS = ("_id", "id")
 _TELLING = frozenset((str, int))

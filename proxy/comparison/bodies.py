@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
 from proxy.contract.payloads import finite, refuse
 
 Form = Literal["none", "json", "form", "multipart", "html", "text", "binary"]

@@ -10,29 +10,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
-from proxy.canonical import COINCIDENCE, JSON, Correspondence, Kind
-from proxy.canonical import Difference as Told
 from proxy.comparison.bodies import Content, is_json, is_utf8, media, read
-from proxy.comparison.coding import CodingError, OversizeError, decode
+from proxy.comparison.content_encoding import CodingError, OversizeError, decode
+from proxy.comparison.correspondence import COINCIDENCE, JSON, Correspondence, Kind
+from proxy.comparison.correspondence import TextDifference as Told
+from proxy.comparison.exchange import Exchange, Outcome
+from proxy.comparison.fast_path import is_equivalent
 from proxy.comparison.headers import compare_headers, joined
-from proxy.comparison.likeness import is_alike
-from proxy.comparison.values import Asking, Findings, TooDeepError, compare_values, shape, shows_nothing
+from proxy.comparison.values import Asking, TooDeepError, ValueFindings, compare_values, shape, shows_nothing
 from proxy.comparison.verdicts import (
-    Breach,
+    ContractOperation,
+    ContractViolation,
     Difference,
-    Operation,
+    LocatedValue,
     Path,
     Reason,
-    Spot,
     Verdict,
-    Violation,
+    ViolationLike,
     grade,
-    uncompared,
+    skipped,
 )
+from proxy.contract.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
 from proxy.contract.payloads import read_payload
-from proxy.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
-from proxy.exchange import Exchange, Outcome
-from proxy.verification.recordings import Answer, Request
+from proxy.recordings.model import RecordedAnswer, RecordedRequest
 
 FRESH = 60_000
 """How far (ms) from its exchange an id or a date may lie and still count as made in it; clocks differ that much."""
@@ -43,27 +43,27 @@ _UNANSWERED: Final[Mapping[Outcome, Reason]] = {"gone": "client_gone", "unasked"
 def compare(
     legacy: Exchange,
     native: Exchange,
-    operation: Operation | None = None,
+    operation: ContractOperation | None = None,
     divergences: Iterable[Divergence] = (),
 ) -> Verdict:
     """The verdict on one request's two exchanges. Never raises, whatever the answers hold."""
     reason = incomparable(legacy) or incomparable(native)
     if reason is not None:
-        return uncompared(reason)
+        return skipped(reason)
     try:
-        ours, theirs = _Answer(legacy), _Answer(native)
+        ours, theirs = _DecodedAnswer(legacy), _DecodedAnswer(native)
     except OversizeError:
-        return uncompared("body_too_large")
-    comparison = _Comparison(ours, theirs, operation)
+        return skipped("body_too_large")
+    comparison = _ExchangeComparison(ours, theirs, operation)
     findings = comparison.findings()
     if findings is None:
-        return uncompared("body_too_large")
+        return skipped("body_too_large")
     if comparison.is_blinded(findings):
         return Verdict("uncompared", hidden=tuple(findings.hidden), reason="hidden")
     return _judge(comparison, findings, divergences)
 
 
-def blankets(divergences: Iterable[Divergence]) -> tuple[str, ...]:
+def catch_all_divergences(divergences: Iterable[Divergence]) -> tuple[str, ...]:
     """The ids of divergences that would explain any difference of their operation, and so hide every fault."""
     return tuple(one.id for one in divergences if any(_is_blanket(case) for case in one.when))
 
@@ -87,7 +87,7 @@ def incomparable(exchange: Exchange) -> Reason | None:
     return "streaming" if any(kind.lower().startswith(b"text/event-stream") for kind in kinds) else None
 
 
-class _Answer:
+class _DecodedAnswer:
     """An exchange with its headers by name, its body's coding undone, and the body read once somebody asks."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -100,7 +100,7 @@ class _Answer:
         except CodingError:
             self._broken = True
 
-    def is_like(self, other: _Answer) -> bool:
+    def is_like(self, other: _DecodedAnswer) -> bool:
         """Whether the two are the same in all that a contract speaks of."""
         ours, theirs = self.exchange, other.exchange
         same = ours.outcome == theirs.outcome and ours.status == theirs.status and self.headers == other.headers
@@ -124,21 +124,21 @@ class _Answer:
         return read_payload(content_type, body)
 
 
-class _Comparison:
+class _ExchangeComparison:
     """The comparison of two answers to one request."""
 
-    def __init__(self, legacy: _Answer, native: _Answer, operation: Operation | None) -> None:
+    def __init__(self, legacy: _DecodedAnswer, native: _DecodedAnswer, operation: ContractOperation | None) -> None:
         self.legacy, self.native, self.operation = legacy, native, operation
         self._exchanges = (legacy.exchange, native.exchange)
 
-    def findings(self) -> Findings | None:
+    def findings(self) -> ValueFindings | None:
         """What differs; None where nothing does so far and the bodies were not kept."""
         ours, theirs = self._exchanges
         if ours.outcome != theirs.outcome:
-            return Findings([_of("outcome", "outcome", _outcome(ours), _outcome(theirs))])
+            return ValueFindings([_of("outcome", "outcome", _outcome(ours), _outcome(theirs))])
         if ours.outcome != "response":
-            return Findings()
-        found = Findings()
+            return ValueFindings()
+        found = ValueFindings()
         if ours.status != theirs.status:
             found.differences.append(_of("status", "status", ours.status, theirs.status))
         if ours.status // 100 != theirs.status // 100:
@@ -147,22 +147,25 @@ class _Comparison:
         if ours.body.truncated or theirs.body.truncated:
             return found if ours.body == theirs.body or found.differences else None
         bodies = self._bodies()
-        return Findings(found.differences + bodies.differences, bodies.hidden)
+        return ValueFindings(found.differences + bodies.differences, bodies.hidden)
 
-    def is_blinded(self, findings: Findings) -> bool:
+    def is_blinded(self, findings: ValueFindings) -> bool:
         """Whether rules hide differences, and leave nothing that could show any."""
         asking = self._asking()
         if findings.differences or not findings.hidden or asking is None:
             return False
         return all(shows_nothing(answer.content.as_json, asking) for answer in (self.legacy, self.native))
 
-    def breaches(self) -> tuple[Breach, ...]:
+    def breaches(self) -> tuple[ContractViolation, ...]:
         """What of either answer breaks the contract."""
         ours = self._violations(self.legacy)
         theirs = ours if self.legacy.is_like(self.native) else self._violations(self.native)
-        return (*(Breach("legacy", one) for one in ours), *(Breach("native", one) for one in theirs))
+        return (
+            *(ContractViolation("legacy", one) for one in ours),
+            *(ContractViolation("native", one) for one in theirs),
+        )
 
-    def _violations(self, answer: _Answer) -> Sequence[Violation]:
+    def _violations(self, answer: _DecodedAnswer) -> Sequence[ViolationLike]:
         exchange = answer.exchange
         if self.operation is None or exchange.outcome != "response" or exchange.body.truncated:
             return ()
@@ -173,18 +176,18 @@ class _Comparison:
         sent = self.legacy.exchange
         target = sent.target.decode("latin-1")
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in sent.request_headers)
-        request = Request(sent.method, target, headers, sent.request_body.data)
+        request = RecordedRequest(sent.method, target, headers, sent.request_body.data)
         operation = f"{sent.method} {target.partition('?')[0]}"
         return Occurrence(operation, exchange=(request, _told(self.legacy), _told(self.native)))
 
-    def _bodies(self) -> Findings:
+    def _bodies(self) -> ValueFindings:
         if self.legacy.decoded == self.native.decoded or self._are_alike():
-            return Findings()
+            return ValueFindings()
         ours, theirs = self.legacy.content, self.native.content
         if ours.form != theirs.form:
-            return Findings([self._unlike(ours, theirs)])
+            return ValueFindings([self._unlike(ours, theirs)])
         if ours.form == "binary":
-            return Findings([_of("body", "value", ours.value, theirs.value)])
+            return ValueFindings([_of("body", "value", ours.value, theirs.value)])
         try:
             return compare_values(ours.as_json, theirs.as_json, self._names, self._asking())
         except (TooDeepError, RecursionError):
@@ -195,7 +198,7 @@ class _Comparison:
         """Whether a quick look tells that two JSON bodies do not differ, and no rule would have hidden anything."""
         if not (self.legacy.is_json and self.native.is_json) or self._hides():
             return False
-        return is_alike(self.legacy.decoded, self.native.decoded, self._names)
+        return is_equivalent(self.legacy.decoded, self.native.decoded, self._names)
 
     def _hides(self) -> bool:
         operation, (status, content_type) = self.operation, self._situation()
@@ -235,7 +238,7 @@ class _Comparison:
         return status, min(self.legacy.content_type, self.native.content_type)
 
 
-def _judge(comparison: _Comparison, findings: Findings, divergences: Iterable[Divergence]) -> Verdict:
+def _judge(comparison: _ExchangeComparison, findings: ValueFindings, divergences: Iterable[Divergence]) -> Verdict:
     differences = tuple(findings.differences)
     declared, unexplained = _explain(comparison, differences, divergences)
     left = {id(one) for one in unexplained}
@@ -252,7 +255,7 @@ def _judge(comparison: _Comparison, findings: Findings, divergences: Iterable[Di
 
 
 def _explain(
-    comparison: _Comparison, differences: Sequence[Difference], divergences: Iterable[Divergence]
+    comparison: _ExchangeComparison, differences: Sequence[Difference], divergences: Iterable[Divergence]
 ) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
     """The ids of divergences that account for differences, and the differences left over."""
     if not differences:
@@ -263,7 +266,7 @@ def _explain(
     return explanation.declared, tuple(one for one in differences if (one.place, one.kind) in left)
 
 
-def _is_meant(violation: Violation, declared: Iterable[Difference]) -> bool:
+def _is_meant(violation: ViolationLike, declared: Iterable[Difference]) -> bool:
     """Whether a difference that is meant is why native breaks the contract, which says what legacy does."""
     return any(_leads_to(one, violation.path) for one in declared)
 
@@ -278,11 +281,11 @@ def _leads_to(difference: Difference, path: Path) -> bool:
     return path[: len(place)] == place
 
 
-def _told(answer: _Answer) -> Answer:
+def _told(answer: _DecodedAnswer) -> RecordedAnswer:
     exchange = answer.exchange
     if exchange.outcome == "hang" or exchange.outcome == "reset":
-        return Answer(exchange.outcome)
-    return Answer("response", exchange.status, answer.headers, answer.decoded)
+        return RecordedAnswer(exchange.outcome)
+    return RecordedAnswer("response", exchange.status, answer.headers, answer.decoded)
 
 
 def _outcome(exchange: Exchange) -> str:
@@ -292,6 +295,6 @@ def _outcome(exchange: Exchange) -> str:
 def _of(place: str, kind: Kind, ours: JSON | bytes, theirs: JSON | bytes) -> Difference:
     """A difference of the answer as a whole."""
     path = (place,)
-    legacy = None if kind == "extra" else Spot(path, ours)
-    native = None if kind == "missing" else Spot(path, theirs)
+    legacy = None if kind == "extra" else LocatedValue(path, ours)
+    native = None if kind == "missing" else LocatedValue(path, theirs)
     return Difference(path, kind, grade(kind, path), legacy, native)

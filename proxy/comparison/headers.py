@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.canonical import Correspondence, Kind, mask
 from proxy.comparison.bodies import media
-from proxy.comparison.verdicts import Difference, Spot, grade
-from proxy.exchange import Exchange, Headers
-from proxy.verification.answers import IGNORED_HEADERS
+from proxy.comparison.correspondence import Correspondence, Kind, mask
+from proxy.comparison.exchange import Exchange, Headers
+from proxy.comparison.verdicts import Difference, LocatedValue, grade
+from proxy.recordings.answers import IGNORED_HEADERS
 
 UNCOMPARED = IGNORED_HEADERS | frozenset(
     ("age", "content-encoding", "content-length", "proxy-connection", "server", "server-timing", "upgrade", "via")
@@ -52,8 +52,8 @@ def joined(headers: Headers) -> dict[str, str]:
 
 def _difference(name: str, kind: Kind, ours: str | None, theirs: str | None) -> Difference:
     path = ("header", name)
-    legacy = Spot(path, ours) if ours is not None else None
-    native = Spot(path, theirs) if theirs is not None else None
+    legacy = LocatedValue(path, ours) if ours is not None else None
+    native = LocatedValue(path, theirs) if theirs is not None else None
     return Difference(path, kind, grade(kind, path), legacy, native)
 
 

@@ -15,12 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
-from proxy.canonical import JSON, Correspondence, Kind, mask, pieces, whole
 from proxy.comparison.arrays import align
 from proxy.comparison.bodies import DEPTH
-from proxy.comparison.verdicts import Difference, Hints, Path, Severity, Spot, grade
+from proxy.comparison.correspondence import JSON, Correspondence, Kind, mask, split_volatile, whole
+from proxy.comparison.verdicts import Difference, HintsLike, LocatedValue, Path, Severity, grade
 
-Asking: TypeAlias = Callable[[Path], Hints]
+Asking: TypeAlias = Callable[[Path], HintsLike]
 """Asks a contract what it says of a place in the body."""
 
 _VOLATILE_FROM = 13
@@ -45,7 +45,7 @@ class _EnoughError(Exception):
 
 
 @dataclass(slots=True)
-class Findings:
+class ValueFindings:
     """What a walk has found; `hidden` are fields in which a rule hid a difference."""
 
     differences: list[Difference] = field(default_factory=list)
@@ -54,17 +54,17 @@ class Findings:
 
 def compare_values(
     legacy: JSON, native: JSON, begin: Callable[[], Correspondence], asking: Asking | None = None
-) -> Findings:
+) -> ValueFindings:
     """Every place in the body where two values differ; `begin` makes names that know the request's ids.
 
     Raises TooDeepError, and RecursionError where the stack is short already.
     """
     root = _Rules(asking, ("body",)) if asking else None
-    walk = _Walk(begin())
+    walk = _ValueWalk(begin())
     walk.run(legacy, native, root)
     if not walk.is_contradicted():
         return walk.findings
-    strict = _Walk(begin(), strict=True)
+    strict = _ValueWalk(begin(), strict=True)
     strict.run(legacy, native, root)
     return strict.findings
 
@@ -111,9 +111,9 @@ class _Rules:
         return self.below(0)
 
 
-class _Walk:
+class _ValueWalk:
     def __init__(self, names: Correspondence, *, strict: bool = False) -> None:
-        self.findings = Findings()
+        self.findings = ValueFindings()
         self._names, self._strict = names, strict
         self._equal: list[JSON] = []
         self._keyed: list[dict[str, JSON]] = []
@@ -260,7 +260,7 @@ class _Walk:
         if rules is not None and rules.compare == "ignore":
             self.findings.hidden.append(shape(path))
         else:
-            spot, general = Spot(tuple(path), value), shape(path)
+            spot, general = LocatedValue(tuple(path), value), shape(path)
             sides = (spot, None) if kind == "missing" else (None, spot)
             self._tell(Difference(general, kind, grade(kind, general), *sides))
         path.pop()
@@ -271,12 +271,12 @@ class _Walk:
 
     def _add(self, kind: Kind, ours: JSON, theirs: JSON, severity: Severity | None = None) -> None:
         path = shape(self._ours)
-        legacy, native = Spot(tuple(self._ours), ours), Spot(tuple(self._theirs), theirs)
+        legacy, native = LocatedValue(tuple(self._ours), ours), LocatedValue(tuple(self._theirs), theirs)
         self._tell(Difference(path, kind, severity or grade(kind, path), legacy, native))
 
     def _add_within(self, steps: list[str], ours: str, theirs: str) -> None:
         """A difference inside a token."""
-        legacy, native = Spot((*self._ours, *steps), ours), Spot((*self._theirs, *steps), theirs)
+        legacy, native = LocatedValue((*self._ours, *steps), ours), LocatedValue((*self._theirs, *steps), theirs)
         path = shape(legacy.path)
         self._tell(Difference(path, "value", grade("value", path), legacy, native))
 
@@ -319,4 +319,6 @@ def _is_alike(ours: str, theirs: str) -> bool:
 
 
 def _mentions(text: str, ids: set[str]) -> bool:
-    return text in ids or (_PERHAPS.search(text) is not None and any(piece.text in ids for piece in pieces(text)))
+    return text in ids or (
+        _PERHAPS.search(text) is not None and any(piece.text in ids for piece in split_volatile(text))
+    )

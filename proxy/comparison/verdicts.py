@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
-from proxy.canonical import JSON, Kind
+from proxy.comparison.correspondence import JSON, Kind
 
 Path: TypeAlias = tuple[str | int, ...]
 Side = Literal["legacy", "native"]
@@ -40,7 +40,7 @@ without an end, a request whose body the served side did not read, or one for an
 _MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}
 
 
-class Hints(Protocol):
+class HintsLike(Protocol):
     """What a contract says of one place.
 
     `compare` and `key` are `x-compare`: not compared; an array whose order says nothing; text in which only the words
@@ -55,7 +55,7 @@ class Hints(Protocol):
     def report(self) -> Literal["show"] | None: ...
 
 
-class Violation(Protocol):
+class ViolationLike(Protocol):
     """A place in an answer that is not as the contract has it; neither `rule` nor `message` holds a value."""
 
     @property
@@ -66,7 +66,7 @@ class Violation(Protocol):
     def message(self) -> str: ...
 
 
-class Operation(Protocol):
+class ContractOperation(Protocol):
     """What a comparison asks of a contract's operation."""
 
     @property
@@ -76,7 +76,7 @@ class Operation(Protocol):
     @property
     def template(self) -> str: ...
 
-    def hints(self, path: Path, status: int, content_type: str) -> Hints:
+    def hints(self, path: Path, status: int, content_type: str) -> HintsLike:
         """What is said of a place in an answer; all indices of an array are alike."""
 
     def hides(self, status: int, content_type: str) -> bool:
@@ -84,7 +84,7 @@ class Operation(Protocol):
 
     def violations(
         self, status: int, headers: Mapping[str, str], body: bytes, read: Callable[[str, bytes], JSON]
-    ) -> Sequence[Violation]:
+    ) -> Sequence[ViolationLike]:
         """Where an answer breaks the contract. Names in lower case; the body's content coding undone.
 
         `read` makes a value of a content type and a body, as `contract.payloads.read_payload` does.
@@ -92,7 +92,7 @@ class Operation(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class LocatedValue:
     """Where on one side, and what stands there. `path` may hold data (ids as keys): see `Difference.path`."""
 
     path: Path = field(repr=False)
@@ -111,8 +111,8 @@ class Difference:
     path: Path
     kind: Kind
     severity: Severity
-    legacy: Spot | None = None
-    native: Spot | None = None
+    legacy: LocatedValue | None = None
+    native: LocatedValue | None = None
 
     @property
     def field(self) -> str:
@@ -133,11 +133,11 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Breach:
+class ContractViolation:
     """A violation, and whose."""
 
     side: Side
-    violation: Violation
+    violation: ViolationLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +153,12 @@ class Verdict:
     differences: tuple[Difference, ...] = ()
     unexplained: tuple[Difference, ...] = ()
     declared: tuple[str, ...] = ()
-    breaches: tuple[Breach, ...] = ()
+    breaches: tuple[ContractViolation, ...] = ()
     hidden: tuple[Path, ...] = ()
     reason: Reason | None = None
 
 
-def uncompared(reason: Reason) -> Verdict:
+def skipped(reason: Reason) -> Verdict:
     """The verdict on what was not compared."""
     return Verdict("uncompared", reason=reason)
 

@@ -10,8 +10,8 @@ from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
+from proxy.config.field_types import Text
 from proxy.config.section import Section
-from proxy.config.units import Text
 
 _HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", re.ASCII)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from proxy.config import document
+from proxy.config import yaml_nodes
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
-from proxy.config.reading import Reading
+from proxy.config.reading import ConfigReader
 
 MAX_BYTES: Final = 1 << 20
 
@@ -48,12 +48,12 @@ def decode(data: bytes, source: str) -> str:
 def parse(text: str, env: Mapping[str, str], source: str = "routing.yaml") -> Config:
     """Read a text. `source` is what messages call it. Raises ConfigError with every problem at once."""
     try:
-        root, duplicates = document.read(text)
-        if root is None or (isinstance(root, document.Scalar) and root.text is None):
+        root, duplicates = yaml_nodes.read(text)
+        if root is None or (isinstance(root, yaml_nodes.Scalar) and root.text is None):
             raise ConfigError((Problem(0, "", "the file is empty; it needs `legacy: {url: …}` at least"),))
-        if not isinstance(root, document.Mapping):
-            kind = "a list" if isinstance(root, document.Sequence) else "a piece of text"
+        if not isinstance(root, yaml_nodes.Mapping):
+            kind = "a list" if isinstance(root, yaml_nodes.Sequence) else "a piece of text"
             raise ConfigError((Problem(root.line, "", f"must be a mapping (`key: value`), but is {kind}"),))
-        return Reading(root, env).config(duplicates)
+        return ConfigReader(root, env).config(duplicates)
     except ConfigError as error:
         raise ConfigError(error.problems, source) from None

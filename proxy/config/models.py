@@ -21,11 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from proxy.config.legacy_tls import LegacyTls
-from proxy.config.problems import Problem
-from proxy.config.section import Section
-from proxy.config.surroundings import Breaker, Docs, Health, Mongo, Notify, Ops, Reports, Server, Shadowing
-from proxy.config.units import (
+from proxy.config.field_types import (
     FULL,
     Count,
     Duration,
@@ -42,7 +38,21 @@ from proxy.config.units import (
     show_share,
     split_list,
 )
-from proxy.patterns import Pattern
+from proxy.config.legacy_tls import LegacyTls
+from proxy.config.problems import Problem
+from proxy.config.section import Section
+from proxy.config.service_models import (
+    BreakerSettings,
+    DocsSettings,
+    HealthSettings,
+    MongoSettings,
+    Ops,
+    ReportSettings,
+    Server,
+    ShadowWorkerSettings,
+    WebhookSettings,
+)
+from proxy.gateway.patterns import Pattern
 
 Side = Literal["legacy", "native"]
 _Item = TypeVar("_Item")
@@ -137,14 +147,14 @@ class RouteTimeouts(Section):
     idle: Duration | None = None
 
 
-class Timeouts(Section):
+class TimeoutSettings(Section):
     """How long legacy may take: to connect, to begin its answer, between two pieces of it."""
 
     connect: Duration = 2.0
     response: Duration = 30.0
     idle: Duration = 60.0
 
-    def overridden(self, own: RouteTimeouts | None) -> Timeouts:
+    def overridden(self, own: RouteTimeouts | None) -> TimeoutSettings:
         """These, with a route's own in their place."""
         return self if own is None else self.model_copy(update=own.model_dump(exclude_none=True))
 
@@ -158,11 +168,11 @@ class Legacy(Section):
     url: Annotated[str, BeforeValidator(read_legacy_url)]
     host_header: Annotated[str, BeforeValidator(read_host_header)] = "preserve"
     tls: LegacyTls | None = None
-    timeouts: Timeouts = Timeouts()
+    timeouts: TimeoutSettings = TimeoutSettings()
     max_connections: Count = 256
     keep_alive: Duration = 15.0
     connection_max_age: Duration = 300.0
-    breaker: Breaker = Breaker()
+    breaker: BreakerSettings = BreakerSettings()
 
 
 class StickyCookie(Section):
@@ -196,13 +206,13 @@ class Overrides(Section):
     secret: Secret
 
 
-class Limits(Section):
+class LimitSettings(Section):
     """The gateway's own limits, of each process; past them it answers 503 with `Retry-After`."""
 
     in_flight: Count = 1024
 
 
-class Shadow(Section):
+class RouteShadow(Section):
     """The share of callers whose requests also run on the other side."""
 
     share: Share = 0
@@ -266,7 +276,7 @@ class Route(Section):
     pin: Side | None = None
     timeouts: RouteTimeouts | None = None
     revision: Text | None = None
-    shadow: Shadow = Shadow()
+    shadow: RouteShadow = RouteShadow()
     guard: Guard | None = None
     rollout: Schedule | None = None
     on_legacy_down: Literal["native", "fail"] = "fail"
@@ -303,7 +313,7 @@ class Route(Section):
         return self.native if self.rollout is None else min(self.native, self.rollout.stages[0])
 
 
-class File(Section):
+class RoutingFile(Section):
     """All that may stand in routing.yaml (and, for YAML anchors, any key that begins with `x-`)."""
 
     legacy: Legacy
@@ -312,18 +322,18 @@ class File(Section):
     overrides: Overrides | None = None
     served_by: Switch = True
     access_log: Switch = True
-    limits: Limits = Limits()
+    limits: LimitSettings = LimitSettings()
     server: Server = Server()
     ops: Ops = Ops()
     allowed_origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[TrustedProxy, ...] = ()
     contracts: Text = "contracts"
-    mongodb: Mongo = Mongo()
-    shadow: Shadowing = Shadowing()
-    reports: Reports = Reports()
-    health: Health | None = None
-    notify: Notify | None = None
-    docs: Docs | None = None
+    mongodb: MongoSettings = MongoSettings()
+    shadow: ShadowWorkerSettings = ShadowWorkerSettings()
+    reports: ReportSettings = ReportSettings()
+    health: HealthSettings | None = None
+    notify: WebhookSettings | None = None
+    docs: DocsSettings | None = None
     routes: tuple[Route, ...] = ()
 
     _listed = field_validator("allowed_origins", "trusted_proxies", mode="before")(split_list)
@@ -336,7 +346,7 @@ class File(Section):
         return {key: value for key, value in data.items() if not str(key).startswith("x-")}
 
 
-class Config(File):
+class Config(RoutingFile):
     """A file that was found sound, with what the environment adds.
 
     `pin` is SCRIBE_PROXY_PIN; `revision` a digest of what the file says, comments and layout aside.
@@ -346,6 +356,6 @@ class Config(File):
     revision: str = ""
     notes: tuple[Problem, ...] = Field(default=(), repr=False)
 
-    def timeouts(self, route: Route | None) -> Timeouts:
+    def timeouts(self, route: Route | None) -> TimeoutSettings:
         """How long legacy may take over a request of this route."""
         return self.legacy.timeouts.overridden(route.timeouts if route else None)

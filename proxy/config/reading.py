@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar, get_args
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config import complaints, document, rules
+from proxy.config import error_messages, rules, yaml_nodes
 from proxy.config.environment import SubstitutionError, references, substitute
-from proxy.config.models import Config, File, Route, Side
+from proxy.config.models import Config, Route, RoutingFile, Side
 from proxy.config.problems import ConfigError, Problem
-from proxy.config.surroundings import Mongo
+from proxy.config.service_models import MongoSettings
 
 Location = tuple[int | str, ...]
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -25,10 +25,10 @@ _SECRETS: Final[frozenset[Location]] = frozenset(
 )
 
 
-class Reading:
+class ConfigReader:
     """Holds the plain values of a document, the lines they stand on, and the problems found so far."""
 
-    def __init__(self, root: document.Mapping, env: Mapping[str, str]) -> None:
+    def __init__(self, root: yaml_nodes.Mapping, env: Mapping[str, str]) -> None:
         self._root: Final = root
         self._env: Final = env
         self._lines: dict[Location, int] = {(): root.line}
@@ -56,7 +56,7 @@ class Reading:
         notes = tuple(sorted(rules.notes(routes, docs=head.docs, shared=shared, locate=self._locate)))
         return Config(**values, pin=self._pin(), revision=_digest(self._root), notes=notes)
 
-    def _mongodb(self, head: File) -> Mongo:
+    def _mongodb(self, head: RoutingFile) -> MongoSettings:
         """What the file says, else the MongoDB of the environment."""
         url = self._env.get(MONGODB_VARIABLE, "")
         if "url" in head.mongodb.model_fields_set or not url:
@@ -87,11 +87,11 @@ class Reading:
         items = enumerate(listed if isinstance(listed, list) else ())
         return [rules.Outline.of(place, item) for place, item in items if isinstance(item, dict)]
 
-    def _head(self) -> File | None:
+    def _head(self) -> RoutingFile | None:
         """All but the routes; those only where they are no list, for the complaint."""
         if isinstance(self._data.get("routes"), list):
-            return self._validated(File, {**self._data, "routes": []}, ())
-        return self._validated(File, self._data, ())
+            return self._validated(RoutingFile, {**self._data, "routes": []}, ())
+        return self._validated(RoutingFile, self._data, ())
 
     def _validated(self, model: type[_Model], data: object, at: Location) -> _Model | None:
         try:
@@ -101,23 +101,23 @@ class Reading:
             return None
 
     def _described(self, errors: list[ErrorDetails], at: Location) -> Iterator[Problem]:
-        meant = {complaints.meant_by((*at, *error["loc"])) for error in errors if complaints.is_unknown(error)}
+        meant = {error_messages.meant_by((*at, *error["loc"])) for error in errors if error_messages.is_unknown(error)}
         for error in errors:
             location = (*at, *error["loc"])
             written = self._written(location)
-            if written in self._lacking and not complaints.is_unknown(error):
+            if written in self._lacking and not error_messages.is_unknown(error):
                 continue
             if error["type"] == "missing":
                 if location not in meant:  # else the misspelt key says it already
                     yield self._locate("is missing", *location)
                 continue
-            message = complaints.message(error, location)
+            message = error_messages.message(error, location)
             yield self._locate(message + self._quoted(error, message, written), *written)
 
     def _quoted(self, error: ErrorDetails, message: str, written: Location) -> str:
         """What was written instead, unless that is secret or the message says it."""
         value = error["input"]
-        if not isinstance(value, str) or complaints.is_unknown(error):
+        if not isinstance(value, str) or error_messages.is_unknown(error):
             return ""
         if written in self._filled:
             return " (its value comes from the environment)"
@@ -127,19 +127,19 @@ class Reading:
             return ""
         return f", not {value[:60]!r}" + ("…" if len(value) > 60 else "")
 
-    def _plain(self, node: document.Node, at: Location) -> Any:
+    def _plain(self, node: yaml_nodes.Node, at: Location) -> Any:
         self._lines.setdefault(at, node.line)
-        if isinstance(node, document.Sequence):
+        if isinstance(node, yaml_nodes.Sequence):
             return [self._plain(item, (*at, place)) for place, item in enumerate(node.items)]
-        if isinstance(node, document.Mapping):
+        if isinstance(node, yaml_nodes.Mapping):
             return {key: self._entry(line, value, (*at, key)) for key, (line, value) in node.entries.items()}
         return self._filled_in(node, at)
 
-    def _entry(self, line: int, node: document.Node, at: Location) -> Any:
+    def _entry(self, line: int, node: yaml_nodes.Node, at: Location) -> Any:
         self._lines[at] = line
         return self._plain(node, at)
 
-    def _filled_in(self, node: document.Scalar, at: Location) -> str | None:
+    def _filled_in(self, node: yaml_nodes.Scalar, at: Location) -> str | None:
         if node.text is None or "$" not in node.text:
             return node.text
         if references(node.text):
@@ -174,23 +174,23 @@ class Reading:
         return self._names.get(at) or f"#{int(at[-1]) + 1}"
 
 
-def _names(root: document.Mapping) -> dict[Location, str]:
+def _names(root: yaml_nodes.Mapping) -> dict[Location, str]:
     """The routes' names as they are written, by the routes' locations."""
     _, routes = root.entries.get("routes", (0, None))
-    items = enumerate(routes.items if isinstance(routes, document.Sequence) else ())
-    entries = {("routes", at): item.entries.get("name") for at, item in items if isinstance(item, document.Mapping)}
+    items = enumerate(routes.items if isinstance(routes, yaml_nodes.Sequence) else ())
+    entries = {("routes", at): item.entries.get("name") for at, item in items if isinstance(item, yaml_nodes.Mapping)}
     named = ((location, entry[1]) for location, entry in entries.items() if entry)
-    return {location: node.text for location, node in named if isinstance(node, document.Scalar) and node.text}
+    return {location: node.text for location, node in named if isinstance(node, yaml_nodes.Scalar) and node.text}
 
 
-def _digest(root: document.Mapping) -> str:
+def _digest(root: yaml_nodes.Mapping) -> str:
     """Twelve hexadecimal digits of what the file says, before the environment is filled in."""
     return hashlib.sha256(json.dumps(_written_as(root), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _written_as(node: document.Node) -> Any:
-    if isinstance(node, document.Sequence):
+def _written_as(node: yaml_nodes.Node) -> Any:
+    if isinstance(node, yaml_nodes.Sequence):
         return [_written_as(item) for item in node.items]
-    if isinstance(node, document.Mapping):
+    if isinstance(node, yaml_nodes.Mapping):
         return {key: _written_as(value) for key, (_, value) in node.entries.items()}
     return node.text

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.config.models import File, Route
+from proxy.config.field_types import show_duration, show_share
+from proxy.config.models import Route, RoutingFile
 from proxy.config.problems import Problem
-from proxy.config.surroundings import Docs
-from proxy.config.units import show_duration, show_share
-from proxy.cookies import OPS_COOKIE
-from proxy.patterns import ANY, WEBSOCKET, Cover, Pattern, PatternError, answers
+from proxy.config.service_models import DocsSettings
+from proxy.gateway.cookies import OPS_COOKIE
+from proxy.gateway.patterns import ANY, WEBSOCKET, Cover, Pattern, PatternError, answers
 
 Locate = Callable[..., Problem]  # (message, *location) -> Problem, with its line and where
 Placed = tuple[int, Route]  # a route and its place in the file's list
@@ -60,7 +60,7 @@ def within(routes: Sequence[Placed], *, native: bool, locate: Locate) -> Iterato
         yield from _out_of_place(place, route, locate)
 
 
-def overall(file: File, *, native: bool, locate: Locate) -> Iterator[Problem]:
+def overall(file: RoutingFile, *, native: bool, locate: Locate) -> Iterator[Problem]:
     """Everything that is wrong between the sections of a file."""
     if file.legacy.tls is not None and not file.legacy.url.startswith("https:"):
         yield locate("needs an https URL", "legacy", "tls")
@@ -77,7 +77,7 @@ def overall(file: File, *, native: bool, locate: Locate) -> Iterator[Problem]:
         yield from _docs_alone(file.docs, native=native, locate=locate)
 
 
-def notes(routes: Sequence[Placed], *, docs: Docs | None, shared: bool, locate: Locate) -> Iterator[Problem]:
+def notes(routes: Sequence[Placed], *, docs: DocsSettings | None, shared: bool, locate: Locate) -> Iterator[Problem]:
     """What is sound but may surprise. `shared`: whether there is a MongoDB for what replicas share."""
     yield from _hidden_by_docs(docs, routes, locate) if docs is not None else ()
     moving = [key for _, route in routes for key in ("guard", "rollout") if getattr(route, key) is not None]
@@ -95,7 +95,7 @@ def notes(routes: Sequence[Placed], *, docs: Docs | None, shared: bool, locate: 
     yield from _lonely_groups(routes, locate)
 
 
-def _cookie_names(file: File, locate: Locate) -> Iterator[Problem]:
+def _cookie_names(file: RoutingFile, locate: Locate) -> Iterator[Problem]:
     cookie = file.bucketing.cookie
     if cookie is None:
         return
@@ -105,7 +105,7 @@ def _cookie_names(file: File, locate: Locate) -> Iterator[Problem]:
         yield locate(f"cookie:{cookie.name} is bucketing.cookie, which comes before all keys", "bucketing", "key")
 
 
-def _docs_alone(docs: Docs, *, native: bool, locate: Locate) -> Iterator[Problem]:
+def _docs_alone(docs: DocsSettings, *, native: bool, locate: Locate) -> Iterator[Problem]:
     if docs.native is not None and not native:
         yield locate("is asked of the native side, and the file has no `native:` app", "docs", "native")
     first: dict[str, str] = {}
@@ -115,7 +115,7 @@ def _docs_alone(docs: Docs, *, native: bool, locate: Locate) -> Iterator[Problem
         first.setdefault(path, page)
 
 
-def _hidden_by_docs(docs: Docs, routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
+def _hidden_by_docs(docs: DocsSettings, routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
     for place, route in routes:
         for page, path in _pages(docs):
             if not route.pattern.rest and answers(route.pattern.method, "GET") and route.pattern.takes(path):
@@ -123,7 +123,7 @@ def _hidden_by_docs(docs: Docs, routes: Sequence[Placed], locate: Locate) -> Ite
                 yield locate(message, "routes", place, "match")
 
 
-def _pages(docs: Docs) -> Sequence[tuple[str, str]]:
+def _pages(docs: DocsSettings) -> Sequence[tuple[str, str]]:
     return (("swagger", docs.swagger), ("redoc", docs.redoc), ("openapi", docs.openapi))
 
 

@@ -1,7 +1,7 @@
 """What a service is held to: its OpenAPI contract, read with lines, inferred from recordings, checked against them."""
 
 from proxy.contract.faults import ContractError, Fault
-from proxy.contract.model import OTHERWISE, Contract, Declared, Operation
+from proxy.contract.model import OTHERWISE, Contract, DeclaredAnswer, Operation
 from proxy.contract.reading import load
 from proxy.contract.schemas import Compare, Hints, Path, Schema, Violation
 
@@ -10,7 +10,7 @@ __all__ = [
     "Compare",
     "Contract",
     "ContractError",
-    "Declared",
+    "DeclaredAnswer",
     "Fault",
     "Hints",
     "Operation",

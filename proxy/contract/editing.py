@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
 from proxy.config.problems import Problem
 from proxy.contract.faults import ContractError, Fault
 
@@ -26,7 +26,7 @@ _AMBIGUOUS: Final = frozenset(("yes", "no", "on", "off", "y", "n"))  # what YAML
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class NodeSlot:
     """A mapping in one of the files; references below it are followed."""
 
     files: Files
@@ -36,12 +36,12 @@ class Spot:
     def __contains__(self, name: str) -> bool:
         return name in self.node
 
-    def get(self, name: str) -> Spot | None:
+    def get(self, name: str) -> NodeSlot | None:
         """The mapping of a name, or what it refers to; None where there is none."""
         below = self.node.get(name)
         return self.files.follow(replace(self, node=below)) if isinstance(below, MutableMapping) else None
 
-    def make(self, name: str) -> Spot:
+    def make(self, name: str) -> NodeSlot:
         """The mapping of a name, put there empty where there is none."""
         found = self.get(name)
         if found is None:
@@ -49,7 +49,7 @@ class Spot:
             found = replace(self, node=self.node[name])
         return found
 
-    def items(self, name: str) -> list[Spot]:
+    def items(self, name: str) -> list[NodeSlot]:
         """The mappings in the list of a name."""
         listed = self.node.get(name)
         some = listed if isinstance(listed, MutableSequence) else []
@@ -76,15 +76,15 @@ class Files:
         self._roots: dict[Path, Node] = {}
         self._before: dict[Path, str] = {}
 
-    def root(self, file: Path | None = None) -> Spot:
+    def root(self, file: Path | None = None) -> NodeSlot:
         """A file's mapping, empty where there is no such file. Raises ContractError."""
         path = file or self.main
         if path not in self._roots:
             self._roots[path] = _load(path) if path.exists() else CommentedMap()
             self._before[path] = path.read_text(encoding="utf-8") if path.exists() else ""
-        return Spot(self, path, self._roots[path])
+        return NodeSlot(self, path, self._roots[path])
 
-    def follow(self, spot: Spot) -> Spot:
+    def follow(self, spot: NodeSlot) -> NodeSlot:
         """What a mapping refers to, itself where it refers to nothing."""
         for _ in range(100):
             reference = spot.node.get("$ref")

@@ -8,11 +8,11 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
+from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
-from proxy.contract.samples import Observed, Sample
-from proxy.contract.shapes import Shape
-from proxy.patterns import Parameter, Pattern
+from proxy.contract.samples import Observed, ObservedSample
+from proxy.gateway.patterns import Parameter, Pattern
 
 TRANSPORT: Final = frozenset(
     ("connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "proxy-connection",
@@ -25,7 +25,7 @@ TRANSPORT: Final = frozenset(
 class Field:
     """A header or parameter: its values, and how many of the requests or answers had none."""
 
-    shape: Shape = field(default_factory=Shape)
+    shape: InferredSchema = field(default_factory=InferredSchema)
     absent: int = 0
 
     @property
@@ -39,23 +39,23 @@ class ObservedAnswer:
     """All answers of one status."""
 
     headers: dict[str, Field]
-    media: dict[str, Shape]
+    media: dict[str, InferredSchema]
 
 
 @dataclass(slots=True)
 class ObservedRequest:
     """All requests that were accepted (where none was: all that were not turned away with 401)."""
 
-    path: dict[str, Shape]
+    path: dict[str, InferredSchema]
     query: dict[str, Field]
-    media: dict[str, Shape]
+    media: dict[str, InferredSchema]
     bodies_always: bool
     bearer: bool
 
 
 def answers(observed: Observed) -> dict[str, ObservedAnswer]:
     """What came back, by status."""
-    by_status: dict[str, list[Sample]] = {}
+    by_status: dict[str, list[ObservedSample]] = {}
     for sample in observed.answered:
         by_status.setdefault(sample.status, []).append(sample)
     return {status: _answer(some) for status, some in sorted(by_status.items())}
@@ -83,17 +83,17 @@ def describe_answer(status: str, answer: ObservedAnswer) -> dict[str, JSON]:
     return found
 
 
-def header_values(everything: Iterable[Observed]) -> dict[str, Shape]:
+def header_values(everything: Iterable[Observed]) -> dict[str, InferredSchema]:
     """Each header's values over all answers: only what never changes anywhere is a constant."""
-    found: dict[str, Shape] = {}
+    found: dict[str, InferredSchema] = {}
     for observed in everything:
         for sample in observed.answered:
             for name, value in sample.answer.headers.items():
-                found.setdefault(name, Shape()).add(value)
+                found.setdefault(name, InferredSchema()).add(value)
     return found
 
 
-def describe_header(header: Field, everywhere: Shape) -> dict[str, JSON]:
+def describe_header(header: Field, everywhere: InferredSchema) -> dict[str, JSON]:
     """An OpenAPI header object."""
     constant = len(everywhere.texts) == 1 and everywhere.kinds["string"] > 1
     schema: JSON = {"type": "string", "const": next(iter(everywhere.texts))} if constant else {"type": "string"}
@@ -112,9 +112,9 @@ def describe_parameter(place: str, name: str, found: Field) -> dict[str, JSON]:
     return {"name": name, "in": place, **required, "schema": found.shape.schema()}
 
 
-def frames(observed: Observed) -> dict[str, Shape]:
+def frames(observed: Observed) -> dict[str, InferredSchema]:
     """A WebSocket's frames by direction."""
-    return {direction: Shape(seen) for direction, seen in observed.frames.items() if seen}
+    return {direction: InferredSchema(seen) for direction, seen in observed.frames.items() if seen}
 
 
 def title(name: str) -> str:
@@ -130,7 +130,7 @@ def phrase(status: str) -> str:
         return f"Status {status}"
 
 
-def _answer(some: list[Sample]) -> ObservedAnswer:
+def _answer(some: list[ObservedSample]) -> ObservedAnswer:
     kept = [{name: value for name, value in one.answer.headers.items() if name not in TRANSPORT} for one in some]
     bodied = [sample.answer for sample in some if sample.answer.body]
     return ObservedAnswer(_fields(kept), _media((one.headers.get("content-type", ""), one.body) for one in bodied))
@@ -143,13 +143,13 @@ def _fields(rows: list[dict[str, str]]) -> dict[str, Field]:
 
 def _field(values: list[str | None]) -> Field:
     given = [value for value in values if value is not None]
-    return Field(Shape(given), len(values) - len(given))
+    return Field(InferredSchema(given), len(values) - len(given))
 
 
-def _media(bodies: Iterable[tuple[str, bytes]]) -> dict[str, Shape]:
-    found: dict[str, Shape] = {}
+def _media(bodies: Iterable[tuple[str, bytes]]) -> dict[str, InferredSchema]:
+    found: dict[str, InferredSchema] = {}
     for content_type, body in bodies:
-        shape = found.setdefault(media_type(content_type) or "application/octet-stream", Shape())
+        shape = found.setdefault(media_type(content_type) or "application/octet-stream", InferredSchema())
         for value in _value(content_type, body):
             shape.add(value)
     return found
@@ -165,19 +165,19 @@ def _value(content_type: str, body: bytes) -> Iterator[JSON]:
             return
 
 
-def _telling(observed: Observed) -> list[Sample]:
+def _telling(observed: Observed) -> list[ObservedSample]:
     answered = observed.answered
     accepted = [sample for sample in answered if sample.answer.status < 400]
     return accepted or [sample for sample in answered if sample.answer.status != 401]
 
 
-def _path_values(observed: Observed, some: list[Sample]) -> dict[str, Shape]:
+def _path_values(observed: Observed, some: list[ObservedSample]) -> dict[str, InferredSchema]:
     segments = Pattern.parse(f"GET {observed.operation.template}").segments if observed.samples else ()
-    found: dict[str, Shape] = {}
+    found: dict[str, InferredSchema] = {}
     for index, segment in enumerate(segments):
         if isinstance(segment, Parameter):
             paths = (sample.request.target.partition("?")[0].split("/") for sample in some)
-            found[segment.name] = Shape(pieces[index + 1] for pieces in paths)
+            found[segment.name] = InferredSchema(pieces[index + 1] for pieces in paths)
     return found
 
 
@@ -185,6 +185,6 @@ def _content_type(headers: Iterable[tuple[str, str]]) -> str:
     return dict(headers).get("content-type", "")
 
 
-def _is_bearer(sample: Sample) -> bool:
+def _is_bearer(sample: ObservedSample) -> bool:
     headers: Mapping[str, str] = dict(sample.request.headers)
     return headers.get("authorization", "").lower().startswith("bearer ")

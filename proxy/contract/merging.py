@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
 from proxy.contract import inference
-from proxy.contract.editing import Files, Spot, written
+from proxy.contract.editing import Files, NodeSlot, written
 from proxy.contract.inference import Field, ObservedAnswer, ObservedRequest
+from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.model import OTHERWISE
 from proxy.contract.samples import Observed
-from proxy.contract.shapes import Shape
 from proxy.contract.widening import widen
-from proxy.patterns import WEBSOCKET, Pattern, PatternError
+from proxy.gateway.patterns import WEBSOCKET, Pattern, PatternError
 
 _RESERVED: Final = ("openapi", "divergences")
 _BEARER: Final[dict[str, JSON]] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
@@ -40,7 +40,7 @@ def merge(files: Files, everything: list[Observed], title: str = "Recorded servi
 class _Merging:
     """One run: the main file, and what each header is everywhere."""
 
-    def __init__(self, main: Spot, headers: Mapping[str, Shape]) -> None:
+    def __init__(self, main: NodeSlot, headers: Mapping[str, InferredSchema]) -> None:
         self._main = main
         self._headers = headers
 
@@ -65,7 +65,7 @@ class _Merging:
             yield from self._request(path, spot, observed)
             yield from self._answers(spot, observed, operation.name)
 
-    def _request(self, path: Spot, spot: Spot, observed: Observed) -> Iterator[str]:
+    def _request(self, path: NodeSlot, spot: NodeSlot, observed: Observed) -> Iterator[str]:
         asked, name = inference.request(observed), observed.operation.name
         new = "responses" not in spot
         yield from _merge_parameters(path, spot, observed, asked)
@@ -84,7 +84,7 @@ class _Merging:
                 yield f"loosened {name} body: optional"
             yield from _merge_media(body, asked.media, f"{name} request")
 
-    def _answers(self, spot: Spot, observed: Observed, name: str) -> Iterator[str]:
+    def _answers(self, spot: NodeSlot, observed: Observed, name: str) -> Iterator[str]:
         responses = spot.make("responses")
         for status, answer in inference.answers(observed).items():
             there = responses.get(status)
@@ -95,7 +95,7 @@ class _Merging:
             else:
                 yield from self._answer(there, answer, f"{name} {status}")
 
-    def _answer(self, there: Spot, answer: ObservedAnswer, name: str) -> Iterator[str]:
+    def _answer(self, there: NodeSlot, answer: ObservedAnswer, name: str) -> Iterator[str]:
         known = there.get("headers")
         declared = {called.lower(): called for called in known.node} if known else {}
         new = {called: one for called, one in answer.headers.items() if called not in declared}
@@ -107,7 +107,7 @@ class _Merging:
             yield from _merge_header(there.make("headers"), written_as, answer.headers.get(called), name)
         yield from _merge_media(there, answer.media, name)
 
-    def _describe_headers(self, there: Spot, headers: Mapping[str, Field]) -> None:
+    def _describe_headers(self, there: NodeSlot, headers: Mapping[str, Field]) -> None:
         """Headers are alike from answer to answer: the first of its kind is shared, under components."""
         for called, header in sorted(headers.items()):
             described, name = inference.describe_header(header, self._headers[called]), inference.title(called)
@@ -118,9 +118,9 @@ class _Merging:
             there.make("headers").put(name, pointer if alike else described)
 
 
-def _merge_header(headers: Spot, name: str, header: Field | None, place: str) -> Iterator[str]:
+def _merge_header(headers: NodeSlot, name: str, header: Field | None, place: str) -> Iterator[str]:
     """A shared header becomes this answer's own before it is changed for its sake."""
-    seen = header or Field(Shape(), 1)
+    seen = header or Field(InferredSchema(), 1)
     if headers.make(name).node.get("required") and not seen.required:
         if "$ref" in headers.node[name]:
             headers.put(name, dict(headers.make(name).node))
@@ -130,7 +130,7 @@ def _merge_header(headers: Spot, name: str, header: Field | None, place: str) ->
         yield from _merge_schema(headers.make(name), "schema", header.shape, f"{place} {name}")
 
 
-def _path(main: Spot, template: str, operation_id: str) -> Spot:
+def _path(main: NodeSlot, template: str, operation_id: str) -> NodeSlot:
     """The path item of a template; a new one goes to the file of its resource, as ids like `notes.create` tell."""
     paths = main.make("paths")
     shape = Pattern.parse(f"GET {template}").shape
@@ -153,7 +153,7 @@ def _shape(template: str) -> object:
         return None
 
 
-def _merge_frames(spot: Spot, observed: Observed) -> Iterator[str]:
+def _merge_frames(spot: NodeSlot, observed: Observed) -> Iterator[str]:
     frames = spot.make("x-frames")
     for direction, shape in inference.frames(observed).items():
         yield from _merge_schema(frames, direction, shape, f"{observed.operation.name} {direction}")
@@ -161,7 +161,7 @@ def _merge_frames(spot: Spot, observed: Observed) -> Iterator[str]:
         spot.make("responses").put("101", {"description": inference.phrase("101")})
 
 
-def _merge_parameters(path: Spot, spot: Spot, observed: Observed, asked: ObservedRequest) -> Iterator[str]:
+def _merge_parameters(path: NodeSlot, spot: NodeSlot, observed: Observed, asked: ObservedRequest) -> Iterator[str]:
     name = observed.operation.name
     known = [*path.items("parameters"), *spot.items("parameters")]
     by_name = {(str(one.node.get("in")), str(one.node.get("name"))): one for one in known}
@@ -179,7 +179,9 @@ def _merge_parameters(path: Spot, spot: Spot, observed: Observed, asked: Observe
             yield f"loosened {name} ?{called}: optional"
 
 
-def _merge_parameter(spot: Spot, there: Spot | None, place: str, called: str, found: Field, name: str) -> Iterator[str]:
+def _merge_parameter(
+    spot: NodeSlot, there: NodeSlot | None, place: str, called: str, found: Field, name: str
+) -> Iterator[str]:
     if there is None:
         spot.node.setdefault("parameters", []).append(written(inference.describe_parameter(place, called, found)))
         return
@@ -189,7 +191,7 @@ def _merge_parameter(spot: Spot, there: Spot | None, place: str, called: str, fo
     yield from _merge_schema(there, "schema", found.shape, f"{name} {called}")
 
 
-def _merge_media(there: Spot, media: Mapping[str, Shape], name: str) -> Iterator[str]:
+def _merge_media(there: NodeSlot, media: Mapping[str, InferredSchema], name: str) -> Iterator[str]:
     for called, shape in media.items():
         content = there.make("content")
         if called not in content:
@@ -199,7 +201,7 @@ def _merge_media(there: Spot, media: Mapping[str, Shape], name: str) -> Iterator
             yield from _merge_schema(content.make(called), "schema", shape, name)
 
 
-def _merge_schema(holder: Spot, key: str, shape: Shape, name: str) -> Iterator[str]:
+def _merge_schema(holder: NodeSlot, key: str, shape: InferredSchema, name: str) -> Iterator[str]:
     schema = holder.get(key)
     if schema is None and key not in holder:
         holder.put(key, shape.schema())

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
 from proxy.contract.schemas import NOTHING, Hints, Path, Schema, Violation
-from proxy.patterns import NEVER, WEBSOCKET, Parameter, Pattern, Trie
+from proxy.gateway.patterns import NEVER, WEBSOCKET, Parameter, Pattern, Trie
 
 OTHERWISE: Final = "otherwise"
 _BODILESS: Final = (204, 205, 304)
@@ -19,7 +19,7 @@ Reading = Callable[[str, bytes], JSON]
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class DeclaredHeader:
     """A response header; `schema` speaks of its value as text."""
 
     schema: Schema
@@ -27,10 +27,10 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredAnswer:
     """What the contract says of one status: headers by name in lower case, bodies by media type."""
 
-    headers: Mapping[str, Header] = field(default_factory=dict)
+    headers: Mapping[str, DeclaredHeader] = field(default_factory=dict)
     media: Mapping[str, Schema] = field(default_factory=dict)
 
     def body(self, content_type: str) -> Schema | None:
@@ -52,7 +52,7 @@ class Operation:
     id: str
     method: str
     template: str
-    answers: Mapping[str, Declared] = field(default_factory=dict)
+    answers: Mapping[str, DeclaredAnswer] = field(default_factory=dict)
     requests: Mapping[str, Schema] = field(default_factory=dict)
     frames: Mapping[str, Schema] = field(default_factory=dict)
     queries: frozenset[str] = frozenset()
@@ -62,7 +62,7 @@ class Operation:
         """`GET /api/notes/{id}`."""
         return f"{self.method} {self.template}"
 
-    def declared(self, status: int) -> Declared | None:
+    def declared(self, status: int) -> DeclaredAnswer | None:
         """What is said of a status: by itself, by its hundred (`4XX`), or by `default`."""
         keys = (str(status), f"{status // 100}XX", "default")
         return next((self.answers[key] for key in keys if key in self.answers), None)
@@ -166,7 +166,7 @@ def _rank(operation: Operation) -> tuple[bool, ...]:
     return tuple(isinstance(segment, Parameter) for segment in Pattern.parse(operation.name).segments)
 
 
-def _header_violations(declared: Declared, headers: Mapping[str, str]) -> Iterator[Violation]:
+def _header_violations(declared: DeclaredAnswer, headers: Mapping[str, str]) -> Iterator[Violation]:
     for name, header in declared.headers.items():
         if name in headers:
             yield from _within("header", header.schema.violations(headers[name]), name)
@@ -174,7 +174,7 @@ def _header_violations(declared: Declared, headers: Mapping[str, str]) -> Iterat
             yield Violation(("header", name), "required", "is missing")
 
 
-def _body_violations(declared: Declared, content_type: str, body: bytes, read: Reading) -> Iterator[Violation]:
+def _body_violations(declared: DeclaredAnswer, content_type: str, body: bytes, read: Reading) -> Iterator[Violation]:
     if not body and not declared.media:
         return
     schema = declared.body(content_type)

@@ -6,7 +6,7 @@ import json
 import math
 from typing import NoReturn
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
 
 
 class PayloadError(ValueError):

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from proxy.contract.faults import ContractError, Fault
-from proxy.contract.model import OTHERWISE, Contract, Declared, Header, Operation
+from proxy.contract.model import OTHERWISE, Contract, DeclaredAnswer, DeclaredHeader, Operation
 from proxy.contract.rules import hiding_faults, schema_faults
 from proxy.contract.schemas import Schema
 from proxy.contract.tree import Tree, read_tree
-from proxy.patterns import Parameter, Pattern, PatternError
+from proxy.gateway.patterns import Parameter, Pattern, PatternError
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
@@ -44,14 +44,14 @@ _PLACES: Final = ("path", "query", "header", "cookie")
 def load(path: Path) -> Contract:
     """The contract in an OpenAPI 3.1 file and the files it refers to. Raises ContractError with every fault."""
     tree = read_tree(path)
-    reading = _Reading()
+    reading = _ContractReader()
     contract = reading.contract(tree)
     if reading.faults or contract is None:
         raise ContractError(tuple(reading.faults))
     return contract
 
 
-class _Reading:
+class _ContractReader:
     """Reads on after a fault, so that all of them are told."""
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ class _Reading:
             self._schema(schema, name)
         return {(str(where), called)}
 
-    def _answers(self, tree: Tree, name: str) -> dict[str, Declared]:
+    def _answers(self, tree: Tree, name: str) -> dict[str, DeclaredAnswer]:
         responses = tree.get("responses")
         if responses is None or not responses.below:
             self._fault(responses or tree, "has no `responses`", name)
@@ -177,19 +177,21 @@ class _Reading:
             return False
         return self._mapping(tree, "response", f"{name} {status}")
 
-    def _answer(self, tree: Tree, name: str) -> Declared:
+    def _answer(self, tree: Tree, name: str) -> DeclaredAnswer:
         if tree.get("description") is None:
             self._fault(tree, "a response needs a `description`", name)
-        headers: dict[str, Header] = {}
+        headers: dict[str, DeclaredHeader] = {}
         declared = tree.get("headers")
         for called, header in declared.entries() if declared else ():
             if self._mapping(header, "header", f"{name} {called}"):
                 headers[called.lower()] = self._header(header, f"{name} {called}")
-        return Declared(headers, self._content(tree, name))
+        return DeclaredAnswer(headers, self._content(tree, name))
 
-    def _header(self, tree: Tree, name: str) -> Header:
+    def _header(self, tree: Tree, name: str) -> DeclaredHeader:
         schema, required = tree.get("schema"), tree.get("required")
-        return Header(self._schema(schema, name) if schema else Schema(True), bool(required and required.value is True))
+        return DeclaredHeader(
+            self._schema(schema, name) if schema else Schema(True), bool(required and required.value is True)
+        )
 
     def _content(self, tree: Tree, name: str) -> dict[str, Schema]:
         content, found = tree.get("content"), dict[str, Schema]()

@@ -7,23 +7,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
+from proxy.contract.divergences import covers
 from proxy.contract.model import OTHERWISE, Contract, Operation
-from proxy.divergences import covers
-from proxy.patterns import WEBSOCKET, Parameter, Pattern, PatternError
-from proxy.verification.recordings import OPEN, Answer, Recordings, Request
-from proxy.verification.report import Endpoints
+from proxy.gateway.patterns import WEBSOCKET, Parameter, Pattern, PatternError
+from proxy.recordings.model import OPEN, RecordedAnswer, RecordedRequest, Recordings
+from proxy.recordings.report import Endpoints
 
 METHODS: Final = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", WEBSOCKET)
 _REFUSALS: Final = (401, 404, 405, 501)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ObservedSample:
     """One recorded request and its answer."""
 
-    request: Request
-    answer: Answer
+    request: RecordedRequest
+    answer: RecordedAnswer
     place: str
 
     @property
@@ -37,12 +37,12 @@ class Observed:
     """All samples of one operation; a WebSocket's frames by direction, and how often it was opened."""
 
     operation: Operation
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[ObservedSample] = field(default_factory=list)
     frames: dict[str, list[JSON]] = field(default_factory=dict)
     opened: int = 0
 
     @property
-    def answered(self) -> list[Sample]:
+    def answered(self) -> list[ObservedSample]:
         """Those that an answer came to."""
         return [sample for sample in self.samples if sample.answer.outcome == "response"]
 
@@ -67,11 +67,11 @@ def observe(recordings: Recordings, operations: Contract) -> list[Observed]:
     return list(found.values())
 
 
-def samples(recordings: Recordings) -> Iterator[Sample]:
+def samples(recordings: Recordings) -> Iterator[ObservedSample]:
     """Every recorded request with its answer."""
     for scenario in recordings.scenarios:
         for step in scenario.steps:
-            yield Sample(step.request, step.answer, f"{scenario.name} / {step.name}")
+            yield ObservedSample(step.request, step.answer, f"{scenario.name} / {step.name}")
 
 
 def routed(routes: Iterable[tuple[str, Pattern]]) -> Contract:

@@ -14,7 +14,7 @@ from typing import Final, Literal, NoReturn, cast
 
 from jsonschema_rs import Draft202012Validator, ValidationError
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
 
 Path = tuple[str | int, ...]
 Compare = Literal["ignore", "unordered", "text"]

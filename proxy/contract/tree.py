@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from proxy.canonical import JSON
-from proxy.config import ConfigError, document
+from proxy.comparison.correspondence import JSON
+from proxy.config import ConfigError, yaml_nodes
 from proxy.config.problems import Problem
 from proxy.contract.faults import ContractError, Fault
 
@@ -76,7 +76,7 @@ def read_tree(path: Path) -> Tree:
 @dataclass(frozen=True, slots=True)
 class _Target:
     file: Path
-    node: document.Node
+    node: yaml_nodes.Node
     line: int
 
 
@@ -85,10 +85,10 @@ class _Reader:
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
-        self._roots: dict[Path, document.Node] = {}
+        self._roots: dict[Path, yaml_nodes.Node] = {}
         self._expanded: dict[int, Tree] = {}
 
-    def root(self, path: Path) -> document.Node:
+    def root(self, path: Path) -> yaml_nodes.Node:
         """A file's root; raises ContractError where it cannot be read at all."""
         known = path.resolve()
         if known not in self._roots:
@@ -98,8 +98,8 @@ class _Reader:
                 raise ContractError(tuple(Fault(path, problem) for problem in error.problems)) from None
         return self._roots[known]
 
-    def _parse(self, path: Path) -> document.Node:
-        node, duplicates = document.read(_text(path), MAX_DEPTH)
+    def _parse(self, path: Path) -> yaml_nodes.Node:
+        node, duplicates = yaml_nodes.read(_text(path), MAX_DEPTH)
         self.faults += [Fault(path, problem) for problem in duplicates]
         if node is None:
             raise ConfigError((Problem(0, "", "the file is empty"),))
@@ -122,9 +122,9 @@ class _Reader:
 
     def _build(self, target: _Target, inside: tuple[int, ...]) -> Tree:
         file, node, line = target.file, target.node, target.line
-        if isinstance(node, document.Scalar):
+        if isinstance(node, yaml_nodes.Scalar):
             return Tree(_typed(node), file, line)
-        if isinstance(node, document.Sequence):
+        if isinstance(node, yaml_nodes.Sequence):
             items = [self.expand(_Target(file, item, item.line), inside) for item in node.items]
             return Tree([item.value for item in items], file, line, dict(enumerate(items)), 1 + _sizes(items))
         if "$ref" in node.entries:
@@ -134,7 +134,7 @@ class _Reader:
         below: dict[str | int, Tree] = dict(entries.items())
         return Tree(values, file, line, below, 1 + _sizes(list(entries.values())))
 
-    def _follow(self, target: _Target, node: document.Mapping, inside: tuple[int, ...]) -> Tree:
+    def _follow(self, target: _Target, node: yaml_nodes.Mapping, inside: tuple[int, ...]) -> Tree:
         """What a reference stands for. Only `summary` and `description` may stand beside `$ref`, and change nothing."""
         line, reference = node.entries["$ref"]
         here = _Target(target.file, reference, line)
@@ -145,7 +145,7 @@ class _Reader:
         return self.expand(found, inside) if found else Tree({}, target.file, line)
 
     def _find(self, here: _Target) -> _Target | None:
-        reference = here.node.text if isinstance(here.node, document.Scalar) else None
+        reference = here.node.text if isinstance(here.node, yaml_nodes.Scalar) else None
         if not reference:
             self._fault(here, "$ref must be text")
             return None
@@ -175,16 +175,16 @@ class _Reader:
 
 
 def _step(target: _Target, name: str) -> _Target | None:
-    if isinstance(target.node, document.Mapping) and name in target.node.entries:
+    if isinstance(target.node, yaml_nodes.Mapping) and name in target.node.entries:
         line, node = target.node.entries[name]
         return _Target(target.file, node, line)
-    if isinstance(target.node, document.Sequence) and name.isdecimal() and int(name) < len(target.node.items):
+    if isinstance(target.node, yaml_nodes.Sequence) and name.isdecimal() and int(name) < len(target.node.items):
         item = target.node.items[int(name)]
         return _Target(target.file, item, item.line)
     return None
 
 
-def _typed(scalar: document.Scalar) -> JSON:
+def _typed(scalar: yaml_nodes.Scalar) -> JSON:
     """YAML 1.2's core schema: what stands in quotes is text, and so are dates and `no`."""
     text = scalar.text
     if text is None or not scalar.plain:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableSequence
 from typing import Final
 
-from proxy.contract.editing import Spot, written
+from proxy.contract.editing import NodeSlot, written
+from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.schemas import FORMATS
-from proxy.contract.shapes import Shape
 
 _RULES: Final = ("type", "enum", "const", "format", "properties", "required", "items", "additionalProperties")
 _OPAQUE: Final = ("allOf", "anyOf", "oneOf", "not", "if")  # people's own logic
 
 
-def widen(schema: Spot, shape: Shape) -> Iterator[str]:
+def widen(schema: NodeSlot, shape: InferredSchema) -> Iterator[str]:
     """Change `schema` where the values in `shape` contradict it; a line for each change, ` path: what`."""
     yield from _widen(schema, shape, "")
 
 
-def _widen(schema: Spot, shape: Shape, path: str) -> Iterator[str]:
+def _widen(schema: NodeSlot, shape: InferredSchema, path: str) -> Iterator[str]:
     if any(keyword in schema for keyword in _OPAQUE) or not shape.kinds:
         return
     if not any(keyword in schema for keyword in _RULES):  # lets everything through, as somebody meant it to
@@ -34,7 +34,7 @@ def _widen(schema: Spot, shape: Shape, path: str) -> Iterator[str]:
         schema.put("items", shape.items[0].schema())
 
 
-def _widen_types(schema: Spot, shape: Shape, path: str) -> Iterator[str]:
+def _widen_types(schema: NodeSlot, shape: InferredSchema, path: str) -> Iterator[str]:
     given = schema.node.get("type")
     if given is None:
         return
@@ -47,7 +47,7 @@ def _widen_types(schema: Spot, shape: Shape, path: str) -> Iterator[str]:
         yield f"{_at(path)}: may be {' or '.join(new)}"
 
 
-def _widen_texts(schema: Spot, shape: Shape, path: str) -> Iterator[str]:
+def _widen_texts(schema: NodeSlot, shape: InferredSchema, path: str) -> Iterator[str]:
     yield from _widen_enum(schema, shape, path)
     named = schema.node.get("format")
     if named in FORMATS and shape.kinds["string"] and named not in shape.formats:
@@ -55,7 +55,7 @@ def _widen_texts(schema: Spot, shape: Shape, path: str) -> Iterator[str]:
         yield f"{_at(path)}: not always in the format {named}"
 
 
-def _widen_enum(schema: Spot, shape: Shape, path: str) -> Iterator[str]:
+def _widen_enum(schema: NodeSlot, shape: InferredSchema, path: str) -> Iterator[str]:
     keyword = "const" if "const" in schema else "enum"
     given = schema.node.get(keyword)
     if keyword not in schema:
@@ -74,7 +74,7 @@ def _widen_enum(schema: Spot, shape: Shape, path: str) -> Iterator[str]:
     yield f"{_at(path)}: other values too"
 
 
-def _widen_object(schema: Spot, shape: Shape, path: str) -> Iterator[str]:
+def _widen_object(schema: NodeSlot, shape: InferredSchema, path: str) -> Iterator[str]:
     required = schema.node.get("required", [])
     for name in [name for name in required if name not in shape.required]:
         required.remove(name)

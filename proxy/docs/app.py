@@ -14,10 +14,10 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from proxy.backends.legacy.headers import first
 from proxy.config import Config
 from proxy.docs.openapi import OpenAPI
-from proxy.docs.pages import POLICY, REDOC, SWAGGER, File, Page
-from proxy.upstream.headers import first
+from proxy.docs.pages import POLICY, REDOC, SWAGGER, AssetFile, Page
 
 _READING: Final = frozenset({"GET", "HEAD"})
 _HEADERS: Final = {
@@ -27,7 +27,7 @@ _HEADERS: Final = {
     "x-content-type-options": "nosniff",
 }
 
-Answer = Callable[[], Awaitable[File]]
+Answer = Callable[[], Awaitable[AssetFile]]
 
 
 class Docs:
@@ -66,19 +66,19 @@ class Docs:
         return {path.encode(): answer for path, answer in answers.items()}
 
 
-async def _page(page: Page, at: str, openapi: str, title: str) -> File:
+async def _page(page: Page, at: str, openapi: str, title: str) -> AssetFile:
     return page.html(at, openapi, title)
 
 
-async def _shipped(page: Page, name: str) -> File:
+async def _shipped(page: Page, name: str) -> AssetFile:
     return page.file(name)
 
 
-async def _document(document: OpenAPI) -> File:
-    return File.of("openapi.json", await document.body())
+async def _document(document: OpenAPI) -> AssetFile:
+    return AssetFile.of("openapi.json", await document.body())
 
 
-async def _respond(file: File, scope: Scope, receive: Receive, send: Send, *, named: bool) -> None:
+async def _respond(file: AssetFile, scope: Scope, receive: Receive, send: Send, *, named: bool) -> None:
     headers = {**_HEADERS, "date": formatdate(usegmt=True), "etag": file.tag}
     if named:
         headers["x-served-by"] = "gateway"

@@ -41,7 +41,7 @@ _TYPES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class AssetFile:
     """Something to answer with; `tag` is its entity tag."""
 
     body: bytes
@@ -49,7 +49,7 @@ class File:
     tag: str
 
     @classmethod
-    def of(cls, name: str, body: bytes) -> File:
+    def of(cls, name: str, body: bytes) -> AssetFile:
         """A body, whose type its name tells."""
         return cls(body, _TYPES[Path(name).suffix], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
@@ -62,12 +62,12 @@ class Page:
     directory: str
     files: tuple[str, ...]
 
-    def html(self, at: str, openapi: str, title: str) -> File:
+    def html(self, at: str, openapi: str, title: str) -> AssetFile:
         """The page at a path; `openapi` is the path of what it shows."""
         text = _TEMPLATES.get_template(self.template).render(at=at, openapi=openapi, title=title)
-        return File.of(self.template, text.encode())
+        return AssetFile.of(self.template, text.encode())
 
-    def file(self, name: str) -> File:
+    def file(self, name: str) -> AssetFile:
         """One of its files."""
         return _asset(f"{self.directory}/{name}")
 
@@ -79,6 +79,6 @@ REDOC: Final = Page("redoc.html", "redoc", ("redoc.standalone.js",))
 
 
 @cache
-def _asset(name: str) -> File:
+def _asset(name: str) -> AssetFile:
     """A shipped file as it is, but for the one thing that Redoc would load from elsewhere: its maker's logo."""
-    return File.of(name, (ASSETS / name).read_bytes().replace(_LOGO, _NOTHING))
+    return AssetFile.of(name, (ASSETS / name).read_bytes().replace(_LOGO, _NOTHING))

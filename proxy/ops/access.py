@@ -21,9 +21,9 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from proxy.client_address import resolve_client
-from proxy.cookies import OPS_COOKIE as COOKIE
-from proxy.gateway import Plan
+from proxy.gateway.client_address import resolve_client
+from proxy.gateway.cookies import OPS_COOKIE as COOKIE
+from proxy.gateway.gateway import RoutingSnapshot
 from proxy.ops.attempts import TooManyAttemptsError
 from proxy.ops.hosts import is_own_host
 from proxy.ops.sessions import LASTING, Session, Sessions
@@ -41,7 +41,7 @@ _HEADERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class Principal:
     """Who asks. `name` is what a person called themselves at `/login`, None of a machine that bears the token.
 
     `session` is the one of a person who logged in.
@@ -69,7 +69,7 @@ class Visitor:
         return not self.form_token or hmac.compare_digest(form_token.encode(), self.form_token.encode())
 
 
-STRANGER: Final = Visitor(may_read=False)
+ANONYMOUS: Final = Principal(may_read=False)
 
 
 class AuthMiddleware:
@@ -78,7 +78,7 @@ class AuthMiddleware:
     `scope["state"]["visitor"]` says who it is. Without credentials a browser is sent to `/login`, a machine gets a 401.
     """
 
-    def __init__(self, app: ASGIApp, sessions: Sessions | None, plan: Callable[[], Plan]) -> None:
+    def __init__(self, app: ASGIApp, sessions: Sessions | None, plan: Callable[[], RoutingSnapshot]) -> None:
         self._app: Final = app
         self._sessions: Final = sessions
         self._plan: Final = plan
@@ -95,7 +95,7 @@ class AuthMiddleware:
         except TooManyAttemptsError as error:
             await too_many_attempts(error)(scope, receive, _with_headers(send))
             return
-        scope["state"]["visitor"] = visitor or STRANGER
+        scope["state"]["visitor"] = visitor or ANONYMOUS
         refusal = self._refusal(connection, visitor)
         await (refusal or self._app)(scope, receive, _with_headers(send))
 
@@ -103,17 +103,17 @@ class AuthMiddleware:
         client = scope.get("client")
         return resolve_client(scope["headers"], client and client[0], self._plan().trusted).address
 
-    async def _visitor(self, connection: HTTPConnection) -> Visitor | None:
+    async def _visitor(self, connection: HTTPConnection) -> Principal | None:
         """Return who shows the token or a session; None for anybody else. Raises TooManyAttemptsError."""
         if self._sessions is None:
-            return Visitor()
+            return Principal()
         token = _bearer(connection)
         if token is not None and self._sessions.accepts(token, connection.scope["state"]["address"]):
-            return Visitor(may_change=True)
+            return Principal(may_change=True)
         session = await self._sessions.find(connection.cookies.get(COOKIE, ""))
-        return Visitor(session.name, may_change=True, session=session) if session is not None else None
+        return Principal(session.name, may_change=True, session=session) if session is not None else None
 
-    def _refusal(self, connection: HTTPConnection, visitor: Visitor | None) -> Response | None:
+    def _refusal(self, connection: HTTPConnection, visitor: Principal | None) -> Response | None:
         path, bears_token = connection.scope["path"], visitor is not None and visitor.is_machine
         if path not in HEALTH and not bears_token:
             host = connection.headers.get("host", "")
@@ -134,9 +134,9 @@ def _bearer(connection: HTTPConnection) -> str | None:
     return token if scheme.lower() == "bearer" else None
 
 
-def visitor(request: Request) -> Visitor:
+def visitor(request: Request) -> Principal:
     """Who asks, as the middleware found it."""
-    found: Visitor = request.state.visitor
+    found: Principal = request.state.visitor
     return found
 
 

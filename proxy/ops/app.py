@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from proxy import metrics
+from proxy.observability import metrics
 from proxy.ops.access import AuthMiddleware
 from proxy.ops.filters import FilterError
 from proxy.ops.pages.configuration import configuration
@@ -34,17 +34,17 @@ from proxy.ops.pages.overview import overview
 from proxy.ops.pages.route import route
 from proxy.ops.pages.sample import sample
 from proxy.ops.pages.session import session_routes
+from proxy.ops.process_view import ProcessView
 from proxy.ops.readiness import LegacyProbe
-from proxy.ops.rendering import nowhere, paged, wrong_filter
+from proxy.ops.rendering import not_found, paged, wrong_filter
 from proxy.ops.revocations import RevokedSessions
 from proxy.ops.sessions import Sessions
-from proxy.ops.situation import Situation
 from proxy.ops.status import Current, Status, describe
 
 STATIC: Final = Path(__file__).parent / "static"
 
 
-def create_ops(situation: Situation, token: str | None = None) -> Starlette:
+def create_ops(situation: ProcessView, token: str | None = None) -> Starlette:
     """The ops app of one process. `token`: what every request but a health check must bear."""
     probe = LegacyProbe()
     shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # of this machine's workers
@@ -58,11 +58,11 @@ def create_ops(situation: Situation, token: str | None = None) -> Starlette:
     return Starlette(
         routes=[*_machines(current), *_pages(situation, current), *session_routes(sessions)],
         middleware=[Middleware(AuthMiddleware, sessions=sessions, plan=lambda: situation.gateway.plan)],
-        exception_handlers={FilterError: wrong_filter, 404: nowhere},
+        exception_handlers={FilterError: wrong_filter, 404: not_found},
     )
 
 
-def _pages(situation: Situation, current: Current) -> list[BaseRoute]:
+def _pages(situation: ProcessView, current: Current) -> list[BaseRoute]:
     return [
         *paged("/", overview(situation, current)),
         *paged("/routes/{route}", route(situation, current)),

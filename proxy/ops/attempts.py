@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_network
 from typing import Final
 
-from proxy.client_address import read_address
+from proxy.gateway.client_address import read_address
 
 FREE: Final = 5
 """Failures of one address that have no consequence."""

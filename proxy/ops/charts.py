@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.reports.views import HOUR, Slice, Span
+from proxy.reports.models import HOUR, Span, TimeSlice
 
 WIDTH: Final = 100.0
 HEIGHT: Final = 24.0
@@ -20,7 +20,7 @@ COLUMNS: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class BarSegment:
     """A piece of a bar: from `x`, `width` wide, in percent."""
 
     name: str
@@ -39,26 +39,26 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """A line over time, as the pieces between its gaps: each the `points` of an SVG polyline."""
 
     name: str
     pieces: tuple[str, ...]
 
 
-def bar(parts: Sequence[tuple[str, float]]) -> tuple[Piece, ...]:
+def bar(parts: Sequence[tuple[str, float]]) -> tuple[BarSegment, ...]:
     """Parts side by side that fill the bar; none where there is nothing to show."""
     whole = sum(value for _, value in parts)
     pieces, x = [], 0.0
     for name, value in parts:
         width = 100 * value / whole if whole else 0.0
         if width:
-            pieces.append(Piece(name, round(x, 3), round(width, 3)))
+            pieces.append(BarSegment(name, round(x, 3), round(width, 3)))
         x += width
     return tuple(pieces)
 
 
-def trend(slices: Sequence[Slice], span: Span) -> tuple[Column, ...]:
+def trend(slices: Sequence[TimeSlice], span: Span) -> tuple[Column, ...]:
     """Comparisons over the time looked at, at most `COLUMNS` columns, as high as the highest of them allows."""
     length = max((span.until - span.since) / COLUMNS, slices[0].seconds if slices else HOUR)
     sums: dict[int, tuple[int, int]] = {}
@@ -79,10 +79,10 @@ def _column(x: float, step: float, good: int, bad: int, highest: int) -> Column:
     return Column(round(x, 2), round(step * 0.8, 2), round(max(height, red), 2), round(red, 2))
 
 
-def lines(series: Sequence[tuple[str, Sequence[float | None]]]) -> tuple[Line, ...]:
+def lines(series: Sequence[tuple[str, Sequence[float | None]]]) -> tuple[ChartLine, ...]:
     """Lines over the same steps of time, on one scale from zero; None is a gap."""
     highest = max((value for _, values in series for value in values if value is not None), default=0.0)
-    return tuple(Line(name, _pieces(values, highest or 1.0)) for name, values in series)
+    return tuple(ChartLine(name, _pieces(values, highest or 1.0)) for name, values in series)
 
 
 def _pieces(values: Sequence[float | None], highest: float) -> tuple[str, ...]:

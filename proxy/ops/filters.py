@@ -14,8 +14,8 @@ from typing import Final, get_args
 from urllib.parse import quote, urlencode
 
 from proxy.comparison.verdicts import Name
-from proxy.ops.presentation import iso, moment
-from proxy.reports.views import Span
+from proxy.ops.formatting import iso, moment
+from proxy.reports.models import Span
 
 LAST: Final[dict[str, float]] = {"1h": 3600.0, "24h": 86_400.0, "7d": 7 * 86_400.0, "30d": 30 * 86_400.0}
 USUAL: Final = "24h"

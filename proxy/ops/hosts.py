@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from proxy.client_address import read_address
+from proxy.gateway.client_address import read_address
 
 _HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?", re.ASCII)
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import yaml
 from pydantic import BaseModel, SecretStr
 
-from proxy.config.models import File
+from proxy.config.models import RoutingFile
 
 MASK: Final = "•••"
 _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -46,7 +46,7 @@ class Masked:
 
 def masked(text: str) -> Masked | None:
     """The text without secrets; None where it is no YAML, so that nobody can tell where in it the secrets are."""
-    walk = _Walk()
+    walk = _SecretScanner()
     try:
         for event in yaml.parse(text, Loader=_Loader):
             walk.take(event)
@@ -68,14 +68,14 @@ class _Level:
 
 
 @dataclass(slots=True)
-class _Walk:
+class _SecretScanner:
     """Follows the parser, and notes every scalar, and those of them that must not be shown."""
 
     scalars: list[Span] = field(default_factory=list)
     left_out: set[Span] = field(default_factory=set)
     anchors: dict[str, Span] = field(default_factory=dict)
     secret_aliases: set[str] = field(default_factory=set)
-    levels: list[_Level] = field(default_factory=lambda: [_Level(File, mapping=False, value=File)])
+    levels: list[_Level] = field(default_factory=lambda: [_Level(RoutingFile, mapping=False, value=RoutingFile)])
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
@@ -122,7 +122,7 @@ def _items(meaning: _Meaning) -> _Meaning:
 
 
 def _below(meaning: _Meaning, key: str) -> _Meaning:
-    if meaning is File and key.startswith("x-"):
+    if meaning is RoutingFile and key.startswith("x-"):
         return _FREE
     sections = _SECTIONS if meaning is _FREE else [one for one in _plain(meaning) if _is_section(one)]
     found = [section.model_fields[key].annotation for section in sections if key in section.model_fields]
@@ -164,7 +164,7 @@ def _within(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
                 yield from _within(kind)
 
 
-_SECTIONS: Final = tuple(_within(File))
+_SECTIONS: Final = tuple(_within(RoutingFile))
 
 
 def _pieces(text: str, scalars: list[Span], spans: set[Span]) -> Iterator[str]:

@@ -6,10 +6,10 @@ import asyncio
 import time
 from dataclasses import replace
 
-from proxy.failures import NotConnected
-from proxy.upstream.connection import Connection
-from proxy.upstream.dial import Dialer
-from proxy.upstream.endpoint import Endpoint
+from proxy.backends.legacy.connection import Connection
+from proxy.backends.legacy.dial import Dialer
+from proxy.backends.legacy.endpoint import Endpoint
+from proxy.gateway.errors import NotConnected
 
 REMEMBERED = 1.0
 """Seconds a probe's outcome holds, so that many askers cost the legacy one connection."""

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from proxy.ops import charts
 from proxy.ops.access import visitor
 from proxy.ops.filters import LAST, VERDICTS, FilterError, Filters
-from proxy.ops.presentation import FILTERS
+from proxy.ops.formatting import FILTERS
 
 HERE: Final = Path(__file__).parent
 AREAS: Final = (
@@ -97,7 +97,7 @@ def wants_json(request: Request) -> bool:
     return request.url.path.endswith(".json") or ("application/json" in accept and "text/html" not in accept)
 
 
-def trouble(request: Request, status: int, title: str, text: str) -> Response:
+def error_page(request: Request, status: int, title: str, text: str) -> Response:
     """Why there is nothing to show, for whoever asked."""
     if wants_json(request):
         return JSONResponse({"error": title, "detail": text}, status)
@@ -112,9 +112,9 @@ def filters(request: Request) -> Filters:
 async def wrong_filter(request: Request, error: Exception) -> Response:
     """An exception handler: what is wrong with the URL."""
     assert isinstance(error, FilterError)
-    return trouble(request, 400, "This cannot be looked at", str(error))
+    return error_page(request, 400, "This cannot be looked at", str(error))
 
 
-async def nowhere(request: Request, _: Exception) -> Response:
+async def not_found(request: Request, _: Exception) -> Response:
     """An exception handler: no such page."""
-    return trouble(request, 404, "There is nothing here", "No page has this address.")
+    return error_page(request, 404, "There is nothing here", "No page has this address.")

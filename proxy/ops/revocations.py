@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from proxy.database import Database, DatabaseError
+from proxy.runtime.database import Database, DatabaseError
 
 logger = logging.getLogger("scribe_proxy")
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from proxy.config import Problem, Route
-from proxy.ops.situation import Situation
-from proxy.state.model import ceiling
-from proxy.state.shares import Effective
+from proxy.ops.process_view import ProcessView
+from proxy.rollout.model import ceiling
+from proxy.rollout.shares import Effective
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ Current = Callable[[], Awaitable[Status]]
 """Gives the process's status as it is now."""
 
 
-def describe(situation: Situation, *, legacy: bool) -> Status:
+def describe(situation: ProcessView, *, legacy: bool) -> Status:
     """A process as it is now. `legacy`: whether it accepts connections."""
     config = situation.gateway.plan.config
     return Status(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from proxy.reports.views import FieldSummary, RouteSummary
+from proxy.reports.models import FieldSummary, RouteSummary
 
 Told: TypeAlias = dict[str, Any]
 

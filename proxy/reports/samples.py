@@ -11,22 +11,22 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias, cast
 
-from proxy.canonical import JSON
-from proxy.redaction import Redactor
-from proxy.reports.entries import Comparison
-from proxy.reports.views import (
+from proxy.comparison.correspondence import JSON
+from proxy.reports.events import ComparisonEvent
+from proxy.reports.models import (
     FieldKind,
     Sample,
     SampleHead,
-    ToldAnswer,
-    ToldBody,
-    ToldBreach,
-    ToldDifference,
-    ToldRequest,
-    ToldSpot,
-    ToldWrite,
+    StoredAnswer,
+    StoredBody,
+    StoredDifference,
+    StoredRequest,
+    StoredValue,
+    StoredViolation,
+    StoredWrite,
     Tree,
 )
+from proxy.reports.redaction import Redactor
 
 Document: TypeAlias = dict[str, Any]
 Place: TypeAlias = tuple[str, FieldKind]
@@ -38,7 +38,7 @@ DIFFERENCES: Final = 200
 """How many differences of a sample are told."""
 
 
-def document(comparison: Comparison, places: Sequence[Place], redactor: Redactor, at: float) -> Document:
+def document(comparison: ComparisonEvent, places: Sequence[Place], redactor: Redactor, at: float) -> Document:
     """A sample of a comparison, to be found by its route and places. Holds nothing that is not redacted."""
     legacy, native = comparison.legacy, comparison.native
     verdict = redactor.verdict(comparison.verdict, legacy, native)
@@ -94,29 +94,29 @@ def sample(found: Document, noise: Collection[str]) -> Sample:
         legacy=_answer(told["legacy"]),
         native=_answer(told["native"]),
         differences=tuple(_difference(one, one["field"] in noise) for one in told["differences"]),
-        breaches=tuple(ToldBreach(**one) for one in told["breaches"]),
+        breaches=tuple(StoredViolation(**one) for one in told["breaches"]),
         declared=tuple(told["declared"]),
         hidden=tuple(told["hidden"]),
-        wrote=None if told["wrote"] is None else tuple(ToldWrite(**one) for one in told["wrote"]),
+        wrote=None if told["wrote"] is None else tuple(StoredWrite(**one) for one in told["wrote"]),
     )
 
 
-def _difference(told: Told, noise: bool) -> ToldDifference:
-    sides = {side: ToldSpot(**told[side]) if told[side] else None for side in ("legacy", "native")}
-    return ToldDifference(
+def _difference(told: Told, noise: bool) -> StoredDifference:
+    sides = {side: StoredValue(**told[side]) if told[side] else None for side in ("legacy", "native")}
+    return StoredDifference(
         told["field"], told["kind"], told["severity"], told["declared"], noise, sides["legacy"], sides["native"]
     )
 
 
-def _request(told: Told) -> ToldRequest:
-    return ToldRequest(
-        told["method"], told["template"], told["path"], told["query"], _headers(told), ToldBody(**told["body"])
+def _request(told: Told) -> StoredRequest:
+    return StoredRequest(
+        told["method"], told["template"], told["path"], told["query"], _headers(told), StoredBody(**told["body"])
     )
 
 
-def _answer(told: Told) -> ToldAnswer:
-    return ToldAnswer(
-        told["outcome"], told["status"], _headers(told), ToldBody(**told["body"]), told["head"], told["total"]
+def _answer(told: Told) -> StoredAnswer:
+    return StoredAnswer(
+        told["outcome"], told["status"], _headers(told), StoredBody(**told["body"]), told["head"], told["total"]
     )
 
 

@@ -14,10 +14,10 @@ from typing import Final
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
-from proxy.database import Collection, Database, Document
+from proxy.reports.counters import Count, CounterBatch, Key
+from proxy.reports.models import HOUR, MINUTE
 from proxy.reports.samples import Place
-from proxy.reports.tally import Count, Key, Tally
-from proxy.reports.views import HOUR, MINUTE
+from proxy.runtime.database import Collection, Database, Document
 
 COUNTS: Final = {MINUTE: "counts_by_minute", HOUR: "counts_by_hour"}
 """The collection of counts by slices of so many seconds."""
@@ -46,7 +46,7 @@ class Storage:
             await samples.create_index([("route", ASCENDING), ("places.field", ASCENDING), ("at", DESCENDING)])
             await self._expire(samples, int(retention))
 
-    async def add(self, tally: Tally) -> None:
+    async def add(self, tally: CounterBatch) -> None:
         """Adds counts to those that are kept."""
         with self._database.asking():
             for seconds, name in COUNTS.items():

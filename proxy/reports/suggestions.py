@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import yaml
 
-from proxy.canonical import Kind
-from proxy.comparison import blankets
+from proxy.comparison import catch_all_divergences
+from proxy.comparison.correspondence import Kind
+from proxy.contract.divergences import Divergence
 from proxy.contract.model import Contract, Operation
 from proxy.contract.tree import Tree
-from proxy.divergences import Divergence
-from proxy.reports.tally import OTHERS
-from proxy.reports.views import FieldSummary
+from proxy.reports.counters import OTHERS
+from proxy.reports.models import FieldSummary
 
 REASON: Final = "say why this is meant"
 _BRANCHES: Final = ("allOf", "anyOf", "oneOf")
@@ -149,7 +149,7 @@ def _divergence(
 
 def _breadth(entry: dict[str, Any], glob: str) -> str:
     """What else an entry would explain, as it stands."""
-    if blankets([Divergence.model_validate(entry)]):
+    if catch_all_divergences([Divergence.model_validate(entry)]):
         return "mind: this explains any difference of the body, and so hides every fault; narrow it"
     return "mind: this explains every difference below, too; narrow it" if glob.endswith("*") else ""
 

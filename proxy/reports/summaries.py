@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
 from proxy.comparison.verdicts import Reason, Severity, Side
-from proxy.divergences import Divergence
-from proxy.reports.views import DivergenceSummary, FieldSummary, RouteSummary, Slice, StatusClass
+from proxy.contract.divergences import Divergence
+from proxy.reports.models import DivergenceSummary, FieldSummary, RouteSummary, StatusClass, TimeSlice
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -62,7 +62,7 @@ def divergences(declared: Iterable[Divergence], rows: Iterable[Row]) -> tuple[Di
     return (*known, *(_undeclared(seen[name]) for name in sorted(seen)))
 
 
-def _route(name: str, rows: list[Row], trend: tuple[Slice, ...]) -> RouteSummary:
+def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSummary:
     numbers: Counter[tuple[str, Any]] = Counter()
     statuses: dict[Side, Counter[StatusClass]] = defaultdict(Counter)
     for row in rows:
@@ -85,12 +85,12 @@ def _route(name: str, rows: list[Row], trend: tuple[Slice, ...]) -> RouteSummary
     )
 
 
-def _trend(rows: list[Row], step: int) -> tuple[Slice, ...]:
+def _trend(rows: list[Row], step: int) -> tuple[TimeSlice, ...]:
     """Slices in which something was compared, in their order."""
     slices: dict[float, Counter[str]] = defaultdict(Counter)
     for row in rows:
         slices[row["at"]][row["verdict"] or "uncompared"] += row["number"]
-    return tuple(Slice(at, step, **slices[at]) for at in sorted(slices))
+    return tuple(TimeSlice(at, step, **slices[at]) for at in sorted(slices))
 
 
 def _divergence(declared: Divergence, row: Row | None) -> DivergenceSummary:

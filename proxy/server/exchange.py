@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
-from proxy.failures import Failure, render
+from proxy.gateway.errors import Failure, error_response
 from proxy.server.request_head import RequestHead
 from proxy.server.response import InvalidResponse, ResponseFramer
 
@@ -136,7 +136,7 @@ class Exchange:
             await self._fail()
 
     async def _fail(self) -> None:
-        headers, body = render(Failure(), None, ())
+        headers, body = error_response(Failure(), None, ())
         await self.send({"type": "http.response.start", "status": Failure.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 

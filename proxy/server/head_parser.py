@@ -12,7 +12,7 @@ from typing import Final
 
 import httptools
 
-from proxy.failures import RawHeaders
+from proxy.gateway.errors import RawHeaders
 from proxy.server.refusal import HEAD_LIMIT, Refused
 from proxy.server.request_head import RequestHead, understand_head
 

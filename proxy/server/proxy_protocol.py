@@ -20,7 +20,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from proxy.client_address import TrustedProxies
+from proxy.gateway.client_address import TrustedProxies
 from proxy.server.protocol import HttpProtocol
 from proxy.server.proxy_header import MalformedHeaderError, ProxyHeader, parse_header
 

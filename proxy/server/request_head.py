@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from proxy.failures import RawHeaders
+from proxy.gateway.errors import RawHeaders
 from proxy.server.refusal import Refused
 
 _MEANINGFUL: Final = frozenset(

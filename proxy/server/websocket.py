@@ -32,7 +32,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 from websockets.utils import accept_key
 
-from proxy.failures import Failure, RawHeaders, render
+from proxy.gateway.errors import Failure, RawHeaders, error_response
 from proxy.server.drain import drain_delay
 from proxy.server.timeouts import timeouts_in_force
 from proxy.websocket.link import Timing
@@ -190,7 +190,7 @@ class WebSocketProtocol(asyncio.Protocol):
         elif self._refusal is not None:
             self._break_off(self._refusal)
         elif not self._gone:
-            headers, body = render(failure, None, ())
+            headers, body = error_response(failure, None, ())
             await self._refuse(failure.status, headers, body)
 
     def _break_off(self, refusal: _Refusal) -> None:

@@ -22,34 +22,35 @@ from pathlib import Path
 
 from starlette.types import Receive, Scope
 
-from proxy import metrics, rollout
 from proxy.comparison import Reason, Side
+from proxy.comparison.exchange import RawExchange
 from proxy.config import FULL, Config, Route
 from proxy.config.rules import SAFE
-from proxy.exchange import Seen
-from proxy.observation import ComparisonObserver
-from proxy.reports.entries import Uncompared
-from proxy.shadow.attendance import Attendance, Reading, Rehearsing
-from proxy.shadow.child import Child
+from proxy.gateway import bucketing
+from proxy.gateway.request_record import ComparisonObserver
+from proxy.observability import metrics
+from proxy.reports.events import SkippedEvent
 from proxy.shadow.counts import Counts
-from proxy.shadow.jobs import (
-    Adopt,
-    Arrival,
-    Asked,
-    Done,
-    Forget,
-    Lost,
-    Read,
-    Rehearse,
-    Rehearsed,
-    Served,
+from proxy.shadow.load_shedder import INTERVAL, CpuLoadShedder
+from proxy.shadow.messages import (
+    Compared,
+    CompareRead,
+    Configure,
+    ConnectionInfo,
+    Discard,
+    DryRun,
+    DryRunFinished,
+    LegacyServed,
+    ReportsDropped,
+    RequestSnapshot,
     ToGateway,
 )
-from proxy.shadow.ledger import Ledger, Outstanding
-from proxy.shadow.pressure import INTERVAL, Pressure
+from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest
+from proxy.shadow.pending import PendingRequest, PendingTable
+from proxy.shadow.supervisor import WorkerSupervisor
 
 
-class Shadow:
+class ShadowClient:
     """The shadow of one gateway process: it has a process of its own while some route's requests are to be compared.
 
     `directory` is where routing.yaml stands. `observers` hear of every request that was to be compared, `note` of those
@@ -61,15 +62,15 @@ class Shadow:
         config: Config,
         directory: Path,
         observers: Iterable[ComparisonObserver] = (),
-        note: Callable[[Uncompared], None] | None = None,
+        note: Callable[[SkippedEvent], None] | None = None,
     ) -> None:
         self._config = config
         self._native = config.native
         self._directory = directory
         self._counts = Counts(observers, note)
-        self._child = Child(self._hear, self._lose)
-        self._ledger = Ledger()
-        self._pressure = Pressure()
+        self._child = WorkerSupervisor(self._hear, self._lose)
+        self._ledger = PendingTable()
+        self._pressure = CpuLoadShedder()
         self._rehearsing = 0
         self._looking: asyncio.Task[None] | None = None
 
@@ -105,36 +106,38 @@ class Shadow:
         self._config = config.model_copy(update={"native": self._native})
         self._keep()
 
-    def attend(self, route: Route, decision: rollout.Decision, scope: Scope, receive: Receive) -> Attendance | None:
+    def attend(
+        self, route: Route, decision: bucketing.Decision, scope: Scope, receive: Receive
+    ) -> MirroredRequest | None:
         """Attend to an HTTP request that is to run in the shadow; None where it is not, or cannot."""
-        if not rollout.sampled(route, decision.bucket):
+        if not bucketing.is_shadowed(route, decision.bucket):
             return None
         reads = scope["method"] in SAFE
         reason = self._refusal(route, decision.side, reads=reads)
         if reason is not None:
             self.leave(route.name, decision.side, reason)
             return None
-        attending = Reading if reads else Rehearsing
+        attending = MirroredRead if reads else MirroredDryRun
         return attending(self, route.name, scope, receive, self._config.shadow.max_body)
 
-    def read(self, route: str, served: Side, arrival: Arrival, seen: Seen) -> None:
+    def read(self, route: str, served: Side, arrival: ConnectionInfo, seen: RawExchange) -> None:
         """A read to be compared."""
         deadline = time.monotonic() + self._config.shadow.deadline
-        number = self._ledger.admit(Outstanding(route, served, seen.size, deadline), self._room)
+        number = self._ledger.admit(PendingRequest(route, served, seen.size, deadline), self._room)
         if number is None:
             self.leave(route, served, "queue_full")
         else:
-            self._child.send(Read(number, route, served, arrival, seen, deadline))
+            self._child.send(CompareRead(number, route, served, arrival, seen, deadline))
 
-    async def rehearse(self, route: str, asked: Asked) -> int | None:
+    async def rehearse(self, route: str, asked: RequestSnapshot) -> int | None:
         """Have a write rehearsed, and wait for it; gives its number, None where nothing will be compared."""
         over: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
-        number = self._ledger.admit(Outstanding(route, "legacy", len(asked.body), rehearsed=over), self._room)
+        number = self._ledger.admit(PendingRequest(route, "legacy", len(asked.body), rehearsed=over), self._room)
         if number is None:
             self.leave(route, "legacy", "queue_full")
             return None
         patience = self._config.shadow.rehearsal
-        self._child.send(Rehearse(number, route, asked, time.monotonic() + patience), urgent=True)
+        self._child.send(DryRun(number, route, asked, time.monotonic() + patience), urgent=True)
         self._rehearsing += 1
         reason: Reason | None = "client_gone"
         try:
@@ -148,18 +151,18 @@ class Shadow:
                 self.forget(number, reason)
         return number if reason is None else None
 
-    def served(self, number: int, seen: Seen) -> None:
+    def served(self, number: int, seen: RawExchange) -> None:
         """What legacy did with a write that was rehearsed."""
         entry = self._ledger.find(number)
         if entry is not None:
             entry.deadline = time.monotonic() + self._config.shadow.deadline
-            self._child.send(Served(number, seen))
+            self._child.send(LegacyServed(number, seen))
 
     def forget(self, number: int, reason: Reason) -> None:
         """A rehearsal with which nothing is to be compared."""
         entry = self._ledger.settle(number)
         if entry is not None:
-            self._child.send(Forget(number))
+            self._child.send(Discard(number))
             self.leave(entry.route, entry.served, reason)
 
     def leave(self, route: str, served: Side, reason: Reason) -> None:
@@ -172,7 +175,7 @@ class Shadow:
 
     def _keep(self) -> None:
         if any(route.shadow.share for route in self._config.routes):
-            self._child.keep(Adopt(self._config, self._directory))
+            self._child.keep(Configure(self._config, self._directory))
         else:
             self._child.release()
 
@@ -191,16 +194,16 @@ class Shadow:
         return None if self._pressure.admits() else "busy"
 
     def _hear(self, message: ToGateway) -> None:
-        if isinstance(message, Done):
+        if isinstance(message, Compared):
             entry = self._ledger.settle(message.number)
             if entry is not None:
                 self._counts.done(entry.route, entry.served, message.verdict, message.reason)
-        elif isinstance(message, Rehearsed):
+        elif isinstance(message, DryRunFinished):
             self._resolve(self._ledger.find(message.number), message.reason)
-        elif isinstance(message, Lost):
+        elif isinstance(message, ReportsDropped):
             metrics.REPORTS_DROPPED.labels(message.why).inc(message.number)
 
-    def _resolve(self, entry: Outstanding | None, reason: Reason | None) -> None:
+    def _resolve(self, entry: PendingRequest | None, reason: Reason | None) -> None:
         if entry is not None and entry.rehearsed is not None and not entry.rehearsed.done():
             entry.rehearsed.set_result(reason)
 

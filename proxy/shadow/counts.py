@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from proxy import metrics
 from proxy.comparison import Reason, Side
 from proxy.comparison.verdicts import Name
-from proxy.observation import Compared, ComparisonObserver
-from proxy.reports.entries import Uncompared
+from proxy.gateway.request_record import ComparisonObserver, ComparisonRecord
+from proxy.observability import metrics
+from proxy.reports.events import SkippedEvent
 
 TELLING: Final = 0.1
 """Seconds that a count may wait for others."""
@@ -21,7 +21,7 @@ _Counted: TypeAlias = tuple[str, Side, Name, Reason | None]
 class Counts:
     """Tells the metrics and `observers` of all, and `note` of what the shadow process knows nothing of."""
 
-    def __init__(self, observers: Iterable[ComparisonObserver], note: Callable[[Uncompared], None] | None) -> None:
+    def __init__(self, observers: Iterable[ComparisonObserver], note: Callable[[SkippedEvent], None] | None) -> None:
         self._observers = tuple(observers)
         self._note = note
         self._done: dict[_Counted, int] = {}
@@ -44,17 +44,17 @@ class Counts:
         done, self._done = self._done, {}
         left, self._left = self._left, {}
         for counted, number in (*done.items(), *left.items()):
-            self._tell(Compared(*counted, number))
+            self._tell(ComparisonRecord(*counted, number))
         for (route, served, _, reason), number in left.items():
             if self._note is not None and reason is not None:
-                self._note(Uncompared(route, served, reason, number))
+                self._note(SkippedEvent(route, served, reason, number))
 
     def _add(self, counts: dict[_Counted, int], counted: _Counted) -> None:
         counts[counted] = counts.get(counted, 0) + 1
         if self._telling is None:
             self._telling = asyncio.get_running_loop().call_later(TELLING, self.tell)
 
-    def _tell(self, compared: Compared) -> None:
+    def _tell(self, compared: ComparisonRecord) -> None:
         metrics.COMPARISONS.labels(compared.route, compared.served, compared.verdict).inc(compared.number)
         if compared.reason is not None:
             metrics.UNCOMPARED.labels(compared.route, compared.reason).inc(compared.number)

@@ -12,19 +12,19 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
+from proxy.backends.legacy.headers import first
 from proxy.comparison import Reason
-from proxy.exchange import Capture, Exchange, Headers, Seen
-from proxy.failures import Failure
-from proxy.shadow.jobs import Asked
-from proxy.upstream.headers import first
+from proxy.comparison.exchange import Exchange, ExchangeRecorder, Headers, RawExchange
+from proxy.gateway.errors import Failure
+from proxy.shadow.messages import RequestSnapshot
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
-STUBBORN: Final = 5.0
+CANCEL_TIMEOUT: Final = 5.0
 """Seconds that an app may take to end once it was cancelled."""
 
 
-class StubbornError(RuntimeError):
+class UncancellableAppError(RuntimeError):
     """An app goes on although it was cancelled: it would hold its place for ever."""
 
 
@@ -40,7 +40,9 @@ class Bounds:
     deadline: float
 
 
-async def ask(app: ASGIApp, asked: Asked, bounds: Bounds, more: Mapping[str, Any] | None = None) -> Exchange | Reason:
+async def ask(
+    app: ASGIApp, asked: RequestSnapshot, bounds: Bounds, more: Mapping[str, Any] | None = None
+) -> Exchange | Reason:
     """What an app answers, or why there is nothing to compare. `more` stands in the scope besides.
 
     Raises StubbornError.
@@ -63,7 +65,7 @@ async def ask(app: ASGIApp, asked: Asked, bounds: Bounds, more: Mapping[str, Any
     return _unanswered(client.capture, _raised(task), bounds.deadline)
 
 
-def unrepeatable(seen: Seen, asked: Asked) -> Reason | None:
+def unrepeatable(seen: RawExchange, asked: RequestSnapshot) -> Reason | None:
     """Why a request cannot be asked again as it was; None where it can."""
     if seen.request_body.digest is not None:
         return "body_too_large"
@@ -71,7 +73,7 @@ def unrepeatable(seen: Seen, asked: Asked) -> Reason | None:
     return "streaming" if unread or first(asked.headers, b"upgrade") is not None else None
 
 
-def scope_of(asked: Asked, more: Mapping[str, Any]) -> Scope:
+def scope_of(asked: RequestSnapshot, more: Mapping[str, Any]) -> Scope:
     """The ASGI scope of a request, as the server made it when it came."""
     raw_path, _, query = asked.target.partition(b"?")
     arrival = asked.arrival
@@ -104,7 +106,7 @@ class _Client:
     """Sends the request's body, and takes the answer up to a bound."""
 
     def __init__(self, scope: Scope, body: bytes, bounds: Bounds) -> None:
-        self.capture = Capture(scope, bounds.limit)
+        self.capture = ExchangeRecorder(scope, bounds.limit)
         self.enough = asyncio.Event()
         self._ceiling = bounds.ceiling
         self._body: bytes | None = body
@@ -128,7 +130,7 @@ class _Client:
             await asyncio.Event().wait()  # until it is cancelled
 
 
-def _unanswered(capture: Capture, error: BaseException | None, deadline: float) -> Exchange | Reason:
+def _unanswered(capture: ExchangeRecorder, error: BaseException | None, deadline: float) -> Exchange | Reason:
     if isinstance(error, TimeoutError) and time.monotonic() >= deadline:
         return "timeout"
     if isinstance(error, Failure):
@@ -146,7 +148,7 @@ def _raised(task: asyncio.Future[None]) -> BaseException | None:
 async def _end(task: asyncio.Future[None]) -> None:
     if not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=STUBBORN)
+        await asyncio.wait({task}, timeout=CANCEL_TIMEOUT)
     if not task.done():
-        raise StubbornError
+        raise UncancellableAppError
     _raised(task)  # else asyncio logs what was never looked at

@@ -20,44 +20,44 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from proxy import supervision
-from proxy.capture.capturing import Capturing
-from proxy.comparison import Verdict, uncompared
-from proxy.database import Database
-from proxy.exchange import Exchange
-from proxy.log_writer import configure_logging, flush_logs, redirect_standard_streams
-from proxy.message_channel import MessageChannel
-from proxy.native import Native, NativeUnavailable
-from proxy.reports.entries import Entry, Uncompared
-from proxy.reports.reports import Reports, Why
-from proxy.shadow.jobs import (
-    Adopt,
-    Done,
-    Forget,
-    Lost,
+from proxy.backends.native import Native, NativeUnavailable
+from proxy.capture.agent import CaptureAgent
+from proxy.comparison import Verdict, skipped
+from proxy.comparison.exchange import Exchange
+from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
+from proxy.observability.tracing import Tracing
+from proxy.reports.events import Entry, SkippedEvent
+from proxy.reports.writer import ReportWriter, Why
+from proxy.runtime import parent_death
+from proxy.runtime.database import Database
+from proxy.runtime.message_channel import MessageChannel
+from proxy.shadow.backends import ShadowBackends
+from proxy.shadow.comparator import Comparator
+from proxy.shadow.dry_run import DryRunExchange, Writes, declares
+from proxy.shadow.messages import (
+    Compared,
+    CompareRead,
+    Configure,
+    Discard,
+    DryRun,
+    DryRunFinished,
+    LegacyServed,
     Pong,
-    Read,
     Ready,
-    Rehearse,
-    Rehearsed,
-    Served,
+    ReportsDropped,
     ToGateway,
     ToShadow,
 )
-from proxy.shadow.rehearsal import Rehearsal, Writes, declares
-from proxy.shadow.replay import StubbornError
-from proxy.shadow.review import Review
-from proxy.shadow.stage import Stage
-from proxy.tracing import Tracing
+from proxy.shadow.replay import UncancellableAppError
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
-GATHERING: Final = 0.02
+BATCH_DELAY: Final = 0.02
 """Seconds that what is to be said may wait for more; a rehearsal that is over does not."""
-FAREWELL: Final = 2.0
+SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
 
-Played = tuple[str, Exchange, Writes]
+DryRunResult = tuple[str, Exchange, Writes]
 """A rehearsal's route, what native answered, and what it would have written."""
 
 
@@ -65,16 +65,16 @@ class Worker:
     """Does what the gateway says until the link is closed."""
 
     def __init__(self) -> None:
-        self._link: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._hear, GATHERING)
-        self._adopting: asyncio.Queue[Adopt] = asyncio.Queue()
-        self._waiting: deque[Read] = deque()
+        self._link: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._hear, BATCH_DELAY)
+        self._adopting: asyncio.Queue[Configure] = asyncio.Queue()
+        self._waiting: deque[CompareRead] = deque()
         self._reading: set[asyncio.Task[None]] = set()
         self._concluding: set[asyncio.Task[None]] = set()
-        self._rehearsals: dict[int, asyncio.Task[Played | None]] = {}
-        self._reports: Reports
-        self._capturing: Capturing
-        self._stage: Stage
-        self._review: Review
+        self._rehearsals: dict[int, asyncio.Task[DryRunResult | None]] = {}
+        self._reports: ReportWriter
+        self._capturing: CaptureAgent
+        self._stage: ShadowBackends
+        self._review: Comparator
 
     async def run(self, own: socket.socket) -> None:
         """Work over a connected socket. Raises NativeUnavailable."""
@@ -94,7 +94,7 @@ class Worker:
         for task in left:
             task.cancel()
         if left:
-            await asyncio.wait(left, timeout=FAREWELL)
+            await asyncio.wait(left, timeout=SHUTDOWN_TIMEOUT)
 
     async def _work(self) -> None:
         """Start the native app, and adopt one configuration after the other."""
@@ -103,11 +103,11 @@ class Worker:
         native = Native(adopt.config.native)
         await native.start()
         database = Database.of(adopt.config.mongodb)
-        self._reports = Reports(database, adopt.config.reports, self._lose)
+        self._reports = ReportWriter(database, adopt.config.reports, self._lose)
         tracing = Tracing.configured(os.environ)
-        self._stage = Stage(native, tracing)
-        self._capturing = Capturing(database, adopt.config)
-        self._review = Review(self._stage, self._note)
+        self._stage = ShadowBackends(native, tracing)
+        self._capturing = CaptureAgent(database, adopt.config)
+        self._review = Comparator(self._stage, self._note)
         try:
             await self._stage.adopt(adopt)
             await self._reports.start()
@@ -121,28 +121,28 @@ class Worker:
         finally:
             self._stage.close()
             await self._capturing.stop()
-            await _within(FAREWELL, self._reports.stop())
-            await _within(FAREWELL, native.stop())
+            await _within(SHUTDOWN_TIMEOUT, self._reports.stop())
+            await _within(SHUTDOWN_TIMEOUT, native.stop())
             if database is not None:
                 await database.close()
             if tracing is not None:
-                await _within(FAREWELL, asyncio.to_thread(tracing.close))
+                await _within(SHUTDOWN_TIMEOUT, asyncio.to_thread(tracing.close))
 
     def _note(self, entry: Entry) -> None:
         self._reports.note(entry)
         self._capturing.note(entry)
 
     def _hear(self, message: ToShadow) -> None:
-        if isinstance(message, Read):
+        if isinstance(message, CompareRead):
             self._waiting.append(message)
             self._read_on()
-        elif isinstance(message, Rehearse):
+        elif isinstance(message, DryRun):
             self._rehearsals[message.number] = asyncio.create_task(self._rehearse(message))
-        elif isinstance(message, Served):
+        elif isinstance(message, LegacyServed):
             self._keep(self._concluding, self._conclude(message))
-        elif isinstance(message, Forget):
+        elif isinstance(message, Discard):
             self._forget(message.number)
-        elif isinstance(message, Adopt):
+        elif isinstance(message, Configure):
             self._adopting.put_nowait(message)
         else:
             self._link.send(Pong())
@@ -159,29 +159,29 @@ class Worker:
             reading = self._keep(self._reading, self._read(self._waiting.popleft()))
             reading.add_done_callback(self._read_on)
 
-    async def _read(self, job: Read) -> None:
+    async def _read(self, job: CompareRead) -> None:
         done = partial(self._tell, job.number)
         try:
             if time.monotonic() < job.deadline:
                 await self._review.read(job, done)
             else:
-                self._reports.note(Uncompared(job.route, job.served, "timeout"))
-                done(uncompared("timeout"))
-        except StubbornError:
+                self._reports.note(SkippedEvent(job.route, job.served, "timeout"))
+                done(skipped("timeout"))
+        except UncancellableAppError:
             self._give_up()
 
-    async def _rehearse(self, job: Rehearse) -> Played | None:
-        rehearsal = Rehearsal()
+    async def _rehearse(self, job: DryRun) -> DryRunResult | None:
+        rehearsal = DryRunExchange()
         try:
             found = await self._stage.rehearse(rehearsal, job.route, job.asked, self._stage.bounds(job.deadline))
-        except StubbornError:
+        except UncancellableAppError:
             self._give_up()
             return None
         played = None if isinstance(found, str) else (job.route, found, rehearsal.wrote)
-        self._link.send(Rehearsed(job.number, found if isinstance(found, str) else None), urgent=True)
+        self._link.send(DryRunFinished(job.number, found if isinstance(found, str) else None), urgent=True)
         return played
 
-    async def _conclude(self, served: Served) -> None:
+    async def _conclude(self, served: LegacyServed) -> None:
         rehearsal = self._rehearsals.pop(served.number, None)
         played = await rehearsal if rehearsal is not None else None
         if played is not None:
@@ -194,10 +194,10 @@ class Worker:
             rehearsal.cancel()
 
     def _tell(self, number: int, verdict: Verdict) -> None:
-        self._link.send(Done(number, verdict.name, verdict.reason))
+        self._link.send(Compared(number, verdict.name, verdict.reason))
 
     def _lose(self, why: Why, number: int) -> None:
-        self._link.send(Lost(why, number))
+        self._link.send(ReportsDropped(why, number))
 
     def _give_up(self) -> None:
         logger.critical("the native app does not end what was cancelled: this process ends, and a new one is started")
@@ -212,13 +212,13 @@ async def _within(seconds: float, work: Awaitable[None]) -> None:
         logger.warning("took leave without waiting any longer")
 
 
-def step_back(niceness: int) -> None:
+def lower_priority(niceness: int) -> None:
     """Give way to every other process, and end with the one that started this."""
     os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the gateway, which then closes the link
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    supervision.exit_with_parent(os.getppid(), signal.SIGKILL)
+    parent_death.exit_with_parent(os.getppid(), signal.SIGKILL)
 
 
 async def _work(own: socket.socket) -> None:
@@ -230,7 +230,7 @@ def main() -> None:
     import uvloop
 
     end, niceness = map(int, sys.argv[1:])
-    step_back(niceness)
+    lower_priority(niceness)
     configure_logging("%(levelname)s %(name)s (shadow): %(message)s")
     redirect_standard_streams()
     code = 0

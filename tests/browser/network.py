@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import CDPSession, Page
 
-from proxy.canonical import JSON, Correspondence, Difference
-from proxy.verification.answers import IGNORED_HEADERS, compare_answers, entity_tag
-from proxy.verification.recordings import Answer
+from proxy.comparison.correspondence import JSON, Correspondence, TextDifference
+from proxy.recordings.answers import IGNORED_HEADERS, compare_answers, entity_tag
+from proxy.recordings.model import RecordedAnswer
 
 _Event = dict[str, Any]
 
@@ -38,8 +38,8 @@ class Exchange:
     target: str
     asked: Mapping[str, str]
     body: JSON
-    answer: Answer
-    preflight: Answer | None
+    answer: RecordedAnswer
+    preflight: RecordedAnswer | None
 
     @property
     def path(self) -> str:
@@ -57,7 +57,7 @@ class Conversation:
     """One WebSocket: the handshake's answer, and the frames of either direction."""
 
     target: str
-    handshake: Answer = field(default_factory=lambda: Answer("hang"))
+    handshake: RecordedAnswer = field(default_factory=lambda: RecordedAnswer("hang"))
     sent: list[JSON] = field(default_factory=list)
     received: list[JSON] = field(default_factory=list)
 
@@ -89,18 +89,18 @@ def compare_logs(one: Log, other: Log, names: Correspondence) -> list[str]:
     return found
 
 
-def _compare(ours: Exchange, theirs: Exchange, names: Correspondence) -> list[Difference]:
+def _compare(ours: Exchange, theirs: Exchange, names: Correspondence) -> list[TextDifference]:
     requests = [{"method": it.method, "asked": dict(it.asked), "body": it.body} for it in (ours, theirs)]
     found = names.compare_text(ours.target, theirs.target, "target")
     found += names.compare(requests[0], requests[1], "request")  # type: ignore[arg-type]
     if ours.preflight and theirs.preflight:
         found += compare_answers(ours.preflight, theirs.preflight, names)
     elif ours.preflight is not theirs.preflight:
-        found.append(Difference("preflight", "missing", str(ours.preflight), str(theirs.preflight)))
+        found.append(TextDifference("preflight", "missing", str(ours.preflight), str(theirs.preflight)))
     return found + compare_answers(ours.answer, theirs.answer, names)
 
 
-def _compare_conversations(ours: Conversation, theirs: Conversation, names: Correspondence) -> list[Difference]:
+def _compare_conversations(ours: Conversation, theirs: Conversation, names: Correspondence) -> list[TextDifference]:
     found = names.compare_text(ours.target, theirs.target, "target")
     found += compare_answers(ours.handshake, theirs.handshake, names, ignored=_OF_THE_HANDSHAKE)
     found += names.compare(_condense(ours.sent), _condense(theirs.sent), "sent")
@@ -187,16 +187,16 @@ class Recording:
             preflight=await self._answer(preflight["requestId"], with_body=False) if preflight else None,
         )
 
-    async def _answer(self, request: str, *, with_body: bool) -> Answer:
+    async def _answer(self, request: str, *, with_body: bool) -> RecordedAnswer:
         if request not in self._answers:
-            return Answer("reset")
+            return RecordedAnswer("reset")
         wire = self._on_the_wire[request]
         body = await self._body(request) if with_body else b""
         headers = {name.lower(): value for name, value in wire["headers"].items()}
         settled = settle(body.decode()).encode()
         if settled != body and headers.get("etag") == entity_tag(body):
             headers["etag"] = entity_tag(settled)
-        return Answer("response", wire["statusCode"], headers, settled)
+        return RecordedAnswer("response", wire["statusCode"], headers, settled)
 
     async def _body(self, request: str) -> bytes:
         found = await self._session.send("Network.getResponseBody", {"requestId": request})
@@ -208,7 +208,7 @@ class Recording:
     def _shake(self, event: _Event) -> None:
         response = event["response"]
         headers = {name.lower(): value for name, value in response["headers"].items()}
-        self._socket(event).handshake = Answer("response", response["status"], headers)
+        self._socket(event).handshake = RecordedAnswer("response", response["status"], headers)
 
     def _socket(self, event: _Event) -> Conversation:
         return self._sockets[event["requestId"]]

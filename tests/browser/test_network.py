@@ -6,22 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.canonical import JSON, Correspondence
-from proxy.verification.answers import entity_tag
-from proxy.verification.recordings import Answer
+from proxy.comparison.correspondence import JSON, Correspondence
+from proxy.recordings.answers import entity_tag
+from proxy.recordings.model import RecordedAnswer
 from tests.browser.network import Conversation, Exchange, Log, compare_logs, settle
 
 AT = 1_795_390_000_000
 IDS = ("6b0391577d3c6b6673804483", "6b0391587d3c6b6673804499")
 CORS = {"access-control-allow-origin": "http://localhost:3000", "vary": "Origin"}
-PREFLIGHT = Answer("response", 204, CORS)
+PREFLIGHT = RecordedAnswer("response", 204, CORS)
 
 
 def exchange(name: str) -> Exchange:
     body = f'{{"note":{{"_id":"{name}","body":"heard #k"}}}}'.encode()
     headers = {**CORS, "content-type": "application/json", "etag": entity_tag(body), "x-served-by": "legacy"}
     asked = {"origin": "http://localhost:3000", "content-type": "application/json"}
-    answer = Answer("response", 200, headers, body)
+    answer = RecordedAnswer("response", 200, headers, body)
     return Exchange("PATCH", f"/api/notes/{name}", asked, {"body": name}, answer, PREFLIGHT)
 
 
@@ -30,7 +30,7 @@ def conversation(chunks: int = 12, partials: int = 1, audio_data: str = "GkXfo0h
     heard: list[JSON] = [{"type": "transcript", "text": "heard #k partial", "isPartial": True}] * partials
     final: JSON = {"type": "transcript", "text": "heard #k final", "isPartial": False}
     sent: list[JSON] = [{"type": "start_recording"}, *audio, {"type": "stop_recording"}]
-    return Conversation("/transcription-stream", Answer("response", 101, {}), sent, [*heard, final])
+    return Conversation("/transcription-stream", RecordedAnswer("response", 101, {}), sent, [*heard, final])
 
 
 def log(name: str = IDS[0]) -> Log:
@@ -56,9 +56,9 @@ def test_other_ids_another_side_and_more_audio_are_the_same() -> None:
         {"asked": {"origin": "http://localhost:3000"}},
         {"body": {"body": "x"}},
         {"preflight": None},
-        {"preflight": Answer("response", 204, {"vary": "Origin"})},
-        {"preflight": Answer("response", 200, CORS)},
-        {"answer": Answer("reset")},
+        {"preflight": RecordedAnswer("response", 204, {"vary": "Origin"})},
+        {"preflight": RecordedAnswer("response", 200, CORS)},
+        {"answer": RecordedAnswer("reset")},
         {"answer": replace(exchange(IDS[0]).answer, status=201)},
         {"answer": replace(exchange(IDS[0]).answer, headers={**exchange(IDS[0]).answer.headers, "x-extra": "1"})},
         {"answer": replace(exchange(IDS[0]).answer, body=b'{"note":null}')},
@@ -78,7 +78,7 @@ def test_any_other_difference_is_told(change: dict[str, object]) -> None:
         conversation(audio_data=""),
         replace(conversation(), received=conversation().received[1:]),
         replace(conversation(), received=conversation().received[::-1]),
-        replace(conversation(), handshake=Answer("response", 400, {})),
+        replace(conversation(), handshake=RecordedAnswer("response", 400, {})),
         replace(conversation(), target="/transcription"),
     ],
     ids=("no stop", "no audio", "no partial text", "another order", "refused", "elsewhere"),

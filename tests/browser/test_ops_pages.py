@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
 from proxy.config import parse
-from proxy.database import Database
-from proxy.gateway import Gateway, Plan
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.ops.app import create_ops
-from proxy.state.mongo import MongoStore
+from proxy.rollout.mongo import MongoStore
+from proxy.runtime.database import Database
 from tests.browser.browsing import Browsing
 from tests.browser.chromium import find_chromium
 from tests.proxy.ops_stage import Stage, keep_a_day, roll_out, serve_a_minute, stage
@@ -177,7 +177,7 @@ async def test_logout_ends_every_window_and_no_backend_gets_the_cookie(
         await PlainTextResponse("backend")(scope, receive, send)
 
     text = "legacy: {url: http://x}\nnative: a:b\nroutes: [{name: new, match: GET /new, native: 100%}]"
-    gateway = Gateway(Plan.of(parse(text, {}), backend, backend))
+    gateway = Gateway(RoutingSnapshot.of(parse(text, {}), backend, backend))
     async with (
         served(tmp_path, mongodb_url) as (_, base),
         serving(gateway) as port,

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from proxy.config import load
-from proxy.routing import RouteTable
+from proxy.gateway.routing import RouteTable
 from tests.browser.browsing import PAGE, Browsing
 from tests.browser.chromium import find_chromium
 from tests.browser.neighbourhood import BOTH_SIDES, Neighbourhood

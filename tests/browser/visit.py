@@ -12,7 +12,7 @@ from difflib import unified_diff
 
 from playwright.async_api import Locator, Page, Response, expect
 
-from proxy.canonical import Correspondence
+from proxy.comparison.correspondence import Correspondence
 from tests.browser.browsing import PAGE, Browsing
 from tests.browser.network import Log, Recording, compare_logs, settle
 

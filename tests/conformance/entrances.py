@@ -16,10 +16,10 @@ import uvicorn
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.backends.legacy.headers import request_target
+from proxy.runtime.process import GatewayProcess
 from proxy.server import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ListenerTimeouts
-from proxy.serving import GatewayProcess
-from proxy.upstream.headers import request_target
 from tests.conformance.oracle import Read
 from tests.conformance.upstream import RecordingUpstream, recording_upstream
 

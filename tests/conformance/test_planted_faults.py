@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import uvloop
 
+from proxy.backends.legacy import connection, framing, headers, request
 from proxy.server import body, request_head, response
 from proxy.server.body import ChunkedBody, SizedBody
 from proxy.server.request_head import RequestHead
-from proxy.upstream import connection, framing, headers, request
 from tests.conformance.cases import cases
 from tests.conformance.oracle import node_oracle
 from tests.conformance.run import Outcome, run_gateway

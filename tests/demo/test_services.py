@@ -18,9 +18,9 @@ from websockets.asyncio.client import connect
 from demo.child import ChildError
 from demo.node import is_installed
 from demo.services import LEGACY, SECRET, StandIn, Upstreams, backend_environment
-from proxy.verification import recordings
-from proxy.verification.aftermath import Documents, OutsideCalls
-from proxy.verification.player import Player, Terms
+from proxy.recordings import model
+from proxy.recordings.player import Player, PlayerSettings
+from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 
 DATABASE = "stand_in_tests"
 RECORDINGS = LEGACY.parents[1] / "contracts" / "recordings"
@@ -59,11 +59,11 @@ async def client(legacy: StandIn, mongodb_url: str) -> AsyncIterator[httpx.Async
 @pytest.mark.timeout(120)
 async def test_what_hangs_and_what_breaks_off_does_so(legacy: StandIn, upstreams: Upstreams, mongodb_url: str) -> None:
     """What a gateway before it would answer in its own words; the other recordings are played through one."""
-    everything = recordings.load(RECORDINGS)
+    everything = model.load(RECORDINGS)
     silent = [one for one in everything.scenarios if any(step.answer.outcome != "response" for step in one.steps)]
     chosen = replace(everything, scenarios=tuple(silent))
-    async with Documents(mongodb_url, DATABASE) as documents, OutsideCalls(f"{upstreams.url}/_calls") as calls:
-        report = await Player(legacy.url, Terms(hang_after=1.5), documents, calls).play(chosen)
+    async with StoredDocuments(mongodb_url, DATABASE) as documents, OutsideCalls(f"{upstreams.url}/_calls") as calls:
+        report = await Player(legacy.url, PlayerSettings(hang_after=1.5), documents, calls).play(chosen)
     assert report.differing == ()
     counted = {subject: tally.equal for subject, tally in report.by_subject().items()}
     steps = sum(len(one.steps) for one in silent)

@@ -47,7 +47,7 @@ class Demo:
         self._file = data.parent / "output"
         names = ("port", "ops-port", "legacy-port", "upstreams-port", "mongodb-port", "frontend-port")
         options = [f"--{name}={port}" for name, port in zip(names, astuple(ports), strict=True)]
-        command = [sys.executable, "-c", "from proxy.cli import main; main()", "demo", *options]
+        command = [sys.executable, "-c", "from proxy.cli.main import main; main()", "demo", *options]
         with self._file.open("wb") as output:
             self.process = subprocess.Popen(
                 [*command, f"--config={config}", f"--data={data}", *more],

@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
 
 from demo.mongod import mongodb
-from proxy import divergences
-from proxy.canonical import Difference
-from proxy.verification.aftermath import AftermathError
+from proxy.comparison.correspondence import TextDifference
+from proxy.contract import divergences
+from proxy.recordings.side_effects import SideEffectsError
 from tests.differential.duel import Account, Duel
 from tests.differential.sequences import Sequence, sequences
 from tests.differential.sides import sides
@@ -73,7 +73,7 @@ class Search:
     def _fight(self, sequence: Sequence) -> Account | None:
         try:
             account = self.runner.run(self.duel.fight(sequence.before, sequence.actions))
-        except AftermathError:  # documents that an index of the native side's will not have
+        except SideEffectsError:  # documents that an index of the native side's will not have
             self.counts["refused"] += 1
             return None
         self.counts["sequences"] += 1
@@ -115,7 +115,7 @@ def signatures(account: Account) -> set[Signature]:
     }
 
 
-def _statuses(difference: Difference) -> tuple[str, ...]:
+def _statuses(difference: TextDifference) -> tuple[str, ...]:
     return (difference.recorded, difference.live) if difference.kind in ("status", "outcome") else ()
 
 

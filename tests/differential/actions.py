@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.canonical import JSON
-from proxy.verification.recordings import Answer, Request
+from proxy.comparison.correspondence import JSON
+from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from tests.differential.people import ABSENT, TOKEN
 
 _PLACEHOLDER = re.compile(r"<(id|token|tag) (\d+)>")
@@ -43,7 +43,7 @@ class Answered:
 
     found: dict[str, list[str]] = field(default_factory=lambda: {"id": [], "token": [], "tag": []})
 
-    def note(self, answer: Answer) -> None:
+    def note(self, answer: RecordedAnswer) -> None:
         """Keep the ids, tokens and tag of one more answer."""
         for kind, pattern in (("id", _ID), ("token", _ISSUED)):
             known = self.found[kind]
@@ -51,13 +51,13 @@ class Answered:
         if "etag" in answer.headers:
             self.found["tag"].append(answer.headers["etag"])
 
-    def fill(self, action: Action) -> Request:
+    def fill(self, action: Action) -> RecordedRequest:
         """The request that an action has become."""
         headers = tuple((name, self._filled(value)) for name, value in action.headers)
         body = None if action.body is None else self._filled(action.body).encode("latin-1")
         if body is None and action.method in ("POST", "PUT", "PATCH"):
             body = b""
-        return Request(action.method, self._filled(action.target), headers, body)
+        return RecordedRequest(action.method, self._filled(action.target), headers, body)
 
     def _filled(self, text: str) -> str:
         return _PLACEHOLDER.sub(self._value, text)

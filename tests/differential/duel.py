@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy import divergences
-from proxy.canonical import JSON
-from proxy.divergences import Divergence
-from proxy.verification.aftermath import Documents, OutsideCalls
-from proxy.verification.player import Player, Terms
-from proxy.verification.recordings import Answer, Request, Scenario, Step
-from proxy.verification.report import Result
-from proxy.verification.wire import Origin, exchange
+from proxy.comparison.correspondence import JSON
+from proxy.contract import divergences
+from proxy.contract.divergences import Divergence
+from proxy.recordings.model import RecordedAnswer, RecordedRequest, Scenario, Step
+from proxy.recordings.player import Player, PlayerSettings
+from proxy.recordings.raw_http import Origin, exchange
+from proxy.recordings.report import Result
+from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from tests.differential.actions import Action, Answered
 from tests.differential.sides import Side
 
@@ -74,7 +74,7 @@ class Account:
 class Duel:
     """Both sides, with what is needed to put sequences to them."""
 
-    def __init__(self, legacy: Side, player: Player, documents: Documents, calls: OutsideCalls) -> None:
+    def __init__(self, legacy: Side, player: Player, documents: StoredDocuments, calls: OutsideCalls) -> None:
         self._origin = Origin.parse(legacy.url)
         self._player = player
         self._documents = documents
@@ -86,10 +86,12 @@ class Duel:
         cls, legacy: Side, native: Side, declared: tuple[Divergence, ...] | None = None
     ) -> AsyncIterator[Duel]:
         """Between two running sides; `declared` divergences are the contract's own unless given."""
-        terms = Terms(hang_after=2 * PATIENCE, divergences=declared_divergences() if declared is None else declared)
+        terms = PlayerSettings(
+            hang_after=2 * PATIENCE, divergences=declared_divergences() if declared is None else declared
+        )
         async with (
-            Documents(legacy.mongodb_url, legacy.database) as documents,
-            Documents(native.mongodb_url, native.database) as native_documents,
+            StoredDocuments(legacy.mongodb_url, legacy.database) as documents,
+            StoredDocuments(native.mongodb_url, native.database) as native_documents,
             OutsideCalls(legacy.calls_url) as calls,
             OutsideCalls(native.calls_url) as native_calls,
         ):
@@ -121,7 +123,7 @@ class Duel:
             about="found by tests/differential",
         )
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, request: RecordedRequest) -> RecordedAnswer:
         answer = await exchange(self._origin, request, PATIENCE)
         if answer.outcome == "reset":
             await self._await_return()
@@ -132,7 +134,7 @@ class Duel:
         deadline = time.monotonic() + _RETURN
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
-                if (await exchange(self._origin, Request("GET", "/"), PATIENCE)).outcome == "response":
+                if (await exchange(self._origin, RecordedRequest("GET", "/"), PATIENCE)).outcome == "response":
                     return
             await asyncio.sleep(0.05)
         raise TimeoutError("the stand-in did not come back")
@@ -151,7 +153,7 @@ def _named(steps: Sequence[Step]) -> str:
     return "-".join(["counterexample", *(word for word in telling if word in targets)])
 
 
-def _shown(request: Request) -> str:
+def _shown(request: RecordedRequest) -> str:
     headers = dict(request.headers)
     return f"{request.method} {request.target} {headers} {(request.body or b'')[:400]!r}"
 

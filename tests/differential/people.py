@@ -8,7 +8,7 @@ import hmac
 import json
 from typing import Final
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
 
 SECRET: Final = "dev-secret"
 PASSWORD: Final = "correct horse"

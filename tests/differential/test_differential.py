@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from proxy.verification import recordings
-from proxy.verification.aftermath import AftermathError
+from proxy.recordings import model
+from proxy.recordings.side_effects import SideEffectsError
 from tests.differential.actions import Action
 from tests.differential.duel import Account, Duel
 from tests.differential.people import ABSENT, TOKEN
@@ -62,7 +62,7 @@ def test_both_sides_answer_alike(fight: Fight, tmp_path_factory: pytest.TempPath
         account = fight(sequence)
         if account.differing:  # once more: a machine that stalls for seconds looks like a difference
             account = fight(sequence)
-    except AftermathError:
+    except SideEffectsError:
         return  # documents that an index of the native side's will not have
     if account.differing:
         place = account.write(tmp_path_factory.mktemp("counterexample"))
@@ -78,7 +78,7 @@ def test_a_difference_is_found_and_becomes_a_recording(mongodb_url: str, tmp_pat
     (result,) = account.differing
     assert [(one.path, one.kind) for one in result.unexplained] == [("outcome", "outcome")]
     assert "POST /users/logout" in account.describe()
-    (again,) = recordings.load(account.write(tmp_path / "found")).scenarios
+    (again,) = model.load(account.write(tmp_path / "found")).scenarios
     assert again.steps == account.scenario.steps
     assert again.before == account.scenario.before
     assert again.store == account.scenario.store

@@ -12,7 +12,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 from starlette.types import ASGIApp, Message, Scope
 
-from proxy.verification.recordings import Request
+from proxy.recordings.model import RecordedRequest
 
 UNTOLD: Any = object()
 
@@ -35,7 +35,7 @@ class Rehearsed:
         return [(write["operation"], write["collection"]) for write in self.writes]
 
 
-async def rehearse(app: ASGIApp, request: Request, deadline: float = 10.0) -> Rehearsed:
+async def rehearse(app: ASGIApp, request: RecordedRequest, deadline: float = 10.0) -> Rehearsed:
     """Announce a rehearsal; raises what the app raises."""
     told: list[tuple[Sequence[Mapping[str, Any]] | None, int]] = []
     sent: list[Message] = []
@@ -61,7 +61,7 @@ async def rehearse(app: ASGIApp, request: Request, deadline: float = 10.0) -> Re
     return Rehearsed(sent[0]["status"], body, writes, before == 0)
 
 
-def scope_of(request: Request, extensions: Mapping[str, object]) -> Scope:
+def scope_of(request: RecordedRequest, extensions: Mapping[str, object]) -> Scope:
     """The scope of a request with extensions."""
     path, _, query = request.target.partition("?")
     headers = [(name.encode(), value.encode()) for name, value in request.headers]

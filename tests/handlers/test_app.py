@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 from starlette.testclient import TestClient
 
-import handlers.product
+import handlers.container
 from handlers.app import create_app
 from handlers.legacy.auth import sign
 from handlers.settings import Settings, SettingsError
@@ -91,7 +91,7 @@ async def test_without_a_database_it_says_so_in_time_and_recovers(
     mongodb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With little patience; test_faults.py has the usual."""
-    monkeypatch.setattr(handlers.product, "PATIENCE", 1.0)
+    monkeypatch.setattr(handlers.container, "PATIENCE", 1.0)
     async with on_a_line(mongodb_url) as (line, client):
         headers = {"authorization": f"Bearer {sign({'userID': ObjectId()}, SECRET, 60)}"}
         login = {"email": "a@b", "password": "x"}

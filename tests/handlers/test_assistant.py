@@ -9,11 +9,11 @@ import pytest
 
 from handlers.services.assistant import CODING, IMAGES, SOAP, Assistant, Conclusion, is_given
 from handlers.services.model import (
+    InvalidResponseError,
+    LLMClient,
     Message,
-    Model,
     ModelError,
     ModelRefusedError,
-    ModelRubbishError,
     ModelUnreachableError,
 )
 from tests.handlers.outside import Answer, Script, Upstreams, outside, recorded_calls, upstreams
@@ -44,7 +44,7 @@ async def offline() -> AsyncIterator[Upstreams]:
 
 @pytest.fixture
 async def assistant(offline: Upstreams) -> AsyncIterator[Assistant]:
-    model = Model.open("sk-test", f"{offline.url}/v1")
+    model = LLMClient.open("sk-test", f"{offline.url}/v1")
     yield Assistant(model)
     await model.close()
 
@@ -115,7 +115,7 @@ async def test_highlights_are_handed_on_whatever_they_are(answer: str) -> None:
 
 @pytest.mark.parametrize(("content", "highlights"), [(None, None), (5, 5), (True, True), (..., []), ({"a": 1}, [])])
 async def test_a_model_without_words_highlights_what_is_json_as_it_stands(content: object, highlights: object) -> None:
-    wordless = ModelRubbishError("application/json", "", content)
+    wordless = InvalidResponseError("application/json", "", content)
     assert await Assistant(Told("s", wordless)).conclude({}, {}) == Conclusion("s", highlights)
 
 
@@ -147,7 +147,7 @@ async def test_transcripts_are_summarised_together_as_soap_or_as_instructed() ->
 async def test_lone_surrogates_reach_the_model_escaped() -> None:
     script = Script([Answer(body=b'{"choices": [{"message": {"content": "ok"}}]}')])
     async with outside(script) as url:
-        model = Model.open("sk-test", f"{url}/v1")
+        model = LLMClient.open("sk-test", f"{url}/v1")
         assert await Assistant(model).search("\ud800") == "ok"
         await model.close()
     assert json.loads(script.asked[0])["messages"][1]["content"] == "\ud800"

@@ -10,7 +10,7 @@ import pytest
 from demo.ports import free_port
 from handlers import circuit_breaker
 from handlers.circuit_breaker import TRIP_AFTER, CircuitBreaker
-from handlers.store_errors import UnavailableError
+from handlers.storage.errors import UnavailableError
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.twins import get, native_twin, post
 

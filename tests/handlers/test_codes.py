@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from handlers.services.codes import (
+from handlers.services.terminology import (
     OPERATION,
     Access,
     Code,
-    CodesRefusedError,
-    CodesRubbishError,
-    CodesTimeoutError,
-    CodesUnreachableError,
     Terminology,
+    TerminologyInvalidError,
+    TerminologyRefusedError,
+    TerminologyTimeoutError,
+    TerminologyUnreachableError,
     expand_query,
     expand_url,
 )
@@ -80,7 +80,7 @@ async def test_no_code_is_an_empty_list(offline: Upstreams) -> None:
 
 async def test_a_failing_server_is_told_with_its_status(offline: Upstreams) -> None:
     async with opened(offline.url) as terminology:
-        with pytest.raises(CodesRefusedError) as refused:
+        with pytest.raises(TerminologyRefusedError) as refused:
             await terminology.find("boom")
     assert refused.value.status == 500
     assert offline.calls == recorded_calls("ai-codes-fail")
@@ -143,7 +143,7 @@ async def test_a_token_that_is_refused_is_fetched_anew_once() -> None:
         assert await codes.find("a") == []
     assert len(script.asked) == 4
     async with scripted(TOKEN, refused, TOKEN, refused) as (codes, script):
-        with pytest.raises(CodesRefusedError):
+        with pytest.raises(TerminologyRefusedError):
             await codes.find("a")
     assert len(script.asked) == 4
 
@@ -159,20 +159,20 @@ async def test_a_connection_that_breaks_is_tried_once_more() -> None:
     async with scripted(Answer(cut=True), TOKEN, Answer(cut=True), NONE_FOUND) as (codes, _):
         assert await codes.find("a") == []
     async with scripted(TOKEN, Answer(cut=True)) as (codes, script):
-        with pytest.raises(CodesUnreachableError):
+        with pytest.raises(TerminologyUnreachableError):
             await codes.find("a")
     assert len(script.asked) == 3
 
 
 async def test_a_server_that_is_not_there_is_unreachable(unused_tcp_port: int) -> None:
     async with opened(f"http://127.0.0.1:{unused_tcp_port}") as terminology:
-        with pytest.raises(CodesUnreachableError):
+        with pytest.raises(TerminologyUnreachableError):
             await terminology.find("a")
 
 
 async def test_a_server_that_does_not_answer_is_left_at_the_deadline() -> None:
     async with scripted(TOKEN, Answer(hang=True), deadline=0.2) as (codes, script):
-        with pytest.raises(CodesTimeoutError):
+        with pytest.raises(TerminologyTimeoutError):
             await codes.find("a")
         await asyncio.wait_for(script.left.wait(), 1)
 
@@ -192,7 +192,7 @@ async def test_a_server_that_does_not_answer_is_left_at_the_deadline() -> None:
 )
 async def test_a_grant_without_a_token_is_rubbish(grant: bytes) -> None:
     async with scripted(Answer(body=grant)) as (codes, _):
-        with pytest.raises(CodesRubbishError):
+        with pytest.raises(TerminologyInvalidError):
             await codes.find("a")
 
 
@@ -212,7 +212,7 @@ async def test_a_grant_without_a_token_is_rubbish(grant: bytes) -> None:
 )
 async def test_an_answer_that_is_no_value_set_is_rubbish(body: bytes) -> None:
     async with scripted(TOKEN, Answer(body=body)) as (codes, _):
-        with pytest.raises(CodesRubbishError):
+        with pytest.raises(TerminologyInvalidError):
             await codes.find("a")
 
 
@@ -228,13 +228,13 @@ async def test_redirects_are_followed_but_not_for_ever() -> None:
         assert await codes.find("a") == []
     assert script.paths[-1].startswith("/elsewhere")
     async with scripted(TOKEN, there) as (codes, _):
-        with pytest.raises(CodesRubbishError):
+        with pytest.raises(TerminologyInvalidError):
             await codes.find("a")
 
 
 async def test_a_broken_encoding_is_rubbish() -> None:
     async with scripted(TOKEN, Answer(body=b"x", headers=((b"content-encoding", b"gzip"),))) as (codes, _):
-        with pytest.raises(CodesRubbishError):
+        with pytest.raises(TerminologyInvalidError):
             await codes.find("a")
 
 
@@ -280,5 +280,5 @@ def test_a_server_at_the_root_is_asked_there() -> None:
 async def test_an_address_that_cannot_be_one_is_unreachable(url: str) -> None:
     async with httpx.AsyncClient() as client, outside(Script([TOKEN])) as tokens:
         terminology = Terminology(client, Access(tokens, url, "cid", "csecret"))
-        with pytest.raises(CodesUnreachableError):
+        with pytest.raises(TerminologyUnreachableError):
             await terminology.find("diabetes")

@@ -26,8 +26,8 @@ from bson import ObjectId
 from handlers.json_structure import MAX_SURROGATES, MAX_VALUES
 from handlers.services import sessions
 from handlers.settings import Settings
-from proxy.canonical import JSON
-from proxy.verification.recordings import Answer, Request
+from proxy.comparison.correspondence import JSON
+from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from tests.differential.people import AMARA, BOLA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.backends import token_of
@@ -294,20 +294,22 @@ PACKED = b'{"email":"nobody@x","password":"x"}'
 async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
     """A login whose body comes in chunks."""
     headers = (("content-type", "application/json"), ("content-encoding", encoding), ("transfer-encoding", "chunked"))
-    request = Request("POST", "/users/login", headers, b"".join(pieces))
+    request = RecordedRequest("POST", "/users/login", headers, b"".join(pieces))
 
-    async def ask(twin: Twin) -> Answer:
+    async def ask(twin: Twin) -> RecordedAnswer:
         await twin.ask(get("/"))  # it may have to come back first
         return await asyncio.to_thread(send, twin)
 
-    def send(twin: Twin) -> Answer:
+    def send(twin: Twin) -> RecordedAnswer:
         connection = HTTPConnection(twin.origin.host, twin.origin.port, timeout=10)
         try:
             connection.request("POST", request.target, iter(pieces), dict(headers), encode_chunked=True)
             answer = connection.getresponse()
-            return Answer("response", answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+            return RecordedAnswer(
+                "response", answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+            )
         except ConnectionError:
-            return Answer("reset")
+            return RecordedAnswer("reset")
         finally:
             connection.close()
 
@@ -349,7 +351,7 @@ async def test_what_follows_the_padding_of_a_gzip_body(twins: Twins) -> None:
 )
 async def test_a_body_of_too_many_values(twins: Twins, body: JSON, charset: str) -> None:
     kind = (("content-type", f"application/json; charset={charset}"),)
-    seen = await twins.ask(Request("POST", "/users/login", kind, json.dumps(body).encode(charset)))
+    seen = await twins.ask(RecordedRequest("POST", "/users/login", kind, json.dumps(body).encode(charset)))
     assert read(seen.legacy) == {"msg": "user doesnt exist"}
     assert seen.native.status == 413
     seen.assert_declared("json-bounded")
@@ -358,7 +360,7 @@ async def test_a_body_of_too_many_values(twins: Twins, body: JSON, charset: str)
 async def test_a_body_of_any_depth_within_bounds_is_read(twins: Twins) -> None:
     deep = '{"email":"nobody@x","password":"x","rest":' + "[" * 4000 + "]" * 4000 + "}"
     kind = (("content-type", "application/json"),)
-    seen = await twins.ask(Request("POST", "/users/login", kind, deep.encode()))
+    seen = await twins.ask(RecordedRequest("POST", "/users/login", kind, deep.encode()))
     assert read(seen.native) == {"msg": "user doesnt exist"}
     seen.assert_equal()
 

@@ -11,11 +11,11 @@ import pytest_asyncio
 from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
-import handlers.product
-from proxy.canonical import JSON
-from proxy.divergences import Occurrence
-from proxy.verification.recordings import Request
-from proxy.verification.wire import serialise
+import handlers.container
+from proxy.comparison.correspondence import JSON
+from proxy.contract.divergences import Occurrence
+from proxy.recordings.model import RecordedRequest
+from proxy.recordings.raw_http import serialise
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.line import Line, command
@@ -86,15 +86,15 @@ FOUND = Answer(body=b'{"expansion": {"contains": [{"display": "d", "code": "c", 
 SAID = Answer(body=b'{"choices": [{"message": {"content": "said"}}]}')
 
 
-def codes(name: str) -> Request:
+def codes(name: str) -> RecordedRequest:
     return get(f"/api/ai/search/clinicalcodes?name={name}", FOREVER)
 
 
-def search(query: str = "q") -> Request:
+def search(query: str = "q") -> RecordedRequest:
     return post(f"/api/ai/search?query={query}", token=FOREVER)
 
 
-def analyze(prompt: str = "what") -> Request:
+def analyze(prompt: str = "what") -> RecordedRequest:
     return post("/api/ai/analyze", {"prompt": prompt}, FOREVER)
 
 
@@ -211,7 +211,7 @@ async def test_a_model_that_never_answers(hurried: Twins) -> None:
     assert read(found[2].native)["summary"] == "Summary not generated"
 
 
-async def leave(twin: Twin, request: Request, script: Script) -> None:
+async def leave(twin: Twin, request: RecordedRequest, script: Script) -> None:
     """Ask, and go as soon as the model has been asked."""
     _, writer = await asyncio.open_connection(twin.origin.host, twin.origin.port)
     writer.write(serialise(twin.origin, request))
@@ -288,7 +288,7 @@ async def lines(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
     log = tmp_path_factory.mktemp("on-a-line") / "log"
     impatient = f"{ours.url}&serverSelectionTimeoutMS=700"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(handlers.product, "PATIENCE", 0.7)
+        patch.setattr(handlers.container, "PATIENCE", 0.7)
         async with (
             legacy_twin(mongodb_url, log, through=impatient) as legacy,
             native_twin(mongodb_url, through=theirs.url) as native,

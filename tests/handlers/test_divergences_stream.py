@@ -11,9 +11,9 @@ import pytest
 
 from handlers.json_structure import MAX_VALUES
 from handlers.services.transcription import MOST_WAITING
-from proxy.canonical import JSON
-from proxy.divergences import Occurrence
-from proxy.verification.conversation import Pace, converse
+from proxy.comparison.correspondence import JSON
+from proxy.contract.divergences import Occurrence
+from proxy.recordings.websocket_player import PlaybackPace, converse
 from tests.handlers.outside import Answer, Script
 from tests.handlers.twins import Twin, Twins, assert_traced, names, shows
 
@@ -34,7 +34,7 @@ def heard(text: str, delay: float = 0.0) -> Answer:
 
 async def recorded(twin: Twin, sent: Sequence[JSON], expected: int, *answers: Answer) -> list[str]:
     """The frames that come back after the greeting, each by what it says."""
-    pace = Pace(between=0.002, patience=3, grace=0.05)
+    pace = PlaybackPace(between=0.002, patience=3, grace=0.05)
     with twin.outside.giving(Script(answers)):
         frames = await converse(twin.origin, "/transcription-stream", sent, expected + 1, pace)
     said: list[Any] = frames[1:]

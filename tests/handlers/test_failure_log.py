@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from handlers.failure_log import summary_of, trace_of
-from handlers.store import Store
-from handlers.store_errors import RefusedError, translated
+from handlers.storage.errors import RefusedError, translated
+from handlers.storage.store import Store
 from tests.handlers.backends import scratch_database
 
 CANARY = "jane.roe@clinic.example"

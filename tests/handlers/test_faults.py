@@ -25,12 +25,12 @@ import pytest_asyncio
 from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
-import handlers.product
+import handlers.container
 from demo.mongod import Mongod
-from proxy.canonical import JSON
-from proxy.divergences import explain
-from proxy.verification.conversation import Pace, converse
-from proxy.verification.recordings import Answer, Request
+from proxy.comparison.correspondence import JSON
+from proxy.contract.divergences import explain
+from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.recordings.websocket_player import PlaybackPace, converse
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.line import Line, command
@@ -101,7 +101,7 @@ READS = [
 ]
 
 
-def everything() -> list[Request]:
+def everything() -> list[RecordedRequest]:
     """A sound request to every endpoint that has to do with the database, so that nothing prevents the next."""
     asked = [post("/users/register", {"username": "b", "email": "b@x", "password": "p", "role": "patient"})]
     asked += [get(path, FOREVER, method) for path in READS for method in ("GET", "HEAD")]
@@ -111,7 +111,7 @@ def everything() -> list[Request]:
     return [*asked, post("/users/logout", token=FOREVER)]
 
 
-async def timed(native: Twin, request: Request) -> tuple[Answer, float]:
+async def timed(native: Twin, request: RecordedRequest) -> tuple[RecordedAnswer, float]:
     began = time.monotonic()
     return await native.ask(request), time.monotonic() - began
 
@@ -186,7 +186,7 @@ async def test_what_a_silent_database_was_sent_is_taken_back_when_it_speaks_agai
     mongodb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A note is stored, its link on the way: the transaction must not hold the consultation until it expires."""
-    monkeypatch.setattr(handlers.product, "PATIENCE", 0.5)
+    monkeypatch.setattr(handlers.container, "PATIENCE", 0.5)
     line = Line(mongodb_url)
     await line.mend()
     async with native_twin(mongodb_url, through=line.url) as native:
@@ -349,7 +349,7 @@ async def test_a_failing_transcription_is_told_in_the_same_frames(twins: Twins, 
     heard = []
     for twin in (twins.legacy, twins.native):
         with twin.outside.giving(Script([HEARD[name]])):
-            heard.append(await converse(twin.origin, "/transcription-stream", sent, 5, Pace(0.01, 0.5, 0.1)))
+            heard.append(await converse(twin.origin, "/transcription-stream", sent, 5, PlaybackPace(0.01, 0.5, 0.1)))
     assert names().compare(heard[0], heard[1], "frames") == []
 
 

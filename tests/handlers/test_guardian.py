@@ -19,7 +19,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from demo.ports import free_port
-from handlers.guardian import AGAIN, GRACE, KILLS, TRIES, Guardian, Watch, guard, kill
+from handlers.storage.transaction_reaper import AGAIN, GRACE, KILLS, TRIES, Reaper, ReaperClient, guard, kill
 from tests.handlers.backends import scratch_database
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ Documents = Database[dict[str, Any]]
 
 ACTOR = """
 import asyncio, sys, time
-from handlers.store import Store
+from handlers.storage.store import Store
 from bson import ObjectId
 
 async def act(url, database, note, seconds):
@@ -86,7 +86,7 @@ def test_a_process_that_is_killed_or_stopped_holds_nobody_up(mongodb_url: str, d
 
 
 def test_a_guardian_that_dies_is_followed_by_one_that_knows_as_much(mongodb_url: str, database: Documents) -> None:
-    guardian = Guardian(mongodb_url)
+    guardian = Reaper(mongodb_url)
     with held(database) as session, database.client.start_session() as other:
         guardian.watch(session.session_id, time.monotonic() + 30)
         first = guardian._process
@@ -102,7 +102,7 @@ def test_a_guardian_that_dies_is_followed_by_one_that_knows_as_much(mongodb_url:
 
 
 def test_a_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
-    guardian = Guardian(mongodb_url)
+    guardian = Reaper(mongodb_url)
     guardian.close()
     session = {"id": Binary(bytes(16), 4)}
     guardian.watch(session, time.monotonic() + 30)
@@ -117,11 +117,11 @@ def test_a_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
 def test_it_listens_until_the_pipe_closes_and_ends_what_is_left(
     mongodb_url: str, database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.guardian.AGAIN", 0.05)
+    monkeypatch.setattr("handlers.storage.transaction_reaper.AGAIN", 0.05)
     reading, writing = os.pipe()
     with held(database) as session, database.client.start_session() as other:
         names = [bytes(each.session_id["id"]).hex() for each in (session, other)]
-        listening = threading.Thread(target=guard, args=(reading, Watch(partial(kill, mongodb_url))))
+        listening = threading.Thread(target=guard, args=(reading, ReaperClient(partial(kill, mongodb_url))))
         listening.start()
         os.write(writing, f"open {names[0]} {time.monotonic() + 60}\nopen {names[1]} ".encode())
         os.write(writing, f"{time.monotonic() + 60}\ndone {names[1]}\n".encode())
@@ -133,7 +133,7 @@ def test_it_listens_until_the_pipe_closes_and_ends_what_is_left(
 
 
 def test_without_mongodb_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.guardian._PATIENCE", 100)
+    monkeypatch.setattr("handlers.storage.transaction_reaper._PATIENCE", 100)
     assert not kill(f"mongodb://127.0.0.1:{free_port()}", ["00" * 16])
 
 
@@ -151,7 +151,7 @@ class Kills:
 
 def test_what_is_over_and_not_done_is_ended_a_few_times() -> None:
     kills = Kills()
-    watch = Watch(kills)
+    watch = ReaperClient(kills)
     assert watch.seconds_left(0) is None
     watch.note("open a 10.0")
     watch.note("open b 11.0")
@@ -172,7 +172,7 @@ def test_what_is_over_and_not_done_is_ended_a_few_times() -> None:
 
 def test_what_is_done_after_all_is_left_alone() -> None:
     kills = Kills()
-    watch = Watch(kills)
+    watch = ReaperClient(kills)
     watch.note("open a 10.0")
     watch.end_overdue(11)
     watch.note("done a")
@@ -184,7 +184,7 @@ def test_what_is_done_after_all_is_left_alone() -> None:
 
 def test_what_cannot_be_ended_is_tried_until_mongodb_has_done_so_itself() -> None:
     kills = Kills(succeeds=False)
-    watch = Watch(kills)
+    watch = ReaperClient(kills)
     watch.note("open a 1000.0")
     watch.note_death(10)
     now = 10.0

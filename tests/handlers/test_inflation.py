@@ -8,7 +8,7 @@ import zlib
 import brotli  # type: ignore[import-untyped]
 import pytest
 
-from handlers.legacy.express.inflation import STEP, CorruptError, inflater
+from handlers.legacy.express.decompression import STEP, CorruptError, inflater
 
 LARGE = b"x" * 3_000_000
 CODED = {"gzip": gzip.compress(LARGE), "deflate": zlib.compress(LARGE), "br": brotli.compress(LARGE)}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from handlers.legacy.javascript import JavaScriptRangeError, clip, iso, parse_date, to_string
 from handlers.legacy.javascript.dates import DAY, LIMIT, date_to_string
-from handlers.legacy.javascript.inspection import inspect
+from handlers.legacy.javascript.inspect import inspect
 from tests.handlers.node_child import Node
 
 judged = settings(max_examples=500, deadline=None)

@@ -17,7 +17,7 @@ from handlers.legacy.javascript import (
     parse,
     stringify,
 )
-from handlers.legacy.javascript.syntax import Reader
+from handlers.legacy.javascript.json_parser import Reader
 from tests.handlers.javascript_values import BSON, CODES, joined, json_values, texts, values
 from tests.handlers.node_child import Node, Thrown
 

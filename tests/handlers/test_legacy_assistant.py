@@ -14,15 +14,15 @@ import pytest
 import pytest_asyncio
 from bson import ObjectId
 
-from handlers.legacy.assistant import AssistantRoutes
 from handlers.legacy.express import Application, Router
 from handlers.legacy.express.bodies import json_parser
 from handlers.legacy.express.cors import Cors
+from handlers.legacy.routes.assistant import AssistantRoutes
 from handlers.services.assistant import Assistant
-from handlers.services.codes import Access, Terminology
-from handlers.services.model import Model
+from handlers.services.model import LLMClient
 from handlers.services.summaries import Summaries
-from handlers.store import Store
+from handlers.services.terminology import Access, Terminology
+from handlers.storage.store import Store
 from tests.handlers.outside import Answer, Script, Upstreams, outside, recorded, upstreams
 from tests.sockets import serving
 
@@ -47,7 +47,7 @@ async def native(
     store: Store, model_url: str, terminology_url: str, *, codes_as_list: bool = False
 ) -> AsyncIterator[int]:
     """`/api/ai` on a model and a terminology server; gives the port."""
-    model = Model.open("sk-test", f"{model_url}/v1", deadline=2)
+    model = LLMClient.open("sk-test", f"{model_url}/v1", deadline=2)
     access = Access(terminology_url + TOKEN_PATH, terminology_url + "/production1/fhir/", "cid", "csecret")
     terminology = Terminology.open(access, deadline=2)
     assistant = Assistant(model)

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from handlers.legacy.transcription import TranscriptionStream
-from handlers.services.model import Model, ModelUnreachableError
+from handlers.legacy.routes.transcription import TranscriptionStream
+from handlers.services.model import LLMClient, ModelUnreachableError
 from handlers.services.transcription import LIMIT, Transcribe
 from tests.handlers.outside import outside, upstreams
 from tests.sockets import exchange, serving
@@ -61,7 +61,7 @@ async def native() -> AsyncIterator[Stream]:
     async with upstreams() as services:
         upstream = Slowed(services.app)
         async with outside(upstream) as model_url:
-            model = Model.open("sk-test", f"{model_url}/v1")
+            model = LLMClient.open("sk-test", f"{model_url}/v1")
             async with stream(model.transcribe) as url:
                 yield Stream(url, upstream)
             await model.close()

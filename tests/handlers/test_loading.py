@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from handlers.loading import LIMIT, Loader
+from handlers.storage.dataloader import LIMIT, Loader
 
 
 class Source:

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from handlers.services.model import (
-    Model,
+    InvalidResponseError,
+    LLMClient,
     ModelRefusedError,
-    ModelRubbishError,
     ModelTimeoutError,
     ModelUnreachableError,
     encode,
@@ -25,8 +25,8 @@ GOOD = Answer(body=b'{"choices": [{"message": {"content": " hi "}}]}')
 
 
 @asynccontextmanager
-async def opened(url: str, deadline: float = 5.0) -> AsyncIterator[Model]:
-    model = Model.open("sk-test", f"{url}/v1", deadline=deadline)
+async def opened(url: str, deadline: float = 5.0) -> AsyncIterator[LLMClient]:
+    model = LLMClient.open("sk-test", f"{url}/v1", deadline=deadline)
     try:
         yield model
     finally:
@@ -34,7 +34,7 @@ async def opened(url: str, deadline: float = 5.0) -> AsyncIterator[Model]:
 
 
 @asynccontextmanager
-async def scripted_model(*answers: Answer, deadline: float = 5.0) -> AsyncIterator[tuple[Model, Script]]:
+async def scripted_model(*answers: Answer, deadline: float = 5.0) -> AsyncIterator[tuple[LLMClient, Script]]:
     script = Script(answers)
     async with outside(script) as url, opened(url, deadline) as model:
         yield model, script
@@ -145,7 +145,7 @@ RUBBISH = [
 @pytest.mark.parametrize("body", RUBBISH, ids=lambda body: repr(body[:30]))
 async def test_an_answer_without_text_is_rubbish(body: bytes) -> None:
     async with scripted_model(Answer(body=body, content_type="application/json; charset=utf-16")) as (model, _):
-        with pytest.raises(ModelRubbishError) as rubbish:
+        with pytest.raises(InvalidResponseError) as rubbish:
             await model.complete(HELLO)
     assert (rubbish.value.media_type, rubbish.value.body) == ("application/json", body.decode())
     assert rubbish.value.content is (None if b'"content": null' in body else ...)
@@ -154,14 +154,14 @@ async def test_an_answer_without_text_is_rubbish(body: bytes) -> None:
 @pytest.mark.parametrize("kind", ["Application/JSON", "text/plain", ""])
 async def test_what_does_not_call_itself_json_is_not_read_as_json(kind: str) -> None:
     async with scripted_model(Answer(body=GOOD.body, content_type=kind)) as (model, _):
-        with pytest.raises(ModelRubbishError) as rubbish:
+        with pytest.raises(InvalidResponseError) as rubbish:
             await model.complete(HELLO)
     assert (rubbish.value.media_type, rubbish.value.body) == (kind, GOOD.body.decode())
 
 
 async def test_an_answer_without_content_is_null() -> None:
     async with scripted_model(Answer(204, b"")) as (model, _):
-        with pytest.raises(ModelRubbishError) as rubbish:
+        with pytest.raises(InvalidResponseError) as rubbish:
             await model.complete(HELLO)
     assert (rubbish.value.media_type, rubbish.value.body) == ("application/json", "null")
 
@@ -170,7 +170,7 @@ async def test_an_answer_without_content_is_null() -> None:
 async def test_a_transcription_that_calls_itself_json_is_read_as_json(body: bytes, text: str | None) -> None:
     async with scripted_model(Answer(body=body, content_type="application/json")) as (model, _):
         if text is None:
-            with pytest.raises(ModelRubbishError):
+            with pytest.raises(InvalidResponseError):
                 await model.transcribe(b"", "a.webm")
         else:
             assert await model.transcribe(b"", "a.webm") == text
@@ -185,7 +185,7 @@ async def test_any_charset_is_taken_for_utf8() -> None:
 
 
 async def test_without_a_key_the_model_is_still_asked(offline: Upstreams) -> None:
-    model = Model.open("", f"{offline.url}/v1")
+    model = LLMClient.open("", f"{offline.url}/v1")
     await model.complete(HELLO)
     await model.close()
     assert offline.calls[0]["auth"] == "Bearer unset"

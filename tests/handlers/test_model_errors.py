@@ -5,13 +5,8 @@ from __future__ import annotations
 import pytest
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JSONSyntaxError, Value
-from handlers.legacy.model_errors import Fault, content_of, describe
-from handlers.services.model import (
-    ModelRefusedError,
-    ModelRubbishError,
-    ModelTimeoutError,
-    ModelUnreachableError,
-)
+from handlers.legacy.model_errors import ModelFault, content_of, describe
+from handlers.services.model import InvalidResponseError, ModelRefusedError, ModelTimeoutError, ModelUnreachableError
 
 JSON = "application/json"
 NO_BODY = "Cannot destructure property 'prompt' of 'req.body' as it is undefined."
@@ -80,8 +75,8 @@ def test_a_missing_body_has_the_recorded_stack() -> None:
 
 
 def test_faults_of_the_connection_have_the_sdks_words() -> None:
-    assert describe(ModelUnreachableError("x")) == Fault("Error", "Connection error.")
-    assert describe(ModelTimeoutError("x")) == Fault("Error", "Request timed out.")
+    assert describe(ModelUnreachableError("x")) == ModelFault("Error", "Connection error.")
+    assert describe(ModelTimeoutError("x")) == ModelFault("Error", "Request timed out.")
 
 
 @pytest.mark.parametrize(
@@ -106,8 +101,8 @@ def test_faults_of_the_connection_have_the_sdks_words() -> None:
 )
 def test_rubbish_is_stumbled_over_where_v8_stumbles(media_type: str, body: str, message: str) -> None:
     with pytest.raises(JavaScriptTypeError) as error:
-        content_of(ModelRubbishError(media_type, body))
-    assert describe(error.value) == Fault("TypeError", message)
+        content_of(InvalidResponseError(media_type, body))
+    assert describe(error.value) == ModelFault("TypeError", message)
     assert describe(error.value).stack_excerpt() == f"TypeError: {message}"
 
 
@@ -121,7 +116,7 @@ def test_rubbish_is_stumbled_over_where_v8_stumbles(media_type: str, body: str, 
     ],
 )
 def test_what_stands_where_the_text_should_is_given(body: str, content: Value) -> None:
-    assert content_of(ModelRubbishError(JSON, body)) == content
+    assert content_of(InvalidResponseError(JSON, body)) == content
 
 
 @pytest.mark.parametrize(
@@ -133,5 +128,5 @@ def test_what_stands_where_the_text_should_is_given(body: str, content: Value) -
 )
 def test_json_that_is_none_is_a_syntax_error(body: str, message: str) -> None:
     with pytest.raises(JSONSyntaxError) as error:
-        content_of(ModelRubbishError(JSON, body))
-    assert describe(error.value) == Fault("SyntaxError", message)
+        content_of(InvalidResponseError(JSON, body))
+    assert describe(error.value) == ModelFault("SyntaxError", message)

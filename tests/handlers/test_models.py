@@ -10,7 +10,7 @@ import pytest
 
 from handlers.legacy.javascript import Value
 from handlers.legacy.models import BLACKTOKENS, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS
-from handlers.legacy.mongoose import Document, Id, Ids, Schema
+from handlers.legacy.mongoose import Document, IdListPath, IdPath, Schema
 
 RECORDINGS = Path(__file__).parents[2] / "contracts" / "recordings" / "http.json"
 MODELS = {schema.model: schema for schema in (USERS, BLACKTOKENS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS)}
@@ -32,7 +32,7 @@ def test_every_recorded_field_is_of_the_schema(model: str) -> None:
 @pytest.mark.parametrize("schema", MODELS.values(), ids=lambda schema: schema.model)
 def test_references_go_to_models_that_there_are(schema: Schema) -> None:
     for path in schema.paths.values():
-        if isinstance(path, Id | Ids) and path.name != "_id":
+        if isinstance(path, IdPath | IdListPath) and path.name != "_id":
             assert path.ref in MODELS
 
 

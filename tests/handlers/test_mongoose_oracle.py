@@ -18,8 +18,8 @@ from handlers.legacy.models import BLACKTOKENS, CONSULTATIONS, NOTES, PROMPTS, T
 from handlers.legacy.mongoose import (
     CastError,
     Document,
-    Id,
-    Ids,
+    IdListPath,
+    IdPath,
     MongooseError,
     Schema,
     ValidationError,
@@ -86,7 +86,7 @@ def stored_in(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
     fields: dict[str, st.SearchStrategy[Any]] = {"nonsense": anything, "__v": st.integers(0, 3)}
     for name, path in schema.paths.items():
         if name not in ("_id", "__v"):
-            fields[name] = reference if isinstance(path, Id | Ids) else anything
+            fields[name] = reference if isinstance(path, IdPath | IdListPath) else anything
     return st.fixed_dictionaries({}, optional=fields)
 
 
@@ -202,7 +202,7 @@ def test_filters_are_cast_as_by_mongoose(oracle: Oracle, schema: Schema) -> None
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
 def test_updates_are_cast_as_by_mongoose(updating: Oracle, schema: Schema) -> None:
-    arrays = [name for name, path in schema.paths.items() if isinstance(path, Ids)]
+    arrays = [name for name, path in schema.paths.items() if isinstance(path, IdListPath)]
     dotted = [f"{name}.0" for name in arrays] + ["patient.a", "summary.b.c", "body.x"]
     held = given_values.filter(unremarkable)
     fields = st.dictionaries(st.sampled_from([*schema.paths, "nonsense", *dotted]), held, max_size=3)
@@ -226,7 +226,7 @@ def test_updates_are_cast_as_by_mongoose(updating: Oracle, schema: Schema) -> No
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
 def test_stored_documents_are_read_and_saved_as_by_mongoose(oracle: Oracle, schema: Schema) -> None:
-    arrays = [name for name, path in schema.paths.items() if isinstance(path, Ids)]
+    arrays = [name for name, path in schema.paths.items() if isinstance(path, IdListPath)]
     settable = [name for name in schema.paths if name not in ("_id", "__v")]
 
     @many

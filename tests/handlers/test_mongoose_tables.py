@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from handlers.legacy.javascript import JavaScriptTypeError, JsonText, Value, stringify
 from handlers.legacy.mongoose import (
-    Boolean,
-    Date,
+    BooleanPath,
+    DatePath,
     Document,
-    Id,
-    Ids,
-    Mixed,
+    IdListPath,
+    IdPath,
+    MixedPath,
     Schema,
-    String,
+    StringPath,
     arrange,
     write,
     write_object,
@@ -26,16 +26,16 @@ from tests.handlers.javascript_values import names, scalars
 
 A, B = ObjectId("64b7f0f0f0f0f0f0f0f0f0f1"), ObjectId("64b7f0f0f0f0f0f0f0f0f0f2")
 MOMENT = DatetimeMS(1_700_000_000_123)
-OWNERS = Schema("owners in the table's tests", [String("name"), Ids("visits")])
+OWNERS = Schema("owners in the table's tests", [StringPath("name"), IdListPath("visits")])
 VISITS = Schema(
     "visits in the table's tests",
     [
-        Id("of", ref=OWNERS.model),
-        Ids("notes", ref=OWNERS.model),
-        Mixed("what"),
-        String("name"),
-        Boolean("done", default=False),
-        Date("at", default=lambda: MOMENT, early=False),
+        IdPath("of", ref=OWNERS.model),
+        IdListPath("notes", ref=OWNERS.model),
+        MixedPath("what"),
+        StringPath("name"),
+        BooleanPath("done", default=False),
+        DatePath("at", default=lambda: MOMENT, early=False),
     ],
 )
 SETTLED: dict[str, Value] = {"_id": A, "of": B, "notes": [A, B], "what": "x", "name": "n", "done": True, "at": MOMENT}

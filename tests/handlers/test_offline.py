@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from handlers.services.assistant import Assistant
-from handlers.services.codes import Finder
 from handlers.services.offline import CODES, TEXT, OfflineModel, OfflineTerminology
+from handlers.services.terminology import Finder
 from handlers.services.transcription import Transcribe
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.legacy.express.pages import encode_url, error_page
+from handlers.legacy.express.error_pages import encode_url, error_page
 from handlers.legacy.express.paths import Pattern, UndecodableError, decode_component, split_target
 from tests.handlers.library_oracle import Libraries, Refused
 

@@ -9,7 +9,7 @@ from bson import ObjectId, Regex
 
 from handlers.legacy.javascript import Value, parse
 from handlers.legacy.models import CONSULTATIONS, USERS
-from handlers.legacy.population import Fields, Populate, show
+from handlers.legacy.populate import Fields, Populate, populate
 
 CLINICIAN, OTHER, NOTE, LOST, IDENTITY = (ObjectId(f"64b7f0f0f0f0f0f0f0f0f0f{n}") for n in range(5))
 USER = Populate("clinician", ("username",))
@@ -39,7 +39,7 @@ class Shelf:
 
 
 async def shown(*stored: dict[str, Value]) -> list[Value]:
-    return [parse(text) for text in await show(CONSULTATIONS, stored, PLAN, Shelf().fetch)]
+    return [parse(text) for text in await populate(CONSULTATIONS, stored, PLAN, Shelf().fetch)]
 
 
 AMARA: Value = {"_id": str(CLINICIAN), "username": "amara"}
@@ -77,7 +77,7 @@ async def test_what_is_referred_to_often_is_asked_for_once() -> None:
     shelf = Shelf()
     lists: list[Value] = [[NOTE], [NOTE, NOTE], []]
     documents: list[Fields] = [{**SETTLED, "notes": notes} for notes in lists]
-    assert len(await show(CONSULTATIONS, documents, PLAN, shelf.fetch)) == 3
+    assert len(await populate(CONSULTATIONS, documents, PLAN, shelf.fetch)) == 3
     assert shelf.asked == [
         ("users", [CLINICIAN], ("username",)),
         ("notes", [NOTE], ("body", "clinician")),
@@ -87,11 +87,11 @@ async def test_what_is_referred_to_often_is_asked_for_once() -> None:
 
 async def test_nothing_is_asked_for_nothing() -> None:
     shelf = Shelf()
-    assert await show(CONSULTATIONS, [], PLAN, shelf.fetch) == []
-    assert await show(CONSULTATIONS, [{**SETTLED, "clinician": None}], PLAN, shelf.fetch)
+    assert await populate(CONSULTATIONS, [], PLAN, shelf.fetch) == []
+    assert await populate(CONSULTATIONS, [{**SETTLED, "clinician": None}], PLAN, shelf.fetch)
     assert shelf.asked == []
 
 
 async def test_only_ids_refer_to_anything() -> None:
     with pytest.raises(TypeError, match="username refers to nothing"):
-        await show(USERS, [{"_id": OTHER}], [Populate("username")], Shelf().fetch)
+        await populate(USERS, [{"_id": OTHER}], [Populate("username")], Shelf().fetch)

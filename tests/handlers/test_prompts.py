@@ -12,7 +12,7 @@ import pytest_asyncio
 from bson import ObjectId
 
 from handlers.services.prompts import Prompts
-from handlers.store import Store
+from handlers.storage.store import Store
 from tests.differential.duel import Duel
 from tests.handlers.backends import Backend, native_backend, token_of
 from tests.handlers.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, as_user, ask, same, texts

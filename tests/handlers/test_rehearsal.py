@@ -20,11 +20,11 @@ from starlette.types import Message
 from handlers.app import create_app
 from handlers.services.offline import CODES, HIGHLIGHTS, TEXT
 from handlers.settings import Settings
-from handlers.store import Store
-from proxy.canonical import JSON
-from proxy.native import Native
-from proxy.verification.recordings import Request
-from proxy.verification.traces import compare_documents
+from handlers.storage.store import Store
+from proxy.backends.native import Native
+from proxy.comparison.correspondence import JSON
+from proxy.recordings.compare_side_effects import compare_documents
+from proxy.recordings.model import RecordedRequest
 from tests.differential.people import ABSENT, OTHER_TOKEN, PASSWORD
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.backends import NOWHERE, SECRET
@@ -52,7 +52,7 @@ class House:
     legacy: Twin
     outside: Outside
 
-    async def rehearse(self, request: Request, deadline: float = 20.0) -> Rehearsed:
+    async def rehearse(self, request: RecordedRequest, deadline: float = 20.0) -> Rehearsed:
         return await rehearse(self.app, request, deadline)
 
     def plant(self) -> None:
@@ -97,10 +97,10 @@ def planted(house: House) -> None:
     house.plant()
 
 
-def writes() -> list[Request]:
+def writes() -> list[RecordedRequest]:
     """Every kind, sound and not."""
 
-    def change(method: str, path: str, body: Any = ..., token: str = FOREVER) -> Request:
+    def change(method: str, path: str, body: Any = ..., token: str = FOREVER) -> RecordedRequest:
         return post(path, body, token, method)
 
     prompt: dict[str, JSON] = {"prompt_name": "n", "prompt_text": "t", "is_shareable": True}
@@ -140,11 +140,11 @@ def writes() -> list[Request]:
         post("/api/ai/analyze", {"prompt": "p", "images": ["https://x"]}, FOREVER),
         get("/api/ai/search/clinicalcodes?name=x", FOREVER),
         post("/api/consultation/start", "no object", FOREVER),
-        Request("POST", "/api/prompts", (("content-type", "application/json"),), b"{"),
+        RecordedRequest("POST", "/api/prompts", (("content-type", "application/json"),), b"{"),
     ]
 
 
-def unserved() -> list[Request]:
+def unserved() -> list[RecordedRequest]:
     """What kills the legacy, or is never answered by it."""
     return [
         post("/users/register", {"username": "", "email": "c@x", "password": "p", "role": "king"}),
@@ -153,7 +153,7 @@ def unserved() -> list[Request]:
     ]
 
 
-async def give_up(house: House, request: Request, seconds: float) -> None:
+async def give_up(house: House, request: RecordedRequest, seconds: float) -> None:
     """Cancelled by whoever asked, after a while."""
     task = asyncio.create_task(house.rehearse(request))
     await asyncio.sleep(seconds)
@@ -161,7 +161,7 @@ async def give_up(house: House, request: Request, seconds: float) -> None:
     await asyncio.wait([task])
 
 
-async def hurry(house: House, request: Request, seconds: float) -> None:
+async def hurry(house: House, request: RecordedRequest, seconds: float) -> None:
     """Given less time than it may need."""
     try:
         await house.rehearse(request, seconds)
@@ -300,7 +300,7 @@ async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, monk
     def refuse(*_: object) -> None:
         raise OSError("no more processes")
 
-    monkeypatch.setattr("handlers.guardian.Guardian.watch", refuse)
+    monkeypatch.setattr("handlers.storage.transaction_reaper.Guardian.watch", refuse)
     with pytest.raises(TimeoutError, match="in time"):
         await house.rehearse(START)
 

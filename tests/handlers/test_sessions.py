@@ -14,8 +14,8 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
-from handlers.services.sessions import Sessions
-from handlers.store import Store
+from handlers.services.sessions import TokenBlocklist
+from handlers.storage.store import Store
 from tests.handlers.backends import scratch_database, token_of
 
 
@@ -26,9 +26,9 @@ def database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
 
 
 @contextlib.asynccontextmanager
-async def sessions_of(mongodb_url: str, database: str) -> AsyncIterator[tuple[Sessions, Store]]:
+async def sessions_of(mongodb_url: str, database: str) -> AsyncIterator[tuple[TokenBlocklist, Store]]:
     store = Store(mongodb_url, database)
-    sessions = Sessions(store.blacktokens, 3600, store.now)
+    sessions = TokenBlocklist(store.blacktokens, 3600, store.now)
     try:
         yield sessions, store
     finally:
@@ -98,7 +98,7 @@ async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
         if ahead == "process":
             monkeypatch.setattr("handlers.services.sessions.time", SimpleNamespace(time=lambda: now + 86_400))
         else:
-            sessions = Sessions(store.blacktokens, 3600, tomorrow)
+            sessions = TokenBlocklist(store.blacktokens, 3600, tomorrow)
         assert await sessions.forget_expired() == 0
     assert database.blacktokens.count_documents({}) == 1
 

@@ -15,8 +15,7 @@ from pymongo.database import Database
 
 from demo.mongod import Mongod, find_mongod
 from demo.ports import free_port
-from handlers.store import INDEXES, Store, equals, share_out
-from handlers.store_errors import (
+from handlers.storage.errors import (
     DuplicateError,
     NoTransactionsError,
     RefusedError,
@@ -24,6 +23,7 @@ from handlers.store_errors import (
     UnavailableError,
     UnstorableError,
 )
+from handlers.storage.store import INDEXES, Store, equals, share_out
 from tests.handlers.backends import scratch_database
 
 A, B, C = ObjectId(), ObjectId(), ObjectId()

@@ -10,7 +10,7 @@ from bson import ObjectId
 from handlers.services.assistant import SOAP, Assistant
 from handlers.services.model import Message
 from handlers.services.summaries import NoConsultationError, NoTranscriptsError, Summaries
-from handlers.store import Store
+from handlers.storage.store import Store
 
 
 class Echo:

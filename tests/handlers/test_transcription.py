@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from handlers.services.model import ModelError, ModelRefusedError, ModelUnreachableError
 from handlers.services.transcription import (
     MOST_WAITING,
+    AudioLimitReached,
     Event,
     FinalFailed,
-    Full,
-    Heard,
     Interrupted,
     Recorder,
     Stopped,
+    Transcribed,
     is_undecodable,
 )
 
@@ -107,9 +107,9 @@ async def test_every_eight_pieces_go_behind_the_header_and_text_adds_up() -> Non
     await room.add([b"H", *pieces(17)])
     await room.recorder.stop()
     assert await room.settle() == [
-        Heard("one", final=False),
-        Heard("one two", final=False),
-        Heard("all", final=True),
+        Transcribed("one", final=False),
+        Transcribed("one two", final=False),
+        Transcribed("all", final=True),
         Stopped(),
     ]
     assert room.ear.files == [
@@ -124,7 +124,7 @@ async def test_a_portion_of_silence_says_nothing() -> None:
     room.recorder.start()
     await room.add([b"H", *pieces(16)])
     await room.recorder.stop()
-    assert await room.settle() == [Heard("two", final=False), Heard("", final=True), Stopped()]
+    assert await room.settle() == [Transcribed("two", final=False), Transcribed("", final=True), Stopped()]
 
 
 async def test_calls_go_one_at_a_time_while_everything_else_goes_on() -> None:
@@ -139,11 +139,11 @@ async def test_calls_go_one_at_a_time_while_everything_else_goes_on() -> None:
     assert len(room.ear.files) == 1
     room.ear.gate.set()
     assert await room.settle() == [
-        Heard("part", final=False),
-        Heard("all", final=True),
+        Transcribed("part", final=False),
+        Transcribed("all", final=True),
         Stopped(),
-        Heard("next part", final=False),
-        Heard("next all", final=True),
+        Transcribed("next part", final=False),
+        Transcribed("next all", final=True),
         Stopped(),
     ]
     assert room.ear.most_at_once == 1
@@ -157,7 +157,7 @@ async def test_a_second_stop_sends_the_recording_again() -> None:
     await room.recorder.stop()
     await room.add([b"2"])
     await room.recorder.stop()
-    assert await room.settle() == [Heard("all", final=True), Stopped()] * 2
+    assert await room.settle() == [Transcribed("all", final=True), Stopped()] * 2
     assert {audio for _, audio in room.ear.files} == {b"H1"}
 
 
@@ -172,10 +172,10 @@ async def test_failing_portions_are_told_once_a_recording() -> None:
     await room.recorder.stop()
     assert await room.settle() == [
         Interrupted(),
-        Heard("final", final=True),
+        Transcribed("final", final=True),
         Stopped(),
         Interrupted(),
-        Heard("final", final=True),
+        Transcribed("final", final=True),
         Stopped(),
     ]
 
@@ -193,7 +193,7 @@ async def test_a_failure_that_nobody_foresaw_stops_only_that_call(caplog: pytest
     room.recorder.start()
     await room.add([b"H", *pieces(8)])
     await room.recorder.stop()
-    assert await room.settle() == [Heard("all", final=True), Stopped()]
+    assert await room.settle() == [Transcribed("all", final=True), Stopped()]
     assert "a transcription came to nothing" in caplog.text
 
 
@@ -201,9 +201,9 @@ async def test_audio_past_the_limit_is_refused_once_and_the_rest_is_kept() -> No
     room = Room(Ear("all"), limit=3 * (COST + 10))
     room.recorder.start()
     await room.add([b"H" * 10, b"1" * 10, b"2" * 10, b"3", b"4"])
-    assert await room.settle() == [Full()]
+    assert await room.settle() == [AudioLimitReached()]
     await room.recorder.stop()
-    assert await room.settle() == [Full(), Heard("all", final=True), Stopped()]
+    assert await room.settle() == [AudioLimitReached(), Transcribed("all", final=True), Stopped()]
     assert room.ear.files[0][1] == b"H" * 10 + b"1" * 10 + b"2" * 10
 
 
@@ -214,17 +214,17 @@ async def test_a_new_recording_has_room_again_once_the_model_is_done_with_the_la
     await room.recorder.stop()
     room.recorder.start()
     await room.add([b"J" * 10, b"1" * 10])
-    assert await room.settle() == [Full()]
+    assert await room.settle() == [AudioLimitReached()]
     room.ear.gate.set()
     await room.settle()
     room.recorder.start()
     await room.add([b"J" * 10, b"1" * 10, b"2" * 10])
     await room.recorder.stop()
     assert await room.settle() == [
-        Full(),
-        Heard("all", final=True),
+        AudioLimitReached(),
+        Transcribed("all", final=True),
         Stopped(),
-        Heard("all", final=True),
+        Transcribed("all", final=True),
         Stopped(),
     ]
 
@@ -291,7 +291,7 @@ def test_whatever_comes_every_stop_is_answered_in_order(actions: list[str]) -> N
         assert sum(isinstance(event, Stopped) for event in room.told) == actions.count("stop")
         assert room.ear.most_at_once <= 1
         for before, event in zip([None, *room.told], room.told, strict=False):
-            if isinstance(before, Heard) and before.final:
+            if isinstance(before, Transcribed) and before.final:
                 assert isinstance(event, Stopped)
 
     asyncio.run(live())

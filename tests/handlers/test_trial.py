@@ -13,10 +13,10 @@ import pytest_asyncio
 from bson import ObjectId
 from pymongo.database import Database
 
-from handlers import trial as trials
-from handlers.store import Store
-from handlers.store_errors import DuplicateError, RefusedError, UnavailableError
-from handlers.trial import Trial
+from handlers.storage import dry_run as trials
+from handlers.storage.dry_run import DryRunTransaction
+from handlers.storage.errors import DuplicateError, RefusedError, UnavailableError
+from handlers.storage.store import Store
 from tests.handlers.backends import scratch_database
 from tests.handlers.line import Line, command
 from tests.handlers.rehearsing import whole
@@ -51,7 +51,7 @@ def database(scratch: Documents) -> Documents:
     return scratch
 
 
-def told(trial: Trial) -> list[tuple[str, str, Any]]:
+def told(trial: DryRunTransaction) -> list[tuple[str, str, Any]]:
     return [(write.operation, write.collection, dict(write.said)) for write in trial.writes]
 
 

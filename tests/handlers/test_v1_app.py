@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.app import create_app
 from handlers.v1.app import OPENAPI, create_v1, is_asked
-from handlers.v1.envelope import HEADERS
+from handlers.v1.middleware import HEADERS
 from tests.handlers.backends import settings_for
 from tests.handlers.twins import Twins, get
 from tests.handlers.v1 import V1, Surface, expect, v1_surface

@@ -12,7 +12,7 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.v1 import stored
+from handlers.v1 import document_readers
 from handlers.v1.consultations import Consultation
 from handlers.v1.notes import Note
 from handlers.v1.prompts import Prompt
@@ -56,10 +56,10 @@ def test_every_document_can_be_shown(document: dict[str, Any]) -> None:
 def test_dates_are_what_was_stored(when: datetime) -> None:
     exact = when.replace(microsecond=when.microsecond // 1000 * 1000, tzinfo=UTC)
     milliseconds = round((exact - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000)
-    assert stored.moment({"at": DatetimeMS(milliseconds)}, "at") == exact
+    assert document_readers.moment({"at": DatetimeMS(milliseconds)}, "at") == exact
 
 
 @pytest.mark.parametrize("value", [2**62, -(2**62)])
 def test_a_date_that_there_is_not_is_the_ids(value: int) -> None:
-    assert stored.moment({"at": DatetimeMS(value)}, "at") is None
-    assert stored.birth({"_id": ME, "at": DatetimeMS(value)}, "at") == ME.generation_time
+    assert document_readers.moment({"at": DatetimeMS(value)}, "at") is None
+    assert document_readers.birth({"_id": ME, "at": DatetimeMS(value)}, "at") == ME.generation_time

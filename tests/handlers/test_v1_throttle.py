@@ -12,8 +12,8 @@ from limits import parse
 from starlette.types import Scope
 
 from handlers.settings import Settings, SettingsError
-from handlers.store_errors import UnavailableError
-from handlers.v1.throttle import COLLECTION, Throttle, client_of, open_throttle
+from handlers.storage.errors import UnavailableError
+from handlers.v1.rate_limits import COLLECTION, Throttle, client_of, open_throttle
 from tests.handlers.backends import SECRET, scratch_database, settings_for
 
 THRICE = parse("3/minute")

@@ -16,7 +16,7 @@ from bson import ObjectId
 
 from handlers.legacy.auth import TokenError as LegacyTokenError
 from handlers.legacy.auth import verify
-from handlers.v1.tokens import TokenError, Tokens
+from handlers.v1.tokens import BearerTokenError, Tokens
 from tests.handlers.backends import SECRET, token_of
 
 TOKENS = Tokens(SECRET, 60)
@@ -75,7 +75,7 @@ def test_takes_any_rightly_signed_token_of_an_id_in_time() -> None:
     ],
 )
 def test_refuses_other_claims(claims: object) -> None:
-    with pytest.raises(TokenError):
+    with pytest.raises(BearerTokenError):
         TOKENS.read(token_of(claims))
 
 
@@ -100,7 +100,7 @@ def test_refuses_other_claims(claims: object) -> None:
     ],
 )
 def test_refuses_other_signatures(token: str) -> None:
-    with pytest.raises(TokenError):
+    with pytest.raises(BearerTokenError):
         TOKENS.read(token)
 
 
@@ -136,7 +136,7 @@ def test_token_in_another_spelling_is_refused(name: str) -> None:
     tried = dict(spellings(token))
     assert len(tried) > 100
     for spelling, other in tried.items():
-        with pytest.raises(TokenError):
+        with pytest.raises(BearerTokenError):
             raise AssertionError(f"{spelling}: {TOKENS.read(other)}")
         with pytest.raises(LegacyTokenError):
             raise AssertionError(f"{spelling}: {verify(other, SECRET)!r}")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from handlers.services.images import image_url
-from handlers.v1.assistant import Pictures
-from handlers.v1.values import Identity, Json, Line
+from handlers.v1.assistant import ImageAnalysisRequest
+from handlers.v1.schemas import Identity, Json, Line
 from handlers.white_space import trim
 
-IMAGE = Pictures.model_json_schema()["properties"]["images"]["items"]["pattern"]
+IMAGE = ImageAnalysisRequest.model_json_schema()["properties"]["images"]["items"]["pattern"]
 LINES: TypeAdapter[str] = TypeAdapter(Line)
 IDS: TypeAdapter[ObjectId] = TypeAdapter(Identity)
 FREE: TypeAdapter[Any] = TypeAdapter(Json)

@@ -24,13 +24,13 @@ from demo.services import StandIn, backend_environment
 from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
 from handlers.settings import Settings
-from proxy import divergences
-from proxy.canonical import JSON, Correspondence, Difference
-from proxy.divergences import Occurrence, explain
-from proxy.verification.answers import compare_answers
-from proxy.verification.recordings import Answer, Request
-from proxy.verification.traces import compare_calls, compare_documents
-from proxy.verification.wire import Origin, exchange
+from proxy.comparison.correspondence import JSON, Correspondence, TextDifference
+from proxy.contract import divergences
+from proxy.contract.divergences import Occurrence, explain
+from proxy.recordings.answers import compare_answers
+from proxy.recordings.compare_side_effects import compare_calls, compare_documents
+from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.recordings.raw_http import Origin, exchange
 from tests.handlers.backends import scratch_database
 from tests.sockets import serving
 
@@ -39,7 +39,7 @@ HANG: Final = 0.8
 """Seconds without an answer that count as never, where that is what is expected."""
 PATIENCE: Final = 20.0
 
-_PAGE: Final = Answer(
+_PAGE: Final = RecordedAnswer(
     "response", 500, {"content-type": "text/html; charset=utf-8"}, b"<pre>Internal Server Error</pre>"
 )
 
@@ -93,7 +93,7 @@ class Twin:
     database: Database[dict[str, Any]]
     outside: Outside
 
-    async def ask(self, request: Request, patience: float = PATIENCE) -> Answer:
+    async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> RecordedAnswer:
         """Its answer, waited for once more where the stand-in is just being started again."""
         while True:
             try:
@@ -112,19 +112,19 @@ class Twin:
 class Seen:
     """What both answered to one request."""
 
-    request: Request
-    legacy: Answer
-    native: Answer
+    request: RecordedRequest
+    legacy: RecordedAnswer
+    native: RecordedAnswer
 
     @property
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[TextDifference]:
         return compare_answers(self.legacy, self.native, names())
 
     @property
     def occurrence(self) -> Occurrence:
         return self._occurrence(self.native)
 
-    def _occurrence(self, native: Answer) -> Occurrence:
+    def _occurrence(self, native: RecordedAnswer) -> Occurrence:
         path = self.request.target.partition("?")[0]
         return Occurrence(f"{self.request.method} {path}", exchange=(self.request, self.legacy, native))
 
@@ -148,7 +148,7 @@ class Twins:
     legacy: Twin
     native: Twin
 
-    async def ask(self, request: Request, patience: float = PATIENCE) -> Seen:
+    async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> Seen:
         """Put a request to both at once."""
         return Seen(request, *await asyncio.gather(self.legacy.ask(request, patience), self.native.ask(request)))
 
@@ -165,13 +165,13 @@ class Twins:
         for twin in (self.legacy, self.native):
             twin.outside.calls.clear()
 
-    def stored(self, collection: str, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
+    def stored(self, collection: str, scenario: str = "") -> tuple[Occurrence, list[TextDifference]]:
         """How what is stored differs."""
         ours, theirs = self.legacy.documents(collection), self.native.documents(collection)
         found = compare_documents(collection, ours, theirs, names())
         return Occurrence(f"STORE {collection}", scenario), found
 
-    def called(self, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
+    def called(self, scenario: str = "") -> tuple[Occurrence, list[TextDifference]]:
         """How what was asked of others differs."""
         found = compare_calls(self.legacy.outside.calls, self.native.outside.calls, names())
         return Occurrence("CALLS", scenario), found
@@ -183,7 +183,7 @@ def names() -> Correspondence:
     return Correspondence(now, now)
 
 
-def assert_traced(traces: tuple[Occurrence, list[Difference]], identity: str) -> None:
+def assert_traced(traces: tuple[Occurrence, list[TextDifference]], identity: str) -> None:
     """The entry alone accounts for every difference in what was left behind, but not in a recording of another name."""
     occurrence, differences = traces
     entry = [one for one in DECLARED if one.id == identity]
@@ -192,24 +192,24 @@ def assert_traced(traces: tuple[Occurrence, list[Difference]], identity: str) ->
     assert explain(entry, replace(occurrence, scenario="another"), differences).unexplained == tuple(differences)
 
 
-def post(target: str, body: JSON | EllipsisType = ..., token: str = "", method: str = "POST") -> Request:
+def post(target: str, body: JSON | EllipsisType = ..., token: str = "", method: str = "POST") -> RecordedRequest:
     """A request with a JSON body, or with none at all."""
     if body is ...:
-        return Request(method, target, _authorization(token), b"")
+        return RecordedRequest(method, target, _authorization(token), b"")
     headers = (("content-type", "application/json"), *_authorization(token))
-    return Request(method, target, headers, json.dumps(body).encode())
+    return RecordedRequest(method, target, headers, json.dumps(body).encode())
 
 
-def get(target: str, token: str = "", method: str = "GET") -> Request:
+def get(target: str, token: str = "", method: str = "GET") -> RecordedRequest:
     """A request without a body."""
-    return Request(method, target, _authorization(token))
+    return RecordedRequest(method, target, _authorization(token))
 
 
 def _authorization(token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),) if token else ()
 
 
-def read(answer: Answer) -> Any:
+def read(answer: RecordedAnswer) -> Any:
     """The JSON of an answer."""
     return json.loads(answer.body)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from proxy.canonical import JSON
-from proxy.contract.model import Declared, Operation
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Body, Exchange, Headers, Outcome, RawBody, RawExchange
+from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
-from proxy.exchange import Body, Chunks, Exchange, Headers, Outcome, Seen
 
 NOW = 1_795_376_469
 KIND = "application/json; charset=utf-8"
@@ -49,16 +49,16 @@ def answered(value: JSON, **more: object) -> Exchange:
     return exchange(json.dumps(value).encode(), **more)  # type: ignore[arg-type]
 
 
-def seen(exchange: Exchange, *, asked: bool = True) -> Seen:
+def seen(exchange: Exchange, *, asked: bool = True) -> RawExchange:
     """The exchange as a capture has seen it."""
-    sent, body = (Chunks([each.data], each.length, each.digest) for each in (exchange.request_body, exchange.body))
+    sent, body = (RawBody([each.data], each.length, each.digest) for each in (exchange.request_body, exchange.body))
     fields = {name: getattr(exchange, name) for name in Exchange.__slots__}
-    return Seen(**{**fields, "request_body": sent, "body": body, "asked": asked})
+    return RawExchange(**{**fields, "request_body": sent, "body": body, "asked": asked})
 
 
 def operation(schema: JSON, *statuses: int, requests: Mapping[str, JSON] | None = None) -> Operation:
     """An operation whose answers, 200 unless others are given, follow a schema."""
-    declared = Declared(media={"application/json": Schema(schema)})
+    declared = DeclaredAnswer(media={"application/json": Schema(schema)})
     sent = {kind: Schema(one) for kind, one in (requests or {}).items()}
     return Operation("notes", "GET", "/api/notes", {str(one): declared for one in statuses or (200,)}, sent)
 

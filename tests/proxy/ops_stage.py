@@ -12,29 +12,29 @@ from pathlib import Path
 import yaml
 from pydantic import SecretStr, TypeAdapter
 
-from proxy.canonical import JSON
 from proxy.comparison import compare
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Side
 from proxy.config import load
-from proxy.config.surroundings import Reports as Settings
-from proxy.contract.model import Declared, Operation
+from proxy.config.service_models import ReportSettings as Settings
+from proxy.contract.divergences import Divergence
+from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
-from proxy.database import Database
-from proxy.divergences import Divergence
-from proxy.exchange import Exchange
-from proxy.gateway import Gateway, Plan
-from proxy.guard.watch import Watches
-from proxy.observation import Observation
-from proxy.redaction import Redactor
-from proxy.reload import ConfigWatcher
-from proxy.reports import findings
-from proxy.reports.entries import Comparison, Entry, Replay, Uncompared
-from proxy.reports.reports import Reports
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.request_record import RequestRecord
+from proxy.reports import counter_keys
+from proxy.reports.counters import CounterBatch, key
+from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
+from proxy.reports.redaction import Redactor
 from proxy.reports.storage import Storage
-from proxy.reports.tally import Tally, key
-from proxy.state.keeper import Keeper, Surroundings
-from proxy.state.operations import promote, rollback
-from proxy.state.store import Memory, Store
+from proxy.reports.writer import ReportWriter
+from proxy.rollout.actions import promote, rollback
+from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.controller import ControllerHooks, RolloutController
+from proxy.rollout.store import MemoryStore, Store
+from proxy.runtime.config_watcher import ConfigWatcher
+from proxy.runtime.database import Database
 from tests.proxy.exchanges import answered, exchange, properties
 
 PATIENT = "Agnes Nightingale"
@@ -104,8 +104,8 @@ class Stage:
 
     gateway: Gateway
     watcher: ConfigWatcher
-    keeper: Keeper
-    watches: Watches
+    keeper: RolloutController
+    watches: StatsRegistry
     native_started: bool = True
     database: Database | None = None
 
@@ -121,12 +121,12 @@ def stage(directory: Path, port: int, text: str = ROUTING, store: Store | None =
     (directory / "contracts").mkdir(exist_ok=True)
     (directory / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
     config = load(file, {})
-    gateway, watches = Gateway(Plan.of(config, nobody, nobody)), Watches()
-    keeper = Keeper(config, store or Memory(), watches, Surroundings(apply=lambda _: None))
+    gateway, watches = Gateway(RoutingSnapshot.of(config, nobody, nobody)), StatsRegistry()
+    keeper = RolloutController(config, store or MemoryStore(), watches, ControllerHooks(apply=lambda _: None))
     return Stage(gateway, ConfigWatcher(file, {}, lambda _: None), keeper, watches)
 
 
-def serve_a_minute(watches: Watches, began: float, serving: Sequence[Served] = SERVING) -> None:
+def serve_a_minute(watches: StatsRegistry, began: float, serving: Sequence[Served] = SERVING) -> None:
     """Both sides for the length of a window, from a monotonic time on; native grows slower."""
     for slice_ in range(12):
         watches.turn(began + 5 * slice_)
@@ -168,15 +168,15 @@ async def _until_clamped(store: Store) -> None:
 
 def contract(template: str = "/api/notes/{id}", method: str = "GET") -> Operation:
     """An operation that answers notes."""
-    declared = Declared(media={"application/json": Schema(NOTES)})
+    declared = DeclaredAnswer(media={"application/json": Schema(NOTES)})
     return Operation(f"{method} {template}", method, template, {"200": declared}, {})
 
 
-def compared(legacy: Exchange, native: Exchange, route: str = "notes.list", **more: object) -> Comparison:
+def compared(legacy: Exchange, native: Exchange, route: str = "notes.list", **more: object) -> ComparisonEvent:
     """A comparison as the shadow makes it."""
     operation = contract()
     verdict = compare(legacy, native, operation, DECLARED_ONES)
-    return Comparison(route, operation, "legacy", verdict, legacy, native, **more)  # type: ignore[arg-type]
+    return ComparisonEvent(route, operation, "legacy", verdict, legacy, native, **more)  # type: ignore[arg-type]
 
 
 def notes(body: JSON = PATIENT, count: JSON = 2, **more: JSON) -> Exchange:
@@ -204,7 +204,7 @@ GONE = compared(notes(), exchange(outcome="gone"), "prompts.list")
 async def keep_a_day(database: Database) -> None:
     """A day of comparisons, more by day than by night, with three faults that begin in the last hours, and samples."""
     storage, now = Storage(database), time.time()
-    reports = Reports(database, Settings(key=SecretStr(KEY), samples=2))
+    reports = ReportWriter(database, Settings(key=SecretStr(KEY), samples=2))
     for entry in (RENAMED, TYPED, DECLARED, DRIFTING, REHEARSED, MATCHING):
         reports.note(entry)
     await reports.flush()
@@ -212,17 +212,17 @@ async def keep_a_day(database: Database) -> None:
         await storage.add(_hour(now - 3600 * hours, hours))
 
 
-def _hour(at: float, hours_ago: int) -> Tally:
-    tally = Tally()
+def _hour(at: float, hours_ago: int) -> CounterBatch:
+    tally = CounterBatch()
     busy = 60 + int(50 * math.cos(math.tau * (at / 86_400 - 0.55)))
     for route, factor in (("notes.list", 3), ("consultations.list", 5), ("prompts.list", 2), ("notes.create", 1)):
         tally.add(key("verdict", route=route, verdict="match"), at, busy * factor)
     for route, legacy, native in SERVED:
-        tally.add(findings.of_observation(_served(route, "legacy")), at, busy * legacy)
-        tally.add(findings.of_observation(_served(route, "native")), at, busy * native)
+        tally.add(counter_keys.of_observation(_served(route, "legacy")), at, busy * legacy)
+        tally.add(counter_keys.of_observation(_served(route, "native")), at, busy * native)
     _count(tally, MATCHING, at, 1)
     _count(tally, DECLARED, at, busy // 9)
-    _count(tally, Uncompared("consultations.list", "legacy", "queue_full"), at, busy // 30)
+    _count(tally, SkippedEvent("consultations.list", "legacy", "queue_full"), at, busy // 30)
     _count(tally, GONE, at, 2)
     if hours_ago < 5:
         _count(tally, RENAMED, at, busy // 6)
@@ -231,20 +231,20 @@ def _hour(at: float, hours_ago: int) -> Tally:
         _count(tally, DRIFTING, at, 4)
         _count(tally, REHEARSED, at, 6)
     verdict = compare(notes(), notes(body="another"), contract())
-    _count(tally, Replay("notes.list", contract(), verdict, notes(), notes(body="another")), at, 1)
+    _count(tally, ReplayEvent("notes.list", contract(), verdict, notes(), notes(body="another")), at, 1)
     return tally
 
 
-def _count(tally: Tally, entry: Entry, at: float, number: int) -> None:
-    if isinstance(entry, Uncompared):
+def _count(tally: CounterBatch, entry: Entry, at: float, number: int) -> None:
+    if isinstance(entry, SkippedEvent):
         tally.add(key("uncompared", route=entry.route, reason=entry.reason), at, number)
         return
-    keys = findings.of_replay if isinstance(entry, Replay) else findings.of_comparison
+    keys = counter_keys.of_replay if isinstance(entry, ReplayEvent) else counter_keys.of_comparison
     redactor = Redactor(KEY.encode(), entry.operation)
     for counted in keys(entry, redactor, lambda name: name):  # type: ignore[arg-type]
         tally.add(counted, at, number)
 
 
-def _served(route: str, side: Side, status: int = 200, seconds: float = 0.1) -> Observation:
+def _served(route: str, side: Side, status: int = 200, seconds: float = 0.1) -> RequestRecord:
     name = None if route == "-" else route
-    return Observation("id", "http", "GET", name, None, side, "share", None, status, None, seconds, seconds)
+    return RequestRecord("id", "http", "GET", name, None, side, "share", None, status, None, seconds, seconds)

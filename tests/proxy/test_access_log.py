@@ -6,12 +6,12 @@ import asyncio
 import io
 import json
 
-from proxy import access_log
-from proxy.access_log import AccessLog, render
-from proxy.observation import Observation
+from proxy.gateway.request_record import RequestRecord
+from proxy.observability import access_log
+from proxy.observability.access_log import AccessLog, render
 
 
-def observed(**changes: object) -> Observation:
+def observed(**changes: object) -> RequestRecord:
     facts: dict[str, object] = {
         "request_id": "id-1",
         "kind": "http",
@@ -26,7 +26,7 @@ def observed(**changes: object) -> Observation:
         "head": 0.00123,
         "total": 0.0045,
     }
-    return Observation(**{**facts, **changes})  # type: ignore[arg-type]
+    return RequestRecord(**{**facts, **changes})  # type: ignore[arg-type]
 
 
 def test_a_line_says_how_a_request_went() -> None:

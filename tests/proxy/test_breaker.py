@@ -8,8 +8,8 @@ import contextlib
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from proxy.breaker import Breaker
-from proxy.failures import AnswerTimeout, ConnectTimeout, Failure, LegacyDown, Reset, Unreachable, render
+from proxy.gateway.circuit_breaker import CircuitBreaker
+from proxy.gateway.errors import AnswerTimeout, CircuitOpen, ConnectTimeout, Failure, Reset, Unreachable, error_response
 
 ANSWER: tuple[Message, ...] = (
     {"type": "http.response.start", "status": 200, "headers": []},
@@ -42,7 +42,7 @@ class Stand:
         self.legacy = Legacy()
         self.now = 100.0
         self.told: list[bool] = []
-        self.breaker = Breaker(self.legacy, 3, 1.0, self.told.append, lambda: self.now)
+        self.breaker = CircuitBreaker(self.legacy, 3, 1.0, self.told.append, lambda: self.now)
 
     async def ask(self) -> str:
         """What came of a request: the failure's code, or `answered`."""
@@ -198,6 +198,6 @@ async def test_older_request_that_ends_leaves_an_open_breaker_open(stand: Stand,
 
 
 def test_its_answer_asks_to_come_back() -> None:
-    headers, body = render(LegacyDown(), None, ())
+    headers, body = error_response(CircuitOpen(), None, ())
     assert dict(headers)[b"retry-after"] == b"1"
     assert b"legacy_down" in body

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy.capture import capturing
-from proxy.capture.capturing import Capturing
-from proxy.capture.orders import Captured, Order, Orders
-from proxy.cli import main
+from proxy.capture import agent
+from proxy.capture.agent import CaptureAgent
+from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
+from proxy.cli.main import main
 from proxy.comparison import compare
+from proxy.comparison.exchange import Exchange
 from proxy.config import Config
 from proxy.contract.model import Operation
-from proxy.database import Database
-from proxy.exchange import Exchange
-from proxy.reports.entries import Comparison, Uncompared
-from proxy.verification import recordings
+from proxy.recordings import model
+from proxy.reports.events import ComparisonEvent, SkippedEvent
+from proxy.runtime.database import Database
 from tests.proxy.exchanges import answered, exchange, operation, properties
 from tests.proxy.mongodb_relay import Relay
 
@@ -35,8 +35,8 @@ PATIENT = "Agnes Nightingale"
 
 @pytest.fixture(autouse=True)
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capturing, "INTERVAL", 0.02)
-    monkeypatch.setattr("proxy.commands.capture.LOOK", 0.02)
+    monkeypatch.setattr(agent, "INTERVAL", 0.02)
+    monkeypatch.setattr("proxy.cli.capture.LOOK", 0.02)
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ async def database(mongodb_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def capturer(database: Database) -> AsyncIterator[Capturing]:
-    capturer = Capturing(database, CONFIG)
+async def capturer(database: Database) -> AsyncIterator[CaptureAgent]:
+    capturer = CaptureAgent(database, CONFIG)
     await capturer.start()
     yield capturer
     await capturer.stop()
@@ -58,13 +58,13 @@ async def capturer(database: Database) -> AsyncIterator[Capturing]:
 
 def compared(
     legacy: Exchange | None = None, route: str = "notes.list", contract: Operation | None = CONTRACT
-) -> Comparison:
+) -> ComparisonEvent:
     legacy = legacy or answered({"title": PATIENT, "status": "active", PATIENT: 1})
-    return Comparison(route, contract, "legacy", compare(legacy, legacy, contract), legacy, legacy)
+    return ComparisonEvent(route, contract, "legacy", compare(legacy, legacy, contract), legacy, legacy)
 
 
-def order(seconds: float = 60, each: int = 5, *routes: str) -> Order:
-    return Order.new(time.time() + seconds, each, routes)
+def order(seconds: float = 60, each: int = 5, *routes: str) -> CaptureJob:
+    return CaptureJob.new(time.time() + seconds, each, routes)
 
 
 async def becomes(condition: Callable[[], object]) -> None:
@@ -73,7 +73,7 @@ async def becomes(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def placed(orders: Orders, one: Order) -> None:
+async def placed(orders: CaptureJobs, one: CaptureJob) -> None:
     """Placed, and taken up."""
     await orders.place(one)
     async with asyncio.timeout(5):
@@ -81,27 +81,29 @@ async def placed(orders: Orders, one: Order) -> None:
             await asyncio.sleep(0.01)
 
 
-async def collected(orders: Orders, one: Order, least: int, most: int = 100) -> list[Captured]:
+async def collected(orders: CaptureJobs, one: CaptureJob, least: int, most: int = 100) -> list[CapturedExchange]:
     async with asyncio.timeout(5):
         while await orders.count(one) < least:
             await asyncio.sleep(0.01)
     return await orders.collect(one, most)
 
 
-async def test_what_legacy_answers_is_captured_without_anybody_in_it(database: Database, capturer: Capturing) -> None:
-    orders, wanted = Orders(database), order()
+async def test_what_legacy_answers_is_captured_without_anybody_in_it(
+    database: Database, capturer: CaptureAgent
+) -> None:
+    orders, wanted = CaptureJobs(database), order()
     await placed(orders, wanted)
     capturer.note(compared())
-    capturer.note(Uncompared("notes.list", "legacy", "timeout"))
+    capturer.note(SkippedEvent("notes.list", "legacy", "timeout"))
     [one] = await collected(orders, wanted, 1)
     assert (one.operation, one.status) == ("GET /api/notes", "200")
-    [step] = recordings.scenario({"scenario": "", "steps": [{"name": "", **one.step}]}).steps
+    [step] = model.scenario({"scenario": "", "steps": [{"name": "", **one.step}]}).steps
     assert json.loads(step.answer.text) == {"title": "text 1", "status": "active"}
     assert "Agnes" not in repr([each async for each in database.collection("captured").find({})])
 
 
-async def test_so_many_of_each_operation_and_status_and_no_more(database: Database, capturer: Capturing) -> None:
-    orders, wanted = Orders(database), order(60, 2)
+async def test_so_many_of_each_operation_and_status_and_no_more(database: Database, capturer: CaptureAgent) -> None:
+    orders, wanted = CaptureJobs(database), order(60, 2)
     await placed(orders, wanted)
     for _ in range(5):
         capturer.note(compared())
@@ -114,8 +116,8 @@ async def test_so_many_of_each_operation_and_status_and_no_more(database: Databa
     assert len(await orders.collect(wanted, 100)) == 6
 
 
-async def test_only_the_routes_that_are_wanted(database: Database, capturer: Capturing) -> None:
-    orders, wanted = Orders(database), order(60, 5, "other")
+async def test_only_the_routes_that_are_wanted(database: Database, capturer: CaptureAgent) -> None:
+    orders, wanted = CaptureJobs(database), order(60, 5, "other")
     await placed(orders, wanted)
     capturer.note(compared())
     capturer.note(compared(answered({}, target=f"/api/other/{PATIENT}"), "other", None))
@@ -125,21 +127,23 @@ async def test_only_the_routes_that_are_wanted(database: Database, capturer: Cap
 
 
 async def test_what_cannot_be_captured_is_let_go(
-    database: Database, capturer: Capturing, monkeypatch: pytest.MonkeyPatch
+    database: Database, capturer: CaptureAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    orders, wanted = Orders(database), order()
+    orders, wanted = CaptureJobs(database), order()
     await placed(orders, wanted)
     capturer.note(compared(exchange(outcome="gone")))
     broken = replace(compared(), legacy=None)  # type: ignore[arg-type]
     capturer.note(broken)
-    monkeypatch.setattr(capturing, "WAITING", 1)
+    monkeypatch.setattr(agent, "WAITING", 1)
     capturer.note(compared())
     capturer.note(compared())
     assert len(await collected(orders, wanted, 1)) == 1
 
 
-async def test_an_order_ends_when_its_time_is_over_or_it_is_withdrawn(database: Database, capturer: Capturing) -> None:
-    orders, short, long = Orders(database), order(0.3), order()
+async def test_an_order_ends_when_its_time_is_over_or_it_is_withdrawn(
+    database: Database, capturer: CaptureAgent
+) -> None:
+    orders, short, long = CaptureJobs(database), order(0.3), order()
     await placed(orders, short)
     await placed(orders, long)
     await becomes(lambda: time.time() > short.until)
@@ -152,9 +156,9 @@ async def test_an_order_ends_when_its_time_is_over_or_it_is_withdrawn(database: 
 
 
 async def test_what_is_stored_goes_by_itself(database: Database) -> None:
-    orders, wanted = Orders(database), order()
+    orders, wanted = CaptureJobs(database), order()
     await orders.place(wanted)
-    await orders.keep(wanted, [Captured("GET /", "200", {})])
+    await orders.keep(wanted, [CapturedExchange("GET /", "200", {})])
     for name in ("capture_orders", "captured"):
         indexes = await database.collection(name).index_information()
         assert indexes["expires_1"]["expireAfterSeconds"] == 0
@@ -173,7 +177,7 @@ async def test_each_capture_has_a_key_and_dates_of_its_own() -> None:
 async def test_while_mongodb_is_away_nothing_is_captured_and_nothing_fails(mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
         distant = Database(relay.url, "test_capture", patience=0.6)
-        capturer, orders, wanted = Capturing(distant, CONFIG), Orders(distant), order()
+        capturer, orders, wanted = CaptureAgent(distant, CONFIG), CaptureJobs(distant), order()
         await capturer.start()
         capturer.note(compared())
         await relay.mend()
@@ -187,7 +191,7 @@ async def test_while_mongodb_is_away_nothing_is_captured_and_nothing_fails(mongo
 
 
 async def test_without_a_database_there_is_nothing_to_capture_for() -> None:
-    capturer = Capturing(None, CONFIG)
+    capturer = CaptureAgent(None, CONFIG)
     await capturer.start()
     capturer.note(compared())
     await capturer.stop()
@@ -199,9 +203,9 @@ async def capture(url: str, into: Path, *arguments: object) -> Result:
 
 
 async def test_the_command_writes_recordings_that_can_be_read(
-    database: Database, capturer: Capturing, mongodb_url: str, tmp_path: Path
+    database: Database, capturer: CaptureAgent, mongodb_url: str, tmp_path: Path
 ) -> None:
-    orders = Orders(database)
+    orders = CaptureJobs(database)
     running = asyncio.create_task(capture(mongodb_url, tmp_path, "--most", 3, "--each", 2, "--for", "9s"))
     async with asyncio.timeout(10):
         while not (placed := await orders.current()) or not await orders.taken_up(placed[0]):
@@ -213,7 +217,7 @@ async def test_the_command_writes_recordings_that_can_be_read(
     result = await running
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{tmp_path}/http.json: 3 requests of 1 operation\n"
-    recorded = recordings.load(tmp_path)
+    recorded = model.load(tmp_path)
     assert [(one.name, len(one.steps)) for one in recorded.scenarios] == [("captured: GET /api/notes", 3)]
     assert await orders.current() == []
     assert await database.collection("captured").count_documents({}) == 0

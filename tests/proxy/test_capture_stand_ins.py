@@ -16,15 +16,15 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.canonical import JSON, whole
+from proxy.capture.anonymizer import ITEMS, AnonymizerTerms, Unsuitable, step
 from proxy.capture.pseudonyms import Pseudonyms
-from proxy.capture.stand_ins import ITEMS, Terms, Unsuitable, step
-from proxy.cli import main
+from proxy.cli.main import main
+from proxy.comparison.correspondence import JSON, whole
+from proxy.comparison.exchange import Body, Exchange
 from proxy.contract import load
-from proxy.contract.model import Declared, Header, Operation
+from proxy.contract.model import DeclaredAnswer, DeclaredHeader, Operation
 from proxy.contract.schemas import Schema
-from proxy.exchange import Body, Exchange
-from proxy.verification import recordings
+from proxy.recordings import model
 from tests.proxy.exchanges import answered, exchange, object_id, operation, properties
 
 CONTRACTS = Path(__file__).parent.parent.parent / "contracts"
@@ -48,7 +48,7 @@ CONTRACT = operation(
         "application/x-www-form-urlencoded": properties(body={"type": "string"}),
     },
 )
-TERMS = Terms("/api/notes/{id}", CONTRACT)
+TERMS = AnonymizerTerms("/api/notes/{id}", CONTRACT)
 TOKEN = "eyJhbGciOiJIUzI1NiJ9." + base64.urlsafe_b64encode(b'{"name":"Agnes"}').decode().rstrip("=") + ".c2lnbg"
 HASH = "$2b$08$" + "a" * 53
 DATE = "2026-11-22T10:20:30.123Z"
@@ -69,11 +69,11 @@ def pseudonyms() -> Pseudonyms:
     return Pseudonyms(KEY, SHIFT)
 
 
-def told(one: Exchange, terms: Terms = TERMS) -> dict[str, Any]:
+def told(one: Exchange, terms: AnonymizerTerms = TERMS) -> dict[str, Any]:
     return step(one, terms, pseudonyms())
 
 
-def body(one: Exchange, terms: Terms = TERMS) -> Any:
+def body(one: Exchange, terms: AnonymizerTerms = TERMS) -> Any:
     return json.loads(told(one, terms)["response"]["text"])
 
 
@@ -94,8 +94,8 @@ def leaks(secret: str, found: Mapping[str, Any]) -> list[str]:
     return [secret[start : start + 4] for start in range(len(secret) - 3) if secret[start : start + 4] in text]
 
 
-@given(values, values, st.sampled_from([TERMS, Terms("/api/*")]))
-def test_no_part_of_any_value_is_captured(one: JSON, other: JSON, terms: Terms) -> None:
+@given(values, values, st.sampled_from([TERMS, AnonymizerTerms("/api/*")]))
+def test_no_part_of_any_value_is_captured(one: JSON, other: JSON, terms: AnonymizerTerms) -> None:
     sent = ((b"content-type", b"application/json"), (b"authorization", b"Bearer secret-credentials"))
     exchanged = answered(one, sent=json.dumps(other).encode(), sent_headers=sent)
     found = told(exchanged, terms)
@@ -122,7 +122,7 @@ def test_no_part_of_a_secret_is_captured_wherever_it_stands(secret: str) -> None
         exchange(sent=secret.encode(), sent_headers=((secret.encode(), secret.encode()),)),
         exchange(b"--x\r\n\r\n" + secret.encode() + b"\r\n--x--", "multipart/form-data; boundary=x"),
     ):
-        for terms in (TERMS, Terms("/api/*")):
+        for terms in (TERMS, AnonymizerTerms("/api/*")):
             found = told(one, terms)
             assert not leaks(secret, found) + leaks(raw, found)
 
@@ -194,16 +194,18 @@ def test_an_entity_tag_is_as_weak_or_as_strong() -> None:
 
 
 def test_a_header_that_the_contract_writes_or_shows_stays() -> None:
-    headers = {"x-powered-by": Header(Schema({"const": "Express"})), "server": Header(Schema(SHOWN))}
-    contract = Operation("notes", "GET", "/api/notes", {"200": Declared(headers, {"application/json": Schema(True)})})
+    headers = {"x-powered-by": DeclaredHeader(Schema({"const": "Express"})), "server": DeclaredHeader(Schema(SHOWN))}
+    contract = Operation(
+        "notes", "GET", "/api/notes", {"200": DeclaredAnswer(headers, {"application/json": Schema(True)})}
+    )
     one = answered({}, headers=[("x-powered-by", "Express")])
-    assert told(one, Terms("/api/notes", contract))["response"]["headers"]["x-powered-by"] == "Express"
+    assert told(one, AnonymizerTerms("/api/notes", contract))["response"]["headers"]["x-powered-by"] == "Express"
 
 
 def test_names_that_no_contract_knows_are_left_out_unless_they_are_asked_for() -> None:
     one = answered({"notes": [], "Agnes": 1}, target="/api/notes/1?q=Agnes&page=2")
     assert body(one) == {"notes": []}
-    named = Terms("/api/notes/{id}", CONTRACT, named=True)
+    named = AnonymizerTerms("/api/notes/{id}", CONTRACT, named=True)
     assert body(one, named) == {"notes": [], "Agnes": 1}
     assert told(one, named)["request"]["path"] == "/api/notes/1?q=text+1&page=text+2"
     assert told(one)["request"]["path"] == "/api/notes/1"
@@ -217,8 +219,8 @@ def test_ids_as_names_stand_for_others() -> None:
 
 def test_what_stands_below_a_wildcard_stands_for_something_else() -> None:
     one = exchange(target="/api/Agnes/41//x")
-    assert told(one, Terms("/api/*"))["request"]["path"] == "/api/text-1/1//text-2"
-    assert told(exchange(target="/"), Terms("/"))["request"]["path"] == "/"
+    assert told(one, AnonymizerTerms("/api/*"))["request"]["path"] == "/api/text-1/1//text-2"
+    assert told(exchange(target="/"), AnonymizerTerms("/"))["request"]["path"] == "/"
     assert told(exchange(target="/API/Notes/7/"), TERMS)["request"]["path"] == "/api/notes/1"
 
 
@@ -268,22 +270,22 @@ def test_so_is_what_was_too_large_or_nested_too_deep() -> None:
 def test_a_stand_in_that_would_break_the_contract_is_none() -> None:
     strict = operation(properties(code={"type": "string", "pattern": "^[0-9]{4}$"}))
     with pytest.raises(Unsuitable, match="breaks the contract"):
-        told(answered({"code": "1234"}), Terms("/api/notes", strict))
-    assert told(answered({"code": "none"}), Terms("/api/notes", strict))
+        told(answered({"code": "1234"}), AnonymizerTerms("/api/notes", strict))
+    assert told(answered({"code": "none"}), AnonymizerTerms("/api/notes", strict))
     asked = operation(True, requests={"application/json": properties(code={"type": "string", "pattern": "^[0-9]$"})})
     sent = ((b"content-type", b"application/json"),)
     with pytest.raises(Unsuitable, match="breaks the contract"):
-        told(exchange(outcome="hang", sent=b'{"code":"1"}', sent_headers=sent), Terms("/", asked))
+        told(exchange(outcome="hang", sent=b'{"code":"1"}', sent_headers=sent), AnonymizerTerms("/", asked))
 
 
 def test_the_recorded_legacy_stands_in_for_itself(tmp_path: Path) -> None:
     """Everything the legacy ever answered, captured: the contract holds of it, and has nothing to learn from it."""
     scribe, names = load(CONTRACTS / "openapi.yaml"), pseudonyms()
     steps: list[JSON] = []
-    for one in (one for scenario in recordings.load(CONTRACTS / "recordings").scenarios for one in scenario.steps):
+    for one in (one for scenario in model.load(CONTRACTS / "recordings").scenarios for one in scenario.steps):
         known = scribe.operation(one.request.method, one.request.target)
         assert known is not None
-        steps.append({"name": str(len(steps)), **step(_exchange(one), Terms(known.template, known), names)})
+        steps.append({"name": str(len(steps)), **step(_exchange(one), AnonymizerTerms(known.template, known), names)})
     assert len(steps) > 250
     for file in CONTRACTS.glob("*.yaml"):
         shutil.copy(file, tmp_path)
@@ -296,7 +298,7 @@ def test_the_recorded_legacy_stands_in_for_itself(tmp_path: Path) -> None:
         assert said in result.output
 
 
-def _exchange(one: recordings.Step) -> Exchange:
+def _exchange(one: model.Step) -> Exchange:
     return exchange(
         one.answer.body,
         "",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy.cli import main
+from proxy.cli.main import main
 
 SOUND = "legacy: {url: '${LEGACY_URL:-http://x}'}\nnative: a:b\nroutes:\n- {name: a, match: GET /a, native: 5%}\n"
 

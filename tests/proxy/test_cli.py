@@ -11,8 +11,8 @@ import pytest
 from click import Command
 from click.testing import CliRunner
 
-from proxy import cli
-from proxy.cli import COMMANDS, Lazy, main
+from proxy.cli import main as program
+from proxy.cli.main import COMMANDS, Lazy, main
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -22,13 +22,13 @@ def run(*arguments: str) -> tuple[int, str]:
 
 def test_help_names_every_command_and_imports_none() -> None:
     script = (
-        "import sys; from proxy.cli import main\n"
+        "import sys; from proxy.cli.main import main\n"
         "try: main(['--help'])\n"
         "finally: print([name for name in sys.modules if name.startswith(('proxy.c', 'demo', 'pydantic', 'yaml'))])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     *_, loaded = done.stdout.splitlines()
-    assert loaded == "['proxy.cli']"
+    assert loaded == "['proxy.cli', 'proxy.cli.main']"
     for name, lazy in COMMANDS.items():
         assert f"  {name}" in done.stdout
         assert lazy.help.split()[0] in done.stdout
@@ -58,7 +58,7 @@ def test_no_command_and_a_wrong_command_are_wrong_uses() -> None:
     [
         ("nowhere.at.all:x", "thing is not available: this installation lacks it"),
         ("proxy.nowhere:x", "thing is not available: this installation lacks it"),
-        ("proxy.cli:nothing", "thing is not available: module 'proxy.cli' has no attribute 'nothing'"),
+        ("proxy.cli.main:nothing", "thing is not available: module 'proxy.cli.main' has no attribute 'nothing'"),
         ("tests.proxy.needing:x", "thing is not available: a_package_that_is_not_there is not installed"),
     ],
 )
@@ -73,5 +73,5 @@ def test_the_version_of_a_checkout_is_unknown(monkeypatch: pytest.MonkeyPatch) -
     def absent(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(cli, "version", absent)
-    assert cli._version() == "unknown"
+    monkeypatch.setattr(program, "version", absent)
+    assert program._version() == "unknown"

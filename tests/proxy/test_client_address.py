@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.client_address import MAX_HOPS, TrustedProxies, canonical_peer, read_network, resolve_client
+from proxy.gateway.client_address import MAX_HOPS, TrustedProxies, canonical_peer, read_network, resolve_client
 
 NEAR, FAR, CLIENT, FORGED = "10.0.0.1", "10.0.0.2", "203.0.113.7", "198.51.100.66"
 TRUSTED = TrustedProxies(["10.0.0.0/8", "2001:db8::/32", "unix"])

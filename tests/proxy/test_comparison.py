@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.canonical import JSON
-from proxy.comparison import Difference, Verdict, blankets, compare
-from proxy.contract.model import Declared, Operation
+from proxy.comparison import Difference, Verdict, catch_all_divergences, compare
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Body, Exchange
+from proxy.contract.divergences import Divergence
+from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.payloads import media_type
 from proxy.contract.schemas import Schema
-from proxy.divergences import Divergence
-from proxy.exchange import Body, Exchange
 from tests.proxy.exchanges import NOW, answered, exchange, object_id, operation, properties
 
 NOTE: JSON = {"_id": object_id(1), "body": "Rest and fluids."}
@@ -230,7 +230,7 @@ def test_what_a_rule_hides_stays_in_sight() -> None:
     ],
 )
 def test_a_divergence_that_explains_anything_is_reported(case: dict[str, Any], blanket: bool) -> None:
-    assert blankets([divergence(**case)]) == (("meant",) if blanket else ())
+    assert catch_all_divergences([divergence(**case)]) == (("meant",) if blanket else ())
 
 
 def test_an_id_that_the_client_sent_must_come_back() -> None:
@@ -311,7 +311,9 @@ def test_awkward_bodies_have_a_verdict(one: str) -> None:
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-16", 'a/b+json; charset="UTF-8"'])
 @pytest.mark.parametrize("one", [*AWKWARD.values(), b'{"a":1}', b'{"_id":7,"a":1.5}', '{"_id":7}'.encode("utf-16")])
 def test_a_contract_is_broken_alike_whether_the_comparison_has_read_the_body_or_not(one: bytes, kind: str) -> None:
-    declared = Declared(media={media_type(kind): Schema(properties(_id={"type": "string"}, a={"type": "integer"}))})
+    declared = DeclaredAnswer(
+        media={media_type(kind): Schema(properties(_id={"type": "string"}, a={"type": "integer"}))}
+    )
     contract = Operation("notes", "GET", "/api/notes", {"200": declared})
     verdict = compare(exchange(one, kind), exchange(b'{"different": 1}', kind), contract)
     told = [breach.violation for breach in verdict.breaches if breach.side == "legacy"]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.canonical import JSON, Correspondence
 from proxy.comparison.arrays import Alignment, align
+from proxy.comparison.correspondence import JSON, Correspondence
 from tests.proxy.exchanges import NOW, object_id
 
 

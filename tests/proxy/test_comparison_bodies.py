@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.comparison import compare
 from proxy.comparison.bodies import read, words
-from proxy.comparison.coding import LIMIT, CodingError, OversizeError, decode
+from proxy.comparison.content_encoding import LIMIT, CodingError, OversizeError, decode
 from tests.proxy.exchanges import exchange, object_id
 
 FORM = "application/x-www-form-urlencoded"

@@ -7,9 +7,9 @@ import json
 import pytest
 from hypothesis import given
 
-from proxy.canonical import JSON, Correspondence
 from proxy.comparison import compare
-from proxy.comparison.likeness import is_alike
+from proxy.comparison.correspondence import JSON, Correspondence
+from proxy.comparison.fast_path import is_equivalent
 from proxy.comparison.values import compare_values
 from tests.proxy.exchanges import NOW, answered, object_id, operation, properties
 from tests.proxy.test_comparison_values import rename_id, renamed, values
@@ -24,7 +24,7 @@ def names() -> Correspondence:
 
 def alike(one: JSON, other: JSON) -> bool:
     ours, theirs = (json.dumps(side, separators=(",", ":")).encode() for side in (one, other))
-    return is_alike(ours, theirs, names)
+    return is_equivalent(ours, theirs, names)
 
 
 @given(values, values)
@@ -75,7 +75,7 @@ def test_anything_else_is_left_to_the_walk(legacy: JSON, native: JSON) -> None:
 
 def test_a_name_before_spaces_and_a_colon_is_a_name() -> None:
     ours, theirs = (f'{{"{each}" : 1}}'.encode() for each in (A, X))
-    assert not is_alike(ours, theirs, names)
+    assert not is_equivalent(ours, theirs, names)
 
 
 def test_what_a_rule_hides_is_still_told() -> None:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.canonical import JSON, moments
 from proxy.comparison import Difference, Verdict, compare
+from proxy.comparison.correspondence import JSON, timestamps
 from tests.proxy.exchanges import NOW, answered, object_id, operation, properties
 
 ids = st.integers(0, 6).map(object_id)
-words = st.text(max_size=6).filter(lambda text: not moments(text))
+words = st.text(max_size=6).filter(lambda text: not timestamps(text))
 numbers = st.integers(-9, 9) | st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.none() | st.booleans() | numbers | words | ids | st.tuples(words, ids).map(" ".join)
 
@@ -40,7 +40,7 @@ def renamed(value: JSON, rename: Callable[[str], str]) -> JSON:
 def rename_id(text: str) -> str:
     """Another id for each id, by an arithmetic of its serial number."""
     head, separator, last = text.rpartition(" ")
-    if not moments(text):
+    if not timestamps(text):
         return text
     return f"{head}{separator}{object_id(1000 + int(last[8:], 16) * 5 % 7)}"
 
@@ -89,8 +89,8 @@ def test_swapping_the_sides_mirrors_the_verdict(one: JSON, other: JSON) -> None:
 @given(values, values)
 def test_values_that_match_are_one_but_for_ids(one: JSON, other: JSON) -> None:
     if verdict_on(one, other).name == "match":
-        same = json.dumps(renamed(one, lambda text: text[:-24] if moments(text) else text))
-        assert same == json.dumps(renamed(other, lambda text: text[:-24] if moments(text) else text))
+        same = json.dumps(renamed(one, lambda text: text[:-24] if timestamps(text) else text))
+        assert same == json.dumps(renamed(other, lambda text: text[:-24] if timestamps(text) else text))
 
 
 @given(st.lists(st.integers(0, 4), max_size=8), st.randoms(use_true_random=False))

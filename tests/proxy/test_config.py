@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from proxy.config import FULL, MAX_BYTES, Bucketing, Config, ConfigError, KeySource, Problem, Route, load, parse
-from proxy.config.complaints import all_keys
+from proxy.config.error_messages import all_keys
 from tests.shipped import ROUTING
 
 ROOT = Path(__file__).parents[2]

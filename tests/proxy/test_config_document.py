@@ -7,7 +7,7 @@ import time
 import pytest
 
 from proxy.config import ConfigError
-from proxy.config.document import MAX_DEPTH, Mapping, Scalar, Sequence, read
+from proxy.config.yaml_nodes import MAX_DEPTH, Mapping, Scalar, Sequence, read
 
 
 def refusal(text: str) -> tuple[int, str]:

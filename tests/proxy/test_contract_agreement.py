@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.contract import Contract, ContractError, Operation
-from proxy.contract.agreement import load_agreed
+from proxy.contract.bundle import load_agreed
 
 CONTRACT = Contract([Operation("a", "GET", "/api/notes/{id}"), Operation("b", "WS", "/talk")])
 

@@ -9,17 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
 from proxy.contract import Contract, ContractError, load
 from proxy.contract.checking import breaches
 from proxy.contract.editing import Files, write_whole
+from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.merging import merge
 from proxy.contract.samples import joined, learned, observe, routed
 from proxy.contract.schemas import Schema
-from proxy.contract.shapes import Shape
 from proxy.contract.widening import widen
-from proxy.patterns import Pattern
-from proxy.verification.recordings import Answer, Connection, Conversation, Recordings, Request, Scenario, Step, encode
+from proxy.gateway.patterns import Pattern
+from proxy.recordings.model import (
+    RecordedAnswer,
+    RecordedConnection,
+    RecordedConversation,
+    RecordedRequest,
+    Recordings,
+    Scenario,
+    Step,
+    encode,
+)
 from tests.proxy.test_contract_shapes import VALUES
 
 ID = "64b7f0f0f0f0f0f0f0f0f0f0"
@@ -32,13 +41,15 @@ def step(method: str, target: str, status: int, body: JSON = None, sent: JSON = 
     kind = "text/plain" if isinstance(body, str) else "application/json; charset=utf-8"
     asked = () if sent is None else (("content-type", "application/json"),)
     auth = (("authorization", "Bearer x"),) if named.pop("auth", "") else ()
-    request = Request(method, target, (*asked, *auth), None if sent is None else encode(sent))
-    return Step(target, request, Answer("response", status, {**named, "content-type": kind, "date": "now"}, content))
+    request = RecordedRequest(method, target, (*asked, *auth), None if sent is None else encode(sent))
+    return Step(
+        target, request, RecordedAnswer("response", status, {**named, "content-type": kind, "date": "now"}, content)
+    )
 
 
 def recorded(*steps: Step) -> Recordings:
-    talk = Conversation("talk", "/talk", [{"type": "hello"}, "no json"], [{"type": "hi", "n": 1}], None)
-    opened = (Connection("/talk", "open"), Connection("/nope", "400"))
+    talk = RecordedConversation("talk", "/talk", [{"type": "hello"}, "no json"], [{"type": "hi", "n": 1}], None)
+    opened = (RecordedConnection("/talk", "open"), RecordedConnection("/nope", "400"))
     return Recordings((Scenario("one", steps, {}, (), {}, None),), (talk,), opened)
 
 
@@ -62,7 +73,7 @@ FIRST = recorded(
     step("GET", "/plain", 200, "text"),
     step("HEAD", "/plain", 200),
     step("GET", "/nope", 404, "no such page"),
-    Step("hangs", Request("GET", "/plain"), Answer("hang")),
+    Step("hangs", RecordedRequest("GET", "/plain"), RecordedAnswer("hang")),
 )
 
 
@@ -195,9 +206,9 @@ def test_bodies_that_no_schema_speaks_of_are_declared_by_their_type_alone(tmp_pa
     main = tmp_path / "openapi.yaml"
     odd = step("GET", "/plain", 299, None, None)
     answers = [
-        Answer("response", 299, {"content-type": "image/png"}, b"\xff"),
-        Answer("response", 299, {"content-type": "application/json"}, b'{"cut'),
-        Answer("response", 299, {}, b"what is this"),
+        RecordedAnswer("response", 299, {"content-type": "image/png"}, b"\xff"),
+        RecordedAnswer("response", 299, {"content-type": "application/json"}, b'{"cut'),
+        RecordedAnswer("response", 299, {}, b"what is this"),
     ]
     recordings = recorded(*(Step("odd", odd.request, answer) for answer in answers))
     infer(main, recordings)
@@ -236,7 +247,7 @@ def test_requests_that_break_their_schema_are_told(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     infer(main, recorded(step("POST", "/notes/1", 200, sent={"a": 1})))
     later = recorded(step("POST", "/notes/1", 200, sent={"a": "x"}), step("POST", "/notes/1", 400, sent={"a": "x"}))
-    cut = Request("POST", "/notes/1", (("content-type", "application/json"),), b"{")
+    cut = RecordedRequest("POST", "/notes/1", (("content-type", "application/json"),), b"{")
     later = recorded(*later.scenarios[0].steps, Step("cut", cut, later.scenarios[0].steps[0].answer))
     assert [str(breach) for breach in breaches(load(main), later)] == [
         "one / /notes/1  POST /notes/{id}: request.a is not of type integer",
@@ -279,8 +290,8 @@ def test_without_routes_ids_are_parameters_and_refusals_are_no_operations(tmp_pa
 @given(st.lists(VALUES, min_size=1, max_size=6), st.lists(VALUES, min_size=1, max_size=6))
 def test_a_widened_schema_lets_through_what_it_did_and_what_was_seen(some: list[JSON], others: list[JSON]) -> None:
     root = Files(Path("nowhere/openapi.yaml")).root()
-    root.put("schema", Shape(some).schema())
-    list(widen(root.make("schema"), Shape(others)))
+    root.put("schema", InferredSchema(some).schema())
+    list(widen(root.make("schema"), InferredSchema(others)))
     schema = Schema(json.loads(json.dumps(root.node["schema"])))
     assert [breach for value in some + others for breach in schema.violations(value)] == []
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.contract import Contract, Hints, Violation, load
-from proxy.contract.model import Declared, Operation
+from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
 
 CONTRACT = """
@@ -143,7 +143,7 @@ def test_statuses_headers_and_content_types_are_held_too(contract: Contract) -> 
 
 def test_a_304_needs_no_word_where_there_is_a_200(contract: Contract) -> None:
     assert breaches(contract, b"", 304, x_kind="") == []
-    tied = Operation("tie", "PATCH", "/api/notes/{id}", {"200": Declared()})
+    tied = Operation("tie", "PATCH", "/api/notes/{id}", {"200": DeclaredAnswer()})
     assert tied.violations(304, {}, b"") == (Violation(("status",), "status", f"304 is no status of {tied.name}"),)
 
 

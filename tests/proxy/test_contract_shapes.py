@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.canonical import JSON
+from proxy.comparison.correspondence import JSON
+from proxy.contract.inferred_schema import InferredSchema, merged
 from proxy.contract.schemas import Schema
-from proxy.contract.shapes import Shape, merged
 
 ID, OTHER_ID = "64b7f0f0f0f0f0f0f0f0f0f0", "64b7f0f0f0f0f0f0f0f0f0f1"
 TEXTS = st.sampled_from(["active", "ended", ID, "2026-11-22T19:41:23.111Z", "2026-13-45T99:00:00Z", "eyJh.eyJi.c", ""])
@@ -24,13 +24,13 @@ VALUES: st.SearchStrategy[JSON] = st.recursive(
 
 @given(st.lists(VALUES, min_size=1, max_size=8))
 def test_every_value_satisfies_the_schema(values: list[JSON]) -> None:
-    schema = Schema(Shape(values).schema())
+    schema = Schema(InferredSchema(values).schema())
     assert [breach for value in values for breach in schema.violations(value)] == []
 
 
 @given(st.lists(VALUES, max_size=5), st.lists(VALUES, max_size=5))
 def test_merged_shapes_let_through_what_each_has_seen(some: list[JSON], others: list[JSON]) -> None:
-    schema = Schema(merged([Shape(some), Shape(others)]).schema())
+    schema = Schema(merged([InferredSchema(some), InferredSchema(others)]).schema())
     assert [breach for value in some + others for breach in schema.violations(value)] == []
 
 
@@ -46,7 +46,7 @@ def test_merged_shapes_let_through_what_each_has_seen(some: list[JSON], others: 
     ],
 )
 def test_what_is_absent_or_null_or_formatted_is_told(values: list[JSON], schema: JSON) -> None:
-    found = Shape(values).schema()
+    found = InferredSchema(values).schema()
     assert found["properties"] == schema
     assert found["required"] == ["a"]
 
@@ -62,21 +62,21 @@ def test_what_is_absent_or_null_or_formatted_is_told(values: list[JSON], schema:
     ],
 )
 def test_an_enum_is_few_words_and_repeated(texts: list[str], enum: list[str] | None) -> None:
-    assert Shape(texts).schema().get("enum") == enum
+    assert InferredSchema(texts).schema().get("enum") == enum
 
 
 def test_texts_of_merged_shapes_are_free_where_there_are_too_many() -> None:
     some, others = ([f"{start}{letter}" for letter in "abcdef"] * 3 for start in "xy")
-    assert merged([Shape(some), Shape(others)]).overflown
+    assert merged([InferredSchema(some), InferredSchema(others)]).overflown
 
 
 def test_a_nullable_enum_lets_null_through() -> None:
-    schema = Shape(["active", "ended", None] * 3).schema()
+    schema = InferredSchema(["active", "ended", None] * 3).schema()
     assert schema == {"type": ["string", "null"], "enum": ["active", "ended", None]}
 
 
 def test_names_that_are_ids_make_a_table() -> None:
-    assert Shape([{ID: 1, OTHER_ID: None}]).schema() == {
+    assert InferredSchema([{ID: 1, OTHER_ID: None}]).schema() == {
         "type": "object",
         "additionalProperties": {"type": ["integer", "null"]},
     }

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy.cli import main
+from proxy.cli.main import main
 from proxy.contract import load
 from proxy.contract.checking import breaches, coverage
-from proxy.verification import recordings
+from proxy.recordings import model
 from tests.shipped import ROUTING
 
 ROOT = Path(__file__).parent.parent.parent
@@ -31,8 +31,8 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def recorded() -> recordings.Recordings:
-    return recordings.load(RECORDED)
+def recorded() -> model.Recordings:
+    return model.load(RECORDED)
 
 
 @pytest.fixture
@@ -42,12 +42,12 @@ def copied(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_recording_satisfies_the_contract(recorded: recordings.Recordings) -> None:
+def test_every_recording_satisfies_the_contract(recorded: model.Recordings) -> None:
     assert [str(breach) for breach in breaches(load(CONTRACTS / "openapi.yaml"), recorded)] == []
 
 
 def test_every_operation_status_and_content_type_recorded_is_declared_and_little_else(
-    recorded: recordings.Recordings,
+    recorded: model.Recordings,
 ) -> None:
     rows = coverage(load(CONTRACTS / "openapi.yaml"), recorded)
     assert [row.as_json() for row in rows if not row.declared] == []
@@ -69,7 +69,7 @@ def test_every_operation_is_described_and_routed() -> None:
     assert texts.count("operationId: ") == len(re.findall(r"operationId: .*\n +summary: \S", texts)) == len(ids)
 
 
-def test_reports_show_no_field_that_may_hold_a_patient(recorded: recordings.Recordings) -> None:
+def test_reports_show_no_field_that_may_hold_a_patient(recorded: model.Recordings) -> None:
     contract = load(CONTRACTS / "openapi.yaml")
     read = contract.operation("GET", "/api/consultation/1")
     assert read is not None

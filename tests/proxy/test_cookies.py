@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.cookies import cookie_value, without_cookies
+from proxy.gateway.cookies import cookie_value, without_cookies
 
 names = st.sampled_from(["scribe_ops", "scribe_caller", "scribe_ops2", "sid", "x", ""])
 values = st.text(alphabet='abc"=_-. ', max_size=6)

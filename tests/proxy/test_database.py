@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from pymongo import InsertOne
 
-from proxy.config.surroundings import Mongo
-from proxy.database import Conflict, Database, DatabaseError, NoDatabase, Unavailable
+from proxy.config.service_models import MongoSettings
+from proxy.runtime.database import Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
 from tests.proxy.mongodb_relay import Relay
 
 
@@ -31,11 +31,11 @@ def timed(command: str, result: str) -> float:
 
 
 def test_without_a_url_there_is_none() -> None:
-    assert Database.of(Mongo(url=SecretStr(""))) is None
+    assert Database.of(MongoSettings(url=SecretStr(""))) is None
 
 
 async def test_routing_yaml_names_it(mongodb_url: str) -> None:
-    database = Database.of(Mongo(url=SecretStr(mongodb_url), database="named"))
+    database = Database.of(MongoSettings(url=SecretStr(mongodb_url), database="named"))
     assert database
     assert database.name == "named"
     await database.reach()
@@ -44,14 +44,14 @@ async def test_routing_yaml_names_it(mongodb_url: str) -> None:
 
 @pytest.mark.parametrize("url", ["mongodb://:::", "mongodb://user:secret@@host/", "http://host"])
 def test_a_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
-    with pytest.raises(NoDatabase, match="no MongoDB URL") as caught:
+    with pytest.raises(InvalidDatabaseUrl, match="no MongoDB URL") as caught:
         Database(url, "x")
     assert url not in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_so_is_a_name_that_no_database_has() -> None:
-    with pytest.raises(NoDatabase, match="name of a database"):
+    with pytest.raises(InvalidDatabaseUrl, match="name of a database"):
         Database("mongodb://127.0.0.1:1", "a b")
 
 
@@ -150,7 +150,7 @@ async def test_unreachable_server_is_asked_once_for_many_pages(
             await reach()
 
         monkeypatch.setattr(database, "reach", counted)
-        monkeypatch.setattr("proxy.database.REACH_TIMEOUT", 0.2)
+        monkeypatch.setattr("proxy.runtime.database.REACH_TIMEOUT", 0.2)
         assert [await database.is_reachable() for _ in range(20)] == [False] * 20
         assert asked < 20
         await relay.mend()

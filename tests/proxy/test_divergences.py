@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.canonical import JSON, Difference
-from proxy.divergences import Divergence, DivergenceError, Occurrence, covers, explain, load, matches
-from proxy.verification.recordings import Answer, Request
+from proxy.comparison.correspondence import JSON, TextDifference
+from proxy.contract.divergences import Divergence, DivergenceError, Occurrence, covers, explain, load, matches
+from proxy.recordings.model import RecordedAnswer, RecordedRequest
 
 LOGIN = """
 - id: login-wrong-password
@@ -35,9 +35,10 @@ STORE = """
       legacy: {status: 200}
       native: {status: 401, headers: {content-type: "/^application.json/"}}
 """
-REQUEST = Request("POST", "/users/login", body=b'{"email":"a@b.c"}')
-ANSWER = Answer("response", 200, {"content-type": "application/json"}, b'{"msg":"wrong credentials","more":1}')
-OUTCOME = Difference("outcome", "outcome", "hang", "response")
+REQUEST = RecordedRequest("POST", "/users/login", body=b'{"email":"a@b.c"}')
+ANSWER = RecordedAnswer("response", 200, {"content-type": "application/json"}, b'{"msg":"wrong credentials","more":1}')
+HANG = RecordedAnswer("hang")
+OUTCOME = TextDifference("outcome", "outcome", "hang", "response")
 
 
 def read(tmp_path: Path, text: str) -> tuple[Divergence, ...]:
@@ -46,7 +47,9 @@ def read(tmp_path: Path, text: str) -> tuple[Divergence, ...]:
     return load(file)
 
 
-def login(request: Request = REQUEST, legacy: Answer = Answer("hang"), native: Answer = ANSWER) -> Occurrence:  # noqa: B008
+def login(
+    request: RecordedRequest = REQUEST, legacy: RecordedAnswer = HANG, native: RecordedAnswer = ANSWER
+) -> Occurrence:
     return Occurrence("POST /users/login", "any", (request, legacy, native))
 
 
@@ -58,14 +61,14 @@ def test_what_is_as_the_case_says_is_declared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "occurrence",
     [
-        Occurrence("POST /users/register", "any", (REQUEST, Answer("hang"), ANSWER)),
-        login(legacy=Answer("reset")),
-        login(native=Answer("response", 500, ANSWER.headers, ANSWER.body)),
-        login(native=Answer("response", 200, ANSWER.headers, b'{"msg":"other"}')),
-        login(native=Answer("response", 200, {}, ANSWER.body)),
-        login(Request("POST", "/users/login", body=b"{}")),
-        login(Request("POST", "/users/login", body=b"not json")),
-        login(Request("POST", "/users/login", (("authorization", "Bearer x"),), REQUEST.body)),
+        Occurrence("POST /users/register", "any", (REQUEST, RecordedAnswer("hang"), ANSWER)),
+        login(legacy=RecordedAnswer("reset")),
+        login(native=RecordedAnswer("response", 500, ANSWER.headers, ANSWER.body)),
+        login(native=RecordedAnswer("response", 200, ANSWER.headers, b'{"msg":"other"}')),
+        login(native=RecordedAnswer("response", 200, {}, ANSWER.body)),
+        login(RecordedRequest("POST", "/users/login", body=b"{}")),
+        login(RecordedRequest("POST", "/users/login", body=b"not json")),
+        login(RecordedRequest("POST", "/users/login", (("authorization", "Bearer x"),), REQUEST.body)),
     ],
 )
 def test_what_is_otherwise_is_not(tmp_path: Path, occurrence: Occurrence) -> None:
@@ -74,8 +77,8 @@ def test_what_is_otherwise_is_not(tmp_path: Path, occurrence: Occurrence) -> Non
 
 
 def test_a_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None:
-    expires = Difference("store.blacktokens.0.expires_at", "extra", "", "…")
-    other = Difference("store.blacktokens.0.token", "missing", "…", "")
+    expires = TextDifference("store.blacktokens.0.expires_at", "extra", "", "…")
+    other = TextDifference("store.blacktokens.0.token", "missing", "…", "")
     divergences = read(tmp_path, STORE)
     found = explain(divergences, Occurrence("STORE blacktokens", "logout"), [expires, other])
     assert (found.declared, found.unexplained) == (("tokens-expire",), (other,))
@@ -88,7 +91,11 @@ def test_a_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None
 def test_a_consequence_elsewhere_has_an_operation_of_its_own(
     tmp_path: Path, headers: dict[str, str], declared: bool
 ) -> None:
-    exchange = (Request("GET", "/users/profile"), Answer("response", 200), Answer("response", 401, headers))
+    exchange = (
+        RecordedRequest("GET", "/users/profile"),
+        RecordedAnswer("response", 200),
+        RecordedAnswer("response", 401, headers),
+    )
     occurrence = Occurrence("GET /Users/Profile/", "", exchange)
     assert bool(explain(read(tmp_path, STORE), occurrence, [OUTCOME]).declared) is declared
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
-from proxy.exchange import Body, Capture, Exchange
+from proxy.comparison.exchange import Body, Exchange, ExchangeRecorder
 
 SCOPE: Scope = {
     "type": "http",
@@ -34,7 +34,7 @@ def messages(*bodies: bytes) -> list[Message]:
 
 def echoed(*bodies: bytes, limit: int = 1000) -> Exchange:
     """A request's body in parts, each of them answered by itself."""
-    capture = Capture(SCOPE, limit)
+    capture = ExchangeRecorder(SCOPE, limit)
     capture.sent(START)
     for message in messages(*bodies):
         capture.received(message)
@@ -54,7 +54,7 @@ def test_a_request_and_its_answer_are_kept() -> None:
 
 
 def test_the_raw_target_is_kept_where_the_server_has_it() -> None:
-    assert Capture({**SCOPE, "proxy.target": b"/x?"}).exchange().target == b"/x?"
+    assert ExchangeRecorder({**SCOPE, "proxy.target": b"/x?"}).exchange().target == b"/x?"
 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=8), st.integers(0, 100))
@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_a_length_and_a_digest(bodies: list[bytes], limit: 
 
 
 def test_a_body_that_is_still_growing_is_a_snapshot() -> None:
-    capture = Capture(SCOPE, 3)
+    capture = ExchangeRecorder(SCOPE, 3)
     capture.sent(START)
     capture.sent(piece(b"four", True))
     first = capture.exchange().body
@@ -82,14 +82,14 @@ def test_a_body_that_is_still_growing_is_a_snapshot() -> None:
 
 
 def test_the_body_of_an_answer_to_head_is_none() -> None:
-    capture = Capture({**SCOPE, "method": "HEAD"})
+    capture = ExchangeRecorder({**SCOPE, "method": "HEAD"})
     for message in (START, piece(b"never sent")):
         capture.sent(message)
     assert (capture.exchange().body, capture.exchange().outcome) == (Body(), "response")
 
 
 def test_a_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
-    capture = Capture(SCOPE)
+    capture = ExchangeRecorder(SCOPE)
     first, last = messages(b"a", b"b")
     for message, whole in (({"type": "http.disconnect"}, False), (first, False), (last, True)):
         capture.received(message)
@@ -112,7 +112,7 @@ def test_a_request_is_asked_once_its_body_has_passed_as_a_whole() -> None:
     ],
 )
 def test_an_answer_that_is_none_says_why(begun: bool, failure: str | None, outcome: str) -> None:
-    capture = Capture(SCOPE)
+    capture = ExchangeRecorder(SCOPE)
     if begun:
         capture.sent(START)
         capture.sent(piece(b"half", True))
@@ -121,7 +121,7 @@ def test_an_answer_that_is_none_says_why(begun: bool, failure: str | None, outco
 
 
 def test_what_was_seen_crosses_to_another_process_as_it_came() -> None:
-    capture = Capture(SCOPE, 5)
+    capture = ExchangeRecorder(SCOPE, 5)
     for message in (START, piece(b"one", True), piece(b"two and three")):
         capture.sent(message)
     seen = capture.seen()

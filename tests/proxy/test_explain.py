@@ -10,8 +10,8 @@ import jwt
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy.cli import main
-from proxy.rollout import bucket
+from proxy.cli.main import main
+from proxy.gateway.bucketing import bucket
 
 FILE = """\
 legacy: {url: http://x}

@@ -6,21 +6,21 @@ import json
 
 import pytest
 
-from proxy.failures import AnswerTimeout, Failure, Overloaded, Unreachable, render
+from proxy.gateway.errors import AnswerTimeout, Failure, Overloaded, Unreachable, error_response
 
 ALLOWED = (b"http://localhost:3000",)
 
 
 @pytest.mark.parametrize("failure", [AnswerTimeout(), Overloaded(), Unreachable()])
 def test_the_body_is_in_the_legacys_manner(failure: Failure) -> None:
-    headers, body = render(failure, None, ALLOWED)
+    headers, body = error_response(failure, None, ALLOWED)
     assert json.loads(body) == {"msg": failure.message, "error": failure.code}
     assert dict(headers)[b"content-length"] == str(len(body)).encode()
     assert dict(headers)[b"content-type"] == b"application/json; charset=utf-8"
 
 
 def test_a_browser_of_an_allowed_origin_may_read_it() -> None:
-    headers, _ = render(Unreachable(), ALLOWED[0], ALLOWED)
+    headers, _ = error_response(Unreachable(), ALLOWED[0], ALLOWED)
     assert dict(headers)[b"access-control-allow-origin"] == ALLOWED[0]
     assert dict(headers)[b"access-control-allow-credentials"] == b"true"
     assert dict(headers)[b"vary"] == b"Origin"
@@ -28,10 +28,10 @@ def test_a_browser_of_an_allowed_origin_may_read_it() -> None:
 
 @pytest.mark.parametrize("origin", [None, b"https://evil.example"])
 def test_any_other_may_not(origin: bytes | None) -> None:
-    headers, _ = render(Unreachable(), origin, ALLOWED)
+    headers, _ = error_response(Unreachable(), origin, ALLOWED)
     assert b"access-control-allow-origin" not in dict(headers)
 
 
 def test_only_an_overloaded_gateway_asks_to_come_back() -> None:
-    assert dict(render(Overloaded(), None, ())[0])[b"retry-after"] == b"1"
-    assert b"retry-after" not in dict(render(Unreachable(), None, ())[0])
+    assert dict(error_response(Overloaded(), None, ())[0])[b"retry-after"] == b"1"
+    assert b"retry-after" not in dict(error_response(Unreachable(), None, ())[0])

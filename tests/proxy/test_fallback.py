@@ -13,13 +13,13 @@ from starlette.types import Message, Receive, Scope, Send
 from websockets.asyncio.client import connect
 
 from demo.ports import free_port
-from proxy.breaker import Breaker
+from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
 from proxy.config import parse
-from proxy.fallback import Rereadable, legacy_may
-from proxy.gateway import Gateway, Plan
-from proxy.observation import Observation
-from proxy.rollout import Decision, Limit
-from proxy.upstream import PoolLimits, Timeouts, Upstream
+from proxy.gateway.bucketing import Decision, Limit
+from proxy.gateway.circuit_breaker import CircuitBreaker
+from proxy.gateway.fallback import ReplayableReceive, legacy_may
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.request_record import RequestRecord
 from tests.sockets import exchange, read_head, scripted, serving
 
 CONFIG = """
@@ -73,7 +73,7 @@ class Native:
 class Stand:
     gateway: Gateway
     native: Native
-    observed: list[Observation]
+    observed: list[RequestRecord]
     port: int
 
     async def ask(self, target: str, *headers: str, method: str = "GET", body: str = "") -> tuple[str, str]:
@@ -89,9 +89,9 @@ class Stand:
 @asynccontextmanager
 async def standing(legacy_port: int | None = None, text: str = CONFIG) -> AsyncIterator[Stand]:
     """The gateway before a legacy, which is down where no port is given."""
-    native, observed = Native(), list[Observation]()
+    native, observed = Native(), list[RequestRecord]()
     upstream = Upstream(f"http://127.0.0.1:{legacy_port or free_port()}", Timeouts(connect=1.0), PoolLimits(8))
-    plan = Plan.of(parse(text, {}, "test.yaml"), Breaker(upstream, 3, 60.0), native)
+    plan = RoutingSnapshot.of(parse(text, {}, "test.yaml"), CircuitBreaker(upstream, 3, 60.0), native)
     gateway = Gateway(plan, [observed.append])
     async with serving(gateway) as port:
         yield Stand(gateway, native, observed, port)
@@ -228,7 +228,7 @@ async def test_only_the_first_message_is_remembered() -> None:
     async def receive() -> Message:
         return next(messages)
 
-    rereadable = Rereadable(receive)
+    rereadable = ReplayableReceive(receive)
     assert await rereadable() == await rereadable.again() == {"body": b"1"}
     assert await rereadable.again() == {"body": b"2"}
     await rereadable()

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.client_address import ResolvedClient
-from proxy.forwarding import FORWARDING, with_forwarding
-from proxy.upstream.headers import end_to_end
+from proxy.backends.legacy.headers import end_to_end
+from proxy.gateway.client_address import ResolvedClient
+from proxy.gateway.forwarding import FORWARDING, with_forwarding
 
 PEER = "192.0.2.9"
 DIRECT, PROXIED = ResolvedClient(PEER), ResolvedClient("203.0.113.7", behind_proxy=True)

@@ -14,12 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from proxy import metrics
+from proxy.backends.legacy.http import Timeouts
 from proxy.config import parse
-from proxy.failures import AnswerTimeout
-from proxy.gateway import Gateway, Plan
-from proxy.observation import GONE, Observation
-from proxy.upstream.http import Timeouts
+from proxy.gateway.errors import AnswerTimeout
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
+from proxy.observability import metrics
 from tests.sockets import exchange, serving
 
 REQUEST = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -77,7 +77,7 @@ class Stand:
     gateway: Gateway
     legacy: Side
     native: Side
-    observed: list[Observation]
+    observed: list[RequestRecord]
     port: int
 
     async def ask(self, target: str, *headers: str, method: str = "GET") -> tuple[str, bytes]:
@@ -89,8 +89,8 @@ class Stand:
 @asynccontextmanager
 async def standing(text: str = CONFIG, env: dict[str, str] | None = None) -> AsyncIterator[Stand]:
     legacy, native = Side("legacy"), Side("native")
-    observed: list[Observation] = []
-    gateway = Gateway(Plan.of(parse(text, env or {}, "test.yaml"), legacy, native), [observed.append])
+    observed: list[RequestRecord] = []
+    gateway = Gateway(RoutingSnapshot.of(parse(text, env or {}, "test.yaml"), legacy, native), [observed.append])
     async with serving(gateway) as port:
         yield Stand(gateway, legacy, native, observed, port)
 
@@ -113,7 +113,7 @@ async def test_an_answer_without_a_date_gets_one_and_another_keeps_its_own() -> 
     async with standing() as stand:
         head, _ = await stand.ask("/new")
         assert parsedate_to_datetime(head.split("date: ")[1].split("\r\n")[0]).year >= 2026
-        stand.gateway.plan = Plan.of(parse(CONFIG, {}, "test.yaml"), dated, stand.native)
+        stand.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), dated, stand.native)
         head, _ = await stand.ask("/elsewhere")
         assert head.count("date: ") == 1
         assert "date: long ago" in head
@@ -230,7 +230,7 @@ async def test_too_many_requests_under_way_are_refused_and_told_when_to_come_bac
 
 async def test_failing_observer_affects_neither_requests_nor_other_observers(caplog: pytest.LogCaptureFixture) -> None:
     class Disk:
-        def __call__(self, _: Observation) -> None:
+        def __call__(self, _: RequestRecord) -> None:
             raise OSError(28, "No space left on device")
 
     def failures() -> float:
@@ -251,7 +251,7 @@ async def test_a_request_keeps_the_plan_it_began_with() -> None:
         under_way = asyncio.create_task(stand.ask("/elsewhere"))
         while not stand.legacy.scopes:
             await asyncio.sleep(0.01)
-        stand.gateway.plan = Plan.of(
+        stand.gateway.plan = RoutingSnapshot.of(
             parse(CONFIG.replace("GET /new", "GET /elsewhere"), {}, "test.yaml"), stand.legacy, stand.native
         )
         assert (await stand.ask("/elsewhere"))[1] == b"native"
@@ -275,14 +275,14 @@ async def test_a_client_that_leaves_is_noted_as_gone() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        stand.gateway.plan = Plan.of(parse(CONFIG, {}, "test.yaml"), leave, stand.native)
+        stand.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), leave, stand.native)
         _, writer = await asyncio.open_connection("127.0.0.1", stand.port)
         writer.write(b"GET /elsewhere HTTP/1.1\r\nHost: a\r\n\r\n")
         await asyncio.sleep(0.05)
         writer.close()
         while not stand.observed:
             await asyncio.sleep(0.01)
-    assert stand.observed[0].status == GONE
+    assert stand.observed[0].status == CLIENT_CLOSED_REQUEST
 
 
 async def test_websockets_pass_to_the_side_decided() -> None:
@@ -313,7 +313,7 @@ async def test_a_websocket_closed_before_it_was_accepted_is_a_403() -> None:
 
     async with standing() as stand:
         side: ASGIApp = close
-        stand.gateway.plan = Plan.of(parse(CONFIG, {}, "test.yaml"), side, stand.native)
+        stand.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), side, stand.native)
         with pytest.raises(InvalidStatus):
             await connect(f"ws://127.0.0.1:{stand.port}/other")
         assert stand.observed[0].status == 403
@@ -335,10 +335,12 @@ async def test_answer_keeps_a_request_id_of_its_side() -> None:
         await send({"type": "http.response.body"})
 
     async with standing() as stand:
-        stand.gateway.plan = Plan.of(parse(CONFIG, {}, "test.yaml"), named, stand.native)
+        stand.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), named, stand.native)
         head, _ = await stand.ask("/elsewhere")
         assert head.count("x-request-id: own") == head.count("x-request-id") == 1
-        stand.gateway.plan = Plan.of(parse(f"{CONFIG}served_by: false", {}, "test.yaml"), stand.legacy, stand.native)
+        stand.gateway.plan = RoutingSnapshot.of(
+            parse(f"{CONFIG}served_by: false", {}, "test.yaml"), stand.legacy, stand.native
+        )
         head, _ = await stand.ask("/elsewhere")
         assert "x-request-id" not in head
 

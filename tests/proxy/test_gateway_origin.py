@@ -10,8 +10,8 @@ from starlette.types import Scope
 from websockets.asyncio.client import connect
 
 from proxy.config import parse
-from proxy.gateway import Gateway, Plan
-from proxy.rollout import bucket
+from proxy.gateway.bucketing import bucket
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from tests.proxy.test_gateway import Side, Stand, standing
 from tests.sockets import serving
 
@@ -102,7 +102,7 @@ async def test_bucket_is_drawn_for_the_client_behind_the_proxy() -> None:
 @pytest.mark.parametrize(("text", "client"), [(TRUSTING, "203.0.113.7"), (TRUSTING_NOBODY, None)])
 async def test_unix_peers_are_trusted_where_listed(text: str, client: str | None, tmp_path: Path) -> None:
     native, path = Side("native"), str(tmp_path / "gateway.sock")
-    gateway = Gateway(Plan.of(parse(text, {}), Side("legacy"), native))
+    gateway = Gateway(RoutingSnapshot.of(parse(text, {}), Side("legacy"), native))
     async with serving(gateway, uds=path):
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(b"GET /new HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.7\r\nConnection: close\r\n\r\n")

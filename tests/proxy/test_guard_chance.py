@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.guard.chance import above, at_least, uneven
+from proxy.rollout.analysis.statistics import binomial_tail, clopper_pearson_lower, fisher_one_sided
 
 wholes = st.integers(1, 120)
 shares = st.sampled_from([Fraction(1, 1000), Fraction(1, 100), Fraction(1, 20), Fraction(1, 2), Fraction(9, 10)])
@@ -30,7 +30,7 @@ def hypergeometric(part: int, whole: int, other: int, other_whole: int) -> Fract
 @given(wholes, shares, st.data())
 def test_the_binomials_tail_is_exact(whole: int, share: Fraction, data: st.DataObject) -> None:
     part = data.draw(st.integers(0, whole))
-    found = above(part, whole, float(share))
+    found = binomial_tail(part, whole, float(share))
     if part > whole * share:
         assert found == pytest.approx(float(binomial(part, whole, share)), rel=1e-6)
     else:
@@ -40,7 +40,7 @@ def test_the_binomials_tail_is_exact(whole: int, share: Fraction, data: st.DataO
 @given(wholes, wholes, st.data())
 def test_fishers_tail_is_exact(whole: int, other_whole: int, data: st.DataObject) -> None:
     part, other = data.draw(st.integers(0, whole)), data.draw(st.integers(0, other_whole))
-    found = uneven(part, whole, other, other_whole)
+    found = fisher_one_sided(part, whole, other, other_whole)
     if part * other_whole > other * whole:
         assert found == pytest.approx(float(hypergeometric(part, whole, other, other_whole)), rel=1e-6)
     else:
@@ -50,25 +50,25 @@ def test_fishers_tail_is_exact(whole: int, other_whole: int, data: st.DataObject
 @given(wholes, st.data())
 def test_the_lower_bound_is_where_the_tail_reaches_the_level(whole: int, data: st.DataObject) -> None:
     part = data.draw(st.integers(1, whole))
-    bound = at_least(part, whole, 0.01)
+    bound = clopper_pearson_lower(part, whole, 0.01)
     assert 0 <= bound <= part / whole
-    assert above(part, whole, max(0.0, bound - 1e-5)) <= 0.01
-    assert above(part, whole, min(1.0, bound + 1e-5)) >= 0.01 or bound + 1e-5 >= part / whole
+    assert binomial_tail(part, whole, max(0.0, bound - 1e-5)) <= 0.01
+    assert binomial_tail(part, whole, min(1.0, bound + 1e-5)) >= 0.01 or bound + 1e-5 >= part / whole
 
 
 @pytest.mark.parametrize(("part", "whole", "share", "tail"), [(3, 50, 0.0, 0.0), (0, 50, 0.0, 1.0), (50, 50, 1.0, 1.0)])
 def test_certainties(part: int, whole: int, share: float, tail: float) -> None:
-    assert above(part, whole, share) == tail
-    assert at_least(0, 0, 0.001) == 0.0
+    assert binomial_tail(part, whole, share) == tail
+    assert clopper_pearson_lower(0, 0, 0.001) == 0.0
 
 
 def test_many_requests_neither_overflow_nor_take_long() -> None:
-    assert above(51_000, 1_000_000, 0.05) == pytest.approx(2.4e-6, rel=0.1)
-    assert above(900_000, 1_000_000, 0.05) == 0.0
-    assert uneven(51_000, 1_000_000, 50_000, 1_000_000) < 0.001
+    assert binomial_tail(51_000, 1_000_000, 0.05) == pytest.approx(2.4e-6, rel=0.1)
+    assert binomial_tail(900_000, 1_000_000, 0.05) == 0.0
+    assert fisher_one_sided(51_000, 1_000_000, 50_000, 1_000_000) < 0.001
 
 
 def test_a_test_errs_no_more_often_than_its_level_says() -> None:
     draw = random.Random(5)
-    alarms = sum(above(sum(draw.random() < 0.05 for _ in range(200)), 200, 0.05) < 0.01 for _ in range(3000))
+    alarms = sum(binomial_tail(sum(draw.random() < 0.05 for _ in range(200)), 200, 0.05) < 0.01 for _ in range(3000))
     assert alarms < 45  # of 3,000 at 1%: 30 expected at most, 45 happen once in 200 times

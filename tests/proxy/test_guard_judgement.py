@@ -9,23 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config import Guard
-from proxy.guard.judgement import Finding, Judgement, Share, exceeding, judge
-from proxy.guard.window import Slice, Tally, bucket
+from proxy.rollout.analysis.analysis import Analysis, FailureRatio, MetricResult, analyse, exceeding
+from proxy.rollout.analysis.window import RequestStats, WindowBucket, bucket
 
 GUARD = Guard.model_validate({"error_rate": "5%", "server_errors": "1%", "latency": "2x", "minimum": "50"})
 
 
-def tally(requests: int, client_errors: int = 0, server_errors: int = 0, *latencies: float) -> Tally:
+def tally(requests: int, client_errors: int = 0, server_errors: int = 0, *latencies: float) -> RequestStats:
     """Latencies are dealt out in turns."""
-    found = Tally(requests, client_errors, server_errors)
+    found = RequestStats(requests, client_errors, server_errors)
     for number in range(requests if latencies else 0):
         index = bucket(latencies[number % len(latencies)])
         found.latencies[index] = found.latencies.get(index, 0) + 1
     return found
 
 
-def outcomes(native: Tally, legacy: Tally | None = None, baseline: Tally | None = None) -> dict[str, str]:
-    judgement = judge(GUARD, Slice(legacy or Tally(), native), baseline, healthy=True)
+def outcomes(
+    native: RequestStats, legacy: RequestStats | None = None, baseline: RequestStats | None = None
+) -> dict[str, str]:
+    judgement = analyse(GUARD, WindowBucket(legacy or RequestStats(), native), baseline, healthy=True)
     return {finding.trigger: finding.outcome for finding in judgement.findings}
 
 
@@ -81,53 +83,55 @@ def test_without_legacys_latencies_there_is_no_ratio() -> None:
 
 def test_mismatches_count_where_a_limit_is_set() -> None:
     guard = GUARD.model_copy(update={"mismatch": 100})
-    seen = Slice(native=tally(5), compared=200, differing=20)
-    assert judge(guard, seen, None, healthy=True).outcome == "fail"
-    assert judge(guard, Slice(compared=200, differing=1), None, healthy=True).findings[-1].outcome == "pass"
-    assert judge(GUARD, seen, None, healthy=True).outcome == "unknown"
+    seen = WindowBucket(native=tally(5), compared=200, differing=20)
+    assert analyse(guard, seen, None, healthy=True).outcome == "fail"
+    assert analyse(guard, WindowBucket(compared=200, differing=1), None, healthy=True).findings[-1].outcome == "pass"
+    assert analyse(GUARD, seen, None, healthy=True).outcome == "unknown"
 
 
 def test_health_checks_that_fail_fail_it_without_any_traffic() -> None:
-    judgement = judge(GUARD, Slice(), None, healthy=False)
+    judgement = analyse(GUARD, WindowBucket(), None, healthy=False)
     assert judgement.outcome == "fail"
     assert judgement.why == "native fails its health checks"
 
 
 def test_the_worst_finding_is_the_outcome() -> None:
-    assert Judgement(()).outcome == "unknown"
-    assert Judgement((Finding("errors", "pass"), Finding("latency", "unknown"))).outcome == "unknown"
-    assert Judgement((Finding("errors", "pass"), Finding("server_errors", "pass"))).outcome == "pass"
+    assert Analysis(()).outcome == "unknown"
+    assert Analysis((MetricResult("errors", "pass"), MetricResult("latency", "unknown"))).outcome == "unknown"
+    assert Analysis((MetricResult("errors", "pass"), MetricResult("server_errors", "pass"))).outcome == "pass"
 
 
 def test_what_fails_is_told_in_numbers() -> None:
-    why = judge(GUARD, Slice(tally(400, 4, 0, 0.01), tally(402, 0, 50, 0.04)), None, healthy=True).why
+    why = analyse(GUARD, WindowBucket(tally(400, 4, 0, 0.01), tally(402, 0, 50, 0.04)), None, healthy=True).why
     assert why == (
         "errors 12.44% of 402 (legacy 1%, limit that and 5%);"
         " server errors 12.44% of 402 (legacy 0%, limit that and 1%);"
         " p95 43.1 ms of 402 (legacy 10.8 ms, limit 21.5 ms)"
     )
-    assert judge(GUARD, Slice(native=tally(400, 100)), None, healthy=True).why == "errors 25% of 400 (limit 5%)"
+    assert (
+        analyse(GUARD, WindowBucket(native=tally(400, 100)), None, healthy=True).why == "errors 25% of 400 (limit 5%)"
+    )
 
 
 @pytest.mark.parametrize(
     ("finding", "told"),
     [
-        (Finding("latency", "unknown"), "p95: nothing seen yet"),
+        (MetricResult("latency", "unknown"), "p95: nothing seen yet"),
         (
-            Finding("latency", "unknown", native=1.5, requests=7),
+            MetricResult("latency", "unknown", native=1.5, requests=7),
             "p95 1.5 s of 7 (too little of legacy's to compare with)",
         ),
-        (Finding("mismatch", "pass", 0.001, 0.0, None, 1200), "mismatches 0% of 1,200 (limit 0.1%)"),
+        (MetricResult("mismatch", "pass", 0.001, 0.0, None, 1200), "mismatches 0% of 1,200 (limit 0.1%)"),
     ],
 )
-def test_findings_are_told_in_words(finding: Finding, told: str) -> None:
+def test_findings_are_told_in_words(finding: MetricResult, told: str) -> None:
     assert finding.told == told
 
 
 @given(st.integers(0, 2000), st.integers(0, 2000), st.data())
 def test_nothing_fails_below_its_limit_or_below_legacy(whole: int, other_whole: int, data: st.DataObject) -> None:
-    native = Share(data.draw(st.integers(0, whole)), whole)
-    legacy = Share(data.draw(st.integers(0, other_whole)), other_whole)
+    native = FailureRatio(data.draw(st.integers(0, whole)), whole)
+    legacy = FailureRatio(data.draw(st.integers(0, other_whole)), other_whole)
     finding = exceeding("errors", native, legacy, 0.05, 50)
     if finding.outcome == "fail":
         assert native.ratio > 0.05
@@ -143,7 +147,7 @@ def test_false_alarms_are_rare_and_true_ones_prompt(usual: float, alarms: int) -
 
     def window(rate: float) -> str:
         errors = sum(draw.random() < rate for _ in range(300))
-        return exceeding("errors", Share(errors, 300), Share(0, 300), 0.05, 50).outcome
+        return exceeding("errors", FailureRatio(errors, 300), FailureRatio(0, 300), 0.05, 50).outcome
 
     assert sum(window(usual) == "fail" for _ in range(400)) <= alarms
     assert all(window(0.2) == "fail" for _ in range(100))
@@ -162,7 +166,7 @@ def test_false_alarms_are_rare_and_true_ones_prompt(usual: float, alarms: int) -
 def test_failures_of_dependencies_hold_the_judgement_up_to_a_limit(
     failures: int, served: int, expected: dict[str, str]
 ) -> None:
-    native = Tally(served, dependency_failures=failures)
+    native = RequestStats(served, dependency_failures=failures)
     found = outcomes(native, tally(500))
     assert {trigger: outcome for trigger, outcome in found.items() if trigger == "dependencies"} == expected
     assert "fail" not in {outcome for trigger, outcome in found.items() if trigger != "dependencies"}

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from proxy.config import Route
-from proxy.guard.watch import Watches
-from proxy.guard.window import Slice
-from proxy.observation import Compared, Observation
+from proxy.gateway.request_record import ComparisonRecord, RequestRecord
+from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.analysis.window import WindowBucket
 
-SEEN = Observation("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
+SEEN = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
 
 
 def route(name: str = "a", **more: object) -> Route:
@@ -20,17 +20,17 @@ def route(name: str = "a", **more: object) -> Route:
 
 
 @pytest.fixture
-def watches() -> Watches:
-    found = Watches()
+def watches() -> StatsRegistry:
+    found = StatsRegistry()
     found.adopt([route(), route("b", guard=None)], 0.0)
     return found
 
 
-def seen(watches: Watches, name: str = "a") -> Slice:
+def seen(watches: StatsRegistry, name: str = "a") -> WindowBucket:
     return watches.of(name).window.seen()
 
 
-def test_each_side_has_its_own_counts(watches: Watches) -> None:
+def test_each_side_has_its_own_counts(watches: StatsRegistry) -> None:
     for observation in (SEEN, replace(SEEN, status=404), replace(SEEN, status=502), replace(SEEN, side="legacy")):
         watches(observation)
     native, legacy = seen(watches).native, seen(watches).legacy
@@ -38,12 +38,12 @@ def test_each_side_has_its_own_counts(watches: Watches) -> None:
     assert (legacy.requests, legacy.errors) == (1, 0)
 
 
-def test_an_answer_that_broke_off_is_an_error_whatever_its_status(watches: Watches) -> None:
+def test_an_answer_that_broke_off_is_an_error_whatever_its_status(watches: StatsRegistry) -> None:
     watches(replace(SEEN, failure="native_failed"))
     assert seen(watches).native.server_errors == 1
 
 
-def test_a_client_that_left_counts_against_the_side_it_waited_for(watches: Watches) -> None:
+def test_a_client_that_left_counts_against_the_side_it_waited_for(watches: StatsRegistry) -> None:
     watches(replace(SEEN, status=499))
     assert seen(watches).native.client_errors == 1
 
@@ -57,30 +57,30 @@ def test_a_client_that_left_counts_against_the_side_it_waited_for(watches: Watch
         replace(SEEN, reason="override"),
     ],
 )
-def test_what_says_nothing_of_a_side_is_left_out(watches: Watches, observation: Observation) -> None:
+def test_what_says_nothing_of_a_side_is_left_out(watches: StatsRegistry, observation: RequestRecord) -> None:
     watches(observation)
     assert not seen(watches)
 
 
-def test_an_answer_in_natives_place_is_natives_error(watches: Watches) -> None:
+def test_an_answer_in_natives_place_is_natives_error(watches: StatsRegistry) -> None:
     watches(replace(SEEN, side="legacy", reason="native-error"))
     assert (seen(watches).native.server_errors, seen(watches).legacy.requests) == (1, 0)
 
 
-def test_a_websocket_has_no_latency(watches: Watches) -> None:
+def test_a_websocket_has_no_latency(watches: StatsRegistry) -> None:
     watches(replace(SEEN, kind="websocket", status=101))
     assert (seen(watches).native.requests, seen(watches).native.timed) == (1, 0)
 
 
-def test_comparisons_count_unless_nothing_was_compared(watches: Watches) -> None:
+def test_comparisons_count_unless_nothing_was_compared(watches: StatsRegistry) -> None:
     for verdict in ("match", "declared", "mismatch", "violation"):
-        watches.compared(Compared("a", "legacy", verdict))
-    watches.compared(Compared("a", "legacy", "uncompared", "timeout"))
-    watches.compared(Compared("unheard-of", "legacy", "match"))
+        watches.compared(ComparisonRecord("a", "legacy", verdict))
+    watches.compared(ComparisonRecord("a", "legacy", "uncompared", "timeout"))
+    watches.compared(ComparisonRecord("unheard-of", "legacy", "match"))
     assert (seen(watches).compared, seen(watches).differing) == (4, 2)
 
 
-def test_a_route_without_a_guard_is_watched_but_not_judged(watches: Watches) -> None:
+def test_a_route_without_a_guard_is_watched_but_not_judged(watches: StatsRegistry) -> None:
     watches(replace(SEEN, route="b"))
     assert seen(watches, "b").native.requests == 1
     assert watches.of("b").judgement(healthy=False) is None
@@ -89,7 +89,7 @@ def test_a_route_without_a_guard_is_watched_but_not_judged(watches: Watches) -> 
     assert judgement.outcome == "unknown"
 
 
-def test_what_legacy_last_showed_is_remembered(watches: Watches) -> None:
+def test_what_legacy_last_showed_is_remembered(watches: StatsRegistry) -> None:
     for _ in range(10):
         watches(replace(SEEN, side="legacy", status=401))
     watches.turn(0.5)
@@ -100,7 +100,7 @@ def test_what_legacy_last_showed_is_remembered(watches: Watches) -> None:
     assert (baseline.requests, baseline.client_errors) == (10, 10)
 
 
-def test_neither_an_outage_nor_too_little_becomes_what_is_usual(watches: Watches) -> None:
+def test_neither_an_outage_nor_too_little_becomes_what_is_usual(watches: StatsRegistry) -> None:
     for _ in range(9):
         watches(replace(SEEN, side="legacy"))
     watches.turn(0.5)
@@ -110,7 +110,7 @@ def test_neither_an_outage_nor_too_little_becomes_what_is_usual(watches: Watches
     assert watches.of("a").baseline is None
 
 
-def test_what_is_gathered_is_taken_once_and_only_when_its_slice_has_ended(watches: Watches) -> None:
+def test_what_is_gathered_is_taken_once_and_only_when_its_slice_has_ended(watches: StatsRegistry) -> None:
     watch = watches.of("a")
     watches(SEEN)
     watches.turn(0.9)
@@ -120,7 +120,7 @@ def test_what_is_gathered_is_taken_once_and_only_when_its_slice_has_ended(watche
     assert not watch.take()
 
 
-def test_a_reload_keeps_what_is_still_true(watches: Watches) -> None:
+def test_a_reload_keeps_what_is_still_true(watches: StatsRegistry) -> None:
     watches(SEEN)
     watches.adopt([route(native="75%")], 1.0)
     assert seen(watches).native.requests == 1
@@ -133,7 +133,7 @@ def test_a_reload_keeps_what_is_still_true(watches: Watches) -> None:
         watches.of("b")
 
 
-def test_forgetting_keeps_what_is_usual_for_legacy(watches: Watches) -> None:
+def test_forgetting_keeps_what_is_usual_for_legacy(watches: StatsRegistry) -> None:
     for _ in range(10):
         watches(replace(SEEN, side="legacy"))
     watches.turn(1.5)
@@ -145,7 +145,7 @@ def test_forgetting_keeps_what_is_usual_for_legacy(watches: Watches) -> None:
 
 
 @pytest.mark.parametrize("reason", ["share", "native-error"])
-def test_failure_of_a_dependency_counts_beside_the_requests(watches: Watches, reason: str) -> None:
+def test_failure_of_a_dependency_counts_beside_the_requests(watches: StatsRegistry, reason: str) -> None:
     watches(replace(SEEN, status=503, dependency="database", reason=reason))
     native = seen(watches).native
     assert (native.dependency_failures, native.requests, native.errors, native.timed) == (1, 0, 0, 0)

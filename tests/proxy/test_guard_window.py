@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.guard.window import FASTEST, LAST, SLICES, Slice, Tally, Window, bucket, edge
+from proxy.rollout.analysis.window import FASTEST, LAST, SLICES, RequestStats, Window, WindowBucket, bucket, edge
 
 seconds = st.floats(0, 200)
 
 
-def tally(*latencies: float) -> Tally:
-    found = Tally(requests=len(latencies))
+def tally(*latencies: float) -> RequestStats:
+    found = RequestStats(requests=len(latencies))
     for latency in latencies:
         found.latencies[bucket(latency)] = found.latencies.get(bucket(latency), 0) + 1
     return found
@@ -40,7 +40,7 @@ def test_a_percentile_is_right_within_a_bucket(latencies: list[float], part: flo
 
 
 def test_without_latencies_there_is_no_percentile() -> None:
-    assert Tally(requests=5).percentile(0.95) is None
+    assert RequestStats(requests=5).percentile(0.95) is None
 
 
 @given(st.lists(seconds, max_size=100), st.floats(FASTEST, 200))
@@ -74,7 +74,7 @@ def test_each_slice_that_ends_is_given_once() -> None:
     assert list(window.turn(109)) == []  # empty ones are not worth telling
     assert window.seen().compared == 2
     list(window.turn(113.1))
-    assert window.seen() == Slice()
+    assert window.seen() == WindowBucket()
 
 
 def test_a_long_silence_empties_it() -> None:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from proxy.backends.health import HealthChecks, probe
 from proxy.config import parse
-from proxy.health import HealthChecks, fault_of
 
 TEXT = "legacy: {url: http://x}\nnative: a:b\n"
 QUICK = "health: {path: /alive, interval: 10ms, failures: 2}\n"
@@ -41,15 +41,15 @@ def native() -> Native:
 @pytest.mark.parametrize(("status", "fault"), [(200, None), (404, None), (503, "it answered 503")])
 async def test_only_a_5xx_is_a_fault(native: Native, status: int, fault: str | None) -> None:
     native.status = status
-    assert await fault_of(native, "/alive", 1.0) == fault
+    assert await probe(native, "/alive", 1.0) == fault
     assert native.asked.get_nowait() == "GET /alive"
 
 
 async def test_neither_raising_nor_hanging_is_well(native: Native) -> None:
     native.raising = KeyError("patient")
-    assert await fault_of(native, "/", 1.0) == "it raised KeyError"
+    assert await probe(native, "/", 1.0) == "it raised KeyError"
     native.raising, native.hanging = None, True
-    assert await fault_of(native, "/", 0.02) == "no answer within 0.02 s"
+    assert await probe(native, "/", 0.02) == "no answer within 0.02 s"
 
 
 async def until(checks: HealthChecks, failing: bool) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Config, ConfigError
-from proxy.last_good import LastGood, default_state_directory, load_config
-from proxy.reload import ConfigWatcher
+from proxy.runtime.config_watcher import ConfigWatcher
+from proxy.runtime.last_good import LastGood, default_state_directory, load_config
 from tests.proxy.test_reload import Adoption, settle, text
 
 CONTRACT = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\npaths: {}\n"

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from proxy.listeners import ListenerAddress, ListenerDispatcher
+from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.server import uvicorn_settings
 
 

@@ -19,8 +19,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
-from proxy import metrics
-from proxy.log_writer import LogWriter, _Handler
+from proxy.observability import metrics
+from proxy.observability.log_writer import LogWriter, _Handler
 from tests.proxy.test_serve import PROGRAM
 from tests.proxy.test_serving import get, legacy
 from tests.sockets import scripted
@@ -127,7 +127,7 @@ def test_non_blocking_pipe_gets_every_line(pipe: tuple[int, int]) -> None:
 def test_line_cut_short_by_a_full_file_does_not_swallow_the_next(tmp_path: Path) -> None:
     script = f"""
 import resource, signal
-from proxy.log_writer import LogWriter
+from proxy.observability.log_writer import LogWriter
 import os
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 end = os.open({str(tmp_path / "log")!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -12,11 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.message_channel import MessageChannel
-from proxy.shadow.jobs import Arrival, Asked, Done, Lost, Ping, Read, Rehearse, Rehearsed, Served
+from proxy.runtime.message_channel import MessageChannel
+from proxy.shadow.messages import (
+    Compared,
+    CompareRead,
+    ConnectionInfo,
+    DryRun,
+    DryRunFinished,
+    LegacyServed,
+    Ping,
+    ReportsDropped,
+    RequestSnapshot,
+)
 from tests.proxy.exchanges import exchange, seen
 
-ARRIVAL = Arrival("http", "1.1", ("127.0.0.1", 1), None, b"id")
+ARRIVAL = ConnectionInfo("http", "1.1", ("127.0.0.1", 1), None, b"id")
 
 
 async def linked(hear: Any, gather: float = 0.0) -> tuple[MessageChannel[Any, Any], MessageChannel[Any, Any]]:
@@ -30,8 +40,8 @@ async def linked(hear: Any, gather: float = 0.0) -> tuple[MessageChannel[Any, An
 async def test_messages_arrive_whole_and_in_order() -> None:
     heard: list[Any] = []
     one, other = await linked(heard.append)
-    large = Asked("POST", b"/x", ((b"host", b"a"),), b"x" * 3_000_000, ARRIVAL)
-    messages = [Ping(), large, Rehearsed(1, "timeout"), Done(2, "match"), Lost("full", 3)]
+    large = RequestSnapshot("POST", b"/x", ((b"host", b"a"),), b"x" * 3_000_000, ARRIVAL)
+    messages = [Ping(), large, DryRunFinished(1, "timeout"), Compared(2, "match"), ReportsDropped("full", 3)]
     for message in messages:
         one.send(message)
     one.close()
@@ -43,7 +53,7 @@ async def test_messages_arrive_whole_and_in_order() -> None:
 async def test_pieces_of_any_size_make_up_the_messages(sizes: list[int]) -> None:
     heard: list[Any] = []
     link = MessageChannel[Any, Any](heard.append)
-    messages = [Ping(), Asked.of(exchange(b"text"), ARRIVAL), Done(7, "uncompared", "changed")]
+    messages = [Ping(), RequestSnapshot.of(exchange(b"text"), ARRIVAL), Compared(7, "uncompared", "changed")]
     frames = map(pickle.dumps, (messages[:1], messages[1:]))
     data = b"".join(pack(">Q", len(each)) + each for each in frames)
     while data:
@@ -75,23 +85,23 @@ async def test_under_load_messages_are_gathered_and_what_is_urgent_takes_them_al
         link = MessageChannel[Any, Any](lambda _: None, gather=30.0)
         await link.open(ours)
         for number in range(3):
-            link.send(Rehearsed(number))
+            link.send(DryRunFinished(number))
             await asyncio.sleep(0)
-        assert pickle.loads(theirs.recv(1000)[8:]) == [Rehearsed(0)]  # the first goes at once
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(0)]  # the first goes at once
         link.send(Ping(), urgent=True)
         await asyncio.sleep(0)
-        assert pickle.loads(theirs.recv(1000)[8:]) == [Rehearsed(1), Rehearsed(2), Ping()]
-        link.send(Rehearsed(4))
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(1), DryRunFinished(2), Ping()]
+        link.send(DryRunFinished(4))
         link.close()
         await link.closed.wait()
-        assert pickle.loads(theirs.recv(1000)[8:]) == [Rehearsed(4)]
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(4)]
 
 
 async def test_gathered_messages_go_when_their_time_has_come() -> None:
     heard: list[Any] = []
     one, other = await linked(heard.append, gather=0.01)
     for number in range(3):
-        one.send(Rehearsed(number))
+        one.send(DryRunFinished(number))
         await asyncio.sleep(0)
     while len(heard) < 3:
         await asyncio.sleep(0.001)
@@ -110,10 +120,10 @@ async def test_nothing_is_sent_over_a_closed_link() -> None:
 
 def test_nothing_of_a_request_shows_in_a_traceback() -> None:
     told = exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes")
-    asked = Asked.of(told, ARRIVAL)
+    asked = RequestSnapshot.of(told, ARRIVAL)
     for message in (
-        Read(1, "r", "legacy", ARRIVAL, seen(told), 0.0),
-        Rehearse(1, "r", asked, 0.0),
-        Served(1, seen(told)),
+        CompareRead(1, "r", "legacy", ARRIVAL, seen(told), 0.0),
+        DryRun(1, "r", asked, 0.0),
+        LegacyServed(1, seen(told)),
     ):
         assert "Agnes" not in repr(message)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy import metrics
+from proxy.observability import metrics
 from tests.proxy.test_access_log import observed
 
 

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from proxy.native import Native, NativeUnavailable
+from proxy.backends.native import Native, NativeUnavailable
 
 events: list[str] = []
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from proxy.notify import WAITING, Notice, Webhook
+from proxy.observability.webhook import WAITING, WebhookEvent, WebhookSender
 from tests.sockets import serving
 
 SECRET = "a-secret-of-the-webhook"
@@ -46,10 +46,10 @@ class Receiver:
 @asynccontextmanager
 async def telling(
     receiver: Receiver, secret: str = "", pauses: Sequence[float] = (0.01, 0.01)
-) -> AsyncIterator[tuple[Webhook, Counter[str]]]:
+) -> AsyncIterator[tuple[WebhookSender, Counter[str]]]:
     counted: Counter[str] = Counter()
     async with serving(receiver) as port:
-        webhook = Webhook(
+        webhook = WebhookSender(
             f"http://127.0.0.1:{port}/hook?token=t",
             secret,
             counted=lambda result: counted.update([result]),
@@ -71,7 +71,7 @@ async def counting(counted: Counter[str], result: str, times: int = 1) -> None:
 async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
     receiver = Receiver(204)
     async with telling(receiver) as (webhook, counted):
-        webhook.tell(Notice("clamp", {"route": "notes.create", "share": "0%"}))
+        webhook.tell(WebhookEvent("clamp", {"route": "notes.create", "share": "0%"}))
         await counting(counted, "delivered")
     headers, body = receiver.received[0]
     told = json.loads(body)
@@ -84,7 +84,7 @@ async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
 async def test_a_secret_signs_it() -> None:
     receiver = Receiver(200)
     async with telling(receiver, SECRET) as (webhook, counted):
-        webhook.tell(Notice("promotion", {"route": "notes.create"}))
+        webhook.tell(WebhookEvent("promotion", {"route": "notes.create"}))
         await counting(counted, "delivered")
     headers, body = receiver.received[0]
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
@@ -95,7 +95,7 @@ async def test_a_secret_signs_it() -> None:
 async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
     receiver = Receiver(500, 503, 200)
     async with telling(receiver) as (webhook, counted):
-        webhook.tell(Notice("rollback", {}))
+        webhook.tell(WebhookEvent("rollback", {}))
         await counting(counted, "delivered")
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 1
     assert counted == {"retried": 2, "delivered": 1}
@@ -104,17 +104,17 @@ async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
 async def test_a_receiver_that_fails_for_ever_is_given_up_and_the_next_notice_goes_out() -> None:
     receiver = Receiver(500, 500, 500, 200)
     async with telling(receiver) as (webhook, counted):
-        webhook.tell(Notice("clamp", {"number": 1}))
-        webhook.tell(Notice("clamp", {"number": 2}))
+        webhook.tell(WebhookEvent("clamp", {"number": 1}))
+        webhook.tell(WebhookEvent("clamp", {"number": 2}))
         await counting(counted, "delivered")
     assert counted == {"retried": 2, "given_up": 1, "delivered": 1}
 
 
 async def test_nobody_there_is_an_attempt_that_failed() -> None:
     counted: Counter[str] = Counter()
-    webhook = Webhook("http://127.0.0.1:1/", counted=lambda result: counted.update([result]), pauses=(0.01,))
+    webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]), pauses=(0.01,))
     webhook.start()
-    webhook.tell(Notice("clamp", {}))
+    webhook.tell(WebhookEvent("clamp", {}))
     await counting(counted, "given_up")
     await webhook.stop()
     assert counted == {"retried": 1, "given_up": 1}
@@ -122,8 +122,8 @@ async def test_nobody_there_is_an_attempt_that_failed() -> None:
 
 async def test_what_waits_is_bounded_and_the_oldest_give_way() -> None:
     counted: Counter[str] = Counter()
-    webhook = Webhook("http://127.0.0.1:1/", counted=lambda result: counted.update([result]))
+    webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]))
     for number in range(WAITING + 3):
-        webhook.tell(Notice("clamp", {"number": number}))
+        webhook.tell(WebhookEvent("clamp", {"number": number}))
     assert counted == {"given_up": 3}
     await webhook.stop()

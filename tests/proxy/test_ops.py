@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from demo.ports import free_port
 from proxy.config import Problem
-from proxy.cookies import OPS_COOKIE as COOKIE
+from proxy.gateway.cookies import OPS_COOKIE as COOKIE
 from proxy.ops.app import create_ops
 from proxy.ops.sessions import Sessions
 from tests.proxy.ops_stage import Stage, stage

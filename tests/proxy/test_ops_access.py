@@ -13,13 +13,13 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from demo.ports import free_port
-from proxy.config.surroundings import Mongo
-from proxy.cookies import OPS_COOKIE
-from proxy.database import Database
+from proxy.config.service_models import MongoSettings
+from proxy.gateway.cookies import OPS_COOKIE
 from proxy.ops.app import create_ops
 from proxy.ops.attempts import FREE, LONGEST, MAX_CLIENTS, FailedAttempts, TooManyAttemptsError
 from proxy.ops.hosts import is_own_host
 from proxy.ops.revocations import COLLECTION, RevokedSessions
+from proxy.runtime.database import Database
 from tests.proxy.ops_stage import stage
 
 TOKEN = "an-ops-token-of-some-length"
@@ -69,7 +69,7 @@ def test_logout_ends_the_session_in_other_workers(tmp_path: Path, monkeypatch: p
 
 async def test_ended_sessions_are_shared_through_mongodb(mongodb_url: str) -> None:
     name = f"ops_{uuid.uuid4().hex[:12]}"
-    databases = [Database.of(Mongo(url=SecretStr(mongodb_url), database=name)) for _ in range(2)]
+    databases = [Database.of(MongoSettings(url=SecretStr(mongodb_url), database=name)) for _ in range(2)]
     one, other = databases
     assert one is not None
     assert other is not None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.canonical import JSON
 from proxy.comparison import compare
-from proxy.exchange import Exchange
-from proxy.ops.beside import Row, only_near, rows
-from proxy.redaction import Redactor
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Exchange
+from proxy.ops.side_by_side import SideBySideRow, only_near, rows
 from proxy.reports import samples
-from proxy.reports.entries import Comparison
-from proxy.reports.views import Sample
+from proxy.reports.events import ComparisonEvent
+from proxy.reports.models import Sample
+from proxy.reports.redaction import Redactor
 from tests.proxy.exchanges import NOW, answered, operation, properties
 
 TAG = properties(name={"type": "string"}, text={"type": "string"})
@@ -21,12 +21,12 @@ CONTRACT = operation(properties(name={"type": "string"}, tags=TAGS))
 
 def sample(legacy: Exchange, native: Exchange) -> Sample:
     """What is kept of two answers, read again."""
-    comparison = Comparison("a", CONTRACT, "legacy", compare(legacy, native, CONTRACT), legacy, native)
+    comparison = ComparisonEvent("a", CONTRACT, "legacy", compare(legacy, native, CONTRACT), legacy, native)
     kept = samples.document(comparison, [("body", "value")], Redactor(b"0123456789abcdef", CONTRACT), NOW)
     return samples.sample(kept, set())
 
 
-def told(found: tuple[Row, ...]) -> list[tuple[str, int, str, str]]:
+def told(found: tuple[SideBySideRow, ...]) -> list[tuple[str, int, str, str]]:
     return [(row.name, row.depth, row.legacy.mark, row.native.mark) for row in found]
 
 

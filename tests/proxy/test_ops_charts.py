@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.ops.charts import COLUMNS, HEIGHT, LEAST, WIDTH, Column, bar, lines, trend
-from proxy.reports.views import DAY, HOUR, MINUTE, Slice, Span
+from proxy.reports.models import DAY, HOUR, MINUTE, Span, TimeSlice
 
 
 @settings(max_examples=40)
@@ -30,7 +30,7 @@ def test_a_trend_stays_in_its_box(lengths: tuple[int, int], found: list[tuple[in
     length, step = lengths
     span = Span(1_000_000.0, 1_000_000.0 + length)
     slices = [
-        Slice(span.since + at * step - step / 2, step, match=good, violation=bad)
+        TimeSlice(span.since + at * step - step / 2, step, match=good, violation=bad)
         for at, good, bad in sorted(found)
         if at * step < length
     ]
@@ -46,13 +46,13 @@ def test_a_trend_stays_in_its_box(lengths: tuple[int, int], found: list[tuple[in
 
 def test_a_mismatch_among_a_thousand_is_seen() -> None:
     span = Span(0.0, 2.0 * HOUR)
-    slices = [Slice(0.0, HOUR, match=1000), Slice(HOUR, HOUR, match=999, mismatch=1)]
+    slices = [TimeSlice(0.0, HOUR, match=1000), TimeSlice(HOUR, HOUR, match=999, mismatch=1)]
     assert trend(slices, span) == (Column(0.0, 40.0, HEIGHT, 0.0), Column(50.0, 40.0, HEIGHT, LEAST))
 
 
 def test_no_comparisons_draw_nothing() -> None:
     assert trend([], Span(0.0, 60.0)) == ()
-    assert trend([Slice(0.0, MINUTE, uncompared=3)], Span(0.0, 60.0)) == ()
+    assert trend([TimeSlice(0.0, MINUTE, uncompared=3)], Span(0.0, 60.0)) == ()
 
 
 def test_lines_share_a_scale_and_have_gaps() -> None:

@@ -15,10 +15,10 @@ from pymongo import MongoClient
 from starlette.testclient import TestClient
 
 from demo.ports import free_port
-from proxy import metrics
-from proxy.database import Database
-from proxy.observation import Observation
+from proxy.gateway.request_record import RequestRecord
+from proxy.observability import metrics
 from proxy.ops.app import create_ops
+from proxy.runtime.database import Database
 from tests.proxy.ops_stage import PATIENT, Stage, keep_a_day, stage
 
 DATABASE = "test_ops_comparisons"
@@ -206,7 +206,7 @@ def test_what_cannot_be_shown_says_why(client: TestClient, path: str, status: in
 
 
 def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_path: Path) -> None:
-    served = Observation("i", "http", "GET", "prompts.list", None, "native", "share", None, 200, None, 0.1, 0.1)
+    served = RequestRecord("i", "http", "GET", "prompts.list", None, "native", "share", None, 200, None, 0.1, 0.1)
     metrics.RequestMetrics()(served)
     metrics.COMPARISONS.labels("prompts.list", "native", "match").inc(3)
     metrics.COMPARISONS.labels("prompts.list", "native", "mismatch").inc()

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from demo.ports import free_port
 from proxy.ops.app import create_ops
-from proxy.reload import ConfigWatcher
+from proxy.runtime.config_watcher import ConfigWatcher
 from tests.proxy.ops_stage import Stage, stage
 
 SECRET = "hunter2-hunter2-hunter2"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.ops.filters import LAST, VERDICTS, FilterError, Filters
-from proxy.reports.views import Span
+from proxy.reports.models import Span
 
 NOW = 1_795_356_309.0
 

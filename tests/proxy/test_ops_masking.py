@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config import document
+from proxy.config import yaml_nodes
 from proxy.config.problems import ConfigError
 from proxy.ops.masking import MASK, masked
 from tests.shipped import ROUTING
@@ -101,9 +101,9 @@ def test_a_secret_is_never_shown_where_a_reader_of_the_file_would_find_one(noise
     if found is None:
         return
     try:
-        root, _ = document.read(text)
+        root, _ = yaml_nodes.read(text)
     except ConfigError:
         root = None
-    if isinstance(root, document.Mapping) and "secret" in str(root):
+    if isinstance(root, yaml_nodes.Mapping) and "secret" in str(root):
         plain = re.sub(r"(?m)(?:(?<=\s)|^)#.*", "", found.text)
         assert SECRET not in plain

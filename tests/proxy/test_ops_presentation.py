@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.ops.presentation import ago, duration, iso, latency, moment, number, percent, size, told
-from proxy.reports.views import Tree
+from proxy.ops.formatting import ago, duration, iso, latency, moment, number, percent, size, told
+from proxy.reports.models import Tree
 
 AT = 1_795_356_309.0
 

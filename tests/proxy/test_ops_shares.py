@@ -13,9 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from demo.ports import free_port
-from proxy.database import Database
 from proxy.ops.app import create_ops
-from proxy.state.mongo import MongoStore
+from proxy.rollout.mongo import MongoStore
+from proxy.runtime.database import Database
 from tests.proxy.ops_stage import Stage, roll_out, stage
 
 TOKEN = "s3cret-token"

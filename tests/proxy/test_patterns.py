@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.patterns import Cover, Parameter, Pattern, PatternError, answers
+from proxy.gateway.patterns import Cover, Parameter, Pattern, PatternError, answers
 
 
 def test_a_pattern_is_a_method_and_segments() -> None:

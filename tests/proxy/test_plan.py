@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy.cli import main
+from proxy.cli.main import main
 
 HEAD = "legacy: {url: http://x}\nnative: a:b\n"
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config import FULL, Config, parse, show_share
-from proxy.planning import RouteChange, route_changes, setting_changes
-from proxy.rollout import decide
-from proxy.routing import RouteTable
+from proxy.config.diff import RouteChange, route_changes, setting_changes
+from proxy.gateway.bucketing import decide
+from proxy.gateway.routing import RouteTable
 
 HEAD = "legacy: {url: http://x}\nnative: a:b\n"
 shares = st.integers(0, FULL).map(show_share)

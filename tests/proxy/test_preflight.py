@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.config import parse
-from proxy.preflight import match_request, requested_method
-from proxy.rollout import Limit
-from proxy.routing import RouteTable
+from proxy.gateway.bucketing import Limit
+from proxy.gateway.preflight import match_request, requested_method
+from proxy.gateway.routing import RouteTable
 from tests.proxy.test_fallback import Stand, legacy, standing
 from tests.sockets import scripted
 

@@ -22,11 +22,11 @@ from bson import json_util
 from click.testing import CliRunner
 from pymongo import AsyncMongoClient
 
-from proxy.capture.orders import Order, Orders
-from proxy.cli import main
-from proxy.database import Database
-from proxy.reports.reading import Reading
-from proxy.reports.views import Span
+from proxy.capture.jobs import CaptureJob, CaptureJobs
+from proxy.cli.main import main
+from proxy.reports.models import Span
+from proxy.reports.reader import ReportReader
+from proxy.runtime.database import Database
 from tests.proxy import telltale
 from tests.proxy.test_serve import served
 from tests.sockets import exchange, serving
@@ -156,7 +156,7 @@ def malformed() -> Iterator[bytes]:
 async def test_a_patient_is_found_nowhere(routing: Path, mongodb_url: str, database: Database) -> None:
     telltale.TOLD.clear()
     found: dict[str, str] = {}
-    order, orders = Order.new(time.time() + 60, 50), Orders(database)
+    order, orders = CaptureJob.new(time.time() + 60, 50), CaptureJobs(database)
     async with serving(telltale.legacy) as legacy:
         routing.write_text(written(legacy, mongodb_url))
         async with served(routing) as (process, port, ops):
@@ -199,7 +199,7 @@ def check_that_there_was_something_to_find(found: dict[str, str]) -> None:
 
 async def compared(database: Database) -> None:
     """Returns once every request that can be compared was, and replayed."""
-    reading = Reading(database)
+    reading = ReportReader(database)
     async with asyncio.timeout(40):
         while True:
             routes = {one.route: one for one in await reading.routes(Span(time.time() - 600, time.time() + 1))}
@@ -210,7 +210,7 @@ async def compared(database: Database) -> None:
 
 
 async def pages(ops: int, database: Database) -> dict[str, str]:
-    samples = await Reading(database).samples(Span(0, time.time() + 1))
+    samples = await ReportReader(database).samples(Span(0, time.time() + 1))
     places = ["/", "/live", "/history", "/config", "/divergences", "/drift", "/metrics", "/status.json", "/index.json"]
     places += [f"/routes/{name}" for name in ROUTES] + [f"/samples/{one.id}" for one in samples]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ops}") as client:
@@ -248,7 +248,7 @@ def printed(routing: Path) -> dict[str, str]:
     return {**found, "junit": routing.with_name("report.xml").read_text()}
 
 
-async def enough(orders: Orders, order: Order) -> bool:
+async def enough(orders: CaptureJobs, order: CaptureJob) -> bool:
     return await orders.count(order) >= 10
 
 

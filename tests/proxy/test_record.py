@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 from pymongo import AsyncMongoClient
 
-from proxy.canonical import JSON
-from proxy.cli import main
-from proxy.recorder import Recorder, Script, encode_recordings, read_scripts
-from proxy.verification import recordings
-from proxy.verification.aftermath import AftermathError
+from proxy.cli.main import main
+from proxy.comparison.correspondence import JSON
+from proxy.recordings import model
+from proxy.recordings.recorder import Recorder, Script, encode_recordings, read_scripts
+from proxy.recordings.side_effects import SideEffectsError
 from tests.proxy.notebook import DATABASE, Database, Notebook, a_days_work
 from tests.proxy.notebook import record as write_by_hand
 from tests.sockets import read_head, scripted, serving
@@ -100,7 +100,7 @@ async def test_old_recordings_are_played_with_new_ids_and_tokens(
         made = await run("record", tmp_path, "--base-url", base, "--into", tmp_path / "new", *around)
     assert made.exit_code == 0, made.output
     assert "the conversations in ws.json were not played" in made.stderr
-    before, after = (recordings.load(place).scenarios[0].steps for place in (tmp_path, tmp_path / "new"))
+    before, after = (model.load(place).scenarios[0].steps for place in (tmp_path, tmp_path / "new"))
     assert (
         [step.answer.status for step in after] == [step.answer.status for step in before] == [200, 201, 201, 200, 404]
     )
@@ -119,7 +119,7 @@ async def test_recordings_are_replaced_only_when_told(scenarios: Path, tmp_path:
         base = f"http://127.0.0.1:{port}"
         made = await run("record", scenarios, "--base-url", base, "--into", tmp_path, "--force")
     assert made.exit_code == 0, made.output
-    assert [one.name for one in recordings.load(tmp_path).scenarios] == ["day"]
+    assert [one.name for one in model.load(tmp_path).scenarios] == ["day"]
 
 
 async def test_whole_scenarios_outlast_a_failure(scenarios: Path, tmp_path: Path, client: Database) -> None:
@@ -253,7 +253,7 @@ async def test_references_reach_into_lists_and_objects_and_leave_other_braces_al
         }
         for pointer in ("/n", "/a~1b/9", "/a~1b/x", "/a~1b/0/id/deeper"):
             lacking = Script.read(scenario(get, {**get, "path": f"/{{{{0:{pointer}}}}}"}))
-            with pytest.raises(recordings.RecordingError, match="has nothing at"):
+            with pytest.raises(model.RecordingError, match="has nothing at"):
                 await Recorder(f"http://127.0.0.1:{port}").record(lacking)
 
 
@@ -272,8 +272,8 @@ def test_the_repository_s_own_recordings_are_scenarios() -> None:
 async def test_a_database_that_is_away_is_told(
     scenarios: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.verification.aftermath._PATIENCE_MS", 100)
-    assert issubclass(AftermathError, Exception)
+    monkeypatch.setattr("proxy.recordings.side_effects._PATIENCE_MS", 100)
+    assert issubclass(SideEffectsError, Exception)
 
     async def idle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.canonical import JSON
 from proxy.comparison import compare
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Body, Exchange
+from proxy.contract.disclosure import HEADER_NAMES, is_named
 from proxy.contract.model import Operation
-from proxy.exchange import Body, Exchange
-from proxy.naming import HEADER_NAMES, is_named
-from proxy.redaction import Redactor, leaf
+from proxy.reports.redaction import Redactor, leaf
 from tests.proxy.exchanges import answered, exchange, object_id, operation, properties
 
 KEY = b"sixteen bytes or more"

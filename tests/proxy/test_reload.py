@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy import metrics, reload
 from proxy.config import Config, ConfigError
-from proxy.last_good import load_config
-from proxy.reload import ConfigWatcher
+from proxy.observability import metrics
+from proxy.runtime import config_watcher
+from proxy.runtime.config_watcher import ConfigWatcher
+from proxy.runtime.last_good import load_config
 
 
 def text(url: str) -> str:
@@ -277,7 +278,7 @@ async def test_the_last_two_sound_texts_are_kept_and_the_one_that_is_refused(fil
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The delays of a cautious watcher, a tenth of a second each."""
     for name in ("PREFIX_DELAY", "WRITER_TIMEOUT"):
-        monkeypatch.setattr(reload, name, 0.1)
+        monkeypatch.setattr(config_watcher, name, 0.1)
 
 
 WHOLE = text("http://one") + "limits: {in_flight: 7}\nroutes:\n- {name: a, match: GET /a}\n- {name: b, match: GET /b}\n"

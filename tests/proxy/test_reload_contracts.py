@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config import Config, ConfigError
 from proxy.contract import Contract
-from proxy.reload import ConfigWatcher
+from proxy.runtime.config_watcher import ConfigWatcher
 from tests.proxy.test_reload import Adoption, settle, text
 
 CONTRACT = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\npaths: {}\n"

@@ -18,33 +18,33 @@ from click.testing import CliRunner, Result
 from pydantic import SecretStr, TypeAdapter
 from rich.console import Console
 
-from proxy.canonical import JSON
-from proxy.cli import main
-from proxy.commands.report_tables import sample_account
+from proxy.cli.main import main
+from proxy.cli.report_tables import sample_account
 from proxy.comparison import compare
-from proxy.config.surroundings import Reports as Settings
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Exchange
+from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract import load
-from proxy.contract.agreement import Agreement, load_agreed
-from proxy.contract.checking import Seen, beside, coverage
+from proxy.contract.bundle import ContractBundle, load_agreed
+from proxy.contract.checking import ObservedOperation, beside, coverage
+from proxy.contract.divergences import Divergence
 from proxy.contract.model import Contract, Operation
-from proxy.database import Database
-from proxy.divergences import Divergence
-from proxy.exchange import Exchange
-from proxy.observation import Observation
-from proxy.reports.entries import Comparison, Replay, Uncompared
-from proxy.reports.questions import Findings, warnings
-from proxy.reports.reports import Reports
-from proxy.reports.views import (
+from proxy.gateway.request_record import RequestRecord
+from proxy.recordings.model import Recordings
+from proxy.reports.events import ComparisonEvent, ReplayEvent, SkippedEvent
+from proxy.reports.models import (
     DivergenceSummary,
-    Health,
+    ReportHealth,
     RouteSummary,
     Sample,
-    ToldAnswer,
-    ToldBody,
-    ToldRequest,
-    ToldWrite,
+    StoredAnswer,
+    StoredBody,
+    StoredRequest,
+    StoredWrite,
 )
-from proxy.verification.recordings import Recordings
+from proxy.reports.query import QueryResult, warnings
+from proxy.reports.writer import ReportWriter
+from proxy.runtime.database import Database
 from tests.proxy.exchanges import answered, exchange
 
 DATABASE = "test_report_command"
@@ -120,7 +120,7 @@ def reported(mongodb_url: str, contracts: Path) -> Iterator[str]:
 
 async def _report(url: str, contract: Contract, declared: tuple[Divergence, ...]) -> None:
     database = Database(url, DATABASE)
-    reports = Reports(database, Settings(key=SecretStr("sixteen-characters-or-more")))
+    reports = ReportWriter(database, Settings(key=SecretStr("sixteen-characters-or-more")))
     operation = contract.named("notes.list")
     for native in (listed(), listed(title="Bert"), listed(title="Bert"), listed(tags=["b", "a"]), listed(status=None)):
         reports.note(_comparison(NOTES, operation, listed(), native, declared))
@@ -130,21 +130,21 @@ async def _report(url: str, contract: Contract, declared: tuple[Divergence, ...]
     reports.note(_comparison(NOTES, operation, listed(seen=1), listed(seen=2), declared))
     reports.note(_comparison(NOTES, operation, listed(seen="x"), listed(seen="x"), declared))
     for again in (listed(seen=5), listed(tags=["b", "a"]), listed()):
-        reports.note(Replay(NOTES, operation, compare(listed(), again, operation), listed(), again))
+        reports.note(ReplayEvent(NOTES, operation, compare(listed(), again, operation), listed(), again))
     for _ in range(1000):
         reports.note(_comparison("quiet", None, listed(), listed(), ()))
     reports.note(_comparison("quiet", None, listed(), exchange(outcome="hang"), ()))
-    reports.note(Uncompared("blind", "legacy", "hidden"))
-    reports.note(Uncompared("blind", "legacy", "timeout"))
-    reports.observe(Observation("1", "http", "GET", NOTES, "/", "native", "share", 1, 200, None, 0.1, 0.1))
+    reports.note(SkippedEvent("blind", "legacy", "hidden"))
+    reports.note(SkippedEvent("blind", "legacy", "timeout"))
+    reports.observe(RequestRecord("1", "http", "GET", NOTES, "/", "native", "share", 1, 200, None, 0.1, 0.1))
     await reports.flush()
     await database.close()
 
 
 def _comparison(
     route: str, operation: Operation | None, legacy: Exchange, native: Exchange, declared: tuple[Divergence, ...]
-) -> Comparison:
-    return Comparison(route, operation, "legacy", compare(legacy, native, operation, declared), legacy, native)
+) -> ComparisonEvent:
+    return ComparisonEvent(route, operation, "legacy", compare(legacy, native, operation, declared), legacy, native)
 
 
 async def _drop(url: str) -> None:
@@ -337,7 +337,7 @@ def test_a_wrong_question_is_explained(reported: str, contracts: Path, arguments
 
 
 def test_mongodb_away_is_2_and_says_so(contracts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.database.PATIENCE", 0.1)
+    monkeypatch.setattr("proxy.runtime.database.PATIENCE", 0.1)
     result = report("mongodb://127.0.0.1:1", contracts)
     assert (result.exit_code, result.stderr) == (2, "Error: MongoDB cannot be reached\n")
     assert report("nonsense", contracts).exit_code == 2
@@ -396,10 +396,10 @@ def test_coverage_tells_what_live_traffic_has_shown_beside_samples(
 def test_coverage_tells_of_what_only_live_traffic_has_shown(contracts: Path) -> None:
     contract = load(contracts / "openapi.yaml")
     seen = [
-        Seen("notes.list", "500", "text/html", 2),
-        Seen("notes.list", "500", None, 1),
-        Seen("notes.list", "hang", None, 1),
-        Seen("gone", "200", None, 1),
+        ObservedOperation("notes.list", "500", "text/html", 2),
+        ObservedOperation("notes.list", "500", None, 1),
+        ObservedOperation("notes.list", "hang", None, 1),
+        ObservedOperation("gone", "200", None, 1),
     ]
     rows = beside(coverage(contract, Recordings()), contract, seen)
     told = [(one.status, one.live, one.declared, one.media) for one in rows if one.live]
@@ -417,7 +417,7 @@ def test_what_was_hidden_and_what_a_rehearsal_wrote_is_told() -> None:
     fields: JSON = [["tags", empty], ["more", cut], ["done", {"type": "boolean"}]]
     tree: dict[str, JSON] = {"type": "object", "length": 3, "fields": fields}
     told: dict[str, JSON] = {"type": "string", "length": 6}
-    answer = ToldAnswer("hang", 0, (), ToldBody("none", 0, None), 1.0, 2.0)
+    answer = StoredAnswer("hang", 0, (), StoredBody("none", 0, None), 1.0, 2.0)
     sample = Sample(
         id="1",
         route="notes.create",
@@ -425,14 +425,14 @@ def test_what_was_hidden_and_what_a_rehearsal_wrote_is_told() -> None:
         verdict="declared",
         served="legacy",
         at=0.0,
-        request=ToldRequest("POST", None, told, None, (), ToldBody("json", 20, tree)),
+        request=StoredRequest("POST", None, told, None, (), StoredBody("json", 20, tree)),
         legacy=answer,
         native=answer,
         differences=(),
         breaches=(),
         declared=("late",),
         hidden=("body.etag",),
-        wrote=(ToldWrite("notes", "insert", tree),),
+        wrote=(StoredWrite("notes", "insert", tree),),
     )
     out = Console(width=120, file=io.StringIO())
     out.print(sample_account(sample))
@@ -448,9 +448,9 @@ def test_what_was_hidden_and_what_a_rehearsal_wrote_is_told() -> None:
 def test_what_could_not_be_kept_and_what_is_declared_no_longer_is_warned_of() -> None:
     stale = DivergenceSummary("gone", "", "", "", "", "", 1, 0.0, 0.0, stale=True)
     routes = (RouteSummary("a", dropped=1200),)
-    findings = Findings(routes, (), (), (stale,), (), None, Health(0, None), ("a",), ())
+    findings = QueryResult(routes, (), (), (stale,), (), None, ReportHealth(0, None), ("a",), ())
     [declared] = TypeAdapter(list[Divergence]).validate_python(yaml.safe_load(DIVERGENCES))[:1]
-    assert warnings(findings, Agreement(None, (declared,))) == [
+    assert warnings(findings, ContractBundle(None, (declared,))) == [
         "a: 1,200 more were compared and could not be kept",
         "seen, but declared no longer: gone",
     ]

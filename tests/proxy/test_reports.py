@@ -13,20 +13,20 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from pymongo import MongoClient
 
-from proxy.canonical import JSON
 from proxy.comparison import compare
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Exchange
 from proxy.config import Config
-from proxy.config.surroundings import Reports as Settings
+from proxy.config.service_models import ReportSettings as Settings
+from proxy.contract.divergences import Divergence
 from proxy.contract.model import Operation
-from proxy.database import Database, Unavailable
-from proxy.divergences import Divergence
-from proxy.exchange import Exchange
-from proxy.observation import Observation
-from proxy.reports.entries import Comparison, Replay, Uncompared
-from proxy.reports.reading import Reading
-from proxy.reports.reports import Reports
+from proxy.gateway.request_record import RequestRecord
+from proxy.reports.events import ComparisonEvent, ReplayEvent, SkippedEvent
+from proxy.reports.models import HOUR, MINUTE, Span
+from proxy.reports.reader import ReportReader
 from proxy.reports.storage import COUNTS, SAMPLES
-from proxy.reports.views import HOUR, MINUTE, Span
+from proxy.reports.writer import ReportWriter
+from proxy.runtime.database import Database, Unavailable
 from tests.proxy.exchanges import answered, exchange, operation, properties
 from tests.proxy.mongodb_relay import Relay
 
@@ -66,13 +66,13 @@ async def database(mongodb_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def reports(database: Database) -> Reports:
-    return Reports(database, SETTINGS)
+def reports(database: Database) -> ReportWriter:
+    return ReportWriter(database, SETTINGS)
 
 
 @pytest.fixture
-def reading(database: Database) -> Reading:
-    return Reading(database)
+def reading(database: Database) -> ReportReader:
+    return ReportReader(database)
 
 
 def recently(seconds: float = 600) -> Span:
@@ -90,21 +90,21 @@ def compared(
     contract: Operation | None = CONTRACT,
     divergences: Sequence[Divergence] = (),
     **more: Any,
-) -> Comparison:
+) -> ComparisonEvent:
     verdict = compare(legacy, native, contract, divergences)
-    return Comparison(route, contract, "legacy", verdict, legacy, native, **more)
+    return ComparisonEvent(route, contract, "legacy", verdict, legacy, native, **more)
 
 
-def differing(route: str = "notes.list", body: JSON = "another") -> Comparison:
+def differing(route: str = "notes.list", body: JSON = "another") -> ComparisonEvent:
     legacy = answered({"notes": [{"body": PATIENT, "status": "active"}], "count": 1})
     return compared(legacy, answered({"notes": [{"body": body, "status": "active"}], "count": 1}), route)
 
 
-def served(route: str | None = "notes.list", status: int = 200, side: str = "legacy") -> Observation:
-    return Observation("id", "http", "GET", route, "/api/notes", side, "share", None, status, None, 0.1, 0.1)
+def served(route: str | None = "notes.list", status: int = 200, side: str = "legacy") -> RequestRecord:
+    return RequestRecord("id", "http", "GET", route, "/api/notes", side, "share", None, status, None, 0.1, 0.1)
 
 
-async def test_verdicts_are_counted_by_route(reports: Reports, reading: Reading) -> None:
+async def test_verdicts_are_counted_by_route(reports: ReportWriter, reading: ReportReader) -> None:
     same = answered({"count": 1})
     for _ in range(3):
         reports.note(compared(same, same))
@@ -112,8 +112,8 @@ async def test_verdicts_are_counted_by_route(reports: Reports, reading: Reading)
     reports.note(compared(same, answered({"count": "one"}), divergences=[DIVERGENCE]))
     reports.note(compared(answered({"count": "x"}), answered({"count": "x"})))
     reports.note(compared(same, exchange(outcome="gone")))
-    reports.note(Uncompared("notes.list", "legacy", "queue_full"))
-    reports.note(Uncompared("other", "native", "timeout"))
+    reports.note(SkippedEvent("notes.list", "legacy", "queue_full"))
+    reports.note(SkippedEvent("other", "native", "timeout"))
     for observation in (served(), served(status=404), served(side="native"), served(None)):
         reports.observe(observation)
     await reports.flush()
@@ -131,8 +131,8 @@ async def test_verdicts_are_counted_by_route(reports: Reports, reading: Reading)
     assert (unmatched.route, unmatched.requests) == ("-", {"legacy": 1})
 
 
-async def test_counts_of_several_processes_and_flushes_add_up(database: Database, reading: Reading) -> None:
-    one, other = Reports(database, SETTINGS), Reports(database, SETTINGS)
+async def test_counts_of_several_processes_and_flushes_add_up(database: Database, reading: ReportReader) -> None:
+    one, other = ReportWriter(database, SETTINGS), ReportWriter(database, SETTINGS)
     for reports in (one, other, one):
         reports.note(differing())
         await reports.flush()
@@ -141,7 +141,9 @@ async def test_counts_of_several_processes_and_flushes_add_up(database: Database
     assert (route.mismatch, field.count) == (3, 3)
 
 
-async def test_what_was_long_ago_is_read_by_the_hour_and_by_the_day(reports: Reports, reading: Reading) -> None:
+async def test_what_was_long_ago_is_read_by_the_hour_and_by_the_day(
+    reports: ReportWriter, reading: ReportReader
+) -> None:
     reports.note(differing())
     await reports.flush()
     for seconds, step in ((2 * HOUR, MINUTE), (3 * HOUR, HOUR), (30 * 86400, 86400)):
@@ -151,16 +153,16 @@ async def test_what_was_long_ago_is_read_by_the_hour_and_by_the_day(reports: Rep
     assert await reading.routes(Span(time.time() - 9 * HOUR, time.time() - 2 * HOUR)) == ()
 
 
-async def test_fields_are_told_with_kind_and_noise(reports: Reports, reading: Reading) -> None:
+async def test_fields_are_told_with_kind_and_noise(reports: ReportWriter, reading: ReportReader) -> None:
     for _ in range(2):
         reports.note(differing())
     reports.note(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
     reports.note(differing("other"))
     first, again = answered({"notes": [{"body": "a"}]}), answered({"notes": [{"body": "b"}, {"body": "c"}]})
-    reports.note(Replay("notes.list", CONTRACT, compare(first, again, CONTRACT), first, again))
-    reports.note(Replay("notes.list", CONTRACT, compare(first, first, CONTRACT), first, first))
+    reports.note(ReplayEvent("notes.list", CONTRACT, compare(first, again, CONTRACT), first, again))
+    reports.note(ReplayEvent("notes.list", CONTRACT, compare(first, first, CONTRACT), first, first))
     gone = exchange(outcome="gone")
-    reports.note(Replay("notes.list", CONTRACT, compare(first, gone, CONTRACT), first, gone))
+    reports.note(ReplayEvent("notes.list", CONTRACT, compare(first, gone, CONTRACT), first, gone))
     await reports.flush()
     body, count = await reading.fields(recently(), "notes.list")
     assert (body.field, body.kind, body.severity) == ("body.notes.*.body", "value", "visible")
@@ -172,7 +174,7 @@ async def test_fields_are_told_with_kind_and_noise(reports: Reports, reading: Re
     assert (route.replays, route.noisy) == (2, 1)
 
 
-async def test_a_field_that_differs_in_many_items_is_one(reports: Reports, reading: Reading) -> None:
+async def test_a_field_that_differs_in_many_items_is_one(reports: ReportWriter, reading: ReportReader) -> None:
     notes: JSON = [{"body": "a"}, {"body": "b"}, {"body": "c"}]
     others: JSON = [{"body": "x"}, {"body": 1}, {"body": "z"}]
     reports.note(compared(answered({"notes": notes}), answered({"notes": others})))
@@ -182,7 +184,7 @@ async def test_a_field_that_differs_in_many_items_is_one(reports: Reports, readi
     assert found[("body.notes.*.body", "type")] == (1, "breaking")
 
 
-async def test_a_sample_is_found_by_route_field_kind_and_verdict(reports: Reports, reading: Reading) -> None:
+async def test_a_sample_is_found_by_route_field_kind_and_verdict(reports: ReportWriter, reading: ReportReader) -> None:
     reports.note(differing())
     reports.note(compared(answered({"count": "x"}), answered({"count": "x"})))
     reports.note(compared(answered({"count": 1}), answered({"count": 1})))
@@ -205,12 +207,12 @@ async def test_a_sample_is_found_by_route_field_kind_and_verdict(reports: Report
     assert await reading.samples(Span(0, time.time() - 60)) == ()
 
 
-async def test_a_sample_tells_both_answers_side_by_side(reports: Reports, reading: Reading) -> None:
+async def test_a_sample_tells_both_answers_side_by_side(reports: ReportWriter, reading: ReportReader) -> None:
     legacy = answered({"notes": [{"body": PATIENT, "status": "active"}], "count": "x"}, headers=[("etag", "1")])
     native = answered({"notes": [{"body": 5, "status": "ended"}], "count": "x"}, status=201)
     wrote: list[dict[str, JSON]] = [{"collection": "notes", "operation": "insert", "document": {"body": PATIENT}}]
     reports.note(compared(legacy, native, wrote=wrote))
-    reports.note(Replay("notes.list", CONTRACT, compare(legacy, native, CONTRACT), legacy, native))
+    reports.note(ReplayEvent("notes.list", CONTRACT, compare(legacy, native, CONTRACT), legacy, native))
     await reports.flush()
     [head, *_] = await reading.samples(recently())
     sample = await reading.sample(head.id)
@@ -233,7 +235,7 @@ async def test_a_sample_tells_both_answers_side_by_side(reports: Reports, readin
     assert PATIENT not in repr(sample)
 
 
-async def test_the_newest_samples_of_a_place_are_kept(reports: Reports, reading: Reading) -> None:
+async def test_the_newest_samples_of_a_place_are_kept(reports: ReportWriter, reading: ReportReader) -> None:
     ids = []
     for number in range(4):
         reports.note(differing(body=f"text {number}"))
@@ -245,7 +247,7 @@ async def test_the_newest_samples_of_a_place_are_kept(reports: Reports, reading:
     assert await reading.sample(ids[0]) is None
 
 
-async def test_a_sample_stays_for_the_places_that_have_no_newer(reports: Reports, reading: Reading) -> None:
+async def test_a_sample_stays_for_the_places_that_have_no_newer(reports: ReportWriter, reading: ReportReader) -> None:
     reports.note(compared(answered({"notes": [{"body": "a"}], "count": 1}), answered({"notes": [{"body": "b"}]})))
     await reports.flush()
     for _ in range(2):
@@ -255,7 +257,7 @@ async def test_a_sample_stays_for_the_places_that_have_no_newer(reports: Reports
     assert oldest.fields == (("body.count", "missing"),)
 
 
-async def test_divergences_seen_never_seen_and_no_longer_declared(reports: Reports, reading: Reading) -> None:
+async def test_divergences_seen_never_seen_and_no_longer_declared(reports: ReportWriter, reading: ReportReader) -> None:
     reports.note(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
     await reports.flush()
     other = DIVERGENCE.model_copy(update={"id": "another"})
@@ -267,7 +269,7 @@ async def test_divergences_seen_never_seen_and_no_longer_declared(reports: Repor
     assert (stale.id, stale.seen, stale.stale, stale.reason) == ("count-is-text", 1, True, "")
 
 
-async def test_drift_says_who_breaks_which_rule_where(reports: Reports, reading: Reading) -> None:
+async def test_drift_says_who_breaks_which_rule_where(reports: ReportWriter, reading: ReportReader) -> None:
     for _ in range(2):
         reports.note(compared(answered({"count": "x"}), answered({"count": 1})))
     reports.note(compared(answered({"count": 1}), exchange(b"x", f"text/{PATIENT.split()[0]}")))
@@ -280,7 +282,7 @@ async def test_drift_says_who_breaks_which_rule_where(reports: Reports, reading:
     assert await reading.drift(recently(), "other") == ()
 
 
-async def test_coverage_says_what_legacy_answered(reports: Reports, reading: Reading) -> None:
+async def test_coverage_says_what_legacy_answered(reports: ReportWriter, reading: ReportReader) -> None:
     for legacy in (
         answered({}),
         answered({}),
@@ -303,7 +305,7 @@ async def test_coverage_says_what_legacy_answered(reports: Reports, reading: Rea
     }
 
 
-async def test_data_as_names_does_not_fill_the_report(reports: Reports, reading: Reading) -> None:
+async def test_data_as_names_does_not_fill_the_report(reports: ReportWriter, reading: ReportReader) -> None:
     for number in range(50):
         reports.note(compared(answered({f"{PATIENT} {number}": 1}), answered({})))
     await reports.flush()
@@ -313,14 +315,14 @@ async def test_data_as_names_does_not_fill_the_report(reports: Reports, reading:
     assert fields[0].count == 40
 
 
-async def test_nothing_stored_holds_what_was_compared(database: Database, reports: Reports) -> None:
+async def test_nothing_stored_holds_what_was_compared(database: Database, reports: ReportWriter) -> None:
     secret = "Zoë Ångström-Ćwik"
     values: JSON = {"notes": [{"body": secret, "status": "active"}], secret: {secret: secret}}
     headers = [("x-" + secret.encode().decode("latin-1").lower(), secret.encode().decode("latin-1"))]
     legacy = answered(values, headers=headers, target=f"/api/notes/{secret}?q={secret}", sent=secret.encode())
     wrote: list[dict[str, JSON]] = [{"collection": secret, "operation": secret, "document": values}]
     reports.note(compared(legacy, answered({"notes": [{"body": 1}]}), wrote=wrote))
-    reports.note(Replay("notes.list", None, compare(legacy, answered({})), legacy, answered({})))
+    reports.note(ReplayEvent("notes.list", None, compare(legacy, answered({})), legacy, answered({})))
     await reports.flush()
     stored = await everything(database)
     assert len(stored) > 1000
@@ -329,7 +331,7 @@ async def test_nothing_stored_holds_what_was_compared(database: Database, report
         assert json.dumps(part)[1:-1] not in stored
 
 
-async def test_documents_go_when_their_time_has_come(database: Database, reports: Reports) -> None:
+async def test_documents_go_when_their_time_has_come(database: Database, reports: ReportWriter) -> None:
     await reports.flush()
     assert await lasting(database) == {"counts_by_minute": 7500, "counts_by_hour": 2_592_000, "samples": 2_592_000}
     reports.adopt(Config.model_validate({"legacy": {"url": "http://a"}, "reports": {"retention": "1h"}}))
@@ -338,17 +340,17 @@ async def test_documents_go_when_their_time_has_come(database: Database, reports
 
 
 async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
-    mongodb_url: str, database: Database, reading: Reading
+    mongodb_url: str, database: Database, reading: ReportReader
 ) -> None:
     async with Relay(mongodb_url) as relay:
         distant = Database(relay.url, database.name, patience=0.6)
-        reports, dropped = Reports(distant, SETTINGS), metric("database")
+        reports, dropped = ReportWriter(distant, SETTINGS), metric("database")
         reports.note(differing())
-        reports.note(Uncompared("notes.list", "legacy", "queue_full"))
+        reports.note(SkippedEvent("notes.list", "legacy", "queue_full"))
         await reports.flush()
         assert metric("database") == dropped + 2
         with pytest.raises(Unavailable):
-            await Reading(distant).routes(recently())
+            await ReportReader(distant).routes(recently())
         await relay.mend()
         reports.note(differing())
         await distant.reach()
@@ -361,7 +363,7 @@ async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
     assert health.oldest is not None
 
 
-async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: Reports, reading: Reading) -> None:
+async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: ReportWriter, reading: ReportReader) -> None:
     await reports.start()
     async with asyncio.timeout(5):
         reports.note(differing())
@@ -374,24 +376,24 @@ async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: Reports, 
 
 
 async def test_without_a_database_nothing_is_kept() -> None:
-    reports = Reports(None, SETTINGS)
+    reports = ReportWriter(None, SETTINGS)
     reports.note(differing())
     reports.observe(served())
     await reports.flush()
 
 
-async def test_without_a_key_unknown_names_are_one_field(database: Database, reading: Reading) -> None:
+async def test_without_a_key_unknown_names_are_one_field(database: Database, reading: ReportReader) -> None:
     for _ in range(2):
-        reports = Reports(database, Settings())
+        reports = ReportWriter(database, Settings())
         reports.note(compared(answered({"zzz": 1}), answered({})))
         await reports.flush()
     [field] = await reading.fields(recently())
     assert (field.field, field.count) == ("body.~", 2)
 
 
-async def test_a_fault_in_noting_stops_nothing(reports: Reports, reading: Reading) -> None:
+async def test_a_fault_in_noting_stops_nothing(reports: ReportWriter, reading: ReportReader) -> None:
     fault, whole = metric("fault"), differing()
-    broken = Comparison("notes.list", CONTRACT, "legacy", None, whole.legacy, whole.native)  # type: ignore[arg-type]
+    broken = ComparisonEvent("notes.list", CONTRACT, "legacy", None, whole.legacy, whole.native)  # type: ignore[arg-type]
     reports.note(broken)
     await reports.flush()
     assert metric("fault") == fault + 1
@@ -400,12 +402,12 @@ async def test_a_fault_in_noting_stops_nothing(reports: Reports, reading: Readin
 
 
 async def test_more_than_can_be_counted_is_dropped(
-    reports: Reports, reading: Reading, monkeypatch: pytest.MonkeyPatch
+    reports: ReportWriter, reading: ReportReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.reports.tally.KEYS", 3)
+    monkeypatch.setattr("proxy.reports.counters.KEYS", 3)
     full = metric("full")
     for number in range(9):
-        reports.note(Uncompared(f"route {number}", "legacy", "timeout"))
+        reports.note(SkippedEvent(f"route {number}", "legacy", "timeout"))
         reports.observe(served())
     await reports.flush()
     assert metric("full") == full + 7
@@ -413,7 +415,7 @@ async def test_more_than_can_be_counted_is_dropped(
 
 
 async def test_samples_that_mongodb_refuses_are_lost_alone(
-    database: Database, reports: Reports, reading: Reading
+    database: Database, reports: ReportWriter, reading: ReportReader
 ) -> None:
     await reports.flush()
     await database.command({"collMod": SAMPLES, "validator": {"impossible": True}})
@@ -425,7 +427,7 @@ async def test_samples_that_mongodb_refuses_are_lost_alone(
     assert await reading.samples(recently()) == ()
 
 
-async def test_an_empty_report(reading: Reading) -> None:
+async def test_an_empty_report(reading: ReportReader) -> None:
     assert await reading.routes(ever()) == ()
     assert await reading.fields(ever()) == ()
     assert await reading.sample("none") is None

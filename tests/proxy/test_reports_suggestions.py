@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from proxy.contract import Contract, load
+from proxy.contract.divergences import Divergence
 from proxy.contract.tree import Tree, read_tree
-from proxy.divergences import Divergence
+from proxy.reports.models import FieldSummary
 from proxy.reports.suggestions import evidence, suggest
-from proxy.reports.views import FieldSummary
 
 OPENAPI = """
 openapi: 3.1.1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.reports.tally import FIELDS, OTHERS, STRANGERS, Fields, Tally, key
-from proxy.reports.views import HOUR, MINUTE
+from proxy.reports.counters import FIELDS, MAX_UNKNOWN_NAMES, OTHERS, CounterBatch, Fields, key
+from proxy.reports.models import HOUR, MINUTE
 
 ROUTES = st.sampled_from(["one", "other"])
 MOMENTS = st.floats(0, 5 * HOUR, allow_nan=False)
@@ -14,7 +14,7 @@ MOMENTS = st.floats(0, 5 * HOUR, allow_nan=False)
 
 @given(st.lists(st.tuples(ROUTES, MOMENTS)))
 def test_every_addition_is_in_one_slice(added: list[tuple[str, float]]) -> None:
-    tally = Tally()
+    tally = CounterBatch()
     for route, at in added:
         tally.add(key("dropped", route=route), at)
     for seconds in (MINUTE, HOUR):
@@ -46,6 +46,6 @@ def test_beyond_the_bound_fields_share_a_name_until_the_hour_is_over() -> None:
 def test_unknown_names_at_one_place_are_told_apart_up_to_a_bound() -> None:
     fields = Fields()
     names = [fields.admit("r", f"body.~{'b' * number}.age", 0) for number in range(1, 30)]
-    assert len(set(names)) == STRANGERS + 1
+    assert len(set(names)) == MAX_UNKNOWN_NAMES + 1
     assert names[-1] == "body.~.age"
     assert fields.admit("r", "body.~b.name", 0) == "body.~b.name"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config import FULL, Config, Route, parse
-from proxy.rollout import Decision, Limit, bucket, caller_key, decide, sampled
+from proxy.gateway.bucketing import Decision, Limit, bucket, caller_key, decide, is_shadowed
 
 SECRET = "0123456789abcdef"
 CLIENT = ("203.0.113.7", 40_000)
@@ -274,5 +274,5 @@ def test_the_shadow_samples_whole_callers_from_the_top(key: str, share: int) -> 
     each = route(2500, shadow={"share": share})
     place = decide(each, PLAIN, [], None, key=key).bucket
     assert place is not None
-    assert sampled(each, place) == (place >= FULL - share)
-    assert sampled(each, None) == (share == FULL)
+    assert is_shadowed(each, place) == (place >= FULL - share)
+    assert is_shadowed(each, None) == (share == FULL)

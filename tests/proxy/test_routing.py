@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.config import Route
-from proxy.patterns import Pattern, Segment
-from proxy.routing import RouteTable
+from proxy.gateway.patterns import Pattern, Segment
+from proxy.gateway.routing import RouteTable
 
 LEGACY = Path(__file__).parents[2] / "demo" / "legacy"
 

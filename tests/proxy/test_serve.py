@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from demo.ports import free_port
-from proxy.commands.serve import serve
+from proxy.cli.serve import serve
 from tests.proxy.test_serving import config, get, legacy
 from tests.sockets import read_head, scripted
 

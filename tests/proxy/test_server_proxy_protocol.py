@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 
-from proxy.client_address import TrustedProxies
+from proxy.gateway.client_address import TrustedProxies
 from proxy.server import proxy_protocol, uvicorn_settings
 from proxy.server.proxy_protocol import STATE_KEY, ProxyProtocolPolicy
 from tests.proxy.test_serve import served

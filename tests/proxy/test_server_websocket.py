@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from proxy.failures import AnswerTimeout
+from proxy.gateway.errors import AnswerTimeout
 from proxy.server.websocket import BUDGET_KEY
 from proxy.websocket.link import Timing
 from tests.sockets import exchange, serving

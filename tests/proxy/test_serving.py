@@ -15,12 +15,12 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from proxy import reload
+from proxy.backends.native import NativeUnavailable
 from proxy.config import ConfigError
-from proxy.listeners import ListenerAddress
-from proxy.native import NativeUnavailable
+from proxy.runtime import config_watcher
+from proxy.runtime.listeners import ListenerAddress
+from proxy.runtime.process import GatewayProcess, create_app
 from proxy.server import uvicorn_settings
-from proxy.serving import GatewayProcess, create_app
 from tests.proxy.test_notify import Receiver
 from tests.sockets import exchange, read_head, scripted, serving
 
@@ -187,7 +187,7 @@ async def test_without_a_native_app_everything_is_legacys(file: Path) -> None:
 
 
 def test_the_watcher_looks_often_enough() -> None:
-    assert 2 * reload.INTERVAL < 2
+    assert 2 * config_watcher.INTERVAL < 2
 
 
 async def test_a_refused_file_is_told_to_the_webhook_of_the_file_in_force(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.serving import GatewayProcess
-from proxy.state.hub import HubStore, StateHub
+from proxy.rollout.hub import HubStore, StateHub
+from proxy.runtime.process import GatewayProcess
 from tests.proxy import shadowed
 from tests.proxy.test_notify import Receiver
 from tests.proxy.test_serving import get

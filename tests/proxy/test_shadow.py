@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from proxy import metrics
+from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
+from proxy.backends.native import Native
 from proxy.config import parse
-from proxy.gateway import Gateway, Plan
-from proxy.native import Native
-from proxy.observation import Compared
-from proxy.reports.entries import Uncompared
-from proxy.shadow import Shadow, child, counts
-from proxy.upstream import PoolLimits, Timeouts, Upstream
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.request_record import ComparisonRecord
+from proxy.observability import metrics
+from proxy.reports.events import SkippedEvent
+from proxy.shadow import ShadowClient, counts, supervisor
 from tests.proxy import shadowed
 from tests.sockets import exchange, serving
 
@@ -47,7 +47,9 @@ routes:
 class Stand:
     """A gateway, its two sides, its shadow, and what that said."""
 
-    def __init__(self, shadow: Shadow, port: int, heard: list[Compared], noted: list[Uncompared]) -> None:
+    def __init__(
+        self, shadow: ShadowClient, port: int, heard: list[ComparisonRecord], noted: list[SkippedEvent]
+    ) -> None:
         self.shadow, self.port, self.heard, self.noted = shadow, port, heard, noted
 
     async def ask(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> bytes:
@@ -59,7 +61,7 @@ class Stand:
         kept = [line for line in head.split(b"\r\n") if not line.startswith((b"date:", b"x-request-id:"))]
         return b"\r\n".join(kept) + b"\r\n\r\n" + rest
 
-    async def compared(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> Compared:
+    async def compared(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> ComparisonRecord:
         """What came of one request, asked alone."""
         before = len(self.heard)
         await self.ask(path, method, body, *headers)
@@ -87,11 +89,11 @@ class Stand:
 
 @asynccontextmanager
 async def standing(app: str = "rehearsing", routes: str = ROUTES) -> AsyncIterator[Stand]:
-    heard, noted = list[Compared](), list[Uncompared]()
+    heard, noted = list[ComparisonRecord](), list[SkippedEvent]()
     async with AsyncExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(child, "NICENESS", 0)  # others' load is no test's
-        patch.setattr(child, "PAUSES", (0.1, 1.0))
+        patch.setattr(supervisor, "NICENESS", 0)  # others' load is no test's
+        patch.setattr(supervisor, "RETRY_DELAYS", (0.1, 1.0))
         patch.setattr(counts, "TELLING", 0.01)
         port = await stack.enter_async_context(serving(shadowed.legacy))
         config = parse(f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.proxy.shadowed:{app}\n{routes}", {})
@@ -100,13 +102,13 @@ async def standing(app: str = "rehearsing", routes: str = ROUTES) -> AsyncIterat
         await native.start()
         stack.push_async_callback(native.stop)
 
-        def hear(compared: Compared) -> None:
+        def hear(compared: ComparisonRecord) -> None:
             heard.extend([replace(compared, number=1)] * compared.number)
 
-        shadow = Shadow(config, Path("nowhere"), [hear], noted.append)
+        shadow = ShadowClient(config, Path("nowhere"), [hear], noted.append)
         await shadow.start()
         stack.push_async_callback(shadow.stop)
-        gateway = Gateway(Plan.of(config, upstream, native), (), None, shadow)
+        gateway = Gateway(RoutingSnapshot.of(config, upstream, native), (), None, shadow)
         stand = Stand(shadow, await stack.enter_async_context(serving(gateway)), heard, noted)
         await stand.ready()
         yield stand
@@ -119,11 +121,11 @@ async def stand() -> AsyncIterator[Stand]:
 
 
 async def test_reads_run_on_the_other_side_whichever_served(stand: Stand) -> None:
-    assert await stand.compared("/legacy/same?x=1") == Compared("legacy", "legacy", "match")
-    assert await stand.compared("/legacy/other") == Compared("legacy", "legacy", "mismatch")
-    assert await stand.compared("/native/same") == Compared("native", "native", "match")
-    assert await stand.compared("/native/other") == Compared("native", "native", "mismatch")
-    assert await stand.compared("/legacy/same", "HEAD") == Compared("legacy", "legacy", "match")
+    assert await stand.compared("/legacy/same?x=1") == ComparisonRecord("legacy", "legacy", "match")
+    assert await stand.compared("/legacy/other") == ComparisonRecord("legacy", "legacy", "mismatch")
+    assert await stand.compared("/native/same") == ComparisonRecord("native", "native", "match")
+    assert await stand.compared("/native/other") == ComparisonRecord("native", "native", "mismatch")
+    assert await stand.compared("/legacy/same", "HEAD") == ComparisonRecord("legacy", "legacy", "match")
 
 
 async def test_what_no_shadow_was_asked_for_runs_once(stand: Stand) -> None:
@@ -172,8 +174,8 @@ async def test_a_write_is_rehearsed_on_native_and_served_by_legacy(stand: Stand)
     assert await stand.ask("/writes/same", "POST", b"text") == alone
     assert b'{"wrote": "text"}' not in alone
     await stand.quiet()
-    assert stand.heard[-1] == Compared("writes", "legacy", "match")
-    assert await stand.compared("/writes/other", "DELETE", b"x") == Compared("writes", "legacy", "mismatch")
+    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "match")
+    assert await stand.compared("/writes/other", "DELETE", b"x") == ComparisonRecord("writes", "legacy", "mismatch")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ async def test_a_rehearsal_that_fails_leaves_the_answer_alone(
     assert await stand.ask(f"/writes/{path}", "PUT", b"text") == alone
     assert shortest <= time.monotonic() - started < shortest + 3
     await stand.quiet()
-    assert stand.heard[before:] == [Compared("writes", "legacy", "uncompared", reason)]  # type: ignore[arg-type]
+    assert stand.heard[before:] == [ComparisonRecord("writes", "legacy", "uncompared", reason)]  # type: ignore[arg-type]
 
 
 async def test_rehearsals_that_hang_do_not_queue(stand: Stand) -> None:
@@ -225,31 +227,31 @@ async def test_a_share_of_the_callers_is_sampled_wherever_they_are_served(stand:
 
 
 async def test_a_process_that_stands_still_is_replaced(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "TICK", 0.05)
-    monkeypatch.setattr(child, "STANDSTILL", 0.5)
+    monkeypatch.setattr(supervisor, "PING_INTERVAL", 0.05)
+    monkeypatch.setattr(supervisor, "HEARTBEAT_TIMEOUT", 0.5)
     former = stand.shadow.pid
     assert await stand.ask("/legacy/busy") == await stand.ask("/aside/busy")
     assert stand.shadow.pid == former
     while stand.shadow.pid == former:
         await asyncio.sleep(0.01)
     await stand.quiet()
-    assert stand.heard[-1] == Compared("legacy", "legacy", "uncompared", "side_crashed")
+    assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "uncompared", "side_crashed")
 
 
 async def test_process_beyond_its_memory_limit_is_replaced_and_counted(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A native app that leaks 200 MB a request costs the machine no more than the limit and one request."""
-    monkeypatch.setattr(child, "TICK", 0.05)
+    monkeypatch.setattr(supervisor, "PING_INTERVAL", 0.05)
     await stand.ready()
     before, former = metrics.SHADOW_MEMORY_EXCEEDED._value.get(), stand.shadow.pid
     assert former is not None
-    assert 0 < child.resident_memory(former) < 512 << 20
+    assert 0 < supervisor.resident_memory(former) < 512 << 20
     alone = await stand.ask("/aside/same")
     async with asyncio.timeout(60):
         while stand.shadow.pid == former:
             assert await stand.ask("/legacy/leak") == alone
-            assert child.resident_memory(former) < 1 << 30
+            assert supervisor.resident_memory(former) < 1 << 30
             await asyncio.sleep(0.2)
     assert metrics.SHADOW_MEMORY_EXCEEDED._value.get() == before + 1
     await stand.ready()
@@ -257,7 +259,7 @@ async def test_process_beyond_its_memory_limit_is_replaced_and_counted(
 
 
 async def test_memory_of_a_process_that_is_gone_is_zero() -> None:
-    assert child.resident_memory(2**22 + 1) == 0
+    assert supervisor.resident_memory(2**22 + 1) == 0
 
 
 async def test_a_process_that_was_killed_is_replaced_and_nothing_else_happens(stand: Stand) -> None:
@@ -266,7 +268,9 @@ async def test_a_process_that_was_killed_is_replaced_and_nothing_else_happens(st
     os.kill(stand.shadow.pid, signal.SIGKILL)
     while stand.shadow.ready:
         await asyncio.sleep(0.005)
-    assert await stand.compared("/legacy/same") == Compared("legacy", "legacy", "uncompared", "side_unavailable")
+    assert await stand.compared("/legacy/same") == ComparisonRecord(
+        "legacy", "legacy", "uncompared", "side_unavailable"
+    )
     assert (await stand.compared("/writes/same", "POST", b"x")).reason == "side_unavailable"
     await stand.ready()
     assert (await stand.compared("/legacy/same")).verdict == "match"
@@ -277,7 +281,7 @@ async def test_a_crash_amid_a_rehearsal_is_no_clients_business(stand: Stand) -> 
     alone = await stand.ask("/aside/same", "POST", b"text")
     assert await stand.ask("/writes/crash", "POST", b"text") == alone
     await stand.quiet()
-    assert stand.heard[-1] == Compared("writes", "legacy", "uncompared", "side_crashed")
+    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "uncompared", "side_crashed")
 
 
 async def test_an_app_without_the_extension_is_never_given_a_write_and_a_file_without_shadows_ends_it() -> None:

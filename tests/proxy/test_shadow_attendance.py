@@ -10,9 +10,9 @@ import pytest
 from starlette.types import Message, Scope
 
 from proxy.comparison import Reason, Side
-from proxy.exchange import Exchange, Seen
-from proxy.shadow.attendance import Reading, Rehearsing
-from proxy.shadow.jobs import Arrival, Asked
+from proxy.comparison.exchange import Exchange, RawExchange
+from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
+from proxy.shadow.mirror import MirroredDryRun, MirroredRead
 
 LIMIT = 10
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -23,21 +23,21 @@ class Office:
     """Notes what is brought, and rehearses as it is told."""
 
     def __init__(self, number: int | None = 7) -> None:
-        self.reads: list[tuple[str, Side, Arrival, Seen]] = []
-        self.asked: list[Asked] = []
+        self.reads: list[tuple[str, Side, ConnectionInfo, RawExchange]] = []
+        self.asked: list[RequestSnapshot] = []
         self.compared: list[tuple[int, Exchange]] = []
         self.left: list[Reason] = []
         self.forgotten: list[tuple[int, Reason]] = []
         self._number = number
 
-    def read(self, route: str, served: Side, arrival: Arrival, seen: Seen) -> None:
+    def read(self, route: str, served: Side, arrival: ConnectionInfo, seen: RawExchange) -> None:
         self.reads.append((route, served, arrival, seen))
 
-    async def rehearse(self, route: str, asked: Asked) -> int | None:
+    async def rehearse(self, route: str, asked: RequestSnapshot) -> int | None:
         self.asked.append(asked)
         return self._number
 
-    def served(self, number: int, seen: Seen) -> None:
+    def served(self, number: int, seen: RawExchange) -> None:
         self.compared.append((number, seen.exchange()))
 
     def forget(self, number: int, reason: Reason) -> None:
@@ -80,8 +80,8 @@ def scope(method: str = "GET", **headers: str) -> Scope:
     }
 
 
-def reading(office: Office, *, messages: Sequence[Message] = (START, END), **headers: str) -> Reading:
-    attendance = Reading(office, "r", scope(**headers), Client(b"sent", b"more").receive, LIMIT)
+def reading(office: Office, *, messages: Sequence[Message] = (START, END), **headers: str) -> MirroredRead:
+    attendance = MirroredRead(office, "r", scope(**headers), Client(b"sent", b"more").receive, LIMIT)
     for message in messages:
         attendance.capture.sent(message)
     return attendance
@@ -95,8 +95,8 @@ async def test_a_read_is_brought_with_how_it_came() -> None:
     [(route, side, arrival, seen)] = office.reads
     exchange = seen.exchange()
     assert (route, side, exchange.status, exchange.body.data) == ("r", "native", 200, b"answer")
-    assert arrival == Arrival("https", "1.1", ("10.0.0.7", 1), ("127.0.0.1", 8000), b"id-1", "/{x}")
-    assert Asked.of(exchange, arrival) == Asked("GET", b"/x?q=1", ((b"host", b"a"),), b"", arrival)
+    assert arrival == ConnectionInfo("https", "1.1", ("10.0.0.7", 1), ("127.0.0.1", 8000), b"id-1", "/{x}")
+    assert RequestSnapshot.of(exchange, arrival) == RequestSnapshot("GET", b"/x?q=1", ((b"host", b"a"),), b"", arrival)
 
 
 async def test_a_read_says_whether_its_body_was_read() -> None:
@@ -129,10 +129,12 @@ async def test_a_failure_of_the_served_side_is_an_outcome_to_compare() -> None:
     assert office.reads[0][3].outcome == "hang"
 
 
-async def rehearsed(office: Office, *bodies: bytes, gone: bool = False, **headers: str) -> tuple[Rehearsing, list[Any]]:
+async def rehearsed(
+    office: Office, *bodies: bytes, gone: bool = False, **headers: str
+) -> tuple[MirroredDryRun, list[Any]]:
     """A rehearsal that is over, and what legacy then receives."""
     client = Client(*bodies, gone=gone)
-    attendance = Rehearsing(office, "r", scope("POST", **headers), client.receive, LIMIT)
+    attendance = MirroredDryRun(office, "r", scope("POST", **headers), client.receive, LIMIT)
     await attendance.prepare()
     count = len(bodies) + gone
     return attendance, [await attendance.receive() for _ in range(count)]
@@ -192,5 +194,5 @@ async def test_a_length_that_says_too_long_spares_the_gathering() -> None:
         await never.wait()
         return {}
 
-    await Rehearsing(office, "r", scope("POST", content_length="11"), receive, LIMIT).prepare()
+    await MirroredDryRun(office, "r", scope("POST", content_length="11"), receive, LIMIT).prepare()
     assert office.left == ["body_too_large"]

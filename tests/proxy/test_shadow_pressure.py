@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.shadow import pressure
-from proxy.shadow.pressure import INTERVAL, LEAST, Pressure, Times
+from proxy.shadow import load_shedder
+from proxy.shadow.load_shedder import INTERVAL, LEAST, CpuLoadShedder, Times
 
 
 class Machine:
@@ -17,7 +17,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.now, self.times = 0.0, Times(0.0, 0.0)
-        self.pressure = Pressure(lambda: self.times)
+        self.pressure = CpuLoadShedder(lambda: self.times)
         self.pressure.look(self.now, 0.02)
 
     def turn(self, *, ran: float = 0.0, waited: float = 0.0, limit: float = 0.02, looks: int = 1) -> float:
@@ -42,7 +42,7 @@ def test_a_limit_of_all_the_time_lets_everything_in() -> None:
 
 
 def test_where_nothing_is_told_everything_is_let_in() -> None:
-    silent = Pressure(lambda: None)
+    silent = CpuLoadShedder(lambda: None)
     for turn in range(3):
         silent.look(turn * INTERVAL, 0.0)
     assert silent.share == 1.0
@@ -50,7 +50,7 @@ def test_where_nothing_is_told_everything_is_let_in() -> None:
 
 @given(st.floats(LEAST, 1.0), st.integers(1, 2000))
 def test_it_lets_in_its_share_evenly(share: float, number: int) -> None:
-    room = Pressure(lambda: None)
+    room = CpuLoadShedder(lambda: None)
     room.share = share
     admitted = [room.admits() for _ in range(number)]
     assert abs(sum(admitted) - share * number) <= 1 + 1e-6
@@ -59,13 +59,13 @@ def test_it_lets_in_its_share_evenly(share: float, number: int) -> None:
 
 
 def test_the_times_are_those_of_this_process() -> None:
-    before = pressure.times()
+    before = load_shedder.times()
     if before is None:
         pytest.skip("this system does not tell")
     begun = time.thread_time()
     while time.thread_time() - begun < 0.05:
         pass
-    after = pressure.times()
+    after = load_shedder.times()
     assert after is not None
     assert 0.05 <= after.ran - before.ran < 1.0
     assert after.waited >= before.waited
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_tells_nothing(
     told: bytes, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path_factory.mktemp("proc") / "schedstat"
-    monkeypatch.setattr(pressure, "_SCHEDSTAT", file)
-    assert pressure.times() is None
+    monkeypatch.setattr(load_shedder, "_SCHEDSTAT", file)
+    assert load_shedder.times() is None
     file.write_bytes(told)
-    assert pressure.times() is None
+    assert load_shedder.times() is None

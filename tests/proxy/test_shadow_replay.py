@@ -9,29 +9,29 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.exchange import Chunks, Exchange, Headers
-from proxy.failures import AnswerTimeout, Unreachable
+from proxy.backends.legacy.headers import request_headers, request_target
+from proxy.comparison.exchange import Exchange, Headers, RawBody
+from proxy.gateway.errors import AnswerTimeout, Unreachable
 from proxy.shadow import replay
-from proxy.shadow.jobs import Arrival, Asked
-from proxy.shadow.rehearsal import Rehearsal, declares
-from proxy.shadow.replay import Bounds, StubbornError, ask, unrepeatable
-from proxy.upstream.headers import request_headers, request_target
+from proxy.shadow.dry_run import DryRunExchange, declares
+from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
+from proxy.shadow.replay import Bounds, UncancellableAppError, ask, unrepeatable
 from tests.proxy.exchanges import exchange, seen
 from tests.proxy.shadowed import plain, rehearsing
 
-ARRIVAL = Arrival("https", "1.1", ("10.0.0.7", 4711), ("127.0.0.1", 8000), b"id-1", "/notes/{id}")
+ARRIVAL = ConnectionInfo("https", "1.1", ("10.0.0.7", 4711), ("127.0.0.1", 8000), b"id-1", "/notes/{id}")
 
 
-def asked(target: str = "/notes/same", method: str = "GET", body: bytes = b"") -> Asked:
+def asked(target: str = "/notes/same", method: str = "GET", body: bytes = b"") -> RequestSnapshot:
     headers = ((b"host", b"clinic.example"), (b"x-two", b"1"), (b"x-two", b"2"))
-    return Asked(method, target.encode(), headers, body, ARRIVAL)
+    return RequestSnapshot(method, target.encode(), headers, body, ARRIVAL)
 
 
 def bounds(seconds: float = 5.0, limit: int = 1000, ceiling: int = 1000) -> Bounds:
     return Bounds(limit, ceiling, time.monotonic() + seconds)
 
 
-async def answered(request: Asked, within: Bounds | None = None) -> Exchange:
+async def answered(request: RequestSnapshot, within: Bounds | None = None) -> Exchange:
     found = await ask(plain, request, within or bounds())
     assert isinstance(found, Exchange)
     return found
@@ -106,7 +106,7 @@ async def test_an_answer_that_breaks_off_is_a_reset() -> None:
 
 
 async def test_an_app_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "STUBBORN", 0.05)
+    monkeypatch.setattr(replay, "CANCEL_TIMEOUT", 0.05)
     go_on = asyncio.Event()
 
     async def app(*_: Any) -> None:
@@ -116,7 +116,7 @@ async def test_an_app_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyP
             except asyncio.CancelledError:
                 continue
 
-    with pytest.raises(StubbornError):
+    with pytest.raises(UncancellableAppError):
         await ask(app, asked(), bounds(0.01))
     go_on.set()
     await asyncio.sleep(0)
@@ -137,17 +137,17 @@ def test_what_cannot_be_asked_again_as_it_was_says_why(
     headers: Headers, sent: bytes, read: bool, reason: str | None
 ) -> None:
     told = exchange(sent=sent, sent_headers=headers)
-    assert unrepeatable(seen(told, asked=read), Asked.of(told, ARRIVAL)) == reason
+    assert unrepeatable(seen(told, asked=read), RequestSnapshot.of(told, ARRIVAL)) == reason
 
 
 def test_too_long_a_body_cannot_be_asked_again() -> None:
     told = exchange()
-    long = seen(told)._replace(request_body=Chunks((), 7, "digest"))
-    assert unrepeatable(long, Asked.of(told, ARRIVAL)) == "body_too_large"
+    long = seen(told)._replace(request_body=RawBody((), 7, "digest"))
+    assert unrepeatable(long, RequestSnapshot.of(told, ARRIVAL)) == "body_too_large"
 
 
 async def test_a_rehearsal_tells_what_would_have_been_written() -> None:
-    rehearsal = Rehearsal()
+    rehearsal = DryRunExchange()
     found = await rehearsal.run(rehearsing, asked(method="POST", body=b"text"), bounds(3))
     assert isinstance(found, Exchange)
     assert found.status == 201
@@ -161,13 +161,13 @@ async def test_a_rehearsal_tells_what_would_have_been_written() -> None:
 
 
 async def test_a_rehearsal_that_writes_nothing_tells_of_nothing() -> None:
-    rehearsal = Rehearsal()
+    rehearsal = DryRunExchange()
     assert isinstance(await rehearsal.run(rehearsing, asked("/other", "POST"), bounds()), Exchange)
     assert rehearsal.wrote == ()
 
 
 async def test_an_app_may_decline_to_rehearse() -> None:
-    assert await Rehearsal().run(rehearsing, asked("/decline", "POST"), bounds()) == "write_not_allowed"
+    assert await DryRunExchange().run(rehearsing, asked("/decline", "POST"), bounds()) == "write_not_allowed"
 
 
 async def test_a_rehearsal_that_ends_itself_in_time_is_one_that_took_too_long() -> None:
@@ -175,7 +175,7 @@ async def test_a_rehearsal_that_ends_itself_in_time_is_one_that_took_too_long() 
         async with asyncio.timeout(scope["extensions"]["proxy.rehearsal"]["deadline"]):
             await asyncio.sleep(10)
 
-    assert await Rehearsal().run(app, asked(method="POST"), bounds(0.05)) == "timeout"
+    assert await DryRunExchange().run(app, asked(method="POST"), bounds(0.05)) == "timeout"
 
 
 def test_only_what_is_true_is_a_declaration() -> None:

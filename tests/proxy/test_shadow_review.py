@@ -9,17 +9,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.canonical import JSON
 from proxy.comparison import Reason, Side, Verdict
-from proxy.config import Shadowing
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Exchange
+from proxy.config import ShadowWorkerSettings
 from proxy.contract import Operation
-from proxy.contract.agreement import Agreement
-from proxy.exchange import Exchange
-from proxy.reports.entries import Comparison, Entry, Replay, Uncompared
-from proxy.shadow import review
-from proxy.shadow.jobs import Asked, Read
+from proxy.contract.bundle import ContractBundle
+from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
+from proxy.shadow import comparator
+from proxy.shadow.comparator import Comparator
+from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
-from proxy.shadow.review import Review
 from tests.proxy.exchanges import answered, exchange, seen
 from tests.proxy.test_shadow_replay import ARRIVAL
 
@@ -27,10 +27,10 @@ from tests.proxy.test_shadow_replay import ARRIVAL
 class Stage:
     """Sides that answer what they are told to, one answer after the other, the last for ever."""
 
-    agreement = Agreement()
+    agreement = ContractBundle()
 
     def __init__(self, noise: int = 0) -> None:
-        self.shadowing = Shadowing(noise=noise)
+        self.shadowing = ShadowWorkerSettings(noise=noise)
         self.asked: list[Side] = []
         self._answers: dict[Side, Iterator[Exchange | Reason]] = {}
 
@@ -44,7 +44,7 @@ class Stage:
     def operation(self, asked: Exchange) -> Operation | None:
         return None
 
-    async def ask(self, side: Side, route: str, asked: Asked, bounds: Bounds) -> Exchange | Reason:
+    async def ask(self, side: Side, route: str, asked: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
         self.asked.append(side)
         return next(self._answers[side])
 
@@ -55,12 +55,12 @@ class Room:
     def __init__(self, noise: int = 0) -> None:
         self.stage = Stage(noise)
         self.noted: list[Entry] = []
-        self._review = Review(self.stage, self.noted.append)  # type: ignore[arg-type]
+        self._review = Comparator(self.stage, self.noted.append)  # type: ignore[arg-type]
 
     async def read(self, served: JSON | Exchange, side: Side = "legacy", route: str = "r") -> Verdict:
         told: list[Verdict] = []
         given = served if isinstance(served, Exchange) else answered(served)
-        await self._review.read(Read(1, route, side, ARRIVAL, seen(given), time.monotonic() + 1), told.append)
+        await self._review.read(CompareRead(1, route, side, ARRIVAL, seen(given), time.monotonic() + 1), told.append)
         [verdict] = told
         return verdict
 
@@ -77,7 +77,7 @@ async def test_a_match_is_not_asked_again() -> None:
     room.stage.tell("native", {"a": 1})
     assert (await room.read({"a": 1})).name == "match"
     assert room.stage.asked == ["native"]
-    assert [type(one) for one in room.noted] == [Comparison]
+    assert [type(one) for one in room.noted] == [ComparisonEvent]
 
 
 async def test_a_difference_that_does_not_come_again_was_a_change_in_between() -> None:
@@ -87,7 +87,7 @@ async def test_a_difference_that_does_not_come_again_was_a_change_in_between() -
     verdict = await room.read({"a": 1})
     assert (verdict.name, verdict.reason) == ("uncompared", "changed")
     assert room.stage.asked == ["native", "legacy", "native"]
-    assert [type(one) for one in room.noted] == [Comparison]
+    assert [type(one) for one in room.noted] == [ComparisonEvent]
 
 
 async def test_only_what_differs_both_times_is_told_and_legacy_asked_twice_says_what_is_noise() -> None:
@@ -95,8 +95,8 @@ async def test_only_what_differs_both_times_is_told_and_legacy_asked_twice_says_
     room.stage.tell("native", {"a": 2, "b": 2})
     room.stage.tell("legacy", {"a": 1, "b": 2})
     assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
-    [replay] = room.noted_as(Replay)
-    assert isinstance(replay, Replay)
+    [replay] = room.noted_as(ReplayEvent)
+    assert isinstance(replay, ReplayEvent)
     assert fields(replay.verdict) == ["body.b"]
 
 
@@ -122,17 +122,17 @@ async def test_what_was_confirmed_is_believed_for_a_while(monkeypatch: pytest.Mo
 
 
 async def test_no_more_is_asked_again_than_so_many_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    monkeypatch.setattr(comparator, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     room = Room()
-    for number in range(review.CONFIRMATIONS + 5):
+    for number in range(comparator.CONFIRMATIONS + 5):
         room.stage.tell("native", {f"a{number}": 2})
         room.stage.tell("legacy", {f"a{number}": 1})
         assert (await room.read({f"a{number}": 1})).name == "mismatch"
-    assert room.stage.asked.count("legacy") == review.CONFIRMATIONS
+    assert room.stage.asked.count("legacy") == comparator.CONFIRMATIONS
 
 
 async def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(review, "REMEMBERED", 0)
+    monkeypatch.setattr(comparator, "REMEMBERED", 0)
     room = Room()
     for name in ("a", "b", "a"):
         room.stage.tell("native", {name: 2})
@@ -157,7 +157,7 @@ async def test_what_cannot_be_asked_of_the_other_side_is_noted_as_uncompared() -
     assert (await room.read({"a": 1})).reason == "timeout"
     assert (await room.read(exchange(b"x", "text/event-stream"))).reason == "streaming"
     assert room.stage.asked == ["native"]
-    assert room.noted == [Uncompared("r", "legacy", "timeout"), Uncompared("r", "legacy", "streaming")]
+    assert room.noted == [SkippedEvent("r", "legacy", "timeout"), SkippedEvent("r", "legacy", "streaming")]
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(0, 0), (2500, 5), (10_000, 20)])
@@ -167,9 +167,9 @@ async def test_a_share_of_what_was_compared_is_asked_of_legacy_again(noise: int,
     room.stage.tell("legacy", {"a": 2})
     for _ in range(20):
         await room.read({"a": 1})
-    replays = room.noted_as(Replay)
+    replays = room.noted_as(ReplayEvent)
     assert len(replays) == expected
-    assert all(isinstance(one, Replay) and fields(one.verdict) == ["body.a"] for one in replays)
+    assert all(isinstance(one, ReplayEvent) and fields(one.verdict) == ["body.a"] for one in replays)
 
 
 async def test_the_first_read_of_each_route_is_among_them() -> None:
@@ -178,7 +178,7 @@ async def test_the_first_read_of_each_route_is_among_them() -> None:
         room.stage.tell(side, {"a": 1})
     for route in ("r", "s", "r"):
         await room.read({"a": 1}, "native", route)
-    assert [one.route for one in room.noted_as(Replay)] == ["r", "s"]
+    assert [one.route for one in room.noted_as(ReplayEvent)] == ["r", "s"]
 
 
 async def test_a_legacy_that_did_not_answer_is_not_asked_again() -> None:

@@ -15,28 +15,28 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from proxy.backends.native import NativeUnavailable
 from proxy.comparison import Side
+from proxy.comparison.exchange import RawBody
 from proxy.config import parse
-from proxy.exchange import Chunks
-from proxy.message_channel import MessageChannel
-from proxy.native import NativeUnavailable
+from proxy.observability.tracing import Tracing
+from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow import replay
-from proxy.shadow.jobs import (
-    Adopt,
-    Done,
-    Forget,
+from proxy.shadow.messages import (
+    Compared,
+    CompareRead,
+    Configure,
+    Discard,
+    DryRun,
+    DryRunFinished,
+    LegacyServed,
     Ping,
     Pong,
-    Read,
     Ready,
-    Rehearse,
-    Rehearsed,
-    Served,
     ToGateway,
     ToShadow,
 )
 from proxy.shadow.worker import Worker
-from proxy.tracing import Tracing
 from tests.proxy import shadowed
 from tests.proxy.exchanges import exchange, seen
 from tests.proxy.test_shadow_replay import ARRIVAL, asked
@@ -80,16 +80,16 @@ class Gateway:
         self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy", number: int = 1, seconds: float = 3.0
     ) -> None:
         served = exchange(body, target=f"/x/{path}", sent_headers=((b"host", b"clinic.example"),))
-        self.link.send(Read(number, "all", served_by, ARRIVAL, seen(served), time.monotonic() + seconds))
+        self.link.send(CompareRead(number, "all", served_by, ARRIVAL, seen(served), time.monotonic() + seconds))
 
-    async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy") -> Done:
+    async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy") -> Compared:
         self.read(path, body, served_by)
         found = await self.next()
-        assert isinstance(found, Done)
+        assert isinstance(found, Compared)
         return found
 
     def rehearse(self, path: str, number: int = 1, seconds: float = 3.0) -> None:
-        self.link.send(Rehearse(number, "all", asked(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
+        self.link.send(DryRun(number, "all", asked(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
 
 
 def config(port: int, app: str = "rehearsing", more: str = "") -> str:
@@ -111,7 +111,7 @@ async def linked(app: str = "rehearsing", contracts: Path = Path("nowhere"), mor
         gateway = Gateway()
         await gateway.link.open(ours)
         gateway.working = asyncio.create_task(Worker().run(theirs))
-        gateway.link.send(Adopt(parse(config(port, app, more), {}), contracts))
+        gateway.link.send(Configure(parse(config(port, app, more), {}), contracts))
         try:
             yield gateway
         finally:
@@ -138,23 +138,23 @@ async def test_it_says_when_it_is_ready_and_what_its_app_declares(gateway: Gatew
 
 
 async def test_every_verdict(gateway: Gateway) -> None:
-    assert await gateway.verdict("same") == Done(1, "match")
-    assert await gateway.verdict("same", b'{"a":2}') == Done(1, "uncompared", "changed")
-    assert await gateway.verdict("meant") == Done(1, "declared")
-    assert await gateway.verdict("other") == Done(1, "mismatch")
-    assert await gateway.verdict("raise") == Done(1, "mismatch")
-    assert await gateway.verdict("wrong", b'{"b":1}') == Done(1, "violation")
-    assert await gateway.verdict("huge") == Done(1, "uncompared", "body_too_large")
+    assert await gateway.verdict("same") == Compared(1, "match")
+    assert await gateway.verdict("same", b'{"a":2}') == Compared(1, "uncompared", "changed")
+    assert await gateway.verdict("meant") == Compared(1, "declared")
+    assert await gateway.verdict("other") == Compared(1, "mismatch")
+    assert await gateway.verdict("raise") == Compared(1, "mismatch")
+    assert await gateway.verdict("wrong", b'{"b":1}') == Compared(1, "violation")
+    assert await gateway.verdict("huge") == Compared(1, "uncompared", "body_too_large")
 
 
 async def test_what_native_served_runs_on_legacy(gateway: Gateway) -> None:
-    assert await gateway.verdict("same", served_by="native") == Done(1, "match")
-    assert await gateway.verdict("other", b'{"a":2}', "native") == Done(1, "mismatch")
+    assert await gateway.verdict("same", served_by="native") == Compared(1, "match")
+    assert await gateway.verdict("other", b'{"a":2}', "native") == Compared(1, "mismatch")
 
 
 async def test_a_side_that_cannot_be_asked_is_no_mismatch(gateway: Gateway) -> None:
-    gateway.link.send(Adopt(parse(config(9), {}), Path("nowhere")))
-    found = Done(1, "match")
+    gateway.link.send(Configure(parse(config(9), {}), Path("nowhere")))
+    found = Compared(1, "match")
     while found.verdict != "uncompared":  # the new configuration takes a moment
         found = await gateway.verdict("same", served_by="native")
     assert found.reason == "side_unavailable"
@@ -166,17 +166,17 @@ async def test_a_deadline_counts_from_when_the_request_was_served(gateway: Gatew
     gateway.read("same", number=3, seconds=0.05)  # waits for room until it is too late
     gateway.read("same", number=4)
     told = {await gateway.next() for _ in range(4)}
-    assert told == {*(Done(number, "uncompared", "timeout") for number in (1, 2, 3)), Done(4, "match")}
+    assert told == {*(Compared(number, "uncompared", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
 
 
 async def test_a_rehearsal_is_compared_with_what_legacy_then_did(gateway: Gateway) -> None:
     for body, verdict in ((b'{"wrote":"text"}', "match"), (b'{"wrote":"other"}', "mismatch")):
         gateway.rehearse("same")
-        assert await gateway.next() == Rehearsed(1)
+        assert await gateway.next() == DryRunFinished(1)
         served = exchange(body, status=201, target="/x/same", method="POST", sent=b"text")
-        gateway.link.send(Served(1, seen(served)))
+        gateway.link.send(LegacyServed(1, seen(served)))
         found = await gateway.next()
-        assert isinstance(found, Done)
+        assert isinstance(found, Compared)
         assert found.verdict == verdict
 
 
@@ -184,32 +184,32 @@ async def test_rehearsals_have_room_beside_reads_that_hang(gateway: Gateway) -> 
     for number in range(5, 9):
         gateway.read("hang", number=number)
     gateway.rehearse("same")
-    assert await gateway.next() == Rehearsed(1)
+    assert await gateway.next() == DryRunFinished(1)
 
 
 async def test_a_rehearsal_that_fails_is_not_compared(gateway: Gateway) -> None:
     gateway.rehearse("decline")
-    assert await gateway.next() == Rehearsed(1, "write_not_allowed")
+    assert await gateway.next() == DryRunFinished(1, "write_not_allowed")
     gateway.rehearse("hang", 2, 0.05)
-    assert await gateway.next() == Rehearsed(2, "timeout")
+    assert await gateway.next() == DryRunFinished(2, "timeout")
     for number in (1, 2, 99):
-        gateway.link.send(Served(number, seen(exchange())))
-        gateway.link.send(Forget(number))
+        gateway.link.send(LegacyServed(number, seen(exchange())))
+        gateway.link.send(Discard(number))
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
 
 
 async def test_a_forgotten_rehearsal_is_stopped(gateway: Gateway) -> None:
     gateway.rehearse("hang")
-    gateway.link.send(Forget(1))
-    gateway.link.send(Served(1, seen(exchange())))
+    gateway.link.send(Discard(1))
+    gateway.link.send(LegacyServed(1, seen(exchange())))
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
 
 
 @pytest.mark.parametrize("write", [False, True])
 async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "STUBBORN", 0.05)
+    monkeypatch.setattr(replay, "CANCEL_TIMEOUT", 0.05)
     monkeypatch.setattr(shadowed, "RELENTING", [])
     async with linked() as gateway:
         await gateway.next()
@@ -233,18 +233,18 @@ async def test_faulty_contracts_leave_those_before_in_force(
     gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "contracts" / "openapi.yaml").write_text("openapi: 7")
-    gateway.link.send(Adopt(parse(config(9), {}), tmp_path))
+    gateway.link.send(Configure(parse(config(9), {}), tmp_path))
     while "faulty" not in caplog.text:
         await asyncio.sleep(0.01)
-    assert await gateway.verdict("meant") == Done(1, "declared")
+    assert await gateway.verdict("meant") == Compared(1, "declared")
 
 
 async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
     body = shadowed.MEGABYTE * 100
     served = seen(exchange(b"", "text/plain", target="/x/huge"))
-    digest = Chunks((), len(body), hashlib.sha256(body).hexdigest())
-    gateway.link.send(Read(1, "all", "legacy", ARRIVAL, served._replace(body=digest), time.monotonic() + 5))
-    assert await gateway.next() == Done(1, "match")
+    digest = RawBody((), len(body), hashlib.sha256(body).hexdigest())
+    gateway.link.send(CompareRead(1, "all", "legacy", ARRIVAL, served._replace(body=digest), time.monotonic() + 5))
+    assert await gateway.next() == Compared(1, "match")
 
 
 async def test_what_it_asks_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:

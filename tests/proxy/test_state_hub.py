@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from proxy.config import parse
-from proxy.database import Unavailable
-from proxy.guard.watch import Watches
-from proxy.rollout import Limit
-from proxy.state import hub as hubs
-from proxy.state import operations
-from proxy.state.hub import HubStore, StateHub
-from proxy.state.keeper import Keeper, Surroundings
-from proxy.state.model import RouteState
+from proxy.gateway.bucketing import Limit
+from proxy.rollout import actions
+from proxy.rollout import hub as hubs
+from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.controller import ControllerHooks, RolloutController
+from proxy.rollout.hub import HubStore, StateHub
+from proxy.rollout.model import RouteState
+from proxy.runtime.database import Unavailable
 from tests.proxy.test_serve import served
 from tests.proxy.test_serving import config, get, legacy
 from tests.proxy.test_state_store import FIRST, next_of
@@ -56,7 +56,7 @@ class Worker:
 
     def __init__(self, store: HubStore) -> None:
         self.limits: dict[str, Limit] = {}
-        self.keeper = Keeper(ROUTING, store, Watches(), Surroundings(apply=self._apply))
+        self.keeper = RolloutController(ROUTING, store, StatsRegistry(), ControllerHooks(apply=self._apply))
 
     def _apply(self, limits: object) -> None:
         self.limits = dict(limits)  # type: ignore[call-overload]
@@ -76,7 +76,7 @@ async def workers(stores: list[HubStore]) -> AsyncIterator[list[Worker]]:
 
 async def test_confirmed_action_is_in_force_in_every_worker(path: Path) -> None:
     async with running(path, 4) as (_, stores), workers(stores) as found:
-        for step, share in ((operations.rollback(), 0), (operations.ack(at_once=True), None)) * 5:
+        for step, share in ((actions.rollback(), 0), (actions.ack(at_once=True), None)) * 5:
             await found[0].keeper.act("all", step, "ada", "because")
             limits = [worker.limits.get("all") for worker in found]
             assert [limit and limit.clamp for limit in limits] == [share] * 4
@@ -85,7 +85,7 @@ async def test_confirmed_action_is_in_force_in_every_worker(path: Path) -> None:
 async def test_actions_of_many_workers_at_once_end_in_one_state(path: Path) -> None:
     async with running(path, 4) as (_, stores), workers(stores) as found:
         outcomes = await asyncio.gather(
-            *(worker.keeper.act("all", operations.rollback(n), "ada", "because") for n, worker in enumerate(found)),
+            *(worker.keeper.act("all", actions.rollback(n), "ada", "because") for n, worker in enumerate(found)),
             return_exceptions=True,
         )
         assert any(isinstance(outcome, RouteState) for outcome in outcomes)
@@ -95,7 +95,7 @@ async def test_actions_of_many_workers_at_once_end_in_one_state(path: Path) -> N
 async def test_worker_that_starts_later_has_the_present_state(path: Path) -> None:
     async with running(path, 2) as (_, stores):
         async with workers(stores[:1]) as (first,):
-            await first.keeper.act("all", operations.rollback(), "ada", "because")
+            await first.keeper.act("all", actions.rollback(), "ada", "because")
         async with workers(stores[1:]) as (later,):
             assert later.limits["all"].clamp == 0
 

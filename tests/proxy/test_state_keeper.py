@@ -13,21 +13,21 @@ import pytest
 from pymongo import MongoClient
 
 from proxy.config import FULL, Config, Route, parse
-from proxy.database import Database, Unavailable
-from proxy.guard.watch import Watches
-from proxy.observation import Observation
-from proxy.rollout import Limit
-from proxy.state.keeper import Keeper, Pace, Surroundings
-from proxy.state.model import Change, RouteState
-from proxy.state.mongo import MongoStore
-from proxy.state.operations import ack, hold, promote, resume, rollback
-from proxy.state.store import Memory, Store
-from proxy.state.transitions import Refused
+from proxy.gateway.bucketing import Limit
+from proxy.gateway.request_record import RequestRecord
+from proxy.rollout.actions import ack, hold, promote, resume, rollback
+from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.controller import ControllerHooks, ControllerIntervals, RolloutController
+from proxy.rollout.model import AuditEntry, RouteState
+from proxy.rollout.mongo import MongoStore
+from proxy.rollout.store import MemoryStore, Store
+from proxy.rollout.transitions import Refused
+from proxy.runtime.database import Database, Unavailable
 from tests.proxy.mongodb_relay import Relay
 
 DATABASE = "state_keeper_tests"
-SEEN = Observation("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
-QUICK = Pace(look=0.02, share=0.03, remember=0.0, start=2.0)
+SEEN = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
+QUICK = ControllerIntervals(look=0.02, share=0.03, remember=0.0, start=2.0)
 GUARD = "guard: {window: 12s, minimum: 20, cooldown: 10m}"
 PLAIN = f"{{name: a, match: GET /a, native: 50%, {GUARD}}}"
 STAGED = f"""{{name: a, match: GET /a, {GUARD},
@@ -44,10 +44,10 @@ def config(*routes: str) -> Config:
 class Replica:
     """A keeper and what it did to its surroundings."""
 
-    keeper: Keeper
-    watches: Watches
+    keeper: RolloutController
+    watches: StatsRegistry
     limits: Mapping[str, Limit] = field(default_factory=dict)
-    changes: list[Change] = field(default_factory=list)
+    changes: list[AuditEntry] = field(default_factory=list)
     legacy_down: bool = False
     healthy: bool = True
 
@@ -67,21 +67,21 @@ class Replica:
                 await asyncio.sleep(0.01)
 
 
-def replica(text: Config, store: Store, pace: Pace = QUICK) -> Replica:
-    watches = Watches()
+def replica(text: Config, store: Store, pace: ControllerIntervals = QUICK) -> Replica:
+    watches = StatsRegistry()
     found: Replica | None = None
 
     def apply(limits: Mapping[str, Limit]) -> None:
         early.update(limits) if found is None else setattr(found, "limits", limits)
 
     early: dict[str, Limit] = {}
-    around = Surroundings(
+    around = ControllerHooks(
         apply,
         healthy=lambda: found is None or found.healthy,
         legacy_down=lambda: found is not None and found.legacy_down,
         changed=lambda change: found.changes.append(change) if found is not None else None,
     )
-    found = Replica(Keeper(text, store, watches, around, pace), watches, early)
+    found = Replica(RolloutController(text, store, watches, around, pace), watches, early)
     return found
 
 
@@ -131,7 +131,7 @@ async def databases(mongodb_url: str) -> AsyncIterator[Stores]:
 
 
 async def test_a_native_that_fails_is_clamped_when_it_is_looked_at() -> None:
-    one = replica(config(PLAIN), Memory())
+    one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         assert (one.share(), one.limits) == (5000, {})
         one.serve(status=500)
@@ -145,7 +145,7 @@ async def test_a_native_that_fails_is_clamped_when_it_is_looked_at() -> None:
 
 
 async def test_nothing_is_clamped_while_legacy_is_down_or_nobody_is_native() -> None:
-    one = replica(config(PLAIN, "{name: b, match: GET /b, native: 0%, guard: {}}"), Memory())
+    one = replica(config(PLAIN, "{name: b, match: GET /b, native: 0%, guard: {}}"), MemoryStore())
     async with running(one):
         one.legacy_down = True
         for name in ("a", "b"):
@@ -160,7 +160,7 @@ async def test_nothing_is_clamped_while_legacy_is_down_or_nobody_is_native() -> 
 
 
 async def test_a_native_that_fails_its_health_checks_needs_no_traffic_to_be_clamped() -> None:
-    one = replica(config(PLAIN, "{name: b, match: GET /b, native: 5%}"), Memory())
+    one = replica(config(PLAIN, "{name: b, match: GET /b, native: 5%}"), MemoryStore())
     one.healthy = False
     async with running(one):
         await one.until(lambda: one.share() == 0)
@@ -168,7 +168,7 @@ async def test_a_native_that_fails_its_health_checks_needs_no_traffic_to_be_clam
 
 
 async def test_a_rollout_goes_up_by_itself_to_its_end_and_not_without_evidence() -> None:
-    one = replica(config(STAGED), Memory())
+    one = replica(config(STAGED), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
         await asyncio.sleep(0.4)
@@ -186,7 +186,7 @@ async def test_a_rollout_goes_up_by_itself_to_its_end_and_not_without_evidence()
 
 
 async def test_a_missed_gate_begins_the_hold_anew() -> None:
-    one = replica(config(STAGED.replace("200ms", "10s")), Memory())
+    one = replica(config(STAGED.replace("200ms", "10s")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
         one.serve(1000)
@@ -202,7 +202,7 @@ async def test_a_missed_gate_begins_the_hold_anew() -> None:
 
 
 async def test_people_take_the_wheel() -> None:
-    one = replica(config(STAGED.replace("200ms", "1d")), Memory())
+    one = replica(config(STAGED.replace("200ms", "1d")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
         version = one.keeper.standing(one.route()).state.version
@@ -233,7 +233,7 @@ async def test_people_take_the_wheel() -> None:
     ],
 )
 async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(name: str, who: str, why: str, text: str) -> None:
-    one = replica(config(PLAIN), Memory())
+    one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         with pytest.raises(Refused, match=text):
             await one.keeper.act(name, rollback(), who, why)
@@ -241,7 +241,7 @@ async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(name: str, w
 
 
 async def test_a_step_is_taken_again_on_what_others_did_meanwhile_but_not_forever() -> None:
-    class Busy(Memory):
+    class Busy(MemoryStore):
         """Somebody else is always faster, `times` over."""
 
         times = 2
@@ -260,7 +260,7 @@ async def test_a_step_is_taken_again_on_what_others_did_meanwhile_but_not_foreve
 
 
 async def test_an_acknowledged_clamp_goes_by_itself_when_it_has_cooled_down() -> None:
-    one = replica(config(PLAIN.replace("10m", "300ms")), Memory())
+    one = replica(config(PLAIN.replace("10m", "300ms")), MemoryStore())
     async with running(one):
         one.serve(status=500)
         one.keeper.look()
@@ -274,7 +274,7 @@ async def test_an_acknowledged_clamp_goes_by_itself_when_it_has_cooled_down() ->
 
 
 async def test_a_clock_that_jumps_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = replica(config(STAGED.replace("200ms", "1h")), Memory())
+    one = replica(config(STAGED.replace("200ms", "1h")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
         for jump in (1e7, -1e7):
@@ -289,7 +289,7 @@ async def test_a_clock_that_jumps_moves_nothing(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_changed_file_is_followed_and_noted() -> None:
-    one = replica(config(PLAIN, STAGED.replace("name: a, match: GET /a", "name: b, match: GET /b")), Memory())
+    one = replica(config(PLAIN, STAGED.replace("name: a, match: GET /a", "name: b, match: GET /b")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share("b") == 1000)
         began = one.keeper.standing(one.route("b")).state.passing
@@ -304,7 +304,7 @@ async def test_a_changed_file_is_followed_and_noted() -> None:
 
 
 async def test_no_fault_of_ours_ends_the_looking(caplog: pytest.LogCaptureFixture) -> None:
-    one = replica(config(PLAIN), Memory())
+    one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         one.keeper._around = one.keeper._around._replace(healthy=lambda: 1 // 0 > 0)  # type: ignore[misc]
         await one.until(lambda: "looking at the routes failed" in caplog.text)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from proxy.config import Route
-from proxy.guard.judgement import Share
-from proxy.state.model import Clamp, Deed, Evidence, RouteState
-from proxy.state.progress import is_compared, progress, timetable
-from proxy.state.transitions import begun, blank, promoted
+from proxy.rollout.analysis.analysis import FailureRatio
+from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
+from proxy.rollout.progress import is_compared, progress, timetable
+from proxy.rollout.transitions import initial_state, promote, start_rollout
 
 DAY = 86_400.0
 GOOD = Evidence(native=5000, native_errors=1, legacy=5000, legacy_errors=2, compared=4000, differing=0)
@@ -23,8 +23,8 @@ def route(**more: object) -> Route:
 
 
 ROUTE = route()
-FIRST = begun(ROUTE, blank(ROUTE), 0.0)
-MARK = Deed("amara", "because", 5.0)
+FIRST = start_rollout(ROUTE, initial_state(ROUTE), 0.0)
+MARK = Attribution("amara", "because", 5.0)
 
 
 def waits(
@@ -32,7 +32,7 @@ def waits(
     seen: Evidence = GOOD,
     now: float = DAY,
     chosen: Route = ROUTE,
-    usual: Share | None = None,
+    usual: FailureRatio | None = None,
 ) -> str:
     found = progress(chosen, state, seen, usual, now)
     assert found is not None
@@ -54,11 +54,11 @@ def test_what_is_left_of_the_hold_is_told_and_never_less_than_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"clamp": Clamp(0, MARK, 0.0)}, "clamp"),
+        ({"clamp": Cap(0, MARK, 0.0)}, "clamp"),
         ({"held": MARK}, "held"),
     ],
 )
-def test_a_clamp_or_a_person_keeps_it(change: dict[str, Clamp | Deed], expected: str) -> None:
+def test_a_clamp_or_a_person_keeps_it(change: dict[str, Cap | Attribution], expected: str) -> None:
     assert waits(replace(FIRST, **change)) == expected  # type: ignore[arg-type]
 
 
@@ -78,7 +78,7 @@ def test_too_little_seen_keeps_it() -> None:
 def test_what_is_usual_for_legacy_counts_where_it_has_no_requests() -> None:
     alone = replace(GOOD, native_errors=500, legacy=0, legacy_errors=0)
     assert waits(seen=alone) == "gate"
-    assert waits(seen=alone, usual=Share(100, 1000)) == "nothing"
+    assert waits(seen=alone, usual=FailureRatio(100, 1000)) == "nothing"
 
 
 def test_a_route_that_is_not_compared_has_no_gate_of_mismatches() -> None:
@@ -115,15 +115,15 @@ def test_a_person_must_agree_where_that_is_wanted() -> None:
 
 
 def test_at_the_last_stage_it_is_complete_and_watches_on() -> None:
-    last = promoted(ROUTE, FIRST, MARK)
+    last = promote(ROUTE, FIRST, MARK)
     assert waits(last, now=9 * DAY) == "completed"
     assert waits(last, replace(GOOD, differing=400), now=9 * DAY) == "gate"
 
 
 def test_without_a_rollout_there_is_no_progress() -> None:
     plain = route(rollout=None, native="5%")
-    assert progress(plain, blank(plain), GOOD, None, DAY) is None
-    assert progress(ROUTE, blank(ROUTE), GOOD, None, DAY) is None
+    assert progress(plain, initial_state(plain), GOOD, None, DAY) is None
+    assert progress(ROUTE, initial_state(ROUTE), GOOD, None, DAY) is None
 
 
 def test_the_timetable_gives_each_stage_its_earliest_time() -> None:

@@ -16,20 +16,20 @@ from demo.child import Child
 from demo.mongod import find_mongod
 from demo.ports import free_port
 from proxy.config import Route
-from proxy.database import Database, Unavailable
-from proxy.guard.window import Slice, Tally
-from proxy.state.hub import HubStore, StateHub
-from proxy.state.model import Change, Deed, Evidence, RouteState
-from proxy.state.mongo import MongoStore
-from proxy.state.store import Memory, Store
-from proxy.state.transitions import begun, blank, failed, missed, promoted
+from proxy.rollout.analysis.window import RequestStats, WindowBucket
+from proxy.rollout.hub import HubStore, StateHub
+from proxy.rollout.model import Attribution, AuditEntry, Evidence, RouteState
+from proxy.rollout.mongo import MongoStore
+from proxy.rollout.store import MemoryStore, Store
+from proxy.rollout.transitions import gate_failed, guard_failed, initial_state, promote, start_rollout
+from proxy.runtime.database import Database, Unavailable
 from tests.proxy.mongodb_relay import Relay
 
 DATABASE = "state_store_tests"
 ROUTE = Route.model_validate(
     {"name": "notes.list", "match": "GET /a", "guard": {}, "rollout": {"stages": ["1%", "50%"], "hold": "1d"}}
 )
-FIRST = begun(ROUTE, blank(ROUTE), 10.0)
+FIRST = start_rollout(ROUTE, initial_state(ROUTE), 10.0)
 
 
 @pytest.fixture
@@ -62,16 +62,16 @@ async def hub(tmp_path: Path) -> AsyncIterator[HubStore]:
 
 @pytest.fixture(params=["memory", "mongodb", "hub"])
 def store(request: pytest.FixtureRequest, database: Database, hub: HubStore) -> Store:
-    stores: dict[str, Store] = {"memory": Memory(), "mongodb": MongoStore(database), "hub": hub}
+    stores: dict[str, Store] = {"memory": MemoryStore(), "mongodb": MongoStore(database), "hub": hub}
     return stores[request.param]
 
 
 def next_of(state: RouteState, at: float = 20.0) -> RouteState:
-    return promoted(ROUTE, state, Deed("amara", "because", at))
+    return promote(ROUTE, state, Attribution("amara", "because", at))
 
 
 async def test_a_state_comes_back_as_it_was(store: Store) -> None:
-    state = failed(ROUTE, next_of(FIRST), "errors 40%", 30.0)
+    state = guard_failed(ROUTE, next_of(FIRST), "errors 40%", 30.0)
     assert state is not None
     for each in (FIRST, next_of(FIRST), state):
         assert await store.replace(each)
@@ -100,7 +100,7 @@ async def test_the_history_has_every_change_once_newest_first(store: Store) -> N
     for state in (FIRST, next_of(FIRST), next_of(FIRST)):
         await store.replace(state)
     await store.states()
-    await store.note(Change("config", Deed("routing.yaml", "it changed", 40.0), 0, 0, revision="abc"))
+    await store.note(AuditEntry("config", Attribution("routing.yaml", "it changed", 40.0), 0, 0, revision="abc"))
     assert [change.kind for change in await store.history(10)] == ["config", "promotion", "start"]
     assert [change.kind for change in await store.history(1, "notes.list")] == ["promotion"]
     assert (await store.history(1))[0].revision == "abc"
@@ -119,7 +119,7 @@ async def test_evidence_adds_up_and_goes_with_its_epoch(store: Store) -> None:
     await store.add({FIRST.epoch: Evidence(10, 1, 20, 2, 3, 1)})
     await store.add({FIRST.epoch: Evidence(1, 1, 1, 1, 1, 1), "b#1": Evidence(5)})
     assert await store.evidence([FIRST.epoch, "c#1"]) == {FIRST.epoch: Evidence(11, 2, 21, 3, 4, 2)}
-    await store.replace(missed(ROUTE, FIRST, "errors 2%", 50.0))
+    await store.replace(gate_failed(ROUTE, FIRST, "errors 2%", 50.0))
     assert await store.evidence([FIRST.epoch, "b#1"]) == {"b#1": Evidence(5)}
 
 
@@ -131,19 +131,19 @@ async def test_a_file_is_adopted_by_one_replica(store: Store) -> None:
 
 
 async def test_what_legacy_last_showed_is_kept_for_a_restart(database: Database) -> None:
-    store, tally = MongoStore(database), Tally(100, 5, 1, {7: 60, 40: 40})
-    await store.remember({"notes.list": tally, "b": Tally(1)})
+    store, tally = MongoStore(database), RequestStats(100, 5, 1, {7: 60, 40: 40})
+    await store.remember({"notes.list": tally, "b": RequestStats(1)})
     await store.remember({"notes.list": tally})
     await store.remember({})
-    assert await store.baselines() == {"notes.list": tally, "b": Tally(1)}
+    assert await store.baselines() == {"notes.list": tally, "b": RequestStats(1)}
 
 
 async def test_a_process_on_its_own_keeps_no_more_than_it_must() -> None:
-    store = Memory()
-    await store.remember({"a": Tally(1)})
+    store = MemoryStore()
+    await store.remember({"a": RequestStats(1)})
     assert await store.baselines() == {}
     for number in range(1100):
-        await store.note(Change("share", Deed("f", "", float(number)), 0, 0))
+        await store.note(AuditEntry("share", Attribution("f", "", float(number)), 0, 0))
     assert len(await store.history(5000)) == 1000
 
 
@@ -206,7 +206,7 @@ def standalone(tmp_path: Path) -> Iterator[str]:
 async def test_where_there_are_no_change_streams_states_are_polled(
     standalone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.state.mongo.POLLED", 0.02)
+    monkeypatch.setattr("proxy.rollout.mongo.POLLED", 0.02)
     database = Database(standalone, DATABASE, patience=10.0)
     store = MongoStore(database)
     assert await store.replace(FIRST)
@@ -246,5 +246,5 @@ async def test_an_outage_is_told(mongodb_url: str) -> None:
 
 
 def test_a_slice_becomes_evidence() -> None:
-    seen = Slice(Tally(10, 1, 2), Tally(20, 3, 4), 5, 6)
+    seen = WindowBucket(RequestStats(10, 1, 2), RequestStats(20, 3, 4), 5, 6)
     assert Evidence.of(seen) == Evidence(20, 7, 10, 3, 5, 6)

@@ -8,19 +8,19 @@ import pytest
 from prometheus_client import REGISTRY
 
 from proxy.config import Route
-from proxy.state import telling
-from proxy.state.model import Change, Deed, Kind
-from proxy.state.shares import Effective
+from proxy.rollout import publish
+from proxy.rollout.model import Attribution, AuditEntry, Kind
+from proxy.rollout.shares import Effective
 
-BY = Deed("guard", "errors 40%", 1_795_000_000.0)
+BY = Attribution("guard", "errors 40%", 1_795_000_000.0)
 
 
-def change(kind: Kind, before: int = 2500, after: int = 0) -> Change:
-    return Change(kind, BY, before, after, "notes.list", "r2")
+def change(kind: Kind, before: int = 2500, after: int = 0) -> AuditEntry:
+    return AuditEntry(kind, BY, before, after, "notes.list", "r2")
 
 
 def test_a_notice_says_what_became_of_a_share_and_why() -> None:
-    notice = telling.notice(change("clamp"))
+    notice = publish.notice(change("clamp"))
     assert notice is not None
     assert json.loads(notice.body()) == {
         "type": "clamp",
@@ -50,15 +50,15 @@ def test_a_notice_says_what_became_of_a_share_and_why() -> None:
         (change("share"), None),
     ],
 )
-def test_some_changes_are_worth_a_notice(told: Change, kind: str | None) -> None:
-    notice = telling.notice(told)
+def test_some_changes_are_worth_a_notice(told: AuditEntry, kind: str | None) -> None:
+    notice = publish.notice(told)
     assert (notice.type if notice is not None else None) == kind
 
 
 def test_prometheus_has_both_shares_and_who_is_clamped() -> None:
     route = Route.model_validate({"name": "told.route", "match": "GET /told", "native": "50%"})
-    telling.show(route, Effective(0, "clamp", "held at 0%", clamp=0))
-    telling.count(Change("clamp", BY, 5000, 0, "told.route"))
+    publish.show(route, Effective(0, "clamp", "held at 0%", clamp=0))
+    publish.count(AuditEntry("clamp", BY, 5000, 0, "told.route"))
     share = {kind: {"route": "told.route", "kind": kind} for kind in ("file", "effective")}
     assert REGISTRY.get_sample_value("scribe_proxy_share_ratio", share["file"]) == 0.5
     assert REGISTRY.get_sample_value("scribe_proxy_share_ratio", share["effective"]) == 0.0

@@ -7,21 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config import FULL, Route
-from proxy.state.model import Deed, RouteState, state_key
-from proxy.state.shares import effective
-from proxy.state.transitions import (
+from proxy.rollout.model import Attribution, RouteState, state_key
+from proxy.rollout.shares import effective
+from proxy.rollout.transitions import (
     Refused,
-    acknowledged,
-    begun,
-    blank,
-    failed,
-    held,
-    missed,
-    promoted,
-    refiled,
-    released,
-    resumed,
-    rolled_back,
+    acknowledge,
+    gate_failed,
+    guard_failed,
+    initial_state,
+    pause,
+    promote,
+    release_if_due,
+    resume,
+    roll_back,
+    share_changed,
+    start_rollout,
 )
 
 STAGES = ("1%", "10%", "50%", "100%")
@@ -36,16 +36,16 @@ PLAIN = route(rollout=None, native="25%")
 BACK = route(guard={"on_failure": "previous"})
 
 
-def by(at: float = 100.0, why: str = "because") -> Deed:
-    return Deed("amara", why, at)
+def by(at: float = 100.0, why: str = "because") -> Attribution:
+    return Attribution("amara", why, at)
 
 
 def at(stage: int, chosen: Route | None = None) -> RouteState:
     """A rollout that has got to a stage."""
     chosen = chosen or route()
-    state = begun(chosen, blank(chosen), 10.0)
+    state = start_rollout(chosen, initial_state(chosen), 10.0)
     while state.stage != stage:
-        state = promoted(chosen, state, by(20.0))
+        state = promote(chosen, state, by(20.0))
     return state
 
 
@@ -57,17 +57,17 @@ def test_a_rollout_begins_at_its_first_stage_and_goes_up_to_its_last() -> None:
     state = at(100)
     assert (state.version, state.since, state.passing, share(route(), state)) == (1, 10.0, 10.0, 100)
     for expected in (1000, 5000, FULL):
-        state = promoted(route(), state, by(50.0))
+        state = promote(route(), state, by(50.0))
         assert (share(route(), state), state.since, state.passing) == (expected, 50.0, 50.0)
         assert (state.change.kind, state.change.after, state.change.by.who) == ("promotion", expected, "amara")
     with pytest.raises(Refused, match="at its last stage"):
-        promoted(route(), state, by())
+        promote(route(), state, by())
 
 
 def test_before_it_has_begun_nobody_is_native() -> None:
-    assert share(route(), None) == share(route(), blank(route())) == 0
+    assert share(route(), None) == share(route(), initial_state(route())) == 0
     with pytest.raises(Refused, match="not begun"):
-        promoted(route(), blank(route()), by())
+        promote(route(), initial_state(route()), by())
 
 
 def test_until_the_shared_state_is_read_what_may_be_held_down_stays_on_legacy() -> None:
@@ -88,36 +88,36 @@ def test_stages_that_changed_in_the_file_are_followed_downwards() -> None:
 
 
 def test_a_failure_leaves_nothing_and_sets_the_rollout_back_to_its_first_stage() -> None:
-    state = failed(route(), at(5000), "errors 40%", 100.0)
+    state = guard_failed(route(), at(5000), "errors 40%", 100.0)
     assert state is not None
     assert (share(route(), state), state.stage) == (0, 100)
     found = effective(route(), state, read=True)
     assert (found.by, found.why) == ("clamp", "held at 0% by guard: errors 40%")
     assert (state.change.kind, state.change.before, state.change.after) == ("clamp", 5000, 0)
-    assert failed(route(), state, "again", 101.0) is None
+    assert guard_failed(route(), state, "again", 101.0) is None
 
 
 def test_or_it_leaves_the_previous_stage_and_the_one_before_if_that_fails_too() -> None:
     state = at(5000, BACK)
     for expected, stage in ((1000, 1000), (100, 100), (0, 100)):
-        after = failed(BACK, state, "slow", 100.0)
+        after = guard_failed(BACK, state, "slow", 100.0)
         assert after is not None
         assert (share(BACK, after), after.stage) == (expected, stage)
         assert effective(BACK, after, read=True).by == "clamp"
         state = after
-    assert failed(BACK, state, "slow", 100.0) is None
+    assert guard_failed(BACK, state, "slow", 100.0) is None
 
 
 def test_a_clamp_needs_an_acknowledgement_and_its_time_to_cool_down() -> None:
-    state = failed(route(), at(5000), "errors", 100.0)
+    state = guard_failed(route(), at(5000), "errors", 100.0)
     assert state is not None
-    assert released(route(), state, 10_000.0) is None  # nobody has looked yet
-    noted = acknowledged(route(), state, by(200.0), at_once=False)
+    assert release_if_due(route(), state, 10_000.0) is None  # nobody has looked yet
+    noted = acknowledge(route(), state, by(200.0), at_once=False)
     assert share(route(), noted) == 0
     with pytest.raises(Refused, match="already, by amara, and cools down for 9m"):
-        acknowledged(route(), noted, by(160.0), at_once=False)
-    assert released(route(), noted, 699.0) is None
-    free = released(route(), noted, 700.0)
+        acknowledge(route(), noted, by(160.0), at_once=False)
+    assert release_if_due(route(), noted, 699.0) is None
+    free = release_if_due(route(), noted, 700.0)
     assert free is not None
     assert (free.clamp, free.stage, free.passing, free.change.kind, free.change.after) == (
         None,
@@ -129,65 +129,65 @@ def test_a_clamp_needs_an_acknowledgement_and_its_time_to_cool_down() -> None:
 
 
 def test_who_takes_the_wheel_need_not_wait() -> None:
-    state = failed(route(), at(5000), "errors", 100.0)
+    state = guard_failed(route(), at(5000), "errors", 100.0)
     assert state is not None
-    free = acknowledged(route(), state, by(101.0, "a false alarm"), at_once=True)
+    free = acknowledge(route(), state, by(101.0, "a false alarm"), at_once=True)
     assert (free.clamp, share(route(), free), free.change.by.why) == (None, 100, "a false alarm")
-    late = acknowledged(route(), state, by(100_000.0), at_once=False)
+    late = acknowledge(route(), state, by(100_000.0), at_once=False)
     assert late.clamp is None
 
 
 def test_a_person_can_roll_back_any_route_and_it_stays_until_acknowledged() -> None:
-    for chosen, state in ((route(), at(5000)), (PLAIN, blank(PLAIN))):
-        down = rolled_back(chosen, state, 0, by())
+    for chosen, state in ((route(), at(5000)), (PLAIN, initial_state(PLAIN))):
+        down = roll_back(chosen, state, 0, by())
         assert share(chosen, down) == 0
         assert effective(chosen, down, read=True).why == "held at 0% by amara: because"
-        up = acknowledged(chosen, down, by(100.5), at_once=False)  # nothing to cool down from
+        up = acknowledge(chosen, down, by(100.5), at_once=False)  # nothing to cool down from
         assert share(chosen, up) == (100 if chosen.rollout else 2500)
 
 
 def test_a_rollback_may_leave_a_stage() -> None:
-    down = rolled_back(route(), at(5000), 1000, by())
+    down = roll_back(route(), at(5000), 1000, by())
     assert (share(route(), down), down.stage) == (1000, 1000)
     with pytest.raises(Refused, match="held at 10% by amara; ack it first"):
-        promoted(route(), down, by())
+        promote(route(), down, by())
 
 
 def test_a_rollback_only_goes_down() -> None:
     for chosen, state, text in (
-        (PLAIN, blank(PLAIN), "is at 25% already: the file's share"),
+        (PLAIN, initial_state(PLAIN), "is at 25% already: the file's share"),
         (route(), at(1000), "is at 10% already: the rollout is at 10%"),
-        (route(pin="legacy"), blank(route()), "is pinned to legacy"),
+        (route(pin="legacy"), initial_state(route()), "is pinned to legacy"),
     ):
         with pytest.raises(Refused, match=text):
-            rolled_back(chosen, state, 5000, by())
+            roll_back(chosen, state, 5000, by())
 
 
 def test_a_person_can_hold_a_rollout_and_let_it_go_on() -> None:
-    state = held(route(), at(1000), by())
+    state = pause(route(), at(1000), by())
     assert share(route(), state) == 1000
     with pytest.raises(Refused, match="held already, by amara: because"):
-        held(route(), state, by())
-    free = resumed(route(), state, by())
+        pause(route(), state, by())
+    free = resume(route(), state, by())
     assert (free.held, free.passing) == (None, at(1000).passing)
     with pytest.raises(Refused, match="is not held"):
-        resumed(route(), free, by())
-    assert promoted(route(), state, by()).held is not None  # a person may go on and still hold it there
+        resume(route(), free, by())
+    assert promote(route(), state, by()).held is not None  # a person may go on and still hold it there
 
 
 def test_what_has_no_rollout_has_no_stages_and_what_is_free_nothing_to_acknowledge() -> None:
-    for asked in (promoted, held):
+    for asked in (promote, pause):
         with pytest.raises(Refused, match="no rollout"):
-            asked(PLAIN, blank(PLAIN), by())
+            asked(PLAIN, initial_state(PLAIN), by())
     with pytest.raises(Refused, match="not held down by anything"):
-        acknowledged(PLAIN, blank(PLAIN), by(), at_once=True)
+        acknowledge(PLAIN, initial_state(PLAIN), by(), at_once=True)
 
 
 def test_a_missed_gate_and_another_file_share_begin_the_hold_anew() -> None:
-    state = missed(route(), at(1000), "errors 2%", 500.0)
+    state = gate_failed(route(), at(1000), "errors 2%", 500.0)
     assert (state.passing, state.since, state.stage) == (500.0, 20.0, 1000)
     assert state.missed is not None
-    assert refiled(route(), state, by(600.0)).passing == 600.0
+    assert share_changed(route(), state, by(600.0)).passing == 600.0
 
 
 def test_another_revision_is_another_native_side() -> None:
@@ -204,14 +204,14 @@ def test_what_a_later_release_stores_more_of_a_state_does_not_matter() -> None:
 def after(step: str, chosen: Route, state: RouteState, now: float) -> RouteState:
     deed = by(now)
     if step == "fail":
-        return failed(chosen, state, "bad", now) or state
+        return guard_failed(chosen, state, "bad", now) or state
     if step == "miss":
-        return missed(chosen, state, "gate", now) if chosen.rollout else state
+        return gate_failed(chosen, state, "gate", now) if chosen.rollout else state
     if step == "ack":
-        return acknowledged(chosen, state, deed, at_once=True)
+        return acknowledge(chosen, state, deed, at_once=True)
     if step == "rollback":
-        return rolled_back(chosen, state, 0, deed)
-    return {"promote": promoted, "hold": held, "resume": resumed}[step](chosen, state, deed)
+        return roll_back(chosen, state, 0, deed)
+    return {"promote": promote, "hold": pause, "resume": resume}[step](chosen, state, deed)
 
 
 STEPS = st.lists(st.sampled_from(["promote", "fail", "ack", "hold", "resume", "miss", "rollback"]), max_size=30)
@@ -219,7 +219,7 @@ STEPS = st.lists(st.sampled_from(["promote", "fail", "ack", "hold", "resume", "m
 
 @given(STEPS, st.sampled_from([route(), BACK, PLAIN, route(native="30%")]))
 def test_whatever_happens_shares_stay_within_the_file_and_versions_count(steps: list[str], chosen: Route) -> None:
-    state = begun(chosen, blank(chosen), 0.0) if chosen.rollout else blank(chosen)
+    state = start_rollout(chosen, initial_state(chosen), 0.0) if chosen.rollout else initial_state(chosen)
     for now, step in enumerate(steps, 1):
         before, at_before = state, share(chosen, state)
         try:

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from demo.ports import free_port
-from proxy.cli import main
+from proxy.cli.main import main
 from tests.proxy.test_serving import get, legacy, process
 from tests.sockets import read_head, scripted
 
@@ -92,7 +92,7 @@ def test_watching_goes_on_until_it_is_interrupted_and_bears_an_absence(monkeypat
         if next(pauses, None) is None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("proxy.commands.status.time", SimpleNamespace(sleep=pause))  # not every thread's
+    monkeypatch.setattr("proxy.cli.status.time", SimpleNamespace(sleep=pause))  # not every thread's
     result = run(free_port(), "--watch")
     assert result.exit_code == 1
     assert result.stdout.count("cannot be asked") == 3

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 from pymongo import MongoClient
 
-from proxy.cli import main
+from proxy.cli.main import main
 from proxy.config import Route, parse
-from proxy.state.transitions import begun, blank, failed
+from proxy.rollout.transitions import guard_failed, initial_state, start_rollout
 
 DATABASE = "steps_command_tests"
 FILE = """\
@@ -71,14 +71,14 @@ def begin(client: MongoClient[dict[str, Any]]) -> None:
     route = Route.model_validate(
         {"name": "notes.list", "match": "GET /notes", "guard": {}, "rollout": {"stages": ["1%", "10%", "50%"]}}
     )
-    client[DATABASE]["states"].insert_one(begun(route, blank(route), 10.0).document())
+    client[DATABASE]["states"].insert_one(start_rollout(route, initial_state(route), 10.0).document())
 
 
 def test_a_clamp_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -> None:
     route = parse(file.read_text(), {}).routes[1]
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         hello = client.admin.command("hello")
-        clamped = failed(route, blank(route), "errors", hello["localTime"].timestamp())
+        clamped = guard_failed(route, initial_state(route), "errors", hello["localTime"].timestamp())
         assert clamped is not None
         client[DATABASE]["states"].insert_one(clamped.document())
     told = run(file, "ack", "notes.create").stdout

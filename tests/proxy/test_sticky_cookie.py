@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config import Config, StickyCookie, parse
-from proxy.gateway import Plan
-from proxy.sticky_cookie import draw_id, is_private, set_cookie
+from proxy.gateway.gateway import RoutingSnapshot
+from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
 from tests.proxy.test_gateway import Stand, standing
 
 CONFIG = """
@@ -57,7 +57,7 @@ async def test_a_caller_keeps_its_side_over_a_login() -> None:
 async def test_no_backend_sees_the_cookie_nor_that_of_the_ops_pages() -> None:
     async with standing(config()) as stand:
         for share in ("0%", "100%"):
-            stand.gateway.plan = Plan.of(_parsed(share), stand.legacy, stand.native)
+            stand.gateway.plan = RoutingSnapshot.of(_parsed(share), stand.legacy, stand.native)
             await ask(stand, "Cookie: a=1; scribe_caller=x; scribe_ops=secret; b=2")
             await ask(stand, "Cookie: scribe_ops=secret")
         scopes = [*stand.legacy.scopes, *stand.native.scopes]
@@ -73,7 +73,7 @@ async def test_raising_the_share_moves_callers_to_native_only() -> None:
         cookies = [(await ask(stand, f"X-Caller: {caller}"))[1] for caller in range(30)]
         before = ["legacy"] * 30
         for share in ("10%", "30%", "60%", "100%"):
-            stand.gateway.plan = Plan.of(_parsed(share), stand.legacy, stand.native)
+            stand.gateway.plan = RoutingSnapshot.of(_parsed(share), stand.legacy, stand.native)
             sides = [(await ask(stand, f"Cookie: {str(cookie).partition(';')[0]}"))[0] for cookie in cookies]
             if share != "10%":
                 assert all(was == "legacy" or now == "native" for was, now in zip(before, sides, strict=True))

@@ -12,7 +12,7 @@ import pytest
 
 CHILD = """
 import os, sys, time
-from proxy.supervision import exit_with_parent
+from proxy.runtime.parent_death import exit_with_parent
 exit_with_parent(int(sys.argv[1]))
 os.write(1, b".")
 time.sleep(60)

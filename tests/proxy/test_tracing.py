@@ -13,9 +13,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.types import Scope
 
 from proxy.config import parse
-from proxy.gateway import Gateway, Plan
-from proxy.rollout import Decision
-from proxy.tracing import Tracing, TracingUnavailable
+from proxy.gateway.bucketing import Decision
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.observability.tracing import Tracing, TracingUnavailable
 from tests.proxy.test_gateway import CONFIG, Side
 from tests.sockets import exchange, serving
 
@@ -158,7 +158,7 @@ async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
     tracing: Tracing, kept: InMemorySpanExporter
 ) -> None:
     legacy, native = Side("legacy"), Side("native")
-    gateway = Gateway(Plan.of(parse(CONFIG, {}), legacy, native), tracing=tracing)
+    gateway = Gateway(RoutingSnapshot.of(parse(CONFIG, {}), legacy, native), tracing=tracing)
     async with serving(gateway) as port:
         await exchange(
             port, f"GET /new HTTP/1.1\r\nhost: h\r\ntraceparent: {CALLER}\r\nconnection: close\r\n\r\n".encode()
@@ -173,7 +173,7 @@ async def test_the_gateway_traces_the_side_that_takes_over(tracing: Tracing, kep
     legacy, native = Side("legacy"), Side("native", raising=RuntimeError("broken"))
     route = "{name: new, match: GET /new, native: 100%, on_native_error: legacy}"
     config = parse(f"legacy: {{url: 'http://a'}}\nnative: a:b\nroutes: [{route}]", {})
-    async with serving(Gateway(Plan.of(config, legacy, native), tracing=tracing)) as port:
+    async with serving(Gateway(RoutingSnapshot.of(config, legacy, native), tracing=tracing)) as port:
         await exchange(port, b"GET /new HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
     spans = by_name(kept)
     assert set(spans) == {"GET /new", "decide", "native", "legacy"}
@@ -184,6 +184,6 @@ async def test_the_gateway_traces_the_side_that_takes_over(tracing: Tracing, kep
 
 
 def test_being_asked_for_in_vain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.tracing.find_spec", lambda name: None)
+    monkeypatch.setattr("proxy.observability.tracing.find_spec", lambda name: None)
     with pytest.raises(TracingUnavailable, match=r"scribe-proxy\[tracing\]"):
         Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})

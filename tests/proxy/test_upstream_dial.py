@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.failures import ConnectTimeout, NotConnected, Unreachable
-from proxy.upstream.connection import Connection
-from proxy.upstream.dial import Address, Dialer, cause_of, interleaved, open_socket
-from proxy.upstream.endpoint import Endpoint
+from proxy.backends.legacy.connection import Connection
+from proxy.backends.legacy.dial import Address, Dialer, cause_of, interleaved, open_socket
+from proxy.backends.legacy.endpoint import Endpoint
+from proxy.gateway.errors import ConnectTimeout, NotConnected, Unreachable
 from tests.sockets import scripted
 
 V4, V6 = socket.AF_INET, socket.AF_INET6

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.framing import MalformedResponse, ResponseReader, keep_alive_timeout
+from proxy.backends.legacy.framing import MalformedResponse, ResponseReader, keep_alive_timeout
 from tests.proxy.upstream_responses import EXCESS, RESPONSES, SOUND, Response
 
 BY_NAME = pytest.mark.parametrize("case", RESPONSES, ids=lambda case: case.name)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.headers import (
+from proxy.backends.legacy.headers import (
     HOP_BY_HOP,
     PROTECTED,
     end_to_end,

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.failures import AnswerTimeout, BadAnswer, ConnectTimeout, Failure, Overloaded, Reset, Unreachable
-from proxy.upstream.http import HttpUpstream, Timeouts
-from proxy.upstream.pool import PoolLimits
+from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.pool import PoolLimits
+from proxy.gateway.errors import AnswerTimeout, BadAnswer, ConnectTimeout, Failure, Overloaded, Reset, Unreachable
 from tests.sockets import Script, exchange, read_head, scripted, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -579,7 +579,7 @@ async def test_head_without_its_body_is_forwarded_and_given_up_with_the_client()
 
 
 async def test_a_legacy_that_ignores_an_expectation_gets_the_body_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.upstream.http.CONTINUE_AFTER", 0.1)
+    monkeypatch.setattr("proxy.backends.legacy.http.CONTINUE_AFTER", 0.1)
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from proxy.failures import Overloaded
-from proxy.upstream.connection import Connection
-from proxy.upstream.dial import Dialer
-from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.http import HttpUpstream, Timeouts
-from proxy.upstream.pool import Pool, PoolLimits
+from proxy.backends.legacy.connection import Connection
+from proxy.backends.legacy.dial import Dialer
+from proxy.backends.legacy.endpoint import Endpoint
+from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.pool import Pool, PoolLimits
+from proxy.gateway.errors import Overloaded
 from tests.proxy.test_upstream_responses import call
 from tests.sockets import read_head, scripted
 
@@ -78,7 +78,7 @@ async def finish(connection: Connection) -> None:
 
 
 async def test_every_open_connection_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.upstream.http.MAX_IDLE_FOR_UNSAFE", 0.0)  # unsafe requests want new connections
+    monkeypatch.setattr("proxy.backends.legacy.http.MAX_IDLE_FOR_UNSAFE", 0.0)  # unsafe requests want new connections
     legacy = CountingLegacy()
     async with upstream_of(legacy, PoolLimits(3)) as upstream:
         for method in ("GET", "POST", "GET", "POST"):

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
-from proxy.failures import BodyMismatch, Failure
-from proxy.upstream.endpoint import Endpoint
-from proxy.upstream.headers import RawHeaders
-from proxy.upstream.http import HttpUpstream, Timeouts
-from proxy.upstream.request import ForwardedRequest, RequestBody, body_framing
+from proxy.backends.legacy.endpoint import Endpoint
+from proxy.backends.legacy.headers import RawHeaders
+from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.request import ForwardedRequest, RequestBody, body_framing
+from proxy.gateway.errors import BodyMismatch, Failure
 from tests.sockets import scripted
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Scope
 
-from proxy.failures import Failure
-from proxy.upstream.http import HttpUpstream, Timeouts
-from proxy.upstream.pool import PoolLimits
+from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.pool import PoolLimits
+from proxy.gateway.errors import Failure
 from tests.proxy.upstream_responses import RESPONSES, Response
 from tests.sockets import exchange, read_head, scripted
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from proxy.backends.legacy import Upstream
+from proxy.backends.legacy.configured import upstream_of
 from proxy.config import ConfigError, parse
-from proxy.failures import LegacyFailure, NotConnected
-from proxy.upstream import Upstream
-from proxy.upstream.configured import upstream_of
+from proxy.gateway.errors import LegacyFailure, NotConnected
 from tests.proxy.certificates import Authority, needs_openssl
 from tests.sockets import read_head, scripted
 

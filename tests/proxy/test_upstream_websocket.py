@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 from websockets.utils import accept_key
 
-from proxy.upstream.websocket import WebSocketUpstream
+from proxy.backends.legacy.websocket import WebSocketUpstream
 from tests.sockets import Script, exchange, read_head, scripted, serving
 from tests.websocket_client import KEY, RawSocket, frame, handshake, raw_client
 from tests.websocket_legacy import Legacy, legacy_server, new_target

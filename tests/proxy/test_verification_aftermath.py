@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from proxy.canonical import JSON
-from proxy.verification.aftermath import AftermathError, Documents, OutsideCalls, database_of, is_local
+from proxy.comparison.correspondence import JSON
+from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
 from tests.sockets import serving
 
 DATABASE = f"test_aftermath_{os.getpid()}"
@@ -35,7 +35,7 @@ async def test_documents_are_read_as_relaxed_extended_json(client: Client, mongo
     at = datetime(2026, 11, 22, 19, 41, 9, 123000, UTC)
     await client[DATABASE].b.insert_one({"_id": oid, "at": at, "n": 1, "long": Int64(2**40), "x": 1.0})
     await client[DATABASE].create_collection("empty")
-    async with Documents(mongodb_url, DATABASE) as documents:
+    async with StoredDocuments(mongodb_url, DATABASE) as documents:
         assert await documents.read() == {
             "b": [
                 {
@@ -51,7 +51,7 @@ async def test_documents_are_read_as_relaxed_extended_json(client: Client, mongo
 
 async def test_dates_beyond_pythons_years_are_read(client: Client, mongodb_url: str) -> None:
     given: dict[str, list[JSON]] = {"a": [{"_id": 1, "at": {"$date": {"$numberLong": "253402300800000"}}}]}
-    async with Documents(mongodb_url, DATABASE) as documents:
+    async with StoredDocuments(mongodb_url, DATABASE) as documents:
         await documents.reset(given)
         assert await documents.read() == given
 
@@ -60,7 +60,7 @@ async def test_a_reset_deletes_documents_and_keeps_indexes(client: Client, mongo
     users = client[DATABASE].users
     await users.create_index("email", unique=True, name="email_1")
     await users.insert_one({"email": "a"})
-    async with Documents(mongodb_url, DATABASE) as documents:
+    async with StoredDocuments(mongodb_url, DATABASE) as documents:
         await documents.reset({"notes": [{"_id": {"$oid": "6b034563940a5b5bf227fda4"}, "n": 1}], "none": []})
         assert await documents.read() == {"notes": [{"_id": {"$oid": "6b034563940a5b5bf227fda4"}, "n": 1}]}
     assert "email_1" in await users.index_information()
@@ -70,29 +70,29 @@ async def test_a_reset_deletes_documents_and_keeps_indexes(client: Client, mongo
 async def test_documents_come_in_the_order_stored(client: Client, mongodb_url: str) -> None:
     for number in (3, 1, 2):
         await client[DATABASE].a.insert_one({"_id": number})
-    async with Documents(mongodb_url, DATABASE) as documents:
+    async with StoredDocuments(mongodb_url, DATABASE) as documents:
         assert await documents.read() == {"a": [{"_id": 3}, {"_id": 1}, {"_id": 2}]}
 
 
 @pytest.mark.parametrize("document", [{"_id": {"$oid": "short"}}, {"at": {"$date": "never"}}, "none"])
 async def test_documents_that_are_none_are_told(client: Client, mongodb_url: str, document: JSON) -> None:
-    async with Documents(mongodb_url, DATABASE) as documents:
-        with pytest.raises(AftermathError):
+    async with StoredDocuments(mongodb_url, DATABASE) as documents:
+        with pytest.raises(SideEffectsError):
             await documents.reset({"a": [document]})
 
 
 @pytest.mark.parametrize("name", ["admin", "config", "local"])
 def test_mongodbs_own_databases_are_left_alone(name: str) -> None:
     with pytest.raises(ValueError, match="MongoDB's own"):
-        Documents("mongodb://127.0.0.1", name)
+        StoredDocuments("mongodb://127.0.0.1", name)
 
 
 async def test_a_database_out_of_reach_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.verification.aftermath._PATIENCE_MS", 100)
-    async with Documents("mongodb://127.0.0.1:1", DATABASE) as documents:
-        with pytest.raises(AftermathError, match="MongoDB"):
+    monkeypatch.setattr("proxy.recordings.side_effects._PATIENCE_MS", 100)
+    async with StoredDocuments("mongodb://127.0.0.1:1", DATABASE) as documents:
+        with pytest.raises(SideEffectsError, match="MongoDB"):
             await documents.reset({})
-        with pytest.raises(AftermathError, match="MongoDB"):
+        with pytest.raises(SideEffectsError, match="MongoDB"):
             await documents.read()
 
 
@@ -154,11 +154,11 @@ async def test_calls_are_read_and_cleared() -> None:
 @pytest.mark.parametrize(("path", "told"), [("text", "no JSON"), ("thing", "a list"), ("none", "404")])
 async def test_a_list_of_calls_that_is_none_is_told(path: str, told: str) -> None:
     async with serving(listing()) as port, OutsideCalls(f"http://127.0.0.1:{port}/{path}") as calls:
-        with pytest.raises(AftermathError, match=told):
+        with pytest.raises(SideEffectsError, match=told):
             await calls.read()
 
 
 async def test_calls_out_of_reach_are_told() -> None:
     async with OutsideCalls("http://127.0.0.1:1/") as calls:
-        with pytest.raises(AftermathError, match=r"127\.0\.0\.1:1"):
+        with pytest.raises(SideEffectsError, match=r"127\.0\.0\.1:1"):
             await calls.clear()

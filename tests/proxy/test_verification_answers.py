@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.canonical import Correspondence
-from proxy.verification.answers import compare_answers, content, describe, entity_tag, parse_json
-from proxy.verification.recordings import Answer, Outcome
+from proxy.comparison.correspondence import Correspondence
+from proxy.recordings.answers import compare_answers, content, describe, entity_tag, parse_json
+from proxy.recordings.model import Outcome, RecordedAnswer
 
 RECORDED_AT = 1_795_376_469_000
 OURS, THEIRS = f"{RECORDED_AT // 1000:08x}{1:016x}", f"{RECORDED_AT // 1000 + 99:08x}{2:016x}"
@@ -18,17 +18,19 @@ def names() -> Correspondence:
     return Correspondence(RECORDED_AT, RECORDED_AT)
 
 
-def answer(body: str, kind: str = "application/json; charset=utf-8", **headers: str) -> Answer:
+def answer(body: str, kind: str = "application/json; charset=utf-8", **headers: str) -> RecordedAnswer:
     data = body.encode()
     own = {"content-type": kind, "content-length": str(len(data)), "etag": entity_tag(data)}
-    return Answer("response", 200, own | {name.replace("_", "-"): value for name, value in headers.items()}, data)
+    return RecordedAnswer(
+        "response", 200, own | {name.replace("_", "-"): value for name, value in headers.items()}, data
+    )
 
 
-def paths(recorded: Answer, live: Answer, correspondence: Correspondence | None = None) -> list[str]:
+def paths(recorded: RecordedAnswer, live: RecordedAnswer, correspondence: Correspondence | None = None) -> list[str]:
     return [one.path for one in compare_answers(recorded, live, correspondence or names())]
 
 
-def without(given: Answer, *headers: str) -> Answer:
+def without(given: RecordedAnswer, *headers: str) -> RecordedAnswer:
     return replace(given, headers={name: value for name, value in given.headers.items() if name not in headers})
 
 
@@ -65,9 +67,9 @@ def test_headers_missing_and_extra_show() -> None:
 
 @pytest.mark.parametrize("live", ["hang", "reset"])
 def test_another_outcome_shows(live: Outcome) -> None:
-    found = compare_answers(answer("{}"), Answer(live), names())
+    found = compare_answers(answer("{}"), RecordedAnswer(live), names())
     assert [(one.path, one.recorded, one.live) for one in found] == [("outcome", "response 200 {}", live)]
-    assert paths(Answer(live), Answer(live)) == []
+    assert paths(RecordedAnswer(live), RecordedAnswer(live)) == []
 
 
 def test_another_status_shows_beside_the_rest() -> None:
@@ -101,7 +103,7 @@ def test_text_compares_as_text() -> None:
     assert paths(answer(page.format("a"), "text/html"), answer(page.format("b"), "text/html")) == ["body"]
 
 
-def bodiless(given: Answer) -> Answer:
+def bodiless(given: RecordedAnswer) -> RecordedAnswer:
     return replace(given, body=b"")
 
 
@@ -147,6 +149,6 @@ def test_json_is_strict() -> None:
 
 
 def test_an_answer_is_described_briefly() -> None:
-    assert describe(Answer("hang")) == "hang"
-    assert describe(Answer("response", 204)) == "response 204"
+    assert describe(RecordedAnswer("hang")) == "hang"
+    assert describe(RecordedAnswer("response", 204)) == "response 204"
     assert len(describe(answer("x" * 1000))) < 150

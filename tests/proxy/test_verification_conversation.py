@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from proxy.canonical import JSON
-from proxy.verification.conversation import Pace, Refused, converse, shake_hands
-from proxy.verification.wire import Origin
+from proxy.comparison.correspondence import JSON
+from proxy.recordings.raw_http import Origin
+from proxy.recordings.websocket_player import HandshakeRefused, PlaybackPace, converse, shake_hands
 from tests.sockets import read_head, scripted
 
-PACE = Pace(between=0.01, patience=0.3, grace=0.1)
+PACE = PlaybackPace(between=0.01, patience=0.3, grace=0.1)
 
 
 @asynccontextmanager
@@ -96,7 +96,7 @@ async def test_a_refusal_has_a_status_if_the_service_gave_one(raw: bytes, how: s
     async with scripted(refuse) as port:
         origin = Origin("127.0.0.1", port)
         assert await shake_hands(origin, "/x", 1) == how
-        with pytest.raises(Refused, match=how):
+        with pytest.raises(HandshakeRefused, match=how):
             await converse(origin, "/x", [], 0, PACE)
 
 

@@ -13,17 +13,17 @@ import pytest
 from pymongo import AsyncMongoClient
 from websockets.asyncio.server import ServerConnection, serve
 
-from proxy.canonical import JSON
-from proxy.divergences import Case, Divergence
-from proxy.verification.aftermath import Documents, OutsideCalls
-from proxy.verification.conversation import Pace
-from proxy.verification.player import Player, Terms, Unreachable
-from proxy.verification.recordings import Connection, Conversation, Recordings, scenario
-from proxy.verification.report import Report
+from proxy.comparison.correspondence import JSON
+from proxy.contract.divergences import Case, Divergence
+from proxy.recordings.model import RecordedConnection, RecordedConversation, Recordings, scenario
+from proxy.recordings.player import Player, PlayerSettings, ServiceUnreachable
+from proxy.recordings.report import Report
+from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
+from proxy.recordings.websocket_player import PlaybackPace
 from tests.proxy.notebook import DATABASE, Database, Notebook, a_days_work, record
 from tests.sockets import Script, read_head, scripted, serving
 
-QUICK = Terms(hang_after=0.3, pace=Pace(0.01, 0.3, 0.05))
+QUICK = PlayerSettings(hang_after=0.3, pace=PlaybackPace(0.01, 0.3, 0.05))
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
@@ -34,11 +34,11 @@ async def client(mongodb_url: str) -> AsyncIterator[Database]:
         await client.drop_database(DATABASE)
 
 
-async def play_notebook(client: Database, url: str, fault: str, terms: Terms = QUICK) -> Report:
+async def play_notebook(client: Database, url: str, fault: str, terms: PlayerSettings = QUICK) -> Report:
     """Record a notebook without fault, then play that against another with one."""
     async with serving(Notebook(client).app) as port:
         recorded = await record(port, client, a_days_work())
-    async with serving(Notebook(client, fault).app) as port, Documents(url, DATABASE) as documents:
+    async with serving(Notebook(client, fault).app) as port, StoredDocuments(url, DATABASE) as documents:
         base = f"http://127.0.0.1:{port}"
         async with OutsideCalls(f"{base}/calls") as calls:
             return await Player(base, terms, documents, calls).play(Recordings((scenario(recorded),)))
@@ -108,7 +108,7 @@ async def test_documents_may_be_there_before(client: Database, mongodb_url: str)
         "before": {"notes": [note]},
     }
     terms = replace(QUICK, ignored_headers={"date", "content-length", "etag"})
-    async with serving(Notebook(client).app) as port, Documents(mongodb_url, DATABASE) as documents:
+    async with serving(Notebook(client).app) as port, StoredDocuments(mongodb_url, DATABASE) as documents:
         player = Player(f"http://127.0.0.1:{port}", terms, documents)
         assert where(await player.play(Recordings((scenario(given),)))) == []
 
@@ -185,13 +185,13 @@ async def test_after_a_reset_the_service_is_waited_for() -> None:
 
 
 async def test_a_service_that_does_not_come_back_ends_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.verification.player._RETURN", 0.2)
+    monkeypatch.setattr("proxy.recordings.player._RETURN", 0.2)
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
 
     async with scripted(never) as port:
-        with pytest.raises(Unreachable, match="not back"):
+        with pytest.raises(ServiceUnreachable, match="not back"):
             await Player(f"http://127.0.0.1:{port}", QUICK).play(single("reset"))
 
 
@@ -213,11 +213,11 @@ async def test_a_service_that_goes_away_for_a_moment_is_waited_for() -> None:
 
 
 async def test_a_service_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.verification.player._RETURN", 0.2)
+    monkeypatch.setattr("proxy.recordings.player._RETURN", 0.2)
     async with scripted(behaving("ok")) as port:
         pass
     player = Player(f"http://127.0.0.1:{port}", QUICK)
-    with pytest.raises(Unreachable):
+    with pytest.raises(ServiceUnreachable):
         await player.play_scenario(single("response").scenarios[0], lambda result: None)
 
 
@@ -225,7 +225,7 @@ async def test_a_service_that_is_not_there_is_told_at_once() -> None:
     async with scripted(behaving("ok")) as port:
         pass
     begun = time.monotonic()
-    with pytest.raises(Unreachable, match=str(port)):
+    with pytest.raises(ServiceUnreachable, match=str(port)):
         await Player(f"http://127.0.0.1:{port}", QUICK).play(single("response"))
     assert time.monotonic() - begun < 2
 
@@ -255,8 +255,10 @@ async def test_odd_targets_reach_the_service_as_recorded() -> None:
 
 def talks(*received: JSON) -> Recordings:
     sent: list[JSON] = [{"a": 1}, "2"]
-    conversation = Conversation("chat", "/talk", sent, received, None)
-    return Recordings((), (conversation,), (Connection("/talk?x=1", "open"), Connection("/nope", "403")))
+    conversation = RecordedConversation("chat", "/talk", sent, received, None)
+    return Recordings(
+        (), (conversation,), (RecordedConnection("/talk?x=1", "open"), RecordedConnection("/nope", "403"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,7 @@ async def test_a_conversation_may_need_another_pace() -> None:
         await socket.send(json.dumps(frame))
 
     tasks: list[asyncio.Task[None]] = []
-    conversation = Conversation("chat", "/", ["slow", "quick"], ["slow", "quick"], None)
+    conversation = RecordedConversation("chat", "/", ["slow", "quick"], ["slow", "quick"], None)
     wrong = replace(conversation, received=["quick", "quick"])
     async with serve(script, "127.0.0.1", 0) as server:
         player = Player(f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", QUICK)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.canonical import JSON
-from proxy.verification.recordings import Connection, RecordingError, load, scenario, select
+from proxy.comparison.correspondence import JSON
+from proxy.recordings.model import RecordedConnection, RecordingError, load, scenario, select
 
 RECORDINGS = Path(__file__).parents[2] / "contracts" / "recordings"
 ANSWER: JSON = {"status": 200, "headers": {"Content-Type": "text/plain"}, "text": "é"}
@@ -85,7 +85,7 @@ def test_a_conversation_is_held_where_a_connection_opened(tmp_path: Path) -> Non
     opened: JSON = {"connect": "/stream?x=1", "result": "open"}
     recordings = load(write(tmp_path, sockets=[talk, {**talk, "path": "/own"}, refused, opened]))
     assert [one.target for one in recordings.conversations] == ["/stream", "/own"]
-    assert recordings.connections == (Connection("/no", "403"), Connection("/stream?x=1", "open"))
+    assert recordings.connections == (RecordedConnection("/no", "403"), RecordedConnection("/stream?x=1", "open"))
 
 
 def test_conversations_without_any_connection_are_held_at_the_root(tmp_path: Path) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.canonical import Difference
-from proxy.verification.recordings import Answer, Recordings, Request, Scenario, Step
-from proxy.verification.report import CALLS, STORE, Endpoints, Report, Result, Subject, Tally, operation
+from proxy.comparison.correspondence import TextDifference
+from proxy.recordings.model import RecordedAnswer, RecordedRequest, Recordings, Scenario, Step
+from proxy.recordings.report import CALLS, STORE, Endpoints, Report, Result, ResultCounts, Subject, operation
 
-ONE, TWO = Difference("body.a", "value", "1", "2"), Difference("body.b", "value", "1", "2")
+ONE, TWO = TextDifference("body.a", "value", "1", "2"), TextDifference("body.b", "value", "1", "2")
 ID = "6b034563940a5b5bf227fda4"
 
 
-def result(subject: Subject = "step", endpoint: str = "GET /a", *found: Difference, left: int = 0) -> Result:
+def result(subject: Subject = "step", endpoint: str = "GET /a", *found: TextDifference, left: int = 0) -> Result:
     return Result(subject, "s", "n", endpoint, "/a", found, ("d",) if left < len(found) else (), found[:left])
 
 
 def recorded(*requests: tuple[str, str]) -> Recordings:
-    steps = tuple(Step("n", Request(method, target), Answer("hang")) for method, target in requests)
+    steps = tuple(Step("n", RecordedRequest(method, target), RecordedAnswer("hang")) for method, target in requests)
     return Recordings((Scenario("s", steps, {}, [], {}, None),))
 
 
@@ -37,11 +37,11 @@ def test_results_are_counted_by_subject_and_by_endpoint() -> None:
         result("step", "GET /a"),
     ))  # fmt: skip
     assert list(report.by_endpoint().items()) == [
-        ("GET /a", Tally(2, 0, 0)),
-        ("GET /b", Tally(0, 0, 1)),
-        ("POST /b", Tally(1, 0, 0)),
-        (CALLS, Tally(1, 0, 0)),
-        (STORE, Tally(0, 1, 0)),
+        ("GET /a", ResultCounts(2, 0, 0)),
+        ("GET /b", ResultCounts(0, 0, 1)),
+        ("POST /b", ResultCounts(1, 0, 0)),
+        (CALLS, ResultCounts(1, 0, 0)),
+        (STORE, ResultCounts(0, 1, 0)),
     ]
     assert list(report.by_subject()) == ["step", "store", "calls"]
     assert report.by_subject()["step"].total == 4

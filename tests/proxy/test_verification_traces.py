@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from proxy.canonical import JSON, Correspondence
-from proxy.verification.traces import compare_calls, compare_documents
+from proxy.comparison.correspondence import JSON, Correspondence
+from proxy.recordings.compare_side_effects import compare_calls, compare_documents
 
 AT = 1_795_376_469_000
 

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from proxy.verification.recordings import Answer, Request
-from proxy.verification.wire import Origin, exchange, reach, serialise
+from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.recordings.raw_http import Origin, exchange, reach, serialise
 from tests.sockets import Script, read_head, scripted
 
 ORIGIN = Origin("127.0.0.1", 80)
@@ -25,7 +25,7 @@ def answering(*parts: bytes, pause: float = 0.0) -> Script:
     return script
 
 
-async def ask(script: Script, request: Request, patience: float = 2.0) -> Answer:
+async def ask(script: Script, request: RecordedRequest, patience: float = 2.0) -> RecordedAnswer:
     async with scripted(script) as port:
         return await exchange(Origin("127.0.0.1", port), request, patience)
 
@@ -57,37 +57,37 @@ def test_the_default_port_is_not_named() -> None:
 
 @pytest.mark.parametrize("target", ["//a//b", "/a/../b", "/a%2Fb", "/a?", "/a b", "*", "/é"])
 def test_a_target_goes_out_as_it_stands(target: str) -> None:
-    raw = serialise(ORIGIN, Request("GET", target))
+    raw = serialise(ORIGIN, RecordedRequest("GET", target))
     assert raw == f"GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode()
 
 
 def test_a_prefix_goes_before_the_target() -> None:
-    assert serialise(Origin("a", 80, prefix="/base"), Request("GET", "/x")).startswith(b"GET /base/x ")
+    assert serialise(Origin("a", 80, prefix="/base"), RecordedRequest("GET", "/x")).startswith(b"GET /base/x ")
 
 
 def test_headers_keep_their_order_and_nothing_is_invented() -> None:
-    request = Request("POST", "/", (("x-b", "é"), ("x-a", "€"), ("x-b", "2"), ("host", "h")), b"12")
+    request = RecordedRequest("POST", "/", (("x-b", "é"), ("x-a", "€"), ("x-b", "2"), ("host", "h")), b"12")
     assert serialise(ORIGIN, request) == (
         b"POST / HTTP/1.1\r\nx-b: \xe9\r\nx-a: \xe2\x82\xac\r\nx-b: 2\r\nhost: h\r\ncontent-length: 2\r\n\r\n12"
     )
 
 
 def test_a_length_that_was_recorded_stays() -> None:
-    raw = serialise(ORIGIN, Request("POST", "/", (("content-length", "9"),), b"12"))
+    raw = serialise(ORIGIN, RecordedRequest("POST", "/", (("content-length", "9"),), b"12"))
     assert raw.count(b"content-length") == 1
     assert b"content-length: 9" in raw
 
 
 def test_a_chunked_body_is_framed() -> None:
     chunked = (("transfer-encoding", "chunked"),)
-    assert serialise(ORIGIN, Request("POST", "/", chunked, b"ab")).endswith(b"\r\n\r\n2\r\nab\r\n0\r\n\r\n")
-    assert serialise(ORIGIN, Request("POST", "/", chunked, b"")).endswith(b"\r\n\r\n0\r\n\r\n")
+    assert serialise(ORIGIN, RecordedRequest("POST", "/", chunked, b"ab")).endswith(b"\r\n\r\n2\r\nab\r\n0\r\n\r\n")
+    assert serialise(ORIGIN, RecordedRequest("POST", "/", chunked, b"")).endswith(b"\r\n\r\n0\r\n\r\n")
 
 
 async def test_an_answer_is_read_whole() -> None:
     parts = (b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\ncontent-le", b"ngth: 4\r\n\r\nab", b"cd")
-    answer = await ask(answering(*parts, pause=0.01), Request("GET", "/"))
-    assert answer == Answer("response", 200, {"x-a": "1, 2", "content-length": "4"}, b"abcd")
+    answer = await ask(answering(*parts, pause=0.01), RecordedRequest("GET", "/"))
+    assert answer == RecordedAnswer("response", 200, {"x-a": "1, 2", "content-length": "4"}, b"abcd")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_an_answer_is_read_whole() -> None:
     ],
 )
 async def test_every_framing_is_understood(method: str, raw: bytes, status: int, body: bytes) -> None:
-    answer = await ask(answering(raw), Request(method, "/"))
+    answer = await ask(answering(raw), RecordedRequest(method, "/"))
     assert (answer.outcome, answer.status, answer.body) == ("response", status, body)
 
 
@@ -117,7 +117,7 @@ async def test_every_framing_is_understood(method: str, raw: bytes, status: int,
     ],
 )
 async def test_a_connection_that_ends_before_the_answer_is_a_reset(raw: bytes) -> None:
-    assert await ask(answering(raw), Request("GET", "/")) == Answer("reset")
+    assert await ask(answering(raw), RecordedRequest("GET", "/")) == RecordedAnswer("reset")
 
 
 async def test_a_connection_that_is_torn_down_is_a_reset() -> None:
@@ -125,13 +125,13 @@ async def test_a_connection_that_is_torn_down_is_a_reset() -> None:
         await read_head(reader)
         writer.transport.abort()
 
-    assert await ask(script, Request("GET", "/")) == Answer("reset")
+    assert await ask(script, RecordedRequest("GET", "/")) == RecordedAnswer("reset")
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"])
 async def test_nothing_whole_in_time_is_a_hang(begun: bytes) -> None:
-    answer = await ask(answering(begun, pause=5), Request("GET", "/"), patience=0.1)
-    assert answer == Answer("hang")
+    answer = await ask(answering(begun, pause=5), RecordedRequest("GET", "/"), patience=0.1)
+    assert answer == RecordedAnswer("hang")
 
 
 async def test_an_answer_before_the_body_is_through_counts() -> None:
@@ -141,7 +141,7 @@ async def test_an_answer_before_the_body_is_through_counts() -> None:
         await asyncio.sleep(0.5)
 
     body = b"a" * 20_000_000
-    answer = await ask(script, Request("POST", "/", (), body))
+    answer = await ask(script, RecordedRequest("POST", "/", (), body))
     assert (answer.status, answer.body) == (413, b"big")
 
 
@@ -156,7 +156,7 @@ async def test_a_large_body_arrives_whole() -> None:
         await asyncio.sleep(0.1)
 
     body = bytes(range(250)) * 40_000
-    assert (await ask(script, Request("POST", "/", (), body), 10)).status == 204
+    assert (await ask(script, RecordedRequest("POST", "/", (), body), 10)).status == 204
     assert received == body
 
 
@@ -165,7 +165,7 @@ async def test_what_does_not_listen_is_an_error_not_an_outcome() -> None:
         unused.bind(("127.0.0.1", 0))
         origin = Origin("127.0.0.1", unused.getsockname()[1])
         with pytest.raises(OSError, match=r".+"):
-            await exchange(origin, Request("GET", "/"), 1)
+            await exchange(origin, RecordedRequest("GET", "/"), 1)
         with pytest.raises(OSError, match=r".+"):
             await reach(origin, 1)
 

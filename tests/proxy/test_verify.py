@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from pymongo import AsyncMongoClient
 from rich.console import Console
 
-from proxy.canonical import JSON
-from proxy.commands.verify import verify
+from proxy.cli.verify import verify
+from proxy.comparison.correspondence import JSON
 from tests.proxy.notebook import DATABASE, Database, Notebook, a_days_work, record
 from tests.sockets import read_head, scripted, serving
 
@@ -158,7 +158,7 @@ async def test_files_that_cannot_be_read_are_2(tmp_path: Path) -> None:
 
 
 async def test_a_foreign_database_is_emptied_only_when_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.verification.aftermath._PATIENCE_MS", 100)
+    monkeypatch.setattr("proxy.recordings.side_effects._PATIENCE_MS", 100)
     foreign = ("--mongodb-url", "mongodb://db.invalid/x", "--yes-empty-database")
     async with scripted(answer_504) as port:
         base = ("--base-url", f"http://127.0.0.1:{port}", "--recordings", one_step(tmp_path, "hang"))
@@ -171,7 +171,7 @@ async def test_a_terminal_shows_a_bar(tmp_path: Path, monkeypatch: pytest.Monkey
         def __init__(self, **settings: Any) -> None:
             super().__init__(**settings, force_terminal=settings.get("stderr", False), width=100)
 
-    monkeypatch.setattr("proxy.commands.verify.Console", Terminal)
+    monkeypatch.setattr("proxy.cli.verify.Console", Terminal)
     async with scripted(answer_504) as port:
         base = ("--base-url", f"http://127.0.0.1:{port}", "--recordings", one_step(tmp_path, "hang"))
         result = await run(*base, "--accept", "hang=504")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 from websockets.utils import accept_key
 
-from proxy.upstream.websocket import WebSocketUpstream
+from proxy.backends.legacy.websocket import WebSocketUpstream
 from proxy.websocket.frames import FrameFilter
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat, LinkState
 from tests.sockets import read_head, scripted, serving

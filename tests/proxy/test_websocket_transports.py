@@ -15,9 +15,9 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve, unix_serve
 from websockets.exceptions import ConnectionClosed
 
+from proxy.backends.legacy import Upstream
+from proxy.backends.legacy.configured import upstream_of
 from proxy.config import parse
-from proxy.upstream import Upstream
-from proxy.upstream.configured import upstream_of
 from tests.proxy.certificates import Authority, needs_openssl
 from tests.sockets import serving
 from tests.websocket_server import with_pings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.worker_group import MAX_FAILURES, MIN_UPTIME, RETRY_DELAYS, Slot
+from proxy.runtime.worker_group import MAX_FAILURES, MIN_UPTIME, RETRY_DELAYS, Slot
 from tests.proxy.test_serve import served
 from tests.proxy.test_serving import config, get, legacy
 from tests.proxy.test_shadow_process import children, counted
@@ -116,7 +116,7 @@ async def test_group_whose_workers_never_start_again_ends_with_an_error(tmp_path
 
 async def test_hanging_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "sitecustomize.py").write_text("import proxy.worker_group as g\ng.HANG_TIMEOUT = 8.0\n")
+    (tmp_path / "sitecustomize.py").write_text("import proxy.runtime.worker_group as g\ng.HANG_TIMEOUT = 8.0\n")
     file = tmp_path / "routing.yaml"
     async with scripted(legacy) as port:
         file.write_text(config(port))

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from handlers.dependencies import report_failure
 from handlers.failure_log import trace_of
-from handlers.legacy.express import pages
+from handlers.legacy.express import error_pages
 from handlers.legacy.express.cors import Cors
 from handlers.legacy.express.cors import Headers as RawHeaders
 from handlers.legacy.express.etag import is_fresh, weak_tag
@@ -39,7 +39,7 @@ class HttpError(Exception):
     """An error with a status (http-errors 2): uncaught, it becomes that status's page."""
 
     def __init__(self, status: int, message: str = "", headers: RawHeaders = ()) -> None:
-        super().__init__(message or pages.PHRASES.get(status, ""))
+        super().__init__(message or error_pages.PHRASES.get(status, ""))
         self.status = status
         self.headers = headers
 
@@ -76,7 +76,7 @@ def encoded_json(status: int, body: bytes) -> Reply:
 
 def page(status: int, body: bytes | None = None, headers: RawHeaders = ()) -> Reply:
     """One of express's HTML pages; they carry no entity tag."""
-    return Reply(status, headers + pages.HEADERS, body or pages.error_page(status), tagged=False)
+    return Reply(status, headers + error_pages.HEADERS, body or error_pages.error_page(status), tagged=False)
 
 
 class Request:
@@ -280,7 +280,7 @@ class Application:
             reply = await self._router(request)
             if reply is not None:
                 return reply
-            reply = page(404, pages.missing_page(request.method, request.full_path))
+            reply = page(404, error_pages.missing_page(request.method, request.full_path))
         except ClientGoneError:
             raise
         except Exception as error:

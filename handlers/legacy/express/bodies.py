@@ -12,14 +12,14 @@ from functools import lru_cache
 from typing import Final
 
 from handlers.json_structure import StructureError, check_structure, pause_after
-from handlers.legacy.express import Handler, HttpError, Reply, Request, charsets, media
-from handlers.legacy.express.inflation import CorruptError, Inflater, inflater
+from handlers.legacy.express import Handler, HttpError, Reply, Request, charsets, content_type
+from handlers.legacy.express.decompression import CorruptError, Inflater, inflater
 from handlers.legacy.javascript import JSONSyntaxError, Value, parse
 
 _STEPS: Final = 16
 """Steps of inflating between two pauses: a megabyte at most."""
 
-_media_type = lru_cache(256)(media.parse)
+_media_type = lru_cache(256)(content_type.parse)
 
 
 def json_parser(limit: int) -> Handler:

@@ -2,10 +2,10 @@
 
 from handlers.legacy.javascript.coercion import to_number, to_string
 from handlers.legacy.javascript.dates import clip, date_to_string, iso, parse_date
-from handlers.legacy.javascript.inspection import inspect
+from handlers.legacy.javascript.inspect import inspect
 from handlers.legacy.javascript.json import JsonText, parse, stringify
+from handlers.legacy.javascript.json_parser import JSONSyntaxError
 from handlers.legacy.javascript.numbers import number_to_string, string_to_number
-from handlers.legacy.javascript.syntax import JSONSyntaxError
 from handlers.legacy.javascript.values import (
     UNDEFINED,
     JavaScriptRangeError,

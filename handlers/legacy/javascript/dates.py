@@ -10,7 +10,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Final
 
-from handlers.legacy.javascript.date_text import read_date
+from handlers.legacy.javascript.date_parser import read_date
 from handlers.legacy.javascript.values import JavaScriptRangeError
 
 LIMIT: Final = 8_640_000_000_000_000

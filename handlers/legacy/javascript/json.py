@@ -19,8 +19,8 @@ from bson import Code, DBRef, Decimal128, MaxKey, MinKey, ObjectId, Regex, Times
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript.dates import iso_or_none
+from handlers.legacy.javascript.json_parser import JSONSyntaxError, Reader
 from handlers.legacy.javascript.numbers import from_digits, normal, number_to_string
-from handlers.legacy.javascript.syntax import JSONSyntaxError, Reader
 from handlers.legacy.javascript.values import (
     UNDEFINED,
     JavaScriptRangeError,

@@ -27,27 +27,37 @@ from handlers.legacy.mongoose.errors import (
     VersionError,
 )
 from handlers.legacy.mongoose.query import by_id, cast_filter
-from handlers.legacy.mongoose.schema import Boolean, Date, Id, Ids, Mixed, Number, Path, Schema, String
+from handlers.legacy.mongoose.schema import (
+    BooleanPath,
+    DatePath,
+    IdListPath,
+    IdPath,
+    MixedPath,
+    NumberPath,
+    Path,
+    Schema,
+    StringPath,
+)
 from handlers.legacy.mongoose.tables import NULL, Table, arrange, write, write_array, write_object
 from handlers.legacy.mongoose.update import cast_update
 from handlers.legacy.mongoose.values import is_true, to_bson
 
 __all__ = [
     "NULL",
-    "Boolean",
+    "BooleanPath",
     "CastError",
     "Changes",
-    "Date",
+    "DatePath",
     "Document",
     "DocumentNotFoundError",
-    "Id",
-    "Ids",
-    "Mixed",
+    "IdListPath",
+    "IdPath",
+    "MixedPath",
     "MongooseError",
-    "Number",
+    "NumberPath",
     "Path",
     "Schema",
-    "String",
+    "StringPath",
     "Table",
     "ValidationError",
     "ValidatorError",

@@ -23,7 +23,7 @@ from handlers.legacy.mongoose.errors import (
     ValidatorError,
     VersionError,
 )
-from handlers.legacy.mongoose.schema import Id, Ids, Path, Schema
+from handlers.legacy.mongoose.schema import IdListPath, IdPath, Path, Schema
 from handlers.legacy.mongoose.values import (
     FORBIDDEN,
     Embedded,
@@ -125,7 +125,7 @@ class Document(Embedded):
             self.fields[name] = strip(value)
             return
         self.fields.pop(name, None)
-        if isinstance(path, Ids) and value is not None and not isinstance(value, list):
+        if isinstance(path, IdListPath) and value is not None and not isinstance(value, list):
             self._move(name, "modify")
         try:
             self.fields[name] = path.nullish(None) if value is None else path.init(_embed(path, value))
@@ -151,7 +151,7 @@ class Document(Embedded):
     def set(self, name: str, value: Value, *, is_new: bool = False) -> None:
         """`document.name = value`: cast, or noted as an error for the save to raise."""
         path = self.schema.paths[name]
-        if isinstance(path, Ids):
+        if isinstance(path, IdListPath):
             for below in [error for error in self.errors if error.startswith(f"{name}.")]:
                 del self.errors[below]
         try:
@@ -179,7 +179,7 @@ class Document(Embedded):
         if array is None or array is UNDEFINED:
             what = "null" if array is None else "undefined"
             raise JavaScriptTypeError(f"Cannot read properties of {what} (reading 'push')")
-        if not isinstance(path, Ids) or not isinstance(array, list):
+        if not isinstance(path, IdListPath) or not isinstance(array, list):
             raise TypeError(f"{name} is no array of ids")
         item = path.item.apply(value)
         self.fields[name] = [*array, item]
@@ -273,9 +273,9 @@ class Document(Embedded):
 
 def _embed(path: Path, value: Value) -> Value:
     """A stored object where an id belongs is read as a document of the model that the path refers to."""
-    if isinstance(path, Id) and path.ref and (fields := own_fields(value)) is not None:
+    if isinstance(path, IdPath) and path.ref and (fields := own_fields(value)) is not None:
         return cast("Value", Document.read(Schema.known[path.ref], fields))
-    if isinstance(path, Ids):
+    if isinstance(path, IdListPath):
         return [_embed(path.item, item) for item in (value if isinstance(value, list) else [value])]
     return value
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from handlers.legacy.javascript import UNDEFINED, Value, own_keys
 from handlers.legacy.mongoose.errors import CastError, Json, UnexplainedCastError
-from handlers.legacy.mongoose.schema import Ids, Path, Schema, is_operator
+from handlers.legacy.mongoose.schema import IdListPath, Path, Schema, is_operator
 from handlers.legacy.mongoose.values import Embedded, is_true, to_bson
 
 LOGICAL: Final = ("$or", "$and", "$nor")
@@ -68,7 +68,7 @@ def _cast_path(path: Path, value: Value) -> Value:
         return _cast_document(path, held)
     if isinstance(value, dict):
         return _cast_operators(path, value) if any(map(is_operator, value)) else path.for_query(None, value)
-    if isinstance(value, list) and not isinstance(path, Ids):
+    if isinstance(value, list) and not isinstance(path, IdListPath):
         return {"$in": [path.for_query(None, item) for item in value]}
     return path.for_query(None, value)
 
@@ -87,7 +87,7 @@ def _cast_operators(path: Path, value: Json) -> Json:
     for operator in reversed(own_keys(value)):
         operand = value[operator]
         if operator == "$elemMatch":
-            if isinstance(path, Ids) and operand:
+            if isinstance(path, IdListPath) and operand:
                 cast[operator] = path.for_query(operator, operand)
         elif operator == "$not" and not is_true(operand):
             continue

@@ -171,7 +171,7 @@ def _check_type(value: Value) -> Value:
 
 
 @dataclass(frozen=True)
-class String(Path):
+class StringPath(Path):
     """Text, trimmed or lowered before the cast, one of `enum` where that is given."""
 
     trim: bool = False
@@ -216,7 +216,7 @@ class String(Path):
 
 
 @dataclass(frozen=True)
-class Boolean(Path):
+class BooleanPath(Path):
     """A truth value, from numbers and words too."""
 
     plain: ClassVar[type | None] = bool
@@ -236,7 +236,7 @@ class Boolean(Path):
 
 
 @dataclass(frozen=True)
-class Number(Path):
+class NumberPath(Path):
     """A number; here only the version key is one."""
 
     plain: ClassVar[type | None] = int
@@ -254,7 +254,7 @@ class Number(Path):
 
 
 @dataclass(frozen=True)
-class Id(Path):
+class IdPath(Path):
     """An ObjectId, of a document of the model `ref` where that is given."""
 
     plain: ClassVar[type | None] = ObjectId
@@ -272,7 +272,7 @@ class Id(Path):
 
 
 @dataclass(frozen=True)
-class Date(Path):
+class DatePath(Path):
     """A point in time, in milliseconds."""
 
     plain: ClassVar[type | None] = DatetimeMS
@@ -288,7 +288,7 @@ class Date(Path):
 
 
 @dataclass(frozen=True)
-class Mixed(Path):
+class MixedPath(Path):
     """Anything, as it is."""
 
     kind: ClassVar[str] = "Mixed"
@@ -304,7 +304,7 @@ class Mixed(Path):
 
 
 @dataclass(frozen=True)
-class Ids(Path):
+class IdListPath(Path):
     """An array of ids; what is no array becomes an array of one."""
 
     default: Value | Default | Missing = field(default=list)
@@ -313,9 +313,9 @@ class Ids(Path):
     unknown_operator: ClassVar[str] = " with Array."
 
     @cached_property
-    def item(self) -> Id:
+    def item(self) -> IdPath:
         """The path of one of the elements."""
-        return Id(self.name, ref=self.ref)
+        return IdPath(self.name, ref=self.ref)
 
     def cast(self, value: Value) -> Value:
         items: list[Value] = list(value) if isinstance(value, list) else [value]
@@ -391,7 +391,7 @@ class Schema:
         self.model = model
         self.known[model] = self
         self.versioned = versioned
-        added = (Id("_id", default=ObjectId), *((Number("__v"),) if versioned else ()))
+        added = (IdPath("_id", default=ObjectId), *((NumberPath("__v"),) if versioned else ()))
         self.paths: Mapping[str, Path] = {path.name: path for path in (*paths, *added)}
         self.arrays_of = lru_cache(maxsize=1024)(self._arrays_of)
 
@@ -420,7 +420,7 @@ class Schema:
                     return None
             elif not path.is_settled(kind):
                 return None
-            elif isinstance(path, Ids) and kind is list:
+            elif isinstance(path, IdListPath) and kind is list:
                 arrays.append(name)
         return tuple(arrays)
 

@@ -25,7 +25,7 @@ from handlers.legacy.mongoose.errors import (
     MongooseError,
     UnexplainedCastError,
 )
-from handlers.legacy.mongoose.schema import Ids, Mixed, Path, Schema, String
+from handlers.legacy.mongoose.schema import IdListPath, MixedPath, Path, Schema, StringPath
 from handlers.legacy.mongoose.values import FORBIDDEN, clone, is_true, to_bson
 
 OPERATORS: Final = frozenset(
@@ -109,7 +109,7 @@ class _Walk:
 
     def _object(self, fields: Json, name: str, value: Json, prefix: str) -> bool:
         path = find_path(self.schema, prefix + name)
-        if isinstance(path, Ids) and self.operator in STORING and "$each" in value:
+        if isinstance(path, IdListPath) and self.operator in STORING and "$each" in value:
             fields[name] = self._each(path, value)
             return True
         if self.operator == "$rename":
@@ -121,7 +121,7 @@ class _Walk:
             return False
         return self.fields(value, f"{prefix}{name}.") or not value
 
-    def _each(self, path: Ids, value: Json) -> Json:
+    def _each(self, path: IdListPath, value: Json) -> Json:
         each: Json = {"$each": self._value(path, value["$each"], "", path.name)}
         if value.get("$slice") is not None and "$slice" in value:
             each["$slice"] = _int32(value["$slice"])
@@ -148,7 +148,7 @@ class _Walk:
             del fields[name]
             _set_below(fields, name.split("."), cast)
             return False
-        if isinstance(cast, list) and self.operator in ADDING and name != "$each" and isinstance(path, Ids):
+        if isinstance(cast, list) and self.operator in ADDING and name != "$each" and isinstance(path, IdListPath):
             cast = {"$each": cast}
         return self._put(fields, name, cast)
 
@@ -168,7 +168,7 @@ class _Walk:
     def _value(self, path: Path | None, value: Value, name: str, full: str) -> Value:
         if path is None:
             return _number(value, full) if self.operator in NUMERIC else value
-        if self.operator in ADDING and isinstance(path, Ids) and isinstance(value, dict | list):
+        if self.operator in ADDING and isinstance(path, IdListPath) and isinstance(value, dict | list):
             return path.apply(value if isinstance(value, list) else [value])
         if self.operator == "$unset":
             return value
@@ -181,7 +181,9 @@ class _Walk:
             return {"$type": kind} if isinstance(value, dict | list) else is_true(value)
         if name in OPERATORS:
             return path.for_query(name, value)
-        if self.operator in OVERWRITING and (isinstance(path, Mixed) or (isinstance(path, Ids) and value is not None)):
+        if self.operator in OVERWRITING and (
+            isinstance(path, MixedPath) or (isinstance(path, IdListPath) and value is not None)
+        ):
             return path.apply(value)
         return path.for_query(None, value)
 
@@ -191,8 +193,8 @@ class _Walk:
         return path.for_query(None, value) if self.operator == "$inc" else _number(value, path.name)
 
 
-def _rename(full: str) -> String:
-    return String(f"{full}.$rename")
+def _rename(full: str) -> StringPath:
+    return StringPath(f"{full}.$rename")
 
 
 def _number(value: Value, path: str) -> Value:
@@ -217,7 +219,7 @@ def find_path(schema: Schema, name: str) -> Path | None:
         return path
     parts = name.split(".")
     parent = schema.find(parts[0])
-    if isinstance(parent, Ids) and (parts[1].isdigit() or parts[1] == "$"):
+    if isinstance(parent, IdListPath) and (parts[1].isdigit() or parts[1] == "$"):
         return parent.item
     return parent
 

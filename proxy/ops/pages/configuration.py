@@ -16,16 +16,16 @@ from starlette.responses import Response
 
 from proxy.config import Problem
 from proxy.ops.masking import masked
+from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
-from proxy.ops.situation import Situation
-from proxy.reload import ConfigSnapshot, ConfigWatcher
+from proxy.runtime.config_watcher import ConfigSnapshot, ConfigWatcher
 
 NEAR: Final = 2
 """Lines of a refused file that are shown around each that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ConfigLine:
     """A line of a file; `wrong` says what is wrong there."""
 
     number: int
@@ -34,7 +34,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ChangedLines:
     """A line of a diff. `place` is a heading such as `@@ -3,7 +3,6 @@`."""
 
     kind: Literal["added", "removed", "same", "place"]
@@ -42,10 +42,10 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ConfigDifference:
     """What has changed from one text to the next. `unseen`: something that is left out here has changed, too."""
 
-    lines: tuple[Changed, ...]
+    lines: tuple[ChangedLines, ...]
     unseen: bool
 
 
@@ -60,14 +60,14 @@ class Configuration:
     file: str
     revision: str
     at: float | None
-    text: tuple[Line, ...]
+    text: tuple[ConfigLine, ...]
     problems: tuple[Problem, ...]
-    refused: tuple[Line, ...]
-    pending: Difference | None
-    last: Difference | None
+    refused: tuple[ConfigLine, ...]
+    pending: ConfigDifference | None
+    last: ConfigDifference | None
 
 
-def configuration(situation: Situation) -> Endpoint:
+def configuration(situation: ProcessView) -> Endpoint:
     """The page of the file."""
 
     async def show(request: Request) -> Response:
@@ -92,31 +92,31 @@ def _view(watcher: ConfigWatcher) -> Configuration:
     )
 
 
-def _lines(edition: ConfigSnapshot, problems: Sequence[Problem]) -> tuple[Line, ...]:
+def _lines(edition: ConfigSnapshot, problems: Sequence[Problem]) -> tuple[ConfigLine, ...]:
     wrong: dict[int, list[str]] = {}
     for problem in problems:
         wrong.setdefault(problem.line, []).append(problem.message)
     shown = masked(edition.text)
     lines = shown.text.splitlines() if shown else ()
-    return tuple(Line(number, line, tuple(wrong.get(number, ()))) for number, line in enumerate(lines, start=1))
+    return tuple(ConfigLine(number, line, tuple(wrong.get(number, ()))) for number, line in enumerate(lines, start=1))
 
 
-def _near(lines: Sequence[Line]) -> Iterator[Line]:
+def _near(lines: Sequence[ConfigLine]) -> Iterator[ConfigLine]:
     shown = {line.number + step for line in lines if line.wrong for step in range(-NEAR, NEAR + 1)}
     return (line for line in lines if line.number in shown)
 
 
-def _difference(before: ConfigSnapshot, after: ConfigSnapshot) -> Difference | None:
+def _difference(before: ConfigSnapshot, after: ConfigSnapshot) -> ConfigDifference | None:
     """None where one of them cannot be shown."""
     old, new = masked(before.text), masked(after.text)
     if old is None or new is None:
         return None
     lines = list(difflib.unified_diff(old.text.splitlines(), new.text.splitlines(), n=3, lineterm=""))[2:]
-    return Difference(tuple(map(_changed, lines)), unseen=old.left_out != new.left_out)
+    return ConfigDifference(tuple(map(_changed, lines)), unseen=old.left_out != new.left_out)
 
 
-def _changed(line: str) -> Changed:
+def _changed(line: str) -> ChangedLines:
     if line.startswith("@@"):
-        return Changed("place", line)
+        return ChangedLines("place", line)
     kinds: dict[str, Literal["added", "removed", "same"]] = {"+": "added", "-": "removed", " ": "same"}
-    return Changed(kinds[line[0]], line[1:])
+    return ChangedLines(kinds[line[0]], line[1:])

@@ -9,12 +9,12 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.divergences import Divergence, DivergenceError, load
-from proxy.ops.pages.kept import Away, ask
+from proxy.contract.divergences import Divergence, DivergenceError, load
+from proxy.ops.pages.report_access import Unavailability, ask
+from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, filters
-from proxy.ops.situation import Situation
-from proxy.reports.reading import Reading
-from proxy.reports.views import Coverage, DivergenceSummary, Drift, Span
+from proxy.reports.models import DivergenceSummary, Drift, ReportCoverage, Span
+from proxy.reports.reader import ReportReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Divergences:
     seen: tuple[DivergenceSummary, ...]
     unseen: tuple[DivergenceSummary, ...]
     stale: tuple[DivergenceSummary, ...]
-    away: Away | None
+    away: Unavailability | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Drifts:
     span: Span
     legacy: tuple[Drift, ...]
     native: tuple[Drift, ...]
-    unknown: tuple[Coverage, ...]
-    away: Away | None
+    unknown: tuple[ReportCoverage, ...]
+    away: Unavailability | None
 
 
-def divergences(situation: Situation) -> Endpoint:
+def divergences(situation: ProcessView) -> Endpoint:
     """The page of declared divergences."""
 
     declared_in = _Remembered()
@@ -77,17 +77,17 @@ class _Remembered:
         return self._known[2]
 
 
-def _file(situation: Situation) -> Path:
+def _file(situation: ProcessView) -> Path:
     return situation.watcher.path.parent / situation.gateway.plan.config.contracts / "divergences.yaml"
 
 
-def drift(situation: Situation) -> Endpoint:
+def drift(situation: ProcessView) -> Endpoint:
     """The page of what breaks the contract."""
 
     async def show(request: Request) -> Response:
         asked = filters(request)
 
-        async def breaking(kept: Reading) -> tuple[tuple[Drift, ...], tuple[Coverage, ...]]:
+        async def breaking(kept: ReportReader) -> tuple[tuple[Drift, ...], tuple[ReportCoverage, ...]]:
             return await kept.drift(asked.span), await kept.coverage(asked.span)
 
         found, away = await ask(situation.database, breaking)

@@ -16,28 +16,28 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route as Path
 
 from proxy.config import Route
-from proxy.config.units import read_share
-from proxy.database import DatabaseError
-from proxy.ops.access import Visitor, visitor
+from proxy.config.field_types import read_share
+from proxy.ops.access import Principal, visitor
 from proxy.ops.pages.live import RouteNow, route_now
 from proxy.ops.pages.session import read_form
-from proxy.ops.rendering import answer, paged, trouble, wants_json
-from proxy.ops.situation import Situation
-from proxy.state import operations
-from proxy.state.model import Change
-from proxy.state.operations import Step
-from proxy.state.transitions import Refused
+from proxy.ops.process_view import ProcessView
+from proxy.ops.rendering import answer, error_page, paged, wants_json
+from proxy.rollout import actions
+from proxy.rollout.actions import Step
+from proxy.rollout.model import AuditEntry
+from proxy.rollout.transitions import Refused
+from proxy.runtime.database import DatabaseError
 
 LISTED: Final = 20
 """How many changes of a route are shown beside its share."""
 Form = Mapping[str, str]
 
 _STEPS: Final[Mapping[str, Callable[[Form], Step]]] = {
-    "promote": lambda form: operations.promote,
-    "hold": lambda form: operations.hold,
-    "resume": lambda form: operations.resume,
-    "rollback": lambda form: operations.rollback(read_share(form.get("share", "0"))),
-    "ack": lambda form: operations.ack(at_once=form.get("at_once") == "yes"),
+    "promote": lambda form: actions.promote,
+    "hold": lambda form: actions.hold,
+    "resume": lambda form: actions.resume,
+    "rollback": lambda form: actions.rollback(read_share(form.get("share", "0"))),
+    "ack": lambda form: actions.ack(at_once=form.get("at_once") == "yes"),
 }
 
 
@@ -50,10 +50,10 @@ class Control:
     hold: float | None
     approve: bool
     lower: tuple[str, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[AuditEntry, ...]
 
 
-def control_routes(situation: Situation) -> list[Path]:
+def control_routes(situation: ProcessView) -> list[Path]:
     """The page of one route's share, and where its steps are asked for."""
 
     async def show(request: Request) -> Response:
@@ -65,9 +65,9 @@ def control_routes(situation: Situation) -> list[Path]:
     async def act(request: Request) -> Response:
         form, who = await read_form(request), visitor(request)
         if not who.may_change:
-            return trouble(request, 403, "Nothing can be changed here", "OPS_TOKEN is not set.")
+            return error_page(request, 403, "Nothing can be changed here", "OPS_TOKEN is not set.")
         if not who.sent(form.get("form", "")):
-            return trouble(request, 403, "Nothing was done", "This did not come from one of these pages.")
+            return error_page(request, 403, "Nothing was done", "This did not come from one of these pages.")
         name, step = request.path_params["route"], request.path_params["step"]
         if step not in _STEPS or _named(situation, request) is None:
             return _unknown(request)
@@ -76,23 +76,23 @@ def control_routes(situation: Situation) -> list[Path]:
     return [*paged("/live/{route}", show), Path("/live/{route}/{step}", act, methods=["POST"])]
 
 
-async def _done(situation: Situation, request: Request, name: str, step: str, form: Form, who: Visitor) -> Response:
+async def _done(situation: ProcessView, request: Request, name: str, step: str, form: Form, who: Principal) -> Response:
     try:
         seen = int(form["version"]) if form.get("version") else None
         person = who.name or form.get("who", "")
         state = await situation.keeper.act(name, _STEPS[step](form), person, form.get("why", ""), seen=seen)
     except ValueError as error:
-        return trouble(request, 400, "Nothing was done", str(error))
+        return error_page(request, 400, "Nothing was done", str(error))
     except Refused as refusal:
-        return trouble(request, 409, "Nothing was done", str(refusal))
+        return error_page(request, 409, "Nothing was done", str(refusal))
     except DatabaseError as error:
-        return trouble(request, 503, "Nothing was done", str(error))
+        return error_page(request, 503, "Nothing was done", str(error))
     if wants_json(request):
         return JSONResponse({"route": name, "version": state.version, "share": state.change.after / 100})
     return RedirectResponse(f"/live/{name}", 303)
 
 
-async def _view(situation: Situation, route: Route) -> Control:
+async def _view(situation: ProcessView, route: Route) -> Control:
     keeper, rollout = situation.keeper, route.rollout
     standing = keeper.standing(route)
     stages = rollout.stages if rollout else ()
@@ -111,10 +111,10 @@ async def _view(situation: Situation, route: Route) -> Control:
     )
 
 
-def _named(situation: Situation, request: Request) -> Route | None:
+def _named(situation: ProcessView, request: Request) -> Route | None:
     name = request.path_params["route"]
     return next((route for route in situation.gateway.plan.config.routes if route.name == name), None)
 
 
 def _unknown(request: Request) -> Response:
-    return trouble(request, 404, "There is no such route", "routing.yaml has none of that name.")
+    return error_page(request, 404, "There is no such route", "routing.yaml has none of that name.")

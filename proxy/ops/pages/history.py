@@ -8,16 +8,20 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.database import DatabaseError
-from proxy.ops.pages.kept import Away
+from proxy.ops.pages.report_access import Unavailability
+from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
-from proxy.ops.situation import Situation
-from proxy.state.model import Change
-from proxy.state.store import Store
+from proxy.rollout.model import AuditEntry
+from proxy.rollout.store import Store
+from proxy.runtime.database import DatabaseError
 
 LISTED: Final = 200
-AWAY: Final = Away("MongoDB is away", "What happened before is in it, and shows again when it is back.", fault=True)
-ALONE: Final = Away("Nobody else knows", "Without a MongoDB this is what this gateway has seen since it began.")
+AWAY: Final = Unavailability(
+    "MongoDB is away", "What happened before is in it, and shows again when it is back.", fault=True
+)
+ALONE: Final = Unavailability(
+    "Nobody else knows", "Without a MongoDB this is what this gateway has seen since it began."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,11 @@ class History:
     """`route` is the one that was asked for, empty for all and the file."""
 
     route: str
-    changes: tuple[Change, ...]
-    away: Away | None
+    changes: tuple[AuditEntry, ...]
+    away: Unavailability | None
 
 
-def history(situation: Situation) -> Endpoint:
+def history(situation: ProcessView) -> Endpoint:
     """The page of what happened."""
 
     async def show(request: Request) -> Response:

@@ -13,15 +13,15 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.guard.judgement import Judgement
-from proxy.guard.window import Tally, Window
+from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
-from proxy.ops.situation import Situation
 from proxy.ops.status import Current, Status
-from proxy.state.keeper import Standing
-from proxy.state.model import Clamp, Deed, ceiling
-from proxy.state.progress import Progress
-from proxy.state.shares import Limiter
+from proxy.rollout.analysis.analysis import Analysis
+from proxy.rollout.analysis.window import RequestStats, Window
+from proxy.rollout.controller import RouteRollout
+from proxy.rollout.model import Attribution, Cap, ceiling
+from proxy.rollout.progress import Progress
+from proxy.rollout.shares import LimitedBy
 
 PERIOD: Final = 5
 """Seconds until the page is renewed."""
@@ -59,14 +59,14 @@ class RouteNow:
     match: str
     file: float
     effective: float
-    by: Limiter
+    by: LimitedBy
     why: str
     version: int
     progress: Progress | None
-    held: Deed | None
-    missed: Deed | None
-    clamp: Clamp | None
-    guard: Judgement | None
+    held: Attribution | None
+    missed: Attribution | None
+    clamp: Cap | None
+    guard: Analysis | None
     window: float
     legacy: SideNow
     native: SideNow
@@ -88,7 +88,7 @@ class Live:
     routes: tuple[RouteNow, ...]
 
 
-def live(situation: Situation, current: Current) -> Endpoint:
+def live(situation: ProcessView, current: Current) -> Endpoint:
     """The page of all routes."""
 
     async def show(request: Request) -> Response:
@@ -103,7 +103,7 @@ def live(situation: Situation, current: Current) -> Endpoint:
     return show
 
 
-def route_now(standing: Standing) -> RouteNow:
+def route_now(standing: RouteRollout) -> RouteNow:
     """A route for people."""
     route, state, window = standing.route, standing.state, standing.watch.window
     seen, ended = window.seen(), window.slices()
@@ -126,7 +126,7 @@ def route_now(standing: Standing) -> RouteNow:
     )
 
 
-def _side(seen: Tally, ended: Sequence[Tally], window: Window) -> SideNow:
+def _side(seen: RequestStats, ended: Sequence[RequestStats], window: Window) -> SideNow:
     rates = tuple(one.requests / window.seconds for one in ended)
     lately = rates[-LATELY:]
     return SideNow(

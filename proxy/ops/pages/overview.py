@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from proxy.comparison.verdicts import Name, Reason, Side
-from proxy.ops.counted import since_start
-from proxy.ops.pages.kept import Away, ask
+from proxy.ops.pages.report_access import Unavailability, ask
+from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, filters
-from proxy.ops.situation import Situation
+from proxy.ops.since_start import since_start
 from proxy.ops.status import Current, RouteStatus, Status
-from proxy.reports.entries import UNMATCHED
-from proxy.reports.views import RouteSummary, Span
+from proxy.reports.events import UNMATCHED
+from proxy.reports.models import RouteSummary, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Overview:
     verdict: Name | None
     total: RouteSummary
     routes: tuple[RouteLine, ...]
-    away: Away | None
+    away: Unavailability | None
 
 
-def overview(situation: Situation, current: Current) -> Endpoint:
+def overview(situation: ProcessView, current: Current) -> Endpoint:
     """The page of all routes."""
 
     async def show(request: Request) -> Response:
@@ -55,7 +55,7 @@ def overview(situation: Situation, current: Current) -> Endpoint:
     return show
 
 
-async def summaries(situation: Situation, span: Span) -> tuple[Sequence[RouteSummary], Away | None]:
+async def summaries(situation: ProcessView, span: Span) -> tuple[Sequence[RouteSummary], Unavailability | None]:
     """What was seen of routes: what is kept, else what this machine has counted since it started."""
     found, away = await ask(situation.database, lambda kept: kept.routes(span))
     return (await asyncio.to_thread(since_start) if found is None else found), away

@@ -8,16 +8,16 @@ from typing import Final, get_args
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.canonical import Kind
+from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name
 from proxy.ops.filters import FilterError
-from proxy.ops.pages.kept import Away, ask
 from proxy.ops.pages.overview import lines, summaries
-from proxy.ops.rendering import Endpoint, answer, filters, trouble
-from proxy.ops.situation import Situation
+from proxy.ops.pages.report_access import Unavailability, ask
+from proxy.ops.process_view import ProcessView
+from proxy.ops.rendering import Endpoint, answer, error_page, filters
 from proxy.ops.status import Current, RouteStatus
-from proxy.reports.reading import Reading
-from proxy.reports.views import FieldKind, FieldSummary, RouteSummary, SampleHead, Span
+from proxy.reports.models import FieldKind, FieldSummary, RouteSummary, SampleHead, Span
+from proxy.reports.reader import ReportReader
 
 LISTED: Final = 50
 """How many samples a page lists."""
@@ -37,10 +37,10 @@ class RouteView:
     seen: RouteSummary
     fields: tuple[FieldSummary, ...]
     samples: tuple[SampleHead, ...]
-    away: Away | None
+    away: Unavailability | None
 
 
-def route(situation: Situation, current: Current) -> Endpoint:
+def route(situation: ProcessView, current: Current) -> Endpoint:
     """The page of one route."""
 
     async def show(request: Request) -> Response:
@@ -50,9 +50,11 @@ def route(situation: Situation, current: Current) -> Endpoint:
         seen, away = await summaries(situation, asked.span)
         line = next((line for line in lines(status.routes, seen) if line.name == name), None)
         if line is None:
-            return trouble(request, 404, "There is no such route", f"Neither routing.yaml nor the reports know {name}.")
+            return error_page(
+                request, 404, "There is no such route", f"Neither routing.yaml nor the reports know {name}."
+            )
 
-        async def differing(kept: Reading) -> tuple[tuple[FieldSummary, ...], tuple[SampleHead, ...]]:
+        async def differing(kept: ReportReader) -> tuple[tuple[FieldSummary, ...], tuple[SampleHead, ...]]:
             samples = await kept.samples(asked.span, name, field, kind, asked.verdict, LISTED)
             return await kept.fields(asked.span, name), samples
 

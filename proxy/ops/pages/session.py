@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from proxy.ops.access import end_session, give_session, own_path, too_many_attempts, visitor
 from proxy.ops.attempts import TooManyAttemptsError
-from proxy.ops.rendering import page, trouble
+from proxy.ops.rendering import error_page, page
 from proxy.ops.sessions import Sessions
 
 FORM: Final = 16 * 1024
@@ -39,7 +39,7 @@ def session_routes(sessions: Sessions | None) -> list[Route]:
 
     async def login(request: Request) -> Response:
         if sessions is None:
-            return trouble(request, 404, "There is nothing to log in to", "OPS_TOKEN is not set.")
+            return error_page(request, 404, "There is nothing to log in to", "OPS_TOKEN is not set.")
         if request.method != "POST":
             return _asking(request, own_path(request.query_params.get("next", "/")))
         form = await read_form(request)
@@ -59,7 +59,7 @@ def session_routes(sessions: Sessions | None) -> list[Route]:
     async def logout(request: Request) -> Response:
         form = await read_form(request)
         if not visitor(request).sent(form.get("form", "")):
-            return trouble(request, 403, "Not logged out", "This did not come from one of these pages.")
+            return error_page(request, 403, "Not logged out", "This did not come from one of these pages.")
         session = visitor(request).session
         if sessions is not None and session is not None:
             await sessions.end(session)

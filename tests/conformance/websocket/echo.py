@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
+from proxy.backends.legacy import Timeouts, Upstream
 from proxy.config import Config
-from proxy.gateway import Gateway, Plan
-from proxy.upstream import Timeouts, Upstream
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from tests.sockets import serving
 
 SCRIPT: Final = Path(__file__).with_name("echo.cjs")
@@ -82,6 +82,6 @@ async def gateway_before(port: int) -> AsyncIterator[int]:
     """Run a gateway that forwards all to the server at `port`; gives its own port."""
     config = Config.model_validate({"legacy": {"url": f"http://127.0.0.1:{port}"}, "served_by": False})
     upstream = Upstream(config.legacy.url, Timeouts())
-    async with serving(Gateway(Plan.of(config, upstream, None))) as own:
+    async with serving(Gateway(RoutingSnapshot.of(config, upstream, None))) as own:
         yield own
     upstream.close()

@@ -1,0 +1,103 @@
+"""The product: every service, opened and closed together, whatever dialects speak to it."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from handlers.passwords import Passwords
+from handlers.services.assistant import Assistant
+from handlers.services.consultations import Consultations
+from handlers.services.model import LLMClient
+from handlers.services.notes import Notes
+from handlers.services.offline import OfflineModel, OfflineTerminology
+from handlers.services.prompts import Prompts
+from handlers.services.sessions import TokenBlocklist
+from handlers.services.summaries import Summaries
+from handlers.services.terminology import Access, Terminology
+from handlers.services.transcripts import Transcripts
+from handlers.services.users import Users
+from handlers.settings import Settings
+from handlers.storage.store import Store
+
+PATIENCE: Final = 2.0
+"""Seconds to wait for MongoDB; the driver may take half a second more to notice that they are over."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the product does, and what that needs."""
+
+    store: Store
+    passwords: Passwords
+    users: Users
+    sessions: TokenBlocklist
+    model: LLMClient | OfflineModel
+    terminology: Terminology | OfflineTerminology
+    assistant: Assistant
+    summaries: Summaries
+    consultations: Consultations
+    transcripts: Transcripts
+    notes: Notes
+    prompts: Prompts
+
+    async def close(self) -> None:
+        """Let go of every connection and thread."""
+        await self.sessions.close()
+        await self.terminology.close()
+        await self.model.close()
+        await self.store.close()
+        self.passwords.close()
+
+
+def create_services(settings: Settings) -> Services:
+    """Make the services and begin what they do in the background; needs a running event loop."""
+    store = Store(settings.mongodb_url, settings.database_name, patience=PATIENCE)
+    passwords = Passwords()
+    sessions = TokenBlocklist(store.blacktokens, lifetime_of(settings), store.now)
+    model = LLMClient.open(
+        settings.openai_api_key.get_secret_value(), settings.openai_base_url, deadline=settings.model_deadline
+    )
+    assistant = Assistant(model)
+    store.start()
+    sessions.start()
+    return Services(
+        store=store,
+        passwords=passwords,
+        users=Users(store.users, passwords),
+        sessions=sessions,
+        model=model,
+        terminology=Terminology.open(terminology_access(settings), deadline=settings.codes_deadline),
+        assistant=assistant,
+        summaries=Summaries(store.consultations, store.transcripts, assistant),
+        consultations=Consultations(store),
+        transcripts=Transcripts(store.transcripts),
+        notes=Notes(store),
+        prompts=Prompts(store.prompts),
+    )
+
+
+def without_others(services: Services) -> Services:
+    """The same product, but for what it asks of others: the model and the terminology server are offline."""
+    model = OfflineModel()
+    assistant = Assistant(model)
+    return replace(
+        services,
+        model=model,
+        terminology=OfflineTerminology(),
+        assistant=assistant,
+        summaries=Summaries(services.store.consultations, services.store.transcripts, assistant),
+    )
+
+
+def lifetime_of(settings: Settings) -> int:
+    """A login's lifetime, in seconds."""
+    return settings.access_token_expire_minutes * 60
+
+
+def terminology_access(settings: Settings) -> Access:
+    """Where the terminology server is, and as whom to ask."""
+    return Access(
+        auth_url=settings.nhs_auth_url,
+        api_url=settings.nhs_api_url,
+        client_id=settings.nhs_client_id,
+        client_secret=settings.nhs_client_secret.get_secret_value(),
+    )

@@ -1,0 +1,118 @@
+"""`/api/ai` in the legacy's dialect: research, clinical codes, SOAP summaries, images.
+
+Every call to the model or to the terminology server ends when the client goes. A failing database is left to
+the application, which says so in one way for all.
+"""
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from bson import ObjectId
+
+from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JSONSyntaxError, Value
+from handlers.legacy.model_errors import content_of, describe
+from handlers.legacy.models import CONSULTATIONS
+from handlers.legacy.mongoose import CastError, by_id, cast_filter
+from handlers.legacy.presence import cancel_on_disconnect
+from handlers.services.assistant import Assistant, is_given
+from handlers.services.model import InvalidResponseError, ModelError
+from handlers.services.summaries import NoConsultationError, NoTranscriptsError, Summaries
+from handlers.services.terminology import Code, Finder, TerminologyError
+
+FAILURES: Final = (ModelError, JavaScriptTypeError, JSONSyntaxError)
+
+
+@dataclass(frozen=True)
+class AssistantRoutes:
+    """The handlers, and what they ask. `codes_as_list` answers every code found instead of the first alone."""
+
+    assistant: Assistant
+    terminology: Finder
+    summaries: Summaries
+    codes_as_list: bool = False
+
+    def router(self) -> Router:
+        """The routes below `/api/ai`, in the legacy's order."""
+        router = Router()
+        router.post("/search", self.search)
+        router.get("/search/clinicalcodes", self.find_codes)
+        router.post("/:consultationId/summarise", self.summarise)
+        router.post("/analyze", self.analyze)
+        return router
+
+    async def search(self, request: Request) -> Reply:
+        """`POST /search?query=`: a researched answer; a query that comes twice is put as a list."""
+        query = cast(Value, request.query.get("query"))
+        if not is_given(query):
+            return json(400, {"error": "Query is required"})
+        try:
+            answer = await _content(request, self.assistant.search(query))
+        except FAILURES as error:
+            request.report_failure(error)
+            return json(500, {"error": "Something went wrong", "msg": describe(error).message})
+        return json(200, {"query": query, "answer": answer})
+
+    async def find_codes(self, request: Request) -> Reply:
+        """`GET /search/clinicalcodes?name=`: the first code alone."""
+        try:
+            codes = await cancel_on_disconnect(request, self.terminology.find(request.query.get("name")))
+        except TerminologyError as error:
+            request.report_failure(error)
+            return json(500, {"msg": "Error fetching clinical codes", "error": str(error)})
+        if self.codes_as_list:
+            return json(200, [_shown(code) for code in codes])
+        return json(200, _shown(codes[0])) if codes else json(404, {"msg": "No clinical codes found"})
+
+    async def summarise(self, request: Request) -> Reply:
+        """`POST /:consultationId/summarise {usedPrompt}`: a SOAP summary, answered and not stored."""
+        try:
+            (used_prompt,) = request.fields("usedPrompt")
+            identity = cast_filter(CONSULTATIONS, by_id(request.params["consultationId"]))["_id"]
+            work = self.summaries.summarise(cast(ObjectId, identity), used_prompt)
+            summary = await _content(request, work)
+        except NoConsultationError:
+            return json(404, {"msg": "Consultation not found"})
+        except NoTranscriptsError:
+            return json(404, {"msg": "No transcripts found for this consultation"})
+        except CastError as error:
+            return _unsummarised(str(error))
+        except FAILURES as error:
+            request.report_failure(error)
+            return _unsummarised(describe(error).message)
+        return json(200, {"msg": "SOAP summary generated", "summary": summary})
+
+    async def analyze(self, request: Request) -> Reply:
+        """`POST /analyze {prompt, images}`: what the images show, or an answer to words alone."""
+        try:
+            prompt, images = request.fields("prompt", "images")
+            response = await _content(request, self.assistant.analyze(prompt, images))
+        except FAILURES as error:
+            request.report_failure(error)
+            fault = describe(error)
+            told: Value = {
+                "name": fault.name,
+                "type": fault.type,
+                "message": fault.message,
+                "stackExcerpt": fault.stack_excerpt(),
+            }
+            return json(500, {"status": "error", "error": told})
+        return json(200, {"status": "ok", "response": response})
+
+
+async def _content(request: Request, asking: Coroutine[Any, Any, str]) -> Value:
+    """The model's text, or whatever else stands where its text should; raises one of `FAILURES`."""
+    try:
+        return await cancel_on_disconnect(request, asking)
+    except InvalidResponseError as error:
+        return content_of(error)
+
+
+def _shown(code: Code) -> dict[str, Value]:
+    fields = {"name": code.name, "code": code.code, "url": code.url}
+    return {name: UNDEFINED if said is ... else cast(Value, said) for name, said in fields.items()}
+
+
+def _unsummarised(reason: str) -> Reply:
+    return json(500, {"msg": "Error generating SOAP summary", "error": reason})

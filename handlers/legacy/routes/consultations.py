@@ -1,0 +1,159 @@
+"""`/api/consultation` in the legacy's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.javascript import UNDEFINED, Value
+from handlers.legacy.legacy_errors import legacy_errors
+from handlers.legacy.models import CONSULTATIONS, PROMPTS, TRANSCRIPTS, after, now
+from handlers.legacy.mongoose import (
+    Changes,
+    Document,
+    ValidationError,
+    by_id,
+    cast_filter,
+    write_array,
+    write_object,
+)
+from handlers.legacy.populate import Fetch, Populate, populate
+from handlers.services.assistant import Assistant
+from handlers.services.consultations import Consultations
+from handlers.services.prompts import Prompts
+
+CLINICIAN: Final = Populate("clinician", ("username", "email"))
+NOTES: Final = Populate("notes", ("body", "clinician"), (CLINICIAN,))
+PROMPT: Final = Populate("prompt_used", ("prompt_name", "prompt_text"))
+LIST: Final = (CLINICIAN, NOTES, Populate("transcript"))
+ONE: Final = (CLINICIAN, NOTES, Populate("transcript", populate=(PROMPT,)))
+
+
+def refuse_start(_: str) -> Reply:
+    """What a failed start says."""
+    return json(500, {"msg": "Error starting consultation"})
+
+
+def refusing(what: str) -> Callable[[str], Reply]:
+    """What the others say: what failed, and why."""
+    return lambda message: json(500, {"msg": f"Error {what}", "error": message})
+
+
+@dataclass(frozen=True)
+class ConsultationRoutes:
+    """The handlers, and what they ask; `fetch` reads what is populated."""
+
+    consultations: Consultations
+    prompts: Prompts
+    assistant: Assistant
+    fetch: Fetch
+
+    def router(self) -> Router:
+        """The routes below `/api/consultation`."""
+        router = Router()
+        router.post("/start", self.start)
+        router.post("/:id/end", self.end)
+        router.get("/", self.list_all)
+        router.get("/:id", self.show)
+        return router
+
+    @legacy_errors(refuse_start)
+    async def start(self, request: Request) -> Reply:
+        """`POST /start {patient_data}`: a consultation and its transcript."""
+        (patient,) = request.fields("patient_data")
+        consultation = Document.create(CONSULTATIONS, {"clinician": request.user_id, "patient": patient})
+        consultation.validate()
+        document = consultation.to_insert()
+        links = {"clinician": request.user_id, "consultation": consultation.get("_id"), "transcript_text": ""}
+        transcript = Document.create(TRANSCRIPTS, links)
+        transcript.set("created_at", after(consultation.get("started_at")))
+        transcript.validate()
+        consultation.set("transcript", transcript.get("_id"))
+        document["transcript"] = transcript.get("_id")
+        await self.consultations.start(document, transcript.to_insert())
+        data = {"consultation": consultation.to_json(), "transcript": transcript.to_json()}
+        return json(200, {"msg": "Consultation started", "data": data})
+
+    @legacy_errors(refusing("fetching consultations"))
+    async def list_all(self, request: Request) -> Reply:
+        """`GET /`: one's own, newest first."""
+        own = cast_filter(CONSULTATIONS, {"clinician": request.user_id})
+        stored = await self.consultations.list_of(own["clinician"])
+        shown = await populate(CONSULTATIONS, stored, LIST, self.fetch)
+        return json(200, write_object({"consultations": write_array(shown)}))
+
+    @legacy_errors(refusing("fetching consultation"))
+    async def show(self, request: Request) -> Reply:
+        """`GET /:id`: one of one's own."""
+        own = cast_filter(CONSULTATIONS, {"_id": request.params["id"], "clinician": request.user_id})
+        stored = await self.consultations.get_own(own["_id"], own["clinician"])
+        if stored is None:
+            return json(404, {"msg": "Consultation not found or invalid"})
+        (shown,) = await populate(CONSULTATIONS, [stored], ONE, self.fetch)
+        return json(200, write_object({"consultation": shown}))
+
+    @legacy_errors(refusing("ending consultation"))
+    async def end(self, request: Request) -> Reply:
+        """`POST /:id/end {prompt_used}`: anybody's; summarised by a prompt, as far as the model answers."""
+        (prompt_used,) = request.fields("prompt_used")
+        stored = await self.consultations.get(cast_filter(CONSULTATIONS, by_id(request.params["id"]))["_id"])
+        if stored is None:
+            return json(404, {"msg": "Consultation not found"})
+        consultation = Document.read(CONSULTATIONS, stored)
+        transcript = await self._transcript_of(consultation)
+        if transcript is None:
+            return json(404, {"msg": "Transcript not found"})
+        prompt = await self.prompts.get(cast_filter(PROMPTS, by_id(prompt_used))["_id"])
+        if prompt is None:
+            return json(404, {"msg": "Prompt not found"})
+        return await self._conclude(consultation, transcript, Document.read(PROMPTS, prompt))
+
+    async def _transcript_of(self, consultation: Document) -> Document | None:
+        identity = cast_filter(TRANSCRIPTS, by_id(consultation.get("transcript")))["_id"]
+        stored = await self.consultations.transcript(identity)
+        return None if stored is None else Document.read(TRANSCRIPTS, stored)
+
+    async def _conclude(self, consultation: Document, transcript: Document, prompt: Document) -> Reply:
+        found = await self.assistant.conclude(given(prompt.fields), given(transcript.fields))
+        transcript.set("summary", UNDEFINED if found.summary is None else found.summary)
+        transcript.set("updated_at", now())
+        transcript.validate()
+        consultation.set("status", "ended")
+        consultation.set("ended_at", after(transcript.get("updated_at")))
+        await self._save(transcript, consultation)
+        answer: dict[str, object] = {
+            "msg": "Consultation ended successfully",
+            "transcript": transcript.to_json(),
+            "summary": found.summary or "Summary not generated",
+            "highlights": found.highlights,
+        }
+        return json(200, answer)
+
+    async def _save(self, transcript: Document, consultation: Document) -> None:
+        """Writes both together; what the legacy leaves of a consultation that is refused is its transcript."""
+        kept = expect(transcript)
+        try:
+            consultation.validate()
+        except ValidationError:
+            await self.consultations.keep(kept.where, kept.update)
+            raise
+        ended = expect(consultation)
+        was_kept, was_ended = await self.consultations.end((kept.where, kept.update), (ended.where, ended.update))
+        if not (was_kept and was_ended):
+            raise consultation.conflict(ended) if was_kept else transcript.conflict(kept)
+        transcript.saved(kept)
+
+
+def given(fields: dict[str, Value]) -> dict[str, Value]:
+    """A document's fields without undefined ones."""
+    return {name: value for name, value in fields.items() if value is not UNDEFINED}
+
+
+def expect(document: Document) -> Changes:
+    """The changes of a document that is known to have some."""
+    changes = document.changes()
+    if changes is None:
+        raise TypeError("a document with a new date has not changed")
+    return changes

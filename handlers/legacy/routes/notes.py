@@ -1,0 +1,136 @@
+"""`/api/notes` in the legacy's dialect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value
+from handlers.legacy.legacy_errors import legacy_errors
+from handlers.legacy.models import CONSULTATIONS, NOTES, now
+from handlers.legacy.mongoose import (
+    Document,
+    MongooseError,
+    by_id,
+    cast_filter,
+    is_true,
+    write_array,
+    write_object,
+)
+from handlers.legacy.populate import Fetch, Populate, populate
+from handlers.services.consultations import Consultations
+from handlers.services.notes import Notes
+from handlers.storage.errors import RefusedError
+
+CLINICIAN: Final = Populate("clinician", ("username", "email"))
+_NOT_FOUND: Final = {"msg": "Note not found."}
+_NOT_YOURS: Final = {"msg": "Not authorized."}
+
+
+def refuse(message: str) -> Reply:
+    """Notes tell what went wrong."""
+    return json(500, {"msg": "Server error", "error": message})
+
+
+@dataclass(frozen=True)
+class NoteRoutes:
+    """The handlers, and what they ask; `fetch` reads what is populated."""
+
+    notes: Notes
+    consultations: Consultations
+    fetch: Fetch
+
+    def router(self) -> Router:
+        """The routes below `/api/notes`."""
+        router = Router()
+        router.post("/:consultationId", self.create)
+        router.get("/:consultationId", self.list_all)
+        router.patch("/:noteId", self.change)
+        router.delete("/:noteId", self.delete)
+        return router
+
+    @legacy_errors(refuse)
+    async def create(self, request: Request) -> Reply:
+        """`POST /:consultationId {body, transcriptId}`, on anybody's consultation."""
+        body, transcript = request.fields("body", "transcriptId")
+        if not is_true(body):
+            return json(400, {"msg": "Note body is required."})
+        identity = request.params["consultationId"]
+        stored = await self.consultations.get(cast_filter(CONSULTATIONS, by_id(identity))["_id"])
+        if stored is None:
+            return json(404, {"msg": "Consultation not found."})
+        values = {"clinician": request.user_id, "transcript": transcript, "consultation": identity, "body": body}
+        note = Document.create(NOTES, values)
+        note.validate()
+        await self._add(note, Document.read(CONSULTATIONS, stored))
+        return json(201, {"msg": "Note added successfully.", "note": note.to_json()})
+
+    async def _add(self, note: Document, consultation: Document) -> None:
+        """Stores the note and its link together; the legacy's note is there before its link is refused."""
+        document = note.to_insert()
+        try:
+            consultation.push("notes", note.get("_id"))
+            consultation.validate()
+            changes = consultation.changes()
+            if changes is None:
+                raise TypeError("a pushed note is no change")
+            linked = await self.notes.add_to(document, changes.where, changes.update)
+        except (MongooseError, JavaScriptTypeError, RefusedError):
+            await self.notes.add(document)
+            raise
+        if not linked:
+            raise consultation.conflict(changes)
+
+    @legacy_errors(refuse)
+    async def list_all(self, request: Request) -> Reply:
+        """`GET /:consultationId`: everybody's notes on anybody's consultation."""
+        wanted = cast_filter(NOTES, {"consultation": request.params["consultationId"]})
+        stored = await self.notes.of_consultation(wanted["consultation"])
+        shown = await populate(NOTES, stored, [CLINICIAN], self.fetch)
+        return json(200, write_object({"count": len(shown), "notes": write_array(shown)}))
+
+    @legacy_errors(refuse)
+    async def change(self, request: Request) -> Reply:
+        """`PATCH /:noteId {body}`: one's own; an empty body keeps the old text."""
+        (body,) = request.fields("body")
+        note = await self._find(request)
+        if note is None:
+            return json(404, _NOT_FOUND)
+        if not is_of(note, request.user_id):
+            return json(403, _NOT_YOURS)
+        note.set("body", body if is_true(body) else note.get("body"))
+        note.set("updated_at", now())
+        await self._save(note)
+        return json(200, {"msg": "Note updated.", "note": note.to_json()})
+
+    async def _save(self, note: Document) -> None:
+        note.validate()
+        changes = note.changes()
+        if changes is not None and not await self.notes.change(changes.where, changes.update):
+            raise note.conflict(changes)
+        note.saved(changes)
+
+    @legacy_errors(refuse)
+    async def delete(self, request: Request) -> Reply:
+        """`DELETE /:noteId`: one's own."""
+        note = await self._find(request)
+        if note is None:
+            return json(404, _NOT_FOUND)
+        if not is_of(note, request.user_id):
+            return json(403, _NOT_YOURS)
+        await self.notes.remove(note.get("_id"))
+        return json(200, {"msg": "Note deleted successfully."})
+
+    async def _find(self, request: Request) -> Document | None:
+        stored = await self.notes.get(cast_filter(NOTES, by_id(request.params["noteId"]))["_id"])
+        return None if stored is None else Document.read(NOTES, stored)
+
+
+def is_of(note: Document, user: Value) -> bool:
+    """`note.clinician.toString() === req.user.userID`: same digits, same case; raises where nobody is named."""
+    clinician = note.get("clinician")
+    if clinician is None or clinician is UNDEFINED:
+        what = "null" if clinician is None else "undefined"
+        raise JavaScriptTypeError(f"Cannot read properties of {what} (reading 'toString')")
+    return isinstance(user, str) and str(clinician) == user

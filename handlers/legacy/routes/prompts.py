@@ -1,0 +1,115 @@
+"""`/api/prompts` in the legacy's dialect.
+
+A change may set a prompt's name, text and shareable flag alone; `sets_any_field` restores the legacy's way,
+which hands the body to MongoDB, operators included (contracts/divergences.yaml).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.javascript import Value
+from handlers.legacy.legacy_errors import legacy_errors
+from handlers.legacy.models import PROMPTS, TRANSCRIPTS, now
+from handlers.legacy.mongoose import (
+    Document,
+    arrange,
+    by_id,
+    cast_filter,
+    cast_update,
+    write,
+    write_array,
+    write_object,
+)
+from handlers.services.prompts import Prompts
+from handlers.services.transcripts import Transcripts
+
+CHANGEABLE: Final = ("prompt_name", "prompt_text", "is_shareable")
+_NOT_FOUND: Final = {"msg": "Prompt not found or not accessible"}
+
+
+def refuse(_: str) -> Reply:
+    """Prompts do not tell what went wrong."""
+    return json(500, {"error": "Internal Server Error"})
+
+
+@dataclass(frozen=True)
+class PromptRoutes:
+    """The handlers, and what they ask."""
+
+    prompts: Prompts
+    transcripts: Transcripts
+    sets_any_field: bool = False
+
+    def router(self) -> Router:
+        """The routes below `/api/prompts`."""
+        router = Router()
+        router.post("/", self.create)
+        router.get("/", self.list_all)
+        router.patch("/:promptId", self.change)
+        router.patch("/:promptId/add-prompt/:transcriptId", self.use)
+        router.delete("/:promptId", self.delete)
+        return router
+
+    @legacy_errors(refuse)
+    async def create(self, request: Request) -> Reply:
+        """`POST / {prompt_name, prompt_text, is_shareable}`."""
+        values = dict(zip(CHANGEABLE, request.fields(*CHANGEABLE), strict=True))
+        prompt = Document.create(PROMPTS, {**values, "clinician": request.user_id})
+        prompt.validate()
+        await self.prompts.add(prompt.to_insert())
+        return json(201, {"msg": "Prompt created successfully", "data": prompt.to_json()})
+
+    @legacy_errors(refuse)
+    async def list_all(self, request: Request) -> Reply:
+        """`GET /`: one's own and the shared ones."""
+        own = cast_filter(PROMPTS, {"clinician": request.user_id})
+        found = await self.prompts.list_for(own["clinician"])
+        shown = write(arrange(PROMPTS, found))
+        return json(200, write_object({"prompts": write_array(shown)}))
+
+    @legacy_errors(refuse)
+    async def change(self, request: Request) -> Reply:
+        """`PATCH /:promptId`, with the fields to set."""
+        own = self._own(request)
+        update = cast_update(PROMPTS, {**self._changes(request.body), "updated_at": now()})
+        changed = await self.prompts.change(own["_id"], own["clinician"], update)
+        if changed is None:
+            return json(404, _NOT_FOUND)
+        return json(200, {"msg": "Prompt updated", "data": Document.read(PROMPTS, changed).to_json()})
+
+    def _changes(self, body: Value) -> dict[str, Value]:
+        if not isinstance(body, dict):
+            return {}
+        return body if self.sets_any_field else {name: body[name] for name in CHANGEABLE if name in body}
+
+    @legacy_errors(refuse)
+    async def use(self, request: Request) -> Reply:
+        """`PATCH /:promptId/add-prompt/:transcriptId`: notes on a transcript which prompt it was used with."""
+        own = self._own(request)
+        prompt = await self.prompts.get_own(own["_id"], own["clinician"])
+        if prompt is None:
+            return json(404, _NOT_FOUND)
+        identity = cast_filter(TRANSCRIPTS, by_id(request.params["transcriptId"]))["_id"]
+        used = Document.read(PROMPTS, prompt).get("_id")
+        update = cast_update(TRANSCRIPTS, {"prompt_used": used, "updated_at": now()})
+        changed = await self.transcripts.change(identity, update)
+        if changed is None:
+            return json(404, {"msg": "Transcript not found"})
+        data = Document.read(TRANSCRIPTS, changed).to_json()
+        return json(200, {"msg": "Prompt linked to transcript successfully", "data": data})
+
+    @legacy_errors(refuse)
+    async def delete(self, request: Request) -> Reply:
+        """`DELETE /:promptId`: retires it."""
+        own = self._own(request)
+        update = cast_update(PROMPTS, {"is_deleted": True, "updated_at": now()})
+        if await self.prompts.retire(own["_id"], own["clinician"], update) is None:
+            return json(404, _NOT_FOUND)
+        return json(200, {"msg": "Prompt deleted successfully"})
+
+    def _own(self, request: Request) -> dict[str, object]:
+        """The filter for the prompt that the path names, if it is one's own."""
+        return cast_filter(PROMPTS, {"_id": request.params["promptId"], "clinician": request.user_id})

@@ -1,0 +1,171 @@
+"""The legacy's WebSocket: JSON frames on `/transcription-stream`, as the ws library and its handler had it.
+
+One connection is one `Recorder`; this module reads frames, words what the recorder tells, and refuses what the
+ws library refuses. Frames are answered as they come, while the model is still at work on earlier ones.
+"""
+
+import secrets
+import string
+import time
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import Message, Receive, Scope, Send
+
+from handlers.json_structure import StructureError, check_structure, pause_after
+from handlers.legacy.buffers import from_value
+from handlers.legacy.express import request_target
+from handlers.legacy.express.charsets import decode_utf8
+from handlers.legacy.javascript import (
+    UNDEFINED,
+    JavaScriptRangeError,
+    JavaScriptTypeError,
+    JSONSyntaxError,
+    Value,
+    iso,
+    parse,
+    stringify,
+)
+from handlers.services.transcription import (
+    LIMIT,
+    AudioLimitReached,
+    Event,
+    FinalFailed,
+    Interrupted,
+    Recorder,
+    Transcribe,
+    Transcribed,
+)
+
+PATH: Final = "/transcription-stream"
+FRAME_LIMIT: Final = 4 * 1024 * 1024
+"""Characters, or bytes, that one frame may hold."""
+
+_ID_ALPHABET: Final = string.digits + string.ascii_lowercase
+_ID_LENGTH: Final = 9
+
+_FAULTS: Final[dict[type[Event], str]] = {
+    Interrupted: "Transcription temporarily unavailable",
+    FinalFailed: "Final transcription failed",
+    AudioLimitReached: "Recording too long",
+}
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class TranscriptionStream:
+    """The ASGI application for every WebSocket: converses on `PATH`, refuses all others with 400.
+
+    `limit` is the audio in bytes that one connection may hold; `clock` gives milliseconds since 1970.
+    """
+
+    def __init__(self, transcribe: Transcribe, *, limit: int = LIMIT, clock: Callable[[], int] = now) -> None:
+        self._transcribe = transcribe
+        self._limit = limit
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket, from its handshake to its end."""
+        await receive()
+        if request_target(scope).partition("?")[0] != PATH:
+            await _refuse(scope, send)
+            return
+        subprotocol = next(iter(scope.get("subprotocols", ())), None)
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        conversation = _LegacyConversation(self._transcribe, send, self._limit, self._clock)
+        try:
+            await conversation.greet()
+            while (message := await receive())["type"] == "websocket.receive":
+                await conversation.read(message)
+        finally:
+            await conversation.recorder.close()
+
+
+class _LegacyConversation:
+    """One connection: frames in, frames out, and the recorder between them."""
+
+    __slots__ = ("_clock", "_identity", "_limit", "_send", "recorder")
+
+    def __init__(self, transcribe: Transcribe, send: Send, limit: int, clock: Callable[[], int]) -> None:
+        token = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+        self._identity = f"conn-{clock()}-{token}"
+        self._send = send
+        self._limit = limit
+        self._clock = clock
+        self.recorder = Recorder(self._identity, transcribe, self._tell, limit=limit, clock=clock)
+
+    async def greet(self) -> None:
+        """Say who the connection is."""
+        await self._say("connection", connectionId=self._identity, message="Connected to transcription stream")
+
+    async def read(self, frame: Message) -> None:
+        """Act on one frame; one that is not JSON, or is `null`, is an error, one of unknown type is nothing."""
+        try:
+            data = await _parse(frame)
+        except (JSONSyntaxError, StructureError):
+            data = None
+        if data is None:
+            await self._say("error", message="Invalid message format")
+        elif isinstance(data, dict):
+            await self._act(data)
+
+    async def _act(self, data: dict[str, Value]) -> None:
+        match data.get("type"):
+            case "start_recording":
+                self.recorder.start()
+                consultation = data.get("consultationId", UNDEFINED)
+                greeting = "Recording started - Speak now!"
+                await self._say("recording_started", consultationId=consultation, message=greeting)
+            case "audio_chunk" if self.recorder.recording:
+                await self._take(data.get("audioData", UNDEFINED))
+            case "stop_recording":
+                await self.recorder.stop()
+
+    async def _take(self, audio: Value) -> None:
+        try:
+            piece = from_value(audio, self._limit)
+        except (JavaScriptTypeError, JavaScriptRangeError):
+            await self._say("error", message="Error processing audio")
+        else:
+            await self.recorder.add(piece)
+
+    async def _tell(self, event: Event) -> None:
+        """Word what the recorder tells; faults and texts carry the time."""
+        if isinstance(event, Transcribed):
+            finality: dict[str, Value] = {"isPartial": not event.final}
+            if event.final:
+                finality["isFinal"] = True
+            await self._say("transcript", text=event.text, timestamp=iso(self._clock()), **finality)
+        elif (fault := _FAULTS.get(type(event))) is not None:
+            await self._say("error", message=fault, timestamp=iso(self._clock()))
+        else:
+            await self._say("recording_stopped", message="Recording stopped")
+
+    async def _say(self, kind: str, **fields: Value) -> None:
+        await self._send({"type": "websocket.send", "text": stringify({"type": kind, **fields})})
+
+
+async def _parse(frame: Message) -> Value:
+    """A frame's value, a binary one read as UTF-8; raises `JSONSyntaxError`, or `StructureError` for one too large."""
+    text: str | None = frame.get("text")
+    if len(text if text is not None else frame["bytes"]) > FRAME_LIMIT:
+        raise StructureError("more than a frame may hold")
+    if text is None:
+        text = await decode_utf8(frame["bytes"])
+    await check_structure(text)
+    value = parse(text)
+    await pause_after(text)
+    return value
+
+
+async def _refuse(scope: Scope, send: Send) -> None:
+    """Close the handshake as the ws library does (`abortHandshake`), or as well as the server lets us."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    headers = [(b"connection", b"close"), (b"content-type", b"text/html"), (b"content-length", b"11")]
+    await send({"type": "websocket.http.response.start", "status": 400, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": b"Bad Request"})

@@ -1,0 +1,55 @@
+"""`/api/transcript` in the legacy's dialect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.legacy_errors import legacy_errors
+from handlers.legacy.models import TRANSCRIPTS, now
+from handlers.legacy.mongoose import Document, arrange, cast_filter, cast_update, is_true, write
+from handlers.services.transcripts import Transcripts
+
+
+def refuse_update(_: str) -> Reply:
+    """What a failed change says."""
+    return json(500, {"msg": "Internal server error"})
+
+
+def refuse_fetch(_: str) -> Reply:
+    """What a failed read says."""
+    return json(500, {"msg": "Error fetching transcripts"})
+
+
+@dataclass(frozen=True)
+class TranscriptRoutes:
+    """The handlers, and what they ask."""
+
+    transcripts: Transcripts
+
+    def router(self) -> Router:
+        """The routes below `/api/transcript`."""
+        router = Router()
+        router.post("/update-text", self.update_text)
+        router.get("/:consultation_id", self.show)
+        return router
+
+    @legacy_errors(refuse_update)
+    async def update_text(self, request: Request) -> Reply:
+        """`POST /update-text {transcript_id, transcript_text}`: one's own; null where there is none."""
+        identity, text = request.fields("transcript_id", "transcript_text")
+        if not (is_true(identity) and is_true(text)):
+            return json(400, {"msg": "Missing data"})
+        own = cast_filter(TRANSCRIPTS, {"_id": identity, "clinician": request.user_id})
+        update = cast_update(TRANSCRIPTS, {"transcript_text": text, "updated_at": now()})
+        changed = await self.transcripts.change_own(own["_id"], own["clinician"], update)
+        data = None if changed is None else Document.read(TRANSCRIPTS, changed).to_json()
+        return json(200, {"msg": "Transcript updated", "data": data})
+
+    @legacy_errors(refuse_fetch)
+    async def show(self, request: Request) -> Reply:
+        """`GET /:consultation_id`: one's own transcript of a consultation, or null."""
+        wanted = {"consultation": request.params["consultation_id"], "clinician": request.user_id}
+        own = cast_filter(TRANSCRIPTS, wanted)
+        found = await self.transcripts.of_consultation(own["consultation"], own["clinician"])
+        return json(200, None if found is None else write(arrange(TRANSCRIPTS, [found]))[0])

@@ -1,0 +1,158 @@
+"""`/users` in the legacy's dialect: the one resource that is not behind the door as a whole.
+
+Where the legacy never answers or dies, an answer is given (contracts/divergences.yaml): a wrong password, a
+logout without a token, an account that mongoose refuses, two of one address at the same time.
+"""
+
+from dataclasses import dataclass
+from typing import Final, cast
+
+from handlers.legacy.auth import NO_TOKEN, bearer, sign
+from handlers.legacy.express import Handler, Reply, Request, Router, json
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value
+from handlers.legacy.legacy_errors import legacy_errors
+from handlers.legacy.models import USERS
+from handlers.legacy.mongoose import (
+    CastError,
+    Document,
+    MongooseError,
+    ValidationError,
+    by_id,
+    cast_filter,
+)
+from handlers.services.sessions import TokenBlocklist
+from handlers.services.users import SHOWN, EmailTakenError, Users
+
+_TAKEN: Final = {"msg": "User already exists"}
+_WRONG: Final = "wrong credentials"
+
+
+def refuse_profile(_: str) -> Reply:
+    """What a failed look at one's profile says."""
+    return json(500, {"error": "Failed to fetch profile"})
+
+
+def refuse_check(_: str) -> Reply:
+    """What a failed look for an address says."""
+    return json(500, {"error": "Internal Server Error"})
+
+
+def sent(error: MongooseError | JavaScriptTypeError) -> Reply:
+    """`res.send(error)`."""
+    return json(200, error.to_json() if isinstance(error, MongooseError) else {})
+
+
+@dataclass(frozen=True)
+class UserRoutes:
+    """The handlers, and what they ask.
+
+    `lifetime` is a login's, in seconds. `runs_operators` lets an email be a query operator, as the legacy does.
+    """
+
+    users: Users
+    sessions: TokenBlocklist
+    authenticate: Handler
+    secret: str
+    lifetime: int
+    runs_operators: bool = False
+
+    def router(self) -> Router:
+        """The routes below `/users`, in the legacy's order."""
+        router = Router()
+        router.post("/register", self.register)
+        router.post("/login", self.log_in)
+        router.post("/logout", self.log_out)
+        router.get("/users/checkEmail", self.check_email)
+        router.get("/profile", self.authenticate, self.show_profile)
+        return router
+
+    async def register(self, request: Request) -> Reply:
+        """`POST /register {username, email, password, role}`."""
+        username, email, password, role = request.fields("username", "email", "password", "role")
+        try:
+            taken = await self._find(email)
+        except (MongooseError, JavaScriptTypeError) as error:
+            return sent(error)
+        if taken is not None:
+            return json(401, _TAKEN)
+        if not isinstance(password, str):
+            return json(200, {"err": "error hashing password"})
+        hashed = await self.users.hash(password)
+        fields: dict[str, Value] = {"username": username, "email": email, "password": hashed, "role": role}
+        return await self._add(Document.create(USERS, fields))
+
+    async def _add(self, user: Document) -> Reply:
+        try:
+            user.validate()
+            await self.users.add(user.to_insert())
+        except ValidationError as error:
+            return json(400, {"msg": str(error)})
+        except EmailTakenError:
+            return json(401, _TAKEN)
+        return json(200, {"msg": "User has been registered"})
+
+    async def log_in(self, request: Request) -> Reply:
+        """`POST /login {email, password}`: a token, or why not, with 200 either way."""
+        email, password = request.fields("email", "password")
+        try:
+            user = await self._find(email)
+        except (MongooseError, JavaScriptTypeError) as error:
+            return sent(error)
+        hashed = None if user is None else user.get("password")
+        if user is not None and not (isinstance(password, str) and isinstance(hashed, str)):
+            return json(200, {"msg": _WRONG, "err": {}})
+        right = isinstance(password, str) and await self.users.proves(password, cast("str | None", hashed))
+        if user is None:
+            return json(200, {"msg": "user doesnt exist"})
+        if not right:
+            return json(200, {"msg": _WRONG})
+        return json(200, {"msg": "login successful", "token": self._token(user)})
+
+    def _token(self, user: Document) -> str:
+        claims = {"userID": user.get("_id"), "author": user.get("username")}
+        return sign(claims, self.secret, self.lifetime)
+
+    async def log_out(self, request: Request) -> Reply:
+        """`POST /logout`: lists the token, whatever it is."""
+        token = bearer(request)
+        if not token:
+            return json(401, {"msg": NO_TOKEN})
+        await self.sessions.end(token)
+        return json(200, {"msg": "user logged out successfully"})
+
+    @legacy_errors(refuse_check)
+    async def check_email(self, request: Request) -> Reply:
+        """`GET /users/checkEmail?email=`: whether an address is free; of several, whether all are."""
+        user = await self._find(cast(Value, request.query.get("email", UNDEFINED)))
+        return json(200, {"available": user is None})
+
+    @legacy_errors(refuse_profile)
+    async def show_profile(self, request: Request) -> Reply:
+        """`GET /profile`: one's own."""
+        identity = cast_filter(USERS, by_id(request.user_id))["_id"]
+        stored = await self.users.show(identity)
+        if stored is None:
+            return json(404, {"message": "User not found"})
+        user = Document.read(USERS, stored, SHOWN)
+        shown = {name: user.get(name) for name in SHOWN}
+        return json(200, {"success": True, "data": {"name": shown.pop("username"), **shown}})
+
+    async def _find(self, email: Value) -> Document | None:
+        """The user of an address; raises `MongooseError`, or `JavaScriptTypeError` where one cannot be read."""
+        stored = await self.users.find_by_email(self._filter(email))
+        return None if stored is None else Document.read(USERS, stored)
+
+    def _filter(self, email: Value) -> object:
+        """The email as a query takes it; raises `MongooseError`."""
+        if isinstance(email, dict) and not self.runs_operators:
+            return _literal(email)
+        return cast_filter(USERS, {"email": email})["email"]
+
+
+def _literal(email: Value) -> Value:
+    """An object for an email, cast as mongoose would with `sanitizeFilter` on: never as a query."""
+    try:
+        return USERS.paths["email"].for_query(None, email)
+    except CastError as error:
+        error.name_model(USERS.model)
+        raise

@@ -1,0 +1,32 @@
+"""The legacy side: another service, over the network, as an ASGI app."""
+
+from __future__ import annotations
+
+from starlette.types import Receive, Scope, Send
+
+from proxy.backends.legacy.dial import Dialer
+from proxy.backends.legacy.endpoint import Endpoint
+from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.pool import PoolLimits
+from proxy.backends.legacy.websocket import WebSocketUpstream
+
+__all__ = ["Endpoint", "PoolLimits", "Timeouts", "Upstream"]
+
+
+class Upstream:
+    """Forwards `http` and `websocket` scopes to a legacy: its URL, or its endpoint. Raises `failures.Failure`."""
+
+    def __init__(self, legacy: str | Endpoint, timeouts: Timeouts, limits: PoolLimits | None = None) -> None:
+        dialer = Dialer(Endpoint.parse(legacy) if isinstance(legacy, str) else legacy)
+        self._http = HttpUpstream(dialer, timeouts, limits)
+        self._websocket = WebSocketUpstream(
+            dialer, connect_timeout=timeouts.connect, response_timeout=timeouts.response
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        side = self._http if scope["type"] == "http" else self._websocket
+        await side(scope, receive, send)
+
+    def close(self) -> None:
+        """Close the idle connections now, the others when their exchanges end."""
+        self._http.close()

@@ -1,0 +1,19 @@
+"""The legacy side as `routing.yaml` describes it."""
+
+from __future__ import annotations
+
+from proxy.backends.legacy import Endpoint, PoolLimits, Timeouts, Upstream
+from proxy.backends.legacy.endpoint import TlsSettings
+from proxy.config import Legacy
+
+
+def endpoint_of(legacy: Legacy) -> Endpoint:
+    """Return where the legacy listens, and how requests address it."""
+    tls = TlsSettings(**legacy.tls.model_dump()) if legacy.tls is not None else None
+    return Endpoint.parse(legacy.url, host_header=legacy.host_header, tls=tls)
+
+
+def upstream_of(legacy: Legacy) -> Upstream:
+    """Return the legacy side. Raises OSError where a certificate has become unreadable since it was validated."""
+    limits = PoolLimits(legacy.max_connections, legacy.keep_alive, legacy.connection_max_age)
+    return Upstream(endpoint_of(legacy), Timeouts(**legacy.timeouts.model_dump()), limits)

@@ -1,0 +1,170 @@
+"""Connections to the legacy: name resolution, Happy Eyeballs, TLS, Unix sockets, and the cause of each fault.
+
+uvloop tries the addresses of a name one after the other, each until it times out, and knows no
+`happy_eyeballs_delay`; so the race between them (RFC 8305) is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import chain, zip_longest
+from typing import Any, TypeVar
+
+from proxy.backends.legacy.endpoint import Endpoint, TlsSettings
+from proxy.gateway.errors import ConnectTimeout, Unreachable
+
+logger = logging.getLogger("scribe_proxy.upstream")
+
+ATTEMPT_DELAY = 0.25
+"""Seconds before the next address is tried beside one that does not answer (RFC 8305 §5)."""
+LOG_INTERVAL = 10.0
+"""Seconds between two log lines about the same cause."""
+
+Address = tuple[Any, ...]
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+
+
+class Dialer:
+    """Opens connections to one endpoint. Raises OSError or ssl.SSLError where a file of `endpoint.tls` is unusable."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._tls = tls_context(endpoint.tls) if endpoint.secure else None
+        self._server_name = (endpoint.tls.server_name or endpoint.host) if endpoint.secure else None
+        self._logged: dict[str, float] = {}
+
+    async def dial(self, factory: Callable[[], ProtocolT], timeout: float) -> ProtocolT:
+        """Connect within `timeout` seconds, TLS included. Raises `ConnectTimeout` or `Unreachable`, with the cause."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._connect(factory)
+        except TimeoutError as error:
+            self._log("timeout", error)
+            raise ConnectTimeout from None
+        except OSError as error:
+            cause = cause_of(error)
+            self._log(cause, error)
+            raise Unreachable(cause) from error
+
+    async def _connect(self, factory: Callable[[], ProtocolT]) -> ProtocolT:
+        loop = asyncio.get_running_loop()
+        if self.endpoint.unix:
+            _, protocol = await loop.create_unix_connection(factory, self.endpoint.unix)
+            return protocol
+        sock = await open_socket(await self._resolve())
+        try:
+            _, protocol = await loop.create_connection(
+                factory, sock=sock, ssl=self._tls, server_hostname=self._server_name
+            )
+        except BaseException:
+            sock.close()
+            raise
+        return protocol
+
+    async def _resolve(self) -> Sequence[tuple[int, Address]]:
+        """Return (family, address) pairs, the families interleaved (RFC 8305 §4)."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self.endpoint.host, self.endpoint.port, type=socket.SOCK_STREAM)
+        return interleaved([(family, address) for family, _, _, _, address in found])
+
+    def _log(self, cause: str, error: BaseException) -> None:
+        """Log a cause, at most once in `LOG_INTERVAL`: a legacy that is down fails each request."""
+        now = time.monotonic()
+        if now - self._logged.get(cause, -LOG_INTERVAL) >= LOG_INTERVAL:
+            self._logged[cause] = now
+            logger.warning("cannot connect to legacy: %s (%s)", cause, error or type(error).__name__)
+
+
+def interleaved(addresses: Sequence[tuple[int, Address]]) -> list[tuple[int, Address]]:
+    """Return the addresses with the first one's family and the others' in turn, otherwise in their order."""
+    preferred = [each for each in addresses if each[0] == addresses[0][0]]
+    others = [each for each in addresses if each[0] != addresses[0][0]]
+    return [each for each in chain.from_iterable(zip_longest(preferred, others)) if each is not None]
+
+
+async def open_socket(addresses: Sequence[tuple[int, Address]], delay: float = ATTEMPT_DELAY) -> socket.socket:
+    """Return a socket connected to the first of `addresses` that accepts.
+
+    Each is tried as soon as the one before it has failed, or `delay` seconds after it. Raises the first one's OSError.
+    """
+    if len(addresses) == 1:
+        return await _attempt(*addresses[0])
+    attempts: list[asyncio.Task[socket.socket]] = []
+    try:
+        winner = await _race(addresses, attempts, delay)
+    except BaseException:
+        await _close(attempts)
+        raise
+    await _close([attempt for attempt in attempts if attempt is not winner])
+    return winner.result()
+
+
+async def _race(
+    addresses: Sequence[tuple[int, Address]], attempts: list[asyncio.Task[socket.socket]], delay: float
+) -> asyncio.Task[socket.socket]:
+    """Return the first attempt that succeeds; `attempts` are those begun."""
+    waiting = list(addresses)
+    while waiting or any(not attempt.done() for attempt in attempts):
+        if waiting:
+            attempts.append(_start(_attempt(*waiting.pop(0))))
+        running = [attempt for attempt in attempts if not attempt.done()]
+        done, _ = await asyncio.wait(running, timeout=delay if waiting else None, return_when=asyncio.FIRST_COMPLETED)
+        for attempt in done:
+            if attempt.exception() is None:
+                return attempt
+    attempts[0].result()
+    raise AssertionError("every attempt has failed")
+
+
+def _start(attempt: Coroutine[Any, Any, socket.socket]) -> asyncio.Task[socket.socket]:
+    return asyncio.get_running_loop().create_task(attempt)
+
+
+async def _close(attempts: Sequence[asyncio.Task[socket.socket]]) -> None:
+    for attempt in attempts:
+        attempt.cancel()
+    for outcome in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(outcome, socket.socket):
+            outcome.close()
+
+
+async def _attempt(family: int, address: Address) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def cause_of(error: OSError) -> str:
+    """Return the stable name of a connection fault, for logs and metrics."""
+    if isinstance(error, socket.gaierror):
+        return "name_not_found"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "certificate"
+    if isinstance(error, ssl.SSLError):
+        return "tls"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, ConnectionError):
+        return "reset"
+    if isinstance(error, FileNotFoundError):
+        return "no_socket"
+    return "unreachable"
+
+
+def tls_context(settings: TlsSettings) -> ssl.SSLContext:
+    """Return a client's context. Raises OSError or ssl.SSLError where a file cannot be read or is no certificate."""
+    context = ssl.create_default_context(cafile=settings.ca)
+    if settings.client_cert is not None:
+        context.load_cert_chain(settings.client_cert, settings.client_key, password="")
+    return context

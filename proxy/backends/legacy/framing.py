@@ -1,0 +1,316 @@
+"""Where a response begins and ends in the bytes of a connection (RFC 9112). Pure: bytes in, events as state.
+
+The connection must never get out of step, so a response is complete exactly at the byte where its framing says so;
+bytes beyond that are `excess`, and the connection that carried them is not used again. A response whose framing is
+ambiguous is malformed, as nginx has it: two lengths, a length beside a transfer coding, `chunked` twice.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
+
+from proxy.backends.legacy.headers import RawHeaders, list_members
+
+MAX_HEAD_SIZE: Final = 64 * 1024
+"""Bytes of a status line and its headers."""
+MAX_CACHED_HEAD: Final = 2048
+"""Bytes of a head whose lines are worth being remembered; it bounds the memory of the caches."""
+MAX_INTERIM_RESPONSES: Final = 32
+"""1xx responses before the final one."""
+MAX_CHUNK_LINE: Final = 16 * 1024
+"""Bytes of a chunk's size and extensions."""
+MAX_TRAILERS: Final = 16 * 1024
+"""Bytes of the trailers, which are dropped (RFC 9110 §6.5.1)."""
+
+_HEAD_END: Final = re.compile(rb"\n\r?\n")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: .*)?", re.DOTALL)
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CHUNK_LINE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*+(?:;[^\0\r\n]*+)?\r?\n")
+_CHUNK_END: Final = re.compile(rb"\r?\n")
+_BODILESS: Final = frozenset((101, 204, 304))
+_DECIDING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+
+Framing = Literal["none", "length", "chunked", "close"]
+
+
+class MalformedResponse(Exception):
+    """Bytes that are not a response, or one whose end is ambiguous."""
+
+
+class ResponseHead(NamedTuple):
+    """A final response's status and headers, names in lower case; `length` where `framing` is `length`."""
+
+    status: int
+    headers: RawHeaders
+    framing: Framing
+    length: int
+    keep_alive: bool
+
+
+class ResponseReader:
+    """Reads one response. `head_only`: the method is HEAD; `upgrade`: a 101 was asked for.
+
+    After each `feed`: `head` once it is whole; `body` holds what has come of the body since it was last emptied;
+    `complete` at the response's last byte; `excess` where bytes followed it; `continued` once 100 has come. A 101
+    that was asked for is complete with its head, and `excess` is what the other protocol begins with.
+    """
+
+    # one object for each response: what most of them never change stays on the class
+    head: ResponseHead | None = None
+    complete = continued = False
+    excess = b""
+    _pending = b""
+    _interim = _left = 0
+    _trailers = -1
+    _in_chunk = False
+
+    def __init__(self, *, head_only: bool = False, upgrade: bool = False) -> None:
+        self._head_only, self._upgrade = head_only, upgrade
+        self.body: list[bytes] = []
+
+    def feed(self, data: bytes) -> None:
+        """Read on. Raises MalformedResponse; what was read before the fault stays."""
+        if self.head is None:
+            data = self._read_heads(data)
+        if self.head is None or not data:
+            return
+        if self.complete:
+            self.excess += data
+        elif self.head.framing == "length":
+            self._read_length(data)
+        elif self.head.framing == "chunked":
+            self._read_chunked(data)
+        else:
+            self.body.append(data)
+
+    def end(self) -> bool:
+        """Return whether the response is whole now that the connection has ended."""
+        if self.head is not None and self.head.framing == "close":
+            self.complete = True
+        return self.complete
+
+    # -- heads
+
+    def _read_heads(self, data: bytes) -> bytes:
+        """Return what follows the final head."""
+        while data and self.head is None:
+            head, data = self._cut_head(data)
+            if head is None:
+                return b""
+            self._read_head(head)
+        return data
+
+    def _cut_head(self, data: bytes) -> tuple[bytes | None, bytes]:
+        searched = 0
+        if self._pending:
+            searched = max(len(self._pending) - 2, 0)
+            data = self._pending + data
+        found = _HEAD_END.search(data, searched)
+        if found is None:
+            self._pending = data
+            self._check_pending()
+            return None, b""
+        end = found.end()
+        if end > MAX_HEAD_SIZE:
+            raise MalformedResponse("head too large")
+        self._pending = b""
+        return data[:end], data[end:]
+
+    def _check_pending(self) -> None:
+        if len(self._pending) > MAX_HEAD_SIZE:
+            raise MalformedResponse("head too large")
+        if not b"HTTP/1.".startswith(self._pending[:7]):
+            raise MalformedResponse("not HTTP/1")
+
+    def _read_head(self, head: bytes) -> None:
+        lines = _lines_of(head)
+        status, modern = _read_status_line(lines[0])
+        if status < 200 and not (status == 101 and self._upgrade):
+            self._read_interim(status)
+            return
+        bodiless = self._head_only or status in _BODILESS
+        small = len(head) <= MAX_CACHED_HEAD
+        headers = list(map(_cached_field if small else _read_field, lines[1:]))
+        deciding = tuple([header for header in headers if header[0] in _DECIDING])
+        framing, length, keep_alive = (_cached_decision if small else _decide)(deciding, bodiless, modern)
+        self.head = ResponseHead(status, headers, framing, length, keep_alive)
+        self._left = length
+        if framing == "none":
+            self.complete = True
+
+    def _read_interim(self, status: int) -> None:
+        self._interim += 1
+        if status == 101 or self._interim > MAX_INTERIM_RESPONSES:
+            raise MalformedResponse("an upgrade that was not asked for, or too many interim responses")
+        self.continued = self.continued or status == 100
+
+    # -- bodies
+
+    def _read_length(self, data: bytes) -> None:
+        size = len(data)
+        if size > self._left:
+            self.excess, data = data[self._left :], data[: self._left]
+        self.body.append(data)
+        if size >= self._left:
+            self.complete = True
+        else:
+            self._left -= size
+
+    def _read_chunked(self, data: bytes) -> None:
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        parts: list[bytes] = []
+        try:
+            rest = self._read_chunks(data, parts)
+        finally:
+            if parts:
+                self.body.append(parts[0] if len(parts) == 1 else b"".join(parts))
+        if self.complete:
+            self.excess = data[rest:]
+        else:
+            self._pending = data[rest:]
+
+    def _read_chunks(self, data: bytes, parts: list[bytes]) -> int:
+        """Return the offset of the first byte that is not read yet."""
+        at = 0
+        while at < len(data) and not self.complete:
+            if self._trailers >= 0:
+                after = self._read_trailer(data, at)
+            elif self._left:
+                after = min(at + self._left, len(data))
+                parts.append(data[at:after])
+                self._left -= after - at
+            elif self._in_chunk:
+                after = self._read_chunk_end(data, at)
+            else:
+                after = self._read_chunk_line(data, at)
+            if after == at:
+                break
+            at = after
+        return at
+
+    def _read_chunk_line(self, data: bytes, at: int) -> int:
+        line = _CHUNK_LINE.match(data, at)
+        if line is None:
+            _refuse_line(data, at, MAX_CHUNK_LINE)
+            return at
+        if line.end() - at > MAX_CHUNK_LINE:
+            raise MalformedResponse("chunk extensions too long")
+        self._left = int(line[1], 16)
+        self._in_chunk = self._left > 0
+        if not self._in_chunk:
+            self._trailers = 0
+        return line.end()
+
+    def _read_chunk_end(self, data: bytes, at: int) -> int:
+        end = _CHUNK_END.match(data, at)
+        if end is not None:
+            self._in_chunk = False
+            return end.end()
+        if data[at:] != b"\r":
+            raise MalformedResponse("a chunk longer than its size")
+        return at
+
+    def _read_trailer(self, data: bytes, at: int) -> int:
+        end = data.find(b"\n", at) + 1
+        if self._trailers + (end or len(data)) - at > MAX_TRAILERS:
+            raise MalformedResponse("trailers too long")
+        if not end:
+            return at
+        self._trailers += end - at
+        self.complete = data[at:end] in (b"\r\n", b"\n")
+        return end
+
+
+def _lines_of(head: bytes) -> list[bytes]:
+    """Return the lines of a head, without those at its end that are empty. A lone LF ends a line (RFC 9112 §2.2)."""
+    lines = head.split(b"\r\n")
+    line_ends = head.count(b"\n")
+    if len(lines) <= line_ends:
+        head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        lines = head.split(b"\r\n")
+    if head.count(b"\r") != line_ends or b"\0" in head:
+        raise MalformedResponse("a control character in a head")
+    return lines[:-2]
+
+
+@functools.lru_cache(maxsize=128)
+def _read_status_line(line: bytes) -> tuple[int, bool]:
+    """Return the status, and whether the version is HTTP/1.1 or later."""
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise MalformedResponse("not a status line")
+    return int(match[2]), match[1] != b"0"
+
+
+def _read_field(line: bytes) -> tuple[bytes, bytes]:
+    name, colon, value = line.partition(b":")
+    if not colon or _TOKEN.fullmatch(name) is None:
+        raise MalformedResponse("not a header")
+    return name.lower(), value.strip(b" \t")
+
+
+_cached_field: Final = functools.lru_cache(maxsize=512)(_read_field)
+"""A service's responses differ in a few headers only."""
+
+
+def _decide(deciding: tuple[tuple[bytes, bytes], ...], bodiless: bool, modern: bool) -> tuple[Framing, int, bool]:
+    """Return a body's framing, its length, and whether the connection persists (RFC 9112 §6.3 and §9.3).
+
+    `deciding` are the headers on which it depends; `modern` is HTTP/1.1. Raises MalformedResponse.
+    """
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    options: list[bytes] = []
+    for name, value in deciding:
+        if name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            codings += list_members(value)
+        else:
+            options += list_members(value)
+    framing, length = _framing(lengths, codings)
+    if bodiless:
+        framing, length = "none", 0
+    keep_alive = b"close" not in options if modern else b"keep-alive" in options and not codings
+    return framing, length, keep_alive and framing != "close"
+
+
+_cached_decision: Final = functools.lru_cache(maxsize=512)(_decide)
+
+
+def _framing(lengths: list[bytes], codings: list[bytes]) -> tuple[Framing, int]:
+    if not codings:
+        if not lengths:
+            return "close", 0
+        if len(lengths) == 1 and len(lengths[0]) < 19 and lengths[0].isdigit():
+            length = int(lengths[0])
+            return ("length", length) if length else ("none", 0)
+    if lengths:
+        raise MalformedResponse("ambiguous length")
+    if codings.count(b"chunked") > 1:
+        raise MalformedResponse("chunked twice")
+    return ("chunked" if codings[-1] == b"chunked" else "close"), 0
+
+
+def _refuse_line(data: bytes, at: int, limit: int) -> None:
+    """Raise MalformedResponse unless more bytes may still make `data[at:]` a chunk's first line."""
+    if len(data) - at > limit or data.find(b"\n", at) >= 0 or not _CHUNK_PREFIX.fullmatch(data, at):
+        raise MalformedResponse("not a chunk's size")
+
+
+_CHUNK_PREFIX: Final = re.compile(rb"[0-9a-fA-F]{1,15}[ \t]*+(?:;[^\0\r\n]*+)?\r?")
+
+
+def keep_alive_timeout(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Return the seconds that the legacy keeps an idle connection open, from `Keep-Alive: timeout=N`."""
+    for name, value in headers:
+        if name == b"keep-alive":
+            for member in list_members(value):
+                seconds = member.removeprefix(b"timeout=")
+                if seconds != member and seconds.isdigit():
+                    return int(seconds[:9])
+    return None

@@ -1,0 +1,76 @@
+"""The opening handshake of a WebSocket with the legacy service: one HTTP request, then 101 or the legacy's refusal.
+
+The request is the client's own, target and headers as they came, with its key, its version and the extensions it
+offers: what the two agree on, permessage-deflate above all, is theirs, and the frames pass as they are. The answer is
+read by the HTTP side's connection, so that a refusal is an answer like any other, of any length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.types import Scope
+from websockets.utils import accept_key
+
+from proxy.backends.legacy.connection import Connection
+from proxy.backends.legacy.endpoint import Endpoint
+from proxy.backends.legacy.headers import RawHeaders, end_to_end, first, request_headers, request_target
+from proxy.gateway.errors import BadAnswer
+from proxy.websocket.relay import Relay
+
+GENERATED_HEADERS = frozenset((b"content-length",))
+"""Request headers that are not passed on: a handshake has no body."""
+CONSUMED_HEADERS = frozenset((b"sec-websocket-accept", b"content-length"))
+"""Headers of a 101 that the server writes itself, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A handshake that the legacy accepted: the relay to it, and its further headers (extensions, subprotocol)."""
+
+    relay: Relay
+    headers: RawHeaders
+
+
+class WebSocketHandshake(Connection):
+    """A connection to the legacy that asks to become a WebSocket.
+
+    After `ask`, `wait` until there is `accepted`, a refusal (`has_head`; then as any HTTP answer) or an `error`.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._key = b""
+        self.accepted: Accepted | None = None
+
+    def ask(self, scope: Scope, endpoint: Endpoint) -> None:
+        """Send the request."""
+        self._key = first(scope["headers"], b"sec-websocket-key") or b""
+        lines = [b"GET ", endpoint.target(request_target(scope)), b" HTTP/1.1\r\n"]
+        for name, value in endpoint.with_host(request_headers(scope, scope.get("proxy.request_id", b"-"))):
+            if name not in GENERATED_HEADERS:
+                lines += (name, b": ", value, b"\r\n")
+        lines.append(b"upgrade: websocket\r\nconnection: Upgrade\r\n\r\n")
+        self.send(b"".join(lines), head_only=False, upgrade=True)
+
+    @property
+    def decided(self) -> bool:
+        """Whether the legacy has accepted or refused, or the connection has failed."""
+        return self.accepted is not None or self.has_head or self.error is not None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.status == 101 and self.accepted is None and self.error is None:
+            self._switch(self.response.excess)
+
+    def _switch(self, received: bytes) -> None:
+        """Go on as a relayed WebSocket after a 101 that answers the key (RFC 6455 §4.1)."""
+        upgrade = first(self.headers, b"upgrade") or b""
+        answer = first(self.headers, b"sec-websocket-accept")
+        if upgrade.lower() != b"websocket" or answer != accept_key(self._key.decode("latin-1")).encode():
+            self.error = BadAnswer()
+            self.close()
+            return
+        headers = [header for header in end_to_end(self.headers) if header[0] not in CONSUMED_HEADERS]
+        self.accepted = Accepted(Relay(self._transport, received), headers)

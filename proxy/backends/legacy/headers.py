@@ -1,0 +1,99 @@
+"""Which headers cross the gateway. Pure; `proxy.gateway.forwarding` writes those that say where a request came from.
+
+Hop-by-hop headers (RFC 9110 §7.6.1) concern one connection only and stay behind, with every header that `Connection`
+names; all others pass in their order, duplicates kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.types import Scope
+
+from proxy.gateway.forwarding import FORWARDING
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+
+
+PROTECTED = frozenset(
+    (
+        *(b"host", b"content-length", b"content-type", b"content-encoding", b"content-range", b"content-disposition"),
+        *(b"accept", b"accept-encoding", b"accept-language", b"authorization", b"cache-control", b"cookie", b"date"),
+        *(b"expect", b"etag", b"location", b"origin", b"range", b"retry-after", b"set-cookie", b"vary"),
+        *(b"user-agent", b"www-authenticate", b"x-request-id", *FORWARDING),
+    )
+)
+"""Headers that `Connection` cannot remove: they frame or route the message, or name its sender, and are meant for all
+its recipients, so that no sender may make them options of one connection (RFC 9110 §7.6.1)."""
+
+
+_NAMELESS = frozenset((b"close", b"keep-alive", b"Keep-Alive", b"Upgrade", b"upgrade"))
+"""Values of `Connection` that name no header which is not hop-by-hop anyway."""
+
+
+def list_members(value: bytes) -> list[bytes]:
+    """Return the members of a comma-separated list in lower case, without empty ones (RFC 9110 §5.6.1)."""
+    members = [member.strip(b" \t").lower() for member in value.split(b",")]
+    return [member for member in members if member] if b"" in members else members
+
+
+def end_to_end(headers: RawHeaders) -> RawHeaders:
+    """Return the headers that pass on: not hop-by-hop, nor named by any `Connection` line. Names are lower-case."""
+    dropped = HOP_BY_HOP
+    for _, value in [header for header in headers if header[0] == b"connection"]:
+        if value not in _NAMELESS:
+            dropped = dropped | (frozenset(list_members(value)) - PROTECTED)
+    return [header for header in headers if header[0] not in dropped]
+
+
+def response_headers(status: int, headers: RawHeaders) -> RawHeaders:
+    """Return a response's headers that pass on to the client.
+
+    A 204 has no length (RFC 9110 §8.6). A 426 names the protocols to upgrade to, which is part of its meaning
+    (RFC 9110 §15.5.22).
+    """
+    passed = end_to_end(headers)
+    if status == 204:
+        return [header for header in passed if header[0] != b"content-length"]
+    if status == 426:
+        return [*passed, *(header for header in headers if header[0] == b"upgrade")]
+    return passed
+
+
+def request_headers(scope: Scope, request_id: bytes) -> RawHeaders:
+    """Return the request's headers as legacy gets them: its own, with the gateway's `X-Request-Id`."""
+    headers = [header for header in end_to_end(scope["headers"]) if header[0] != b"x-request-id"]
+    headers.append((b"x-request-id", request_id))
+    return headers
+
+
+def request_target(scope: Scope) -> bytes:
+    """The request target exactly as the client wrote it, where the server kept it; else path and query rejoined."""
+    target: bytes | None = scope.get("proxy.target")
+    if target is not None:
+        return target
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string", b"")
+    return path + b"?" + query if query else path
+
+
+def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The first header of that (lower-case) name."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None

@@ -1,0 +1,238 @@
+"""The legacy side as an ASGI app over HTTP/1.1.
+
+    client ── receive ──▶ (1) head ─▶ (2) connection ─▶ (3) request body ──▶ legacy
+    client ◀── send ───── (6) body ◀─ (5) head ◀────── (4) wait: answer, 100, time-out, client gone
+
+The head goes up at once and the body as it comes, while the answer may already be coming down; either side's slowness
+slows the other, and nothing is held beyond a small buffer. A request fails (see `failures`) only before its answer has
+begun; an answer that breaks off is broken off towards the client too, never ended as if it were whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from proxy.backends.legacy.connection import Connection
+from proxy.backends.legacy.dial import Dialer
+from proxy.backends.legacy.endpoint import Endpoint
+from proxy.backends.legacy.headers import response_headers
+from proxy.backends.legacy.pool import Pool, PoolLimits
+from proxy.backends.legacy.request import ForwardedRequest, RequestBody
+from proxy.gateway.errors import AnswerTimeout, BodyMismatch, Reset
+
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+"""Methods that may be sent again when an idle connection turns out to be closed (RFC 9110 §9.2.1)."""
+MAX_IDLE_FOR_UNSAFE = 1.0
+"""Seconds of idleness after which a connection no longer carries a request that must not be sent twice."""
+DISCONNECT_WATCH_DELAY = 0.2
+"""Seconds after which an answer still awaited makes it worth watching whether the client is still there."""
+CONTINUE_AFTER = 1.0
+"""Seconds to wait for 100 Continue before sending the body all the same (RFC 9110 §10.1.1)."""
+
+
+class ClientGone(Exception):
+    """The client closed its connection: there is nobody to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: to connect; without progress until an answer begins; without progress within an answer."""
+
+    connect: float = 2.0
+    response: float = 30.0
+    idle: float = 60.0
+
+
+class HttpUpstream:
+    """Forwards `http` scopes to a legacy (a URL, or the dialer of its endpoint) on a pool of connections.
+
+    `scope["proxy.timeouts"]`, where the gateway sets it, stands above `timeouts`. Raises `failures.Failure`.
+    """
+
+    def __init__(
+        self, legacy: str | Dialer, timeouts: Timeouts | None = None, limits: PoolLimits | None = None
+    ) -> None:
+        dialer = legacy if isinstance(legacy, Dialer) else Dialer(Endpoint.parse(legacy))
+        self._endpoint = dialer.endpoint
+        self._timeouts = timeouts or Timeouts()
+        self.pool = Pool(dialer, limits or PoolLimits())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = ForwardedRequest(scope, self._endpoint)  # 1
+        try:
+            timeouts: Timeouts = scope.get("proxy.timeouts") or self._timeouts
+            await _Forwarding(self.pool, timeouts, request, receive, send).run()
+        except ClientGone:
+            return
+
+    def close(self) -> None:
+        """Close the idle connections now, the others when their exchanges end."""
+        self.pool.close()
+
+
+class _Upload:
+    """The request on its way to the legacy: the head, then the body as the client delivers it.
+
+    `complete` once all of it has been written, or there is none; `waiting` while it is the client that is waited for;
+    `progress` is the loop's time of the last part.
+    """
+
+    def __init__(self, request: ForwardedRequest, receive: Receive, connection: Connection) -> None:
+        self._request, self._receive, self._connection = request, receive, connection
+        self._unsent = request.head
+        self.complete = not request.has_body
+
+    # what most requests, without a body and soon answered, never change
+    client_gone = waiting = _slow = False
+    progress = 0.0
+    _task: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Send the head, in one write with the part of the body that is there already."""
+        connection, request = self._connection, self._request
+        connection.begin(head_only=request.method == "HEAD")
+        if not self.complete:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+            if not request.expects_continue:
+                await asyncio.sleep(0)  # the task's first step: it takes that part, where there is one
+            self._slow = not self._task.done()
+        if self._unsent:
+            self._write(b"")
+
+    def watch(self) -> None:
+        """Watch for the client's leaving, unless the rest of the body, still to come, will show it."""
+        if self._task is None or (self._task.done() and self.complete):
+            self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    def end(self) -> None:
+        """Stop; an answer that came early leaves a connection on which the rest of the request must not follow."""
+        if self._task is not None:
+            self._task.cancel()
+        if not self.complete:
+            self._connection.close()
+
+    async def _run(self) -> None:
+        try:
+            if self._request.expects_continue and not await self._connection.continues(CONTINUE_AFTER):
+                return
+            body = RequestBody(self._request.length)
+            while not self.complete:
+                await self._forward_part(body)
+            if self._slow:
+                await self._watch()
+        except BodyMismatch as mismatch:
+            self._connection.fail(mismatch)
+        except ClientGone:
+            self._leave()
+
+    async def _forward_part(self, body: RequestBody) -> None:
+        await self._connection.drain()
+        self.waiting = True
+        message = await self._receive()
+        self.waiting = False
+        self.progress = asyncio.get_running_loop().time()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._write(body.frame(message.get("body", b""), last=not message.get("more_body", False)))
+        self.complete = body.complete
+
+    def _write(self, data: bytes) -> None:
+        data, self._unsent = self._unsent + data, b""
+        if data:
+            self._connection.write(data)
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._leave()
+
+    def _leave(self) -> None:
+        self.client_gone = True
+        self._connection.fail(Reset())
+
+
+class _Forwarding:
+    """One request and its answer."""
+
+    def __init__(self, pool: Pool, timeouts: Timeouts, request: ForwardedRequest, receive: Receive, send: Send) -> None:
+        self._pool, self._timeouts, self._request = pool, timeouts, request
+        self._receive, self._send = receive, send
+        self._loop = asyncio.get_running_loop()
+        self._connection: Connection
+        self._upload: _Upload
+        self._timer: asyncio.TimerHandle
+        self._progress = 0.0
+        self._sending = False
+
+    async def run(self) -> None:
+        """Steps 2 to 6, and once more on a new connection where an idle one was closed under a safe request."""
+        safe = self._request.method in SAFE_METHODS and not self._request.has_body
+        max_idle = float("inf") if safe else MAX_IDLE_FOR_UNSAFE
+        connection = await self._pool.acquire(max_idle, self._timeouts.connect)  # 2
+        retried = safe and connection.used
+        try:
+            await self._carry(connection)
+        except Reset:
+            if not retried or connection.has_head or self._upload.client_gone:
+                raise
+            await self._carry(await self._pool.acquire(-1, self._timeouts.connect))
+
+    async def _carry(self, connection: Connection) -> None:
+        self._connection = connection
+        self._upload = _Upload(self._request, self._receive, connection)
+        self._progress = self._loop.time()
+        self._timer = self._loop.call_later(min(DISCONNECT_WATCH_DELAY, self._timeouts.response), self._supervise)
+        try:
+            await self._upload.begin()  # 3
+            await self._await_head()  # 4
+            await self._relay()  # 5, 6
+        finally:
+            self._timer.cancel()
+            self._upload.end()
+            self._pool.release(connection)
+
+    def _supervise(self) -> None:
+        """End an exchange whose client has left, or whose legacy makes no progress."""
+        self._upload.watch()
+        connection = self._connection
+        limit = self._timeouts.idle if connection.has_head else self._timeouts.response
+        left = max(self._progress, self._upload.progress) + limit - self._loop.time()
+        if self._sending or self._upload.waiting or connection.reading_paused:
+            left = limit  # it is the client that is slow
+        if left <= 0:
+            connection.fail(AnswerTimeout())
+        else:
+            self._timer = self._loop.call_later(left, self._supervise)
+
+    async def _await_head(self) -> None:
+        connection = self._connection
+        while connection.response.head is None:
+            if self._upload.client_gone:
+                raise ClientGone
+            if connection.error is not None:
+                raise connection.error
+            await connection.wait()
+
+    async def _relay(self) -> None:
+        connection = self._connection
+        response = connection.response
+        assert response.head is not None
+        status, headers = response.head.status, response_headers(response.head.status, response.head.headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        while True:
+            complete = response.complete
+            body = connection.take()
+            if body or complete:
+                self._sending = True
+                await self._send({"type": "http.response.body", "body": body, "more_body": not complete})
+                self._sending = False
+                self._progress = self._loop.time()
+            if complete:
+                return
+            if connection.error is not None:
+                return  # without the last part: the server breaks the client's connection off
+            if not response.complete and not response.body:
+                await connection.wait()

@@ -1,0 +1,166 @@
+"""The connections to the legacy: at most so many open at once, idle ones included, and none idle or old for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from proxy.backends.legacy.connection import Connection
+from proxy.backends.legacy.dial import Dialer
+from proxy.gateway.errors import Overloaded
+
+SWEEP_INTERVAL = 1.0
+"""Most seconds between two looks for connections that have been idle for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """`max_connections` open at once; seconds that one may be idle (`keep_alive`), and be open (`max_age`)."""
+
+    max_connections: int = 256
+    keep_alive: float = 15.0
+    max_age: float = 300.0
+
+
+class Pool:
+    """Connections of one dialer, the most recently used first.
+
+    A connection holds a slot from before it is dialled until it is closed for good. Where no slot is free, callers wait
+    in their order for a connection that is released, or for a slot.
+    """
+
+    def __init__(self, dialer: Dialer, limits: PoolLimits) -> None:
+        self._dialer, self._limits = dialer, limits
+        self._idle: dict[Connection, None] = {}
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._draining = False
+        self.open = 0
+        """Connections that are open or being opened."""
+
+    async def acquire(self, max_idle: float, timeout: float) -> Connection:
+        """Return a connection that has been idle for at most `max_idle` seconds, or a new one.
+
+        `timeout` seconds to wait for a slot, and again to connect. Raises `Overloaded` where all stay in use,
+        `Unreachable` or `ConnectTimeout`. The connection must be released.
+        """
+        connection = self._reuse(max_idle)
+        if connection is not None:
+            return connection
+        if self.open < self._limits.max_connections:
+            self.open += 1
+        else:
+            if self._idle:
+                next(iter(self._idle)).close()  # its slot is free once it is lost
+            connection = await self._wait_for_slot(timeout)
+            if connection is not None:
+                return connection
+        return await self._dial(timeout)
+
+    def release(self, connection: Connection) -> None:
+        """Take back a connection after its exchange: kept idle if it may be used again, else closed."""
+        now = asyncio.get_running_loop().time()
+        retired_at = connection.opened_at + self._limits.max_age
+        if self._draining or now >= retired_at or not connection.reusable:
+            connection.close()
+            return
+        connection.used = True
+        connection.idle_since = now
+        connection.idle_until = min(now + min(connection.idle_timeout, self._limits.keep_alive), retired_at)
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        self._idle[connection] = None
+        if self._sweep is None:
+            self._schedule_sweep(now)
+
+    def close(self) -> None:
+        """Close the idle connections, and each of the others once its exchange has ended."""
+        self._draining = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for connection in list(self._idle):
+            connection.close()
+        self._idle.clear()
+
+    def _reuse(self, max_idle: float) -> Connection | None:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if not connection.closed and now < connection.idle_until:
+                if now - connection.idle_since >= max_idle:
+                    self._idle[connection] = None
+                    return None
+                if connection.quiet:
+                    return connection
+            connection.close()
+        return None
+
+    async def _dial(self, timeout: float) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            connection = await self._dialer.dial(lambda: Connection(loop), timeout)
+        except BaseException:
+            self._release_slot()
+            raise
+        connection.on_lost(self._lost)
+        return connection
+
+    async def _wait_for_slot(self, timeout: float) -> Connection | None:
+        """Wait for a connection that is released, or for a slot of one that is lost (None)."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Connection | None] = loop.create_future()
+        self._waiting.append(waiter)
+        timer = loop.call_later(timeout, _expire, waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._give_back(waiter)
+            raise
+        finally:
+            timer.cancel()
+
+    def _give_back(self, waiter: asyncio.Future[Connection | None]) -> None:
+        """Pass on what a waiter was given in the same turn in which it was cancelled."""
+        if not waiter.done() or waiter.cancelled() or waiter.exception() is not None:
+            return
+        connection = waiter.result()
+        if connection is None:
+            self._release_slot()
+        else:
+            self.release(connection)
+
+    def _lost(self, connection: Connection) -> None:
+        self._idle.pop(connection, None)
+        self._release_slot()
+
+    def _release_slot(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self.open -= 1
+
+    def _schedule_sweep(self, now: float) -> None:
+        next_deadline = min(connection.idle_until for connection in self._idle)
+        delay = min(max(next_deadline - now, 0.01), SWEEP_INTERVAL)
+        self._sweep = asyncio.get_running_loop().call_later(delay, self._close_expired)
+
+    def _close_expired(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._sweep = None
+        for connection in [each for each in self._idle if now >= each.idle_until]:
+            del self._idle[connection]
+            connection.close()
+        if self._idle:
+            self._schedule_sweep(now)
+
+
+def _expire(waiter: asyncio.Future[Connection | None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(Overloaded())

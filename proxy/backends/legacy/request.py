@@ -1,0 +1,101 @@
+"""A request as the legacy gets it: one head, and a body framed exactly as that head announces. Pure.
+
+The server may deliver less or more than a head's length says. Such a request is never completed: its connection would
+carry the next caller's request at a place where the legacy still reads, or no longer reads, this one's body.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from starlette.types import Scope
+
+from proxy.backends.legacy.endpoint import Endpoint
+from proxy.backends.legacy.headers import RawHeaders, list_members, request_headers, request_target
+from proxy.gateway.errors import BodyMismatch
+
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
+
+
+class RequestBody:
+    """A body's framing, by `length` (bytes) or, where that is None, chunked; and how much of it has been framed.
+
+    `complete` once its last byte has been framed.
+    """
+
+    __slots__ = ("_left", "_withheld", "complete")
+
+    def __init__(self, length: int | None) -> None:
+        self._left = length
+        self._withheld = b""
+        self.complete = length == 0
+
+    def frame(self, data: bytes, *, last: bool) -> bytes:
+        """Return the bytes to send for the next part. Raises `BodyMismatch` where the length does not come out."""
+        if self._left is None:
+            self.complete = last
+            chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            return chunk + b"0\r\n\r\n" if last else chunk
+        self._left -= len(data)
+        if self._left < 0 or (last and self._left):
+            raise BodyMismatch
+        self.complete = last
+        if self._left == 0 and not last:
+            self._withheld += data  # the legacy must not see a whole request that may yet turn out longer
+            return b""
+        return self._withheld + data
+
+
+class ForwardedRequest:
+    """The request of an `http` scope: its `method`, its `head` as bytes, and the framing of its body.
+
+    `expects_continue`: the client sends its body only after 100 (RFC 9110 §10.1.1).
+    """
+
+    def __init__(self, scope: Scope, endpoint: Endpoint) -> None:
+        self.method: str = scope["method"]
+        length, coding = body_framing(scope["headers"])
+        self.length = None if coding else length
+        headers = endpoint.with_host(request_headers(scope, scope.get("proxy.request_id", b"-")))
+        lines = [self.method.encode(), b" ", endpoint.target(request_target(scope)), b" HTTP/1.1\r\n"]
+        self.expects_continue = False
+        framed = False
+        for name, value in headers:
+            if name in _FRAMING:
+                if framed or coding or length is None:
+                    continue
+                framed, value = True, b"%d" % length
+            elif name == b"expect":
+                self.expects_continue = value.lower() == b"100-continue"
+            lines += (name, b": ", value, b"\r\n")
+        if coding:
+            lines += (b"transfer-encoding: ", coding, b"\r\n")
+        lines.append(b"\r\n")
+        self.head = b"".join(lines)
+        self.has_body = self.length != 0
+        self.expects_continue = self.expects_continue and self.has_body
+
+
+def body_framing(headers: RawHeaders) -> tuple[int, bytes]:
+    """Return a request's length and its transfer codings (RFC 9112 §6.3); codings outrank a length.
+
+    Lengths that are invalid or contradict each other cannot be forwarded, so such a body is sent chunked. The server
+    refuses both; other callers of the upstream need not.
+    """
+    lengths: set[bytes] = set()
+    codings: list[bytes] = []
+    for name, value in [header for header in headers if header[0] in _FRAMING]:
+        if name == b"content-length":
+            lengths.add(value)
+        else:
+            codings += list_members(value)
+    if codings:
+        return 0, b", ".join([*(coding for coding in codings if coding != b"chunked"), b"chunked"])
+    if not lengths:
+        return 0, b""
+    length = lengths.pop()
+    if lengths or not _LENGTH.fullmatch(length):
+        return 0, b"chunked"
+    return int(length), b""

@@ -1,0 +1,77 @@
+"""`scribe-proxy check`: every problem of a routing.yaml at once, for people, editors and CI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from proxy.cli.config_file import ROUTING_FILE
+from proxy.config import Config, ConfigError, load
+from proxy.contract import ContractError
+from proxy.contract.bundle import load_agreement
+
+
+@click.command()
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=ROUTING_FILE)
+@click.option("--strict", is_flag=True, help="Let notes fail too.")
+@click.option(
+    "--contracts",
+    "directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Directory of openapi.yaml and divergences.yaml; what the file's key `contracts` names where it is there.",
+)
+def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None) -> None:
+    """Say everything that is wrong with a routing.yaml, and with the contracts that it names.
+
+    Each problem is a line `file:line: where: message`, and the exit code is then 1. Notes are for what is sound but
+    may surprise. References like ${NAME} are filled in from this shell's environment.
+    """
+    chosen = files or (Path("routing.yaml"),)
+    configs = {file: _loaded(file) for file in chosen}
+    named = {
+        directory or file.parent / (config.contracts if config else "contracts") for file, config in configs.items()
+    }
+    unsound = [each for each in sorted(named) if each.is_dir() and not _agreed(each)]
+    if unsound or not all(config and not (strict and config.notes) for config in configs.values()):
+        raise click.exceptions.Exit(1)
+
+
+def _loaded(file: Path) -> Config | None:
+    """The file, if it is sound; what is to be said of it is said."""
+    try:
+        config = load(file, os.environ)
+    except ConfigError as error:
+        click.echo(str(error))
+        click.echo(f"{file}: {_counted(len(error.problems), 'problem')}", err=True)
+        return None
+    for note in config.notes:
+        click.echo(f"{note.located(str(file))} (note)")
+    click.echo(_summary(file, config))
+    return config
+
+
+def _agreed(directory: Path) -> bool:
+    """Whether what a directory holds of a contract and of divergences is sound."""
+    try:
+        agreement = load_agreement(directory)
+    except ContractError as error:
+        click.echo(str(error))
+        click.echo(f"{directory}: {_counted(len(error.faults), 'problem')}", err=True)
+        return False
+    if agreement.contract is not None:
+        operations = _counted(len(agreement.contract.operations), "operation")
+        declared = _counted(len(agreement.divergences), "divergence")
+        click.echo(f"{directory / 'openapi.yaml'}: sound, {operations}, {declared}")
+    return True
+
+
+def _summary(file: Path, config: Config) -> str:
+    moved = sum(1 for route in config.routes if route.share)
+    counts = f"{_counted(len(config.routes), 'route')}, {moved} with a native share"
+    return f"{file}: sound, {counts}, revision {config.revision}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,222 @@
+"""`scribe-proxy contracts`: infer the contract from recordings, check it against them, and show what has samples."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from proxy.cli import database_options
+from proxy.cli.console import console
+from proxy.cli.param_types import TimeParam
+from proxy.config import ConfigError
+from proxy.config import load as load_routing
+from proxy.contract import Contract, ContractError, load
+from proxy.contract.bundle import load_agreed
+from proxy.contract.checking import CoverageRow, ObservedOperation, beside, breaches, coverage
+from proxy.contract.editing import Files
+from proxy.contract.merging import merge
+from proxy.contract.samples import joined, learned, observe, routed
+from proxy.recordings import model
+from proxy.recordings.model import RecordingError, Recordings
+from proxy.reports.models import Span
+from proxy.reports.reader import ReportReader
+
+_CONTRACT = click.option(
+    "--contract",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("contracts/openapi.yaml"),
+    show_default=True,
+    help="The contract's main file.",
+)
+_RECORDINGS = click.option(
+    "--recordings",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("contracts/recordings"),
+    show_default=True,
+    help="Directory of http.json and ws.json.",
+)
+
+
+@click.group()
+def contracts() -> None:
+    """Infer the contract from recordings, check it against them, and show what of it has samples."""
+
+
+@contracts.command()
+@_RECORDINGS
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("contracts/openapi.yaml"),
+    show_default=True,
+    help="The contract to merge into; made where there is none.",
+)
+@click.option(
+    "--routing",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Take operations and path templates from a routing.yaml.",
+)
+@click.option("--title", default="Recorded service", show_default=True, help="What a new contract is called.")
+def infer(directory: Path, into: Path, routing: Path | None, title: str) -> None:
+    """Put what recordings show into a contract; what people wrote there stays.
+
+    Without --routing, and where the contract has no operations yet, path templates are found by the ids in recorded
+    paths. Prints a line for everything added, and for everything loosened because a recording contradicts it.
+    """
+    recorded = _recorded(directory)
+    known = _load(into) if into.exists() else Contract([])
+    operations = joined(known, _routed(routing)) if routing else known
+    if not operations.operations:
+        operations = learned(recorded)
+    files = Files(into)
+    try:
+        changes = merge(files, observe(recorded, operations), title)
+        written = files.save()
+    except (ContractError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    for change in changes:
+        click.echo(change)
+    click.echo(f"{_counted(len(changes), 'change')} in {_counted(len(written), 'file')}", err=True)
+
+
+@contracts.command()
+@_CONTRACT
+@_RECORDINGS
+@click.option(
+    "--divergences",
+    "divergences_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Declared differences to check with it; divergences.yaml beside the contract where it is there.",
+)
+def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
+    """Say what is wrong with a contract, and which recordings do not satisfy it.
+
+    Exits with 0 where all is well, 1 otherwise.
+    """
+    contract = _load(file)
+    beside = divergences_file or file.parent / "divergences.yaml"
+    if divergences_file or beside.exists():
+        try:
+            load_agreed(beside, contract)
+        except ContractError as error:
+            _refuse(error)
+    recorded = _recorded(directory)
+    found = list(breaches(contract, recorded))
+    for breach in found:
+        click.echo(str(breach))
+    steps = sum(len(scenario.steps) for scenario in recorded.scenarios)
+    told = f"{_counted(steps, 'request')}, {_counted(len(recorded.conversations), 'conversation')}"
+    click.echo(f"{file}: {_counted(len(contract.operations), 'operation')}; {told}; {_counted(len(found), 'breach')}")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+@contracts.command(name="coverage")
+@_CONTRACT
+@_RECORDINGS
+@click.option("--live", is_flag=True, help="Beside samples, what was compared of live traffic.")
+@click.option("--since", type=TimeParam(), default="30d", show_default=True, metavar="TIME", help="With --live.")
+@database_options.options
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+def show_coverage(
+    file: Path,
+    directory: Path,
+    *,
+    live: bool,
+    since: float,
+    mongodb_url: str | None,
+    database: str | None,
+    config_file: Path,
+    as_json: bool,
+) -> None:
+    """Show how many samples each operation and status has.
+
+    `0` is declared and never seen, `!` seen and not declared. With --live, `3+120` are 3 samples and 120 answers of
+    legacy's to requests that were compared, as the gateway's reports have them.
+    """
+    contract = _load(file)
+    rows = coverage(contract, _recorded(directory))
+    if live:
+        own = database_options.find(mongodb_url, database, config_file)
+        rows = beside(rows, contract, database_options.ask(own, lambda asked: _seen(ReportReader(asked), since)))
+    if as_json:
+        click.echo(json.dumps([row.as_json() for row in rows], indent=2))
+        return
+    console().print(_table(rows))
+    click.echo(_summed(rows))
+
+
+async def _seen(reading: ReportReader, since: float) -> list[ObservedOperation]:
+    found = await reading.coverage(Span(since, time.time() + 1))
+    return [
+        ObservedOperation(one.operation, one.status, one.media, one.count) for one in found if one.operation is not None
+    ]
+
+
+def _summed(rows: list[CoverageRow]) -> str:
+    empty = sum(1 for row in rows if not row.samples and not row.live)
+    undeclared = sum(1 for row in rows if not row.declared)
+    samples, live = sum(row.samples for row in rows), sum(row.live or 0 for row in rows)
+    counted = _counted(samples, "sample") + (f" and {_counted(live, 'live answer')}" if live else "")
+    operations = len({row.operation.name for row in rows})
+    told = f"{empty} declared without a sample, {undeclared} seen and not declared"
+    return f"{counted} of {_counted(operations, 'operation')}; {told}"
+
+
+def _table(rows: list[CoverageRow]) -> Table:
+    statuses = sorted({row.status for row in rows}, key=lambda status: (not status[0].isdecimal(), status))
+    table = Table("operation", box=None, header_style="bold", pad_edge=False)
+    for status in statuses:
+        table.add_column(status, justify="right", no_wrap=True)
+    for name in dict.fromkeys(row.operation.name for row in rows):
+        cells = {row.status: _cell(row) for row in rows if row.operation.name == name}
+        table.add_row(Text(name), *(cells.get(status, Text()) for status in statuses))
+    return table
+
+
+def _cell(row: CoverageRow) -> Text:
+    told = f"{row.samples}+{row.live}" if row.live else str(row.samples)
+    if not row.declared:
+        return Text(f"{told}!", style="bold red")
+    return Text(told, style="" if row.samples or row.live else "yellow")
+
+
+def _routed(routing: Path) -> Contract:
+    try:
+        return routed((route.name, route.pattern) for route in load_routing(routing, os.environ).routes)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _recorded(directory: Path) -> Recordings:
+    try:
+        return model.load(directory)
+    except RecordingError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _load(file: Path) -> Contract:
+    try:
+        return load(file)
+    except ContractError as error:
+        _refuse(error)
+
+
+def _refuse(error: ContractError) -> NoReturn:
+    click.echo(str(error))
+    click.echo(_counted(len(error.faults), "problem"), err=True)
+    raise click.exceptions.Exit(1) from None
+
+
+def _counted(number: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number} {plural}"

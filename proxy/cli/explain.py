@@ -1,0 +1,215 @@
+"""`scribe-proxy explain`: which side would answer a request, and how that came about. Works offline."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from proxy.cli.config_file import ROUTING_FILE, opened
+from proxy.cli.console import console
+from proxy.cli.param_types import ShareParam
+from proxy.config import FULL, Config, Route, show_share
+from proxy.gateway.bucketing import Client, Decision, Headers, Limit, bucket, decide, is_shadowed, source_key
+from proxy.gateway.routing import Match, RouteTable
+
+
+@dataclass(frozen=True, slots=True)
+class RouteExplanation:
+    """The decision and what led to it. Shares are in percent as text; `bucket` is shown even where none was needed."""
+
+    side: str
+    reason: str
+    because: str
+    route: str | None
+    match: str | None
+    params: dict[str, str]
+    key: str | None
+    key_source: str | None
+    bucket: int | None
+    group: str | None
+    grouped_with: tuple[str, ...]
+    salt: str
+    native: str | None
+    stage: str | None
+    shadow: str | None
+    shadowed: bool
+    revision: str
+
+
+@click.command()
+@click.argument("method")
+@click.argument("path")
+@click.option("--key", metavar="K", help="The caller's key, whatever it would be read from.")
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; may be repeated.")
+@click.option("--client-ip", metavar="ADDRESS", help="The caller's address.")
+@click.option("--stage", type=ShareParam(), help="Where the route's rollout is; at its first stage, if not said.")
+@click.option("--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def explain(
+    method: str,
+    path: str,
+    key: str | None,
+    headers: tuple[str, ...],
+    client_ip: str | None,
+    stage: float | None,
+    file: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Say which side answers a request, and why.
+
+    Knows routing.yaml alone: what a rollout has reached, or a guard holds down, `scribe-proxy status` says.
+
+    METHOD is an HTTP method, or WS for a WebSocket; PATH is as the client sends it. SCRIBE_PROXY_PIN counts, as it
+    would for the gateway.
+    """
+    if not path.startswith("/"):
+        raise click.BadParameter("must begin with a slash", param_hint="PATH")
+    config = opened(file)
+    client = (client_ip, 0) if client_ip else None
+    given, at = [_header(text) for text in headers], None if stage is None else round(stage * FULL)
+    explanation = explained(config, method.upper(), path, given, client, key, at)
+    if as_json:
+        click.echo(json.dumps(asdict(explanation), indent=2))
+    else:
+        _print(explanation)
+
+
+def explained(
+    config: Config,
+    method: str,
+    path: str,
+    headers: Headers,
+    client: Client,
+    key: str | None,
+    stage: int | None = None,
+) -> RouteExplanation:
+    """All that `explain` says, as data; `stage` is the share (in ten-thousandths) that the route's rollout is at."""
+    raw_path = _bytes(path.partition("?")[0])
+    table = RouteTable(config.routes)
+    match = table.match(method, raw_path)
+    route = match.route if match else None
+    at = _stage(route, stage)
+    decision = decide(route, config, headers, client, limit=Limit(FULL if at is None else at), key=key)
+    key, source = _key(config, headers, client, key)
+    place = bucket(config.bucketing.salt, route.domain, key) if route and key else None
+    return RouteExplanation(
+        side=decision.side,
+        reason=decision.reason,
+        because=_because(decision, route, place, at) + _beside(table, match, raw_path),
+        route=route.name if route else None,
+        match=route.match if route else None,
+        params=_params(match),
+        key=key,
+        key_source=source,
+        bucket=place,
+        group=route.group if route else None,
+        grouped_with=_family(config, route),
+        salt=config.bucketing.salt,
+        native=show_share(route.native) if route else None,
+        stage=show_share(at) if at is not None else None,
+        shadow=show_share(route.shadow.share) if route and route.shadow.share else None,
+        shadowed=route is not None and is_shadowed(route, place),
+        revision=config.revision,
+    )
+
+
+def _key(config: Config, headers: Headers, client: Client, given: str | None) -> tuple[str | None, str | None]:
+    if given:
+        return given, "--key"
+    keys = ((source_key(source, headers, client), str(source)) for source in config.bucketing.sources)
+    return next(((key, source) for key, source in keys if key), (None, None))
+
+
+def _stage(route: Route | None, given: int | None) -> int | None:
+    if route is None or route.rollout is None:
+        return None
+    return given if given is not None else route.rollout.stages[0]
+
+
+def _because(decision: Decision, route: Route | None, place: int | None, stage: int | None) -> str:
+    native = min(route.native, FULL if stage is None else stage) if route else 0
+    share = show_share(native) if route else ""
+    if decision.reason == "share":
+        return _by_share(share, place, native)
+    return {
+        "no-native": "the file names no native app",
+        "pin-all": f"SCRIBE_PROXY_PIN pins everything to {decision.side}",
+        "pin": f"the route is pinned to {decision.side}",
+        "override": "the override header asks for it, with the right secret",
+        "no-route": "no route matches, and what no route names goes to legacy",
+        "no-key": f"none of the bucketing keys is there, and the share is {share} (try --key, --header, --client-ip)",
+    }[decision.reason]
+
+
+def _by_share(share: str, place: int | None, native: int) -> str:
+    if native in (0, FULL):
+        return f"the native share is {share}"
+    side = "below" if place is not None and place < native else "not below"
+    return f"bucket {place} is {side} {native}, where the native share of {share} ends"
+
+
+def _beside(table: RouteTable, match: Match | None, raw_path: bytes) -> str:
+    """Where no route matched: the methods that this path is routed for."""
+    declared = sorted({route.pattern.method for route in table.routes}) if match is None else []
+    methods = [method for method in declared if table.match(method, raw_path)]
+    return f" (this path is routed for {', '.join(methods)})" if methods else ""
+
+
+def _params(match: Match | None) -> dict[str, str]:
+    return match.params if match else {}
+
+
+def _family(config: Config, route: Route | None) -> tuple[str, ...]:
+    if route is None or route.group is None:
+        return ()
+    return tuple(each.name for each in config.routes if each.group == route.group and each is not route)
+
+
+def _header(text: str) -> tuple[bytes, bytes]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise click.BadParameter(f"{text!r} is no `NAME: VALUE`", param_hint="--header")
+    return _bytes(name.strip().lower()), _bytes(value.strip())
+
+
+def _bytes(argument: str) -> bytes:
+    """An argument as the shell gave it, whatever its bytes."""
+    return argument.encode("utf-8", "surrogateescape")
+
+
+def _print(explanation: RouteExplanation) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in _lines(explanation):
+        table.add_row(name, Text(value))
+    console().print(table)
+
+
+def _lines(explanation: RouteExplanation) -> list[tuple[str, str]]:
+    lines = [("side", explanation.side), ("reason", f"{explanation.reason}: {explanation.because}")]
+    if explanation.route:
+        lines.append(("route", f"{explanation.route} ({explanation.match})"))
+    lines += [("param", f"{name} = {value!r}") for name, value in explanation.params.items()]
+    if explanation.key:
+        lines.append(("key", f"{explanation.key!r}, from {explanation.key_source}"))
+    if explanation.bucket is not None:
+        drawn = f"group {explanation.group}" if explanation.group else "this route alone"
+        lines.append(("bucket", f"{explanation.bucket} of 0 to 9999, drawn for {drawn} with salt {explanation.salt!r}"))
+    if explanation.grouped_with:
+        lines.append(("group", f"{explanation.group}: the same bucket on {', '.join(explanation.grouped_with)}"))
+    if explanation.native:
+        lines.append(("share", f"{explanation.native} of callers answered natively"))
+    if explanation.stage:
+        lines.append(("stage", f"{explanation.stage}, if the rollout is there: see `scribe-proxy status`"))
+    if explanation.shadow:
+        lines.append(
+            ("shadow", f"{explanation.shadow} of callers, {'this one too' if explanation.shadowed else 'not this one'}")
+        )
+    return [*lines, ("revision", explanation.revision)]

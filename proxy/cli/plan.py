@@ -1,0 +1,67 @@
+"""`scribe-proxy plan`: what a changed routing.yaml would move, before it is put in place."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from proxy.cli.config_file import ROUTING_FILE, opened
+from proxy.cli.console import console
+from proxy.config import show_share
+from proxy.config.diff import RouteChange, SettingChange, route_changes, setting_changes
+
+
+@click.command()
+@click.argument("old", type=ROUTING_FILE)
+@click.argument("new", type=ROUTING_FILE)
+@click.option("--json", "as_json", is_flag=True, help="For machines; shares in ten-thousandths.")
+def plan(old: Path, new: Path, *, as_json: bool) -> None:
+    """Say what a changed routing.yaml would move.
+
+    For every route that changes: its native share before and after, and the share of callers that go to native or
+    back to legacy. Exact, since callers keep their buckets; where they are drawn anew the shares are expectations,
+    and say so with ≈. SCRIBE_PROXY_PIN is left out of account.
+    """
+    before, after = opened(old, pinned=False), opened(new, pinned=False)
+    routes, settings = route_changes(before, after), setting_changes(before, after)
+    if as_json:
+        changes = {"routes": [asdict(each) for each in routes], "settings": [asdict(each) for each in settings]}
+        click.echo(json.dumps(changes, indent=2))
+        return
+    _print(routes, settings)
+
+
+def _print(routes: tuple[RouteChange, ...], settings: tuple[SettingChange, ...]) -> None:
+    out = console()
+    if routes:
+        out.print(_table(routes))
+    for setting in settings:
+        out.print(Text(f"{setting.key}: {setting.before} → {setting.after}"))
+    for reason in sorted({change.redrawn for change in routes if change.redrawn}):
+        message = f"Buckets are drawn anew ({reason} changed): callers on both sides are reshuffled."
+        out.print(Text(message, style="yellow"))
+    moved = sum(1 for change in routes if change.to_native or change.to_legacy)
+    out.print(f"Routes changed: {len(routes)}, of which move callers: {moved}." if routes else "No route changes.")
+
+
+def _table(routes: tuple[RouteChange, ...]) -> Table:
+    table = Table(box=box.SIMPLE)
+    for heading in ("route", "matches", "native share", "to native", "to legacy", "notes"):
+        table.add_column(heading, justify="right" if heading.startswith("to ") else "left", overflow="fold")
+    for change in routes:
+        table.add_row(*map(Text, _row(change)))
+    return table
+
+
+def _row(change: RouteChange) -> tuple[str, ...]:
+    sign = {"added": "+ ", "removed": "- ", "changed": ""}[change.kind]
+    about = "≈" if change.redrawn else ""
+    shares = f"{show_share(change.before)} → {show_share(change.after)}"
+    moving = (f"{about}{show_share(moved)}" if moved else "-" for moved in (change.to_native, change.to_legacy))
+    return (sign + change.name, change.match, shares, *moving, "; ".join(change.notes))

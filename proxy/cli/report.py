@@ -1,0 +1,247 @@
+"""`scribe-proxy report`: what the comparisons of live traffic have shown, for people, for machines and for CI."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import click
+
+from proxy.cli import database_options
+from proxy.cli import report_tables as tables
+from proxy.cli.console import console
+from proxy.cli.param_types import ShareParam, TimeParam
+from proxy.comparison.correspondence import Kind
+from proxy.comparison.verdicts import Name
+from proxy.contract import ContractError
+from proxy.contract.bundle import ContractBundle, load_agreement
+from proxy.contract.tree import Tree, read_tree
+from proxy.reports.exports import as_json, exceeds, fields_csv, junit, routes_csv
+from proxy.reports.models import FieldKind, RouteSummary, Span
+from proxy.reports.query import NEWEST, QueryResult, ReportQuery, ask, suggestions, warnings
+from proxy.reports.reader import ReportReader
+from proxy.reports.suggestions import Suggestion
+from proxy.runtime.database import Database
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Output:
+    """How it is printed, and where CI is told. `most` is the share (0 to 1) of comparisons that may differ."""
+
+    as_json: bool
+    as_csv: bool
+    suggest: bool
+    junit: Path | None
+    most: float | None
+
+
+@click.command()
+@database_options.options
+@click.option(
+    "--contracts",
+    "directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Directory of openapi.yaml and divergences.yaml; else what FILE names.",
+)
+@click.option(
+    "--since", type=TimeParam(), default="24h", show_default=True, metavar="TIME", help="2h, 7d, or a moment."
+)
+@click.option("--until", type=TimeParam(), metavar="TIME", help="Now, if not given.")
+@click.option("--route", metavar="NAME", help="One route, with its fields and samples.")
+@click.option("--field", metavar="PATH", help="One field, as in body.notes.*.title.")
+@click.option("--kind", type=click.Choice([*get_args(Kind), "violation"]), help="One kind of difference.")
+@click.option("--verdict", type=click.Choice(get_args(Name)), help="What comparisons came to.")
+@click.option(
+    "--sample",
+    metavar="[ID]",
+    is_flag=False,
+    flag_value=NEWEST,
+    help="Both answers side by side, redacted: the newest.",
+)
+@click.option("--suggest", is_flag=True, help="Print what could be declared, with the evidence. Changes nothing.")
+@click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print routes, or one route's fields, as CSV.")
+@click.option(
+    "--junit",
+    "junit_file",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    metavar="FILE",
+    help="Write a test case a route for CI; with --max-mismatch 0.1% unless given.",
+)
+@click.option(
+    "--max-mismatch", "most", type=ShareParam(), metavar="SHARE", help="Exit with 1 where more of a route differs."
+)
+def report(
+    mongodb_url: str | None,
+    database: str | None,
+    config_file: Path,
+    directory: Path | None,
+    since: float,
+    until: float | None,
+    route: str | None,
+    field: str | None,
+    kind: str | None,
+    verdict: str | None,
+    sample: str | None,
+    suggest: bool,
+    as_json_: bool,
+    as_csv: bool,
+    junit_file: Path | None,
+    most: float | None,
+) -> None:
+    """Say where native and legacy differ in live traffic.
+
+    Exits with 1 where more of a route's comparisons differ than --max-mismatch lets, with 2 where that cannot be told:
+    MongoDB is away, or nothing was compared.
+    """
+    span = Span(since, time.time() + 1 if until is None else until)
+    if span.until <= span.since:
+        raise click.UsageError("--until must be after --since")
+    if as_json_ and as_csv:
+        raise click.UsageError("--json or --csv, not both")
+    question = ReportQuery(span, route, field, cast("FieldKind | None", kind), cast("Name | None", verdict), sample)
+    output = Output(as_json_, as_csv, suggest, junit_file, 0.001 if junit_file and most is None else most)
+    own = database_options.find(mongodb_url, database, config_file)
+    agreement, tree = _agreement(directory or own.contracts)
+
+    async def read(database: Database) -> tuple[QueryResult, list[Suggestion]]:
+        reading = ReportReader(database)
+        findings = await ask(reading, question, agreement)
+        given = findings.fields if output.suggest else ()
+        return findings, await suggestions(reading, question, given, agreement, tree, _release())
+
+    findings, suggested = database_options.ask(own, read)
+    _refuse_unknown(question, findings, own.routes)
+    _print(question, findings, suggested, agreement, output)
+    _gate(findings, output)
+
+
+def _agreement(directory: Path) -> tuple[ContractBundle, Tree | None]:
+    """The contract, too, as it is written: for the lines of its nodes."""
+    file = directory / "openapi.yaml"
+    try:
+        return load_agreement(directory), read_tree(file) if file.exists() else None
+    except ContractError as error:
+        click.echo(f"{directory} is left out of account, since it has problems ({len(error.faults)})", err=True)
+        return ContractBundle(), None
+
+
+def _refuse_unknown(question: ReportQuery, findings: QueryResult, routes: Sequence[str]) -> None:
+    if question.route is not None and question.route not in findings.known:
+        if question.route in routes:
+            raise click.UsageError(f"nothing was noted of {question.route} in this time")
+        raise click.UsageError(_unknown("route", question.route, [*findings.known, *routes]))
+    if question.field is not None and question.field not in findings.places:
+        raise click.UsageError(_unknown("field", question.field, findings.places))
+    if question.sample not in (None, NEWEST) and findings.sample is None:
+        raise click.UsageError(f"there is no sample {question.sample} (any more)")
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"no {what} {name} was noted in this time" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _print(
+    question: ReportQuery, findings: QueryResult, suggested: list[Suggestion], agreement: ContractBundle, output: Output
+) -> None:
+    for warning in warnings(findings, agreement):
+        click.echo(f"! {warning}", err=True)
+    if output.as_json:
+        click.echo(json.dumps(_json(question, findings, suggested, output), indent=2, ensure_ascii=False))
+    elif output.as_csv:
+        click.echo(fields_csv(findings.fields) if question.route else routes_csv(findings.routes), nl=False)
+    elif output.suggest:
+        for one in suggested:
+            console().print(tables.suggestion_account(one), soft_wrap=True)
+        click.echo(f"{len(suggested)} suggestions; nothing was changed")
+    elif question.sample is not None:
+        _print_sample(findings)
+    else:
+        _print_tables(question, findings)
+
+
+def _print_sample(findings: QueryResult) -> None:
+    if findings.sample is None:
+        click.echo("there is no sample of that")
+    else:
+        console().print(tables.sample_account(findings.sample))
+
+
+def _print_tables(question: ReportQuery, findings: QueryResult) -> None:
+    out, span = console(), question.span
+    between = f"{tables.moment(span.since)} to {tables.moment(span.until)}"
+    if not findings.routes:
+        oldest = findings.health.oldest
+        known = f"the oldest report is of {tables.moment(oldest)}" if oldest else "there are no reports at all"
+        click.echo(f"nothing was noted, {between}; {known}")
+        return
+    fields = (
+        findings.fields if question.route or question.verdict else [one for one in findings.fields if one.unexplained]
+    )
+    out.print(tables.route_table(findings.routes))
+    if fields:
+        out.print(tables.field_table(fields[:_SHOWN] if question.route is None else fields, routed=not question.route))
+    drift = [one for one in findings.drift if question.route or one.side == "legacy"]  # native's differ, too
+    if drift:
+        out.print(tables.drift_table(drift[:_SHOWN]))
+    if question.route is not None and findings.samples:
+        out.print(tables.sample_table(findings.samples[:_SHOWN]))
+    out.print(_summary(findings.routes, between), soft_wrap=True, highlight=False)
+
+
+def _summary(routes: Sequence[RouteSummary], between: str) -> str:
+    compared = sum(route.compared for route in routes)
+    different = sum(route.mismatch + route.violation for route in routes)
+    counted = f"{len(routes):,} {'route' if len(routes) == 1 else 'routes'}"
+    return f"{different:,} of {compared:,} comparisons on {counted} differ, {between}"
+
+
+def _json(
+    question: ReportQuery, findings: QueryResult, suggested: list[Suggestion], output: Output
+) -> dict[str, Any] | list[dict[str, Any]] | None:
+    if output.suggest:
+        return [as_json(one) for one in suggested]
+    if question.sample is not None:
+        return as_json(findings.sample) if findings.sample else None
+    listed = ("routes", "fields", "drift", "divergences", *(["samples"] if question.route else []))
+    return {
+        "since": question.span.since,
+        "until": question.span.until,
+        **{name: [as_json(one) for one in getattr(findings, name)] for name in listed},
+        "health": as_json(findings.health),
+    }
+
+
+def _gate(findings: QueryResult, output: Output) -> None:
+    """Tells CI; raises Exit where it is to fail."""
+    most = output.most
+    if most is None:
+        return
+    if output.junit is not None:
+        output.junit.write_text(junit(findings.routes, findings.fields, most), encoding="utf-8")
+    if not any(route.compared for route in findings.routes):
+        click.echo("nothing was compared, so it cannot be told how much differs", err=True)
+        raise click.exceptions.Exit(database_options.UNUSABLE)
+    over = [route for route in findings.routes if exceeds(route, most)]
+    for route in over:
+        click.echo(
+            f"{route.route}: {route.different:.2%} of {route.compared:,} differ, at most {most:.2%} may", err=True
+        )
+    if over:
+        raise click.exceptions.Exit(1)
+
+
+def _release() -> str:
+    try:
+        return version("scribe-proxy")
+    except PackageNotFoundError:
+        return "0"

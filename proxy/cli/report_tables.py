@@ -1,0 +1,201 @@
+"""`scribe-proxy report` for people: tables of routes, fields and breaches, one sample side by side, suggestions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from proxy.comparison.correspondence import JSON
+from proxy.reports.models import (
+    Drift,
+    FieldSummary,
+    RouteSummary,
+    Sample,
+    SampleHead,
+    StoredAnswer,
+    StoredDifference,
+    StoredValue,
+    Tree,
+)
+from proxy.reports.suggestions import Suggestion
+
+_RED: Final = "bold red"
+_DIM: Final = "dim"
+
+
+def route_table(routes: Sequence[RouteSummary]) -> Table:
+    """What came of the comparisons, by route. `served` are requests: by legacy, by native."""
+    table = _table("route", "compared-", "match-", "declared-", "mismatch-", "violation-", "differ-", "uncompared")
+    table.add_column("legacy repeats", justify="right")
+    table.add_column("served", justify="right")
+    for one in routes:
+        share = "-" if one.different is None else f"{one.different:.2%}"
+        table.add_row(
+            Text(one.route, style="bold"),
+            *map(_number, (one.compared, one.match)),
+            _number(one.declared, "yellow"),
+            _number(one.mismatch, _RED),
+            _number(one.violation, _RED),
+            Text(share, style=_RED if one.different else ""),
+            Text(", ".join(f"{number:,} {reason}" for reason, number in sorted(one.uncompared.items()))),
+            f"{one.replays - one.noisy:,} of {one.replays:,}" if one.replays else "",
+            f"{one.requests.get('legacy', 0):,} + {one.requests.get('native', 0):,}",
+        )
+    return table
+
+
+def field_table(fields: Sequence[FieldSummary], *, routed: bool = True) -> Table:
+    """Where the sides differ; without the route where it is plain."""
+    table = _table(*(["route"] if routed else []), "field", "kind", "severity", "unexplained-", "declared-")
+    for heading in ("legacy differs from itself", "first", "last"):
+        table.add_column(heading, no_wrap=True)
+    for one in fields:
+        noise = f"{one.noise} of {one.replays} replays" if one.replays else "not asked"
+        table.add_row(
+            *([Text(one.route)] if routed else []),
+            Text(one.field, style="bold"),
+            one.kind,
+            one.severity,
+            _number(one.unexplained, _RED),
+            _number(one.declared, "yellow"),
+            Text(noise, style="yellow" if one.noise else _DIM),
+            moment(one.first),
+            moment(one.last),
+        )
+    return table
+
+
+def drift_table(drifts: Sequence[Drift]) -> Table:
+    """Where answers break the contract."""
+    table = _table("route", "side", "field", "what is wrong", "answers-", "first", "last")
+    for one in drifts:
+        told = (Text(one.route), one.side, Text(one.path, style="bold"), Text(one.message))
+        table.add_row(*told, _number(one.count, _RED), moment(one.first), moment(one.last))
+    return table
+
+
+def sample_table(samples: Sequence[SampleHead]) -> Table:
+    """Samples, to be looked at by their ids."""
+    table = _table("sample", "at", "verdict", "served by", "legacy-", "native-", "differs in")
+    for one in samples:
+        places = ", ".join(f"{field} ({kind})" for field, kind in one.fields)
+        statuses = (str(status or "-") for status in one.statuses)
+        table.add_row(Text(one.id, style="bold"), moment(one.at), one.verdict, one.served, *statuses, Text(places))
+    return table
+
+
+def sample_account(sample: Sample) -> Group:
+    """One comparison: what was asked, what each side answered, and where they differ."""
+    asked = sample.request
+    head = Text(f"{sample.id}  {sample.verdict}", style="bold").append(
+        f"  {sample.route}  {asked.method} {asked.template or ''}  {moment(sample.at)}  served by {sample.served}",
+        style="default",
+    )
+    breaches = (f"{one.side} breaks the contract: {one.field} {one.message}" for one in sample.breaches)
+    parts: list[RenderableType] = [head, _differences(sample), *(Text(one, style=_RED) for one in breaches)]
+    if sample.declared:
+        parts.append(Text(f"declared: {', '.join(sample.declared)}", style="yellow"))
+    if sample.hidden:
+        parts.append(Text(f"hidden by x-compare: {', '.join(sample.hidden)}", style=_DIM))
+    parts += [_answers(sample), Text("request body", style="bold"), Text(shown(sample.request.body.content))]
+    if sample.wrote is not None:
+        parts.append(Text("native would have written", style="bold"))
+        parts += [Text(f"{one.operation} {one.collection}\n{shown(one.content)}") for one in sample.wrote]
+    return Group(*parts)
+
+
+def suggestion_account(suggestion: Suggestion) -> Text:
+    """A place, the evidence, and what could be written where."""
+    text = Text(f"{suggestion.route}  {suggestion.field} ({suggestion.kind})", style="bold")
+    text.append(f"\n{suggestion.evidence}", style="default")
+    if suggestion.rule:
+        text.append(f"\n# {suggestion.where}\n", style=_DIM).append(suggestion.rule, style="green")
+    if suggestion.note:
+        text.append(f"\n{suggestion.note}", style="yellow")
+    return text.append("\n")
+
+
+def moment(seconds: float) -> str:
+    """A time to the second, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def shown(tree: Tree | None) -> str:
+    """A redacted value as indented text: its shape, with kinds, lengths and digests for values."""
+    return "(empty)" if tree is None else "\n".join(_lines(tree, 0))
+
+
+def _lines(tree: Mapping[str, Any], depth: int) -> Iterator[str]:
+    """An object's or array's entries, a line each, those that have entries themselves followed by them."""
+    entries = tree.get("fields") or [["-", item] for item in tree.get("items", ())]
+    if not entries:
+        yield f"{'  ' * depth}{leaf(tree)}"
+    for name, value in entries:
+        if value.get("fields") or value.get("items"):
+            yield f"{'  ' * depth}{name}"
+            yield from _lines(value, depth + 1)
+        else:
+            yield f"{'  ' * depth}{name}  {leaf(value)}"
+
+
+def leaf(tree: Mapping[str, JSON]) -> str:
+    """One value: itself where it may be shown, else its kind, length and digest."""
+    if "value" in tree:
+        return json.dumps(tree["value"], ensure_ascii=False)
+    length = f" of {tree['length']}" if "length" in tree else ""
+    digest = f" {tree['digest']}" if "digest" in tree else ""
+    return f"{tree['type']}{length}{digest}"
+
+
+def _differences(sample: Sample) -> Table:
+    table = _table("differs in", "kind", "severity", "legacy", "native", "")
+    for one in sample.differences:
+        remarks = [word for word, said in (("declared", one.declared), ("noise", one.noise)) if said]
+        spots = (_spot(one.legacy), _spot(one.native))
+        style = "yellow" if remarks else _RED
+        table.add_row(Text(_place(one), style=style), one.kind, one.severity, *spots, ", ".join(remarks))
+    return table
+
+
+def _place(difference: StoredDifference) -> str:
+    spot = difference.legacy or difference.native
+    return spot.place if spot else difference.field
+
+
+def _spot(spot: StoredValue | None) -> Text:
+    return Text("-" if spot is None else leaf(spot.value))
+
+
+def _answers(sample: Sample) -> Table:
+    table = Table(box=box.SIMPLE, show_header=True, header_style="bold", pad_edge=False)
+    for side, answer in (("legacy", sample.legacy), ("native", sample.native)):
+        status = str(answer.status) if answer.status else answer.outcome
+        table.add_column(f"{side}: {status}, {answer.total:.0f} ms", ratio=1, overflow="fold")
+    table.add_row(*(Text(_answer(answer)) for answer in (sample.legacy, sample.native)))
+    return table
+
+
+def _answer(answer: StoredAnswer) -> str:
+    headers = [f"{name}: {leaf(value)}" for name, value in answer.headers]
+    return "\n".join([*headers, "", shown(answer.body.content)])
+
+
+def _table(*headings: str) -> Table:
+    """A table; headings that end in `-` are of numbers."""
+    table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False)
+    for heading in headings:
+        name, right = escape(heading.removesuffix("-")), heading.endswith("-")
+        table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+    return table
+
+
+def _number(number: int, style: str = "") -> Text:
+    return Text(f"{number:,}" if number else "", style=style)

@@ -1,0 +1,135 @@
+"""`scribe-proxy promote`, `hold`, `resume`, `rollback`, `ack`: a person takes the wheel, with who and why kept.
+
+They speak to the MongoDB that replicas share, so they need no gateway that can be reached, and every replica follows
+within two seconds. Route, revision and stages are read from routing.yaml: it should be the file that is in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from proxy.cli.config_file import ROUTING_FILE, opened
+from proxy.cli.param_types import ShareParam
+from proxy.config import FULL, Config, Route, show_duration, show_share
+from proxy.rollout import actions
+from proxy.rollout.actions import Step, carry_out
+from proxy.rollout.model import RouteState
+from proxy.rollout.mongo import MongoStore
+from proxy.rollout.transitions import Refused
+from proxy.runtime.database import Database, DatabaseError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _user() -> str:
+    return os.environ.get("USER", "")
+
+
+def _asked(command: Command) -> Command:
+    """What every step is told."""
+    options = (
+        click.argument("route"),
+        click.option("--why", required=True, help="The reason, for the history."),
+        click.option("--who", default=_user, show_default="$USER", help="Who you are."),
+        click.option(
+            "--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE"
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_asked
+def promote(route: str, why: str, who: str, file: Path) -> None:
+    """Go on to the next stage of a rollout now, whatever its gates say.
+
+    It is also how to agree to the next stage where `approve: true`.
+    """
+    _carry_out(file, route, actions.promote, who, why)
+
+
+@click.command()
+@_asked
+def hold(route: str, why: str, who: str, file: Path) -> None:
+    """Stop a rollout at the stage where it is.
+
+    Its guard goes on watching; `resume` lets it go on.
+    """
+    _carry_out(file, route, actions.hold, who, why)
+
+
+@click.command()
+@_asked
+def resume(route: str, why: str, who: str, file: Path) -> None:
+    """Let a rollout that is held go on."""
+    _carry_out(file, route, actions.resume, who, why)
+
+
+@click.command()
+@click.option("--to", "share", type=ShareParam(), default="0%", show_default=True, help="What is left to native.")
+@_asked
+def rollback(route: str, why: str, who: str, file: Path, share: float) -> None:
+    """Give a route back to legacy now, until that is acknowledged.
+
+    Works on every route, with a rollout or without.
+    """
+    _carry_out(file, route, actions.rollback(round(share * FULL)), who, why)
+
+
+@click.command()
+@click.option("--now", "at_once", is_flag=True, help="Do not wait until it has cooled down.")
+@_asked
+def ack(route: str, why: str, who: str, file: Path, *, at_once: bool) -> None:
+    """Acknowledge that a route was clamped or rolled back: its share may rise again.
+
+    A rollout goes on from the stage that it fell to.
+    """
+    _carry_out(file, route, actions.ack(at_once=at_once), who, why)
+
+
+def _carry_out(file: Path, name: str, step: Step, who: str, why: str) -> None:
+    config = opened(file)
+    route = _named(config, name, file)
+    try:
+        state = asyncio.run(_done(config, route, step, who, why))
+    except (Refused, DatabaseError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(_told(route, state))
+
+
+async def _done(config: Config, route: Route, step: Step, who: str, why: str) -> RouteState:
+    database = Database.of(config.mongodb)
+    if database is None:
+        raise Refused("no mongodb.url, no MONGODB_URL: each gateway keeps shares for itself; its ops page changes them")
+    try:
+        return await carry_out(MongoStore(database), route, step, who, why)
+    finally:
+        await database.close()
+
+
+def _named(config: Config, name: str, file: Path) -> Route:
+    routes = {route.name: route for route in config.routes}
+    if name not in routes:
+        close = difflib.get_close_matches(name, routes, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise click.ClickException(f"{file} has no route {name}{hint}")
+    return routes[name]
+
+
+def _told(route: Route, state: RouteState) -> str:
+    change = state.change
+    if change.kind == "ack" and state.clamp is not None:
+        left = show_duration(float(max(1, round(state.clamp.until - change.by.at))))
+        return f"{route.name}: acknowledged; stays at {show_share(change.after)} until it has cooled down, for {left}"
+    if change.before == change.after:
+        return f"{route.name}: {change.kind}, at {show_share(change.after)}"
+    return f"{route.name}: {change.kind}, from {show_share(change.before)} to {show_share(change.after)}"

@@ -1,0 +1,82 @@
+"""`scribe-proxy schedule`: when each stage of a rollout would be reached, were all to go well. Works offline."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from proxy.cli.config_file import ROUTING_FILE, opened
+from proxy.cli.console import console
+from proxy.config import Config, Route, show_duration, show_share
+from proxy.rollout.progress import timetable
+
+
+@click.command()
+@click.argument("file", type=ROUTING_FILE, default=Path("routing.yaml"))
+@click.option("--route", "name", help="This route alone.")
+@click.option("--from", "start", type=click.DateTime(), help="When the rollouts begin; now, if not said. Local time.")
+@click.option("--json", "as_json", is_flag=True, help="For machines; shares in percent.")
+def schedule(file: Path, name: str | None, start: datetime | None, *, as_json: bool) -> None:
+    """Print when each stage of each rollout is reached, if all goes well.
+
+    That is at the earliest: every gate passed for the whole hold, and nobody in the way.
+    """
+    begin = start.timestamp() if start is not None else time.time()
+    rows = list(_rows(_chosen(opened(file), name), begin))
+    if as_json:
+        told = [{"route": route.name, "stage": share / 100, "at": _iso(at)} for route, share, at in rows]
+        click.echo(json.dumps(told, indent=2))
+    elif rows:
+        console().print(_table(rows))
+    else:
+        click.echo("No route has a rollout.")
+
+
+def _chosen(config: Config, name: str | None) -> list[Route]:
+    routes = [route for route in config.routes if name in (None, route.name)]
+    if name is not None and not routes:
+        raise click.ClickException(f"there is no route {name}")
+    return routes
+
+
+def _rows(routes: list[Route], start: float) -> Iterator[tuple[Route, int, float]]:
+    for route in routes:
+        if route.rollout is not None:
+            yield from ((route, share, at) for share, at in timetable(route.rollout, start))
+
+
+def _table(rows: list[tuple[Route, int, float]]) -> Table:
+    table = Table(box=box.SIMPLE)
+    for heading in ("route", "stage", "at the earliest", "notes"):
+        table.add_column(heading, justify="right" if heading == "stage" else "left")
+    named = ""
+    for route, share, at in rows:
+        first = route.name != named
+        named = route.name
+        table.add_row(*map(Text, (named if first else "", show_share(share), _shown(at), _notes(route, share, first))))
+    return table
+
+
+def _notes(route: Route, share: int, first: bool) -> str:
+    assert route.rollout is not None
+    if share > route.native:
+        return f"not reached: `native` is {show_share(route.native)}"
+    if first:
+        return f"each held for {show_duration(route.rollout.hold)}"
+    return "waits for `scribe-proxy promote`" if route.rollout.approve else ""
+
+
+def _shown(at: float) -> str:
+    return f"{datetime.fromtimestamp(at).astimezone():%a %d %b %Y %H:%M}"
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")

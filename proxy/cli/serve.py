@@ -1,0 +1,188 @@
+"""`scribe-proxy serve`: the gateway, until it is told to stop.
+
+The two sockets are bound here, before anything else, so that a taken port is told at once; workers inherit them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import click
+import uvicorn
+
+from proxy.backends.native import NativeUnavailable, import_app
+from proxy.config import ConfigError
+from proxy.observability import tracing
+from proxy.observability.log_writer import configure_logging, flush_logs
+from proxy.rollout.hub import StateHub
+from proxy.runtime.database import Database, InvalidDatabaseUrl
+from proxy.runtime.last_good import LastGood, default_state_directory, load_config
+from proxy.runtime.listeners import ListenerAddress
+from proxy.runtime.worker import WorkerSettings, create_worker_app
+from proxy.runtime.worker_group import HANG_TIMEOUT, WorkerGroup
+from proxy.server import uvicorn_settings
+
+MIN_TOKEN: Final = 16
+"""Characters of an ops token that counts beyond loopback."""
+
+
+@click.command()
+@click.option(
+    "--config", "file", type=click.Path(path_type=Path), default=Path("routing.yaml"), show_default=True, metavar="FILE"
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the public listener.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--ops-host", default="127.0.0.1", show_default=True, help="Beyond loopback, OPS_TOKEN must be set.")
+@click.option("--ops-port", default=8001, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option("--grace", default=30, show_default=True, metavar="SECONDS", help="For requests under way at the end.")
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="SCRIBE_PROXY_STATE_DIR",
+    show_envvar=True,
+    metavar="DIR",
+    help="Keeps the last good FILE for restarts; else $STATE_DIRECTORY, or scribe-proxy in $XDG_STATE_HOME.",
+)
+def serve(
+    file: Path,
+    host: str,
+    port: int,
+    ops_host: str,
+    ops_port: int,
+    workers: int,
+    grace: int,
+    state_dir: Path | None,
+) -> None:
+    """Run the gateway.
+
+    A FILE that is refused is fatal, unless the gateway has run with an earlier version of it: then it starts with that,
+    and reports the errors on the ops page, in the log and in the metric scribe_proxy_config_valid.
+    """
+    token = os.environ.get("OPS_TOKEN") or None
+    _refuse_open_ops(port, ops_host, ops_port, token)
+    with ExitStack() as stack:
+        state = _writable(state_dir or default_state_directory(os.environ), stack)
+        _check(file, LastGood(state, file))
+        public, ops = stack.enter_context(_bound(host, port)), stack.enter_context(_bound(ops_host, ops_port))
+        with suppress(OSError):  # nobody has to read it
+            click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
+        shared = Path(_temporary(stack)) if workers > 1 else None
+        hub = shared / "state.sock" if shared is not None else None
+        settings = WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state, hub)
+        config = uvicorn.Config(
+            partial(create_worker_app, settings),
+            factory=True,
+            workers=workers,
+            log_config=None,
+            loop="uvloop" if sys.platform != "win32" else "auto",
+            backlog=2048,
+            timeout_graceful_shutdown=grace,
+            timeout_worker_healthcheck=int(HANG_TIMEOUT),
+            **uvicorn_settings(),
+        )
+        _run(config, [public, ops], hub)
+
+
+def _refuse_open_ops(port: int, ops_host: str, ops_port: int, token: str | None) -> None:
+    """Raise UsageError where the ops pages would be open to more than operators."""
+    if port == ops_port and port != 0:
+        raise click.UsageError(f"--port and --ops-port are both {port}: the ops pages need a port of their own")
+    if _is_loopback(ops_host):
+        return
+    if token is None:
+        raise click.UsageError(f"--ops-host {ops_host} is not loopback: set OPS_TOKEN")
+    if len(token) < MIN_TOKEN:
+        raise click.UsageError(f"--ops-host {ops_host} is not loopback: OPS_TOKEN needs {MIN_TOKEN} characters or more")
+
+
+def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None) -> None:
+    configure_logging()
+    with suppress(KeyboardInterrupt):
+        if hub is not None:
+            _run_workers(config, sockets, hub)
+        else:
+            uvicorn.Server(config).run(sockets)
+
+
+def _run_workers(config: uvicorn.Config, sockets: list[socket.socket], hub: Path) -> None:
+    """Run the supervisor; `hub` is in a directory for this run alone. Exits with 1 where no worker can serve."""
+    metrics_directory = hub.parent / "metrics"
+    metrics_directory.mkdir()
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_directory))
+    states = StateHub(hub)
+    states.start()
+    group = WorkerGroup(config, sockets)
+    try:
+        group.run()
+    finally:
+        states.stop()
+    flush_logs()
+    if group.failed:
+        sys.exit(1)
+
+
+def _temporary(stack: ExitStack) -> str:
+    return stack.enter_context(tempfile.TemporaryDirectory(prefix="scribe-proxy-", ignore_cleanup_errors=True))
+
+
+def _writable(directory: Path, stack: ExitStack) -> Path:
+    """Return the directory, or where it cannot be written a temporary one, which serves the workers of this run."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return directory
+    except OSError as error:
+        with suppress(OSError):
+            click.echo(f"{directory} cannot be written ({error.strerror}): see --state-dir", err=True)
+        return Path(_temporary(stack))
+
+
+def _check(file: Path, last_good: LastGood) -> None:
+    """Report here, once and in a line, what would stop every worker."""
+    try:
+        config = load_config(file, os.environ, last_good).config
+        if config.native is not None:
+            import_app(config.native)
+        Database.of(config.mongodb)
+        tracing.is_asked_for(os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(problem.located(str(file)), err=True)
+        sys.exit(1)
+    except (NativeUnavailable, InvalidDatabaseUrl, tracing.TracingUnavailable) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        listener.set_inheritable(True)
+        yield listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,157 @@
+"""`scribe-proxy status`: what the ops page `/live` shows of every route, in a terminal."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Final
+
+import click
+import httpx
+from pydantic import TypeAdapter, ValidationError
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from proxy.cli.console import console
+from proxy.ops.formatting import duration, latency, number, percent
+from proxy.ops.pages.live import Live, RouteNow, SideNow
+from proxy.rollout.progress import WaitReason
+
+PERIOD: Final = 2.0
+"""Seconds between two looks with `--watch`."""
+_WAITS: Final[dict[WaitReason, str]] = {
+    "clamp": "held down",
+    "completed": "the last stage",
+    "held": "held by a person",
+    "file": "the file allows no more",
+    "gate": "a gate is missed",
+    "hold": "",
+    "evidence": "too little seen to tell",
+    "approval": "waits for `promote`",
+    "nothing": "goes up now",
+}
+_COLOURS: Final = {"pass": "green", "fail": "red", "unknown": "dim"}
+_FIGURES: Final = ("native", "req/s", "errors", "5xx", "p50", "p95", "p99")
+_HEADINGS: Final = ("route", "native", "why", "stage", "side", *_FIGURES[1:], "guard")
+_READER: Final = TypeAdapter(Live)
+
+
+@click.command()
+@click.option(
+    "--ops-url",
+    default="http://127.0.0.1:8001",
+    envvar="OPS_URL",
+    show_envvar=True,
+    show_default=True,
+    help="The gateway's ops listener.",
+)
+@click.option("--watch", is_flag=True, help="Go on looking, every two seconds.")
+@click.option("--json", "as_json", is_flag=True, help="As the ops listener says it.")
+def status(ops_url: str, *, watch: bool, as_json: bool) -> None:
+    """Show every route of a running gateway: its share and why, its stage, both sides, its guard.
+
+    The numbers are of the process that answers, over the guard's window. OPS_TOKEN in the environment is sent along.
+    """
+    token = os.environ.get("OPS_TOKEN", "")
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    with httpx.Client(base_url=ops_url, headers=headers, timeout=5.0, trust_env=False) as client:
+        if as_json:
+            click.echo(_asked(client).text)
+        elif watch:
+            _watch(client)
+        else:
+            console().print(_shown(_read(client)))
+
+
+def _watch(client: httpx.Client) -> None:
+    out = console()
+    while True:
+        try:
+            shown = _shown(_read(client))
+        except click.ClickException as error:  # it may come back
+            shown = Text(error.message, style="red")
+        out.clear()
+        out.print(shown)
+        time.sleep(PERIOD)
+
+
+def _read(client: httpx.Client) -> Live:
+    try:
+        return _READER.validate_json(_asked(client).content)
+    except ValidationError:
+        raise click.ClickException(f"{client.base_url} is no ops listener of this version") from None
+
+
+def _asked(client: httpx.Client) -> httpx.Response:
+    try:
+        answer = client.get("/live.json")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise click.ClickException(f"{client.base_url} cannot be asked: {error}") from None
+    if answer.status_code == 401:
+        raise click.ClickException(f"{client.base_url} wants a token: set OPS_TOKEN")
+    if not answer.is_success:
+        raise click.ClickException(f"{client.base_url} answered {answer.status_code}")
+    return answer
+
+
+def _shown(now: Live) -> RenderableType:
+    return Group(*_head(now), _table(now))
+
+
+def _head(now: Live) -> list[Text]:
+    status = now.status
+    legacy = "reachable" if status.legacy else "unreachable"
+    native = "started" if status.native else "not running"
+    told = f"revision {status.revision} · legacy {legacy} · native {native}"
+    lines = [Text(f"{told} · {status.in_flight} under way in process {now.process}")]
+    if status.problems:
+        lines.append(Text(f"the file as it stands is refused, with {len(status.problems)} problems", style="red"))
+    if now.legacy_down:
+        lines.append(Text("legacy accepts no connections, and is spared for moments at a time", style="red"))
+    if not now.healthy:
+        lines.append(Text("native fails its health checks", style="red"))
+    if now.away:
+        lines.append(Text("what replicas share is out of reach: shares stay, nothing is promoted", style="red"))
+    if not now.shared:
+        lines.append(Text("no MongoDB: shares are this gateway's alone, and a restart forgets them", style="yellow"))
+    return lines
+
+
+def _table(now: Live) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="right" if heading in _FIGURES else "left", overflow="fold")
+    for route in now.routes:
+        table.add_row(*_route(route, route.native, "native"))
+        table.add_row(*[""] * 4, *_side(route.legacy, "legacy"), end_section=True)
+    return table
+
+
+def _route(route: RouteNow, side: SideNow, name: str) -> list[Text | str]:
+    share = Text(percent(route.effective, 100), style="red" if route.by == "clamp" else "bold")
+    guard = Text("-", style="dim")
+    if route.guard is not None:
+        guard = Text(route.guard.outcome, style=_COLOURS[route.guard.outcome])
+    return [Text(route.name), share, Text(route.why), Text(_stage(route)), *_side(side, name), guard]
+
+
+def _stage(route: RouteNow) -> str:
+    found = route.progress
+    if found is None:
+        return ""
+    follows = f" → {percent(found.following, 10_000)}" if found.following is not None else ""
+    waits = f"in {duration(found.left)}" if found.waits == "hold" else _WAITS[found.waits]
+    return f"{percent(found.stage, 10_000)}{follows} {waits}".strip()
+
+
+def _side(side: SideNow, name: str) -> list[Text | str]:
+    style = "" if side.requests else "dim"
+    figures = (
+        number(side.rate),
+        percent(side.errors, side.requests),
+        percent(side.server_errors, side.requests),
+        *map(latency, (side.p50, side.p95, side.p99)),
+    )
+    return [Text(name, style=style), *(Text(figure, style=style) for figure in figures)]

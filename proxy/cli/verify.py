@@ -1,0 +1,242 @@
+"""`scribe-proxy verify`: play recordings against a base URL and say where it answers otherwise."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from proxy.contract import divergences
+from proxy.recordings import model
+from proxy.recordings.answers import IGNORED_HEADERS
+from proxy.recordings.model import Outcome, Recordings
+from proxy.recordings.player import Notice, Player, PlayerSettings, ServiceUnreachable
+from proxy.recordings.report import Report, Result, ResultCounts, tally
+from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
+
+_UNUSABLE = 2
+_KINDS = {
+    "step": "steps",
+    "store": "stores",
+    "calls": "outside calls",
+    "conversation": "conversations",
+    "connection": "handshakes",
+}
+
+
+@dataclass(frozen=True)
+class VerifyTargets:
+    """Where the documents and the outside calls of the service are found; None is not compared."""
+
+    mongodb_url: str | None
+    database: str | None
+    calls_url: str | None
+
+
+@click.command()
+@click.option("--base-url", required=True, metavar="URL", help="The service to hold against the recordings.")
+@click.option(
+    "--recordings",
+    "directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path("contracts/recordings"),
+    show_default=True,
+    help="Directory of http.json and ws.json.",
+)
+@click.option(
+    "--mongodb-url",
+    metavar="URL",
+    help="The service's MongoDB. Its documents are compared, and DELETED before each scenario.",
+)
+@click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it.")
+@click.option("--yes-empty-database", is_flag=True, help="Empty the database although it is on another machine.")
+@click.option("--calls-url", metavar="URL", help="A list of outside calls: GET reads it, DELETE clears it.")
+@click.option(
+    "--accept",
+    "accepted",
+    multiple=True,
+    metavar="OUTCOME=STATUS",
+    help="Let a status stand for a recorded hang or reset, as in hang=504. May be given again.",
+)
+@click.option(
+    "--divergences",
+    "divergences_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Differences that are meant.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only scenarios that a glob names, by name or by one of their requests: 'GET /api/*'.",
+)
+@click.option(
+    "--ignore-header",
+    "ignored",
+    multiple=True,
+    metavar="NAME",
+    help="A response header not to compare. May be given again.",
+)
+@click.option("--hang-after", type=click.FloatRange(min=0.1), default=3.0, show_default=True, metavar="SECONDS")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def verify(
+    base_url: str,
+    directory: Path,
+    mongodb_url: str | None,
+    database: str | None,
+    yes_empty_database: bool,
+    calls_url: str | None,
+    accepted: tuple[str, ...],
+    divergences_file: Path | None,
+    only: tuple[str, ...],
+    ignored: tuple[str, ...],
+    hang_after: float,
+    as_json: bool,
+) -> None:
+    """Play recordings against a service and tell, step by step, what is equal, declared or differing.
+
+    Exits with 0 where nothing differs but what is declared, 1 where something does, 2 where it cannot be told.
+    """
+    _refuse_foreign(mongodb_url, yes_empty_database)
+    try:
+        chosen = model.select(model.load(directory), only)
+        declared = divergences.load(divergences_file) if divergences_file else ()
+    except (model.RecordingError, divergences.DivergenceError) as error:
+        raise click.UsageError(str(error)) from error
+    if not (chosen.scenarios or chosen.conversations or chosen.connections):
+        raise click.UsageError("no recording is of that name")
+    headers = IGNORED_HEADERS | {name.lower() for name in ignored}
+    terms = PlayerSettings(hang_after, _accepted(accepted), declared, headers)
+    around = VerifyTargets(mongodb_url, _database(mongodb_url, database), calls_url)
+    report = _run(base_url, chosen, terms, around)
+    _print(report, as_json)
+    raise SystemExit(1 if report.differing else 0)
+
+
+def _run(base_url: str, chosen: Recordings, terms: PlayerSettings, around: VerifyTargets) -> Report:
+    try:
+        with _progress(_expected(chosen, around)) as notice:
+            return asyncio.run(_play(base_url, chosen, terms, around, notice))
+    except (ServiceUnreachable, SideEffectsError, ValueError) as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(_UNUSABLE) from error
+
+
+async def _play(
+    base_url: str, chosen: Recordings, terms: PlayerSettings, around: VerifyTargets, notice: Notice
+) -> Report:
+    async with AsyncExitStack() as stack:
+        documents = calls = None
+        if around.mongodb_url and around.database:
+            documents = await stack.enter_async_context(StoredDocuments(around.mongodb_url, around.database))
+        if around.calls_url:
+            calls = await stack.enter_async_context(OutsideCalls(around.calls_url))
+        return await Player(base_url, terms, documents, calls).play(chosen, notice)
+
+
+def _refuse_foreign(mongodb_url: str | None, empty: bool) -> None:
+    try:
+        foreign = mongodb_url is not None and not is_local(mongodb_url)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if foreign and not empty:
+        raise click.UsageError("that MongoDB is not on this machine; --yes-empty-database if it may be emptied")
+
+
+def _database(mongodb_url: str | None, database: str | None) -> str | None:
+    named = database or (database_of(mongodb_url) if mongodb_url else None)
+    if mongodb_url and not named:
+        raise click.UsageError("--mongodb-url needs --database")
+    return named
+
+
+def _accepted(pairs: tuple[str, ...]) -> dict[Outcome, int]:
+    found: dict[Outcome, int] = {}
+    for pair in pairs:
+        outcome, _, status = pair.partition("=")
+        if outcome not in ("hang", "reset") or not status.isdecimal():
+            raise click.UsageError(f"--accept {pair}: hang=STATUS or reset=STATUS is expected")
+        found[cast(Outcome, outcome)] = int(status)
+    return found
+
+
+def _expected(chosen: Recordings, around: VerifyTargets) -> int:
+    """How many results there will be."""
+    traces = bool(around.mongodb_url) + bool(around.calls_url)
+    steps = sum(len(scenario.steps) + traces for scenario in chosen.scenarios)
+    return steps + len(chosen.conversations) + len(chosen.connections)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Notice]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:<32.32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+
+        def advance(result: Result) -> None:
+            progress.update(task, advance=1, description=result.scenario)
+
+        yield advance
+
+
+def _print(report: Report, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    console.print(_table(report))
+    for result in report.results:
+        if result.verdict != "equal":
+            console.print(_account(result), soft_wrap=True)
+    console.print(_summary(report), soft_wrap=True)
+
+
+def _table(report: Report) -> Table:
+    table = Table("endpoint", box=None, header_style="bold", pad_edge=False)
+    for name in ("equal", "declared", "differing"):
+        table.add_column(name, justify="right")
+    for endpoint, count in report.by_endpoint().items():
+        table.add_row(Text(endpoint), *_cells(count))
+    return table
+
+
+def _cells(count: ResultCounts) -> tuple[Text, Text, Text]:
+    return (
+        Text(str(count.equal or "")),
+        Text(str(count.declared or ""), style="yellow"),
+        Text(str(count.differing or ""), style="bold red"),
+    )
+
+
+def _account(result: Result) -> Text:
+    """One result's differences: where it is, then a line for what was recorded and one for what came."""
+    where = " / ".join(part for part in (result.scenario, result.name) if part)
+    style = "bold red" if result.verdict == "differing" else "yellow"
+    text = Text(f"\n{result.verdict}  ", style=style).append(f"{where}  {result.endpoint}", style="default")
+    if result.declared:
+        text.append(f"  [{', '.join(result.declared)}]", style="yellow")
+    for difference in result.unexplained:
+        text.append(f"\n  {difference.path} ({difference.kind})", style="bold default")
+        text.append(f"\n    recorded  {difference.recorded}\n    live      {difference.live}", style="default")
+    return text
+
+
+def _summary(report: Report) -> str:
+    counts = ", ".join(
+        f"{count.equal} of {count.total} {_KINDS[subject]}" for subject, count in report.by_subject().items()
+    )
+    whole = tally(report.results)
+    unseen = f"\nDeclared but not seen: {', '.join(report.unseen)}" if report.unseen else ""
+    return (
+        f"\nEqual: {counts}. Declared: {whole.declared}. Differing: {whole.differing}. {report.seconds:.1f} s.{unseen}"
+    )

@@ -1,0 +1,171 @@
+"""What a changed routing.yaml would do to callers: which routes change, and what share of callers moves which way.
+
+Compared by what routes match, not by their names, so that a renamed, split or merged route is held against what took
+its requests before. Exact where buckets stay as they are; where salt, key or domain change, every caller is drawn
+anew, and the shares are what is to be expected. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import BaseModel, SecretStr
+
+from proxy.config import FULL, Config, Route, RoutingFile, show_duration
+from proxy.gateway.patterns import Cover
+
+_ASIDE: Final = ("timeouts", "revision", "shadow", "guard", "rollout", "on_legacy_down", "on_native_error")
+_CERTAIN: Final = frozenset({0, FULL})
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChange:
+    """One pattern's change. Shares are in ten-thousandths of callers.
+
+    `before` and `after` are the shares native, pins included; `redrawn` says why callers get new buckets (then
+    `to_native` and `to_legacy` are expectations); `notes` say what else is different.
+    """
+
+    kind: Literal["added", "removed", "changed"]
+    name: str
+    match: str
+    before: int
+    after: int
+    to_native: int
+    to_legacy: int
+    redrawn: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """One key outside the routes, as text; secrets are never shown."""
+
+    key: str
+    before: str
+    after: str
+
+
+def route_changes(old: Config, new: Config) -> tuple[RouteChange, ...]:
+    """The routes of `new` that differ, in file order, then what `old` had and `new` has not."""
+    before, after = _Lookup(old), _Lookup(new)
+    kept = [_kept(old, new, route, before) for route in new.routes]
+    gone = [_gone(old, new, route, after) for route in old.routes if route.pattern.shape not in after.by_shape]
+    return tuple(change for change in (*kept, *gone) if change is not None)
+
+
+def setting_changes(old: Config, new: Config) -> tuple[SettingChange, ...]:
+    """The keys outside the routes whose values differ."""
+    before, after = dict(_settings(old)), dict(_settings(new))
+    keys = dict.fromkeys((*before, *after))
+    changed = [key for key in keys if before.get(key) != after.get(key)]
+    return tuple(SettingChange(key, _shown(before.get(key)), _shown(after.get(key))) for key in changed)
+
+
+class _Lookup:
+    """Which route of a configuration takes what a pattern matches."""
+
+    def __init__(self, config: Config) -> None:
+        self.by_shape: Final = {route.pattern.shape: route for route in config.routes}
+        self._routes: Final = config.routes
+        self._cover: Final = Cover()
+        for index, route in enumerate(config.routes):
+            self._cover.add(route.pattern, index)
+
+    def taking(self, route: Route) -> Route | None:
+        """The route of the same shape, else the first that covers it, else none."""
+        same = self.by_shape.get(route.pattern.shape)
+        index = None if same else self._cover.covering(route.pattern)
+        return self._routes[index] if index is not None else same
+
+
+def _kept(old: Config, new: Config, route: Route, before: _Lookup) -> RouteChange | None:
+    was = before.taking(route)
+    same = was is not None and was.pattern.shape == route.pattern.shape
+    change = _change("changed" if same else "added", route, (old, was), (new, route))
+    moved = change.before != change.after or change.to_native or change.to_legacy
+    return change if moved or change.notes or change.redrawn or not same else None
+
+
+def _gone(old: Config, new: Config, route: Route, after: _Lookup) -> RouteChange:
+    return _change("removed", route, (old, route), (new, after.taking(route)))
+
+
+def _change(
+    kind: Literal["added", "removed", "changed"],
+    shown: Route,
+    was: tuple[Config, Route | None],
+    now: tuple[Config, Route | None],
+) -> RouteChange:
+    before, after = _share(*was), _share(*now)
+    redrawn = _redrawn(*was, *now) if _partial(before) and _partial(after) else ""
+    to_native, to_legacy = _moving(before, after, redrawn=bool(redrawn))
+    notes = tuple(_notes(kind, was[1], now[1]))
+    return RouteChange(kind, shown.name, shown.match, before, after, to_native, to_legacy, redrawn, notes)
+
+
+def _share(config: Config, route: Route | None) -> int:
+    return route.share if route is not None and config.native is not None else 0
+
+
+def _partial(share: int) -> bool:
+    return share not in _CERTAIN
+
+
+def _moving(before: int, after: int, *, redrawn: bool) -> tuple[int, int]:
+    """Callers that go to native, and to legacy. Redrawn, the two shares fall independently of each other."""
+    if redrawn:
+        return round((FULL - before) * after / FULL), round(before * (FULL - after) / FULL)
+    return max(0, after - before), max(0, before - after)
+
+
+def _redrawn(old: Config, was: Route | None, new: Config, now: Route | None) -> str:
+    reasons = {
+        "salt": old.bucketing.salt != new.bucketing.salt,
+        "key": old.bucketing.sources != new.bucketing.sources,
+        "group or name": was is not None and now is not None and was.domain != now.domain,
+    }
+    return ", ".join(reason for reason, changed in reasons.items() if changed)
+
+
+def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
+    if kind != "changed":
+        other = was if kind == "added" else now
+        yield f"{'was' if kind == 'added' else 'now'} taken by {other.name if other else 'no route (legacy)'}"
+    if was is None or now is None:
+        return
+    if kind == "changed" and was.name != now.name:
+        yield f"was named {was.name}"
+    for key in ("pin", "group"):
+        if getattr(was, key) != getattr(now, key):
+            yield f"{key}: {getattr(was, key) or '-'} → {getattr(now, key) or '-'}"
+    for key in _ASIDE:
+        if getattr(was, key) != getattr(now, key):
+            yield f"{key} differs" + (" (its first stage is what is shown)" if key == "rollout" else "")
+
+
+def _settings(config: Config) -> Iterator[tuple[str, object]]:
+    keys = {key: getattr(config, key) for key in RoutingFile.model_fields if key != "routes"}
+    yield from _flat(keys, "")
+
+
+def _flat(values: dict[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        if isinstance(value, BaseModel):
+            yield from _flat(dict(value), f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "(a secret)" if value else "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return show_duration(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)

@@ -1,0 +1,88 @@
+"""pydantic's errors in the words of the file's author, and what a misspelt key was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from proxy.config.models import RoutingFile
+
+Location = tuple[int | str, ...]
+_KINDS: Final = {
+    "model_type": "must be a mapping (`key: value`)",
+    "model_attributes_type": "must be a mapping (`key: value`)",
+    "tuple_type": "must be a list",
+}
+
+
+def is_unknown(error: ErrorDetails) -> bool:
+    """Whether the error is a key that the section does not have."""
+    return error["type"] == "extra_forbidden"
+
+
+def meant_by(location: Location) -> Location | None:
+    """Where the key that an unknown one resembles would stand."""
+    key = str(location[-1])
+    close = difflib.get_close_matches(key.lower(), section_keys(location[:-1]), 1, 0.6)
+    return (*location[:-1], close[0]) if close else None
+
+
+def message(error: ErrorDetails, location: Location) -> str:
+    """What is wrong, without the value."""
+    if is_unknown(error):
+        return _unknown(location)
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "literal_error":
+        return f"must be {error['ctx']['expected']}"
+    return _KINDS.get(error["type"], error["msg"])
+
+
+def section_keys(location: Location) -> list[str]:
+    """The keys that the section at a location may have."""
+    section = _section(tuple(part for part in location if isinstance(part, str)))
+    return list(section.model_fields) if section else []
+
+
+@cache
+def all_keys() -> tuple[str, ...]:
+    """Every key of the file, as `legacy.timeouts.connect`."""
+    return tuple(_keys_below(RoutingFile, ""))
+
+
+def _unknown(location: Location) -> str:
+    elsewhere = [key for key in all_keys() if key.rpartition(".")[2] == location[-1]]
+    if elsewhere:
+        return f"unknown key here; it belongs at {' or '.join(f'`{key}`' for key in elsewhere)}"
+    meant = meant_by(location)
+    if meant:
+        return f"unknown key; did you mean `{meant[-1]}`?"
+    return f"unknown key; known here: {', '.join(section_keys(location[:-1]))}"
+
+
+def _keys_below(section: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield prefix + name
+        below = _model_in(field.annotation)
+        if below:
+            yield from _keys_below(below, f"{prefix}{name}.")
+
+
+def _section(keys: tuple[str, ...]) -> type[BaseModel] | None:
+    section: type[BaseModel] | None = RoutingFile
+    for key in keys:
+        field = section.model_fields.get(key) if section else None
+        section = _model_in(field.annotation) if field else None
+    return section
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field holds: itself, optional, or in a tuple."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)

@@ -1,0 +1,299 @@
+"""The values of routing.yaml: every scalar in the file is text, and its key says what it must mean.
+
+That keeps YAML's own guesses (`no` for false, `1:30` for ninety, dates) out of the way. Each reader also
+takes a value that is already of its type, so that models can be built in Python. All raise ValueError.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from ipaddress import ip_network
+from typing import Annotated, Final
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BeforeValidator, SecretStr
+
+from proxy.gateway.client_address import UNIX, read_network
+from proxy.gateway.patterns import Pattern
+
+FULL: Final = 10_000  # a share of 100%: shares are counted in steps of 0.01%
+_YEAR: Final = 365 * 86_400.0
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(ms|s|m|h|d)", re.ASCII)
+_PERCENTAGE: Final = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))? ?%", re.ASCII)
+_RATIO: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?x", re.ASCII)
+_WHOLE: Final = re.compile(r"\d{1,9}(?:_?\d{1,9})*", re.ASCII)
+_SIZE: Final = re.compile(r"(\d{1,9}) ?(B|KiB|MiB)", re.ASCII)
+_BYTES: Final = {"B": 1, "KiB": 1024, "MiB": 1 << 20}
+_LARGEST: Final = 16 << 20
+_PATH: Final = re.compile(r"/[!$%&'()*+,\-./0-9:;=@A-Z_a-z~]*")
+_SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, since it travels in a header
+_HOST_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+_SWITCHES: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def read_share(value: object) -> int:
+    """`25%` or `0.01%` as ten-thousandths; a bare `0` is plain enough, any other bare number is not."""
+    if type(value) is int:
+        return _within(value, 0, FULL, "a percentage is between 0% and 100%")
+    text = _text(value, "a percentage")
+    if text == "0":
+        return 0
+    found = _PERCENTAGE.fullmatch(text)
+    if found is None:
+        hint = _with_unit(text, "%")
+        raise ValueError(f"must be a percentage in steps of 0.01%, as in 25% or 0.5%{hint}")
+    share = int(found[1]) * 100 + int((found[2] or "").ljust(2, "0"))
+    return _within(share, 0, FULL, "a percentage is between 0% and 100%")
+
+
+def read_positive_share(value: object) -> int:
+    """A share above 0%."""
+    return _within(read_share(value), 1, FULL, "must be above 0%")
+
+
+def read_duration(value: object) -> float:
+    """`250ms`, `2s`, `5m`, `12h` or `7d` as seconds; above zero and at most a year."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        text = _text(value, "a duration")
+        found = _DURATION.fullmatch(text)
+        if found is None:
+            hint = _with_unit(text, "s")
+            raise ValueError(f"must be a duration with its unit, as in 250ms, 2s, 5m, 12h or 7d{hint}")
+        seconds = float(found[1]) * _SECONDS[found[2]]
+    if not 0 < seconds <= _YEAR:
+        raise ValueError("a duration must be above zero and at most 365d")
+    return seconds
+
+
+def read_ratio(value: object) -> float:
+    """`2x` or `1.5x`: how many times as much; above 1x."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        ratio = float(value)
+    else:
+        text = _text(value, "a ratio")
+        found = _RATIO.fullmatch(text)
+        if found is None:
+            hint = _with_unit(text, "x")
+            raise ValueError(f"must be a ratio, as in 2x or 1.5x{hint}")
+        ratio = float(found[1])
+    if not 1 < ratio <= 1000:
+        raise ValueError("a ratio must be above 1x and at most 1000x")
+    return ratio
+
+
+def read_count(value: object) -> int:
+    """A whole number, 1 or more."""
+    if type(value) is int:
+        number = value
+    else:
+        text = _text(value, "a whole number")
+        if not _WHOLE.fullmatch(text):
+            raise ValueError("must be a whole number")
+        number = int(text)
+    return _within(number, 1, 10**9, "must be between 1 and 1000000000")
+
+
+def read_switch(value: object) -> bool:
+    """`true` or `false` (`yes`, `no`, `on` and `off` too)."""
+    if isinstance(value, bool):
+        return value
+    switch = _SWITCHES.get(_text(value, "true or false").lower())
+    if switch is None:
+        raise ValueError("must be true or false")
+    return switch
+
+
+def read_text(value: object) -> str:
+    """Text on one line, not empty, of at most 256 characters."""
+    text = _text(value, "text")
+    if not text or len(text) > 256 or not text.isprintable():
+        raise ValueError("must be printable text on one line, of 1 to 256 characters")
+    return text
+
+
+def read_url(value: object) -> str:
+    """`http://host:port`, the scheme and authority alone: a request's own path is forwarded as it is."""
+    text = _text(value, "a URL").removesuffix("/")
+    try:
+        url = urlsplit(text)
+        sound = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        raise ValueError("must be a URL, as in http://127.0.0.1:4500") from None
+    if not sound or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be an http or https URL, as in http://127.0.0.1:4500")
+    _refuse_beyond_authority(url)
+    return text
+
+
+def read_legacy_url(value: object) -> str:
+    """Return `http://host:port`, with a base path or without, or `unix:/path`, without a trailing slash."""
+    text = _text(value, "a URL")
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not _PATH.fullmatch(path) or path.startswith("//") or path.endswith("/"):
+            hint = "/" + path.strip("/")
+            meant = f"; did you mean unix:{hint}?" if _PATH.fullmatch(hint) and hint != "/" else ""
+            raise ValueError(f"must be a socket's absolute path, as in unix:/run/legacy.sock{meant}")
+        return text
+    try:
+        path = urlsplit(text).path
+    except ValueError:
+        path = ""
+    if path and not _PATH.fullmatch(path):
+        raise ValueError("must have a base path of plain ASCII, as in http://127.0.0.1:4500/base")
+    base = path.rstrip("/")
+    return read_url(text.removesuffix(path) if text.endswith(path) else text) + base
+
+
+def read_endpoint(value: object) -> SecretStr:
+    """An http or https URL of any path; may hold credentials, so it is never shown."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a URL")
+    try:
+        url = urlsplit(text)
+        sound = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        sound = False
+    if not sound or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be an http or https URL, as in https://hooks.example/scribe")
+    return SecretStr(text)
+
+
+def read_mongodb_url(value: object) -> SecretStr:
+    """`mongodb://…` or `mongodb+srv://…`, or nothing; may hold credentials, so it is never shown."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a MongoDB URL")
+    if text and not text.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("must be a MongoDB URL, as in mongodb://127.0.0.1:27017")
+    return SecretStr(text)
+
+
+def read_path(value: object) -> str:
+    """A path as it is sent: `/docs`; ASCII, without a query."""
+    text = _text(value, "a path")
+    if not _PATH.fullmatch(text):
+        raise ValueError("must be a path, as in /docs")
+    return text
+
+
+def read_secret(value: object) -> SecretStr:
+    """At least 16 characters that can stand in a header, or nothing (off). Raises ValueError."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str) and (not text or _SECRET.fullmatch(text)):
+        return SecretStr(text)
+    raise ValueError("must be 16 to 128 visible ASCII characters without `;`, or empty to switch it off")
+
+
+def read_size(value: object) -> int:
+    """`512B`, `256KiB` or `4MiB` as bytes; above zero, at most 16 MiB."""
+    if type(value) is int:
+        return _within(value, 1, _LARGEST, "a size must be above zero and at most 16MiB")
+    text = _text(value, "a size")
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"must be a size with its unit, as in 512B, 256KiB or 4MiB{_with_unit(text, 'KiB')}")
+    return _within(int(found[1]) * _BYTES[found[2]], 1, _LARGEST, "a size must be above zero and at most 16MiB")
+
+
+def read_match(value: object) -> str:
+    """`GET /api/notes/{id}`, with its spaces and trailing slash put in order."""
+    return str(Pattern.parse(_text(value, "a method and a path")))
+
+
+def read_origin(value: object) -> str:
+    """`https://host:port`, as browsers send it in `Origin`."""
+    try:
+        return read_url(value).lower()
+    except ValueError:
+        raise ValueError("must be an origin, as in https://app.example or http://localhost:3000") from None
+
+
+def read_host_name(value: object) -> str:
+    """`ops.example`, a name without scheme and port, in lower case. Raises ValueError."""
+    text = _text(value, "a host name").lower()
+    if _HOST_NAME.fullmatch(text):
+        return text
+    close = _HOST_NAME.search(re.sub(r"^[a-z]+://", "", text))
+    meant = f"; did you mean {close[0]}?" if close else ""
+    raise ValueError(f"must be a host name without scheme and port, as in ops.example{meant}")
+
+
+def read_trusted_proxy(value: object) -> str:
+    """`10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32` or `unix`, in canonical text. Raises ValueError."""
+    text = _text(value, "an address")
+    if text == UNIX:
+        return text
+    try:
+        return str(read_network(text))
+    except ValueError:
+        raise ValueError(f"must be an address, a network as in 10.0.0.0/8, or unix{_network_meant(text)}") from None
+
+
+def _network_meant(text: str) -> str:
+    """Return the suggestion for a network with bits set to the right of its prefix, or for all addresses."""
+    if text == "*":
+        return "; did you mean 0.0.0.0/0 and ::/0?"
+    try:
+        return f"; did you mean {ip_network(text, strict=False)}?"
+    except ValueError:
+        close = difflib.get_close_matches(text.lower(), (UNIX,), 1)
+        return f"; did you mean {close[0]}?" if close else ""
+
+
+def show_share(share: int) -> str:
+    """The percentage as one would write it: 2500 is `25%`, 1 is `0.01%`."""
+    return f"{share // 100}%" if share % 100 == 0 else f"{share / 100:.2f}".rstrip("0") + "%"
+
+
+def show_duration(seconds: float) -> str:
+    """The duration as one would write it, in the largest unit that leaves it whole."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= size and seconds % size == 0:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + "ms"
+
+
+def split_list(value: object) -> object:
+    """Return the items of a text with commas, which may stand for a list: handy for environment variables."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _text(value: object, wanted: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be {wanted}")
+    return value.strip()
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return f"; did you mean {text}{unit}?" if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else ""
+
+
+def _within(number: int, low: int, high: int, message: str) -> int:
+    if not low <= number <= high:
+        raise ValueError(message)
+    return number
+
+
+def _refuse_beyond_authority(url: SplitResult) -> None:
+    if url.username is not None or url.password is not None:
+        raise ValueError("must not hold a user name or password")
+    if url.path or url.query or url.fragment:
+        raise ValueError("must end after the host and port: a request's own path is forwarded as it is")
+
+
+Share = Annotated[int, BeforeValidator(read_share)]
+PositiveShare = Annotated[int, BeforeValidator(read_positive_share)]
+Duration = Annotated[float, BeforeValidator(read_duration)]
+Ratio = Annotated[float, BeforeValidator(read_ratio)]
+Count = Annotated[int, BeforeValidator(read_count)]
+Switch = Annotated[bool, BeforeValidator(read_switch)]
+Text = Annotated[str, BeforeValidator(read_text)]
+Url = Annotated[str, BeforeValidator(read_url)]
+Path = Annotated[str, BeforeValidator(read_path)]
+Size = Annotated[int, BeforeValidator(read_size)]
+Match = Annotated[str, BeforeValidator(read_match)]
+Origin = Annotated[str, BeforeValidator(read_origin)]
+HostName = Annotated[str, BeforeValidator(read_host_name)]
+TrustedProxy = Annotated[str, BeforeValidator(read_trusted_proxy)]

@@ -1,0 +1,116 @@
+"""Sections of routing.yaml for what runs beside the requests: shadow, reports, shared state, notices, docs pages."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, SecretStr, field_validator
+
+from proxy.config.field_types import (
+    Count,
+    Duration,
+    HostName,
+    Path,
+    Share,
+    Size,
+    Switch,
+    Text,
+    read_endpoint,
+    read_mongodb_url,
+    read_secret,
+    split_list,
+)
+from proxy.config.section import Section
+
+
+class Server(Section):
+    """How long the listeners wait for their clients, in seconds; the first three are those of Node's HTTP server.
+
+    `keep_alive` is the time between an answer and the next request, `header_timeout` the time for a head and
+    `request_timeout` the time for a whole request, body included. A WebSocket is sent a ping each
+    `websocket_ping_interval` and is closed after `websocket_ping_timeout` without a sign of life. `proxy_protocol`:
+    connections of trusted proxies to the public listener begin with a PROXY header.
+    """
+
+    keep_alive: Duration = 5.0
+    header_timeout: Duration = 60.0
+    request_timeout: Duration = 300.0
+    websocket_ping_interval: Duration = 20.0
+    websocket_ping_timeout: Duration = 20.0
+    proxy_protocol: Switch = False
+
+
+class Ops(Section):
+    """The ops listener. `hosts` are names by which people reach its pages, besides addresses and `localhost`."""
+
+    hosts: tuple[HostName, ...] = ()
+
+    _listed = field_validator("hosts", mode="before")(split_list)
+
+
+class ShadowWorkerSettings(Section):
+    """How requests run on the other side, for all routes; of each process.
+
+    `deadline` is the other side's, for one answer; `rehearsal` what a rehearsed write may cost its caller. `noise` is
+    the share of compared reads that legacy is asked a second time, to see what it does not repeat itself. `pressure`
+    is the share of its time for which the gateway may wait for a processor; beyond it, fewer requests run in the
+    shadow. A shadow process that holds more resident memory than `max_memory` is restarted.
+    """
+
+    concurrency: Count = 8
+    queue: Count = 256
+    deadline: Duration = 10.0
+    rehearsal: Duration = 0.25
+    max_body: Size = 256 * 1024
+    max_memory: Size = 512 * 1024 * 1024
+    noise: Share = 100
+    pressure: Share = 200
+
+
+class ReportSettings(Section):
+    """What is kept of comparisons. `samples` are those of each route, field and kind of difference.
+
+    `key` keys the digests of values; without one each process draws its own, and digests compare within a sample only.
+    """
+
+    retention: Duration = 30 * 86_400.0
+    samples: Count = 5
+    key: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")
+
+
+class MongoSettings(Section):
+    """Where replicas share what they must: reports, clamps, stages. `url` is empty where nothing is shared."""
+
+    url: Annotated[SecretStr, BeforeValidator(read_mongodb_url)] = SecretStr("")
+    database: Text = "scribe_proxy"
+
+
+class BreakerSettings(Section):
+    """When legacy counts as down: so many connection faults in a row; `pause` until one request probes it again."""
+
+    failures: Count = 5
+    pause: Duration = 1.0
+
+
+class HealthSettings(Section):
+    """A request that native is asked regularly, and that must not be answered with a 5xx."""
+
+    path: Path = "/"
+    interval: Duration = 5.0
+    failures: Count = 3
+
+
+class WebhookSettings(Section):
+    """A webhook that hears of clamps, promotions and refused files; `secret` signs what it is sent."""
+
+    url: Annotated[SecretStr, BeforeValidator(read_endpoint)]
+    secret: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")
+
+
+class DocsSettings(Section):
+    """Pages that show the API: where each is served. `native` is where the native app answers its own OpenAPI."""
+
+    swagger: Path = "/docs"
+    redoc: Path = "/redoc"
+    openapi: Path = "/openapi.json"
+    native: Path | None = None

@@ -1,0 +1,152 @@
+"""What many values have in common, and the JSON Schema that says so: optional where ever absent, null where ever null.
+
+Pure. A shape keeps no more than a few of the texts that it saw, and those only to tell a handful of repeated words (an
+enum) from free text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from proxy.comparison.correspondence import JSON
+from proxy.contract.schemas import FORMATS, has_format
+
+MAX_TEXTS: Final = 8
+_WORD: Final = re.compile(r"[A-Za-z][\w-]{0,31}", re.ASCII)
+_ENUM: Final = range(2, 6)
+_REPEATED: Final = 3  # times that each word must have been seen
+_ORDER: Final = ("object", "array", "string", "integer", "number", "boolean", "null")
+
+
+class InferredSchema:
+    """Grows with every value added; `schema()` is what all of them satisfy."""
+
+    def __init__(self, values: Iterable[JSON] = ()) -> None:
+        self.kinds: Final = Counter[str]()
+        self.texts: Final = Counter[str]()
+        self.formats: Final = set(FORMATS)
+        self.properties: Final[dict[str, InferredSchema]] = {}
+        self.items: Final[list[InferredSchema]] = []  # one shape of all items, or none where no list had any
+        self.overflown = False
+        for value in values:
+            self.add(value)
+
+    def add(self, value: JSON) -> None:
+        """One more sample."""
+        kind = kind_of(value)
+        self.kinds[kind] += 1
+        if isinstance(value, str):
+            self._add_text(value)
+        elif isinstance(value, dict):
+            for name, one in value.items():
+                self.properties.setdefault(name, InferredSchema()).add(one)
+        elif isinstance(value, list):
+            for one in value:
+                self.item().add(one)
+
+    def item(self) -> InferredSchema:
+        """The shape of all lists' items."""
+        if not self.items:
+            self.items.append(InferredSchema())
+        return self.items[0]
+
+    @property
+    def types(self) -> list[str]:
+        """Their JSON Schema types; `number` where whole numbers and others came."""
+        found = [kind for kind in _ORDER if self.kinds[kind]]
+        return [kind for kind in found if not (kind == "integer" and "number" in found)]
+
+    @property
+    def required(self) -> list[str]:
+        """The properties that every object had."""
+        objects = self.kinds["object"]
+        return [name for name, shape in self.properties.items() if shape.kinds.total() == objects]
+
+    @property
+    def format(self) -> str | None:
+        """The format that every text had."""
+        return min(self.formats) if self.kinds["string"] and self.formats else None
+
+    @property
+    def enum(self) -> list[str]:
+        """The words that all texts are, where they are few and repeated; else nothing."""
+        few = not self.overflown and len(self.texts) in _ENUM
+        worded = all(_WORD.fullmatch(text) and times >= _REPEATED for text, times in self.texts.items())
+        return list(self.texts) if few and worded else []
+
+    def schema(self) -> dict[str, JSON]:
+        """A JSON Schema that every value added satisfies."""
+        types = self.types
+        found: dict[str, JSON] = {"type": types[0] if len(types) == 1 else list(types)} if types else {}
+        if self.kinds["string"]:
+            found.update(self._text_schema())
+        if self.kinds["object"]:
+            found.update(self._object_schema())
+        if self.items:
+            found["items"] = self.items[0].schema()
+        return found
+
+    def _add_text(self, text: str) -> None:
+        self.formats.difference_update([name for name in self.formats if not has_format(name, text)])
+        if text in self.texts or len(self.texts) < MAX_TEXTS:
+            self.texts[text] += 1
+        else:
+            self.overflown = True
+
+    def _text_schema(self) -> dict[str, JSON]:
+        if self.format:
+            return {"format": self.format}
+        nulls: list[JSON] = [None] if self.kinds["null"] else []
+        only_texts = set(self.types) <= {"string", "null"}
+        return {"enum": [*self.enum, *nulls]} if self.enum and only_texts else {}
+
+    def _object_schema(self) -> dict[str, JSON]:
+        """Names that are ids are no fields: such an object is a table, its values all of one shape."""
+        if self.properties and all(has_format("objectid", name) for name in self.properties):
+            return {"additionalProperties": merged(self.properties.values()).schema()}
+        found: dict[str, JSON] = {}
+        if self.properties:
+            found["properties"] = {name: shape.schema() for name, shape in self.properties.items()}
+        if self.required:
+            found["required"] = list(self.required)
+        return found
+
+
+def kind_of(value: JSON) -> str:
+    """A value's JSON Schema type, the narrowest."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
+
+
+def merged(shapes: Iterable[InferredSchema]) -> InferredSchema:
+    """One shape of all that several have seen."""
+    whole = InferredSchema()
+    for shape in shapes:
+        _absorb(whole, shape)
+    return whole
+
+
+def _absorb(whole: InferredSchema, shape: InferredSchema) -> None:
+    whole.kinds.update(shape.kinds)
+    if shape.kinds["string"]:
+        whole.formats.intersection_update(shape.formats)
+    for text, times in shape.texts.items():
+        if text in whole.texts or len(whole.texts) < MAX_TEXTS:
+            whole.texts[text] += times
+        else:
+            whole.overflown = True
+    whole.overflown |= shape.overflown
+    for name, below in shape.properties.items():
+        _absorb(whole.properties.setdefault(name, InferredSchema()), below)
+    for below in shape.items:
+        _absorb(whole.item(), below)

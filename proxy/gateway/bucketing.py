@@ -1,0 +1,196 @@
+"""Which side answers a request, and why: salted buckets, and what stands above them. Pure, and a few microseconds.
+
+A caller's key is hashed with the salt and the route's domain (its group, or its own name) into one of 10,000 buckets;
+native answers those below the share. So raising a share only ever moves callers from legacy to native, and the same
+salt and key give the same answer on every replica, restart and release. Above the share stand, strongest first:
+no native app, the pin of everything (SCRIBE_PROXY_PIN), the route's pin, an override header, no route.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, Literal, NamedTuple
+
+from proxy.config import FULL, Bucketing, Config, KeySource, Overrides, Route, Side
+from proxy.gateway.cookies import cookie_value
+
+Reason = Literal[
+    "share", "clamp", "no-key", "no-route", "override", "pin", "pin-all", "no-native", "legacy-down", "native-error"
+]
+"""Why a side answers. `legacy-down` and `native-error` are for a side that took over, see `fallback`."""
+Headers = Sequence[tuple[bytes, bytes]]
+Client = tuple[str, int] | None
+
+MAX_TOKEN: Final = 16_384  # bytes; a longer token is no key, so that reading one is never costly
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A side, why, and the caller's bucket (0 to 9999) where one was needed to decide or to sample."""
+
+    side: Side
+    reason: Reason
+    bucket: int | None = None
+
+
+class Limit(NamedTuple):
+    """What is left of a route's share, beside what the file says: by the stage of its rollout, and by a clamp."""
+
+    stage: int = FULL
+    clamp: int = FULL
+
+
+UNLIMITED: Final = Limit()
+
+
+def bucket(salt: str, domain: str, key: str) -> int:
+    """The caller's place among 10,000, by salt and domain; never to change, lest every caller be reshuffled."""
+    text = f"{len(salt)}:{salt}{len(domain)}:{domain}{key}"
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % FULL
+
+
+def decide(
+    route: Route | None,
+    config: Config,
+    headers: Headers,
+    client: Client,
+    *,
+    limit: Limit = UNLIMITED,
+    key: str | None = None,
+) -> Decision:
+    """Decide for one request. `headers` and `client` as in an ASGI scope (names in lower case).
+
+    `key` stands in for the caller's own.
+    """
+    chosen = _chosen(route, config, headers)
+    if chosen is not None:
+        place = None
+        if route is not None and route.shadow.share not in _CERTAIN:
+            key = key or caller_key(config.bucketing, headers, client)
+            place = bucket(config.bucketing.salt, route.domain, key) if key is not None else None
+        return Decision(*chosen, place)
+    if route is None:
+        return Decision("legacy", "no-route")
+    return _by_share(route, config.bucketing, headers, client, limit, key)
+
+
+def share_in_force(route: Route, limit: Limit) -> int:
+    """Return a route's share under the stage of its rollout and its cap."""
+    return min(route.native, limit.stage, limit.clamp)
+
+
+def is_shadowed(route: Route, place: int | None) -> bool:
+    """Whether a caller's requests also run in the shadow: the highest buckets do.
+
+    Native takes the lowest, so those not yet moved are compared first, and writes find callers still on legacy.
+    """
+    share = route.shadow.share
+    return share == FULL or (place is not None and place >= FULL - share)
+
+
+def caller_key(bucketing: Bucketing, headers: Headers, client: Client) -> str | None:
+    """The first of the configured keys that the request has. Nothing in a request makes this raise."""
+    for source in bucketing.sources:
+        key = source_key(source, headers, client)
+        if key:
+            return key
+    return None
+
+
+def source_key(source: KeySource, headers: Headers, client: Client) -> str | None:
+    """What one source says of a request; None or empty where it says nothing."""
+    if source.kind == "client-ip":
+        return client[0] if client else None
+    return _READERS[source.kind](source.name, headers)
+
+
+def overridden(overrides: Overrides, headers: Headers) -> Side | None:
+    """The side that `NAME: native; key=SECRET` asks for, where the secret is right; compared in constant time."""
+    secret = overrides.secret.get_secret_value().encode()
+    value = _header(headers, overrides.header.encode())
+    if not secret or value is None:
+        return None
+    wanted, _, given = value.partition(b";")
+    name, _, given = given.strip().partition(b"=")
+    if name.strip().lower() != b"key" or not hmac.compare_digest(given.strip(), secret):
+        return None
+    return _SIDES.get(wanted.strip().lower())
+
+
+def _chosen(route: Route | None, config: Config, headers: Headers) -> tuple[Side, Reason] | None:
+    """Return the side that stands above the share, and why; None where the share decides."""
+    if config.native is None:
+        return "legacy", "no-native"
+    if config.pin is not None:
+        return config.pin, "pin-all"
+    if route is not None and route.pin is not None:
+        return route.pin, "pin"
+    side = overridden(config.overrides, headers) if config.overrides is not None else None
+    return (side, "override") if side is not None else None
+
+
+def _by_share(
+    route: Route, bucketing: Bucketing, headers: Headers, client: Client, limit: Limit, key: str | None
+) -> Decision:
+    meant = min(route.native, limit.stage)
+    share = min(meant, limit.clamp)
+    certain: Reason = "share" if share == meant else "clamp"
+    if key is None and _CERTAIN.issuperset((share, meant, route.shadow.share)):
+        return Decision("native" if share else "legacy", certain)
+    key = key or caller_key(bucketing, headers, client)
+    if key is None:
+        return Decision("native" if share == FULL else "legacy", certain if share in _CERTAIN else "no-key")
+    place = bucket(bucketing.salt, route.domain, key)
+    if place < share:
+        return Decision("native", "share", place)
+    return Decision("legacy", "clamp" if place < meant else "share", place)
+
+
+def _header(headers: Headers, name: bytes) -> bytes | None:
+    for given, value in headers:
+        if given == name:
+            return value
+    return None
+
+
+def _header_key(name: str, headers: Headers) -> str | None:
+    value = _header(headers, name.encode())
+    return value.strip().decode("latin-1") if value is not None else None
+
+
+def _claim_key(claim: str, headers: Headers) -> str | None:
+    """A claim of the bearer token, which is not verified: lying changes a caller's own bucket, nothing else.
+
+    The token is what stands second when the header is split at single spaces, as the legacy takes it.
+    """
+    header = _header(headers, b"authorization")
+    if header is None or len(header) > MAX_TOKEN:
+        return None
+    words = header.split(b" ", 2)
+    parts = words[1].split(b".") if len(words) > 1 else ()
+    return _claim(parts[1], claim) if len(parts) == 3 else None
+
+
+def _claim(payload: bytes, claim: str) -> str | None:
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload + b"=="))
+    except (ValueError, binascii.Error, RecursionError):
+        return None
+    value = claims.get(claim) if isinstance(claims, dict) else None
+    return str(value) if isinstance(value, str) or type(value) is int else None
+
+
+_CERTAIN: Final = frozenset({0, FULL})
+_SIDES: Final[dict[bytes, Side]] = {b"legacy": "legacy", b"native": "native"}
+_READERS: Final[dict[str, Callable[[str, Headers], str | None]]] = {
+    "header": _header_key,
+    "cookie": lambda name, headers: cookie_value(headers, name),
+    "jwt": _claim_key,
+}

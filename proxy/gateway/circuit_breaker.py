@@ -1,0 +1,114 @@
+"""Spares clients the wait, and legacy the crowd, while legacy accepts no connections.
+
+    closed ── so many connection faults in a row ──▶ open ── after a pause ──▶ one request probes ──▶ closed
+                                                      ▲                                │
+                                                      └──────────── a fault ───────────┘
+
+Only faults of connecting count. A legacy that answers late or badly, or that resets a connection, is there; it is the
+request that fared badly, and requests behind it may fare better.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Literal
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proxy.gateway.errors import CircuitOpen, NotConnected
+
+State = Literal["closed", "open", "probing"]
+
+
+class CircuitBreaker:
+    """Stands before `legacy` and raises `LegacyDown` in its place while it is down.
+
+    `failures` connection faults in a row open it; after `pause` seconds one request probes. `told` hears of each
+    opening (True) and closing (False).
+    """
+
+    def __init__(
+        self,
+        legacy: ASGIApp,
+        failures: int,
+        pause: float,
+        told: Callable[[bool], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._legacy: Final = legacy
+        self._allowed: Final = failures
+        self._pause: Final = pause
+        self._told: Final = told
+        self._clock: Final = clock
+        self._faults = 0
+        self._opened = 0.0
+        self._probing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether legacy counts as down."""
+        return self._faults >= self._allowed
+
+    @property
+    def state(self) -> State:
+        if not self.is_open:
+            return "closed"
+        return "probing" if self._probing else "open"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._faults < self._allowed:
+            await self._ask(scope, receive, send)
+            return
+        if self._probing or self._clock() - self._opened < self._pause:
+            raise CircuitOpen
+        await self._probe(scope, receive, send)
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._legacy(scope, receive, send)
+        except NotConnected:
+            self._faulted()
+            raise
+        except Exception:
+            self._answered()
+            raise
+        self._answered()
+
+    def _answered(self) -> None:
+        """End a row of faults. An open breaker stays open: this request connected earlier, and only a probe closes."""
+        if not self.is_open:
+            self._faults = 0
+
+    async def _probe(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request on behalf of all that wait; the others need not wait until its answer is complete."""
+
+        async def answered(message: Message) -> None:
+            if self.is_open:
+                self._close()
+            await send(message)
+
+        self._probing = True
+        try:
+            await self._legacy(scope, receive, answered)
+            self._close()
+        except NotConnected:
+            self._faulted()
+            raise
+        except Exception:
+            self._close()
+            raise
+        finally:
+            self._probing = False
+
+    def _faulted(self) -> None:
+        self._faults += 1
+        if self.is_open:
+            self._opened = self._clock()
+        if self._faults == self._allowed:
+            self._told(True)
+
+    def _close(self) -> None:
+        if self.is_open:
+            self._faults = 0
+            self._told(False)

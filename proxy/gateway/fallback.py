@@ -1,0 +1,81 @@
+"""When the other side may take a request that its own side could not, and how it is handed over.
+
+Nothing is done twice. Native takes over what legacy was never sent, of any method; legacy takes over what native did
+not answer, only if it merely reads. Neither happens where somebody chose the side (a pin, an override), and nothing
+goes to a native that a guard, or a person, holds down.
+"""
+
+from __future__ import annotations
+
+from starlette.types import Message, Receive, Scope, Send
+
+from proxy.config import FULL, Route
+from proxy.config.rules import SAFE
+from proxy.gateway.bucketing import UNLIMITED, Decision, Limit, share_in_force
+
+FORCED_REASONS = frozenset(("pin", "pin-all", "override", "no-native"))
+
+
+def native_may(route: Route | None, decision: Decision, limit: Limit, *, preflight: bool = False) -> bool:
+    """Return whether native takes the request if legacy cannot be reached: a preflight wherever native has callers."""
+    if route is None or decision.reason in FORCED_REASONS:
+        return False
+    if preflight and share_in_force(route, limit):
+        return True
+    return route.on_legacy_down == "native" and limit.clamp == FULL
+
+
+def legacy_may(
+    route: Route | None, decision: Decision, scope: Scope, limit: Limit = UNLIMITED, *, preflight: bool = False
+) -> bool:
+    """Return whether legacy takes the request if native does not answer it: a preflight wherever legacy has callers."""
+    if route is None or decision.reason in FORCED_REASONS or scope["type"] != "http":
+        return False
+    shared = preflight and share_in_force(route, limit) < FULL
+    return (shared or route.on_native_error == "legacy") and scope["method"] in SAFE and not _has_body(scope)
+
+
+class ReplayableReceive:
+    """A client's `receive` that remembers the first message, so that a second side may begin with it, too.
+
+    The sides take no more than that before they connect or fail; of a request without a body there is no more.
+    """
+
+    __slots__ = ("_first", "_receive", "_taken")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._taken = 0
+        self._first: Message | None = None
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._taken += 1
+        self._first = message if self._taken == 1 else None
+        return message
+
+    async def again(self) -> Message:
+        """The same from the start: the other side's `receive`."""
+        first, self._first = self._first, None
+        return first if first is not None else await self._receive()
+
+
+class ServerErrorFilter:
+    """A `send` that passes an answer on unless it is a server error, which is dropped whole: then `failed`."""
+
+    __slots__ = ("_send", "failed")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.failed = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 500:
+            self.failed = True
+        if not self.failed:
+            await self._send(message)
+
+
+def _has_body(scope: Scope) -> bool:
+    framing = {name: value for name, value in scope["headers"] if name in (b"content-length", b"transfer-encoding")}
+    return framing.pop(b"content-length", b"0").strip(b"0") != b"" or bool(framing)

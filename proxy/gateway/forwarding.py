@@ -1,0 +1,99 @@
+"""Write the headers that say where a request came from. Pure.
+
+    X-Forwarded-For, -Proto, -Host    always present
+    Forwarded, X-Real-IP              present where the request had them
+
+From a trusted proxy they are extended. From anyone else they are replaced by what the connection shows, and every other
+`X-Forwarded-*` is removed: a backend may believe what it receives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.types import Scope
+
+from proxy.gateway.client_address import ResolvedClient, TrustedProxies, canonical_peer, resolve_client
+
+Header = tuple[bytes, bytes]
+
+FORWARDING: Final = frozenset(
+    (b"forwarded", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+)
+"""Headers that are written here. No `Connection` option of a client may remove them."""
+_PREFIX: Final = b"x-forwarded-"
+
+
+def resolve_origin(scope: Scope, trusted: TrustedProxies) -> None:
+    """Put the client that trusted proxies recorded, and its scheme, into the scope and the forwarding headers."""
+    connection = scope.get("client")
+    peer = canonical_peer(connection[0]) if connection else None
+    client = resolve_client(scope["headers"], peer, trusted)
+    scheme: str = scope.get("scheme", "http")
+    if client.scheme is not None:
+        scheme = scope["scheme"] = (
+            client.scheme.replace("http", "ws") if scope["type"] == "websocket" else client.scheme
+        )
+    if client.address is not None and client.address != (connection and connection[0]):
+        scope["client"] = (client.address, connection[1] if connection and client.address == peer else 0)
+    scope["headers"] = with_forwarding(scope["headers"], client, peer, scheme.replace("ws", "http"))
+
+
+def with_forwarding(headers: Iterable[Header], client: ResolvedClient, peer: str | None, scheme: str) -> list[Header]:
+    """Return the headers as backends get them: others first, in their order, then the forwarding ones.
+
+    `peer` is the connection's own peer, None on a Unix socket; `scheme` is that of the client's request, `http` or
+    `https`. Names are in lower case, as ASGI has them.
+    """
+    sent = (peer or "unknown").encode()
+    if client.behind_proxy:
+        return _extended(headers, sent, scheme.encode())
+    return _replaced(headers, sent, scheme.encode())
+
+
+def _replaced(headers: Iterable[Header], peer: bytes, scheme: bytes) -> list[Header]:
+    passed: list[Header] = []
+    written: list[Header] = [(b"x-forwarded-for", peer), (b"x-forwarded-proto", scheme)]
+    names = set()
+    for header in headers:
+        name = header[0]
+        names.add(name)
+        if not name.startswith(_PREFIX) and name not in FORWARDING:
+            passed.append(header)
+        if name == b"host" and written[-1][0] != b"x-forwarded-host":
+            written.append((b"x-forwarded-host", header[1]))
+    if b"forwarded" in names:
+        written.append((b"forwarded", b"for=%b;proto=%b" % (_node(peer), scheme)))
+    if b"x-real-ip" in names:
+        written.append((b"x-real-ip", peer))
+    return passed + written
+
+
+def _extended(headers: Iterable[Header], peer: bytes, scheme: bytes) -> list[Header]:
+    passed: list[Header] = []
+    chain: list[bytes] = []
+    elements: list[bytes] = []
+    known: dict[bytes, bytes] = {}
+    for header in headers:
+        name, value = header
+        known.setdefault(name, value)
+        if name == b"x-forwarded-for":
+            chain.append(value)
+        elif name == b"forwarded":
+            elements.append(value)
+        else:
+            passed.append(header)
+    written = [(b"x-forwarded-for", b", ".join([*chain, peer]))]
+    if b"x-forwarded-proto" not in known:
+        written.append((b"x-forwarded-proto", scheme))
+    if b"x-forwarded-host" not in known and b"host" in known:
+        written.append((b"x-forwarded-host", known[b"host"]))
+    if elements:
+        written.append((b"forwarded", b", ".join([*elements, b"for=" + _node(peer)])))
+    return passed + written
+
+
+def _node(peer: bytes) -> bytes:
+    """Return an address as a node of `Forwarded` (RFC 7239 §6.1)."""
+    return b'"[%b]"' % peer if b":" in peer else peer

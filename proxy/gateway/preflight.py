@@ -1,0 +1,41 @@
+"""CORS preflights: `OPTIONS` requests by which a browser asks whether it may send another request. Pure.
+
+A preflight follows the route of the request that it asks for, so that a browser reaches native where the request
+itself would. It carries no `Authorization`, no cookies and no headers of the page: its caller's key is often missing,
+or another than that of the request. Both backends answer preflights alike, so either of them may answer one as long as
+each still has callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from proxy.gateway.patterns import WEBSOCKET
+from proxy.gateway.routing import Match, RouteTable
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+def requested_method(method: str, headers: Headers) -> str | None:
+    """Return the method that a preflight asks for; None for any other request (Fetch, "CORS-preflight request")."""
+    if method != "OPTIONS":
+        return None
+    found = {name: value for name, value in headers if name in (b"origin", b"access-control-request-method")}
+    requested = found.get(b"access-control-request-method", b"").decode("latin-1")
+    return requested if requested and b"origin" in found and requested != WEBSOCKET else None
+
+
+def match_request(table: RouteTable, method: str, headers: Headers, raw_path: bytes) -> Match | None:
+    """Return the match of a request; that of a preflight is the one of the request it asks for.
+
+    A route that is declared for `OPTIONS` itself comes first. `method` and `raw_path` are those of `RouteTable.match`.
+    """
+    requested = requested_method(method, headers)
+    if requested is None:
+        return table.match(method, raw_path)
+    own = table.match("OPTIONS", raw_path)
+    if own is not None and own.route.pattern.method == "OPTIONS":
+        return own
+    match = table.match(requested, raw_path) or own
+    return replace(match, preflight=True) if match is not None else None

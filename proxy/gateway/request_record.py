@@ -1,0 +1,57 @@
+"""What is noted of one request, once: for the access log, the metrics, and what guards a rollout.
+
+An `Observation` is what came of serving it, a `Compared` what came of running it on the other side, some time later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.comparison.verdicts import Name, Reason, Side
+
+CLIENT_CLOSED_REQUEST = 499
+"""The status noted for a client that left before an answer began (nginx's convention); nobody receives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request as it went. Holds nothing of its content: no path, query, header or body.
+
+    `route` and `template` are None where no route matched; `bucket` is None where none was needed; `failure` is the
+    code of a `failures.Failure`, and `cause` names the connection fault behind it, also where native took over.
+    `dependency` is the one that native says it failed for want of: `database`, `model` or `terminology`. `head` and
+    `total` are seconds until the answer began and ended.
+    """
+
+    request_id: str
+    kind: str
+    method: str
+    route: str | None
+    template: str | None
+    side: str
+    reason: str
+    bucket: int | None
+    status: int
+    failure: str | None
+    head: float
+    total: float
+    cause: str | None = None
+    dependency: str | None = None
+
+
+Observer = Callable[[RequestRecord], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRecord:
+    """Requests that were to run in the shadow, and the verdict on each; `reason` where it is `uncompared`."""
+
+    route: str
+    served: Side
+    verdict: Name
+    reason: Reason | None = None
+    number: int = 1
+
+
+ComparisonObserver = Callable[[ComparisonRecord], None]

@@ -1,0 +1,131 @@
+"""The compiled routing table: a method and a raw path to the first route, in file order, that takes them.
+
+Paths without parameters are found in a dictionary, the others in a trie of segments, so that a match
+costs the same whether the file has twenty routes or five hundred. Pure, immutable once built, picklable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.config.models import Route
+from proxy.gateway.patterns import ANY, NEVER, WEBSOCKET, Parameter, Pattern, Trie, answers
+
+_ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
+_BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route and the raw path that it took. `preflight`: the request asks whether one of the route may be sent."""
+
+    route: Route
+    raw_path: bytes
+    preflight: bool = False
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The parameters by name, decoded as `decodeURIComponent` would; `*` is what a wildcard took.
+
+        Where that fails (the sides answer 400 to such a request) the value is the undecoded text.
+        """
+        pattern = self.route.pattern
+        pieces = _pathname(self.raw_path)[1:].split(b"/", len(pattern.segments))
+        named = zip(pattern.segments, pieces, strict=False)
+        found = {part.name: _decode(piece) for part, piece in named if isinstance(part, Parameter)}
+        return {**found, "*": _decode(pieces[-1])} if pattern.rest else found
+
+
+class RouteTable:
+    """All routes of a configuration, ready to be asked."""
+
+    __slots__ = ("_any", "_tables", "routes")
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes: Final = tuple(routes)
+        declared = {route.pattern.method for route in self.routes}
+        methods = declared | ({"HEAD"} if "GET" in declared else set())
+        self._any: Final = _Table(self._taking("any other"))
+        self._tables: Final = {
+            method: _Table(self._taking(method), exact=method == WEBSOCKET) for method in methods - {ANY}
+        }
+
+    def match(self, method: str, raw_path: bytes) -> Match | None:
+        """The first route that takes the request. `method` is as sent, or `WS` for a WebSocket.
+
+        `raw_path` is the path as sent: not decoded, no query (a fragment, if any, is left out of account).
+        """
+        table = self._tables.get(method)
+        if table is None:
+            if method == WEBSOCKET:
+                return None
+            table = self._any
+        index = table.find(_pathname(raw_path))
+        return None if index == NEVER else Match(self.routes[index], raw_path)
+
+    def _taking(self, method: str) -> Iterable[tuple[int, Pattern]]:
+        patterns = ((index, route.pattern) for index, route in enumerate(self.routes))
+        return [(index, pattern) for index, pattern in patterns if answers(pattern.method, method)]
+
+
+class _Table:
+    """The patterns that take one method."""
+
+    __slots__ = ("_cuts", "_exact", "_literal", "_trie")
+
+    def __init__(self, patterns: Iterable[tuple[int, Pattern]], *, exact: bool = False) -> None:
+        self._literal: Final[dict[bytes, int]] = {}
+        self._trie: Final = Trie()
+        self._exact: Final = exact
+        self._cuts = 1
+        for index, pattern in patterns:
+            self._add(pattern, index)
+
+    def find(self, path: bytes) -> int:
+        """The lowest index that matches, or NEVER. No path is cut into more pieces than templates have."""
+        folded = path if self._exact else path.lower()
+        index = self._literal.get(folded)
+        if index is not None:
+            return index
+        if folded[:1] != b"/":
+            return NEVER
+        return self._trie.find(folded[1:].split(b"/", self._cuts), exact=self._exact)
+
+    def _add(self, pattern: Pattern, index: int) -> None:
+        if pattern.rest or any(isinstance(part, Parameter) for part in pattern.segments):
+            self._trie.add(pattern, index)
+            self._cuts = max(self._cuts, len(pattern.segments) + 1)
+            return
+        path = pattern.fold(pattern.path).encode()
+        for spelling in (path,) if self._exact else (path, path + b"/"):
+            if self.find(spelling) == NEVER:
+                self._literal[spelling] = index
+
+
+def _pathname(raw_path: bytes) -> bytes:
+    """Node's `url.parse` ends the path at a `#`, and so express does not see what follows it."""
+    return raw_path.partition(b"#")[0] if b"#" in raw_path else raw_path
+
+
+def _decode(raw: bytes) -> str:
+    text = raw.decode("latin-1")
+    if b"%" not in raw:
+        return text
+    if _BROKEN_ESCAPE.search(raw):
+        return text
+    try:
+        return "".join(_decoded_runs(raw))
+    except UnicodeDecodeError:
+        return text
+
+
+def _decoded_runs(raw: bytes) -> Iterable[str]:
+    at = 0
+    for run in _ESCAPES.finditer(raw):
+        yield raw[at : run.start()].decode("latin-1")
+        yield bytes.fromhex(run[0].decode().replace("%", "")).decode()
+        at = run.end()
+    yield raw[at:].decode("latin-1")

@@ -1,0 +1,228 @@
+"""Log output that never blocks and never fails: a bounded queue, and a thread that writes it.
+
+A pipe that nobody reads blocks every write to it; a closed pipe or a full disk fails it. Both cost log lines, which are
+counted (`scribe_proxy_log_lines_dropped_total`), and never a request.
+
+    access log ─▶ LogWriter(1) ─┐
+    print()    ─▶ LogWriter(1) ─┼─▶ thread: poll, write at most PIPE_BUF bytes of whole lines
+    logging    ─▶ LogWriter(2) ─┘
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import select
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from proxy.observability import metrics
+
+logger = logging.getLogger("scribe_proxy.logs")
+
+MAX_PENDING: Final = 1 << 20
+"""Bytes that may wait to be written, of each writer."""
+FLUSH_TIMEOUT: Final = 2.0
+"""Seconds that a shutdown waits for what is pending."""
+FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
+
+_STDERR: Final = 2
+_POLL_INTERVAL: Final = 0.1
+_REPORT_INTERVAL: Final = 10.0
+_CHUNK: Final = select.PIPE_BUF  # POSIX: such a write to a pipe is atomic, and does not block once the pipe is writable
+
+Reason = Literal["full", "failed", "shutdown"]
+
+
+class LogWriter:
+    """Writes whole lines to a file descriptor, in order. Safe to call from every thread; `stream` is its name."""
+
+    def __init__(self, descriptor: int, stream: str, max_pending: int = MAX_PENDING) -> None:
+        self._descriptor: Final = descriptor
+        self._stream: Final = stream
+        self._max_pending: Final = max_pending
+        self._pending: deque[bytes] = deque()
+        self._size = 0  # of what is pending, and of what is being written
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._deadline: float | None = None  # of the shutdown, once it has begun
+        self._cut = False  # the last line was written in part
+        self._dropped = 0  # lines, since the last report
+        self._reported = -_REPORT_INTERVAL
+
+    def write(self, text: str) -> None:
+        """Queue lines, each with its newline. Drops and counts them where the queue is full or the writer closed."""
+        data = text.encode("utf-8", "backslashreplace")
+        with self._changed:
+            closed = self._deadline is not None
+            if not closed and self._size + len(data) <= self._max_pending:
+                self._pending.append(data)
+                self._size += len(data)
+                self._start()
+                self._changed.notify_all()
+                return
+        self._drop(data, "shutdown" if closed else "full")
+
+    def flush(self, timeout: float = FLUSH_TIMEOUT) -> bool:
+        """Wait until everything queued is written or dropped, at most `timeout` seconds; False where that passed."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._size, timeout)
+
+    def close(self, timeout: float = FLUSH_TIMEOUT) -> None:
+        """Write what is queued, at most for `timeout` seconds, drop the rest, and end the thread."""
+        with self._changed:
+            self._deadline = time.monotonic() + timeout
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout + 2 * _POLL_INTERVAL)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"log-{self._stream}", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending or self._deadline is not None)
+                if not self._pending:
+                    return
+                data = self._pending.popleft()
+            self._emit(data)
+            with self._changed:
+                self._size -= len(data)
+                self._changed.notify_all()
+
+    def _emit(self, data: bytes) -> None:
+        for chunk in _chunks(data):
+            if not self._wait_until_writable():
+                self._drop(chunk, "shutdown")
+                continue
+            try:
+                self._write_all(b"\n" + chunk if self._cut else chunk)
+            except OSError as error:
+                self._drop(chunk, "failed", error)
+            else:
+                self._report("is written again", working=True)
+
+    def _wait_until_writable(self) -> bool:
+        """Return False once the shutdown's deadline has passed."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        while not poll.poll(0 if self._is_late() else _POLL_INTERVAL * 1000):
+            if self._is_late():
+                return False
+            self._report("is not read")
+        return True
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _write_all(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            try:
+                written = os.write(self._descriptor, rest)
+            except BlockingIOError:  # the descriptor is non-blocking: whoever shares it has made it so
+                if not self._wait_until_writable():
+                    raise
+                continue
+            rest = rest[written:]
+            self._cut = bool(rest)
+
+    def _drop(self, data: bytes, reason: Reason, error: OSError | None = None) -> None:
+        lines = data.count(b"\n") or 1
+        metrics.LOG_LINES_DROPPED.labels(self._stream, reason).inc(lines)
+        with self._changed:
+            self._dropped += lines
+        if error is not None:
+            self._report(f"cannot be written ({os.strerror(error.errno or 0)})")
+
+    def _report(self, state: str, *, working: bool = False) -> None:
+        """Log the number of dropped lines, at most once in _REPORT_INTERVAL; standard error only while it works."""
+        if not self._dropped or time.monotonic() - self._reported < _REPORT_INTERVAL:
+            return
+        if self._descriptor == _STDERR and not working:
+            return
+        with self._changed:
+            dropped, self._dropped = self._dropped, 0
+        self._reported = time.monotonic()
+        logger.error("%s %s; %d log lines were dropped", self._stream, state, dropped)
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    """Cut data at line ends into pieces of at most _CHUNK bytes; a longer line stays whole."""
+    begin = 0
+    while begin < len(data):
+        end = len(data)
+        if end - begin > _CHUNK:
+            end = data.rfind(b"\n", begin, begin + _CHUNK) + 1 or data.find(b"\n", begin + _CHUNK) + 1 or len(data)
+        yield data[begin:end]
+        begin = end
+
+
+class _Handler(logging.Handler):
+    """Hands the records of `logging` to a LogWriter."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self.writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.writer.write(self.format(record) + "\n")
+        except Exception:  # the record's arguments do not fit its message
+            metrics.LOG_LINES_DROPPED.labels("stderr", "failed").inc()
+
+    def flush(self) -> None:
+        """Wait for what is pending; `logging.shutdown` calls it."""
+        self.writer.flush()
+
+
+class _TextStream(io.TextIOBase):
+    """Stands in for `sys.stdout` or `sys.stderr`, so that a native app's `print` does not block either."""
+
+    def __init__(self, writer: LogWriter, descriptor: int) -> None:
+        self._writer, self._descriptor = writer, descriptor
+
+    encoding = "utf-8"
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, text: str) -> int:
+        if text:
+            self._writer.write(text)
+        return len(text)
+
+
+def configure_logging(format_: str = FORMAT) -> None:
+    """Send the records of `logging` through a LogWriter to standard error, unless logging is configured already."""
+    if not logging.root.handlers:
+        logging.basicConfig(level=logging.WARNING, format=format_, handlers=[_Handler(LogWriter(2, "stderr"))])
+    logging.getLogger("scribe_proxy").setLevel(logging.INFO)  # below that, HTTP clients log whole URLs
+
+
+def redirect_standard_streams() -> None:
+    """Send what is printed through LogWriters."""
+    sys.stdout = _TextStream(LogWriter(1, "stdout"), 1)
+    sys.stderr = _TextStream(LogWriter(2, "stderr"), 2)
+
+
+def flush_logs(timeout: float = FLUSH_TIMEOUT) -> None:
+    """Write the pending records of `logging`, at most for `timeout` seconds. A signal may end the process next."""
+    for handler in logging.root.handlers:
+        if isinstance(handler, _Handler):
+            handler.writer.flush(timeout)

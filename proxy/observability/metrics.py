@@ -1,0 +1,118 @@
+"""What Prometheus reads: every name, label and bucket in one place.
+
+With several workers the values live in files that all of them share (`PROMETHEUS_MULTIPROC_DIR`, set by `serve`), so
+that any worker may answer a scrape for all.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from proxy.gateway.request_record import RequestRecord
+
+REQUESTS = Counter("scribe_proxy_requests", "Requests by route, side and status class", ("route", "side", "status"))
+SECONDS = Histogram(
+    "scribe_proxy_request_duration_seconds",
+    "Time until an answer was complete",
+    ("route", "side", "status"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+FAILURES = Counter("scribe_proxy_failures", "Requests that no side answered, by code", ("route", "side", "code"))
+LEGACY_FAULTS = Counter(
+    "scribe_proxy_legacy_connection_faults", "Faults of connections to legacy, by cause", ("cause",)
+)
+IN_FLIGHT = Gauge("scribe_proxy_in_flight", "Under way at once", ("kind",), multiprocess_mode="livesum")
+MEMORY = Gauge("scribe_proxy_resident_memory_bytes", "Memory of the processes", multiprocess_mode="livesum")
+CPU = Counter("scribe_proxy_cpu_seconds", "Time of processors that the processes used")
+WEBHOOKS = Counter("scribe_proxy_webhooks", "Attempts to deliver a notice, by what became of them", ("result",))
+SHARE = Gauge(
+    "scribe_proxy_share_ratio",
+    "Share of callers that native answers, 0 to 1: the file's, and the one in force",
+    ("route", "kind"),
+    multiprocess_mode="mostrecent",
+)
+CLAMPED = Gauge(
+    "scribe_proxy_clamped", "1 while a guard holds a route's share down", ("route",), multiprocess_mode="mostrecent"
+)
+SHARE_CHANGES = Counter(
+    "scribe_proxy_share_changes", "Changes of a route's share that this replica made, by kind", ("route", "change")
+)
+BREAKER_OPEN = Gauge("scribe_proxy_breaker_open", "1 while legacy counts as down", multiprocess_mode="livemax")
+RELOADS = Counter("scribe_proxy_config_reloads", "Changes of routing.yaml, by what became of them", ("result",))
+CONFIG_VALID = Gauge(
+    "scribe_proxy_config_valid",
+    "1 while the file is the one in force, 0 while it is refused",
+    multiprocess_mode="livemin",
+)
+CONFIG_READ_TIMEOUTS = Counter("scribe_proxy_config_read_timeouts", "Reads of routing.yaml that took too long")
+
+MONGODB_SECONDS = Histogram(
+    "scribe_proxy_mongodb_command_duration_seconds",
+    "Time that commands to the gateway's own MongoDB took",
+    ("command", "result"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+REPORTS_DROPPED = Counter(
+    "scribe_proxy_reports_dropped", "Comparisons and requests that no report counts, by why not", ("reason",)
+)
+COMPARISONS = Counter(
+    "scribe_proxy_comparisons", "Requests that were to run on both sides, by verdict", ("route", "served", "verdict")
+)
+UNCOMPARED = Counter(
+    "scribe_proxy_uncompared", "Requests that were to be compared and were not, by why not", ("route", "reason")
+)
+SHADOW_OUTSTANDING = Gauge(
+    "scribe_proxy_shadow_outstanding", "Requests that wait for a comparison, or are in one", multiprocess_mode="livesum"
+)
+SHADOW_SHARE = Gauge(
+    "scribe_proxy_shadow_share",
+    "What the machine has room for, of the requests that are to run in the shadow: the least of all processes",
+    multiprocess_mode="livemin",
+)
+SHADOW_RESTARTS = Counter("scribe_proxy_shadow_restarts", "Ends of shadow processes that nobody asked for")
+SHADOW_MEMORY_EXCEEDED = Counter(
+    "scribe_proxy_shadow_memory_exceeded", "Shadow processes that were killed beyond shadow.max_memory"
+)
+LOG_LINES_DROPPED = Counter(
+    "scribe_proxy_log_lines_dropped",
+    "Lines of the access log (stdout) and of logging (stderr) that were not written: over the bound, or failed",
+    ("stream", "reason"),
+)
+OBSERVER_FAILURES = Counter(
+    "scribe_proxy_observer_failures", "Errors of what records a request after it was answered", ("observer", "error")
+)
+
+
+class RequestMetrics:
+    """An `Observer` that counts. Labels are the configured routes' names, so their number is bounded."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def __call__(self, observation: RequestRecord) -> None:
+        route, side = observation.route or "-", observation.side
+        key = (route, side, observation.status // 100)
+        known = self._known.get(key)
+        if known is None:
+            labels = route, side, f"{key[2]}xx"
+            known = REQUESTS.labels(*labels), SECONDS.labels(*labels)
+            self._known[key] = known
+        known[0].inc()
+        if observation.kind == "http":
+            known[1].observe(observation.total)
+        if observation.failure is not None:
+            FAILURES.labels(route, side, observation.failure).inc()
+        if observation.cause is not None:
+            LEGACY_FAULTS.labels(observation.cause).inc()
+
+
+def expose() -> bytes:
+    """The text exposition of this process, or of all workers where they share files."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

@@ -1,0 +1,64 @@
+"""What a process says of itself, once a second: requests and WebSockets under way, memory, CPU.
+
+Sampled instead of counted along, so that it costs requests nothing and stays right when workers come and go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import ProcessCollector
+
+from proxy.observability import metrics
+
+INTERVAL: Final = 1.0
+_LIVE: Final = re.compile(r"gauge_live.*_(\d+)\.db")
+
+
+class ProcessMetrics:
+    """Samples for as long as it runs; `under_way` gives the numbers of HTTP requests and of WebSockets."""
+
+    def __init__(self, under_way: Callable[[], tuple[int, int]]) -> None:
+        self._under_way = under_way
+        self._process = ProcessCollector(registry=None)
+        self._cpu = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self.sample()
+            await asyncio.sleep(INTERVAL)
+
+    def sample(self) -> None:
+        """One reading of everything."""
+        requests, websockets = self._under_way()
+        metrics.IN_FLIGHT.labels("http").set(requests)
+        metrics.IN_FLIGHT.labels("websocket").set(websockets)
+        told = {sample.name: sample.value for family in self._process.collect() for sample in family.samples}
+        if told:  # nothing where there is no /proc
+            metrics.MEMORY.set(told["process_resident_memory_bytes"])
+            metrics.CPU.inc(told["process_cpu_seconds_total"] - self._cpu)
+            self._cpu = told["process_cpu_seconds_total"]
+
+
+def forget_the_dead(directory: Path) -> None:
+    """Removes what workers that are no more have left among the files of living gauges."""
+    for file in directory.glob("gauge_live*.db"):
+        found = _LIVE.fullmatch(file.name)
+        if found is not None and not _lives(int(found[1])):
+            file.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

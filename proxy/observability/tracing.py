@@ -1,0 +1,161 @@
+"""OpenTelemetry traces, where OTEL_EXPORTER_OTLP_ENDPOINT says so; without it nothing of this is even imported.
+
+One request makes three spans: the gateway's own (a child of the caller's `traceparent`, W3C Trace Context), the
+decision, and the side that answered. The side is sent the side span's `traceparent` in place of the caller's, so what
+legacy or native traces hangs below it; the shadow's span hangs there too. Without tracing, the caller's header passes
+untouched. Spans hold methods, templates, sides and statuses: no path, query, header or body.
+
+The SDK reads the other OTEL_ variables itself: sampler, service name, headers, timeouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from starlette.types import Scope
+
+from proxy.gateway.bucketing import Decision
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
+
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_CARRIED: Final = (b"traceparent", b"tracestate")
+
+
+class TracingUnavailable(RuntimeError):
+    """Traces are asked for, and the SDK is not installed."""
+
+
+def is_asked_for(env: Mapping[str, str]) -> bool:
+    """Whether the environment asks for traces. Raises `TracingUnavailable` where it does in vain."""
+    if not any(env.get(name) for name in ENDPOINTS) or env.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    if find_spec("opentelemetry.sdk") is None or find_spec("opentelemetry.exporter") is None:
+        raise TracingUnavailable("OTEL_EXPORTER_OTLP_ENDPOINT is set: install scribe-proxy[tracing]")
+    return True
+
+
+class Tracing:
+    """Makes the spans of requests; `provider` is the SDK's."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._provider = provider
+        self._tracer = provider.get_tracer("scribe_proxy")
+        self._propagator = TraceContextTextMapPropagator()
+
+    @classmethod
+    def configured(cls, env: Mapping[str, str]) -> Tracing | None:
+        """As the environment asks for; None where it does not. Raises `TracingUnavailable`."""
+        if not is_asked_for(env):
+            return None
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        resource = Resource.create({} if env.get("OTEL_SERVICE_NAME") else {"service.name": "scribe-proxy"})
+        provider = TracerProvider(resource=resource)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        return cls(provider)
+
+    def begin(self, scope: Scope, method: str) -> Trace:
+        """The gateway's span of a request, which begins now."""
+        return Trace(self, scope, method)
+
+    def shadow(self, headers: Headers, method: str, route: str, side: str) -> AbstractContextManager[Span]:
+        """A span for the other side's answer, below the side's that served, for as long as the context is entered."""
+        from opentelemetry.trace import SpanKind
+
+        attributes = {"http.request.method": method, "scribe_proxy.route": route, "scribe_proxy.side": side}
+        return self._tracer.start_as_current_span(
+            f"shadow {side}",
+            self._context(headers),
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            record_exception=False,
+        )
+
+    def close(self) -> None:
+        """Sends what waits; blocks for as long as the exporter's timeout, so not for the event loop."""
+        self._provider.shutdown()
+
+    def _context(self, headers: Headers) -> Context:
+        carried = {name.decode(): value.decode("latin-1") for name, value in headers if name in _CARRIED}
+        return self._propagator.extract(carried)
+
+
+class Trace:
+    """The spans of one request."""
+
+    def __init__(self, tracing: Tracing, scope: Scope, method: str) -> None:
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        self._tracing, self._method = tracing, method
+        attributes = {"http.request.method": method}
+        parent = tracing._context(scope["headers"])
+        self._own = tracing._tracer.start_span(method, parent, kind=SpanKind.SERVER, attributes=attributes)
+        self._below = set_span_in_context(self._own)
+        self._deciding = tracing._tracer.start_span("decide", self._below)
+        self._side: Span | None = None
+
+    def decided(self, scope: Scope, route: str | None, decision: Decision) -> None:
+        """The side is known, and begins; `scope` is made to tell it so. `route` is the template of what matched."""
+        self._deciding.set_attributes(_told(decision))
+        if decision.bucket is not None:
+            self._deciding.set_attribute("scribe_proxy.bucket", decision.bucket)
+        self._deciding.end()
+        if route is not None:
+            self._own.update_name(f"{self._method} {route}")
+            self._own.set_attribute("http.route", route)
+        self._begin(scope, decision)
+
+    def turned(self, scope: Scope, decision: Decision) -> None:
+        """Another side takes over from one that failed."""
+        from opentelemetry.trace import StatusCode
+
+        if self._side is not None:
+            self._side.set_status(StatusCode.ERROR, decision.reason)
+            self._side.end()
+        self._begin(scope, decision)
+
+    def _begin(self, scope: Scope, decision: Decision) -> None:
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        self._own.set_attributes(_told(decision))
+        kind = SpanKind.CLIENT if decision.side == "legacy" else SpanKind.INTERNAL
+        self._side = self._tracing._tracer.start_span(decision.side, self._below, kind=kind)
+        carrier: dict[str, str] = {}
+        self._tracing._propagator.inject(carrier, set_span_in_context(self._side))
+        _carry(scope, carrier)
+
+    def end(self, status: int, failure: str | None) -> None:
+        """The answer is complete, or nobody is left to receive it."""
+        from opentelemetry.trace import StatusCode
+
+        for span in (self._side, self._own):
+            if span is not None:
+                span.set_attribute("http.response.status_code", status)
+                if status >= 500 or failure:
+                    span.set_status(StatusCode.ERROR, failure)
+                span.end()
+
+
+def _told(decision: Decision) -> dict[str, str]:
+    return {"scribe_proxy.side": decision.side, "scribe_proxy.reason": decision.reason}
+
+
+def _carry(scope: MutableMapping[str, object], carrier: Mapping[str, str]) -> None:
+    """Puts the trace's headers in the place of the caller's."""
+    headers = scope["headers"]
+    assert isinstance(headers, list)
+    kept = [header for header in headers if header[0] not in _CARRIED]
+    scope["headers"] = kept + [(name.encode(), value.encode("latin-1")) for name, value in carrier.items()]

@@ -1,0 +1,177 @@
+"""A webhook that hears of what nobody should have to look for: a clamp, a promotion, a file that was refused.
+
+What is sent follows Standard Webhooks 1.0: `{"type": …, "timestamp": …, "data": {…}}` with `webhook-id`,
+`webhook-timestamp` and, with a secret, `webhook-signature: v1,<base64 of HMAC-SHA256 over id.timestamp.body>`.
+The same notice has the same id however often it is sent, so that a receiver can tell repetitions. Telling never waits
+and never fails: notices queue, are tried again with growing pauses, and are given up, counted and logged, in the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import httpx
+
+from proxy.config import Config
+from proxy.observability import metrics
+
+logger = logging.getLogger("scribe_proxy.notify")
+
+PAUSES: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
+"""Seconds between one attempt and the next; after the last there is no other. About four hours in all."""
+PATIENCE: Final = 10.0
+"""Seconds that a receiver may take."""
+WAITING: Final = 256
+"""How many notices may wait; the oldest give way."""
+
+Type = Literal["clamp", "release", "promotion", "hold", "rollback", "completed", "config_refused"]
+Result = Literal["delivered", "retried", "given_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """Something that happened. `data` is JSON, and holds nothing of any request's content."""
+
+    type: Type
+    data: Mapping[str, object]
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def id(self) -> str:
+        """The same for the same notice."""
+        return f"msg_{hashlib.sha256(self.body()).hexdigest()[:32]}"
+
+    def body(self) -> bytes:
+        """As it is sent."""
+        told = {"type": self.type, "timestamp": self.at.isoformat(timespec="milliseconds"), "data": dict(self.data)}
+        return json.dumps(told, sort_keys=True, default=str).encode()
+
+
+def sign(secret: str, id_: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature`; `timestamp` is in seconds since the epoch."""
+    signed = hmac.new(secret.encode(), f"{id_}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(signed).decode()}"
+
+
+class WebhookSender:
+    """Sends notices to one URL, one after another. `counted` hears what became of each attempt."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: str = "",
+        *,
+        counted: Callable[[Result], None] = lambda _: None,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
+        self._url, self._secret = url, secret
+        self._counted, self._pauses = counted, tuple(pauses)
+        self._waiting: deque[WebhookEvent] = deque(maxlen=WAITING)
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to send; needs a running event loop."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Ends; what waits is lost."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def tell(self, notice: WebhookEvent) -> None:
+        """Never waits, never raises."""
+        if len(self._waiting) == WAITING:
+            self._counted("given_up")
+        self._waiting.append(notice)
+        self._arrived.set()
+
+    async def _run(self) -> None:
+        async with httpx.AsyncClient(timeout=PATIENCE, follow_redirects=False) as client:
+            while True:
+                await self._arrived.wait()
+                while self._waiting:
+                    await self._deliver(client, self._waiting.popleft())
+                self._arrived.clear()
+
+    async def _deliver(self, client: httpx.AsyncClient, notice: WebhookEvent) -> None:
+        for pause in (*self._pauses, None):
+            why = await self._attempt(client, notice)
+            if why is None:
+                self._counted("delivered")
+                return
+            if pause is None:
+                break
+            self._counted("retried")
+            await asyncio.sleep(pause)
+        self._counted("given_up")
+        logger.error("webhook: the notice of a %s was given up: %s", notice.type, why)
+
+    async def _attempt(self, client: httpx.AsyncClient, notice: WebhookEvent) -> str | None:
+        """Why the receiver does not have it; None where it has. The URL may hold secrets, so it is never told."""
+        try:
+            answer = await client.post(self._url, content=notice.body(), headers=self._headers(notice))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return type(error).__name__
+        return None if answer.is_success else f"status {answer.status_code}"
+
+    def _headers(self, notice: WebhookEvent) -> dict[str, str]:
+        now = int(datetime.now(UTC).timestamp())
+        headers = {"content-type": "application/json", "webhook-id": notice.id, "webhook-timestamp": str(now)}
+        if self._secret:
+            headers["webhook-signature"] = sign(self._secret, notice.id, now, notice.body())
+        return headers
+
+
+class WebhookQueue:
+    """The webhook that routing.yaml names, if it names one; another from the moment the file does."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config.notify
+        self._webhook: WebhookSender | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def tell(self, notice: WebhookEvent) -> None:
+        """Never waits, never raises; lost where there is no webhook."""
+        if self._webhook is not None:
+            self._webhook.tell(notice)
+
+    async def start(self) -> None:
+        self._open()
+
+    async def stop(self) -> None:
+        if self._webhook is not None:
+            await self._webhook.stop()
+        await asyncio.gather(*self._ending)
+
+    def adopt(self, config: Config) -> None:
+        """Go on by a changed file."""
+        if config.notify == self._config:
+            return
+        self._config = config.notify
+        if self._webhook is not None:
+            ending = asyncio.create_task(self._webhook.stop())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+        self._open()
+
+    def _open(self) -> None:
+        self._webhook = None
+        if self._config is not None:
+            url, secret = self._config.url.get_secret_value(), self._config.secret.get_secret_value()
+            self._webhook = WebhookSender(url, secret, counted=lambda result: metrics.WEBHOOKS.labels(result).inc())
+            self._webhook.start()

@@ -1,0 +1,121 @@
+"""Numbers, times and shares as people read them. Pure; every page shows them through here.
+
+What is nearly all or nearly nothing never reads as all or nothing: 999,999 of a million is `>99.99%`, one of it
+`<0.01%`. Times are seconds since the epoch, and shown in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from proxy.comparison.correspondence import JSON
+from proxy.config.field_types import show_share
+
+NOTHING: Final = "–"
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def number(value: float) -> str:
+    """`1,204`; below ten with what stands behind the point, as far as it says something: `0.34`."""
+    if value >= 10 or value == int(value):
+        return f"{round(value):,}"
+    return f"{value:.2g}" if value >= 0.01 else "<0.01"
+
+
+def percent(part: float, whole: float = 1) -> str:
+    """A part of a whole: `12.5%`; a dash where there is no whole."""
+    if whole <= 0:
+        return NOTHING
+    value = 100 * part / whole
+    if 0 < value < 0.01:
+        return "<0.01%"
+    if 99.99 < value < 100:
+        return ">99.99%"
+    return f"{value:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def latency(seconds: float | None) -> str:
+    """`0.84 ms`, `12 ms`, `1.2 s`; a dash for None."""
+    if seconds is None:
+        return NOTHING
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    value = seconds * 1000
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units, what is below them left out: `6 d 4 h`, `3 min 20 s`, `0 s`."""
+    left, words = max(0, int(seconds)), list[str]()
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        if words and not count:
+            break
+        if count:
+            words.append(f"{count} {unit}")
+    return " ".join(words[:2]) or "0 s"
+
+
+def ago(then: float, now: float) -> str:
+    """How long since, by the largest unit: `just now`, `4 min ago`, `3 d ago`."""
+    seconds = now - then
+    if seconds < 5:
+        return "just now"
+    size, unit = next(pair for pair in _UNITS if seconds >= pair[0])
+    return f"{int(seconds // size)} {unit} ago"
+
+
+def moment(then: float) -> str:
+    """`22 Nov 2026, 14:05:09 UTC`."""
+    at = datetime.fromtimestamp(then, UTC)
+    return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
+
+
+def clock(then: float) -> str:
+    """`22 Nov, 14:05:09`, where it is said elsewhere that times are UTC."""
+    at = datetime.fromtimestamp(then, UTC)
+    return f"{at.day} {at:%b, %H:%M:%S}"
+
+
+def iso(then: float) -> str:
+    """`2026-11-22T14:05:09Z`, as `<time>`, JSON and links have it."""
+    return f"{datetime.fromtimestamp(then, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def size(octets: float) -> str:
+    """`512 B`, `2.4 KiB`, `1.0 MiB`."""
+    if octets < 1024:
+        return f"{octets:.0f} B"
+    return f"{octets / 1024:.1f} KiB" if octets < 1 << 20 else f"{octets / (1 << 20):.1f} MiB"
+
+
+def told(tree: Mapping[str, JSON] | None) -> str:
+    """A redacted value in a line: what may be shown, else its kind and length; see `reports.views.Tree`."""
+    if tree is None:
+        return NOTHING
+    if "value" in tree:
+        return str(tree["value"])
+    kind = str(tree["type"])
+    if kind in ("object", "array"):
+        unit = "field" if kind == "object" else "item"
+        return f"{kind} of {tree['length']} {unit}{'s' * (tree['length'] != 1)}"
+    length = f" of {tree['length']}" if kind in ("string", "binary") and "length" in tree else ""
+    return f"{kind}{length}"
+
+
+FILTERS: Final = {
+    "ago": ago,
+    "clock": clock,
+    "duration": duration,
+    "iso": iso,
+    "latency": latency,
+    "moment": moment,
+    "number": number,
+    "percent": percent,
+    "share": show_share,
+    "size": size,
+    "told": told,
+}
+"""What templates call them."""

@@ -1,0 +1,50 @@
+"""What the gateway on this machine has counted since it started: what pages show while MongoDB is away.
+
+Read from the metrics, which all workers of a machine share.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from proxy.observability import metrics
+from proxy.reports.models import RouteSummary
+
+_COUNTED = {  # the metric, and the label that its counts are told apart by
+    "scribe_proxy_requests_total": "side",
+    "scribe_proxy_comparisons_total": "verdict",
+    "scribe_proxy_uncompared_total": "reason",
+}
+
+
+def since_start() -> tuple[RouteSummary, ...]:
+    """Every route of which anything was counted, by name."""
+    found: defaultdict[str, defaultdict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for sample in _samples(metrics.expose().decode()):
+        label = _COUNTED[sample.name]
+        found[sample.labels["route"]][label][sample.labels[label]] += int(sample.value)
+    return tuple(_summary(route, found[route]) for route in sorted(found))
+
+
+def _samples(exposition: str) -> Iterator[Sample]:
+    """Those that are counted here; the parser is too slow to be given all the rest."""
+    lines = (line for line in exposition.splitlines() if line.startswith(tuple(_COUNTED)))
+    for family in text_string_to_metric_families("\n".join(lines)):
+        yield from family.samples
+
+
+def _summary(route: str, counts: defaultdict[str, Counter[str]]) -> RouteSummary:
+    verdicts = counts["verdict"]
+    return RouteSummary(
+        route,
+        match=verdicts["match"],
+        declared=verdicts["declared"],
+        mismatch=verdicts["mismatch"],
+        violation=verdicts["violation"],
+        uncompared=dict(counts["reason"]),  # type: ignore[arg-type]
+        requests=dict(counts["side"]),  # type: ignore[arg-type]
+    )

@@ -1,0 +1,298 @@
+"""Recorded exchanges: what was sent to a service, what it answered, and what it left behind.
+
+A directory holds `http.json`, a list of scenarios, and `ws.json`, a list of conversations and of connection
+attempts; either may be absent. Everything is read and checked at once, so that a player never stumbles over a
+malformed step half way through.
+"""
+
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+from proxy.comparison.correspondence import JSON, timestamps
+
+Outcome = Literal["response", "hang", "reset"]
+_OUTCOMES = ("response", "hang", "reset")
+_BODIED = ("POST", "PUT", "PATCH")
+OPEN = "open"
+
+T = TypeVar("T")
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be read; says which file and where in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """What goes over the wire. `target` is the request target as it stands, never normalised."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAnswer:
+    """What came back: `hang` is nothing in time, `reset` a connection closed without a whole answer.
+
+    Header names are in lower case; a name that came twice stands once, its values joined by `, `.
+    """
+
+    outcome: Outcome
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8, faults replaced."""
+        return self.body.decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request and the answer it got."""
+
+    name: str
+    request: RecordedRequest
+    answer: RecordedAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Requests that build on each other, begun on an empty database.
+
+    `before` and `store` are documents by collection in relaxed MongoDB extended JSON: those put there before
+    the first step (an addition to what the legacy's recordings hold), and those left behind. `calls` went to
+    outside services. `moment` is about when it was recorded, in ms, None where nothing tells.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    store: Mapping[str, Sequence[JSON]]
+    calls: Sequence[JSON]
+    before: Mapping[str, Sequence[JSON]]
+    moment: int | None
+    about: str = ""
+
+    def requests(self) -> Iterator[str]:
+        """Each step's `METHOD target`."""
+        return (f"{step.request.method} {step.request.target}" for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedConversation:
+    """WebSocket frames sent and received: text as it is, anything else as a JSON text frame."""
+
+    name: str
+    target: str
+    sent: Sequence[JSON]
+    received: Sequence[JSON]
+    moment: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedConnection:
+    """A handshake and how it ended: `open`, or the status of its refusal."""
+
+    target: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """All that was recorded of one service."""
+
+    scenarios: tuple[Scenario, ...] = ()
+    conversations: tuple[RecordedConversation, ...] = ()
+    connections: tuple[RecordedConnection, ...] = ()
+
+
+def load(directory: Path) -> Recordings:
+    """The recordings in `directory`; raises RecordingError naming the file and the place of the first fault."""
+    files = [directory / name for name in ("http.json", "ws.json")]
+    if not any(file.is_file() for file in files):
+        raise RecordingError(f"{directory}: neither http.json nor ws.json is there")
+    http, sockets = (_read(file) if file.is_file() else [] for file in files)
+    scenarios = _each(files[0], http, scenario)
+    conversations, connections = _sockets(files[1], sockets)
+    return Recordings(scenarios, conversations, connections)
+
+
+def scenario(value: JSON) -> Scenario:
+    """A scenario from its JSON; raises KeyError, TypeError or ValueError where that is malformed."""
+    entry = _object(value)
+    return Scenario(
+        name=_text(entry["scenario"]),
+        steps=tuple(_step(step) for step in _list(entry["steps"])),
+        store=_documents(entry.get("store", {})),
+        calls=_list(entry.get("calls", [])),
+        before=_documents(entry.get("before", {})),
+        moment=_moment([entry["steps"], entry.get("store", {})]),
+        about=_text(entry.get("about", "")),
+    )
+
+
+def select(recordings: Recordings, patterns: Sequence[str]) -> Recordings:
+    """The part that any of the glob patterns names; all of it where there are none.
+
+    A pattern names scenarios and conversations, or a request as `METHOD target`: its whole scenario is kept, since
+    steps build on each other.
+    """
+    if not patterns:
+        return recordings
+
+    def chosen(*names: str) -> bool:
+        return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+    return Recordings(
+        tuple(one for one in recordings.scenarios if chosen(one.name, *one.requests())),
+        tuple(one for one in recordings.conversations if chosen(one.name, f"WS {one.target}")),
+        tuple(one for one in recordings.connections if chosen("connect", f"WS {one.target}")),
+    )
+
+
+def encode(value: JSON) -> bytes:
+    """Compact JSON, as clients send it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+
+
+def _read(file: Path) -> list[JSON]:
+    try:
+        return _list(json.loads(file.read_bytes()))
+    except (ValueError, TypeError, OSError) as error:
+        raise RecordingError(f"{file}: {error}") from error
+
+
+def _each(file: Path, entries: Iterable[JSON], parse: Callable[[JSON], T]) -> tuple[T, ...]:
+    found: list[T] = []
+    for index, entry in enumerate(entries):
+        try:
+            found.append(parse(entry))
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise RecordingError(f"{file}: entry {index}: {what}") from error
+    return tuple(found)
+
+
+def _sockets(
+    file: Path, entries: list[JSON]
+) -> tuple[tuple[RecordedConversation, ...], tuple[RecordedConnection, ...]]:
+    """Conversations without a `path` are held at the first that could be connected to, without its query."""
+    attempts = [entry for entry in entries if isinstance(entry, dict) and "connect" in entry]
+    connections = _each(file, attempts, _connection)
+    opened = (one.target.partition("?")[0] for one in connections if one.result == OPEN)
+    target = next(opened, "/")
+    talks = [entry for entry in entries if entry not in attempts]
+    return _each(file, talks, lambda entry: _conversation(entry, target)), connections
+
+
+def _connection(value: JSON) -> RecordedConnection:
+    entry = _object(value)
+    result = _text(entry["result"])
+    refused = re.search(r"HTTP (\d{3})$", result)
+    return RecordedConnection(_text(entry["connect"]), refused[1] if refused else result)
+
+
+def _conversation(value: JSON, target: str) -> RecordedConversation:
+    entry = _object(value)
+    return RecordedConversation(
+        name=_text(entry["conversation"]),
+        target=_text(entry.get("path", target)),
+        sent=_list(entry["sent"]),
+        received=_list(entry["received"]),
+        moment=_moment(entry["received"]),
+    )
+
+
+def _step(value: JSON) -> Step:
+    entry = _object(value)
+    outcome = entry["outcome"]
+    if outcome not in _OUTCOMES:
+        raise ValueError(f"outcome {outcome!r} is none of {', '.join(_OUTCOMES)}")
+    response = _object(entry["response"]) if outcome == "response" else {}
+    return Step(
+        name=_text(entry["name"]),
+        request=_request(_object(entry["request"])),
+        answer=_answer(cast(Outcome, outcome), response),
+    )
+
+
+def _answer(outcome: Outcome, response: dict[str, JSON]) -> RecordedAnswer:
+    if outcome != "response":
+        return RecordedAnswer(outcome)
+    status = response["status"]
+    if not isinstance(status, int):
+        raise TypeError(f"status {status!r} is not a number")
+    body = _text(response.get("text", "")).encode(errors="surrogatepass")
+    return RecordedAnswer(outcome, status, dict(_headers(response.get("headers", {}))), body)
+
+
+def _request(entry: dict[str, JSON]) -> RecordedRequest:
+    method, body = _text(entry["method"]), _body(entry)
+    headers = list(_headers(entry.get("headers", {})))
+    if "json" in entry and "content-type" not in dict(headers):
+        headers.append(("content-type", "application/json"))
+    if body is None and method in _BODIED:
+        body = b""
+    return RecordedRequest(method, _text(entry["path"]), tuple(headers), body)
+
+
+def _body(entry: dict[str, JSON]) -> bytes | None:
+    if "json" in entry:
+        return encode(entry["json"])
+    if "repeat" in entry:
+        return _repeated(_object(entry["repeat"]))
+    content = entry.get("content")
+    if isinstance(content, list):
+        return bytes(cast(list[int], content))
+    return None if content is None else _text(content).encode(errors="surrogatepass")
+
+
+def _repeated(entry: dict[str, JSON]) -> bytes:
+    count = entry["count"]
+    if not isinstance(count, int):
+        raise TypeError(f"count {count!r} is not a number")
+    prefix, suffix = _text(entry.get("prefix", "")), _text(entry.get("suffix", ""))
+    return f"{prefix}{_text(entry['char']) * count}{suffix}".encode()
+
+
+def _headers(value: JSON) -> Iterator[tuple[str, str]]:
+    for name, content in _object(value).items():
+        for one in content if isinstance(content, list) else [content]:
+            yield _text(name).lower(), _text(one)
+
+
+def _documents(value: JSON) -> dict[str, list[JSON]]:
+    return {name: _list(documents) for name, documents in _object(value).items()}
+
+
+def _moment(value: JSON) -> int | None:
+    """The middle of all moments that are mentioned: most are those of the recording itself."""
+    mentioned = timestamps(json.dumps(value))
+    return int(statistics.median_high(mentioned)) if mentioned else None
+
+
+def _object(value: JSON) -> dict[str, JSON]:
+    if not isinstance(value, dict):
+        raise TypeError(f"an object is expected, not {type(value).__name__}")
+    return value
+
+
+def _list(value: JSON) -> list[JSON]:
+    if not isinstance(value, list):
+        raise TypeError(f"a list is expected, not {type(value).__name__}")
+    return value
+
+
+def _text(value: JSON) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a string is expected, not {type(value).__name__}")
+    return value

@@ -1,0 +1,167 @@
+"""One HTTP/1.1 request as it stands, and whatever becomes of it.
+
+HTTP clients tidy up what they send: they normalise paths, escape them, add headers, retry. A recording is to be
+played exactly, so here the bytes are written by hand and only the answer is left to a parser (h11).
+"""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import h11
+
+from proxy.recordings.model import RecordedAnswer, RecordedRequest
+
+_SLICE = 64 * 1024
+_LINE_LIMIT = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a service listens; `prefix` goes before every target."""
+
+    host: str
+    port: int
+    secure: bool = False
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> "Origin":
+        """From an http or https URL; raises ValueError for anything else."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no http or https URL")
+        secure = parts.scheme == "https"
+        return cls(parts.hostname, parts.port or (443 if secure else 80), secure, parts.path.rstrip("/"))
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header gives them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
+
+async def reach(origin: Origin, patience: float) -> None:
+    """Raises OSError where no connection is accepted within `patience` s."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(patience):
+        transport, _ = await loop.create_connection(asyncio.Protocol, origin.host, origin.port)
+    transport.abort()
+
+
+async def exchange(origin: Origin, request: RecordedRequest, patience: float) -> RecordedAnswer:
+    """Send one request on a connection of its own.
+
+    `patience` is how long to wait for the whole answer, in seconds. Raises OSError where nothing accepts the
+    connection; whatever happens after that is an outcome.
+    """
+    loop = asyncio.get_running_loop()
+    tls = ssl.create_default_context() if origin.secure else None
+    async with asyncio.timeout(patience):
+        transport, reception = await loop.create_connection(
+            lambda: _Reception(request.method), origin.host, origin.port, ssl=tls
+        )
+    sending = asyncio.create_task(_send(transport, reception, serialise(origin, request)))
+    try:
+        return await asyncio.wait_for(reception.answer, patience)
+    except TimeoutError:
+        return RecordedAnswer("hang")
+    finally:
+        sending.cancel()
+        transport.abort()
+
+
+def serialise(origin: Origin, request: RecordedRequest) -> bytes:
+    """The request's bytes: its own headers in order, and of others only the ones HTTP/1.1 cannot do without."""
+    names = {name for name, _ in request.headers}
+    lines = [f"{request.method} {origin.prefix}{request.target} HTTP/1.1".encode()]
+    if "host" not in names:
+        lines.append(f"host: {origin.authority}".encode())
+    lines += [name.encode() + b": " + _encode(value) for name, value in request.headers]
+    chunked = "transfer-encoding" in names
+    if request.body is not None and not chunked and "content-length" not in names:
+        lines.append(b"content-length: %d" % len(request.body))
+    body = request.body or b""
+    return b"\r\n".join([*lines, b"", b""]) + (_chunked(body) if chunked else body)
+
+
+def _chunked(body: bytes) -> bytes:
+    return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
+
+
+def _encode(value: str) -> bytes:
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()
+
+
+async def _send(transport: asyncio.Transport, reception: "_Reception", data: bytes) -> None:
+    """In slices, so that an answer given before the body is through is read before a write can fail."""
+    for start in range(0, len(data), _SLICE):
+        await reception.writable.wait()
+        transport.write(data[start : start + _SLICE])
+        await asyncio.sleep(0)
+
+
+class _Reception(asyncio.Protocol):
+    """Reads one answer, as an answer to `method`."""
+
+    def __init__(self, method: str) -> None:
+        self.answer: asyncio.Future[RecordedAnswer] = asyncio.get_running_loop().create_future()
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LINE_LIMIT)
+        parsed_as = "HEAD" if method == "HEAD" else "GET"
+        self._parser.send(h11.Request(method=parsed_as, target="/", headers=[("host", "-")]))
+        self._parser.send(h11.EndOfMessage())
+        self._head: h11.Response | None = None
+        self._body = bytearray()
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        self._take(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._take(b"")
+        self._finish(RecordedAnswer("reset"))
+
+    def _take(self, data: bytes) -> None:
+        if self.answer.done():
+            return
+        try:
+            self._parser.receive_data(data)
+            while not self.answer.done() and self._note(self._parser.next_event()):
+                pass
+        except h11.RemoteProtocolError:
+            self._finish(RecordedAnswer("reset"))
+
+    def _note(self, event: object) -> bool:
+        """Keep what has come; False where more must come first."""
+        if isinstance(event, h11.Response):
+            self._head = event
+        elif isinstance(event, h11.Data):
+            self._body += event.data
+        elif isinstance(event, h11.EndOfMessage) and self._head is not None:
+            headers = _joined(self._head.headers)
+            self._finish(RecordedAnswer("response", self._head.status_code, headers, bytes(self._body)))
+        return isinstance(event, h11.Event)
+
+    def _finish(self, answer: RecordedAnswer) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("ascii"), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found

@@ -1,0 +1,154 @@
+"""Reach what a scenario leaves behind: documents in MongoDB, and the calls that outside services noted."""
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, cast
+
+import httpx
+from bson import json_util
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+
+from proxy.comparison.correspondence import JSON
+
+_PATIENCE_MS = 3000
+_BY_DNS = "mongodb+srv://"
+_RESERVED = ("admin", "config", "local")
+_READING = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+
+
+class SideEffectsError(Exception):
+    """MongoDB or the list of outside calls could not be reached or said something else than expected."""
+
+
+class StoredDocuments:
+    """One database, read and emptied between scenarios; collections and their indexes stay.
+
+    Use as an async context manager. Methods raise AftermathError.
+    """
+
+    def __init__(self, url: str, database: str) -> None:
+        if database in _RESERVED:
+            raise ValueError(f"{database} is a database of MongoDB's own")
+        self._client: MongoClient[dict[str, Any]] = MongoClient(url, serverSelectionTimeoutMS=_PATIENCE_MS)
+        self._database = self._client.get_database(database, codec_options=_OPTIONS)
+
+    async def __aenter__(self) -> "StoredDocuments":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._client.close)
+
+    async def reset(self, documents: Mapping[str, Sequence[JSON]]) -> None:
+        """Delete every document, then put `documents` there, in relaxed extended JSON by collection."""
+        try:
+            await asyncio.to_thread(self._reset, documents)
+        except (PyMongoError, BSONError, ValueError, TypeError) as error:
+            raise SideEffectsError(f"MongoDB: {error}") from error
+
+    async def read(self) -> dict[str, list[JSON]]:
+        """Every document by collection, in the order stored; collections without any are left out."""
+        try:
+            return await asyncio.to_thread(self._read)
+        except PyMongoError as error:
+            raise SideEffectsError(f"MongoDB: {error}") from error
+
+    def _reset(self, documents: Mapping[str, Sequence[JSON]]) -> None:
+        for name in self._names():
+            self._database[name].delete_many({})
+        for name, given in documents.items():
+            if given:
+                self._database[name].insert_many(_stored(given))
+
+    def _read(self) -> dict[str, list[JSON]]:
+        found = {name: list(self._database[name].find()) for name in self._names()}
+        return {name: _extended(documents) for name, documents in sorted(found.items()) if documents}
+
+    def _names(self) -> list[str]:
+        names = self._database.list_collection_names()
+        return [name for name in names if not name.startswith("system.")]
+
+
+class OutsideCalls:
+    """A list of calls kept by stand-ins of outside services: GET reads it, DELETE clears it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = httpx.AsyncClient(trust_env=False, timeout=_PATIENCE_MS / 1000)
+
+    async def __aenter__(self) -> "OutsideCalls":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def clear(self) -> None:
+        """Forget the calls so far."""
+        await self._ask("DELETE")
+
+    async def read(self) -> list[JSON]:
+        """The calls since the last clear, each `{method, path, body, …}`."""
+        response = await self._ask("GET")
+        try:
+            calls = response.json()
+        except ValueError as error:
+            raise SideEffectsError(f"{self._url}: no JSON came back") from error
+        if not isinstance(calls, list):
+            raise SideEffectsError(f"{self._url}: a list is expected")
+        return calls
+
+    async def _ask(self, method: str) -> httpx.Response:
+        try:
+            response = await self._client.request(method, self._url)
+            return response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise SideEffectsError(f"{self._url}: {error}") from error
+
+
+def is_local(url: str) -> bool:
+    """Whether every host of a MongoDB URL is this machine, as far as the URL itself tells; ValueError if it is none."""
+    if url.startswith(_BY_DNS):
+        return False
+    return all(_is_loopback(host) for host, _ in _parse(url)["nodelist"])
+
+
+def database_of(url: str) -> str | None:
+    """The database that a MongoDB URL names, None where it names none; ValueError if it is none."""
+    plain = url.replace(_BY_DNS, "mongodb://", 1) if url.startswith(_BY_DNS) else url
+    return cast("str | None", _parse(plain)["database"])
+
+
+def _parse(url: str) -> dict[str, Any]:
+    try:
+        return parse_uri(url)
+    except PyMongoError as error:
+        raise ValueError(f"no MongoDB URL: {error}") from error
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.startswith("/"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _stored(documents: Sequence[JSON]) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", json_util.loads(json.dumps(documents), json_options=_READING))
+
+
+def _extended(documents: list[dict[str, Any]]) -> list[JSON]:
+    text = json_util.dumps(documents, json_options=json_util.RELAXED_JSON_OPTIONS)
+    return cast("list[JSON]", json.loads(text))

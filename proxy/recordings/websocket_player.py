@@ -1,0 +1,88 @@
+"""Hold a recorded WebSocket conversation with a service: the same frames at the same pace, and what comes back."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+
+from proxy.comparison.correspondence import JSON
+from proxy.recordings.answers import parse_json
+from proxy.recordings.model import OPEN
+from proxy.recordings.raw_http import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackPace:
+    """Times in s: between two frames sent, for a frame to come, and for frames that should not come any more."""
+
+    between: float = 0.03
+    patience: float = 3.0
+    grace: float = 0.25
+
+
+class HandshakeRefused(Exception):
+    """The handshake failed; the message is the status, or `reset` or `hang` where none came."""
+
+
+async def shake_hands(origin: Origin, target: str, patience: float) -> str:
+    """`open`, or how the handshake failed. Raises OSError where nothing accepts connections."""
+    try:
+        socket = await _connect(origin, target, patience)
+    except HandshakeRefused as refusal:
+        return str(refusal)
+    await socket.close()
+    return OPEN
+
+
+async def converse(origin: Origin, target: str, sent: Sequence[JSON], expected: int, pace: PlaybackPace) -> list[JSON]:
+    """The frames received: JSON parsed, other text as it is, a binary frame as `{"$bytes": hex}`.
+
+    Over when `expected` frames have come and a moment has brought no other, when none has come for a while, or
+    when the other side closes. Raises Refused, and OSError where nothing accepts connections.
+    """
+    socket = await _connect(origin, target, pace.patience)
+    received: list[JSON] = []
+    try:
+        for frame in sent:
+            await socket.send(_frame(frame))
+            await asyncio.sleep(pace.between)
+        while True:
+            async with asyncio.timeout(pace.patience if len(received) < expected else pace.grace):
+                received.append(_value(await socket.recv()))
+    except (ConnectionClosed, TimeoutError):
+        return received
+    finally:
+        await socket.close()
+
+
+async def _connect(origin: Origin, target: str, patience: float) -> ClientConnection:
+    scheme = "wss" if origin.secure else "ws"
+    url = f"{scheme}://{origin.authority}{origin.prefix}{target}"
+    try:
+        return await connect(
+            url, proxy=None, compression=None, max_size=None,
+            max_queue=None, ping_interval=None,
+            open_timeout=patience, close_timeout=1, user_agent_header=None,
+        )  # fmt: skip
+    except InvalidStatus as refusal:
+        raise HandshakeRefused(str(refusal.response.status_code)) from refusal
+    except (InvalidMessage, EOFError, ConnectionResetError) as refusal:
+        raise HandshakeRefused("reset") from refusal
+    except TimeoutError as refusal:
+        raise HandshakeRefused("hang") from refusal
+
+
+def _frame(value: JSON) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _value(frame: str | bytes) -> JSON:
+    if isinstance(frame, bytes):
+        return {"$bytes": frame.hex()}
+    try:
+        return parse_json(frame)
+    except ValueError:
+        return frame

@@ -1,0 +1,59 @@
+"""What is noted of live traffic: a comparison, a request left uncompared, legacy asked twice.
+
+Entries hold exchanges as they were, patients' data and all; only `Reports` reads them, and what it keeps is redacted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Exchange
+from proxy.comparison.verdicts import Reason, Side, Verdict
+from proxy.contract.model import Operation
+
+UNMATCHED = "-"
+"""Stands for the route of requests that no route matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonEvent:
+    """Two exchanges of one request, and what came of comparing them (which may be that it could not be done).
+
+    `wrote` is what a rehearsed write reported that it would have written: mappings of `collection`, `operation` and
+    `document`, `filter` or `update`, as JSON; None where nothing was rehearsed.
+    """
+
+    route: str
+    operation: Operation | None
+    served: Side
+    verdict: Verdict
+    legacy: Exchange
+    native: Exchange
+    wrote: Sequence[Mapping[str, JSON]] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedEvent:
+    """Requests that were to be compared and were not: one of the two exchanges was never made."""
+
+    route: str
+    served: Side
+    reason: Reason
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayEvent:
+    """A safe read that legacy was asked twice; `verdict` holds the first answer against the second."""
+
+    route: str
+    operation: Operation | None
+    verdict: Verdict
+    first: Exchange
+    again: Exchange
+
+
+Entry: TypeAlias = ComparisonEvent | SkippedEvent | ReplayEvent

@@ -1,0 +1,192 @@
+"""Whether native fails, passes, or too little is known to tell. Pure.
+
+A share is judged in two steps, because native is not at fault for what legacy shows as well (a client that sends
+rubbish, an expired token):
+
+    1. it is above its limit *on top of legacy's own share*, by more than chance (binomial test), and
+    2. it is above legacy's share by more than chance (Fisher's exact test),
+
+each at the level `LEVEL`. Latency is judged the same way, by the share of native's requests that take longer than the
+limit's multiple of legacy's 95th percentile: 5% of them may. Both tests are exact, see `chance`. A share that is not
+above its limit passes; one that is, but might be by chance, is unknown, as is everything below the minimum of requests.
+
+Legacy's part is its own requests in the window where there are enough of them, else what it last showed (`baseline`):
+at a share of 100% it has no requests at all, and yet its callers' errors are still its callers'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from proxy.config import FULL, Guard
+from proxy.rollout.analysis.statistics import binomial_tail, clopper_pearson_lower, fisher_one_sided
+from proxy.rollout.analysis.window import RequestStats, WindowBucket
+
+LEVEL: Final = 0.001
+"""How often, at most, a native exactly at its limit is taken to be above it, in one window."""
+TAIL: Final = 0.05  # of the requests, beyond the 95th percentile
+
+Outcome = Literal["pass", "fail", "unknown"]
+Trigger = Literal["errors", "server_errors", "latency", "mismatch", "dependencies", "health"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRatio:
+    """So many of so many."""
+
+    part: int
+    whole: int
+
+    @property
+    def ratio(self) -> float:
+        return self.part / self.whole if self.whole else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MetricResult:
+    """One trigger's outcome. `native`, `legacy` and `limit` are shares from 0 to 1; for latency they are seconds, and
+    None where there is nothing to say. `least` is the share that native's surely has, where it fails.
+    """
+
+    trigger: Trigger
+    outcome: Outcome
+    limit: float | None = None
+    native: float | None = None
+    legacy: float | None = None
+    requests: int = 0
+    least: float | None = None
+
+    @property
+    def told(self) -> str:
+        """In words, as in `errors 12.4% of 402 (legacy 1.1%, limit that and 5%)`."""
+        return _told(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """All findings of a route, and what they come to: the worst of them."""
+
+    findings: tuple[MetricResult, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        outcomes = {finding.outcome for finding in self.findings}
+        return next((worst for worst in _WORST if worst in outcomes), "unknown")
+
+    @property
+    def why(self) -> str:
+        """What fails, in words; empty where nothing does."""
+        return "; ".join(finding.told for finding in self.findings if finding.outcome == "fail")
+
+
+_WORST: Final[tuple[Outcome, ...]] = ("fail", "unknown", "pass")
+
+
+def analyse(guard: Guard, seen: WindowBucket, baseline: RequestStats | None, *, healthy: bool) -> Analysis:
+    """Judge native by what a window holds. `healthy`: whether native answers its health checks, if any are made."""
+    native, least = seen.native, guard.minimum
+    legacy = seen.legacy if seen.legacy.requests >= least else baseline
+    findings = [
+        _share("errors", native.errors, native, legacy, guard.error_rate, least),
+        _share("server_errors", native.server_errors, native, legacy, guard.server_errors, least),
+        _latency(native, legacy, guard.latency, least),
+    ]
+    if native.dependency_failures:
+        findings.append(_dependencies(native, guard))
+    if guard.mismatch is not None:
+        differing = FailureRatio(seen.differing, seen.compared)
+        findings.append(exceeding("mismatch", differing, None, guard.mismatch / FULL, least))
+    if not healthy:
+        findings.append(MetricResult("health", "fail"))
+    return Analysis(tuple(findings))
+
+
+def _dependencies(native: RequestStats, guard: Guard) -> MetricResult:
+    """Failures of dependencies that native reports: too many fail; as many as errors may be at the most pass.
+
+    Those between hold the judgement: nothing is known of native while what it depends on is away.
+    """
+    failed = FailureRatio(native.dependency_failures, native.requests + native.dependency_failures)
+    finding = exceeding("dependencies", failed, None, guard.max_dependency_failures / FULL, guard.minimum)
+    if finding.outcome == "pass" and failed.ratio > guard.error_rate / FULL:
+        return replace(finding, outcome="unknown")
+    return finding
+
+
+def exceeding(
+    trigger: Trigger, native: FailureRatio, legacy: FailureRatio | None, limit: float, least: int
+) -> MetricResult:
+    """Whether native's share is more than `limit` above legacy's, known from `least` requests at the least."""
+    beside = legacy if legacy is not None and legacy.whole >= least else None
+    allowed = limit + (beside.ratio if beside is not None else 0.0)
+    outcome: Outcome = "unknown"
+    if native.whole >= least:
+        outcome = _compared(native, beside, allowed)
+    surely = clopper_pearson_lower(native.part, native.whole, LEVEL) if outcome == "fail" else None
+    return MetricResult(trigger, outcome, limit, native.ratio, beside.ratio if beside else None, native.whole, surely)
+
+
+def _compared(native: FailureRatio, legacy: FailureRatio | None, allowed: float) -> Outcome:
+    if native.ratio <= allowed:
+        return "pass"
+    proven = binomial_tail(native.part, native.whole, allowed) < LEVEL
+    if proven and legacy is not None:
+        proven = fisher_one_sided(native.part, native.whole, legacy.part, legacy.whole) < LEVEL
+    return "fail" if proven else "unknown"
+
+
+def _share(
+    trigger: Trigger, part: int, native: RequestStats, legacy: RequestStats | None, limit: int, least: int
+) -> MetricResult:
+    beside = None
+    if legacy is not None:
+        beside = FailureRatio(legacy.errors if trigger == "errors" else legacy.server_errors, legacy.requests)
+    return exceeding(trigger, FailureRatio(part, native.requests), beside, limit / FULL, least)
+
+
+def _latency(native: RequestStats, legacy: RequestStats | None, ratio: float, least: int) -> MetricResult:
+    usual = legacy.percentile(1 - TAIL) if legacy is not None and legacy.timed >= least else None
+    if legacy is None or usual is None or native.timed < least:
+        return MetricResult("latency", "unknown", None, native.percentile(1 - TAIL), usual, native.timed)
+    limit = usual * ratio
+    slow = FailureRatio(native.slower(limit), native.timed)
+    outcome = _compared(slow, FailureRatio(legacy.slower(limit), legacy.timed), TAIL)
+    return MetricResult("latency", outcome, limit, native.percentile(1 - TAIL), usual, native.timed)
+
+
+def _told(finding: MetricResult) -> str:
+    if finding.trigger == "health":
+        return "native fails its health checks"
+    if finding.native is None:
+        return f"{_NAMES[finding.trigger]}: nothing seen yet"
+    show = _seconds if finding.trigger == "latency" else _percent
+    return f"{_NAMES[finding.trigger]} {show(finding.native)} of {finding.requests:,} ({_beside(finding, show)})"
+
+
+def _beside(finding: MetricResult, show: Callable[[float], str]) -> str:
+    if finding.limit is None:
+        return "too little of legacy's to compare with"
+    if finding.legacy is None:
+        return f"limit {show(finding.limit)}"
+    more = "limit " if finding.trigger == "latency" else "limit that and "
+    return f"legacy {show(finding.legacy)}, {more}{show(finding.limit)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+_NAMES: Final[dict[Trigger, str]] = {
+    "errors": "errors",
+    "server_errors": "server errors",
+    "latency": "p95",
+    "mismatch": "mismatches",
+    "dependencies": "failures of dependencies",
+    "health": "health",
+}

@@ -1,0 +1,318 @@
+"""States of the workers of one gateway that has no MongoDB: the supervisor holds them, all workers share them.
+
+    worker ── HubStore ──┐                      ┌── StateHub ── Memory        in the supervisor, until it ends
+    worker ── HubStore ──┴── Unix socket, 0700 ─┘
+
+A change that one worker makes is sent to the others before it is confirmed: once an action has been answered, it is in
+force in every worker that answers within APPLY_TIMEOUT. A worker that is replaced reads all states at its start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+import threading
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from proxy.rollout.analysis.window import RequestStats
+from proxy.rollout.model import AuditEntry, Evidence, RouteState
+from proxy.rollout.store import MemoryStore
+from proxy.runtime.database import Unavailable
+from proxy.runtime.message_channel import MessageChannel
+
+logger = logging.getLogger("scribe_proxy.state")
+
+MAX_BATCH: Final = 16 << 20
+"""Bytes of one batch of messages; a history of a thousand changes takes less than one MiB."""
+MAX_UNAPPLIED: Final = 1000
+"""Changes that a worker may have yet to apply; beyond them it is disconnected, and reads all states anew."""
+CALL_TIMEOUT: Final = 3.0
+"""Seconds until a supervisor that does not answer counts as away."""
+APPLY_TIMEOUT: Final = 1.0
+"""Seconds that a change waits for the other workers."""
+FOLLOW: Final = "follow"
+METHODS: Final = frozenset(
+    {"now", "states", "state", "replace", "note", "history", "adopt", "add", "evidence", "remember", "baselines"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of the store, for the supervisor to call; `follow` subscribes to changes."""
+
+    number: int
+    method: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The result of a call, or the name of the error that it raised."""
+
+    number: int
+    value: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A state that another worker has changed."""
+
+    number: int
+    state: RouteState
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The worker has applied the change of that number."""
+
+    number: int
+
+
+ToHub = Call | Applied
+ToWorker = Reply | Changed
+
+
+class StateHub:
+    """The supervisor's part: a thread that answers the workers' calls on a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path: Final = path
+        self._loop: Final = asyncio.new_event_loop()
+        self._thread: Final = threading.Thread(target=self._run, name="state-hub", daemon=True)
+        self._memory: Final = MemoryStore()
+        self._clients: set[_Client] = set()
+        self._listener: socket.socket
+
+    def start(self) -> None:
+        """Listen from now on. Raises OSError."""
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._path))
+        self._path.chmod(0o600)
+        self._listener.listen(64)
+        self._listener.setblocking(False)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; connected workers see the connection close."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(5)
+        self._path.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        accepting = self._loop.create_task(self._accept())
+        self._loop.run_forever()
+        accepting.cancel()
+        for client in tuple(self._clients):
+            client.channel.close()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._listener.close()
+        self._loop.close()
+
+    async def _accept(self) -> None:
+        while True:
+            connection, _ = await self._loop.sock_accept(self._listener)
+            client = _Client(self)
+            await client.channel.open(connection)
+            self._clients.add(client)
+            client.spawn(self._forget(client))
+
+    async def _forget(self, client: _Client) -> None:
+        await client.channel.closed.wait()
+        self._clients.discard(client)
+        client.abandon()
+
+    async def call(self, client: _Client, call: Call) -> Any:
+        """Carry out a worker's call; a change is confirmed once the other workers have applied it."""
+        if call.method == FOLLOW:
+            client.following = True
+            return None
+        if call.method not in METHODS:
+            raise ValueError(call.method)
+        result = await getattr(self._memory, call.method)(*call.arguments)
+        if call.method == "replace" and result:
+            await self._spread(client, call.arguments[0])
+        return result
+
+    async def _spread(self, origin: _Client, state: RouteState) -> None:
+        others = [client.apply(state) for client in self._clients if client is not origin and client.following]
+        if others:
+            await asyncio.wait(others, timeout=APPLY_TIMEOUT)
+
+
+class _Client:
+    """One worker's connection, in the supervisor."""
+
+    def __init__(self, hub: StateHub) -> None:
+        self.following = False
+        self.channel: Final[MessageChannel[ToHub, ToWorker]] = MessageChannel(self._receive, max_batch=MAX_BATCH)
+        self._hub: Final = hub
+        self._numbers: Final = itertools.count()
+        self._unapplied: dict[int, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def apply(self, state: RouteState) -> asyncio.Future[None]:
+        """Send a change; the future is done once the worker has applied it, or has gone."""
+        number, applied = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._unapplied[number] = applied
+        self.channel.send(Changed(number, state), urgent=True)
+        if len(self._unapplied) > MAX_UNAPPLIED:
+            self.channel.close()
+        return applied
+
+    def abandon(self) -> None:
+        """Wait for nothing any more."""
+        for applied in self._unapplied.values():
+            applied.set_result(None)
+        self._unapplied = {}
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on behalf of this worker."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _receive(self, message: ToHub) -> None:
+        if isinstance(message, Call):
+            self.spawn(self._answer(message))
+        elif (applied := self._unapplied.pop(message.number, None)) is not None:
+            applied.set_result(None)
+
+    async def _answer(self, call: Call) -> None:
+        try:
+            reply = Reply(call.number, await self._hub.call(self, call))
+        except Exception as error:
+            logger.exception("%s failed", call.method)
+            reply = Reply(call.number, error=type(error).__name__)
+        self.channel.send(reply, urgent=True)
+
+
+class HubStore:
+    """A `Store` that the supervisor holds for all workers. Everything may raise `Unavailable`."""
+
+    shared = False
+
+    def __init__(self, path: Path) -> None:
+        self._path: Final = path
+        self._numbers: Final = itertools.count()
+        self._connecting: Final = asyncio.Lock()
+        self._channel: MessageChannel[ToWorker, ToHub] | None = None
+        self._replies: dict[int, asyncio.Future[Any]] = {}
+        self._changes: asyncio.Queue[Changed | None] = asyncio.Queue()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._channel is not None:
+            self._channel.close()
+            await self._channel.closed.wait()
+
+    async def now(self) -> float:
+        return cast(float, await self._call("now"))
+
+    async def states(self) -> dict[str, RouteState]:
+        return cast(dict[str, RouteState], await self._call("states"))
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[AsyncIterator[RouteState]]:
+        channel = await self._connected()
+        self._changes = asyncio.Queue()
+        await self._call(FOLLOW)
+        yield self._followed(channel, self._changes)
+
+    async def state(self, key: str) -> RouteState | None:
+        return cast(RouteState | None, await self._call("state", key))
+
+    async def replace(self, after: RouteState) -> bool:
+        return cast(bool, await self._call("replace", after))
+
+    async def note(self, change: AuditEntry) -> None:
+        await self._call("note", change)
+
+    async def history(self, limit: int, route: str = "") -> tuple[AuditEntry, ...]:
+        return cast(tuple[AuditEntry, ...], await self._call("history", limit, route))
+
+    async def adopt(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
+        return cast(tuple[str, dict[str, int]] | None, await self._call("adopt", revision, dict(shares)))
+
+    async def add(self, seen: Mapping[str, Evidence]) -> None:
+        await self._call("add", dict(seen))
+
+    async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
+        return cast(dict[str, Evidence], await self._call("evidence", tuple(epochs)))
+
+    async def remember(self, baselines: Mapping[str, RequestStats]) -> None:
+        """The watches of each worker remember them as long as it lives."""
+
+    async def baselines(self) -> dict[str, RequestStats]:
+        return {}
+
+    async def _followed(
+        self, channel: MessageChannel[ToWorker, ToHub], changes: asyncio.Queue[Changed | None]
+    ) -> AsyncIterator[RouteState]:
+        closing = asyncio.create_task(_end(channel, changes))
+        try:
+            while (changed := await changes.get()) is not None:
+                yield changed.state  # and the caller asks for the next one once this one is applied
+                channel.send(Applied(changed.number), urgent=True)
+            raise Unavailable("the supervisor has closed the connection")
+        finally:
+            closing.cancel()
+
+    async def _call(self, method: str, *arguments: Any) -> Any:
+        channel = await self._connected()
+        number, reply = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        channel.send(Call(number, method, arguments), urgent=True)
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                return await reply
+        except TimeoutError:
+            raise Unavailable("the supervisor does not answer") from None
+        finally:
+            self._replies.pop(number, None)
+
+    async def _connected(self) -> MessageChannel[ToWorker, ToHub]:
+        async with self._connecting:
+            if self._channel is None or self._channel.closed.is_set():
+                self._channel = await self._connect()
+            return self._channel
+
+    async def _connect(self) -> MessageChannel[ToWorker, ToHub]:
+        connection = socket.socket(socket.AF_UNIX)
+        channel: MessageChannel[ToWorker, ToHub] = MessageChannel(self._receive, max_batch=MAX_BATCH)
+        try:
+            connection.connect(str(self._path))  # to a local socket that listens: at once, or refused
+            await channel.open(connection)
+        except OSError as error:
+            connection.close()
+            raise Unavailable(f"the supervisor cannot be reached ({error.strerror})") from None
+        return channel
+
+    def _receive(self, message: ToWorker) -> None:
+        if isinstance(message, Changed):
+            self._changes.put_nowait(message)
+            return
+        reply = self._replies.get(message.number)
+        if reply is None or reply.done():
+            return
+        if message.error is None:
+            reply.set_result(message.value)
+        else:
+            reply.set_exception(Unavailable(f"the supervisor failed with {message.error}"))
+
+
+async def _end(channel: MessageChannel[ToWorker, ToHub], changes: asyncio.Queue[Changed | None]) -> None:
+    """Mark the end of the changes once the channel is closed."""
+    await channel.closed.wait()
+    changes.put_nowait(None)

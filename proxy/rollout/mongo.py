@@ -1,0 +1,179 @@
+"""States in MongoDB, where all replicas see them and every restart finds them.
+
+    states      a route's state; replaced by `_id` and version                     by change stream, or polled
+    history     every change, by the state's key and version                       written after the state
+    evidence    what was seen since a hold began, by its epoch; replicas add to it
+    baselines   what legacy last showed of a route
+    files       the one document of which routing.yaml is in force
+
+A state and its entry in the history are two writes. The state holds its last change, so an entry that is lacking
+because a replica died between the two is made up for by whoever reads all states next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict
+from datetime import UTC
+from typing import Final
+
+from pymongo import DESCENDING, UpdateOne
+
+from proxy.rollout.analysis.window import RequestStats
+from proxy.rollout.model import AuditEntry, Evidence, RouteState, change_of
+from proxy.runtime.database import Conflict, Database, DatabaseError, Document, Unavailable
+
+POLLED: Final = 1.0
+"""Seconds between two readings where there are no change streams (a mongod that is no replica set)."""
+
+
+class MongoStore:
+    """A `Store` in a database of MongoDB. Everything raises `DatabaseError`."""
+
+    shared = True
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._states = database.collection("states")
+        self._history = database.collection("history")
+        self._evidence = database.collection("evidence")
+        self._baselines = database.collection("baselines")
+        self._files = database.collection("files")
+
+    async def now(self) -> float:
+        answer = await self._database.command({"hello": 1})
+        time: float = answer["localTime"].replace(tzinfo=UTC).timestamp()
+        return time
+
+    async def states(self) -> dict[str, RouteState]:
+        with self._database.asking():
+            found = [RouteState.of(document) async for document in self._states.find()]
+            if found:
+                await self._history.bulk_write([_entry(state) for state in found], ordered=False)
+        return {state.key: state for state in found}
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[AsyncIterator[RouteState]]:
+        async with AsyncExitStack() as stack:
+            try:
+                with self._database.asking():
+                    pipeline = [{"$match": {"operationType": {"$in": ["insert", "replace", "invalidate"]}}}]
+                    stream = await stack.enter_async_context(self._states.watch(pipeline))
+            except Unavailable:
+                raise
+            except DatabaseError:  # no change streams here
+                yield self._polled()
+            else:
+                yield self._streamed(stream)
+
+    async def _streamed(self, stream: AsyncIterator[Document]) -> AsyncIterator[RouteState]:
+        with self._database.asking():
+            async for event in stream:
+                if "fullDocument" in event:
+                    yield RouteState.of(event["fullDocument"])
+        raise Unavailable("MongoDB ended the change stream")  # the collection was dropped
+
+    async def _polled(self) -> AsyncIterator[RouteState]:
+        known: dict[str, int] = {}
+        while True:
+            with self._database.asking():
+                found = [RouteState.of(document) async for document in self._states.find()]
+            for state in found:
+                if known.get(state.key) != state.version:
+                    known[state.key] = state.version
+                    yield state
+            await asyncio.sleep(POLLED)
+
+    async def state(self, key: str) -> RouteState | None:
+        with self._database.asking():
+            document = await self._states.find_one({"_id": key})
+        return RouteState.of(document) if document is not None else None
+
+    async def replace(self, after: RouteState) -> bool:
+        try:
+            with self._database.asking():
+                if not await self._replaced(after):
+                    return False
+        except Conflict:
+            return False
+        with suppress(Unavailable), self._database.asking():  # it is done; what follows is made up for
+            await self._history.bulk_write([_entry(after)])
+            await self._evidence.delete_many({"key": after.key, "_id": {"$ne": after.epoch}})
+        return True
+
+    async def _replaced(self, after: RouteState) -> bool:
+        if after.version == 1:
+            await self._states.insert_one(after.document())
+            return True
+        last = {"_id": after.key, "version": after.version - 1}
+        return (await self._states.replace_one(last, after.document())).matched_count == 1
+
+    async def note(self, change: AuditEntry) -> None:
+        with self._database.asking():
+            await self._history.insert_one(asdict(change))
+
+    async def history(self, limit: int, route: str = "") -> tuple[AuditEntry, ...]:
+        chosen = {"route": route} if route else {}
+        with self._database.asking():
+            found = self._history.find(chosen, {"_id": 0}).sort("by.at", DESCENDING).limit(limit)
+            return tuple([change_of(document) async for document in found])
+
+    async def adopt(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
+        told = {"revision": revision, "shares": [list(pair) for pair in shares.items()]}  # names may hold dots
+        try:
+            with self._database.asking():
+                another = {"_id": "in force", "revision": {"$ne": revision}}
+                before = await self._files.find_one_and_update(another, {"$set": told}, upsert=True)
+        except Conflict:  # no other than this one is in force
+            return None
+        return (before["revision"], dict(before["shares"])) if before else ("", {})
+
+    async def add(self, seen: Mapping[str, Evidence]) -> None:
+        changes = [
+            UpdateOne(
+                {"_id": epoch},
+                {"$inc": asdict(more), "$setOnInsert": {"key": epoch.rpartition("#")[0]}},
+                upsert=True,
+            )
+            for epoch, more in seen.items()
+        ]
+        if changes:
+            with self._database.asking():
+                await self._evidence.bulk_write(changes, ordered=False)
+
+    async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
+        chosen = {"_id": {"$in": list(epochs)}}
+        with self._database.asking():
+            found = [document async for document in self._evidence.find(chosen, {"key": 0})]
+        return {document.pop("_id"): Evidence(**document) for document in found}
+
+    async def remember(self, baselines: Mapping[str, RequestStats]) -> None:
+        changes = [
+            UpdateOne({"_id": key}, {"$set": _flat(baseline)}, upsert=True) for key, baseline in baselines.items()
+        ]
+        if changes:
+            with self._database.asking():
+                await self._baselines.bulk_write(changes, ordered=False)
+
+    async def baselines(self) -> dict[str, RequestStats]:
+        with self._database.asking():
+            found = [document async for document in self._baselines.find()]
+        return {document.pop("_id"): _tally(document) for document in found}
+
+
+def _entry(state: RouteState) -> UpdateOne:
+    """What puts a state's last change into the history, once."""
+    entry = {"_id": f"{state.key}#{state.version}"}
+    return UpdateOne(entry, {"$setOnInsert": asdict(state.change)}, upsert=True)
+
+
+def _flat(tally: RequestStats) -> Document:
+    values = asdict(tally)
+    del values["dependency_failures"]  # none of legacy's, and unknown to earlier releases
+    return {**values, "latencies": [list(pair) for pair in tally.latencies.items()]}
+
+
+def _tally(document: Document) -> RequestStats:
+    return RequestStats(**{**document, "latencies": dict(document["latencies"])})

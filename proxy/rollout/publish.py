@@ -1,0 +1,51 @@
+"""Who is told of shares that change: Prometheus, and the webhook of routing.yaml."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from proxy.config import FULL, Route
+from proxy.observability import metrics
+from proxy.observability.webhook import Type, WebhookEvent
+from proxy.rollout.model import AuditEntry, Kind, ceiling
+from proxy.rollout.shares import Effective
+
+NOTICED: Final[dict[Kind, Type]] = {
+    "clamp": "clamp",
+    "rollback": "rollback",
+    "release": "release",
+    "promotion": "promotion",
+    "hold": "hold",
+}
+"""What is worth a notice; an acknowledgement is, once the share has risen by it."""
+
+
+def count(change: AuditEntry) -> None:
+    """Count a change that this replica made."""
+    metrics.SHARE_CHANGES.labels(change.route, change.kind).inc()
+
+
+def show(route: Route, found: Effective) -> None:
+    """Set a route's share, by the file and in force."""
+    metrics.SHARE.labels(route.name, "file").set(ceiling(route) / FULL)
+    metrics.SHARE.labels(route.name, "effective").set(found.share / FULL)
+    metrics.CLAMPED.labels(route.name).set(found.by == "clamp")
+
+
+def notice(change: AuditEntry) -> WebhookEvent | None:
+    """What a webhook hears of a change, if it does; shares are in percent."""
+    kind = NOTICED.get(change.kind)
+    if change.kind == "ack" and change.after > change.before:
+        kind = "release"
+    if kind is None:
+        return None
+    data = {
+        "route": change.route,
+        "revision": change.revision,
+        "before": change.before / 100,
+        "after": change.after / 100,
+        "who": change.by.who,
+        "why": change.by.why,
+    }
+    return WebhookEvent(kind, data, datetime.fromtimestamp(change.by.at, UTC))

@@ -1,0 +1,78 @@
+"""The share in force: the lowest of what the file, a rollout's stage and a clamp leave, and which it is. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from proxy.config import FULL, Route, show_share
+from proxy.rollout.model import RouteState, ceiling
+
+LimitedBy = Literal["file", "pin", "stage", "clamp", "unread"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """What native gets, in ten-thousandths of callers; `by` is what limits it, `why` says so in words.
+
+    `stage` and `clamp` are what those leave, 10,000 where they leave everything: what `rollout.decide` is told.
+    """
+
+    share: int
+    by: LimitedBy
+    why: str
+    stage: int = FULL
+    clamp: int = FULL
+
+
+def effective(route: Route, state: RouteState | None, *, read: bool) -> Effective:
+    """The share in force. `read`: whether what replicas share has been read since this process began.
+
+    Until then a route that might be clamped, or whose stage is unknown, stays on legacy: a restart amid an outage of
+    MongoDB must not lift what somebody, or a guard, has put down.
+    """
+    if route.pin is not None:
+        return Effective(ceiling(route), "pin", f"the route is pinned to {route.pin}")
+    if not read and (route.guard is not None or route.rollout is not None):
+        return Effective(0, "unread", "what replicas share has not been read yet", stage=0)
+    stage = reached(route, state)
+    left = min(route.native, stage)
+    clamp = state.clamp if state is not None else None
+    if clamp is not None and clamp.share <= left:
+        why = f"held at {show_share(clamp.share)} by {clamp.by.who}: {clamp.by.why}"
+        return Effective(clamp.share, "clamp", why, stage, clamp.share)
+    held = clamp.share if clamp is not None else FULL
+    if stage < route.native:
+        return Effective(stage, "stage", f"the rollout is at {show_share(stage)}", stage, held)
+    return Effective(route.native, "file", "the file's share", stage, held)
+
+
+def reached(route: Route, state: RouteState | None) -> int:
+    """The stage that the rollout is at: 0 before it began, 10,000 without one.
+
+    Stages may have changed since it was stored: then it is the highest that is no higher, or else the first.
+    """
+    if route.rollout is None:
+        return FULL
+    if state is None or state.stage is None:
+        return 0
+    return at_most(route, state.stage)
+
+
+def at_most(route: Route, share: int) -> int:
+    """The highest stage that is not above a share, or else the first."""
+    assert route.rollout is not None
+    stages = route.rollout.stages
+    return max((stage for stage in stages if stage <= share), default=stages[0])
+
+
+def below(route: Route, share: int) -> int:
+    """The highest stage below a share; 0 where there is none."""
+    stages = route.rollout.stages if route.rollout is not None else ()
+    return max((stage for stage in stages if stage < share), default=0)
+
+
+def following(route: Route, share: int) -> int | None:
+    """The stage after a share; None at the last."""
+    stages = route.rollout.stages if route.rollout is not None else ()
+    return min((stage for stage in stages if stage > share), default=None)

@@ -1,0 +1,241 @@
+"""Watches routing.yaml: a valid change is applied within two seconds, a faulty one changes nothing.
+
+The file's bytes are read twice a second and compared, since that sees every way a file can change: written in place,
+replaced by rename, a symlink that points elsewhere (Kubernetes swaps `..data` under a ConfigMap), on any file system.
+The contracts that the file names belong to it: a change of theirs is a change of the file, and so are their faults.
+
+A change is judged once it is settled, so that no half-written file is applied:
+
+    two readings agree          in bytes, inode and time of modification
+    nobody is writing           the kernel says so (`file_state`); a writer that never closes is reported
+    no beginning of the rest    a text that the running one begins with, written in place, waits for `PREFIX_DELAY`
+    some routes are left        a file that takes the last route away is refused
+
+Reading and validating happen in threads of their own. A read that hangs is counted and logged, and another is started:
+reloading goes on once the file system does, or the path leads elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from proxy.config import Config, ConfigError, Problem, decode
+from proxy.contract.bundle import ContractBundle
+from proxy.observability import metrics
+from proxy.runtime.daemon_thread import DaemonThreads
+from proxy.runtime.file_state import Content, FileState, read_state
+from proxy.runtime.last_good import LastGood, LoadedConfig, load_config, load_content
+
+logger = logging.getLogger("scribe_proxy.reload")
+
+INTERVAL: Final = 0.5
+"""Seconds between two readings."""
+READ_TIMEOUT: Final = 5.0
+"""Seconds after which a read counts as hanging; twice as long for each one that hangs already."""
+MAX_HANGING: Final = 8
+"""Threads that may hang at once."""
+PREFIX_DELAY: Final = 10.0
+"""Seconds for which a beginning of the running text must be unchanged."""
+WRITER_TIMEOUT: Final = 10.0
+"""Seconds after which a file that is still open for writing is reported."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSnapshot:
+    """A text of the file, and when it was judged, in seconds since the epoch."""
+
+    text: str
+    at: float
+
+
+class ConfigWatcher:
+    """Holds the last good configuration, and the problems of the file as it stands now."""
+
+    def __init__(
+        self,
+        path: Path,
+        env: Mapping[str, str],
+        apply: Callable[[Config | None], None],
+        loaded: LoadedConfig | None = None,
+        *,
+        last_good: LastGood | None = None,
+        interval: float = INTERVAL,
+        read_timeout: float = READ_TIMEOUT,
+    ) -> None:
+        """`loaded` is in force already; without it the file is loaded here, which raises ConfigError.
+
+        `apply` is called on the event loop with each valid change, and with None for each that is refused. If it
+        raises an error for a valid change, that change is refused too.
+        """
+        loaded = loaded or load_config(path, env)
+        self.path: Final = path
+        self.config = loaded.config
+        self.agreement: ContractBundle = loaded.agreement
+        self.problems = loaded.problems
+        self.applied = 0  # changes
+        self.refused = 0  # changes
+        self.snapshots: tuple[ConfigSnapshot, ...] = ()  # the last two valid texts, the one in force last
+        self.refused_snapshot: ConfigSnapshot | None = None  # the text that is refused now, if there is one
+        self._env: Final = env
+        self._apply: Final = apply
+        self._last_good: Final = last_good
+        self._interval: Final = interval
+        self._read_timeout: Final = read_timeout
+        self._threads: Final = DaemonThreads("config")
+        self._unreachable = False  # the last read hung
+        self._contracts = loaded.contracts
+        self._content = loaded.content  # of the configuration in force
+        self._inode: tuple[int, int] | None = None  # of the file when its content was applied
+        self._last: FileState | None = None
+        self._since = 0.0  # monotonic: when the file was first read as it is now
+        self._judged: object = (loaded.content, loaded.contracts) if loaded.saved_at is None else None
+        self._remember(_snapshot(loaded.content, loaded.saved_at or time.time()))
+
+    @property
+    def _directory(self) -> Path:
+        return self.path.parent / self.config.contracts
+
+    async def run(self) -> None:
+        """Watch until cancelled. Nothing that happens to the file ends it."""
+        if not self.problems:
+            await self._guarded(self._save)
+        while True:
+            await asyncio.sleep(self._interval)
+            await self._guarded(self.look)
+
+    async def look(self) -> bool:
+        """Read the file once, and judge it if it has changed and is settled. Return True if a change was judged."""
+        state = await self._in_thread(partial(read_state, self.path, self._directory))
+        now = time.monotonic()
+        if state != self._last:
+            self._last, self._since = state, now
+            return False
+        if state.version == self._judged:
+            self._inode, self._unreachable = state.inode, False
+            return False
+        unchanged_for = now - self._since
+        if state.open_for_writing:
+            return unchanged_for >= WRITER_TIMEOUT and self._refuse_unfinished(state)
+        return await self._judge(state, unchanged_for)
+
+    async def _guarded(self, step: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await step()
+        except TimeoutError:
+            self._report_hanging()
+        except Exception:
+            logger.exception("%s: could not be read; the configuration in force stays", self.path)
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        """Run a function that reads files. Raises TimeoutError where it hangs, or too many hang already."""
+        hanging = self._threads.running
+        if hanging >= MAX_HANGING:
+            raise TimeoutError
+        try:
+            return await self._threads.run(function, self._read_timeout * 2**hanging)
+        except TimeoutError:
+            metrics.CONFIG_READ_TIMEOUTS.inc()
+            raise
+
+    def _report_hanging(self) -> None:
+        """Refuse what cannot be read, once; what is read next is judged anew."""
+        self._judged = None
+        if not self._unreachable:
+            self._unreachable = True
+            problem = Problem(0, "", f"cannot be read: no answer within {self._read_timeout:g} s")
+            self._refuse((problem,), problem)
+
+    def _refuse_unfinished(self, state: FileState) -> bool:
+        problem = Problem(0, "", "is still open for writing by another process, and is applied once that closes it")
+        version = problem, state.contracts
+        if self._judged == version:
+            return False
+        self._judged = version
+        self._refuse((problem,), state.content)
+        return True
+
+    async def _judge(self, state: FileState, unchanged_for: float) -> bool:
+        """Apply or refuse a settled change. Return False where it needs to be unchanged for longer."""
+        self._judged = state.version
+        try:
+            loaded = await self._in_thread(partial(load_content, state.content, self.path, self._env))
+            self._unreachable = False
+            if self._may_be_unfinished(state) and unchanged_for < PREFIX_DELAY:
+                self._judged = None
+                return False
+            self._check_routes(loaded.config)
+            self._put_in_force(loaded, state)
+            await self._save()
+        except ConfigError as error:
+            self._refuse(error.problems, state.content)
+        except TimeoutError:
+            raise
+        except Exception as error:
+            logger.exception("%s: a valid change could not be applied", self.path)
+            self._refuse((Problem(0, "", f"could not be applied: {error}"),), state.content)
+        return True
+
+    def _may_be_unfinished(self, state: FileState) -> bool:
+        """Return True for a text that the one in force begins with, where it was not put there by a rename."""
+        if not isinstance(state.content, bytes) or not isinstance(self._content, bytes):
+            return False
+        shorter = len(state.content) < len(self._content) and self._content.startswith(state.content)
+        return shorter and self._inode in (None, state.inode)
+
+    def _check_routes(self, config: Config) -> None:
+        if self.config.routes and not config.routes:
+            number = len(self.config.routes)
+            message = f"no route is left of {number}: the file may be half-written (native: 0% gives a route to legacy)"
+            raise ConfigError((Problem(0, "routes", message),), str(self.path))
+
+    def _put_in_force(self, loaded: LoadedConfig, state: FileState) -> None:
+        if loaded.config != self.config or self.problems or loaded.contracts != self._contracts:
+            self._apply_loaded(loaded)
+        self._contracts, self._content, self._inode = loaded.contracts, state.content, state.inode
+        self.refused_snapshot = None
+        self._remember(_snapshot(state.content, time.time()))
+
+    def _apply_loaded(self, loaded: LoadedConfig) -> None:
+        former, self.agreement = self.agreement, loaded.agreement
+        try:
+            self._apply(loaded.config)
+        except Exception:
+            self.agreement = former
+            raise
+        self.config, self.problems = loaded.config, ()
+        self.applied += 1
+        logger.info("%s: revision %s is in force", self.path, loaded.config.revision)
+
+    def _refuse(self, problems: tuple[Problem, ...], content: Content) -> None:
+        self.refused_snapshot = _snapshot(content, time.time())
+        self.refused += 1
+        self.problems = problems
+        for problem in problems:
+            logger.error("%s", problem.located(str(self.path)))
+        logger.error("%s: refused; revision %s stays in force", self.path, self.config.revision)
+        self._apply(None)
+
+    def _remember(self, snapshot: ConfigSnapshot | None) -> None:
+        if snapshot is not None and (not self.snapshots or snapshot.text != self.snapshots[-1].text):
+            self.snapshots = (*self.snapshots[-1:], snapshot)
+
+    async def _save(self) -> None:
+        if self._last_good is not None and isinstance(self._content, bytes):
+            await self._in_thread(partial(self._last_good.save, self._content, self._directory))
+
+
+def _snapshot(content: Content, at: float) -> ConfigSnapshot | None:
+    """Return the text that was read, if it is text."""
+    try:
+        return ConfigSnapshot(decode(content, "routing.yaml"), at) if isinstance(content, bytes) else None
+    except ConfigError:
+        return None

@@ -1,0 +1,88 @@
+"""The state of a watched file at one moment: its bytes, and what tells one version of it from the next."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.config import MAX_BYTES, Problem
+from proxy.contract.bundle import Stamp, fingerprint
+
+Content = bytes | Problem
+"""The bytes of a file, or the reason why it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """One reading. `inode` is (device, inode) and `modified` nanoseconds; both are 0 where nothing could be read.
+
+    `open_for_writing`: some process on this machine has the file open for writing, as far as Linux tells (False where
+    the file belongs to another user, or the file system has no leases). `contracts`: the stamp of the contracts.
+    """
+
+    content: Content
+    inode: tuple[int, int]
+    modified: int
+    open_for_writing: bool
+    contracts: Stamp
+
+    @property
+    def version(self) -> tuple[Content, Stamp]:
+        """The part that a configuration depends on."""
+        return self.content, self.contracts
+
+
+def read_state(path: Path, contracts: Path) -> FileState:
+    """Read a file and the stamp of its contracts. May block for as long as the file system does."""
+    missing = (0, 0), 0, False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO blocks without O_NONBLOCK
+    except OSError as error:
+        return FileState(_unreadable(error.strerror), *missing, fingerprint(contracts))
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return FileState(_unreadable("not a regular file"), *missing, fingerprint(contracts))
+        content = _read(descriptor)
+        written = _is_open_for_writing(descriptor)
+        return FileState(content, (found.st_dev, found.st_ino), found.st_mtime_ns, written, fingerprint(contracts))
+    except OSError as error:
+        return FileState(_unreadable(error.strerror), *missing, fingerprint(contracts))
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> bytes:
+    """Return at most one byte more than MAX_BYTES."""
+    chunks = bytearray()
+    while len(chunks) <= MAX_BYTES and (chunk := os.read(descriptor, MAX_BYTES + 1 - len(chunks))):
+        chunks += chunk
+    return bytes(chunks)
+
+
+def _unreadable(cause: str | None) -> Problem:
+    return Problem(0, "", f"cannot be read: {cause}")
+
+
+def _is_open_for_writing(descriptor: int) -> bool:
+    """Ask the kernel by taking a read lease (fcntl(2), F_SETLEASE), which it refuses while there are writers.
+
+    A writer that opens the file in that moment waits until the lease is given back, microseconds later; the signal
+    that breaks a lease is set to SIGURG, which is ignored by default.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

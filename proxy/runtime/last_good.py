@@ -1,0 +1,162 @@
+"""The last good configuration, kept on disk, so that a restart does not depend on the file as it stands just then.
+
+    file is valid     ─▶ used, and saved once the process runs with it
+    file is refused   ─▶ the saved one is used: logged, `scribe_proxy_config_valid` 0, the errors on the ops page
+    nothing is saved  ─▶ fatal, as `scribe-proxy check` reports it
+
+What is saved is the text of routing.yaml and of its contracts. Values from the environment are not part of the text and
+are filled in at each start. One file per path of a routing.yaml, readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from proxy.config import Config, ConfigError, Problem, decode, parse
+from proxy.contract.bundle import ContractBundle, Stamp, agree, fingerprint, load_agreement
+from proxy.contract.faults import ContractError
+from proxy.runtime.file_state import Content, read_state
+
+logger = logging.getLogger("scribe_proxy.reload")
+
+CONTRACT_FILES: Final = ("openapi.yaml", "divergences.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A valid configuration with its contracts, and the text that it was read from.
+
+    `saved_at`: when it was saved, in seconds since the epoch, where it is the last good one; None where it is the file
+    as it stands. `problems` are those of the file as it stands.
+    """
+
+    config: Config
+    agreement: ContractBundle
+    content: Content
+    contracts: Stamp
+    saved_at: float | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SavedConfig:
+    """The texts of a routing.yaml and of its contracts, by the names of their files."""
+
+    text: str
+    contracts: Mapping[str, str]
+    at: float
+
+
+def load_config(path: Path, env: Mapping[str, str], last_good: LastGood | None = None) -> LoadedConfig:
+    """Load a file, or its last good version. Raises ConfigError with the file's problems where neither is valid."""
+    try:
+        return load_content(read_state(path, path.parent).content, path, env)
+    except ConfigError as error:
+        loaded = _load_saved(path, env, last_good, error.problems) if last_good is not None else None
+        if loaded is None:
+            raise
+        return loaded
+
+
+def load_content(content: Content, path: Path, env: Mapping[str, str]) -> LoadedConfig:
+    """Load what was read from a file, and the contracts that it names. Raises ConfigError."""
+    if isinstance(content, Problem):
+        raise ConfigError((content,), str(path))
+    config = parse(decode(content, str(path)), env, str(path))
+    contracts = fingerprint(path.parent / config.contracts)
+    return LoadedConfig(config, agree(path, config), content, contracts)
+
+
+def _load_saved(
+    path: Path, env: Mapping[str, str], last_good: LastGood, problems: tuple[Problem, ...]
+) -> LoadedConfig | None:
+    saved = last_good.load()
+    if saved is None:
+        return None
+    try:
+        config = parse(saved.text, env, f"{path} (last good)")
+        agreement = _agreement(saved)
+    except (ConfigError, ContractError) as error:
+        logger.error("the last good configuration cannot be used: %s", error)
+        return None
+    return LoadedConfig(config, agreement, saved.text.encode(), (), saved.at, problems)
+
+
+def _agreement(saved: SavedConfig) -> ContractBundle:
+    with tempfile.TemporaryDirectory(prefix="scribe-proxy-") as directory:
+        for name in CONTRACT_FILES:
+            if name in saved.contracts:
+                (Path(directory) / name).write_text(saved.contracts[name], encoding="utf-8")
+        return load_agreement(Path(directory))
+
+
+def default_state_directory(env: Mapping[str, str]) -> Path:
+    """Return systemd's `StateDirectory=`, or the directory for state of the XDG base directory specification."""
+    given = env.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    base = env.get("XDG_STATE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "scribe-proxy"
+
+
+class LastGood:
+    """The saved configuration of one routing.yaml, in a directory. Neither method raises an error."""
+
+    def __init__(self, directory: Path, file: Path) -> None:
+        digest = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:32]
+        self.path: Final = directory / f"{digest}.json"
+        self._file: Final = str(file.absolute())
+        self._failing = False
+
+    def load(self) -> SavedConfig | None:
+        """Return what was saved; None where there is nothing, or nothing that this user alone could have written."""
+        try:
+            with self.path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+                    logger.error("%s may have been written by another user, and is not used", self.path)
+                    return None
+                data = json.load(file)
+            return SavedConfig(str(data["text"]), dict(data["contracts"]), float(data["at"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.error("%s cannot be read: %s", self.path, error)
+            return None
+
+    def save(self, content: bytes, contracts: Path) -> None:
+        """Save the bytes of a valid routing.yaml with its contracts, unless they are saved already."""
+        try:
+            text = content.decode("utf-8-sig")
+            files = {name: (contracts / name) for name in CONTRACT_FILES}
+            texts = {name: path.read_text(encoding="utf-8") for name, path in files.items() if path.exists()}
+            saved = self.load() if self.path.exists() else None
+            if saved is None or (saved.text, saved.contracts) != (text, texts):
+                self._write({"file": self._file, "at": time.time(), "text": text, "contracts": texts})
+            self._failing = False
+        except (OSError, ValueError) as error:
+            if not self._failing:
+                logger.warning("%s cannot be written (%s): a restart cannot fall back to it", self.path, error)
+            self._failing = True
+
+    def _write(self, data: Mapping[str, object]) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.stem)  # mode 0600
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(data, file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self.path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,270 @@
+"""One process of the gateway: its plan and the reloading of it, its sides, its two listeners.
+
+uvicorn serves one app on both listeners; `listeners` tells their connections apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from starlette.routing import Router
+
+from proxy.backends.health import HealthChecks
+from proxy.backends.legacy.configured import upstream_of
+from proxy.backends.native import Native
+from proxy.config import Config
+from proxy.docs import Docs
+from proxy.gateway.bucketing import Limit
+from proxy.gateway.circuit_breaker import CircuitBreaker
+from proxy.gateway.client_address import TrustedProxies
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.request_record import RequestRecord
+from proxy.observability import metrics
+from proxy.observability.access_log import AccessLog
+from proxy.observability.log_writer import FLUSH_TIMEOUT, LogWriter, flush_logs
+from proxy.observability.process_metrics import ProcessMetrics
+from proxy.observability.tracing import Tracing
+from proxy.observability.webhook import WebhookEvent, WebhookQueue
+from proxy.ops.app import create_ops
+from proxy.reports.writer import ReportWriter
+from proxy.rollout import publish
+from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.controller import ControllerHooks, RolloutController
+from proxy.rollout.hub import HubStore
+from proxy.rollout.model import AuditEntry
+from proxy.rollout.mongo import MongoStore
+from proxy.rollout.store import MemoryStore, Store
+from proxy.runtime.config_watcher import ConfigWatcher
+from proxy.runtime.database import Database
+from proxy.runtime.last_good import LastGood, LoadedConfig, load_config
+from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
+from proxy.server.proxy_protocol import STATE_KEY as POLICY_KEY
+from proxy.server.proxy_protocol import ProxyProtocolPolicy
+from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
+from proxy.shadow import ShadowClient
+
+logger = logging.getLogger("scribe_proxy")
+
+
+GARBAGE = 20_000
+"""Objects that may come to stay before Python looks for cycles among them. At its own 700, a request that reads a
+hundred documents pays for a look, which is an eighth of all its time (measured)."""
+
+
+class BackgroundService(Protocol):
+    """A service that runs beside the gateway for the process's lifetime and applies each changed configuration."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def adopt(self, config: Config) -> None: ...
+
+
+class GatewayProcess:
+    """The parts of one process. `file` is routing.yaml; `env` holds the variables it may refer to, and the pin.
+
+    Starts with the last good configuration where the file is refused; raises ConfigError where there is none.
+    """
+
+    def __init__(
+        self, file: Path, env: Mapping[str, str], last_good: LastGood | None = None, hub: HubStore | None = None
+    ) -> None:
+        self._env = env
+        self._hub = hub
+        loaded = load_config(file, env, last_good)
+        config = loaded.config
+        self.native = Native(config.native) if config.native else None
+        self._upstream = upstream_of(config.legacy)
+        self.breaker = self._breaker(config)
+        self._output = LogWriter(1, "stdout")
+        self._access_log = AccessLog(self._output.write)
+        self._tracing = Tracing.configured(env)
+        self.database = Database.of(config.mongodb)
+        self.reports = ReportWriter(self.database, config.reports)
+        self.watches = StatsRegistry()
+        observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.watches)
+        self.shadow = ShadowClient(config, file.parent, (self.watches.compared,), self.reports.note)
+        self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
+        self._vitals = ProcessMetrics(
+            lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets)
+        )
+        self.listener_timeouts = ListenerTimeouts(_client_timeouts(config))
+        self.proxy_protocol = ProxyProtocolPolicy(_header_senders(config))
+        self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
+        self.notices = WebhookQueue(config)
+        self.health = HealthChecks(self.native, config)
+        self.keeper = self._keeper(config)
+        self._services: tuple[BackgroundService, ...] = (
+            self.notices,
+            self.reports,
+            self.shadow,
+            self.health,
+            self.keeper,
+        )
+        metrics.CONFIG_VALID.set(not loaded.problems)
+        if loaded.saved_at is not None:
+            _report_last_good(file, loaded)
+
+    @property
+    def native_started(self) -> bool:
+        return self.native is not None and self.native.started
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Native started, the file watched. Raises `NativeUnavailable`."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            if self.native is not None:
+                await self.native.start()
+            for service in self._services:
+                await service.start()
+                stack.push_async_callback(service.stop)
+            for each in (self.watcher, self._vitals):
+                stack.push_async_callback(_end, asyncio.create_task(each.run()))
+            yield
+
+    async def _close(self) -> None:
+        if self.native is not None:
+            await self.native.stop()
+        self._upstream.close()
+        if self.database is not None:
+            await self.database.close()
+        if self._hub is not None:
+            await self._hub.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
+        self._access_log.flush()
+        await asyncio.to_thread(self._output.close, FLUSH_TIMEOUT)
+        await asyncio.to_thread(flush_logs, FLUSH_TIMEOUT)
+
+    def _plan(self, config: Config) -> RoutingSnapshot:
+        return RoutingSnapshot.of(config, self.breaker, self.native)
+
+    def _breaker(self, config: Config) -> CircuitBreaker:
+        settings = config.legacy.breaker
+
+        def changed(opened: bool) -> None:
+            if self.breaker is breaker:  # not one of a former configuration, whose last requests are still under way
+                _report_breaker(opened)
+
+        breaker = CircuitBreaker(self._upstream, settings.failures, settings.pause, changed)
+        return breaker
+
+    def _keeper(self, config: Config) -> RolloutController:
+        store: Store = MemoryStore()
+        if self.database is not None:
+            store = MongoStore(self.database)
+        elif self._hub is not None:
+            store = self._hub
+        around = ControllerHooks(
+            apply=self._limit,
+            healthy=lambda: not self.health.failing,
+            legacy_down=lambda: self.breaker.is_open,
+            changed=self._tell,
+            in_force=publish.show,
+        )
+        return RolloutController(config, store, self.watches, around)
+
+    def _limit(self, limits: Mapping[str, Limit]) -> None:
+        self.gateway.limits = limits
+
+    def _tell(self, change: AuditEntry) -> None:
+        publish.count(change)
+        notice = publish.notice(change)
+        if notice is not None:
+            self.notices.tell(notice)
+
+    def _apply_config(self, config: Config | None) -> None:
+        """Apply a changed file; None where it is refused, and the last good one stays."""
+        metrics.RELOADS.labels("refused" if config is None else "adopted").inc()
+        metrics.CONFIG_VALID.set(config is not None)
+        if config is None:
+            problems = [problem.located("routing.yaml") for problem in self.watcher.problems]
+            in_force = self.gateway.plan.config.revision
+            self.notices.tell(WebhookEvent("config_refused", {"problems": problems, "in_force": in_force}))
+            return
+        before = self.gateway.plan.config
+        if config.native != before.native:
+            logger.warning("native: %s takes effect at a restart; %s stays until then", config.native, before.native)
+        if config.mongodb != before.mongodb:
+            logger.warning("mongodb: takes effect at a restart")
+        if config.legacy != before.legacy:
+            former, self._upstream = self._upstream, upstream_of(config.legacy)
+            former.close()
+            self.breaker = self._breaker(config)
+            metrics.BREAKER_OPEN.set(0)
+        self.gateway.plan = self._plan(config)
+        self.listener_timeouts.current = _client_timeouts(config)
+        self.proxy_protocol.trusted = _header_senders(config)
+        for service in self._services:
+            service.adopt(config)
+
+    def _log(self, observation: RequestRecord) -> None:
+        if self.gateway.plan.config.access_log:
+            self._access_log(observation)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it has ended."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _report_last_good(file: Path, loaded: LoadedConfig) -> None:
+    for problem in loaded.problems:
+        logger.error("%s", problem.located(str(file)))
+    saved = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(loaded.saved_at))
+    logger.error("%s: refused; started with the last good one, revision %s of %s", file, loaded.config.revision, saved)
+
+
+def _report_breaker(opened: bool) -> None:
+    logger.warning("legacy %s", "is down: no connections" if opened else "accepts connections again")
+    metrics.BREAKER_OPEN.set(opened)
+
+
+def _client_timeouts(config: Config) -> ClientTimeouts:
+    server = config.server
+    return ClientTimeouts(
+        keep_alive=server.keep_alive,
+        header=min(server.header_timeout, server.request_timeout),
+        request=server.request_timeout,
+        websocket_ping_interval=server.websocket_ping_interval,
+        websocket_ping_timeout=server.websocket_ping_timeout,
+    )
+
+
+def _header_senders(config: Config) -> TrustedProxies | None:
+    """Return the peers whose connections begin with a PROXY header; None where none do."""
+    return TrustedProxies(config.trusted_proxies) if config.server.proxy_protocol else None
+
+
+def create_app(
+    file: Path,
+    ops_listener: ListenerAddress,
+    ops_token: str | None,
+    last_good: LastGood | None = None,
+    hub: HubStore | None = None,
+) -> Router:
+    """Return the app of one process, for both listeners. `hub` is what workers share. Raises ConfigError."""
+    process = GatewayProcess(file, os.environ, last_good, hub)
+    process.proxy_protocol.exempt = ops_listener.accepted
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts | ProxyProtocolPolicy]]:
+        async with process.running():
+            gc.collect()
+            gc.freeze()  # else each full collection walks all that was imported: 50 ms, which is most of p99
+            gc.set_threshold(GARBAGE)
+            yield {STATE_KEY: process.listener_timeouts, POLICY_KEY: process.proxy_protocol}
+
+    public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
+    dispatcher = ListenerDispatcher(public, create_ops(process, ops_token), ops_listener)
+    return Router(default=dispatcher, redirect_slashes=False, lifespan=lifespan)

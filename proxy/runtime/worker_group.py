@@ -1,0 +1,129 @@
+"""The workers of `serve --workers N`: started, watched, and replaced when they end.
+
+    starting ──ready──▶ serving ──dies, or does not answer for HANG_TIMEOUT──▶ ended ──after a delay──▶ starting
+
+A worker that dies young is replaced later each time, so that a fault that every worker meets never becomes a busy loop.
+The group ends with an error where the first workers cannot start, and where every worker has failed several times in a
+row: a supervisor without workers would hold the ports and accept connections that nobody answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+from proxy.observability.process_metrics import forget_the_dead
+
+logger = logging.getLogger("scribe_proxy.workers")
+
+HANG_TIMEOUT: Final = 60.0
+"""Seconds without an answer after which a worker is killed."""
+START_TIMEOUT: Final = 120.0
+"""The same before its first answer; a busy machine takes long to start one."""
+MIN_UPTIME: Final = 10.0
+"""Seconds of serving after which a worker's end is no longer part of a row of failures."""
+RETRY_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds until a worker is replaced, by the number of failures in a row; the last one repeats."""
+MAX_FAILURES: Final = 4
+"""Failures in a row of every worker after which the group ends."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """The supervision of one worker. Times are monotonic; `ready_at` and `restart_at` are None where not applicable."""
+
+    pinged_at: float = field(default_factory=time.monotonic)
+    pinged: bool = False
+    answered: bool = False
+    ready_at: float | None = None
+    restart_at: float | None = None
+    failures: int = 0
+
+    def record_end(self, now: float) -> float:
+        """Return the seconds until the worker is to be replaced."""
+        lived = self.ready_at is not None and now - self.ready_at >= MIN_UPTIME
+        self.failures = 0 if lived else self.failures + 1
+        delay = RETRY_DELAYS[min(self.failures, len(RETRY_DELAYS) - 1)]
+        self.restart_at, self.ready_at = now + delay, None
+        return delay
+
+    def record_start(self, now: float) -> None:
+        """A new worker is starting."""
+        self.restart_at, self.pinged, self.answered, self.pinged_at = None, False, False, now
+
+
+class WorkerGroup(Multiprocess):
+    """A supervisor of uvicorn's workers. `failed` is true where it has ended because they could not serve."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self.failed = False
+        self._slots: dict[Process, Slot] = {}
+        self._served = False  # some worker has been ready
+
+    def keep_subprocess_alive(self) -> None:
+        """Look after each worker once; called twice a second."""
+        if self.should_exit.is_set() or self.signal_queue:
+            return  # the workers may have been sent the signal, too
+        now = time.monotonic()
+        for index, process in enumerate(tuple(self.processes)):
+            slot = self._slots.setdefault(process, Slot())
+            if slot.restart_at is None:
+                self._check(process, slot, now)
+            elif now >= slot.restart_at:
+                self._replace(index, process, slot, now)
+        self._end_if_hopeless()
+        self._slots = {process: self._slots[process] for process in self.processes if process in self._slots}
+
+    def _check(self, process: Process, slot: Slot, now: float) -> None:
+        if process.process.is_alive() and not self._hangs(process, slot, now):
+            return
+        hung = process.process.is_alive()
+        process.kill()
+        process.join()
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+        delay = slot.record_end(now)
+        cause = "did not answer and was killed" if hung else f"has ended with code {process.exitcode}"
+        logger.error("worker %s %s; it is replaced in %.1f s", process.pid, cause, delay)
+
+    def _hangs(self, process: Process, slot: Slot, now: float) -> bool:
+        """Ping the worker without waiting for it, and read its last answer: whether its server is ready."""
+        try:
+            if slot.pinged and process.parent_conn.poll(0):
+                ready: bool = process.parent_conn.recv()
+                slot.pinged, slot.answered = False, True
+                slot.ready_at = (slot.ready_at or now) if ready else None
+                self._served = self._served or ready
+            if not slot.pinged:
+                process.parent_conn.send(b"ping")
+                slot.pinged, slot.pinged_at = True, now
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return False  # it is about to end
+        return now - slot.pinged_at > (HANG_TIMEOUT if slot.answered else START_TIMEOUT)
+
+    def _replace(self, index: int, former: Process, slot: Slot, now: float) -> None:
+        process = Process(self.config, self.sockets)
+        process.start()
+        slot.record_start(now)
+        self.processes[index] = process
+        self._slots[process] = slot
+
+    def _end_if_hopeless(self) -> None:
+        slots = list(self._slots.values())
+        starting_failed = not self._served and any(slot.failures for slot in slots)
+        if starting_failed or (slots and all(slot.failures >= MAX_FAILURES for slot in slots)):
+            logger.critical(
+                "the workers cannot start; the gateway ends" if starting_failed else "no worker stays alive"
+            )
+            self.failed = True
+            self.should_exit.set()
