@@ -1,6 +1,7 @@
 """From a broken handler to the report: all of it real, a gateway with its shadow process, the stand-in, MongoDB.
 
-`GET /api/notes/{consultationId}` is broken natively in three ways while a file exists (tests/broken_native.py). The
+`GET /api/notes/{consultationId}` is broken natively in three ways while a file exists
+(tests/support/broken_native.py). The
 report names these three and nothing else; once the file has gone, nothing is added to it.
 """
 
@@ -27,9 +28,9 @@ from proxy.cli.main import main
 from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange
 from tests.differential.people import TOKEN as FOREVER
-from tests.handlers.backends import scratch_database
 from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
-from tests.handlers.twins import get, post
+from tests.support.backend_pair import get, post
+from tests.support.backends import scratch_database
 
 pytestmark = [pytest.mark.timeout(180)]
 
@@ -43,7 +44,7 @@ BREAKAGES: Final = {
 }
 ROUTING: Final = """
 legacy: {{url: "${{LEGACY_URL}}"}}
-native: tests.broken_native:app
+native: tests.support.broken_native:app
 contracts: {contracts}
 shadow: {{rehearsal: 5s, noise: 0%, pressure: 100%}}
 mongodb: {{database: {database}}}

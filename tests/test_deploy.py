@@ -30,7 +30,7 @@ from proxy.config import parse
 from proxy.gateway.bucketing import bucket
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.observability import metrics
-from tests.sockets import exchange, serving
+from tests.support.sockets import exchange, serving
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"

@@ -26,7 +26,7 @@ from demo.services import ROOT
 from demo.stack import Ports
 from demo.stack import command as demo_command
 from proxy.cli.main import main
-from tests.shipped import ROUTING
+from tests.support.shipped import ROUTING
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from demo.ports import free_port
-from tests.package_index import Index, Wheel, serving_index
+from tests.support.package_index import Index, Wheel, serving_index
 
 pytestmark = pytest.mark.timeout(240)  # a virtual environment takes a busy machine half a minute
 

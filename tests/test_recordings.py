@@ -24,7 +24,7 @@ from proxy.recordings import model
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.report import Report, tally
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
-from tests.sockets import threaded
+from tests.support.sockets import threaded
 
 HANG = 2.0
 """Seconds after which the player gives up; the gateway gives up on legacy before that."""

@@ -18,13 +18,13 @@ import httpx
 import pytest
 
 from demo.mongod import Mongod, find_mongod
-from tests.proxy.test_serve import served
-from tests.proxy.test_serving import legacy
-from tests.sockets import scripted
+from tests.proxy.cli.test_serve import served
+from tests.proxy.runtime.test_process import legacy
+from tests.support.sockets import scripted
 
 FILE = """\
 legacy: {{url: http://127.0.0.1:{legacy}}}
-native: tests.replica_native:app
+native: tests.support.replica_native:app
 mongodb: {{url: "{mongodb}", database: replicas}}
 bucketing: {{key: header:x-caller}}
 access_log: false

@@ -13,7 +13,7 @@ from handlers.v1.app import OPENAPI
 from proxy.contract import divergences
 from proxy.contract.divergences import Divergence
 from proxy.docs.openapi import read_contract
-from tests.fuzzing import EXAMPLES, Account, configured, explore, let_in, native
+from tests.support.fuzzing import EXAMPLES, Account, configured, explore, let_in, native
 
 pytestmark = pytest.mark.timeout(300 + 120 * EXAMPLES)
 

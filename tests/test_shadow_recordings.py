@@ -31,8 +31,8 @@ from proxy.reports.models import RouteSummary, Span
 from proxy.reports.reader import ReportReader
 from proxy.runtime.process import GatewayProcess
 from proxy.shadow import supervisor
-from tests.handlers.twins import shows
-from tests.sockets import serving
+from tests.support.backend_pair import shows
+from tests.support.sockets import serving
 from tests.test_recordings import HANG, Surroundings, around, legacy, told
 
 __all__ = ["around"]  # a fixture

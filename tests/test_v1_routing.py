@@ -14,9 +14,9 @@ from handlers.v1.app import OPENAPI
 from proxy.config import load, parse
 from proxy.docs import Docs
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
-from tests.handlers.backends import client_of, settings_for
-from tests.shipped import ROUTING
-from tests.sockets import serving
+from tests.support.backends import client_of, settings_for
+from tests.support.shipped import ROUTING
+from tests.support.sockets import serving
 
 LEGACY = "legacy: {url: http://127.0.0.1:9}\nnative: handlers.app:app\nroutes:\n"
 EVERYTHING = '  - {name: all, match: "* /*", native: 100%}\n'

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.web import create_app
 from tests.browser.chromium import chromium
-from tests.sockets import serving
+from tests.support.sockets import serving
 
 PAGE = "http://localhost:3000"
 """An origin that the legacy lets in. Nothing listens there: the browser is told to find it elsewhere."""

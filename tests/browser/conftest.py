@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from tests.browser.browser_stack import Neighbourhood, neighbourhood
 from tests.browser.browsing import Browsing, browsing
-from tests.browser.neighbourhood import Neighbourhood, neighbourhood
 
 
 @pytest.fixture(scope="package")

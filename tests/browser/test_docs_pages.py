@@ -15,8 +15,8 @@ from handlers.v1.app import OPENAPI, create_v1
 from proxy.config import load
 from proxy.docs import Docs
 from tests.browser.chromium import chromium, find_chromium
-from tests.shipped import ROUTING
-from tests.sockets import serving
+from tests.support.shipped import ROUTING
+from tests.support.sockets import serving
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),

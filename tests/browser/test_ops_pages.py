@@ -21,8 +21,8 @@ from proxy.rollout.mongo import MongoStore
 from proxy.runtime.database import Database
 from tests.browser.browsing import Browsing
 from tests.browser.chromium import find_chromium
-from tests.proxy.ops_stage import Stage, keep_a_day, roll_out, serve_a_minute, stage
-from tests.sockets import serving
+from tests.support.ops_server import Stage, keep_a_day, roll_out, serve_a_minute, stage
+from tests.support.sockets import serving
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),

@@ -9,9 +9,9 @@ import pytest_asyncio
 
 from proxy.config import load
 from proxy.gateway.routing import RouteTable
+from tests.browser.browser_stack import BOTH_SIDES, Neighbourhood
 from tests.browser.browsing import PAGE, Browsing
 from tests.browser.chromium import find_chromium
-from tests.browser.neighbourhood import BOTH_SIDES, Neighbourhood
 from tests.browser.visit import Visit, compare_visits, visit
 
 pytestmark = [

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, WebSocketRoute, expect
 
+from tests.browser.browser_stack import Neighbourhood
 from tests.browser.browsing import PAGE, Browsing
 from tests.browser.chromium import find_chromium
-from tests.browser.neighbourhood import Neighbourhood
 
 pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="no chromium on PATH, and CHROMIUM names none"),

@@ -19,7 +19,7 @@ from demo.bad_release import ROUTE, Ops, Pace, Play, Scenario
 from demo.child import ChildError
 from demo.ports import free_port
 from demo.stack import Ports, Stack
-from tests.sockets import serving
+from tests.support.sockets import serving
 
 
 @pytest.mark.timeout(120)

@@ -15,7 +15,7 @@ from demo.child import ChildError
 from demo.clinician import Clinician, dig
 from demo.ports import free_port
 from demo.traffic import CLOSES, OPENS, Clinic, Traffic, diary
-from tests.handlers.twins import Twin, native_twin
+from tests.support.backend_pair import Twin, native_twin
 
 
 def test_a_diary_is_the_same_for_the_same_chance() -> None:

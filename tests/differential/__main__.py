@@ -24,7 +24,7 @@ from demo.mongod import mongodb
 from proxy.comparison.correspondence import TextDifference
 from proxy.contract import divergences
 from proxy.recordings.side_effects import SideEffectsError
-from tests.differential.duel import Account, Duel
+from tests.differential.runner import Account, Duel
 from tests.differential.sequences import Sequence, sequences
 from tests.differential.sides import sides
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from proxy.recordings import model
 from proxy.recordings.side_effects import SideEffectsError
 from tests.differential.actions import Action
-from tests.differential.duel import Account, Duel
 from tests.differential.people import ABSENT, TOKEN
+from tests.differential.runner import Account, Duel
 from tests.differential.sequences import Sequence, sequences
 from tests.differential.sides import sides
 

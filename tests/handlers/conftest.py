@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.differential.duel import Duel
+from tests.differential.runner import Duel
 from tests.differential.sides import sides
-from tests.handlers.twins import Twins, legacy_twin, native_twin
+from tests.support.backend_pair import Twins, legacy_twin, native_twin
 
 SWITCHES = (
     "keep_legacy_tokens_after_logout",

@@ -16,9 +16,9 @@ import handlers.container
 from handlers.app import create_app
 from handlers.legacy.auth import sign
 from handlers.settings import Settings, SettingsError
-from tests.handlers.backends import SECRET, client_of, scratch_database, settings_for
-from tests.handlers.line import Line
-from tests.sockets import serving
+from tests.support.backends import SECRET, client_of, scratch_database, settings_for
+from tests.support.line import Line
+from tests.support.sockets import serving
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from handlers import circuit_breaker
 from handlers.circuit_breaker import TRIP_AFTER, CircuitBreaker
 from handlers.storage.errors import UnavailableError
 from tests.differential.people import TOKEN as FOREVER
-from tests.handlers.twins import get, native_twin, post
+from tests.support.backend_pair import get, native_twin, post
 
 
 class Database:

@@ -30,8 +30,7 @@ from proxy.comparison.correspondence import JSON
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from tests.differential.people import AMARA, BOLA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
-from tests.handlers.backends import token_of
-from tests.handlers.twins import (
+from tests.support.backend_pair import (
     DECLARED,
     HANG,
     Seen,
@@ -45,6 +44,7 @@ from tests.handlers.twins import (
     shown,
     shows,
 )
+from tests.support.backends import token_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -18,9 +18,7 @@ from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import serialise
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
-from tests.handlers.line import Line, command
-from tests.handlers.outside import Answer, Choice, Script
-from tests.handlers.twins import (
+from tests.support.backend_pair import (
     HANG,
     Seen,
     Twin,
@@ -34,6 +32,8 @@ from tests.handlers.twins import (
     read,
     shows,
 )
+from tests.support.line import Line, command
+from tests.support.outside_services import Answer, Choice, Script
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -14,8 +14,8 @@ from handlers.services.transcription import MOST_WAITING
 from proxy.comparison.correspondence import JSON
 from proxy.contract.divergences import Occurrence
 from proxy.recordings.websocket_player import PlaybackPace, converse
-from tests.handlers.outside import Answer, Script
-from tests.handlers.twins import Twin, Twins, assert_traced, names, shows
+from tests.support.backend_pair import Twin, Twins, assert_traced, names, shows
+from tests.support.outside_services import Answer, Script
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,7 +10,7 @@ import pytest
 from handlers.failure_log import summary_of, trace_of
 from handlers.storage.errors import RefusedError, translated
 from handlers.storage.store import Store
-from tests.handlers.backends import scratch_database
+from tests.support.backends import scratch_database
 
 CANARY = "jane.roe@clinic.example"
 

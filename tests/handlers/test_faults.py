@@ -33,10 +33,10 @@ from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from proxy.recordings.websocket_player import PlaybackPace, converse
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
-from tests.handlers.line import Line, command
-from tests.handlers.outside import Answer as Told
-from tests.handlers.outside import Choice, Script
-from tests.handlers.twins import DECLARED, Seen, Twin, Twins, get, names, native_twin, post, read
+from tests.support.backend_pair import DECLARED, Seen, Twin, Twins, get, names, native_twin, post, read
+from tests.support.line import Line, command
+from tests.support.outside_services import Answer as Told
+from tests.support.outside_services import Choice, Script
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -13,10 +13,10 @@ import pytest
 
 from handlers.app import create_app
 from handlers.json_structure import MAX_VALUES
-from tests.handlers.backends import NOWHERE, scratch_database, settings_for
 from tests.hostile.attack import Attack, Person
 from tests.hostile.loop_watch import watched_loops
-from tests.sockets import threaded
+from tests.support.backends import NOWHERE, scratch_database, settings_for
+from tests.support.sockets import threaded
 
 SIZE = 300_000
 LONGEST = 0.5

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.passwords import Passwords, encode
-from tests.handlers.library_oracle import Libraries
+from tests.support.library_oracle import Libraries
 
 SALT = "$2b$04$abcdefghijklmnopqrstuu"
 

@@ -9,10 +9,10 @@ import sys
 
 from demo.mongod import mongodb
 from handlers.app import create_app
-from tests.handlers.backends import NOWHERE, scratch_database, settings_for
 from tests.hostile.attack import Attack, Person
 from tests.hostile.loop_watch import watched_loops
-from tests.sockets import threaded
+from tests.support.backends import NOWHERE, scratch_database, settings_for
+from tests.support.sockets import threaded
 
 
 def main() -> None:

@@ -22,11 +22,11 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from handlers.services.documents import new_consultation, new_note, new_prompt, new_user
-from tests.handlers.backends import SECRET
-from tests.handlers.v1 import TOKENS
 from tests.hostile.loop_watch import LoopWatch
 from tests.hostile.values import texts
-from tests.websocket_client import frame, handshake, raw_client
+from tests.support.backends import SECRET
+from tests.support.v1_client import TOKENS
+from tests.support.websocket_client import frame, handshake, raw_client
 
 
 @dataclass(frozen=True)

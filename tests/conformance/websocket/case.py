@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.websocket_client import MASK, apply, frame
+from tests.support.websocket_client import MASK, apply, frame
 
 End = Literal["close", "peer", "half", "reset"]
 CLOSE_1000 = frame(8, b"\x03\xe8")

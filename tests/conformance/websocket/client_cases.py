@@ -19,7 +19,7 @@ from tests.conformance.websocket.case import (
 )
 from tests.conformance.websocket.compression_cases import compression_cases
 from tests.conformance.websocket.text_cases import text_cases
-from tests.websocket_client import MASK, frame
+from tests.support.websocket_client import MASK, frame
 
 BINARY = bytes(range(256))
 HELLO = frame(1, b"hello")

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 from tests.conformance.websocket.case import Case, Deflater, reserved
-from tests.websocket_client import frame
+from tests.support.websocket_client import frame
 
 TEXT = b"The quick brown fox jumps over the lazy dog. "
 OFFERS = (

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from proxy.backends.legacy import Timeouts, Upstream
 from proxy.config import Config
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
-from tests.sockets import serving
+from tests.support.sockets import serving
 
 SCRIPT: Final = Path(__file__).with_name("echo.cjs")
 LEGACY: Final = Path(__file__).parents[3] / "demo" / "legacy"

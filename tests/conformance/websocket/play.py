@@ -17,8 +17,8 @@ from websockets.utils import accept_key
 from proxy.websocket.frames import head_size, payload_size
 from tests.conformance.websocket.case import Case, ServerCase, unmasked
 from tests.conformance.websocket.echo import EchoServer
-from tests.sockets import read_head, scripted
-from tests.websocket_client import RawSocket, frame, handshake
+from tests.support.sockets import read_head, scripted
+from tests.support.websocket_client import RawSocket, frame, handshake
 
 Delivery = Literal["whole", "parts", "bytes"] | tuple[int, ...]
 """All at once, a part at a time, a byte at a time; or in pieces of these sizes, over and over."""
@@ -200,7 +200,7 @@ class OddServer:
         self.ended = asyncio.Event()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Play the case, as a script of `tests.sockets.scripted`."""
+        """Play the case, as a script of `tests.support.sockets.scripted`."""
         try:
             await self._play(reader, writer)
         finally:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.conformance.websocket.case import Deflater, ServerCase, close, reserved, unmasked
 from tests.conformance.websocket.text_cases import INVALID
-from tests.websocket_client import frame
+from tests.support.websocket_client import frame
 
 HELLO = unmasked(1, b"hello")
 SIZES = (0, 125, 126, 65535, 65536, 1 << 20)

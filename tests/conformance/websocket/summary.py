@@ -13,7 +13,7 @@ from tests.conformance.websocket.client_cases import client_cases
 from tests.conformance.websocket.echo import echo_server, gateway_before, native_echo
 from tests.conformance.websocket.play import DELIVERIES, Delivery, Observation, play, play_server
 from tests.conformance.websocket.server_cases import server_cases
-from tests.sockets import serving
+from tests.support.sockets import serving
 
 
 def plays_natively(case: Case) -> bool:

@@ -15,7 +15,7 @@ from tests.conformance.websocket.echo import EchoServer, echo_server, gateway_be
 from tests.conformance.websocket.play import Delivery, play, play_server
 from tests.conformance.websocket.server_cases import server_cases
 from tests.conformance.websocket.summary import plays_natively
-from tests.sockets import serving
+from tests.support.sockets import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

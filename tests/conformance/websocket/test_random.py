@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.conformance.websocket.case import Case, Deflater, close, reserved
 from tests.conformance.websocket.echo import EchoServer, echo_server, gateway_before
 from tests.conformance.websocket.play import Observation, play
-from tests.websocket_client import frame
+from tests.support.websocket_client import frame
 
 
 class Servers(NamedTuple):

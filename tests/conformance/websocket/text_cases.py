@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.conformance.websocket.case import Case, fragmented
-from tests.websocket_client import frame
+from tests.support.websocket_client import frame
 
 VALID = (
     b"",

@@ -1,0 +1,126 @@
+"""The services behind the page, each a process: the stand-in, the gateway before it, and what they ask of others."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from pymongo import MongoClient
+
+from demo.ports import free_port
+from demo.services import ROOT, Gateway, Service, StandIn, Upstreams, backend_environment
+from tests.support.shipped import ROUTING
+
+DATABASE = "browser_tests"
+REPORTS = f"{DATABASE}_reports"
+BOTH_SIDES: Mapping[str, object] = {"native": "50%", "shadow": {"share": "100%", "writes": "rehearse"}}
+"""Half of the callers on either side, and of everybody each request on the other side as well."""
+
+_REST: Mapping[str, object] = {"name": "rest", "match": "* /*"}
+_SOON_S = 45.0
+_COMPARED = re.compile(r'^scribe_proxy_comparisons_total{.*verdict="(\w+)"} (\d+)', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Addresses are URLs."""
+
+    legacy: str
+    gateway: str
+    ops: str
+    routing: Path
+    mongodb_url: str
+
+    def begin_anew(self) -> None:
+        """No documents, as at the start of every visit; the indexes stay."""
+        with MongoClient[dict[str, Any]](self.mongodb_url) as client:
+            for name in client[DATABASE].list_collection_names():
+                client[DATABASE][name].delete_many({})
+
+    def route(self, settings: Mapping[str, object], *, legacy_down: bool = False) -> None:
+        """Puts `settings` on every route of the project's own file, and on one for all the rest, as ops would: by
+        writing the file. Returns once that is in force.
+
+        With `legacy_down` the file names a port that nobody listens on, and there is no route for the rest.
+        """
+        write_routing(self.routing, settings, legacy_down=legacy_down)
+        deadline = time.monotonic() + _SOON_S
+        while not self._is_routed(str(settings["native"])):
+            assert time.monotonic() < deadline, "the change of routing.yaml is not in force"
+            time.sleep(0.05)
+
+    def _is_routed(self, share: str) -> bool:
+        answer = httpx.get(f"{self.ops}/status.json", trust_env=False).json()
+        assert answer["problems"] == []
+        return {f"{route['native']:.0f}%" for route in answer["routes"]} == {share}
+
+    def compared(self) -> Counter[str]:
+        """How many requests have been compared, by verdict."""
+        metrics = httpx.get(f"{self.ops}/metrics", trust_env=False).text
+        counted: Counter[str] = Counter()
+        for verdict, count in _COMPARED.findall(metrics):
+            counted[verdict] += int(count)
+        return counted
+
+    def await_shadow(self) -> None:
+        """Returns once requests are compared: the process that does it takes longer to start than the gateway."""
+        deadline = time.monotonic() + _SOON_S
+        while not self.compared()["match"]:
+            assert time.monotonic() < deadline, f"nothing is compared: {self.compared()}"
+            httpx.get(self.gateway, trust_env=False)
+            time.sleep(0.1)
+
+
+def write_routing(file: Path, settings: Mapping[str, object], *, legacy_down: bool = False) -> None:
+    """The project's routing file with `settings` on every route; each draws its callers by itself, without a group."""
+    config = yaml.safe_load(ROUTING.read_text())
+    config["routes"] = [_settle(route, settings) for route in (*config["routes"], _REST)]
+    if legacy_down:
+        config["routes"].pop()
+        config["legacy"] = {**config["legacy"], "url": f"http://127.0.0.1:{free_port()}"}
+    config["contracts"] = str(ROOT / "contracts")
+    config["mongodb"] = {"database": REPORTS}
+    config["shadow"] = {**config.get("shadow", {}), "pressure": "100%"}  # whatever else the machine does
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def _settle(route: Mapping[str, object], settings: Mapping[str, object]) -> dict[str, object]:
+    unwanted = {"group", "shadow"} if str(route["match"]).startswith("WS ") else {"group"}  # no WebSocket in the shadow
+    return {name: value for name, value in {**route, **settings}.items() if name not in unwanted}
+
+
+@contextmanager
+def neighbourhood(mongodb_url: str, place: Path) -> Iterator[Neighbourhood]:
+    """All of them, started at the same time, with BOTH_SIDES; their logs and the routing file are in `place`."""
+    outside, legacy, gateway, ops = (free_port() for _ in range(4))
+    routing = place / "routing.yaml"
+    write_routing(routing, BOTH_SIDES)
+    environment = backend_environment(mongodb_url, f"http://127.0.0.1:{outside}", DATABASE)
+    knowing_legacy = {**environment, "LEGACY_URL": f"http://127.0.0.1:{legacy}"}
+    services: tuple[Service, ...] = (
+        Upstreams(place / "upstreams.log", outside),
+        StandIn(environment, place / "legacy.log", legacy),
+        Gateway(routing, knowing_legacy, place / "gateway.log", host="127.0.0.1", port=gateway, ops_port=ops),
+    )
+    with ExitStack() as running, ThreadPoolExecutor() as pool:
+        running.callback(_drop, mongodb_url)
+        for service in services:
+            running.callback(service.stop)
+        list(pool.map(lambda service: service.start(), services))
+        places = [f"http://127.0.0.1:{port}" for port in (legacy, gateway, ops)]
+        yield Neighbourhood(places[0], places[1], places[2], routing, mongodb_url)
+
+
+def _drop(mongodb_url: str) -> None:
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        for name in (DATABASE, REPORTS):
+            client.drop_database(name)

@@ -1,0 +1,336 @@
+"""The native dialect against the real express: the same raw requests, the same answers, headers in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.types import ASGIApp, Message
+
+from handlers.legacy.express import Application, Faults, Handler, Reply, Request, Router, encoded_json, json
+from handlers.legacy.express.bodies import json_parser
+from handlers.legacy.express.cors import Cors
+from tests.support import express_pair as twin
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ORIGIN = ("Origin", "http://localhost:3000")
+WELCOME_TAG = 'W/"1f-HGffxx6uobnTz2YvR5DpyWJg/Ao"'
+
+
+@pytest.fixture(scope="module")
+def express() -> Iterator[int]:
+    with twin.real() as port:
+        yield port
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def native() -> AsyncIterator[int]:
+    async with twin.native() as port:
+        yield port
+
+
+PATHS = [
+    "/",
+    "//",
+    "///",
+    "/?",
+    "/?a=1",
+    "/nope",
+    "/NOPE?x=1",
+    "/%3Cscript%3E",
+    "/<script>\"'&`{}|^[]",
+    "/a%",
+    "/a%zz%20",
+    "/a#b",
+    "/#",
+    "/things#x",
+    "/things/a#x?y=1",
+    "/things/a{b}'#x",
+    "/things?a=1#b=2",
+    "/things",
+    "/things/",
+    "/things//",
+    "/things///",
+    "//things",
+    "/THINGS",
+    "/Things/Fixed",
+    "/things/fixed/",
+    "/things/fixed//",
+    "/things/a/b",
+    "/things//a",
+    "/things/a%2Fb",
+    "/things/a%20b/",
+    "/things/%E2%82%AC",
+    "/things/%e2%82",
+    "/things/%",
+    "/things/%zz",
+    "/things/a+b",
+    "/things/a;b=c,d@e:f$g",
+    "/things/..",
+    "/things/../x",
+    "/things/./x",
+    "/things/\\x",
+    "/thingsx",
+    "/things?x=1&x=2",
+    "/things/?x",
+    "/things//?x",
+    "/api/things",
+    "/api/things/",
+    "/api/things/x/y/z",
+    "/api//things",
+    "/api/thing",
+    "/echo",
+    "/ECHO/a/B",
+    "/echo/a//b/",
+    "/echo?",
+    "/echo?&&",
+    "/echo??a=b",
+    "/echo?a=b?c",
+    "/echo/%zz?%zz",
+    "/status/200",
+    "/status/201",
+    "/status/404",
+    "/status/500",
+    "/fail/302",
+    "/fail/399",
+    "/fail/600",
+    "/fail/404",
+    "/fail/413",
+    "/fail/418",
+    "/fail/499",
+    "/fail/503",
+    "http://example.com/echo/a?b=c",
+    "http://example.com/things/x",
+    "http://example.com/nope/<x>",
+    "HTTP://example.com/THINGS",
+    "*",
+]
+
+
+ORIGINS = [
+    [],
+    [ORIGIN],
+    [("Origin", "https://evil.example")],
+    [("Origin", "HTTP://LOCALHOST:3000")],
+    [("Origin", "")],
+    [("Origin", "null")],
+    [ORIGIN, ORIGIN],
+    [ORIGIN, ("Access-Control-Request-Headers", "x-a,x-b"), ("Access-Control-Request-Method", "PUT")],
+    [("Origin", "http://localhost:3001"), ("Access-Control-Request-Private-Network", "true")],
+]
+CONDITIONS = [
+    [("If-None-Match", WELCOME_TAG)],
+    [("If-None-Match", WELCOME_TAG[2:])],
+    [("If-None-Match", f'"a", {WELCOME_TAG} , "b"')],
+    [("If-None-Match", f'"a,{WELCOME_TAG}')],
+    [("If-None-Match", '"a"'), ("If-None-Match", WELCOME_TAG)],
+    [("If-None-Match", "*")],
+    [("If-None-Match", "*, *")],
+    [("If-None-Match", "")],
+    [("If-None-Match", "w/" + WELCOME_TAG[2:])],
+    [("If-None-Match", "W/" + WELCOME_TAG)],
+    [("If-None-Match", "*"), ("Cache-Control", "no-cache")],
+    [("If-None-Match", "*"), ("Cache-Control", "max-age=0, no-cache ,x")],
+    [("If-None-Match", "*"), ("Cache-Control", "max-age=0"), ("Cache-Control", "no-cache")],
+    [("If-None-Match", "*"), ("Cache-Control", "no-cache=x")],
+    [("If-None-Match", "*"), ("Cache-Control", "NO-CACHE")],
+    [("If-Modified-Since", "Sun, 22 Nov 2026 00:00:00 GMT")],
+    [("If-None-Match", "*"), ("If-Modified-Since", "Sun, 22 Nov 2026 00:00:00 GMT")],
+]
+REPEATED = [
+    [("Cookie", "a=1"), ("Cookie", "b=2"), ("X-A", "1"), ("X-A", "2"), ("x-a", "3")],
+    [("Authorization", "a b"), ("Authorization", "c d")],
+    [("User-Agent", "x"), ("User-Agent", "y"), ("Referer", "1"), ("Referer", "2")],
+    [("Content-Type", "a/b"), ("Content-Type", "c/d"), ("If-Modified-Since", "1"), ("If-Modified-Since", "2")],
+    [("X-Latin", "caf\xe9"), ("X-Space", "  a b \t"), ("X-Empty", ""), ("X-Empty", "1")],
+    [("Accept", "a"), ("Accept", "b"), ("From", "a"), ("From", "b"), ("Server", "a"), ("Server", "b")],
+    [("Age", "a"), ("Age", "b"), ("Expires", "a"), ("Expires", "b"), ("Retry-After", "1"), ("Retry-After", "2")],
+    [("Expect", "100-continue")],
+    [("Expect", "something")],
+    [("Expect", "x, 100-CONTINUE")],
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"])
+async def test_answers_paths_as_express(express: int, native: int, method: str) -> None:
+    requests = {target: twin.request(method, target, [("Authorization", "x")]) for target in PATHS}
+    assert await twin.differences(native, express, requests) == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST", "HEAD"])
+async def test_answers_origins_as_cors(express: int, native: int, method: str) -> None:
+    requests = {
+        f"{target} {headers}": twin.request(method, target, headers)
+        for target in ("/", "/nope", "/api/things", "/things/%zz")
+        for headers in ORIGINS
+    }
+    assert await twin.differences(native, express, requests) == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_knows_what_is_fresh_as_express(express: int, native: int, method: str) -> None:
+    requests = {
+        f"{target} {headers}": twin.request(method, target, headers)
+        for target in ("/", "/status/201", "/status/404", "/nope")
+        for headers in CONDITIONS
+    }
+    assert await twin.differences(native, express, requests) == {}
+
+
+async def test_joins_headers_as_node(express: int, native: int) -> None:
+    requests = {str(headers): twin.request("GET", "/headers", headers) for headers in REPEATED}
+    assert await twin.differences(native, express, requests) == {}
+
+
+async def test_reads_fields_as_a_script(express: int, native: int) -> None:
+    requests = {
+        f"{kind} {body!r}": twin.request("POST", "/take", [("Content-Type", kind)], body)
+        for kind in ("application/json", "text/plain")
+        for body in (None, b"", b"[]", b"[1]", b"{}", b'{"a":1}', b'{"b":null,"a":[]}', b"x")
+    }
+    assert await twin.differences(native, express, requests) == {}
+
+
+SEGMENT = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=6)
+ODD = st.sampled_from(
+    ["/", "//", "/things", "/api/things", "/echo", "%2F", "%", "%41", "%C3%A9", "?", "&", "=", "+", "."]
+)
+TARGET = st.lists(ODD | SEGMENT, max_size=6).map(lambda parts: "/" + "".join(parts))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(method=st.sampled_from(["GET", "HEAD", "POST", "PATCH", "DELETE"]), target=TARGET)
+async def test_answers_any_path_as_express(express: int, native: int, method: str, target: str) -> None:
+    raw = twin.request(method, target, [("Authorization", "x")])
+    assert await twin.ask(native, raw) == await twin.ask(express, raw)
+
+
+class Conversation:
+    """One request to an application without a server: what it is given to read, and what it sends."""
+
+    def __init__(self, *messages: Message, method: str = "GET", path: str = "/", headers: Headers = ()) -> None:
+        self.sent: list[Message] = []
+        self._messages = list(messages)
+        self._scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": list(headers),
+        }
+
+    async def _receive(self) -> Message:
+        return self._messages.pop(0)
+
+    async def _send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    async def hold(self, application: ASGIApp) -> tuple[int, bytes] | None:
+        """The status and body that come back, `None` where nothing does."""
+        await application(self._scope, self._receive, self._send)
+        return (self.sent[0]["status"], self.sent[1]["body"]) if self.sent else None
+
+
+Headers = Sequence[tuple[bytes, bytes]]
+GONE: Message = {"type": "http.disconnect"}
+
+
+def piece(body: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def application(handler: Handler, faults: Faults | None = None) -> Application:
+    router = Router()
+    router.use("/", json_parser(100))
+    router.use("/", handler)
+    return Application(router, Cors([], "GET", "X"), faults)
+
+
+async def crash(_: Request) -> Reply:
+    raise LookupError("a secret")
+
+
+async def test_a_crash_is_a_page_that_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    answer = await Conversation().hold(application(crash))
+    assert answer is not None
+    assert answer[0] == 500
+    assert b"<pre>Internal Server Error</pre>" in answer[1]
+    assert "LookupError" in caplog.text
+    assert "a secret" not in caplog.text
+
+
+async def test_a_known_fault_is_answered_its_own_way() -> None:
+    def explain(error: Exception) -> Reply:
+        return json(503, {"msg": str(error)})
+
+    answer = await Conversation().hold(application(crash, {LookupError: explain}))
+    assert answer == (503, b'{"msg":"a secret"}')
+    answer = await Conversation().hold(application(crash, {OSError: explain}))
+    assert answer is not None
+    assert answer[0] == 500
+
+
+BODY = ((b"content-type", b"application/json"), (b"transfer-encoding", b"chunked"))
+
+
+async def test_who_goes_away_while_sending_is_not_answered() -> None:
+    for messages in ((GONE,), (piece(b'{"a"', more=True), GONE)):
+        assert await Conversation(*messages, method="POST", headers=BODY).hold(application(crash)) is None
+
+
+async def test_who_goes_away_before_a_page_is_not_answered() -> None:
+    headers = ((b"transfer-encoding", b"chunked"),)
+    assert await Conversation(piece(b"x", more=True), GONE, headers=headers).hold(application(crash)) is None
+
+
+async def test_a_page_waits_for_the_whole_body() -> None:
+    conversation = Conversation(piece(b"x" * 200, more=True), piece(b"", more=True), piece(b"y"), headers=BODY)
+    answer = await conversation.hold(application(crash))
+    assert answer is not None
+    assert answer[0] == 413
+    assert conversation._messages == []
+
+
+async def test_a_handler_can_wait_for_the_client_to_go() -> None:
+    async def wait(request: Request) -> Reply:
+        await request.gone()
+        return json(200, {})
+
+    for messages in ((GONE,), (piece(b"x", more=True), GONE), (piece(b"x"), GONE)):
+        headers = ((b"content-length", b"1"),)
+        assert await Conversation(*messages, headers=headers).hold(application(wait)) == (200, b"{}")
+
+
+async def test_a_reply_may_be_json_text_already() -> None:
+    async def answer(_: Request) -> Reply:
+        return encoded_json(200, b'{"a":1}')
+
+    conversation = Conversation()
+    assert await conversation.hold(application(answer)) == (200, b'{"a":1}')
+    assert (b"content-type", b"application/json; charset=utf-8") in conversation.sent[0]["headers"]
+
+
+async def test_a_not_modified_answer_keeps_headers_of_its_own() -> None:
+    async def answer(_: Request) -> Reply:
+        reply = json(200, {})
+        reply.headers += ((b"x-own", b"1"),)
+        return reply
+
+    conversation = Conversation(headers=[(b"if-none-match", b"*")])
+    assert await conversation.hold(application(answer)) == (304, b"")
+    names = [name for name, _ in conversation.sent[0]["headers"]]
+    assert names == [b"x-powered-by", b"vary", b"access-control-allow-credentials", b"x-own", b"etag"]
+
+
+async def test_the_target_is_put_together_where_no_gateway_kept_it() -> None:
+    async def show(request: Request) -> Reply:
+        return json(200, [request.target, dict(request.query)])
+
+    conversation = Conversation(path="/a%20b")
+    conversation._scope["query_string"] = b"x=%20"
+    assert await conversation.hold(application(show)) == (200, b'["/a%20b?x=%20",{"x":" "}]')

@@ -1,0 +1,105 @@
+"""Paths against parseurl, encodeurl and `decodeURIComponent`, and patterns on their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handlers.legacy.express.error_pages import encode_url, error_page
+from handlers.legacy.express.paths import Pattern, UndecodableError, decode_component, split_target
+from tests.support.library_oracle import Libraries, Refused
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Libraries]:
+    with Libraries() as libraries:
+        yield libraries
+
+
+LATIN = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF), max_size=12)
+ESCAPED = st.text(st.sampled_from("a%2EC39fF[]{}\xe9z"), max_size=12)
+
+
+@settings(max_examples=400, deadline=None)
+@given(LATIN | ESCAPED)
+def test_encodes_as_encodeurl(node: Libraries, text: str) -> None:
+    try:
+        expected = node.ask("encodeUrl", text)
+    except Refused as refusal:  # pragma: no cover
+        pytest.fail(str(refusal))
+    assert encode_url(text) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(ESCAPED)
+def test_decodes_as_javascript(node: Libraries, text: str) -> None:
+    try:
+        expected = node.ask("decode", text)
+    except Refused:
+        with pytest.raises(UndecodableError):
+            decode_component(text)
+    else:
+        assert decode_component(text) == expected
+
+
+TARGETS = [
+    "/a",
+    "/a?b",
+    "/a?",
+    "/a?b?c",
+    "/a#b",
+    "/a?b#c",
+    "/a#b?c",
+    "/a b",
+    "/\xa0a",
+    "/a\xa0",
+    "//a#",
+    "//a/b#c",
+    "/\\a#b",
+    "/a{b}|^`'\"<>#",
+    "/a?{b}'#",
+    "*",
+    "http://host",
+    "http://host/",
+    "http://host/a?b",
+    "http://host?b",
+    "HTTP://HOST/a",
+    "http://user:pass@host:80/a/b",
+    "/http://x/y",
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_splits_targets_as_parseurl(node: Libraries, target: str) -> None:
+    path, query = node.ask("target", target)
+    assert split_target(target) == (path, query)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("/a?#%\\{'b="), max_size=8).map(lambda rest: "/" + rest))
+def test_splits_any_path_as_parseurl(node: Libraries, target: str) -> None:
+    path, query = node.ask("target", target)
+    assert split_target(target) == (path, query)
+
+
+def test_a_mount_covers_whole_segments() -> None:
+    mount = Pattern("/api/notes", whole=False)
+    assert mount.match("/API/notes/1/2") == (10, {})
+    assert mount.match("/api/notes/") == (11, {})
+    assert mount.match("/api/notes//x") == (10, {})
+    assert mount.match("/api/notesx") is None
+
+
+def test_a_route_gives_its_parameters_decoded() -> None:
+    route = Pattern("/:promptId/add-prompt/:transcriptId", whole=True)
+    match = route.match("/a%2Fb/ADD-PROMPT/c%20d/")
+    assert match is not None
+    assert match.params == {"promptId": "a/b", "transcriptId": "c d"}
+    assert route.match("/a/add-prompt/b//") is None
+
+
+def test_a_status_without_a_phrase_has_a_page_all_the_same() -> None:
+    assert b"<pre>undefined</pre>" in error_page(499)

@@ -1,0 +1,78 @@
+"""What a value is worth as a string or a number, and what its type is called, with Node as the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, to_number, to_string, type_of, value_type
+from tests.handlers.legacy.javascript.test_json import describe
+from tests.support.javascript_values import BSON, CODES, joined, values
+from tests.support.node_child import Node, Thrown
+
+judged = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with Node() as child:
+        yield child
+
+
+def ours(convert: Callable[[object], str], value: object) -> str:
+    try:
+        return joined(convert(value))
+    except JavaScriptTypeError as error:
+        return f"TypeError: {error}"
+
+
+def theirs(node: Node, question: str, value: object) -> str:
+    try:
+        return node.ask(question, value)
+    except Thrown as thrown:
+        return str(thrown)
+
+
+ODD: list[object] = [
+    *BSON,
+    *CODES,
+    True,
+    False,
+    None,
+    UNDEFINED,
+    [],
+    [[]],
+    [None],
+    [1, [2, None]],
+    {},
+    {"toString": 1},
+    {"valueOf": 1},
+    ["7"],
+    [" 8 "],
+    "",
+    "\n",
+]
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_converts_what_is_odd_as_node_does(node: Node, value: object) -> None:
+    assert ours(to_string, value) == theirs(node, "string", value)
+    assert ours(lambda given: describe(to_number(given)), value) == theirs(node, "number", value)
+    assert type_of(value) == node.ask("typeof", value)
+    assert value_type(value) == node.ask("valueType", value)
+
+
+@judged
+@given(value=values)
+def test_converts_every_value_as_node_does(node: Node, value: object) -> None:
+    assert ours(to_string, value) == theirs(node, "string", value)
+    assert ours(lambda given: describe(to_number(given)), value) == theirs(node, "number", value)
+
+
+@judged
+@given(value=values)
+def test_names_every_type_as_node_and_mongoose_do(node: Node, value: object) -> None:
+    assert type_of(value) == node.ask("typeof", value)
+    assert value_type(value) == node.ask("valueType", value)

@@ -1,0 +1,56 @@
+"""util.inspect, with Node as the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from handlers.legacy.javascript import inspect
+from tests.support.javascript_values import BSON, CODES, joined, values
+from tests.support.node_child import Node
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with Node() as child:
+        yield child
+
+
+ODD: list[object] = [
+    *["", "it's", 'it\'s "q"', 'it\'s "q" `b`', 'it\'s "q" ${b}', "\ud800\0\x1b\x7f\x9f\\\n", "a\nb", "x" * 200],
+    *["a\n" * 50, ("line\n" * 20 + "last"), "x" * 10_000, "x" * 10_001, "x" * 10_002 + "\n", "😀" * 6000],
+    *[{"a": "a\n" * 50}, {"a": {"b": {"c": {}}}}, {"a": {"b": {"c": {"d": 1}}}}, [[[[]]]], [[[[1]]]], {"a": [[[{}]]]}],
+    *[
+        {"a": 1, "b-c": 2, "1": 3, "": 4, "__proto__": 5, "é": 6, "$": 7},
+        {"k" * 80: 1},
+        {"k": "v" * 70},
+        {"k": "v" * 71},
+    ],
+    *[list(range(6)), list(range(7)), list(range(100)), list(range(101)), list(range(102)), [1.5] * 30, [-0.0, 0]],
+    *[
+        ["aaa", None, 1, None, 1, 1, None],
+        ["漢字"] * 7,
+        ["e\u0301", "👩\u200d👩", "\xad"] * 3,
+        ["x" * 5] * 101,
+        [{}] * 8,
+    ],
+    *[
+        [[1, 2, [3, 4, [5, [6]]], {"f": "g"}], 5],
+        {"a": [{"b": {"c": 1}}], "d": {"e": 1}},
+        {"a": {"b": {"c": {}}}, "d": 1},
+    ],
+    *[{"constructor": 1, "toString": 2}, {"a": list(range(30))}, {"a": {"b": list(range(200))}}],
+]
+
+
+@pytest.mark.parametrize("value", ODD + BSON + CODES, ids=range(len(ODD + BSON + CODES)))
+def test_shows_what_is_odd_as_node_does(node: Node, value: object) -> None:
+    assert inspect(value) == node.ask("inspect", value)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(value=values)
+def test_shows_every_value_as_node_does(node: Node, value: object) -> None:
+    assert inspect(value) == joined(node.ask("inspect", value))

@@ -1,0 +1,87 @@
+"""Numbers as JavaScript prints and reads them, with Node as the judge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handlers.legacy.javascript import number_to_string, string_to_number
+from handlers.legacy.javascript.numbers import from_digits, normal
+from tests.handlers.legacy.javascript.test_json import describe
+from tests.support.javascript_values import numbers
+from tests.support.node_child import Node
+
+judged = settings(max_examples=400, deadline=None)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with Node() as child:
+        yield child
+
+
+@judged
+@given(number=numbers, radix=st.sampled_from([10, 2, 3, 7, 16, 35, 36]))
+def test_prints_in_every_radix_as_node_does(node: Node, number: float, radix: int) -> None:
+    assert number_to_string(number, radix) == node.ask("radix", number, radix)
+
+
+@judged
+@given(number=st.floats(1, 2), exponent=st.integers(50, 1000), radix=st.sampled_from([3, 7, 10, 36]))
+def test_prints_what_lies_past_53_bits_as_node_does(node: Node, number: float, exponent: int, radix: int) -> None:
+    large = math.ldexp(number, exponent)
+    assert number_to_string(large, radix) == node.ask("radix", large, radix)
+
+
+WORDS = [
+    "",
+    "1",
+    "-1",
+    "+1",
+    ".5",
+    "5.",
+    ".",
+    "1e5",
+    "1E+5",
+    "1e",
+    "0x1F",
+    "0XG",
+    "-0x1",
+    "0b12",
+    "0b11",
+    "0o17",
+    "0O8",
+]
+WORDS += [
+    "Infinity",
+    "-Infinity",
+    "+Infinity",
+    "infinity",
+    "NaN",
+    "1_0",
+    "1e400",
+    "-0",
+    "١",
+    "1,5",
+    "12345678901234567890",
+]
+WORDS += ["0x" + "f" * 300, "0x20000000000001", "1 2", "true", "1n"]
+SPACES = ["", " ", "\n", "\xa0", "\ufeff", "\u2028", "\u3000", "\x1c", "\x85", "\u180e", "\u200b"]
+
+
+@pytest.mark.parametrize("text", [space + word + space for word in WORDS for space in SPACES])
+def test_reads_a_number_from_a_text_as_node_does(node: Node, text: str) -> None:
+    assert describe(string_to_number(text)) == node.ask("number", text)
+
+
+def test_integral_numbers_are_ints_up_to_the_bound_and_negative_zero_is_not() -> None:
+    assert isinstance(normal(2.0**53), int)
+    assert isinstance(normal(2.0**53 + 2), float)
+    assert isinstance(normal(-0.0), float)
+    assert isinstance(from_digits("-0"), float)
+    assert isinstance(from_digits("9007199254740993"), int)
+    assert from_digits("9007199254740993") == 2**53

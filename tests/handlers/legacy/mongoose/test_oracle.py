@@ -1,0 +1,346 @@
+"""The mongoose of ours against the real one, over values of every type in every place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from bson import Decimal128, Int64, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, stringify
+from handlers.legacy.models import BLACKTOKENS, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, USERS
+from handlers.legacy.mongoose import (
+    CastError,
+    Document,
+    IdListPath,
+    IdPath,
+    MongooseError,
+    Schema,
+    ValidationError,
+    cast_filter,
+    cast_update,
+)
+from tests.support.mongoose_oracle import MODULES, Oracle, extended
+
+pytestmark = pytest.mark.skipif(not MODULES.is_dir(), reason="the stand-in's libraries are not installed")
+
+SCHEMAS = (USERS, CONSULTATIONS, TRANSCRIPTS, NOTES, PROMPTS, BLACKTOKENS)
+KNOWN_ID = "64b7f0f0f0f0f0f0f0f0f0f0"
+WORDS = (
+    *("", " ", "  a ", "A", "true", "false", "yes", "no", "1", "0", "maybe", "5", "-1", "1e3", "0x10"),
+    *("patient", "clinician", "active", "ended", "abc", "123456789012", KNOWN_ID, KNOWN_ID.upper()),
+    *("2020-01-01", "2020-01-01T10:00:00Z", "1795383299108", "275761", "-271821", "Jan 5, 2020", "now"),
+    *("it's", 'say "x"', "`$&` {VALUE} $$", "x" * 31, "\ud800", "é✓😀", "\u2028\n", "[object Object]"),
+)
+KEYS = (
+    *("a", "b", "1", "0", "_id", "id", "toString", "valueOf", "constructor", "__proto__", "a.b", "$a", "$ref"),
+    *("length", "name", "ä"),
+)
+OPERATORS = (
+    *("$gt", "$gte", "$lt", "$lte", "$eq", "$ne", "$in", "$nin", "$exists", "$type", "$regex", "$options"),
+    *("$not", "$all", "$size", "$elemMatch", "$foo", "$mod"),
+)
+UPDATE_OPERATORS = (
+    *("$set", "$unset", "$inc", "$push", "$addToSet", "$pull", "$pullAll", "$pop", "$rename", "$min", "$max"),
+    *("$mul", "$currentDate", "$setOnInsert", "$foo", "$bit"),
+)
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from(WORDS),
+    st.sampled_from([0, 1, -1, 5, 2**31, -(2**31), 2**31 - 1, 2**53, 10**15, 1.5, -0.0, 1e21, 0.1, 8.64e15, 1e16]),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=5,
+)
+given_values = values | st.just(UNDEFINED)
+storable = st.sampled_from([word for word in WORDS if word != "\ud800"]) | st.none() | st.integers(-3, 2**33)
+ids_and_dates = st.sampled_from([ObjectId(KNOWN_ID), ObjectId(b"123456789012"), DatetimeMS(0), DatetimeMS(-1)])
+rarities = st.sampled_from(
+    [Int64(5), Int64(2**40), Decimal128("1.50"), b"abc", Regex("a/b", "i"), Timestamp(5, 6), float("nan"), True]
+)
+
+
+def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Values, arrays of them, and objects as a database would hold them."""
+    names = st.sampled_from(["a", "b", "1", "_id", "id", "a.b", "$a", "username", "clinician"])
+    return st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=4
+    )
+
+
+def stored_in(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
+    """Documents with fields missing, too many, and of the wrong type."""
+    leaves = storable | ids_and_dates
+    reference = nested(leaves).filter(lambda value: not (isinstance(value, list) and "{" in str(value)))
+    anything = nested(leaves | rarities)
+    fields: dict[str, st.SearchStrategy[Any]] = {"nonsense": anything, "__v": st.integers(0, 3)}
+    for name, path in schema.paths.items():
+        if name not in ("_id", "__v"):
+            fields[name] = reference if isinstance(path, IdPath | IdListPath) else anything
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+operator_values = st.dictionaries(st.sampled_from(OPERATORS), values, min_size=1, max_size=2)
+
+many = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+)
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[Oracle]:
+    asked = Oracle()
+    yield asked
+    asked.close()
+
+
+def fields_of(schema: Schema, held: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    names = [name for name in schema.paths if name not in ("_id", "__v")]
+    return st.dictionaries(st.sampled_from([*names, *names, "nonsense"]), held, max_size=len(names))
+
+
+@pytest.fixture(scope="module")
+def updating() -> Iterator[Oracle]:
+    """One of its own: an update of an array's element changes how mongoose tells of later filters' errors."""
+    asked = Oracle()
+    yield asked
+    asked.close()
+
+
+def words_in(value: object) -> Iterator[str]:
+    """The names of fields anywhere in a value."""
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from words_in(item)
+    if isinstance(value, dict):
+        yield from value
+
+
+def unremarkable(value: object) -> bool:
+    """No field named as something that every object has: mongoose stumbles over those in ways of no interest."""
+    return not {"constructor", "toString", "valueOf"}.intersection(words_in(value))
+
+
+def sameness(value: object, asked: object) -> object:
+    """Fresh ids and dates by their kind: they differ from run to run."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    known = json.dumps(asked, default=str)
+
+    def name(match: re.Match[str]) -> str:
+        return match[0] if match[1] in known else f"<{len(match[1])}>"
+
+    text = re.sub(r"\b([0-9a-f]{24})\b", name, text)
+    text = re.sub(r"2026-[0-9T:.-]+Z", "<now>", text)
+    return re.sub(r'"17[0-9]{11}"', '"<ms>"', text)
+
+
+def refusal(error: MongooseError) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": error.name, "message": error.message}
+    if isinstance(error, CastError):
+        shown["json"] = stringify(error.to_json())
+    return shown
+
+
+def plain(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**error, "name": "MongooseError"} if error["name"] == "Error" else error
+
+
+def show(document: Document) -> str:
+    return stringify(document.to_json())
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
+def test_created_documents_are_those_of_mongoose(oracle: Oracle, schema: Schema) -> None:
+    @many
+    @given(fields_of(schema, given_values))
+    def check(fields: dict[str, Any]) -> None:
+        answer = oracle.ask("create", model=schema.model, values=fields)
+        document = Document.create(schema, fields)
+        ours: dict[str, Any] = {}
+        try:
+            document.validate()
+        except ValidationError as error:
+            ours = {"error": refusal(error), "json": show(document)}
+        else:
+            ours["json"] = show(document)
+            ours["stored"] = {k: v for k, v in extended(document.to_insert()).items() if k != "__v"}
+        assert sameness(ours.get("json", ""), fields) == sameness(answer.get("json", ""), fields)
+        assert ours.get("error") == answer.get("error")
+        assert sameness(ours.get("stored"), fields) == sameness(answer.get("stored"), fields)
+
+    check()
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
+def test_filters_are_cast_as_by_mongoose(oracle: Oracle, schema: Schema) -> None:
+    names = st.sampled_from([*(name for name in schema.paths if name != "__v"), "nonsense"])
+    held = (given_values | operator_values).filter(unremarkable)
+
+    @many
+    @given(st.dictionaries(names, held, max_size=2))
+    def check(filter_: dict[str, Any]) -> None:
+        answer = oracle.ask("filter", model=schema.model, filter=filter_)
+        try:
+            ours: dict[str, Any] = {"stored": extended(cast_filter(schema, filter_))}
+        except MongooseError as error:
+            ours = {"error": refusal(error)}
+        if "error" in answer:
+            answer["error"] = plain(answer["error"])
+        assert ours == answer
+
+    check()
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
+def test_updates_are_cast_as_by_mongoose(updating: Oracle, schema: Schema) -> None:
+    arrays = [name for name, path in schema.paths.items() if isinstance(path, IdListPath)]
+    dotted = [f"{name}.0" for name in arrays] + ["patient.a", "summary.b.c", "body.x"]
+    held = given_values.filter(unremarkable)
+    fields = st.dictionaries(st.sampled_from([*schema.paths, "nonsense", *dotted]), held, max_size=3)
+    operations = st.dictionaries(st.sampled_from(UPDATE_OPERATORS), scalars | fields, max_size=2)
+
+    @many
+    @given(fields, operations)
+    def check(plain_fields: dict[str, Any], operators: dict[str, Any]) -> None:
+        update = {**plain_fields, **operators}
+        answer = updating.ask("update", model=schema.model, update=update)
+        try:
+            ours: dict[str, Any] = {"stored": extended(cast_update(schema, update))}
+        except (MongooseError, JavaScriptTypeError):
+            ours = {"error": "refused"}
+        if "error" in answer:
+            answer["error"] = "refused"
+        assert ours == answer
+
+    check()
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.model)
+def test_stored_documents_are_read_and_saved_as_by_mongoose(oracle: Oracle, schema: Schema) -> None:
+    arrays = [name for name, path in schema.paths.items() if isinstance(path, IdListPath)]
+    settable = [name for name in schema.paths if name not in ("_id", "__v")]
+
+    @many
+    @given(stored_in(schema), st.dictionaries(st.sampled_from(settable), values, max_size=2), st.booleans())
+    def check(stored: dict[str, Any], changed: dict[str, Any], pushed: bool) -> None:
+        stored = {"_id": ObjectId(KNOWN_ID), **stored}
+        push = {arrays[0]: KNOWN_ID} if arrays and pushed else {}
+        answer = oracle.ask("read", model=schema.model, document=extended(stored), set=changed, push=push)
+        if "delta" in answer:
+            answer["delta"] = ordered(answer["delta"])
+        asked = [extended(stored), changed]
+        ours = read_and_save(schema, stored, changed, push)
+        for name in ("json", "changed", "delta"):
+            if name in answer or name not in ours:
+                assert sameness(ours.get(name), asked) == sameness(answer.get(name), asked)
+        assert ours.get("error") == answer.get("error", {}).get("message")
+
+    check()
+
+
+OPERANDS: list[Any] = [
+    *(None, True, "yes", "maybe", "", 5, 1.5, "5", KNOWN_ID, "2020-01-01", [], [[]], [KNOWN_ID], [None], ["bad"]),
+    *({}, {"a": 1}, {"$each": [KNOWN_ID]}, {"$each": "bad"}, {"$type": "date"}, {"$ne": KNOWN_ID}, {"$in": ["5"]}),
+    {"$each": [KNOWN_ID, 5], "$slice": "-2.5", "$sort": 1, "$position": "1"},
+    {"$each": [], "$slice": "x", "$sort": 0, "$position": None},
+    {"$elemMatch": {"$in": [KNOWN_ID], "x": 1, "$gt": None}},
+    [{"$elemMatch": {"$eq": 1}}, KNOWN_ID],
+]
+TRIED = ("prompt_name", "is_shareable", "transcript_ids", "created_at", "clinician", "nonsense")
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_every_operator_of_a_filter_with_operands_of_every_kind(oracle: Oracle, operator: str) -> None:
+    for path in TRIED:
+        for operand in OPERANDS:
+            answer = oracle.ask("filter", model="prompts", filter={path: {operator: operand}})
+            try:
+                ours: dict[str, Any] = {"stored": extended(cast_filter(PROMPTS, {path: {operator: operand}}))}
+            except MongooseError as error:
+                ours = {"error": refusal(error)}
+            if "error" in answer:
+                answer["error"] = plain(answer["error"])
+                if answer["error"]["name"] == "AssertionError":  # from within the library, with its source line
+                    assert "error" in ours
+                    continue
+            assert ours == answer, (path, operator, operand)
+
+
+@pytest.mark.parametrize("operator", UPDATE_OPERATORS)
+def test_every_operator_of_an_update_with_operands_of_every_kind(updating: Oracle, operator: str) -> None:
+    dotted = ("transcript_ids.0", "transcript_ids.$", "transcript_ids.x", "prompt_name.x", "a.b", "__v", "_id")
+    for path in (*TRIED, *dotted):
+        for operand in OPERANDS:
+            update = {operator: {path: operand}}
+            answer = updating.ask("update", model="prompts", update=update)
+            try:
+                ours: dict[str, Any] = {"stored": extended(cast_update(PROMPTS, update))}
+            except (MongooseError, JavaScriptTypeError):
+                ours = {"error": "refused"}
+            if "error" in answer:
+                answer["error"] = "refused"
+            assert ours == answer, update
+
+
+ODD_UPDATES: list[dict[str, Any]] = [
+    {"$set": 5, "prompt_name": "x"},
+    {"$set": None, "prompt_name": "x"},
+    {"$set": {"prompt_text": "a"}, "prompt_name": "x", "nonsense": 1},
+    {"$set": []},
+    {"$unset": 5},
+    {"$inc": [1, 2]},
+    {"$min": {"prompt_name": {"x": 1, "y.z": 2}}},
+    {"$mul": {"nonsense": {"x": 1}, "prompt_name": {"a.b.c": 5}}},
+    {"$max": {"prompt_name": {"a": 1, "a.b": 2}}},
+    {"$rename": {"nonsense": None, "prompt_name": None}},
+    {"$rename": {"prompt_name": {"a": 1}}},
+    {"$push": {"$each": 5}},
+    {"$currentDate": {"created_at": True, "updated_at": {"$type": "date"}}},
+    {"$addToSet": {"transcript_ids": KNOWN_ID, "prompt_name": ["a"]}},
+    {"created_at": None, "updated_at": UNDEFINED, "transcript_ids": None},
+    {"__proto__": 1, "constructor": 2, "prompt_name": {"_id": "a"}},
+]
+
+
+@pytest.mark.parametrize("update", ODD_UPDATES, ids=str)
+def test_odd_updates(updating: Oracle, update: dict[str, Any]) -> None:
+    answer = updating.ask("update", model="prompts", update=update)
+    if "error" in answer:
+        with pytest.raises((MongooseError, JavaScriptTypeError)):
+            cast_update(PROMPTS, update)
+    else:
+        assert extended(cast_update(PROMPTS, update)) == answer["stored"]
+
+
+def read_and_save(
+    schema: Schema, stored: dict[str, Any], changed: dict[str, Any], push: dict[str, Any]
+) -> dict[str, Any]:
+    ours: dict[str, Any] = {}
+    try:
+        document = Document.read(schema, stored)
+        ours["json"] = show(document)
+        for name, value in changed.items():
+            document.set(name, value)
+        for name, value in push.items():
+            document.push(name, value)
+        ours["changed"] = show(document)
+        document.validate()
+    except (MongooseError, JavaScriptTypeError) as error:
+        return {**ours, "error": str(error)}
+    changes = document.changes()
+    return {**ours, "delta": ordered(extended([changes.where, changes.update]))} if changes else ours
+
+
+def ordered(delta: list[dict[str, Any]]) -> object:
+    """The order of operators and of the fields below them means nothing to MongoDB."""
+    where, update = delta
+    return [where, {op: dict(sorted(fields.items())) for op, fields in sorted(update.items())}]

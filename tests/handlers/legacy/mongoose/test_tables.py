@@ -1,0 +1,106 @@
+"""Documents written by columns are written as they are one by one, whatever is stored."""
+
+from __future__ import annotations
+
+import pytest
+from bson import Int64, ObjectId
+from bson.datetime_ms import DatetimeMS
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from handlers.legacy.javascript import JavaScriptTypeError, JsonText, Value, stringify
+from handlers.legacy.mongoose import (
+    BooleanPath,
+    DatePath,
+    Document,
+    IdListPath,
+    IdPath,
+    MixedPath,
+    Schema,
+    StringPath,
+    arrange,
+    write,
+    write_object,
+)
+from tests.support.javascript_values import names, scalars
+
+A, B = ObjectId("64b7f0f0f0f0f0f0f0f0f0f1"), ObjectId("64b7f0f0f0f0f0f0f0f0f0f2")
+MOMENT = DatetimeMS(1_700_000_000_123)
+OWNERS = Schema("owners in the table's tests", [StringPath("name"), IdListPath("visits")])
+VISITS = Schema(
+    "visits in the table's tests",
+    [
+        IdPath("of", ref=OWNERS.model),
+        IdListPath("notes", ref=OWNERS.model),
+        MixedPath("what"),
+        StringPath("name"),
+        BooleanPath("done", default=False),
+        DatePath("at", default=lambda: MOMENT, early=False),
+    ],
+)
+SETTLED: dict[str, Value] = {"_id": A, "of": B, "notes": [A, B], "what": "x", "name": "n", "done": True, "at": MOMENT}
+
+_objects = st.dictionaries(names, scalars | st.dictionaries(names, scalars, max_size=2), max_size=3)
+values = scalars | st.lists(scalars | _objects, max_size=3) | _objects
+_usual = st.fixed_dictionaries(
+    {},
+    optional={
+        "_id": st.just(A),
+        "of": st.sampled_from([A, B, None, str(B)]),
+        "notes": st.sampled_from([[], [A], [B, A], [str(A)], None, A]),
+        "what": values,
+        "name": st.sampled_from(["n", "é\ud800", "%s", None, 5]),
+        "done": st.sampled_from([True, False, None, "yes"]),
+        "at": st.sampled_from([MOMENT, DatetimeMS(8_640_000_000_000_001), None, 5]),
+        "__v": st.sampled_from([0, 7, 1.5, Int64(7), float("nan")]),
+    },
+)
+_odd = st.dictionaries(
+    st.sampled_from(["of", "notes", "what", "name", "at", "__v", "10", "2", "extra", "50%", "constructor", ""]),
+    values,
+    max_size=5,
+)
+documents = st.lists(_usual | _odd | st.builds(lambda left, right: left | right, _usual, _odd), max_size=4)
+
+
+def one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...] = ()) -> list[str]:
+    return [stringify(Document.read(VISITS, each, selected).to_json()) for each in stored]
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents, st.sampled_from([(), ("name",), ("notes", "at")]))
+@example([SETTLED, {**SETTLED, "what": {"a": {}}}, SETTLED, {**SETTLED, "what": {"a": {"b": {}}}}], ())
+@example([{**SETTLED, "what": {"constructor": 1}}, {**SETTLED, "what": {"_bsontype": "Double", "value": "1"}}], ())
+@example([{**SETTLED, "what": {}}, {}, {**SETTLED, "notes": [A, "x"]}], ())
+def test_by_columns_as_one_by_one(stored: list[dict[str, Value]], selected: tuple[str, ...]) -> None:
+    try:
+        expected = one_by_one(stored, selected)
+    except JavaScriptTypeError as error:  # mongoose cannot tell what is wrong with a value that cannot be spelt
+        with pytest.raises(JavaScriptTypeError, match=str(error)):
+            arrange(VISITS, stored, selected)
+    else:
+        assert write(arrange(VISITS, stored, selected)) == expected
+
+
+def test_documents_of_one_shape_stand_in_one_table() -> None:
+    tables = arrange(VISITS, [SETTLED, {**SETTLED, "of": None}, {**SETTLED, "name": "m"}])
+    assert [(table.places, table.column("of")) for table in tables] == [([0, 2], (B, B)), ([1], (None,))]
+    assert tables[0].column("nothing") == ()
+    assert tables[0].kinds["notes"] is list
+
+
+@pytest.mark.parametrize("what", ["x", {}, {"1": "b", "0": 1.5}])
+def test_a_filled_column_is_shown_as_it_was_given(what: Value) -> None:
+    tables = arrange(VISITS, [{"_id": A, "of": B, "notes": [], "what": what, "done": True, "at": MOMENT}])
+    tables[0].fill("of", [JsonText('{"name":"100%"}')])
+    shown = "" if what == {} else f'"what":{stringify(what)},'
+    (text,) = write(tables)
+    assert text == (
+        f'{{"_id":"{A}","of":{{"name":"100%"}},"notes":[],{shown}"done":true,"at":"2023-11-14T22:13:20.123Z"}}'
+    )
+
+
+def test_an_object_some_of_which_is_written_already() -> None:
+    assert (
+        write_object({"count": 1, "notes": JsonText('[{"a":1}]'), "0": "x"}) == '{"0":"x","count":1,"notes":[{"a":1}]}'
+    )

@@ -1,0 +1,182 @@
+"""`/api/consultation`: as the legacy, with references that dangle and documents of every age."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson import Binary, Code, Int64, MinKey, ObjectId, Timestamp
+
+from tests.differential.runner import Duel
+from tests.handlers.legacy.mongoose.test_oracle import KNOWN_ID
+from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, as_user, ask, same, texts
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+WHOLE, DANGLING, BARE, WRONG, THEIRS = (ObjectId(f"60020000000000000000000{n}") for n in range(5))
+TRANSCRIPT, UNSAID_TEXT, INVALID = (ObjectId(f"60030000000000000000000{n}") for n in range(3))
+NOTE, LOST = ObjectId("600400000000000000000000"), ObjectId("600400000000000000000001")
+PROMPT, FAILING, ODD_PROMPT = (ObjectId(f"60050000000000000000000{n}") for n in range(3))
+
+CONSULTATIONS: list[dict[str, object]] = [
+    {
+        "_id": WHOLE,
+        "clinician": AMARA_ID,
+        "patient": {"name": "Jane Roe", "empty": {}, "list": [{}, {"a": {}}]},
+        "notes": [NOTE, ABSENT_ID, LOST, NOTE],
+        "status": "active",
+        "started_at": datetime(2024, 3, 1, tzinfo=UTC),
+        "__v": 4,
+        "transcript": TRANSCRIPT,
+    },
+    {"_id": DANGLING, "clinician": AMARA_ID, "transcript": ABSENT_ID, "notes": [None, ABSENT_ID], "status": None},
+    {"_id": BARE, "clinician": AMARA_ID},
+    {
+        "_id": WRONG,
+        "clinician": [AMARA_ID],
+        "patient": Int64(2**60),
+        "notes": str(NOTE),
+        "status": "paused",
+        "started_at": "yesterday",
+        "transcript": str(UNSAID_TEXT),
+        "extra": {"b": {}, "2": 1, "1": 2, "constructor": 3, "c": {"prototype": 4}, "d": [{"constructor": 5}]},
+    },
+    {"_id": THEIRS, "clinician": BOLA_ID, "transcript": INVALID, "started_at": datetime(2024, 4, 1, tzinfo=UTC)},
+]
+TRANSCRIPTS: list[dict[str, object]] = [
+    {
+        "_id": TRANSCRIPT,
+        "clinician": AMARA_ID,
+        "consultation": WHOLE,
+        "transcript_text": "Cough for a week.",
+        "prompt_used": PROMPT,
+        "summary": "old",
+    },
+    {"_id": UNSAID_TEXT, "clinician": AMARA_ID, "consultation": WRONG, "prompt_used": ABSENT_ID},
+    {"_id": INVALID, "consultation": THEIRS, "transcript_text": 5, "summary": {"a": {}}},
+]
+NOTES: list[dict[str, object]] = [
+    {"_id": NOTE, "clinician": BOLA_ID, "body": "a note", "consultation": WHOLE, "created_at": 5},
+    {"_id": LOST, "clinician": ABSENT_ID, "body": 7},
+]
+PROMPTS: list[dict[str, object]] = [
+    {"_id": PROMPT, "prompt_name": "SOAP", "prompt_text": "Summarise.", "clinician": BOLA_ID, "is_deleted": True},
+    {"_id": FAILING, "prompt_text": "FAIL-AI please"},
+    {"_id": ODD_PROMPT, "prompt_name": 5},
+]
+BEFORE = {
+    "users": PEOPLE,
+    "consultations": CONSULTATIONS,
+    "transcripts": TRANSCRIPTS,
+    "notes": NOTES,
+    "prompts": PROMPTS,
+}
+PATIENTS: list[Any] = [
+    *("text", "", 5, 0, -0.0, 1.5, 2**31, 1e300, True, False, None, [], [[]], [{}], {}, {"a": {}}, {"a": {"b": {}}}),
+    *({"b": 1, "2": 1, "1": 1}, {"a.b": 1, "$c": 2, "": 3}, {"__proto__": 1, "constructor": 2, "x": 3}, {"a": None}),
+    *({"constructor": None, "prototype": 1}, "\ud800", {"\ud800": 1}, {"_bsontype": "ObjectId"}, {"toJSON": 1}),
+    *({"constructor": 1, "x": {}}, {"constructor": 1, "valueOf": 2, "x": {}}, {"constructor": {"name": "Object"}}),
+    *({"_bsontype": "Double", "value": "5"}, {"a\0b": 1}, {"$date": "2020-01-01"}, {"_id": KNOWN_ID}, {"toBSON": {}}),
+]
+
+
+async def test_starts_with_patients_of_every_kind(duel: Duel) -> None:
+    starts = [ask("POST", "/api/consultation/start", {"patient_data": patient}) for patient in PATIENTS]
+    account = await same(duel, {"users": PEOPLE}, *starts, ask("GET", "/api/consultation"))
+    assert sum(text.startswith("200") for text in texts(account)) == len(PATIENTS) - 1
+
+
+@pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"patient": 1}])
+async def test_starts_without_a_patient(duel: Duel, body: object) -> None:
+    await same(duel, {}, ask("POST", "/api/consultation/start", body))
+
+
+@pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, {"$ne": None}, [str(AMARA_ID)]])
+async def test_whoever_a_token_names(duel: Duel, user: Any) -> None:
+    token = as_user(user)
+    await same(
+        duel,
+        BEFORE,
+        ask("POST", "/api/consultation/start", {"patient_data": {}}, token=token),
+        ask("GET", "/api/consultation", token=token),
+        ask("GET", f"/api/consultation/{WHOLE}", token=token),
+        ask("GET", "/api/consultation/abc", token=token),
+        ask("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(PROMPT)}, token=token),
+    )
+
+
+@pytest.mark.parametrize("user", [AMARA_ID, BOLA_ID, ABSENT_ID])
+async def test_lists_and_shows_whatever_documents_lack(duel: Duel, user: ObjectId) -> None:
+    token = as_user(str(user))
+    shown = [ask("GET", f"/api/consultation/{document['_id']}", token=token) for document in CONSULTATIONS]
+    account = await same(duel, BEFORE, ask("GET", "/api/consultation", token=token), *shown)
+    assert len(texts(account)) == 6
+
+
+@pytest.mark.parametrize("identity", ["abc", "123456789012", ABSENT_ID, str(WHOLE).upper(), "%zz", "a%2Fb"])
+async def test_refuses_odd_ids(duel: Duel, identity: object) -> None:
+    path = f"/api/consultation/{identity}"
+    await same(duel, BEFORE, ask("GET", path), ask("POST", f"{path}/end", {"prompt_used": str(PROMPT)}))
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
+@pytest.mark.parametrize("consultation", [document["_id"] for document in CONSULTATIONS])
+async def test_ends_whatever_documents_lack(duel: Duel, consultation: object, prompt: ObjectId) -> None:
+    end = ask("POST", f"/api/consultation/{consultation}/end", {"prompt_used": str(prompt)})
+    await same(duel, BEFORE, end, end, ask("GET", f"/api/consultation/{consultation}"))
+
+
+PROMPTS_USED: list[Any] = [
+    *(str(PROMPT).upper(), None, "", "x", 5, True, [], [str(PROMPT)], {}, {"a": 1}, {"_id": str(PROMPT)}),
+    *({"$in": [str(ODD_PROMPT), str(PROMPT)]}, {"$foo": 1}, {"$gt": ""}, {"_bsontype": "ObjectId", "id": "x"}),
+]
+
+
+async def test_ends_by_prompts_of_every_type(duel: Duel) -> None:
+    path = f"/api/consultation/{WHOLE}/end"
+    bodies = [*({"prompt_used": prompt} for prompt in PROMPTS_USED), [], {}, UNSAID]
+    await same(duel, BEFORE, *(ask("POST", path, body) for body in bodies))
+
+
+NOTES_THAT_ARE_NO_LIST: list[Any] = [
+    *({}, {"a": 1}, {"_id": NOTE}, {"_id": str(NOTE)}, {"_id": "abc"}, {"id": str(NOTE)}, Int64(2**60), b"hello"),
+    *(
+        uuid.UUID(int=7).bytes,
+        Binary(uuid.UUID(int=7).bytes, 4),
+        Timestamp(1, 2),
+        MinKey(),
+        Code("f()"),
+        "abc",
+        str(NOTE),
+        5,
+        None,
+    ),
+    *([{"_id": NOTE}, NOTE], [{"body": "x"}], [[NOTE]], [None], [Int64(2**60)]),
+]
+
+
+async def test_whatever_stands_where_notes_should(duel: Duel) -> None:
+    stored = [
+        {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{place:02x}"), "notes": notes}
+        for place, notes in enumerate(NOTES_THAT_ARE_NO_LIST)
+    ]
+    requests = []
+    for consultation in stored:
+        path = f"/api/consultation/{consultation['_id']}"
+        requests += [ask("GET", path), ask("POST", f"{path}/end", {"prompt_used": str(PROMPT)}), ask("GET", path)]
+        note = {"body": "b", "transcriptId": str(TRANSCRIPT)}
+        requests.insert(-2, ask("POST", f"/api/notes/{consultation['_id']}", note))
+    await same(duel, {**BEFORE, "consultations": stored}, *requests)
+
+
+@pytest.mark.parametrize("transcript", [ABSENT_ID, TRANSCRIPT, None])
+@pytest.mark.parametrize("prompt", [ABSENT_ID, PROMPT, "abc"])
+async def test_looks_for_the_transcript_before_the_prompt(duel: Duel, transcript: object, prompt: object) -> None:
+    stored = {**CONSULTATIONS[0], "transcript": transcript}
+    end = ask("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(prompt)})
+    account = await same(duel, {**BEFORE, "consultations": [stored]}, end)
+    if transcript is not TRANSCRIPT:
+        assert texts(account) == ['404 {"msg":"Transcript not found"}']

@@ -1,0 +1,112 @@
+"""`/api/notes`: as the legacy, whatever a note and its consultation lack or hold too much of."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bson import Int64, ObjectId, Regex
+
+from tests.differential.runner import Duel
+from tests.handlers.legacy.mongoose.test_oracle import KNOWN_ID
+from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, as_user, ask, same, texts
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+CONSULTATION, OLD, ODD, BROKEN = (ObjectId(f"60020000000000000000000{n}") for n in range(4))
+NOTE, THEIRS, BARE, NOBODYS, WRONG = (ObjectId(f"60040000000000000000000{n}") for n in range(5))
+TRANSCRIPT = ObjectId("600300000000000000000000")
+NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
+
+CONSULTATIONS: list[dict[str, object]] = [
+    {"_id": CONSULTATION, "clinician": AMARA_ID, "notes": [NOTE], "status": "active", "__v": 1},
+    {"_id": OLD, "clinician": BOLA_ID},
+    {"_id": ODD, "clinician": AMARA_ID, "notes": KNOWN_ID, "status": "paused", "__v": 3},
+    {"_id": BROKEN, "notes": ["bad"], "status": 5, "extra": {"a": {}}},
+]
+NOTES: list[dict[str, object]] = [
+    {
+        "_id": NOTE,
+        "clinician": AMARA_ID,
+        "transcript": TRANSCRIPT,
+        "consultation": CONSULTATION,
+        "body": "first",
+        "created_at": NEW_YEAR,
+        "updated_at": NEW_YEAR,
+    },
+    {"_id": THEIRS, "clinician": BOLA_ID, "transcript": TRANSCRIPT, "consultation": CONSULTATION, "body": "theirs"},
+    {"_id": BARE, "clinician": AMARA_ID, "consultation": CONSULTATION},
+    {"_id": NOBODYS, "consultation": CONSULTATION, "body": "whose", "transcript": None, "created_at": "then"},
+    {"_id": WRONG, "clinician": ABSENT_ID, "consultation": CONSULTATION, "body": {"a": 1}, "extra": [], "__v": 1},
+]
+BEFORE = {"users": PEOPLE, "consultations": CONSULTATIONS, "notes": NOTES}
+BODIES: list[Any] = [
+    *("x", " trimmed ", "   ", "", 5, 0, 1.5, True, False, None, [], ["a"], {}, {"a": 1}, {"_id": "by id"}),
+    *("\ud800", "\u2028\u00e9", {"toString": 1}, [[]], "$&"),
+]
+REFERENCES: list[Any] = [
+    *(str(TRANSCRIPT), str(TRANSCRIPT).upper(), None, "", "bad", "123456789012", 5, True, [], [str(TRANSCRIPT)]),
+    *({}, {"_id": str(TRANSCRIPT)}, {"_id": {}}, {"id": str(TRANSCRIPT), "toString": 1}, {"$ne": None}),
+    {"_bsontype": "ObjectId", "id": "123456789012"},
+]
+
+
+@pytest.mark.parametrize("consultation", [CONSULTATION, OLD, ODD, BROKEN, ABSENT_ID, "abc", "%F0%9F%98%80"])
+async def test_adds_to_any_consultation(duel: Duel, consultation: object) -> None:
+    path = f"/api/notes/{consultation}"
+    add = ask("POST", path, {"body": " a note ", "transcriptId": str(TRANSCRIPT)})
+    listed = ask("GET", path)
+    await same(duel, BEFORE, add, add, listed, ask("GET", f"/api/consultation/{consultation}"))
+
+
+@pytest.mark.parametrize("body", [UNSAID, [], {}, {"body": "x"}, {"transcriptId": KNOWN_ID}])
+async def test_a_note_needs_a_text_and_a_transcript(duel: Duel, body: object) -> None:
+    await same(duel, BEFORE, ask("POST", f"/api/notes/{CONSULTATION}", body))
+
+
+async def test_adds_texts_and_references_of_every_type(duel: Duel) -> None:
+    path = f"/api/notes/{CONSULTATION}"
+    bodies = [{"body": body, "transcriptId": str(TRANSCRIPT)} for body in BODIES]
+    bodies += [{"body": "x", "transcriptId": reference} for reference in REFERENCES]
+    account = await same(duel, BEFORE, *(ask("POST", path, body) for body in bodies), ask("GET", path))
+    assert "Unsupported BSON version" in texts(account)[-2]
+
+
+@pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, [str(AMARA_ID)]])
+async def test_whoever_a_token_names(duel: Duel, user: Any) -> None:
+    token = as_user(user)
+    added = {"body": "x", "transcriptId": str(TRANSCRIPT)}
+    await same(
+        duel,
+        BEFORE,
+        ask("POST", f"/api/notes/{CONSULTATION}", added, token=token),
+        ask("PATCH", f"/api/notes/{NOTE}", {"body": "y"}, token=token),
+        ask("DELETE", f"/api/notes/{NOTE}", token=token),
+        ask("GET", f"/api/notes/{CONSULTATION}", token=token),
+    )
+
+
+@pytest.mark.parametrize("note", [NOTE, THEIRS, BARE, NOBODYS, WRONG, ABSENT_ID, "abc"])
+async def test_changes_and_deletes_ones_own(duel: Duel, note: object) -> None:
+    path = f"/api/notes/{note}"
+    changes = [ask("PATCH", path, {"body": body}) for body in BODIES]
+    no_body = [ask("PATCH", path, body) for body in (UNSAID, [], {})]
+    listed = ask("GET", f"/api/notes/{CONSULTATION}")
+    await same(duel, BEFORE, *changes, *no_body, listed, ask("DELETE", path), ask("DELETE", path), listed)
+
+
+@pytest.mark.parametrize("clinician", [Regex("a", "i"), Int64(2**60), {"username": "x"}, {"_id": AMARA_ID}, [AMARA_ID]])
+async def test_takes_odd_owners_as_mongoose_does(duel: Duel, clinician: object) -> None:
+    note = {"_id": NOTE, "clinician": clinician, "transcript": TRANSCRIPT, "consultation": OLD, "body": "x"}
+    path = f"/api/notes/{NOTE}"
+    await same(duel, {"users": PEOPLE, "notes": [note]}, ask("PATCH", path, {"body": "y"}), ask("DELETE", path))
+
+
+async def test_an_array_of_another_kind_leaves_the_note_as_the_legacy_does(duel: Duel) -> None:
+    odd = {"_id": ODD, "clinician": AMARA_ID, "notes": str(NOTE), "__v": 0}
+    add = ask("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
+    account = await same(duel, {"consultations": [odd]}, add)
+    assert texts(account)[0].startswith("500")
+    assert len(account.scenario.store["notes"]) == 1

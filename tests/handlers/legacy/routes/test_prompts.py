@@ -1,0 +1,172 @@
+"""`/api/prompts`: as the legacy, from whatever documents on; and what a change may set when nothing is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from bson import ObjectId
+
+from handlers.services.prompts import Prompts
+from handlers.storage.store import Store
+from tests.differential.runner import Duel
+from tests.handlers.legacy.mongoose.test_oracle import KNOWN_ID
+from tests.support.backends import Backend, native_backend, token_of
+from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, as_user, ask, same, texts
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def native(mongodb_url: str) -> AsyncIterator[Backend]:
+    async with native_backend(mongodb_url) as backend:
+        yield backend
+
+
+MINE, THEIRS, SHARED, RETIRED, BARE, WRONG = (ObjectId(f"60050000000000000000000{n}") for n in range(6))
+TRANSCRIPT = ObjectId("600300000000000000000000")
+
+
+def prompt(identity: ObjectId, clinician: ObjectId, day: int, **others: object) -> dict[str, object]:
+    return {
+        "_id": identity,
+        "prompt_name": f"prompt {day}",
+        "prompt_text": "Be brief.",
+        "is_shareable": False,
+        "is_deleted": False,
+        "clinician": clinician,
+        "transcript_ids": [],
+        "created_at": datetime(2024, 5, day, tzinfo=UTC),
+        "__v": 0,
+        **others,
+    }
+
+
+PROMPTS = [
+    prompt(MINE, AMARA_ID, 1),
+    prompt(THEIRS, BOLA_ID, 2),
+    prompt(SHARED, BOLA_ID, 3, is_shareable=True),
+    prompt(RETIRED, AMARA_ID, 4, is_deleted=True),
+    {"_id": BARE, "clinician": AMARA_ID, "is_deleted": False},
+    prompt(
+        WRONG,
+        AMARA_ID,
+        5,
+        prompt_name=5,
+        prompt_text=None,
+        is_shareable="yes",
+        transcript_ids=KNOWN_ID,
+        created_at="yesterday",
+        extra={"a": {}, "b": 1},
+        __v=2.5,
+    ),
+]
+TRANSCRIPTS = [{"_id": TRANSCRIPT, "clinician": BOLA_ID, "consultation": ABSENT_ID, "transcript_text": "x", "__v": 0}]
+BEFORE = {"prompts": PROMPTS, "transcripts": TRANSCRIPTS}
+FLAGS: list[Any] = [True, 1, "1", "yes", "no", 0, None, "maybe", 2, [], {}, [True]]
+TEXTS: list[Any] = ["text", " trimmed\u00a0", "", "  ", 5, 1.5, True, None, [], ["a"], {}, {"a": 1}, {"_id": "by id"}]
+
+
+@pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"prompt_name": "only"}])
+async def test_a_prompt_needs_a_name_and_a_text(duel: Duel, body: object) -> None:
+    account = await same(duel, {}, ask("POST", "/api/prompts", body))
+    assert texts(account) == ['500 {"error":"Internal Server Error"}']
+
+
+async def test_creates_from_values_of_every_type(duel: Duel) -> None:
+    whole = {"prompt_name": "name", "prompt_text": "text"}
+    bodies = [{**whole, "prompt_name": text} for text in TEXTS]
+    bodies += [{**whole, "prompt_text": text, "clinician": KNOWN_ID, "created_at": 5} for text in TEXTS]
+    bodies += [{**whole, "is_shareable": flag} for flag in FLAGS]
+    account = await same(duel, {}, *(ask("POST", "/api/prompts", body) for body in bodies))
+    assert sum(text.startswith("201") for text in texts(account)) == 19
+
+
+@pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, KNOWN_ID.upper(), {}, {"$ne": None}, [KNOWN_ID], [[]]])
+async def test_whoever_a_token_names(duel: Duel, user: Any) -> None:
+    asked = ("GET", "/api/prompts"), ("PATCH", f"/api/prompts/{MINE}"), ("DELETE", f"/api/prompts/{MINE}")
+    body = {"prompt_name": "n", "prompt_text": "t"}
+    requests = [ask(method, path, {} if method == "PATCH" else UNSAID, token=as_user(user)) for method, path in asked]
+    await same(duel, BEFORE, *requests, ask("POST", "/api/prompts", body, token=as_user(user)))
+
+
+async def test_lists_ones_own_and_shared_ones_whatever_they_lack(duel: Duel) -> None:
+    account = await same(
+        duel, BEFORE, ask("GET", "/api/prompts"), ask("GET", "/api/prompts", token=as_user(str(BOLA_ID)))
+    )
+    assert str(THEIRS) not in texts(account)[0]
+    assert all(str(identity) in texts(account)[0] for identity in (MINE, SHARED, BARE, WRONG))
+
+
+@pytest.mark.parametrize("identity", [MINE, THEIRS, RETIRED, BARE, WRONG, ABSENT_ID, "abc", "123456789012"])
+async def test_changes_and_retires_ones_own(duel: Duel, identity: object) -> None:
+    path = f"/api/prompts/{identity}"
+    await same(
+        duel,
+        BEFORE,
+        *(ask("PATCH", path, {"prompt_name": text}) for text in TEXTS),
+        *(ask("PATCH", path, {"is_shareable": flag}) for flag in FLAGS),
+        *(ask("PATCH", path, body) for body in ([], [1], {}, UNSAID)),
+        ask("DELETE", path),
+        ask("DELETE", path),
+        ask("GET", "/api/prompts"),
+    )
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"created_at": "2020-01-01", "clinician": KNOWN_ID},
+    {"_id": KNOWN_ID},
+    {"__v": "7", "transcript_ids": KNOWN_ID},
+    {"transcript_ids": ["bad"]},
+    {"transcript_ids.0": KNOWN_ID, "nonsense": 1, "non.sense": 2},
+    {"$set": {"prompt_text": " set "}, "prompt_name": "n"},
+    {"$set": [1]},
+    {"$unset": {"prompt_name": 1}},
+    {"$inc": {"__v": 3}, "$push": {"transcript_ids": KNOWN_ID}},
+    {"$rename": {"prompt_name": "renamed"}},
+    {"$unset": "x"},
+    {"updated_at": "2020-01-01"},
+    {"is_deleted": True},
+    {"is_shareable": {"$not": 1}},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+async def test_any_field_may_be_changed_where_the_legacys_way_is_kept(duel: Duel, change: dict[str, Any]) -> None:
+    await same(duel, BEFORE, ask("PATCH", f"/api/prompts/{MINE}", change), ask("GET", "/api/prompts"))
+
+
+@pytest.mark.parametrize("used", [MINE, RETIRED, THEIRS, ABSENT_ID, "abc"])
+@pytest.mark.parametrize("transcript", [TRANSCRIPT, ABSENT_ID, "abc"])
+async def test_notes_on_a_transcript_what_it_was_used_with(duel: Duel, used: object, transcript: object) -> None:
+    await same(duel, BEFORE, ask("PATCH", f"/api/prompts/{used}/add-prompt/{transcript}"))
+
+
+async def test_a_change_sets_name_text_and_flag_alone(native: Backend) -> None:
+    headers = {"authorization": f"Bearer {token_of({'userID': str(AMARA_ID)})}"}
+    native.database["prompts"].insert_one(prompt(MINE, AMARA_ID, 1))
+    given = {"prompt_name": "new", "is_shareable": "yes", "is_deleted": True, "clinician": KNOWN_ID, "__v": 9}
+    body = {**given, "$set": {"prompt_text": "x"}, "$unset": {"prompt_text": 1}, "transcript_ids": [KNOWN_ID]}
+    answer = await native.client.patch(f"/api/prompts/{MINE}", json=body, headers=headers)
+    assert answer.status_code == 200
+    stored = native.database["prompts"].find_one({"_id": MINE}) or {}
+    assert type(stored.pop("updated_at")) is datetime
+    changed = {"prompt_name": "new", "is_shareable": True, "created_at": datetime(2024, 5, 1)}
+    assert stored == {**prompt(MINE, AMARA_ID, 1), **changed}
+
+
+async def test_lists_asked_for_together_are_told_apart(mongodb_url: str, native: Backend) -> None:
+    native.database["prompts"].delete_many({})
+    native.database["prompts"].insert_many(PROMPTS)
+    store = Store(mongodb_url, native.database.name)
+    prompts = Prompts(store.prompts)
+    alone = [await prompts.list_for(one) for one in (AMARA_ID, BOLA_ID, ABSENT_ID)]
+    lists = [prompts.list_for(one) for one in (AMARA_ID, BOLA_ID, ABSENT_ID, AMARA_ID)]
+    together = [await task for task in [asyncio.ensure_future(one) for one in lists]]
+    assert together == [*alone, alone[0]]
+    assert [document["_id"] for document in alone[1]] == [SHARED, THEIRS]
+    await store.close()

@@ -1,0 +1,88 @@
+"""`/api/transcript`: as the legacy, for values of every type and documents of every age."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from tests.differential.runner import Duel
+from tests.handlers.legacy.mongoose.test_oracle import KNOWN_ID
+from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, as_user, ask, same, texts
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+MINE, THEIRS, BARE, WRONG = (ObjectId(f"60030000000000000000000{n}") for n in range(4))
+CONSULTATION, SHARED = ObjectId("600200000000000000000000"), ObjectId("600200000000000000000001")
+TRANSCRIPTS: list[dict[str, object]] = [
+    {"_id": MINE, "clinician": AMARA_ID, "consultation": CONSULTATION, "transcript_text": "said", "__v": 0},
+    {"_id": THEIRS, "clinician": BOLA_ID, "consultation": SHARED, "transcript_text": "theirs"},
+    {"_id": BARE, "clinician": AMARA_ID, "consultation": SHARED},
+    {
+        "_id": WRONG,
+        "clinician": [AMARA_ID, BOLA_ID],
+        "consultation": ABSENT_ID,
+        "transcript_text": {"a": 1},
+        "summary": {"a": {}, "b": [{}, {"c": {}}]},
+        "prompt_used": "none",
+        "created_at": 5,
+        "extra": {},
+    },
+]
+BEFORE = {"transcripts": TRANSCRIPTS}
+TEXTS: list[Any] = [
+    "x",
+    " kept ",
+    "",
+    5,
+    0,
+    1.5,
+    True,
+    False,
+    None,
+    [],
+    ["a"],
+    {},
+    {"a": 1},
+    {"_id": "by id"},
+    "\ud800",
+]
+IDENTITIES: list[Any] = [
+    *(str(MINE), str(MINE).upper(), str(THEIRS), str(BARE), str(WRONG), str(ABSENT_ID), "abc", "", None, 5, True),
+    *([], [str(MINE)], [str(ABSENT_ID), str(BARE)], ["bad"], {}, {"_id": str(MINE)}, {"a": 1}),
+    *(
+        {"$ne": None},
+        {"$in": [str(BARE)]},
+        {"$in": "bad"},
+        {"$gt": ""},
+        {"$exists": "yes"},
+        {"$regex": "a"},
+        {"$foo": 1},
+    ),
+    {"_bsontype": "ObjectId"},
+]
+
+
+async def test_replaces_the_text_by_values_of_every_type(duel: Duel) -> None:
+    bodies = [{"transcript_id": str(MINE), "transcript_text": text} for text in TEXTS]
+    account = await same(duel, BEFORE, *(ask("POST", "/api/transcript/update-text", body) for body in bodies))
+    assert sum(text.startswith("200") for text in texts(account)) == 7
+
+
+async def test_finds_ones_own_by_ids_of_every_type(duel: Duel) -> None:
+    for identity in IDENTITIES:
+        body = {"transcript_id": identity, "transcript_text": "new"}
+        await same(duel, BEFORE, ask("POST", "/api/transcript/update-text", body))
+
+
+@pytest.mark.parametrize("body", [UNSAID, [], {}, {"transcript_id": KNOWN_ID}, {"transcript_text": "x"}])
+async def test_needs_both(duel: Duel, body: object) -> None:
+    await same(duel, BEFORE, ask("POST", "/api/transcript/update-text", body))
+
+
+@pytest.mark.parametrize("consultation", [CONSULTATION, SHARED, ABSENT_ID, KNOWN_ID, "abc", "123456789012"])
+@pytest.mark.parametrize("user", [str(AMARA_ID), str(BOLA_ID), None, "abc", 5, {"$ne": None}, [str(BOLA_ID)]])
+async def test_shows_ones_own(duel: Duel, consultation: object, user: Any) -> None:
+    await same(duel, BEFORE, ask("GET", f"/api/transcript/{consultation}", token=as_user(user)))

@@ -1,0 +1,167 @@
+"""What the model is asked: to the letter where the legacy's words are known, and in our words elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from handlers.services.assistant import CODING, IMAGES, SOAP, Assistant, Conclusion, is_given
+from handlers.services.model import (
+    InvalidResponseError,
+    LLMClient,
+    Message,
+    ModelError,
+    ModelRefusedError,
+    ModelUnreachableError,
+)
+from tests.support.outside_services import Answer, Script, Upstreams, outside, recorded_calls, upstreams
+
+CODES = [{"term": "diabetes", "possible_snomed": "44054006"}]
+
+
+class Told:
+    """A model that keeps what it is asked and answers what it was told, errors included."""
+
+    def __init__(self, *answers: str | ModelError) -> None:
+        self.answers = list(answers)
+        self.asked: list[list[Message]] = []
+
+    async def complete(self, messages: Sequence[Message]) -> str:
+        self.asked.append(list(messages))
+        answer = self.answers.pop(0)
+        if isinstance(answer, ModelError):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+async def offline() -> AsyncIterator[Upstreams]:
+    async with upstreams() as services:
+        yield services
+
+
+@pytest.fixture
+async def assistant(offline: Upstreams) -> AsyncIterator[Assistant]:
+    model = LLMClient.open("sk-test", f"{offline.url}/v1")
+    yield Assistant(model)
+    await model.close()
+
+
+async def test_a_search_asks_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
+    assert await assistant.search("asthma inhalers") == "  answer[15]: asthma inhalers  "
+    with pytest.raises(ModelRefusedError):
+        await assistant.search("FAIL-AI")
+    assert offline.calls == recorded_calls("ai-search")
+
+
+async def test_a_repeated_query_is_put_as_a_list() -> None:
+    told = Told("x")
+    await Assistant(told).search(["a", "b"])
+    assert told.asked[0][1] == {"role": "user", "content": ["a", "b"]}
+
+
+async def test_images_are_put_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
+    images = ["https://x.example/a.png", "data:image/jpeg;base64,AAAA", "data:text/html,hi", "iVBORw0KGgo="]
+    images += ["base64:image/gif:R0lGOD", "base64:text/plain:AAAA", "", "not an image!", "HTTP://UP.example/b"]
+    assert await assistant.analyze("What is this?", [*images, 5, None]) == "images=5 text=What is this?"
+    assert await assistant.analyze("Words only", None) == "images=0 text=Words only"
+    assert await assistant.analyze(None, "one") == "images=0 text=Explain this image !"
+    assert await assistant.analyze("", {"0": "https://x"}) == "images=0 text=Explain this image !"
+    with pytest.raises(ModelRefusedError):
+        await assistant.analyze("FAIL-AI", [])
+    assert offline.calls == recorded_calls("ai-analyze")
+
+
+@pytest.mark.parametrize("prompt", [[], {}, ["a"], 5, True, " "])
+async def test_a_prompt_of_any_kind_is_put_as_it_is(prompt: object) -> None:
+    told = Told("x")
+    await Assistant(told).analyze(prompt, [])
+    assert told.asked[0][0] == {"role": "system", "content": IMAGES}
+    assert told.asked[0][1]["content"] == [{"type": "text", "text": prompt}]
+
+
+async def test_a_consultation_ends_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
+    prompt = {"prompt_text": "Summarise in four lines."}
+    transcript = {"transcript_text": "Patient reports chest pain."}
+    for _ in range(2):
+        end = await assistant.conclude(prompt, transcript)
+        assert end == Conclusion("answer[27]: Patient reports chest pain.", list(CODES))
+    assert offline.calls == recorded_calls("consultation-end")
+
+
+async def test_highlights_that_are_not_json_are_none(assistant: Assistant, offline: Upstreams) -> None:
+    prompt, transcript = {"prompt_text": "Summarise in four lines."}, {"transcript_text": "BADJSON"}
+    assert await assistant.conclude(prompt, transcript) == Conclusion("answer[7]: BADJSON", [])
+    assert offline.calls == recorded_calls("consultation-end-bad-highlights")
+
+
+async def test_a_refused_summary_ends_the_asking(assistant: Assistant, offline: Upstreams) -> None:
+    end = await assistant.conclude({"prompt_text": "FAIL-AI please"}, {"transcript_text": ""})
+    assert end == Conclusion(None, [])
+    assert offline.calls == recorded_calls("consultation-end-ai-fails")
+
+
+@pytest.mark.parametrize("answer", ["NaN", "[NaN]", "", "[" * 100_000, "```json\n[]\n```"])
+async def test_highlights_that_cannot_be_read_are_none(answer: str) -> None:
+    assert await Assistant(Told("s", answer)).conclude({}, {}) == Conclusion("s", [])
+
+
+@pytest.mark.parametrize("answer", ["{}", '"[]"', "null", "5"])
+async def test_highlights_are_handed_on_whatever_they_are(answer: str) -> None:
+    assert await Assistant(Told("s", answer)).conclude({}, {}) == Conclusion("s", json.loads(answer))
+
+
+@pytest.mark.parametrize(("content", "highlights"), [(None, None), (5, 5), (True, True), (..., []), ({"a": 1}, [])])
+async def test_a_model_without_words_highlights_what_is_json_as_it_stands(content: object, highlights: object) -> None:
+    wordless = InvalidResponseError("application/json", "", content)
+    assert await Assistant(Told("s", wordless)).conclude({}, {}) == Conclusion("s", highlights)
+
+
+async def test_highlights_may_fail_alone() -> None:
+    assert await Assistant(Told("s", ModelUnreachableError())).conclude({}, {}) == Conclusion("s", [])
+
+
+async def test_an_empty_summary_is_coded_like_any() -> None:
+    told = Told(" \n", "[]")
+    assert await Assistant(told).conclude({}, {}) == Conclusion("", [])
+    assert told.asked[1][0] == {"role": "system", "content": CODING}
+
+
+async def test_what_is_not_there_is_not_sent_and_null_is_null() -> None:
+    told = Told("s", "[]")
+    await Assistant(told).conclude({}, {"transcript_text": None})
+    user = {"role": "user", "content": None}
+    assert told.asked == [[{"role": "system"}, user], [{"role": "system", "content": CODING + "s"}, user]]
+
+
+async def test_transcripts_are_summarised_together_as_soap_or_as_instructed() -> None:
+    told = Told(" one ", "two")
+    assert await Assistant(told).summarise(["a", "b"]) == "one"
+    assert await Assistant(told).summarise(["c"], "Be brief.") == "two"
+    contents = [[message["content"] for message in messages] for messages in told.asked]
+    assert contents == [[SOAP, "a\n\nb"], ["Be brief.", "c"]]
+
+
+async def test_lone_surrogates_reach_the_model_escaped() -> None:
+    script = Script([Answer(body=b'{"choices": [{"message": {"content": "ok"}}]}')])
+    async with outside(script) as url:
+        model = LLMClient.open("sk-test", f"{url}/v1")
+        assert await Assistant(model).search("\ud800") == "ok"
+        await model.close()
+    assert json.loads(script.asked[0])["messages"][1]["content"] == "\ud800"
+
+
+def test_the_instructions_ask_for_what_the_answers_are_read_as() -> None:
+    assert CODING.endswith("The summary: ")
+    for word in ("a JSON array of terms with possible SNOMED codes", '"term"', '"possible_snomed"'):
+        assert word in CODING
+    assert "markdown" in IMAGES
+    for heading in ("Subjective", "Objective", "Assessment", "Plan"):
+        assert heading in SOAP
+
+
+@pytest.mark.parametrize("value", [None, False, 0, -0.0, ""])
+def test_javascripts_falsehoods_say_nothing(value: object) -> None:
+    assert not is_given(value)

@@ -1,0 +1,196 @@
+"""The model behind openai's client, against real servers: what is sent, and how each failure is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from handlers.services.model import (
+    InvalidResponseError,
+    LLMClient,
+    ModelRefusedError,
+    ModelTimeoutError,
+    ModelUnreachableError,
+    encode,
+)
+from tests.support.outside_services import Answer, Script, Upstreams, outside, upstreams
+
+HELLO = [{"role": "user", "content": "hello"}]
+GOOD = Answer(body=b'{"choices": [{"message": {"content": " hi "}}]}')
+
+
+@asynccontextmanager
+async def opened(url: str, deadline: float = 5.0) -> AsyncIterator[LLMClient]:
+    model = LLMClient.open("sk-test", f"{url}/v1", deadline=deadline)
+    try:
+        yield model
+    finally:
+        await model.close()
+
+
+@asynccontextmanager
+async def scripted_model(*answers: Answer, deadline: float = 5.0) -> AsyncIterator[tuple[LLMClient, Script]]:
+    script = Script(answers)
+    async with outside(script) as url, opened(url, deadline) as model:
+        yield model, script
+
+
+@pytest.fixture
+async def offline() -> AsyncIterator[Upstreams]:
+    async with upstreams() as services:
+        yield services
+
+
+async def test_a_conversation_is_sent_as_the_node_client_sends_it(offline: Upstreams) -> None:
+    async with opened(offline.url) as model:
+        assert await model.complete([*HELLO]) == "  answer[5]: hello  "
+    [call] = offline.calls
+    assert (call["method"], call["path"]) == ("POST", "/v1/chat/completions")
+    assert (call["auth"], call["ctype"]) == ("Bearer sk-test", "application/json")
+    assert json.loads(call["body"] or "") == {"model": "gpt-4o", "messages": HELLO}
+
+
+async def test_audio_is_sent_as_a_file_with_its_settings(offline: Upstreams) -> None:
+    async with opened(offline.url) as model:
+        assert await model.transcribe(b"x" * 1500, "temp-conn-1-abc-2.webm") == " heard 2k partial \n"
+    [call] = offline.calls
+    assert call["ctype"] == "multipart/form-data"
+    assert json.loads(call["body"] or "") == {
+        "model": "whisper-1",
+        "language": "en",
+        "response_format": "text",
+        "temperature": "0.2",
+        "file": {"filename": "temp-conn-1-abc-2.webm", "type": "application/octet-stream", "size": 1500},
+    }
+
+
+async def test_a_refusal_keeps_status_and_body() -> None:
+    body = b'{"error": {"message": "no", "type": "t"}}'
+    async with scripted_model(Answer(400, body)) as (model, script):
+        with pytest.raises(ModelRefusedError) as refused:
+            await model.complete(HELLO)
+    assert (refused.value.status, refused.value.body) == (400, body.decode())
+    assert len(script.asked) == 1
+
+
+async def test_audio_is_refused_in_the_same_way() -> None:
+    async with scripted_model(Answer(413, b"too much")) as (model, _):
+        with pytest.raises(ModelRefusedError) as refused:
+            await model.transcribe(b"", "a.webm")
+    assert (refused.value.status, refused.value.body) == (413, "too much")
+
+
+@pytest.mark.parametrize("fault", [Answer(cut=True), Answer(500), Answer(429)], ids=["cut", "500", "429"])
+async def test_a_fault_in_passing_is_tried_again_once(fault: Answer) -> None:
+    async with scripted_model(fault, GOOD) as (model, script):
+        assert await model.complete(HELLO) == " hi "
+    assert len(script.asked) == 2
+    assert script.asked[0] == script.asked[1]
+
+
+async def test_a_lasting_fault_is_told_after_one_more_try() -> None:
+    async with scripted_model(Answer(503, b"away")) as (model, script):
+        with pytest.raises(ModelRefusedError) as refused:
+            await model.complete(HELLO)
+    assert refused.value.status == 503
+    assert len(script.asked) == 2
+
+
+async def test_a_model_that_is_not_there_is_unreachable(unused_tcp_port: int) -> None:
+    async with opened(f"http://127.0.0.1:{unused_tcp_port}") as model:
+        with pytest.raises(ModelUnreachableError):
+            await model.complete(HELLO)
+
+
+async def test_the_deadline_covers_all_tries() -> None:
+    began = time.monotonic()
+    async with scripted_model(Answer(hang=True), deadline=0.3) as (model, script):
+        with pytest.raises(ModelTimeoutError):
+            await model.complete(HELLO)
+        assert time.monotonic() - began < 2
+        await asyncio.wait_for(script.left.wait(), 2)
+
+
+async def test_a_cancelled_question_leaves_the_model() -> None:
+    async with scripted_model(Answer(hang=True)) as (model, script):
+        asking = asyncio.create_task(model.complete(HELLO))
+        while not script.asked:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.wait_for(script.left.wait(), 1)
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+
+RUBBISH = [
+    b"",
+    b"<html>",
+    b"null",
+    b"5",
+    b"[]",
+    b"{}",
+    b'{"choices": []}',
+    b'{"choices": {"0": {}}}',
+    b'{"choices": [{"message": null}]}',
+    b'{"choices": [{"message": {"content": null}}]}',
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("body", RUBBISH, ids=lambda body: repr(body[:30]))
+async def test_an_answer_without_text_is_rubbish(body: bytes) -> None:
+    async with scripted_model(Answer(body=body, content_type="application/json; charset=utf-16")) as (model, _):
+        with pytest.raises(InvalidResponseError) as rubbish:
+            await model.complete(HELLO)
+    assert (rubbish.value.media_type, rubbish.value.body) == ("application/json", body.decode())
+    assert rubbish.value.content is (None if b'"content": null' in body else ...)
+
+
+@pytest.mark.parametrize("kind", ["Application/JSON", "text/plain", ""])
+async def test_what_does_not_call_itself_json_is_not_read_as_json(kind: str) -> None:
+    async with scripted_model(Answer(body=GOOD.body, content_type=kind)) as (model, _):
+        with pytest.raises(InvalidResponseError) as rubbish:
+            await model.complete(HELLO)
+    assert (rubbish.value.media_type, rubbish.value.body) == (kind, GOOD.body.decode())
+
+
+async def test_an_answer_without_content_is_null() -> None:
+    async with scripted_model(Answer(204, b"")) as (model, _):
+        with pytest.raises(InvalidResponseError) as rubbish:
+            await model.complete(HELLO)
+    assert (rubbish.value.media_type, rubbish.value.body) == ("application/json", "null")
+
+
+@pytest.mark.parametrize(("body", "text"), [(b'"said"', "said"), (b"{}", None), (b"{", None), (b"[" * 100_000, None)])
+async def test_a_transcription_that_calls_itself_json_is_read_as_json(body: bytes, text: str | None) -> None:
+    async with scripted_model(Answer(body=body, content_type="application/json")) as (model, _):
+        if text is None:
+            with pytest.raises(InvalidResponseError):
+                await model.transcribe(b"", "a.webm")
+        else:
+            assert await model.transcribe(b"", "a.webm") == text
+
+
+async def test_any_charset_is_taken_for_utf8() -> None:
+    odd = Answer(400, "né".encode() + b"\xff", content_type="text/plain; charset=utf-16")
+    async with scripted_model(odd, Answer(200, odd.body, odd.content_type)) as (model, _):
+        with pytest.raises(ModelRefusedError) as refused:
+            await model.transcribe(b"", "a.webm")
+        assert refused.value.body == await model.transcribe(b"", "a.webm") == "né\ufffd"
+
+
+async def test_without_a_key_the_model_is_still_asked(offline: Upstreams) -> None:
+    model = LLMClient.open("", f"{offline.url}/v1")
+    await model.complete(HELLO)
+    await model.close()
+    assert offline.calls[0]["auth"] == "Bearer unset"
+
+
+def test_what_json_cannot_hold_is_sent_as_javascript_sends_it() -> None:
+    value = {"a": ["\ud800é", float("inf"), {"b": -float("inf")}, 1.5, None]}
+    assert encode(value) == b'{"a":["\\ud800\\u00e9",null,{"b":null},1.5,null]}'

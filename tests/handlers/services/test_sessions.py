@@ -1,0 +1,122 @@
+"""The list of logged-out tokens: asking it, also within a transaction, and keeping it short."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.database import Database
+
+from handlers.services.sessions import TokenBlocklist
+from handlers.storage.store import Store
+from tests.support.backends import scratch_database, token_of
+
+
+@pytest.fixture
+def database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
+    with scratch_database(mongodb_url) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def sessions_of(mongodb_url: str, database: str) -> AsyncIterator[tuple[TokenBlocklist, Store]]:
+    store = Store(mongodb_url, database)
+    sessions = TokenBlocklist(store.blacktokens, 3600, store.now)
+    try:
+        yield sessions, store
+    finally:
+        await sessions.close()
+        await store.close()
+
+
+async def test_tokens_are_looked_up_together(database: Database[dict[str, Any]], mongodb_url: str) -> None:
+    async with sessions_of(mongodb_url, database.name) as (sessions, _):
+        await sessions.end("listed")
+        tokens = ["listed", "other", "listed", "third"]
+        assert await asyncio.gather(*map(sessions.is_over, tokens)) == [True, False, True, False]
+
+
+async def test_a_token_can_be_looked_up_within_a_transaction(
+    database: Database[dict[str, Any]], mongodb_url: str
+) -> None:
+    async with sessions_of(mongodb_url, database.name) as (sessions, store):
+        await store.ping()
+        assert store.has_transactions
+
+        async def work() -> list[bool]:
+            await sessions.end("listed")
+            return [await sessions.is_over("listed"), await sessions.is_over("other")]
+
+        assert await store.atomically(work) == [True, False]
+
+
+def long_ago(number: int) -> ObjectId:
+    return ObjectId(ObjectId.from_datetime(datetime(2020, 1, 1)).binary[:4] + number.to_bytes(8, "big"))
+
+
+async def test_expired_tokens_leave_the_list(database: Database[dict[str, Any]], mongodb_url: str) -> None:
+    past, future = int(time.time()) - 10, int(time.time()) + 1000
+    database.blacktokens.insert_many(
+        [
+            {"_id": long_ago(1), "blackToken": token_of({"exp": past})},
+            {"_id": long_ago(2), "blackToken": token_of({"exp": future})},
+            {"_id": long_ago(3), "blackToken": token_of({})},
+            {"_id": long_ago(4), "blackToken": "no token at all"},
+            {"_id": long_ago(5)},
+            {"_id": ObjectId(), "blackToken": token_of({"exp": past})},
+            *({"_id": long_ago(number), "blackToken": "x"} for number in range(100, 350)),
+        ]
+    )
+    async with sessions_of(mongodb_url, database.name) as (sessions, _):
+        assert await sessions.forget_expired() == 253
+        assert await sessions.forget_expired() == 0
+    left = {document["_id"] for document in database.blacktokens.find()}
+    assert {long_ago(2), long_ago(3)} < left
+    assert len(left) == 3
+
+
+@pytest.mark.parametrize("ahead", ["process", "database"])
+async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
+    database: Database[dict[str, Any]], mongodb_url: str, monkeypatch: pytest.MonkeyPatch, ahead: str
+) -> None:
+    now = time.time()
+    issued = ObjectId(ObjectId.from_datetime(datetime.fromtimestamp(now - 60, UTC)).binary[:4] + bytes(8))
+    database.blacktokens.insert_one({"_id": issued, "blackToken": token_of({"exp": int(now) + 3540})})
+
+    async def tomorrow() -> float:
+        return now + 86_400
+
+    async with sessions_of(mongodb_url, database.name) as (sessions, store):
+        assert abs(await store.now() - now) < 60
+        if ahead == "process":
+            monkeypatch.setattr("handlers.services.sessions.time", SimpleNamespace(time=lambda: now + 86_400))
+        else:
+            sessions = TokenBlocklist(store.blacktokens, 3600, tomorrow)
+        assert await sessions.forget_expired() == 0
+    assert database.blacktokens.count_documents({}) == 1
+
+
+async def test_expired_tokens_are_looked_for_again_and_again(
+    database: Database[dict[str, Any]],
+    mongodb_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("handlers.services.sessions.SWEEP_INTERVAL", 0.01)
+    caplog.set_level("INFO")
+    async with sessions_of(mongodb_url, database.name) as (sessions, store):
+        sessions.start()
+        for number in range(2):
+            database.blacktokens.insert_one({"_id": long_ago(number), "blackToken": "x"})
+            while database.blacktokens.count_documents({}):
+                await asyncio.sleep(0.01)
+        await store.close()
+        while "expired tokens stay listed for now" not in caplog.text:
+            await asyncio.sleep(0.01)

@@ -1,0 +1,284 @@
+"""Clinical codes from the terminology server: the calls to the letter, one token for all, every failure told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from handlers.services.terminology import (
+    OPERATION,
+    Access,
+    Code,
+    Terminology,
+    TerminologyInvalidError,
+    TerminologyRefusedError,
+    TerminologyTimeoutError,
+    TerminologyUnreachableError,
+    expand_query,
+    expand_url,
+)
+from tests.support.outside_services import Answer, Script, Upstreams, outside, recorded_calls, upstreams
+
+TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openid-connect/token"
+SNOMED = "http://snomed.info/sct"
+TOKEN = Answer(body=b'{"access_token": "t", "expires_in": 100}')
+NONE_FOUND = Answer(body=b'{"expansion": {"total": 0}}')
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def opened(
+    url: str, *, clock: Clock | None = None, deadline: float = 5.0, ending: str = "/"
+) -> AsyncIterator[Terminology]:
+    access = Access(url + TOKEN_PATH, f"{url}/production1/fhir{ending}", "cid", "csecret")
+    async with httpx.AsyncClient(timeout=5, follow_redirects=True) as client:
+        yield Terminology(client, access, deadline=deadline, clock=clock or Clock())
+
+
+@asynccontextmanager
+async def scripted(
+    *answers: Answer, clock: Clock | None = None, deadline: float = 5.0
+) -> AsyncIterator[tuple[Terminology, Script]]:
+    script = Script(answers)
+    async with outside(script) as url, opened(url, clock=clock, deadline=deadline) as terminology:
+        yield terminology, script
+
+
+@pytest.fixture
+async def offline() -> AsyncIterator[Upstreams]:
+    async with upstreams() as services:
+        yield services
+
+
+@pytest.mark.parametrize(
+    "ending", ["/", "", "//", *(f"{OPERATION}{more}" for more in ("", "/", "?", "#top", "?url=x"))]
+)
+async def test_a_search_asks_as_recorded(offline: Upstreams, ending: str) -> None:
+    async with opened(offline.url, ending=ending) as terminology:
+        found = await terminology.find("diabetes")
+    assert found[0] == Code("diabetes 0", "44054006", SNOMED)
+    assert [code.code for code in found] == ["44054006", "73211009", "46635009"]
+    assert offline.calls == recorded_calls("ai-codes")
+
+
+async def test_no_code_is_an_empty_list(offline: Upstreams) -> None:
+    async with opened(offline.url) as terminology:
+        assert await terminology.find("zzz") == []
+    assert offline.calls == recorded_calls("ai-codes-none")
+
+
+async def test_a_failing_server_is_told_with_its_status(offline: Upstreams) -> None:
+    async with opened(offline.url) as terminology:
+        with pytest.raises(TerminologyRefusedError) as refused:
+            await terminology.find("boom")
+    assert refused.value.status == 500
+    assert offline.calls == recorded_calls("ai-codes-fail")
+
+
+async def test_a_client_of_its_own_is_closed(offline: Upstreams) -> None:
+    terminology = Terminology.open(
+        Access(offline.url + TOKEN_PATH, offline.url + "/production1/fhir", "cid", "csecret")
+    )
+    assert len(await terminology.find("x")) == 3
+    await terminology.close()
+    with pytest.raises(RuntimeError):
+        await terminology.find("x")
+
+
+async def test_the_token_is_kept_until_shortly_before_it_expires() -> None:
+    clock = Clock()
+    async with scripted(TOKEN, NONE_FOUND, NONE_FOUND, TOKEN, NONE_FOUND, clock=clock) as (codes, script):
+        await codes.find("a")
+        clock.now += 89
+        await codes.find("b")
+        clock.now += 1
+        await codes.find("c")
+    fetched = [index for index, path in enumerate(script.paths) if path.startswith(TOKEN_PATH)]
+    assert fetched == [0, 3]
+
+
+async def test_a_token_of_unstated_life_is_not_kept() -> None:
+    unstated = Answer(body=b'{"access_token": "t"}')
+    async with scripted(unstated, NONE_FOUND, unstated, NONE_FOUND) as (codes, script):
+        await codes.find("a")
+        await codes.find("b")
+    assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 2
+
+
+async def test_many_searches_at_once_fetch_one_token() -> None:
+    slow = Answer(body=TOKEN.body, delay=0.1)
+    async with scripted(slow, NONE_FOUND) as (codes, script):
+        await asyncio.gather(*(codes.find(str(number)) for number in range(20)))
+    assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 1
+    assert script.busiest > 1
+
+
+async def test_a_fetch_given_up_is_taken_over_by_the_next() -> None:
+    async with scripted(Answer(hang=True), TOKEN, NONE_FOUND) as (codes, script):
+        first = asyncio.create_task(codes.find("a"))
+        while not script.asked:
+            await asyncio.sleep(0.01)
+        second = asyncio.create_task(codes.find("b"))
+        first.cancel()
+        assert await second == []
+        await asyncio.wait_for(script.left.wait(), 1)
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_a_token_that_is_refused_is_fetched_anew_once() -> None:
+    refused = Answer(401)
+    async with scripted(TOKEN, refused, TOKEN, NONE_FOUND) as (codes, script):
+        assert await codes.find("a") == []
+    assert len(script.asked) == 4
+    async with scripted(TOKEN, refused, TOKEN, refused) as (codes, script):
+        with pytest.raises(TerminologyRefusedError):
+            await codes.find("a")
+    assert len(script.asked) == 4
+
+
+async def test_searches_refused_together_fetch_one_token() -> None:
+    refused, refused_later = Answer(401, delay=0.1), Answer(401, delay=0.3)
+    async with scripted(TOKEN, refused, refused_later, TOKEN, NONE_FOUND) as (codes, script):
+        assert not any(await asyncio.gather(codes.find("a"), codes.find("b")))
+    assert sum(path.startswith(TOKEN_PATH) for path in script.paths) == 2
+
+
+async def test_a_connection_that_breaks_is_tried_once_more() -> None:
+    async with scripted(Answer(cut=True), TOKEN, Answer(cut=True), NONE_FOUND) as (codes, _):
+        assert await codes.find("a") == []
+    async with scripted(TOKEN, Answer(cut=True)) as (codes, script):
+        with pytest.raises(TerminologyUnreachableError):
+            await codes.find("a")
+    assert len(script.asked) == 3
+
+
+async def test_a_server_that_is_not_there_is_unreachable(unused_tcp_port: int) -> None:
+    async with opened(f"http://127.0.0.1:{unused_tcp_port}") as terminology:
+        with pytest.raises(TerminologyUnreachableError):
+            await terminology.find("a")
+
+
+async def test_a_server_that_does_not_answer_is_left_at_the_deadline() -> None:
+    async with scripted(TOKEN, Answer(hang=True), deadline=0.2) as (codes, script):
+        with pytest.raises(TerminologyTimeoutError):
+            await codes.find("a")
+        await asyncio.wait_for(script.left.wait(), 1)
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"access_token": 5}',
+        b'{"access_token": "\\u00e9"}',
+        b'{"access_token": "a\\nb"}',
+        b"[" * 100_000,
+    ],
+    ids=lambda grant: repr(grant[:30]),
+)
+async def test_a_grant_without_a_token_is_rubbish(grant: bytes) -> None:
+    async with scripted(Answer(body=grant)) as (codes, _):
+        with pytest.raises(TerminologyInvalidError):
+            await codes.find("a")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"expansion": []}',
+        b'{"expansion": {"contains": 5}}',
+        b'{"expansion": {"contains": [null]}}',
+        b'{"expansion": {"contains": null}}',
+    ],
+)
+async def test_an_answer_that_is_no_value_set_is_rubbish(body: bytes) -> None:
+    async with scripted(TOKEN, Answer(body=body)) as (codes, _):
+        with pytest.raises(TerminologyInvalidError):
+            await codes.find("a")
+
+
+async def test_what_a_code_says_is_handed_on_as_it_came() -> None:
+    body = b'{"expansion": {"contains": [{"code": "1", "display": null, "system": 7}, {"display": "\xff"}]}}'
+    async with scripted(TOKEN, Answer(body=body)) as (codes, _):
+        assert await codes.find(None) == [Code(None, "1", 7), Code("\ufffd", ..., ...)]
+
+
+async def test_redirects_are_followed_but_not_for_ever() -> None:
+    there = Answer(307, b"", headers=((b"location", b"/elsewhere"),))
+    async with scripted(TOKEN, there, NONE_FOUND) as (codes, script):
+        assert await codes.find("a") == []
+    assert script.paths[-1].startswith("/elsewhere")
+    async with scripted(TOKEN, there) as (codes, _):
+        with pytest.raises(TerminologyInvalidError):
+            await codes.find("a")
+
+
+async def test_a_broken_encoding_is_rubbish() -> None:
+    async with scripted(TOKEN, Answer(body=b"x", headers=((b"content-encoding", b"gzip"),))) as (codes, _):
+        with pytest.raises(TerminologyInvalidError):
+            await codes.find("a")
+
+
+def test_parameters_are_encoded_as_axios_encodes_them() -> None:
+    """As `axios.getUri` of 1.12.2 gives it."""
+    value_set = "url=http:%2F%2Fsnomed.info%2Fsct%2F83821000000107%2Fversion%2F20240508%3Ffhir_vs%3Disa%2F138875005"
+    odd = "x!'()*~-_.@&=+$,:;/?#[]%\0\"<>|`^{}\\"
+    encoded = "x!'()*~-_.%40%26%3D%2B$,:%3B%2F%3F%23%5B%5D%25%00%22%3C%3E%7C%60%5E%7B%7D%5C"
+    assert expand_query(odd) == f"{value_set}&filter={encoded}&count=10"
+    assert expand_query(["a b", "é"]) == f"{value_set}&filter%5B%5D=a+b&filter%5B%5D=%C3%A9&count=10"
+    assert expand_query(None) == f"{value_set}&count=10"
+    assert expand_query("") == f"{value_set}&filter=&count=10"
+
+
+async def test_the_encoding_survives_the_client() -> None:
+    async with scripted(TOKEN, NONE_FOUND) as (codes, script):
+        await codes.find("a'b(c)!*~,$: é[]")
+    assert script.paths[1] == "/production1/fhir/ValueSet/$expand?" + expand_query("a'b(c)!*~,$: é[]")
+
+
+@pytest.mark.parametrize("operation", ["", "/", OPERATION, f"{OPERATION}/", "/ValueSet/%24expand", "/valueset/$expand"])
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("", ""),
+        ("?", ""),
+        ("?tenant=a%26b", "tenant=a%26b&"),
+        ("?url=u&filter=f&filter[]=g&filter%5B%5D=h&count=3&x", "x&"),
+        ("?tenant=a#part", "tenant=a&"),
+        ("?filters=1&&accounts", "filters=1&accounts&"),
+    ],
+)
+def test_base_and_operation_give_the_same_url(operation: str, given: str, kept: str) -> None:
+    expected = f"https://t.example/production1/fhir{OPERATION}?{kept}{expand_query('x')}"
+    assert expand_url(f"https://t.example/production1/fhir{operation}{given}", "x") == expected
+
+
+def test_a_server_at_the_root_is_asked_there() -> None:
+    assert expand_url("http://t.example", None) == f"http://t.example{OPERATION}?{expand_query(None)}"
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://[::1", "no-url", "ftp://t.example", ""])
+async def test_an_address_that_cannot_be_one_is_unreachable(url: str) -> None:
+    async with httpx.AsyncClient() as client, outside(Script([TOKEN])) as tokens:
+        terminology = Terminology(client, Access(tokens, url, "cid", "csecret"))
+        with pytest.raises(TerminologyUnreachableError):
+            await terminology.find("diabetes")

@@ -1,0 +1,242 @@
+"""The store on a real MongoDB: what it finds, gathers, refuses, undoes; and life without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+from pymongo.database import Database
+
+from demo.mongod import Mongod, find_mongod
+from demo.ports import free_port
+from handlers.storage.errors import (
+    DuplicateError,
+    NoTransactionsError,
+    RefusedError,
+    StoreError,
+    UnavailableError,
+    UnstorableError,
+)
+from handlers.storage.store import INDEXES, Store, equals, share_out
+from tests.support.backends import scratch_database
+
+A, B, C = ObjectId(), ObjectId(), ObjectId()
+
+
+@pytest.fixture
+def database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
+    with scratch_database(mongodb_url) as found:
+        yield found
+
+
+@pytest.fixture
+async def store(mongodb_url: str, database: Database[dict[str, Any]]) -> AsyncIterator[Store]:
+    opened = Store(mongodb_url, database.name)
+    await opened.ping()
+    yield opened
+    await opened.close()
+
+
+async def test_reads_dates_of_any_size_and_selected_fields(store: Store) -> None:
+    far = DatetimeMS(-62198755200001)
+    await store.users.insert({"_id": A, "username": "amara", "createdAt": far})
+    assert await store.users.get(A) == {"_id": A, "username": "amara", "createdAt": far}
+    assert await store.users.get(A, ["createdAt"]) == {"_id": A, "createdAt": far}
+    assert await store.users.get(B) is None
+    assert await store.users.get("x") is None
+
+
+async def test_lookups_that_come_together_are_one_query(store: Store) -> None:
+    for place, identity in enumerate((A, B)):
+        await store.notes.insert({"_id": identity, "consultation": C, "created_at": place})
+    alone = await store.notes.get(A)
+    assert list(await asyncio.gather(store.notes.get(A), store.notes.get(B), store.notes.get(C))) == [
+        alone,
+        {"_id": B, "consultation": C, "created_at": 1},
+        None,
+    ]
+    newest = await store.notes.find_by("consultation", C, sort=[("created_at", -1)])
+    assert [document["_id"] for document in newest] == [B, A]
+    assert await store.notes.find_by("consultation", None) == []
+    assert await store.read("notes", [A, C]) == [alone]
+    assert await store.read("notes", []) == []
+
+
+async def test_changes_and_deletes(store: Store) -> None:
+    await store.notes.insert({"_id": A, "body": "x"})
+    assert await store.notes.change({"_id": A}, {"$set": {"body": "y"}}) == 1
+    assert await store.notes.change({"_id": B}, {"$set": {"body": "y"}}) == 0
+    assert await store.notes.change_and_get({"_id": A}, {"$set": {"n": 1}}) == {"_id": A, "body": "y", "n": 1}
+    assert await store.notes.find_one({"body": "y"}) == {"_id": A, "body": "y", "n": 1}
+    assert await store.notes.change_and_get({"_id": B}, {"$set": {"n": 1}}) is None
+    assert await store.notes.delete({"_id": A}) == 1
+    assert await store.notes.find_one({}) is None
+
+
+async def test_tells_errors_apart(store: Store) -> None:
+    await store.make_indexes()
+    await store.users.insert({"_id": A, "email": "a@b"})
+    with pytest.raises(DuplicateError, match=r"^E11000 duplicate key error.*email_1") as duplicate:
+        await store.users.insert({"_id": B, "email": "a@b"})
+    assert duplicate.value.code == 11000
+    with pytest.raises(RefusedError, match="immutable field '_id'") as refused:
+        await store.users.change({"_id": A}, {"$set": {"_id": B}})
+    assert refused.value.code == 66
+    with pytest.raises(RefusedError, match="Modifiers operate on fields but we found type array"):
+        await store.users.change_and_get({"_id": A}, {"$set": []})
+    with pytest.raises(UnstorableError):
+        await store.users.insert({"_id": B, "x": object()})
+    with pytest.raises(UnstorableError):
+        await store.users.insert({"_id": B, "a\0b": 1})
+    with pytest.raises(UnstorableError):
+        await store.users.change({"_id": A}, {})
+    with pytest.raises(StoreError):
+        await store.users.insert({"_id": B, "x": "y" * 17_000_000})
+
+
+async def test_indexes_are_made_and_existing_ones_left_alone(store: Store, database: Database[dict[str, Any]]) -> None:
+    database["users"].create_index("email", name="email_1", unique=True, background=True)
+    database["notes"].create_index([("consultation", 1), ("created_at", -1)], name="made otherwise")
+    store.start()
+    store.start()
+    deadline = time.monotonic() + 10
+    while not (database["prompts"].index_information().keys() - {"_id_"}) and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
+    for name, indexes in INDEXES.items():
+        assert len(database[name].index_information()) == len(indexes) + 1
+    assert "made otherwise" in database["notes"].index_information()
+
+
+async def test_all_or_nothing(store: Store) -> None:
+    async def write() -> str:
+        await store.notes.insert({"_id": A})
+        await store.consultations.insert({"_id": B})
+        assert await store.notes.get(A) == {"_id": A}
+        assert await store.notes.get_all([A, B]) == [{"_id": A}]
+        return "done"
+
+    async def fail() -> None:
+        await store.transcripts.insert({"_id": A})
+        await store.notes.insert({"_id": A})
+
+    assert await store.atomically(write) == "done"
+    with pytest.raises(DuplicateError):
+        await store.atomically(fail)
+    assert await store.transcripts.get(A) is None
+    assert await store.atomically(lambda: store.atomically(lambda: store.notes.get(A))) == {"_id": A}
+
+
+async def test_conflicting_writes_are_tried_again(store: Store) -> None:
+    await store.consultations.insert({"_id": A, "n": 0})
+
+    async def count() -> None:
+        found = await store.consultations.get(A)
+        assert found is not None
+        await store.consultations.change({"_id": A}, {"$set": {"n": found["n"] + 1}})
+
+    await asyncio.gather(*(store.atomically(count) for _ in range(5)))
+    assert await store.consultations.get(A) == {"_id": A, "n": 5}
+
+
+async def test_who_is_cancelled_amid_a_transaction_leaves_all_or_nothing(store: Store) -> None:
+    async def write() -> None:
+        await store.notes.insert({"_id": ObjectId()})
+        await store.prompts.insert({"_id": ObjectId()})
+
+    await store.atomically(write)
+    for pause in range(60):
+        task = asyncio.create_task(store.atomically(write))
+        await asyncio.sleep(pause / 8000)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled() or task.exception() is None
+    assert len(await store.notes.find({})) == len(await store.prompts.find({}))
+
+
+async def test_other_errors_pass_through_a_transaction(store: Store) -> None:
+    async def stumble() -> None:
+        await store.notes.insert({"_id": A})
+        raise LookupError("own")
+
+    with pytest.raises(LookupError, match="own"):
+        await store.atomically(stumble)
+    assert await store.notes.get(A) is None
+
+
+def test_shares_out_as_mongodb_would_match() -> None:
+    one, both, none = {"_id": 1, "x": A}, {"_id": 2, "x": [A, B, A]}, {"_id": 3, "x": "x"}
+    assert share_out([one, both, none], "x") == {A: [one, both], B: [both]}
+    assert equals(A, A)
+    assert equals([B, A], A)
+    assert not equals([[A]], A)
+    assert equals(value=True, wanted=True)
+    assert not equals(value=1, wanted=True)
+
+
+async def test_without_a_server_every_operation_gives_up_in_time() -> None:
+    store = Store(f"mongodb://127.0.0.1:{free_port()}", "nowhere", patience=0.5)
+    store.start()
+    begun = time.monotonic()
+    asked = (store.notes.get(A), store.notes.find({}), store.notes.insert({"_id": A}), store.ping())
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(error) for error in told] == [UnavailableError] * 4
+    assert time.monotonic() - begun < 1.5
+    assert not store.has_transactions
+    with pytest.raises(UnavailableError):
+        await store.atomically(lambda: asyncio.sleep(0))
+    await store.close()
+
+
+@pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start")
+async def test_recovers_when_the_server_comes_back(tmp_path: Path) -> None:
+    mongod = Mongod(tmp_path / "data", port=free_port())
+    await asyncio.to_thread(mongod.start)
+    store = Store(mongod.url, "recovery", patience=1)
+    try:
+        await store.notes.insert({"_id": A})
+        await asyncio.to_thread(mongod.stop)
+        begun = time.monotonic()
+        with pytest.raises(UnavailableError):
+            await store.notes.get(A)
+        assert time.monotonic() - begun < 3
+        await asyncio.to_thread(mongod.start)
+        assert await store.notes.get(A) == {"_id": A}
+    finally:
+        await store.close()
+        await asyncio.to_thread(mongod.stop)
+
+
+@pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start")
+async def test_writes_one_by_one_where_there_are_no_transactions(tmp_path: Path) -> None:
+    program, port = find_mongod(), free_port()
+    assert program is not None
+    (tmp_path / "data").mkdir()
+    arguments: list[str | Path] = [
+        program,
+        "--port",
+        str(port),
+        "--bind_ip",
+        "127.0.0.1",
+        "--dbpath",
+        tmp_path / "data",
+    ]
+    alone = await asyncio.create_subprocess_exec(*arguments, "--nounixsocket", stdout=asyncio.subprocess.DEVNULL)
+    store = Store(f"mongodb://127.0.0.1:{port}", "alone", patience=15)
+    try:
+        await store.atomically(lambda: store.notes.insert({"_id": A}))
+        assert not store.has_transactions
+        with pytest.raises(NoTransactionsError):
+            async with store.rehearse(5):
+                await store.notes.insert({"_id": B})
+        assert await store.notes.find({}) == [{"_id": A}]
+    finally:
+        await store.close()
+        alone.terminate()
+        await alone.wait()

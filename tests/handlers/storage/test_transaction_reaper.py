@@ -1,0 +1,195 @@
+"""The guardian on a real MongoDB: transactions whose process died or stopped end soon; and what it knows when."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import Binary
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from demo.ports import free_port
+from handlers.storage.transaction_reaper import AGAIN, GRACE, KILLS, TRIES, Reaper, ReaperClient, guard, kill
+from tests.support.backends import scratch_database
+
+ROOT = Path(__file__).parents[3]
+Documents = Database[dict[str, Any]]
+
+ACTOR = """
+import asyncio, sys, time
+from handlers.storage.store import Store
+from bson import ObjectId
+
+async def act(url, database, note, seconds):
+    store = Store(url, database)
+    async with store.rehearse(float(seconds)):
+        await store.notes.change({"_id": int(note)}, {"$set": {"n": 1}})
+        print("holding", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(act(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def database(mongodb_url: str) -> Iterator[Documents]:
+    with scratch_database(mongodb_url) as found:
+        found["notes"].insert_many([{"_id": 1, "n": 0}, {"_id": 2, "n": 0}])
+        yield found
+
+
+def rehearsing(url: str, database: Documents, note: int, seconds: float) -> subprocess.Popen[str]:
+    """A process that begins to hold a note for so long."""
+    command = [sys.executable, "-c", ACTOR, url, database.name, str(note), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def seconds_to_write(database: Documents, note: int = 1) -> float:
+    began = time.monotonic()
+    database["notes"].update_one({"_id": note}, {"$inc": {"others": 1}})
+    return time.monotonic() - began
+
+
+def held(database: Documents) -> ClientSession:
+    """A session whose transaction holds the document."""
+    session = database.client.start_session()
+    session.start_transaction()
+    database["notes"].update_one({"_id": 1}, {"$set": {"n": 1}}, session=session)
+    return session
+
+
+def test_a_process_that_is_killed_or_stopped_holds_nobody_up(mongodb_url: str, database: Documents) -> None:
+    killed, stopped = rehearsing(mongodb_url, database, 1, 60), rehearsing(mongodb_url, database, 2, 1)
+    try:
+        for process in (killed, stopped):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "holding\n"
+        stopped.send_signal(signal.SIGSTOP)
+        killed.kill()
+        assert seconds_to_write(database, 1) < 15
+        assert seconds_to_write(database, 2) < 15
+        assert list(database["notes"].find()) == [{"_id": 1, "n": 0, "others": 1}, {"_id": 2, "n": 0, "others": 1}]
+    finally:
+        for process in (killed, stopped):
+            process.kill()
+            process.communicate()
+
+
+def test_a_guardian_that_dies_is_followed_by_one_that_knows_as_much(mongodb_url: str, database: Documents) -> None:
+    guardian = Reaper(mongodb_url)
+    with held(database) as session, database.client.start_session() as other:
+        guardian.watch(session.session_id, time.monotonic() + 30)
+        first = guardian._process
+        assert first is not None
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        guardian.watch(other.session_id, time.monotonic() + 30)
+        guardian.forget(other.session_id)
+        assert guardian._process is not None
+        assert guardian._process.pid != first.pid
+        guardian.close()
+        assert seconds_to_write(database) < 1
+
+
+def test_a_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
+    guardian = Reaper(mongodb_url)
+    guardian.close()
+    session = {"id": Binary(bytes(16), 4)}
+    guardian.watch(session, time.monotonic() + 30)
+    guardian.forget(session)
+    process, began = guardian._process, time.monotonic()
+    guardian.close()
+    assert process is not None
+    assert process.returncode is not None
+    assert time.monotonic() - began < 5
+
+
+def test_it_listens_until_the_pipe_closes_and_ends_what_is_left(
+    mongodb_url: str, database: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.storage.transaction_reaper.AGAIN", 0.05)
+    reading, writing = os.pipe()
+    with held(database) as session, database.client.start_session() as other:
+        names = [bytes(each.session_id["id"]).hex() for each in (session, other)]
+        listening = threading.Thread(target=guard, args=(reading, ReaperClient(partial(kill, mongodb_url))))
+        listening.start()
+        os.write(writing, f"open {names[0]} {time.monotonic() + 60}\nopen {names[1]} ".encode())
+        os.write(writing, f"{time.monotonic() + 60}\ndone {names[1]}\n".encode())
+        os.close(writing)
+        assert seconds_to_write(database) < 3
+        listening.join(10)
+        os.close(reading)
+        assert not listening.is_alive()
+
+
+def test_without_mongodb_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handlers.storage.transaction_reaper._PATIENCE", 100)
+    assert not kill(f"mongodb://127.0.0.1:{free_port()}", ["00" * 16])
+
+
+class Kills:
+    """Notes what is to be killed."""
+
+    def __init__(self, succeeds: bool = True) -> None:
+        self.killed: list[list[str]] = []
+        self.succeeds = succeeds
+
+    def __call__(self, names: Sequence[str]) -> bool:
+        self.killed.append(list(names))
+        return self.succeeds
+
+
+def test_what_is_over_and_not_done_is_ended_a_few_times() -> None:
+    kills = Kills()
+    watch = ReaperClient(kills)
+    assert watch.seconds_left(0) is None
+    watch.note("open a 10.0")
+    watch.note("open b 11.0")
+    watch.note("open c 10.0")
+    watch.note("done c")
+    assert watch.seconds_left(10) == GRACE
+    watch.end_overdue(10 + GRACE / 2)
+    assert kills.killed == []
+    now = 10 + GRACE
+    for _ in range(KILLS):
+        assert watch.seconds_left(now) == 0
+        watch.end_overdue(now)
+        now += AGAIN
+    assert kills.killed == [["a"], ["a"], ["a", "b"]]
+    watch.note("done b")
+    assert watch.seconds_left(now) is None
+
+
+def test_what_is_done_after_all_is_left_alone() -> None:
+    kills = Kills()
+    watch = ReaperClient(kills)
+    watch.note("open a 10.0")
+    watch.end_overdue(11)
+    watch.note("done a")
+    watch.end_overdue(12)
+    watch.note("open a 20.0")
+    assert watch.seconds_left(12) == 8 + GRACE
+    assert kills.killed == [["a"]]
+
+
+def test_what_cannot_be_ended_is_tried_until_mongodb_has_done_so_itself() -> None:
+    kills = Kills(succeeds=False)
+    watch = ReaperClient(kills)
+    watch.note("open a 1000.0")
+    watch.note_death(10)
+    now = 10.0
+    while (left := watch.seconds_left(now)) is not None:
+        now += left
+        watch.end_overdue(now)
+    assert kills.killed == [["a"]] * TRIES
+    assert now == 10 + (TRIES - 1) * AGAIN

@@ -1,0 +1,343 @@
+"""Rehearsals of the native app, with the stand-in serving beside them: nothing is left of them, anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+from bson import ObjectId
+from starlette.applications import Starlette
+from starlette.types import Message
+
+from handlers.app import create_app
+from handlers.services.offline import CODES, HIGHLIGHTS, TEXT
+from handlers.settings import Settings
+from handlers.storage.store import Store
+from proxy.backends.native import Native
+from proxy.comparison.correspondence import JSON
+from proxy.recordings.compare_side_effects import compare_documents
+from proxy.recordings.model import RecordedRequest
+from tests.differential.people import ABSENT, OTHER_TOKEN, PASSWORD
+from tests.differential.people import TOKEN as FOREVER
+from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
+from tests.support.backend_pair import Outside, Twin, Twins, get, names, post, read
+from tests.support.backends import NOWHERE, SECRET
+from tests.support.dry_runs import Rehearsed, rehearse, scope_of, whole
+from tests.support.sockets import serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TIMES: Final = 1000
+PLANTED: Final = {**DOCUMENTS, "blacktokens": [{"_id": ObjectId(), "blackToken": "x"}]}
+START: Final = post("/api/consultation/start", {"patient_data": {"name": "Ann"}}, FOREVER)
+END: Final = post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": PROMPT}, FOREVER)
+NOTED: Final = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
+REGISTER: Final = post("/users/register", {"username": "b", "email": "b@x", "password": "p", "role": "patient"})
+LOGOUT: Final = post("/users/logout", token=FOREVER)
+
+
+@dataclass(frozen=True)
+class House:
+    """The native app for rehearsals, on the database that the stand-in serves from; and who must not be asked."""
+
+    app: Starlette
+    legacy: Twin
+    outside: Outside
+
+    async def rehearse(self, request: RecordedRequest, deadline: float = 20.0) -> Rehearsed:
+        return await rehearse(self.app, request, deadline)
+
+    def plant(self) -> None:
+        database = self.legacy.database
+        for name in database.list_collection_names():
+            database[name].delete_many({})
+        for name, documents in PLANTED.items():
+            database[name].insert_many([dict(document) for document in documents])
+
+    def whole(self) -> object:
+        return whole(self.legacy.database)
+
+    def stored(self) -> dict[str, list[JSON]]:
+        return {name: self.legacy.documents(name) for name in sorted(self.legacy.database.list_collection_names())}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house(twins: Twins, mongodb_url: str) -> AsyncIterator[House]:
+    outside, database = Outside(), twins.legacy.database
+    store = Store(mongodb_url, database.name)
+    await store.make_indexes()
+    await store.close()
+    async with serving(outside) as port:
+        here = f"http://127.0.0.1:{port}"
+        app = create_app(
+            Settings.load(
+                mongodb_url=mongodb_url,
+                database_name=database.name,
+                jwt_secret_key=SECRET,
+                openai_api_key="sk-test",
+                openai_base_url=f"{here}/v1",
+                nhs_auth_url=f"{here}/token",
+                nhs_api_url=f"{here}/",
+            )
+        )
+        async with app.router.lifespan_context(app):
+            yield House(app, twins.legacy, outside)
+
+
+@pytest.fixture(autouse=True)
+def planted(house: House) -> None:
+    house.plant()
+
+
+def writes() -> list[RecordedRequest]:
+    """Every kind, sound and not."""
+
+    def change(method: str, path: str, body: Any = ..., token: str = FOREVER) -> RecordedRequest:
+        return post(path, body, token, method)
+
+    prompt: dict[str, JSON] = {"prompt_name": "n", "prompt_text": "t", "is_shareable": True}
+    gone = post("/api/prompts", prompt, "not.a.token")
+    return [
+        REGISTER,
+        post("/users/register", {"username": "c", "email": "amara@x", "password": "p", "role": "clinician"}),
+        post("/users/login", {"email": "amara@x", "password": PASSWORD}),
+        post("/users/login", {"email": {"$gt": ""}, "password": PASSWORD}),
+        LOGOUT,
+        START,
+        post("/api/consultation/start", token=FOREVER),
+        END,
+        post(f"/api/consultation/{CONSULTATION}/end", {"prompt_used": ABSENT}, FOREVER),
+        post(f"/api/consultation/{ABSENT}/end", {"prompt_used": PROMPT}, FOREVER),
+        post("/api/transcript/update-text", {"transcript_id": TRANSCRIPT, "transcript_text": "text"}, FOREVER),
+        post("/api/transcript/update-text", {"transcript_id": TRANSCRIPT, "transcript_text": "x"}, OTHER_TOKEN),
+        post("/api/transcript/update-text", {"transcript_id": "odd", "transcript_text": "text"}, FOREVER),
+        NOTED,
+        post(f"/api/notes/{ABSENT}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER),
+        post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": "odd"}, FOREVER),
+        change("PATCH", f"/api/notes/{NOTE}", {"body": "other"}),
+        change("PATCH", f"/api/notes/{NOTE}", {"body": "other"}, OTHER_TOKEN),
+        change("DELETE", f"/api/notes/{NOTE}"),
+        change("DELETE", f"/api/notes/{ABSENT}"),
+        post("/api/prompts", prompt, FOREVER),
+        post("/api/prompts", {"prompt_name": ""}, FOREVER),
+        gone,
+        change("PATCH", f"/api/prompts/{PROMPT}", prompt),
+        change("PATCH", f"/api/prompts/{PROMPT}", {"prompt_name": {"$set": 1}}),
+        change("PATCH", f"/api/prompts/{PROMPT}/add-prompt/{TRANSCRIPT}", {}),
+        change("PATCH", f"/api/prompts/{PROMPT}/add-prompt/{ABSENT}", {}),
+        change("DELETE", f"/api/prompts/{PROMPT}"),
+        change("DELETE", f"/api/prompts/{PROMPT}", token=OTHER_TOKEN),
+        post(f"/api/ai/{CONSULTATION}/summarise", {"usedPrompt": "u"}, FOREVER),
+        post("/api/ai/search?query=q", token=FOREVER),
+        post("/api/ai/analyze", {"prompt": "p", "images": ["https://x"]}, FOREVER),
+        get("/api/ai/search/clinicalcodes?name=x", FOREVER),
+        post("/api/consultation/start", "no object", FOREVER),
+        RecordedRequest("POST", "/api/prompts", (("content-type", "application/json"),), b"{"),
+    ]
+
+
+def unserved() -> list[RecordedRequest]:
+    """What kills the legacy, or is never answered by it."""
+    return [
+        post("/users/register", {"username": "", "email": "c@x", "password": "p", "role": "king"}),
+        post("/users/login", {"email": "amara@x", "password": "wrong"}),
+        post("/users/logout"),
+    ]
+
+
+async def give_up(house: House, request: RecordedRequest, seconds: float) -> None:
+    """Cancelled by whoever asked, after a while."""
+    task = asyncio.create_task(house.rehearse(request))
+    await asyncio.sleep(seconds)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def hurry(house: House, request: RecordedRequest, seconds: float) -> None:
+    """Given less time than it may need."""
+    try:
+        await house.rehearse(request, seconds)
+    except TimeoutError:
+        return
+
+
+async def rehearse_often(house: House, times: int, seed: int) -> list[Rehearsed]:
+    """Writes of every kind, in any order, four at a time; every tenth is cut short one way or another."""
+    chance = random.Random(seed)
+    requests = list(itertools.islice(itertools.cycle(writes() + unserved()), times))
+    chance.shuffle(requests)
+    answered: list[Rehearsed] = []
+    numbered = iter(enumerate(requests))
+
+    async def work() -> None:
+        for number, request in numbered:
+            if number % 20 == 0:
+                await give_up(house, request, chance.uniform(0, 0.01))
+            elif number % 20 == 10:
+                await hurry(house, request, chance.uniform(0, 0.01))
+            else:
+                answered.append(await house.rehearse(request))
+
+    await asyncio.gather(*(work() for _ in range(4)))
+    return answered
+
+
+async def test_a_thousand_rehearsals_leave_every_byte_as_it_was(house: House) -> None:
+    before = house.whole()
+    answered = await rehearse_often(house, TIMES, seed=1)
+    assert house.whole() == before
+    assert house.outside.calls == []
+    assert len(answered) == TIMES * 9 / 10
+    assert all(each.told_first for each in answered)
+    wrote = {kind for each in answered for kind in each.kinds}
+    assert wrote == {
+        *itertools.product(["insert"], ["users", "blacktokens", "consultations", "transcripts", "notes", "prompts"]),
+        *itertools.product(["update"], ["transcripts", "consultations", "notes", "prompts"]),
+        ("delete", "notes"),
+    }
+    assert {each.status for each in answered} == {200, 201, 400, 401, 403, 404, 500}
+
+
+async def test_with_legacy_serving_meanwhile_the_database_is_what_legacy_alone_leaves(house: House) -> None:
+    async def serve() -> dict[str, list[JSON]]:
+        house.plant()
+        for request in served:
+            assert (await house.legacy.ask(request)).outcome == "response"
+        return house.stored()
+
+    served = [*(request for request in writes() if request != LOGOUT), *[START, NOTED] * 5, LOGOUT]
+    alone = await serve()
+    rehearsing = asyncio.create_task(rehearse_often(house, 150, seed=2))
+    together = await serve()
+    answered = await rehearsing
+    assert house.outside.calls == []
+    assert sum(bool(each.writes) for each in answered) > 20
+    same = names()
+    assert alone.keys() == together.keys()
+    assert [found for name in alone for found in compare_documents(name, alone[name], together[name], same)] == []
+    assert {name: len(documents) for name, documents in alone.items()} == {
+        name: len(documents) for name, documents in together.items()
+    }
+
+
+async def test_answers_as_if_it_had_written(house: House) -> None:
+    ended = await house.rehearse(END)
+    told = ended.read()
+    assert (told["summary"], told["transcript"]["summary"]) == (TEXT, TEXT)
+    assert told["highlights"] == json.loads(HIGHLIGHTS)
+    assert ended.kinds == [("update", "transcripts"), ("update", "consultations")]
+    assert ended.writes[0]["update"]["$set"]["summary"] == TEXT
+    assert ended.writes[1]["filter"] == {"_id": {"$oid": CONSULTATION}}
+    started = await house.rehearse(START)
+    assert [write["document"]["_id"]["$oid"] for write in started.writes] == [
+        started.read()["data"]["consultation"]["_id"],
+        started.read()["data"]["transcript"]["_id"],
+    ]
+    codes = await house.rehearse(get("/api/ai/search/clinicalcodes?name=x", FOREVER))
+    assert codes.read() == {"name": CODES[0].name, "code": CODES[0].code, "url": CODES[0].url}
+    assert codes.writes == []
+
+
+async def test_what_a_refused_link_leaves_is_told_as_the_legacy_would_leave_it(house: House) -> None:
+    """The note and its link are one transaction; the link is refused, and the note kept without it."""
+    house.legacy.database.consultations.update_one({}, {"$set": {"notes": "no list"}})
+    before = house.whole()
+    answer = await house.rehearse(NOTED)
+    assert (answer.status, answer.kinds) == (500, [("insert", "notes")])
+    assert house.whole() == before
+    assert (await house.legacy.ask(NOTED)).status == 500
+    assert house.legacy.database.notes.count_documents({}) == 2
+
+
+async def test_nothing_is_left_in_memory_either(house: House) -> None:
+    """What was rehearsed has not happened: one is still logged in, the address is still free, and so on."""
+    await asyncio.gather(*(house.rehearse(request) for request in [LOGOUT, REGISTER, START, NOTED, END] * 3))
+    asked = [
+        get("/users/profile", FOREVER),
+        get("/users/users/checkEmail?email=b@x"),
+        get("/api/consultation", FOREVER),
+    ]
+    async with serving(house.app) as port:
+        native = Twin(house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside)
+        profile, free, consultations = [await native.ask(request) for request in asked]
+    assert profile.status == 200
+    assert read(free) == {"available": True}
+    assert [(each["status"], each["notes"]) for each in read(consultations)["consultations"]] == [("active", [])]
+
+
+async def test_past_its_deadline_there_is_no_answer_and_nobody_is_kept_waiting(house: House) -> None:
+    database = house.legacy.database
+    before = house.whole()
+    with database.client.start_session() as session, session.start_transaction():
+        database.consultations.update_one({}, {"$set": {"status": "held"}}, session=session)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await house.rehearse(NOTED, 0.1)
+        assert time.monotonic() - began < 3
+        session.abort_transaction()
+    assert house.whole() == before
+    began = time.monotonic()
+    assert (await house.legacy.ask(NOTED)).status == 201
+    assert time.monotonic() - began < 3
+
+
+async def test_a_deadline_that_has_passed_already(house: House) -> None:
+    with pytest.raises(TimeoutError):
+        await house.rehearse(START, -1)
+
+
+async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dialect would answer that the database is away."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr("handlers.storage.transaction_reaper.Guardian.watch", refuse)
+    with pytest.raises(TimeoutError, match="in time"):
+        await house.rehearse(START)
+
+
+async def test_what_is_not_the_dialects_is_declined(house: House) -> None:
+    for target in ("/api/v1/x", "/api/v1/auth/register"):
+        answer = await house.rehearse(post(target, {"a": 1}))
+        assert (answer.status, answer.body, answer.writes, answer.told_first) == (501, b"", None, True)
+
+
+async def test_a_websocket_is_declined(house: House) -> None:
+    told: list[object] = []
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = scope_of(get("/transcription-stream"), {"proxy.rehearsal": {"deadline": 1.0, "report": told.append}})
+    await house.app({**scope, "type": "websocket"}, receive, send)
+    assert (told, sent) == ([None], [{"type": "websocket.close"}])
+
+
+async def test_requests_that_announce_nothing_are_served(house: House) -> None:
+    async with serving(house.app) as port:
+        native = Twin(house.legacy.origin.parse(f"http://127.0.0.1:{port}"), house.legacy.database, house.outside)
+        assert (await native.ask(START)).status == 200
+    assert house.legacy.database.consultations.count_documents({}) == 2
+
+
+async def test_the_app_declares_it(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"MONGODB_URL": mongodb_url, "DATABASE_NAME": "test_declares", "JWT_SECRET_KEY": SECRET}
+    for name, value in {**settings, "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": NOWHERE}.items():
+        monkeypatch.setenv(name, value)
+    native = Native("handlers.app:app")
+    await native.start()
+    assert native._state["proxy.rehearsal"] is True
+    await native.stop()

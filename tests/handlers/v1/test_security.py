@@ -1,0 +1,352 @@
+"""v1 against OWASP's API Security Top 10 of 2023: one section for each, in its order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from bson import ObjectId
+from starlette.types import Receive, Scope, Send
+
+from handlers.v1.app import answered, create_v1
+from tests.support.outside_services import Answer, Script
+from tests.support.sockets import serving
+from tests.support.v1_client import NOBODY, V1, Person, Surface, expect, v1_surface
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+OPEN = {("POST", "/api/v1/users/register"), ("POST", "/api/v1/users/login"), ("GET", "/health")}
+ANYBODYS = {("POST", "/api/v1/users/logout"), ("GET", "/api/v1/users/profile")}
+SECRET = "correct horse"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def surface(mongodb_url: str) -> AsyncIterator[Surface]:
+    async with v1_surface(mongodb_url) as opened:
+        yield opened
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """What a clinician has, by id."""
+
+    consultation: str
+    transcript: str
+    note: str
+    prompt: str
+
+
+async def furnish(person: Person) -> Belongings:
+    started = await person.start()
+    note = await person.post("/notes", {"consultation_id": started["id"], "body": "private"})
+    prompt = await person.post("/prompts", {"name": "private", "text": "private"})
+    return Belongings(started["id"], started["transcript_id"], note["id"], prompt["id"])
+
+
+Attempt = Callable[[Belongings, Belongings], tuple[str, str, Any]]
+ATTEMPTS: dict[str, Attempt] = {  # (theirs, mine) -> a request for what is theirs
+    "read a consultation": lambda their, _: ("GET", f"/consultations/{their.consultation}", None),
+    "end a consultation": lambda their, _: ("POST", f"/consultations/{their.consultation}/end", {}),
+    "use a prompt": lambda their, my: ("POST", f"/consultations/{my.consultation}/end", {"prompt_id": their.prompt}),
+    "read a transcript": lambda their, _: ("GET", f"/transcripts/{their.transcript}", None),
+    "change a transcript": lambda their, _: ("PUT", f"/transcripts/{their.transcript}", {"text": "mine"}),
+    "write a note": lambda their, _: ("POST", "/notes", {"consultation_id": their.consultation, "body": "mine"}),
+    "list notes": lambda their, _: ("GET", f"/notes?consultation_id={their.consultation}", None),
+    "change a note": lambda their, _: ("PATCH", f"/notes/{their.note}", {"body": "mine"}),
+    "delete a note": lambda their, _: ("DELETE", f"/notes/{their.note}", None),
+    "change a prompt": lambda their, _: ("PATCH", f"/prompts/{their.prompt}", {"name": "mine"}),
+    "delete a prompt": lambda their, _: ("DELETE", f"/prompts/{their.prompt}", None),
+    "tie a prompt": lambda their, my: ("PUT", f"/prompts/{their.prompt}/transcripts/{my.transcript}", None),
+    "tie a transcript": lambda their, my: ("PUT", f"/prompts/{my.prompt}/transcripts/{their.transcript}", None),
+    "summarise": lambda their, _: ("POST", "/ai/summary", {"consultation_id": their.consultation}),
+}
+
+
+# API1:2023 Broken Object Level Authorization
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=list(ATTEMPTS))
+async def test_what_is_anothers_is_not_there(surface: Surface, attempt: Attempt) -> None:
+    amara, ben = surface.person(), surface.person()
+    theirs, mine = await furnish(ben), await furnish(amara)
+    before = everything(surface)
+    method, path, body = attempt(theirs, mine)
+    refused = await amara.ask(method, path, json=body)
+    method, path, body = attempt(Belongings(NOBODY, NOBODY, NOBODY, NOBODY), mine)
+    unknown = await amara.ask(method, path, json=body)
+    assert expect(404, refused) == expect(404, unknown)
+    assert everything(surface) == before
+
+
+async def test_lists_hold_nothing_of_anothers(surface: Surface) -> None:
+    amara, ben = surface.person(), surface.person()
+    await furnish(ben)
+    mine = await furnish(amara)
+    assert [each["id"] for each in (await amara.get("/consultations"))["items"]] == [mine.consultation]
+    assert [each["id"] for each in (await amara.get("/prompts"))["items"] if not each["is_shareable"]] == [mine.prompt]
+
+
+async def test_a_shared_prompt_may_be_used_and_not_changed(surface: Surface) -> None:
+    amara, ben = surface.person(), surface.person()
+    shared = await ben.post("/prompts", {"name": "ours", "text": "x", "is_shareable": True})
+    expect(404, await amara.ask("PATCH", f"/prompts/{shared['id']}", json={"text": "mine"}))
+    expect(404, await amara.ask("DELETE", f"/prompts/{shared['id']}"))
+
+
+async def test_a_colleagues_note_on_ones_consultation_stays_theirs(surface: Surface) -> None:
+    amara, ben = surface.person(), surface.person()
+    mine = await furnish(amara)
+    body = {"body": "a colleague's", "transcriptId": mine.transcript}
+    written = await surface.client.post(f"/api/notes/{mine.consultation}", json=body, headers=ben.headers)
+    note = expect(201, written)["note"]["_id"]
+    expect(404, await amara.ask("PATCH", f"/notes/{note}", json={"body": "mine"}))
+    listed = await amara.get("/notes", params={"consultation_id": mine.consultation})
+    assert [each["id"] for each in listed["items"]] == [mine.note]
+
+
+def everything(surface: Surface) -> dict[str, list[Any]]:
+    names = ("consultations", "transcripts", "notes", "prompts")
+    return {name: list(surface.database[name].find().sort("_id")) for name in names}
+
+
+# API2:2023 Broken Authentication
+
+
+async def sign_up(surface: Surface) -> str:
+    email = f"{ObjectId()}@clinic.example"
+    user = {"username": "amara", "email": email, "password": SECRET, "role": "clinician"}
+    expect(201, await surface.client.post(f"{V1}/users/register", json=user))
+    return email
+
+
+async def log_in(surface: Surface, email: str, password: str) -> httpx.Response:
+    return await surface.client.post(f"{V1}/users/login", json={"email": email, "password": password})
+
+
+async def test_passwords_cannot_be_guessed_for_long(surface: Surface) -> None:
+    email = await sign_up(surface)
+    guesses = await asyncio.gather(*(log_in(surface, email, f"guess {number}") for number in range(14)))
+    assert sorted(answer.status_code for answer in guesses) == [401] * 10 + [429] * 4
+    refused = await log_in(surface, email.upper(), SECRET)
+    assert expect(429, refused) == {"detail": "Too many attempts, please try again later"}
+    assert 1 <= int(refused.headers["retry-after"]) <= 61
+    expect(200, await log_in(surface, await sign_up(surface), SECRET))
+
+
+async def test_who_knows_the_password_is_not_counted(surface: Surface) -> None:
+    email = await sign_up(surface)
+    for _ in range(12):
+        expect(200, await log_in(surface, email, SECRET))
+
+
+async def test_an_unknown_address_takes_as_long_as_a_wrong_password(surface: Surface) -> None:
+    known = await sign_up(surface)
+    times: dict[str, list[float]] = {known: [], "nobody@clinic.example": []}
+    for _ in range(7):
+        for email, taken in times.items():
+            began = time.perf_counter()
+            expect(401, await log_in(surface, email, "wrong horse"))
+            taken.append(time.perf_counter() - began)
+    wrong, unknown = map(statistics.median, times.values())
+    assert unknown > wrong / 2
+
+
+async def test_no_password_is_ever_said_again(surface: Surface) -> None:
+    for path in ("register", "login"):
+        body = {"email": 7, "password": SECRET, "username": "x", "role": "x"}
+        refused = await surface.client.post(f"{V1}/users/{path}", json=body)
+        assert SECRET not in json.dumps(expect(422, refused))
+
+
+# API3:2023 Broken Object Property Level Authorization
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("POST", "/users/register", {"username": "amara", "email": "a@b.example", "password": SECRET}, "_id"),
+        ("POST", "/users/register", {"username": "amara", "email": "a@b.example", "password": SECRET}, "createdAt"),
+        ("POST", "/consultations/start", {}, "clinician"),
+        ("POST", "/consultations/start", {}, "status"),
+        ("PUT", "/transcripts/{0.transcript}", {"text": "x"}, "clinician"),
+        ("PUT", "/transcripts/{0.transcript}", {"text": "x"}, "summary"),
+        ("POST", "/notes", {"body": "x"}, "clinician"),
+        ("PATCH", "/notes/{0.note}", {"body": "x"}, "consultation_id"),
+        ("POST", "/prompts", {"name": "x", "text": "x"}, "is_deleted"),
+        ("PATCH", "/prompts/{0.prompt}", {"name": "x"}, "clinician"),
+        ("PATCH", "/prompts/{0.prompt}", {"name": "x"}, "$set"),
+    ],
+)
+async def test_nothing_is_set_that_is_not_asked_for(
+    surface: Surface, method: str, path: str, body: dict[str, object], field: str
+) -> None:
+    amara = surface.person()
+    mine = await furnish(amara)
+    needed = {"/users/register": {"role": "patient"}, "/notes": {"consultation_id": mine.consultation}}.get(path, {})
+    before = everything(surface)
+    answer = await amara.ask(method, path.format(mine), json={**body, **needed, field: NOBODY})
+    assert [fault["loc"] for fault in expect(422, answer)["detail"]] == [["body", field]]
+    assert everything(surface) == before
+
+
+async def test_nobody_is_shown_what_is_only_stored(surface: Surface) -> None:
+    amara = surface.person()
+    surface.database["users"].update_one({"_id": amara.identity}, {"$set": {"password": SECRET, "nhs_number": 7}})
+    assert (await amara.get("/users/profile")).keys() == {"id", "username", "email", "role", "created_at"}
+    prompt = (await furnish(amara)).prompt
+    shown = expect(200, await amara.ask("PATCH", f"/prompts/{prompt}", json={}))
+    assert shown.keys() == {"id", "name", "text", "is_shareable", "is_own", "created_at", "updated_at"}
+
+
+# API4:2023 Unrestricted Resource Consumption
+
+
+async def endless(pieces: int) -> AsyncIterator[bytes]:
+    for _ in range(pieces):
+        yield b" " * 1_000_000
+
+
+async def test_bodies_have_a_limit(surface: Surface) -> None:
+    amara = surface.person()
+    headers = {"content-type": "application/json"}
+    for content in (b" " * 10_485_761, endless(11)):
+        answer = await amara.ask("POST", "/ai/search", content=content, headers=headers)
+        assert expect(413, answer) == {"detail": "Content Too Large"}
+    expect(422, await amara.ask("POST", "/ai/search", content=b" " * 1000 + b"{}", headers=headers))
+
+
+async def test_lists_and_texts_have_limits(surface: Surface) -> None:
+    amara = surface.person()
+    expect(422, await amara.ask("GET", "/consultations?limit=101"))
+    expect(422, await amara.ask("POST", "/ai/images", json={"images": ["http://x"] * 11}))
+    expect(422, await amara.ask("POST", "/ai/search", json={"query": "x" * 4001}))
+    expect(422, await amara.ask("POST", "/consultations/start", json={"patient_data": {str(n): n for n in range(101)}}))
+
+
+async def test_nested_bodies_do_no_harm(surface: Surface) -> None:
+    amara = surface.person()
+    content = b'{"patient_data":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001
+    answer = await amara.ask(
+        "POST", "/consultations/start", content=content, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code in (400, 413, 422)
+
+
+# API5:2023 Broken Function Level Authorization
+
+
+def routes() -> list[tuple[str, str]]:
+    """Every method and path that the app answers."""
+    paths = create_v1().openapi()["paths"]
+    return [(method.upper(), path) for path, item in paths.items() for method in item]
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(set(routes()) - OPEN))
+async def test_every_route_asks_for_a_token(surface: Surface, method: str, path: str) -> None:
+    answer = await surface.client.request(method, path.format_map(Anything()))
+    assert expect(401, answer) == {"detail": "Not authenticated"}
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(set(routes()) - OPEN - ANYBODYS))
+async def test_what_is_for_clinicians_is_not_for_patients(surface: Surface, method: str, path: str) -> None:
+    patient = surface.person("patient")
+    answer = await patient.ask(method, path.removeprefix(V1).format_map(Anything()))
+    assert expect(403, answer) == {"detail": "Only clinicians may do this"}
+
+
+class Anything(dict[str, str]):
+    """An id for every parameter of a path."""
+
+    def __missing__(self, _: str) -> str:
+        return NOBODY
+
+
+# API6:2023 Unrestricted Access to Sensitive Business Flows
+
+
+async def test_accounts_cannot_be_made_by_the_hundred(mongodb_url: str) -> None:
+    async with v1_surface(mongodb_url, register_limit="2/minute") as surface:
+        await sign_up(surface)
+        await sign_up(surface)
+        user = {"username": "amara", "email": "a@b.example", "password": SECRET, "role": "clinician"}
+        refused = await surface.client.post(f"{V1}/users/register", json=user)
+        assert expect(429, refused) == {"detail": "Too many attempts, please try again later"}
+        headers = {"x-forwarded-for": "192.0.2.1"}
+        expect(429, await surface.client.post(f"{V1}/users/register", json=user, headers=headers))
+        assert surface.database["users"].count_documents({}) == 2
+
+
+async def test_behind_a_trusted_proxy_each_client_counts_alone(mongodb_url: str) -> None:
+    async with v1_surface(mongodb_url, login_limit="1/minute", trusted_proxies="127.0.0.1") as surface:
+        login = {"email": "a@b.example", "password": SECRET}
+        answers = [
+            await surface.client.post(f"{V1}/users/login", json=login, headers={"x-forwarded-for": client})
+            for client in ("192.0.2.1", "192.0.2.1", "192.0.2.2")
+        ]
+        assert [answer.status_code for answer in answers] == [401, 429, 401]
+
+
+# API7:2023 Server Side Request Forgery
+
+
+async def test_no_address_of_a_client_is_ever_fetched(surface: Surface) -> None:
+    fetched: list[str] = []
+
+    async def canary(scope: Scope, receive: Receive, send: Send) -> None:
+        fetched.append(scope["path"])
+        await Script([Answer()])(scope, receive, send)
+
+    amara = surface.person()
+    async with serving(canary) as port:
+        address = f"http://127.0.0.1:{port}/meta-data"
+        await amara.post("/ai/images", {"images": [address]}, 200)
+        await amara.post("/ai/search", {"query": address}, 200)
+        await amara.get("/ai/codes", params={"name": address})
+    assert fetched == []
+
+
+# API8:2023 Security Misconfiguration
+
+
+async def test_answers_say_nothing_of_what_made_them(surface: Surface) -> None:
+    amara = surface.person()
+    for answer in (await amara.ask("GET", "/users/profile"), await amara.ask("POST", "/notes", json=[])):
+        assert not {"x-powered-by", "server", "etag"} & set(answer.headers)
+        assert (answer.headers["x-content-type-options"], answer.headers["cache-control"]) == ("nosniff", "no-store")
+        assert "Traceback" not in answer.text
+
+
+async def test_only_json_is_taken(surface: Surface) -> None:
+    amara = surface.person()
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        answer = await amara.ask("POST", "/ai/search", content=b'{"query": "x"}', headers={"content-type": kind})
+        expect(422, answer)
+
+
+# API9:2023 Improper Inventory Management
+
+
+async def test_all_that_is_answered_is_documented(surface: Surface) -> None:
+    paths = [(path.replace(":id}", "}"), methods) for path, methods in answered()]
+    assert {(method, path) for path, methods in paths for method in methods} == set(routes())
+    for path in ("/docs", "/redoc", "/openapi.json", "/api/v1/docs", "/api/v2/users/profile"):
+        assert (await surface.client.get(path)).status_code == 404
+
+
+# API10:2023 Unsafe Consumption of APIs
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, ["x"], 7, None])
+async def test_what_the_model_says_is_not_taken_on_trust(surface: Surface, content: object) -> None:
+    said = Answer(body=json.dumps({"choices": [{"message": {"content": content}}]}).encode())
+    with surface.outside.giving(Script([said])):
+        answer = await surface.person().ask("POST", "/ai/search", json={"query": "x"})
+    assert expect(502, answer) == {"detail": "The model gave no usable answer"}

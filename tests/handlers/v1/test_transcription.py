@@ -1,0 +1,235 @@
+"""The conversation on `/api/v1/transcription-stream`, and who may have it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from starlette.types import Message
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from handlers.app import create_app
+from handlers.v1.tokens import Tokens
+from tests.support.backends import SECRET, settings_for
+from tests.support.line import Line
+from tests.support.v1_client import NOBODY, Person, Surface, v1_surface
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+AUDIO = base64.b64encode(b"x" * 600).decode()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def surface(mongodb_url: str) -> AsyncIterator[Surface]:
+    async with v1_surface(mongodb_url, audio_limit=4000) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def talking(surface: Surface, query: str = "", **how: Any) -> AsyncIterator[ClientConnection]:
+    async with connect(
+        f"ws://127.0.0.1:{surface.port}/api/v1/transcription-stream{query}", proxy=None, **how
+    ) as socket:
+        yield socket
+
+
+@contextlib.asynccontextmanager
+async def conversing(person: Person) -> AsyncIterator[ClientConnection]:
+    """After the greeting."""
+    async with talking(person.surface, additional_headers=person.headers) as socket:
+        assert (await hear(socket))["type"] == "connection"
+        yield socket
+
+
+async def say(socket: ClientConnection, kind: str, **fields: object) -> None:
+    await socket.send(json.dumps({"type": kind, **fields}))
+
+
+async def hear(socket: ClientConnection) -> dict[str, Any]:
+    async with asyncio.timeout(5):
+        heard: dict[str, Any] = json.loads(await socket.recv())
+        return heard
+
+
+async def test_a_recording_comes_back_as_text(surface: Surface) -> None:
+    amara = surface.person()
+    consultation = (await amara.start())["id"]
+    async with conversing(amara) as socket:
+        await say(socket, "audio_chunk", audioData=AUDIO)
+        await say(socket, "start_recording", consultationId=consultation)
+        assert await hear(socket) == {
+            "type": "recording_started",
+            "consultationId": consultation,
+            "message": "Recording started - Speak now!",
+        }
+        for _ in range(5):
+            await say(socket, "audio_chunk", audio_data=AUDIO)
+        await socket.send(json.dumps({"type": "stop_recording"}).encode(), text=False)
+        final = await hear(socket)
+        assert (final["type"], final["isPartial"], final["isFinal"]) == ("transcript", False, True)
+        assert final["text"].startswith("heard ")
+        assert final["timestamp"].endswith("Z")
+        assert await hear(socket) == {"type": "recording_stopped", "message": "Recording stopped"}
+
+
+async def test_text_comes_while_the_recording_goes_on(surface: Surface) -> None:
+    amara = surface.person()
+    consultation = (await amara.start())["id"]
+    async with conversing(amara) as socket:
+        await say(socket, "start_recording", consultationId=consultation)
+        await hear(socket)
+        for _ in range(9):
+            await say(socket, "audio_chunk", audioData=base64.b64encode(b"x" * 10).decode())
+        partial = await hear(socket)
+        assert (partial["type"], partial["isPartial"]) == ("transcript", True)
+        assert "isFinal" not in partial
+
+
+async def test_a_recording_that_is_too_long_is_told(surface: Surface) -> None:
+    amara = surface.person()
+    consultation = (await amara.start())["id"]
+    async with conversing(amara) as socket:
+        await say(socket, "start_recording", consultationId=consultation)
+        await hear(socket)
+        for _ in range(7):
+            await say(socket, "audio_chunk", audioData=AUDIO)
+        assert (await hear(socket))["message"] == "Recording too long"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "",
+        "{",
+        "null",
+        '{"type": "dance"}',
+        '{"type": "audio_chunk"}',
+        '{"type": "audio_chunk", "audioData": "!"}',
+        '{"type": "audio_chunk", "audioData": 7}',
+        '{"type": "start_recording", "consultationId": "x"}',
+        '{"type": "stop_recording", "more": 1}',
+    ],
+)
+async def test_says_that_it_understands_nothing(surface: Surface, frame: str) -> None:
+    async with conversing(surface.person()) as socket:
+        await socket.send(frame)
+        assert await hear(socket) == {"type": "error", "message": "Invalid message format"}
+
+
+async def test_records_ones_own_consultations_alone(surface: Surface) -> None:
+    others = (await surface.person().start())["id"]
+    async with conversing(surface.person()) as socket:
+        for identity in (others, NOBODY):
+            await say(socket, "start_recording", consultationId=identity)
+            assert await hear(socket) == {"type": "error", "message": "Consultation not found"}
+
+
+async def test_the_token_may_come_by_other_ways(surface: Surface) -> None:
+    amara = surface.person()
+    async with talking(surface, f"?token={amara.token}") as socket:
+        assert socket.subprotocol is None
+    protocols = [Subprotocol("bearer"), Subprotocol(amara.token)]
+    async with talking(surface, subprotocols=protocols) as socket:
+        assert socket.subprotocol == "bearer"
+        assert (await hear(socket))["type"] == "connection"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"query": "?token=x"},
+        {"additional_headers": {"authorization": "Bearer x.y.z"}},
+        {"subprotocols": [Subprotocol("bearer")]},
+        {"subprotocols": [Subprotocol("bearer"), Subprotocol("x")]},
+    ],
+)
+async def test_without_a_token_there_is_no_conversation(surface: Surface, how: dict[str, Any]) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with talking(surface, **how):
+            pass
+    assert refused.value.response.status_code == 401
+    assert json.loads(refused.value.response.body or b"").keys() == {"detail"}
+
+
+async def test_a_server_that_cannot_refuse_in_words_closes(mongodb_url: str) -> None:
+    app = create_app(settings_for(mongodb_url, "unused"))
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    path = "/api/v1/transcription-stream"
+    scope = {"type": "websocket", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+    async with app.router.lifespan_context(app):
+        await app(scope, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "Not authenticated"}]
+
+
+async def test_a_patient_has_no_conversation(surface: Surface) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with talking(surface, additional_headers=surface.person("patient").headers):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_the_conversation_ends_with_its_token(surface: Surface) -> None:
+    amara = surface.person()
+    brief = Tokens(SECRET, 1).issue(amara.identity, "amara")
+    async with talking(surface, f"?token={brief}") as socket:
+        await hear(socket)
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 3)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "token expired")
+
+
+async def test_no_recording_begins_once_the_token_is_logged_out(surface: Surface) -> None:
+    amara = surface.person()
+    consultation = (await amara.start())["id"]
+    async with conversing(amara) as socket:
+        await amara.post("/users/logout", None, 200)
+        await say(socket, "start_recording", consultationId=consultation)
+        assert await farewell(socket) == 1008
+
+
+async def refusal(surface: Surface, query: str) -> int:
+    with pytest.raises(InvalidStatus) as refused:
+        async with talking(surface, query):
+            pass
+    return refused.value.response.status_code
+
+
+async def farewell(socket: ClientConnection) -> int:
+    with pytest.raises(ConnectionClosed) as closed:
+        await hear(socket)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
+
+
+async def test_without_a_database_there_is_no_conversation(mongodb_url: str) -> None:
+    line = Line(mongodb_url)
+    await line.mend()
+    async with v1_surface(mongodb_url, mongodb_url=line.url) as surface:
+        amara = surface.person()
+        async with conversing(amara) as socket:
+            await line.cut()
+            await say(socket, "start_recording", consultationId=NOBODY)
+            asking = amara.ask("GET", "/users/profile")
+            code, status, answer = await asyncio.gather(
+                farewell(socket), refusal(surface, f"?token={amara.token}"), asking
+            )
+        assert (code, status) == (1013, 503)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json() == {"detail": "The database cannot be reached, please try again"}

@@ -1,0 +1,119 @@
+"""Where responses begin and end, from lists of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.backends.legacy.framing import MalformedResponse, ResponseReader, keep_alive_timeout
+from tests.support.upstream_responses import EXCESS, RESPONSES, SOUND, Response
+
+BY_NAME = pytest.mark.parametrize("case", RESPONSES, ids=lambda case: case.name)
+
+
+def splits(raw: bytes) -> Iterator[Sequence[bytes]]:
+    """Whole, byte by byte, and in two at every boundary (of long ones: at both ends)."""
+    yield [raw]
+    yield [raw[at : at + 1] for at in range(len(raw))]
+    boundaries = range(1, len(raw)) if len(raw) < 2000 else [*range(1, 200), *range(len(raw) - 50, len(raw))]
+    yield from ([raw[:at], raw[at:]] for at in boundaries)
+
+
+def read(case: Response, parts: Sequence[bytes]) -> tuple[int, bytes, bool, bool]:
+    """Return (status, body, whole, reusable) as a connection would take them; 502 where there is no response."""
+    reader = ResponseReader(head_only=case.method == "HEAD")
+    body = b""
+    try:
+        for part in parts:
+            reader.feed(part)
+            body, reader.body = body + b"".join(reader.body), []
+        whole = reader.end() if case.closes else reader.complete
+    except MalformedResponse:
+        body, whole = body + b"".join(reader.body), False
+    if reader.head is None:
+        return 502, b"", True, False
+    reusable = whole and reader.head.keep_alive and not reader.excess and not case.closes
+    return reader.head.status, body, whole, reusable
+
+
+@BY_NAME
+def test_response_split_anywhere_reads_the_same(case: Response) -> None:
+    for parts in splits(case.raw):
+        assert read(case, parts) == (case.status, case.body, case.whole, case.reused), parts[:2]
+
+
+@pytest.mark.parametrize("case", [each for each in SOUND if each.reused], ids=lambda case: case.name)
+def test_bytes_beyond_the_end_are_excess(case: Response) -> None:
+    for extra in (b"\r", b"\n", b"\0", b"HTTP/1.1 400 X\r\n\r\n", case.raw):
+        for parts in splits(case.raw + extra):
+            reader = ResponseReader(head_only=case.method == "HEAD")
+            for part in parts:
+                reader.feed(part)
+            assert reader.complete
+            assert reader.excess == extra
+            assert reader.head is not None
+            assert (reader.head.status, b"".join(reader.body)) == (case.status, case.body)
+
+
+@pytest.mark.parametrize("case", EXCESS, ids=lambda case: case.name)
+def test_headers_survive_what_follows_the_end(case: Response) -> None:
+    reader = ResponseReader(head_only=case.method == "HEAD")
+    head, _, rest = case.raw.partition(b"\r\n")
+    reader.feed(head + b"\r\nX-Kept: 1\r\n" + rest)
+    assert reader.head is not None
+    assert reader.head.headers[0] == (b"x-kept", b"1")
+
+
+def test_upgrade_that_was_asked_for_ends_with_its_head() -> None:
+    for parts in splits(b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n\x81\x00"):
+        reader = ResponseReader(upgrade=True)
+        for part in parts:
+            reader.feed(part)
+        assert reader.complete
+        assert reader.excess == b"\x81\x00"
+
+
+def test_continue_is_seen_once_its_head_is_whole() -> None:
+    reader = ResponseReader()
+    reader.feed(b"HTTP/1.1 100 Continue\r\n\r")
+    before = reader.continued
+    reader.feed(b"\n")
+    assert (before, reader.continued, reader.head) == (False, True, None)
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(1, 40), max_size=12), st.data())
+def test_chunked_body_arrives_as_it_was_framed(body: bytes, sizes: list[int], data: st.DataObject) -> None:
+    raw, at = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", 0
+    for size in sizes:
+        part = body[at : at + size]
+        raw += b"%x\r\n%b\r\n" % (len(part), part) if part else b""
+        at += size
+    raw += (b"%X;last\r\n%b\r\n" % (len(body[at:]), body[at:]) if body[at:] else b"") + b"0\r\n\r\n"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))
+    reader = ResponseReader()
+    for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
+        reader.feed(raw[start:end])
+    assert b"".join(reader.body) == body
+    assert reader.complete
+    assert reader.excess == b""
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=4), st.booleans())
+def test_any_bytes_are_read_the_same_however_split(tail: bytes, cuts: list[int], chunked: bool) -> None:
+    framing = b"transfer-encoding: chunked" if chunked else b"content-length: 7"
+    raw = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + tail
+    case = Response("any", raw, closes=True)
+    cuts = sorted(min(cut, len(raw)) for cut in cuts)
+    parts = [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
+    assert read(case, parts) == read(case, [raw])
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(b"timeout=5", 5), (b"timeout=5, max=9", 5), (b"max=9,\tTimeout=7", 7), (b"timeout=x", None), (b"max=1", None)],
+)
+def test_keep_alive_names_its_timeout(value: bytes, seconds: int | None) -> None:
+    assert keep_alive_timeout([(b"x", b""), (b"keep-alive", value)]) == seconds

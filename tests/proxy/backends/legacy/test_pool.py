@@ -1,0 +1,208 @@
+"""The pool of connections: how many are open, for how long, and who gets them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy.backends.legacy.connection import Connection
+from proxy.backends.legacy.dial import Dialer
+from proxy.backends.legacy.endpoint import Endpoint
+from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.pool import Pool, PoolLimits
+from proxy.gateway.errors import Overloaded
+from tests.proxy.backends.legacy.test_responses import call
+from tests.support.sockets import read_head, scripted
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ninnocent"
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+INNOCENT = (200, b"innocent", True)
+
+
+class CountingLegacy:
+    """Counts its open connections; answers once `gate` is open."""
+
+    def __init__(self, answer: bytes = OK) -> None:
+        self.answer = answer
+        self.open = self.most = self.total = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        self.total += 1
+        self.most = max(self.most, self.open)
+        try:
+            while True:
+                await read_head(reader)
+                await self.gate.wait()
+                writer.write(self.answer)
+        finally:
+            self.open -= 1
+
+    async def until_open(self, number: int) -> None:
+        async with asyncio.timeout(5):
+            while self.open != number:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def upstream_of(legacy: CountingLegacy, limits: PoolLimits) -> AsyncIterator[HttpUpstream]:
+    async with scripted(legacy) as port:
+        upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(2, 5, 5), limits)
+        try:
+            yield upstream
+        finally:
+            upstream.close()
+
+
+@asynccontextmanager
+async def pool_of(legacy: CountingLegacy, limits: PoolLimits) -> AsyncIterator[Pool]:
+    async with scripted(legacy) as port:
+        pool = Pool(Dialer(Endpoint.parse(f"http://127.0.0.1:{port}")), limits)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+async def finish(connection: Connection) -> None:
+    connection.send(GET, head_only=False)
+    while not connection.complete:
+        await connection.wait()
+    connection.take()
+
+
+async def test_every_open_connection_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.backends.legacy.http.MAX_IDLE_FOR_UNSAFE", 0.0)  # unsafe requests want new connections
+    legacy = CountingLegacy()
+    async with upstream_of(legacy, PoolLimits(3)) as upstream:
+        for method in ("GET", "POST", "GET", "POST"):
+            answers = await asyncio.gather(*(call(upstream, method, "/") for _ in range(25)))
+            assert answers == [INNOCENT] * 25
+    assert legacy.most <= 3
+    assert legacy.total > 3
+
+
+async def test_idle_connection_is_closed_by_our_timer() -> None:
+    legacy = CountingLegacy()
+    async with upstream_of(legacy, PoolLimits(4, keep_alive=0.1)) as upstream:
+        await asyncio.gather(*(call(upstream, "GET", "/") for _ in range(4)))
+        await legacy.until_open(0)
+        assert upstream.pool.open == 0
+        assert await call(upstream, "POST", "/") == INNOCENT
+
+
+async def test_idle_connection_is_closed_before_legacys_own_limit() -> None:
+    legacy = CountingLegacy(OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=1\r\n\r\n"))
+    async with upstream_of(legacy, PoolLimits(4)) as upstream:
+        await call(upstream, "GET", "/")
+        await legacy.until_open(0)
+
+
+async def test_connection_of_age_is_closed_though_it_is_in_use() -> None:
+    legacy = CountingLegacy()
+    async with upstream_of(legacy, PoolLimits(4, max_age=0.1)) as upstream:
+        for _ in range(20):
+            assert await call(upstream, "GET", "/") == INNOCENT
+            await asyncio.sleep(0.02)
+        assert legacy.total >= 3
+        await legacy.until_open(0)
+
+
+async def test_connection_that_legacy_closes_gives_its_slot_back() -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await read_head(reader)
+        writer.write(OK)
+
+    async with scripted(script) as port:
+        upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(2, 5, 5), PoolLimits(2))
+        for _ in range(6):
+            assert await call(upstream, "GET", "/") == INNOCENT
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            while upstream.pool.open:
+                await asyncio.sleep(0.01)
+        upstream.close()
+
+
+async def test_waiters_are_served_in_their_order() -> None:
+    async with pool_of(CountingLegacy(), PoolLimits(1)) as pool:
+        served: list[int] = []
+
+        async def take(number: int) -> None:
+            connection = await pool.acquire(1, 5)
+            served.append(number)
+            await finish(connection)
+            pool.release(connection)
+
+        await asyncio.gather(*(take(number) for number in range(8)))
+        assert served == list(range(8))
+        assert pool.open == 1
+
+
+async def test_waiter_that_times_out_is_overloaded_and_takes_no_slot() -> None:
+    async with pool_of(CountingLegacy(), PoolLimits(1)) as pool:
+        connection = await pool.acquire(1, 5)
+        with pytest.raises(Overloaded):
+            await pool.acquire(1, 0.05)
+        await finish(connection)
+        pool.release(connection)
+        assert await pool.acquire(1, 0.05) is connection
+
+
+@pytest.mark.parametrize("reusable", [True, False])
+async def test_waiter_cancelled_as_it_is_served_gives_back(reusable: bool) -> None:
+    async with pool_of(CountingLegacy(), PoolLimits(1)) as pool:
+        connection = await pool.acquire(1, 5)
+        waiter = asyncio.create_task(pool.acquire(1, 5))
+        await asyncio.sleep(0)
+        await finish(connection)
+        if not reusable:
+            connection.error = Overloaded()
+        pool.release(connection)
+        if not reusable:
+            while not connection.lost:
+                await asyncio.sleep(0)
+        waiter.cancel()  # in the turn in which it was given the connection, or the slot
+        await asyncio.gather(waiter, return_exceptions=True)
+        again = await pool.acquire(1, 1)
+        assert (again is connection) == reusable
+
+
+async def test_cancelled_callers_leave_every_slot_free() -> None:
+    legacy = CountingLegacy()
+    choose = random.Random(7)
+    async with upstream_of(legacy, PoolLimits(3)) as upstream:
+        for _ in range(40):
+            tasks = [asyncio.create_task(call(upstream, choose.choice(("GET", "POST")), "/")) for _ in range(8)]
+            for _ in range(choose.randrange(12)):
+                await asyncio.sleep(0)
+            for task in choose.sample(tasks, 5):
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(outcome == INNOCENT or isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+        assert await asyncio.gather(*(call(upstream, "POST", "/") for _ in range(30))) == [INNOCENT] * 30
+    assert legacy.most <= 3 + 8  # those that were dropped close on legacy's side a moment later
+
+
+async def test_replaced_upstreams_leave_no_connection_open() -> None:
+    legacy = CountingLegacy()
+    async with scripted(legacy) as port:
+        for _ in range(6):  # reloads under load
+            legacy.gate.clear()
+            upstream = HttpUpstream(f"http://127.0.0.1:{port}", Timeouts(2, 5, 5), PoolLimits(8))
+            running = [asyncio.create_task(call(upstream, "GET", "/")) for _ in range(12)]
+            await legacy.until_open(8)
+            upstream.close()
+            legacy.gate.set()
+            assert await asyncio.gather(*running) == [INNOCENT] * 12
+            await legacy.until_open(0)
+            assert upstream.pool.open == 0

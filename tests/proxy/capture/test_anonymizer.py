@@ -1,0 +1,316 @@
+"""A captured exchange holds nothing of anybody, and still is what the contract says and what `infer` learns from."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.capture.anonymizer import ITEMS, AnonymizerTerms, Unsuitable, step
+from proxy.capture.pseudonyms import Pseudonyms
+from proxy.cli.main import main
+from proxy.comparison.correspondence import JSON, whole
+from proxy.comparison.exchange import Body, Exchange
+from proxy.contract import load
+from proxy.contract.model import DeclaredAnswer, DeclaredHeader, Operation
+from proxy.contract.schemas import Schema
+from proxy.recordings import model
+from tests.support.exchanges import answered, exchange, object_id, operation, properties
+
+CONTRACTS = Path(__file__).parents[3] / "contracts"
+KEY, SHIFT = b"k" * 32, -1000 * 86_400_000
+SHOWN: JSON = {"type": "string", "x-report": "show"}
+NOTE = properties(
+    _id={"type": "string", "format": "objectid"},
+    body={"type": "string"},
+    at={"type": "string", "format": "date-time"},
+    status=SHOWN,
+    role={"enum": ["admin", "clinician"]},
+    age={"type": "integer"},
+    weight={"type": "number"},
+    done={"type": "boolean"},
+    token={"type": "string", "format": "jwt"},
+)
+CONTRACT = operation(
+    properties(notes={"type": "array", "items": NOTE}, by={"additionalProperties": NOTE}),
+    requests={
+        "application/json": properties(body={"type": "string"}, role={"enum": ["admin", "clinician"]}),
+        "application/x-www-form-urlencoded": properties(body={"type": "string"}),
+    },
+)
+TERMS = AnonymizerTerms("/api/notes/{id}", CONTRACT)
+TOKEN = "eyJhbGciOiJIUzI1NiJ9." + base64.urlsafe_b64encode(b'{"name":"Agnes"}').decode().rstrip("=") + ".c2lnbg"
+HASH = "$2b$08$" + "a" * 53
+DATE = "2026-11-22T10:20:30.123Z"
+
+letters = st.sampled_from("ÀÉÎÕÜÝĆĐŁŃŘŚŤŽΩЖ漢字☤💉")
+secrets = st.lists(letters, min_size=4, max_size=12).map("".join)
+values: st.SearchStrategy[JSON] = st.recursive(
+    cast("st.SearchStrategy[JSON]", secrets | st.integers(10**11, 10**15) | st.booleans() | st.none()),
+    lambda inner: cast(
+        "st.SearchStrategy[JSON]",
+        st.lists(inner, max_size=4) | st.dictionaries(secrets | st.sampled_from(["notes", "body", "_id"]), inner),
+    ),
+    max_leaves=15,
+)
+
+
+def pseudonyms() -> Pseudonyms:
+    return Pseudonyms(KEY, SHIFT)
+
+
+def told(one: Exchange, terms: AnonymizerTerms = TERMS) -> dict[str, Any]:
+    return step(one, terms, pseudonyms())
+
+
+def body(one: Exchange, terms: AnonymizerTerms = TERMS) -> Any:
+    return json.loads(told(one, terms)["response"]["text"])
+
+
+def note(**fields: JSON) -> Any:
+    return body(answered({"notes": [fields]}))["notes"][0]
+
+
+def texts(value: JSON) -> list[str]:
+    if isinstance(value, dict):
+        return [*value, *(text for one in value.values() for text in texts(one))]
+    if isinstance(value, list):
+        return [text for one in value for text in texts(one)]
+    return [str(value)] if isinstance(value, str) or (isinstance(value, int) and value > 9) else []
+
+
+def leaks(secret: str, found: Mapping[str, Any]) -> list[str]:
+    text = json.dumps(found, ensure_ascii=False)
+    return [secret[start : start + 4] for start in range(len(secret) - 3) if secret[start : start + 4] in text]
+
+
+@given(values, values, st.sampled_from([TERMS, AnonymizerTerms("/api/*")]))
+def test_no_part_of_any_value_is_captured(one: JSON, other: JSON, terms: AnonymizerTerms) -> None:
+    sent = ((b"content-type", b"application/json"), (b"authorization", b"Bearer secret-credentials"))
+    exchanged = answered(one, sent=json.dumps(other).encode(), sent_headers=sent)
+    found = told(exchanged, terms)
+    kept = {"notes", "body", "_id"}
+    assert not [leak for text in (*texts(one), *texts(other)) if text not in kept for leak in leaks(text, found)]
+    assert "secret-credentials" not in json.dumps(found)
+
+
+@given(secrets)
+def test_no_part_of_a_secret_is_captured_wherever_it_stands(secret: str) -> None:
+    raw = secret.encode().decode("latin-1")
+    packed = {"content-encoding": "gzip", "x-patient": raw, "location": raw, "set-cookie": f"{raw}={raw}", "vary": raw}
+    form = ((b"content-type", b"application/x-www-form-urlencoded"), (b"cookie", secret.encode()))
+    for one in (
+        exchange(secret.encode(), "text/plain; charset=utf-8"),
+        exchange(f"<p>{secret}</p>".encode(), "text/html"),
+        exchange(urlencode({secret: secret}).encode(), "application/x-www-form-urlencoded"),
+        exchange(secret.encode(), "image/png"),
+        exchange(secret.encode(), f"text/{raw}"),
+        exchange(f'{{"body":"{secret}'.encode()),
+        exchange(gzip.compress(json.dumps({"body": secret}).encode()), headers=packed.items()),
+        exchange(b"{}", target=f"/api/notes/{secret}?q={secret}&{secret}=1"),
+        exchange(sent=urlencode({"body": secret, secret: secret}).encode(), sent_headers=form),
+        exchange(sent=secret.encode(), sent_headers=((secret.encode(), secret.encode()),)),
+        exchange(b"--x\r\n\r\n" + secret.encode() + b"\r\n--x--", "multipart/form-data; boundary=x"),
+    ):
+        for terms in (TERMS, AnonymizerTerms("/api/*")):
+            found = told(one, terms)
+            assert not leaks(secret, found) + leaks(raw, found)
+
+
+def test_kinds_stay_and_say_nothing() -> None:
+    found = note(
+        _id=object_id(7),
+        body="Agnes",
+        at=DATE,
+        status="active",
+        role="admin",
+        age=71,
+        weight=-0.5,
+        done=True,
+        token=TOKEN,
+    )
+    assert whole(found["_id"]).kind == "id"  # type: ignore[union-attr]
+    assert found["body"].startswith("text ")
+    assert whole(found["at"]).kind == "date"  # type: ignore[union-attr]
+    assert whole(found["token"]).kind == "token"  # type: ignore[union-attr]
+    assert (found["status"], found["role"]) == ("active", "admin")
+    assert (found["age"], found["weight"], found["done"]) == (1, -1.5, False)
+    assert note(age=0, weight=0.0, body=None) == {"age": 0, "weight": 0.0, "body": None}
+    assert note(age=-71, weight=2.5, body="") == {"age": -1, "weight": 1.5, "body": ""}
+
+
+def test_the_same_id_is_the_same_throughout_a_capture_and_another_in_the_next() -> None:
+    one = answered({"notes": [{"_id": object_id(7)}, {"_id": object_id(7)}, {"_id": object_id(8)}]})
+    found = told(Exchange(**{**_fields(one), "target": f"/api/notes/{object_id(7)}".encode()}))
+    first, again, other = (note["_id"] for note in json.loads(found["response"]["text"])["notes"])
+    assert first == again != other
+    assert found["request"]["path"] == f"/api/notes/{first}"
+    assert step(one, TERMS, Pseudonyms(b"j" * 32, SHIFT)) != step(one, TERMS, pseudonyms())
+
+
+@pytest.mark.parametrize(
+    ("text", "stands"),
+    [
+        (DATE, "2024-02-26T10:20:30.123Z"),
+        ("2026-11-22T10:20:30+02:00", "2024-02-26T10:20:30+02:00"),
+        ("2026-11-22T10:20:30.123456789Z", None),
+        ("0001-01-01T00:00:00Z", "2000-01-01T00:00:00.000Z"),
+        ("2026-13-45T00:00:00Z", "2000-01-01T00:00:00.000Z"),
+    ],
+)
+def test_dates_are_shifted_and_written_as_they_were(text: str, stands: str | None) -> None:
+    found = pseudonyms().text(text)
+    assert found == stands or stands is None
+    assert whole(found).kind == "date"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [(HASH, "hash"), ("1795376469123-abc123", "stamp"), ("1795376469123", "epoch"), (TOKEN, "token")]
+)
+def test_other_kinds_keep_their_looks(text: str, kind: str) -> None:
+    found = whole(pseudonyms().text(text))
+    assert found is not None
+    assert (found.kind, found.text != text, found.text) == (kind, True, pseudonyms().text(text))
+
+
+def test_an_entity_tag_is_as_weak_or_as_strong() -> None:
+    headers = [("etag", 'W/"1a-Agnes"'), ("x-powered-by", "Express"), ("vary", "Origin"), ("allow", "GET,HEAD")]
+    found = told(answered({}, headers=headers))["response"]["headers"]
+    assert found["etag"].startswith('W/"')
+    assert "Agnes" not in found["etag"]
+    assert found["x-powered-by"].startswith("text ")
+    assert (found["vary"], found["allow"]) == ("Origin", "GET,HEAD")
+    assert told(answered({}, headers=[("etag", '"1"')]))["response"]["headers"]["etag"].startswith('"')
+
+
+def test_a_header_that_the_contract_writes_or_shows_stays() -> None:
+    headers = {"x-powered-by": DeclaredHeader(Schema({"const": "Express"})), "server": DeclaredHeader(Schema(SHOWN))}
+    contract = Operation(
+        "notes", "GET", "/api/notes", {"200": DeclaredAnswer(headers, {"application/json": Schema(True)})}
+    )
+    one = answered({}, headers=[("x-powered-by", "Express")])
+    assert told(one, AnonymizerTerms("/api/notes", contract))["response"]["headers"]["x-powered-by"] == "Express"
+
+
+def test_names_that_no_contract_knows_are_left_out_unless_they_are_asked_for() -> None:
+    one = answered({"notes": [], "Agnes": 1}, target="/api/notes/1?q=Agnes&page=2")
+    assert body(one) == {"notes": []}
+    named = AnonymizerTerms("/api/notes/{id}", CONTRACT, named=True)
+    assert body(one, named) == {"notes": [], "Agnes": 1}
+    assert told(one, named)["request"]["path"] == "/api/notes/1?q=text+1&page=text+2"
+    assert told(one)["request"]["path"] == "/api/notes/1"
+
+
+def test_ids_as_names_stand_for_others() -> None:
+    [name] = body(answered({"by": {object_id(3): {"age": 5}}}))["by"]
+    assert whole(name).kind == "id"  # type: ignore[union-attr]
+    assert name != object_id(3)
+
+
+def test_what_stands_below_a_wildcard_stands_for_something_else() -> None:
+    one = exchange(target="/api/Agnes/41//x")
+    assert told(one, AnonymizerTerms("/api/*"))["request"]["path"] == "/api/text-1/1//text-2"
+    assert told(exchange(target="/"), AnonymizerTerms("/"))["request"]["path"] == "/"
+    assert told(exchange(target="/API/Notes/7/"), TERMS)["request"]["path"] == "/api/notes/1"
+
+
+def test_requests_keep_their_form() -> None:
+    sent = ((b"content-type", b"application/json; charset=utf-8"), (b"authorization", f"Bearer {TOKEN}".encode()))
+    found = told(exchange(method="POST", sent=b'{"body":"Agnes","role":"admin"}', sent_headers=sent))["request"]
+    assert found["headers"]["content-type"] == "application/json; charset=utf-8"
+    assert found["headers"]["authorization"].startswith("Bearer eyJ")
+    assert json.loads(found["content"])["role"] == "admin"
+    form = ((b"content-type", b"application/x-www-form-urlencoded"), (b"authorization", b"Agnes"))
+    found = told(exchange(method="POST", sent=b"body=Agnes&x=1", sent_headers=form))["request"]
+    assert found["content"] == "body=text+1"
+    assert found["headers"]["authorization"].startswith("Bearer")
+
+
+def test_hangs_and_resets_are_recorded_as_such() -> None:
+    for outcome in ("hang", "reset"):
+        found = told(exchange(outcome=outcome))
+        assert found["outcome"] == outcome
+        assert "response" not in found
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        exchange(outcome="gone"),
+        exchange(outcome="unasked"),
+        exchange(method="AGNES"),
+        exchange(b"x", headers=[("content-encoding", "gzip")]),
+        answered({"notes": [{"body": "a"}]}, headers=[("content-encoding", "agnes")]),
+    ],
+)
+def test_what_cannot_be_recorded_is_left_alone(one: Exchange) -> None:
+    with pytest.raises(Unsuitable):
+        told(one)
+
+
+def test_so_is_what_was_too_large_or_nested_too_deep() -> None:
+    with pytest.raises(Unsuitable, match="too large"):
+        told(Exchange(**{**_fields(exchange()), "body": Body(b"", 999_999, "digest")}))
+    deep = b'{"notes":' + b"[" * 40 + b"]" * 40 + b"}"
+    with pytest.raises(Unsuitable, match="too deep"):
+        told(exchange(deep))
+    assert len(body(answered({"notes": [{"age": n} for n in range(100)]}))["notes"]) == ITEMS
+
+
+def test_a_stand_in_that_would_break_the_contract_is_none() -> None:
+    strict = operation(properties(code={"type": "string", "pattern": "^[0-9]{4}$"}))
+    with pytest.raises(Unsuitable, match="breaks the contract"):
+        told(answered({"code": "1234"}), AnonymizerTerms("/api/notes", strict))
+    assert told(answered({"code": "none"}), AnonymizerTerms("/api/notes", strict))
+    asked = operation(True, requests={"application/json": properties(code={"type": "string", "pattern": "^[0-9]$"})})
+    sent = ((b"content-type", b"application/json"),)
+    with pytest.raises(Unsuitable, match="breaks the contract"):
+        told(exchange(outcome="hang", sent=b'{"code":"1"}', sent_headers=sent), AnonymizerTerms("/", asked))
+
+
+def test_the_recorded_legacy_stands_in_for_itself(tmp_path: Path) -> None:
+    """Everything the legacy ever answered, captured: the contract holds of it, and has nothing to learn from it."""
+    scribe, names = load(CONTRACTS / "openapi.yaml"), pseudonyms()
+    steps: list[JSON] = []
+    for one in (one for scenario in model.load(CONTRACTS / "recordings").scenarios for one in scenario.steps):
+        known = scribe.operation(one.request.method, one.request.target)
+        assert known is not None
+        steps.append({"name": str(len(steps)), **step(_exchange(one), AnonymizerTerms(known.template, known), names)})
+    assert len(steps) > 250
+    for file in CONTRACTS.glob("*.yaml"):
+        shutil.copy(file, tmp_path)
+    (tmp_path / "http.json").write_text(json.dumps([{"scenario": "captured", "steps": steps}]))
+    where = ("--recordings", str(tmp_path), f"--{{}}={tmp_path / 'openapi.yaml'}")
+    for command, option, said in (("check", "contract", "0 breaches"), ("infer", "into", "0 changes in 0 files")):
+        arguments = ["contracts", command, *where[:2], where[2].format(option)]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+        assert said in result.output
+
+
+def _exchange(one: model.Step) -> Exchange:
+    return exchange(
+        one.answer.body,
+        "",
+        status=one.answer.status,
+        headers=one.answer.headers.items(),
+        target=one.request.target,
+        method=one.request.method,
+        sent=one.request.body or b"",
+        sent_headers=tuple((name.encode(), value.encode()) for name, value in one.request.headers),
+        outcome=one.answer.outcome,
+    )
+
+
+def _fields(one: Exchange) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in Exchange.__slots__}

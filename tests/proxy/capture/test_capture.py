@@ -1,0 +1,252 @@
+"""An order to capture is taken up wherever comparisons are made, and ends by itself; the command brings it home."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.capture import agent
+from proxy.capture.agent import CaptureAgent
+from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
+from proxy.cli.main import main
+from proxy.comparison import compare
+from proxy.comparison.exchange import Exchange
+from proxy.config import Config
+from proxy.contract.model import Operation
+from proxy.recordings import model
+from proxy.reports.events import ComparisonEvent, SkippedEvent
+from proxy.runtime.database import Database
+from tests.support.exchanges import answered, exchange, operation, properties
+from tests.support.mongodb_relay import Relay
+
+CONFIG = Config.model_validate(
+    {"legacy": {"url": "http://a"}, "routes": [{"name": "other", "match": "GET /api/other/{id}"}]}
+)
+CONTRACT = operation(properties(title={"type": "string"}, status={"type": "string", "x-report": "show"}))
+PATIENT = "Agnes Nightingale"
+
+
+@pytest.fixture(autouse=True)
+def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "INTERVAL", 0.02)
+    monkeypatch.setattr("proxy.cli.capture.LOOK", 0.02)
+
+
+@pytest.fixture
+async def database(mongodb_url: str) -> AsyncIterator[Database]:
+    database = Database(mongodb_url, "test_capture")
+    yield database
+    for name in ("capture_orders", "captured"):
+        await database.collection(name).delete_many({})
+    await database.close()
+
+
+@pytest.fixture
+async def capturer(database: Database) -> AsyncIterator[CaptureAgent]:
+    capturer = CaptureAgent(database, CONFIG)
+    await capturer.start()
+    yield capturer
+    await capturer.stop()
+
+
+def compared(
+    legacy: Exchange | None = None, route: str = "notes.list", contract: Operation | None = CONTRACT
+) -> ComparisonEvent:
+    legacy = legacy or answered({"title": PATIENT, "status": "active", PATIENT: 1})
+    return ComparisonEvent(route, contract, "legacy", compare(legacy, legacy, contract), legacy, legacy)
+
+
+def order(seconds: float = 60, each: int = 5, *routes: str) -> CaptureJob:
+    return CaptureJob.new(time.time() + seconds, each, routes)
+
+
+async def becomes(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def placed(orders: CaptureJobs, one: CaptureJob) -> None:
+    """Placed, and taken up."""
+    await orders.place(one)
+    async with asyncio.timeout(5):
+        while not await orders.taken_up(one):
+            await asyncio.sleep(0.01)
+
+
+async def collected(orders: CaptureJobs, one: CaptureJob, least: int, most: int = 100) -> list[CapturedExchange]:
+    async with asyncio.timeout(5):
+        while await orders.count(one) < least:
+            await asyncio.sleep(0.01)
+    return await orders.collect(one, most)
+
+
+async def test_what_legacy_answers_is_captured_without_anybody_in_it(
+    database: Database, capturer: CaptureAgent
+) -> None:
+    orders, wanted = CaptureJobs(database), order()
+    await placed(orders, wanted)
+    capturer.note(compared())
+    capturer.note(SkippedEvent("notes.list", "legacy", "timeout"))
+    [one] = await collected(orders, wanted, 1)
+    assert (one.operation, one.status) == ("GET /api/notes", "200")
+    [step] = model.scenario({"scenario": "", "steps": [{"name": "", **one.step}]}).steps
+    assert json.loads(step.answer.text) == {"title": "text 1", "status": "active"}
+    assert "Agnes" not in repr([each async for each in database.collection("captured").find({})])
+
+
+async def test_so_many_of_each_operation_and_status_and_no_more(database: Database, capturer: CaptureAgent) -> None:
+    orders, wanted = CaptureJobs(database), order(60, 2)
+    await placed(orders, wanted)
+    for _ in range(5):
+        capturer.note(compared())
+        capturer.note(compared(answered({}, status=404)))
+        capturer.note(compared(exchange(outcome="hang")))
+    found = await collected(orders, wanted, 6)
+    assert sorted(one.status for one in found) == ["200", "200", "404", "404", "hang", "hang"]
+    assert len(await orders.collect(wanted, 3)) == 3
+    await orders.keep(wanted, found)
+    assert len(await orders.collect(wanted, 100)) == 6
+
+
+async def test_only_the_routes_that_are_wanted(database: Database, capturer: CaptureAgent) -> None:
+    orders, wanted = CaptureJobs(database), order(60, 5, "other")
+    await placed(orders, wanted)
+    capturer.note(compared())
+    capturer.note(compared(answered({}, target=f"/api/other/{PATIENT}"), "other", None))
+    [one] = await collected(orders, wanted, 1)
+    assert one.operation == "other"
+    assert one.step["request"] == {"method": "GET", "path": "/api/other/text-1", "headers": {}}
+
+
+async def test_what_cannot_be_captured_is_let_go(
+    database: Database, capturer: CaptureAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders, wanted = CaptureJobs(database), order()
+    await placed(orders, wanted)
+    capturer.note(compared(exchange(outcome="gone")))
+    broken = replace(compared(), legacy=None)  # type: ignore[arg-type]
+    capturer.note(broken)
+    monkeypatch.setattr(agent, "WAITING", 1)
+    capturer.note(compared())
+    capturer.note(compared())
+    assert len(await collected(orders, wanted, 1)) == 1
+
+
+async def test_an_order_ends_when_its_time_is_over_or_it_is_withdrawn(
+    database: Database, capturer: CaptureAgent
+) -> None:
+    orders, short, long = CaptureJobs(database), order(0.3), order()
+    await placed(orders, short)
+    await placed(orders, long)
+    await becomes(lambda: time.time() > short.until)
+    capturer.note(compared())
+    await collected(orders, long, 1)
+    assert await orders.count(short) == 0
+    assert [one.id for one in await orders.current()] == [long.id]
+    await orders.withdraw(long)
+    assert (await orders.current(), await orders.count(long), await orders.taken_up(long)) == ([], 0, 0)
+
+
+async def test_what_is_stored_goes_by_itself(database: Database) -> None:
+    orders, wanted = CaptureJobs(database), order()
+    await orders.place(wanted)
+    await orders.keep(wanted, [CapturedExchange("GET /", "200", {})])
+    for name in ("capture_orders", "captured"):
+        indexes = await database.collection(name).index_information()
+        assert indexes["expires_1"]["expireAfterSeconds"] == 0
+        [document] = [one async for one in database.collection(name).find({})]
+        assert document["expires"].timestamp() > time.time() - 86_400
+    assert await orders.current() == [wanted]
+
+
+async def test_each_capture_has_a_key_and_dates_of_its_own() -> None:
+    one, other = order(), order()
+    assert one.key != other.key
+    assert one.id != other.id
+    assert -4001 * 86_400_000 < one.shift < -399 * 86_400_000
+
+
+async def test_while_mongodb_is_away_nothing_is_captured_and_nothing_fails(mongodb_url: str) -> None:
+    async with Relay(mongodb_url) as relay:
+        distant = Database(relay.url, "test_capture", patience=0.6)
+        capturer, orders, wanted = CaptureAgent(distant, CONFIG), CaptureJobs(distant), order()
+        await capturer.start()
+        capturer.note(compared())
+        await relay.mend()
+        await distant.reach()
+        await placed(orders, wanted)
+        capturer.note(compared())
+        assert len(await collected(orders, wanted, 1)) == 1
+        await capturer.stop()
+        await orders.withdraw(wanted)
+        await distant.close()
+
+
+async def test_without_a_database_there_is_nothing_to_capture_for() -> None:
+    capturer = CaptureAgent(None, CONFIG)
+    await capturer.start()
+    capturer.note(compared())
+    await capturer.stop()
+
+
+async def capture(url: str, into: Path, *arguments: object) -> Result:
+    around = ("--mongodb-url", url, "--database", "test_capture", "--config", into / "none", "--into", into)
+    return await asyncio.to_thread(CliRunner().invoke, main, [str(one) for one in ("capture", *around, *arguments)])
+
+
+async def test_the_command_writes_recordings_that_can_be_read(
+    database: Database, capturer: CaptureAgent, mongodb_url: str, tmp_path: Path
+) -> None:
+    orders = CaptureJobs(database)
+    running = asyncio.create_task(capture(mongodb_url, tmp_path, "--most", 3, "--each", 2, "--for", "9s"))
+    async with asyncio.timeout(10):
+        while not (placed := await orders.current()) or not await orders.taken_up(placed[0]):
+            await asyncio.sleep(0.01)
+    for _ in range(3):
+        capturer.note(compared())
+    capturer.note(compared(answered({}, status=404)))
+    capturer.note(compared(answered({}), "other", None))
+    result = await running
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{tmp_path}/http.json: 3 requests of 1 operation\n"
+    recorded = model.load(tmp_path)
+    assert [(one.name, len(one.steps)) for one in recorded.scenarios] == [("captured: GET /api/notes", 3)]
+    assert await orders.current() == []
+    assert await database.collection("captured").count_documents({}) == 0
+
+
+async def test_nothing_captured_is_1_and_says_why(database: Database, mongodb_url: str, tmp_path: Path) -> None:
+    routing = tmp_path / "routing.yaml"
+    routing.write_text("legacy: {url: http://a}\nroutes: [{name: notes.list, match: GET /}]\n")
+    result = await capture(mongodb_url, tmp_path, "--for", "100ms", "--config", routing)
+    assert result.exit_code == 1
+    assert "nothing was captured" in result.stderr
+    assert "`shadow` share" in result.stderr
+    assert not (tmp_path / "http.json").exists()
+    result = await capture(mongodb_url, tmp_path, "--route", "notes.lst", "--config", routing)
+    assert result.exit_code == 2
+    assert "did you mean notes.list?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--for", "25h"], "at most 24h"), (["--for", "5"], "as in 250ms"), (["--each", "0"], "1<=x<=1000")],
+)
+async def test_a_wrong_use_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
+    result = await capture("mongodb://127.0.0.1:1", tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+async def test_recordings_that_are_there_are_replaced_only_by_force(tmp_path: Path) -> None:
+    (tmp_path / "http.json").write_text("[]")
+    result = await capture("mongodb://127.0.0.1:1", tmp_path)
+    assert "--force replaces it" in result.stderr

@@ -1,0 +1,77 @@
+"""`scribe-proxy` itself: quick help, and commands that cannot break each other."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+from click import Command
+from click.testing import CliRunner
+
+from proxy.cli import main as program
+from proxy.cli.main import COMMANDS, Lazy, main
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, arguments)
+    return result.exit_code, result.output
+
+
+def test_help_names_every_command_and_imports_none() -> None:
+    script = (
+        "import sys; from proxy.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "finally: print([name for name in sys.modules if name.startswith(('proxy.c', 'demo', 'pydantic', 'yaml'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    *_, loaded = done.stdout.splitlines()
+    assert loaded == "['proxy.cli', 'proxy.cli.main']"
+    for name, lazy in COMMANDS.items():
+        assert f"  {name}" in done.stdout
+        assert lazy.help.split()[0] in done.stdout
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert run("--version") == (0, f"scribe-proxy {version('scribe-proxy')}\n")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "demo"])
+def test_the_help_in_the_list_is_the_command_s_own(name: str) -> None:
+    module, _, attribute = COMMANDS[name].where.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    assert isinstance(command, Command)
+    assert command.get_short_help_str(limit=200) == COMMANDS[name].help
+    code, output = run(name, "--help")
+    assert (code, output.startswith("Usage: ")) == (0, True)
+
+
+def test_no_command_and_a_wrong_command_are_wrong_uses() -> None:
+    assert run("frob")[0] == 2
+    assert run()[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("nowhere.at.all:x", "thing is not available: this installation lacks it"),
+        ("proxy.nowhere:x", "thing is not available: this installation lacks it"),
+        ("proxy.cli.main:nothing", "thing is not available: module 'proxy.cli.main' has no attribute 'nothing'"),
+        ("tests.support.missing_dependency:x", "thing is not available: a_package_that_is_not_there is not installed"),
+    ],
+)
+def test_a_command_that_is_not_there_says_so_alone(monkeypatch: pytest.MonkeyPatch, where: str, message: str) -> None:
+    monkeypatch.setitem(COMMANDS, "thing", Lazy(where, "Do a thing."))
+    code, output = run("thing")
+    assert (code, output) == (1, f"Error: {message}\n")
+    assert run("--help")[0] == 0
+
+
+def test_the_version_of_a_checkout_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(program, "version", absent)
+    assert program._version() == "unknown"

@@ -1,0 +1,184 @@
+"""`scribe-proxy serve` as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from demo.ports import free_port
+from proxy.cli.serve import serve
+from tests.proxy.runtime.test_process import config, get, legacy
+from tests.support.sockets import read_head, scripted
+
+PROGRAM = Path(sys.executable).with_name("scribe-proxy")
+
+
+@asynccontextmanager
+async def served(
+    file: Path, *options: str, patience: float = 40.0
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
+    """The command on two free ports; ends with the test."""
+    port, ops = free_port(), free_port()
+    command = [str(PROGRAM), "serve", "--config", str(file), "--port", str(port), "--ops-port", str(ops), *options]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, start_new_session=True)
+    try:
+        await _ready(process, ops, patience)
+        yield process, port, ops
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # workers too, who would hold its output open
+        await process.communicate()
+
+
+async def _ready(process: asyncio.subprocess.Process, ops: int, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and process.returncode is None:
+        try:
+            await get(ops, "/healthz")
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            return
+    raise AssertionError("the gateway did not start")
+
+
+async def test_what_runs_is_finished_after_sigterm_and_nothing_new_accepted(tmp_path: Path) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        await go_on.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+
+    async with scripted(slow) as legacy_port:
+        file = tmp_path / "routing.yaml"
+        file.write_text(f"legacy: {{url: http://127.0.0.1:{legacy_port}}}")
+        async with served(file) as (process, port, _):
+            under_way = asyncio.create_task(get(port))
+            await asyncio.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.5)
+            with pytest.raises(OSError):
+                await get(port)
+            go_on.set()
+            assert (await under_way)[1] == b"late"
+            assert await asyncio.wait_for(process.wait(), 5) in (0, -signal.SIGTERM)
+
+
+async def test_what_takes_too_long_is_cut_off_at_the_limit(tmp_path: Path) -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    async with scripted(never) as legacy_port:
+        file = tmp_path / "routing.yaml"
+        file.write_text(f"legacy: {{url: http://127.0.0.1:{legacy_port}}}")
+        async with served(file, "--grace", "1") as (process, port, _):
+            under_way = asyncio.create_task(get(port))
+            await asyncio.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.wait(), 5)
+            await asyncio.gather(under_way, return_exceptions=True)
+
+
+async def test_workers_share_both_ports(tmp_path: Path) -> None:
+    async with scripted(legacy) as legacy_port:
+        file = tmp_path / "routing.yaml"
+        file.write_text(config(legacy_port))
+        async with served(file, "--workers", "2") as (process, port, ops):
+            answers = await asyncio.gather(*(get(port) for _ in range(40)))
+            assert {body for _, body in answers} == {b"legacy"}
+            counted = 0.0
+            for line in (await get(ops, "/metrics"))[1].decode().splitlines():
+                if line.startswith('scribe_proxy_requests_total{route="all"'):
+                    counted += float(line.split()[-1])
+            assert counted == 40  # those of all workers, whichever of them was asked
+            process.send_signal(signal.SIGTERM)
+            output, _ = await asyncio.wait_for(process.communicate(), 10)
+    assert len([line for line in output.splitlines() if json.loads(line)["route"] == "all"]) == 40
+
+
+async def test_signal_to_the_whole_process_group_is_a_clean_end(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text("legacy: {url: 'http://127.0.0.1:1'}")
+    async with served(file, "--workers", "2") as (process, _, _):
+        os.killpg(process.pid, signal.SIGTERM)
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0
+    assert b"worker" not in errors
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(serve, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def test_a_faulty_file_is_told_whole_and_stops_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text("legacy: {url: nonsense}\nroutez: []\n")
+    code, output = run("--config", file)
+    assert code == 1
+    assert f"{file}:1" in output
+    assert f"{file}:2" in output
+
+
+def test_an_ops_listener_in_the_open_demands_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPS_TOKEN", raising=False)
+    for host in ("0.0.0.0", "::", "ops.example"):
+        code, output = run("--ops-host", host)
+        assert code == 2
+        assert "OPS_TOKEN" in output
+
+
+@pytest.mark.parametrize("token", ["short", "fifteen-letters"])
+def test_short_ops_token_is_refused_beyond_loopback(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPS_TOKEN", token)
+    code, output = run("--ops-host", "0.0.0.0")
+    assert code == 2
+    assert "OPS_TOKEN needs 16 characters" in output
+    assert token not in output
+
+
+@pytest.mark.parametrize("ops_host", ["127.0.0.1", "127.0.0.2", "::1"])
+def test_one_port_for_both_listeners_is_refused(ops_host: str) -> None:
+    code, output = run("--host", "127.0.0.1", "--port", "8123", "--ops-host", ops_host, "--ops-port", "8123")
+    assert code == 2
+    assert "the ops pages need a port of their own" in output
+
+
+async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+    async with scripted(legacy) as port:
+        file = tmp_path / "routing.yaml"
+        file.write_text(config(port))
+        code, output = await asyncio.to_thread(run, "--config", file, "--port", str(port))
+    assert code == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in output
+    assert len(output.strip().splitlines()) == 1
+
+
+def test_a_pin_that_is_no_side_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(config(1))
+    monkeypatch.setenv("SCRIBE_PROXY_PIN", "nativ")
+    code, output = run("--config", file)
+    assert code in (1, 2)
+    assert "SCRIBE_PROXY_PIN" in output
+
+
+def test_a_native_app_that_cannot_be_imported_is_told_without_a_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(config(1).replace("tests.proxy.runtime.test_process:native", "tests.nowhere:app"))
+    code, output = run("--config", file, "--port", "0", "--ops-port", "0")
+    assert code != 0
+    assert "tests.nowhere" in output

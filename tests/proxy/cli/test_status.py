@@ -1,0 +1,140 @@
+"""`scribe-proxy status` asks a gateway that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner, Result
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from demo.ports import free_port
+from proxy.cli.main import main
+from tests.proxy.runtime.test_process import get, legacy, process
+from tests.support.sockets import read_head, scripted
+
+ROUTES = """\
+legacy: {{url: http://127.0.0.1:{port}}}
+native: tests.proxy.runtime.test_process:native
+mongodb: {{url: ""}}
+access_log: false
+routes:
+  - {{name: moved, match: GET /moved, native: 100%, guard: {{minimum: 5}}}}
+  - {{name: staged, match: GET /staged, guard: {{}}, rollout: {{stages: [1%, 50%], hold: 7d}}}}
+  - {{name: rest, match: "* /*"}}
+"""
+
+
+async def fail(request: object) -> PlainTextResponse:
+    return PlainTextResponse("no", 503)
+
+
+sick = Starlette(routes=[Route("/{rest:path}", fail)])
+
+
+def run(ops: int, *arguments: str, token: str = "") -> Result:
+    command = ["status", "--ops-url", f"http://127.0.0.1:{ops}", *arguments]
+    return CliRunner().invoke(main, command, env={"OPS_TOKEN": token})
+
+
+async def test_every_route_is_shown_with_its_share_and_both_sides(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    async with scripted(legacy) as port:
+        file.write_text(ROUTES.format(port=port))
+        async with process(file) as (public, ops):
+            for path in ("/moved", "/moved", "/elsewhere"):
+                await get(public, path)
+            told = await asyncio.to_thread(run, ops)
+            while "1% → 50%" not in told.stdout:  # its rollout begins in a moment
+                told = await asyncio.to_thread(run, ops)
+            data = await asyncio.to_thread(run, ops, "--json")
+    assert told.exit_code == 0, told.output
+    lines = {line.split()[0]: line for line in told.stdout.splitlines() if line.strip()}
+    assert "no MongoDB: shares are this gateway's alone" in told.stdout
+    assert "the file's share" in lines["moved"]
+    assert "unknown" in lines["moved"]  # the guard, with two requests
+    assert re.search("1% → 50% in (7 d|6 d 23 h)", lines["staged"])
+    assert "legacy" in told.stdout
+    routes = {route["name"]: route for route in json.loads(data.stdout)["routes"]}
+    assert (routes["moved"]["native"]["requests"], routes["rest"]["legacy"]["requests"]) == (2, 1)
+
+
+async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    text = ROUTES.format(port=free_port()).replace("test_serving:native", "test_status:sick")
+    file.write_text(text + "health: {interval: 20ms, failures: 1}\n")
+    async with process(file) as (public, ops):
+        for _ in range(5):
+            await get(public, "/elsewhere")
+        file.write_text("routes: 5")
+        told = ""
+        async with asyncio.timeout(10):
+            while "is refused, with" not in told:
+                told = (await asyncio.to_thread(run, ops)).stdout
+    for text in (
+        "legacy unreachable",
+        "legacy accepts no connections, and is spared",
+        "native fails its health checks",
+    ):
+        assert text in told
+
+
+def test_watching_goes_on_until_it_is_interrupted_and_bears_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = iter(range(2))
+
+    def pause(seconds: float) -> None:
+        if next(pauses, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("proxy.cli.status.time", SimpleNamespace(sleep=pause))  # not every thread's
+    result = run(free_port(), "--watch")
+    assert result.exit_code == 1
+    assert result.stdout.count("cannot be asked") == 3
+
+
+async def answering(status: str, body: str) -> tuple[int, str]:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    async with scripted(script) as port:
+        result = await asyncio.to_thread(run, port)
+    return result.exit_code, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "text"),
+    [
+        ("401 Unauthorized", "", "wants a token: set OPS_TOKEN"),
+        ("500 No", "", "answered 500"),
+        ("200 OK", "{}", "is no ops listener of this version"),
+    ],
+)
+async def test_what_is_no_answer_is_told_in_a_line(status: str, body: str, text: str) -> None:
+    code, told = await answering(status, body)
+    assert code == 1
+    assert text in told
+
+
+async def test_the_token_of_the_environment_is_sent_along() -> None:
+    seen: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_head(reader))
+        writer.write(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+
+    async with scripted(script) as port:
+        await asyncio.to_thread(lambda: run(port, token="abc"))
+    assert b"authorization: Bearer abc" in seen[0].replace(b"Authorization", b"authorization")
+
+
+def test_a_gateway_that_is_not_there_is_told() -> None:
+    result = run(free_port())
+    assert result.exit_code == 1
+    assert "cannot be asked" in result.stderr

@@ -1,0 +1,196 @@
+"""Bodies are compared as what they stand for, however they were sent."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+
+import brotli  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.comparison import compare
+from proxy.comparison.bodies import read, words
+from proxy.comparison.content_encoding import LIMIT, CodingError, OversizeError, decode
+from tests.support.exchanges import exchange, object_id
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def bare(data: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush()
+
+
+CODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": bare,
+    "br": brotli.compress,
+    "identity": bytes,
+    "": bytes,
+}
+
+
+def fields(legacy: bytes, native: bytes, kind: str, other: str = "") -> list[tuple[str, str]]:
+    verdict = compare(exchange(legacy, kind), exchange(native, other or kind))
+    return [(one.field, one.kind) for one in verdict.differences]
+
+
+@given(st.binary(max_size=300), st.sampled_from(sorted(CODERS)))
+def test_what_was_encoded_is_decoded(data: bytes, coding: str) -> None:
+    assert decode(CODERS[coding](data), coding) == data
+
+
+def test_codings_are_undone_in_turn() -> None:
+    assert decode(brotli.compress(gzip.compress(b"x")), "gzip, br") == b"x"
+
+
+def test_gzip_may_have_members_and_padding() -> None:
+    assert decode(gzip.compress(b"a") + gzip.compress(b"b") + b"\0\0", "gzip") == b"ab"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+def test_what_is_cut_short_or_corrupt_is_no_coding(coding: str) -> None:
+    packed = CODERS[coding](bytes(range(256)) * 9)
+    for wrong in (packed[:-9], packed[: len(packed) // 2], b"\xff" * 40, b""):
+        with pytest.raises(CodingError):
+            decode(wrong, coding)
+
+
+def test_an_unknown_coding_is_an_error() -> None:
+    with pytest.raises(CodingError):
+        decode(b"x", "zstd")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "Deflate", "br"])
+def test_nothing_is_unpacked_beyond_the_limit(coding: str) -> None:
+    assert len(decode(CODERS[coding](bytes(LIMIT)), coding)) == LIMIT
+    for size in (LIMIT + 1, LIMIT * 50):
+        with pytest.raises(OversizeError):
+            decode(CODERS[coding](bytes(size)), coding)
+    with pytest.raises(OversizeError):
+        decode(gzip.compress(bytes(LIMIT)) * 2, "gzip")
+
+
+@pytest.mark.parametrize("coding", sorted(CODERS))
+def test_a_compressed_answer_matches_a_plain_one(coding: str) -> None:
+    body = json.dumps({"note": "Rest and fluids. " * 20}).encode()
+    packed = exchange(CODERS[coding](body), headers=[("content-encoding", coding)] if coding else [])
+    assert compare(packed, exchange(body)).name == "match"
+
+
+def test_a_broken_coding_is_another_type_of_body() -> None:
+    broken = exchange(b"not gzip", headers=[("content-encoding", "gzip")])
+    assert [one.kind for one in compare(broken, exchange(b"{}")).differences] == ["type"]
+    assert compare(broken, broken).name == "match"
+
+
+def test_charsets_are_decoded() -> None:
+    text = '{"name":"Zoë"}'
+    latin, wide = (exchange(text.encode(one), f"application/json; charset={one}") for one in ("latin-1", "utf-16"))
+    verdict = compare(latin, wide)
+    assert [one.field for one in verdict.differences] == ["header.content-type"]
+    assert read(text.encode("latin-1"), 'text/plain; Charset="ISO-8859-1"').value == text
+
+
+@pytest.mark.parametrize("charset", ["idna", "punycode", "unicode_escape", "hex", "zip", "nobody-knows"])
+def test_what_is_no_charset_is_taken_for_utf_8(charset: str) -> None:
+    assert read("Zoë".encode(), f"text/plain; charset={charset}").value == "Zoë"
+
+
+def test_what_is_not_in_its_charset_is_bytes() -> None:
+    assert read(b"\xff\xfe\xfd", "text/plain").form == "binary"
+    assert fields(b"\xff\x01", b"\xff\x02", "text/plain") == [("body", "value")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "form"),
+    [
+        ("application/json", b"[]", "json"),
+        ("application/problem+json; charset=utf-8", b"{}", "json"),
+        ("APPLICATION/JSON", b"1", "json"),
+        ("application/json", b"{", "text"),
+        (FORM, b"a=1", "form"),
+        ("text/html", b"<p>", "html"),
+        ("text/csv", b"a,b", "text"),
+        ("image/svg+xml", b"<svg/>", "text"),
+        ("", b"plain", "text"),
+        ("image/png", b"\x89PNG", "binary"),
+        ("application/octet-stream", b"text", "binary"),
+        ("text/plain", b"", "none"),
+    ],
+)
+def test_forms_of_bodies(kind: str, body: bytes, form: str) -> None:
+    assert read(body, kind).form == form
+
+
+def test_forms_compare_by_field() -> None:
+    assert not fields(b"a=1&b=x+y", b"a=1&b=x%20y", FORM)
+    assert fields(b"a=1&b=2", b"a=1&b=3", FORM) == [("body.b.*", "value")]
+    assert fields(b"a=1&a=2", b"a=1", FORM) == [("body.a.*", "missing")]
+    assert fields(b"a=", b"", FORM) == [("body", "missing")]
+    assert read(b"a&" * 5000, FORM).form == "text"
+
+
+def multipart(*parts: bytes, boundary: str) -> bytes:
+    lines = (b"--%s\r\n%s\r\n" % (boundary.encode(), part) for part in parts)
+    return b"".join(lines) + b"--%s--\r\n" % boundary.encode()
+
+
+def test_multipart_compares_by_part_whatever_the_boundary() -> None:
+    note = b'content-disposition: form-data; name="note"\r\nContent-Type: application/json\r\n\r\n{"a": %d}'
+    file = b'content-disposition: form-data; name="f"\r\ncontent-type: image/png\r\n\r\n\x89%b'
+    kinds = [f'multipart/form-data; boundary="{one}"' for one in ("one", "two")]
+    legacy = multipart(note % 1, file % b"x", boundary="one")
+    assert not fields(legacy, multipart(note % 1, file % b"x", boundary="two"), *kinds)
+    assert fields(legacy, multipart(note % 2, file % b"y", boundary="two"), *kinds) == [
+        ("body.*.body.a", "value"),
+        ("body.*.body.sha256", "value"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/mixed; boundary="]
+)
+def test_what_is_no_multipart_is_bytes(kind: str) -> None:
+    assert read(b"--x\r\n\r\ncut short", kind).form == "binary"
+
+
+def test_a_part_within_a_part_is_bytes() -> None:
+    inner = b"content-type: multipart/mixed; boundary=y\r\n\r\n--y--"
+    found = read(multipart(inner, b"\r\nbare", boundary="x"), "multipart/mixed; boundary=x").as_json
+    assert isinstance(found, list)
+    assert [one["form"] for one in found if isinstance(one, dict)] == ["binary", "text"]
+
+
+def test_pages_compare_by_what_they_say() -> None:
+    page = b"<html><body><h1 class=a>Error</h1>\n <pre>Cannot GET /x &amp; y</pre></body></html>"
+    assert not fields(page, b"<h1>Error</h1><pre>Cannot GET\n/x &#38; y</pre>", "text/html")
+    assert fields(page, page.replace(b"GET", b"PUT"), "text/html; charset=utf-8") == [("body", "value")]
+    assert words("a<b") == "a"
+    assert words("<<p>x</p") == "x"
+
+
+def test_text_compares_but_for_its_ids() -> None:
+    old, new = (f"note {object_id(serial)} is gone".encode() for serial in (1, 2))
+    assert not fields(old, new, "text/plain")
+    assert fields(old, new.replace(b"gone", b"here"), "text/plain") == [("body", "value")]
+    assert fields(old, b"note 1 is gone", "text/plain") == [("body", "value")]
+
+
+def test_binary_compares_by_its_bytes() -> None:
+    assert not fields(b"\x00\x01", b"\x00\x01", "image/png")
+    assert fields(b"\x00\x01", b"\x00\x02", "image/png") == [("body", "value")]
+
+
+@given(
+    st.binary(max_size=80), st.sampled_from(["application/json", FORM, "text/html", "multipart/x; boundary=a", "", "x"])
+)
+def test_reading_never_fails(data: bytes, kind: str) -> None:
+    assert compare(exchange(data, kind), exchange(data, kind)).name == "match"
+    assert read(data, kind).form

@@ -1,0 +1,76 @@
+"""Headers count as far as a client can tell them apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.comparison import compare
+from tests.support.exchanges import NOW, exchange, object_id
+
+
+def kinds(legacy: list[tuple[str, str]], native: list[tuple[str, str]], *bodies: bytes) -> list[tuple[str, str, str]]:
+    one, other = bodies or (b"{}", b"{}")
+    verdict = compare(exchange(one, headers=legacy), exchange(other, headers=native))
+    return [(each.field, each.kind, each.severity) for each in verdict.differences if each.path[0] == "header"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["date", "connection", "keep-alive", "transfer-encoding", "content-length", "x-request-id", "x-served-by", "via"],
+)
+def test_what_belongs_to_the_connection_or_the_moment_is_not_compared(name: str) -> None:
+    assert not kinds([(name, "a")], [])
+    assert not kinds([(name, "a")], [(name, "b")])
+
+
+def test_headers_may_be_missing_extra_or_other() -> None:
+    assert kinds([("x-a", "1")], []) == [("header.x-a", "missing", "slight")]
+    assert kinds([], [("x-a", "1")]) == [("header.x-a", "extra", "slight")]
+    assert kinds([("x-a", "1")], [("x-a", "2")]) == [("header.x-a", "header", "slight")]
+
+
+@pytest.mark.parametrize("name", ["access-control-allow-origin", "location", "set-cookie"])
+def test_headers_that_clients_act_on_are_breaking(name: str) -> None:
+    assert kinds([(name, "a=1")], [(name, "a=2")]) == [(f"header.{name}", "header", "breaking")]
+
+
+def test_content_types_compare_by_type_and_charset() -> None:
+    one = exchange(b"{}", "application/json; charset=utf-8")
+    assert compare(one, exchange(b"{}", "Application/JSON;charset=UTF-8")).name == "match"
+    assert compare(one, exchange(b"{}", "application/json")).name == "mismatch"
+
+
+def test_lists_without_an_order_are_sets() -> None:
+    assert not kinds([("vary", "Origin, Accept")], [("vary", "accept"), ("vary", "origin")])
+    assert kinds([("vary", "Origin")], [("vary", "Accept")])
+    assert not kinds([("access-control-allow-methods", "GET,PUT")], [("access-control-allow-methods", "PUT, GET")])
+
+
+def test_other_headers_keep_their_order() -> None:
+    assert kinds([("x-a", "1"), ("x-a", "2")], [("x-a", "2"), ("x-a", "1")])
+
+
+def test_an_entity_tag_follows_the_body() -> None:
+    legacy, native = [("etag", 'W/"1"')], [("etag", 'W/"2"')]
+    assert kinds(legacy, native) == [("header.etag", "header", "slight")]
+    assert not kinds(legacy, native, b'{"a":1}', b'{"a":2}')
+    assert kinds(legacy, [("etag", '"2"')], b'{"a":1}', b'{"a":2}')
+
+
+def test_moments_are_held_to_being_there() -> None:
+    assert not kinds([("last-modified", "a")], [("last-modified", "b")])
+    assert kinds([("last-modified", "a")], [])
+
+
+def test_ids_made_on_the_way_may_differ() -> None:
+    legacy, native, old = (f"/notes/{one}" for one in (object_id(1), object_id(2), object_id(1, NOW - 9999)))
+    assert not kinds([("location", legacy)], [("location", native)])
+    assert kinds([("location", old)], [("location", native)])
+
+
+def test_cookies_compare_by_name_and_attributes() -> None:
+    legacy = [("set-cookie", f"sid={object_id(1)}; Path=/; HttpOnly; Expires=Mon"), ("set-cookie", "theme=dark")]
+    native = [("set-cookie", "theme=dark"), ("set-cookie", f"sid={object_id(2)}; HttpOnly; path=/; Expires=Tue")]
+    assert not kinds(legacy, native)
+    assert kinds(legacy, native[:1])
+    assert kinds(legacy, [native[0], ("set-cookie", f"sid={object_id(2)}; Path=/")])

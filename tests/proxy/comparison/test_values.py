@@ -1,0 +1,202 @@
+"""Laws of comparing two JSON answers, and each kind of difference."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from proxy.comparison import Difference, Verdict, compare
+from proxy.comparison.correspondence import JSON, timestamps
+from tests.support.exchanges import NOW, answered, object_id, operation, properties
+
+ids = st.integers(0, 6).map(object_id)
+words = st.text(max_size=6).filter(lambda text: not timestamps(text))
+numbers = st.integers(-9, 9) | st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | numbers | words | ids | st.tuples(words, ids).map(" ".join)
+
+
+def nested(inner: st.SearchStrategy[JSON]) -> st.SearchStrategy[JSON]:
+    objects = st.dictionaries(words | ids, inner, max_size=4)
+    return cast("st.SearchStrategy[JSON]", st.lists(inner, max_size=4) | objects)
+
+
+values: st.SearchStrategy[JSON] = st.recursive(cast("st.SearchStrategy[JSON]", scalars), nested, max_leaves=20)
+
+
+def renamed(value: JSON, rename: Callable[[str], str]) -> JSON:
+    if isinstance(value, dict):
+        return {rename(name): renamed(each, rename) for name, each in value.items()}
+    if isinstance(value, list):
+        return [renamed(each, rename) for each in value]
+    return rename(value) if isinstance(value, str) else value
+
+
+def rename_id(text: str) -> str:
+    """Another id for each id, by an arithmetic of its serial number."""
+    head, separator, last = text.rpartition(" ")
+    if not timestamps(text):
+        return text
+    return f"{head}{separator}{object_id(1000 + int(last[8:], 16) * 5 % 7)}"
+
+
+def verdict_on(legacy: JSON, native: JSON, **more: JSON) -> Verdict:
+    contract = operation(properties(**more)) if more else None
+    return compare(answered(legacy), answered(native), contract)
+
+
+def kinds(legacy: JSON, native: JSON, **more: JSON) -> list[tuple[str, str]]:
+    return [(one.field, one.kind) for one in verdict_on(legacy, native, **more).differences]
+
+
+def tallied(differences: tuple[Difference, ...]) -> Counter[object]:
+    return Counter((one.path, one.kind, one.severity) for one in differences)
+
+
+@given(values)
+def test_a_value_matches_itself(value: JSON) -> None:
+    assert verdict_on(value, value) == Verdict("match")
+    assert verdict_on({"value": value, "n": 1}, {"n": 1, "value": value}).differences[0].kind == "order"
+
+
+@given(values)
+def test_a_consistent_renaming_matches(value: JSON) -> None:
+    assert verdict_on(value, renamed(value, rename_id)) == Verdict("match")
+
+
+@given(st.lists(ids, min_size=2, max_size=6), st.data())
+def test_an_inconsistent_renaming_does_not(legacy: list[str], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(legacy) - 1))
+    assume(legacy.count(legacy[place]) > 1)
+    native = [rename_id(one) for one in legacy]
+    native[place] = data.draw(st.sampled_from([object_id(9999), legacy[place]]))
+    one, other = ({str(index): each for index, each in enumerate(side)} for side in (legacy, native))
+    assert verdict_on(dict(one), dict(other)).name == "mismatch"
+
+
+@given(values, values)
+def test_swapping_the_sides_mirrors_the_verdict(one: JSON, other: JSON) -> None:
+    there, back = verdict_on(one, other), verdict_on(other, one)
+    assert there.name == back.name
+    assert tallied(tuple(each.mirrored() for each in there.differences)) == tallied(back.differences)
+
+
+@given(values, values)
+def test_values_that_match_are_one_but_for_ids(one: JSON, other: JSON) -> None:
+    if verdict_on(one, other).name == "match":
+        same = json.dumps(renamed(one, lambda text: text[:-24] if timestamps(text) else text))
+        assert same == json.dumps(renamed(other, lambda text: text[:-24] if timestamps(text) else text))
+
+
+@given(st.lists(st.integers(0, 4), max_size=8), st.randoms(use_true_random=False))
+def test_an_unordered_array_matches_in_any_order(items: list[int], random: object) -> None:
+    shuffled = list(items)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    schema: JSON = {"type": "array", "x-compare": "unordered"}
+    one, other = (cast(JSON, {"a": each, "b": 1}) for each in (items, shuffled))
+    assert verdict_on(one, other, a=schema).name == "match"
+    assert verdict_on(one, other).name == ("match" if items == shuffled else "mismatch")
+    assert set(kinds(one, other)) <= {("body.a", "order")}
+
+
+@pytest.mark.parametrize(
+    ("legacy", "native", "expected"),
+    [
+        ({"a": 1}, {}, ("body.a", "missing", "breaking")),
+        ({}, {"a": 1}, ("body.a", "extra", "slight")),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, ("body", "order", "slight")),
+        ([1], [1, 2], ("body.*", "extra", "slight")),
+        ([1, 2], [1], ("body.*", "missing", "breaking")),
+        ([1, 2, 3], [3, 2, 1], ("body", "order", "visible")),
+        ([1, 2, 3], [1, 2, 4], ("body.*", "value", "visible")),
+        ({"a": 1}, {"a": "1"}, ("body.a", "type", "breaking")),
+        ({"a": 1}, {"a": True}, ("body.a", "type", "breaking")),
+        ({"a": 1}, {"a": 1.0}, ("body.a", "type", "slight")),
+        ({"a": 0}, {"a": False}, ("body.a", "type", "breaking")),
+        ({"a": None}, {"a": ""}, ("body.a", "type", "breaking")),
+        ({"a": "x"}, {"a": "y"}, ("body.a", "value", "visible")),
+        ({"a": 1.5}, {"a": 2.5}, ("body.a", "value", "visible")),
+        ({"a": True}, {"a": False}, ("body.a", "value", "visible")),
+        ({"a": object_id(1)}, {"a": "x"}, ("body.a", "type", "breaking")),
+        ({"a": [{"b": [1]}]}, {"a": [{"b": ["1"]}]}, ("body.a.*.b.*", "type", "breaking")),
+    ],
+)
+def test_each_kind_of_difference_is_named(legacy: JSON, native: JSON, expected: tuple[str, str, str]) -> None:
+    found = verdict_on(legacy, native).differences
+    assert [(one.field, one.kind, one.severity) for one in found] == [expected]
+
+
+def test_a_difference_leads_to_its_place_on_both_sides() -> None:
+    items: list[JSON] = [{"_id": "a", "n": 1}, {"_id": "b", "n": 2}]
+    moved: list[JSON] = [{"_id": "b", "n": 3}, {"_id": "a", "n": 1}]
+    changed = next(one for one in verdict_on(items, moved).differences if one.kind == "value")
+    assert changed.legacy is not None
+    assert changed.native is not None
+    assert (changed.legacy.path, changed.legacy.value) == (("body", 1, "n"), 2)
+    assert (changed.native.path, changed.native.value) == (("body", 0, "n"), 3)
+    assert (changed.place, changed.field) == ("body.1.n", "body.*.n")
+
+
+def test_an_id_as_a_key_is_no_field_of_its_own() -> None:
+    one: JSON = {object_id(1): {"n": 1}, object_id(2): {"n": 1}}
+    other: JSON = {object_id(11): {"n": 1}, object_id(12): {"n": 2}}
+    assert kinds(one, other) == [("body.<id>.n", "value")]
+
+
+def test_old_ids_as_keys_must_be_the_same() -> None:
+    one: JSON = {object_id(1, NOW - 9999): 1}
+    other: JSON = {object_id(2, NOW - 9999): 1}
+    assert kinds(one, other) == [("body.<id>", "missing"), ("body.<id>", "extra")]
+
+
+def test_an_id_that_stands_for_itself_here_and_for_another_there_shows() -> None:
+    a, b = object_id(1), object_id(2)
+    assert kinds({"x": a, "y": a}, {"x": b, "y": a}) == [("body.y", "value")]
+    assert kinds({"x": a, "y": f"note {a} is gone"}, {"x": b, "y": f"note {a} is gone"}) == [("body.y", "value")]
+    assert kinds({"x": a, "y": {a: 1}}, {"x": b, "y": {a: 1}}) == [("body.y.<id>", "value")]
+
+
+def test_ids_of_requests_apart_each_is_compared_by_itself() -> None:
+    first = verdict_on({"x": object_id(1)}, {"x": object_id(2)})
+    assert first == verdict_on({"x": object_id(1)}, {"x": object_id(3)}) == Verdict("match")
+
+
+def test_milliseconds_since_the_epoch_are_dates() -> None:
+    assert not kinds({"at": NOW * 1000}, {"at": NOW * 1000 + 9})
+    assert kinds({"at": 1_500_000_000_000}, {"at": 1_500_000_000_001}) == [("body.at", "value")]
+
+
+def test_dates_made_in_the_exchange_may_lie_as_far_apart_as_it_lasted() -> None:
+    together: JSON = {"a": "2026-11-22T19:41:09.000Z", "b": "2026-11-22T19:41:09.000Z"}
+    apart: JSON = {"a": "2026-11-22T19:41:09.000Z", "b": "2026-11-22T19:41:09.400Z"}
+    assert compare(answered(together, total=1.0), answered(apart)).name == "match"
+    assert compare(answered(together), answered(apart)).name == "mismatch"
+
+
+@pytest.mark.parametrize(
+    ("schema", "legacy", "native", "expected"),
+    [
+        ({"x-compare": "ignore"}, 1, "x", []),
+        ({"x-compare": "text"}, " a\n b ", "a b", []),
+        ({"x-compare": "text"}, "a b", "a c", [("body.a", "value")]),
+        ({"x-compare": "unordered"}, [1, 2], [2, 2], [("body.a.*", "value")]),
+        ({"x-compare": "unordered"}, {"x": 1, "y": 2}, {"y": 2, "x": 1}, []),
+        ({"x-compare": {"key": "k"}}, [{"k": 1, "v": 1}, {"k": 2, "v": 2}], [{"k": 2, "v": 2}, {"k": 1, "v": 1}], []),
+        (
+            {"x-compare": {"key": "k"}},
+            [{"k": 1, "v": 1}, {"k": 2, "v": 2}],
+            [{"k": 2, "v": 9}, {"k": 1, "v": 1}],
+            [("body.a.*.v", "value")],
+        ),
+        ({"items": {"properties": {"v": {"x-compare": "ignore"}}}}, [{"v": 1}, {"w": 1}], [{"v": 2}, {"w": 1}], []),
+    ],
+)
+def test_the_contract_says_how_to_compare(
+    schema: JSON, legacy: JSON, native: JSON, expected: list[tuple[str, str]]
+) -> None:
+    assert kinds({"a": legacy, "b": 1}, {"a": native, "b": 1}, a=schema) == expected

@@ -1,0 +1,420 @@
+"""routing.yaml: what is read, and that everything wrong with it is said at once, with its line."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from proxy.config import FULL, MAX_BYTES, Bucketing, Config, ConfigError, KeySource, Problem, Route, load, parse
+from proxy.config.error_messages import all_keys
+from tests.support.shipped import ROUTING
+
+ROOT = Path(__file__).parents[3]
+
+WHOLE = """\
+legacy:
+  url: ${LEGACY_URL:-http://127.0.0.1:4500}
+  timeouts: {connect: 500ms, response: 30s}
+native: handlers.app:app
+bucketing: {key: [jwt:userID, header:X-Client-Id, cookie:sid, client-ip], salt: scribe-2026}
+overrides: {secret: 0123456789abcdef}
+served_by: no
+allowed_origins: http://localhost:3000, https://app.example
+x-strict: &strict {error_rate: 1%, latency: 1.5x}
+routes:
+  - name: prompts.list
+    match: GET /api/prompts
+    native: 25%
+    group: prompts
+    shadow: 100%
+    guard: *strict
+  - name: prompts.create
+    match: POST /api/prompts
+    group: prompts
+    shadow: {share: 5%, writes: rehearse}
+    rollout: {stages: [1%, 10%, 100%], hold: 7d, gates: {mismatch: 0.1%, errors: 0.1%}, approve: true}
+  - name: transcription
+    match: WS /transcription-stream
+    timeouts: {response: 2m}
+    pin: legacy
+"""
+
+
+def faults(text: str, **env: str) -> list[str]:
+    """The problems of a text, as `line: where: message`."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, env, "f")
+    return [problem.located("f").removeprefix("f:").strip() for problem in caught.value.problems]
+
+
+def routes(*lines: str, native: str = "native: a:b") -> str:
+    """A file with these lines as its routes, the first of them on line 4."""
+    return "\n".join(["legacy: {url: http://x}", native, "routes:", *(f"  {line}" for line in lines)])
+
+
+def test_a_whole_file_becomes_values() -> None:
+    config = parse(WHOLE, {})
+    assert config.legacy.url == "http://127.0.0.1:4500"
+    assert (config.legacy.timeouts.connect, config.legacy.timeouts.response, config.legacy.timeouts.idle) == (
+        0.5,
+        30,
+        60,
+    )
+    assert [str(source) for source in config.bucketing.key] == [
+        "jwt:userID",
+        "header:x-client-id",
+        "cookie:sid",
+        "client-ip",
+    ]
+    assert config.served_by is False
+    assert config.access_log is True
+    assert config.allowed_origins == ("http://localhost:3000", "https://app.example")
+    listed, created, transcription = config.routes
+    assert (listed.native, listed.shadow.share, listed.domain, listed.template) == (
+        2500,
+        FULL,
+        "prompts",
+        "/api/prompts",
+    )
+    assert listed.guard is not None
+    assert (listed.guard.error_rate, listed.guard.latency, listed.guard.window) == (100, 1.5, 60.0)
+    assert (created.native, created.shadow.share, created.shadow.writes) == (FULL, 500, "rehearse")
+    assert created.rollout is not None
+    assert (created.rollout.stages, created.rollout.gates.errors) == ((100, 1000, 10_000), 10)
+    assert config.timeouts(transcription).model_dump() == {"connect": 0.5, "response": 120.0, "idle": 60.0}
+    assert config.timeouts(None) is config.legacy.timeouts
+    assert (transcription.share, transcription.domain) == (0, "transcription")
+
+
+def test_a_configuration_is_a_frozen_value() -> None:
+    config = parse(WHOLE, {})
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert hash(config) == hash(parse(WHOLE, {}))
+    with pytest.raises(ValueError, match="frozen"):
+        config.legacy.url = "http://elsewhere"
+
+
+def test_models_can_be_built_in_python() -> None:
+    route = Route(name="a", match="GET /a/{b}", native=2500, pin="native")
+    assert (route.share, route.pattern.method) == (FULL, "GET")
+    bucketing = Bucketing(key=(KeySource("cookie", "sid"),))
+    config = Config.model_validate({"legacy": {"url": "http://x"}, "routes": [route], "bucketing": bucketing})
+    assert config.routes[0] is route
+    assert config.routes[0] == Route(name="a", match="GET /a/{b}", native=2500, pin="native")
+    assert Config.model_validate(config) == config
+
+
+def test_a_key_without_a_value_counts_as_absent() -> None:
+    config = parse("legacy: {url: http://x}\nnative:\nlimits:\nroutes:\n", {})
+    assert (config.native, config.limits.in_flight, config.routes) == (None, 1024, ())
+
+
+def test_yaml_guesses_no_types() -> None:
+    config = parse("legacy: {url: http://x}\nbucketing: {salt: 1:30, key: client-ip}\nserved_by: off\n", {})
+    assert config.bucketing.salt == "1:30"
+    assert config.bucketing.key == (KeySource("client-ip"),)
+    assert config.served_by is False
+
+
+def test_everything_wrong_is_said_at_once_in_file_order() -> None:
+    text = """\
+legacy:
+  url: ftp://x
+  timeoutes: {connect: 2s}
+  timeouts: {connect: 2, respones: 1s}
+response: 30s
+salt: ${NOPE}
+native: handlers.app
+overrides: {secret: short, frob: 1}
+bucketing: {key: [jwt, client-ip], salt: "${ALSO}"}
+access_log: maybe
+routes:
+  - nmae: a
+    match: GTE /x
+    native: 25
+  - name: b
+    match: GET /x/{id}
+    native: 25.005%
+    native: 1%
+    shadow: [a]
+    rollout: {stages: [10%, 5%]}
+  - name: b
+    match: GET /x/y
+    pin: natve
+  - just text
+  - name: c d
+    match: HEAD /x/{z}
+    shadow: {writes: rehears}
+    rollout: {stages: []}
+"""
+    assert faults(text) == [
+        "2: legacy.url: must be an http or https URL, as in http://127.0.0.1:4500, not 'ftp://x'",
+        "3: legacy.timeoutes: unknown key; did you mean `timeouts`?",
+        "4: legacy.timeouts.connect: "
+        "must be a duration with its unit, as in 250ms, 2s, 5m, 12h or 7d; did you mean 2s?",
+        "4: legacy.timeouts.respones: unknown key; did you mean `response`?",
+        "5: response: unknown key here; it belongs at `legacy.timeouts.response` or `routes.timeouts.response`",
+        "6: salt: the environment variable NOPE is not set (${NOPE:-…} gives a default)",
+        "6: salt: unknown key here; it belongs at `bucketing.salt`",
+        "7: native: must be where the ASGI app is imported from, as in handlers.app:app, not 'handlers.app'",
+        "8: overrides.frob: unknown key; known here: header, secret",
+        "8: overrides.secret: must be 16 to 128 visible ASCII characters without `;`, or empty to switch it off",
+        "9: bucketing.key[#1]: must be jwt:CLAIM, header:NAME, cookie:NAME or client-ip, not 'jwt'",
+        "9: bucketing.salt: the environment variable ALSO is not set (${ALSO:-…} gives a default)",
+        "10: access_log: must be true or false, not 'maybe'",
+        "12: routes[#1].nmae: unknown key; did you mean `name`?",
+        "13: routes[#1].match: 'GTE' is no method; did you mean GET?",
+        "14: routes[#1].native: must be a percentage in steps of 0.01%, as in 25% or 0.5%; did you mean 25%?",
+        "17: routes[b].native: must be a percentage in steps of 0.01%, as in 25% or 0.5%, not '25.005%'",
+        "18: native: already given on line 17",
+        "19: routes[b].shadow: must be a mapping (`key: value`)",
+        "20: routes[b].rollout.stages: stages must go up: 5% comes after 10%",
+        "21: routes[b].name: the route on line 15 has this name already",
+        "22: routes[b].match: unreachable: `GET /x/{id}` on line 16 takes all that it could; put this route before it",
+        "23: routes[b].pin: must be 'legacy' or 'native', not 'natve'",
+        "24: routes[#4]: must be a mapping (`key: value`), not 'just text'",
+        "25: routes[c d].name: must be 1 to 64 letters, digits, `.`, `_` or `-`, as in notes.create, not 'c d'",
+        "26: routes[c d].match: unreachable: `GET /x/{id}` on line 16 takes HEAD too; put this route before it",
+        "27: routes[c d].shadow.writes: must be 'never' or 'rehearse', not 'rehears'",
+        "28: routes[c d].rollout.stages: must hold at least one item",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "the file is empty; it needs `legacy: {url: …}` at least"),
+        ("# nothing\n---\n", "the file is empty; it needs `legacy: {url: …}` at least"),
+        ("\n- a\n- b\n", "2: must be a mapping (`key: value`), but is a list"),
+        ("hello", "1: must be a mapping (`key: value`), but is a piece of text"),
+        ("native: a:b\n", "1: legacy: is missing"),
+        ("a: 1\nlegacy: {}\n", "2: legacy.url: is missing"),
+        ("legacy: {url: http://x}\nroutes: {a: b}\n", "2: routes: must be a list"),
+        ("legacy: {url: http://x}\nroutes: all\n", "2: routes: must be a list, not 'all'"),
+        ("legacy: http://x\n", "1: legacy: must be a mapping (`key: value`), not 'http://x'"),
+        ("legacy: {url: http://x}\nrevision: 1\n", "2: revision: unknown key here; it belongs at `routes.revision`"),
+        ("legacy: {url: http://x}\nnotes: []\n", "2: notes: unknown key"),
+        (
+            "legacy: {url: http://x}\noverrides: {header: 'a b', secret: ''}\n",
+            "2: overrides.header: must be a header's name",
+        ),
+        ("legacy: {url: http://x}\nbucketing: {key: []}\n", "2: bucketing.key: must hold at least one item"),
+    ],
+)
+def test_a_file_of_another_shape_is_refused_clearly(text: str, complaint: str) -> None:
+    assert any(fault.startswith(complaint) for fault in faults(text)), faults(text)
+
+
+def test_a_missing_key_is_not_told_twice_when_it_is_misspelt() -> None:
+    assert faults("legacy: {ulr: http://x}\n") == ["1: legacy.ulr: unknown key; did you mean `url`?"]
+
+
+def test_a_variable_that_is_not_set_is_told_once() -> None:
+    assert faults("legacy: {url: '${NOPE}', max_connections: '${NOPE}'}\n") == [
+        "1: legacy.max_connections: the environment variable NOPE is not set (${NOPE:-…} gives a default)",
+        "1: legacy.url: the environment variable NOPE is not set (${NOPE:-…} gives a default)",
+    ]
+
+
+def test_duplicate_and_hidden_routes_are_refused_with_both_lines() -> None:
+    text = routes(
+        "- {name: a, match: GET /a}",
+        "- {name: b, match: '* /b/*'}",
+        "- {name: c, match: GET /A/}",
+        "- {name: d, match: 'POST /b/{id}'}",
+        "- {name: a, match: POST /a}",
+    )
+    assert faults(text) == [
+        "6: routes[c].match: duplicate: `GET /a` on line 4 takes the same requests",
+        "7: routes[d].match: unreachable: `* /b/*` on line 5 takes all that it could; put this route before it",
+        "8: routes[a].name: the route on line 4 has this name already",
+    ]
+
+
+def test_what_wants_a_native_side_is_refused_without_one() -> None:
+    text = routes(
+        "- {name: a, match: GET /a, native: 1%}",
+        "- {name: b, match: GET /b, pin: native, shadow: 1%}",
+        "- {name: c, match: GET /c, on_legacy_down: native, rollout: {stages: [1%]}}",
+        native="",
+    )
+    wanting = "needs a native side, and the file has no `native:` app"
+    assert faults(text) == [
+        f"4: routes[a].native: {wanting}",
+        f"5: routes[b].pin: {wanting}",
+        f"5: routes[b].shadow: {wanting}",
+        f"6: routes[c].on_legacy_down: {wanting}",
+        f"6: routes[c].rollout: {wanting}",
+    ]
+
+
+def test_keys_that_cannot_work_on_a_route_are_refused() -> None:
+    text = routes(
+        "- {name: a, match: WS /a, shadow: 5%}",
+        "- {name: b, match: POST /b, on_native_error: legacy}",
+        "- {name: c, match: GET /c, group: b}",
+    )
+    assert faults(text) == [
+        "4: routes[a].shadow: a WebSocket cannot run in the shadow",
+        "5: routes[b].on_native_error: only reads may be repeated on legacy, and POST is none",
+        "6: routes[c].group: the route on line 5 has this name, but not this group; give it the group too",
+    ]
+
+
+def test_notes_say_what_is_sound_but_may_surprise() -> None:
+    text = routes(
+        "- {name: a, match: POST /a, shadow: 5%, group: prompts}",
+        "- {name: b, match: GET /b, group: prompt}",
+        "- {name: c, match: GET /c, native: 5%, pin: legacy}",
+        "- {name: e, match: '* /e', shadow: 5%}",
+        "- {name: d, match: GET /d, guard: {}, rollout: {stages: [1%]}, on_legacy_down: native,"
+        " on_native_error: legacy}",
+    )
+    notes = [f"{note.line}: {note.where}: {note.message}" for note in parse(text, {}).notes]
+    assert notes == [
+        "1: mongodb: there is none: what guards and rollouts do is kept by each gateway for itself, until it ends",
+        "4: routes[a].group: no other route is in the group prompts; did you mean prompt?",
+        "4: routes[a].shadow: POST requests are writes, and shadow.writes is never: none will run",
+        "5: routes[b].group: no other route is in the group prompt; did you mean prompts?",
+        "6: routes[c].pin: the route is pinned to legacy, so the share of 5% rests",
+    ]
+
+
+def test_values_from_the_environment_and_secrets_are_never_quoted() -> None:
+    text = "legacy: {url: '${URL}'}\noverrides: {secret: too-short-secret; }\nbucketing: {key: '${KEY:-}'}\n"
+    found = faults(text, URL="redis://:hunter2@x")
+    assert found[0].endswith("as in http://127.0.0.1:4500 (its value comes from the environment)")
+    assert not any("hunter2" in fault or "too-short-secret" in fault for fault in found)
+
+
+def test_the_environment_never_becomes_structure() -> None:
+    config = parse("legacy: {url: http://x}\nbucketing: {salt: '${SALT}'}\n", {"SALT": "a, key: [b] }"})
+    assert config.bucketing.salt == "a, key: [b] }"
+
+
+def test_a_secret_does_not_show() -> None:
+    config = parse(WHOLE, {})
+    assert config.overrides is not None
+    assert config.overrides.secret == SecretStr("0123456789abcdef")
+    assert "0123456789abcdef" not in repr(config) + str(config) + config.revision
+
+
+@pytest.mark.parametrize(("value", "pin"), [("legacy", "legacy"), ("native", "native"), ("", None)])
+def test_the_environment_may_pin_everything(value: str, pin: str | None) -> None:
+    assert parse(WHOLE, {"SCRIBE_PROXY_PIN": value}).pin == pin
+
+
+def test_a_pin_that_cannot_be_is_refused() -> None:
+    assert faults(WHOLE, SCRIBE_PROXY_PIN="natve") == [
+        "SCRIBE_PROXY_PIN: the environment variable must be legacy or native, not 'natve'"
+    ]
+    assert faults("legacy: {url: http://x}", SCRIBE_PROXY_PIN="native") == [
+        "SCRIBE_PROXY_PIN: the environment variable pins all to native; there is no `native:` app"
+    ]
+
+
+def test_the_revision_follows_what_the_file_says_and_nothing_else() -> None:
+    first = parse("# comment\nlegacy: {url: '${U:-http://x}'}\nnative: a:b\n", {}).revision
+    assert re.fullmatch("[0-9a-f]{12}", first)
+    assert parse("native:   a:b\nlegacy:\n  url: ${U:-http://x}\n", {"U": "http://y"}).revision == first
+    assert parse("legacy: {url: '${U:-http://x}'}\nnative: a:c\n", {}).revision != first
+
+
+def written(tmp_path: Path, data: bytes) -> Path:
+    path = tmp_path / "routing.yaml"
+    path.write_bytes(data)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    assert caught.value.source == str(path)
+    return str(caught.value).removeprefix(str(path))
+
+
+def test_a_file_is_loaded_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
+    assert load(written(tmp_path, b"\xef\xbb\xbf" + WHOLE.encode()), {}) == parse(WHOLE, {})
+    assert load(written(tmp_path, WHOLE.replace("\n", "\r\n").encode()), {}) == parse(WHOLE, {})
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"", ": the file is empty"),
+        (b"legacy: 1\n\x7fELF\x02\x00", ":2: not text: it holds the control character 0x02"),
+        (b"\x89PNG\r\n\x1a\n", ":1: not text: byte 0x89 is not UTF-8"),
+        (b"a: 1\nb: \xff\xfe", ":2: not text: byte 0xff is not UTF-8"),
+        ("legacy: 1".encode("utf-16"), ":1: not text: byte 0xff is not UTF-8"),
+        (b"- a\n" * 2_500_000, ": larger than 1 MiB; this is no routing.yaml"),
+        (b"#" * (MAX_BYTES + 1), ": larger than 1 MiB; this is no routing.yaml"),
+        (b"legacy:\n\turl: http://x\n", ":2: indented with a tab; YAML wants spaces"),
+        (random.Random(4).randbytes(5000), "not text"),
+    ],
+    ids=["empty", "binary", "image", "latin", "utf-16", "10 MB", "just too large", "tabs", "noise"],
+)
+def test_a_file_that_is_no_routing_yaml_is_a_clear_error(tmp_path: Path, data: bytes, complaint: str) -> None:
+    assert complaint in refusal(written(tmp_path, data))
+
+
+def test_a_file_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "nope.yaml") == ": cannot be read: No such file or directory"
+    assert refusal(tmp_path) == ": cannot be read: Is a directory"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_a_clear_error(tmp_path: Path) -> None:
+    path = written(tmp_path, WHOLE.encode())
+    path.chmod(stat.S_IWUSR)
+    assert refusal(path) == ": cannot be read: Permission denied"
+
+
+def problems(text: str) -> tuple[Problem, ...] | None:
+    """The problems of a text, or None where it is sound."""
+    try:
+        parse(text, {})
+    except ConfigError as error:
+        return error.problems
+    return None
+
+
+@given(st.text(max_size=200))
+def test_no_text_does_worse_than_problems(text: str) -> None:
+    found = problems(text)
+    assert found is None or found
+
+
+@given(st.data())
+def test_no_damage_to_a_sound_file_does_worse_than_problems(data: st.DataObject) -> None:
+    lines = WHOLE.splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        lines[at] = data.draw(st.sampled_from(["", lines[at][::-1], lines[at][2:], "  " + lines[at], "- " + lines[at]]))
+    assert all(0 <= problem.line <= len(lines) for problem in problems("\n".join(lines)) or ())
+
+
+def test_problems_are_told_once_and_in_order() -> None:
+    error = ConfigError((Problem(3, "b", "x"), Problem(1, "a", "y"), Problem(3, "b", "x")), "f")
+    assert str(error) == "f:1: a: y\nf:3: b: x"
+    assert pickle.loads(pickle.dumps(error)).problems == error.problems
+
+
+def test_shipped_file_is_sound() -> None:
+    config = load(ROUTING, {})
+    assert config.notes == ()
+    assert len(config.routes) == 28
+
+
+def test_every_key_is_documented() -> None:
+    reference = (ROOT / "docs" / "routing-yaml.md").read_text()
+    undocumented = [key for key in all_keys() if f"`{key.removeprefix('routes.')}`" not in reference]
+    assert not undocumented

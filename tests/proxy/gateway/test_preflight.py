@@ -1,0 +1,122 @@
+"""Preflights follow the route of the request they ask for: between real sockets, with legacy up and down."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config import parse
+from proxy.gateway.bucketing import Limit
+from proxy.gateway.preflight import match_request, requested_method
+from proxy.gateway.routing import RouteTable
+from tests.proxy.gateway.test_fallback import Stand, legacy, standing
+from tests.support.sockets import scripted
+
+CONFIG = """
+legacy: {url: http://127.0.0.1:4500}
+native: tests.nowhere:app
+bucketing: {key: jwt:userID}
+overrides: {header: x-side, secret: 0123456789abcdef}
+routes:
+  - {name: new, match: GET /things, native: 100%}
+  - {name: some, match: POST /things, native: 25%}
+  - {name: old, match: PUT /things}
+  - {name: covered, match: PATCH /things, on_legacy_down: native}
+  - {name: pinned, match: DELETE /things, native: 25%, pin: legacy}
+  - {name: stream, match: WS /things, native: 100%}
+  - {name: own, match: OPTIONS /own, native: 0%}
+  - {name: owned, match: GET /own, native: 100%}
+  - {name: addressed, match: GET /addressed, native: 50%}
+"""
+TABLE = RouteTable(parse(CONFIG, {}).routes)
+
+
+async def preflight(stand: Stand, method: str, target: str = "/things") -> str:
+    """Return the answer's status and side."""
+    asked = (f"Access-Control-Request-Method: {method}", "Origin: http://localhost:3000")
+    return (await stand.ask(target, *asked, method="OPTIONS"))[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "expected"),
+    [
+        ("OPTIONS", {"origin": "http://a", "access-control-request-method": "PUT"}, "PUT"),
+        ("OPTIONS", {"access-control-request-method": "PUT"}, None),
+        ("OPTIONS", {"origin": "http://a"}, None),
+        ("OPTIONS", {"origin": "http://a", "access-control-request-method": ""}, None),
+        ("OPTIONS", {"origin": "http://a", "access-control-request-method": "WS"}, None),
+        ("GET", {"origin": "http://a", "access-control-request-method": "PUT"}, None),
+    ],
+)
+def test_a_preflight_has_an_origin_and_a_method(method: str, headers: dict[str, str], expected: str | None) -> None:
+    assert requested_method(method, [(name.encode(), value.encode()) for name, value in headers.items()]) == expected
+
+
+@pytest.mark.parametrize(
+    ("requested", "path", "route"),
+    [
+        (b"GET", b"/things", "new"),
+        (b"HEAD", b"/things", "new"),
+        (b"DELETE", b"/things", "pinned"),
+        (b"WS", b"/things", None),
+        (b"LINK", b"/things", None),
+        (b"GET", b"/own", "own"),
+        (b"PUT", b"/own", "own"),
+    ],
+)
+def test_a_preflight_matches_what_it_asks_for(requested: bytes, path: bytes, route: str | None) -> None:
+    headers = [(b"origin", b"http://a"), (b"access-control-request-method", requested)]
+    match = match_request(TABLE, "OPTIONS", headers, path)
+    assert (match.route.name if match else None) == route
+    assert match is None or match.preflight is (route != "own")
+
+
+def test_a_request_that_is_no_preflight_matches_as_itself() -> None:
+    match = match_request(TABLE, "GET", [], b"/things")
+    assert match is not None
+    assert not match.preflight
+    assert match_request(TABLE, "OPTIONS", [(b"origin", b"http://a")], b"/things") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "up", "down"),
+    [
+        ("GET", "200 native", "200 native"),
+        ("POST", "200 legacy", "200 native"),
+        ("PUT", "200 legacy", "502 gateway"),
+        ("PATCH", "200 legacy", "200 native"),
+        ("DELETE", "200 legacy", "502 gateway"),
+        ("LINK", "200 legacy", "502 gateway"),
+    ],
+)
+async def test_a_preflight_reaches_the_side_that_has_callers(method: str, up: str, down: str) -> None:
+    async with scripted(legacy) as port, standing(port, CONFIG) as stand:
+        assert await preflight(stand, method) == up
+    async with standing(None, CONFIG) as stand:
+        assert await preflight(stand, method) == down
+
+
+async def test_an_options_request_that_is_none_goes_where_it_went() -> None:
+    async with standing(None, CONFIG) as stand:
+        assert (await stand.ask("/things", method="OPTIONS"))[0] == "502 gateway"
+
+
+@pytest.mark.parametrize(("cap", "answer"), [(0, "502 gateway"), (100, "200 native")])
+async def test_a_capped_native_answers_while_it_has_callers(cap: int, answer: str) -> None:
+    async with standing(None, CONFIG) as stand:
+        stand.gateway.limits = {"some": Limit(clamp=cap)}
+        assert await preflight(stand, "POST") == answer
+
+
+async def test_legacy_answers_a_preflight_that_native_fails() -> None:
+    text = CONFIG.replace("jwt:userID", "client-ip").replace("native: 50%", "native: 99.99%")
+    async with scripted(legacy) as port, standing(port, text) as stand:
+        stand.native.status = 503
+        assert await preflight(stand, "GET", "/addressed") == "200 legacy"
+        assert await preflight(stand, "GET") == "503 native"  # nobody is left on legacy
+
+
+async def test_a_preflight_is_not_counted_as_a_request_of_the_route() -> None:
+    async with standing(None, CONFIG) as stand:
+        await preflight(stand, "GET")
+        (seen,) = stand.observed
+    assert (seen.method, seen.route, seen.template, seen.side) == ("OPTIONS", None, "/things", "native")

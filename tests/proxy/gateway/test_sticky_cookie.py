@@ -1,0 +1,140 @@
+"""The sticky cookie: set once, kept over a login, never seen by a backend; a raised share moves callers one way."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.config import Config, StickyCookie, parse
+from proxy.gateway.gateway import RoutingSnapshot
+from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
+from tests.proxy.gateway.test_gateway import Stand, standing
+
+CONFIG = """
+legacy: {url: http://127.0.0.1:4500}
+native: tests.nowhere:app
+bucketing: {key: [jwt:userID, header:x-caller], salt: test, cookie: {max_age: 30d}}
+served_by: false
+routes:
+  - {name: half, match: "* /half", native: SHARE}
+  - {name: other, match: "* /other", native: 50%}
+"""
+
+
+def config(share: str = "50%") -> str:
+    return CONFIG.replace("SHARE", share)
+
+
+async def ask(stand: Stand, *headers: str, method: str = "GET", target: str = "/half") -> tuple[str, str | None]:
+    """Return the side that answered, and the cookie that it set."""
+    head, body = await stand.ask(target, *headers, method=method)
+    found = re.search(r"^set-cookie: ([^\r]*)", head, re.MULTILINE)
+    return body.decode(), found[1] if found else None
+
+
+def token(user: int) -> str:
+    parts = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({}, {"userID": user})
+    )
+    return f"Authorization: Bearer {'.'.join(parts)}.x"
+
+
+async def test_a_caller_keeps_its_side_over_a_login() -> None:
+    async with standing(config()) as stand:
+        for caller in range(40):
+            side, cookie = await ask(stand, f"X-Caller: {caller}")
+            assert cookie is not None
+            value = cookie.partition(";")[0]
+            for headers in ((f"X-Caller: {caller}",), (token(caller),), (token(caller + 7), "X-Caller: other")):
+                assert await ask(stand, f"Cookie: {value}", *headers) == (side, None)
+
+
+async def test_no_backend_sees_the_cookie_nor_that_of_the_ops_pages() -> None:
+    async with standing(config()) as stand:
+        for share in ("0%", "100%"):
+            stand.gateway.plan = RoutingSnapshot.of(_parsed(share), stand.legacy, stand.native)
+            await ask(stand, "Cookie: a=1; scribe_caller=x; scribe_ops=secret; b=2")
+            await ask(stand, "Cookie: scribe_ops=secret")
+        scopes = [*stand.legacy.scopes, *stand.native.scopes]
+    assert [dict(scope["headers"]).get(b"cookie") for scope in scopes] == [b"a=1; b=2", None] * 2
+
+
+def _parsed(share: str) -> Config:
+    return parse(config(share), {})
+
+
+async def test_raising_the_share_moves_callers_to_native_only() -> None:
+    async with standing(config("10%")) as stand:
+        cookies = [(await ask(stand, f"X-Caller: {caller}"))[1] for caller in range(30)]
+        before = ["legacy"] * 30
+        for share in ("10%", "30%", "60%", "100%"):
+            stand.gateway.plan = RoutingSnapshot.of(_parsed(share), stand.legacy, stand.native)
+            sides = [(await ask(stand, f"Cookie: {str(cookie).partition(';')[0]}"))[0] for cookie in cookies]
+            if share != "10%":
+                assert all(was == "legacy" or now == "native" for was, now in zip(before, sides, strict=True))
+            before = sides
+    assert set(before) == {"native"}
+
+
+async def test_a_client_without_cookies_stays_on_its_side() -> None:
+    async with standing(config()) as stand:
+        assert len({(await ask(stand, "X-Caller: 7"))[0] for _ in range(20)}) == 1
+
+
+async def test_it_is_secure_where_the_scheme_is_https() -> None:
+    async with standing(config() + "trusted_proxies: 127.0.0.1\n") as stand:
+        _, plain = await ask(stand)
+        _, secure = await ask(stand, "X-Forwarded-Proto: https")
+    pattern = r"scribe_caller=[\w-]{22,}; Max-Age=2592000; Path=/; HttpOnly; SameSite=Lax"
+    assert re.fullmatch(pattern, str(plain))
+    assert re.fullmatch(pattern + "; Secure", str(secure))
+
+
+async def test_it_is_set_only_where_a_share_can_matter() -> None:
+    preflight = ("Origin: http://a", "Access-Control-Request-Method: GET")
+    async with standing(config()) as stand:
+        assert (await ask(stand, target="/unmatched"))[1] is None
+        assert (await ask(stand, *preflight, method="OPTIONS"))[1] is None
+        stand.legacy.raising = stand.native.raising = RuntimeError()
+        assert (await ask(stand))[1] is None
+
+
+async def test_it_is_off_unless_asked_for() -> None:
+    async with standing(config().replace(", cookie: {max_age: 30d}", "")) as stand:
+        assert (await ask(stand))[1] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "private"),
+    [
+        (200, None, True),
+        (200, b"private, max-age=60", True),
+        (200, b"no-store", True),
+        (200, b"Public, max-age=60", False),
+        (200, b"max-age=0, s-maxage=60", False),
+        (304, None, False),
+    ],
+)
+def test_answers_for_shared_caches_set_none(status: int, header: bytes | None, private: bool) -> None:
+    headers = [(b"cache-control", header)] if header is not None else []
+    assert is_private(status, headers) is private
+
+
+@given(st.integers(0, 20))
+def test_an_id_is_drawn_until_it_suits(number: int) -> None:
+    assert draw_id(lambda drawn: drawn.endswith(f"{number:x}")).endswith(f"{number:x}")
+
+
+def test_an_id_is_drawn_where_none_suits() -> None:
+    drawn = {draw_id(lambda _: False) for _ in range(50)}
+    assert len(drawn) == 50
+    assert min(map(len, drawn)) >= 22
+
+
+def test_a_cookie_has_the_name_it_was_given() -> None:
+    assert set_cookie(StickyCookie(name="c", max_age=60), "v", secure=False).startswith(b"c=v; Max-Age=60; ")

@@ -1,0 +1,43 @@
+"""What a process says of itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from proxy.observability.process_metrics import ProcessMetrics, forget_the_dead
+from tests.proxy.observability.test_metrics import value
+
+
+def test_what_is_under_way_is_told_by_kind() -> None:
+    ProcessMetrics(lambda: (3, 2)).sample()
+    assert value('scribe_proxy_in_flight{kind="http"}') == 3
+    assert value('scribe_proxy_in_flight{kind="websocket"}') == 2
+
+
+def test_memory_is_that_of_now_and_processor_time_only_grows() -> None:
+    vitals = ProcessMetrics(lambda: (0, 0))
+    vitals.sample()
+    before = value("scribe_proxy_cpu_seconds_total")
+    sum(range(3_000_000))
+    vitals.sample()
+    assert value("scribe_proxy_resident_memory_bytes") > 10e6
+    assert value("scribe_proxy_cpu_seconds_total") > before
+
+
+def test_what_dead_workers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead = tmp_path / f"gauge_livesum_{ended.pid}.db"
+    kept = [
+        tmp_path / f"gauge_livesum_{os.getpid()}.db",
+        tmp_path / f"counter_{ended.pid}.db",
+        tmp_path / "gauge_live.db",
+    ]
+    for file in (dead, *kept):
+        file.touch()
+    forget_the_dead(tmp_path)
+    assert not dead.exists()
+    assert all(file.exists() for file in kept)

@@ -1,0 +1,189 @@
+"""Spans by the SDK's own exporters: what hangs below what, what a side is told, and that nothing private is in them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.types import Scope
+
+from proxy.config import parse
+from proxy.gateway.bucketing import Decision
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.observability.tracing import Tracing, TracingUnavailable
+from tests.proxy.gateway.test_gateway import CONFIG, Side
+from tests.support.sockets import exchange, serving
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def kept() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracing(kept: InMemorySpanExporter) -> Tracing:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    return Tracing(provider)
+
+
+def request(*headers: tuple[bytes, bytes]) -> Scope:
+    return {"type": "http", "method": "GET", "path": "/api/notes/secret", "headers": [(b"host", b"h"), *headers]}
+
+
+def traced(tracing: Tracing, scope: Scope, status: int = 200, failure: str | None = None) -> None:
+    trace = tracing.begin(scope, "GET")
+    trace.decided(scope, "/api/notes/{id}", Decision("legacy", "share", 17))
+    trace.end(status, failure)
+
+
+def by_name(kept: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    return {span.name: span for span in kept.get_finished_spans()}
+
+
+def test_decision_and_side_hang_below_the_gateway_and_that_below_the_caller(
+    tracing: Tracing, kept: InMemorySpanExporter
+) -> None:
+    traced(tracing, request((b"traceparent", CALLER.encode())))
+    spans = by_name(kept)
+    own = spans["GET /api/notes/{id}"]
+    assert own.parent is not None
+    assert (own.parent.trace_id, own.parent.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
+    assert all(spans[name].parent == own.context for name in ("decide", "legacy"))
+    assert spans["decide"].attributes == {
+        "scribe_proxy.side": "legacy",
+        "scribe_proxy.reason": "share",
+        "scribe_proxy.bucket": 17,
+    }
+
+
+def test_the_side_is_told_its_own_span_in_the_callers_place(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+    scope = request((b"traceparent", CALLER.encode()), (b"x-other", b"1"))
+    traced(tracing, scope)
+    told = [value.decode() for name, value in scope["headers"] if name == b"traceparent"]
+    context = by_name(kept)["legacy"].context
+    assert context is not None
+    assert told == [f"00-{context.trace_id:032x}-{context.span_id:016x}-01"]
+    assert (b"x-other", b"1") in scope["headers"]
+
+
+def test_a_shadow_hangs_below_the_side_that_served(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+    scope = request()
+    traced(tracing, scope)
+    with tracing.shadow(scope["headers"], "GET", "notes.list", "native"):
+        assert "shadow native" not in by_name(kept)
+    spans = by_name(kept)
+    parent, served = spans["shadow native"].parent, spans["legacy"].context
+    assert parent is not None
+    assert served is not None
+    assert (parent.trace_id, parent.span_id) == (served.trace_id, served.span_id)
+
+
+@pytest.mark.parametrize(("status", "failure"), [(500, None), (502, "legacy_reset")])
+def test_failures_are_errors(tracing: Tracing, kept: InMemorySpanExporter, status: int, failure: str | None) -> None:
+    traced(tracing, request(), status, failure)
+    assert not by_name(kept)["legacy"].status.is_ok
+    assert by_name(kept)["legacy"].status.description == failure
+
+
+def test_a_side_that_takes_over_has_a_span_of_its_own(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+    scope = request()
+    trace = tracing.begin(scope, "GET")
+    trace.decided(scope, "/new", Decision("native", "share", 17))
+    before = list(scope["headers"])
+    trace.turned(scope, Decision("legacy", "native-error", 17))
+    trace.end(200, None)
+    spans = by_name(kept)
+    assert set(spans) == {"GET /new", "decide", "native", "legacy"}
+    assert spans["native"].status.description == "native-error"
+    assert spans["legacy"].attributes == {"http.response.status_code": 200}
+    assert spans["legacy"].parent == spans["native"].parent == spans["GET /new"].context
+    told = spans["GET /new"].attributes
+    assert told is not None
+    assert (told["scribe_proxy.side"], told["scribe_proxy.reason"]) == ("legacy", "native-error")
+    assert scope["headers"] != before
+
+
+def test_nothing_of_the_requests_content_is_in_a_span(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+    traced(tracing, request((b"authorization", b"secret"), (b"traceparent", b"not one")))
+    assert "secret" not in "".join(span.to_json() for span in kept.get_finished_spans())
+
+
+def test_without_an_endpoint_there_is_no_tracing() -> None:
+    assert Tracing.configured({}) is None
+    assert Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h", "OTEL_SDK_DISABLED": "true"}) is None
+
+
+def test_what_no_route_matches_goes_by_its_method(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+    scope = request()
+    trace = tracing.begin(scope, "GET")
+    trace.decided(scope, None, Decision("native", "no-route"))
+    trace.end(404, None)
+    assert set(by_name(kept)) == {"GET", "decide", "native"}
+
+
+async def test_spans_arrive_at_the_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", env["OTEL_EXPORTER_OTLP_ENDPOINT"])
+        tracing = Tracing.configured(env)
+        assert tracing is not None
+        traced(tracing, request())
+        await asyncio.to_thread(tracing.close)
+        server.shutdown()
+    assert received[0][0] == "/v1/traces"
+    assert b"scribe-proxy" in received[0][1]
+    assert b"GET /api/notes/{id}" in received[0][1]
+
+
+async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
+    tracing: Tracing, kept: InMemorySpanExporter
+) -> None:
+    legacy, native = Side("legacy"), Side("native")
+    gateway = Gateway(RoutingSnapshot.of(parse(CONFIG, {}), legacy, native), tracing=tracing)
+    async with serving(gateway) as port:
+        await exchange(
+            port, f"GET /new HTTP/1.1\r\nhost: h\r\ntraceparent: {CALLER}\r\nconnection: close\r\n\r\n".encode()
+        )
+    spans = by_name(kept)
+    assert set(spans) == {"GET /new", "decide", "native"}
+    assert spans["native"].attributes == {"http.response.status_code": 200}
+    assert dict(native.scopes[0]["headers"])[b"traceparent"] != CALLER.encode()
+
+
+async def test_the_gateway_traces_the_side_that_takes_over(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+    legacy, native = Side("legacy"), Side("native", raising=RuntimeError("broken"))
+    route = "{name: new, match: GET /new, native: 100%, on_native_error: legacy}"
+    config = parse(f"legacy: {{url: 'http://a'}}\nnative: a:b\nroutes: [{route}]", {})
+    async with serving(Gateway(RoutingSnapshot.of(config, legacy, native), tracing=tracing)) as port:
+        await exchange(port, b"GET /new HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+    spans = by_name(kept)
+    assert set(spans) == {"GET /new", "decide", "native", "legacy"}
+    assert spans["native"].parent == spans["legacy"].parent == spans["GET /new"].context
+    context = spans["legacy"].context
+    assert context is not None
+    assert dict(legacy.scopes[0]["headers"])[b"traceparent"].split(b"-")[2] == f"{context.span_id:016x}".encode()
+
+
+def test_being_asked_for_in_vain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.observability.tracing.find_spec", lambda name: None)
+    with pytest.raises(TracingUnavailable, match=r"scribe-proxy\[tracing\]"):
+        Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})

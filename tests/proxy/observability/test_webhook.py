@@ -1,0 +1,129 @@
+"""The webhook, against a real receiver: signed, tried again, given up, and never in anybody's way."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from proxy.observability.webhook import WAITING, WebhookEvent, WebhookSender
+from tests.support.sockets import serving
+
+SECRET = "a-secret-of-the-webhook"
+
+
+class Receiver:
+    """Notes what it was sent and answers the statuses it was given in turn, the last one for ever."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses = list(statuses)
+        self.received: list[tuple[dict[str, str], bytes]] = []
+        self.arrived = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        self.received.append((dict(request.headers), await request.body()))
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        await Response(status_code=status)(scope, receive, send)
+        self.arrived.set()
+
+    async def wait(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.received) < count:
+                self.arrived.clear()
+                await self.arrived.wait()
+
+
+@asynccontextmanager
+async def telling(
+    receiver: Receiver, secret: str = "", pauses: Sequence[float] = (0.01, 0.01)
+) -> AsyncIterator[tuple[WebhookSender, Counter[str]]]:
+    counted: Counter[str] = Counter()
+    async with serving(receiver) as port:
+        webhook = WebhookSender(
+            f"http://127.0.0.1:{port}/hook?token=t",
+            secret,
+            counted=lambda result: counted.update([result]),
+            pauses=pauses,
+        )
+        webhook.start()
+        try:
+            yield webhook, counted
+        finally:
+            await webhook.stop()
+
+
+async def counting(counted: Counter[str], result: str, times: int = 1) -> None:
+    async with asyncio.timeout(5):
+        while counted[result] < times:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
+    receiver = Receiver(204)
+    async with telling(receiver) as (webhook, counted):
+        webhook.tell(WebhookEvent("clamp", {"route": "notes.create", "share": "0%"}))
+        await counting(counted, "delivered")
+    headers, body = receiver.received[0]
+    told = json.loads(body)
+    assert (told["type"], told["data"]) == ("clamp", {"route": "notes.create", "share": "0%"})
+    assert told["timestamp"].endswith("+00:00")
+    assert headers["content-type"] == "application/json"
+    assert "webhook-signature" not in headers
+
+
+async def test_a_secret_signs_it() -> None:
+    receiver = Receiver(200)
+    async with telling(receiver, SECRET) as (webhook, counted):
+        webhook.tell(WebhookEvent("promotion", {"route": "notes.create"}))
+        await counting(counted, "delivered")
+    headers, body = receiver.received[0]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
+    receiver = Receiver(500, 503, 200)
+    async with telling(receiver) as (webhook, counted):
+        webhook.tell(WebhookEvent("rollback", {}))
+        await counting(counted, "delivered")
+    assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 1
+    assert counted == {"retried": 2, "delivered": 1}
+
+
+async def test_a_receiver_that_fails_for_ever_is_given_up_and_the_next_notice_goes_out() -> None:
+    receiver = Receiver(500, 500, 500, 200)
+    async with telling(receiver) as (webhook, counted):
+        webhook.tell(WebhookEvent("clamp", {"number": 1}))
+        webhook.tell(WebhookEvent("clamp", {"number": 2}))
+        await counting(counted, "delivered")
+    assert counted == {"retried": 2, "given_up": 1, "delivered": 1}
+
+
+async def test_nobody_there_is_an_attempt_that_failed() -> None:
+    counted: Counter[str] = Counter()
+    webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]), pauses=(0.01,))
+    webhook.start()
+    webhook.tell(WebhookEvent("clamp", {}))
+    await counting(counted, "given_up")
+    await webhook.stop()
+    assert counted == {"retried": 1, "given_up": 1}
+
+
+async def test_what_waits_is_bounded_and_the_oldest_give_way() -> None:
+    counted: Counter[str] = Counter()
+    webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]))
+    for number in range(WAITING + 3):
+        webhook.tell(WebhookEvent("clamp", {"number": number}))
+    assert counted == {"given_up": 3}
+    await webhook.stop()

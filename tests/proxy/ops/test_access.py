@@ -1,0 +1,200 @@
+"""Who gets into the ops pages: guesses, ended sessions, and pages of other sites."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from demo.ports import free_port
+from proxy.config.service_models import MongoSettings
+from proxy.gateway.cookies import OPS_COOKIE
+from proxy.ops.app import create_ops
+from proxy.ops.attempts import FREE, LONGEST, MAX_CLIENTS, FailedAttempts, TooManyAttemptsError
+from proxy.ops.hosts import is_own_host
+from proxy.ops.revocations import COLLECTION, RevokedSessions
+from proxy.runtime.database import Database
+from tests.support.ops_server import stage
+
+TOKEN = "an-ops-token-of-some-length"
+BROWSER = {"accept": "text/html"}
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+WRONG = {"authorization": "Bearer wrong"}
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    with TestClient(create_ops(stage(tmp_path, free_port()), TOKEN), follow_redirects=False) as client:
+        yield client
+
+
+def log_in(client: TestClient) -> str:
+    """Log in, and return the cookie's value."""
+    answer = client.post("/login", data={"name": "Ada", "token": TOKEN})
+    assert answer.status_code == 303
+    return answer.cookies[OPS_COOKIE]
+
+
+def log_out(client: TestClient) -> None:
+    page = client.get("/", headers=BROWSER).text
+    form = page.partition('name="form" value="')[2].partition('"')[0]
+    assert client.post("/logout", data={"form": form}).status_code == 303
+
+
+def test_logout_ends_copies_of_the_cookie_too(client: TestClient) -> None:
+    copied, other = log_in(client), log_in(client)
+    client.cookies.clear()
+    client.cookies.set(OPS_COOKIE, copied)
+    log_out(client)
+    client.cookies.clear()
+    assert client.get("/", headers={"cookie": f"{OPS_COOKIE}={copied}"}).status_code == 401
+    assert client.get("/", headers={"cookie": f"{OPS_COOKIE}={other}"}).status_code == 200
+
+
+def test_logout_ends_the_session_in_other_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    workers = [create_ops(stage(tmp_path, free_port()), TOKEN) for _ in range(2)]
+    with TestClient(workers[0], follow_redirects=False) as one, TestClient(workers[1]) as other:
+        headers = {"cookie": f"{OPS_COOKIE}={log_in(one)}"}
+        assert other.get("/", headers=headers).status_code == 200
+        log_out(one)
+        assert other.get("/", headers=headers).status_code == 401
+
+
+async def test_ended_sessions_are_shared_through_mongodb(mongodb_url: str) -> None:
+    name = f"ops_{uuid.uuid4().hex[:12]}"
+    databases = [Database.of(MongoSettings(url=SecretStr(mongodb_url), database=name)) for _ in range(2)]
+    one, other = databases
+    assert one is not None
+    assert other is not None
+    try:
+        await one.reach()
+        await other.reach()
+        assert not await RevokedSessions(other).is_revoked("a")
+        await RevokedSessions(one).revoke("a", time.time() + 60)
+        assert await RevokedSessions(other).is_revoked("a")
+        assert not await RevokedSessions(other).is_revoked("b")
+        (document,) = [document async for document in other.collection(COLLECTION).find()]
+        assert "a" not in (document["_id"], *document)
+    finally:
+        await one.drop()
+        await one.close()
+        await other.close()
+
+
+async def test_a_logout_without_mongodb_holds_here(caplog: pytest.LogCaptureFixture) -> None:
+    database = Database(f"mongodb://127.0.0.1:{free_port()}", "x", 0.2)
+    revoked = RevokedSessions(database)
+    await revoked.revoke("a", time.time() + 60)
+    assert await revoked.is_revoked("a")
+    assert not await revoked.is_revoked("b")
+    assert "MongoDB is away" in caplog.text
+    await database.close()
+
+
+def test_wrong_tokens_are_logged_and_slowed_down(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "scribe_proxy"):
+        statuses = [client.get("/metrics", headers=WRONG).status_code for _ in range(FREE + 2)]
+    assert statuses == [401] * FREE + [429] * 2
+    assert len([record for record in caplog.records if "a wrong token from testclient" in record.getMessage()]) == FREE
+    assert "Bearer" not in caplog.text
+    refused = client.post("/login", data={"name": "Ada", "token": TOKEN})
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert client.get("/healthz").status_code == 200
+
+
+def test_wrong_tokens_elsewhere_lock_nobody_out(tmp_path: Path) -> None:
+    app = create_ops(stage(tmp_path, free_port()), TOKEN)
+    with TestClient(app, client=("203.0.113.7", 1)) as guesser, TestClient(app, client=("203.0.113.8", 1)) as other:
+        for _ in range(FREE + 1):
+            guesser.get("/metrics", headers=WRONG)
+        assert guesser.get("/metrics", headers=BEARER).status_code == 429
+        assert other.get("/metrics", headers=BEARER).status_code == 200
+
+
+def test_waiting_doubles_up_to_a_limit_and_success_ends_it() -> None:
+    now = 0.0
+    counted = FailedAttempts(lambda: now)
+    waits = []
+    for _ in range(FREE + 12):
+        try:
+            counted.admit("203.0.113.7")
+        except TooManyAttemptsError as error:
+            waits.append(error.seconds)
+            now += error.seconds
+        counted.admit("203.0.113.7")
+        counted.fail("203.0.113.7")
+    assert waits[:4] == [1.0, 2.0, 4.0, 8.0]
+    assert max(waits) == LONGEST
+    counted.succeed("203.0.113.7")
+    counted.admit("203.0.113.7")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("203.0.113.7", "::ffff:203.0.113.7", True),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("203.0.113.7", "203.0.113.8", False),
+    ],
+)
+def test_addresses_of_one_client_count_together(one: str, other: str, same: bool) -> None:
+    counted = FailedAttempts(lambda: 0.0)
+    for _ in range(FREE):
+        counted.fail(one)
+    if same:
+        with pytest.raises(TooManyAttemptsError):
+            counted.admit(other)
+    else:
+        counted.admit(other)
+
+
+def test_the_number_of_clients_is_bounded() -> None:
+    counted = FailedAttempts(lambda: 0.0)
+    for number in range(MAX_CLIENTS + 50):
+        counted.fail(f"10.0.{number // 256}.{number % 256}")
+    assert len(counted._failures) == MAX_CLIENTS
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1:8001", True),
+        ("[::1]:8001", True),
+        ("10.0.0.7", True),
+        ("localhost:8001", True),
+        ("LocalHost.", True),
+        ("ops.localhost:80", True),
+        ("ops.example", True),
+        ("OPS.example:8001", True),
+        ("evil.example:8001", False),
+        ("ops.example.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("evil.example:8001:8001", False),
+        ("localhost@evil.example", False),
+        ("", False),
+    ],
+)
+def test_hosts_are_addresses_localhost_and_listed_names(host: str, own: bool) -> None:
+    assert is_own_host(host, ("ops.example",)) is own
+
+
+@pytest.mark.parametrize("token", [TOKEN, None])
+def test_a_page_of_another_site_reads_nothing(tmp_path: Path, token: str | None) -> None:
+    rebound = {"host": "evil.example:8001"}
+    with TestClient(create_ops(stage(tmp_path, free_port()), token)) as client:
+        for path in ("/", "/status.json", "/login", "/metrics", "/static/style.css"):
+            answer = client.get(path, headers=rebound)
+            assert answer.status_code == 421
+            assert "ops.hosts" in answer.text
+        assert client.get("/healthz", headers=rebound).status_code == 200
+        assert client.get("/", headers={"host": "127.0.0.1:8001"}).status_code == (401 if token else 200)
+        if token:
+            assert client.get("/metrics", headers={**rebound, **BEARER}).status_code == 200

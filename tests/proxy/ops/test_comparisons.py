@@ -1,0 +1,232 @@
+"""The pages of what comparing the sides has shown, read from a real MongoDB."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from starlette.testclient import TestClient
+
+from demo.ports import free_port
+from proxy.gateway.request_record import RequestRecord
+from proxy.observability import metrics
+from proxy.ops.app import create_ops
+from proxy.runtime.database import Database
+from tests.support.ops_server import PATIENT, Stage, keep_a_day, stage
+
+DATABASE = "test_ops_comparisons"
+
+
+@pytest.fixture(scope="module")
+def kept(mongodb_url: str) -> Iterator[str]:
+    async def keep() -> None:
+        database = Database(mongodb_url, DATABASE)
+        await database.drop()
+        await keep_a_day(database)
+        await database.close()
+
+    asyncio.run(keep())
+    yield mongodb_url
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        client.drop_database(DATABASE)
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory, kept: str) -> Stage:
+    staged = stage(tmp_path_factory.mktemp("ops"), free_port())
+    staged.database = Database(kept, DATABASE)
+    return staged
+
+
+@contextmanager
+def visiting(staged: Stage) -> Iterator[TestClient]:
+    """A client of the pages; the database is closed on the loop it was used on."""
+    with TestClient(create_ops(staged)) as client:
+        assert client.portal is not None
+        client.portal.call(staged.keeper.start)
+        yield client
+        client.portal.call(staged.keeper.stop)
+        if staged.database is not None:
+            client.portal.call(staged.database.close)
+
+
+@pytest.fixture(scope="module")
+def client(staged: Stage) -> Iterator[TestClient]:
+    with visiting(staged) as client:
+        yield client
+
+
+def words(page: str) -> str:
+    """A page as it is read."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def test_the_overview_shows_every_route_with_shares_and_what_was_seen(client: TestClient) -> None:
+    page = client.get("/").text
+    text = words(page)
+    assert "consultations.list GET /api/consultations 25%" in text
+    assert "with group notes" in text
+    assert "pinned to legacy" in text
+    assert "client gone" in text
+    assert "queue full" in text
+    assert "matched by no route" in text
+    data = client.get("/index.json").json()
+    routes = {line["name"]: line for line in data["routes"]}
+    assert list(routes) == [
+        *("users.login", "consultations.list", "notes.list", "notes.create", "prompts.list", "transcription", "-")
+    ]
+    notes = routes["notes.list"]["seen"]
+    assert min(notes["match"], notes["declared"], notes["mismatch"], notes["violation"]) > 0
+    assert f"{notes['mismatch'] + notes['violation']}" in text
+    assert data["total"]["mismatch"] == notes["mismatch"] + routes["notes.create"]["seen"]["mismatch"]
+    assert routes["-"]["route"] is None
+    assert page.count('class="spark"') == 4
+    assert data["away"] is None
+
+
+def test_a_verdict_narrows_the_overview(client: TestClient) -> None:
+    declared = client.get("/index.json?verdict=declared").json()["routes"]
+    assert [line["name"] for line in declared] == ["notes.list"]
+    assert "No route had the verdict violation in the last hour" in words(
+        client.get("/?from=2020-01-01T00:00&until=2020-01-02T00:00&verdict=violation").text
+    ).replace("1 Jan 2020, 00:00:00 UTC to 2 Jan 2020, 00:00:00 UTC", "the last hour")
+
+
+def test_the_json_comes_of_asking_for_it_too(client: TestClient) -> None:
+    path, accept = "/routes/notes.list", {"accept": "application/json"}
+    beside = client.get(f"{path}.json?last=7d").json()
+    asked = client.get(f"{path}?last=7d", headers=accept).json()
+    assert asked["fields"] == beside["fields"]
+    assert f'href="{path}.json?last=7d"' in client.get(f"{path}?last=7d").text
+
+
+def test_a_route_ranks_its_fields(client: TestClient) -> None:
+    page = client.get("/routes/notes.list").text
+    fields = client.get("/routes/notes.list.json").json()["fields"]
+    unexplained = [one["count"] - one["declared"] for one in fields]
+    assert unexplained == sorted(unexplained, reverse=True)
+    assert {(one["field"].partition("~")[0], one["kind"]) for one in fields} == {
+        ("body.notes.*.", "missing"),
+        ("body.notes.*.", "extra"),
+        ("body.notes.*.body", "type"),
+        ("body.count", "type"),
+    }
+    places = [page.index(one["field"]) for one in fields]
+    assert places == sorted(places)
+    text = words(page)
+    assert "legacy alone differs here in" in text
+    assert "just now" in text or "s ago" in text
+    assert "4 h ago" in text
+
+
+def test_the_samples_of_a_field_can_be_asked_for(client: TestClient) -> None:
+    path = "/routes/notes.list.json"
+    everything = client.get(path).json()["samples"]
+    typed = client.get(path, params={"field": "body.notes.*.body", "kind": "type"}).json()["samples"]
+    assert 0 < len(typed) < len(everything)
+    assert {tuple(pair) for one in typed for pair in one["fields"]} >= {("body.notes.*.body", "type")}
+    assert client.get(path, params={"verdict": "declared"}).json()["samples"][0]["verdict"] == "declared"
+    assert client.get("/routes/notes.list", params={"field": "nowhere"}).text.count("/samples/") == 0
+
+
+def test_a_sample_shows_both_answers_beside_each_other(client: TestClient) -> None:
+    heads = client.get("/routes/notes.list.json", params={"field": "body.notes.*.body"}).json()["samples"]
+    path = f"/samples/{heads[0]['id']}"
+    page = client.get(path).text
+    rows = client.get(f"{path}.json").json()["rows"]
+    differing = [row for row in rows if row["legacy"]["mark"]]
+    assert [row["name"] for row in differing] == ["body"]
+    assert differing[0]["legacy"]["value"]["type"] == "string"
+    assert differing[0]["native"]["value"]["type"] == "integer"
+    assert [row["name"] for row in rows[:3]] == ["body", "notes", "0"]  # what it stands in
+    assert 'class="noise"' in page  # legacy alone differs there, too
+    assert len(client.get(f"{path}.json?rows=all").json()["rows"]) > len(rows)
+    assert "active" in words(page)  # x-report: show
+
+
+def test_a_rehearsal_shows_what_native_would_have_written(client: TestClient) -> None:
+    head = client.get("/routes/notes.create.json").json()["samples"][0]
+    text = words(client.get(f"/samples/{head['id']}").text)
+    assert "What native would have written rehearsed, and taken back insert notes document object of 2 fields" in text
+
+
+def test_no_page_shows_a_patient(client: TestClient) -> None:
+    heads = client.get("/routes/notes.list.json").json()["samples"]
+    for path in ("/", "/routes/notes.list", "/drift", *(f"/samples/{one['id']}" for one in heads)):
+        for form in (path, f"{path}?rows=all", "/index.json" if path == "/" else f"{path}.json"):
+            assert PATIENT not in client.get(form).text
+
+
+def test_divergences_are_told_apart_by_whether_they_were_seen(client: TestClient, staged: Stage) -> None:
+    data = client.get("/divergences.json").json()
+    assert [one["id"] for one in data["seen"]] == ["count-in-words"]
+    assert [one["id"] for one in data["unseen"]] == ["login-wrong-password"]
+    text = words(client.get("/divergences").text)
+    assert "Seen 1 of 2" in text
+    assert "Legacy counts in numbers Native counts in words Why words are nicer Since 0.2.0" in text
+    file = staged.watcher.path.parent / "contracts" / "divergences.yaml"
+    written = file.read_text()
+    file.write_text("- no: divergence\n")
+    data = client.get("/divergences.json").json()
+    assert ([one["id"] for one in data["stale"]], data["unseen"]) == (["count-in-words"], [])
+    assert "Seen, but no longer declared" in client.get("/divergences").text
+    file.write_text(written)
+    assert client.get("/divergences.json").json()["stale"] == []
+
+
+def test_drift_names_the_side_that_breaks_the_contract(client: TestClient) -> None:
+    data = client.get("/drift.json").json()
+    assert {(one["path"], one["rule"]) for one in data["legacy"]} == {("body.count", "type")}
+    assert ("body.notes.*.body", "type") in {(one["path"], one["rule"]) for one in data["native"]}
+    assert "is not of type integer" in words(client.get("/drift").text)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/routes/nothing", 404),
+        ("/routes/nothing.json", 404),
+        ("/samples/nothing", 404),
+        ("/?last=2h", 400),
+        ("/drift.json?verdict=good", 400),
+        ("/routes/notes.list?kind=odd", 400),
+    ],
+)
+def test_what_cannot_be_shown_says_why(client: TestClient, path: str, status: int) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert answer.json()["detail"] if ".json" in path else "To the overview" in answer.text
+
+
+def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_path: Path) -> None:
+    served = RequestRecord("i", "http", "GET", "prompts.list", None, "native", "share", None, 200, None, 0.1, 0.1)
+    metrics.RequestMetrics()(served)
+    metrics.COMPARISONS.labels("prompts.list", "native", "match").inc(3)
+    metrics.COMPARISONS.labels("prompts.list", "native", "mismatch").inc()
+    metrics.UNCOMPARED.labels("prompts.list", "timeout").inc()
+    staged = stage(tmp_path, free_port())
+    staged.database = Database(f"mongodb://127.0.0.1:{free_port()}", DATABASE, patience=0.05)
+    with visiting(staged) as client:
+        data = client.get("/index.json").json()
+        assert data["away"]["title"] == "MongoDB is away"
+        prompts = next(line for line in data["routes"] if line["name"] == "prompts.list")
+        seen = prompts["seen"]
+        assert min(seen["requests"]["native"], seen["match"] - 2, seen["mismatch"], seen["uncompared"]["timeout"]) >= 1
+        for path in ("/routes/prompts.list", "/divergences"):
+            page = client.get(path)
+            assert page.status_code == 200
+            assert "MongoDB is away" in page.text
+
+
+def test_without_mongodb_the_pages_say_that_nothing_is_kept(tmp_path: Path) -> None:
+    with TestClient(create_ops(stage(tmp_path, free_port()))) as client:
+        assert "Comparisons are not kept" in client.get("/").text
+        sample = client.get("/samples/any.json")
+        assert (sample.status_code, sample.json()["error"]) == (503, "Comparisons are not kept")

@@ -1,0 +1,104 @@
+"""The page of routing.yaml: what is in force, what changed, what is refused; and no secret in any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from demo.ports import free_port
+from proxy.ops.app import create_ops
+from proxy.runtime.config_watcher import ConfigWatcher
+from tests.support.ops_server import Stage, stage
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Stage:
+    return stage(tmp_path, free_port())
+
+
+@pytest.fixture
+def client(staged: Stage) -> Iterator[TestClient]:
+    with TestClient(create_ops(staged)) as client:
+        yield client
+
+
+async def settle(watcher: ConfigWatcher) -> None:
+    """Two looks: a change counts once two readings agree."""
+    await watcher.look()
+    await watcher.look()
+
+
+async def write(watcher: ConfigWatcher, *changes: tuple[str, str]) -> None:
+    text = watcher.path.read_text()
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    watcher.path.write_text(text)
+    await settle(watcher)
+
+
+def config(client: TestClient) -> Any:
+    return client.get("/config.json").json()
+
+
+async def test_the_text_in_force_is_shown_without_its_secrets(client: TestClient, staged: Stage) -> None:
+    await settle(staged.watcher)
+    data, page = config(client), client.get("/config").text
+    assert data["file"] == "routing.yaml"
+    assert data["revision"] == staged.watcher.config.revision
+    assert data["at"] > 0
+    assert {"number": 3, "text": "overrides: {secret: •••}", "wrong": []} in data["text"]
+    assert "match: GET /api/consultations" in page
+    assert "in force" in page
+    assert SECRET not in page + str(data)
+    assert (data["last"], data["pending"], data["problems"]) == (None, None, [])
+
+
+async def test_the_last_change_is_shown_as_a_diff(client: TestClient, staged: Stage) -> None:
+    await settle(staged.watcher)
+    await write(staged.watcher, ("native: 25%", "native: 30%"))
+    last = config(client)["last"]
+    changed = [line for line in last["lines"] if line["kind"] in ("added", "removed")]
+    assert [(line["kind"], "30%" in line["text"]) for line in changed] == [("removed", False), ("added", True)]
+    assert last["lines"][0]["kind"] == "place"
+    assert not last["unseen"]
+
+
+async def test_a_change_of_a_secret_is_told_and_not_shown(client: TestClient, staged: Stage) -> None:
+    await settle(staged.watcher)
+    await write(staged.watcher, (SECRET, "another-secret-another"))
+    assert config(client)["last"] == {"lines": [], "unseen": True}
+    page = client.get("/config").text
+    assert "Something that is left out here." in page
+    assert "another-secret" not in page
+
+
+async def test_a_refused_text_is_shown_where_it_is_wrong(client: TestClient, staged: Stage) -> None:
+    await settle(staged.watcher)
+    await write(staged.watcher, ("native: 25%", "native: 250%"), ("secret: ", "secert: "))
+    data, page = config(client), client.get("/config").text
+    wrong = {line["number"]: line["wrong"] for line in data["refused"] if line["wrong"]}
+    assert list(wrong) == [3, 7]
+    assert "between 0% and 100%" in wrong[7][0]
+    assert "between 0% and 100%" in page
+    assert [line["number"] for line in data["refused"]] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert len([line for line in data["pending"]["lines"] if line["kind"] == "added"]) == 2
+    assert SECRET not in page + str(data)
+    assert "the last good one is in force" in page
+
+
+async def test_a_text_that_cannot_be_taken_apart_is_not_shown(client: TestClient, staged: Stage) -> None:
+    await settle(staged.watcher)
+    staged.watcher.path.write_text(f"overrides: {{secret: {SECRET}\n")
+    await settle(staged.watcher)
+    data, page = config(client), client.get("/config").text
+    assert (data["refused"], data["pending"]) == ([], None)
+    assert "not YAML" in page
+    assert "cannot be taken apart" in page
+    assert SECRET not in page + str(data)

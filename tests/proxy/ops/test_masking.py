@@ -1,0 +1,109 @@
+"""routing.yaml is shown as it is written, but for what may be secret."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.config import yaml_nodes
+from proxy.config.problems import ConfigError
+from proxy.ops.masking import MASK, masked
+from tests.support.shipped import ROUTING
+
+SECRET = "hunter2-hunter2-hunter2"
+
+
+def shown(text: str) -> str:
+    found = masked(text)
+    assert found is not None
+    return found.text
+
+
+def test_the_shipped_file_is_shown_whole() -> None:
+    assert shown(ROUTING.read_text()) == ROUTING.read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "overrides: {secret: SECRET}",
+        "overrides:\n  secret: SECRET  # changed last week",
+        "overrides:\n  'secret': \"SECRET\"",
+        "overrides:\n  secret: >\n    SECRET\n    SECRET\n",
+        "overrides: {secret: '${NAME:-SECRET}'}",
+        "overrides: {secert: SECRET}",
+        "overrides: SECRET",
+        "overrides: [SECRET]",
+        "overrides: {SECRETSECRETSECRET: x}",
+        "reports: {key: SECRET, key: SECRET}",
+        "mongodb: {url: 'mongodb://root:SECRET@db'}",
+        "legacy: {url: 'http://root:SECRET@legacy'}",
+        "notify: {url: 'https://hooks.example/SECRET'}",
+        "x-kept: {secret: SECRET}",
+        "x-kept: {anything: SECRET}",
+        "x-kept: [SECRET]",
+        "x-kept: &kept SECRET\noverrides: {secret: *kept }",
+        "contracts: &kept SECRET\noverrides: {secret: *kept }",
+        "routes: [SECRET]",
+        "routes:\n- {name: a, nmae: SECRET}",
+        "SECRET",
+        "- SECRET",
+        "# secret: SECRET\nnative: a:b",
+        "#   - {name: a, token: SECRET}\nnative: a:b",
+        "native: a:b  # was mongodb://root:SECRET@db",
+    ],
+)
+def test_what_may_be_secret_is_left_out(text: str) -> None:
+    written = text.replace("SECRET", SECRET)
+    found = masked(written)
+    assert found is not None
+    assert SECRET not in found.text
+    assert MASK in found.text
+    assert SECRET not in repr(found)
+    assert found.text.count("\n") == written.count("\n")
+    assert any(SECRET in piece for piece in found.left_out) or "#" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "overrides: {header: x-side, secret: '${OVERRIDE_SECRET}'}",
+        "overrides: {secret: '${OVERRIDE_SECRET:-}'}",
+        "# the secret is kept elsewhere\nlegacy: {url: 'http://legacy:80', timeouts: {connect: 2s}}",
+        "bucketing: {key: [jwt:userID, header:x-client-id], salt: scribe-2026}",
+        "bucketing: {key: client-ip}",
+        "x-strict: &strict {error_rate: 1%, window: 30s}\nroutes:\n- {name: a, match: GET /a, guard: *strict }",
+        "routes:\n- {name: a, match: 'GET /ä', shadow: 5%, native: 0, erorr_rate: 5%}",
+        "shadow: 5%",
+        "",
+    ],
+)
+def test_what_tells_no_secret_stays(text: str) -> None:
+    assert shown(text) == text
+
+
+@pytest.mark.parametrize("text", ["a: [", "{a: b", "\x00", "a: *nowhere-closed ]", "\ud800"])
+def test_what_cannot_be_taken_apart_is_not_shown(text: str) -> None:
+    assert masked(text) is None
+
+
+@settings(max_examples=40)
+@given(
+    st.text(alphabet="äx #'\"\\&*|>-\n:{}[]", max_size=60),
+    st.sampled_from(["{} secret: {}", "overrides: {{{} secret: {}}}", "overrides:\n  {}\n  secret: {}\n"]),
+)
+def test_a_secret_is_never_shown_where_a_reader_of_the_file_would_find_one(noise: str, form: str) -> None:
+    text = form.format(noise, SECRET)
+    found = masked(text)
+    if found is None:
+        return
+    try:
+        root, _ = yaml_nodes.read(text)
+    except ConfigError:
+        root = None
+    if isinstance(root, yaml_nodes.Mapping) and "secret" in str(root):
+        plain = re.sub(r"(?m)(?:(?<=\s)|^)#.*", "", found.text)
+        assert SECRET not in plain

@@ -1,0 +1,229 @@
+"""What machines ask the ops port for, who is let in there, and what every page has in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import jwt
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from demo.ports import free_port
+from proxy.config import Problem
+from proxy.gateway.cookies import OPS_COOKIE as COOKIE
+from proxy.ops.app import create_ops
+from proxy.ops.sessions import Sessions
+from tests.support.ops_server import Stage, stage
+from tests.support.sockets import scripted
+
+TOKEN = "s3cret-token"
+BROWSER = {"accept": "text/html,application/xhtml+xml"}
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Stage:
+    return stage(tmp_path, free_port())
+
+
+@pytest.fixture
+def client(staged: Stage) -> Iterator[TestClient]:
+    with TestClient(create_ops(staged)) as client:
+        yield client
+
+
+@pytest.fixture
+def guarded(staged: Stage) -> Iterator[TestClient]:
+    with TestClient(create_ops(staged, TOKEN), follow_redirects=False) as client:
+        yield client
+
+
+def log_in(client: TestClient, target: str = "/") -> None:
+    answer = client.post("/login", data={"name": "Ada", "token": TOKEN, "next": target})
+    assert (answer.status_code, answer.headers["location"]) == (303, target)
+
+
+def test_a_process_that_runs_is_alive(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_native_alone_makes_a_process_ready(client: TestClient) -> None:
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "legacy": False, "native": True})
+
+
+def test_neither_side_makes_it_unready(client: TestClient, staged: Stage) -> None:
+    staged.native_started = False
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "unready")
+
+
+async def test_a_legacy_that_accepts_connections_makes_it_ready(tmp_path: Path) -> None:
+    from httpx import ASGITransport, AsyncClient
+
+    connections = 0
+
+    async def script(*_: object) -> None:
+        nonlocal connections
+        connections += 1
+
+    async with scripted(script) as port:
+        staged = stage(tmp_path, port)
+        staged.native_started = False
+        async with AsyncClient(transport=ASGITransport(create_ops(staged)), base_url="http://ops") as client:
+            for _ in range(3):
+                assert (await client.get("/readyz")).json() == {"status": "ready", "legacy": True, "native": False}
+    assert connections == 1  # asked once, remembered for a while
+
+
+def test_a_refused_file_shows_but_does_not_make_it_unready(client: TestClient, staged: Stage) -> None:
+    staged.watcher.problems = (Problem(7, "routes[1].native", "must be a <percentage>"),)
+    assert client.get("/readyz").status_code == 200
+    page = client.get("/").text
+    assert "line 7" in page
+    assert "must be a &lt;percentage&gt;" in page
+    assert client.get("/status.json").json()["problems"] == [
+        {"line": 7, "where": "routes[1].native", "message": "must be a <percentage>"}
+    ]
+
+
+def test_the_status_is_data(client: TestClient) -> None:
+    status = client.get("/status.json").json()
+    assert status["routes"][2] == {
+        "name": "notes.list",
+        "match": "GET /api/notes/{id}",
+        "native": 12.5,
+        "effective": 12.5,
+        "shadow": 50.0,
+        "pin": None,
+        "group": "notes",
+    }
+    assert status["revision"]
+
+
+def test_metrics_are_exposed(client: TestClient) -> None:
+    assert "scribe_proxy_config_valid" in client.get("/metrics").text
+
+
+def test_a_token_is_demanded_of_all_but_the_health_checks(guarded: TestClient) -> None:
+    for path in ("/", "/status.json", "/metrics", "/divergences.json", "/nothing"):
+        refused = guarded.get(path)
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert guarded.get(path, headers={"authorization": "Bearer wrong"}).status_code == 401
+        assert guarded.get(path, headers={"authorization": f"bearer {TOKEN}"}).status_code in (200, 404)
+    assert guarded.get("/healthz").status_code == 200
+    assert guarded.get("/readyz").status_code == 200
+
+
+def test_a_browser_is_asked_for_the_token_and_then_let_in(guarded: TestClient) -> None:
+    asked = guarded.get("/routes/notes.list?last=7d", headers=BROWSER)
+    assert asked.status_code == 303
+    login = guarded.get(asked.headers["location"])
+    assert 'value="/routes/notes.list?last=7d"' in login.text
+    assert "Divergences" not in login.text  # strangers are shown no navigation
+    log_in(guarded, "/routes/notes.list?last=7d")
+    assert "Ada" in guarded.get("/", headers=BROWSER).text
+
+
+def test_a_session_is_for_our_pages_alone_and_for_no_script(guarded: TestClient) -> None:
+    answer = guarded.post("/login", data={"name": "Ada", "token": TOKEN})
+    attributes = answer.headers["set-cookie"].lower()
+    assert "httponly" in attributes
+    assert "samesite=strict" in attributes
+    assert TOKEN not in attributes
+    assert "secure" not in attributes  # plain HTTP
+    assert "secure" in _over_tls(guarded)
+
+
+def _over_tls(guarded: TestClient) -> str:
+    with TestClient(guarded.app, base_url="https://ops", follow_redirects=False) as client:
+        return client.post("/login", data={"name": "Ada", "token": TOKEN}).headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ({"name": "Ada", "token": "wrong"}, 403),
+        ({"name": "Ada"}, 403),
+        ({"name": " ", "token": TOKEN}, 400),
+        ({"name": "A" * 65, "token": TOKEN}, 400),
+        ({"name": "A\x07", "token": TOKEN}, 400),
+        ({"name": "Ada", "token": TOKEN, "filling": "x" * 20_000}, 403),
+    ],
+)
+def test_who_gives_no_token_or_no_name_gets_no_session(guarded: TestClient, form: dict[str, str], status: int) -> None:
+    answer = guarded.post("/login", data=form)
+    assert answer.status_code == status
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_form_that_is_none_is_no_login(guarded: TestClient) -> None:
+    assert guarded.post("/login", content=b"token=%ff\xff").status_code == 403
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", "/a\nb", ""])
+def test_a_login_leads_nowhere_else(guarded: TestClient, target: str) -> None:
+    answer = guarded.post("/login", data={"name": "Ada", "token": TOKEN, "next": target})
+    assert answer.headers["location"] == "/"
+
+
+def test_a_session_ends_by_itself_or_when_it_is_ended(guarded: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_in(guarded)
+    page = guarded.get("/").text
+    assert guarded.post("/logout", data={"form": "forged"}).status_code == 403
+    form_token = page.partition('name="form" value="')[2].partition('"')[0]
+    ended = guarded.post("/logout", data={"form": form_token})
+    assert (ended.status_code, ended.headers["location"]) == (303, "/login")
+    assert guarded.get("/").status_code == 401
+    monkeypatch.setattr("proxy.ops.sessions.time", SimpleNamespace(time=time.monotonic))  # sessions of long ago
+    log_in(guarded)
+    monkeypatch.undo()
+    assert guarded.get("/").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        "nonsense",
+        "a.b.c",
+        Sessions("another token").begin("Ada"),
+        jwt.encode({"name": "Ada", "form": "x", "exp": 9_999_999_999}, TOKEN.ljust(32), "HS256"),
+        jwt.encode({"name": "Ada", "form": "x", "exp": 9_999_999_999}, None, "none"),
+    ],
+    ids=["nonsense", "empty parts", "another token", "another key", "unsigned"],
+)
+def test_a_session_that_is_not_ours_is_none(guarded: TestClient, session: str) -> None:
+    assert guarded.get("/", headers={"cookie": f"{COOKIE}={session}"}).status_code == 401
+
+
+def test_without_a_token_there_is_nothing_to_log_in_to(client: TestClient) -> None:
+    assert client.get("/login").status_code == 404
+    assert client.post("/logout").status_code == 403
+    page = client.get("/").text
+    assert "Read only" in page
+    assert "Log out" not in page
+
+
+@pytest.mark.parametrize("path", ["/", "/static/style.css", "/live"])
+def test_a_websocket_finds_nobody(client: TestClient, path: str) -> None:
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(path):
+        pass
+
+
+@pytest.mark.parametrize("path", ["/", "/static/style.css", "/nothing", "/healthz"])
+def test_no_answer_lets_a_browser_fetch_from_elsewhere(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["content-security-policy"].startswith("default-src 'none'; ")
+    assert "unsafe" not in headers["content-security-policy"]
+    assert "*" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_is_nowhere_says_so(client: TestClient) -> None:
+    page, data = client.get("/nothing", headers=BROWSER), client.get("/nothing.json")
+    assert (page.status_code, data.status_code) == (404, 404)
+    assert "There is nothing here" in page.text
+    assert data.json() == {"error": "There is nothing here", "detail": "No page has this address."}

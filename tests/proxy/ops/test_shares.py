@@ -1,0 +1,260 @@
+"""Live view, history, and the buttons: what ops see of shares and do to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from demo.ports import free_port
+from proxy.ops.app import create_ops
+from proxy.rollout.mongo import MongoStore
+from proxy.runtime.database import Database
+from tests.support.ops_server import Stage, roll_out, stage
+
+TOKEN = "s3cret-token"
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+
+
+@contextmanager
+def visiting(staged: Stage, token: str | None = TOKEN) -> Iterator[TestClient]:
+    """A client of the pages of a keeper that runs."""
+    with TestClient(create_ops(staged, token), follow_redirects=False) as client:
+        assert client.portal is not None
+        client.portal.call(roll_out, staged)
+        yield client
+        client.portal.call(staged.keeper.stop)
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Stage:
+    return stage(tmp_path, free_port())
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One for all who change nothing."""
+    with visiting(stage(tmp_path_factory.mktemp("ops"), free_port())) as client:
+        client.headers.update(BEARER)
+        yield client
+
+
+@pytest.fixture
+def person(staged: Stage) -> Iterator[TestClient]:
+    with visiting(staged) as client:
+        assert client.post("/login", data={"name": "Ada", "token": TOKEN}).status_code == 303
+        yield client
+
+
+def words(page: str) -> str:
+    """A page as it is read."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def routes(client: TestClient) -> dict[str, Any]:
+    return {route["name"]: route for route in client.get("/live.json").json()["routes"]}
+
+
+def form(page: str, step: str) -> dict[str, str]:
+    """The hidden fields of a form of a page."""
+    inside = page.partition(f'/{step}"')[2].partition("</form>")[0]
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', inside))
+
+
+def test_the_live_view_tells_of_both_sides_of_every_route(machine: TestClient) -> None:
+    data = machine.get("/live.json").json()
+    assert (data["shared"], data["away"]) == (False, False)
+    found = routes(machine)["notes.list"]
+    assert (found["file"], found["effective"], found["by"], found["guard"]) == (12.5, 12.5, "file", None)
+    legacy, native = found["legacy"], found["native"]
+    assert legacy["rate"] == pytest.approx(15, abs=1)
+    assert native["rate"] == pytest.approx(2.5, abs=0.1)
+    assert (legacy["server_errors"], native["errors"]) == (0, 0)
+    assert legacy["errors"] > 0
+    assert native["p50"] < native["p95"] <= native["p99"] < legacy["p99"]
+    assert len(legacy["rates"]) == len(legacy["slowest"]) == 11
+    text = words(machine.get("/live").text)
+    assert "notes.list GET /api/notes/{id} no guard 12.5% the file's share" in text
+    assert re.search(r"native 2\.5 0% 0% \d+ ms \d+ ms \d+ ms legacy 15 2\.\d+% 0% \d+ ms", text)
+    assert "no requests" in text  # transcription
+
+
+def test_the_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> None:
+    found = routes(machine)
+    assert (found["prompts.list"]["by"], found["prompts.list"]["effective"]) == ("stage", 10.0)
+    assert (found["prompts.list"]["progress"]["following"], found["prompts.list"]["progress"]["waits"]) == (
+        5000,
+        "hold",
+    )
+    assert (found["consultations.list"]["by"], found["consultations.list"]["effective"]) == ("clamp", 0.0)
+    assert found["consultations.list"]["guard"]["findings"][1]["outcome"] == "fail"
+    assert found["transcription"]["by"] == "pin"
+    text = words(machine.get("/live").text)
+    assert "the rollout is at 10%, the file's is 100%" in text
+    assert re.search(r"10% → 50% in 1 h 59 min the hold runs", text)
+    assert "clamped held at 0% by Ada: notes came out twice" in text
+    assert "guard fails" in text
+    assert "guard passes" in text
+
+
+def test_the_live_view_renews_itself_unless_it_is_paused(machine: TestClient) -> None:
+    page = machine.get("/live").text
+    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
+    assert 'data-refresh="5"' in page
+    paused = machine.get("/live?renew=no").text
+    assert "http-equiv" not in paused
+    assert "refresh.js" not in paused
+
+
+def test_the_history_tells_who_did_what_and_why(machine: TestClient) -> None:
+    changes = machine.get("/history.json").json()["changes"]
+    assert [(one["kind"], one["by"]["who"], one["route"]) for one in changes] == [
+        ("clamp", "guard", "consultations.list"),
+        ("rollback", "Ada", "notes.create"),
+        ("promotion", "Grace", "prompts.list"),
+        ("start", "schedule", "prompts.list"),
+        ("config", "routing.yaml", ""),
+    ]
+    text = words(machine.get("/history?route=prompts.list").text)
+    assert "promotion prompts.list 1% → 10% all quiet since Monday by Grace" in text
+    assert "notes.create" not in text
+
+
+def test_a_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
+    staged, clamped = person.get("/live/prompts.list").text, person.get("/live/consultations.list").text
+    pinned = person.get("/live/transcription").text
+    for step, there, on in (
+        ("promote", True, staged),
+        ("hold", True, staged),
+        ("rollback", True, staged),
+        ("ack", False, staged),
+        ("resume", False, staged),
+        ("ack", True, clamped),
+        ("promote", False, clamped),
+        ("rollback", False, clamped),
+        ("rollback", False, pinned),
+    ):
+        assert (f'/{step}"' in on) is there, step
+    assert "There is nothing to hold, promote or lower here" in words(pinned)
+    text = words(staged)
+    assert "each stage held for 2 h 1% 10% 50% 100% 10% → 50% in" in text
+    assert "as Ada; the history keeps who and why" in text
+    assert "server errors fail" in words(clamped)
+    assert "It stays until somebody acknowledges it." in words(clamped)
+
+
+def test_a_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -> None:
+    path = "/live/prompts.list"
+    for step, more, by, share in (
+        ("promote", {}, "stage", 50.0),
+        ("hold", {}, "stage", 50.0),
+        ("resume", {}, "stage", 50.0),
+        ("rollback", {"share": "1%"}, "clamp", 1.0),
+    ):
+        sent = {**form(person.get(path).text, step), "why": f"to try {step}", **more}
+        answer = person.post(f"{path}/{step}", data=sent)
+        assert (answer.status_code, answer.headers["location"]) == (303, path)
+        found = routes(person)["prompts.list"]
+        assert (found["by"], found["effective"]) == (by, share)
+    assert routes(person)["prompts.list"]["clamp"]["by"]["who"] == "Ada"
+    newest = person.get("/history.json?route=prompts.list").json()["changes"][:4]
+    assert [(one["kind"], one["by"]["who"], one["by"]["why"]) for one in newest] == [
+        ("rollback", "Ada", "to try rollback"),
+        ("resume", "Ada", "to try resume"),
+        ("hold", "Ada", "to try hold"),
+        ("promotion", "Ada", "to try promote"),
+    ]
+
+
+def test_a_clamp_is_acknowledged(person: TestClient) -> None:
+    path = "/live/consultations.list"
+    sent = {**form(person.get(path).text, "ack"), "why": "fixed"}
+    assert person.post(f"{path}/ack", data=sent).status_code == 303
+    assert re.search(r"Acknowledged by Ada; it goes once it has cooled down, in 9 min", words(person.get(path).text))
+    assert routes(person)["consultations.list"]["effective"] == 0
+    assert 'action="/live/consultations.list/ack"' not in person.get(path).text
+
+
+def test_a_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
+    path = "/live/prompts.list"
+    sent = {**form(person.get(path).text, "promote"), "why": "because"}
+    for forged in ({**sent, "form": "forged"}, {**sent, "form": ""}, {"why": "because"}):
+        answer = person.post(f"{path}/promote", data=forged)
+        assert (answer.status_code, "did not come from one of these pages" in answer.text) == (403, True)
+    assert routes(person)["prompts.list"]["effective"] == 10
+
+
+def test_a_step_from_a_state_that_is_no_more_is_refused(person: TestClient) -> None:
+    path = "/live/prompts.list"
+    sent = {**form(person.get(path).text, "promote"), "why": "because"}
+    assert person.post(f"{path}/promote", data=sent).status_code == 303
+    again = person.post(f"{path}/promote", data=sent)
+    assert again.status_code == 409
+    assert "has changed meanwhile (promotion by Ada): look again" in words(again.text)
+    assert routes(person)["prompts.list"]["effective"] == 50
+
+
+def test_a_machine_says_who_it_is(staged: Stage) -> None:
+    with visiting(staged) as client:
+        client.headers.update({**BEARER, "accept": "application/json"})
+        path = "/live/prompts.list/promote"
+        nameless = client.post(path, data={"why": "because"})
+        assert (nameless.status_code, nameless.json()["detail"]) == (409, "say who you are")
+        done = client.post(path, data={"who": "deploy job", "why": "because"})
+        assert done.json() == {"route": "prompts.list", "version": 3, "share": 50.0}
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "status"),
+    [
+        ("prompts.list/promote", {"why": ""}, 409),
+        ("prompts.list/promote", {"why": "x", "version": "one"}, 400),
+        ("prompts.list/rollback", {"why": "x", "share": "a lot"}, 400),
+        ("prompts.list/burn", {"why": "x"}, 404),
+        ("nothing/promote", {"why": "x"}, 404),
+        ("notes.list/promote", {"why": "x"}, 409),
+    ],
+)
+def test_what_cannot_be_done_is_not(machine: TestClient, path: str, data: dict[str, str], status: int) -> None:
+    answer = machine.post(f"/live/{path}", data={"who": "a job", **data})
+    assert answer.status_code == status
+    assert machine.get("/history.json").json()["changes"][0]["kind"] == "clamp"
+    assert machine.get("/live/nothing").status_code == 404
+
+
+def test_without_a_token_nothing_can_be_changed(staged: Stage) -> None:
+    with visiting(staged, token=None) as client:
+        page = client.get("/live/prompts.list").text
+        assert "the gateway was started without OPS_TOKEN" in words(page)
+        assert "<form" not in page
+        refused = client.post("/live/prompts.list/promote", data={"who": "anybody", "why": "because"})
+        assert (refused.status_code, "OPS_TOKEN is not set" in refused.text) == (403, True)
+        assert routes(client)["prompts.list"]["effective"] == 10
+
+
+def test_with_the_token_set_nobody_else_changes_anything(staged: Stage) -> None:
+    with visiting(staged) as client:
+        assert client.post("/live/prompts.list/promote", data={"who": "a", "why": "b"}).status_code == 401
+
+
+def test_while_mongodb_is_away_shares_stand_and_can_be_lowered(tmp_path: Path) -> None:
+    database = Database(f"mongodb://127.0.0.1:{free_port()}", "test_ops_shares", patience=0.05)
+    staged = stage(tmp_path, free_port(), store=MongoStore(database))
+    with TestClient(create_ops(staged, TOKEN), headers=BEARER) as client:
+        assert client.get("/history.json").json()["away"]["title"] == "MongoDB is away"
+        assert routes(client)["prompts.list"]["by"] == "unread"
+        sent = {"who": "Ada", "why": "to be safe", "share": "0%"}
+        assert client.post("/live/notes.list/rollback", data=sent, headers={"accept": "application/json"}).json() == {
+            "route": "notes.list",
+            "version": 1,
+            "share": 0.0,
+        }
+        assert client.post("/live/notes.list/ack", data=sent).status_code == 503
+        assert client.portal is not None
+        client.portal.call(database.close)

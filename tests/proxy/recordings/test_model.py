@@ -1,0 +1,148 @@
+"""Recordings are read whole or refused with the place of the fault."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from proxy.comparison.correspondence import JSON
+from proxy.recordings.model import RecordedConnection, RecordingError, load, scenario, select
+
+RECORDINGS = Path(__file__).parents[3] / "contracts" / "recordings"
+ANSWER: JSON = {"status": 200, "headers": {"Content-Type": "text/plain"}, "text": "é"}
+
+
+def step(request: JSON, outcome: JSON = "response", response: JSON = ANSWER) -> JSON:
+    return {"name": "one", "request": request, "outcome": outcome, "response": response}
+
+
+def in_scenario(*steps: JSON) -> JSON:
+    return {"scenario": "s", "steps": list(steps)}
+
+
+def write(directory: Path, http: JSON | None = None, sockets: JSON | None = None) -> Path:
+    for name, content in (("http.json", http), ("ws.json", sockets)):
+        if content is not None:
+            (directory / name).write_text(json.dumps(content))
+    return directory
+
+
+def test_the_legacys_recordings_are_all_there() -> None:
+    recordings = load(RECORDINGS)
+    assert len(recordings.scenarios) == 44
+    assert sum(len(one.steps) for one in recordings.scenarios) == 301
+    assert len(recordings.conversations) == 14
+    assert [one.result for one in recordings.connections] == ["400", "400", "400", "open"]
+    assert {one.target for one in recordings.conversations} == {"/transcription-stream"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "headers", "body"),
+    [
+        ({}, (), None),
+        ({"json": {"ü": 1}}, (("content-type", "application/json"),), '{"ü":1}'.encode()),
+        ({"json": None, "headers": {"Content-Type": "a/b"}}, (("content-type", "a/b"),), b"null"),
+        ({"content": "é"}, (), "é".encode()),
+        ({"content": ""}, (), b""),
+        ({"content": [0, 255]}, (), b"\x00\xff"),
+        ({"repeat": {"prefix": "<", "char": "ab", "count": 3, "suffix": ">"}}, (), b"<ababab>"),
+        ({"headers": {"X-A": ["1", "2"]}}, (("x-a", "1"), ("x-a", "2")), None),
+    ],
+)
+def test_every_kind_of_request_is_read(
+    extra: dict[str, JSON], headers: tuple[tuple[str, str], ...], body: bytes | None
+) -> None:
+    given: dict[str, JSON] = {"method": "GET", "path": "//a?b"}
+    request = scenario(in_scenario(step(given | extra))).steps[0].request
+    assert (request.method, request.target, request.headers, request.body) == ("GET", "//a?b", headers, body)
+
+
+def test_a_post_without_a_body_says_so() -> None:
+    request = scenario(in_scenario(step({"method": "POST", "path": "/"}))).steps[0].request
+    assert request.body == b""
+
+
+def test_answers_and_their_absence_are_read() -> None:
+    request: JSON = {"method": "GET", "path": "/"}
+    steps = scenario(in_scenario(step(request), step(request, "hang"), step(request, "reset"))).steps
+    assert (steps[0].answer.status, steps[0].answer.headers) == (200, {"content-type": "text/plain"})
+    assert steps[0].answer.text == "é"
+    assert [one.answer.outcome for one in steps] == ["response", "hang", "reset"]
+
+
+def test_the_time_of_recording_is_the_middle_of_what_is_mentioned() -> None:
+    dates = ["2020-01-01T00:00:00Z", "2026-11-22T19:41:08.000Z", "2026-11-22T19:41:09.000Z"]
+    found = scenario({"scenario": "s", "steps": [], "store": {"a": [{"d": date} for date in dates]}})
+    assert found.moment == 1_795_376_468_000
+    assert scenario(in_scenario()).moment is None
+
+
+def test_a_conversation_is_held_where_a_connection_opened(tmp_path: Path) -> None:
+    talk: dict[str, JSON] = {"conversation": "c", "sent": [], "received": []}
+    refused: JSON = {"connect": "/no", "result": "InvalidStatus: server rejected it: HTTP 403"}
+    opened: JSON = {"connect": "/stream?x=1", "result": "open"}
+    recordings = load(write(tmp_path, sockets=[talk, {**talk, "path": "/own"}, refused, opened]))
+    assert [one.target for one in recordings.conversations] == ["/stream", "/own"]
+    assert recordings.connections == (RecordedConnection("/no", "403"), RecordedConnection("/stream?x=1", "open"))
+
+
+def test_conversations_without_any_connection_are_held_at_the_root(tmp_path: Path) -> None:
+    talk: JSON = {"conversation": "c", "sent": [], "received": []}
+    assert load(write(tmp_path, sockets=[talk])).conversations[0].target == "/"
+
+
+@pytest.mark.parametrize(
+    ("http", "told"),
+    [
+        ({}, "http.json: a list is expected, not dict"),
+        ([5], "http.json: entry 0: an object is expected, not int"),
+        ([{"steps": []}], "http.json: entry 0: 'scenario' is missing"),
+        ([in_scenario(), in_scenario({"name": "x", "request": {}})], "entry 1: 'outcome' is missing"),
+        (
+            [in_scenario(step({"method": "GET", "path": "/"}, "died"))],
+            "outcome 'died' is none of response, hang, reset",
+        ),
+        ([in_scenario(step({"method": 1, "path": "/"}))], "entry 0: a string is expected, not int"),
+        ([in_scenario(step({"method": "GET", "path": "/"}, response={"status": "x"}))], "status 'x' is not a number"),
+        ([in_scenario(step({"method": "GET", "path": "/", "content": [999]}))], "entry 0: bytes must be in range"),
+        ([in_scenario(step({"method": "GET", "path": "/", "repeat": {"char": "a", "count": "9"}}))], "not a number"),
+    ],
+)
+def test_a_fault_is_told_with_its_place(tmp_path: Path, http: JSON, told: str) -> None:
+    with pytest.raises(RecordingError) as caught:
+        load(write(tmp_path, http))
+    assert told in str(caught.value)
+
+
+def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "http.json").write_bytes(b"\xff{")
+    with pytest.raises(RecordingError, match=r"http\.json"):
+        load(tmp_path)
+
+
+def test_a_directory_without_recordings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="neither"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "scenarios", "conversations", "connections"),
+    [
+        ("login-*", 4, 0, 0),
+        ("PATCH /api/prompts/*", 5, 0, 0),
+        ("record-twice", 0, 1, 0),
+        ("WS *", 0, 14, 4),
+        ("nothing", 0, 0, 0),
+    ],
+)
+def test_a_part_may_be_chosen(pattern: str, scenarios: int, conversations: int, connections: int) -> None:
+    chosen = select(load(RECORDINGS), [pattern])
+    assert len(chosen.scenarios) == scenarios
+    assert (len(chosen.conversations), len(chosen.connections)) == (conversations, connections)
+
+
+def test_without_a_pattern_all_is_chosen() -> None:
+    recordings = load(RECORDINGS)
+    assert select(recordings, ()) is recordings

@@ -1,0 +1,312 @@
+"""A service equals its own recording, played again; one that errs is told apart at the very place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+from websockets.asyncio.server import ServerConnection, serve
+
+from proxy.comparison.correspondence import JSON
+from proxy.contract.divergences import Case, Divergence
+from proxy.recordings.model import RecordedConnection, RecordedConversation, Recordings, scenario
+from proxy.recordings.player import Player, PlayerSettings, ServiceUnreachable
+from proxy.recordings.report import Report
+from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
+from proxy.recordings.websocket_player import PlaybackPace
+from tests.support.notebook import DATABASE, Database, Notebook, a_days_work, record
+from tests.support.sockets import Script, read_head, scripted, serving
+
+QUICK = PlayerSettings(hang_after=0.3, pace=PlaybackPace(0.01, 0.3, 0.05))
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+@pytest.fixture
+async def client(mongodb_url: str) -> AsyncIterator[Database]:
+    async with AsyncMongoClient[dict[str, Any]](mongodb_url) as client:
+        yield client
+        await client.drop_database(DATABASE)
+
+
+async def play_notebook(client: Database, url: str, fault: str, terms: PlayerSettings = QUICK) -> Report:
+    """Record a notebook without fault, then play that against another with one."""
+    async with serving(Notebook(client).app) as port:
+        recorded = await record(port, client, a_days_work())
+    async with serving(Notebook(client, fault).app) as port, StoredDocuments(url, DATABASE) as documents:
+        base = f"http://127.0.0.1:{port}"
+        async with OutsideCalls(f"{base}/calls") as calls:
+            return await Player(base, terms, documents, calls).play(Recordings((scenario(recorded),)))
+
+
+def where(report: Report) -> list[tuple[str, list[str]]]:
+    return [
+        (one.name or one.subject, [each.path for each in one.differences]) for one in report.results if one.differences
+    ]
+
+
+async def test_a_service_equals_its_own_recording(client: Database, mongodb_url: str) -> None:
+    report = await play_notebook(client, mongodb_url, "")
+    assert where(report) == []
+    assert [one.subject for one in report.results] == [*["step"] * 5, "store", "calls"]
+    assert report.results[3].endpoint == report.results[4].endpoint == "GET /notes/{id}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("short token", [("0", ["body.token.claims.exp"])]),
+        ("status", [("1", ["status"]), ("2", ["status"])]),
+        ("another id", [("3", ["body._id"])]),
+        ("extra field", [("3", ["body.draft"]), ("store", ["store.notes.0.draft", "store.notes.1.draft"])]),
+        ("late write", []),
+    ],
+)
+async def test_a_fault_shows_where_it_is(
+    client: Database, mongodb_url: str, fault: str, found: list[tuple[str, list[str]]]
+) -> None:
+    report = await play_notebook(client, mongodb_url, fault)
+    assert where(report) == found
+
+
+async def test_what_is_not_stored_shows(client: Database, mongodb_url: str) -> None:
+    found = dict(where(await play_notebook(client, mongodb_url, "forgets")))
+    assert found["store"] == ["store.notes.0", "store.notes.1"]
+    assert found["3"][0] == "status"
+
+
+async def test_divergences_account_for_differences_and_for_no_others(client: Database, mongodb_url: str) -> None:
+    text = {"legacy": "", "native": "", "reason": "", "since": "1"}
+    extra = Divergence(
+        id="drafts",
+        operation="STORE notes",
+        when=[Case(), Case.model_validate({"operation": "GET /notes/{id}", "paths": "body.draft"})],
+        **text,
+    )
+    unused = Divergence(id="unused", operation="GET /", when=[Case()], **text)
+    terms = replace(QUICK, divergences=(extra, unused))
+    report = await play_notebook(client, mongodb_url, "extra field", terms)
+    assert report.differing == ()
+    assert [one.declared for one in report.results if one.differences] == [("drafts",), ("drafts",)]
+    assert report.unseen == ("unused",)
+
+
+async def test_documents_may_be_there_before(client: Database, mongodb_url: str) -> None:
+    note: JSON = {"_id": {"$oid": "64b7f0f0f0f0f0f0f0f0f0f0"}, "at": {"$date": "2020-01-01T00:00:00Z"}}
+    request: JSON = {"method": "GET", "path": "/notes/64b7f0f0f0f0f0f0f0f0f0f0"}
+    body = '{"_id":"64b7f0f0f0f0f0f0f0f0f0f0","at":"2020-01-01T00:00:00.000Z"}'
+    response: JSON = {"status": 200, "headers": {"content-type": "application/json"}, "text": body}
+    given: JSON = {
+        "scenario": "old",
+        "steps": [{"name": "read", "request": request, "outcome": "response", "response": response}],
+        "store": {"notes": [note]},
+        "before": {"notes": [note]},
+    }
+    terms = replace(QUICK, ignored_headers={"date", "content-length", "etag"})
+    async with serving(Notebook(client).app) as port, StoredDocuments(mongodb_url, DATABASE) as documents:
+        player = Player(f"http://127.0.0.1:{port}", terms, documents)
+        assert where(await player.play(Recordings((scenario(given),)))) == []
+
+
+def single(outcome: str, path: str = "/x", repeated: int = 1) -> Recordings:
+    response: JSON = {"status": 200, "headers": {"content-length": "2"}, "text": "ok"}
+    request: JSON = {"method": "GET", "path": path}
+    step: JSON = {"name": "one", "request": request, "outcome": outcome, "response": response}
+    return Recordings((scenario({"scenario": outcome, "steps": [step] * repeated}),))
+
+
+def behaving(how: str) -> Script:
+    """Hangs, resets, or answers with a status whatever is asked, but for the probe of `/`."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await read_head(reader)
+        if how == "hang":
+            await asyncio.sleep(5)
+        elif head.startswith(b"GET / ") or how == "ok":
+            writer.write(OK)
+        elif how.isdecimal():
+            writer.write(f"HTTP/1.1 {how} X\r\ncontent-length: 0\r\n\r\n".encode())
+        writer.close()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("recorded", "live", "paths"),
+    [
+        ("response", "ok", []),
+        ("hang", "hang", []),
+        ("reset", "reset", []),
+        ("hang", "504", []),
+        ("reset", "502", []),
+        ("hang", "502", ["outcome"]),
+        ("reset", "ok", ["outcome"]),
+        ("response", "reset", ["outcome"]),
+        ("response", "hang", ["outcome"]),
+        ("response", "504", ["status", "header.content-length", "body"]),
+    ],
+)
+async def test_an_outcome_is_equal_or_stood_for(recorded: str, live: str, paths: list[str]) -> None:
+    terms = replace(QUICK, accepted={"hang": 504, "reset": 502})
+    async with scripted(behaving(live)) as port:
+        report = await Player(f"http://127.0.0.1:{port}", terms).play(single(recorded))
+    assert [each.path for one in report.results for each in one.differences] == paths
+
+
+async def test_a_gateways_status_stands_for_nothing_unless_told() -> None:
+    async with scripted(behaving("504")) as port:
+        report = await Player(f"http://127.0.0.1:{port}", QUICK).play(single("hang"))
+    assert len(report.differing) == 1
+
+
+async def test_after_a_reset_the_service_is_waited_for() -> None:
+    up = asyncio.Event()
+    asked: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await read_head(reader)).split(b" ")[1]
+        asked.append(head)
+        if head == b"/":
+            writer.write(OK if up.is_set() else b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n")
+
+    async with scripted(script) as port:
+        asyncio.get_running_loop().call_later(0.2, up.set)
+        report = await Player(f"http://127.0.0.1:{port}", QUICK).play(single("reset", repeated=2))
+    assert not report.differing
+    assert asked[0] == asked[-2] == b"/x"
+    assert asked.count(b"/x") == 2
+    assert asked[-1] == b"/"
+    assert len(asked) > 4
+
+
+async def test_a_service_that_does_not_come_back_ends_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.recordings.player._RETURN", 0.2)
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+
+    async with scripted(never) as port:
+        with pytest.raises(ServiceUnreachable, match="not back"):
+            await Player(f"http://127.0.0.1:{port}", QUICK).play(single("reset"))
+
+
+async def test_a_service_that_goes_away_for_a_moment_is_waited_for() -> None:
+    async with scripted(behaving("ok")) as port:
+        pass
+    player = Player(f"http://127.0.0.1:{port}", QUICK)
+
+    async def come_back() -> asyncio.Server:
+        await asyncio.sleep(0.2)
+        return await asyncio.start_server(behaving("ok"), "127.0.0.1", port)
+
+    coming = asyncio.create_task(come_back())
+    results: list[str] = []
+    await player.play_scenario(single("response").scenarios[0], lambda result: results.append(result.verdict))
+    assert results == ["equal"]
+    async with await coming:
+        pass
+
+
+async def test_a_service_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.recordings.player._RETURN", 0.2)
+    async with scripted(behaving("ok")) as port:
+        pass
+    player = Player(f"http://127.0.0.1:{port}", QUICK)
+    with pytest.raises(ServiceUnreachable):
+        await player.play_scenario(single("response").scenarios[0], lambda result: None)
+
+
+async def test_a_service_that_is_not_there_is_told_at_once() -> None:
+    async with scripted(behaving("ok")) as port:
+        pass
+    begun = time.monotonic()
+    with pytest.raises(ServiceUnreachable, match=str(port)):
+        await Player(f"http://127.0.0.1:{port}", QUICK).play(single("response"))
+    assert time.monotonic() - begun < 2
+
+
+async def test_each_result_is_told_at_once() -> None:
+    heard: list[str] = []
+    async with scripted(behaving("ok")) as port:
+        await Player(f"http://127.0.0.1:{port}", QUICK).play(
+            single("response", repeated=3), lambda result: heard.append(result.name)
+        )
+    assert heard == ["one"] * 3
+
+
+async def test_odd_targets_reach_the_service_as_recorded() -> None:
+    seen: list[bytes] = []
+    targets = ["//a//b", "/a/../b", "/a%2Fb", "/x?", "/é"]
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await read_head(reader)).split(b" ")[1])
+        writer.write(OK)
+
+    async with scripted(script) as port:
+        for target in targets:
+            await Player(f"http://127.0.0.1:{port}", QUICK).play(single("response", target))
+    assert seen == [target.encode() for target in targets]
+
+
+def talks(*received: JSON) -> Recordings:
+    sent: list[JSON] = [{"a": 1}, "2"]
+    conversation = RecordedConversation("chat", "/talk", sent, received, None)
+    return Recordings(
+        (), (conversation,), (RecordedConnection("/talk?x=1", "open"), RecordedConnection("/nope", "403"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("", []),
+        ("mishears", [("conversation", ["frames.1.said", "frames.2.said"])]),
+        ("refuses", [("conversation", ["connection"]), ("/talk?x=1", ["connection"])]),
+    ],
+)
+async def test_conversations_and_handshakes_are_played(
+    client: Database, fault: str, found: list[tuple[str, list[str]]]
+) -> None:
+    recordings = talks({"hello": "6b034563940a5b5bf227fda4"}, {"said": {"a": 1}}, {"said": 2})
+    async with serving(Notebook(client, fault).app, ws="websockets-sansio") as port:
+        report = await Player(f"http://127.0.0.1:{port}", QUICK).play(recordings)
+    assert where(report) == found
+    assert [one.endpoint for one in report.results] == ["WS /talk", "WS /talk", "WS /nope"]
+
+
+async def test_a_conversation_may_need_another_pace() -> None:
+    """Something that takes 20 ms comes after a frame 10 ms later, and before one 25 ms later."""
+
+    async def script(socket: ServerConnection) -> None:
+        async for frame in socket:
+            delay = 0.02 if frame == "slow" else 0.0
+            tasks.append(asyncio.create_task(later(socket, str(frame), delay)))
+
+    async def later(socket: ServerConnection, frame: str, delay: float) -> None:
+        await asyncio.sleep(delay)
+        await socket.send(json.dumps(frame))
+
+    tasks: list[asyncio.Task[None]] = []
+    conversation = RecordedConversation("chat", "/", ["slow", "quick"], ["slow", "quick"], None)
+    wrong = replace(conversation, received=["quick", "quick"])
+    async with serve(script, "127.0.0.1", 0) as server:
+        player = Player(f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", QUICK)
+        report = await player.play(Recordings((), (conversation, wrong)))
+    assert [one.verdict for one in report.results] == ["equal", "differing"]
+    assert len(tasks) > 4
+
+
+async def test_frames_missing_and_extra_show(client: Database) -> None:
+    hello: JSON = {"hello": "6b034563940a5b5bf227fda4"}
+    async with serving(Notebook(client).app, ws="websockets-sansio") as port:
+        player = Player(f"http://127.0.0.1:{port}", QUICK)
+        fewer = await player.play(talks(hello, {"said": {"a": 1}}))
+        more = await player.play(talks(hello, {"said": {"a": 1}}, {"said": 2}, {"said": 3}))
+    assert where(fewer) == [("conversation", ["frames.2"])]
+    assert where(more) == [("conversation", ["frames.3"])]
+    assert json.loads(more.results[0].differences[0].recorded) == {"said": 3}

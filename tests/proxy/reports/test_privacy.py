@@ -1,0 +1,259 @@
+"""A patient's data goes through a real gateway by every way there is, and is found nowhere but where it was sent.
+
+Searched is everything that was stored or printed: the access log and all other logs of the gateway and its shadow
+process, metrics, ops pages and their JSON, every document in the gateway's MongoDB, what `report` prints in each of its
+forms, and captured recordings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+from bson import json_util
+from click.testing import CliRunner
+from pymongo import AsyncMongoClient
+
+from proxy.capture.jobs import CaptureJob, CaptureJobs
+from proxy.cli.main import main
+from proxy.reports.models import Span
+from proxy.reports.reader import ReportReader
+from proxy.runtime.database import Database
+from tests.proxy.cli.test_serve import served
+from tests.support import leaky_apps
+from tests.support.sockets import exchange, serving
+
+DATABASE = "test_privacy"
+NAME = "Zxqvyölönk"
+"""Stands in no language: what of it is found was leaked."""
+NUMBER = "943 476 5919"
+PATIENT = f"{NAME} {NUMBER}"
+ROUTES = ("notes", "write", "raise", "rest")
+CONTRACT = """
+openapi: 3.1.1
+info: {title: Notes, version: '1'}
+paths:
+  /api/notes/{id}:
+    get: &said
+      operationId: notes.get
+      parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+      responses:
+        '200':
+          description: OK
+          content:
+            application/json:
+              schema: &note
+                type: object
+                properties:
+                  note: {type: string}
+                  age: {type: integer}
+                  status: {type: string, x-report: show}
+    post:
+      operationId: notes.post
+      parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+      requestBody:
+        content:
+          application/json: {schema: {type: object, properties: {note: {type: string}}}}
+      responses:
+        '200':
+          description: OK
+          content:
+            application/json: {schema: {type: object, properties: {note: {type: string}, age: {type: integer}}}}
+"""
+
+
+def needles() -> Iterator[str]:
+    """Parts of the patient's data, as they would look in any coding."""
+    parts = [NAME[start : start + 4] for start in range(len(NAME) - 3)] + ["943 476", "476 5919", "9434765919"]
+    for part in parts:
+        raw = part.encode()
+        yield from {part, raw.decode("latin-1"), quote(part), json.dumps(part)[1:-1], repr(raw)[2:-1], part[::-1]}
+    for whole in (NAME, PATIENT, f'{{"name":"{NAME}"}}'):
+        yield base64.b64encode(whole.encode()).decode().rstrip("=")[:-1]
+
+
+@pytest.fixture
+async def database(mongodb_url: str) -> AsyncIterator[Database]:
+    database = Database(mongodb_url, DATABASE)
+    yield database
+    await database.drop()
+    await database.close()
+
+
+@pytest.fixture
+def routing(tmp_path: Path, mongodb_url: str) -> Path:
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
+    return tmp_path / "routing.yaml"
+
+
+def written(legacy: int, mongodb_url: str) -> str:
+    return json.dumps(
+        {
+            "legacy": {"url": f"http://127.0.0.1:{legacy}", "timeouts": {"response": "5s"}},
+            "native": "tests.support.leaky_apps:native",
+            "mongodb": {"url": mongodb_url, "database": DATABASE},
+            "bucketing": {"key": ["jwt:name", "header:x-patient"]},
+            "reports": {"key": "sixteen-characters-or-more"},
+            "shadow": {"noise": "100%", "max_body": "64KiB", "rehearsal": "5s", "pressure": "100%"},
+            "routes": [
+                {"name": "raise", "match": "GET /api/raise/{id}", "native": "100%"},
+                {"name": "notes", "match": "GET /api/notes/{id}", "shadow": "100%"},
+                {"name": "write", "match": "POST /api/*", "shadow": {"share": "100%", "writes": "rehearse"}},
+                {"name": "rest", "match": "GET /api/*", "shadow": "100%"},
+            ],
+        }
+    )
+
+
+def requests(client: httpx.AsyncClient) -> Iterator[httpx.Request]:
+    """The patient in paths, queries, headers, cookies, tokens, and bodies of every kind."""
+    token = f"eyJhbGciOiJub25lIn0.{base64.urlsafe_b64encode(json.dumps({'name': NAME}).encode()).decode()}.c2ln"
+    told: list[tuple[bytes, bytes]] = [
+        (b"x-patient", PATIENT.encode()),
+        (b"cookie", b"who=" + PATIENT.encode()),
+        (b"authorization", b"Bearer " + token.encode()),
+        (b"user-agent", PATIENT.encode()),
+        (b"x-request-id", PATIENT.encode()),
+        (b"x-" + NAME.encode("ascii", "ignore").lower(), b"1"),
+        (b"origin", b"http://" + NAME.encode("ascii", "ignore")),
+    ]
+    where = f"{quote(PATIENT)}?name={quote(PATIENT)}&{quote(NAME)}=1"
+    for place in ("notes", "html", "text", "image", "broken", "gzip", "large", "reset", "raise"):
+        yield client.build_request("GET", f"/api/{place}/{where}", headers=told)
+    yield client.build_request("GET", f"/{where}", headers=told)
+    yield client.build_request("POST", f"/api/notes/{where}", headers=told, json={"note": PATIENT, NAME: PATIENT})
+    yield client.build_request("POST", f"/api/notes/{where}", headers=told, data={"note": PATIENT, NAME: PATIENT})
+    yield client.build_request("POST", f"/api/files/{where}", headers=told, files={"file": (NAME, PATIENT.encode())})
+    broken = [*told, (b"content-type", b"application/json")]
+    yield client.build_request("POST", f"/api/notes/{where}", headers=broken, content=f'{{"note":"{PATIENT}'.encode())
+    foreign = [*told, (b"content-type", f"text/{NAME}".encode())]
+    yield client.build_request("POST", f"/api/raise/{where}", headers=foreign, content=PATIENT.encode())
+
+
+def malformed() -> Iterator[bytes]:
+    name = NAME.encode()
+    yield b"GET /" + name + b" HTTP/9.9\r\n\r\n"
+    yield b"GET / HTTP/1.1\r\nHost: x\r\n" + name + b"\r\n\r\n"
+    yield b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + name * 10_000 + b"\r\n\r\n"
+    yield (
+        b"GET /api/notes/"
+        + quote(NAME).encode()
+        + b" HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: " + name + b"\r\nSec-WebSocket-Key: x\r\n\r\n"
+    )
+
+
+@pytest.mark.timeout(120)
+async def test_a_patient_is_found_nowhere(routing: Path, mongodb_url: str, database: Database) -> None:
+    leaky_apps.TOLD.clear()
+    found: dict[str, str] = {}
+    order, orders = CaptureJob.new(time.time() + 60, 50), CaptureJobs(database)
+    async with serving(leaky_apps.legacy) as legacy:
+        routing.write_text(written(legacy, mongodb_url))
+        async with served(routing) as (process, port, ops):
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                await orders.place(order)
+                await until(lambda: orders.taken_up(order))
+                for request in requests(client):
+                    await client.send(request)
+            for raw in malformed():
+                await exchange(port, raw)
+            await compared(database)
+            await until(lambda: enough(orders, order))
+            found |= await pages(ops, database)
+            process.send_signal(signal.SIGTERM)
+            output, log = await process.communicate()
+    found["access log"], found["log"] = output.decode(), log.decode("utf-8", "replace")
+    found["mongodb"] = await documents(mongodb_url)
+    found["captured"] = json.dumps([one.step for one in await orders.collect(order, 1000)], ensure_ascii=False)
+    found |= await asyncio.to_thread(printed, routing)
+    assert NAME in "".join(leaky_apps.TOLD)
+    check_that_there_was_something_to_find(found)
+    leaks = {(where, needle) for where, text in found.items() for needle in needles() if needle.lower() in text.lower()}
+    assert leaks == set()
+
+
+def check_that_there_was_something_to_find(found: dict[str, str]) -> None:
+    """Without this, an empty log would pass."""
+    assert found["access log"].count('"route"') >= 15
+    assert "native raised RuntimeError" in found["log"]
+    assert "scribe_proxy_requests_total" in found["/metrics"]
+    assert len(found["mongodb"]) > 20_000
+    assert found["captured"].count('"request"') >= 5
+    assert "mismatch" in found["report --route notes"]
+    assert "native would have written" in found["report --sample of a write"]
+    assert "breaks the contract" in found["report --sample of a breach"]
+    assert "divergences.yaml" in found["report --suggest"]
+    assert '"active"' in found["report --route notes --sample"]
+    assert all(len(text) > 100 for text in found.values()), {name: len(text) for name, text in found.items()}
+
+
+async def compared(database: Database) -> None:
+    """Returns once every request that can be compared was, and replayed."""
+    reading = ReportReader(database)
+    async with asyncio.timeout(40):
+        while True:
+            routes = {one.route: one for one in await reading.routes(Span(time.time() - 600, time.time() + 1))}
+            done = {name: one.compared + sum(one.uncompared.values()) for name, one in routes.items()}
+            if done.get("notes") == 1 and done.get("write") == 5 and done.get("rest") == 7 and routes["notes"].replays:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def pages(ops: int, database: Database) -> dict[str, str]:
+    samples = await ReportReader(database).samples(Span(0, time.time() + 1))
+    places = ["/", "/live", "/history", "/config", "/divergences", "/drift", "/metrics", "/status.json", "/index.json"]
+    places += [f"/routes/{name}" for name in ROUTES] + [f"/samples/{one.id}" for one in samples]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ops}") as client:
+        answers = {place: await client.get(place) for place in places}
+        answers |= {f"{place}.json": await client.get(f"{place}.json") for place in places if place.count("/") == 2}
+    assert {answer.status_code for answer in answers.values()} == {200}
+    return {place: answer.text for place, answer in answers.items()}
+
+
+async def documents(mongodb_url: str) -> str:
+    """Every document of the gateway's database."""
+    async with AsyncMongoClient[dict[str, object]](mongodb_url) as client:
+        kept = client[DATABASE]
+        found = [await kept[name].find().to_list() for name in await kept.list_collection_names()]
+    return json_util.dumps(found, ensure_ascii=False) + repr(found)
+
+
+def printed(routing: Path) -> dict[str, str]:
+    """What `report` says in all its forms."""
+    asked = {
+        "report": [],
+        "report --json": ["--json"],
+        "report --csv": ["--csv", "--route", "notes"],
+        "report --suggest": ["--suggest"],
+        "report --junit": ["--junit", str(routing.with_name("report.xml"))],
+        "report --sample of a write": ["--route", "write", "--kind", "type", "--sample"],
+        "report --sample of a breach": ["--kind", "violation", "--sample"],
+        **{f"report --route {name}": ["--route", name] for name in ROUTES},
+        **{f"report --route {name} --sample": ["--route", name, "--sample"] for name in ("notes", "write", "rest")},
+    }
+    found = {
+        name: CliRunner().invoke(main, ["report", "--config", str(routing), *arguments]).output
+        for name, arguments in asked.items()
+    }
+    return {**found, "junit": routing.with_name("report.xml").read_text()}
+
+
+async def enough(orders: CaptureJobs, order: CaptureJob) -> bool:
+    return await orders.count(order) >= 10
+
+
+async def until(ask: Callable[[], Awaitable[object]]) -> None:
+    """Asks until it is so."""
+    async with asyncio.timeout(40):
+        while not await ask():
+            await asyncio.sleep(0.05)

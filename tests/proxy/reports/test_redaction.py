@@ -1,0 +1,326 @@
+"""Nothing of a patient leaves an exchange for a report, unless the contract says so."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import cast
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.comparison import compare
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Body, Exchange
+from proxy.contract.disclosure import HEADER_NAMES, is_named
+from proxy.contract.model import Operation
+from proxy.reports.redaction import Redactor, leaf
+from tests.support.exchanges import answered, exchange, object_id, operation, properties
+
+KEY = b"sixteen bytes or more"
+SHOWN: JSON = {"type": "string", "x-report": "show"}
+NOTE = properties(_id={"type": "string"}, body={"type": "string"}, status=SHOWN)
+CONTRACT = operation(
+    properties(notes={"type": "array", "items": NOTE}, count={"type": "integer"}, msg=SHOWN),
+    200,
+    404,
+    requests={"application/json": properties(body=SHOWN)},
+)
+PATIENT = "Agnes Nightingale, 943 476 5919"
+
+# Letters that occur in no word of a redaction, so that whatever of them is found there was leaked.
+letters = st.sampled_from("ÀÉÎÕÜÝĆĐŁŃŘŚŤŽΩЖ漢字☤💉")
+secrets = st.lists(letters, min_size=4, max_size=12).map("".join)
+long_numbers = st.integers(10**11, 10**15)
+values: st.SearchStrategy[JSON] = st.recursive(
+    cast("st.SearchStrategy[JSON]", secrets | long_numbers | st.booleans() | st.none()),
+    lambda inner: cast(
+        "st.SearchStrategy[JSON]",
+        st.lists(inner, max_size=4) | st.dictionaries(secrets | st.sampled_from(["notes", "body", "_id"]), inner),
+    ),
+    max_leaves=15,
+)
+
+
+def redact(legacy: Exchange, native: Exchange, contract: Operation | None = CONTRACT) -> str:
+    """Everything that a report may keep, as text."""
+    redactor = Redactor(KEY, contract)
+    verdict = redactor.verdict(compare(legacy, native, contract), legacy, native)
+    told = [verdict, *(tell(side) for side in (legacy, native) for tell in (redactor.request, redactor.answer))]
+    return json.dumps(told, ensure_ascii=False, allow_nan=False)
+
+
+def texts(value: JSON) -> list[str]:
+    """Every text, name and long number in a value."""
+    if isinstance(value, dict):
+        return [*value, *(text for one in value.values() for text in texts(one))]
+    if isinstance(value, list):
+        return [text for one in value for text in texts(one)]
+    return [str(value)] if isinstance(value, str) or (isinstance(value, int) and value > 9) else []
+
+
+def leaks(secret: str, told: str) -> list[str]:
+    """The parts of a secret, four characters long, that were told."""
+    return [secret[start : start + 4] for start in range(len(secret) - 3) if secret[start : start + 4] in told]
+
+
+@given(values, values, st.sampled_from([CONTRACT, None]))
+def test_no_part_of_any_value_is_told(one: JSON, other: JSON, contract: Operation | None) -> None:
+    told = redact(answered(one, sent=json.dumps(other).encode()), answered(other), contract)
+    kept = {"notes", "body", "_id"}
+    assert not [leak for text in (*texts(one), *texts(other)) if text not in kept for leak in leaks(text, told)]
+
+
+@given(secrets)
+def test_no_part_of_a_secret_is_told_wherever_it_stands(secret: str) -> None:
+    packed = {"content-encoding": "gzip", "x-patient": secret.encode().decode("latin-1")}
+    places = [
+        exchange(secret.encode(), "text/plain"),
+        exchange(f"<p>{secret}</p>".encode(), "text/html"),
+        exchange(urlencode({secret: secret}).encode(), "application/x-www-form-urlencoded"),
+        exchange(secret.encode(), "image/png"),
+        exchange(f'{{"body":"{secret}'.encode()),
+        exchange(gzip.compress(json.dumps({"body": secret}).encode()), headers=packed.items()),
+        exchange(secret.encode(), headers=packed.items()),
+        exchange(b"{}", f"text/{secret.encode().decode('latin-1')}"),
+        exchange(b"{}", target=f"/api/notes/{secret}?q={secret}", method=secret),
+        exchange(sent=secret.encode(), sent_headers=((secret.encode(), secret.encode()), (b"cookie", secret.encode()))),
+        exchange(b"--x\r\n\r\n" + secret.encode() + b"\r\n--x--", f"multipart/form-data; boundary=x; a={secret!a}"),
+    ]
+    for place in places:
+        told = redact(place, answered({"count": 1}))
+        raw = secret.encode().decode("latin-1")
+        assert not leaks(secret, told) + leaks(raw, told)
+
+
+def test_a_patient_survives_nowhere() -> None:
+    body: JSON = {"notes": [{"_id": object_id(1), "body": PATIENT, PATIENT: PATIENT}], "count": 9434765919}
+    told = redact(answered(body, headers=[("x-name", PATIENT), (PATIENT.lower(), "1")]), answered({"notes": [PATIENT]}))
+    assert "ghtin" not in told.lower()
+    assert "9434" not in told
+    assert object_id(1) not in told
+
+
+def test_the_shape_and_the_known_names_are_told() -> None:
+    told = Redactor(KEY, CONTRACT).answer(answered({"notes": [{"body": "four"}], "surname": None}))
+    content = cast("dict[str, JSON]", told["body"])["content"]
+    digest = Redactor(KEY).digest("four")
+    assert content == {
+        "type": "object",
+        "length": 2,
+        "fields": [
+            [
+                "notes",
+                {
+                    "type": "array",
+                    "length": 1,
+                    "items": [
+                        {
+                            "type": "object",
+                            "length": 1,
+                            "fields": [["body", {"type": "string", "length": 4, "digest": digest}]],
+                        }
+                    ],
+                },
+            ],
+            [f"~{Redactor(KEY).digest('surname')}", {"type": "null"}],
+        ],
+    }
+
+
+def test_what_the_contract_shows_is_shown() -> None:
+    told = redact(answered({"notes": [{"status": "active"}]}), answered({"notes": [{"status": "ended"}]}))
+    assert '"value": "active"' in told
+    assert '"value": "ended"' in told
+    assert "active" not in redact(answered({"notes": [{"status": "active"}]}), answered({}), None)
+
+
+def test_a_value_is_shown_only_where_the_contract_has_the_answer() -> None:
+    shown: JSON = {"msg": "in plain sight"}
+    assert "in plain sight" in redact(answered(shown, status=404), answered(shown))
+    assert "in plain sight" not in redact(answered(shown, status=500), answered(shown, status=500))
+    hidden = exchange(json.dumps(shown).encode(), "text/plain")
+    assert "in plain sight" not in redact(hidden, hidden)
+
+
+def test_what_is_shown_below_a_shown_place_needs_a_word_of_its_own() -> None:
+    assert PATIENT not in redact(answered({"msg": {"name": PATIENT}}), answered({"msg": [PATIENT]}))
+
+
+def test_of_a_long_or_odd_shown_value_a_little_is_told() -> None:
+    assert "x" * 201 not in redact(answered({"msg": "x" * 999}), answered({"msg": "x" * 200}))
+    assert '"value": "?"' in redact(answered({"msg": "a"}), answered({"msg": "\ud800"}))
+
+
+def test_nothing_of_a_request_is_shown() -> None:
+    told = redact(
+        answered({}, sent=b'{"body":"secret"}', sent_headers=((b"content-type", b"application/json"),)), answered({})
+    )
+    assert "secret" not in told
+    assert '["body", {' in told
+
+
+def test_a_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
+    legacy, native = answered({"notes": [{"body": "a"}]}), answered({"notes": [{"body": 1, "Agnes": 2}]})
+    told = Redactor(KEY, CONTRACT).verdict(compare(legacy, native, CONTRACT), legacy, native)
+    digest = Redactor(KEY).digest
+    assert told["verdict"] == "mismatch"
+    assert told["differences"] == [
+        {
+            "field": "body.notes.*.body",
+            "kind": "type",
+            "severity": "breaking",
+            "legacy": {
+                "place": "body.notes.0.body",
+                "value": {"type": "string", "length": 1, "digest": digest("a")},
+            },
+            "native": {"place": "body.notes.0.body", "value": {"type": "integer", "digest": digest(1)}},
+            "declared": False,
+        },
+        {
+            "field": f"body.notes.*.~{digest('Agnes')}",
+            "kind": "extra",
+            "severity": "slight",
+            "legacy": None,
+            "native": {
+                "place": f"body.notes.0.~{digest('Agnes')}",
+                "value": {"type": "integer", "digest": digest(2)},
+            },
+            "declared": False,
+        },
+    ]
+    assert told["breaches"] == [
+        {
+            "side": "native",
+            "field": "body.notes.*.body",
+            "rule": "type",
+            "message": "is not of type string",
+        }
+    ]
+
+
+@given(values)
+def test_no_part_of_what_a_rehearsal_wrote_is_told(document: JSON) -> None:
+    writes: list[dict[str, JSON]] = [
+        {"collection": "notes", "operation": "insert", "document": document},
+        {"collection": "notes", "operation": "update", "filter": {"_id": document}, "update": {"$set": document}},
+        {"collection": document, "operation": document},
+    ]
+    told = json.dumps(Redactor(KEY, CONTRACT).wrote(writes), ensure_ascii=False)
+    kept = {"notes", "body", "_id"}
+    assert not [leak for text in texts(document) if text not in kept for leak in leaks(text, told)]
+
+
+def test_what_a_rehearsal_wrote_is_told_by_names_of_the_contract_and_of_mongodb() -> None:
+    write: dict[str, JSON] = {"collection": "notes", "operation": "update", "update": {"$set": {"body": 1, "Agnes": 2}}}
+    digest = Redactor(KEY).digest
+    [told] = Redactor(KEY, CONTRACT).wrote([write])
+    fields = [["body", {"type": "integer", "digest": digest(1)}], [f"~{digest('Agnes')}", leaf(Redactor(KEY), 2)]]
+    changed = {"type": "object", "length": 1, "fields": [["$set", {"type": "object", "length": 2, "fields": fields}]]}
+    assert told == {
+        "collection": "notes",
+        "operation": "update",
+        "content": {"type": "object", "length": 1, "fields": [["update", changed]]},
+    }
+
+
+def test_a_name_that_only_an_example_has_is_not_known() -> None:
+    schema: JSON = {"anyOf": [properties(body=True), {"enum": [{"properties": {"Agnes": 1}}]}]}
+    write: dict[str, JSON] = {"collection": "notes", "operation": "insert", "document": {"body": 1, "Agnes": 2}}
+    told = json.dumps(Redactor(KEY, operation(schema)).wrote([write]))
+    assert '"body"' in told
+    assert "Agnes" not in told
+
+
+def test_without_a_lasting_key_a_field_is_the_same_for_all_unknown_names() -> None:
+    legacy, native = answered({"Agnes": 1}), answered({})
+    [difference] = compare(legacy, native, CONTRACT).differences
+    fleeting = Redactor(KEY, CONTRACT, fleeting=True)
+    assert fleeting.field(difference.path, legacy) == "body.~"
+    spot = cast("dict[str, JSON]", fleeting.difference(difference, legacy, native)["legacy"])
+    assert spot["place"] == f"body.~{fleeting.digest('Agnes')}"
+
+
+def test_a_content_type_that_the_contract_lacks_is_not_quoted() -> None:
+    native = exchange(b"x", f"text/{PATIENT.split()[0]}")
+    told = Redactor(KEY, CONTRACT).verdict(compare(answered({}), native, CONTRACT), answered({}), native)
+    assert "is no content type of this status" in json.dumps(told)
+    assert "agnes" not in json.dumps(told).lower()
+
+
+def test_statuses_and_outcomes_are_no_secret() -> None:
+    assert '"value": "404"' in redact(answered({}), answered({}, status=404))
+    assert '"value": "hang"' in redact(answered({}), exchange(outcome="hang"))
+
+
+def test_a_hidden_field_is_named_as_any_other() -> None:
+    contract = operation({"properties": {"count": {"x-compare": "ignore"}}})
+    legacy, native = answered({"count": 1, "a": 1}), answered({"count": 2, "a": 1})
+    told = Redactor(KEY, contract).verdict(compare(legacy, native, contract), legacy, native)
+    assert (told["verdict"], told["hidden"]) == ("match", ["body.count"])
+
+
+def test_ids_as_keys_share_a_field() -> None:
+    legacy, native = answered({object_id(1): 1}), answered({object_id(2): 2})
+    verdict = compare(legacy, native)
+    assert verdict.differences[0].field == "body.<id>"
+    assert '"field": "body.<id>"' in redact(legacy, native)
+
+
+def test_digests_depend_on_key_type_and_value() -> None:
+    one, other = Redactor(KEY), Redactor(KEY + b"!")
+    found = [one.digest("1"), one.digest(1), one.digest(b"1"), one.digest("2"), other.digest("1")]
+    assert len(set(found)) == len(found)
+    assert one.digest("1") == Redactor(KEY, CONTRACT).digest("1")
+    assert set("".join(found)) <= set("bcdfghjklmnpqrst")
+
+
+def test_a_short_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="16 bytes"):
+        Redactor(b"short")
+
+
+def test_header_names_that_nobody_knows_are_data() -> None:
+    told = json.dumps(Redactor(KEY).answer(exchange(headers=[("x-agnes", "1"), ("etag", "2")])))
+    assert "agnes" not in told
+    assert '"etag"' in told
+    assert all(name == name.lower() for name in HEADER_NAMES)
+
+
+def test_what_was_not_kept_is_told_by_length_and_digest() -> None:
+    plain = exchange()
+    kept = {name: getattr(plain, name) for name in Exchange.__slots__}
+    told = Redactor(KEY).answer(Exchange(**{**kept, "body": Body(b"", 999, "abcdef")}))
+    content = {"type": "binary", "digest": Redactor(KEY).digest(b"abcdef")}
+    assert told["body"] == {"form": "truncated", "length": 999, "content": content}
+
+
+def test_a_redaction_is_bounded() -> None:
+    wide: JSON = [[[n, str(n)] for n in range(60)] for _ in range(60)]
+    told = json.dumps(Redactor(KEY).answer(answered(wide)))
+    assert len(told) < 400_000
+    assert '"cut": true' in told
+    deep = exchange(b"[" * 500 + b"]" * 500)
+    assert redact(deep, deep, None)
+
+
+@pytest.mark.parametrize(
+    ("schema", "path", "named"),
+    [
+        (NOTE, ["body"], True),
+        (NOTE, ["Agnes"], False),
+        (None, ["body"], False),
+        (True, ["body"], False),
+        ({"items": NOTE}, [0, "body"], True),
+        ({"items": NOTE}, ["body"], False),
+        ({"additionalProperties": NOTE}, ["Agnes"], False),
+        ({"additionalProperties": NOTE}, ["Agnes", "body"], True),
+        ({"anyOf": [{"type": "null"}, NOTE]}, ["body"], True),
+        ({"allOf": [{"oneOf": [NOTE]}]}, ["body"], True),
+        ({"properties": {"a": {"anyOf": [NOTE]}}}, ["a", "body"], True),
+    ],
+)
+def test_a_schema_names_properties(schema: JSON, path: list[str | int], named: bool) -> None:
+    assert is_named(schema, path) is named

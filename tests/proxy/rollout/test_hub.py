@@ -1,0 +1,204 @@
+"""What workers without a MongoDB share through their supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import stat
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from proxy.config import parse
+from proxy.gateway.bucketing import Limit
+from proxy.rollout import actions
+from proxy.rollout import hub as hubs
+from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.controller import ControllerHooks, RolloutController
+from proxy.rollout.hub import HubStore, StateHub
+from proxy.rollout.model import RouteState
+from proxy.runtime.database import Unavailable
+from tests.proxy.cli.test_serve import served
+from tests.proxy.rollout.test_store import FIRST, next_of
+from tests.proxy.runtime.test_process import config, get, legacy
+from tests.proxy.runtime.test_worker_group import until, workers_of
+from tests.support.sockets import exchange, scripted
+
+ROUTING = parse("legacy: {url: http://a}\nnative: b:c\nroutes: [{name: all, match: '* /*', native: 100%}]", {})
+TOKEN = "0123456789abcdef"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.sock"
+
+
+@contextlib.asynccontextmanager
+async def running(path: Path, number: int) -> AsyncIterator[tuple[StateHub, list[HubStore]]]:
+    hub = StateHub(path)
+    hub.start()
+    stores = [HubStore(path) for _ in range(number)]
+    try:
+        yield hub, stores
+    finally:
+        for store in stores:
+            await store.close()
+        hub.stop()
+
+
+class Worker:
+    """A keeper on a store, and the limits that it has applied."""
+
+    def __init__(self, store: HubStore) -> None:
+        self.limits: dict[str, Limit] = {}
+        self.keeper = RolloutController(ROUTING, store, StatsRegistry(), ControllerHooks(apply=self._apply))
+
+    def _apply(self, limits: object) -> None:
+        self.limits = dict(limits)  # type: ignore[call-overload]
+
+
+@contextlib.asynccontextmanager
+async def workers(stores: list[HubStore]) -> AsyncIterator[list[Worker]]:
+    found = [Worker(store) for store in stores]
+    for worker in found:
+        await worker.keeper.start()
+    try:
+        yield found
+    finally:
+        for worker in found:
+            await worker.keeper.stop()
+
+
+async def test_confirmed_action_is_in_force_in_every_worker(path: Path) -> None:
+    async with running(path, 4) as (_, stores), workers(stores) as found:
+        for step, share in ((actions.rollback(), 0), (actions.ack(at_once=True), None)) * 5:
+            await found[0].keeper.act("all", step, "ada", "because")
+            limits = [worker.limits.get("all") for worker in found]
+            assert [limit and limit.clamp for limit in limits] == [share] * 4
+
+
+async def test_actions_of_many_workers_at_once_end_in_one_state(path: Path) -> None:
+    async with running(path, 4) as (_, stores), workers(stores) as found:
+        outcomes = await asyncio.gather(
+            *(worker.keeper.act("all", actions.rollback(n), "ada", "because") for n, worker in enumerate(found)),
+            return_exceptions=True,
+        )
+        assert any(isinstance(outcome, RouteState) for outcome in outcomes)
+        assert len({tuple(sorted(worker.limits.items())) for worker in found}) == 1
+
+
+async def test_worker_that_starts_later_has_the_present_state(path: Path) -> None:
+    async with running(path, 2) as (_, stores):
+        async with workers(stores[:1]) as (first,):
+            await first.keeper.act("all", actions.rollback(), "ada", "because")
+        async with workers(stores[1:]) as (later,):
+            assert later.limits["all"].clamp == 0
+
+
+async def test_worker_that_does_not_apply_delays_others_only_for_a_moment(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs, "APPLY_TIMEOUT", 0.2)
+    async with running(path, 2) as (_, (store, stuck)), stuck.following() as changes:
+        assert await store.replace(FIRST)
+        assert await anext(changes) == FIRST  # and is never applied, as far as the supervisor knows
+        assert await store.replace(next_of(FIRST))
+
+
+async def test_worker_that_falls_too_far_behind_is_disconnected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "APPLY_TIMEOUT", 0.0)
+    monkeypatch.setattr(hubs, "MAX_UNAPPLIED", 5)
+    async with running(path, 2) as (_, (store, stuck)):
+        async with stuck.following() as changes:
+            for number in range(8):
+                assert await store.replace(replace(FIRST, key=f"route-{number}"))
+            with pytest.raises(Unavailable):
+                async for _ in changes:
+                    await asyncio.sleep(0)
+        assert len(await stuck.states()) == 8  # connected anew
+
+
+async def test_supervisor_that_is_gone_is_unavailable(path: Path) -> None:
+    with pytest.raises(Unavailable):
+        await HubStore(path).states()
+    async with running(path, 1) as (hub, (store,)):
+        await store.states()
+        async with store.following() as changes:
+            hub.stop()
+            with pytest.raises(Unavailable):
+                await anext(changes)
+
+
+@pytest.mark.parametrize("method", ["__init__", "following", "nonsense"])
+async def test_method_that_is_not_of_the_store_is_refused(path: Path, method: str) -> None:
+    async with running(path, 1) as (_, (store,)):
+        with pytest.raises(Unavailable, match="ValueError"):
+            await store._call(method)
+        assert await store.states() == {}
+
+
+async def test_message_over_the_bound_closes_that_connection_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "MAX_BATCH", 10_000)
+    async with running(path, 2) as (_, (one, other)):
+        await other.states()
+        with pytest.raises(Unavailable):
+            async with asyncio.timeout(5):
+                await one._call("state", "x" * 20_000)
+        assert await other.states() == {}
+
+
+async def test_hub_leaves_nothing_behind(path: Path) -> None:
+    async with running(path, 1) as (_, (store,)):
+        await store.states()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not path.exists()
+    assert not [thread for thread in threading.enumerate() if thread.name == "state-hub"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.timeout(300)
+async def test_rollback_holds_in_all_workers_and_in_replacements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPS_TOKEN", TOKEN)
+    monkeypatch.delenv("MONGODB_URL", raising=False)
+    file = tmp_path / "routing.yaml"
+    async with scripted(legacy) as port:
+        file.write_text(config(port, "100%", extra="mongodb: {url: ''}"))
+        async with served(file, "--workers", "2") as (process, public, ops):
+
+            async def answers() -> set[bytes]:
+                return {body for _, body in await asyncio.gather(*(get(public) for _ in range(40)))}
+
+            assert await answers() == {b"native"}
+            assert (await act(ops, "rollback")).startswith(b"HTTP/1.1 200")
+            assert await answers() == {b"legacy"}
+            before = workers_of(process.pid)
+            os.kill(min(before), signal.SIGKILL)
+
+            async def replaced() -> bool:
+                return len(workers_of(process.pid) - before) == 1 and await answers() == {b"legacy"}
+
+            await until(replaced, 120)
+            os.kill(max(before), signal.SIGKILL)  # the replacement alone answers now
+            await until(lambda: _is(answers, {b"legacy"}), 120)
+            assert (await act(ops, "ack", at_once="yes")).startswith(b"HTTP/1.1 200")
+            assert await answers() == {b"native"}
+
+
+async def _is(answers: object, expected: set[bytes]) -> bool:
+    return bool(await answers() == expected)  # type: ignore[operator]
+
+
+async def act(ops: int, step: str, **form: str) -> bytes:
+    body = "&".join(f"{name}={value}" for name, value in {"who": "ada", "why": "because", **form}.items())
+    head = (
+        f"POST /live/all/{step} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nAccept: application/json\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return await exchange(ops, (head + body).encode())

@@ -1,0 +1,250 @@
+"""All places where states are kept, held to the same: compare and set, evidence, history, what is in force."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from demo.child import Child
+from demo.mongod import find_mongod
+from demo.ports import free_port
+from proxy.config import Route
+from proxy.rollout.analysis.window import RequestStats, WindowBucket
+from proxy.rollout.hub import HubStore, StateHub
+from proxy.rollout.model import Attribution, AuditEntry, Evidence, RouteState
+from proxy.rollout.mongo import MongoStore
+from proxy.rollout.store import MemoryStore, Store
+from proxy.rollout.transitions import gate_failed, guard_failed, initial_state, promote, start_rollout
+from proxy.runtime.database import Database, Unavailable
+from tests.support.mongodb_relay import Relay
+
+DATABASE = "state_store_tests"
+ROUTE = Route.model_validate(
+    {"name": "notes.list", "match": "GET /a", "guard": {}, "rollout": {"stages": ["1%", "50%"], "hold": "1d"}}
+)
+FIRST = start_rollout(ROUTE, initial_state(ROUTE), 10.0)
+
+
+@pytest.fixture
+async def database(mongodb_url: str) -> AsyncIterator[Database]:
+    found = Database(mongodb_url, DATABASE)
+    yield found
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        for name in client[DATABASE].list_collection_names():
+            client[DATABASE][name].delete_many({})
+    await found.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _dropped(mongodb_url: str) -> Any:
+    yield
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        client.drop_database(DATABASE)
+
+
+@pytest.fixture
+async def hub(tmp_path: Path) -> AsyncIterator[HubStore]:
+    path = tmp_path / "state.sock"
+    running = StateHub(path)
+    running.start()
+    store = HubStore(path)
+    yield store
+    await store.close()
+    running.stop()
+
+
+@pytest.fixture(params=["memory", "mongodb", "hub"])
+def store(request: pytest.FixtureRequest, database: Database, hub: HubStore) -> Store:
+    stores: dict[str, Store] = {"memory": MemoryStore(), "mongodb": MongoStore(database), "hub": hub}
+    return stores[request.param]
+
+
+def next_of(state: RouteState, at: float = 20.0) -> RouteState:
+    return promote(ROUTE, state, Attribution("amara", "because", at))
+
+
+async def test_a_state_comes_back_as_it_was(store: Store) -> None:
+    state = guard_failed(ROUTE, next_of(FIRST), "errors 40%", 30.0)
+    assert state is not None
+    for each in (FIRST, next_of(FIRST), state):
+        assert await store.replace(each)
+    assert await store.state("notes.list") == state
+    assert await store.states() == {"notes.list": state}
+    assert await store.state("other") is None
+
+
+async def test_only_the_next_version_takes_a_states_place(store: Store) -> None:
+    assert await store.replace(FIRST)
+    assert not await store.replace(FIRST)
+    second = next_of(FIRST)
+    assert await store.replace(second)
+    assert not await store.replace(next_of(FIRST, 21.0))
+    assert not await store.replace(replace(second, key="unheard-of", version=7))
+    assert await store.state("notes.list") == second
+
+
+async def test_of_many_that_promote_at_once_one_does(store: Store) -> None:
+    await store.replace(FIRST)
+    done = await asyncio.gather(*(store.replace(next_of(FIRST, 20.0 + turn)) for turn in range(20)))
+    assert sum(done) == 1
+
+
+async def test_the_history_has_every_change_once_newest_first(store: Store) -> None:
+    for state in (FIRST, next_of(FIRST), next_of(FIRST)):
+        await store.replace(state)
+    await store.states()
+    await store.note(AuditEntry("config", Attribution("routing.yaml", "it changed", 40.0), 0, 0, revision="abc"))
+    assert [change.kind for change in await store.history(10)] == ["config", "promotion", "start"]
+    assert [change.kind for change in await store.history(1, "notes.list")] == ["promotion"]
+    assert (await store.history(1))[0].revision == "abc"
+
+
+async def test_an_entry_that_a_dead_replica_left_out_is_made_up_for(database: Database) -> None:
+    store = MongoStore(database)
+    await database.collection("states").insert_one(FIRST.document())
+    assert await store.history(10) == ()
+    await store.states()
+    assert [change.kind for change in await store.history(10)] == ["start"]
+
+
+async def test_evidence_adds_up_and_goes_with_its_epoch(store: Store) -> None:
+    await store.replace(FIRST)
+    await store.add({FIRST.epoch: Evidence(10, 1, 20, 2, 3, 1)})
+    await store.add({FIRST.epoch: Evidence(1, 1, 1, 1, 1, 1), "b#1": Evidence(5)})
+    assert await store.evidence([FIRST.epoch, "c#1"]) == {FIRST.epoch: Evidence(11, 2, 21, 3, 4, 2)}
+    await store.replace(gate_failed(ROUTE, FIRST, "errors 2%", 50.0))
+    assert await store.evidence([FIRST.epoch, "b#1"]) == {"b#1": Evidence(5)}
+
+
+async def test_a_file_is_adopted_by_one_replica(store: Store) -> None:
+    assert await store.adopt("r1", {"notes.list": 100}) == ("", {})
+    assert await store.adopt("r1", {"notes.list": 100}) is None
+    found = await asyncio.gather(*(store.adopt("r2", {"notes.list": 200}) for _ in range(5)))
+    assert [each for each in found if each] == [("r1", {"notes.list": 100})]
+
+
+async def test_what_legacy_last_showed_is_kept_for_a_restart(database: Database) -> None:
+    store, tally = MongoStore(database), RequestStats(100, 5, 1, {7: 60, 40: 40})
+    await store.remember({"notes.list": tally, "b": RequestStats(1)})
+    await store.remember({"notes.list": tally})
+    await store.remember({})
+    assert await store.baselines() == {"notes.list": tally, "b": RequestStats(1)}
+
+
+async def test_a_process_on_its_own_keeps_no_more_than_it_must() -> None:
+    store = MemoryStore()
+    await store.remember({"a": RequestStats(1)})
+    assert await store.baselines() == {}
+    for number in range(1100):
+        await store.note(AuditEntry("share", Attribution("f", "", float(number)), 0, 0))
+    assert len(await store.history(5000)) == 1000
+
+
+async def test_the_time_is_that_of_the_server(store: Store) -> None:
+    assert abs(await store.now() - time.time()) < 5
+
+
+async def follow(store: Store) -> tuple[asyncio.Queue[RouteState | Exception], asyncio.Task[None]]:
+    """Changes from now on, as they come; what ends them comes last."""
+    changes: asyncio.Queue[RouteState | Exception] = asyncio.Queue()
+    entered = asyncio.Event()
+
+    async def run() -> None:
+        try:
+            async with store.following() as following:
+                entered.set()
+                async for state in following:
+                    changes.put_nowait(state)
+        except Unavailable as error:
+            changes.put_nowait(error)
+
+    task = asyncio.create_task(run())
+    await asyncio.wait_for(entered.wait(), 5)
+    return changes, task
+
+
+async def test_changes_are_heard_of_at_once(database: Database) -> None:
+    store = MongoStore(database)
+    changes, task = await follow(store)
+    for state in (FIRST, next_of(FIRST)):
+        await store.replace(state)
+        assert await asyncio.wait_for(changes.get(), 1) == state
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def standalone(tmp_path: Path) -> Iterator[str]:
+    """The URL of a mongod that is no replica set."""
+    program = find_mongod()
+    if program is None:
+        pytest.skip("no mongod to run alone")
+    port = free_port()
+    command: list[str | Path] = [
+        program,
+        "--dbpath",
+        tmp_path,
+        "--port",
+        str(port),
+        "--bind_ip",
+        "127.0.0.1",
+        "--nounixsocket",
+    ]
+    child = Child("mongod", [*command, "--wiredTigerCacheSizeGB", "0.25"], log=tmp_path / "log")
+    child.start()
+    yield f"mongodb://127.0.0.1:{port}"
+    child.stop()
+
+
+async def test_where_there_are_no_change_streams_states_are_polled(
+    standalone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.rollout.mongo.POLLED", 0.02)
+    database = Database(standalone, DATABASE, patience=10.0)
+    store = MongoStore(database)
+    assert await store.replace(FIRST)
+    changes, task = await follow(store)
+    for state in (FIRST, next_of(FIRST)):
+        await store.replace(state)
+        assert await asyncio.wait_for(changes.get(), 2) == state
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await database.close()
+
+
+async def test_a_stream_that_ends_is_told(database: Database) -> None:
+    store = MongoStore(database)
+    await store.replace(FIRST)
+    changes, task = await follow(store)
+    await database.collection("states").drop()
+    assert isinstance(await asyncio.wait_for(changes.get(), 5), Unavailable)
+    await task
+
+
+async def test_an_outage_is_told(mongodb_url: str) -> None:
+    async with Relay(mongodb_url) as relay:
+        await relay.mend()
+        database = Database(relay.url, DATABASE, patience=0.2)
+        store = MongoStore(database)
+        changes, task = await follow(store)
+        await relay.cut()
+        assert isinstance(await asyncio.wait_for(changes.get(), 5), Unavailable)
+        await task
+        with pytest.raises(Unavailable):
+            await store.replace(FIRST)
+        with pytest.raises(Unavailable):
+            async with store.following():
+                pass
+        await database.close()
+
+
+def test_a_slice_becomes_evidence() -> None:
+    seen = WindowBucket(RequestStats(10, 1, 2), RequestStats(20, 3, 4), 5, 6)
+    assert Evidence.of(seen) == Evidence(20, 7, 10, 3, 5, 6)

@@ -1,0 +1,160 @@
+"""The gateway's own MongoDB: there, away, back again; what it says in words of the gateway's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from pydantic import SecretStr
+from pymongo import InsertOne
+
+from proxy.config.service_models import MongoSettings
+from proxy.runtime.database import Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
+from tests.support.mongodb_relay import Relay
+
+
+@pytest.fixture
+async def database(mongodb_url: str) -> AsyncIterator[Database]:
+    database = Database(mongodb_url, "test_database")
+    yield database
+    await database.drop()
+    await database.close()
+
+
+def timed(command: str, result: str) -> float:
+    labels = {"command": command, "result": result}
+    name = "scribe_proxy_mongodb_command_duration_seconds_count"
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_without_a_url_there_is_none() -> None:
+    assert Database.of(MongoSettings(url=SecretStr(""))) is None
+
+
+async def test_routing_yaml_names_it(mongodb_url: str) -> None:
+    database = Database.of(MongoSettings(url=SecretStr(mongodb_url), database="named"))
+    assert database
+    assert database.name == "named"
+    await database.reach()
+    await database.close()
+
+
+@pytest.mark.parametrize("url", ["mongodb://:::", "mongodb://user:secret@@host/", "http://host"])
+def test_a_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(InvalidDatabaseUrl, match="no MongoDB URL") as caught:
+        Database(url, "x")
+    assert url not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_so_is_a_name_that_no_database_has() -> None:
+    with pytest.raises(InvalidDatabaseUrl, match="name of a database"):
+        Database("mongodb://127.0.0.1:1", "a b")
+
+
+async def test_available_from_the_first_answer_on(database: Database) -> None:
+    assert not database.available
+    await database.reach()
+    assert database.available
+
+
+async def test_what_is_there_already_is_a_conflict(database: Database) -> None:
+    things = database.collection("things")
+    with database.asking():
+        await things.insert_one({"_id": 1})
+    with pytest.raises(Conflict), database.asking():
+        await things.insert_one({"_id": 1})
+    with pytest.raises(Conflict), database.asking():
+        await things.bulk_write([InsertOne({"_id": 1}), InsertOne({"_id": 2})])
+
+
+async def test_what_is_refused_is_told_by_its_code(database: Database) -> None:
+    things = database.collection("things")
+    with pytest.raises(DatabaseError, match="code 59"):
+        await database.command({"nonsense": 1})
+    with pytest.raises(DatabaseError, match=r"code 2\b"), database.asking():
+        await things.find_one({"$nonsense": "Agnes"})
+    await database.command({"create": "strict", "validator": {"name": "x"}})
+    with pytest.raises(DatabaseError, match="code 121") as caught, database.asking():
+        await database.collection("strict").bulk_write([InsertOne({"name": "Agnes"})])
+    assert "Agnes" not in str(caught.value)
+
+
+async def test_what_takes_too_long_is_told_as_that(database: Database) -> None:
+    things = database.collection("things")
+    with database.asking():
+        await things.insert_many([{} for _ in range(300)])
+    each_with_all: list[dict[str, Any]] = [
+        {"$lookup": {"from": "things", "pipeline": [], "as": "all"}},
+        {"$unwind": "$all"},
+    ]
+    with pytest.raises(Unavailable, match="too long"), database.asking():
+        await things.aggregate([*each_with_all * 3, {"$count": "all"}], maxTimeMS=20).to_list(None)
+
+
+async def test_misuse_of_the_driver_is_named(database: Database) -> None:
+    with pytest.raises(DatabaseError, match="InvalidName"), database.asking():
+        database.collection("$x")
+
+
+async def test_commands_are_timed(database: Database) -> None:
+    ok, failed = timed("ping", "ok"), timed("nonsense", "failed")
+    await database.reach()
+    with pytest.raises(DatabaseError):
+        await database.command({"nonsense": 1})
+    assert (timed("ping", "ok"), timed("nonsense", "failed")) == (ok + 1, failed + 1)
+
+
+async def test_a_name_that_dns_does_not_know_is_away() -> None:
+    database = Database("mongodb+srv://nowhere.invalid/", "x")
+    with pytest.raises(Unavailable):
+        await database.reach()
+    assert not database.available
+    await database.close()
+
+
+async def test_away_at_first_then_there_then_away_again(mongodb_url: str) -> None:
+    async with Relay(mongodb_url) as relay:
+        database = Database(relay.url, "test_away", patience=0.6)
+        with pytest.raises(Unavailable):
+            await database.reach()
+        assert not database.available
+        await relay.mend()
+        await database.reach()
+        await becomes(lambda: database.available)
+        await relay.cut()
+        await becomes(lambda: not database.available)
+        await database.close()
+
+
+async def becomes(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_unreachable_server_is_asked_once_for_many_pages(
+    mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Relay(mongodb_url) as relay:
+        database = Database(relay.url, "test_database")
+        asked = 0
+        reach = database.reach
+
+        async def counted() -> None:
+            nonlocal asked
+            asked += 1
+            await reach()
+
+        monkeypatch.setattr(database, "reach", counted)
+        monkeypatch.setattr("proxy.runtime.database.REACH_TIMEOUT", 0.2)
+        assert [await database.is_reachable() for _ in range(20)] == [False] * 20
+        assert asked < 20
+        await relay.mend()
+        async with asyncio.timeout(60):
+            while not await database.is_reachable():
+                await asyncio.sleep(0.05)
+        await database.close()

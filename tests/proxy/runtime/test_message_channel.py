@@ -1,0 +1,129 @@
+"""Messages between two processes: whole, in order, whatever pieces they come in."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+from struct import pack
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.runtime.message_channel import MessageChannel
+from proxy.shadow.messages import (
+    Compared,
+    CompareRead,
+    ConnectionInfo,
+    DryRun,
+    DryRunFinished,
+    LegacyServed,
+    Ping,
+    ReportsDropped,
+    RequestSnapshot,
+)
+from tests.support.exchanges import exchange, seen
+
+ARRIVAL = ConnectionInfo("http", "1.1", ("127.0.0.1", 1), None, b"id")
+
+
+async def linked(hear: Any, gather: float = 0.0) -> tuple[MessageChannel[Any, Any], MessageChannel[Any, Any]]:
+    ours, theirs = socket.socketpair()
+    one, other = MessageChannel[Any, Any](lambda _: None, gather), MessageChannel[Any, Any](hear)
+    await one.open(ours)
+    await other.open(theirs)
+    return one, other
+
+
+async def test_messages_arrive_whole_and_in_order() -> None:
+    heard: list[Any] = []
+    one, other = await linked(heard.append)
+    large = RequestSnapshot("POST", b"/x", ((b"host", b"a"),), b"x" * 3_000_000, ARRIVAL)
+    messages = [Ping(), large, DryRunFinished(1, "timeout"), Compared(2, "match"), ReportsDropped("full", 3)]
+    for message in messages:
+        one.send(message)
+    one.close()
+    await other.closed.wait()
+    assert heard == messages
+
+
+@given(st.lists(st.integers(1, 60), min_size=1))
+async def test_pieces_of_any_size_make_up_the_messages(sizes: list[int]) -> None:
+    heard: list[Any] = []
+    link = MessageChannel[Any, Any](heard.append)
+    messages = [Ping(), RequestSnapshot.of(exchange(b"text"), ARRIVAL), Compared(7, "uncompared", "changed")]
+    frames = map(pickle.dumps, (messages[:1], messages[1:]))
+    data = b"".join(pack(">Q", len(each)) + each for each in frames)
+    while data:
+        size = sizes.pop(0) if sizes else len(data)
+        link.data_received(data[:size])
+        data = data[size:]
+    assert heard == messages
+
+
+async def test_what_is_sent_waits_for_the_end_of_the_turn() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        link = MessageChannel[Any, Any](lambda _: None)
+        await link.open(ours)
+        link.send(Ping())
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+        await asyncio.sleep(0)
+        assert pickle.loads(theirs.recv(1000)[8:]) == [Ping()]
+        link.close()
+        await link.closed.wait()
+
+
+async def test_under_load_messages_are_gathered_and_what_is_urgent_takes_them_along() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.setblocking(False)
+        link = MessageChannel[Any, Any](lambda _: None, gather=30.0)
+        await link.open(ours)
+        for number in range(3):
+            link.send(DryRunFinished(number))
+            await asyncio.sleep(0)
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(0)]  # the first goes at once
+        link.send(Ping(), urgent=True)
+        await asyncio.sleep(0)
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(1), DryRunFinished(2), Ping()]
+        link.send(DryRunFinished(4))
+        link.close()
+        await link.closed.wait()
+        assert pickle.loads(theirs.recv(1000)[8:]) == [DryRunFinished(4)]
+
+
+async def test_gathered_messages_go_when_their_time_has_come() -> None:
+    heard: list[Any] = []
+    one, other = await linked(heard.append, gather=0.01)
+    for number in range(3):
+        one.send(DryRunFinished(number))
+        await asyncio.sleep(0)
+    while len(heard) < 3:
+        await asyncio.sleep(0.001)
+    one.close()
+    await other.closed.wait()
+
+
+async def test_nothing_is_sent_over_a_closed_link() -> None:
+    one, other = await linked(lambda _: None)
+    other.close()
+    await one.closed.wait()
+    one.send(Ping())
+    await asyncio.sleep(0)
+    one.close()
+
+
+def test_nothing_of_a_request_shows_in_a_traceback() -> None:
+    told = exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes")
+    asked = RequestSnapshot.of(told, ARRIVAL)
+    for message in (
+        CompareRead(1, "r", "legacy", ARRIVAL, seen(told), 0.0),
+        DryRun(1, "r", asked, 0.0),
+        LegacyServed(1, seen(told)),
+    ):
+        assert "Agnes" not in repr(message)

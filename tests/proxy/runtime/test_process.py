@@ -1,0 +1,232 @@
+"""One process of the gateway: its two listeners, its reloads, its sides' lives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from proxy.backends.native import NativeUnavailable
+from proxy.config import ConfigError
+from proxy.runtime import config_watcher
+from proxy.runtime.listeners import ListenerAddress
+from proxy.runtime.process import GatewayProcess, create_app
+from proxy.server import uvicorn_settings
+from tests.proxy.observability.test_webhook import Receiver
+from tests.support.sockets import exchange, read_head, scripted, serving
+
+
+async def hello(_: object) -> PlainTextResponse:
+    return PlainTextResponse("native")
+
+
+native = Starlette(routes=[Route("/{rest:path}", hello)])
+
+
+async def legacy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nlegacy")
+
+
+def config(port: int, share: str = "0%", extra: str = "") -> str:
+    return f"""
+legacy: {{url: http://127.0.0.1:{port}}}
+native: tests.proxy.runtime.test_process:native
+routes: [{{name: all, match: "* /*", native: {share}}}]
+{extra}
+"""
+
+
+@asynccontextmanager
+async def process(file: Path) -> AsyncIterator[tuple[int, int]]:
+    """The gateway of that file on two ports of this process."""
+    public, ops = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    ports = public.getsockname()[1], ops.getsockname()[1]
+    app = create_app(file, ListenerAddress("127.0.0.1", ports[1]), None)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", **uvicorn_settings()))
+    task = asyncio.create_task(server._serve([public, ops]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield ports
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def get(port: int, path: str = "/x") -> tuple[bytes, bytes]:
+    raw = await exchange(port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = raw.partition(b"\r\n\r\n")
+    return head, body
+
+
+async def until(port: int, body: bytes) -> float:
+    """Ask until that is the answer; the seconds it took."""
+    started = asyncio.get_running_loop().time()
+    while (await get(port))[1] != body:
+        await asyncio.sleep(0.05)
+    return asyncio.get_running_loop().time() - started
+
+
+async def status(port: int) -> dict[str, object]:
+    found: dict[str, object] = json.loads((await get(port, "/status.json"))[1])
+    return found
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "routing.yaml"
+
+
+async def test_each_port_has_its_own_app(file: Path) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(config(port))
+        async with process(file) as (public, ops):
+            assert (await get(public, "/healthz"))[1] == b"legacy"
+            assert json.loads((await get(ops, "/healthz"))[1]) == {"status": "ok"}
+
+
+async def test_a_change_of_share_moves_traffic_within_two_seconds(file: Path) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(config(port))
+        async with process(file) as (public, _):
+            assert (await get(public))[1] == b"legacy"
+            file.write_text(config(port, "100%"))
+            assert await until(public, b"native") < 2
+
+
+async def test_a_faulty_change_changes_nothing_and_shows(file: Path) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(config(port))
+        async with process(file) as (public, ops):
+            revision = (await status(ops))["revision"]
+            file.write_text(config(port, "101%"))
+            while not (await status(ops))["problems"]:
+                await asyncio.sleep(0.05)
+            assert (await get(public))[1] == b"legacy"
+            assert (await status(ops))["revision"] == revision
+            assert b"scribe_proxy_config_valid 0.0" in (await get(ops, "/metrics"))[1]
+            file.write_text(config(port, "100%"))
+            assert await until(public, b"native") < 2
+            assert (await status(ops))["problems"] == []
+            assert b"scribe_proxy_config_valid 1.0" in (await get(ops, "/metrics"))[1]
+
+
+async def test_a_change_of_legacy_is_followed(file: Path) -> None:
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother")
+
+    async with scripted(legacy) as port, scripted(other) as other_port:
+        file.write_text(config(port))
+        async with process(file) as (public, _):
+            assert (await get(public))[1] == b"legacy"
+            file.write_text(config(other_port))
+            assert await until(public, b"other") < 2
+
+
+async def test_another_native_app_waits_for_a_restart(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(config(port))
+        async with process(file) as (public, _):
+            file.write_text(config(port, "100%").replace(":native\n", ":elsewhere\n"))
+            assert await until(public, b"native") < 2
+            assert "takes effect at a restart" in caplog.text
+
+
+async def test_another_mongodb_waits_for_a_restart(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(config(port, extra="mongodb: {url: ''}"))
+        async with process(file) as (public, _):
+            file.write_text(config(port, "100%", extra="mongodb: {url: 'mongodb://127.0.0.1:1'}"))
+            assert await until(public, b"native") < 2
+            assert "mongodb: takes effect at a restart" in caplog.text
+
+
+async def test_the_access_log_can_be_switched_off(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(config(port, extra="access_log: false"))
+        async with process(file) as (public, _):
+            await get(public)
+        assert capfd.readouterr().out == ""
+        file.write_text(config(port))
+        async with process(file) as (public, _):
+            await get(public)
+        assert json.loads(capfd.readouterr().out)["route"] == "all"
+
+
+def test_a_faulty_file_is_fatal_at_the_start(file: Path) -> None:
+    file.write_text("routes: 5")
+    with pytest.raises(ConfigError):
+        GatewayProcess(file, {})
+
+
+async def test_a_native_app_that_cannot_start_is_fatal(file: Path) -> None:
+    file.write_text(config(1).replace(":native\n", ":missing\n"))
+    with pytest.raises(NativeUnavailable):
+        async with GatewayProcess(file, {}).running():
+            pass
+
+
+async def test_without_a_native_app_everything_is_legacys(file: Path) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(f"legacy: {{url: http://127.0.0.1:{port}}}")
+        async with process(file) as (public, ops):
+            assert (await get(public))[1] == b"legacy"
+            assert (await status(ops))["native"] is False
+
+
+def test_the_watcher_looks_often_enough() -> None:
+    assert 2 * config_watcher.INTERVAL < 2
+
+
+async def test_a_refused_file_is_told_to_the_webhook_of_the_file_in_force(tmp_path: Path) -> None:
+    receiver = Receiver(200)
+    async with scripted(legacy) as legacy_port, serving(receiver) as hook:
+        file = tmp_path / "routing.yaml"
+        file.write_text(config(legacy_port, extra="notify: {url: http://127.0.0.1:1/}"))
+        async with process(file):
+            file.write_text(config(legacy_port, extra=f"notify: {{url: http://127.0.0.1:{hook}/}}"))
+            await asyncio.sleep(1.5)
+            file.write_text(config(legacy_port, share="a lot", extra=f"notify: {{url: http://127.0.0.1:{hook}/}}"))
+            await receiver.wait(1)
+    told = json.loads(receiver.received[0][1])
+    assert told["type"] == "config_refused"
+    assert told["data"]["problems"][0].startswith("routing.yaml:4: routes[all].native: must be a percentage")
+
+
+async def test_changed_header_timeout_holds_for_new_connections(file: Path) -> None:
+    async with scripted(legacy) as port:
+        file.write_text(config(port))
+        async with process(file) as (public, _):
+            file.write_text(config(port, "100%", extra="server: {header_timeout: 100ms}"))
+            await until(public, b"native")
+            assert (await exchange(public, b"GET / HT")).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_body_that_stops_is_a_408_and_leaves_its_slot(file: Path) -> None:
+    raw = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"
+
+    async def reading(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await read_head(reader)
+        if head.startswith(b"POST"):
+            await reader.readexactly(9)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nlegacy")
+
+    async with scripted(reading) as port:
+        extra = "server: {header_timeout: 300ms, request_timeout: 300ms}\nlimits: {in_flight: 5}"
+        file.write_text(config(port, extra=extra).replace("legacy: {", "legacy: {max_connections: 5, "))
+        async with process(file) as (public, _):
+            answers = await asyncio.gather(*(exchange(public, raw) for _ in range(5)))
+            assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers)
+            assert (await get(public))[1] == b"legacy"

@@ -1,0 +1,103 @@
+"""A gateway process that has stopped leaves nothing behind: no task, timer, thread, descriptor, child process."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from proxy.rollout.hub import HubStore, StateHub
+from proxy.runtime.process import GatewayProcess
+from tests.proxy.observability.test_webhook import Receiver
+from tests.proxy.runtime.test_process import get
+from tests.proxy.shadow.test_supervisor import children
+from tests.support import shadowed
+from tests.support.sockets import serving
+
+pytestmark = pytest.mark.timeout(180)
+
+CONFIG = """
+legacy: {{url: 'http://127.0.0.1:{legacy}', breaker: {{failures: 1}}}}
+native: tests.support.shadowed:rehearsing
+mongodb: {{url: '{mongodb}'}}
+shadow: {{noise: 0%, pressure: 100%}}
+health: {{path: /x/same, interval: 100ms}}
+notify: {{url: 'http://127.0.0.1:{hook}'}}
+routes:
+- {{name: all, match: "* /*", native: {share}, shadow: {shadow}, guard: {{}}}}
+"""
+
+
+def leftovers() -> dict[str, object]:
+    """The number of each kind of thing that outlives its owner; threads of the loop's pool are the loop's."""
+    loop = asyncio.get_running_loop()
+    scheduled = [handle._callback for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
+    return {
+        "tasks": {repr(task.get_coro()) for task in asyncio.all_tasks()},
+        "timers": sorted(getattr(callback, "__qualname__", "") for callback in scheduled),
+        "threads": {thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")},
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "children": children(os.getpid()),
+    }
+
+
+async def settled(before: dict[str, object]) -> dict[str, object]:
+    """What is left once closing connections had a moment."""
+    for _ in range(100):
+        if leftovers() == before:
+            break
+        gc.collect()
+        await asyncio.sleep(0.1)
+    return leftovers()
+
+
+async def quiet(_: GatewayProcess, __: Path, ___: Callable[..., str]) -> None:
+    """Stop at once."""
+
+
+async def busy(process: GatewayProcess, file: Path, text: Callable[..., str]) -> None:
+    """Requests, reloads in both directions, another legacy, a refused file; some of it under way at the end."""
+    async with serving(process.gateway) as port:
+        await asyncio.gather(*(get(port, "/x/same") for _ in range(20)))
+        for content in (text(share="50%"), "nonsense", text(shadow="0%"), text(share="100%", shadow="100%")):
+            file.write_text(content)
+            await asyncio.sleep(1.3)
+            await asyncio.gather(*(get(port, "/x/same") for _ in range(20)))
+
+
+@pytest.mark.parametrize("store", ["memory", "mongodb", "hub"])
+@pytest.mark.parametrize("life", [quiet, busy])
+async def test_stopped_process_leaves_nothing_behind(
+    tmp_path: Path, mongodb_url: str, life: Callable[..., Awaitable[None]], store: str
+) -> None:
+    file = tmp_path / "routing.yaml"
+    hub = StateHub(tmp_path / "state.sock")
+    hub.start()
+    receiver = Receiver(*[200] * 50)
+    try:
+        async with serving(shadowed.legacy) as legacy, serving(receiver) as hook:
+
+            def text(share: str = "0%", shadow: str = "100%") -> str:
+                url = mongodb_url if store == "mongodb" else ""
+                return CONFIG.format(legacy=legacy, hook=hook, mongodb=url, share=share, shadow=shadow)
+
+            async def live() -> None:
+                file.write_text(text())
+                process = GatewayProcess(file, {}, hub=HubStore(tmp_path / "state.sock") if store == "hub" else None)
+                async with process.running():
+                    await life(process, file, text)
+
+            await live()  # what is made once per interpreter is made now
+            await asyncio.sleep(0.5)
+            gc.collect()
+            before = leftovers()
+            await live()
+            left = await settled(before)
+            assert left == before
+    finally:
+        hub.stop()

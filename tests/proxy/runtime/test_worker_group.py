@@ -1,0 +1,148 @@
+"""`serve --workers N` when workers die, hang or cannot start, with real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from proxy.runtime.worker_group import MAX_FAILURES, MIN_UPTIME, RETRY_DELAYS, Slot
+from tests.proxy.cli.test_serve import served
+from tests.proxy.runtime.test_process import config, get, legacy
+from tests.proxy.shadow.test_supervisor import children, counted
+from tests.support.sockets import scripted
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def workers_of(pid: int) -> set[int]:
+    """The worker processes of a supervisor; multiprocessing's resource tracker is not one."""
+    return {child for child in children(pid) if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()}
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+    """Try again while no worker is there to answer."""
+    async with asyncio.timeout(seconds):
+        while True:
+            with contextlib.suppress(OSError, TimeoutError, IndexError):
+                if await condition():
+                    return
+            await asyncio.sleep(0.1)
+
+
+async def valid_is(ops: int, value: float) -> bool:
+    return await counted(ops, "scribe_proxy_config_valid") == value
+
+
+async def test_replacement_starts_with_the_last_good_file_while_it_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    async with scripted(legacy) as port:
+        file.write_text(config(port, "100%"))
+        async with served(file, "--workers", "2", "--state-dir", str(tmp_path / "state")) as (process, public, ops):
+            await until(lambda: _all_saved(tmp_path))
+            before = workers_of(process.pid)
+            assert len(before) == 2
+            file.write_text("legacy: {ulr: http://nowhere}\n")
+            await until(lambda: valid_is(ops, 0.0))
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+
+            async def replaced() -> bool:
+                now = workers_of(process.pid)
+                return len(now) == 2 and not now & before
+
+            await until(replaced)
+            replacements = workers_of(process.pid)
+            await until(lambda: valid_is(ops, 0.0))
+            await asyncio.sleep(3)
+            assert workers_of(process.pid) == replacements  # none crashes
+            assert {(await get(public))[1] for _ in range(10)} == {b"native"}
+            assert await valid_is(ops, 0.0)
+            assert b"unknown key; did you mean `url`?" in (await get(ops, "/status.json"))[1]
+            file.write_text(config(port, "0%"))
+            await until(lambda: valid_is(ops, 1.0))
+            assert {(await get(public))[1] for _ in range(10)} == {b"legacy"}
+            process.send_signal(signal.SIGTERM)
+            _, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert b"legacy.ulr: unknown key; did you mean `url`?" in errors
+    assert b"started with the last good one" in errors
+    assert b"Traceback" not in errors
+
+
+async def _all_saved(directory: Path) -> bool:
+    return bool(list((directory / "state").glob("*.json")))
+
+
+async def test_dead_worker_does_not_leave_its_metrics_behind(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    async with scripted(legacy) as port:
+        file.write_text(config(port))
+        async with served(file, "--workers", "2") as (process, _, ops):
+            file.write_text("nonsense: 1\n")
+            await until(lambda: valid_is(ops, 0.0))
+            for pid in workers_of(process.pid):
+                os.kill(pid, signal.SIGKILL)
+            file.write_text(config(port, "100%"))
+            await until(lambda: valid_is(ops, 1.0))
+
+
+async def test_group_whose_workers_never_start_again_ends_with_an_error(tmp_path: Path) -> None:
+    """The native app's module goes missing under a running gateway: no replacement can start."""
+    package = tmp_path / "vanishing.py"
+    package.write_text("from tests.proxy.runtime.test_process import native\n")
+    file = tmp_path / "routing.yaml"
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    try:
+        async with scripted(legacy) as port:
+            file.write_text(config(port, "100%").replace("tests.proxy.runtime.test_process:native", "vanishing:native"))
+            async with served(file, "--workers", "2") as (process, public, _):
+                assert (await get(public))[1] == b"native"
+                await asyncio.sleep(1)
+                package.unlink()
+                (first, second) = workers_of(process.pid)
+                os.kill(first, signal.SIGKILL)
+                await asyncio.sleep(3)
+                assert {(await get(public))[1] for _ in range(10)} == {b"native"}  # the other one serves on
+                os.kill(second, signal.SIGKILL)
+                assert await asyncio.wait_for(process.wait(), 90) == 1
+    finally:
+        os.environ["PYTHONPATH"] = os.environ["PYTHONPATH"].removeprefix(str(tmp_path)).lstrip(os.pathsep)
+
+
+async def test_hanging_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "sitecustomize.py").write_text("import proxy.runtime.worker_group as g\ng.HANG_TIMEOUT = 8.0\n")
+    file = tmp_path / "routing.yaml"
+    async with scripted(legacy) as port:
+        file.write_text(config(port))
+        async with served(file, "--workers", "2") as (process, public, _):
+            stopped = min(workers_of(process.pid))
+            await asyncio.sleep(2)
+            os.kill(stopped, signal.SIGSTOP)
+
+            async def gone() -> bool:
+                now = workers_of(process.pid)
+                return stopped not in now and len(now) == 2
+
+            await until(gone)
+            assert (await get(public))[1] == b"legacy"
+
+
+def test_failures_in_a_row_are_retried_later_each_time() -> None:
+    slot = Slot()
+    delays = [slot.record_end(100.0 * number) for number in range(1, 10)]
+    assert delays == [*RETRY_DELAYS[1:], *[RETRY_DELAYS[-1]] * 3]
+    assert slot.failures > MAX_FAILURES
+
+
+def test_worker_that_served_for_long_is_replaced_at_once() -> None:
+    slot = Slot()
+    slot.record_end(1.0)
+    slot.ready_at = 10.0
+    assert slot.record_end(10.0 + MIN_UPTIME) == 0.0
+    assert slot.failures == 0

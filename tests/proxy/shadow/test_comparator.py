@@ -1,0 +1,188 @@
+"""What is asked again because of a comparison: a difference that does not come again was somebody's write."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from proxy.comparison import Reason, Side, Verdict
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Exchange
+from proxy.config import ShadowWorkerSettings
+from proxy.contract import Operation
+from proxy.contract.bundle import ContractBundle
+from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
+from proxy.shadow import comparator
+from proxy.shadow.comparator import Comparator
+from proxy.shadow.messages import CompareRead, RequestSnapshot
+from proxy.shadow.replay import Bounds
+from tests.proxy.shadow.test_replay import ARRIVAL
+from tests.support.exchanges import answered, exchange, seen
+
+
+class Stage:
+    """Sides that answer what they are told to, one answer after the other, the last for ever."""
+
+    agreement = ContractBundle()
+
+    def __init__(self, noise: int = 0) -> None:
+        self.shadowing = ShadowWorkerSettings(noise=noise)
+        self.asked: list[Side] = []
+        self._answers: dict[Side, Iterator[Exchange | Reason]] = {}
+
+    def tell(self, side: Side, *values: JSON | Reason | Exchange) -> None:
+        told = [value if isinstance(value, str | Exchange) else answered(value) for value in values]
+        self._answers[side] = itertools.chain(told, itertools.repeat(told[-1]))  # type: ignore[arg-type]
+
+    def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
+        return Bounds(1000, 1000, deadline or time.monotonic() + 1)
+
+    def operation(self, asked: Exchange) -> Operation | None:
+        return None
+
+    async def ask(self, side: Side, route: str, asked: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
+        self.asked.append(side)
+        return next(self._answers[side])
+
+
+class Room:
+    """A review on such a stage, and what came of it."""
+
+    def __init__(self, noise: int = 0) -> None:
+        self.stage = Stage(noise)
+        self.noted: list[Entry] = []
+        self._review = Comparator(self.stage, self.noted.append)  # type: ignore[arg-type]
+
+    async def read(self, served: JSON | Exchange, side: Side = "legacy", route: str = "r") -> Verdict:
+        told: list[Verdict] = []
+        given = served if isinstance(served, Exchange) else answered(served)
+        await self._review.read(CompareRead(1, route, side, ARRIVAL, seen(given), time.monotonic() + 1), told.append)
+        [verdict] = told
+        return verdict
+
+    def noted_as(self, kind: type[Entry]) -> list[Entry]:
+        return [entry for entry in self.noted if isinstance(entry, kind)]
+
+
+def fields(verdict: Verdict) -> list[str]:
+    return [one.field for one in verdict.unexplained]
+
+
+async def test_a_match_is_not_asked_again() -> None:
+    room = Room()
+    room.stage.tell("native", {"a": 1})
+    assert (await room.read({"a": 1})).name == "match"
+    assert room.stage.asked == ["native"]
+    assert [type(one) for one in room.noted] == [ComparisonEvent]
+
+
+async def test_a_difference_that_does_not_come_again_was_a_change_in_between() -> None:
+    room = Room()
+    room.stage.tell("native", {"a": 2})
+    room.stage.tell("legacy", {"a": 2})
+    verdict = await room.read({"a": 1})
+    assert (verdict.name, verdict.reason) == ("uncompared", "changed")
+    assert room.stage.asked == ["native", "legacy", "native"]
+    assert [type(one) for one in room.noted] == [ComparisonEvent]
+
+
+async def test_only_what_differs_both_times_is_told_and_legacy_asked_twice_says_what_is_noise() -> None:
+    room = Room()
+    room.stage.tell("native", {"a": 2, "b": 2})
+    room.stage.tell("legacy", {"a": 1, "b": 2})
+    assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
+    [replay] = room.noted_as(ReplayEvent)
+    assert isinstance(replay, ReplayEvent)
+    assert fields(replay.verdict) == ["body.b"]
+
+
+async def test_what_differs_each_time_elsewhere_is_told_as_it_was() -> None:
+    room = Room()
+    room.stage.tell("native", {"a": 2, "b": 1}, {"a": 1, "b": 2})
+    room.stage.tell("legacy", {"a": 1, "b": 1})
+    assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
+
+
+async def test_what_was_confirmed_is_believed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room()
+    room.stage.tell("native", {"a": 2, "b": 1})
+    room.stage.tell("legacy", {"a": 1, "b": 1})
+    for _ in range(2):
+        assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
+    assert len(room.stage.asked) == 3 + 1
+    room.stage.tell("native", {"a": 2, "b": 3})
+    assert fields(await room.read({"a": 1, "b": 1})) == ["body.a", "body.b"]  # another difference is doubted anew
+    assert len(room.stage.asked) == 4 + 3
+    assert fields(await room.read({"a": 1, "b": 1}, route="other")) == ["body.a", "body.b"]
+    assert len(room.stage.asked) == 7 + 3
+
+
+async def test_no_more_is_asked_again_than_so_many_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparator, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    room = Room()
+    for number in range(comparator.CONFIRMATIONS + 5):
+        room.stage.tell("native", {f"a{number}": 2})
+        room.stage.tell("legacy", {f"a{number}": 1})
+        assert (await room.read({f"a{number}": 1})).name == "mismatch"
+    assert room.stage.asked.count("legacy") == comparator.CONFIRMATIONS
+
+
+async def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparator, "REMEMBERED", 0)
+    room = Room()
+    for name in ("a", "b", "a"):
+        room.stage.tell("native", {name: 2})
+        room.stage.tell("legacy", {name: 1})
+        await room.read({name: 1})
+    assert room.stage.asked.count("legacy") == 3
+
+
+async def test_a_side_that_cannot_be_asked_again_leaves_the_difference() -> None:
+    room = Room()
+    room.stage.tell("native", {"a": 2})
+    room.stage.tell("legacy", "timeout")
+    assert (await room.read({"a": 1})).name == "mismatch"
+    room.stage.tell("native", {"a": 3}, "timeout")
+    room.stage.tell("legacy", {"a": 1})
+    assert (await room.read({"b": 1})).name == "mismatch"
+
+
+async def test_what_cannot_be_asked_of_the_other_side_is_noted_as_uncompared() -> None:
+    room = Room()
+    room.stage.tell("native", "timeout")
+    assert (await room.read({"a": 1})).reason == "timeout"
+    assert (await room.read(exchange(b"x", "text/event-stream"))).reason == "streaming"
+    assert room.stage.asked == ["native"]
+    assert room.noted == [SkippedEvent("r", "legacy", "timeout"), SkippedEvent("r", "legacy", "streaming")]
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(0, 0), (2500, 5), (10_000, 20)])
+async def test_a_share_of_what_was_compared_is_asked_of_legacy_again(noise: int, expected: int) -> None:
+    room = Room(noise)
+    room.stage.tell("native", {"a": 1})
+    room.stage.tell("legacy", {"a": 2})
+    for _ in range(20):
+        await room.read({"a": 1})
+    replays = room.noted_as(ReplayEvent)
+    assert len(replays) == expected
+    assert all(isinstance(one, ReplayEvent) and fields(one.verdict) == ["body.a"] for one in replays)
+
+
+async def test_the_first_read_of_each_route_is_among_them() -> None:
+    room = Room(noise=100)
+    for side in ("native", "legacy"):
+        room.stage.tell(side, {"a": 1})
+    for route in ("r", "s", "r"):
+        await room.read({"a": 1}, "native", route)
+    assert [one.route for one in room.noted_as(ReplayEvent)] == ["r", "s"]
+
+
+async def test_a_legacy_that_did_not_answer_is_not_asked_again() -> None:
+    room = Room(noise=10_000)
+    room.stage.tell("native", exchange(outcome="hang"))
+    assert (await room.read(exchange(outcome="hang"))).name == "match"
+    assert room.stage.asked == ["native"]

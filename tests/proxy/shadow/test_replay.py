@@ -1,0 +1,183 @@
+"""A captured request asked again: the same request, a deadline, and never more of the answer than is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.backends.legacy.headers import request_headers, request_target
+from proxy.comparison.exchange import Exchange, Headers, RawBody
+from proxy.gateway.errors import AnswerTimeout, Unreachable
+from proxy.shadow import replay
+from proxy.shadow.dry_run import DryRunExchange, declares
+from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
+from proxy.shadow.replay import Bounds, UncancellableAppError, ask, unrepeatable
+from tests.support.exchanges import exchange, seen
+from tests.support.shadowed import plain, rehearsing
+
+ARRIVAL = ConnectionInfo("https", "1.1", ("10.0.0.7", 4711), ("127.0.0.1", 8000), b"id-1", "/notes/{id}")
+
+
+def asked(target: str = "/notes/same", method: str = "GET", body: bytes = b"") -> RequestSnapshot:
+    headers = ((b"host", b"clinic.example"), (b"x-two", b"1"), (b"x-two", b"2"))
+    return RequestSnapshot(method, target.encode(), headers, body, ARRIVAL)
+
+
+def bounds(seconds: float = 5.0, limit: int = 1000, ceiling: int = 1000) -> Bounds:
+    return Bounds(limit, ceiling, time.monotonic() + seconds)
+
+
+async def answered(request: RequestSnapshot, within: Bounds | None = None) -> Exchange:
+    found = await ask(plain, request, within or bounds())
+    assert isinstance(found, Exchange)
+    return found
+
+
+async def test_the_request_is_the_one_that_came() -> None:
+    scopes: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scopes.append(scope)
+        await plain(scope, receive, send)
+
+    await ask(app, asked("/notes/a%20b//c?x=1&y", "POST", b"text"), bounds(), {"proxy.timeouts": "theirs"})
+    [scope] = scopes
+    assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/notes/a b//c", b"/notes/a%20b//c", b"x=1&y")
+    assert request_target(scope) == b"/notes/a%20b//c?x=1&y"
+    assert (scope["proxy.timeouts"], scope["proxy.template"]) == ("theirs", "/notes/{id}")
+    forwarded = dict(request_headers(scope, scope["proxy.request_id"]))
+    assert (scope["client"], scope["scheme"]) == (("10.0.0.7", 4711), "https")
+    assert forwarded[b"x-request-id"] == b"id-1"
+
+
+async def test_question_and_answer_are_an_exchange() -> None:
+    found = await answered(asked(method="POST", body=b"text"))
+    assert (found.method, found.target, found.outcome, found.status) == ("POST", b"/notes/same", "response", 201)
+    assert found.request_body.data == b"text"
+    assert found.body.data == b'{"wrote":"text"}'
+
+
+async def test_an_app_that_goes_on_after_its_answer_has_answered() -> None:
+    assert (await answered(asked("/linger"), bounds(0.05))).status == 200
+
+
+async def test_an_answer_that_does_not_come_in_time_is_none() -> None:
+    started = time.monotonic()
+    assert await ask(plain, asked("/hang"), bounds(0.05)) == "timeout"
+    assert time.monotonic() - started < 1
+    assert await ask(plain, asked("/hang"), bounds(-1)) == "timeout"
+
+
+async def test_what_is_longer_than_the_other_sides_answer_is_not_read_to_its_end() -> None:
+    assert await ask(plain, asked("/huge"), bounds(ceiling=3_000_000)) == "body_too_large"
+    whole = await answered(asked("/huge"), bounds(ceiling=100_000_000))
+    assert (whole.body.length, whole.body.data, whole.body.truncated) == (100_000_000, b"", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (AnswerTimeout(), "hang"),
+        (Unreachable(), "unasked"),
+        (RuntimeError("patient Jane"), "reset"),
+        (TimeoutError(), "reset"),
+        (asyncio.CancelledError(), "reset"),
+    ],
+)
+async def test_an_app_that_raises_says_what_became_of_it(
+    error: BaseException, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(*_: Any) -> None:
+        raise error
+
+    found = await ask(app, asked(), bounds())
+    assert isinstance(found, Exchange)
+    assert (found.outcome, found.status) == (outcome, 0)
+    assert "Jane" not in caplog.text
+
+
+async def test_an_answer_that_breaks_off_is_a_reset() -> None:
+    found = await answered(asked("/half"))
+    assert (found.outcome, found.status) == ("reset", 200)
+
+
+async def test_an_app_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "CANCEL_TIMEOUT", 0.05)
+    go_on = asyncio.Event()
+
+    async def app(*_: Any) -> None:
+        while not go_on.is_set():
+            try:
+                await go_on.wait()
+            except asyncio.CancelledError:
+                continue
+
+    with pytest.raises(UncancellableAppError):
+        await ask(app, asked(), bounds(0.01))
+    go_on.set()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent", "read", "reason"),
+    [
+        ((), b"", False, None),
+        (((b"content-length", b"0"),), b"", False, None),
+        (((b"content-length", b"4"),), b"text", True, None),
+        (((b"content-length", b"4"),), b"", False, "streaming"),
+        (((b"transfer-encoding", b"chunked"),), b"", False, "streaming"),
+        (((b"upgrade", b"h2c"),), b"", True, "streaming"),
+    ],
+)
+def test_what_cannot_be_asked_again_as_it_was_says_why(
+    headers: Headers, sent: bytes, read: bool, reason: str | None
+) -> None:
+    told = exchange(sent=sent, sent_headers=headers)
+    assert unrepeatable(seen(told, asked=read), RequestSnapshot.of(told, ARRIVAL)) == reason
+
+
+def test_too_long_a_body_cannot_be_asked_again() -> None:
+    told = exchange()
+    long = seen(told)._replace(request_body=RawBody((), 7, "digest"))
+    assert unrepeatable(long, RequestSnapshot.of(told, ARRIVAL)) == "body_too_large"
+
+
+async def test_a_rehearsal_tells_what_would_have_been_written() -> None:
+    rehearsal = DryRunExchange()
+    found = await rehearsal.run(rehearsing, asked(method="POST", body=b"text"), bounds(3))
+    assert isinstance(found, Exchange)
+    assert found.status == 201
+    [wrote] = rehearsal.wrote
+    assert (wrote["collection"], wrote["operation"]) == ("notes", "insert")
+    document = wrote["document"]
+    assert isinstance(document, dict)
+    assert document["text"] == "text"
+    assert isinstance(document["deadline"], float)
+    assert 2 < document["deadline"] <= 3
+
+
+async def test_a_rehearsal_that_writes_nothing_tells_of_nothing() -> None:
+    rehearsal = DryRunExchange()
+    assert isinstance(await rehearsal.run(rehearsing, asked("/other", "POST"), bounds()), Exchange)
+    assert rehearsal.wrote == ()
+
+
+async def test_an_app_may_decline_to_rehearse() -> None:
+    assert await DryRunExchange().run(rehearsing, asked("/decline", "POST"), bounds()) == "write_not_allowed"
+
+
+async def test_a_rehearsal_that_ends_itself_in_time_is_one_that_took_too_long() -> None:
+    async def app(scope: Scope, *_: Any) -> None:
+        async with asyncio.timeout(scope["extensions"]["proxy.rehearsal"]["deadline"]):
+            await asyncio.sleep(10)
+
+    assert await DryRunExchange().run(app, asked(method="POST"), bounds(0.05)) == "timeout"
+
+
+def test_only_what_is_true_is_a_declaration() -> None:
+    assert declares({"proxy.rehearsal": True})
+    assert not any(declares(state) for state in ({}, {"proxy.rehearsal": False}, {"proxy.rehearsal": "yes"}))

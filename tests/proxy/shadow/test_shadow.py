@@ -1,0 +1,296 @@
+"""The gateway with a shadow process beside it: whatever that does, clients get their answers, promptly and untouched.
+
+Real sockets, real processes. One gateway and one shadow process serve the tests that leave it alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
+from proxy.backends.native import Native
+from proxy.config import parse
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.request_record import ComparisonRecord
+from proxy.observability import metrics
+from proxy.reports.events import SkippedEvent
+from proxy.shadow import ShadowClient, counts, supervisor
+from tests.support import shadowed
+from tests.support.sockets import exchange, serving
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module")]
+
+ROUTES = """
+bucketing: {key: header:x-caller, salt: test}
+shadow: {concurrency: 2, queue: 4, deadline: 1s, rehearsal: 400ms, max_body: 64KiB, noise: 0%, pressure: 100%}
+routes:
+  - {name: native, match: "* /native/*", native: 100%, shadow: 100%}
+  - {name: writes, match: "* /writes/*", shadow: {share: 100%, writes: rehearse}}
+  - {name: half, match: "GET /half/{id}", shadow: 50%}
+  - {name: pinned, match: "GET /pinned/{id}", pin: legacy, shadow: 50%}
+  - {name: aside, match: "* /aside/*"}
+  - {name: legacy, match: "* /*", shadow: 100%}
+"""
+
+
+class Stand:
+    """A gateway, its two sides, its shadow, and what that said."""
+
+    def __init__(
+        self, shadow: ShadowClient, port: int, heard: list[ComparisonRecord], noted: list[SkippedEvent]
+    ) -> None:
+        self.shadow, self.port, self.heard, self.noted = shadow, port, heard, noted
+
+    async def ask(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> bytes:
+        """The answer as it came: status, headers without the date and request id, body."""
+        length = [f"Content-Length: {len(body)}"] if body else []
+        lines = [f"{method} {path} HTTP/1.1", "Host: a", "Connection: close", *headers, *length, "", ""]
+        answer = await exchange(self.port, "\r\n".join(lines).encode() + body)
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        kept = [line for line in head.split(b"\r\n") if not line.startswith((b"date:", b"x-request-id:"))]
+        return b"\r\n".join(kept) + b"\r\n\r\n" + rest
+
+    async def compared(self, path: str, method: str = "GET", body: bytes = b"", *headers: str) -> ComparisonRecord:
+        """What came of one request, asked alone."""
+        before = len(self.heard)
+        await self.ask(path, method, body, *headers)
+        while len(self.heard) == before:
+            await asyncio.sleep(0.005)
+        return self.heard[before]
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(30):
+            while not self.shadow.ready:
+                await asyncio.sleep(0.02)
+
+    async def gone(self) -> None:
+        async with asyncio.timeout(30):
+            while self.shadow.pid is not None:
+                await asyncio.sleep(0.005)
+
+    async def quiet(self) -> None:
+        """Until nothing is outstanding, and all is told."""
+        async with asyncio.timeout(30):
+            while self.shadow.outstanding:
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.03)
+
+
+@asynccontextmanager
+async def standing(app: str = "rehearsing", routes: str = ROUTES) -> AsyncIterator[Stand]:
+    heard, noted = list[ComparisonRecord](), list[SkippedEvent]()
+    async with AsyncExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(supervisor, "NICENESS", 0)  # others' load is no test's
+        patch.setattr(supervisor, "RETRY_DELAYS", (0.1, 1.0))
+        patch.setattr(counts, "TELLING", 0.01)
+        port = await stack.enter_async_context(serving(shadowed.legacy))
+        config = parse(
+            f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.support.shadowed:{app}\n{routes}", {}
+        )
+        upstream, native = Upstream(config.legacy.url, Timeouts(), PoolLimits(64)), Native(str(config.native))
+        stack.callback(upstream.close)
+        await native.start()
+        stack.push_async_callback(native.stop)
+
+        def hear(compared: ComparisonRecord) -> None:
+            heard.extend([replace(compared, number=1)] * compared.number)
+
+        shadow = ShadowClient(config, Path("nowhere"), [hear], noted.append)
+        await shadow.start()
+        stack.push_async_callback(shadow.stop)
+        gateway = Gateway(RoutingSnapshot.of(config, upstream, native), (), None, shadow)
+        stand = Stand(shadow, await stack.enter_async_context(serving(gateway)), heard, noted)
+        await stand.ready()
+        yield stand
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stand() -> AsyncIterator[Stand]:
+    async with standing() as found:
+        yield found
+
+
+async def test_reads_run_on_the_other_side_whichever_served(stand: Stand) -> None:
+    assert await stand.compared("/legacy/same?x=1") == ComparisonRecord("legacy", "legacy", "match")
+    assert await stand.compared("/legacy/other") == ComparisonRecord("legacy", "legacy", "mismatch")
+    assert await stand.compared("/native/same") == ComparisonRecord("native", "native", "match")
+    assert await stand.compared("/native/other") == ComparisonRecord("native", "native", "mismatch")
+    assert await stand.compared("/legacy/same", "HEAD") == ComparisonRecord("legacy", "legacy", "match")
+
+
+async def test_what_no_shadow_was_asked_for_runs_once(stand: Stand) -> None:
+    before = len(stand.heard)
+    await stand.ask("/aside/crash")
+    await stand.ask("/aside/same", "POST", b"text")
+    assert (len(stand.heard), stand.shadow.outstanding) == (before, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict", "reason"),
+    [
+        ("same", "match", None),
+        ("raise", "mismatch", None),
+        ("half", "mismatch", None),
+        ("hang", "uncompared", "timeout"),
+        ("huge", "uncompared", "body_too_large"),
+    ],
+)
+async def test_the_answer_is_what_it_is_without_a_shadow_and_as_prompt(
+    stand: Stand, path: str, verdict: str, reason: str | None
+) -> None:
+    alone = await stand.ask(f"/aside/{path}")
+    before = len(stand.heard)
+    assert await stand.ask(f"/legacy/{path}") == alone
+    if path == "hang":
+        assert len(stand.heard) == before
+    while len(stand.heard) == before:
+        await asyncio.sleep(0.005)
+    assert (stand.heard[-1].verdict, stand.heard[-1].reason) == (verdict, reason)
+
+
+async def test_what_has_no_room_is_left_and_counted(stand: Stand) -> None:
+    before, noted = len(stand.heard), len(stand.noted)
+    await asyncio.gather(*(stand.ask("/legacy/hang") for _ in range(10)))
+    assert stand.shadow.outstanding == 6
+    await stand.quiet()
+    assert Counter(one.reason for one in stand.heard[before:]) == {"queue_full": 4, "timeout": 6}
+    left = Counter({one.reason: one.number for one in stand.noted[noted:]})
+    assert left == {"queue_full": 4}  # the process notes the others
+    assert (await stand.compared("/legacy/same")).verdict == "match"
+
+
+async def test_a_write_is_rehearsed_on_native_and_served_by_legacy(stand: Stand) -> None:
+    alone = await stand.ask("/aside/same", "POST", b"text")
+    assert await stand.ask("/writes/same", "POST", b"text") == alone
+    assert b'{"wrote": "text"}' not in alone
+    await stand.quiet()
+    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "match")
+    assert await stand.compared("/writes/other", "DELETE", b"x") == ComparisonRecord("writes", "legacy", "mismatch")
+
+
+@pytest.mark.parametrize(
+    ("path", "reason", "shortest"),
+    [("hang", "timeout", 0.4), ("decline", "write_not_allowed", 0.0)],
+)
+async def test_a_rehearsal_that_fails_leaves_the_answer_alone(
+    stand: Stand, path: str, reason: str, shortest: float
+) -> None:
+    alone = await stand.ask("/aside/same", "PUT", b"text")
+    before, started = len(stand.heard), time.monotonic()
+    assert await stand.ask(f"/writes/{path}", "PUT", b"text") == alone
+    assert shortest <= time.monotonic() - started < shortest + 3
+    await stand.quiet()
+    assert stand.heard[before:] == [ComparisonRecord("writes", "legacy", "uncompared", reason)]  # type: ignore[arg-type]
+
+
+async def test_rehearsals_that_hang_do_not_queue(stand: Stand) -> None:
+    before = len(stand.heard)
+    await asyncio.gather(*(stand.ask("/writes/hang", "POST", b"x") for _ in range(8)))
+    await stand.quiet()
+    assert Counter(one.reason for one in stand.heard[before:]) == {"timeout": 2, "queue_full": 6}
+
+
+async def test_a_write_that_cannot_be_rehearsed_is_served_and_counted(stand: Stand) -> None:
+    large = b"x" * 70_000
+    for path, body, reason in (
+        ("/native/same", b"x", "write_not_allowed"),  # never to legacy
+        ("/legacy/same", b"x", "write_not_allowed"),  # `writes` is never
+        ("/writes/same", large, "body_too_large"),
+    ):
+        before = len(stand.heard)
+        answer = await stand.ask(path, "POST", body)
+        assert answer.endswith(b'"%b"}' % body)
+        await stand.quiet()
+        assert [one.reason for one in stand.heard[before:]] == [reason]
+
+
+async def test_a_share_of_the_callers_is_sampled_wherever_they_are_served(stand: Stand) -> None:
+    sampled: dict[str, set[int]] = {}
+    for route in ("half", "pinned"):
+        for caller in range(6):
+            before = len(stand.heard)
+            for number in range(2):
+                await stand.ask(f"/{route}/{number}", "GET", b"", f"X-Caller: {caller}")
+            await stand.quiet()
+            sampled.setdefault(route, set()).add(len(stand.heard) - before)
+    assert sampled == {"half": {0, 2}, "pinned": {0, 2}}
+
+
+async def test_a_process_that_stands_still_is_replaced(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "PING_INTERVAL", 0.05)
+    monkeypatch.setattr(supervisor, "HEARTBEAT_TIMEOUT", 0.5)
+    former = stand.shadow.pid
+    assert await stand.ask("/legacy/busy") == await stand.ask("/aside/busy")
+    assert stand.shadow.pid == former
+    while stand.shadow.pid == former:
+        await asyncio.sleep(0.01)
+    await stand.quiet()
+    assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "uncompared", "side_crashed")
+
+
+async def test_process_beyond_its_memory_limit_is_replaced_and_counted(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A native app that leaks 200 MB a request costs the machine no more than the limit and one request."""
+    monkeypatch.setattr(supervisor, "PING_INTERVAL", 0.05)
+    await stand.ready()
+    before, former = metrics.SHADOW_MEMORY_EXCEEDED._value.get(), stand.shadow.pid
+    assert former is not None
+    assert 0 < supervisor.resident_memory(former) < 512 << 20
+    alone = await stand.ask("/aside/same")
+    async with asyncio.timeout(60):
+        while stand.shadow.pid == former:
+            assert await stand.ask("/legacy/leak") == alone
+            assert supervisor.resident_memory(former) < 1 << 30
+            await asyncio.sleep(0.2)
+    assert metrics.SHADOW_MEMORY_EXCEEDED._value.get() == before + 1
+    await stand.ready()
+    assert (await stand.compared("/legacy/same")).verdict == "match"
+
+
+async def test_memory_of_a_process_that_is_gone_is_zero() -> None:
+    assert supervisor.resident_memory(2**22 + 1) == 0
+
+
+async def test_a_process_that_was_killed_is_replaced_and_nothing_else_happens(stand: Stand) -> None:
+    await stand.ready()
+    assert stand.shadow.pid is not None
+    os.kill(stand.shadow.pid, signal.SIGKILL)
+    while stand.shadow.ready:
+        await asyncio.sleep(0.005)
+    assert await stand.compared("/legacy/same") == ComparisonRecord(
+        "legacy", "legacy", "uncompared", "side_unavailable"
+    )
+    assert (await stand.compared("/writes/same", "POST", b"x")).reason == "side_unavailable"
+    await stand.ready()
+    assert (await stand.compared("/legacy/same")).verdict == "match"
+
+
+async def test_a_crash_amid_a_rehearsal_is_no_clients_business(stand: Stand) -> None:
+    await stand.ready()
+    alone = await stand.ask("/aside/same", "POST", b"text")
+    assert await stand.ask("/writes/crash", "POST", b"text") == alone
+    await stand.quiet()
+    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "uncompared", "side_crashed")
+
+
+async def test_an_app_without_the_extension_is_never_given_a_write_and_a_file_without_shadows_ends_it() -> None:
+    async with standing("plain") as stand:
+        assert (await stand.compared("/writes/crash", "POST", b"x")).reason == "write_not_allowed"
+        assert (await stand.compared("/legacy/same")).verdict == "match"
+        config = parse("legacy: {url: 'http://127.0.0.1:1'}\nnative: tests.support.shadowed:plain\n", {})
+        stand.shadow.adopt(config)
+        await stand.gone()
+        assert (await stand.compared("/legacy/same")).reason == "side_unavailable"

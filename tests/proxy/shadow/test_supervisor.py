@@ -1,0 +1,122 @@
+"""`serve` with a shadow: it comes and goes with the file, belongs to its worker, and leaves nobody behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.proxy.cli.test_serve import run, served
+from tests.proxy.runtime.test_process import get
+from tests.support import shadowed
+from tests.support.sockets import serving
+
+MATCHES = 'scribe_proxy_comparisons_total{route="all",served="legacy",verdict="match"}'
+pytestmark = [pytest.mark.timeout(180)]
+
+
+def config(port: int, share: str = "100%") -> str:
+    return f"""
+legacy: {{url: http://127.0.0.1:{port}}}
+native: tests.support.shadowed:rehearsing
+mongodb: {{url: ""}}
+shadow: {{noise: 0%, pressure: 100%}}
+routes: [{{name: all, match: "* /*", shadow: {share}}}]
+"""
+
+
+def children(pid: int) -> set[int]:
+    """The processes that a process has started (Linux)."""
+    found = set[int]()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.add(int(status.parent.name))
+    return found
+
+
+def commands(pids: set[int]) -> list[str]:
+    return [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 120.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+async def counted(ops: int, sample: str) -> float:
+    for line in (await get(ops, "/metrics"))[1].decode().splitlines():
+        if line.startswith(sample):
+            return float(line.split()[-1])
+    return 0.0
+
+
+async def test_a_shadow_comes_with_the_file_and_dies_with_its_gateway(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    async with serving(shadowed.legacy) as port:
+        file.write_text(config(port, "0%"))
+        async with served(file) as (process, public, ops):
+
+            async def matched() -> bool:
+                await get(public, "/x/same")
+                return await counted(ops, MATCHES) > 0
+
+            assert children(process.pid) == set()
+            file.write_text(config(port))
+            await until(matched)
+            [shadow] = children(process.pid)
+            assert os.getpriority(os.PRIO_PROCESS, shadow) == min(os.getpriority(os.PRIO_PROCESS, process.pid) + 10, 19)
+            process.send_signal(signal.SIGKILL)
+            await until(lambda: _not(_lives(shadow)), 5)
+
+
+async def test_each_worker_has_a_shadow_and_all_end_together(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    async with serving(shadowed.legacy) as port:
+        file.write_text(config(port))
+        async with served(file, "--workers", "2") as (process, public, ops):
+
+            async def all_matched() -> bool:
+                await asyncio.gather(*(get(public, "/x/same") for _ in range(8)))
+                shadows = {pid for worker in children(process.pid) for pid in children(worker)}
+                matched = await counted(
+                    ops, 'scribe_proxy_comparisons_total{route="all",served="legacy",verdict="match"}'
+                )
+                return len([one for one in commands(shadows) if "proxy.shadow.worker" in one]) == 2 and matched > 0
+
+            await until(all_matched)
+            shadows = {pid for worker in children(process.pid) for pid in children(worker)}
+            assert await counted(ops, "scribe_proxy_config_valid") == 1.0
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.communicate(), 20)
+            assert time.monotonic() - started < 15
+            for shadow in shadows:
+                await until(lambda shadow=shadow: _not(_lives(shadow)), 5)  # type: ignore[misc]
+
+
+def test_faulty_contracts_stop_the_start_with_their_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "routing.yaml"
+    file.write_text(config(1))
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "divergences.yaml").write_text("- {id: a}\n")
+    code, output = run("--config", file)
+    assert code == 1
+    assert f"{file}: contracts: {tmp_path}/contracts/divergences.yaml:1: " in output
+
+
+async def _not(condition: Awaitable[bool]) -> bool:
+    return not await condition
+
+
+async def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

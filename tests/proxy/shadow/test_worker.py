@@ -1,0 +1,261 @@
+"""The shadow process from within: told over its link what to do, it asks the other side, and says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from proxy.backends.native import NativeUnavailable
+from proxy.comparison import Side
+from proxy.comparison.exchange import RawBody
+from proxy.config import parse
+from proxy.observability.tracing import Tracing
+from proxy.runtime.message_channel import MessageChannel
+from proxy.shadow import replay
+from proxy.shadow.messages import (
+    Compared,
+    CompareRead,
+    Configure,
+    Discard,
+    DryRun,
+    DryRunFinished,
+    LegacyServed,
+    Ping,
+    Pong,
+    Ready,
+    ToGateway,
+    ToShadow,
+)
+from proxy.shadow.worker import Worker
+from tests.proxy.shadow.test_replay import ARRIVAL, asked
+from tests.support import shadowed
+from tests.support.exchanges import exchange, seen
+from tests.support.sockets import serving
+
+CONTRACT = """
+openapi: 3.1.0
+info: {title: a, version: "1"}
+paths:
+  /x/wrong:
+    get:
+      operationId: wrong
+      responses: {"200": {description: a, content: {application/json: {schema: {required: [a]}}}}}
+  /x/meant:
+    get: {operationId: meant, responses: {"200": {description: a, content: {application/json: {schema: {}}}}}}
+"""
+DIVERGENCES = """
+- id: meant
+  operation: GET /x/meant
+  legacy: says 1
+  native: says 2
+  reason: why not
+  since: 0.1.0
+  when: {native: {body: {a: 2}}}
+"""
+
+
+class Gateway:
+    """The gateway's end of the link."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[ToGateway] = asyncio.Queue()
+        self.link: MessageChannel[ToGateway, ToShadow] = MessageChannel(self.heard.put_nowait)
+        self.working: asyncio.Task[None] | None = None
+
+    async def next(self) -> ToGateway:
+        async with asyncio.timeout(5):
+            return await self.heard.get()
+
+    def read(
+        self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy", number: int = 1, seconds: float = 3.0
+    ) -> None:
+        served = exchange(body, target=f"/x/{path}", sent_headers=((b"host", b"clinic.example"),))
+        self.link.send(CompareRead(number, "all", served_by, ARRIVAL, seen(served), time.monotonic() + seconds))
+
+    async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy") -> Compared:
+        self.read(path, body, served_by)
+        found = await self.next()
+        assert isinstance(found, Compared)
+        return found
+
+    def rehearse(self, path: str, number: int = 1, seconds: float = 3.0) -> None:
+        self.link.send(DryRun(number, "all", asked(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
+
+
+def config(port: int, app: str = "rehearsing", more: str = "") -> str:
+    return f"""
+legacy: {{url: http://127.0.0.1:{port}, timeouts: {{response: 1s}}}}
+native: tests.support.shadowed:{app}
+mongodb: {{url: ""}}
+shadow: {{concurrency: 2, noise: 0%}}
+{more}
+routes: [{{name: all, match: "* /*", shadow: {{share: 100%, writes: rehearse}}, timeouts: {{idle: 2s}}}}]
+"""
+
+
+@asynccontextmanager
+async def linked(app: str = "rehearsing", contracts: Path = Path("nowhere"), more: str = "") -> AsyncIterator[Gateway]:
+    """A worker in this process."""
+    async with serving(shadowed.legacy) as port:
+        ours, theirs = socket.socketpair()
+        gateway = Gateway()
+        await gateway.link.open(ours)
+        gateway.working = asyncio.create_task(Worker().run(theirs))
+        gateway.link.send(Configure(parse(config(port, app, more), {}), contracts))
+        try:
+            yield gateway
+        finally:
+            gateway.link.close()
+            with suppress(NativeUnavailable):
+                await gateway.working
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
+    (tmp_path / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
+    async with linked(contracts=tmp_path) as found:
+        assert await found.next() == Ready(rehearses=True)
+        yield found
+
+
+async def test_it_says_when_it_is_ready_and_what_its_app_declares(gateway: Gateway) -> None:
+    gateway.link.send(Ping())
+    assert await gateway.next() == Pong()
+    async with linked("plain") as other:
+        assert await other.next() == Ready(rehearses=False)
+
+
+async def test_every_verdict(gateway: Gateway) -> None:
+    assert await gateway.verdict("same") == Compared(1, "match")
+    assert await gateway.verdict("same", b'{"a":2}') == Compared(1, "uncompared", "changed")
+    assert await gateway.verdict("meant") == Compared(1, "declared")
+    assert await gateway.verdict("other") == Compared(1, "mismatch")
+    assert await gateway.verdict("raise") == Compared(1, "mismatch")
+    assert await gateway.verdict("wrong", b'{"b":1}') == Compared(1, "violation")
+    assert await gateway.verdict("huge") == Compared(1, "uncompared", "body_too_large")
+
+
+async def test_what_native_served_runs_on_legacy(gateway: Gateway) -> None:
+    assert await gateway.verdict("same", served_by="native") == Compared(1, "match")
+    assert await gateway.verdict("other", b'{"a":2}', "native") == Compared(1, "mismatch")
+
+
+async def test_a_side_that_cannot_be_asked_is_no_mismatch(gateway: Gateway) -> None:
+    gateway.link.send(Configure(parse(config(9), {}), Path("nowhere")))
+    found = Compared(1, "match")
+    while found.verdict != "uncompared":  # the new configuration takes a moment
+        found = await gateway.verdict("same", served_by="native")
+    assert found.reason == "side_unavailable"
+
+
+async def test_a_deadline_counts_from_when_the_request_was_served(gateway: Gateway) -> None:
+    gateway.read("hang", number=1, seconds=0.1)
+    gateway.read("hang", number=2, seconds=0.1)
+    gateway.read("same", number=3, seconds=0.05)  # waits for room until it is too late
+    gateway.read("same", number=4)
+    told = {await gateway.next() for _ in range(4)}
+    assert told == {*(Compared(number, "uncompared", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
+
+
+async def test_a_rehearsal_is_compared_with_what_legacy_then_did(gateway: Gateway) -> None:
+    for body, verdict in ((b'{"wrote":"text"}', "match"), (b'{"wrote":"other"}', "mismatch")):
+        gateway.rehearse("same")
+        assert await gateway.next() == DryRunFinished(1)
+        served = exchange(body, status=201, target="/x/same", method="POST", sent=b"text")
+        gateway.link.send(LegacyServed(1, seen(served)))
+        found = await gateway.next()
+        assert isinstance(found, Compared)
+        assert found.verdict == verdict
+
+
+async def test_rehearsals_have_room_beside_reads_that_hang(gateway: Gateway) -> None:
+    for number in range(5, 9):
+        gateway.read("hang", number=number)
+    gateway.rehearse("same")
+    assert await gateway.next() == DryRunFinished(1)
+
+
+async def test_a_rehearsal_that_fails_is_not_compared(gateway: Gateway) -> None:
+    gateway.rehearse("decline")
+    assert await gateway.next() == DryRunFinished(1, "write_not_allowed")
+    gateway.rehearse("hang", 2, 0.05)
+    assert await gateway.next() == DryRunFinished(2, "timeout")
+    for number in (1, 2, 99):
+        gateway.link.send(LegacyServed(number, seen(exchange())))
+        gateway.link.send(Discard(number))
+    gateway.link.send(Ping())
+    assert await gateway.next() == Pong()
+
+
+async def test_a_forgotten_rehearsal_is_stopped(gateway: Gateway) -> None:
+    gateway.rehearse("hang")
+    gateway.link.send(Discard(1))
+    gateway.link.send(LegacyServed(1, seen(exchange())))
+    gateway.link.send(Ping())
+    assert await gateway.next() == Pong()
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "CANCEL_TIMEOUT", 0.05)
+    monkeypatch.setattr(shadowed, "RELENTING", [])
+    async with linked() as gateway:
+        await gateway.next()
+        if write:
+            gateway.rehearse("stubborn", seconds=0.05)
+        else:
+            gateway.read("stubborn", seconds=0.05)
+        async with asyncio.timeout(5):
+            await gateway.link.closed.wait()
+        shadowed.RELENTING.append(True)
+
+
+async def test_an_app_that_cannot_start_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with linked("faulty") as gateway:
+        assert gateway.working is not None
+        with pytest.raises(NativeUnavailable, match="faulty"):
+            await gateway.working
+
+
+async def test_faulty_contracts_leave_those_before_in_force(
+    gateway: Gateway, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "contracts" / "openapi.yaml").write_text("openapi: 7")
+    gateway.link.send(Configure(parse(config(9), {}), tmp_path))
+    while "faulty" not in caplog.text:
+        await asyncio.sleep(0.01)
+    assert await gateway.verdict("meant") == Compared(1, "declared")
+
+
+async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
+    body = shadowed.MEGABYTE * 100
+    served = seen(exchange(b"", "text/plain", target="/x/huge"))
+    digest = RawBody((), len(body), hashlib.sha256(body).hexdigest())
+    gateway.link.send(CompareRead(1, "all", "legacy", ARRIVAL, served._replace(body=digest), time.monotonic() + 5))
+    assert await gateway.next() == Compared(1, "match")
+
+
+async def test_what_it_asks_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    monkeypatch.setattr(Tracing, "configured", lambda env: Tracing(provider))
+    async with linked() as gateway:
+        await gateway.next()
+        gateway.read("same")
+        await gateway.next()
+        gateway.rehearse("same", 2)
+        await gateway.next()
+    assert [span.name for span in kept.get_finished_spans()] == ["shadow native", "shadow native"]

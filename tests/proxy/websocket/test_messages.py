@@ -1,0 +1,75 @@
+"""A client's frames as messages: whole, split anywhere, and faulty."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.websocket.messages import Closed, Event, MessageReader, Ping, ProtocolViolation
+from tests.support.websocket_client import frame
+
+CONVERSATION = (
+    frame(1, b"one ", fin=False)
+    + frame(9, b"between")
+    + frame(0, "é".encode()[:1], fin=False)
+    + frame(0, "é".encode()[1:])
+    + frame(10, b"unasked")
+    + frame(2)
+    + frame(2, b"x" * 300)
+    + frame(1, b"unfinished", fin=False)
+    + frame(8, struct.pack("!H", 4000) + b"bye")
+    + frame(1, b"after")
+)
+EVENTS: list[Event] = [Ping(b"between"), "one é", b"", b"x" * 300, Closed(4000, "bye")]
+
+
+@given(st.integers(1, 500))
+def test_messages_are_the_same_however_they_are_split(step: int) -> None:
+    reader = MessageReader(100_000)
+    parts = (CONVERSATION[at : at + step] for at in range(0, len(CONVERSATION), step))
+    assert [event for part in parts for event in reader.feed(part)] == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        *[(frame(opcode), 1002) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)],
+        *[(bytes([0x80 | bits | 1, 0x80]), 1002) for bits in (0x10, 0x20, 0x40, 0x70)],
+        (frame(0, b"x"), 1002),
+        (frame(1, b"x", masked=False), 1002),
+        (frame(1, b"x", fin=False) + frame(1, b"y"), 1002),
+        (frame(9, fin=False), 1002),
+        (frame(9, b"x" * 126), 1002),
+        (frame(8, b"x"), 1002),
+        *[(frame(8, struct.pack("!H", code)), 1002) for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000)],
+        (frame(8, struct.pack("!H", 1000) + b"\xff"), 1007),
+        (frame(1, b"\xff"), 1007),
+        (frame(1, b"\xc3", fin=False) + frame(0, b"\x28"), 1007),
+        (frame(2, length=101), 1009),
+        (frame(2, length=1 << 63), 1009),
+        (frame(2, b"x" * 60, fin=False) + frame(0, length=41), 1009),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_a_fault_follows_what_came_before_it(data: bytes, code: int, step: int) -> None:
+    stream = frame(1, b"before") + data
+    reader = MessageReader(100)
+    events: list[Event] = []
+    with pytest.raises(ProtocolViolation) as caught:
+        for at in range(0, len(stream), step):
+            events += reader.feed(stream[at : at + step])
+    assert caught.value.code == code
+    assert events[0] == "before"
+
+
+def test_a_discarded_message_is_not_held() -> None:
+    reader = MessageReader(1000)
+    assert list(reader.feed(frame(2, b"x" * 500, length=900))) == []
+    assert reader.buffered == 500
+    reader.discard()
+    assert reader.buffered == 0
+    assert list(reader.feed(b"x" * 400 + frame(8))) == [b"", Closed(1005)]
+    assert reader.buffered == 0

@@ -1,0 +1,190 @@
+"""The few frames that the gateway adds to a relayed WebSocket, on real sockets: pings, and closes of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from websockets.utils import accept_key
+
+from proxy.backends.legacy.websocket import WebSocketUpstream
+from proxy.websocket.frames import FrameFilter
+from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat, LinkState
+from tests.support.sockets import read_head, scripted, serving
+from tests.support.websocket_client import RawSocket, frame, handshake, raw_client
+from tests.support.websocket_server import stoppable, with_pings
+
+PING, PONG, CLOSE = 9, 10, 8
+
+
+@dataclass
+class Ends:
+    """The two ends of a relayed WebSocket."""
+
+    client: RawSocket
+    legacy: RawSocket
+
+
+@asynccontextmanager
+async def relayed(interval: float = 0.1, timeout: float = 5.0) -> AsyncIterator[Ends]:
+    """A client and a legacy that do what a test has them do; quiet ones are pinged after `interval` seconds."""
+    async with raw_legacy() as (port, accepted):
+        app = with_pings(WebSocketUpstream(f"http://127.0.0.1:{port}"), interval, timeout)
+        async with serving(app, lifespan="on") as gateway, raw_client(gateway) as client:
+            yield Ends(client, await accepted)
+
+
+@asynccontextmanager
+async def raw_legacy() -> AsyncIterator[tuple[int, asyncio.Future[RawSocket]]]:
+    accepted: asyncio.Future[RawSocket] = asyncio.get_running_loop().create_future()
+    done = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await read_head(reader)
+        key = head.lower().split(b"sec-websocket-key: ")[1].split(b"\r\n")[0]
+        assert key == handshake().split(b"Key: ")[1].split(b"\r\n")[0].lower()
+        answer = accept_key(handshake().split(b"Key: ")[1].split(b"\r\n")[0].decode()).encode()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + answer + b"\r\n\r\n"
+        )
+        accepted.set_result(RawSocket(reader, writer, head))
+        await done.wait()
+
+    async with scripted(script) as port:
+        yield port, accepted
+        done.set()
+
+
+@asynccontextmanager
+async def stopping() -> AsyncIterator[tuple[RawSocket, RawSocket, Callable[[], None]]]:
+    """The same two ends, and what stops the gateway between them."""
+    async with (
+        raw_legacy() as (port, accepted),
+        stoppable(WebSocketUpstream(f"http://127.0.0.1:{port}")) as (gateway, stop),
+        raw_client(gateway) as client,
+    ):
+        yield client, await accepted, stop
+
+
+async def next_frame(end: RawSocket) -> tuple[int, bytes]:
+    async with asyncio.timeout(5.0):
+        return await end.read_frame()
+
+
+async def test_both_quiet_ends_are_pinged_and_their_pongs_taken_out() -> None:
+    async with relayed() as ends:
+        for end, masked in ((ends.client, True), (ends.legacy, False)):
+            opcode, payload = await next_frame(end)
+            assert (opcode, len(payload)) == (PING, 8)
+            end.writer.write(frame(PONG, payload, masked=masked) + frame(1, b"then", masked=masked))
+        assert await next_frame(ends.legacy) == (1, b"then")
+        assert await next_frame(ends.client) == (1, b"then")
+
+
+async def test_pings_and_pongs_of_the_ends_pass() -> None:
+    async with relayed(interval=60.0) as ends:
+        ends.client.writer.write(frame(PING, b"mine") + frame(PONG, b"12345678"))
+        assert await next_frame(ends.legacy) == (PING, b"mine")
+        assert await next_frame(ends.legacy) == (PONG, b"12345678")
+        ends.legacy.writer.write(frame(PONG, b"mine", masked=False) + frame(PING, b"yours", masked=False))
+        assert await next_frame(ends.client) == (PONG, b"mine")
+        assert await next_frame(ends.client) == (PING, b"yours")
+
+
+async def test_a_ping_waits_for_the_end_of_a_frame() -> None:
+    async with relayed() as ends:
+        whole = frame(2, b"x" * 1000, masked=False)
+        for at in range(0, 1000, 100):
+            ends.legacy.writer.write(whole[at : at + 100])
+            await asyncio.sleep(0.05)
+        ends.legacy.writer.write(whole[1000:])
+        frames = [await next_frame(ends.client) for _ in range(2)]
+        assert [opcode for opcode, _ in frames] == [2, PING] or frames[0][0] == PING
+        assert (2, b"x" * 1000) in frames
+
+
+async def test_a_ping_finds_its_place_in_a_stream_without_pauses() -> None:
+    stream = frame(2, b"y" * 5000, masked=False) * 20_000
+
+    async def pour(legacy: RawSocket) -> None:
+        for at in range(0, len(stream), 65536):
+            legacy.writer.write(stream[at : at + 65536])
+            await legacy.writer.drain()
+
+    async with relayed() as ends:
+        pouring = asyncio.ensure_future(pour(ends.legacy))
+        messages, pings = 0, 0
+        while messages < 20_000:
+            opcode, data = await next_frame(ends.client)
+            assert (opcode, data) == (2, b"y" * 5000) or opcode == PING
+            pings += opcode == PING
+            messages += opcode == 2
+        await pouring
+        assert pings
+
+
+async def test_a_shutdown_lets_the_clients_last_messages_through() -> None:
+    async with stopping() as (client, legacy, stop):
+        stop()
+        assert await next_frame(client) == (CLOSE, b"\x03\xe9")
+        client.writer.write(frame(1, b"last words") + frame(CLOSE, b"\x03\xe9"))
+        assert await next_frame(legacy) == (1, b"last words")
+        assert await next_frame(legacy) == (CLOSE, b"\x03\xe9")
+        legacy.writer.write(frame(1, b"too late", masked=False) + frame(CLOSE, b"\x03\xe9", masked=False))
+        legacy.writer.write_eof()
+        assert await client.read_rest() == b""
+
+
+async def test_a_shutdown_waits_for_the_end_of_a_frame() -> None:
+    async with stopping() as (client, legacy, stop):
+        whole = frame(2, b"x" * 1000, masked=False)
+        legacy.writer.write(whole[:500])
+        assert await client.reader.readexactly(500) == whole[:500]
+        stop()
+        await asyncio.sleep(0.3)
+        legacy.writer.write(whole[500:])
+        rest = whole[500:] + frame(CLOSE, b"\x03\xe9", masked=False)
+        assert await client.reader.readexactly(len(rest)) == rest
+        legacy.writer.write(frame(1, b"too late", masked=False))
+        client.writer.write(frame(CLOSE, b"\x03\xe9"))
+        legacy.writer.write_eof()
+        assert await client.read_rest() == b""
+
+
+async def test_an_end_without_a_close_frame_passes_with_what_came_before() -> None:
+    async with relayed(interval=60.0) as ends:
+        ends.client.writer.write(frame(1, b"before") + frame(1, b"unfinished")[:9])
+        ends.client.writer.write_eof()
+        assert await ends.legacy.read_rest() == frame(1, b"before") + frame(1, b"unfinished")[:9]
+        ends.legacy.writer.write(frame(1, b"still", masked=False))
+        ends.legacy.writer.write_eof()
+        assert await ends.client.read_rest() == frame(1, b"still", masked=False)
+
+
+def test_a_ping_that_waits_for_a_frames_end_blames_nobody() -> None:
+    heartbeat = Heartbeat(2.0, 2.0, 4.0, 0.0)
+    assert heartbeat.check(2.0, LinkState(0, 0, 0, reading=True)) is Action.PING
+    waiting = LinkState(0, 0, 0, reading=True, ping_waits=True)
+    for quarter in range(8, 200):
+        assert heartbeat.check(quarter / 4, waiting) == POLL_INTERVAL
+    assert heartbeat.ping_written(50.0, 6) == 2.0
+
+
+def test_an_end_that_takes_nothing_of_an_unfinished_frame_is_dead() -> None:
+    heartbeat = Heartbeat(2.0, 2.0, 4.0, 0.0)
+    now, stuck = 0.0, LinkState(1000, 500, 0, reading=True, ping_waits=True)
+    verdict: Action | float = heartbeat.check(now, stuck)
+    while isinstance(verdict, float):
+        now += verdict
+        verdict = heartbeat.check(now, stuck)
+    assert verdict is Action.DEAD
+    assert now == pytest.approx(4.0, abs=0.3)
+
+
+def test_a_filter_that_is_not_armed_holds_nothing() -> None:
+    frame_filter = FrameFilter(b"12345678")
+    assert frame_filter.feed(b"\x8a") == b"\x8a"

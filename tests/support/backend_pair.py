@@ -1,0 +1,245 @@
+"""Both backends side by side on real parts: each with a database and outside services of its own.
+
+What is put to a pair is put to the stand-in and to the native app over the wire, byte for byte the same; what
+comes back is compared as `scribe-proxy verify` compares, and explained by what contracts/divergences.yaml declares.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import EllipsisType
+from typing import Any, Final, TypeVar
+
+from bson import json_util
+from pymongo.database import Database
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demo.services import StandIn, backend_environment
+from demo.upstreams import create_app as create_upstreams
+from handlers.app import create_app
+from handlers.settings import Settings
+from proxy.comparison.correspondence import JSON, Correspondence, TextDifference
+from proxy.contract import divergences
+from proxy.contract.divergences import Occurrence, explain
+from proxy.recordings.answers import compare_answers
+from proxy.recordings.compare_side_effects import compare_calls, compare_documents
+from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.recordings.raw_http import Origin, exchange
+from tests.support.backends import scratch_database
+from tests.support.sockets import serving
+
+DECLARED: Final = divergences.load(Path(__file__).parents[2] / "contracts" / "divergences.yaml")
+HANG: Final = 0.8
+"""Seconds without an answer that count as never, where that is what is expected."""
+PATIENCE: Final = 20.0
+
+_PAGE: Final = RecordedAnswer(
+    "response", 500, {"content-type": "text/html; charset=utf-8"}, b"<pre>Internal Server Error</pre>"
+)
+
+
+T = TypeVar("T", bound=Callable[..., object])
+shown: dict[str, list[str]] = {}
+"""The names of the tests that show a divergence, by its id."""
+
+
+def shows(identity: str) -> Callable[[T], T]:
+    """Marks a test that shows both sides of a declared divergence."""
+
+    def note(test: T) -> T:
+        shown.setdefault(identity, []).append(test.__name__)
+        return test
+
+    return note
+
+
+class Outside:
+    """The offline OpenAI and NHS, or what a test puts in their place for a while."""
+
+    def __init__(self) -> None:
+        self._usual = create_upstreams()
+        self._now: ASGIApp = self._usual
+
+    @contextlib.contextmanager
+    def giving(self, app: ASGIApp) -> Iterator[None]:
+        """Answer by another app meanwhile."""
+        self._now = app
+        try:
+            yield
+        finally:
+            self._now = self._usual
+
+    @property
+    def calls(self) -> list[JSON]:
+        """What the usual ones were asked, as the recordings write it."""
+        calls: list[JSON] = self._usual.state.calls
+        return calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._now(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """One running backend."""
+
+    origin: Origin
+    database: Database[dict[str, Any]]
+    outside: Outside
+
+    async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> RecordedAnswer:
+        """Its answer, waited for once more where the stand-in is just being started again."""
+        while True:
+            try:
+                return await exchange(self.origin, request, patience)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.05)
+
+    def documents(self, collection: str) -> list[JSON]:
+        """A collection in relaxed extended JSON, in the order stored."""
+        found = list(self.database[collection].find())
+        documents: list[JSON] = json.loads(json_util.dumps(found, json_options=json_util.RELAXED_JSON_OPTIONS))
+        return documents
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What both answered to one request."""
+
+    request: RecordedRequest
+    legacy: RecordedAnswer
+    native: RecordedAnswer
+
+    @property
+    def differences(self) -> list[TextDifference]:
+        return compare_answers(self.legacy, self.native, names())
+
+    @property
+    def occurrence(self) -> Occurrence:
+        return self._occurrence(self.native)
+
+    def _occurrence(self, native: RecordedAnswer) -> Occurrence:
+        path = self.request.target.partition("?")[0]
+        return Occurrence(f"{self.request.method} {path}", exchange=(self.request, self.legacy, native))
+
+    def assert_declared(self, identity: str) -> None:
+        """The entry alone accounts for every difference, and would not for just any."""
+        entry = [one for one in DECLARED if one.id == identity]
+        assert self.differences, f"both answered alike: {self.legacy}"
+        explained = explain(entry, self.occurrence, self.differences)
+        assert (explained.declared, explained.unexplained) == ((identity,), ())
+        broken = compare_answers(self.legacy, _PAGE, names())
+        assert explain(DECLARED, self._occurrence(_PAGE), broken).unexplained, f"{identity} would hide a failure"
+
+    def assert_equal(self) -> None:
+        assert self.differences == [], self.request
+
+
+@dataclass(frozen=True)
+class Twins:
+    """The stand-in and a native app."""
+
+    legacy: Twin
+    native: Twin
+
+    async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> Seen:
+        """Put a request to both at once."""
+        return Seen(request, *await asyncio.gather(self.legacy.ask(request, patience), self.native.ask(request)))
+
+    def plant(self, documents: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Empty both databases and put the same documents there."""
+        for twin in (self.legacy, self.native):
+            for name in twin.database.list_collection_names():
+                twin.database[name].delete_many({})
+            for name, planted in documents.items():
+                twin.database[name].insert_many([dict(document) for document in planted])
+
+    def forget_calls(self) -> None:
+        """As if nothing had been asked of others yet."""
+        for twin in (self.legacy, self.native):
+            twin.outside.calls.clear()
+
+    def stored(self, collection: str, scenario: str = "") -> tuple[Occurrence, list[TextDifference]]:
+        """How what is stored differs."""
+        ours, theirs = self.legacy.documents(collection), self.native.documents(collection)
+        found = compare_documents(collection, ours, theirs, names())
+        return Occurrence(f"STORE {collection}", scenario), found
+
+    def called(self, scenario: str = "") -> tuple[Occurrence, list[TextDifference]]:
+        """How what was asked of others differs."""
+        found = compare_calls(self.legacy.outside.calls, self.native.outside.calls, names())
+        return Occurrence("CALLS", scenario), found
+
+
+def names() -> Correspondence:
+    """Between two sides that answered just now: ids and dates made meanwhile correspond, others have to be equal."""
+    now = time.time_ns() // 1_000_000
+    return Correspondence(now, now)
+
+
+def assert_traced(traces: tuple[Occurrence, list[TextDifference]], identity: str) -> None:
+    """The entry alone accounts for every difference in what was left behind, but not in a recording of another name."""
+    occurrence, differences = traces
+    entry = [one for one in DECLARED if one.id == identity]
+    assert differences
+    assert explain(entry, occurrence, differences).unexplained == ()
+    assert explain(entry, replace(occurrence, scenario="another"), differences).unexplained == tuple(differences)
+
+
+def post(target: str, body: JSON | EllipsisType = ..., token: str = "", method: str = "POST") -> RecordedRequest:
+    """A request with a JSON body, or with none at all."""
+    if body is ...:
+        return RecordedRequest(method, target, _authorization(token), b"")
+    headers = (("content-type", "application/json"), *_authorization(token))
+    return RecordedRequest(method, target, headers, json.dumps(body).encode())
+
+
+def get(target: str, token: str = "", method: str = "GET") -> RecordedRequest:
+    """A request without a body."""
+    return RecordedRequest(method, target, _authorization(token))
+
+
+def _authorization(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def read(answer: RecordedAnswer) -> Any:
+    """The JSON of an answer."""
+    return json.loads(answer.body)
+
+
+@contextlib.asynccontextmanager
+async def legacy_twin(mongodb_url: str, log: Path, *, through: str = "") -> AsyncIterator[Twin]:
+    """The stand-in; it reaches MongoDB at the address `through` where one is given."""
+    outside = Outside()
+    async with serving(outside) as port:
+        with scratch_database(mongodb_url) as database:
+            environment = backend_environment(through or mongodb_url, f"http://127.0.0.1:{port}", database.name)
+            stand_in = StandIn(environment, log)
+            await asyncio.to_thread(stand_in.start)
+            try:
+                yield Twin(Origin.parse(stand_in.url), database, outside)
+            finally:
+                await asyncio.to_thread(stand_in.stop)
+
+
+@contextlib.asynccontextmanager
+async def native_twin(
+    mongodb_url: str, settings: Mapping[str, object] | None = None, *, through: str = ""
+) -> AsyncIterator[Twin]:
+    """The native app in this process, behind the gateway's listener; `through` as above."""
+    outside = Outside()
+    async with serving(outside) as port:
+        with scratch_database(mongodb_url) as database:
+            environment = backend_environment(through or mongodb_url, f"http://127.0.0.1:{port}", database.name)
+            known = {name.lower(): value for name, value in environment.items()}
+            values = {name: value for name, value in known.items() if name in Settings.model_fields}
+            app = create_app(Settings.load(**{**values, **(settings or {})}))
+            async with app.router.lifespan_context(app), serving(app) as native_port:
+                yield Twin(Origin.parse(f"http://127.0.0.1:{native_port}"), database, outside)

@@ -1,0 +1,85 @@
+"""Both backends on a MongoDB: the native app in this process, the stand-in under node, a database each."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hmac
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from demo.services import StandIn, backend_environment
+from handlers.app import create_app
+from handlers.settings import Settings
+from tests.support.sockets import serving
+
+SECRET = "dev-secret"
+NOWHERE = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A running backend: a client of it, and its database."""
+
+    client: httpx.AsyncClient
+    database: Database[dict[str, Any]]
+
+
+@contextlib.contextmanager
+def scratch_database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
+    """A database of a new name, dropped in the end."""
+    client: MongoClient[dict[str, Any]] = MongoClient(mongodb_url)
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    try:
+        yield client[name]
+    finally:
+        client.drop_database(name)
+        client.close()
+
+
+def token_of(claims: object) -> str:
+    """A token of any claims at all, rightly signed."""
+    parts = (b'{"alg":"HS256","typ":"JWT"}', json.dumps(claims).encode())
+    signed = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+    signature = base64.urlsafe_b64encode(hmac.digest(SECRET.encode(), signed.encode(), "sha256"))
+    return f"{signed}.{signature.rstrip(b'=').decode()}"
+
+
+def client_of(port: int) -> httpx.AsyncClient:
+    """A client that waits little for an answer, and knows no proxy."""
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
+
+
+def settings_for(mongodb_url: str, database: str, **changes: object) -> Settings:
+    """Settings of a native app, with the secret that the stand-in has."""
+    return Settings.load(mongodb_url=mongodb_url, database_name=database, jwt_secret_key=SECRET, **changes)
+
+
+@contextlib.asynccontextmanager
+async def native_backend(mongodb_url: str, **changes: object) -> AsyncIterator[Backend]:
+    """The native app behind the gateway's listener."""
+    with scratch_database(mongodb_url) as database:
+        app = create_app(settings_for(mongodb_url, database.name, **changes))
+        async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
+            yield Backend(client, database)
+
+
+@contextlib.asynccontextmanager
+async def legacy_backend(mongodb_url: str, log: Path) -> AsyncIterator[Backend]:
+    """The stand-in for the legacy, on the real libraries."""
+    with scratch_database(mongodb_url) as database:
+        stand_in = StandIn(backend_environment(mongodb_url, NOWHERE, database.name), log)
+        stand_in.start()
+        try:
+            async with client_of(stand_in.port) as client:
+                yield Backend(client, database)
+        finally:
+            stand_in.stop()

@@ -1,0 +1,250 @@
+"""A process of the gateway for the ops pages to show, and a day of comparisons in a real MongoDB."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import SecretStr, TypeAdapter
+
+from proxy.comparison import compare
+from proxy.comparison.correspondence import JSON
+from proxy.comparison.exchange import Exchange
+from proxy.comparison.verdicts import Side
+from proxy.config import load
+from proxy.config.service_models import ReportSettings as Settings
+from proxy.contract.divergences import Divergence
+from proxy.contract.model import DeclaredAnswer, Operation
+from proxy.contract.schemas import Schema
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.request_record import RequestRecord
+from proxy.reports import counter_keys
+from proxy.reports.counters import CounterBatch, key
+from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
+from proxy.reports.redaction import Redactor
+from proxy.reports.storage import Storage
+from proxy.reports.writer import ReportWriter
+from proxy.rollout.actions import promote, rollback
+from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.controller import ControllerHooks, RolloutController
+from proxy.rollout.store import MemoryStore, Store
+from proxy.runtime.config_watcher import ConfigWatcher
+from proxy.runtime.database import Database
+from tests.support.exchanges import answered, exchange, properties
+
+PATIENT = "Agnes Nightingale"
+KEY = "a-key-that-is-shared"
+ROUTING = """\
+legacy: {{url: "http://127.0.0.1:{port}"}}
+native: tests.nowhere:app
+overrides: {{secret: hunter2-hunter2-hunter2}}
+ops: {{hosts: [testserver, ops]}}
+routes:
+  - {{name: users.login, match: POST /users/login, native: 100%}}
+  - {{name: consultations.list, match: GET /api/consultations, native: 25%, shadow: 100%, guard: {{}}}}
+  - {{name: notes.list, match: "GET /api/notes/{{id}}", native: 12.5%, group: notes, shadow: 50%}}
+  - name: notes.create
+    match: POST /api/notes/{{id}}
+    native: 12.5%
+    group: notes
+    shadow: {{share: 5%, writes: rehearse}}
+  - name: prompts.list
+    match: GET /api/prompts
+    shadow: 100%
+    guard: {{}}
+    rollout: {{stages: [1%, 10%, 50%, 100%], hold: 2h}}
+  - {{name: transcription, match: WS /transcription-stream, pin: legacy}}
+"""
+NOTE = properties(_id={"type": "string"}, body={"type": "string"}, status={"type": "string", "x-report": "show"})
+NOTES = properties(notes={"type": "array", "items": NOTE}, count={"type": "integer"})
+SERVED = (
+    ("users.login", 0, 4),
+    ("consultations.list", 6, 2),
+    ("notes.list", 7, 1),
+    ("notes.create", 14, 2),
+    ("prompts.list", 2, 2),
+    ("-", 3, 0),
+)
+"""Requests by route, of legacy and of native."""
+Served = tuple[str, int, int, int]
+SERVING: tuple[Served, ...] = (
+    ("users.login", 6, 0, 0),
+    ("consultations.list", 9, 28, 3),
+    ("notes.list", 2, 14, 0),
+    ("prompts.list", 3, 25, 0),
+)
+"""Requests a second by route: of native, of legacy, and of 20 of native's those that fail."""
+DIVERGENCES = """\
+- id: count-in-words
+  operation: GET /api/notes/{id}
+  legacy: counts in numbers
+  native: counts in words
+  reason: words are nicer
+  since: 0.2.0
+  when: {paths: [body.count]}
+- id: login-wrong-password
+  operation: POST /users/login
+  legacy: never answers a wrong password
+  native: '200 {"msg":"wrong credentials"}'
+  reason: a client that waits for ever learns nothing, and holds a connection
+  since: 0.1.0
+  when: {legacy: {outcome: hang}}
+"""
+DECLARED_ONES = TypeAdapter(tuple[Divergence, ...]).validate_python(yaml.safe_load(DIVERGENCES))
+
+
+@dataclass
+class Stage:
+    """A situation to show: a file, and what goes by it."""
+
+    gateway: Gateway
+    watcher: ConfigWatcher
+    keeper: RolloutController
+    watches: StatsRegistry
+    native_started: bool = True
+    database: Database | None = None
+
+
+async def nobody(*_: object) -> None:
+    raise AssertionError("not asked")
+
+
+def stage(directory: Path, port: int, text: str = ROUTING, store: Store | None = None) -> Stage:
+    """A process that goes by a file in the directory; its legacy is at the port. Its keeper is not started."""
+    file = directory / "routing.yaml"
+    file.write_text(text.format(port=port))
+    (directory / "contracts").mkdir(exist_ok=True)
+    (directory / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
+    config = load(file, {})
+    gateway, watches = Gateway(RoutingSnapshot.of(config, nobody, nobody)), StatsRegistry()
+    keeper = RolloutController(config, store or MemoryStore(), watches, ControllerHooks(apply=lambda _: None))
+    return Stage(gateway, ConfigWatcher(file, {}, lambda _: None), keeper, watches)
+
+
+def serve_a_minute(watches: StatsRegistry, began: float, serving: Sequence[Served] = SERVING) -> None:
+    """Both sides for the length of a window, from a monotonic time on; native grows slower."""
+    for slice_ in range(12):
+        watches.turn(began + 5 * slice_)
+        for route, native, legacy, failing in serving:
+            for number in range(native * (5 + slice_ % 3)):
+                status = 500 if number % 20 < failing else 200
+                watches(_served(route, "native", status, 0.004 + 0.0004 * slice_ + 0.002 * (number % 7)))
+            for number in range(legacy * (4 + slice_ % 3)):
+                status = 404 if number % 50 == 0 else 200
+                watches(_served(route, "legacy", status, 0.012 + 0.001 * (slice_ % 4) + 0.003 * (number % 9)))
+    watches.turn(began + 60)
+
+
+async def roll_out(staged: Stage) -> None:
+    """Both sides serve; one rollout goes up a stage, one route fails and is clamped, one is held down by a person."""
+    keeper = staged.keeper
+    prompts = staged.watches.of("prompts.list").route
+    await keeper.start()
+    await _until(lambda: keeper.standing(prompts).progress is not None)
+    await keeper.act("prompts.list", promote, "Grace", "all quiet since Monday")
+    await keeper.act("notes.create", rollback(), "Ada", "notes came out twice, see the incident of this morning")
+    serve_a_minute(staged.watches, time.monotonic())
+    keeper.look()
+    await _until_clamped(keeper.store)
+    serve_a_minute(staged.watches, time.monotonic() + 60)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def _until_clamped(store: Store) -> None:
+    async with asyncio.timeout(5):
+        while (await store.history(1))[0].kind != "clamp":
+            await asyncio.sleep(0.01)
+
+
+def contract(template: str = "/api/notes/{id}", method: str = "GET") -> Operation:
+    """An operation that answers notes."""
+    declared = DeclaredAnswer(media={"application/json": Schema(NOTES)})
+    return Operation(f"{method} {template}", method, template, {"200": declared}, {})
+
+
+def compared(legacy: Exchange, native: Exchange, route: str = "notes.list", **more: object) -> ComparisonEvent:
+    """A comparison as the shadow makes it."""
+    operation = contract()
+    verdict = compare(legacy, native, operation, DECLARED_ONES)
+    return ComparisonEvent(route, operation, "legacy", verdict, legacy, native, **more)  # type: ignore[arg-type]
+
+
+def notes(body: JSON = PATIENT, count: JSON = 2, **more: JSON) -> Exchange:
+    """An answer of two notes."""
+    first: JSON = {"_id": "64b7f0f0f0f0f0f0f0f0f0f0", "body": body, "status": "active", **more}
+    second: JSON = {"_id": "64b7f0f0f0f0f0f0f0f0f0f1", "body": "short", "status": "archived"}
+    listed: list[JSON] = [first, second]
+    return answered({"notes": listed, "count": count}, target="/api/notes/64b7f0f0f0f0f0f0f0f0f0f2")
+
+
+RENAMED = compared(notes(author="a"), notes(writer="a"))
+TYPED = compared(notes(), notes(body=7))
+DECLARED = compared(notes(), notes(count="two"))
+MATCHING = compared(notes(), notes())
+DRIFTING = compared(notes(count="many"), notes(count="many"))
+REHEARSED = compared(
+    notes(),
+    notes(body="another"),
+    "notes.create",
+    wrote=[{"collection": "notes", "operation": "insert", "document": {"body": PATIENT, "tags": ["a", "b"]}}],
+)
+GONE = compared(notes(), exchange(outcome="gone"), "prompts.list")
+
+
+async def keep_a_day(database: Database) -> None:
+    """A day of comparisons, more by day than by night, with three faults that begin in the last hours, and samples."""
+    storage, now = Storage(database), time.time()
+    reports = ReportWriter(database, Settings(key=SecretStr(KEY), samples=2))
+    for entry in (RENAMED, TYPED, DECLARED, DRIFTING, REHEARSED, MATCHING):
+        reports.note(entry)
+    await reports.flush()
+    for hours in range(24):
+        await storage.add(_hour(now - 3600 * hours, hours))
+
+
+def _hour(at: float, hours_ago: int) -> CounterBatch:
+    tally = CounterBatch()
+    busy = 60 + int(50 * math.cos(math.tau * (at / 86_400 - 0.55)))
+    for route, factor in (("notes.list", 3), ("consultations.list", 5), ("prompts.list", 2), ("notes.create", 1)):
+        tally.add(key("verdict", route=route, verdict="match"), at, busy * factor)
+    for route, legacy, native in SERVED:
+        tally.add(counter_keys.of_observation(_served(route, "legacy")), at, busy * legacy)
+        tally.add(counter_keys.of_observation(_served(route, "native")), at, busy * native)
+    _count(tally, MATCHING, at, 1)
+    _count(tally, DECLARED, at, busy // 9)
+    _count(tally, SkippedEvent("consultations.list", "legacy", "queue_full"), at, busy // 30)
+    _count(tally, GONE, at, 2)
+    if hours_ago < 5:
+        _count(tally, RENAMED, at, busy // 6)
+        _count(tally, TYPED, at, 3)
+    if hours_ago == 7:
+        _count(tally, DRIFTING, at, 4)
+        _count(tally, REHEARSED, at, 6)
+    verdict = compare(notes(), notes(body="another"), contract())
+    _count(tally, ReplayEvent("notes.list", contract(), verdict, notes(), notes(body="another")), at, 1)
+    return tally
+
+
+def _count(tally: CounterBatch, entry: Entry, at: float, number: int) -> None:
+    if isinstance(entry, SkippedEvent):
+        tally.add(key("uncompared", route=entry.route, reason=entry.reason), at, number)
+        return
+    keys = counter_keys.of_replay if isinstance(entry, ReplayEvent) else counter_keys.of_comparison
+    redactor = Redactor(KEY.encode(), entry.operation)
+    for counted in keys(entry, redactor, lambda name: name):  # type: ignore[arg-type]
+        tally.add(counted, at, number)
+
+
+def _served(route: str, side: Side, status: int = 200, seconds: float = 0.1) -> RequestRecord:
+    name = None if route == "-" else route
+    return RequestRecord("id", "http", "GET", name, None, side, "share", None, status, None, seconds, seconds)

@@ -1,0 +1,141 @@
+"""Stand-ins for what the handlers ask of others: real HTTP servers that answer what a test tells them to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from demo.upstreams import create_app
+from tests.support.sockets import serving
+
+_RECORDINGS: Final = Path(__file__).parents[2] / "contracts" / "recordings" / "http.json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: after `delay` seconds, or never (`hang`), or a connection cut in the middle (`cut`).
+
+    `headers` come after the type and the length.
+    """
+
+    status: int = 200
+    body: bytes = b"{}"
+    content_type: str = "application/json"
+    delay: float = 0.0
+    hang: bool = False
+    cut: bool = False
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass
+class Script:
+    """An HTTP service that gives its answers in order, the last one for ever, and keeps what it was asked."""
+
+    answers: Sequence[Answer]
+    asked: list[bytes] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    busy: int = 0
+    busiest: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _read(receive)
+        answer = self._choose(body)
+        self.asked.append(body)
+        self.paths.append(scope["raw_path"].decode() + "?" + scope["query_string"].decode())
+        self.busy += 1
+        self.busiest = max(self.busiest, self.busy)
+        try:
+            await self._give(answer, receive, send)
+        finally:
+            self.busy -= 1
+
+    def _choose(self, body: bytes) -> Answer:
+        return self.answers[min(len(self.asked), len(self.answers) - 1)]
+
+    async def _give(self, answer: Answer, receive: Receive, send: Send) -> None:
+        if answer.hang:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.left.set()
+            return
+        await asyncio.sleep(answer.delay)
+        length = len(answer.body) + (100 if answer.cut else 0)
+        kind = [(b"content-type", answer.content_type.encode())] if answer.content_type else []
+        headers = [*kind, (b"content-length", str(length).encode()), *answer.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": answer.cut})
+
+
+class Choice(Script):
+    """The same, with answers of its own to bodies that hold a certain word; words do not hold each other."""
+
+    def __init__(self, answers: Mapping[str, Sequence[Answer]]) -> None:
+        super().__init__(())
+        self._answers = {word.encode(): list(sequence) for word, sequence in answers.items()}
+
+    def times(self, word: str) -> int:
+        """How often that was asked."""
+        return sum(word.encode() in body for body in self.asked)
+
+    def _choose(self, body: bytes) -> Answer:
+        word = next(word for word in self._answers if word in body)
+        answers = self._answers[word]
+        return answers[min(self.times(word.decode()), len(answers) - 1)]
+
+
+async def _read(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        chunk: bytes = message.get("body", b"")
+        body += chunk
+        if not message.get("more_body", False):
+            return body
+
+
+@asynccontextmanager
+async def outside(app: ASGIApp) -> AsyncIterator[str]:
+    """The service's address, without a path."""
+    async with serving(app) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@dataclass(frozen=True)
+class Upstreams:
+    """The offline OpenAI and NHS, and the calls they have seen, as the recordings write them."""
+
+    url: str
+    app: Starlette
+
+    @property
+    def calls(self) -> list[dict[str, str | None]]:
+        calls: list[dict[str, str | None]] = self.app.state.calls
+        return calls
+
+
+@asynccontextmanager
+async def upstreams() -> AsyncIterator[Upstreams]:
+    app = create_app()
+    async with outside(app) as url:
+        yield Upstreams(url, app)
+
+
+def recorded(scenario: str) -> dict[str, Any]:
+    """A recorded scenario, raw."""
+    found: list[dict[str, Any]] = [item for item in json.loads(_RECORDINGS.read_text()) if item["scenario"] == scenario]
+    return found[0]
+
+
+def recorded_calls(scenario: str) -> list[dict[str, str | None]]:
+    """What a recorded scenario asked of others."""
+    calls: list[dict[str, str | None]] = recorded(scenario)["calls"]
+    return calls

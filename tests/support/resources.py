@@ -1,0 +1,53 @@
+"""Requests to both backends from the same documents on, for the tests of single resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bson import ObjectId, json_util
+
+from proxy.comparison.correspondence import JSON
+from tests.differential.actions import Action, spelled
+from tests.differential.people import ABSENT, AMARA, BOLA, TOKEN, claims, sign
+from tests.differential.runner import Account, Duel
+
+UNSAID = object()
+
+
+def ask(method: str, path: str, body: object = UNSAID, *, token: str | None = TOKEN) -> Action:
+    """One request with a JSON body, or none at all."""
+    headers = [] if token is None else [("authorization", f"Bearer {token}")]
+    if body is UNSAID:
+        return Action(method, path, tuple(headers))
+    return Action(method, path, (*headers, ("content-type", "application/json")), spelled(body))  # type: ignore[arg-type]
+
+
+def as_user(user: JSON) -> str:
+    """A rightly signed token of a user's id, whatever it is."""
+    return sign(claims(user))
+
+
+def extended(document: Mapping[str, object]) -> JSON:
+    """A document in relaxed extended JSON."""
+    text = json_util.dumps(document, json_options=json_util.RELAXED_JSON_OPTIONS)
+    return json_util.json.loads(text)  # type: ignore[attr-defined, no-any-return]
+
+
+async def same(duel: Duel, before: Mapping[str, Sequence[Mapping[str, object]]], *actions: Action) -> Account:
+    """Puts the actions to both sides, which have to answer and to store the same; what the legacy did."""
+    planted = {name: [extended(document) for document in documents] for name, documents in before.items()}
+    account = await duel.fight(planted, actions)
+    assert not account.differing, account.describe()
+    return account
+
+
+def texts(account: Account) -> list[str]:
+    """What the legacy answered, step by step."""
+    return [f"{step.answer.status} {step.answer.text}" for step in account.scenario.steps]
+
+
+AMARA_ID, BOLA_ID, ABSENT_ID = ObjectId(AMARA), ObjectId(BOLA), ObjectId(ABSENT)
+PEOPLE: list[dict[str, object]] = [
+    {"_id": AMARA_ID, "username": "amara", "email": "amara@clinic.example", "role": "clinician"},
+    {"_id": BOLA_ID, "username": "bola", "email": "bola@clinic.example", "role": "clinician"},
+]

@@ -1,0 +1,90 @@
+"""`/api/v1` as clients meet it: the native app behind the gateway's listener, offline outside services, and people."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+from bson import ObjectId
+from pymongo.database import Database
+
+from demo.services import backend_environment
+from handlers.app import create_app
+from handlers.services.documents import new_user
+from handlers.settings import Settings
+from handlers.v1.tokens import Tokens
+from tests.support.backend_pair import Outside
+from tests.support.backends import SECRET, client_of, scratch_database
+from tests.support.sockets import serving
+
+V1: Final = "/api/v1"
+TOKENS: Final = Tokens(SECRET, 3600)
+NOBODY: Final = "0123456789abcdef01234567"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a token, whose requests bear it."""
+
+    surface: Surface
+    identity: ObjectId
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"}
+
+    async def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """A request to a path below `/api/v1`."""
+        headers = {**self.headers, **request.pop("headers", {})}
+        return await self.surface.client.request(method, V1 + path, headers=headers, **request)
+
+    async def get(self, path: str, **request: Any) -> Any:
+        """The JSON of a 200."""
+        return expect(200, await self.ask("GET", path, **request))
+
+    async def post(self, path: str, body: object, status: int = 201) -> Any:
+        """The JSON of an answer with a status."""
+        return expect(status, await self.ask("POST", path, json=body))
+
+    async def start(self) -> Any:
+        """A consultation that they have started."""
+        return await self.post("/consultations/start", {}, 200)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The running app, reached through `client`, its database and what it asks of others."""
+
+    client: httpx.AsyncClient
+    database: Database[dict[str, Any]]
+    port: int
+    outside: Outside = field(default_factory=Outside)
+
+    def person(self, role: str = "clinician", name: str = "amara") -> Person:
+        """Somebody new; without a password, since those take their time."""
+        user = new_user(name, f"{ObjectId()}@clinic.example", "", role)
+        self.database["users"].insert_one(user)
+        return Person(self, user["_id"], TOKENS.issue(user["_id"], name))
+
+
+def expect(status: int, answer: httpx.Response) -> Any:
+    """The JSON of an answer whose status is as it should be."""
+    assert answer.status_code == status, (answer.request.method, str(answer.request.url), answer.text)
+    return answer.json() if answer.content else None
+
+
+@contextlib.asynccontextmanager
+async def v1_surface(mongodb_url: str, /, **changes: object) -> AsyncIterator[Surface]:
+    """The native app with some settings changed."""
+    outside = Outside()
+    with scratch_database(mongodb_url) as database:
+        async with serving(outside) as beyond:
+            environment = backend_environment(mongodb_url, f"http://127.0.0.1:{beyond}", database.name)
+            named = {name.lower(): value for name, value in environment.items()}
+            app = create_app(Settings.load(**{**named, **changes}))
+            async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
+                yield Surface(client, database, port, outside)
