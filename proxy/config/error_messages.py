@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from proxy.config import renamed
 from proxy.config.models import RoutingFile
 
 Location = tuple[int | str, ...]
@@ -26,7 +27,11 @@ def is_unknown(error: ErrorDetails) -> bool:
 
 
 def meant_by(location: Location) -> Location | None:
-    """Where the key that an unknown one resembles would stand."""
+    """Return the location of the key that an unknown one was renamed to, or resembles."""
+    new = renamed.new_key(location)
+    if new is not None:
+        sibling = (*location[:-1], new.rpartition(".")[2])
+        return sibling if sibling[-1] in section_keys(location[:-1]) else None
     key = str(location[-1])
     close = difflib.get_close_matches(key.lower(), section_keys(location[:-1]), 1, 0.6)
     return (*location[:-1], close[0]) if close else None
@@ -39,6 +44,9 @@ def message(error: ErrorDetails, location: Location) -> str:
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     if error["type"] == "literal_error":
+        new = renamed.new_value(location, error["input"])
+        if new is not None:
+            return f"renamed to `{new}`"
         return f"must be {error['ctx']['expected']}"
     return _KINDS.get(error["type"], error["msg"])
 
@@ -56,6 +64,9 @@ def all_keys() -> tuple[str, ...]:
 
 
 def _unknown(location: Location) -> str:
+    new = renamed.new_key(location)
+    if new is not None:
+        return f"renamed to `{new}`"
     elsewhere = [key for key in all_keys() if key.rpartition(".")[2] == location[-1]]
     if elsewhere:
         return f"unknown key here; it belongs at {' or '.join(f'`{key}`' for key in elsewhere)}"
