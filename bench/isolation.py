@@ -28,7 +28,7 @@ OVERLOAD = 12_000.0
 MODES = ("off", "healthy", "slow", "hanging", "crashing", "large")
 WARM_UP = 1.0
 STARTING = 60.0
-_COUNTED = re.compile(r'^scribe_proxy_(?:comparisons|uncompared)_total\{.*(?:verdict|reason)="(\w+)".*\} (\S+)$', re.M)
+_COUNTED = re.compile(r'^scribe_proxy_(?:comparisons|skipped)_total\{.*(?:verdict|reason)="(\w+)".*\} (\S+)$', re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _file(upstream: int, mode: str) -> str:
 def _await_shadow(port: int, ops: int) -> None:
     """Until something was given to the shadow process."""
     over = time.monotonic() + STARTING
-    while not set(_counted(ops)) - {"uncompared", "side_unavailable"} and not _outstanding(ops):
+    while not set(_counted(ops)) - {"skipped", "side_unavailable"} and not _outstanding(ops):
         if time.monotonic() > over:
             raise SystemExit("the shadow process does not start")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/small") as answer:

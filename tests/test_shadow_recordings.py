@@ -67,10 +67,10 @@ class Play:
     def count(self, verdict: str) -> int:
         return sum(getattr(route, verdict) for route in self.routes)
 
-    def uncompared(self) -> dict[str, int]:
+    def skipped(self) -> dict[str, int]:
         counts: dict[str, int] = {}
         for route in self.routes:
-            for reason, number in route.uncompared.items():
+            for reason, number in route.skipped.items():
                 counts[reason] = counts.get(reason, 0) + number
         return counts
 
@@ -150,5 +150,5 @@ async def test_only_what_is_declared_differs(
     assert told(played.report) == ""
     assert played.found == ""
     assert played.count("match") > 40
-    assert played.uncompared().keys() <= {"body_too_large", "side_unavailable", "write_not_allowed"}  # legacy may die
+    assert played.skipped().keys() <= {"body_too_large", "side_unavailable", "write_not_allowed"}  # legacy may die
     assert routes == NATIVE or {"rehearsal-model", "login-wrong-password"} <= played.declared

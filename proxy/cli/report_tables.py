@@ -33,7 +33,7 @@ _DIM: Final = "dim"
 
 def route_table(routes: Sequence[RouteSummary]) -> Table:
     """What came of the comparisons, by route. `served` are requests: by legacy, by native."""
-    table = _table("route", "compared-", "match-", "declared-", "mismatch-", "violation-", "differ-", "uncompared")
+    table = _table("route", "compared-", "match-", "declared-", "mismatch-", "violation-", "differ-", "skipped")
     table.add_column("legacy repeats", justify="right")
     table.add_column("served", justify="right")
     for one in routes:
@@ -45,7 +45,7 @@ def route_table(routes: Sequence[RouteSummary]) -> Table:
             _number(one.mismatch, _RED),
             _number(one.violation, _RED),
             Text(share, style=_RED if one.different else ""),
-            Text(", ".join(f"{number:,} {reason}" for reason, number in sorted(one.uncompared.items()))),
+            Text(", ".join(f"{number:,} {reason}" for reason, number in sorted(one.skipped.items()))),
             f"{one.replays - one.noisy:,} of {one.replays:,}" if one.replays else "",
             f"{one.requests.get('legacy', 0):,} + {one.requests.get('native', 0):,}",
         )

@@ -59,7 +59,7 @@ def compare(
     if findings is None:
         return skipped("body_too_large")
     if comparison.is_blinded(findings):
-        return Verdict("uncompared", hidden=tuple(findings.hidden), reason="hidden")
+        return Verdict("skipped", hidden=tuple(findings.hidden), reason="hidden")
     return _judge(comparison, findings, divergences)
 
 

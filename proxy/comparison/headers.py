@@ -14,7 +14,7 @@ from proxy.comparison.exchange import Exchange, Headers
 from proxy.comparison.verdicts import Difference, LocatedValue, grade
 from proxy.recordings.answers import IGNORED_HEADERS
 
-UNCOMPARED = IGNORED_HEADERS | frozenset(
+NOT_COMPARED = IGNORED_HEADERS | frozenset(
     ("age", "content-encoding", "content-length", "proxy-connection", "server", "server-timing", "upgrade", "via")
 )
 
@@ -31,7 +31,7 @@ def compare_headers(legacy: Exchange, native: Exchange, begin: Callable[[], Corr
     ours, theirs = joined(legacy.headers), joined(native.headers)
     same_body = legacy.body == native.body
     found: list[Difference] = []
-    for name in sorted((ours.keys() | theirs.keys()) - UNCOMPARED):
+    for name in sorted((ours.keys() | theirs.keys()) - NOT_COMPARED):
         one, other = ours.get(name), theirs.get(name)
         if one is None or other is None:
             found.append(_difference(name, "extra" if one is None else "missing", one, other))

@@ -208,7 +208,7 @@ class _ValueWalk:
                 self._lone(name, "extra", other, rules.below(name) if rules else None)
         free = rules is not None and rules.compare == "unordered"
         if not free and [partners[name] for name in ours if name in partners] != [n for n in theirs if n in taken]:
-            self._add("order", cast(JSON, list(ours)), cast(JSON, list(theirs)), "slight")
+            self._add("order", cast(JSON, list(ours)), cast(JSON, list(theirs)), "minor")
 
     def _renamed(self, ours: dict[str, JSON], theirs: dict[str, JSON]) -> dict[str, str]:
         """Names that hold ids or dates, matched in order with those that are spelled alike on the other side."""
@@ -267,7 +267,7 @@ class _ValueWalk:
 
     def _add_types(self, ours: JSON, theirs: JSON) -> None:
         numbers = {type(ours), type(theirs)} == {int, float} and ours == theirs
-        self._add("type", ours, theirs, "slight" if numbers else None)
+        self._add("type", ours, theirs, "minor" if numbers else None)
 
     def _add(self, kind: Kind, ours: JSON, theirs: JSON, severity: Severity | None = None) -> None:
         path = shape(self._ours)

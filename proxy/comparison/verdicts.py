@@ -14,11 +14,11 @@ from proxy.comparison.correspondence import JSON, Kind
 
 Path: TypeAlias = tuple[str | int, ...]
 Side = Literal["legacy", "native"]
-Severity = Literal["breaking", "visible", "slight"]
-Name = Literal["match", "declared", "mismatch", "violation", "uncompared"]
+Severity = Literal["breaking", "major", "minor"]
+Name = Literal["match", "declared", "mismatch", "violation", "skipped"]
 Reason = Literal[
     "body_too_large",
-    "busy",
+    "shed",
     "changed",
     "client_gone",
     "hidden",
@@ -31,7 +31,7 @@ Reason = Literal[
 ]
 """Why two answers were not compared.
 
-`busy`: the machine had no processor to spare. `changed`: they differed, and when both sides were asked again they did
+`shed`: the machine had no processor to spare. `changed`: they differed, and when both sides were asked again they did
 not: somebody wrote in between. `hidden`: a rule hides all that there was to compare. `side_crashed`: the process that
 the other side runs in ended amid it. `side_unavailable`: one of the sides could not be asked. `streaming`: an answer
 without an end, a request whose body the served side did not read, or one for another protocol.
@@ -105,7 +105,7 @@ class Difference:
 
     `path` is the same for all such places: `*` for an index, the kind (`<id>`) for an id or date within a key.
     `missing` is on legacy's side only, `extra` on native's. Severity says who notices: `breaking` a client's code,
-    `visible` its user, `slight` hardly anybody.
+    `major` its user, `minor` hardly anybody.
     """
 
     path: Path
@@ -160,7 +160,7 @@ class Verdict:
 
 def skipped(reason: Reason) -> Verdict:
     """The verdict on what was not compared."""
-    return Verdict("uncompared", reason=reason)
+    return Verdict("skipped", reason=reason)
 
 
 _NOTICED_HEADERS = frozenset(
@@ -171,7 +171,7 @@ _NOTICED_HEADERS = frozenset(
 def grade(kind: Kind, path: Path) -> Severity:
     """How much a difference of a kind matters at a place."""
     if path[0] == "header":
-        return "breaking" if path[1] in _NOTICED_HEADERS else "slight"
+        return "breaking" if path[1] in _NOTICED_HEADERS else "minor"
     if kind in ("missing", "type", "status", "outcome"):
         return "breaking"
-    return "slight" if kind == "extra" else "visible"
+    return "minor" if kind == "extra" else "major"

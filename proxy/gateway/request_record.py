@@ -45,7 +45,7 @@ Observer = Callable[[RequestRecord], None]
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
-    """Requests that were to run in the shadow, and the verdict on each; `reason` where it is `uncompared`."""
+    """Requests that were to run in the shadow, and the verdict on each; `reason` where it is `skipped`."""
 
     route: str
     served: Side

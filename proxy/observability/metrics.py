@@ -61,8 +61,8 @@ REPORTS_DROPPED = Counter(
 COMPARISONS = Counter(
     "scribe_proxy_comparisons", "Requests that were to run on both sides, by verdict", ("route", "served", "verdict")
 )
-UNCOMPARED = Counter(
-    "scribe_proxy_uncompared", "Requests that were to be compared and were not, by why not", ("route", "reason")
+SKIPPED = Counter(
+    "scribe_proxy_skipped", "Requests that were to be compared and were skipped, by reason", ("route", "reason")
 )
 SHADOW_OUTSTANDING = Gauge(
     "scribe_proxy_shadow_outstanding", "Requests that wait for a comparison, or are in one", multiprocess_mode="livesum"

@@ -17,7 +17,7 @@ from proxy.reports.models import RouteSummary
 _COUNTED = {  # the metric, and the label that its counts are told apart by
     "scribe_proxy_requests_total": "side",
     "scribe_proxy_comparisons_total": "verdict",
-    "scribe_proxy_uncompared_total": "reason",
+    "scribe_proxy_skipped_total": "reason",
 }
 
 
@@ -45,6 +45,6 @@ def _summary(route: str, counts: defaultdict[str, Counter[str]]) -> RouteSummary
         declared=verdicts["declared"],
         mismatch=verdicts["mismatch"],
         violation=verdicts["violation"],
-        uncompared=dict(counts["reason"]),  # type: ignore[arg-type]
+        skipped=dict(counts["reason"]),  # type: ignore[arg-type]
         requests=dict(counts["side"]),  # type: ignore[arg-type]
     )

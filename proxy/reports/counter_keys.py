@@ -21,7 +21,7 @@ from proxy.reports.redaction import Redactor, message_of
 Admit = Callable[[str], str]
 """Keeps the number of different fields within bounds."""
 
-_SEVERITIES: tuple[Severity, ...] = ("slight", "visible", "breaking")
+_SEVERITIES: tuple[Severity, ...] = ("minor", "major", "breaking")
 
 
 class SeenField(NamedTuple):
@@ -53,7 +53,7 @@ def of_comparison(comparison: ComparisonEvent, redactor: Redactor, admit: Admit)
     """The verdict, its fields, divergences and breaches, and the answer that legacy gave."""
     route, verdict = comparison.route, comparison.verdict
     if verdict.reason is not None:
-        yield key("uncompared", route=route, reason=verdict.reason)
+        yield key("skipped", route=route, reason=verdict.reason)
         return
     yield key("verdict", route=route, verdict=verdict.name)
     yield _answer(route, comparison.operation, comparison.legacy)

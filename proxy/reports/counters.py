@@ -12,9 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from proxy.reports.models import HOUR, MINUTE
 
-What = Literal[
-    "answer", "divergence", "drift", "dropped", "field", "noise", "replay", "request", "uncompared", "verdict"
-]
+What = Literal["answer", "divergence", "drift", "dropped", "field", "noise", "replay", "request", "skipped", "verdict"]
 Particular: TypeAlias = "str | int | bool | None"
 Key: TypeAlias = tuple[tuple[str, Particular], ...]
 

@@ -1,4 +1,4 @@
-"""What is noted of live traffic: a comparison, a request left uncompared, legacy asked twice.
+"""What is noted of live traffic: a comparison, a request skipped, legacy asked twice.
 
 Entries hold exchanges as they were, patients' data and all; only `Reports` reads them, and what it keeps is redacted.
 """

@@ -15,7 +15,7 @@ from proxy.reports.models import FieldSummary, RouteSummary
 Told: TypeAlias = dict[str, Any]
 
 _ROUTE_COLUMNS = ("route", "compared", "match", "declared", "mismatch", "violation", "different")
-_ROUTE_SUMS = ("uncompared", "legacy", "native", "replays", "noisy", "dropped")
+_ROUTE_SUMS = ("skipped", "legacy", "native", "replays", "noisy", "dropped")
 _FIELD_COLUMNS = ("route", "field", "kind", "severity", "count", "unexplained", "declared", "noise", "replays")
 
 
@@ -30,7 +30,7 @@ def as_json(view: Any) -> Told:
 
 
 def routes_csv(routes: Sequence[RouteSummary]) -> str:
-    """A line a route; `uncompared` is the sum, `legacy` and `native` the requests served."""
+    """A line a route; `skipped` is the sum, `legacy` and `native` the requests served."""
     return _csv((*_ROUTE_COLUMNS, *_ROUTE_SUMS), [_route(one) for one in routes])
 
 
@@ -65,7 +65,7 @@ def exceeds(route: RouteSummary, most: float) -> bool:
 
 def _route(one: RouteSummary) -> list[object]:
     served = (one.requests.get("legacy", 0), one.requests.get("native", 0))
-    sums = (sum(one.uncompared.values()), *served, one.replays, one.noisy, one.dropped)
+    sums = (sum(one.skipped.values()), *served, one.replays, one.noisy, one.dropped)
     return [*(getattr(one, name) for name in _ROUTE_COLUMNS), *sums]
 
 

@@ -54,7 +54,7 @@ class TimeSlice:
     declared: int = 0
     mismatch: int = 0
     violation: int = 0
-    uncompared: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class RouteSummary:
     declared: int = 0
     mismatch: int = 0
     violation: int = 0
-    uncompared: Mapping[Reason, int] = field(default_factory=dict)
+    skipped: Mapping[Reason, int] = field(default_factory=dict)
     requests: Mapping[Side, int] = field(default_factory=dict)
     statuses: Mapping[Side, Mapping[StatusClass, int]] = field(default_factory=dict)
     replays: int = 0

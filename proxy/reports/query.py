@@ -102,7 +102,7 @@ def warnings(findings: QueryResult, agreement: ContractBundle) -> list[str]:
         for name in catch_all_divergences(agreement.divergences)
     ]
     for route in findings.routes:
-        if hidden := route.uncompared.get("hidden"):
+        if hidden := route.skipped.get("hidden"):
             found.append(f"{route.route}: in {hidden:,} of its requests x-compare hid all that there was to compare")
         if route.dropped:
             found.append(f"{route.route}: {route.dropped:,} more were compared and could not be kept")
@@ -113,7 +113,7 @@ def warnings(findings: QueryResult, agreement: ContractBundle) -> list[str]:
 
 
 def _came_to(route: RouteSummary, verdict: Name | None) -> bool:
-    return verdict is None or bool(route.uncompared if verdict == "uncompared" else getattr(route, verdict))
+    return verdict is None or bool(route.skipped if verdict == "skipped" else getattr(route, verdict))
 
 
 def _is_asked(field: FieldSummary, question: ReportQuery) -> bool:

@@ -50,8 +50,8 @@ class ReportReader:
         grain = _grain(span)
         step = DAY if span.until - span.since > LONG else grain
         by = ("route", "what", "verdict", "reason", "side", "status", "noisy")
-        rows = await self._counts(span, ("verdict", "uncompared", "request", "replay", "dropped"), by)
-        trends = await self._counts(span, ("verdict", "uncompared"), ("route", "verdict"), step=step)
+        rows = await self._counts(span, ("verdict", "skipped", "request", "replay", "dropped"), by)
+        trends = await self._counts(span, ("verdict", "skipped"), ("route", "verdict"), step=step)
         return summaries.routes(rows, trends, step)
 
     async def fields(self, span: Span, route: str | None = None) -> tuple[FieldSummary, ...]:

@@ -15,7 +15,7 @@ from proxy.reports.models import DivergenceSummary, FieldSummary, RouteSummary, 
 
 Row: TypeAlias = Mapping[str, Any]
 
-_SEVERITIES: Final[tuple[Severity, ...]] = ("slight", "visible", "breaking")
+_SEVERITIES: Final[tuple[Severity, ...]] = ("minor", "major", "breaking")
 
 
 def routes(rows: Iterable[Row], trends: Iterable[Row], step: int) -> tuple[RouteSummary, ...]:
@@ -75,7 +75,7 @@ def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSum
         declared=numbers["verdict", "declared"],
         mismatch=numbers["verdict", "mismatch"],
         violation=numbers["verdict", "violation"],
-        uncompared={cast(Reason, why): number for (what, why), number in numbers.items() if what == "uncompared"},
+        skipped={cast(Reason, why): number for (what, why), number in numbers.items() if what == "skipped"},
         requests={side: counts.total() for side, counts in statuses.items()},
         statuses={side: dict(counts) for side, counts in statuses.items()},
         replays=numbers["replay", True] + numbers["replay", False],
@@ -89,7 +89,7 @@ def _trend(rows: list[Row], step: int) -> tuple[TimeSlice, ...]:
     """Slices in which something was compared, in their order."""
     slices: dict[float, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        slices[row["at"]][row["verdict"] or "uncompared"] += row["number"]
+        slices[row["at"]][row["verdict"] or "skipped"] += row["number"]
     return tuple(TimeSlice(at, step, **slices[at]) for at in sorted(slices))
 
 

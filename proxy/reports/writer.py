@@ -138,7 +138,7 @@ class ReportWriter:
             return list(counter_keys.of_comparison(entry, self._redactor(entry), admit))
         if isinstance(entry, ReplayEvent):
             return list(counter_keys.of_replay(entry, self._redactor(entry), admit))
-        return [key("uncompared", route=entry.route, reason=entry.reason)]
+        return [key("skipped", route=entry.route, reason=entry.reason)]
 
     def _sample(self, comparison: ComparisonEvent, at: float) -> None:
         """Keeps the comparison where it shows a place of which this batch has no sample yet."""

@@ -95,7 +95,7 @@ class ShadowClient:
         self._keep()
 
     async def stop(self) -> None:
-        """End, the process with it; what is outstanding is left uncompared."""
+        """End, the process with it; what is outstanding is skipped."""
         if self._looking is not None:
             self._looking.cancel()
         await self._child.end()
@@ -166,7 +166,7 @@ class ShadowClient:
             self.leave(entry.route, entry.served, reason)
 
     def leave(self, route: str, served: Side, reason: Reason) -> None:
-        """A request that is left uncompared, and of which the shadow process knows nothing."""
+        """A request that is skipped, and of which the shadow process knows nothing."""
         self._counts.leave(route, served, reason)
 
     @property
@@ -191,7 +191,7 @@ class ShadowClient:
         full = not reads and self._rehearsing >= self._config.shadow.concurrency
         if full or len(self._ledger) >= self._room:
             return "queue_full"
-        return None if self._pressure.admits() else "busy"
+        return None if self._pressure.admits() else "shed"
 
     def _hear(self, message: ToGateway) -> None:
         if isinstance(message, Compared):

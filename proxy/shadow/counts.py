@@ -33,8 +33,8 @@ class Counts:
         self._add(self._done, (route, served, verdict, reason))
 
     def leave(self, route: str, served: Side, reason: Reason) -> None:
-        """A request was left uncompared, without the shadow process."""
-        self._add(self._left, (route, served, "uncompared", reason))
+        """A request was skipped, without the shadow process."""
+        self._add(self._left, (route, served, "skipped", reason))
 
     def tell(self) -> None:
         """Tell what was counted, now."""
@@ -57,6 +57,6 @@ class Counts:
     def _tell(self, compared: ComparisonRecord) -> None:
         metrics.COMPARISONS.labels(compared.route, compared.served, compared.verdict).inc(compared.number)
         if compared.reason is not None:
-            metrics.UNCOMPARED.labels(compared.route, compared.reason).inc(compared.number)
+            metrics.SKIPPED.labels(compared.route, compared.reason).inc(compared.number)
         for observer in self._observers:
             observer(compared)

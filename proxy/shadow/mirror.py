@@ -29,7 +29,7 @@ class ShadowSink(Protocol):
         """A write that was rehearsed, and yet cannot be compared."""
 
     def leave(self, route: str, served: Side, reason: Reason) -> None:
-        """A request that is left uncompared."""
+        """A request that is skipped."""
 
 
 class MirroredRequest(Protocol):

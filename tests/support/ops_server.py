@@ -237,7 +237,7 @@ def _hour(at: float, hours_ago: int) -> CounterBatch:
 
 def _count(tally: CounterBatch, entry: Entry, at: float, number: int) -> None:
     if isinstance(entry, SkippedEvent):
-        tally.add(key("uncompared", route=entry.route, reason=entry.reason), at, number)
+        tally.add(key("skipped", route=entry.route, reason=entry.reason), at, number)
         return
     keys = counter_keys.of_replay if isinstance(entry, ReplayEvent) else counter_keys.of_comparison
     redactor = Redactor(KEY.encode(), entry.operation)

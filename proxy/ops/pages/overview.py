@@ -72,9 +72,9 @@ def lines(routes: Iterable[RouteStatus], seen: Iterable[RouteSummary]) -> Iterat
 
 def total(summaries: Sequence[RouteSummary]) -> RouteSummary:
     """The sum of several routes, without a trend."""
-    uncompared, requests = Counter[Reason](), Counter[Side]()
+    skipped, requests = Counter[Reason](), Counter[Side]()
     for one in summaries:
-        uncompared.update(one.uncompared)
+        skipped.update(one.skipped)
         requests.update(one.requests)
     return RouteSummary(
         route="",
@@ -82,7 +82,7 @@ def total(summaries: Sequence[RouteSummary]) -> RouteSummary:
         declared=sum(one.declared for one in summaries),
         mismatch=sum(one.mismatch for one in summaries),
         violation=sum(one.violation for one in summaries),
-        uncompared=dict(uncompared),
+        skipped=dict(skipped),
         requests=dict(requests),
         dropped=sum(one.dropped for one in summaries),
     )
@@ -95,6 +95,6 @@ def _has(seen: RouteSummary, verdict: Name | None) -> bool:
         "declared": seen.declared,
         "mismatch": seen.mismatch,
         "violation": seen.violation,
-        "uncompared": sum(seen.uncompared.values()),
+        "skipped": sum(seen.skipped.values()),
     }
     return counts[verdict] > 0

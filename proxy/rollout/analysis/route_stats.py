@@ -86,7 +86,7 @@ class StatsRegistry:
     def compared(self, comparison: ComparisonRecord) -> None:
         """Count shadow comparisons; what could not be compared says nothing of either side."""
         watch = self._watches.get(comparison.route)
-        if watch is not None and comparison.verdict != "uncompared":
+        if watch is not None and comparison.verdict != "skipped":
             watch.window.now.compared += comparison.number
             watch.window.now.differing += comparison.number * (comparison.verdict in DIFFERING)
 

@@ -183,7 +183,7 @@ def test_an_overview_tells_each_route_and_where_it_differs(reported: str, contra
 def test_a_route_is_told_by_field_kind_breach_and_sample(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--route", NOTES)
     title = row(result.stdout, "body.notes.*.title")
-    assert title[1:4] == ["value", "visible", "2"]
+    assert title[1:4] == ["value", "major", "2"]
     assert "1 of 3 replays" in result.stdout
     assert "is not of type" in result.stdout or "breaks `anyOf`" in result.stdout
     assert "mismatch" in result.stdout
@@ -202,7 +202,7 @@ def test_one_verdict(reported: str, contracts: Path) -> None:
     found = told(reported, contracts, "--verdict", "declared")
     assert [one["route"] for one in found["routes"]] == [NOTES]
     assert [one["field"] for one in found["fields"]] == ["body.notes.*.status"]
-    assert [one["route"] for one in told(reported, contracts, "--verdict", "uncompared")["routes"]] == ["blind"]
+    assert [one["route"] for one in told(reported, contracts, "--verdict", "skipped")["routes"]] == ["blind"]
     table = report(reported, contracts, "--verdict", "declared").stdout
     assert "body.notes.*.status" in table
     assert "body.notes.*.status" not in report(reported, contracts).stdout
@@ -273,7 +273,7 @@ def test_suggestions_for_people_end_by_saying_that_nothing_was_changed(reported:
 def test_csv_of_routes_and_of_one_routes_fields(reported: str, contracts: Path) -> None:
     routes = list(csv.DictReader(io.StringIO(report(reported, contracts, "--csv").stdout)))
     assert [(one["route"], one["compared"]) for one in routes] == [("blind", "0"), (NOTES, "10"), ("quiet", "1001")]
-    assert (routes[0]["uncompared"], routes[1]["native"]) == ("2", "1")
+    assert (routes[0]["skipped"], routes[1]["native"]) == ("2", "1")
     fields = list(csv.DictReader(io.StringIO(report(reported, contracts, "--csv", "--route", NOTES).stdout)))
     assert fields[0]["field"].startswith("body.notes")
     assert fields[0]["first"].endswith("+00:00")
@@ -304,7 +304,7 @@ def test_junit_has_a_case_a_route(reported: str, contracts: Path, tmp_path: Path
     failure = notes.find("failure")
     assert failure is not None
     assert failure.attrib["message"] == "80.00% of 10 comparisons differ, at most 0.10% may"
-    assert "body.notes.*.title (value, visible): 2" in (failure.text or "")
+    assert "body.notes.*.title (value, major): 2" in (failure.text or "")
     assert len(quiet) == 0
 
 

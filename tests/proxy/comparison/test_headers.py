@@ -24,9 +24,9 @@ def test_what_belongs_to_the_connection_or_the_moment_is_not_compared(name: str)
 
 
 def test_headers_may_be_missing_extra_or_other() -> None:
-    assert kinds([("x-a", "1")], []) == [("header.x-a", "missing", "slight")]
-    assert kinds([], [("x-a", "1")]) == [("header.x-a", "extra", "slight")]
-    assert kinds([("x-a", "1")], [("x-a", "2")]) == [("header.x-a", "header", "slight")]
+    assert kinds([("x-a", "1")], []) == [("header.x-a", "missing", "minor")]
+    assert kinds([], [("x-a", "1")]) == [("header.x-a", "extra", "minor")]
+    assert kinds([("x-a", "1")], [("x-a", "2")]) == [("header.x-a", "header", "minor")]
 
 
 @pytest.mark.parametrize("name", ["access-control-allow-origin", "location", "set-cookie"])
@@ -52,7 +52,7 @@ def test_other_headers_keep_their_order() -> None:
 
 def test_an_entity_tag_follows_the_body() -> None:
     legacy, native = [("etag", 'W/"1"')], [("etag", 'W/"2"')]
-    assert kinds(legacy, native) == [("header.etag", "header", "slight")]
+    assert kinds(legacy, native) == [("header.etag", "header", "minor")]
     assert not kinds(legacy, native, b'{"a":1}', b'{"a":2}')
     assert kinds(legacy, [("etag", '"2"')], b'{"a":1}', b'{"a":2}')
 

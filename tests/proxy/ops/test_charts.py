@@ -52,7 +52,7 @@ def test_a_mismatch_among_a_thousand_is_seen() -> None:
 
 def test_no_comparisons_draw_nothing() -> None:
     assert trend([], Span(0.0, 60.0)) == ()
-    assert trend([TimeSlice(0.0, MINUTE, uncompared=3)], Span(0.0, 60.0)) == ()
+    assert trend([TimeSlice(0.0, MINUTE, skipped=3)], Span(0.0, 60.0)) == ()
 
 
 def test_lines_share_a_scale_and_have_gaps() -> None:

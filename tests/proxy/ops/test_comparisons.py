@@ -210,7 +210,7 @@ def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_p
     metrics.RequestMetrics()(served)
     metrics.COMPARISONS.labels("prompts.list", "native", "match").inc(3)
     metrics.COMPARISONS.labels("prompts.list", "native", "mismatch").inc()
-    metrics.UNCOMPARED.labels("prompts.list", "timeout").inc()
+    metrics.SKIPPED.labels("prompts.list", "timeout").inc()
     staged = stage(tmp_path, free_port())
     staged.database = Database(f"mongodb://127.0.0.1:{free_port()}", DATABASE, patience=0.05)
     with visiting(staged) as client:
@@ -218,7 +218,7 @@ def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_p
         assert data["away"]["title"] == "MongoDB is away"
         prompts = next(line for line in data["routes"] if line["name"] == "prompts.list")
         seen = prompts["seen"]
-        assert min(seen["requests"]["native"], seen["match"] - 2, seen["mismatch"], seen["uncompared"]["timeout"]) >= 1
+        assert min(seen["requests"]["native"], seen["match"] - 2, seen["mismatch"], seen["skipped"]["timeout"]) >= 1
         for path in ("/routes/prompts.list", "/divergences"):
             page = client.get(path)
             assert page.status_code == 200

@@ -203,7 +203,7 @@ async def compared(database: Database) -> None:
     async with asyncio.timeout(40):
         while True:
             routes = {one.route: one for one in await reading.routes(Span(time.time() - 600, time.time() + 1))}
-            done = {name: one.compared + sum(one.uncompared.values()) for name, one in routes.items()}
+            done = {name: one.compared + sum(one.skipped.values()) for name, one in routes.items()}
             if done.get("notes") == 1 and done.get("write") == 5 and done.get("rest") == 7 and routes["notes"].replays:
                 return
             await asyncio.sleep(0.05)

@@ -182,7 +182,7 @@ def test_a_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
         {
             "field": f"body.notes.*.~{digest('Agnes')}",
             "kind": "extra",
-            "severity": "slight",
+            "severity": "minor",
             "legacy": None,
             "native": {
                 "place": f"body.notes.0.~{digest('Agnes')}",

@@ -119,14 +119,14 @@ async def test_verdicts_are_counted_by_route(reports: ReportWriter, reading: Rep
     await reports.flush()
     unmatched, notes, other = await reading.routes(recently())
     assert (notes.match, notes.declared, notes.mismatch, notes.violation) == (3, 1, 1, 1)
-    assert notes.uncompared == {"client_gone": 1, "queue_full": 1}
+    assert notes.skipped == {"client_gone": 1, "queue_full": 1}
     assert notes.requests == {"legacy": 2, "native": 1}
     assert notes.statuses == {"legacy": {"2xx": 1, "4xx": 1}, "native": {"2xx": 1}}
     assert notes.compared == 6
     assert notes.different == pytest.approx(2 / 6)
     [slice_] = notes.trend
-    assert (slice_.seconds, slice_.match, slice_.uncompared, slice_.mismatch) == (MINUTE, 3, 2, 1)
-    assert other.uncompared == {"timeout": 1}
+    assert (slice_.seconds, slice_.match, slice_.skipped, slice_.mismatch) == (MINUTE, 3, 2, 1)
+    assert other.skipped == {"timeout": 1}
     assert (other.compared, other.different) == (0, None)
     assert (unmatched.route, unmatched.requests) == ("-", {"legacy": 1})
 
@@ -165,7 +165,7 @@ async def test_fields_are_told_with_kind_and_noise(reports: ReportWriter, readin
     reports.note(ReplayEvent("notes.list", CONTRACT, compare(first, gone, CONTRACT), first, gone))
     await reports.flush()
     body, count = await reading.fields(recently(), "notes.list")
-    assert (body.field, body.kind, body.severity) == ("body.notes.*.body", "value", "visible")
+    assert (body.field, body.kind, body.severity) == ("body.notes.*.body", "value", "major")
     assert (body.count, body.declared, body.unexplained, body.noise, body.replays) == (2, 0, 2, 1, 2)
     assert body.first <= body.last <= time.time()
     assert (count.field, count.kind, count.count, count.declared, count.noise) == ("body.count", "type", 1, 1, 0)
@@ -180,7 +180,7 @@ async def test_a_field_that_differs_in_many_items_is_one(reports: ReportWriter, 
     reports.note(compared(answered({"notes": notes}), answered({"notes": others})))
     await reports.flush()
     found = {(one.field, one.kind): (one.count, one.severity) for one in await reading.fields(recently())}
-    assert found[("body.notes.*.body", "value")] == (1, "visible")
+    assert found[("body.notes.*.body", "value")] == (1, "major")
     assert found[("body.notes.*.body", "type")] == (1, "breaking")
 
 

@@ -49,7 +49,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Contract, Tree]:
 
 
 def differing(field: str, kind: str = "value", noise: int = 0, replays: int = 9, **more: Any) -> FieldSummary:
-    given = {"route": "notes", "severity": "visible", "count": 12, "declared": 0, "first": 0.0, "last": 1.0, **more}
+    given = {"route": "notes", "severity": "major", "count": 12, "declared": 0, "first": 0.0, "last": 1.0, **more}
     operations = given.pop("operations", ("notes.list",))
     return FieldSummary(field=field, kind=kind, noise=noise, replays=replays, operations=operations, **given)  # type: ignore[arg-type]
 

@@ -143,8 +143,8 @@ async def test_what_no_shadow_was_asked_for_runs_once(stand: Stand) -> None:
         ("same", "match", None),
         ("raise", "mismatch", None),
         ("half", "mismatch", None),
-        ("hang", "uncompared", "timeout"),
-        ("huge", "uncompared", "body_too_large"),
+        ("hang", "skipped", "timeout"),
+        ("huge", "skipped", "body_too_large"),
     ],
 )
 async def test_the_answer_is_what_it_is_without_a_shadow_and_as_prompt(
@@ -192,7 +192,7 @@ async def test_a_rehearsal_that_fails_leaves_the_answer_alone(
     assert await stand.ask(f"/writes/{path}", "PUT", b"text") == alone
     assert shortest <= time.monotonic() - started < shortest + 3
     await stand.quiet()
-    assert stand.heard[before:] == [ComparisonRecord("writes", "legacy", "uncompared", reason)]  # type: ignore[arg-type]
+    assert stand.heard[before:] == [ComparisonRecord("writes", "legacy", "skipped", reason)]  # type: ignore[arg-type]
 
 
 async def test_rehearsals_that_hang_do_not_queue(stand: Stand) -> None:
@@ -237,7 +237,7 @@ async def test_a_process_that_stands_still_is_replaced(stand: Stand, monkeypatch
     while stand.shadow.pid == former:
         await asyncio.sleep(0.01)
     await stand.quiet()
-    assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "uncompared", "side_crashed")
+    assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "skipped", "side_crashed")
 
 
 async def test_process_beyond_its_memory_limit_is_replaced_and_counted(
@@ -270,9 +270,7 @@ async def test_a_process_that_was_killed_is_replaced_and_nothing_else_happens(st
     os.kill(stand.shadow.pid, signal.SIGKILL)
     while stand.shadow.ready:
         await asyncio.sleep(0.005)
-    assert await stand.compared("/legacy/same") == ComparisonRecord(
-        "legacy", "legacy", "uncompared", "side_unavailable"
-    )
+    assert await stand.compared("/legacy/same") == ComparisonRecord("legacy", "legacy", "skipped", "side_unavailable")
     assert (await stand.compared("/writes/same", "POST", b"x")).reason == "side_unavailable"
     await stand.ready()
     assert (await stand.compared("/legacy/same")).verdict == "match"
@@ -283,7 +281,7 @@ async def test_a_crash_amid_a_rehearsal_is_no_clients_business(stand: Stand) -> 
     alone = await stand.ask("/aside/same", "POST", b"text")
     assert await stand.ask("/writes/crash", "POST", b"text") == alone
     await stand.quiet()
-    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "uncompared", "side_crashed")
+    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "skipped", "side_crashed")
 
 
 async def test_an_app_without_the_extension_is_never_given_a_write_and_a_file_without_shadows_ends_it() -> None:

@@ -139,12 +139,12 @@ async def test_it_says_when_it_is_ready_and_what_its_app_declares(gateway: Gatew
 
 async def test_every_verdict(gateway: Gateway) -> None:
     assert await gateway.verdict("same") == Compared(1, "match")
-    assert await gateway.verdict("same", b'{"a":2}') == Compared(1, "uncompared", "changed")
+    assert await gateway.verdict("same", b'{"a":2}') == Compared(1, "skipped", "changed")
     assert await gateway.verdict("meant") == Compared(1, "declared")
     assert await gateway.verdict("other") == Compared(1, "mismatch")
     assert await gateway.verdict("raise") == Compared(1, "mismatch")
     assert await gateway.verdict("wrong", b'{"b":1}') == Compared(1, "violation")
-    assert await gateway.verdict("huge") == Compared(1, "uncompared", "body_too_large")
+    assert await gateway.verdict("huge") == Compared(1, "skipped", "body_too_large")
 
 
 async def test_what_native_served_runs_on_legacy(gateway: Gateway) -> None:
@@ -155,7 +155,7 @@ async def test_what_native_served_runs_on_legacy(gateway: Gateway) -> None:
 async def test_a_side_that_cannot_be_asked_is_no_mismatch(gateway: Gateway) -> None:
     gateway.link.send(Configure(parse(config(9), {}), Path("nowhere")))
     found = Compared(1, "match")
-    while found.verdict != "uncompared":  # the new configuration takes a moment
+    while found.verdict != "skipped":  # the new configuration takes a moment
         found = await gateway.verdict("same", served_by="native")
     assert found.reason == "side_unavailable"
 
@@ -166,7 +166,7 @@ async def test_a_deadline_counts_from_when_the_request_was_served(gateway: Gatew
     gateway.read("same", number=3, seconds=0.05)  # waits for room until it is too late
     gateway.read("same", number=4)
     told = {await gateway.next() for _ in range(4)}
-    assert told == {*(Compared(number, "uncompared", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
+    assert told == {*(Compared(number, "skipped", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
 
 
 async def test_a_rehearsal_is_compared_with_what_legacy_then_did(gateway: Gateway) -> None:

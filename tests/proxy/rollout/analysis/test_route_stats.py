@@ -75,7 +75,7 @@ def test_a_websocket_has_no_latency(watches: StatsRegistry) -> None:
 def test_comparisons_count_unless_nothing_was_compared(watches: StatsRegistry) -> None:
     for verdict in ("match", "declared", "mismatch", "violation"):
         watches.compared(ComparisonRecord("a", "legacy", verdict))
-    watches.compared(ComparisonRecord("a", "legacy", "uncompared", "timeout"))
+    watches.compared(ComparisonRecord("a", "legacy", "skipped", "timeout"))
     watches.compared(ComparisonRecord("unheard-of", "legacy", "match"))
     assert (seen(watches).compared, seen(watches).differing) == (4, 2)
 
