@@ -6,9 +6,9 @@ import json
 import time
 from dataclasses import dataclass
 
-from proxy.comparison import compare
 from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Body, Exchange
+from proxy.comparison.exchanges import compare
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
 

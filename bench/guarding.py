@@ -19,7 +19,7 @@ from bench.load import Reading, in_turns, load
 from bench.report import Comparison
 from demo.child import Child
 from demo.mongod import mongodb
-from proxy.config import Route
+from proxy.config.models import Route
 from proxy.gateway.request_record import RequestRecord
 from proxy.rollout.analysis.route_stats import StatsRegistry
 

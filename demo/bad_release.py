@@ -19,7 +19,8 @@ from rich.console import Console
 
 from demo.child import ChildError
 from demo.releases import VARIABLE
-from proxy.config import Config, load
+from proxy.config.loading import load
+from proxy.config.models import Config
 from proxy.rollout import actions
 from proxy.rollout.mongo import MongoStore
 from proxy.runtime.database import Database

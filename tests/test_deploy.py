@@ -26,7 +26,7 @@ from websockets.exceptions import ConnectionClosed
 
 from demo.ports import free_port
 from proxy.cli.main import COMMANDS
-from proxy.config import parse
+from proxy.config.loading import parse
 from proxy.gateway.bucketing import bucket
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.observability import metrics

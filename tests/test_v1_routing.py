@@ -11,8 +11,8 @@ from starlette.responses import PlainTextResponse
 from demo.services import ROOT
 from handlers.app import create_app
 from handlers.v1.app import OPENAPI
-from proxy.config import load, parse
-from proxy.docs import Docs
+from proxy.config.loading import load, parse
+from proxy.docs.app import Docs
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from tests.support.backends import client_of, settings_for
 from tests.support.shipped import ROUTING

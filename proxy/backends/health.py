@@ -9,7 +9,8 @@ import logging
 import httpx
 from starlette.types import ASGIApp
 
-from proxy.config import Config, HealthSettings
+from proxy.config.models import Config
+from proxy.config.service_models import HealthSettings
 
 logger = logging.getLogger("scribe_proxy.health")
 

@@ -14,7 +14,7 @@ from typing import Final
 from proxy.capture.anonymizer import AnonymizerTerms, Unsuitable, step
 from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.capture.pseudonyms import Pseudonyms
-from proxy.config import Config
+from proxy.config.models import Config
 from proxy.reports.events import ComparisonEvent, Entry
 from proxy.runtime.database import Database, DatabaseError
 

@@ -14,13 +14,13 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from proxy.capture.pseudonyms import Pseudonyms
-from proxy.comparison import Path
 from proxy.comparison.bodies import Content, read
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
 from proxy.comparison.correspondence import JSON, whole
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.headers import joined
 from proxy.comparison.values import shape
+from proxy.comparison.verdicts import Path
 from proxy.contract.disclosure import HEADER_NAMES, FieldPolicy, media_name
 from proxy.contract.inference import TRANSPORT
 from proxy.contract.model import Operation

@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from proxy.cli.config_file import ROUTING_FILE
-from proxy.config import Config, ConfigError, load
-from proxy.contract import ContractError
+from proxy.config.loading import load
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError
 from proxy.contract.bundle import load_agreement
+from proxy.contract.faults import ContractError
 
 
 @click.command()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from proxy.config import Config, ConfigError, load
+from proxy.config.loading import load
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError
 
 ROUTING_FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -15,13 +15,15 @@ from rich.text import Text
 from proxy.cli import database_options
 from proxy.cli.console import console
 from proxy.cli.param_types import TimeParam
-from proxy.config import ConfigError
-from proxy.config import load as load_routing
-from proxy.contract import Contract, ContractError, load
+from proxy.config.loading import load as load_routing
+from proxy.config.problems import ConfigError
 from proxy.contract.bundle import load_agreed
 from proxy.contract.checking import CoverageRow, ObservedOperation, beside, breaches, coverage
 from proxy.contract.editing import Files
+from proxy.contract.faults import ContractError
 from proxy.contract.merging import merge
+from proxy.contract.model import Contract
+from proxy.contract.reading import load
 from proxy.contract.samples import joined, learned, observe, routed
 from proxy.recordings import model
 from proxy.recordings.model import RecordingError, Recordings

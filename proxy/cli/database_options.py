@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from proxy.config import Config, ConfigError, load
+from proxy.config.loading import load
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError
 from proxy.runtime.database import Database, DatabaseError
 
 UNUSABLE = 2

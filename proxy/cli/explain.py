@@ -13,7 +13,8 @@ from rich.text import Text
 from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.console import console
 from proxy.cli.param_types import ShareParam
-from proxy.config import FULL, Config, Route, show_share
+from proxy.config.field_types import FULL, show_share
+from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Client, Decision, Headers, Limit, bucket, decide, is_shadowed, source_key
 from proxy.gateway.routing import Match, RouteTable
 

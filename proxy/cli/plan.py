@@ -13,8 +13,8 @@ from rich.text import Text
 
 from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.console import console
-from proxy.config import show_share
 from proxy.config.diff import RouteChange, SettingChange, route_changes, setting_changes
+from proxy.config.field_types import show_share
 
 
 @click.command()

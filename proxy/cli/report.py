@@ -19,8 +19,8 @@ from proxy.cli.console import console
 from proxy.cli.param_types import ShareParam, TimeParam
 from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name
-from proxy.contract import ContractError
 from proxy.contract.bundle import ContractBundle, load_agreement
+from proxy.contract.faults import ContractError
 from proxy.contract.tree import Tree, read_tree
 from proxy.reports.exports import as_json, exceeds, fields_csv, junit, routes_csv
 from proxy.reports.models import FieldKind, RouteSummary, Span

@@ -17,7 +17,8 @@ import click
 
 from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.param_types import ShareParam
-from proxy.config import FULL, Config, Route, show_duration, show_share
+from proxy.config.field_types import FULL, show_duration, show_share
+from proxy.config.models import Config, Route
 from proxy.rollout import actions
 from proxy.rollout.actions import Step, carry_out
 from proxy.rollout.model import RouteState

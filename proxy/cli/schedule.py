@@ -15,7 +15,8 @@ from rich.text import Text
 
 from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.console import console
-from proxy.config import Config, Route, show_duration, show_share
+from proxy.config.field_types import show_duration, show_share
+from proxy.config.models import Config, Route
 from proxy.rollout.progress import timetable
 
 

@@ -20,7 +20,7 @@ import click
 import uvicorn
 
 from proxy.backends.native import NativeUnavailable, import_app
-from proxy.config import ConfigError
+from proxy.config.problems import ConfigError
 from proxy.observability import tracing
 from proxy.observability.log_writer import configure_logging, flush_logs
 from proxy.rollout.hub import StateHub

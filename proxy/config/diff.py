@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, SecretStr
 
-from proxy.config import FULL, Config, Route, RoutingFile, show_duration
+from proxy.config.field_types import FULL, show_duration
+from proxy.config.models import Config, Route, RoutingFile
 from proxy.gateway.patterns import Cover
 
 _ASIDE: Final = ("timeouts", "revision", "shadow", "guard", "rollout", "on_legacy_down", "on_native_error")

@@ -14,8 +14,9 @@ from typing import Final, TypeAlias
 
 from pydantic import ValidationError
 
-from proxy.config import Config, ConfigError, yaml_nodes
-from proxy.config.problems import Problem
+from proxy.config import yaml_nodes
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError, Problem
 from proxy.contract import divergences
 from proxy.contract.divergences import Divergence, DivergenceError, covers
 from proxy.contract.faults import ContractError, Fault

@@ -6,10 +6,10 @@ import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from proxy.comparison import HintsLike, Path
 from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.headers import joined
+from proxy.comparison.verdicts import HintsLike, Path
 
 HEADER_NAMES = frozenset(
     """accept accept-encoding accept-language accept-ranges access-control-allow-credentials

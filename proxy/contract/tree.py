@@ -14,8 +14,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from proxy.comparison.correspondence import JSON
-from proxy.config import ConfigError, yaml_nodes
-from proxy.config.problems import Problem
+from proxy.config import yaml_nodes
+from proxy.config.problems import ConfigError, Problem
 from proxy.contract.faults import ContractError, Fault
 
 MAX_BYTES: Final = 4 << 20

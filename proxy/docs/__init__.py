@@ -1,5 +1,1 @@
 """Pages that show the API on the public port: Swagger UI, Redoc, and the OpenAPI that both read; all of it shipped."""
-
-from proxy.docs.app import Docs
-
-__all__ = ["Docs"]

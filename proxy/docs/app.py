@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.backends.legacy.headers import first
-from proxy.config import Config
+from proxy.config.models import Config
 from proxy.docs.openapi import OpenAPI
 from proxy.docs.pages import POLICY, REDOC, SWAGGER, AssetFile, Page
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
-from proxy.config import FULL, Bucketing, Config, KeySource, Overrides, Route, Side
+from proxy.config.field_types import FULL
+from proxy.config.models import Bucketing, Config, KeySource, Overrides, Route, Side
 from proxy.gateway.cookies import cookie_value
 
 Reason = Literal[

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from proxy.config import StickyCookie
+from proxy.config.models import StickyCookie
 
 MAX_DRAWS: Final = 4096
 """Ids that are tried; at a share of 0.1%, 98 of 100 callers of native keep their side."""

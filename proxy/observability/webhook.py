@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 import httpx
 
-from proxy.config import Config
+from proxy.config.models import Config
 from proxy.observability import metrics
 
 logger = logging.getLogger("scribe_proxy.notify")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from proxy.config import Problem, Route
+from proxy.config.models import Route
+from proxy.config.problems import Problem
 from proxy.ops.process_view import ProcessView
 from proxy.rollout.model import ceiling
 from proxy.rollout.shares import Effective

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from proxy.comparison import catch_all_divergences
+from proxy.comparison.exchanges import catch_all_divergences
 from proxy.comparison.verdicts import Name
 from proxy.contract.bundle import ContractBundle
 from proxy.contract.tree import Tree

@@ -14,13 +14,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from proxy.comparison import Difference, LocatedValue, Path, Verdict, ViolationLike
 from proxy.comparison.bodies import read
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
 from proxy.comparison.correspondence import JSON, whole
 from proxy.comparison.exchange import Body, Exchange, Headers
 from proxy.comparison.headers import joined
 from proxy.comparison.values import shape
+from proxy.comparison.verdicts import Difference, LocatedValue, Path, Verdict, ViolationLike
 from proxy.contract.disclosure import HEADER_NAMES, DisclosurePolicy, FieldPolicy, KnownNames, OperationLike
 
 KEY_BYTES = 16

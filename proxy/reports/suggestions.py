@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import yaml
 
-from proxy.comparison import catch_all_divergences
 from proxy.comparison.correspondence import Kind
+from proxy.comparison.exchanges import catch_all_divergences
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import Contract, Operation
 from proxy.contract.tree import Tree

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from proxy.config import Config
+from proxy.config.models import Config
 from proxy.config.service_models import ReportSettings as Settings
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics

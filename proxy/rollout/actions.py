@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
 
-from proxy.config import Route
+from proxy.config.models import Route
 from proxy.rollout import transitions
 from proxy.rollout.model import Attribution, RouteState, state_key
 from proxy.rollout.store import Store

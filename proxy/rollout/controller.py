@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from proxy.config import FULL, Config, Route, show_duration, show_share
+from proxy.config.field_types import FULL, show_duration, show_share
+from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Limit
 from proxy.rollout.actions import Step, carry_out, named, reasoned
 from proxy.rollout.analysis.analysis import Analysis, FailureRatio

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any, Final, Literal, TypeAlias
 
-from proxy.config import FULL, Route
+from proxy.config.field_types import FULL
+from proxy.config.models import Route
 from proxy.rollout.analysis.window import WindowBucket
 
 GUARD: Final = "guard"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from proxy.config import FULL, Route, Schedule
+from proxy.config.field_types import FULL
+from proxy.config.models import Route, Schedule
 from proxy.config.rules import SAFE
 from proxy.gateway.patterns import ANY, WEBSOCKET
 from proxy.rollout.analysis.analysis import FailureRatio, MetricResult, exceeding

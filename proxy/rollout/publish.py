@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from proxy.config import FULL, Route
+from proxy.config.field_types import FULL
+from proxy.config.models import Route
 from proxy.observability import metrics
 from proxy.observability.webhook import Type, WebhookEvent
 from proxy.rollout.model import AuditEntry, Kind, ceiling

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from proxy.config import FULL, Route, show_share
+from proxy.config.field_types import FULL, show_share
+from proxy.config.models import Route
 from proxy.rollout.model import RouteState, ceiling
 
 LimitedBy = Literal["file", "pin", "stage", "clamp", "unread"]

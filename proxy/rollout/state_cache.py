@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from proxy.config import Route
+from proxy.config.models import Route
 from proxy.rollout.model import RouteState, state_key
 from proxy.rollout.shares import Effective, effective
 from proxy.rollout.transitions import initial_state, rebase_local_cap

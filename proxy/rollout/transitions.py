@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.config import Route, show_duration, show_share
+from proxy.config.field_types import show_duration, show_share
+from proxy.config.models import Route
 from proxy.rollout.model import GUARD, SCHEDULE, Attribution, AuditEntry, Cap, Kind, RouteState, state_key
 from proxy.rollout.shares import at_most, below, effective, following, reached
 

@@ -26,7 +26,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from proxy.config import Config, ConfigError, Problem, decode
+from proxy.config.loading import decode
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError, Problem
 from proxy.contract.bundle import ContractBundle
 from proxy.observability import metrics
 from proxy.runtime.daemon_thread import DaemonThreads

@@ -31,7 +31,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from proxy.observability import metrics
 
 if TYPE_CHECKING:
-    from proxy.config import MongoSettings
+    from proxy.config.service_models import MongoSettings
 
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]

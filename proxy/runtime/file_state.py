@@ -10,7 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.config import MAX_BYTES, Problem
+from proxy.config.loading import MAX_BYTES
+from proxy.config.problems import Problem
 from proxy.contract.bundle import Stamp, fingerprint
 
 Content = bytes | Problem

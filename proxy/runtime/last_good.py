@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from proxy.config import Config, ConfigError, Problem, decode, parse
+from proxy.config.loading import decode, parse
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError, Problem
 from proxy.contract.bundle import ContractBundle, Stamp, agree, fingerprint, load_agreement
 from proxy.contract.faults import ContractError
 from proxy.runtime.file_state import Content, read_state

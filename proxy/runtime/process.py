@@ -20,8 +20,8 @@ from starlette.routing import Router
 from proxy.backends.health import HealthChecks
 from proxy.backends.legacy.configured import upstream_of
 from proxy.backends.native import Native
-from proxy.config import Config
-from proxy.docs import Docs
+from proxy.config.models import Config
+from proxy.docs.app import Docs
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.client_address import TrustedProxies

@@ -13,7 +13,7 @@ from typing import Final
 from starlette.routing import Router
 from uvicorn.config import STARTUP_FAILURE
 
-from proxy.config import ConfigError
+from proxy.config.problems import ConfigError
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.process_metrics import forget_the_dead
 from proxy.rollout.hub import HubStore

@@ -22,9 +22,10 @@ from pathlib import Path
 
 from starlette.types import Receive, Scope
 
-from proxy.comparison import Reason, Side
 from proxy.comparison.exchange import RawExchange
-from proxy.config import FULL, Config, Route
+from proxy.comparison.verdicts import Reason, Side
+from proxy.config.field_types import FULL
+from proxy.config.models import Config, Route
 from proxy.config.rules import SAFE
 from proxy.gateway import bucketing
 from proxy.gateway.request_record import ComparisonObserver

@@ -12,11 +12,13 @@ from typing import Any, Final
 from proxy.backends.legacy import Timeouts, Upstream
 from proxy.backends.legacy.configured import upstream_of
 from proxy.backends.native import Native
-from proxy.comparison import Reason, Side
 from proxy.comparison.exchange import Exchange
-from proxy.config import Config, ShadowWorkerSettings
-from proxy.contract import ContractError, Operation
+from proxy.comparison.verdicts import Reason, Side
+from proxy.config.models import Config
+from proxy.config.service_models import ShadowWorkerSettings
 from proxy.contract.bundle import ContractBundle, load_agreement
+from proxy.contract.faults import ContractError
+from proxy.contract.model import Operation
 from proxy.observability.tracing import Tracing
 from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import Configure, RequestSnapshot

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from proxy.comparison import Path, Reason, Side, Verdict, compare, incomparable, skipped
 from proxy.comparison.correspondence import Kind
 from proxy.comparison.exchange import Exchange
-from proxy.config import FULL
+from proxy.comparison.exchanges import compare, incomparable
+from proxy.comparison.verdicts import Path, Reason, Side, Verdict, skipped
+from proxy.config.field_types import FULL
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.dry_run import Writes

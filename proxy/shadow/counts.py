@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from proxy.comparison import Reason, Side
-from proxy.comparison.verdicts import Name
+from proxy.comparison.verdicts import Name, Reason, Side
 from proxy.gateway.request_record import ComparisonObserver, ComparisonRecord
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent

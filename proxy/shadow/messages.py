@@ -13,10 +13,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from proxy.comparison import Reason, Side
 from proxy.comparison.exchange import Exchange, Headers, RawExchange
-from proxy.comparison.verdicts import Name
-from proxy.config import Config
+from proxy.comparison.verdicts import Name, Reason, Side
+from proxy.config.models import Config
 
 
 class ConnectionInfo(NamedTuple):

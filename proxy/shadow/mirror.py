@@ -8,8 +8,9 @@ from typing import Protocol
 from starlette.types import Message, Receive, Scope
 
 from proxy.backends.legacy.headers import first, request_target
-from proxy.comparison import Reason, Side, unanswered
 from proxy.comparison.exchange import ExchangeRecorder, RawExchange
+from proxy.comparison.exchanges import unanswered
+from proxy.comparison.verdicts import Reason, Side
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 
 

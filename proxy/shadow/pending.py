@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from proxy.comparison import Reason, Side
+from proxy.comparison.verdicts import Reason, Side
 
 BYTES: Final = 32 * 1024 * 1024
 """How much of requests and answers may be outstanding."""

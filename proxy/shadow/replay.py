@@ -13,8 +13,8 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp, Message, Scope
 
 from proxy.backends.legacy.headers import first
-from proxy.comparison import Reason
 from proxy.comparison.exchange import Exchange, ExchangeRecorder, Headers, RawExchange
+from proxy.comparison.verdicts import Reason
 from proxy.gateway.errors import Failure
 from proxy.shadow.messages import RequestSnapshot
 

@@ -22,8 +22,8 @@ from typing import Any, Final
 
 from proxy.backends.native import Native, NativeUnavailable
 from proxy.capture.agent import CaptureAgent
-from proxy.comparison import Verdict, skipped
 from proxy.comparison.exchange import Exchange
+from proxy.comparison.verdicts import Verdict, skipped
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.tracing import Tracing
 from proxy.reports.events import Entry, SkippedEvent

@@ -12,8 +12,8 @@ from playwright.async_api import ConsoleMessage, Page, expect
 from starlette.responses import PlainTextResponse
 
 from handlers.v1.app import OPENAPI, create_v1
-from proxy.config import load
-from proxy.docs import Docs
+from proxy.config.loading import load
+from proxy.docs.app import Docs
 from tests.browser.chromium import chromium, find_chromium
 from tests.support.shipped import ROUTING
 from tests.support.sockets import serving

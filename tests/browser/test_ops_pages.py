@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
-from proxy.config import parse
+from proxy.config.loading import parse
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.ops.app import create_ops
 from proxy.rollout.mongo import MongoStore

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import pytest_asyncio
 
-from proxy.config import load
+from proxy.config.loading import load
 from proxy.gateway.routing import RouteTable
 from tests.browser.browser_stack import BOTH_SIDES, Neighbourhood
 from tests.browser.browsing import PAGE, Browsing

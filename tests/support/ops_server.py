@@ -12,11 +12,11 @@ from pathlib import Path
 import yaml
 from pydantic import SecretStr, TypeAdapter
 
-from proxy.comparison import compare
 from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
+from proxy.comparison.exchanges import compare
 from proxy.comparison.verdicts import Side
-from proxy.config import load
+from proxy.config.loading import load
 from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import DeclaredAnswer, Operation

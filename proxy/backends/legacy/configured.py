@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.backends.legacy import Endpoint, PoolLimits, Timeouts, Upstream
 from proxy.backends.legacy.endpoint import TlsSettings
-from proxy.config import Legacy
+from proxy.config.models import Legacy
 
 
 def endpoint_of(legacy: Legacy) -> Endpoint:

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.config import Problem
+from proxy.config.problems import Problem
 from proxy.ops.masking import masked
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer

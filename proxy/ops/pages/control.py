@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route as Path
 
-from proxy.config import Route
 from proxy.config.field_types import read_share
+from proxy.config.models import Route
 from proxy.ops.access import Principal, visitor
 from proxy.ops.pages.live import RouteNow, route_now
 from proxy.ops.pages.session import read_form

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from proxy.config import Guard, Route
+from proxy.config.models import Guard, Route
 from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.analysis import Analysis, analyse
 from proxy.rollout.analysis.window import RequestStats, Window, WindowBucket, bucket

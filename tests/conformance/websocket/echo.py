@@ -13,7 +13,7 @@ from typing import Any, Final
 from starlette.types import Receive, Scope, Send
 
 from proxy.backends.legacy import Timeouts, Upstream
-from proxy.config import Config
+from proxy.config.models import Config
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from tests.support.sockets import serving
 

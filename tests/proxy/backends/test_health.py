@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.backends.health import HealthChecks, probe
-from proxy.config import parse
+from proxy.config.loading import parse
 
 TEXT = "legacy: {url: http://x}\nnative: a:b\n"
 QUICK = "health: {path: /alive, interval: 10ms, failures: 2}\n"

@@ -21,8 +21,8 @@ from proxy.capture.pseudonyms import Pseudonyms
 from proxy.cli.main import main
 from proxy.comparison.correspondence import JSON, whole
 from proxy.comparison.exchange import Body, Exchange
-from proxy.contract import load
 from proxy.contract.model import DeclaredAnswer, DeclaredHeader, Operation
+from proxy.contract.reading import load
 from proxy.contract.schemas import Schema
 from proxy.recordings import model
 from tests.support.exchanges import answered, exchange, object_id, operation, properties

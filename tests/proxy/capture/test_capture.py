@@ -16,9 +16,9 @@ from proxy.capture import agent
 from proxy.capture.agent import CaptureAgent
 from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.cli.main import main
-from proxy.comparison import compare
 from proxy.comparison.exchange import Exchange
-from proxy.config import Config
+from proxy.comparison.exchanges import compare
+from proxy.config.models import Config
 from proxy.contract.model import Operation
 from proxy.recordings import model
 from proxy.reports.events import ComparisonEvent, SkippedEvent

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli.main import main
-from proxy.contract import load
 from proxy.contract.checking import breaches, coverage
+from proxy.contract.reading import load
 from proxy.recordings import model
 from tests.support.shipped import ROUTING
 

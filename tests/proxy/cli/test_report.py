@@ -20,15 +20,15 @@ from rich.console import Console
 
 from proxy.cli.main import main
 from proxy.cli.report_tables import sample_account
-from proxy.comparison import compare
 from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
+from proxy.comparison.exchanges import compare
 from proxy.config.service_models import ReportSettings as Settings
-from proxy.contract import load
 from proxy.contract.bundle import ContractBundle, load_agreed
 from proxy.contract.checking import ObservedOperation, beside, coverage
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import Contract, Operation
+from proxy.contract.reading import load
 from proxy.gateway.request_record import RequestRecord
 from proxy.recordings.model import Recordings
 from proxy.reports.events import ComparisonEvent, ReplayEvent, SkippedEvent

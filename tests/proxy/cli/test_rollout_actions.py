@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 from pymongo import MongoClient
 
 from proxy.cli.main import main
-from proxy.config import Route, parse
+from proxy.config.loading import parse
+from proxy.config.models import Route
 from proxy.rollout.transitions import guard_failed, initial_state, start_rollout
 
 DATABASE = "steps_command_tests"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison import compare
 from proxy.comparison.bodies import read, words
 from proxy.comparison.content_encoding import LIMIT, CodingError, OversizeError, decode
+from proxy.comparison.exchanges import compare
 from tests.support.exchanges import exchange, object_id
 
 FORM = "application/x-www-form-urlencoded"

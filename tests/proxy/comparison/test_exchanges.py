@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison import Difference, Verdict, catch_all_divergences, compare
 from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Body, Exchange
+from proxy.comparison.exchanges import catch_all_divergences, compare
+from proxy.comparison.verdicts import Difference, Verdict
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.payloads import media_type

@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import given
 
-from proxy.comparison import compare
 from proxy.comparison.correspondence import JSON, Correspondence
+from proxy.comparison.exchanges import compare
 from proxy.comparison.fast_path import is_equivalent
 from proxy.comparison.values import compare_values
 from tests.proxy.comparison.test_values import rename_id, renamed, values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.comparison import compare
+from proxy.comparison.exchanges import compare
 from tests.support.exchanges import NOW, exchange, object_id
 
 

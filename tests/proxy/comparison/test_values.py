@@ -11,8 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.comparison import Difference, Verdict, compare
 from proxy.comparison.correspondence import JSON, timestamps
+from proxy.comparison.exchanges import compare
+from proxy.comparison.verdicts import Difference, Verdict
 from tests.support.exchanges import NOW, answered, object_id, operation, properties
 
 ids = st.integers(0, 6).map(object_id)

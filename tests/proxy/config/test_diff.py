@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config import FULL, Config, parse, show_share
 from proxy.config.diff import RouteChange, route_changes, setting_changes
+from proxy.config.field_types import FULL, show_share
+from proxy.config.loading import parse
+from proxy.config.models import Config
 from proxy.gateway.bucketing import decide
 from proxy.gateway.routing import RouteTable
 

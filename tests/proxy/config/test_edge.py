@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config import ConfigError, parse
+from proxy.config.loading import parse
+from proxy.config.problems import ConfigError
 
 HEAD = "legacy: {url: http://x}\nnative: a:b\n"
 

@@ -14,8 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from proxy.config import FULL, MAX_BYTES, Bucketing, Config, ConfigError, KeySource, Problem, Route, load, parse
 from proxy.config.error_messages import all_keys
+from proxy.config.field_types import FULL
+from proxy.config.loading import MAX_BYTES, load, parse
+from proxy.config.models import Bucketing, Config, KeySource, Route
+from proxy.config.problems import ConfigError, Problem
 from tests.support.shipped import ROUTING
 
 ROOT = Path(__file__).parents[3]

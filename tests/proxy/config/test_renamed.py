@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from proxy.config import ConfigError, renamed
+from proxy.config import renamed
 from proxy.config.error_messages import all_keys, meant_by
 from proxy.config.loading import parse
+from proxy.config.problems import ConfigError
 
 
 def file_with(dotted: str, value: str) -> tuple[str, int]:

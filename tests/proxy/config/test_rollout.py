@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config import FULL, ConfigError, Route, parse
+from proxy.config.field_types import FULL
+from proxy.config.loading import parse
+from proxy.config.models import Route
+from proxy.config.problems import ConfigError
 
 MONGODB = {"MONGODB_URL": "mongodb://127.0.0.1"}
 

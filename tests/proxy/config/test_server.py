@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config import ConfigError, Server, parse
+from proxy.config.loading import parse
+from proxy.config.problems import ConfigError
+from proxy.config.service_models import Server
 
 HEAD = "legacy: {url: http://x}\n"
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from proxy.config import ConfigError
+from proxy.config.problems import ConfigError
 from proxy.config.yaml_nodes import MAX_DEPTH, Mapping, Scalar, Sequence, read
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.contract import Contract, ContractError, Operation
 from proxy.contract.bundle import load_agreed
+from proxy.contract.faults import ContractError
+from proxy.contract.model import Contract, Operation
 
 CONTRACT = Contract([Operation("a", "GET", "/api/notes/{id}"), Operation("b", "WS", "/talk")])
 

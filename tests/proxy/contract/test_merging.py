@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.comparison.correspondence import JSON
-from proxy.contract import Contract, ContractError, load
 from proxy.contract.checking import breaches
 from proxy.contract.editing import Files, write_whole
+from proxy.contract.faults import ContractError
 from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.merging import merge
+from proxy.contract.model import Contract
+from proxy.contract.reading import load
 from proxy.contract.samples import joined, learned, observe, routed
 from proxy.contract.schemas import Schema
 from proxy.contract.widening import widen

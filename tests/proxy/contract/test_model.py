@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.contract import Contract, Hints, Violation, load
-from proxy.contract.model import DeclaredAnswer, Operation
+from proxy.contract.model import Contract, DeclaredAnswer, Operation
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
+from proxy.contract.reading import load
+from proxy.contract.schemas import Hints, Violation
 
 CONTRACT = """
 openapi: 3.1.1

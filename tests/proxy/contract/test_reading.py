@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.contract import ContractError, load
+from proxy.contract.faults import ContractError
+from proxy.contract.reading import load
 
 HEAD = "openapi: 3.1.1\ninfo: {title: t, version: '1'}\n"
 SOUND = "paths:\n  /a/{id}:\n    get:\n      parameters: [{name: id, in: path, required: true}]\n"

@@ -16,8 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from proxy.config import Config, ConfigError, load
-from proxy.docs import Docs
+from proxy.config.loading import load
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError
+from proxy.docs.app import Docs
 from proxy.docs.merging import merge, published
 from proxy.docs.openapi import read_contract
 from proxy.docs.pages import ASSETS, POLICY, REDOC, SWAGGER

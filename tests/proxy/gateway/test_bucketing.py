@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import FULL, Config, Route, parse
+from proxy.config.field_types import FULL
+from proxy.config.loading import parse
+from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Decision, Limit, bucket, caller_key, decide, is_shadowed
 
 SECRET = "0123456789abcdef"

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 
 from demo.ports import free_port
 from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
-from proxy.config import parse
+from proxy.config.loading import parse
 from proxy.gateway.bucketing import Decision, Limit
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.fallback import ReplayableReceive, legacy_may

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from proxy.backends.legacy.http import Timeouts
-from proxy.config import parse
+from proxy.config.loading import parse
 from proxy.gateway.errors import AnswerTimeout
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord

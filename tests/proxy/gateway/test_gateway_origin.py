@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Scope
 from websockets.asyncio.client import connect
 
-from proxy.config import parse
+from proxy.config.loading import parse
 from proxy.gateway.bucketing import bucket
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from tests.proxy.gateway.test_gateway import Side, Stand, standing

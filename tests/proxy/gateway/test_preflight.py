@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.config import parse
+from proxy.config.loading import parse
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.preflight import match_request, requested_method
 from proxy.gateway.routing import RouteTable

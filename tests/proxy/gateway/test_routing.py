@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.config import Route
+from proxy.config.models import Route
 from proxy.gateway.patterns import Pattern, Segment
 from proxy.gateway.routing import RouteTable
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import Config, StickyCookie, parse
+from proxy.config.loading import parse
+from proxy.config.models import Config, StickyCookie
 from proxy.gateway.gateway import RoutingSnapshot
 from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
 from tests.proxy.gateway.test_gateway import Stand, standing

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.types import Scope
 
-from proxy.config import parse
+from proxy.config.loading import parse
 from proxy.gateway.bucketing import Decision
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.observability.tracing import Tracing, TracingUnavailable

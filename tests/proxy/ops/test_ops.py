@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from demo.ports import free_port
-from proxy.config import Problem
+from proxy.config.problems import Problem
 from proxy.gateway.cookies import OPS_COOKIE as COOKIE
 from proxy.ops.app import create_ops
 from proxy.ops.sessions import Sessions

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.comparison import compare
 from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
+from proxy.comparison.exchanges import compare
 from proxy.ops.side_by_side import SideBySideRow, only_near, rows
 from proxy.reports import samples
 from proxy.reports.events import ComparisonEvent

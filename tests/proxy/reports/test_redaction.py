@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison import compare
 from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Body, Exchange
+from proxy.comparison.exchanges import compare
 from proxy.contract.disclosure import HEADER_NAMES, is_named
 from proxy.contract.model import Operation
 from proxy.reports.redaction import Redactor, leaf

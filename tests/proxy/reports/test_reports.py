@@ -13,10 +13,10 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from pymongo import MongoClient
 
-from proxy.comparison import compare
 from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
-from proxy.config import Config
+from proxy.comparison.exchanges import compare
+from proxy.config.models import Config
 from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import Operation

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.contract import Contract, load
 from proxy.contract.divergences import Divergence
+from proxy.contract.model import Contract
+from proxy.contract.reading import load
 from proxy.contract.tree import Tree, read_tree
 from proxy.reports.models import FieldSummary
 from proxy.reports.suggestions import evidence, suggest

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from proxy.config import FULL, Config, Route, parse
+from proxy.config.field_types import FULL
+from proxy.config.loading import parse
+from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.request_record import RequestRecord
 from proxy.rollout.actions import ack, hold, promote, resume, rollback

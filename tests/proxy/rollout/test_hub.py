@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import parse
+from proxy.config.loading import parse
 from proxy.gateway.bucketing import Limit
 from proxy.rollout import actions
 from proxy.rollout import hub as hubs

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.config import Route
+from proxy.config.models import Route
 from proxy.rollout.analysis.analysis import FailureRatio
 from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
 from proxy.rollout.progress import is_compared, progress, timetable

@@ -7,7 +7,7 @@ import json
 import pytest
 from prometheus_client import REGISTRY
 
-from proxy.config import Route
+from proxy.config.models import Route
 from proxy.rollout import publish
 from proxy.rollout.model import Attribution, AuditEntry, Kind
 from proxy.rollout.shares import Effective

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from demo.child import Child
 from demo.mongod import find_mongod
 from demo.ports import free_port
-from proxy.config import Route
+from proxy.config.models import Route
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
 from proxy.rollout.hub import HubStore, StateHub
 from proxy.rollout.model import Attribution, AuditEntry, Evidence, RouteState

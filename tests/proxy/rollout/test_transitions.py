@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import FULL, Route
+from proxy.config.field_types import FULL
+from proxy.config.models import Route
 from proxy.rollout.model import Attribution, RouteState, state_key
 from proxy.rollout.shares import effective
 from proxy.rollout.transitions import (

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Config, ConfigError
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError
 from proxy.observability import metrics
 from proxy.runtime import config_watcher
 from proxy.runtime.config_watcher import ConfigWatcher

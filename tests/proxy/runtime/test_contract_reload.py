@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Config, ConfigError
-from proxy.contract import Contract
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError
+from proxy.contract.model import Contract
 from proxy.runtime.config_watcher import ConfigWatcher
 from tests.proxy.runtime.test_config_watcher import Adoption, settle, text
 

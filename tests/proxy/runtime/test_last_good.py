@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Config, ConfigError
+from proxy.config.models import Config
+from proxy.config.problems import ConfigError
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.last_good import LastGood, default_state_directory, load_config
 from tests.proxy.runtime.test_config_watcher import Adoption, settle, text

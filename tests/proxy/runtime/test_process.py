@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from proxy.backends.native import NativeUnavailable
-from proxy.config import ConfigError
+from proxy.config.problems import ConfigError
 from proxy.runtime import config_watcher
 from proxy.runtime.listeners import ListenerAddress
 from proxy.runtime.process import GatewayProcess, create_app

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.comparison import Reason, Side, Verdict
 from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
-from proxy.config import ShadowWorkerSettings
-from proxy.contract import Operation
+from proxy.comparison.verdicts import Reason, Side, Verdict
+from proxy.config.service_models import ShadowWorkerSettings
 from proxy.contract.bundle import ContractBundle
+from proxy.contract.model import Operation
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
 from proxy.shadow import comparator
 from proxy.shadow.comparator import Comparator

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from starlette.types import Message, Scope
 
-from proxy.comparison import Reason, Side
 from proxy.comparison.exchange import Exchange, RawExchange
+from proxy.comparison.verdicts import Reason, Side
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.mirror import MirroredDryRun, MirroredRead
 

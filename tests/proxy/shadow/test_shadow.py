@@ -20,7 +20,7 @@ import pytest_asyncio
 
 from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
 from proxy.backends.native import Native
-from proxy.config import parse
+from proxy.config.loading import parse
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.gateway.request_record import ComparisonRecord
 from proxy.observability import metrics

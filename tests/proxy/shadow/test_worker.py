@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from proxy.backends.native import NativeUnavailable
-from proxy.comparison import Side
 from proxy.comparison.exchange import RawBody
-from proxy.config import parse
+from proxy.comparison.verdicts import Side
+from proxy.config.loading import parse
 from proxy.observability.tracing import Tracing
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow import replay

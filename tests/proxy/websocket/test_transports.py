@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from proxy.backends.legacy import Upstream
 from proxy.backends.legacy.configured import upstream_of
-from proxy.config import parse
+from proxy.config.loading import parse
 from tests.support.certificates import Authority, needs_openssl
 from tests.support.sockets import serving
 from tests.support.websocket_server import with_pings

@@ -13,7 +13,8 @@ import pytest
 
 from proxy.backends.legacy import Upstream
 from proxy.backends.legacy.configured import upstream_of
-from proxy.config import ConfigError, parse
+from proxy.config.loading import parse
+from proxy.config.problems import ConfigError
 from proxy.gateway.errors import LegacyFailure, NotConnected
 from tests.support.certificates import Authority, needs_openssl
 from tests.support.sockets import read_head, scripted

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.config import Route
+from proxy.config.models import Route
 from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.analysis.window import WindowBucket
