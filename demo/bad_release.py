@@ -84,7 +84,7 @@ _ROUTING: Final = """\
 legacy: {{url: "${{LEGACY_URL}}"}}
 native: demo.releases:app
 bucketing: {{key: header:x-client-id, salt: scenario}}
-shadow: {{pressure: 100%}}
+shadow: {{max_cpu_wait: 100%}}
 routes:
   - name: prompts.list
     match: GET /api/prompts

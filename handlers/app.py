@@ -102,7 +102,7 @@ class Native:
         self._v1: ASGIApp | None = None
         self._http: ASGIApp | None = None
         self._websocket: ASGIApp | None = None
-        self._rehearsals: ASGIApp | None = None
+        self._dry_runs: ASGIApp | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[Mapping[str, bool]]:
@@ -113,7 +113,7 @@ class Native:
         self._v1 = open_house(create_v1(), services, settings, throttle)
         self._http = legacy_dialect(services, settings)
         self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
-        self._rehearsals = DryRunMiddleware(
+        self._dry_runs = DryRunMiddleware(
             legacy_dialect(without_others(services), settings), services.store, takes=is_of_dialect
         )
         if self._settings is None:  # served, not embedded
@@ -122,7 +122,7 @@ class Native:
         try:
             yield DECLARATION
         finally:
-            self._v1 = self._http = self._websocket = self._rehearsals = None
+            self._v1 = self._http = self._websocket = self._dry_runs = None
             throttle.close()
             await services.close()
 
@@ -135,11 +135,11 @@ class Native:
             return self._v1
         return self._http if scope["type"] == "http" else self._websocket
 
-    def rehearsing(self, app: ASGIApp) -> ASGIApp:
-        """An app, but for rehearsals: whatever is announced as one gets no further than to those."""
+    def with_dry_runs(self, app: ASGIApp) -> ASGIApp:
+        """An app, but for dry runs: whatever is announced as one gets no further than to those."""
 
         async def choose(scope: Scope, receive: Receive, send: Send) -> None:
-            chosen = _started(self._rehearsals) if announced(scope) else app
+            chosen = _started(self._dry_runs) if announced(scope) else app
             await chosen(scope, receive, send)
 
         return choose
@@ -157,7 +157,7 @@ def _started(app: ASGIApp | None) -> ASGIApp:
 
 
 class App(Starlette):
-    """Starlette, behind rehearsals: where one comes to nothing there is to be no answer, not even Starlette's."""
+    """Starlette, behind dry runs: where one comes to nothing there is to be no answer, not even Starlette's."""
 
     def __init__(self, native: Native) -> None:
         super().__init__(lifespan=native.lifespan)
@@ -166,7 +166,7 @@ class App(Starlette):
 
     def build_middleware_stack(self) -> ASGIApp:
         """As Starlette's, which answers errors."""
-        return self._native.rehearsing(super().build_middleware_stack())
+        return self._native.with_dry_runs(super().build_middleware_stack())
 
 
 def create_app(settings: Settings | None = None) -> Starlette:

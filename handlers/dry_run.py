@@ -1,23 +1,23 @@
-"""Rehearsals: a request answered as ever, of which nothing is left behind.
+"""Dry runs: a request answered as ever, of which nothing is left behind.
 
 Whoever serves this app may announce one in a request's scope:
 
-    scope["extensions"]["proxy.rehearsal"] = {"deadline": seconds, "report": callable}
+    scope["extensions"]["proxy.dry_run"] = {"deadline": seconds, "report": callable}
 
 All that the request writes is then undone before the answer is given, and the model and the terminology server
-are not asked (the app that is rehearsed is made without them). Just before the answer `report` is called with
+are not asked (the app for dry runs is made without them). Just before the answer `report` is called with
 what would have been written, in order, as JSON:
 
     {"collection": "notes", "operation": "insert", "document": {…}}
     {"collection": "notes", "operation": "update", "filter": {…}, "update": {…}}
     {"collection": "notes", "operation": "delete", "filter": {…}}
 
-in MongoDB's relaxed extended JSON; or with None, before an answer that says nothing, where it cannot be
-rehearsed: MongoDB has no transactions, or the request is none of the dialect's. There is no answer at all, but a
+in MongoDB's relaxed extended JSON; or with None, before an empty answer, where no dry run is possible:
+MongoDB has no transactions, or the request is none of the dialect's. There is no answer at all, but a
 `TimeoutError`, once the deadline has passed or where MongoDB leaves an operation unanswered, and an
 `UnavailableError` where there is no MongoDB.
 
-An app that can do this declares it in its lifespan's state: `state["proxy.rehearsal"]` is True.
+An app that can do this declares it in its lifespan's state: `state["proxy.dry_run"]` is True.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from handlers.storage.errors import NoTransactionsError
 from handlers.storage.store import Store
 from handlers.storage.transactions import Write
 
-EXTENSION: Final = "proxy.rehearsal"
+EXTENSION: Final = "proxy.dry_run"
 DECLARATION: Final[Mapping[str, bool]] = {EXTENSION: True}
 
 _NOT_IMPLEMENTED: Final = 501
@@ -48,12 +48,12 @@ class Announcement(TypedDict):
 
 
 def announced(scope: Scope) -> Announcement | None:
-    """The rehearsal that a scope announces."""
+    """The dry run that a scope announces."""
     return cast("Announcement | None", (scope.get("extensions") or {}).get(EXTENSION))
 
 
 class DryRunMiddleware:
-    """Answers announced rehearsals of what `takes` lets in, by an app that works on `store` and asks nobody else."""
+    """Answers announced dry runs of what `takes` lets in, by an app that works on `store` and asks nobody else."""
 
     def __init__(self, app: ASGIApp, store: Store, takes: Callable[[Scope], bool]) -> None:
         self._app = app
@@ -63,11 +63,11 @@ class DryRunMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one; raises `TimeoutError` or `UnavailableError`."""
         announcement = announced(scope)
-        assert announcement is not None, "nobody has announced a rehearsal"
+        assert announcement is not None, "nobody has announced a dry run"
         try:
             if not self._takes(scope):
                 raise NoTransactionsError
-            answer, writes = await self._rehearse(announcement["deadline"], scope, receive)
+            answer, writes = await self._dry_run(announcement["deadline"], scope, receive)
         except NoTransactionsError:
             announcement["report"](None)
             await _decline(scope, send)
@@ -76,7 +76,7 @@ class DryRunMiddleware:
         for message in answer:
             await send(message)
 
-    async def _rehearse(
+    async def _dry_run(
         self, seconds: float, scope: Scope, receive: Receive
     ) -> tuple[Sequence[Message], Sequence[Write]]:
         """The answer and the writes, once the transaction is no more."""
@@ -85,11 +85,11 @@ class DryRunMiddleware:
         async def hold(message: Message) -> None:
             answer.append(message)
 
-        async with asyncio.timeout(seconds), self._store.rehearse(seconds) as trial:
+        async with asyncio.timeout(seconds), self._store.dry_run(seconds) as dry_run:
             await self._app(scope, receive, hold)
-        if trial.lost:
+        if dry_run.lost:
             raise TimeoutError("MongoDB did not answer in time")
-        return answer, trial.writes
+        return answer, dry_run.writes
 
 
 def _told(write: Write) -> dict[str, Any]:

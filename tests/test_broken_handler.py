@@ -46,12 +46,12 @@ ROUTING: Final = """
 legacy: {{url: "${{LEGACY_URL}}"}}
 native: tests.support.broken_native:app
 contracts: {contracts}
-shadow: {{rehearsal: 5s, noise: 0%, pressure: 100%}}
+shadow: {{dry_run_timeout: 5s, noise: 0%, max_cpu_wait: 100%}}
 mongodb: {{database: {database}}}
 routes:
   - {{name: codes, match: GET /api/ai/search/clinicalcodes, native: 100%}}
   - {{name: notes.list, match: "GET /api/notes/{{consultationId}}", shadow: 100%}}
-  - {{name: rest, match: "* /*", shadow: {{share: 100%, writes: rehearse}}}}
+  - {{name: rest, match: "* /*", shadow: {{share: 100%, writes: dry_run}}}}
 """
 NOTES: Final = get(f"/api/notes/{CONSULTATION}", FOREVER)
 OTHERS: Final = [
@@ -88,7 +88,7 @@ class Stand:
         return told
 
     def warm(self) -> None:
-        """Return once the shadow process compares, and rehearses."""
+        """Return once the shadow process compares, and runs writes dry."""
         deadline = time.monotonic() + 30
         while not compared(self.report(), "notes.list"):
             assert time.monotonic() < deadline

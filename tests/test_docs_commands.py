@@ -171,7 +171,7 @@ def set_route(file: Path, **settings: str) -> None:
     """Write a routing file whose prompts.list has other settings."""
     config = yaml.safe_load(ROUTING.read_text())
     config["routes"] = [{**one, **(settings if one["name"] == "prompts.list" else {})} for one in config["routes"]]
-    config["shadow"] = {"pressure": "100%"}  # however busy the machine is
+    config["shadow"] = {"max_cpu_wait": "100%"}  # however busy the machine is
     file.write_text(yaml.safe_dump(config, sort_keys=False))
 
 

@@ -1,6 +1,6 @@
 """The recordings played through the gateway with everything shadowed: the sides differ only where that is declared.
 
-Where legacy serves, native runs in the shadow, and its writes are rehearsed; where native serves, reads run on legacy.
+Where legacy serves, native runs in the shadow, and its writes are dry runs; where native serves, reads run on legacy.
 A client gets its answer once the comparison is over: else the shadow of one step reads what the next has written.
 
 A scenario or two of each resource are played; with SHADOW_RECORDINGS=all in the environment all of them, with each side
@@ -38,8 +38,8 @@ from tests.test_recordings import HANG, Surroundings, around, legacy, told
 __all__ = ["around"]  # a fixture
 
 LEGACY = """
-  - {name: all, match: "* /*", shadow: {share: 100%, writes: rehearse}}
-  - {name: root, match: "* /", shadow: {share: 100%, writes: rehearse}}
+  - {name: all, match: "* /*", shadow: {share: 100%, writes: dry_run}}
+  - {name: root, match: "* /", shadow: {share: 100%, writes: dry_run}}
 """
 NATIVE = """
   - {name: all, match: "* /*", native: 100%, shadow: 100%}
@@ -106,7 +106,7 @@ async def clinic(
         f"legacy: {{url: {legacy_url}, timeouts: {{response: {HANG * 0.75}s}}}}\n"
         f"native: handlers.app:app\nallowed_origins: http://localhost:3000\ncontracts: {ROOT / 'contracts'}\n"
         f"access_log: false\nmongodb: {{database: {around.database}_reports}}\n"
-        f"shadow: {{rehearsal: 3s, deadline: 5s, noise: 0%, pressure: 100%}}\nroutes: {routes}"
+        f"shadow: {{dry_run_timeout: 3s, deadline: 5s, noise: 0%, max_cpu_wait: 100%}}\nroutes: {routes}"
     )
     process = GatewayProcess(file, around.environment)
     assert process.database is not None
@@ -142,7 +142,7 @@ def scenarios() -> Recordings:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("routes", [LEGACY, NATIVE] if WHOLE else [MIXED + LEGACY])
-@shows("rehearsal-model")
+@shows("dry-run-model")
 async def test_only_what_is_declared_differs(
     routes: str, around: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,4 +151,4 @@ async def test_only_what_is_declared_differs(
     assert played.found == ""
     assert played.count("match") > 40
     assert played.skipped().keys() <= {"body_too_large", "side_unavailable", "write_not_allowed"}  # legacy may die
-    assert routes == NATIVE or {"rehearsal-model", "login-wrong-password"} <= played.declared
+    assert routes == NATIVE or {"dry-run-model", "login-wrong-password"} <= played.declared

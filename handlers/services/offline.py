@@ -1,4 +1,4 @@
-"""The model and the terminology server for when nobody may be asked: a rehearsal's answer is made without them.
+"""The model and the terminology server for when nobody may be asked: a dry run's answer is made without them.
 
 What they say is always the same, and of the kind that the real ones say: a text, JSON where codes are asked
 for, concepts of SNOMED CT. Nothing of a question is in it.
@@ -11,7 +11,7 @@ from handlers.services.assistant import CODING
 from handlers.services.model import Message
 from handlers.services.terminology import Code
 
-TEXT: Final = "No model was asked: this is what a rehearsal answers."
+TEXT: Final = "No model was called: this is the answer of a dry run."
 HIGHLIGHTS: Final = '[{"term": "Diabetes mellitus type 2", "possible_snomed": "44054006"}]'
 CODES: Final = (
     Code("Diabetes mellitus type 2", "44054006", "http://snomed.info/sct"),

@@ -1,7 +1,7 @@
 """Work on the store of which nothing is kept: it happens in a transaction that is always aborted.
 
-Whoever works in a `Trial` reads what it wrote and is refused what the server refuses, as without it. But the
-server aborts a transaction at the first refusal, and work may go on after one; so a trial remembers what it has
+Work in a `DryRunTransaction` reads its own writes and is refused what the server refuses, as without it. But the
+server aborts a transaction at the first refusal, and work may go on after one; so a dry run remembers what it has
 written, and writes that again into a new transaction before whatever is asked next:
 
     insert A ok │ insert A: duplicate, all is aborted │ find: begin, insert A, find
@@ -11,7 +11,7 @@ What raises amid `nest` is taken back the same way, and so are conflicts with ot
 The driver's session is no place for two at once, least of all for one operation and the end of the transaction:
 what the driver is asked after that it does for good, outside of any transaction. So operations take turns, go on
 to their own end even where whoever asked is cancelled, and the end takes its turn after them. None begins once the
-trial's time is over, and none takes much longer.
+dry run's deadline has passed, and none takes much longer.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class DryRunTransaction:
 
     async def _try(self, operation: Operation[T]) -> T:
         if self._ended or self.lost or time.monotonic() >= self._over:
-            raise UnavailableError("the trial is over")
+            raise UnavailableError("the dry run has ended")
         try:
             with translated(), time_until(self._over + SLACK):
                 if not self._open:

@@ -7,11 +7,11 @@
     await store.notes.change({"_id": note_id}, {"$set": {…}})   # how many matched
     await store.notes.change_and_get({"_id": note_id}, {…})     # the document afterwards, or None
     await store.atomically(work)                                # where MongoDB has transactions
-    async with store.rehearse(0.25) as trial:                   # nothing of what happens here is kept
+    async with store.dry_run(0.25) as dry_run:                 # nothing of what happens here is kept
 
 Documents are plain dicts of BSON values: dates are `DatetimeMS`, ids `ObjectId`. Those that come out of a
 read may be shared with other callers, so they are not to be changed. What runs
-below `atomically` or `rehearse` belongs to it, wherever it is called from, and is then never batched.
+below `atomically` or `dry_run` belongs to it, wherever it is called from, and is then never batched.
 
 Everything raises `StoreError` (handlers/storage/errors.py).
 """
@@ -370,7 +370,7 @@ class Store:
             await self.ping()
 
     @contextlib.asynccontextmanager
-    async def rehearse(self, seconds: float) -> AsyncIterator[DryRunTransaction]:
+    async def dry_run(self, seconds: float) -> AsyncIterator[DryRunTransaction]:
         """Has everything asked meanwhile happen in a transaction that is aborted in the end, whatever comes of it.
 
         Operations take no longer than what is left of `seconds`. Raises `UnavailableError`, or
@@ -382,22 +382,22 @@ class Store:
         if not self.has_transactions:
             raise NoTransactionsError
         session = await self._client.start_session()
-        trial = DryRunTransaction(session, over, lambda: self._guardian.watch(session.delegate.session_id, over))
+        dry_run = DryRunTransaction(session, over, lambda: self._guardian.watch(session.delegate.session_id, over))
         try:
-            with use_transaction(trial):
-                yield trial
+            with use_transaction(dry_run):
+                yield dry_run
         finally:
-            await asyncio.shield(self._in_background(self._abandon(trial, session)))
+            await asyncio.shield(self._in_background(self._abandon(dry_run, session)))
 
-    async def _abandon(self, trial: DryRunTransaction, session: AsyncIOMotorClientSession) -> None:
+    async def _abandon(self, dry_run: DryRunTransaction, session: AsyncIOMotorClientSession) -> None:
         """Where it is not sure to have ended, it ends as well as can be now, and again by the guardian: what was
         sent before the connection broke may arrive later. Its session is then nobody else's any more.
         """
-        if not await trial.end():
+        if not await dry_run.end():
             with contextlib.suppress(StoreError), translated(), pymongo.timeout(ABORTING):
                 await self._client.admin.command("killSessions", [session.delegate.session_id])
             return
-        if trial.begun:
+        if dry_run.begun:
             self._guardian.forget(session.delegate.session_id)
         await session.end_session()
 

@@ -1,8 +1,8 @@
-"""Ends the transactions of rehearsals whose process cannot do so any more, from a process of its own.
+"""Ends the transactions of dry runs whose process cannot do so any more, from a process of its own.
 
 A transaction that has written keeps everybody else from writing the same documents. MongoDB ends it when its
 client says so, and by itself only after a minute: not when the client dies, stands still, or is stopped. Nothing
-within the client could help then, so each process that rehearses keeps a guardian beside it, and tells it of each
+within the client could help then, so each process that runs writes dry keeps a guardian beside it, and tells it of each
 transaction before that begins and after it has ended:
 
     process ── open SESSION OVER ──▶ pipe ──▶ guardian ── killSessions ──▶ MongoDB
@@ -36,7 +36,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 GRACE: Final = 0.25
-"""Seconds after its end in which a rehearsal may still abort its transaction by itself."""
+"""Seconds after its end in which a dry run may still abort its transaction by itself."""
 
 AGAIN: Final = 0.5
 KILLS: Final = 3
@@ -167,7 +167,7 @@ class ReaperClient:
             return
         ended = self._kill(list(overdue))
         if ended and any(each.tries == TRIES for each in overdue.values()):
-            logger.warning("ended transactions that rehearsals may have left open")
+            logger.warning("ended transactions that dry runs may have left open")
         for name, each in overdue.items():
             each.due = now + AGAIN
             each.tries = min(each.tries, KILLS if ended else TRIES) - 1
@@ -200,7 +200,7 @@ def kill(url: str, names: Sequence[str]) -> bool:
         with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=_PATIENCE, timeoutMS=_PATIENCE) as client:
             client.admin.command("killSessions", ids)
     except PyMongoError as error:
-        logger.warning("transactions that rehearsals may have left open cannot be ended: %s", type(error).__name__)
+        logger.warning("transactions that dry runs may have left open cannot be ended: %s", type(error).__name__)
         return False
     return True
 

@@ -53,7 +53,7 @@ class Session(Protocol):
 
 
 class TransactionContext(Protocol):
-    """What everything asked below it belongs to: a transaction, or a rehearsal."""
+    """What everything asked below it belongs to: a transaction, or a dry run."""
 
     async def ask(self, operation: Operation[T], write: Write | None = None) -> T:
         """Do an operation as part of it, perhaps more than once; of a `write`, the result tells whether it changed

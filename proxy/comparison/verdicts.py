@@ -18,11 +18,11 @@ Severity = Literal["breaking", "major", "minor"]
 Name = Literal["match", "declared", "mismatch", "violation", "skipped"]
 Reason = Literal[
     "body_too_large",
-    "shed",
     "changed",
     "client_gone",
     "hidden",
     "queue_full",
+    "shed",
     "side_crashed",
     "side_unavailable",
     "streaming",

@@ -216,7 +216,7 @@ class RouteShadow(Section):
     """The share of callers whose requests also run on the other side."""
 
     share: Share = 0
-    writes: Literal["never", "rehearse"] = "never"
+    writes: Literal["never", "dry_run"] = "never"
 
     @model_validator(mode="before")
     @classmethod

@@ -51,20 +51,20 @@ class Ops(Section):
 class ShadowWorkerSettings(Section):
     """How requests run on the other side, for all routes; of each process.
 
-    `deadline` is the other side's, for one answer; `rehearsal` what a rehearsed write may cost its caller. `noise` is
-    the share of compared reads that legacy is asked a second time, to see what it does not repeat itself. `pressure`
-    is the share of its time for which the gateway may wait for a processor; beyond it, fewer requests run in the
-    shadow. A shadow process that holds more resident memory than `max_memory` is restarted.
+    `deadline` bounds one answer of the shadow backend, `dry_run_timeout` the time that the caller of a write waits for
+    its dry run. `noise` is the share of compared reads that are sent to legacy a second time, to find the fields it
+    does not repeat. `max_cpu_wait` is the share of its time for which the gateway may wait for a processor; beyond it,
+    fewer requests run in the shadow. A shadow process with more resident memory than `max_memory` is restarted.
     """
 
     concurrency: Count = 8
     queue: Count = 256
     deadline: Duration = 10.0
-    rehearsal: Duration = 0.25
+    dry_run_timeout: Duration = 0.25
     max_body: Size = 256 * 1024
     max_memory: Size = 512 * 1024 * 1024
     noise: Share = 100
-    pressure: Share = 200
+    max_cpu_wait: Share = 200
 
 
 class ReportSettings(Section):

@@ -22,8 +22,8 @@ UNMATCHED = "-"
 class ComparisonEvent:
     """Two exchanges of one request, and what came of comparing them (which may be that it could not be done).
 
-    `wrote` is what a rehearsed write reported that it would have written: mappings of `collection`, `operation` and
-    `document`, `filter` or `update`, as JSON; None where nothing was rehearsed.
+    `wrote` holds the writes that a dry run reported: mappings of `collection`, `operation` and `document`, `filter` or
+    `update`, as JSON; None without a dry run.
     """
 
     route: str

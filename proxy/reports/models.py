@@ -186,7 +186,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StoredWrite:
-    """What a rehearsed write would have put into a collection; `content` has `document`, `filter`, `update`."""
+    """What the dry run of a write would have put into a collection; `content` has `document`, `filter`, `update`."""
 
     collection: str
     operation: str
@@ -215,7 +215,7 @@ class Sample:
     """One comparison in full, redacted.
 
     `declared` are ids of divergences, `hidden` fields in which an `ignore` hid a difference; `wrote` is None unless it
-    was rehearsed.
+    was a dry run.
     """
 
     id: str

@@ -96,7 +96,7 @@ class Redactor:
         return ".".join(("~" if step.startswith("~") else step for step in steps) if self._fleeting else steps)
 
     def wrote(self, writes: Sequence[Mapping[str, JSON]]) -> list[JSON]:
-        """What a rehearsal would have written: collection, operation, and the rest as a tree."""
+        """What a dry run would have written: collection, operation, and the rest as a tree."""
         telling = _ValueRedactor(self, KnownNames(self._operation))
         return [
             {

@@ -65,7 +65,7 @@ def gates(route: Route, schedule: Schedule, seen: Evidence, usual: FailureRatio 
 def is_compared(route: Route) -> bool:
     """Whether any of a route's requests run in the shadow."""
     method = route.pattern.method
-    some = method in SAFE or method == ANY or route.shadow.writes == "rehearse"
+    some = method in SAFE or method == ANY or route.shadow.writes == "dry_run"
     return route.shadow.share > 0 and some and method != WEBSOCKET
 
 

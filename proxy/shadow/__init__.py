@@ -9,8 +9,8 @@
     child.py        keeps the process alive
 
 The gateway process does no more than capture and count, so whatever the other side does (hang, crash, use up a
-processor, answer without an end), no client waits for it. Only a rehearsal is waited for, and no longer than
-`shadow.rehearsal`.
+processor, answer without an end), no client waits for it. Only a dry run is waited for, and no longer than
+`shadow.dry_run_timeout`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ShadowClient:
         self._child = WorkerSupervisor(self._hear, self._lose)
         self._ledger = PendingTable()
         self._pressure = CpuLoadShedder()
-        self._rehearsing = 0
+        self._dry_running = 0
         self._looking: asyncio.Task[None] | None = None
 
     @property
@@ -130,16 +130,16 @@ class ShadowClient:
         else:
             self._child.send(CompareRead(number, route, served, arrival, seen, deadline))
 
-    async def rehearse(self, route: str, asked: RequestSnapshot) -> int | None:
+    async def dry_run(self, route: str, asked: RequestSnapshot) -> int | None:
         """Have a write rehearsed, and wait for it; gives its number, None where nothing will be compared."""
         over: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
-        number = self._ledger.admit(PendingRequest(route, "legacy", len(asked.body), rehearsed=over), self._room)
+        number = self._ledger.admit(PendingRequest(route, "legacy", len(asked.body), result=over), self._room)
         if number is None:
             self.leave(route, "legacy", "queue_full")
             return None
-        patience = self._config.shadow.rehearsal
+        patience = self._config.shadow.dry_run_timeout
         self._child.send(DryRun(number, route, asked, time.monotonic() + patience), urgent=True)
-        self._rehearsing += 1
+        self._dry_running += 1
         reason: Reason | None = "client_gone"
         try:
             async with asyncio.timeout(patience):
@@ -147,7 +147,7 @@ class ShadowClient:
         except TimeoutError:
             reason = "timeout"
         finally:
-            self._rehearsing -= 1
+            self._dry_running -= 1
             if reason is not None:
                 self.forget(number, reason)
         return number if reason is None else None
@@ -160,7 +160,7 @@ class ShadowClient:
             self._child.send(LegacyServed(number, seen))
 
     def forget(self, number: int, reason: Reason) -> None:
-        """A rehearsal with which nothing is to be compared."""
+        """A dry run with which nothing is to be compared."""
         entry = self._ledger.settle(number)
         if entry is not None:
             self._child.send(Discard(number))
@@ -187,9 +187,9 @@ class ShadowClient:
         ready = self._child.ready
         if ready is None:
             return "side_unavailable"
-        if not reads and not ready.rehearses:
+        if not reads and not ready.supports_dry_run:
             return "write_not_allowed"
-        full = not reads and self._rehearsing >= self._config.shadow.concurrency
+        full = not reads and self._dry_running >= self._config.shadow.concurrency
         if full or len(self._ledger) >= self._room:
             return "queue_full"
         return None if self._pressure.admits() else "shed"
@@ -205,8 +205,8 @@ class ShadowClient:
             metrics.REPORTS_DROPPED.labels(message.why).inc(message.number)
 
     def _resolve(self, entry: PendingRequest | None, reason: Reason | None) -> None:
-        if entry is not None and entry.rehearsed is not None and not entry.rehearsed.done():
-            entry.rehearsed.set_result(reason)
+        if entry is not None and entry.result is not None and not entry.result.done():
+            entry.result.set_result(reason)
 
     def _lose(self) -> None:
         """The process has ended, and with it all that it had been given."""
@@ -215,8 +215,8 @@ class ShadowClient:
 
     def _drop(self, number: int, reason: Reason) -> None:
         entry = self._ledger.find(number)
-        if entry is not None and entry.rehearsed is not None and not entry.rehearsed.done():
-            entry.rehearsed.set_result(reason)  # who waits for it forgets it
+        if entry is not None and entry.result is not None and not entry.result.done():
+            entry.result.set_result(reason)  # who waits for it forgets it
         else:
             self.forget(number, reason)
 
@@ -226,6 +226,6 @@ class ShadowClient:
             for number in self._ledger.overdue(now):
                 self._drop(number, "timeout")
             metrics.SHADOW_OUTSTANDING.set(len(self._ledger))
-            self._pressure.look(now, self._config.shadow.pressure / FULL)
+            self._pressure.look(now, self._config.shadow.max_cpu_wait / FULL)
             metrics.SHADOW_SHARE.set(self._pressure.share)
             await asyncio.sleep(INTERVAL)

@@ -82,12 +82,12 @@ class ShadowBackends:
             more: dict[str, Any] = {"proxy.timeouts": self._timeouts[route]} if route in self._timeouts else {}
             return await ask(self._legacy, asked, bounds, more)
 
-    async def rehearse(
-        self, rehearsal: DryRunExchange, route: str, asked: RequestSnapshot, bounds: Bounds
+    async def dry_run(
+        self, dry_run: DryRunExchange, route: str, asked: RequestSnapshot, bounds: Bounds
     ) -> Exchange | Reason:
         """What native answers to a write of which nothing is to be left. Raises StubbornError."""
         with self._traced("native", route, asked):
-            return await rehearsal.run(self._native, asked, bounds)
+            return await dry_run.run(self._native, asked, bounds)
 
     def _traced(self, side: Side, route: str, asked: RequestSnapshot) -> AbstractContextManager[object]:
         if self._tracing is None:

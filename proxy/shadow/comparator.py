@@ -68,7 +68,7 @@ class Comparator:
         other: Side = "native" if job.served == "legacy" else "legacy"
         return await self._stage.ask(other, job.route, asked, self._stage.bounds(job.deadline, served))
 
-    def rehearsed(self, route: str, legacy: Exchange, native: Exchange, wrote: Writes) -> Verdict:
+    def compare_dry_run(self, route: str, legacy: Exchange, native: Exchange, wrote: Writes) -> Verdict:
         """The verdict on a write that native has rehearsed, and legacy served."""
         verdict = self._compare(legacy, native)
         self._note(ComparisonEvent(route, self._stage.operation(legacy), "legacy", verdict, legacy, native, wrote))

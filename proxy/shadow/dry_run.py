@@ -1,9 +1,9 @@
-"""The ASGI extension `proxy.rehearsal`: how a native app is told that a write is a rehearsal, and what it tells back.
+"""The ASGI extension `proxy.dry_run`: how a native app is told that a write is a dry run, and what it tells back.
 
-An app declares in its lifespan's state that it knows the extension: `state["proxy.rehearsal"] = True`. One that does
+An app declares in its lifespan's state that it knows the extension: `state["proxy.dry_run"] = True`. One that does
 not is never given a write. In the scope it then finds
 
-    scope["extensions"]["proxy.rehearsal"] = {"deadline": seconds, "report": callable}
+    scope["extensions"]["proxy.dry_run"] = {"deadline": seconds, "report": callable}
 
 and is to answer as ever, but to leave nothing behind and to ask no outside service, within so many seconds. Before it
 answers it calls `report` with what it would have written, as mappings of `collection`, `operation` (`insert`, `update`,
@@ -24,7 +24,7 @@ from proxy.comparison.verdicts import Reason
 from proxy.shadow.messages import RequestSnapshot
 from proxy.shadow.replay import Bounds, ask
 
-EXTENSION: Final = "proxy.rehearsal"
+EXTENSION: Final = "proxy.dry_run"
 
 Writes = Sequence[Mapping[str, JSON]]
 
@@ -35,7 +35,7 @@ def declares(state: Mapping[str, Any]) -> bool:
 
 
 class DryRunExchange:
-    """One rehearsal; `wrote` is what the app told that it would have written."""
+    """One dry run; `wrote` is what the app told that it would have written."""
 
     def __init__(self) -> None:
         self.wrote: Writes = ()

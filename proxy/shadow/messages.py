@@ -1,7 +1,7 @@
 """What crosses the link between a gateway process and its shadow process. Values, and nothing but values.
 
     gateway ──▶ shadow   Adopt, Read, Rehearse, then Served or Forget; Ping
-    shadow ──▶ gateway   Ready, Rehearsed, Done, Lost; Pong
+    shadow ──▶ gateway   Ready, DryRunAnswer, Done, Lost; Pong
 
 Numbers are the gateway's, one for each request. Deadlines are in `time.monotonic()`, the same clock for both. Named
 tuples, since a gateway makes and packs one for each request that it has just served. None shows what it holds of a
@@ -86,7 +86,7 @@ class LegacyServed(NamedTuple):
 
 
 class Discard(NamedTuple):
-    """A rehearsal with which nothing is to be compared any more."""
+    """A dry run with which nothing is to be compared any more."""
 
     number: int
 
@@ -96,13 +96,13 @@ class Ping(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """The native app has started; `rehearses` says whether it declares that it can rehearse writes."""
+    """The native app has started; `rehearses` says whether it declares that it can run writes dry."""
 
-    rehearses: bool
+    supports_dry_run: bool
 
 
 class DryRunFinished(NamedTuple):
-    """A rehearsal is over, and where `reason` is given, nothing can be compared with it."""
+    """A dry run is over, and where `reason` is given, nothing can be compared with it."""
 
     number: int
     reason: Reason | None = None

@@ -20,7 +20,7 @@ class ShadowSink(Protocol):
     def read(self, route: str, served: Side, arrival: ConnectionInfo, seen: RawExchange) -> None:
         """A read to be compared."""
 
-    async def rehearse(self, route: str, asked: RequestSnapshot) -> int | None:
+    async def dry_run(self, route: str, asked: RequestSnapshot) -> int | None:
         """Have a write rehearsed, and wait for it; gives its number, None where nothing will be compared."""
 
     def served(self, number: int, seen: RawExchange) -> None:
@@ -40,7 +40,7 @@ class MirroredRequest(Protocol):
     def capture(self) -> ExchangeRecorder | None: ...
 
     async def prepare(self) -> None:
-        """To be awaited before the side is; a rehearsal is what takes time here."""
+        """To be awaited before the side is; a dry run is what takes time here."""
 
     async def receive(self) -> Message:
         """To be given to the side in place of the client's."""
@@ -95,7 +95,7 @@ class MirroredDryRun:
         asked = RequestSnapshot(
             self._scope["method"], request_target(self._scope), headers, body, connection_info_of(self._scope)
         )
-        self._number = await self._office.rehearse(self._route, asked)
+        self._number = await self._office.dry_run(self._route, asked)
         if self._number is not None:
             self.capture = ExchangeRecorder(self._scope, self._limit)
 
@@ -114,7 +114,7 @@ class MirroredDryRun:
             self._office.forget(self._number, "side_unavailable")  # legacy was down, and native took over
 
     async def _gather(self) -> bytes | Reason:
-        """The request's body, or why there will be no rehearsal."""
+        """The request's body, or why there will be no dry run."""
         if int(first(self._scope["headers"], b"content-length") or 0) > self._limit:
             return "body_too_large"
         chunks: list[bytes] = []

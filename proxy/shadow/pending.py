@@ -18,16 +18,16 @@ GRACE: Final = 1.0
 
 @dataclass(slots=True)
 class PendingRequest:
-    """One request. `deadline` is in monotonic seconds; of a rehearsal it begins once legacy has served.
+    """One request. `deadline` is in monotonic seconds; of a dry run it begins once legacy has served.
 
-    `rehearsed` is resolved when a rehearsal is over: with None, or with why there is nothing to compare.
+    `result` is resolved when a dry run is over: with None, or with why there is nothing to compare.
     """
 
     route: str
     served: Side
     size: int
     deadline: float = inf
-    rehearsed: Future[Reason | None] | None = None
+    result: Future[Reason | None] | None = None
 
 
 class PendingTable:

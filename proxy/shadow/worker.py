@@ -53,12 +53,12 @@ from proxy.shadow.replay import UncancellableAppError
 logger = logging.getLogger("scribe_proxy.shadow")
 
 BATCH_DELAY: Final = 0.02
-"""Seconds that what is to be said may wait for more; a rehearsal that is over does not."""
+"""Seconds that what is to be said may wait for more; a dry run that is over does not."""
 SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
 
 DryRunResult = tuple[str, Exchange, Writes]
-"""A rehearsal's route, what native answered, and what it would have written."""
+"""A dry run's route, what native answered, and what it would have written."""
 
 
 class Worker:
@@ -70,7 +70,7 @@ class Worker:
         self._waiting: deque[CompareRead] = deque()
         self._reading: set[asyncio.Task[None]] = set()
         self._concluding: set[asyncio.Task[None]] = set()
-        self._rehearsals: dict[int, asyncio.Task[DryRunResult | None]] = {}
+        self._dry_runs: dict[int, asyncio.Task[DryRunResult | None]] = {}
         self._reports: ReportWriter
         self._capturing: CaptureAgent
         self._stage: ShadowBackends
@@ -90,7 +90,7 @@ class Worker:
 
     async def _stop(self) -> None:
         self._waiting.clear()
-        left = {*self._reading, *self._concluding, *self._rehearsals.values()}
+        left = {*self._reading, *self._concluding, *self._dry_runs.values()}
         for task in left:
             task.cancel()
         if left:
@@ -137,7 +137,7 @@ class Worker:
             self._waiting.append(message)
             self._read_on()
         elif isinstance(message, DryRun):
-            self._rehearsals[message.number] = asyncio.create_task(self._rehearse(message))
+            self._dry_runs[message.number] = asyncio.create_task(self._dry_run(message))
         elif isinstance(message, LegacyServed):
             self._keep(self._concluding, self._conclude(message))
         elif isinstance(message, Discard):
@@ -170,28 +170,28 @@ class Worker:
         except UncancellableAppError:
             self._give_up()
 
-    async def _rehearse(self, job: DryRun) -> DryRunResult | None:
-        rehearsal = DryRunExchange()
+    async def _dry_run(self, job: DryRun) -> DryRunResult | None:
+        dry_run = DryRunExchange()
         try:
-            found = await self._stage.rehearse(rehearsal, job.route, job.asked, self._stage.bounds(job.deadline))
+            found = await self._stage.dry_run(dry_run, job.route, job.asked, self._stage.bounds(job.deadline))
         except UncancellableAppError:
             self._give_up()
             return None
-        played = None if isinstance(found, str) else (job.route, found, rehearsal.wrote)
+        played = None if isinstance(found, str) else (job.route, found, dry_run.wrote)
         self._link.send(DryRunFinished(job.number, found if isinstance(found, str) else None), urgent=True)
         return played
 
     async def _conclude(self, served: LegacyServed) -> None:
-        rehearsal = self._rehearsals.pop(served.number, None)
-        played = await rehearsal if rehearsal is not None else None
+        dry_run = self._dry_runs.pop(served.number, None)
+        played = await dry_run if dry_run is not None else None
         if played is not None:
             route, native, wrote = played
-            self._tell(served.number, self._review.rehearsed(route, served.seen.exchange(), native, wrote))
+            self._tell(served.number, self._review.compare_dry_run(route, served.seen.exchange(), native, wrote))
 
     def _forget(self, number: int) -> None:
-        rehearsal = self._rehearsals.pop(number, None)
-        if rehearsal is not None:
-            rehearsal.cancel()
+        dry_run = self._dry_runs.pop(number, None)
+        if dry_run is not None:
+            dry_run.cancel()
 
     def _tell(self, number: int, verdict: Verdict) -> None:
         self._link.send(Compared(number, verdict.name, verdict.reason))

@@ -22,7 +22,7 @@ from tests.support.shipped import ROUTING
 
 DATABASE = "browser_tests"
 REPORTS = f"{DATABASE}_reports"
-BOTH_SIDES: Mapping[str, object] = {"native": "50%", "shadow": {"share": "100%", "writes": "rehearse"}}
+BOTH_SIDES: Mapping[str, object] = {"native": "50%", "shadow": {"share": "100%", "writes": "dry_run"}}
 """Half of the callers on either side, and of everybody each request on the other side as well."""
 
 _REST: Mapping[str, object] = {"name": "rest", "match": "* /*"}
@@ -89,7 +89,7 @@ def write_routing(file: Path, settings: Mapping[str, object], *, legacy_down: bo
         config["legacy"] = {**config["legacy"], "url": f"http://127.0.0.1:{free_port()}"}
     config["contracts"] = str(ROOT / "contracts")
     config["mongodb"] = {"database": REPORTS}
-    config["shadow"] = {**config.get("shadow", {}), "pressure": "100%"}  # whatever else the machine does
+    config["shadow"] = {**config.get("shadow", {}), "max_cpu_wait": "100%"}  # whatever else the machine does
     file.write_text(yaml.safe_dump(config, sort_keys=False))
 
 

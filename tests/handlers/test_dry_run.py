@@ -1,4 +1,4 @@
-"""Rehearsals of the native app, with the stand-in serving beside them: nothing is left of them, anywhere."""
+"""Dry runs of the native app, with the stand-in serving beside them: nothing is left of them, anywhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.backend_pair import Outside, Twin, Twins, get, names, post, read
 from tests.support.backends import NOWHERE, SECRET
-from tests.support.dry_runs import Rehearsed, rehearse, scope_of, whole
+from tests.support.dry_runs import DryRunAnswer, dry_run, scope_of, whole
 from tests.support.sockets import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -46,14 +46,14 @@ LOGOUT: Final = post("/users/logout", token=FOREVER)
 
 @dataclass(frozen=True)
 class House:
-    """The native app for rehearsals, on the database that the stand-in serves from; and who must not be asked."""
+    """The native app for dry runs, on the database that the stand-in serves from; and who must not be asked."""
 
     app: Starlette
     legacy: Twin
     outside: Outside
 
-    async def rehearse(self, request: RecordedRequest, deadline: float = 20.0) -> Rehearsed:
-        return await rehearse(self.app, request, deadline)
+    async def dry_run(self, request: RecordedRequest, deadline: float = 20.0) -> DryRunAnswer:
+        return await dry_run(self.app, request, deadline)
 
     def plant(self) -> None:
         database = self.legacy.database
@@ -155,7 +155,7 @@ def unserved() -> list[RecordedRequest]:
 
 async def give_up(house: House, request: RecordedRequest, seconds: float) -> None:
     """Cancelled by whoever asked, after a while."""
-    task = asyncio.create_task(house.rehearse(request))
+    task = asyncio.create_task(house.dry_run(request))
     await asyncio.sleep(seconds)
     task.cancel()
     await asyncio.wait([task])
@@ -164,17 +164,17 @@ async def give_up(house: House, request: RecordedRequest, seconds: float) -> Non
 async def hurry(house: House, request: RecordedRequest, seconds: float) -> None:
     """Given less time than it may need."""
     try:
-        await house.rehearse(request, seconds)
+        await house.dry_run(request, seconds)
     except TimeoutError:
         return
 
 
-async def rehearse_often(house: House, times: int, seed: int) -> list[Rehearsed]:
+async def dry_run_often(house: House, times: int, seed: int) -> list[DryRunAnswer]:
     """Writes of every kind, in any order, four at a time; every tenth is cut short one way or another."""
     chance = random.Random(seed)
     requests = list(itertools.islice(itertools.cycle(writes() + unserved()), times))
     chance.shuffle(requests)
-    answered: list[Rehearsed] = []
+    answered: list[DryRunAnswer] = []
     numbered = iter(enumerate(requests))
 
     async def work() -> None:
@@ -184,15 +184,15 @@ async def rehearse_often(house: House, times: int, seed: int) -> list[Rehearsed]
             elif number % 20 == 10:
                 await hurry(house, request, chance.uniform(0, 0.01))
             else:
-                answered.append(await house.rehearse(request))
+                answered.append(await house.dry_run(request))
 
     await asyncio.gather(*(work() for _ in range(4)))
     return answered
 
 
-async def test_a_thousand_rehearsals_leave_every_byte_as_it_was(house: House) -> None:
+async def test_a_thousand_dry_runs_leave_every_byte_as_it_was(house: House) -> None:
     before = house.whole()
-    answered = await rehearse_often(house, TIMES, seed=1)
+    answered = await dry_run_often(house, TIMES, seed=1)
     assert house.whole() == before
     assert house.outside.calls == []
     assert len(answered) == TIMES * 9 / 10
@@ -215,9 +215,9 @@ async def test_with_legacy_serving_meanwhile_the_database_is_what_legacy_alone_l
 
     served = [*(request for request in writes() if request != LOGOUT), *[START, NOTED] * 5, LOGOUT]
     alone = await serve()
-    rehearsing = asyncio.create_task(rehearse_often(house, 150, seed=2))
+    dry_runs = asyncio.create_task(dry_run_often(house, 150, seed=2))
     together = await serve()
-    answered = await rehearsing
+    answered = await dry_runs
     assert house.outside.calls == []
     assert sum(bool(each.writes) for each in answered) > 20
     same = names()
@@ -229,19 +229,19 @@ async def test_with_legacy_serving_meanwhile_the_database_is_what_legacy_alone_l
 
 
 async def test_answers_as_if_it_had_written(house: House) -> None:
-    ended = await house.rehearse(END)
+    ended = await house.dry_run(END)
     told = ended.read()
     assert (told["summary"], told["transcript"]["summary"]) == (TEXT, TEXT)
     assert told["highlights"] == json.loads(HIGHLIGHTS)
     assert ended.kinds == [("update", "transcripts"), ("update", "consultations")]
     assert ended.writes[0]["update"]["$set"]["summary"] == TEXT
     assert ended.writes[1]["filter"] == {"_id": {"$oid": CONSULTATION}}
-    started = await house.rehearse(START)
+    started = await house.dry_run(START)
     assert [write["document"]["_id"]["$oid"] for write in started.writes] == [
         started.read()["data"]["consultation"]["_id"],
         started.read()["data"]["transcript"]["_id"],
     ]
-    codes = await house.rehearse(get("/api/ai/search/clinicalcodes?name=x", FOREVER))
+    codes = await house.dry_run(get("/api/ai/search/clinicalcodes?name=x", FOREVER))
     assert codes.read() == {"name": CODES[0].name, "code": CODES[0].code, "url": CODES[0].url}
     assert codes.writes == []
 
@@ -250,7 +250,7 @@ async def test_what_a_refused_link_leaves_is_told_as_the_legacy_would_leave_it(h
     """The note and its link are one transaction; the link is refused, and the note kept without it."""
     house.legacy.database.consultations.update_one({}, {"$set": {"notes": "no list"}})
     before = house.whole()
-    answer = await house.rehearse(NOTED)
+    answer = await house.dry_run(NOTED)
     assert (answer.status, answer.kinds) == (500, [("insert", "notes")])
     assert house.whole() == before
     assert (await house.legacy.ask(NOTED)).status == 500
@@ -258,8 +258,8 @@ async def test_what_a_refused_link_leaves_is_told_as_the_legacy_would_leave_it(h
 
 
 async def test_nothing_is_left_in_memory_either(house: House) -> None:
-    """What was rehearsed has not happened: one is still logged in, the address is still free, and so on."""
-    await asyncio.gather(*(house.rehearse(request) for request in [LOGOUT, REGISTER, START, NOTED, END] * 3))
+    """A dry run changes nothing: one is still logged in, the address is still free, and so on."""
+    await asyncio.gather(*(house.dry_run(request) for request in [LOGOUT, REGISTER, START, NOTED, END] * 3))
     asked = [
         get("/users/profile", FOREVER),
         get("/users/users/checkEmail?email=b@x"),
@@ -280,7 +280,7 @@ async def test_past_its_deadline_there_is_no_answer_and_nobody_is_kept_waiting(h
         database.consultations.update_one({}, {"$set": {"status": "held"}}, session=session)
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            await house.rehearse(NOTED, 0.1)
+            await house.dry_run(NOTED, 0.1)
         assert time.monotonic() - began < 3
         session.abort_transaction()
     assert house.whole() == before
@@ -291,7 +291,7 @@ async def test_past_its_deadline_there_is_no_answer_and_nobody_is_kept_waiting(h
 
 async def test_a_deadline_that_has_passed_already(house: House) -> None:
     with pytest.raises(TimeoutError):
-        await house.rehearse(START, -1)
+        await house.dry_run(START, -1)
 
 
 async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,12 +302,12 @@ async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, monk
 
     monkeypatch.setattr("handlers.storage.transaction_reaper.Guardian.watch", refuse)
     with pytest.raises(TimeoutError, match="in time"):
-        await house.rehearse(START)
+        await house.dry_run(START)
 
 
 async def test_what_is_not_the_dialects_is_declined(house: House) -> None:
     for target in ("/api/v1/x", "/api/v1/auth/register"):
-        answer = await house.rehearse(post(target, {"a": 1}))
+        answer = await house.dry_run(post(target, {"a": 1}))
         assert (answer.status, answer.body, answer.writes, answer.told_first) == (501, b"", None, True)
 
 
@@ -321,7 +321,7 @@ async def test_a_websocket_is_declined(house: House) -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = scope_of(get("/transcription-stream"), {"proxy.rehearsal": {"deadline": 1.0, "report": told.append}})
+    scope = scope_of(get("/transcription-stream"), {"proxy.dry_run": {"deadline": 1.0, "report": told.append}})
     await house.app({**scope, "type": "websocket"}, receive, send)
     assert (told, sent) == ([None], [{"type": "websocket.close"}])
 
@@ -339,5 +339,5 @@ async def test_the_app_declares_it(mongodb_url: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     native = Native("handlers.app:app")
     await native.start()
-    assert native._state["proxy.rehearsal"] is True
+    assert native._state["proxy.dry_run"] is True
     await native.stop()

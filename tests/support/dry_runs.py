@@ -1,4 +1,4 @@
-"""Rehearsals put to the native app in this process, and a database seen whole: what is left of them shows."""
+"""Dry runs put to the native app in this process, and a database seen whole: what is left of them shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNTOLD: Any = object()
 
 
 @dataclass
-class Rehearsed:
+class DryRunAnswer:
     """The answer, and what was reported: `UNTOLD` where nothing was."""
 
     status: int
@@ -35,8 +35,8 @@ class Rehearsed:
         return [(write["operation"], write["collection"]) for write in self.writes]
 
 
-async def rehearse(app: ASGIApp, request: RecordedRequest, deadline: float = 10.0) -> Rehearsed:
-    """Announce a rehearsal; raises what the app raises."""
+async def dry_run(app: ASGIApp, request: RecordedRequest, deadline: float = 10.0) -> DryRunAnswer:
+    """Announce a dry run; raises what the app raises."""
     told: list[tuple[Sequence[Mapping[str, Any]] | None, int]] = []
     sent: list[Message] = []
     unread: list[Message] = [{"type": "http.request", "body": request.body}]
@@ -51,14 +51,14 @@ async def rehearse(app: ASGIApp, request: RecordedRequest, deadline: float = 10.
 
     announcement = {"deadline": deadline, "report": lambda writes: told.append((writes, len(sent)))}
     try:
-        await app(scope_of(request, {"proxy.rehearsal": announcement}), receive, send)
+        await app(scope_of(request, {"proxy.dry_run": announcement}), receive, send)
     except BaseException:
         assert (told, sent) == ([], [])
         raise
     assert len(told) < 2
     writes, before = told[0] if told else (UNTOLD, 1)
     body = b"".join(message.get("body", b"") for message in sent[1:])
-    return Rehearsed(sent[0]["status"], body, writes, before == 0)
+    return DryRunAnswer(sent[0]["status"], body, writes, before == 0)
 
 
 def scope_of(request: RecordedRequest, extensions: Mapping[str, object]) -> Scope:

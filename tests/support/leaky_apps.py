@@ -29,7 +29,7 @@ async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def native(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
-        scope["state"]["proxy.rehearsal"] = True
+        scope["state"]["proxy.dry_run"] = True
         for phase in ("startup", "shutdown"):
             await receive()
             await send({"type": f"lifespan.{phase}.complete"})
@@ -37,10 +37,10 @@ async def native(scope: Scope, receive: Receive, send: Send) -> None:
     heard = await _heard(scope, receive)
     if scope["path"].startswith("/api/raise"):
         raise RuntimeError(heard)
-    rehearsal = (scope.get("extensions") or {}).get("proxy.rehearsal")
-    if rehearsal is not None:
+    dry_run = (scope.get("extensions") or {}).get("proxy.dry_run")
+    if dry_run is not None:
         document = {"note": heard, heard: heard}
-        rehearsal["report"]([{"collection": "notes", "operation": "insert", "document": document}])
+        dry_run["report"]([{"collection": "notes", "operation": "insert", "document": document}])
     await _answer(scope, send, heard[::-1] + heard, {"note": 7, "age": heard, "status": "ended", heard: heard})
 
 

@@ -52,7 +52,7 @@ routes:
     match: POST /api/notes/{{id}}
     native: 12.5%
     group: notes
-    shadow: {{share: 5%, writes: rehearse}}
+    shadow: {{share: 5%, writes: dry_run}}
   - name: prompts.list
     match: GET /api/prompts
     shadow: 100%
@@ -192,7 +192,7 @@ TYPED = compared(notes(), notes(body=7))
 DECLARED = compared(notes(), notes(count="two"))
 MATCHING = compared(notes(), notes())
 DRIFTING = compared(notes(count="many"), notes(count="many"))
-REHEARSED = compared(
+DRY_RUN = compared(
     notes(),
     notes(body="another"),
     "notes.create",
@@ -205,7 +205,7 @@ async def keep_a_day(database: Database) -> None:
     """A day of comparisons, more by day than by night, with three faults that begin in the last hours, and samples."""
     storage, now = Storage(database), time.time()
     reports = ReportWriter(database, Settings(key=SecretStr(KEY), samples=2))
-    for entry in (RENAMED, TYPED, DECLARED, DRIFTING, REHEARSED, MATCHING):
+    for entry in (RENAMED, TYPED, DECLARED, DRIFTING, DRY_RUN, MATCHING):
         reports.note(entry)
     await reports.flush()
     for hours in range(24):
@@ -229,7 +229,7 @@ def _hour(at: float, hours_ago: int) -> CounterBatch:
         _count(tally, TYPED, at, 3)
     if hours_ago == 7:
         _count(tally, DRIFTING, at, 4)
-        _count(tally, REHEARSED, at, 6)
+        _count(tally, DRY_RUN, at, 6)
     verdict = compare(notes(), notes(body="another"), contract())
     _count(tally, ReplayEvent("notes.list", contract(), verdict, notes(), notes(body="another")), at, 1)
     return tally

@@ -1,4 +1,4 @@
-"""Apps to be shadowed: each path is a way to behave. `rehearsing` declares that it can rehearse, `plain` does not."""
+"""Apps to be shadowed: each path is one behaviour. `with_dry_runs` declares support for dry runs, `plain` does not."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ async def plain(scope: Scope, receive: Receive, send: Send) -> None:
         await BEHAVIOURS.get(path, _same)(scope, receive, send)
 
 
-async def rehearsing(scope: Scope, receive: Receive, send: Send) -> None:
+async def with_dry_runs(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
-        scope["state"]["proxy.rehearsal"] = True
+        scope["state"]["proxy.dry_run"] = True
     await plain(scope, receive, send)
 
 
@@ -75,12 +75,12 @@ async def _live(receive: Receive, send: Send) -> None:
 async def _same(scope: Scope, receive: Receive, send: Send) -> None:
     """As legacy answers; a write is told as such, with what was asked, and left undone."""
     extensions = scope.get("extensions") or {}
-    if "proxy.rehearsal" not in extensions:
+    if "proxy.dry_run" not in extensions:
         await legacy(scope, receive, send)
         return
     body = (await sent(receive)).decode()
-    document = {"text": body, "deadline": extensions["proxy.rehearsal"]["deadline"]}
-    extensions["proxy.rehearsal"]["report"]([{"collection": "notes", "operation": "insert", "document": document}])
+    document = {"text": body, "deadline": extensions["proxy.dry_run"]["deadline"]}
+    extensions["proxy.dry_run"]["report"]([{"collection": "notes", "operation": "insert", "document": document}])
     await answer(send, {"wrote": body}, 201)
 
 
@@ -118,7 +118,7 @@ async def _stubborn(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
-    scope["extensions"]["proxy.rehearsal"]["report"](None)
+    scope["extensions"]["proxy.dry_run"]["report"](None)
     await answer(send, b"", 501)
 
 

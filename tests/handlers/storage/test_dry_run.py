@@ -1,4 +1,4 @@
-"""Trials on a real MongoDB: read what they wrote, go on after refusals, leave nothing, hold nobody up for long."""
+"""Dry runs on a real MongoDB: read what they wrote, go on after refusals, leave nothing, hold nobody up for long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest_asyncio
 from bson import ObjectId
 from pymongo.database import Database
 
-from handlers.storage import dry_run as trials
+from handlers.storage import dry_run as dry_runs
 from handlers.storage.dry_run import DryRunTransaction
 from handlers.storage.errors import DuplicateError, RefusedError, UnavailableError
 from handlers.storage.store import Store
@@ -51,8 +51,8 @@ def database(scratch: Documents) -> Documents:
     return scratch
 
 
-def told(trial: DryRunTransaction) -> list[tuple[str, str, Any]]:
-    return [(write.operation, write.collection, dict(write.said)) for write in trial.writes]
+def told(dry_run: DryRunTransaction) -> list[tuple[str, str, Any]]:
+    return [(write.operation, write.collection, dict(write.said)) for write in dry_run.writes]
 
 
 def seconds_to_write(database: Documents) -> float:
@@ -64,7 +64,7 @@ def seconds_to_write(database: Documents) -> float:
 
 async def test_reads_what_it_wrote_and_leaves_nothing(store: Store, database: Documents) -> None:
     before = whole(database)
-    async with store.rehearse(5) as trial:
+    async with store.dry_run(5) as dry_run:
         await store.notes.insert({"_id": B})
         assert await store.notes.change({"_id": B}, {"$set": {"n": 1}}) == 1
         assert await store.notes.get(B) == {"_id": B, "n": 1}
@@ -73,14 +73,14 @@ async def test_reads_what_it_wrote_and_leaves_nothing(store: Store, database: Do
         assert await store.notes.delete({"_id": A}) == 1
         assert await store.notes.find({}) == [{"_id": B, "n": 1}]
         await store.prompts.insert({"_id": B})
-    assert told(trial) == [
+    assert told(dry_run) == [
         ("insert", "notes", {"document": {"_id": B}}),
         ("update", "notes", {"filter": {"_id": B}, "update": {"$set": {"n": 1}}}),
         ("update", "notes", {"filter": {"_id": A}, "update": {"$inc": {"n": 1}}}),
         ("delete", "notes", {"filter": {"_id": A}}),
         ("insert", "prompts", {"document": {"_id": B}}),
     ]
-    assert not trial.lost
+    assert not dry_run.lost
     assert whole(database) == before
     assert await store.notes.get(B) is None
 
@@ -92,7 +92,7 @@ async def test_others_see_nothing_of_it(store: Store, database: Documents) -> No
 
     written = asyncio.Event()
     outside = asyncio.create_task(look_outside())
-    async with store.rehearse(5):
+    async with store.dry_run(5):
         await store.notes.insert({"_id": B})
         written.set()
         inside, other = await asyncio.gather(store.notes.get(B), outside)
@@ -103,7 +103,7 @@ async def test_goes_on_after_a_refusal(store: Store, database: Documents) -> Non
     await store.make_indexes()
     database["users"].insert_one({"_id": A, "email": "a@b"})
     before = whole(database)
-    async with store.rehearse(5) as trial:
+    async with store.dry_run(5) as dry_run:
         await store.notes.insert({"_id": B})
         with pytest.raises(DuplicateError):
             await store.users.insert({"_id": B, "email": "a@b"})
@@ -112,7 +112,7 @@ async def test_goes_on_after_a_refusal(store: Store, database: Documents) -> Non
         assert await store.notes.get(B) == {"_id": B}
         await store.notes.change({"_id": B}, {"$set": {"n": 2}})
         assert await store.notes.get(B) == {"_id": B, "n": 2}
-    assert [write.operation for write in trial.writes] == ["insert", "update"]
+    assert [write.operation for write in dry_run.writes] == ["insert", "update"]
     assert whole(database) == before
 
 
@@ -125,7 +125,7 @@ async def test_what_fails_as_a_whole_is_taken_back_as_a_whole(store: Store, data
         await store.prompts.insert({"_id": B})
         return "done"
 
-    async with store.rehearse(5) as trial:
+    async with store.dry_run(5) as dry_run:
         await store.notes.change({"_id": A}, {"$set": {"n": 1}})
         with pytest.raises(LookupError):
             await store.atomically(stumble)
@@ -133,7 +133,7 @@ async def test_what_fails_as_a_whole_is_taken_back_as_a_whole(store: Store, data
         with pytest.raises(LookupError):
             await store.atomically(_nothing_but_an_error)
         assert await store.atomically(write) == "done"
-    assert [write.collection for write in trial.writes] == ["notes", "prompts"]
+    assert [write.collection for write in dry_run.writes] == ["notes", "prompts"]
 
 
 async def _nothing_but_an_error() -> None:
@@ -141,10 +141,10 @@ async def _nothing_but_an_error() -> None:
 
 
 async def test_operations_asked_at_the_same_time_take_turns(store: Store, database: Documents) -> None:
-    async with store.rehearse(5) as trial:
+    async with store.dry_run(5) as dry_run:
         await asyncio.gather(*(store.notes.insert({"_id": place}) for place in range(20)))
         assert len(await store.notes.find({})) == 21
-    assert len(trial.writes) == 20
+    assert len(dry_run.writes) == 20
 
 
 async def test_a_conflict_is_waited_out_and_what_was_written_is_written_again(
@@ -152,7 +152,7 @@ async def test_a_conflict_is_waited_out_and_what_was_written_is_written_again(
 ) -> None:
     with database.client.start_session() as session, session.start_transaction():
         database["notes"].update_one({"_id": A}, {"$set": {"n": 7}}, session=session)
-        async with store.rehearse(5) as trial:
+        async with store.dry_run(5) as dry_run:
             await store.prompts.insert({"_id": B})
             writing = asyncio.create_task(store.notes.change_and_get({"_id": A}, {"$inc": {"n": 1}}))
             await asyncio.sleep(0.1)
@@ -160,7 +160,7 @@ async def test_a_conflict_is_waited_out_and_what_was_written_is_written_again(
             await asyncio.to_thread(session.commit_transaction)
             assert await writing == {"_id": A, "n": 8}
             assert await store.prompts.get(B) == {"_id": B}
-    assert [write.collection for write in trial.writes] == ["prompts", "notes"]
+    assert [write.collection for write in dry_run.writes] == ["prompts", "notes"]
     assert database["notes"].find_one() == {"_id": A, "n": 7}
 
 
@@ -168,17 +168,17 @@ async def test_a_conflict_that_outlasts_it_ends_it(store: Store, database: Docum
     with database.client.start_session() as session, session.start_transaction():
         database["notes"].update_one({"_id": A}, {"$set": {"n": 7}}, session=session)
         began = time.monotonic()
-        async with store.rehearse(0.1) as trial:
+        async with store.dry_run(0.1) as dry_run:
             with pytest.raises(UnavailableError):
                 await store.notes.change({"_id": A}, {"$set": {"n": 1}})
             with pytest.raises(UnavailableError, match="over"):
                 await store.notes.find({})
-        assert trial.lost
+        assert dry_run.lost
         assert time.monotonic() - began < 1
 
 
 async def test_holds_others_up_only_until_its_end(store: Store, database: Documents) -> None:
-    async with store.rehearse(5):
+    async with store.dry_run(5):
         await store.notes.change({"_id": A}, {"$set": {"n": 1}})
         waiting = asyncio.create_task(asyncio.to_thread(seconds_to_write, database))
         await asyncio.sleep(0.1)
@@ -191,7 +191,7 @@ async def test_cancelled_amid_an_operation_it_lets_go_at_once(store: Store, data
     before = whole(database)
 
     async def work() -> None:
-        async with store.rehearse(5):
+        async with store.dry_run(5):
             while True:
                 await store.notes.change({"_id": A}, {"$inc": {"n": 1}})
 
@@ -207,7 +207,7 @@ async def test_cancelled_amid_an_operation_it_lets_go_at_once(store: Store, data
 
 async def test_cancelled_twice_it_still_ends(store: Store, database: Documents) -> None:
     async def work() -> None:
-        async with store.rehearse(5):
+        async with store.dry_run(5):
             await store.notes.change({"_id": A}, {"$inc": {"n": 1}})
             await asyncio.Event().wait()
 
@@ -227,7 +227,7 @@ async def test_who_comes_after_its_end_writes_nothing(store: Store, database: Do
         await store.notes.insert({"_id": B})
 
     over = asyncio.Event()
-    async with store.rehearse(5):
+    async with store.dry_run(5):
         late = asyncio.create_task(come_late(over))
         await store.notes.change({"_id": A}, {"$set": {"n": 1}})
     over.set()
@@ -237,9 +237,9 @@ async def test_who_comes_after_its_end_writes_nothing(store: Store, database: Do
 
 
 async def test_a_trial_of_nothing_asks_for_nothing(store: Store, database: Documents) -> None:
-    async with store.rehearse(5) as trial:
+    async with store.dry_run(5) as dry_run:
         pass
-    assert (trial.begun, list(trial.writes)) == (False, [])
+    assert (dry_run.begun, list(dry_run.writes)) == (False, [])
 
 
 async def test_without_a_guardian_nothing_is_begun(
@@ -249,21 +249,21 @@ async def test_without_a_guardian_nothing_is_begun(
         raise OSError("no more processes")
 
     monkeypatch.setattr(store._guardian, "watch", refuse)
-    async with store.rehearse(5) as trial:
+    async with store.dry_run(5) as dry_run:
         with pytest.raises(UnavailableError, match="nobody"):
             await store.notes.insert({"_id": B})
-    assert (trial.begun, trial.lost) == (False, True)
+    assert (dry_run.begun, dry_run.lost) == (False, True)
     assert list(database["notes"].find()) == [{"_id": A, "n": 0}]
 
 
 async def test_an_end_that_took_long_is_made_sure_of(
     store: Store, database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trials, "_PROMPT", 0)
-    async with store.rehearse(5):
+    monkeypatch.setattr(dry_runs, "_PROMPT", 0)
+    async with store.dry_run(5):
         await store.notes.change({"_id": A}, {"$set": {"n": 1}})
     assert seconds_to_write(database) < 2
-    async with store.rehearse(5):
+    async with store.dry_run(5):
         assert await store.notes.get(A) == {"_id": A, "n": 0, "others": 1}
 
 
@@ -273,12 +273,12 @@ async def test_a_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: s
     await line.mend()
     store = Store(line.url, database.name)
     try:
-        async with store.rehearse(0.3) as trial:
+        async with store.dry_run(0.3) as dry_run:
             await store.notes.change({"_id": A}, {"$set": {"n": 1}})
             line.snap_at = command("insert", "prompts")
             with pytest.raises(UnavailableError):
                 await store.prompts.insert({"_id": B})
-        assert trial.lost
+        assert dry_run.lost
         waiting = asyncio.create_task(asyncio.to_thread(seconds_to_write, database))
         await line.mend()
         assert await waiting < 5
@@ -291,14 +291,14 @@ async def test_a_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: s
 async def test_a_process_that_stands_still_holds_nobody_up(store: Store, database: Documents) -> None:
     waited: list[float] = []
     other = threading.Thread(target=lambda: waited.append(seconds_to_write(database)))
-    async with store.rehearse(0.6) as trial:
+    async with store.dry_run(0.6) as dry_run:
         await store.notes.change({"_id": A}, {"$set": {"n": 1}})
         other.start()
         other.join(20)  # holds the event loop, as would a handler that computes
         assert waited[0] < 20
         with pytest.raises(UnavailableError):
             await store.notes.get(A)
-    assert trial.lost
+    assert dry_run.lost
     assert database["notes"].find_one() == {"_id": A, "n": 0, "others": 1}
-    async with store.rehearse(5):
+    async with store.dry_run(5):
         assert await store.notes.get(A) == {"_id": A, "n": 0, "others": 1}

@@ -233,7 +233,7 @@ async def test_writes_one_by_one_where_there_are_no_transactions(tmp_path: Path)
         await store.atomically(lambda: store.notes.insert({"_id": A}))
         assert not store.has_transactions
         with pytest.raises(NoTransactionsError):
-            async with store.rehearse(5):
+            async with store.dry_run(5):
                 await store.notes.insert({"_id": B})
         assert await store.notes.find({}) == [{"_id": A}]
     finally:

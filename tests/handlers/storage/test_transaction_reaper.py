@@ -32,7 +32,7 @@ from bson import ObjectId
 
 async def act(url, database, note, seconds):
     store = Store(url, database)
-    async with store.rehearse(float(seconds)):
+    async with store.dry_run(float(seconds)):
         await store.notes.change({"_id": int(note)}, {"$set": {"n": 1}})
         print("holding", flush=True)
         await asyncio.sleep(60)
@@ -48,7 +48,7 @@ def database(mongodb_url: str) -> Iterator[Documents]:
         yield found
 
 
-def rehearsing(url: str, database: Documents, note: int, seconds: float) -> subprocess.Popen[str]:
+def dry_run_process(url: str, database: Documents, note: int, seconds: float) -> subprocess.Popen[str]:
     """A process that begins to hold a note for so long."""
     command = [sys.executable, "-c", ACTOR, url, database.name, str(note), str(seconds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -69,7 +69,7 @@ def held(database: Documents) -> ClientSession:
 
 
 def test_a_process_that_is_killed_or_stopped_holds_nobody_up(mongodb_url: str, database: Documents) -> None:
-    killed, stopped = rehearsing(mongodb_url, database, 1, 60), rehearsing(mongodb_url, database, 2, 1)
+    killed, stopped = dry_run_process(mongodb_url, database, 1, 60), dry_run_process(mongodb_url, database, 2, 1)
     try:
         for process in (killed, stopped):
             assert process.stdout is not None

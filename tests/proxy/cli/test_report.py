@@ -411,7 +411,7 @@ def test_times_may_be_moments(reported: str, contracts: Path) -> None:
     assert told(reported, contracts, "--since", now)["routes"]
 
 
-def test_what_was_hidden_and_what_a_rehearsal_wrote_is_told() -> None:
+def test_what_was_hidden_and_what_a_dry_run_wrote_is_told() -> None:
     cut: JSON = {"type": "object", "length": 90, "cut": True}
     empty: JSON = {"type": "array", "length": 0, "items": []}
     fields: JSON = [["tags", empty], ["more", cut], ["done", {"type": "boolean"}]]

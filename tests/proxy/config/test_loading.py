@@ -43,7 +43,7 @@ routes:
   - name: prompts.create
     match: POST /api/prompts
     group: prompts
-    shadow: {share: 5%, writes: rehearse}
+    shadow: {share: 5%, writes: dry_run}
     rollout: {stages: [1%, 10%, 100%], hold: 7d, gates: {mismatch: 0.1%, errors: 0.1%}, approve: true}
   - name: transcription
     match: WS /transcription-stream
@@ -90,7 +90,7 @@ def test_a_whole_file_becomes_values() -> None:
     )
     assert listed.guard is not None
     assert (listed.guard.error_rate, listed.guard.latency, listed.guard.window) == (100, 1.5, 60.0)
-    assert (created.native, created.shadow.share, created.shadow.writes) == (FULL, 500, "rehearse")
+    assert (created.native, created.shadow.share, created.shadow.writes) == (FULL, 500, "dry_run")
     assert created.rollout is not None
     assert (created.rollout.stages, created.rollout.gates.errors) == ((100, 1000, 10_000), 10)
     assert config.timeouts(transcription).model_dump() == {"connect": 0.5, "response": 120.0, "idle": 60.0}
@@ -156,7 +156,7 @@ routes:
   - just text
   - name: c d
     match: HEAD /x/{z}
-    shadow: {writes: rehears}
+    shadow: {writes: dry_rn}
     rollout: {stages: []}
 """
     assert faults(text) == [
@@ -187,7 +187,7 @@ routes:
         "24: routes[#4]: must be a mapping (`key: value`), not 'just text'",
         "25: routes[c d].name: must be 1 to 64 letters, digits, `.`, `_` or `-`, as in notes.create, not 'c d'",
         "26: routes[c d].match: unreachable: `GET /x/{id}` on line 16 takes HEAD too; put this route before it",
-        "27: routes[c d].shadow.writes: must be 'never' or 'rehearse', not 'rehears'",
+        "27: routes[c d].shadow.writes: must be 'never' or 'dry_run', not 'dry_rn'",
         "28: routes[c d].rollout.stages: must hold at least one item",
     ]
 

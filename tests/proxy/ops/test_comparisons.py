@@ -151,10 +151,10 @@ def test_a_sample_shows_both_answers_beside_each_other(client: TestClient) -> No
     assert "active" in words(page)  # x-report: show
 
 
-def test_a_rehearsal_shows_what_native_would_have_written(client: TestClient) -> None:
+def test_a_dry_run_shows_what_native_would_have_written(client: TestClient) -> None:
     head = client.get("/routes/notes.create.json").json()["samples"][0]
     text = words(client.get(f"/samples/{head['id']}").text)
-    assert "What native would have written rehearsed, and taken back insert notes document object of 2 fields" in text
+    assert "What native would have written dry run: nothing was stored insert notes document object of 2 fields" in text
 
 
 def test_no_page_shows_a_patient(client: TestClient) -> None:

@@ -103,11 +103,11 @@ def written(legacy: int, mongodb_url: str) -> str:
             "mongodb": {"url": mongodb_url, "database": DATABASE},
             "bucketing": {"key": ["jwt:name", "header:x-patient"]},
             "reports": {"key": "sixteen-characters-or-more"},
-            "shadow": {"noise": "100%", "max_body": "64KiB", "rehearsal": "5s", "pressure": "100%"},
+            "shadow": {"noise": "100%", "max_body": "64KiB", "dry_run_timeout": "5s", "max_cpu_wait": "100%"},
             "routes": [
                 {"name": "raise", "match": "GET /api/raise/{id}", "native": "100%"},
                 {"name": "notes", "match": "GET /api/notes/{id}", "shadow": "100%"},
-                {"name": "write", "match": "POST /api/*", "shadow": {"share": "100%", "writes": "rehearse"}},
+                {"name": "write", "match": "POST /api/*", "shadow": {"share": "100%", "writes": "dry_run"}},
                 {"name": "rest", "match": "GET /api/*", "shadow": "100%"},
             ],
         }

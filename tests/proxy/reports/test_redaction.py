@@ -202,7 +202,7 @@ def test_a_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
 
 
 @given(values)
-def test_no_part_of_what_a_rehearsal_wrote_is_told(document: JSON) -> None:
+def test_no_part_of_what_a_dry_run_wrote_is_told(document: JSON) -> None:
     writes: list[dict[str, JSON]] = [
         {"collection": "notes", "operation": "insert", "document": document},
         {"collection": "notes", "operation": "update", "filter": {"_id": document}, "update": {"$set": document}},
@@ -213,7 +213,7 @@ def test_no_part_of_what_a_rehearsal_wrote_is_told(document: JSON) -> None:
     assert not [leak for text in texts(document) if text not in kept for leak in leaks(text, told)]
 
 
-def test_what_a_rehearsal_wrote_is_told_by_names_of_the_contract_and_of_mongodb() -> None:
+def test_what_a_dry_run_wrote_is_told_by_names_of_the_contract_and_of_mongodb() -> None:
     write: dict[str, JSON] = {"collection": "notes", "operation": "update", "update": {"$set": {"body": 1, "Agnes": 2}}}
     digest = Redactor(KEY).digest
     [told] = Redactor(KEY, CONTRACT).wrote([write])

@@ -91,7 +91,7 @@ def test_a_route_that_is_not_compared_has_no_gate_of_mismatches() -> None:
         ("GET /a", "1%", True),
         ("* /a", "1%", True),
         ("POST /a", "1%", False),
-        ("POST /a", {"share": "1%", "writes": "rehearse"}, True),
+        ("POST /a", {"share": "1%", "writes": "dry_run"}, True),
         ("GET /a", 0, False),
     ],
 )

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.timeout(180)
 
 CONFIG = """
 legacy: {{url: 'http://127.0.0.1:{legacy}', breaker: {{failures: 1}}}}
-native: tests.support.shadowed:rehearsing
+native: tests.support.shadowed:with_dry_runs
 mongodb: {{url: '{mongodb}'}}
-shadow: {{noise: 0%, pressure: 100%}}
+shadow: {{noise: 0%, max_cpu_wait: 100%}}
 health: {{path: /x/same, interval: 100ms}}
 notify: {{url: 'http://127.0.0.1:{hook}'}}
 routes:

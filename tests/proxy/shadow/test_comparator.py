@@ -151,7 +151,7 @@ async def test_a_side_that_cannot_be_asked_again_leaves_the_difference() -> None
     assert (await room.read({"b": 1})).name == "mismatch"
 
 
-async def test_what_cannot_be_asked_of_the_other_side_is_noted_as_uncompared() -> None:
+async def test_what_cannot_be_asked_of_the_other_side_is_noted_as_skipped() -> None:
     room = Room()
     room.stage.tell("native", "timeout")
     assert (await room.read({"a": 1})).reason == "timeout"

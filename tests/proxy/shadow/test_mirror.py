@@ -33,7 +33,7 @@ class Office:
     def read(self, route: str, served: Side, arrival: ConnectionInfo, seen: RawExchange) -> None:
         self.reads.append((route, served, arrival, seen))
 
-    async def rehearse(self, route: str, asked: RequestSnapshot) -> int | None:
+    async def dry_run(self, route: str, asked: RequestSnapshot) -> int | None:
         self.asked.append(asked)
         return self._number
 
@@ -129,10 +129,10 @@ async def test_a_failure_of_the_served_side_is_an_outcome_to_compare() -> None:
     assert office.reads[0][3].outcome == "hang"
 
 
-async def rehearsed(
+async def after_dry_run(
     office: Office, *bodies: bytes, gone: bool = False, **headers: str
 ) -> tuple[MirroredDryRun, list[Any]]:
-    """A rehearsal that is over, and what legacy then receives."""
+    """A dry run that is over, and what legacy then receives."""
     client = Client(*bodies, gone=gone)
     attendance = MirroredDryRun(office, "r", scope("POST", **headers), client.receive, LIMIT)
     await attendance.prepare()
@@ -140,9 +140,9 @@ async def rehearsed(
     return attendance, [await attendance.receive() for _ in range(count)]
 
 
-async def test_a_write_is_rehearsed_with_its_whole_body_and_legacy_receives_it_piece_by_piece() -> None:
+async def test_a_write_is_dry_run_with_its_whole_body_and_legacy_receives_it_piece_by_piece() -> None:
     office = Office()
-    attendance, received = await rehearsed(office, b"one", b"two")
+    attendance, received = await after_dry_run(office, b"one", b"two")
     assert received == [part(b"one", True), part(b"two", False)]
     assert [(one.method, one.target, one.body) for one in office.asked] == [("POST", b"/x?q=1", b"onetwo")]
     assert attendance.capture is not None
@@ -155,14 +155,14 @@ async def test_a_write_is_rehearsed_with_its_whole_body_and_legacy_receives_it_p
 
 async def test_a_write_that_native_served_after_all_is_not_compared() -> None:
     office = Office()
-    attendance, _ = await rehearsed(office, b"one")
+    attendance, _ = await after_dry_run(office, b"one")
     attendance.end("native", None)
     assert (office.forgotten, office.compared) == ([(7, "side_unavailable")], [])
 
 
-async def test_a_write_that_was_not_rehearsed_is_only_served() -> None:
+async def test_a_write_that_was_not_dry_run_is_only_served() -> None:
     office = Office(number=None)
-    attendance, received = await rehearsed(office, b"one", b"two")
+    attendance, received = await after_dry_run(office, b"one", b"two")
     attendance.end("legacy", None)
     assert attendance.capture is None
     assert len(received) == 2
@@ -180,7 +180,7 @@ async def test_a_write_that_is_too_long_or_breaks_off_is_passed_on_untouched(
     bodies: tuple[bytes, ...], gone: bool, headers: dict[str, str], reason: str
 ) -> None:
     office = Office()
-    attendance, received = await rehearsed(office, *bodies, gone=gone, **headers)
+    attendance, received = await after_dry_run(office, *bodies, gone=gone, **headers)
     assert [one.get("body") for one in received] == [*bodies, None][: len(bodies) + gone]
     attendance.end("legacy", None)
     assert (office.left, office.asked) == ([reason], [])

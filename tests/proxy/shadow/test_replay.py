@@ -17,7 +17,7 @@ from proxy.shadow.dry_run import DryRunExchange, declares
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.replay import Bounds, UncancellableAppError, ask, unrepeatable
 from tests.support.exchanges import exchange, seen
-from tests.support.shadowed import plain, rehearsing
+from tests.support.shadowed import plain, with_dry_runs
 
 ARRIVAL = ConnectionInfo("https", "1.1", ("10.0.0.7", 4711), ("127.0.0.1", 8000), b"id-1", "/notes/{id}")
 
@@ -146,12 +146,12 @@ def test_too_long_a_body_cannot_be_asked_again() -> None:
     assert unrepeatable(long, RequestSnapshot.of(told, ARRIVAL)) == "body_too_large"
 
 
-async def test_a_rehearsal_tells_what_would_have_been_written() -> None:
-    rehearsal = DryRunExchange()
-    found = await rehearsal.run(rehearsing, asked(method="POST", body=b"text"), bounds(3))
+async def test_a_dry_run_tells_what_would_have_been_written() -> None:
+    dry_run = DryRunExchange()
+    found = await dry_run.run(with_dry_runs, asked(method="POST", body=b"text"), bounds(3))
     assert isinstance(found, Exchange)
     assert found.status == 201
-    [wrote] = rehearsal.wrote
+    [wrote] = dry_run.wrote
     assert (wrote["collection"], wrote["operation"]) == ("notes", "insert")
     document = wrote["document"]
     assert isinstance(document, dict)
@@ -160,24 +160,24 @@ async def test_a_rehearsal_tells_what_would_have_been_written() -> None:
     assert 2 < document["deadline"] <= 3
 
 
-async def test_a_rehearsal_that_writes_nothing_tells_of_nothing() -> None:
-    rehearsal = DryRunExchange()
-    assert isinstance(await rehearsal.run(rehearsing, asked("/other", "POST"), bounds()), Exchange)
-    assert rehearsal.wrote == ()
+async def test_a_dry_run_that_writes_nothing_tells_of_nothing() -> None:
+    dry_run = DryRunExchange()
+    assert isinstance(await dry_run.run(with_dry_runs, asked("/other", "POST"), bounds()), Exchange)
+    assert dry_run.wrote == ()
 
 
-async def test_an_app_may_decline_to_rehearse() -> None:
-    assert await DryRunExchange().run(rehearsing, asked("/decline", "POST"), bounds()) == "write_not_allowed"
+async def test_an_app_may_decline_a_dry_run() -> None:
+    assert await DryRunExchange().run(with_dry_runs, asked("/decline", "POST"), bounds()) == "write_not_allowed"
 
 
-async def test_a_rehearsal_that_ends_itself_in_time_is_one_that_took_too_long() -> None:
+async def test_a_dry_run_that_ends_itself_in_time_is_one_that_took_too_long() -> None:
     async def app(scope: Scope, *_: Any) -> None:
-        async with asyncio.timeout(scope["extensions"]["proxy.rehearsal"]["deadline"]):
+        async with asyncio.timeout(scope["extensions"]["proxy.dry_run"]["deadline"]):
             await asyncio.sleep(10)
 
     assert await DryRunExchange().run(app, asked(method="POST"), bounds(0.05)) == "timeout"
 
 
 def test_only_what_is_true_is_a_declaration() -> None:
-    assert declares({"proxy.rehearsal": True})
-    assert not any(declares(state) for state in ({}, {"proxy.rehearsal": False}, {"proxy.rehearsal": "yes"}))
+    assert declares({"proxy.dry_run": True})
+    assert not any(declares(state) for state in ({}, {"proxy.dry_run": False}, {"proxy.dry_run": "yes"}))

@@ -33,10 +33,10 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
 ROUTES = """
 bucketing: {key: header:x-caller, salt: test}
-shadow: {concurrency: 2, queue: 4, deadline: 1s, rehearsal: 400ms, max_body: 64KiB, noise: 0%, pressure: 100%}
+shadow: {concurrency: 2, queue: 4, deadline: 1s, dry_run_timeout: 400ms, max_body: 64KiB, noise: 0%, max_cpu_wait: 100%}
 routes:
   - {name: native, match: "* /native/*", native: 100%, shadow: 100%}
-  - {name: writes, match: "* /writes/*", shadow: {share: 100%, writes: rehearse}}
+  - {name: writes, match: "* /writes/*", shadow: {share: 100%, writes: dry_run}}
   - {name: half, match: "GET /half/{id}", shadow: 50%}
   - {name: pinned, match: "GET /pinned/{id}", pin: legacy, shadow: 50%}
   - {name: aside, match: "* /aside/*"}
@@ -88,7 +88,7 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(app: str = "rehearsing", routes: str = ROUTES) -> AsyncIterator[Stand]:
+async def standing(app: str = "with_dry_runs", routes: str = ROUTES) -> AsyncIterator[Stand]:
     heard, noted = list[ComparisonRecord](), list[SkippedEvent]()
     async with AsyncExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
@@ -171,7 +171,7 @@ async def test_what_has_no_room_is_left_and_counted(stand: Stand) -> None:
     assert (await stand.compared("/legacy/same")).verdict == "match"
 
 
-async def test_a_write_is_rehearsed_on_native_and_served_by_legacy(stand: Stand) -> None:
+async def test_a_write_is_dry_run_on_native_and_served_by_legacy(stand: Stand) -> None:
     alone = await stand.ask("/aside/same", "POST", b"text")
     assert await stand.ask("/writes/same", "POST", b"text") == alone
     assert b'{"wrote": "text"}' not in alone
@@ -184,7 +184,7 @@ async def test_a_write_is_rehearsed_on_native_and_served_by_legacy(stand: Stand)
     ("path", "reason", "shortest"),
     [("hang", "timeout", 0.4), ("decline", "write_not_allowed", 0.0)],
 )
-async def test_a_rehearsal_that_fails_leaves_the_answer_alone(
+async def test_a_dry_run_that_fails_leaves_the_answer_alone(
     stand: Stand, path: str, reason: str, shortest: float
 ) -> None:
     alone = await stand.ask("/aside/same", "PUT", b"text")
@@ -195,14 +195,14 @@ async def test_a_rehearsal_that_fails_leaves_the_answer_alone(
     assert stand.heard[before:] == [ComparisonRecord("writes", "legacy", "skipped", reason)]  # type: ignore[arg-type]
 
 
-async def test_rehearsals_that_hang_do_not_queue(stand: Stand) -> None:
+async def test_dry_runs_that_hang_do_not_queue(stand: Stand) -> None:
     before = len(stand.heard)
     await asyncio.gather(*(stand.ask("/writes/hang", "POST", b"x") for _ in range(8)))
     await stand.quiet()
     assert Counter(one.reason for one in stand.heard[before:]) == {"timeout": 2, "queue_full": 6}
 
 
-async def test_a_write_that_cannot_be_rehearsed_is_served_and_counted(stand: Stand) -> None:
+async def test_a_write_that_cannot_be_dry_run_is_served_and_counted(stand: Stand) -> None:
     large = b"x" * 70_000
     for path, body, reason in (
         ("/native/same", b"x", "write_not_allowed"),  # never to legacy
@@ -276,7 +276,7 @@ async def test_a_process_that_was_killed_is_replaced_and_nothing_else_happens(st
     assert (await stand.compared("/legacy/same")).verdict == "match"
 
 
-async def test_a_crash_amid_a_rehearsal_is_no_clients_business(stand: Stand) -> None:
+async def test_a_crash_amid_a_dry_run_is_no_clients_business(stand: Stand) -> None:
     await stand.ready()
     alone = await stand.ask("/aside/same", "POST", b"text")
     assert await stand.ask("/writes/crash", "POST", b"text") == alone

@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.timeout(180)]
 def config(port: int, share: str = "100%") -> str:
     return f"""
 legacy: {{url: http://127.0.0.1:{port}}}
-native: tests.support.shadowed:rehearsing
+native: tests.support.shadowed:with_dry_runs
 mongodb: {{url: ""}}
-shadow: {{noise: 0%, pressure: 100%}}
+shadow: {{noise: 0%, max_cpu_wait: 100%}}
 routes: [{{name: all, match: "* /*", shadow: {share}}}]
 """
 

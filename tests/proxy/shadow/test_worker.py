@@ -88,23 +88,25 @@ class Gateway:
         assert isinstance(found, Compared)
         return found
 
-    def rehearse(self, path: str, number: int = 1, seconds: float = 3.0) -> None:
+    def dry_run(self, path: str, number: int = 1, seconds: float = 3.0) -> None:
         self.link.send(DryRun(number, "all", asked(f"/x/{path}", "POST", b"text"), time.monotonic() + seconds))
 
 
-def config(port: int, app: str = "rehearsing", more: str = "") -> str:
+def config(port: int, app: str = "with_dry_runs", more: str = "") -> str:
     return f"""
 legacy: {{url: http://127.0.0.1:{port}, timeouts: {{response: 1s}}}}
 native: tests.support.shadowed:{app}
 mongodb: {{url: ""}}
 shadow: {{concurrency: 2, noise: 0%}}
 {more}
-routes: [{{name: all, match: "* /*", shadow: {{share: 100%, writes: rehearse}}, timeouts: {{idle: 2s}}}}]
+routes: [{{name: all, match: "* /*", shadow: {{share: 100%, writes: dry_run}}, timeouts: {{idle: 2s}}}}]
 """
 
 
 @asynccontextmanager
-async def linked(app: str = "rehearsing", contracts: Path = Path("nowhere"), more: str = "") -> AsyncIterator[Gateway]:
+async def linked(
+    app: str = "with_dry_runs", contracts: Path = Path("nowhere"), more: str = ""
+) -> AsyncIterator[Gateway]:
     """A worker in this process."""
     async with serving(shadowed.legacy) as port:
         ours, theirs = socket.socketpair()
@@ -126,7 +128,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
     (tmp_path / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
     async with linked(contracts=tmp_path) as found:
-        assert await found.next() == Ready(rehearses=True)
+        assert await found.next() == Ready(supports_dry_run=True)
         yield found
 
 
@@ -134,7 +136,7 @@ async def test_it_says_when_it_is_ready_and_what_its_app_declares(gateway: Gatew
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
     async with linked("plain") as other:
-        assert await other.next() == Ready(rehearses=False)
+        assert await other.next() == Ready(supports_dry_run=False)
 
 
 async def test_every_verdict(gateway: Gateway) -> None:
@@ -169,9 +171,9 @@ async def test_a_deadline_counts_from_when_the_request_was_served(gateway: Gatew
     assert told == {*(Compared(number, "skipped", "timeout") for number in (1, 2, 3)), Compared(4, "match")}
 
 
-async def test_a_rehearsal_is_compared_with_what_legacy_then_did(gateway: Gateway) -> None:
+async def test_a_dry_run_is_compared_with_what_legacy_then_did(gateway: Gateway) -> None:
     for body, verdict in ((b'{"wrote":"text"}', "match"), (b'{"wrote":"other"}', "mismatch")):
-        gateway.rehearse("same")
+        gateway.dry_run("same")
         assert await gateway.next() == DryRunFinished(1)
         served = exchange(body, status=201, target="/x/same", method="POST", sent=b"text")
         gateway.link.send(LegacyServed(1, seen(served)))
@@ -180,17 +182,17 @@ async def test_a_rehearsal_is_compared_with_what_legacy_then_did(gateway: Gatewa
         assert found.verdict == verdict
 
 
-async def test_rehearsals_have_room_beside_reads_that_hang(gateway: Gateway) -> None:
+async def test_dry_runs_have_room_beside_reads_that_hang(gateway: Gateway) -> None:
     for number in range(5, 9):
         gateway.read("hang", number=number)
-    gateway.rehearse("same")
+    gateway.dry_run("same")
     assert await gateway.next() == DryRunFinished(1)
 
 
-async def test_a_rehearsal_that_fails_is_not_compared(gateway: Gateway) -> None:
-    gateway.rehearse("decline")
+async def test_a_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
+    gateway.dry_run("decline")
     assert await gateway.next() == DryRunFinished(1, "write_not_allowed")
-    gateway.rehearse("hang", 2, 0.05)
+    gateway.dry_run("hang", 2, 0.05)
     assert await gateway.next() == DryRunFinished(2, "timeout")
     for number in (1, 2, 99):
         gateway.link.send(LegacyServed(number, seen(exchange())))
@@ -199,8 +201,8 @@ async def test_a_rehearsal_that_fails_is_not_compared(gateway: Gateway) -> None:
     assert await gateway.next() == Pong()
 
 
-async def test_a_forgotten_rehearsal_is_stopped(gateway: Gateway) -> None:
-    gateway.rehearse("hang")
+async def test_a_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
+    gateway.dry_run("hang")
     gateway.link.send(Discard(1))
     gateway.link.send(LegacyServed(1, seen(exchange())))
     gateway.link.send(Ping())
@@ -214,7 +216,7 @@ async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool, monke
     async with linked() as gateway:
         await gateway.next()
         if write:
-            gateway.rehearse("stubborn", seconds=0.05)
+            gateway.dry_run("stubborn", seconds=0.05)
         else:
             gateway.read("stubborn", seconds=0.05)
         async with asyncio.timeout(5):
@@ -256,6 +258,6 @@ async def test_what_it_asks_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
         await gateway.next()
         gateway.read("same")
         await gateway.next()
-        gateway.rehearse("same", 2)
+        gateway.dry_run("same", 2)
         await gateway.next()
     assert [span.name for span in kept.get_finished_spans()] == ["shadow native", "shadow native"]
