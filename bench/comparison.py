@@ -6,11 +6,11 @@ import json
 import time
 from dataclasses import dataclass
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.exchanges import compare
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
+from proxy.types import JSON
 
 COUNT = 10_000
 SIZE = 20_000

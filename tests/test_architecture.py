@@ -30,7 +30,7 @@ PURE = [
     "proxy/backends/legacy/framing.py",
     "proxy/backends/legacy/headers.py",
     "proxy/backends/legacy/request.py",
-    "proxy/comparison/correspondence.py",
+    "proxy/types.py",
     "proxy/comparison",
     "proxy/config/diff.py",
     "proxy/rollout/analysis",

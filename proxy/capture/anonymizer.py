@@ -16,11 +16,10 @@ from urllib.parse import parse_qsl, quote, urlencode
 from proxy.capture.pseudonyms import Pseudonyms
 from proxy.comparison.bodies import Content, read
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
-from proxy.comparison.correspondence import JSON, whole
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.headers import joined
 from proxy.comparison.values import shape
-from proxy.comparison.verdicts import Path
+from proxy.comparison.volatile import match_volatile
 from proxy.contract.disclosure import HEADER_NAMES, FieldPolicy, media_name
 from proxy.contract.inference import TRANSPORT
 from proxy.contract.model import Operation
@@ -28,6 +27,7 @@ from proxy.contract.payloads import media_type
 from proxy.contract.schemas import Violation
 from proxy.gateway.patterns import METHODS
 from proxy.recordings import model
+from proxy.types import JSON, ValuePath
 
 ITEMS: Final = 20
 """How many items of a list are kept."""
@@ -66,7 +66,7 @@ def step(exchange: Exchange, terms: AnonymizerTerms, pseudonyms: Pseudonyms) -> 
     return found
 
 
-def _breaches(found: dict[str, JSON], operation: Operation) -> set[tuple[Path, str]]:
+def _breaches(found: dict[str, JSON], operation: Operation) -> set[tuple[ValuePath, str]]:
     """Where a recorded step breaks the contract."""
     recorded = model.scenario({"scenario": "", "steps": [{**found, "name": ""}]}).steps[0]
     request, answer = recorded.request, recorded.answer
@@ -76,7 +76,7 @@ def _breaches(found: dict[str, JSON], operation: Operation) -> set[tuple[Path, s
     return _rules(broken)
 
 
-def _broken(exchange: Exchange, operation: Operation) -> set[tuple[Path, str]]:
+def _broken(exchange: Exchange, operation: Operation) -> set[tuple[ValuePath, str]]:
     """Where the exchange itself breaks it."""
     sent, headers = joined(exchange.request_headers), joined(exchange.headers)
     broken = operation.request_violations(sent.get("content-type", ""), _decoded(exchange.request_body, sent))
@@ -85,7 +85,7 @@ def _broken(exchange: Exchange, operation: Operation) -> set[tuple[Path, str]]:
     return _rules(broken)
 
 
-def _rules(violations: Iterable[Violation]) -> set[tuple[Path, str]]:
+def _rules(violations: Iterable[Violation]) -> set[tuple[ValuePath, str]]:
     return {(shape(one.path), one.rule) for one in violations}
 
 
@@ -157,7 +157,7 @@ class _Anonymizer:
         return f"{known} {self._pseudonyms.text(credentials).replace(' ', '-')}"
 
     def _header(self, name: str, value: str, place: FieldPolicy) -> str:
-        path: Path = ("header", name)
+        path: ValuePath = ("header", name)
         if place.shows(path) or value in place.constants(path):
             return value
         if name == "etag":
@@ -197,7 +197,7 @@ class _FieldDisclosure:
     def __init__(self, place: FieldPolicy, named: bool, pseudonyms: Pseudonyms) -> None:
         self._place, self._named, self._pseudonyms = place, named, pseudonyms
 
-    def tell(self, value: JSON, path: Path) -> JSON:
+    def tell(self, value: JSON, path: ValuePath) -> JSON:
         """What stands for a value."""
         if isinstance(value, dict | list):
             if len(path) > DEPTH:
@@ -209,19 +209,19 @@ class _FieldDisclosure:
             return self._pseudonyms.text(value)
         return _of_kind(value)
 
-    def knows(self, path: Path) -> bool:
+    def knows(self, path: ValuePath) -> bool:
         """Whether a name may be told."""
         return self._named or self._place.names(path)
 
-    def _fields(self, value: dict[str, JSON], path: Path) -> Iterator[tuple[str, JSON]]:
+    def _fields(self, value: dict[str, JSON], path: ValuePath) -> Iterator[tuple[str, JSON]]:
         for name, item in value.items():
-            place, found = (*path, name), whole(name)
+            place, found = (*path, name), match_volatile(name)
             if found is not None:
                 yield self._pseudonyms.text(name), self.tell(item, place)
             elif self.knows(place):
                 yield name, self.tell(item, place)
 
-    def _items(self, value: list[JSON], path: Path) -> list[JSON]:
+    def _items(self, value: list[JSON], path: ValuePath) -> list[JSON]:
         return [self.tell(item, (*path, index)) for index, item in enumerate(value[:ITEMS])]
 
 

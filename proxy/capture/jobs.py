@@ -15,8 +15,8 @@ from typing import Final, TypeAlias
 
 from pymongo import ASCENDING
 
-from proxy.comparison.correspondence import JSON
 from proxy.runtime.database import Database, Document
+from proxy.types import JSON
 
 ORDERS: Final = "capture_orders"
 CAPTURED: Final = "captured"

@@ -15,7 +15,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-from proxy.comparison.correspondence import whole
+from proxy.comparison.volatile import match_volatile
 
 _ID_TIME: Final = 8  # hex digits of an ObjectId that tell the second it was made in
 _HASH: Final = re.compile(r"\$2[aby]\$\d\d\$")
@@ -33,7 +33,7 @@ class Pseudonyms:
 
     def text(self, text: str) -> str:
         """What stands for a text: of its kind where it is an id, a date, a token, a hash."""
-        found = whole(text)
+        found = match_volatile(text)
         if found is None:
             return self.words() if text else ""
         return {

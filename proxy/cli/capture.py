@@ -19,9 +19,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.cli import database_options
 from proxy.cli.param_types import DurationParam
-from proxy.comparison.correspondence import JSON
 from proxy.contract.editing import write_whole
 from proxy.recordings.recorder import encode_recordings
+from proxy.types import JSON
 
 LOOK = 0.5
 """Seconds between two looks at what there is."""

@@ -12,13 +12,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.editing import write_whole
 from proxy.recordings import model
 from proxy.recordings.model import RecordingError, Recordings
 from proxy.recordings.player import ServiceUnreachable
 from proxy.recordings.recorder import Notice, Recorder, Script, encode_recordings, read_scripts
 from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
+from proxy.types import JSON
 
 _UNUSABLE = 2
 

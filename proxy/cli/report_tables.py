@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from proxy.comparison.correspondence import JSON
 from proxy.reports.models import (
     Drift,
     FieldSummary,
@@ -26,6 +25,7 @@ from proxy.reports.models import (
     Tree,
 )
 from proxy.reports.suggestions import Suggestion
+from proxy.types import JSON
 
 _RED: Final = "bold red"
 _DIM: Final = "dim"

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from operator import ne
 from typing import TypeAlias, cast
 
-from proxy.comparison.correspondence import JSON, Correspondence, mask
+from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.volatile import mask
+from proxy.types import JSON
 
 _KEYS = ("_id", "id")
 _TELLING = frozenset((str, int))

@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.payloads import finite, refuse
+from proxy.types import JSON
 
 Form = Literal["none", "json", "form", "multipart", "html", "text", "binary"]
 

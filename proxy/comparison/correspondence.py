@@ -9,12 +9,13 @@ in addition what to send in later requests in place of what was recorded.
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
-JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+from proxy.comparison.volatile import VOLATILE, Segment, match_volatile, split_volatile, timestamp_of
+from proxy.types import JSON
+
 Kind = Literal["missing", "extra", "type", "value", "order", "outcome", "status", "header"]
 
 FRESH = 24 * 3600 * 1000
@@ -23,20 +24,9 @@ FRESH = 24 * 3600 * 1000
 COINCIDENCE = 25
 """How near (ms) two events may be for their dates to fall together on one side by chance."""
 
-_VOLATILE = re.compile(
-    r"(?P<token>(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*)"
-    r"|(?P<hash>\$2[aby]\$\d\d\$[./A-Za-z0-9]{53})"
-    r"|(?P<date>\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))"
-    r"|(?P<id>(?<![0-9A-Za-z])[0-9a-f]{24}(?![0-9A-Za-z]))"
-    r"|(?P<stamp>(?<!\d)1\d{12}-[0-9a-z]{4,13}(?![0-9a-z]))"
-    r"|(?P<epoch>(?<!\d)1\d{12}(?!\d))",
-    re.ASCII,
-)
-_REPLACEABLE = re.compile(_VOLATILE.pattern + r'|(?P<etag>W/"[^"]*")', re.ASCII)
+_REPLACEABLE = re.compile(VOLATILE.pattern + r'|(?P<etag>W/"[^"]*")', re.ASCII)
 _HASH_PREFIX = len("$2b$08$")
 _TIMES = ("iat", "exp", "nbf")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +43,6 @@ class TextDifference:
     live: str
 
 
-class Segment(NamedTuple):
-    """A run of text: `kind` is empty for what must be the same on both sides."""
-
-    kind: str
-    text: str
-
-
 class _Partner(NamedTuple):
     text: str
     moment: int
@@ -70,57 +53,6 @@ class _Partner(NamedTuple):
 class _Token(NamedTuple):
     header: JSON
     claims: JSON
-
-
-def whole(text: str) -> Segment | None:
-    """The text as the one volatile run that it is, None where it is anything else."""
-    found = _VOLATILE.fullmatch(text)
-    return Segment(found.lastgroup or "", text) if found else None
-
-
-def split_volatile(text: str) -> Iterator[Segment]:
-    """The literal and volatile runs that make up `text`, none of them empty."""
-    end = 0
-    for found in _VOLATILE.finditer(text):
-        if found.start() > end:
-            yield Segment("", text[end : found.start()])
-        yield Segment(found.lastgroup or "", found.group())
-        end = found.end()
-    if end < len(text):
-        yield Segment("", text[end:])
-
-
-def mask(text: str) -> str:
-    """`text` with every volatile run replaced by its kind: what is left is the spelling."""
-    return _VOLATILE.sub(_masked, text)
-
-
-def _masked(found: re.Match[str]) -> str:
-    if found.lastgroup == "date":
-        return re.sub(r"\d", "0", found.group())
-    return f"<{found.lastgroup}>"
-
-
-def timestamp_of(kind: str, text: str) -> int | None:
-    """When an id, date or stamp says it was made, in ms since the epoch; None where it does not say."""
-    if kind == "id":
-        return int(text[:8], 16) * 1000
-    if kind in ("stamp", "epoch"):
-        return int(text[:13])
-    try:
-        return _milliseconds(text) if kind == "date" else None
-    except ValueError:
-        return None
-
-
-def timestamps(text: str) -> set[int]:
-    """Every distinct moment that `text` mentions."""
-    found = (timestamp_of(piece.kind, piece.text) for piece in split_volatile(text))
-    return {at for at in found if at is not None}
-
-
-def _milliseconds(date: str) -> int:
-    return (datetime.fromisoformat(date) - _EPOCH) // _MILLISECOND
 
 
 def abbreviate(value: JSON, limit: int = 300) -> str:
@@ -151,8 +83,8 @@ class Correspondence:
 
     def live_text(self, text: str) -> str:
         """Recorded text with everything known replaced by what the live side has in its place."""
-        whole = self._live.get(text)
-        return whole or _REPLACEABLE.sub(lambda found: self._live.get(found.group(), found.group()), text)
+        known = self._live.get(text)
+        return known or _REPLACEABLE.sub(lambda found: self._live.get(found.group(), found.group()), text)
 
     def learn(self, recorded: str, live: str) -> None:
         """Say that `live` is to be sent where `recorded` was."""
@@ -164,7 +96,7 @@ class Correspondence:
 
     def may_stand_for(self, recorded: str, live: str) -> bool:
         """Whether a live id corresponds to a recorded one, or still can; learns nothing."""
-        ours, theirs = whole(recorded), whole(live)
+        ours, theirs = match_volatile(recorded), match_volatile(live)
         known, known_back = self._live.get(recorded), self._recorded.get(live)
         if known is not None or known_back is not None:
             return known == live and known_back == recorded
@@ -198,7 +130,7 @@ class Correspondence:
 
     def compare_text(self, recorded: str, live: str, path: str) -> list[TextDifference]:
         """The differences of two strings in which ids, dates, tokens and password hashes may stand."""
-        one, other = _VOLATILE.fullmatch(recorded), _VOLATILE.fullmatch(live)
+        one, other = VOLATILE.fullmatch(recorded), VOLATILE.fullmatch(live)
         if one and other and (kind := one.lastgroup) and kind == other.lastgroup != "hash":
             return self._compare_pieces(kind, recorded, live, path)
         ours, theirs = list(split_volatile(recorded)), list(split_volatile(live))

@@ -12,7 +12,7 @@ from typing import Final
 
 from proxy.comparison.bodies import Content, is_json, is_utf8, media, read
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
-from proxy.comparison.correspondence import COINCIDENCE, JSON, Correspondence, Kind
+from proxy.comparison.correspondence import COINCIDENCE, Correspondence, Kind
 from proxy.comparison.correspondence import TextDifference as Told
 from proxy.comparison.exchange import Exchange, Outcome
 from proxy.comparison.fast_path import is_equivalent
@@ -23,7 +23,6 @@ from proxy.comparison.verdicts import (
     ContractViolation,
     Difference,
     LocatedValue,
-    Path,
     Reason,
     Verdict,
     ViolationLike,
@@ -33,6 +32,7 @@ from proxy.comparison.verdicts import (
 from proxy.contract.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
 from proxy.contract.payloads import read_payload
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.types import JSON, ValuePath
 
 FRESH = 60_000
 """How far (ms) from its exchange an id or a date may lie and still count as made in it; clocks differ that much."""
@@ -271,7 +271,7 @@ def _is_meant(violation: ViolationLike, declared: Iterable[Difference]) -> bool:
     return any(_leads_to(one, violation.path) for one in declared)
 
 
-def _leads_to(difference: Difference, path: Path) -> bool:
+def _leads_to(difference: Difference, path: ValuePath) -> bool:
     """Whether it stands at or above a place in native's answer, or is of a field just beneath."""
     if difference.kind in ("status", "outcome"):
         return True

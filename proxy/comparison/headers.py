@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.comparison.bodies import media
-from proxy.comparison.correspondence import Correspondence, Kind, mask
+from proxy.comparison.correspondence import Correspondence, Kind
 from proxy.comparison.exchange import Exchange, Headers
 from proxy.comparison.verdicts import Difference, LocatedValue, grade
+from proxy.comparison.volatile import mask
 from proxy.recordings.answers import IGNORED_HEADERS
 
 NOT_COMPARED = IGNORED_HEADERS | frozenset(

@@ -17,10 +17,12 @@ from typing import TypeAlias, cast
 
 from proxy.comparison.arrays import align
 from proxy.comparison.bodies import DEPTH
-from proxy.comparison.correspondence import JSON, Correspondence, Kind, mask, split_volatile, whole
-from proxy.comparison.verdicts import Difference, HintsLike, LocatedValue, Path, Severity, grade
+from proxy.comparison.correspondence import Correspondence, Kind
+from proxy.comparison.verdicts import Difference, HintsLike, LocatedValue, Severity, grade
+from proxy.comparison.volatile import mask, match_volatile, split_volatile
+from proxy.types import JSON, ValuePath
 
-Asking: TypeAlias = Callable[[Path], HintsLike]
+Asking: TypeAlias = Callable[[ValuePath], HintsLike]
 """Asks a contract what it says of a place in the body."""
 
 _VOLATILE_FROM = 13
@@ -49,7 +51,7 @@ class ValueFindings:
     """What a walk has found; `hidden` are fields in which a rule hid a difference."""
 
     differences: list[Difference] = field(default_factory=list)
-    hidden: list[Path] = field(default_factory=list)
+    hidden: list[ValuePath] = field(default_factory=list)
 
 
 def compare_values(
@@ -85,7 +87,7 @@ def shows_nothing(value: JSON, asking: Asking) -> bool:
     return True
 
 
-def shape(path: Iterable[str | int]) -> Path:
+def shape(path: Iterable[str | int]) -> ValuePath:
     """The path that all places of its kind share."""
     return tuple("*" if isinstance(step, int) else mask(step) for step in path)
 
@@ -95,7 +97,7 @@ class _Rules:
 
     __slots__ = ("_asking", "_below", "_path", "compare", "key")
 
-    def __init__(self, asking: Asking, path: Path) -> None:
+    def __init__(self, asking: Asking, path: ValuePath) -> None:
         self._asking, self._path = asking, path
         self._below: dict[str | int, _Rules] = {}
         hints = asking(path)
@@ -224,7 +226,7 @@ class _ValueWalk:
         return partners
 
     def _agree(self, here: str, there: str) -> bool:
-        one, other = whole(here), whole(there)
+        one, other = match_volatile(here), match_volatile(there)
         if one and other and one.kind in ("id", "stamp") and not self._names.may_stand_for(here, there):
             return False
         return not self._names.compare_text(here, there, "")
@@ -314,7 +316,7 @@ def _texts(values: Iterable[JSON]) -> Iterator[str]:
 
 def _is_alike(ours: str, theirs: str) -> bool:
     """Whether both are texts, both ids, both dates and so on."""
-    one, other = whole(ours), whole(theirs)
+    one, other = match_volatile(ours), match_volatile(theirs)
     return (one.kind if one else "") == (other.kind if other else "")
 
 

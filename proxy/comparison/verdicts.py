@@ -1,19 +1,18 @@
-"""What a comparison says, and what it must be told of an operation to say it.
+"""Values that a comparison returns: verdicts, differences, violations of the contract, severities.
 
-Where something stands is a `Path`: `("body", "notes", 0, "_id")`, `("header", "location")`, `("status",)`. Values are
-kept out of every `repr`, so that no log or traceback shows them; `redaction.py` says what of them may be stored.
+Values from messages are excluded from every `repr`, so that no log line and no traceback shows them;
+`reports/redaction.py` decides which of them may be stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol
 
-from proxy.comparison.correspondence import JSON, Kind
+from proxy.comparison.correspondence import Kind
+from proxy.types import JSON, Side, ValuePath
 
-Path: TypeAlias = tuple[str | int, ...]
-Side = Literal["legacy", "native"]
 Severity = Literal["breaking", "major", "minor"]
 Name = Literal["match", "declared", "mismatch", "violation", "skipped"]
 Reason = Literal[
@@ -59,7 +58,7 @@ class ViolationLike(Protocol):
     """A place in an answer that is not as the contract has it; neither `rule` nor `message` holds a value."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> ValuePath: ...
     @property
     def rule(self) -> str: ...
     @property
@@ -76,7 +75,7 @@ class ContractOperation(Protocol):
     @property
     def template(self) -> str: ...
 
-    def hints(self, path: Path, status: int, content_type: str) -> HintsLike:
+    def hints(self, path: ValuePath, status: int, content_type: str) -> HintsLike:
         """What is said of a place in an answer; all indices of an array are alike."""
 
     def hides(self, status: int, content_type: str) -> bool:
@@ -95,7 +94,7 @@ class ContractOperation(Protocol):
 class LocatedValue:
     """Where on one side, and what stands there. `path` may hold data (ids as keys): see `Difference.path`."""
 
-    path: Path = field(repr=False)
+    path: ValuePath = field(repr=False)
     value: JSON | bytes = field(repr=False)
 
 
@@ -108,7 +107,7 @@ class Difference:
     `major` its user, `minor` hardly anybody.
     """
 
-    path: Path
+    path: ValuePath
     kind: Kind
     severity: Severity
     legacy: LocatedValue | None = None
@@ -154,7 +153,7 @@ class Verdict:
     unexplained: tuple[Difference, ...] = ()
     declared: tuple[str, ...] = ()
     breaches: tuple[ContractViolation, ...] = ()
-    hidden: tuple[Path, ...] = ()
+    hidden: tuple[ValuePath, ...] = ()
     reason: Reason | None = None
 
 
@@ -168,7 +167,7 @@ _NOTICED_HEADERS = frozenset(
 )
 
 
-def grade(kind: Kind, path: Path) -> Severity:
+def grade(kind: Kind, path: ValuePath) -> Severity:
     """How much a difference of a kind matters at a place."""
     if path[0] == "header":
         return "breaking" if path[1] in _NOTICED_HEADERS else "minor"

@@ -53,8 +53,8 @@ from proxy.config.service_models import (
     WebhookSettings,
 )
 from proxy.gateway.patterns import Pattern
+from proxy.types import Side
 
-Side = Literal["legacy", "native"]
 _Item = TypeVar("_Item")
 KeyKind = Literal["jwt", "header", "cookie", "client-ip"]
 

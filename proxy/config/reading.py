@@ -12,9 +12,10 @@ from pydantic_core import ErrorDetails
 
 from proxy.config import error_messages, rules, yaml_nodes
 from proxy.config.environment import SubstitutionError, references, substitute
-from proxy.config.models import Config, Route, RoutingFile, Side
+from proxy.config.models import Config, Route, RoutingFile
 from proxy.config.problems import ConfigError, Problem
 from proxy.config.service_models import MongoSettings
+from proxy.types import Side
 
 Location = tuple[int | str, ...]
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.model import OTHERWISE, Contract, Operation
 from proxy.contract.payloads import media_type
 from proxy.contract.samples import ObservedSample, samples
 from proxy.contract.schemas import Violation
 from proxy.gateway.patterns import WEBSOCKET
 from proxy.recordings.model import OPEN, Recordings
+from proxy.types import JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.headers import joined
-from proxy.comparison.verdicts import HintsLike, Path
+from proxy.comparison.verdicts import HintsLike
+from proxy.types import JSON, ValuePath
 
 HEADER_NAMES = frozenset(
     """accept accept-encoding accept-language accept-ranges access-control-allow-credentials
@@ -70,7 +70,7 @@ class OperationLike(Protocol):
     def requests(self) -> Mapping[str, SchemaLike]: ...
 
     def declared(self, status: int) -> DeclaredLike | None: ...
-    def hints(self, path: Path, status: int, content_type: str) -> HintsLike: ...
+    def hints(self, path: ValuePath, status: int, content_type: str) -> HintsLike: ...
 
 
 def is_named(schema: JSON, path: Sequence[str | int]) -> bool:
@@ -82,8 +82,8 @@ def is_named(schema: JSON, path: Sequence[str | int]) -> bool:
 class DisclosurePolicy(Protocol):
     """Which names may be told, and which values."""
 
-    def names(self, path: Path) -> bool: ...
-    def shows(self, path: Path) -> bool: ...
+    def names(self, path: ValuePath) -> bool: ...
+    def shows(self, path: ValuePath) -> bool: ...
 
 
 class KnownNames:
@@ -95,10 +95,10 @@ class KnownNames:
         schemas += operation.requests.values() if operation else ()
         self._known = _EXTENDED.union(*(_words(schema.schema) for schema in schemas))
 
-    def names(self, path: Path) -> bool:
+    def names(self, path: ValuePath) -> bool:
         return path[-1] in self._known
 
-    def shows(self, path: Path) -> bool:
+    def shows(self, path: ValuePath) -> bool:
         return False
 
 
@@ -124,18 +124,18 @@ class FieldPolicy:
         found = operation.requests.get(media) if operation else None
         return cls(found.schema if found else None, None, exchange, "")
 
-    def names(self, path: Path) -> bool:
+    def names(self, path: ValuePath) -> bool:
         """Whether the contract names the place."""
         return is_named(self._schema, _indexed(path))
 
-    def constants(self, path: Path) -> list[JSON]:
+    def constants(self, path: ValuePath) -> list[JSON]:
         """The values that the contract itself writes at a place: `const` and `enum`."""
         found = [self._header(str(path[1]))] if path[0] == "header" else _nodes(self._schema, _indexed(path))
         nodes = [node for node in found if isinstance(node, dict)]
         enums = [one for node in nodes for one in _listed(node.get("enum"))]
         return [*enums, *(node["const"] for node in nodes if "const" in node)]
 
-    def shows(self, path: Path) -> bool:
+    def shows(self, path: ValuePath) -> bool:
         """Whether the contract lets a report show what stands there."""
         if self._operation is None:
             return False
@@ -154,7 +154,7 @@ def media_name(media: str, operation: OperationLike | None) -> str | None:
     return media if declared or media in _MEDIA_TYPES else None
 
 
-def _indexed(path: Path) -> list[str | int]:
+def _indexed(path: ValuePath) -> list[str | int]:
     """A path within a body, by any index of a list."""
     return [0 if step == "*" else step for step in path[1:]]
 

@@ -32,9 +32,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from proxy.comparison.correspondence import JSON, TextDifference
+from proxy.comparison.correspondence import TextDifference
 from proxy.recordings.answers import content, parse_json
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.types import JSON
 
 
 class DivergenceError(ValueError):

@@ -15,9 +15,9 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
-from proxy.comparison.correspondence import JSON
 from proxy.config.problems import Problem
 from proxy.contract.faults import ContractError, Fault
+from proxy.types import JSON
 
 Node = MutableMapping[str, Any]
 _WIDTH: Final = 4096  # long lines stay as they were written

@@ -8,11 +8,11 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
 from proxy.contract.samples import Observed, ObservedSample
 from proxy.gateway.patterns import Parameter, Pattern
+from proxy.types import JSON
 
 TRANSPORT: Final = frozenset(
     ("connection", "content-encoding", "content-length", "content-type", "date", "keep-alive", "proxy-connection",

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.schemas import FORMATS, has_format
+from proxy.types import JSON
 
 MAX_TEXTS: Final = 8
 _WORD: Final = re.compile(r"[A-Za-z][\w-]{0,31}", re.ASCII)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract import inference
 from proxy.contract.editing import Files, NodeSlot, written
 from proxy.contract.inference import Field, ObservedAnswer, ObservedRequest
@@ -21,6 +20,7 @@ from proxy.contract.model import OTHERWISE
 from proxy.contract.samples import Observed
 from proxy.contract.widening import widen
 from proxy.gateway.patterns import WEBSOCKET, Pattern, PatternError
+from proxy.types import JSON
 
 _RESERVED: Final = ("openapi", "divergences")
 _BEARER: Final[dict[str, JSON]] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
-from proxy.contract.schemas import NOTHING, Hints, Path, Schema, Violation
+from proxy.contract.schemas import NOTHING, Hints, Schema, Violation
 from proxy.gateway.patterns import NEVER, WEBSOCKET, Parameter, Pattern, Trie
+from proxy.types import JSON, ValuePath
 
 OTHERWISE: Final = "otherwise"
 _BODILESS: Final = (204, 205, 304)
@@ -67,7 +67,7 @@ class Operation:
         keys = (str(status), f"{status // 100}XX", "default")
         return next((self.answers[key] for key in keys if key in self.answers), None)
 
-    def hints(self, path: Path, status: int = 200, content_type: str = "application/json") -> Hints:
+    def hints(self, path: ValuePath, status: int = 200, content_type: str = "application/json") -> Hints:
         """What is said of the place `("body", "notes", 0, "_id")` in an answer, of `("header", "etag")`, of others.
 
         List indexes are all alike. Nothing where the contract does not know the place.

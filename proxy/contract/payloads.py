@@ -6,7 +6,7 @@ import json
 import math
 from typing import NoReturn
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 
 
 class PayloadError(ValueError):

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.divergences import covers
 from proxy.contract.model import OTHERWISE, Contract, Operation
 from proxy.gateway.patterns import WEBSOCKET, Parameter, Pattern, PatternError
 from proxy.recordings.model import OPEN, RecordedAnswer, RecordedRequest, Recordings
 from proxy.recordings.report import Endpoints
+from proxy.types import JSON
 
 METHODS: Final = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", WEBSOCKET)
 _REFUSALS: Final = (401, 404, 405, 501)

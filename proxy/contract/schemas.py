@@ -14,9 +14,8 @@ from typing import Final, Literal, NoReturn, cast
 
 from jsonschema_rs import Draft202012Validator, ValidationError
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON, ValuePath
 
-Path = tuple[str | int, ...]
 Compare = Literal["ignore", "unordered", "text"]
 COMPARES: Final = ("ignore", "unordered", "text")
 _PATTERNS: Final = {
@@ -34,7 +33,7 @@ _BRANCHES: Final = ("allOf", "anyOf", "oneOf")
 class Violation:
     """One breach: `path` leads to it (`("status",)`, `("header", name)`, `("body", …)`), `rule` is the keyword."""
 
-    path: Path
+    path: ValuePath
     rule: str
     message: str
 
@@ -60,7 +59,7 @@ class Schema:
 
     def __init__(self, schema: JSON) -> None:
         self.schema: Final = schema
-        self._hints: dict[Path, Hints] = {}
+        self._hints: dict[ValuePath, Hints] = {}
 
     @cached_property
     def _validator(self) -> Draft202012Validator:
@@ -79,7 +78,7 @@ class Schema:
         except (ValueError, RecursionError):
             yield Violation((), "depth", "is nested too deep to be checked")
 
-    def hints(self, path: Path) -> Hints:
+    def hints(self, path: ValuePath) -> Hints:
         """What the node at a path says; nothing where the schema does not know the path."""
         general = tuple(0 if isinstance(step, int) else step for step in path)
         if general not in self._hints:
@@ -96,7 +95,7 @@ def _errors(validator: Draft202012Validator, value: JSON) -> list[ValidationErro
         return list(validator.iter_errors(_whole(value)))
 
 
-def compile_fault(schema: JSON) -> tuple[Path, str] | None:
+def compile_fault(schema: JSON) -> tuple[ValuePath, str] | None:
     """Why a value is no schema, and where in it; None where it is one."""
     try:
         _compile(schema)
@@ -166,7 +165,7 @@ def _types(types: object) -> str:
     return " or ".join(map(str, types)) if isinstance(types, list) else str(types)
 
 
-def _hints(schema: JSON, path: Path) -> Hints:
+def _hints(schema: JSON, path: ValuePath) -> Hints:
     if not isinstance(schema, dict):
         return NOTHING
     own = _own(schema) if not path else NOTHING
@@ -176,7 +175,7 @@ def _hints(schema: JSON, path: Path) -> Hints:
     return own
 
 
-def _below(schema: dict[str, JSON], path: Path) -> Iterator[tuple[JSON, Path]]:
+def _below(schema: dict[str, JSON], path: ValuePath) -> Iterator[tuple[JSON, ValuePath]]:
     """The schemas that speak of a path below this one, each with what is left of the path."""
     for keyword in _BRANCHES:
         branches = schema.get(keyword)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from proxy.comparison.correspondence import JSON
 from proxy.config import yaml_nodes
 from proxy.config.problems import ConfigError, Problem
 from proxy.contract.faults import ContractError, Fault
+from proxy.types import JSON
 
 MAX_BYTES: Final = 4 << 20
 MAX_DEPTH: Final = 100

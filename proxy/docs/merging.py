@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 
 Document = Mapping[str, Any]
 

@@ -18,8 +18,9 @@ from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
 from proxy.config.field_types import FULL
-from proxy.config.models import Bucketing, Config, KeySource, Overrides, Route, Side
+from proxy.config.models import Bucketing, Config, KeySource, Overrides, Route
 from proxy.gateway.cookies import cookie_value
+from proxy.types import Side
 
 Reason = Literal[
     "share", "clamp", "no-key", "no-route", "override", "pin", "pin-all", "no-native", "legacy-down", "native-error"

@@ -23,7 +23,7 @@ import json
 from collections.abc import Collection
 from typing import ClassVar
 
-RawHeaders = list[tuple[bytes, bytes]]
+from proxy.types import RawHeaders
 
 
 class Failure(Exception):

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy.backends.legacy.headers import first
 from proxy.backends.legacy.http import Timeouts
 from proxy.comparison.exchange import ExchangeRecorder
-from proxy.config.models import Config, Route, Side
+from proxy.config.models import Config, Route
 from proxy.gateway import bucketing, fallback
 from proxy.gateway.client_address import TrustedProxies
 from proxy.gateway.cookies import OPS_COOKIE, cookie_value, without_cookies
@@ -40,6 +40,7 @@ from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
 from proxy.shadow import ShadowClient
 from proxy.shadow.mirror import MirroredRequest
+from proxy.types import Side
 
 logger = logging.getLogger("scribe_proxy")
 

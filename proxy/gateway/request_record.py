@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.comparison.verdicts import Name, Reason, Side
+from proxy.comparison.verdicts import Name, Reason
+from proxy.types import Side
 
 CLIENT_CLOSED_REQUEST = 499
 """The status noted for a client that left before an answer began (nginx's convention); nobody receives it."""

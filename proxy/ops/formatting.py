@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from proxy.comparison.correspondence import JSON
 from proxy.config.field_types import show_share
+from proxy.types import JSON
 
 NOTHING: Final = "–"
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))

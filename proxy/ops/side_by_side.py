@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from proxy.comparison.correspondence import JSON, Kind
+from proxy.comparison.correspondence import Kind
 from proxy.reports.models import Sample, StoredAnswer, StoredDifference, Tree
+from proxy.types import JSON
 
 Mark = Literal["different", "declared", "noise", ""]
 NEAR: Final = 1

@@ -6,8 +6,10 @@ import json
 from collections.abc import Collection
 from typing import NoReturn
 
-from proxy.comparison.correspondence import JSON, Correspondence, TextDifference, abbreviate, mask
+from proxy.comparison.correspondence import Correspondence, TextDifference, abbreviate
+from proxy.comparison.volatile import mask
 from proxy.recordings.model import RecordedAnswer
+from proxy.types import JSON
 
 IGNORED_HEADERS = frozenset(("date", "connection", "keep-alive", "transfer-encoding", "x-request-id", "x-served-by"))
 """What belongs to the connection, the moment, or a gateway in between, never to the answer."""

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from proxy.comparison.correspondence import JSON, Correspondence, TextDifference, abbreviate
+from proxy.comparison.correspondence import Correspondence, TextDifference, abbreviate
 from proxy.recordings.answers import parse_json
+from proxy.types import JSON
 
 _SHORTENED = re.compile(r"<instructions.*>", re.DOTALL)
 _WHOLE_SECOND = re.compile(r"(T\d\d:\d\d:\d\d)(Z|[+-]\d\d:\d\d)$")

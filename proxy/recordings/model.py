@@ -14,7 +14,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
-from proxy.comparison.correspondence import JSON, timestamps
+from proxy.comparison.volatile import timestamps
+from proxy.types import JSON
 
 Outcome = Literal["response", "hang", "reset"]
 _OUTCOMES = ("response", "hang", "reset")

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from proxy.comparison.correspondence import JSON, Correspondence, TextDifference
+from proxy.comparison.correspondence import Correspondence, TextDifference
 from proxy.contract.divergences import Divergence, Occurrence, explain
 from proxy.recordings.answers import IGNORED_HEADERS, compare_answers
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
@@ -31,6 +31,7 @@ from proxy.recordings.raw_http import Origin, exchange, reach
 from proxy.recordings.report import CALLS, STORE, Endpoints, Report, Result, operation
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from proxy.recordings.websocket_player import HandshakeRefused, PlaybackPace, converse, shake_hands
+from proxy.types import JSON
 
 _RETURN = 15.0
 _FAULTS = (502, 503, 504)

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from proxy.comparison.correspondence import JSON, Correspondence
+from proxy.comparison.correspondence import Correspondence
 from proxy.recordings import model
 from proxy.recordings.answers import compare_answers, content, parse_json
 from proxy.recordings.model import RecordedAnswer, RecordedRequest, RecordingError, Scenario, Step
 from proxy.recordings.player import ServiceUnreachable
 from proxy.recordings.raw_http import Origin, exchange, reach
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
+from proxy.types import JSON
 
 _RETURN: Final = 15.0
 _PAUSE: Final = 0.05

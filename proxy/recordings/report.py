@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from proxy.comparison.correspondence import JSON, TextDifference, split_volatile
+from proxy.comparison.correspondence import TextDifference
+from proxy.comparison.volatile import split_volatile
 from proxy.recordings.model import Recordings
+from proxy.types import JSON
 
 Verdict = Literal["equal", "declared", "differing"]
 Subject = Literal["step", "store", "calls", "conversation", "connection"]

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 
 _PATIENCE_MS = 3000
 _BY_DNS = "mongodb+srv://"

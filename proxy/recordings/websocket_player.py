@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
-from proxy.comparison.correspondence import JSON
 from proxy.recordings.answers import parse_json
 from proxy.recordings.model import OPEN
 from proxy.recordings.raw_http import Origin
+from proxy.types import JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
-from proxy.comparison.verdicts import Reason, Side, Verdict
+from proxy.comparison.verdicts import Reason, Verdict
 from proxy.contract.model import Operation
+from proxy.types import JSON, Side
 
 UNMATCHED = "-"
 """Stands for the route of requests that no route matches."""

@@ -21,8 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from proxy.comparison.correspondence import JSON, Kind
-from proxy.comparison.verdicts import Name, Reason, Severity, Side
+from proxy.comparison.correspondence import Kind
+from proxy.comparison.verdicts import Name, Reason, Severity
+from proxy.types import JSON, Side
 
 FieldKind: TypeAlias = Kind | Literal["violation"]
 """A difference's kind, or that a side breaks the contract there."""

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from pymongo import DESCENDING
 
-from proxy.comparison.verdicts import Name, Side
+from proxy.comparison.verdicts import Name
 from proxy.contract.divergences import Divergence
 from proxy.reports import samples, summaries
 from proxy.reports.counters import What
@@ -30,6 +30,7 @@ from proxy.reports.models import (
 )
 from proxy.reports.storage import COUNTS, MINUTES_KEPT, SAMPLES
 from proxy.runtime.database import Database, Document
+from proxy.types import Side
 
 LONG: Final = 3 * DAY
 """Spans (s) longer than this have a trend by days."""

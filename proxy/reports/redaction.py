@@ -16,12 +16,13 @@ from collections.abc import Mapping, Sequence
 
 from proxy.comparison.bodies import read
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
-from proxy.comparison.correspondence import JSON, whole
 from proxy.comparison.exchange import Body, Exchange, Headers
 from proxy.comparison.headers import joined
 from proxy.comparison.values import shape
-from proxy.comparison.verdicts import Difference, LocatedValue, Path, Verdict, ViolationLike
+from proxy.comparison.verdicts import Difference, LocatedValue, Verdict, ViolationLike
+from proxy.comparison.volatile import match_volatile
 from proxy.contract.disclosure import HEADER_NAMES, DisclosurePolicy, FieldPolicy, KnownNames, OperationLike
+from proxy.types import JSON, ValuePath
 
 KEY_BYTES = 16
 """The shortest key."""
@@ -90,7 +91,7 @@ class Redactor:
             "native": self._spot(difference.native, native),
         }
 
-    def field(self, path: Path, exchange: Exchange) -> str:
+    def field(self, path: ValuePath, exchange: Exchange) -> str:
         """A path in dots, as all places of its kind share it: `body.notes.*._id`."""
         steps = self._steps(shape(path), exchange)
         return ".".join(("~" if step.startswith("~") else step for step in steps) if self._fleeting else steps)
@@ -139,7 +140,7 @@ class Redactor:
         kind = type(value).__name__.encode()
         return hmac.digest(self._key, kind + b"\0" + data, "sha256")[:10].hex().translate(_LETTERS)
 
-    def step(self, path: Path, names: DisclosurePolicy) -> str:
+    def step(self, path: ValuePath, names: DisclosurePolicy) -> str:
         """The last step of a path: a name that is known, `~` and a digest for one that is not, else the step."""
         step = path[-1]
         if isinstance(step, int) or step == "*" or len(path) == 1:
@@ -147,7 +148,7 @@ class Redactor:
         known = step in HEADER_NAMES if path[0] == "header" else names.names(path)
         return step if known or step in _MASKS else f"~{self.digest(step)}"
 
-    def _steps(self, path: Path, exchange: Exchange) -> list[str]:
+    def _steps(self, path: ValuePath, exchange: Exchange) -> list[str]:
         place = FieldPolicy.of(exchange, self._operation)
         return [self.step(path[: index + 1], place) for index in range(len(path))]
 
@@ -193,7 +194,7 @@ class _ValueRedactor:
         self._redactor, self._place = redactor, place
         self._left = NODES
 
-    def tell(self, value: JSON | bytes, path: Path) -> JSON:
+    def tell(self, value: JSON | bytes, path: ValuePath) -> JSON:
         self._left -= 1
         if isinstance(value, dict | list):
             if self._left < 0 or len(path) > DEPTH:
@@ -203,14 +204,14 @@ class _ValueRedactor:
             return {"type": type_of(value), "value": _shown(value)}
         return leaf(self._redactor, value)
 
-    def _object(self, value: dict[str, JSON], path: Path) -> JSON:
+    def _object(self, value: dict[str, JSON], path: ValuePath) -> JSON:
         fields: list[JSON] = []
         for name, item in list(value.items())[:ITEMS]:
             place = (*path, name)
             fields.append([self._redactor.step(place, self._place), self.tell(item, place)])
         return {"type": "object", "length": len(value), "fields": fields}
 
-    def _array(self, value: list[JSON], path: Path) -> JSON:
+    def _array(self, value: list[JSON], path: ValuePath) -> JSON:
         items = [self.tell(item, (*path, index)) for index, item in enumerate(value[:ITEMS])]
         return {"type": "array", "length": len(value), "items": items}
 
@@ -228,7 +229,7 @@ def leaf(redactor: Redactor, value: JSON | bytes) -> dict[str, JSON]:
 def type_of(value: JSON | bytes) -> str:
     """JSON's type, or the kind of an id, date or token (`canonical.pieces`)."""
     if isinstance(value, str):
-        found = whole(value)
+        found = match_volatile(value)
         return found.kind if found else "string"
     return _TYPES[type(value)]
 

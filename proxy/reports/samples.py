@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias, cast
 
-from proxy.comparison.correspondence import JSON
 from proxy.reports.events import ComparisonEvent
 from proxy.reports.models import (
     FieldKind,
@@ -27,6 +26,7 @@ from proxy.reports.models import (
     Tree,
 )
 from proxy.reports.redaction import Redactor
+from proxy.types import JSON
 
 Document: TypeAlias = dict[str, Any]
 Place: TypeAlias = tuple[str, FieldKind]

@@ -9,9 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
-from proxy.comparison.verdicts import Reason, Severity, Side
+from proxy.comparison.verdicts import Reason, Severity
 from proxy.contract.divergences import Divergence
 from proxy.reports.models import DivergenceSummary, FieldSummary, RouteSummary, StatusClass, TimeSlice
+from proxy.types import Side
 
 Row: TypeAlias = Mapping[str, Any]
 

@@ -12,9 +12,9 @@ from typing import Final
 
 import httptools
 
-from proxy.gateway.errors import RawHeaders
 from proxy.server.refusal import HEAD_LIMIT, Refused
 from proxy.server.request_head import RequestHead, understand_head
+from proxy.types import RawHeaders
 
 _SPACE: Final = ord(" ")
 _END: Final = b"\r\n\r\n"

@@ -13,8 +13,8 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from proxy.gateway.errors import RawHeaders
 from proxy.server.refusal import Refused
+from proxy.types import RawHeaders
 
 _MEANINGFUL: Final = frozenset(
     (b"host", b"connection", b"upgrade", b"expect", b"content-length", b"transfer-encoding"),

@@ -32,9 +32,10 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 from websockets.utils import accept_key
 
-from proxy.gateway.errors import Failure, RawHeaders, error_response
+from proxy.gateway.errors import Failure, error_response
 from proxy.server.drain import drain_delay
 from proxy.server.timeouts import timeouts_in_force
+from proxy.types import RawHeaders
 from proxy.websocket.link import Timing
 from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, Closed, Peer, PeerGone
 from proxy.websocket.relay import Relay

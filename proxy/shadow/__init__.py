@@ -23,7 +23,7 @@ from pathlib import Path
 from starlette.types import Receive, Scope
 
 from proxy.comparison.exchange import RawExchange
-from proxy.comparison.verdicts import Reason, Side
+from proxy.comparison.verdicts import Reason
 from proxy.config.field_types import FULL
 from proxy.config.models import Config, Route
 from proxy.config.rules import SAFE
@@ -49,6 +49,7 @@ from proxy.shadow.messages import (
 from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest
 from proxy.shadow.pending import PendingRequest, PendingTable
 from proxy.shadow.supervisor import WorkerSupervisor
+from proxy.types import Side
 
 
 class ShadowClient:

@@ -13,7 +13,7 @@ from proxy.backends.legacy import Timeouts, Upstream
 from proxy.backends.legacy.configured import upstream_of
 from proxy.backends.native import Native
 from proxy.comparison.exchange import Exchange
-from proxy.comparison.verdicts import Reason, Side
+from proxy.comparison.verdicts import Reason
 from proxy.config.models import Config
 from proxy.config.service_models import ShadowWorkerSettings
 from proxy.contract.bundle import ContractBundle, load_agreement
@@ -23,6 +23,7 @@ from proxy.observability.tracing import Tracing
 from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import Configure, RequestSnapshot
 from proxy.shadow.replay import Bounds, ask
+from proxy.types import Side
 
 logger = logging.getLogger("scribe_proxy.shadow")
 

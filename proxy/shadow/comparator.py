@@ -17,13 +17,14 @@ from typing import Final, TypeAlias
 from proxy.comparison.correspondence import Kind
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare, incomparable
-from proxy.comparison.verdicts import Path, Reason, Side, Verdict, skipped
+from proxy.comparison.verdicts import Reason, Verdict, skipped
 from proxy.config.field_types import FULL
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.dry_run import Writes
 from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import unrepeatable
+from proxy.types import Side, ValuePath
 
 BELIEVED: Final = 10.0
 """Seconds for which a difference that was confirmed needs no confirming."""
@@ -32,7 +33,7 @@ CONFIRMATIONS: Final = 10
 REMEMBERED: Final = 10_000
 """How many differences are remembered as confirmed, at most."""
 
-Told: TypeAlias = tuple[str, str | None, Path, Kind]
+Told: TypeAlias = tuple[str, str | None, ValuePath, Kind]
 """A route and an operation, and a place in its answers that differs in some way."""
 
 

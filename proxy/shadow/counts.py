@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from proxy.comparison.verdicts import Name, Reason, Side
+from proxy.comparison.verdicts import Name, Reason
 from proxy.gateway.request_record import ComparisonObserver, ComparisonRecord
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
+from proxy.types import Side
 
 TELLING: Final = 0.1
 """Seconds that a count may wait for others."""

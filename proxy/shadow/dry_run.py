@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Reason
 from proxy.shadow.messages import RequestSnapshot
 from proxy.shadow.replay import Bounds, ask
+from proxy.types import JSON
 
 EXTENSION: Final = "proxy.dry_run"
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from proxy.comparison.exchange import Exchange, Headers, RawExchange
-from proxy.comparison.verdicts import Name, Reason, Side
+from proxy.comparison.verdicts import Name, Reason
 from proxy.config.models import Config
+from proxy.types import Side
 
 
 class ConnectionInfo(NamedTuple):

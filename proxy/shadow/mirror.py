@@ -10,8 +10,9 @@ from starlette.types import Message, Receive, Scope
 from proxy.backends.legacy.headers import first, request_target
 from proxy.comparison.exchange import ExchangeRecorder, RawExchange
 from proxy.comparison.exchanges import unanswered
-from proxy.comparison.verdicts import Reason, Side
+from proxy.comparison.verdicts import Reason
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
+from proxy.types import Side
 
 
 class ShadowSink(Protocol):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from proxy.comparison.verdicts import Reason, Side
+from proxy.comparison.verdicts import Reason
+from proxy.types import Side
 
 BYTES: Final = 32 * 1024 * 1024
 """How much of requests and answers may be outstanding."""

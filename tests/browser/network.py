@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import CDPSession, Page
 
-from proxy.comparison.correspondence import JSON, Correspondence, TextDifference
+from proxy.comparison.correspondence import Correspondence, TextDifference
 from proxy.recordings.answers import IGNORED_HEADERS, compare_answers, entity_tag
 from proxy.recordings.model import RecordedAnswer
+from proxy.types import JSON
 
 _Event = dict[str, Any]
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.comparison.correspondence import JSON, Correspondence
+from proxy.comparison.correspondence import Correspondence
 from proxy.recordings.answers import entity_tag
 from proxy.recordings.model import RecordedAnswer
+from proxy.types import JSON
 from tests.browser.network import Conversation, Exchange, Log, compare_logs, settle
 
 AT = 1_795_390_000_000

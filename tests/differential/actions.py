@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.comparison.correspondence import JSON
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.types import JSON
 from tests.differential.people import ABSENT, TOKEN
 
 _PLACEHOLDER = re.compile(r"<(id|token|tag) (\d+)>")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 from tests.differential.people import (
     ABSENT,
     AMARA,

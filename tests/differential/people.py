@@ -8,7 +8,7 @@ import hmac
 import json
 from typing import Final
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 
 SECRET: Final = "dev-secret"
 PASSWORD: Final = "correct horse"

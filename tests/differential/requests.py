@@ -12,7 +12,7 @@ from urllib.parse import quote
 import brotli  # type: ignore[import-untyped]
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 from tests.differential.actions import Action, spelled
 from tests.differential.people import CONSULTATIONS, NOTES, OTHER_TOKEN, PASSWORD, PROMPTS, TOKEN, TRANSCRIPTS
 from tests.differential.tokens import AUTHORISATIONS

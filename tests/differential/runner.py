@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract import divergences
 from proxy.contract.divergences import Divergence
 from proxy.recordings.model import RecordedAnswer, RecordedRequest, Scenario, Step
@@ -18,6 +17,7 @@ from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.raw_http import Origin, exchange
 from proxy.recordings.report import Result
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
+from proxy.types import JSON
 from tests.differential.actions import Action, Answered
 from tests.differential.sides import Side
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 from tests.differential.people import ABSENT, AMARA, BOLA, OTHER_TOKEN, TOKEN, claims, encode, sign, sign_bytes
 
 ODD_TIMES: Final[tuple[JSON, ...]] = (0, -1, True, [], {}, 1e300)

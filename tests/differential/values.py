@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 from tests.differential.people import ABSENT, AMARA, BOLA, CONSULTATIONS, NOTES, PROMPTS, TRANSCRIPTS, identity
 
 Strategy = st.SearchStrategy

@@ -26,8 +26,8 @@ from bson import ObjectId
 from handlers.json_structure import MAX_SURROGATES, MAX_VALUES
 from handlers.services import sessions
 from handlers.settings import Settings
-from proxy.comparison.correspondence import JSON
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.types import JSON
 from tests.differential.people import AMARA, BOLA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import (

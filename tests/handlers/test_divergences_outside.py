@@ -12,10 +12,10 @@ from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
 import handlers.container
-from proxy.comparison.correspondence import JSON
 from proxy.contract.divergences import Occurrence
 from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import serialise
+from proxy.types import JSON
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import (

@@ -11,9 +11,9 @@ import pytest
 
 from handlers.json_structure import MAX_VALUES
 from handlers.services.transcription import MOST_WAITING
-from proxy.comparison.correspondence import JSON
 from proxy.contract.divergences import Occurrence
 from proxy.recordings.websocket_player import PlaybackPace, converse
+from proxy.types import JSON
 from tests.support.backend_pair import Twin, Twins, assert_traced, names, shows
 from tests.support.outside_services import Answer, Script
 

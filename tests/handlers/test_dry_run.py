@@ -22,9 +22,9 @@ from handlers.services.offline import CODES, HIGHLIGHTS, TEXT
 from handlers.settings import Settings
 from handlers.storage.store import Store
 from proxy.backends.native import Native
-from proxy.comparison.correspondence import JSON
 from proxy.recordings.compare_side_effects import compare_documents
 from proxy.recordings.model import RecordedRequest
+from proxy.types import JSON
 from tests.differential.people import ABSENT, OTHER_TOKEN, PASSWORD
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT

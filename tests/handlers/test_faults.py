@@ -27,10 +27,10 @@ from starlette.types import Receive, Scope, Send
 
 import handlers.container
 from demo.mongod import Mongod
-from proxy.comparison.correspondence import JSON
 from proxy.contract.divergences import explain
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from proxy.recordings.websocket_player import PlaybackPace, converse
+from proxy.types import JSON
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import DECLARED, Seen, Twin, Twins, get, names, native_twin, post, read

@@ -24,13 +24,14 @@ from demo.services import StandIn, backend_environment
 from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
 from handlers.settings import Settings
-from proxy.comparison.correspondence import JSON, Correspondence, TextDifference
+from proxy.comparison.correspondence import Correspondence, TextDifference
 from proxy.contract import divergences
 from proxy.contract.divergences import Occurrence, explain
 from proxy.recordings.answers import compare_answers
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange
+from proxy.types import JSON
 from tests.support.backends import scratch_database
 from tests.support.sockets import serving
 

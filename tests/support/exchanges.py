@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Body, Exchange, Headers, Outcome, RawBody, RawExchange
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
+from proxy.types import JSON
 
 NOW = 1_795_376_469
 KIND = "application/json; charset=utf-8"

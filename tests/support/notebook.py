@@ -19,10 +19,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from proxy.comparison.correspondence import JSON
 from proxy.recordings.model import RecordedRequest as Asked
 from proxy.recordings.model import scenario
 from proxy.recordings.raw_http import Origin, exchange
+from proxy.types import JSON
 
 SECRET = "thirty-two bytes or more of secret"
 DATABASE = f"test_notebook_{os.getpid()}"

@@ -12,10 +12,8 @@ from pathlib import Path
 import yaml
 from pydantic import SecretStr, TypeAdapter
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
-from proxy.comparison.verdicts import Side
 from proxy.config.loading import load
 from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.divergences import Divergence
@@ -35,6 +33,7 @@ from proxy.rollout.controller import ControllerHooks, RolloutController
 from proxy.rollout.store import MemoryStore, Store
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
+from proxy.types import JSON, Side
 from tests.support.exchanges import answered, exchange, properties
 
 PATIENT = "Agnes Nightingale"

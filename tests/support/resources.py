@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bson import ObjectId, json_util
 
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 from tests.differential.actions import Action, spelled
 from tests.differential.people import ABSENT, AMARA, BOLA, TOKEN, claims, sign
 from tests.differential.runner import Account, Duel

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import cast
 
 from proxy.backends.legacy.framing import MalformedResponse, ResponseReader, keep_alive_timeout
-from proxy.backends.legacy.headers import RawHeaders
 from proxy.gateway.errors import BadAnswer, Failure, Reset
+from proxy.types import RawHeaders
 
 HIGH_WATER = 256 * 1024
 """Bytes of a response's body held for a slow client before reading from the legacy pauses."""

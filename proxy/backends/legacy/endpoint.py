@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from proxy.backends.legacy.headers import RawHeaders
+from proxy.types import RawHeaders
 
 DEFAULT_PORTS = {False: 80, True: 443}
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")

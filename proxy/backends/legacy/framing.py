@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
-from proxy.backends.legacy.headers import RawHeaders, list_members
+from proxy.backends.legacy.headers import list_members
+from proxy.types import RawHeaders
 
 MAX_HEAD_SIZE: Final = 64 * 1024
 """Bytes of a status line and its headers."""

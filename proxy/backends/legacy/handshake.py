@@ -15,8 +15,9 @@ from websockets.utils import accept_key
 
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.endpoint import Endpoint
-from proxy.backends.legacy.headers import RawHeaders, end_to_end, first, request_headers, request_target
+from proxy.backends.legacy.headers import end_to_end, first, request_headers, request_target
 from proxy.gateway.errors import BadAnswer
+from proxy.types import RawHeaders
 from proxy.websocket.relay import Relay
 
 GENERATED_HEADERS = frozenset((b"content-length",))

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from starlette.types import Scope
 
 from proxy.gateway.forwarding import FORWARDING
-
-RawHeaders = list[tuple[bytes, bytes]]
+from proxy.types import RawHeaders
 
 HOP_BY_HOP = frozenset(
     (

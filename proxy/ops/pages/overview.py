@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.comparison.verdicts import Name, Reason, Side
+from proxy.comparison.verdicts import Name, Reason
 from proxy.ops.pages.report_access import Unavailability, ask
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, filters
@@ -18,6 +18,7 @@ from proxy.ops.since_start import since_start
 from proxy.ops.status import Current, RouteStatus, Status
 from proxy.reports.events import UNMATCHED
 from proxy.reports.models import RouteSummary, Span
+from proxy.types import Side
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from pymongo import AsyncMongoClient
 
 from proxy.cli.main import main
-from proxy.comparison.correspondence import JSON
 from proxy.recordings import model
 from proxy.recordings.recorder import Recorder, Script, encode_recordings, read_scripts
 from proxy.recordings.side_effects import SideEffectsError
+from proxy.types import JSON
 from tests.support.notebook import DATABASE, Database, Notebook, a_days_work
 from tests.support.notebook import record as write_by_hand
 from tests.support.sockets import read_head, scripted, serving

@@ -20,7 +20,6 @@ from rich.console import Console
 
 from proxy.cli.main import main
 from proxy.cli.report_tables import sample_account
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
 from proxy.config.service_models import ReportSettings as Settings
@@ -45,6 +44,7 @@ from proxy.reports.models import (
 from proxy.reports.query import QueryResult, warnings
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Database
+from proxy.types import JSON
 from tests.support.exchanges import answered, exchange
 
 DATABASE = "test_report_command"

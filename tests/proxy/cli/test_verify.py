@@ -14,7 +14,7 @@ from pymongo import AsyncMongoClient
 from rich.console import Console
 
 from proxy.cli.verify import verify
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 from tests.support.notebook import DATABASE, Database, Notebook, a_days_work, record
 from tests.support.sockets import read_head, scripted, serving
 

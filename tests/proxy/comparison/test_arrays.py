@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.comparison.arrays import Alignment, align
-from proxy.comparison.correspondence import JSON, Correspondence
+from proxy.comparison.correspondence import Correspondence
+from proxy.types import JSON
 from tests.support.exchanges import NOW, object_id
 
 

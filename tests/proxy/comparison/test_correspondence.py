@@ -11,15 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import (
-    JSON,
-    Correspondence,
-    abbreviate,
-    mask,
-    split_volatile,
-    timestamp_of,
-    timestamps,
-)
+from proxy.comparison.correspondence import Correspondence, abbreviate
+from proxy.comparison.volatile import mask, split_volatile, timestamp_of, timestamps
+from proxy.types import JSON
 
 RECORDED_AT = 1_795_376_469_000
 LIVE_AT = 1_800_000_000_000

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.exchanges import catch_all_divergences, compare
 from proxy.comparison.verdicts import Difference, Verdict
@@ -19,6 +18,7 @@ from proxy.contract.divergences import Divergence
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.payloads import media_type
 from proxy.contract.schemas import Schema
+from proxy.types import JSON
 from tests.support.exchanges import NOW, answered, exchange, object_id, operation, properties
 
 NOTE: JSON = {"_id": object_id(1), "body": "Rest and fluids."}

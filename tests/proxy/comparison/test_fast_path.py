@@ -7,10 +7,11 @@ import json
 import pytest
 from hypothesis import given
 
-from proxy.comparison.correspondence import JSON, Correspondence
+from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.exchanges import compare
 from proxy.comparison.fast_path import is_equivalent
 from proxy.comparison.values import compare_values
+from proxy.types import JSON
 from tests.proxy.comparison.test_values import rename_id, renamed, values
 from tests.support.exchanges import NOW, answered, object_id, operation, properties
 

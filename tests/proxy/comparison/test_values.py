@@ -11,9 +11,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import JSON, timestamps
 from proxy.comparison.exchanges import compare
 from proxy.comparison.verdicts import Difference, Verdict
+from proxy.comparison.volatile import timestamps
+from proxy.types import JSON
 from tests.support.exchanges import NOW, answered, object_id, operation, properties
 
 ids = st.integers(0, 6).map(object_id)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.comparison.correspondence import JSON, TextDifference
+from proxy.comparison.correspondence import TextDifference
 from proxy.contract.divergences import Divergence, DivergenceError, Occurrence, covers, explain, load, matches
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.types import JSON
 
 LOGIN = """
 - id: login-wrong-password

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.inferred_schema import InferredSchema, merged
 from proxy.contract.schemas import Schema
+from proxy.types import JSON
 
 ID, OTHER_ID = "64b7f0f0f0f0f0f0f0f0f0f0", "64b7f0f0f0f0f0f0f0f0f0f1"
 TEXTS = st.sampled_from(["active", "ended", ID, "2026-11-22T19:41:23.111Z", "2026-13-45T99:00:00Z", "eyJh.eyJi.c", ""])

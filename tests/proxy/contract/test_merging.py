@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.checking import breaches
 from proxy.contract.editing import Files, write_whole
 from proxy.contract.faults import ContractError
@@ -31,6 +30,7 @@ from proxy.recordings.model import (
     Step,
     encode,
 )
+from proxy.types import JSON
 from tests.proxy.contract.test_inferred_schema import VALUES
 
 ID = "64b7f0f0f0f0f0f0f0f0f0f0"

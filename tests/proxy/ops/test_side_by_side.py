@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
 from proxy.ops.side_by_side import SideBySideRow, only_near, rows
@@ -12,6 +11,7 @@ from proxy.reports import samples
 from proxy.reports.events import ComparisonEvent
 from proxy.reports.models import Sample
 from proxy.reports.redaction import Redactor
+from proxy.types import JSON
 from tests.support.exchanges import NOW, answered, operation, properties
 
 TAG = properties(name={"type": "string"}, text={"type": "string"})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from proxy.comparison.correspondence import JSON, Correspondence
+from proxy.comparison.correspondence import Correspondence
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
+from proxy.types import JSON
 
 AT = 1_795_376_469_000
 

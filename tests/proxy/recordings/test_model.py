@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.comparison.correspondence import JSON
 from proxy.recordings.model import RecordedConnection, RecordingError, load, scenario, select
+from proxy.types import JSON
 
 RECORDINGS = Path(__file__).parents[3] / "contracts" / "recordings"
 ANSWER: JSON = {"status": 200, "headers": {"Content-Type": "text/plain"}, "text": "é"}

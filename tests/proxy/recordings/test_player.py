@@ -13,13 +13,13 @@ import pytest
 from pymongo import AsyncMongoClient
 from websockets.asyncio.server import ServerConnection, serve
 
-from proxy.comparison.correspondence import JSON
 from proxy.contract.divergences import Case, Divergence
 from proxy.recordings.model import RecordedConnection, RecordedConversation, Recordings, scenario
 from proxy.recordings.player import Player, PlayerSettings, ServiceUnreachable
 from proxy.recordings.report import Report
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from proxy.recordings.websocket_player import PlaybackPace
+from proxy.types import JSON
 from tests.support.notebook import DATABASE, Database, Notebook, a_days_work, record
 from tests.support.sockets import Script, read_head, scripted, serving
 

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from proxy.comparison.correspondence import JSON
 from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
+from proxy.types import JSON
 from tests.support.sockets import serving
 
 DATABASE = f"test_aftermath_{os.getpid()}"

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from proxy.comparison.correspondence import JSON
 from proxy.recordings.raw_http import Origin
 from proxy.recordings.websocket_player import HandshakeRefused, PlaybackPace, converse, shake_hands
+from proxy.types import JSON
 from tests.support.sockets import read_head, scripted
 
 PACE = PlaybackPace(between=0.01, patience=0.3, grace=0.1)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.exchanges import compare
 from proxy.contract.disclosure import HEADER_NAMES, is_named
 from proxy.contract.model import Operation
 from proxy.reports.redaction import Redactor, leaf
+from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, object_id, operation, properties
 
 KEY = b"sixteen bytes or more"

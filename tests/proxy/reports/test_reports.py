@@ -13,7 +13,6 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from pymongo import MongoClient
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
 from proxy.config.models import Config
@@ -27,6 +26,7 @@ from proxy.reports.reader import ReportReader
 from proxy.reports.storage import COUNTS, SAMPLES
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Database, Unavailable
+from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, operation, properties
 from tests.support.mongodb_relay import Relay
 

@@ -9,9 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxy.comparison.correspondence import JSON
 from proxy.comparison.exchange import Exchange
-from proxy.comparison.verdicts import Reason, Side, Verdict
+from proxy.comparison.verdicts import Reason, Verdict
 from proxy.config.service_models import ShadowWorkerSettings
 from proxy.contract.bundle import ContractBundle
 from proxy.contract.model import Operation
@@ -20,6 +19,7 @@ from proxy.shadow import comparator
 from proxy.shadow.comparator import Comparator
 from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
+from proxy.types import JSON, Side
 from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.exchanges import answered, exchange, seen
 

@@ -10,9 +10,10 @@ import pytest
 from starlette.types import Message, Scope
 
 from proxy.comparison.exchange import Exchange, RawExchange
-from proxy.comparison.verdicts import Reason, Side
+from proxy.comparison.verdicts import Reason
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.mirror import MirroredDryRun, MirroredRead
+from proxy.types import Side
 
 LIMIT = 10
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}

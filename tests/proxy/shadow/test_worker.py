@@ -17,7 +17,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from proxy.backends.native import NativeUnavailable
 from proxy.comparison.exchange import RawBody
-from proxy.comparison.verdicts import Side
 from proxy.config.loading import parse
 from proxy.observability.tracing import Tracing
 from proxy.runtime.message_channel import MessageChannel
@@ -37,6 +36,7 @@ from proxy.shadow.messages import (
     ToShadow,
 )
 from proxy.shadow.worker import Worker
+from proxy.types import Side
 from tests.proxy.shadow.test_replay import ARRIVAL, asked
 from tests.support import shadowed
 from tests.support.exchanges import exchange, seen

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
 from proxy.backends.legacy.endpoint import Endpoint
-from proxy.backends.legacy.headers import RawHeaders
 from proxy.backends.legacy.http import HttpUpstream, Timeouts
 from proxy.backends.legacy.request import ForwardedRequest, RequestBody, body_framing
 from proxy.gateway.errors import BodyMismatch, Failure
+from proxy.types import RawHeaders
 from tests.support.sockets import scripted
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

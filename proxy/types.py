@@ -1,0 +1,17 @@
+"""Types that many packages share. This module imports nothing from the project."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+"""A JSON value as `json.loads` returns it."""
+
+RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
+"""Header fields as ASGI has them: names and values in bytes, in order, duplicates included."""
+
+Side: TypeAlias = Literal["legacy", "native"]
+"""The name of a backend."""
+
+ValuePath: TypeAlias = tuple[str | int, ...]
+"""The path to a value in an answer: `("body", "notes", 0, "_id")`, `("header", "location")`, `("status",)`."""
