@@ -40,8 +40,8 @@ _AWAY: Final = {"msg": "The database cannot be reached, please try again", "erro
 
 def legacy_dialect(services: Services, settings: Settings) -> Application:
     """Everything the legacy answers over HTTP, in its order."""
-    is_over = None if settings.keep_legacy_tokens_after_logout else services.sessions.is_over
-    door = authenticate(Verifier(settings.jwt_secret_key.get_secret_value()), is_over)
+    is_revoked = None if settings.keep_legacy_tokens_after_logout else services.token_blocklist.is_revoked
+    door = authenticate(Verifier(settings.jwt_secret_key.get_secret_value()), is_revoked)
     router = Router()
     router.get("/", welcome)
     router.use("/", json_parser(settings.body_limit))
@@ -56,7 +56,7 @@ def user_routes(services: Services, settings: Settings, door: Handler) -> Router
     """What is open, but for one's profile."""
     return UserRoutes(
         users=services.users,
-        sessions=services.sessions,
+        token_blocklist=services.token_blocklist,
         authenticate=door,
         secret=settings.jwt_secret_key.get_secret_value(),
         lifetime=lifetime_of(settings),

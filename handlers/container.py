@@ -10,15 +10,15 @@ from handlers.services.model import LLMClient
 from handlers.services.notes import Notes
 from handlers.services.offline import OfflineModel, OfflineTerminology
 from handlers.services.prompts import Prompts
-from handlers.services.sessions import TokenBlocklist
 from handlers.services.summaries import Summaries
 from handlers.services.terminology import Access, Terminology
+from handlers.services.token_blocklist import TokenBlocklist
 from handlers.services.transcripts import Transcripts
 from handlers.services.users import Users
 from handlers.settings import Settings
 from handlers.storage.store import Store
 
-PATIENCE: Final = 2.0
+DATABASE_TIMEOUT: Final = 2.0
 """Seconds to wait for MongoDB; the driver may take half a second more to notice that they are over."""
 
 
@@ -29,7 +29,7 @@ class Services:
     store: Store
     passwords: Passwords
     users: Users
-    sessions: TokenBlocklist
+    token_blocklist: TokenBlocklist
     model: LLMClient | OfflineModel
     terminology: Terminology | OfflineTerminology
     assistant: Assistant
@@ -41,7 +41,7 @@ class Services:
 
     async def close(self) -> None:
         """Let go of every connection and thread."""
-        await self.sessions.close()
+        await self.token_blocklist.close()
         await self.terminology.close()
         await self.model.close()
         await self.store.close()
@@ -50,20 +50,20 @@ class Services:
 
 def create_services(settings: Settings) -> Services:
     """Make the services and begin what they do in the background; needs a running event loop."""
-    store = Store(settings.mongodb_url, settings.database_name, patience=PATIENCE)
+    store = Store(settings.mongodb_url, settings.database_name, timeout=DATABASE_TIMEOUT)
     passwords = Passwords()
-    sessions = TokenBlocklist(store.blacktokens, lifetime_of(settings), store.now)
+    token_blocklist = TokenBlocklist(store.blacktokens, lifetime_of(settings), store.now)
     model = LLMClient.open(
         settings.openai_api_key.get_secret_value(), settings.openai_base_url, deadline=settings.model_deadline
     )
     assistant = Assistant(model)
     store.start()
-    sessions.start()
+    token_blocklist.start()
     return Services(
         store=store,
         passwords=passwords,
         users=Users(store.users, passwords),
-        sessions=sessions,
+        token_blocklist=token_blocklist,
         model=model,
         terminology=Terminology.open(terminology_access(settings), deadline=settings.codes_deadline),
         assistant=assistant,

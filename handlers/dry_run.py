@@ -85,16 +85,16 @@ class DryRunMiddleware:
         async def hold(message: Message) -> None:
             answer.append(message)
 
-        async with asyncio.timeout(seconds), self._store.dry_run(seconds) as dry_run:
+        async with asyncio.timeout(seconds), self._store.dry_run(seconds) as transaction:
             await self._app(scope, receive, hold)
-        if dry_run.lost:
+        if transaction.outcome_unknown:
             raise TimeoutError("MongoDB did not answer in time")
-        return answer, dry_run.writes
+        return answer, transaction.writes
 
 
 def _told(write: Write) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(json_util.dumps(write.said, json_options=json_util.RELAXED_JSON_OPTIONS))
-    return {"collection": write.collection, "operation": write.operation, **said}
+    fields: dict[str, Any] = json.loads(json_util.dumps(write.fields, json_options=json_util.RELAXED_JSON_OPTIONS))
+    return {"collection": write.collection, "operation": write.operation, **fields}
 
 
 async def _decline(scope: Scope, send: Send) -> None:

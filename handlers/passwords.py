@@ -42,7 +42,7 @@ class Passwords:
             return False
         return made == hashed.encode()
 
-    async def pretend(self, password: str) -> None:
+    async def dummy_verify(self, password: str) -> None:
         """Spend the time of a comparison, for an account that does not exist."""
         await self._hash(password, _NOBODYS)
 

@@ -30,7 +30,7 @@ class Consultations:
             await self._store.consultations.insert(consultation)
             await self._store.transcripts.insert(transcript)
 
-        await self._store.atomically(write)
+        await self._store.run_in_transaction(write)
 
     async def get(self, identity: object) -> Document | None:
         """A consultation, whosoever's."""
@@ -58,7 +58,7 @@ class Consultations:
 
     async def keep(self, where: Filter, update: Filter) -> None:
         """Changes a transcript alone."""
-        await self._store.transcripts.change(where, update)
+        await self._store.transcripts.update_one(where, update)
 
     async def end(self, transcript: tuple[Filter, Filter], consultation: tuple[Filter, Filter]) -> tuple[bool, bool]:
         """Writes what ends a consultation, on its transcript and on itself, in one transaction.
@@ -68,11 +68,11 @@ class Consultations:
         """
 
         async def write() -> tuple[bool, bool]:
-            kept = await self._store.transcripts.change(*transcript)
-            ended = await self._store.consultations.change(*consultation) if kept else 0
+            kept = await self._store.transcripts.update_one(*transcript)
+            ended = await self._store.consultations.update_one(*consultation) if kept else 0
             return bool(kept), bool(ended)
 
-        return await self._store.atomically(write)
+        return await self._store.run_in_transaction(write)
 
     async def finish(self, identity: ObjectId, clinician: ObjectId, summary: str | None) -> Document | None:
         """Ends one's own consultation and keeps its summary, in one transaction; answers it as it is then.
@@ -84,12 +84,12 @@ class Consultations:
         said = {} if summary is None else {"summary": summary}
 
         async def write() -> Document | None:
-            ended = await self._store.consultations.change_and_get(
+            ended = await self._store.consultations.update_and_get(
                 active, {"$set": {"status": "ended", "ended_at": moment}}
             )
             if ended is not None:
                 where = {"_id": ended.get("transcript"), "clinician": clinician}
-                await self._store.transcripts.change(where, {"$set": {**said, "updated_at": moment}})
+                await self._store.transcripts.update_one(where, {"$set": {**said, "updated_at": moment}})
             return ended
 
-        return await self._store.atomically(write)
+        return await self._store.run_in_transaction(write)

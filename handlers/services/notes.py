@@ -35,9 +35,9 @@ class Notes:
 
         async def write() -> bool:
             await self._store.notes.insert(note)
-            return bool(await self._store.consultations.change(consultation, link))
+            return bool(await self._store.consultations.update_one(consultation, link))
 
-        return await self._store.atomically(write)
+        return await self._store.run_in_transaction(write)
 
     async def get(self, identity: object) -> Document | None:
         """A note, whosoever's."""
@@ -56,7 +56,7 @@ class Notes:
 
     async def change_own(self, identity: ObjectId, clinician: ObjectId, update: Filter) -> Document | None:
         """Changes a note of one's own, and answers it as it is then."""
-        return await self._store.notes.change_and_get({"_id": identity, "clinician": clinician}, update)
+        return await self._store.notes.update_and_get({"_id": identity, "clinician": clinician}, update)
 
     async def remove_own(self, identity: ObjectId, clinician: ObjectId) -> bool:
         """Removes a note of one's own, whose id stays on its consultation; tells whether there was one."""
@@ -64,7 +64,7 @@ class Notes:
 
     async def change(self, where: Filter, update: Filter) -> bool:
         """Changes a note; tells whether it is still there."""
-        return bool(await self._store.notes.change(where, update))
+        return bool(await self._store.notes.update_one(where, update))
 
     async def remove(self, identity: object) -> None:
         """Removes a note; its id stays on its consultation."""

@@ -68,11 +68,11 @@ class Prompts:
     async def change(self, identity: object, clinician: object, update: Filter) -> Document | None:
         """Changes a prompt of one's own that is not retired, and answers it as it is then."""
         own = {"_id": identity, "clinician": clinician, "is_deleted": False}
-        return await self._collection.change_and_get(own, update)
+        return await self._collection.update_and_get(own, update)
 
     async def retire(self, identity: object, clinician: object, update: Filter) -> Document | None:
         """Writes what retires a prompt of one's own, be it already so; answers it as it is then."""
-        return await self._collection.change_and_get({"_id": identity, "clinician": clinician}, update)
+        return await self._collection.update_and_get({"_id": identity, "clinician": clinician}, update)
 
 
 def is_visible(prompt: Document, clinician: object) -> bool:

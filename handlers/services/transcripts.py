@@ -31,8 +31,8 @@ class Transcripts:
 
     async def change_own(self, identity: object, clinician: object, update: Filter) -> Document | None:
         """Changes a transcript of one's own, and answers it as it is then."""
-        return await self._collection.change_and_get({"_id": identity, "clinician": clinician}, update)
+        return await self._collection.update_and_get({"_id": identity, "clinician": clinician}, update)
 
     async def change(self, identity: object, update: Filter) -> Document | None:
         """Changes anybody's transcript, and answers it as it is then."""
-        return await self._collection.change_and_get({"_id": identity}, update)
+        return await self._collection.update_and_get({"_id": identity}, update)

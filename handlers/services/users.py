@@ -49,9 +49,9 @@ class Users:
         except DuplicateError as error:
             raise EmailTakenError from error
 
-    async def proves(self, password: str, hashed: str | None) -> bool:
+    async def verify_password(self, password: str, hashed: str | None) -> bool:
         """Whether the password is right. Without a hash, because there is no user, it takes as long to say no."""
         if hashed is None:
-            await self._passwords.pretend(password)
+            await self._passwords.dummy_verify(password)
             return False
         return await self._passwords.matches(password, hashed)

@@ -1,12 +1,12 @@
-"""Gathers lookups that come at the same time into one query.
+"""Batch concurrent lookups of the same kind into one query.
 
-A driver's round trip costs far more than what it carries, so lookups of the same kind that are asked for
-within one turn of the event loop, or while earlier ones are under way, travel together:
+A driver's round trip costs far more than its payload. Lookups of one kind are therefore combined when they arrive
+within one iteration of the event loop, or while an earlier batch is in flight:
 
-    load(a) ─┐ same turn                 load(c) ─┐ while the first batch is out
-    load(b) ─┴─> fetch([a, b]) ──────────────┐    load(d) ─┴─> fetch([c, d]) once the first is back
+    load(a) ─┐ same iteration            load(c) ─┐ while the first batch is in flight
+    load(b) ─┴─> fetch([a, b]) ──────────────┐    load(d) ─┴─> fetch([c, d]) once the first has returned
 
-Nobody joins a batch that has left, so each caller is told of a state at or after its own call.
+A lookup never joins a batch that is already in flight, so each caller sees a state at or after its own call.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 LIMIT: Final = 500
-"""Keys after which a batch takes nobody else in."""
+"""Maximum number of keys in a batch."""
 
 
 class _Batch(Generic[K, V]):
-    def __init__(self, found: asyncio.Future[Mapping[K, V]]) -> None:
+    def __init__(self, result: asyncio.Future[Mapping[K, V]]) -> None:
         self.keys: dict[K, None] = {}
-        self.found = found
+        self.result = result
 
 
 class Loader(Generic[K, V]):
-    """`load(key)` answers what `fetch` finds for it; one batch is out at a time.
+    """Loads values by key through `fetch`, with at most one batch in flight.
 
-    `fetch` gets distinct keys and answers a mapping that may lack some; `missing` is the answer for those.
-    It runs outside any caller's context. Callers of one key share its value and must not change it. What
-    `fetch` raises, each caller gets, and so does whoever waits for the next batch.
+    `fetch` receives distinct keys and returns a mapping that may lack some; `missing` is the value of those. It runs
+    outside any caller's context. Callers of one key share its value and must not change it. An exception from
+    `fetch` is raised in each caller of the batch and in each caller that waits for the next batch.
     """
 
     def __init__(self, fetch: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], missing: V) -> None:
@@ -44,17 +44,17 @@ class Loader(Generic[K, V]):
         self._task: asyncio.Task[None] | None = None
 
     async def load(self, key: K) -> V:
-        """The value of a key, as of now or later."""
+        """Return the value of a key, as of now or later."""
         batch = self._open_batch()
         batch.keys[key] = None
-        found = await asyncio.shield(batch.found)
-        return found.get(key, self._missing)
+        result = await asyncio.shield(batch.result)
+        return result.get(key, self._missing)
 
     async def load_all(self, keys: Iterable[K]) -> Mapping[K, V]:
-        """The values of several keys, without those that have none; perhaps with those of others."""
+        """Return the values of several keys, without those that have none; the mapping may hold other callers' keys."""
         batch = self._open_batch()
         batch.keys.update(dict.fromkeys(keys))
-        return await asyncio.shield(batch.found)
+        return await asyncio.shield(batch.result)
 
     def _open_batch(self) -> _Batch[K, V]:
         if not self._waiting or len(self._waiting[-1].keys) >= LIMIT:
@@ -71,20 +71,20 @@ class Loader(Generic[K, V]):
         finally:
             self._task = None
             for batch in self._waiting:
-                batch.found.cancel()
+                batch.result.cancel()
             self._waiting.clear()
 
     async def _send(self, batch: _Batch[K, V]) -> None:
         try:
-            found = await self._fetch(list(batch.keys))
+            result = await self._fetch(list(batch.keys))
         except Exception as error:
-            # Those who wait meanwhile are told too: with the source away, each would wait for it twice.
+            # Waiting batches fail too: with the source unavailable, their callers would wait for it twice.
             for failed in (batch, *self._waiting):
-                failed.found.set_exception(error)
-                failed.found.exception()  # told to whoever still waits; nobody may be left
+                failed.result.set_exception(error)
+                failed.result.exception()  # marks it as retrieved: there may be no caller left
             self._waiting.clear()
         except BaseException:
-            batch.found.cancel()
+            batch.result.cancel()
             raise
         else:
-            batch.found.set_result(found)
+            batch.result.set_result(result)

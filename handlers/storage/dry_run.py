@@ -1,17 +1,18 @@
-"""Work on the store of which nothing is kept: it happens in a transaction that is always aborted.
+"""Execute store operations in a transaction that is always aborted.
 
-Work in a `DryRunTransaction` reads its own writes and is refused what the server refuses, as without it. But the
-server aborts a transaction at the first refusal, and work may go on after one; so a dry run remembers what it has
-written, and writes that again into a new transaction before whatever is asked next:
+Work in a `DryRunTransaction` reads its own writes and receives the server's refusals, as without it. The server
+aborts a transaction at the first refusal, while the work may continue after one. The dry run therefore records its
+writes and replays them in a new transaction before the next operation:
 
-    insert A ok │ insert A: duplicate, all is aborted │ find: begin, insert A, find
+    insert A ok │ insert A: duplicate, server aborts │ find: begin, insert A, find
 
-What raises amid `nest` is taken back the same way, and so are conflicts with other people's writes.
+Writes of work that raises within `run_nested` are reverted the same way, and so are write conflicts with other
+clients.
 
-The driver's session is no place for two at once, least of all for one operation and the end of the transaction:
-what the driver is asked after that it does for good, outside of any transaction. So operations take turns, go on
-to their own end even where whoever asked is cancelled, and the end takes its turn after them. None begins once the
-dry run's deadline has passed, and none takes much longer.
+A driver session does not support concurrent use, in particular an operation concurrent with the end of the
+transaction: the driver executes later operations outside of any transaction, permanently. Operations therefore run
+one at a time, complete even if their caller is cancelled, and the abort runs after them. No operation starts after
+the deadline, and none runs much beyond it.
 """
 
 from __future__ import annotations
@@ -23,79 +24,89 @@ from typing import Final, NamedTuple, TypeVar
 
 import pymongo
 
-from handlers.storage.errors import StoreError, UnavailableError, translated
-from handlers.storage.transactions import ABORTING, Operation, Session, Write, finish, persist, time_until
+from handlers.storage.errors import StoreError, UnavailableError, translate_errors
+from handlers.storage.transactions import (
+    ABORT_TIMEOUT,
+    Operation,
+    Session,
+    Write,
+    driver_timeout,
+    retry_conflicts,
+    run_to_completion,
+)
 
 T = TypeVar("T")
 
 SLACK: Final = 0.1
-"""Seconds past its time in which an operation may end by itself: one that is broken off costs its connection, and may
-yet happen on the server."""
+"""Seconds after the deadline in which an operation may still complete.
 
-_LONGEST_PAUSE: Final = 0.02
-_PROMPT: Final = ABORTING / 2
+Interrupting an operation costs its connection, and the server may execute it nevertheless.
+"""
+
+_MAX_RETRY_DELAY: Final = 0.02
+_MAX_ABORT_DURATION: Final = ABORT_TIMEOUT / 2
 
 
-class _Kept(NamedTuple):
-    """A write that changed something, and how to do it again."""
+class _RecordedWrite(NamedTuple):
+    """A write that changed something, with the operation that repeats it."""
 
     operation: Operation[object]
     write: Write
 
 
 class DryRunTransaction:
-    """Encloses work until `over` (monotonic seconds); `opening` is called before its first operation, and may refuse by
-    an `OSError`.
+    """A transaction that executes operations until `deadline` (monotonic seconds) and is always aborted.
 
-    `begun` tells whether the server may have heard of it, `lost` whether an operation was never answered: then
-    what the work came to says nothing.
+    `on_begin` is called before the first operation, and may refuse by an `OSError`. `has_begun` says whether the
+    server may know of the transaction; `outcome_unknown` whether an operation got no answer, in which case the
+    result of the work is not valid.
     """
 
-    def __init__(self, session: Session, over: float, opening: Callable[[], None]) -> None:
-        self.begun = False
-        self.lost = False
+    def __init__(self, session: Session, deadline: float, on_begin: Callable[[], None]) -> None:
+        self.has_begun = False
+        self.outcome_unknown = False
         self._session = session
-        self._over = over
-        self._opening = opening
-        self._kept: list[_Kept] = []
-        self._turn = asyncio.Lock()
+        self._deadline = deadline
+        self._on_begin = on_begin
+        self._recorded: list[_RecordedWrite] = []
+        self._lock = asyncio.Lock()
         self._open = self._ended = False
 
     @property
     def writes(self) -> Sequence[Write]:
-        """What would have been written, in order."""
-        return [kept.write for kept in self._kept]
+        """Return the writes that would have been stored, in order."""
+        return [recorded.write for recorded in self._recorded]
 
-    async def ask(self, operation: Operation[T], write: Write | None = None) -> T:
-        """Do an operation in its turn; raises `StoreError`."""
-        async with self._turn:
-            return await finish(self._ask(operation, write))
+    async def execute(self, operation: Operation[T], write: Write | None = None) -> T:
+        """Execute an operation after the earlier ones; raises `StoreError`."""
+        async with self._lock:
+            return await run_to_completion(self._execute(operation, write))
 
-    async def nest(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` gives; where it raises, its writes are taken back."""
-        before = len(self._kept)
+    async def run_nested(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of `work`; revert its writes if it raises."""
+        before = len(self._recorded)
         try:
             return await work()
         except BaseException:
-            self._open &= len(self._kept) == before
-            del self._kept[before:]
+            self._open &= len(self._recorded) == before
+            del self._recorded[before:]
             raise
 
-    async def _ask(self, operation: Operation[T], write: Write | None) -> T:
+    async def _execute(self, operation: Operation[T], write: Write | None) -> T:
         try:
-            done = await persist(lambda: self._try(operation), self._over, _LONGEST_PAUSE)
+            result = await retry_conflicts(lambda: self._try(operation), self._deadline, _MAX_RETRY_DELAY)
         except UnavailableError:
-            self.lost = True
+            self.outcome_unknown = True
             raise
-        if write is not None and done:
-            self._kept.append(_Kept(operation, write))
-        return done
+        if write is not None and result:
+            self._recorded.append(_RecordedWrite(operation, write))
+        return result
 
     async def _try(self, operation: Operation[T]) -> T:
-        if self._ended or self.lost or time.monotonic() >= self._over:
-            raise UnavailableError("the dry run has ended")
+        if self._ended or self.outcome_unknown or time.monotonic() >= self._deadline:
+            raise UnavailableError("the dry run's deadline has passed")
         try:
-            with translated(), time_until(self._over + SLACK):
+            with translate_errors(), driver_timeout(self._deadline + SLACK):
                 if not self._open:
                     await self._begin()
                 return await operation(self._session)
@@ -104,32 +115,32 @@ class DryRunTransaction:
             raise
 
     async def _begin(self) -> None:
-        if not self.begun:
-            self._announce()
+        if not self.has_begun:
+            self._notify_begin()
         if self._session.delegate.in_transaction:
             await self._session.abort_transaction()
         self._session.start_transaction()
-        for kept in self._kept:
-            await kept.operation(self._session)
+        for recorded in self._recorded:
+            await recorded.operation(self._session)
         self._open = True
 
-    def _announce(self) -> None:
+    def _notify_begin(self) -> None:
         try:
-            self._opening()
+            self._on_begin()
         except OSError as error:
-            raise UnavailableError("nobody would end a transaction that this process leaves open") from error
-        self.begun = True
+            raise UnavailableError("no reaper process is available to end an abandoned transaction") from error
+        self.has_begun = True
 
     async def end(self) -> bool:
-        """Abort once what is under way is done; whether the server is known to hold nothing any more."""
+        """Abort after the running operation; return whether the server is known to hold no open transaction."""
         self._ended = True
-        async with self._turn:
-            return not self.begun or (not self.lost and await self._abort())
+        async with self._lock:
+            return not self.has_begun or (not self.outcome_unknown and await self._abort())
 
     async def _abort(self) -> bool:
-        """Whether it took no time: the driver keeps quiet about failures, which come from waiting."""
-        began = time.monotonic()
-        with pymongo.timeout(ABORTING):
+        """Return whether the abort was immediate: the driver hides failures, which only show as a delay."""
+        started = time.monotonic()
+        with pymongo.timeout(ABORT_TIMEOUT):
             if self._session.delegate.in_transaction:
                 await self._session.abort_transaction()
-        return time.monotonic() - began < _PROMPT
+        return time.monotonic() - started < _MAX_ABORT_DURATION

@@ -1,11 +1,11 @@
-"""What the store could not do, whatever the driver calls it.
+"""Errors of the store, independent of the driver.
 
 StoreError
-├── UnavailableError     no MongoDB to be reached in time: try again
+├── UnavailableError     no MongoDB reachable in time: try again
 ├── RefusedError         the server refused, with its code and message
 │   └── DuplicateError   a unique index refused
-├── UnstorableError      what BSON cannot hold, or more than 16 MiB of it
-└── NoTransactionsError  a MongoDB that is neither replica set nor sharded cluster
+├── UnstorableError      not representable in BSON, or larger than 16 MiB
+└── NoTransactionsError  a MongoDB that is neither a replica set nor a sharded cluster
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pymongo import errors
 from pymongo.errors import PyMongoError
 
 EXCEEDED_TIME: Final = 50
-"""The server's code for an operation that took longer than it was given."""
+"""Server error code of an operation that exceeded its time limit."""
 
 
 class StoreError(Exception):
-    """What the store could not do; the message is the server's or the driver's."""
+    """A failed store operation; the message is the server's or the driver's."""
 
 
 class UnavailableError(StoreError):
-    """No MongoDB could be reached in time."""
+    """No MongoDB is reachable in time."""
 
 
 class RefusedError(StoreError):
-    """The server refused an operation; `code` is its error code."""
+    """An operation that the server refused; `code` is its error code."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -39,20 +39,20 @@ class RefusedError(StoreError):
 
 
 class DuplicateError(RefusedError):
-    """A unique index refused a document."""
+    """A document that a unique index refused."""
 
 
 class UnstorableError(StoreError):
-    """A document that BSON cannot hold."""
+    """A document that BSON cannot represent."""
 
 
 class NoTransactionsError(StoreError):
-    """This MongoDB has no transactions, and what was asked needs one."""
+    """An operation that needs a transaction, on a MongoDB without transactions."""
 
 
 @contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """The driver's errors as the store's."""
+def translate_errors() -> Iterator[None]:
+    """Translate the driver's errors to the store's."""
     try:
         yield
     except (errors.ConnectionFailure, errors.ExecutionTimeout) as error:

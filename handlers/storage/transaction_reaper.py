@@ -1,18 +1,18 @@
-"""Ends the transactions of dry runs whose process cannot do so any more, from a process of its own.
+"""End dry-run transactions whose process cannot end them, from a separate process.
 
-A transaction that has written keeps everybody else from writing the same documents. MongoDB ends it when its
-client says so, and by itself only after a minute: not when the client dies, stands still, or is stopped. Nothing
-within the client could help then, so each process that runs writes dry keeps a guardian beside it, and tells it of each
-transaction before that begins and after it has ended:
+A transaction that has written blocks other writers of the same documents. MongoDB ends it when its client says so,
+and otherwise only after a minute, even if the client dies, hangs or is stopped. The client cannot prevent that from
+within. Each process that executes dry runs therefore starts a reaper process, and registers each transaction before
+it begins and discards it after it has ended:
 
-    process ── open SESSION OVER ──▶ pipe ──▶ guardian ── killSessions ──▶ MongoDB
-               done SESSION                   once OVER has passed by `GRACE`, or at once when the pipe closes
+    process ── open SESSION DEADLINE ──▶ pipe ──▶ reaper ── killSessions ──▶ MongoDB
+               done SESSION                       `GRACE` after DEADLINE, or immediately when the pipe closes
 
-Telling costs a write to a pipe. The guardian sleeps, and is not connected to MongoDB, until there is something
-to end.
+Registering costs one write to a pipe. The reaper sleeps, and has no connection to MongoDB, until there is a
+transaction to end.
 
-What remains: where the machine dies as a whole, or loses MongoDB, the transaction stays open until MongoDB's own
-`transactionLifetimeLimitSeconds` (60 unless set) have passed. Whoever finds that too long lowers it.
+If the machine fails as a whole, or cannot reach MongoDB, the transaction stays open until MongoDB's own
+`transactionLifetimeLimitSeconds` (60 by default). Lower that setting if this is too long.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 GRACE: Final = 0.25
-"""Seconds after its end in which a dry run may still abort its transaction by itself."""
+"""Seconds after its deadline in which a dry run may still abort its own transaction."""
 
-AGAIN: Final = 0.5
+RETRY_DELAY: Final = 0.5
 KILLS: Final = 3
 TRIES: Final = 120
 
-_FAREWELL: Final = 5.0
-_PATIENCE: Final = 2000
+_SHUTDOWN_TIMEOUT: Final = 5.0
+_TIMEOUT_MS: Final = 2000
 _URL: Final = "MONGODB_URL"
 _START: Final = "from handlers.storage.transaction_reaper import main; main()"
 
 logger = logging.getLogger(__name__)
 
 Kill = Callable[[Sequence[str]], bool]
-"""Ends the transactions of sessions, by the hexadecimal digits of their ids; whether MongoDB said that it did."""
+"""Ends the transactions of sessions, by the hexadecimal digits of their ids; returns whether MongoDB confirmed it."""
 
 
 class Reaper:
-    """This process's end of the pipe; the guardian itself is started by the first `watch`.
+    """This process's end of the pipe; the first `watch` starts the reaper process.
 
-    Both raise `OSError` where there is no guardian to be had.
+    Methods raise `OSError` if no reaper process can be started.
     """
 
     def __init__(self, url: str) -> None:
@@ -64,42 +64,42 @@ class Reaper:
         self._open: dict[str, float] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def watch(self, session: Mapping[str, Any], over: float) -> None:
-        """Have a session's transaction ended where this process has not done so by `over` (monotonic seconds)."""
+    def watch(self, session: Mapping[str, Any], deadline: float) -> None:
+        """Register a session whose transaction is to be ended if it is still open at `deadline` (monotonic seconds)."""
         name = bytes(session["id"]).hex()
-        self._open = {each: due for each, due in self._open.items() if due + _FAREWELL > time.monotonic()}
-        self._open[name] = over
-        self._say(f"open {name} {over}\n")
+        self._open = {each: due for each, due in self._open.items() if due + _SHUTDOWN_TIMEOUT > time.monotonic()}
+        self._open[name] = deadline
+        self._send(f"open {name} {deadline}\n")
 
-    def forget(self, session: Mapping[str, Any]) -> None:
-        """The transaction has ended."""
+    def discard(self, session: Mapping[str, Any]) -> None:
+        """Remove a session whose transaction has ended."""
         name = bytes(session["id"]).hex()
         self._open.pop(name, None)
-        self._say(f"done {name}\n")
+        self._send(f"done {name}\n")
 
     def close(self) -> None:
-        """Let the guardian go, which first ends what is still open; blocks for as long as that takes as a rule."""
+        """Stop the reaper process, which first ends open transactions; blocks until it has exited or times out."""
         if self._process is not None and self._open:
             self._pipe.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_FAREWELL)
+                self._process.wait(_SHUTDOWN_TIMEOUT)
             self._process = None
-        self._dismiss()
+        self._kill_process()
 
-    def _say(self, line: str) -> None:
-        """Tell the guardian; where it has died, or reads no more, a new one."""
+    def _send(self, line: str) -> None:
+        """Send a line to the reaper process; restart the process if it has died or does not read."""
         try:
             self._write(line)
         except OSError:
-            self._dismiss()
-            self._write("".join(f"open {name} {over}\n" for name, over in self._open.items()))
+            self._kill_process()
+            self._write("".join(f"open {name} {deadline}\n" for name, deadline in self._open.items()))
 
     def _write(self, lines: str) -> None:
         if self._process is None:
             self._process = _start(self._url)
         os.write(self._pipe.fileno(), lines.encode())
 
-    def _dismiss(self) -> None:
+    def _kill_process(self) -> None:
         if self._process is not None:
             self._pipe.close()
             self._process.kill()
@@ -114,7 +114,10 @@ class Reaper:
 
 
 def _start(url: str) -> subprocess.Popen[bytes]:
-    """The guardian, out of reach of a terminal's Ctrl-C: it goes when the pipe closes."""
+    """Start the reaper process in its own session.
+
+    A terminal's Ctrl-C does not reach it; it exits when the pipe closes.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), _URL: url}
     command = [sys.executable, "-c", _START]
     process = subprocess.Popen(  # noqa: S603 - this interpreter, this module
@@ -127,41 +130,41 @@ def _start(url: str) -> subprocess.Popen[bytes]:
 
 @dataclass
 class _Open:
-    """A session whose transaction may be open: when to end it, and how often to try."""
+    """A session whose transaction may be open: when to end it, and how many attempts remain."""
 
     due: float
     tries: int
 
 
-class ReaperClient:
-    """What the guardian knows, and does about it. Times are monotonic seconds.
+class ReaperSchedule:
+    """The reaper's registered sessions and when to end them. Times are monotonic seconds.
 
-    What is due is ended `KILLS` times: what its process sent last may arrive after the first. Where MongoDB cannot
-    be told, that is tried for as long as it takes MongoDB to end it by itself.
+    A due transaction is ended `KILLS` times: the last requests of its process may arrive after the first. If MongoDB
+    is unreachable, attempts continue for as long as MongoDB takes to end the transaction by itself.
     """
 
     def __init__(self, kill: Kill) -> None:
         self._kill = kill
         self._open: dict[str, _Open] = {}
 
-    def note(self, line: str) -> None:
-        """A line that the process has sent."""
-        word, name, *over = line.split()
+    def read_line(self, line: str) -> None:
+        """Apply a line that the process has sent."""
+        word, name, *deadline = line.split()
         self._open.pop(name, None)
         if word == "open":
-            self._open[name] = _Open(float(over[0]) + GRACE, TRIES)
+            self._open[name] = _Open(float(deadline[0]) + GRACE, TRIES)
 
-    def note_death(self, now: float) -> None:
-        """The process has gone: all are due."""
+    def expire_all(self, now: float) -> None:
+        """Mark all transactions as due: the process has exited."""
         for each in self._open.values():
             each.due = min(each.due, now)
 
     def seconds_left(self, now: float) -> float | None:
-        """Until the next is due; None where nothing is open."""
+        """Return the seconds until the next transaction is due; None if none is open."""
         return max(0.0, min(each.due for each in self._open.values()) - now) if self._open else None
 
     def end_overdue(self, now: float) -> None:
-        """End what is due."""
+        """End the due transactions."""
         overdue = {name: each for name, each in self._open.items() if each.due <= now}
         if not overdue:
             return
@@ -169,35 +172,35 @@ class ReaperClient:
         if ended and any(each.tries == TRIES for each in overdue.values()):
             logger.warning("ended transactions that dry runs may have left open")
         for name, each in overdue.items():
-            each.due = now + AGAIN
+            each.due = now + RETRY_DELAY
             each.tries = min(each.tries, KILLS if ended else TRIES) - 1
             if not each.tries:
                 del self._open[name]
 
 
-def guard(pipe: int, watch: ReaperClient) -> None:
-    """Listen to the process until it has gone and nothing of it is left."""
+def serve(pipe: int, watch: ReaperSchedule) -> None:
+    """Read the process's lines until it has exited and no transaction is left."""
     rest, alive = b"", True
     while alive or watch.seconds_left(0) is not None:
         left = watch.seconds_left(time.monotonic())
         if not alive:
             time.sleep(left or 0)
         elif select.select([pipe], [], [], left)[0]:
-            heard = os.read(pipe, 65536)
-            *lines, rest = (rest + heard).split(b"\n")
+            chunk = os.read(pipe, 65536)
+            *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                watch.note(line.decode())
-            if not heard:
+                watch.read_line(line.decode())
+            if not chunk:
                 alive = False
-                watch.note_death(time.monotonic())
+                watch.expire_all(time.monotonic())
         watch.end_overdue(time.monotonic())
 
 
 def kill(url: str, names: Sequence[str]) -> bool:
-    """As `Kill`, on the MongoDB of a URL."""
+    """End transactions on the MongoDB of a URL; see `Kill`."""
     ids = [{"id": Binary(bytes.fromhex(name), UUID_SUBTYPE)} for name in names]
     try:
-        with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=_PATIENCE, timeoutMS=_PATIENCE) as client:
+        with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=_TIMEOUT_MS, timeoutMS=_TIMEOUT_MS) as client:
             client.admin.command("killSessions", ids)
     except PyMongoError as error:
         logger.warning("transactions that dry runs may have left open cannot be ended: %s", type(error).__name__)
@@ -206,7 +209,7 @@ def kill(url: str, names: Sequence[str]) -> bool:
 
 
 def main() -> None:
-    """The guardian process, which listens to its standard input. It is not to go together with its process."""
+    """Run the reaper process on standard input. It must not be killed together with its process."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("0")
-    guard(0, ReaperClient(partial(kill, os.environ[_URL])))
+    serve(0, ReaperSchedule(partial(kill, os.environ[_URL])))

@@ -1,6 +1,6 @@
-"""Several writes as one: begun anew after a conflict, given up in time, told of when they may have been left open.
+"""Transactions: retried after a conflict, limited in time, with a report of those possibly left open.
 
-Not motor's `with_transaction`: that one tries for two minutes, and knows only the driver's own errors.
+This replaces motor's `with_transaction`, which retries for two minutes and knows only the driver's own errors.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pymongo import errors
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from handlers.storage.errors import StoreError, UnavailableError, translated
+from handlers.storage.errors import StoreError, UnavailableError, translate_errors
 
 T = TypeVar("T")
 
 Operation: TypeAlias = Callable[[Any], Awaitable[T]]
-"""What is asked of MongoDB, in a session or (None) outside of any."""
+"""An operation on MongoDB, in a session or (None) outside of any."""
 
-SHORTEST: Final = 0.005
-ABORTING: Final = 0.25
-"""Seconds for ending a transaction, beside those for what it is made of."""
+MIN_DELAY: Final = 0.005
+ABORT_TIMEOUT: Final = 0.25
+"""Seconds for aborting a transaction, in addition to those for its operations."""
 
-LONGEST_PAUSE: Final = 0.2
+MAX_RETRY_DELAY: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Write:
 
     collection: str
     operation: Literal["insert", "update", "delete"]
-    said: Mapping[str, object]
+    fields: Mapping[str, object]
 
 
 class Session(Protocol):
-    """The part of the driver's session that makes transactions."""
+    """The driver session's transaction methods."""
 
     delegate: ClientSession
 
@@ -53,76 +53,85 @@ class Session(Protocol):
 
 
 class TransactionContext(Protocol):
-    """What everything asked below it belongs to: a transaction, or a dry run."""
+    """The transaction or dry run that encloses operations."""
 
-    async def ask(self, operation: Operation[T], write: Write | None = None) -> T:
-        """Do an operation as part of it, perhaps more than once; of a `write`, the result tells whether it changed
-        anything."""
+    async def execute(self, operation: Operation[T], write: Write | None = None) -> T:
+        """Execute an operation within the transaction, possibly more than once.
 
-    async def nest(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` gives; where it raises, nothing that it wrote is kept."""
+        The result of a `write` is truthy if it changed something.
+        """
+
+    async def run_nested(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of `work`; if it raises, none of its writes persist."""
 
 
-_enclosing: ContextVar[TransactionContext | None] = ContextVar("enclosing", default=None)
+_current: ContextVar[TransactionContext | None] = ContextVar("current_transaction", default=None)
 
 
 def current_transaction() -> TransactionContext | None:
-    """What everything asked now belongs to, if anything."""
-    return _enclosing.get()
+    """Return the transaction that encloses the caller, if any."""
+    return _current.get()
 
 
 def is_within_transaction() -> bool:
-    """Whether what is asked now belongs to a transaction, and so may not travel with anybody else's."""
-    return _enclosing.get() is not None
+    """Return whether the caller is in a transaction; its lookups must not be batched with others."""
+    return _current.get() is not None
 
 
 @contextlib.contextmanager
-def use_transaction(unit: TransactionContext) -> Iterator[None]:
-    """Have everything that is asked meanwhile belong to it."""
-    token = _enclosing.set(unit)
+def use_transaction(context: TransactionContext) -> Iterator[None]:
+    """Make a transaction enclose all operations of the `with` block."""
+    token = _current.set(context)
     try:
         yield
     finally:
-        _enclosing.reset(token)
+        _current.reset(token)
 
 
-async def ask(operation: Operation[T], write: Write | None = None) -> T:
-    """Do an operation, within whatever encloses it; raises `StoreError`."""
-    unit = _enclosing.get()
-    with translated():
-        return await (operation(None) if unit is None else unit.ask(operation, write))
+async def execute(operation: Operation[T], write: Write | None = None) -> T:
+    """Execute an operation, within the enclosing transaction if there is one; raises `StoreError`."""
+    context = _current.get()
+    with translate_errors():
+        return await (operation(None) if context is None else context.execute(operation, write))
 
 
-async def persist(attempt: Callable[[], Awaitable[T]], over: float, longest_pause: float = LONGEST_PAUSE) -> T:
-    """What an attempt gives, made anew after a conflict until `over` (monotonic seconds); raises `StoreError`."""
-    pause = SHORTEST
+async def retry_conflicts(
+    attempt: Callable[[], Awaitable[T]], deadline: float, max_delay: float = MAX_RETRY_DELAY
+) -> T:
+    """Return an attempt's result, retrying conflicts until `deadline` (monotonic seconds); raises `StoreError`."""
+    pause = MIN_DELAY
     while True:
         try:
             return await attempt()
         except StoreError as error:
-            if not _may_go_better(error):
+            if not _is_retryable(error):
                 raise
-            if time.monotonic() + pause > over:
+            if time.monotonic() + pause > deadline:
                 raise UnavailableError(str(error)) from error
-        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - so that those in conflict do not meet again
-        pause = min(pause * 1.5, longest_pause)
+        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - jitter between conflicting clients
+        pause = min(pause * 1.5, max_delay)
 
 
-def _may_go_better(error: StoreError) -> bool:
-    """The driver says so of conflicts and lost connections; it knows no sessions while it knows no server."""
+def _is_retryable(error: StoreError) -> bool:
+    """Return whether a retry may succeed.
+
+    The driver labels conflicts and broken connections; it has no sessions while it knows no server.
+    """
     cause = error.__cause__
     transient = isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
     return transient or isinstance(cause, errors.ConfigurationError)
 
 
-def time_until(over: float) -> contextlib.AbstractContextManager[object]:
-    """Bounds what the driver does meanwhile, and how long the server takes for it."""
-    return pymongo.timeout(max(over - time.monotonic(), SHORTEST))
+def driver_timeout(deadline: float) -> contextlib.AbstractContextManager[object]:
+    """Limit the time of driver calls, on the server too."""
+    return pymongo.timeout(max(deadline - time.monotonic(), MIN_DELAY))
 
 
-async def finish(work: Awaitable[T]) -> T:
-    """What `work` gives. Who is cancelled meanwhile is so once it is done: what the driver has begun cannot be stopped,
-    and a session whose transaction is ended amid an operation does that operation outside of any, for good.
+async def run_to_completion(work: Awaitable[T]) -> T:
+    """Return the result of `work`, deferring a cancellation until it is done.
+
+    A driver operation that has started cannot be stopped. If the session's transaction ends during an operation, the
+    driver executes that operation outside of any transaction, permanently.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -132,51 +141,51 @@ async def finish(work: Awaitable[T]) -> T:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # there is nobody to be told
+            task.exception()  # marks it as retrieved
         raise
 
 
 class Transaction:
-    """Work in a transaction, begun anew after a conflict until `over` (monotonic seconds).
+    """Work in a transaction, retried after conflicts until `deadline` (monotonic seconds).
 
-    `lost` tells whether a connection broke amid it, which may have left it open on the server.
+    `outcome_unknown` says whether a connection broke during it, which may have left it open on the server.
     """
 
-    def __init__(self, session: Session, over: float) -> None:
-        self.lost = False
+    def __init__(self, session: Session, deadline: float) -> None:
+        self.outcome_unknown = False
         self._session = session
-        self._over = over
+        self._deadline = deadline
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` gives; raises `StoreError`."""
-        return await persist(lambda: self._try(work), self._over)
+        """Return the result of `work`; raises `StoreError`."""
+        return await retry_conflicts(lambda: self._try(work), self._deadline)
 
-    async def ask(self, operation: Operation[T], write: Write | None = None) -> T:
-        """Do an operation as part of it."""
-        return await finish(operation(self._session))
+    async def execute(self, operation: Operation[T], write: Write | None = None) -> T:
+        """Execute an operation within the transaction."""
+        return await run_to_completion(operation(self._session))
 
-    async def nest(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Part of this one: what `work` raises is expected to end it as well."""
+    async def run_nested(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of `work`, whose exception is expected to end this transaction as well."""
         return await work()
 
     async def _try(self, work: Callable[[], Awaitable[T]]) -> T:
         self._session.start_transaction()
         try:
-            with use_transaction(self), translated(), time_until(self._over):
-                done = await work()
-                await finish(self._session.commit_transaction())
-                return done
+            with use_transaction(self), translate_errors(), driver_timeout(self._deadline):
+                result = await work()
+                await run_to_completion(self._session.commit_transaction())
+                return result
         except BaseException as error:
-            self._note_loss(error)
+            self._record_outcome(error)
             await self._abort()
             raise
 
-    def _note_loss(self, error: BaseException) -> None:
+    def _record_outcome(self, error: BaseException) -> None:
         unsent = isinstance(error.__cause__, errors.ServerSelectionTimeoutError)
-        self.lost |= isinstance(error.__cause__, errors.ConnectionFailure) and not unsent
+        self.outcome_unknown |= isinstance(error.__cause__, errors.ConnectionFailure) and not unsent
 
     async def _abort(self) -> None:
-        """In time of its own, of which there is little where the connection is lost anyway."""
+        """Abort within `ABORT_TIMEOUT`, or with almost no waiting if the connection is broken."""
         if self._session.delegate.in_transaction:
-            with pymongo.timeout(SHORTEST if self.lost else ABORTING):
+            with pymongo.timeout(MIN_DELAY if self.outcome_unknown else ABORT_TIMEOUT):
                 await self._session.abort_transaction()

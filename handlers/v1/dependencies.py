@@ -69,8 +69,8 @@ async def identify(here: AppState, token: str | None) -> Caller:
     except BearerTokenError:
         raise HTTPException(401, "Invalid or expired token", _CHALLENGE) from None
     known = here.services
-    is_over, role = await asyncio.gather(known.sessions.is_over(token), known.users.role_of(bearer.user))
-    if is_over or role is None:
+    is_revoked, role = await asyncio.gather(known.token_blocklist.is_revoked(token), known.users.role_of(bearer.user))
+    if is_revoked or role is None:
         raise HTTPException(401, "Invalid or expired token", _CHALLENGE)
     return Caller(bearer, role)
 

@@ -11,7 +11,7 @@ from limits.aio.storage import MemoryStorage, MongoDBStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 
-from handlers.container import PATIENCE
+from handlers.container import DATABASE_TIMEOUT
 from handlers.settings import Settings
 from handlers.storage.errors import UnavailableError
 
@@ -52,7 +52,7 @@ class Throttle:
             self._storage.storage.close()
 
 
-def open_throttle(settings: Settings, patience: float = PATIENCE) -> Throttle:
+def open_throttle(settings: Settings, timeout: float = DATABASE_TIMEOUT) -> Throttle:
     """Counts in MongoDB where the settings say so, waiting for it so many seconds; needs a running event loop."""
     if not settings.rate_limits_shared:
         return Throttle(MemoryStorage())
@@ -61,8 +61,8 @@ def open_throttle(settings: Settings, patience: float = PATIENCE) -> Throttle:
         settings.database_name,
         counter_collection_name=COLLECTION,
         wrap_exceptions=True,
-        serverSelectionTimeoutMS=int(patience * 1000),
-        timeoutMS=int(patience * 1000),
+        serverSelectionTimeoutMS=int(timeout * 1000),
+        timeoutMS=int(timeout * 1000),
     )
     return Throttle(storage)
 

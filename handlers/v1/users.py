@@ -100,7 +100,7 @@ async def log_in(login: Login, request: Request, here: Here) -> LoginSession:
     users = here.services.users
     found = await users.find_by_email(email)
     hashed = None if found is None else document_readers.optional_text(found, "password")
-    if not await users.proves(login.password.get_secret_value(), hashed) or found is None:
+    if not await users.verify_password(login.password.get_secret_value(), hashed) or found is None:
         raise HTTPException(401, _WRONG, {"www-authenticate": "Bearer"})
     await here.throttle.forgive(here.settings.failed_login_limit, "password", email)
     user = User.of(found)
@@ -110,7 +110,7 @@ async def log_in(login: Login, request: Request, here: Here) -> LoginSession:
 @router.post("/logout", responses=problems(401))
 async def log_out(me: Me, product: Product) -> Message:
     """Log out. The token is refused from then on."""
-    await product.sessions.end(me.bearer.token)
+    await product.token_blocklist.revoke(me.bearer.token)
     return Message(message="Logged out")
 
 

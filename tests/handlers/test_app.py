@@ -90,8 +90,8 @@ async def timed(asking: Coroutine[None, None, httpx.Response]) -> tuple[httpx.Re
 async def test_without_a_database_it_says_so_in_time_and_recovers(
     mongodb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With little patience; test_faults.py has the usual."""
-    monkeypatch.setattr(handlers.container, "PATIENCE", 1.0)
+    """With a short timeout; test_faults.py has the usual."""
+    monkeypatch.setattr(handlers.container, "DATABASE_TIMEOUT", 1.0)
     async with on_a_line(mongodb_url) as (line, client):
         headers = {"authorization": f"Bearer {sign({'userID': ObjectId()}, SECRET, 60)}"}
         login = {"email": "a@b", "password": "x"}

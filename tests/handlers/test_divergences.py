@@ -24,7 +24,7 @@ import pytest
 from bson import ObjectId
 
 from handlers.json_structure import MAX_SURROGATES, MAX_VALUES
-from handlers.services import sessions
+from handlers.services import token_blocklist
 from handlers.settings import Settings
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from proxy.types import JSON
@@ -220,7 +220,7 @@ def listed(number: int, token: str) -> Mapping[str, Any]:
 async def test_what_has_expired_leaves_the_list(
     twins: Twins, mongodb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "SWEEP_INTERVAL", 0.05)
+    monkeypatch.setattr(token_blocklist, "SWEEP_INTERVAL", 0.05)
     async with native_twin(mongodb_url) as native:
         pair = Twins(twins.legacy, native)
         expired, lasting = listed(1, token_of({"exp": 1_700_000_000})), listed(2, FOREVER)

@@ -288,7 +288,7 @@ async def lines(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
     log = tmp_path_factory.mktemp("on-a-line") / "log"
     impatient = f"{ours.url}&serverSelectionTimeoutMS=700"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(handlers.container, "PATIENCE", 0.7)
+        patch.setattr(handlers.container, "DATABASE_TIMEOUT", 0.7)
         async with (
             legacy_twin(mongodb_url, log, through=impatient) as legacy,
             native_twin(mongodb_url, through=theirs.url) as native,

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from handlers.failure_log import summary_of, trace_of
-from handlers.storage.errors import RefusedError, translated
+from handlers.storage.errors import RefusedError, translate_errors
 from handlers.storage.store import Store
 from tests.support.backends import scratch_database
 
@@ -56,5 +56,5 @@ async def test_index_that_cannot_be_made_is_logged_without_values(
 
 def test_translated_errors_still_carry_the_server_message() -> None:
     """The legacy dialect answers with it; only the log must not hold it."""
-    with pytest.raises(Exception, match=CANARY), translated():
+    with pytest.raises(Exception, match=CANARY), translate_errors():
         raise ValueError(CANARY)

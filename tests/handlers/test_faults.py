@@ -186,7 +186,7 @@ async def test_what_a_silent_database_was_sent_is_taken_back_when_it_speaks_agai
     mongodb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A note is stored, its link on the way: the transaction must not hold the consultation until it expires."""
-    monkeypatch.setattr(handlers.container, "PATIENCE", 0.5)
+    monkeypatch.setattr(handlers.container, "DATABASE_TIMEOUT", 0.5)
     line = Line(mongodb_url)
     await line.mend()
     async with native_twin(mongodb_url, through=line.url) as native:

@@ -11,7 +11,7 @@
 
     note.set("body", …); note.validate()
     changes = note.changes()                                 # what `save()` sends, or None
-    await store.notes.change(changes.where, changes.update); note.saved(changes)
+    await store.notes.update_one(changes.where, changes.update); note.saved(changes)
 
 Values are those of handlers.legacy.javascript, `UNDEFINED` included; what goes to MongoDB comes out as the
 Node driver would store it (int32 or double, dates, no lone surrogates). Verified against the real library.

@@ -20,7 +20,7 @@ from handlers.legacy.mongoose import (
     by_id,
     cast_filter,
 )
-from handlers.services.sessions import TokenBlocklist
+from handlers.services.token_blocklist import TokenBlocklist
 from handlers.services.users import SHOWN, EmailTakenError, Users
 
 _TAKEN: Final = {"msg": "User already exists"}
@@ -50,7 +50,7 @@ class UserRoutes:
     """
 
     users: Users
-    sessions: TokenBlocklist
+    token_blocklist: TokenBlocklist
     authenticate: Handler
     secret: str
     lifetime: int
@@ -101,7 +101,7 @@ class UserRoutes:
         hashed = None if user is None else user.get("password")
         if user is not None and not (isinstance(password, str) and isinstance(hashed, str)):
             return json(200, {"msg": _WRONG, "err": {}})
-        right = isinstance(password, str) and await self.users.proves(password, cast("str | None", hashed))
+        right = isinstance(password, str) and await self.users.verify_password(password, cast("str | None", hashed))
         if user is None:
             return json(200, {"msg": "user doesnt exist"})
         if not right:
@@ -117,7 +117,7 @@ class UserRoutes:
         token = bearer(request)
         if not token:
             return json(401, {"msg": NO_TOKEN})
-        await self.sessions.end(token)
+        await self.token_blocklist.revoke(token)
         return json(200, {"msg": "user logged out successfully"})
 
     @legacy_errors(refuse_check)

@@ -52,7 +52,7 @@ def database(scratch: Documents) -> Documents:
 
 
 def told(dry_run: DryRunTransaction) -> list[tuple[str, str, Any]]:
-    return [(write.operation, write.collection, dict(write.said)) for write in dry_run.writes]
+    return [(write.operation, write.collection, dict(write.fields)) for write in dry_run.writes]
 
 
 def seconds_to_write(database: Documents) -> float:
@@ -66,10 +66,10 @@ async def test_reads_what_it_wrote_and_leaves_nothing(store: Store, database: Do
     before = whole(database)
     async with store.dry_run(5) as dry_run:
         await store.notes.insert({"_id": B})
-        assert await store.notes.change({"_id": B}, {"$set": {"n": 1}}) == 1
+        assert await store.notes.update_one({"_id": B}, {"$set": {"n": 1}}) == 1
         assert await store.notes.get(B) == {"_id": B, "n": 1}
-        assert await store.notes.change({"_id": ObjectId()}, {"$set": {"n": 1}}) == 0
-        assert await store.notes.change_and_get({"_id": A}, {"$inc": {"n": 1}}) == {"_id": A, "n": 1}
+        assert await store.notes.update_one({"_id": ObjectId()}, {"$set": {"n": 1}}) == 0
+        assert await store.notes.update_and_get({"_id": A}, {"$inc": {"n": 1}}) == {"_id": A, "n": 1}
         assert await store.notes.delete({"_id": A}) == 1
         assert await store.notes.find({}) == [{"_id": B, "n": 1}]
         await store.prompts.insert({"_id": B})
@@ -80,7 +80,7 @@ async def test_reads_what_it_wrote_and_leaves_nothing(store: Store, database: Do
         ("delete", "notes", {"filter": {"_id": A}}),
         ("insert", "prompts", {"document": {"_id": B}}),
     ]
-    assert not dry_run.lost
+    assert not dry_run.outcome_unknown
     assert whole(database) == before
     assert await store.notes.get(B) is None
 
@@ -110,7 +110,7 @@ async def test_goes_on_after_a_refusal(store: Store, database: Documents) -> Non
         with pytest.raises(RefusedError):
             await store.notes.find({"$nonsense": 1})
         assert await store.notes.get(B) == {"_id": B}
-        await store.notes.change({"_id": B}, {"$set": {"n": 2}})
+        await store.notes.update_one({"_id": B}, {"$set": {"n": 2}})
         assert await store.notes.get(B) == {"_id": B, "n": 2}
     assert [write.operation for write in dry_run.writes] == ["insert", "update"]
     assert whole(database) == before
@@ -126,13 +126,13 @@ async def test_what_fails_as_a_whole_is_taken_back_as_a_whole(store: Store, data
         return "done"
 
     async with store.dry_run(5) as dry_run:
-        await store.notes.change({"_id": A}, {"$set": {"n": 1}})
+        await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
         with pytest.raises(LookupError):
-            await store.atomically(stumble)
+            await store.run_in_transaction(stumble)
         assert await store.notes.find({}) == [{"_id": A, "n": 1}]
         with pytest.raises(LookupError):
-            await store.atomically(_nothing_but_an_error)
-        assert await store.atomically(write) == "done"
+            await store.run_in_transaction(_nothing_but_an_error)
+        assert await store.run_in_transaction(write) == "done"
     assert [write.collection for write in dry_run.writes] == ["notes", "prompts"]
 
 
@@ -154,7 +154,7 @@ async def test_a_conflict_is_waited_out_and_what_was_written_is_written_again(
         database["notes"].update_one({"_id": A}, {"$set": {"n": 7}}, session=session)
         async with store.dry_run(5) as dry_run:
             await store.prompts.insert({"_id": B})
-            writing = asyncio.create_task(store.notes.change_and_get({"_id": A}, {"$inc": {"n": 1}}))
+            writing = asyncio.create_task(store.notes.update_and_get({"_id": A}, {"$inc": {"n": 1}}))
             await asyncio.sleep(0.1)
             assert not writing.done()
             await asyncio.to_thread(session.commit_transaction)
@@ -170,16 +170,16 @@ async def test_a_conflict_that_outlasts_it_ends_it(store: Store, database: Docum
         began = time.monotonic()
         async with store.dry_run(0.1) as dry_run:
             with pytest.raises(UnavailableError):
-                await store.notes.change({"_id": A}, {"$set": {"n": 1}})
-            with pytest.raises(UnavailableError, match="over"):
+                await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
+            with pytest.raises(UnavailableError, match="deadline"):
                 await store.notes.find({})
-        assert dry_run.lost
+        assert dry_run.outcome_unknown
         assert time.monotonic() - began < 1
 
 
 async def test_holds_others_up_only_until_its_end(store: Store, database: Documents) -> None:
     async with store.dry_run(5):
-        await store.notes.change({"_id": A}, {"$set": {"n": 1}})
+        await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
         waiting = asyncio.create_task(asyncio.to_thread(seconds_to_write, database))
         await asyncio.sleep(0.1)
         assert not waiting.done()
@@ -193,7 +193,7 @@ async def test_cancelled_amid_an_operation_it_lets_go_at_once(store: Store, data
     async def work() -> None:
         async with store.dry_run(5):
             while True:
-                await store.notes.change({"_id": A}, {"$inc": {"n": 1}})
+                await store.notes.update_one({"_id": A}, {"$inc": {"n": 1}})
 
     for pause in (0.0, 0.002, 0.004, 0.006, 0.008, 0.01, 0.02):
         task = asyncio.create_task(work())
@@ -208,7 +208,7 @@ async def test_cancelled_amid_an_operation_it_lets_go_at_once(store: Store, data
 async def test_cancelled_twice_it_still_ends(store: Store, database: Documents) -> None:
     async def work() -> None:
         async with store.dry_run(5):
-            await store.notes.change({"_id": A}, {"$inc": {"n": 1}})
+            await store.notes.update_one({"_id": A}, {"$inc": {"n": 1}})
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
@@ -229,9 +229,9 @@ async def test_who_comes_after_its_end_writes_nothing(store: Store, database: Do
     over = asyncio.Event()
     async with store.dry_run(5):
         late = asyncio.create_task(come_late(over))
-        await store.notes.change({"_id": A}, {"$set": {"n": 1}})
+        await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
     over.set()
-    with pytest.raises(UnavailableError, match="over"):
+    with pytest.raises(UnavailableError, match="deadline"):
         await late
     assert list(database["notes"].find()) == [{"_id": A, "n": 0}]
 
@@ -239,7 +239,7 @@ async def test_who_comes_after_its_end_writes_nothing(store: Store, database: Do
 async def test_a_trial_of_nothing_asks_for_nothing(store: Store, database: Documents) -> None:
     async with store.dry_run(5) as dry_run:
         pass
-    assert (dry_run.begun, list(dry_run.writes)) == (False, [])
+    assert (dry_run.has_begun, list(dry_run.writes)) == (False, [])
 
 
 async def test_without_a_guardian_nothing_is_begun(
@@ -248,20 +248,20 @@ async def test_without_a_guardian_nothing_is_begun(
     def refuse(*_: object) -> None:
         raise OSError("no more processes")
 
-    monkeypatch.setattr(store._guardian, "watch", refuse)
+    monkeypatch.setattr(store._reaper, "watch", refuse)
     async with store.dry_run(5) as dry_run:
-        with pytest.raises(UnavailableError, match="nobody"):
+        with pytest.raises(UnavailableError, match="no reaper"):
             await store.notes.insert({"_id": B})
-    assert (dry_run.begun, dry_run.lost) == (False, True)
+    assert (dry_run.has_begun, dry_run.outcome_unknown) == (False, True)
     assert list(database["notes"].find()) == [{"_id": A, "n": 0}]
 
 
 async def test_an_end_that_took_long_is_made_sure_of(
     store: Store, database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dry_runs, "_PROMPT", 0)
+    monkeypatch.setattr(dry_runs, "_MAX_ABORT_DURATION", 0)
     async with store.dry_run(5):
-        await store.notes.change({"_id": A}, {"$set": {"n": 1}})
+        await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
     assert seconds_to_write(database) < 2
     async with store.dry_run(5):
         assert await store.notes.get(A) == {"_id": A, "n": 0, "others": 1}
@@ -274,11 +274,11 @@ async def test_a_connection_that_breaks_leaves_it_to_the_guardian(mongodb_url: s
     store = Store(line.url, database.name)
     try:
         async with store.dry_run(0.3) as dry_run:
-            await store.notes.change({"_id": A}, {"$set": {"n": 1}})
+            await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
             line.snap_at = command("insert", "prompts")
             with pytest.raises(UnavailableError):
                 await store.prompts.insert({"_id": B})
-        assert dry_run.lost
+        assert dry_run.outcome_unknown
         waiting = asyncio.create_task(asyncio.to_thread(seconds_to_write, database))
         await line.mend()
         assert await waiting < 5
@@ -292,13 +292,13 @@ async def test_a_process_that_stands_still_holds_nobody_up(store: Store, databas
     waited: list[float] = []
     other = threading.Thread(target=lambda: waited.append(seconds_to_write(database)))
     async with store.dry_run(0.6) as dry_run:
-        await store.notes.change({"_id": A}, {"$set": {"n": 1}})
+        await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
         other.start()
         other.join(20)  # holds the event loop, as would a handler that computes
         assert waited[0] < 20
         with pytest.raises(UnavailableError):
             await store.notes.get(A)
-    assert dry_run.lost
+    assert dry_run.outcome_unknown
     assert database["notes"].find_one() == {"_id": A, "n": 0, "others": 1}
     async with store.dry_run(5):
         assert await store.notes.get(A) == {"_id": A, "n": 0, "others": 1}

@@ -23,7 +23,7 @@ from handlers.storage.errors import (
     UnavailableError,
     UnstorableError,
 )
-from handlers.storage.store import INDEXES, Store, equals, share_out
+from handlers.storage.store import INDEXES, Store, equals, group_by_field
 from tests.support.backends import scratch_database
 
 A, B, C = ObjectId(), ObjectId(), ObjectId()
@@ -70,11 +70,11 @@ async def test_lookups_that_come_together_are_one_query(store: Store) -> None:
 
 async def test_changes_and_deletes(store: Store) -> None:
     await store.notes.insert({"_id": A, "body": "x"})
-    assert await store.notes.change({"_id": A}, {"$set": {"body": "y"}}) == 1
-    assert await store.notes.change({"_id": B}, {"$set": {"body": "y"}}) == 0
-    assert await store.notes.change_and_get({"_id": A}, {"$set": {"n": 1}}) == {"_id": A, "body": "y", "n": 1}
+    assert await store.notes.update_one({"_id": A}, {"$set": {"body": "y"}}) == 1
+    assert await store.notes.update_one({"_id": B}, {"$set": {"body": "y"}}) == 0
+    assert await store.notes.update_and_get({"_id": A}, {"$set": {"n": 1}}) == {"_id": A, "body": "y", "n": 1}
     assert await store.notes.find_one({"body": "y"}) == {"_id": A, "body": "y", "n": 1}
-    assert await store.notes.change_and_get({"_id": B}, {"$set": {"n": 1}}) is None
+    assert await store.notes.update_and_get({"_id": B}, {"$set": {"n": 1}}) is None
     assert await store.notes.delete({"_id": A}) == 1
     assert await store.notes.find_one({}) is None
 
@@ -86,16 +86,16 @@ async def test_tells_errors_apart(store: Store) -> None:
         await store.users.insert({"_id": B, "email": "a@b"})
     assert duplicate.value.code == 11000
     with pytest.raises(RefusedError, match="immutable field '_id'") as refused:
-        await store.users.change({"_id": A}, {"$set": {"_id": B}})
+        await store.users.update_one({"_id": A}, {"$set": {"_id": B}})
     assert refused.value.code == 66
     with pytest.raises(RefusedError, match="Modifiers operate on fields but we found type array"):
-        await store.users.change_and_get({"_id": A}, {"$set": []})
+        await store.users.update_and_get({"_id": A}, {"$set": []})
     with pytest.raises(UnstorableError):
         await store.users.insert({"_id": B, "x": object()})
     with pytest.raises(UnstorableError):
         await store.users.insert({"_id": B, "a\0b": 1})
     with pytest.raises(UnstorableError):
-        await store.users.change({"_id": A}, {})
+        await store.users.update_one({"_id": A}, {})
     with pytest.raises(StoreError):
         await store.users.insert({"_id": B, "x": "y" * 17_000_000})
 
@@ -126,11 +126,11 @@ async def test_all_or_nothing(store: Store) -> None:
         await store.transcripts.insert({"_id": A})
         await store.notes.insert({"_id": A})
 
-    assert await store.atomically(write) == "done"
+    assert await store.run_in_transaction(write) == "done"
     with pytest.raises(DuplicateError):
-        await store.atomically(fail)
+        await store.run_in_transaction(fail)
     assert await store.transcripts.get(A) is None
-    assert await store.atomically(lambda: store.atomically(lambda: store.notes.get(A))) == {"_id": A}
+    assert await store.run_in_transaction(lambda: store.run_in_transaction(lambda: store.notes.get(A))) == {"_id": A}
 
 
 async def test_conflicting_writes_are_tried_again(store: Store) -> None:
@@ -139,9 +139,9 @@ async def test_conflicting_writes_are_tried_again(store: Store) -> None:
     async def count() -> None:
         found = await store.consultations.get(A)
         assert found is not None
-        await store.consultations.change({"_id": A}, {"$set": {"n": found["n"] + 1}})
+        await store.consultations.update_one({"_id": A}, {"$set": {"n": found["n"] + 1}})
 
-    await asyncio.gather(*(store.atomically(count) for _ in range(5)))
+    await asyncio.gather(*(store.run_in_transaction(count) for _ in range(5)))
     assert await store.consultations.get(A) == {"_id": A, "n": 5}
 
 
@@ -150,9 +150,9 @@ async def test_who_is_cancelled_amid_a_transaction_leaves_all_or_nothing(store: 
         await store.notes.insert({"_id": ObjectId()})
         await store.prompts.insert({"_id": ObjectId()})
 
-    await store.atomically(write)
+    await store.run_in_transaction(write)
     for pause in range(60):
-        task = asyncio.create_task(store.atomically(write))
+        task = asyncio.create_task(store.run_in_transaction(write))
         await asyncio.sleep(pause / 8000)
         task.cancel()
         await asyncio.wait([task])
@@ -166,13 +166,13 @@ async def test_other_errors_pass_through_a_transaction(store: Store) -> None:
         raise LookupError("own")
 
     with pytest.raises(LookupError, match="own"):
-        await store.atomically(stumble)
+        await store.run_in_transaction(stumble)
     assert await store.notes.get(A) is None
 
 
 def test_shares_out_as_mongodb_would_match() -> None:
     one, both, none = {"_id": 1, "x": A}, {"_id": 2, "x": [A, B, A]}, {"_id": 3, "x": "x"}
-    assert share_out([one, both, none], "x") == {A: [one, both], B: [both]}
+    assert group_by_field([one, both, none], "x") == {A: [one, both], B: [both]}
     assert equals(A, A)
     assert equals([B, A], A)
     assert not equals([[A]], A)
@@ -181,7 +181,7 @@ def test_shares_out_as_mongodb_would_match() -> None:
 
 
 async def test_without_a_server_every_operation_gives_up_in_time() -> None:
-    store = Store(f"mongodb://127.0.0.1:{free_port()}", "nowhere", patience=0.5)
+    store = Store(f"mongodb://127.0.0.1:{free_port()}", "nowhere", timeout=0.5)
     store.start()
     begun = time.monotonic()
     asked = (store.notes.get(A), store.notes.find({}), store.notes.insert({"_id": A}), store.ping())
@@ -190,7 +190,7 @@ async def test_without_a_server_every_operation_gives_up_in_time() -> None:
     assert time.monotonic() - begun < 1.5
     assert not store.has_transactions
     with pytest.raises(UnavailableError):
-        await store.atomically(lambda: asyncio.sleep(0))
+        await store.run_in_transaction(lambda: asyncio.sleep(0))
     await store.close()
 
 
@@ -198,7 +198,7 @@ async def test_without_a_server_every_operation_gives_up_in_time() -> None:
 async def test_recovers_when_the_server_comes_back(tmp_path: Path) -> None:
     mongod = Mongod(tmp_path / "data", port=free_port())
     await asyncio.to_thread(mongod.start)
-    store = Store(mongod.url, "recovery", patience=1)
+    store = Store(mongod.url, "recovery", timeout=1)
     try:
         await store.notes.insert({"_id": A})
         await asyncio.to_thread(mongod.stop)
@@ -228,9 +228,9 @@ async def test_writes_one_by_one_where_there_are_no_transactions(tmp_path: Path)
         tmp_path / "data",
     ]
     alone = await asyncio.create_subprocess_exec(*arguments, "--nounixsocket", stdout=asyncio.subprocess.DEVNULL)
-    store = Store(f"mongodb://127.0.0.1:{port}", "alone", patience=15)
+    store = Store(f"mongodb://127.0.0.1:{port}", "alone", timeout=15)
     try:
-        await store.atomically(lambda: store.notes.insert({"_id": A}))
+        await store.run_in_transaction(lambda: store.notes.insert({"_id": A}))
         assert not store.has_transactions
         with pytest.raises(NoTransactionsError):
             async with store.dry_run(5):

@@ -19,7 +19,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from demo.ports import free_port
-from handlers.storage.transaction_reaper import AGAIN, GRACE, KILLS, TRIES, Reaper, ReaperClient, guard, kill
+from handlers.storage.transaction_reaper import GRACE, KILLS, RETRY_DELAY, TRIES, Reaper, ReaperSchedule, kill, serve
 from tests.support.backends import scratch_database
 
 ROOT = Path(__file__).parents[3]
@@ -33,7 +33,7 @@ from bson import ObjectId
 async def act(url, database, note, seconds):
     store = Store(url, database)
     async with store.dry_run(float(seconds)):
-        await store.notes.change({"_id": int(note)}, {"$set": {"n": 1}})
+        await store.notes.update_one({"_id": int(note)}, {"$set": {"n": 1}})
         print("holding", flush=True)
         await asyncio.sleep(60)
 
@@ -94,7 +94,7 @@ def test_a_guardian_that_dies_is_followed_by_one_that_knows_as_much(mongodb_url:
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
         guardian.watch(other.session_id, time.monotonic() + 30)
-        guardian.forget(other.session_id)
+        guardian.discard(other.session_id)
         assert guardian._process is not None
         assert guardian._process.pid != first.pid
         guardian.close()
@@ -106,7 +106,7 @@ def test_a_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
     guardian.close()
     session = {"id": Binary(bytes(16), 4)}
     guardian.watch(session, time.monotonic() + 30)
-    guardian.forget(session)
+    guardian.discard(session)
     process, began = guardian._process, time.monotonic()
     guardian.close()
     assert process is not None
@@ -117,11 +117,11 @@ def test_a_guardian_with_nothing_to_do_goes_at_once(mongodb_url: str) -> None:
 def test_it_listens_until_the_pipe_closes_and_ends_what_is_left(
     mongodb_url: str, database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.storage.transaction_reaper.AGAIN", 0.05)
+    monkeypatch.setattr("handlers.storage.transaction_reaper.RETRY_DELAY", 0.05)
     reading, writing = os.pipe()
     with held(database) as session, database.client.start_session() as other:
         names = [bytes(each.session_id["id"]).hex() for each in (session, other)]
-        listening = threading.Thread(target=guard, args=(reading, ReaperClient(partial(kill, mongodb_url))))
+        listening = threading.Thread(target=serve, args=(reading, ReaperSchedule(partial(kill, mongodb_url))))
         listening.start()
         os.write(writing, f"open {names[0]} {time.monotonic() + 60}\nopen {names[1]} ".encode())
         os.write(writing, f"{time.monotonic() + 60}\ndone {names[1]}\n".encode())
@@ -133,7 +133,7 @@ def test_it_listens_until_the_pipe_closes_and_ends_what_is_left(
 
 
 def test_without_mongodb_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.storage.transaction_reaper._PATIENCE", 100)
+    monkeypatch.setattr("handlers.storage.transaction_reaper._TIMEOUT_MS", 100)
     assert not kill(f"mongodb://127.0.0.1:{free_port()}", ["00" * 16])
 
 
@@ -151,12 +151,12 @@ class Kills:
 
 def test_what_is_over_and_not_done_is_ended_a_few_times() -> None:
     kills = Kills()
-    watch = ReaperClient(kills)
+    watch = ReaperSchedule(kills)
     assert watch.seconds_left(0) is None
-    watch.note("open a 10.0")
-    watch.note("open b 11.0")
-    watch.note("open c 10.0")
-    watch.note("done c")
+    watch.read_line("open a 10.0")
+    watch.read_line("open b 11.0")
+    watch.read_line("open c 10.0")
+    watch.read_line("done c")
     assert watch.seconds_left(10) == GRACE
     watch.end_overdue(10 + GRACE / 2)
     assert kills.killed == []
@@ -164,32 +164,32 @@ def test_what_is_over_and_not_done_is_ended_a_few_times() -> None:
     for _ in range(KILLS):
         assert watch.seconds_left(now) == 0
         watch.end_overdue(now)
-        now += AGAIN
+        now += RETRY_DELAY
     assert kills.killed == [["a"], ["a"], ["a", "b"]]
-    watch.note("done b")
+    watch.read_line("done b")
     assert watch.seconds_left(now) is None
 
 
 def test_what_is_done_after_all_is_left_alone() -> None:
     kills = Kills()
-    watch = ReaperClient(kills)
-    watch.note("open a 10.0")
+    watch = ReaperSchedule(kills)
+    watch.read_line("open a 10.0")
     watch.end_overdue(11)
-    watch.note("done a")
+    watch.read_line("done a")
     watch.end_overdue(12)
-    watch.note("open a 20.0")
+    watch.read_line("open a 20.0")
     assert watch.seconds_left(12) == 8 + GRACE
     assert kills.killed == [["a"]]
 
 
 def test_what_cannot_be_ended_is_tried_until_mongodb_has_done_so_itself() -> None:
     kills = Kills(succeeds=False)
-    watch = ReaperClient(kills)
-    watch.note("open a 1000.0")
-    watch.note_death(10)
+    watch = ReaperSchedule(kills)
+    watch.read_line("open a 1000.0")
+    watch.expire_all(10)
     now = 10.0
     while (left := watch.seconds_left(now)) is not None:
         now += left
         watch.end_overdue(now)
     assert kills.killed == [["a"]] * TRIES
-    assert now == 10 + (TRIES - 1) * AGAIN
+    assert now == 10 + (TRIES - 1) * RETRY_DELAY

@@ -20,8 +20,8 @@ THRICE = parse("3/minute")
 
 
 @contextlib.asynccontextmanager
-async def throttle_of(settings: Settings, patience: float = 2) -> AsyncIterator[Throttle]:
-    throttle = open_throttle(settings, patience)
+async def throttle_of(settings: Settings, timeout: float = 2) -> AsyncIterator[Throttle]:
+    throttle = open_throttle(settings, timeout)
     try:
         yield throttle
     finally:

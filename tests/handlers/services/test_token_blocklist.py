@@ -14,7 +14,7 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
-from handlers.services.sessions import TokenBlocklist
+from handlers.services.token_blocklist import TokenBlocklist
 from handlers.storage.store import Store
 from tests.support.backends import scratch_database, token_of
 
@@ -26,35 +26,35 @@ def database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
 
 
 @contextlib.asynccontextmanager
-async def sessions_of(mongodb_url: str, database: str) -> AsyncIterator[tuple[TokenBlocklist, Store]]:
+async def blocklist_of(mongodb_url: str, database: str) -> AsyncIterator[tuple[TokenBlocklist, Store]]:
     store = Store(mongodb_url, database)
-    sessions = TokenBlocklist(store.blacktokens, 3600, store.now)
+    blocklist = TokenBlocklist(store.blacktokens, 3600, store.now)
     try:
-        yield sessions, store
+        yield blocklist, store
     finally:
-        await sessions.close()
+        await blocklist.close()
         await store.close()
 
 
 async def test_tokens_are_looked_up_together(database: Database[dict[str, Any]], mongodb_url: str) -> None:
-    async with sessions_of(mongodb_url, database.name) as (sessions, _):
-        await sessions.end("listed")
+    async with blocklist_of(mongodb_url, database.name) as (blocklist, _):
+        await blocklist.revoke("listed")
         tokens = ["listed", "other", "listed", "third"]
-        assert await asyncio.gather(*map(sessions.is_over, tokens)) == [True, False, True, False]
+        assert await asyncio.gather(*map(blocklist.is_revoked, tokens)) == [True, False, True, False]
 
 
 async def test_a_token_can_be_looked_up_within_a_transaction(
     database: Database[dict[str, Any]], mongodb_url: str
 ) -> None:
-    async with sessions_of(mongodb_url, database.name) as (sessions, store):
+    async with blocklist_of(mongodb_url, database.name) as (blocklist, store):
         await store.ping()
         assert store.has_transactions
 
         async def work() -> list[bool]:
-            await sessions.end("listed")
-            return [await sessions.is_over("listed"), await sessions.is_over("other")]
+            await blocklist.revoke("listed")
+            return [await blocklist.is_revoked("listed"), await blocklist.is_revoked("other")]
 
-        assert await store.atomically(work) == [True, False]
+        assert await store.run_in_transaction(work) == [True, False]
 
 
 def long_ago(number: int) -> ObjectId:
@@ -74,9 +74,9 @@ async def test_expired_tokens_leave_the_list(database: Database[dict[str, Any]],
             *({"_id": long_ago(number), "blackToken": "x"} for number in range(100, 350)),
         ]
     )
-    async with sessions_of(mongodb_url, database.name) as (sessions, _):
-        assert await sessions.forget_expired() == 253
-        assert await sessions.forget_expired() == 0
+    async with blocklist_of(mongodb_url, database.name) as (blocklist, _):
+        assert await blocklist.forget_expired() == 253
+        assert await blocklist.forget_expired() == 0
     left = {document["_id"] for document in database.blacktokens.find()}
     assert {long_ago(2), long_ago(3)} < left
     assert len(left) == 3
@@ -93,13 +93,13 @@ async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
     async def tomorrow() -> float:
         return now + 86_400
 
-    async with sessions_of(mongodb_url, database.name) as (sessions, store):
+    async with blocklist_of(mongodb_url, database.name) as (blocklist, store):
         assert abs(await store.now() - now) < 60
         if ahead == "process":
-            monkeypatch.setattr("handlers.services.sessions.time", SimpleNamespace(time=lambda: now + 86_400))
+            monkeypatch.setattr("handlers.services.token_blocklist.time", SimpleNamespace(time=lambda: now + 86_400))
         else:
-            sessions = TokenBlocklist(store.blacktokens, 3600, tomorrow)
-        assert await sessions.forget_expired() == 0
+            blocklist = TokenBlocklist(store.blacktokens, 3600, tomorrow)
+        assert await blocklist.forget_expired() == 0
     assert database.blacktokens.count_documents({}) == 1
 
 
@@ -109,10 +109,10 @@ async def test_expired_tokens_are_looked_for_again_and_again(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("handlers.services.sessions.SWEEP_INTERVAL", 0.01)
+    monkeypatch.setattr("handlers.services.token_blocklist.SWEEP_INTERVAL", 0.01)
     caplog.set_level("INFO")
-    async with sessions_of(mongodb_url, database.name) as (sessions, store):
-        sessions.start()
+    async with blocklist_of(mongodb_url, database.name) as (blocklist, store):
+        blocklist.start()
         for number in range(2):
             database.blacktokens.insert_one({"_id": long_ago(number), "blackToken": "x"})
             while database.blacktokens.count_documents({}):

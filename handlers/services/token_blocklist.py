@@ -43,11 +43,11 @@ class TokenBlocklist:
         self._loader: Loader[str, bool] = Loader(self._look_up, False)
         self._sweeping: asyncio.Task[None] | None = None
 
-    async def end(self, token: str) -> None:
+    async def revoke(self, token: str) -> None:
         """List a token, be it one or not."""
         await self._collection.insert({"_id": ObjectId(), "blackToken": token})
 
-    async def is_over(self, token: str) -> bool:
+    async def is_revoked(self, token: str) -> bool:
         """Whether a token is listed; questions that come at the same time travel in one query."""
         if is_within_transaction():
             return bool(await self._look_up([token]))
