@@ -1,7 +1,7 @@
 """A rollout in fast time that meets a bad release: it goes up by itself, falls back by itself, and is taken up again.
 
 Everything in it is real: the gateway's own guard, stages and history, callers over HTTP, a native side that begins to
-fail. Only the pace is not: stages are held for seconds instead of days. The ops pages show it while it happens.
+fail. Only the pace is not: stages bake for seconds instead of days. The ops pages show it while it happens.
 """
 
 import asyncio
@@ -40,10 +40,10 @@ _PATIENCE_S: Final = 30.0
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast it goes: seconds that a stage is held, that the guard looks back on, that the cap stays to be looked at
+    """How fast it goes: seconds that a stage bakes, that the guard looks back on, that the cap stays to be looked at
     before it is acknowledged; and requests a second."""
 
-    hold: float = 6.0
+    bake_time: float = 6.0
     window: float = 6.0
     at_cap: float = 20.0
     rate: float = 120.0
@@ -91,7 +91,7 @@ routes:
     revision: "{revision}"
     shadow: 20%
     guard: {{window: {pace.window}s, minimum: 20, cooldown: 5s}}
-    rollout: {{stages: [{pace.stages}], hold: {pace.hold}s, minimum: 5}}
+    rollout: {{stages: [{pace.stages}], bake_time: {pace.bake_time}s, minimum: 5}}
 """
 
 
@@ -142,21 +142,21 @@ class Play(threading.Thread):
 
     async def _tell(self, ops: httpx.AsyncClient) -> None:
         self._say(
-            f"a release of {ROUTE} goes out: {self._scenario.pace.stages}, each held {self._scenario.pace.hold:g} s"
+            f"release of {ROUTE}: stages {self._scenario.pace.stages}, bake time {self._scenario.pace.bake_time:g} s"
         )
         await self._rise(ops, lambda now: now["effective"] >= BREAKS_AT)
-        await asyncio.sleep(self._scenario.pace.hold / 3)
+        await asyncio.sleep(self._scenario.pace.bake_time / 3)
         self._scenario.bad.touch()
         self._say("[red]a bad release is out[/]: native fails every other request")
         broke = time.monotonic()
-        now = await self._rise(ops, lambda now: now["clamp"] is not None)
+        now = await self._rise(ops, lambda now: now["cap"] is not None)
         took = time.monotonic() - broke
-        self._say(f"[bold]the guard took it back[/] after {took:.1f} s: {now['clamp']['by']['why']}")
+        self._say(f"[bold]the guard took it back[/] after {took:.1f} s: {now['cap']['by']['reason']}")
         await self._stay_at_cap()
         self._scenario.bad.unlink()
         self._say("native is mended; somebody acknowledges")
         await self._acknowledge()
-        await self._rise(ops, lambda now: now["clamp"] is None and now["effective"] > 0)
+        await self._rise(ops, lambda now: now["cap"] is None and now["effective"] > 0)
         await self._rise(ops, lambda now: now["effective"] == 100)
         self._say(f"[green]all callers are native.[/] The whole story: {self._ops.url}/history")
 
@@ -171,7 +171,7 @@ class Play(threading.Thread):
         while True:
             now = await _route(ops)
             if now["effective"] != self._told:
-                self._say(f"{now['effective']:g}% of callers are native: {now['why']}")
+                self._say(f"{now['effective']:g}% of callers are native: {now['reason']}")
                 self._told = now["effective"]
             if until(now):
                 return now

@@ -120,16 +120,16 @@ async def test_what_one_learns_the_others_follow_and_none_is_lost(tmp_path: Path
         load = Load(list(replicas))
         one, other, third = replicas
         async with load.running():
-            # native fails on one of them: it clamps, and within two seconds so do the others
+            # native fails on one of them: it caps, and within two seconds so do the others
             await one.fail("/a")
             await one.until("a", lambda share: share == 0, 6.0)
-            clamped = time.monotonic()
+            capped = time.monotonic()
             for each in (other, third):
                 await each.until("a", lambda share: share == 0, 2.0)
-            assert time.monotonic() - clamped < 2.0
+            assert time.monotonic() - capped < 2.0
             assert [await each.share("b") for each in replicas] == [50.0] * 3
 
-            # MongoDB goes: nobody notices, and what fails is still clamped, by whom it fails for
+            # MongoDB goes: nobody notices, and what fails is still capped, by whom it fails for
             await asyncio.to_thread(mongod.stop)
             await load.more(100)
             await other.fail("/b")

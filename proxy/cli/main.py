@@ -45,14 +45,14 @@ COMMANDS: Final = {
     "promote": Lazy(
         "proxy.cli.rollout_actions:promote", "Go on to the next stage of a rollout now, whatever its gates say."
     ),
-    "hold": Lazy("proxy.cli.rollout_actions:hold", "Stop a rollout at the stage where it is."),
-    "resume": Lazy("proxy.cli.rollout_actions:resume", "Let a rollout that is held go on."),
+    "pause": Lazy("proxy.cli.rollout_actions:pause", "Pause a rollout at its current stage."),
+    "resume": Lazy("proxy.cli.rollout_actions:resume", "Resume a paused rollout."),
     "rollback": Lazy(
         "proxy.cli.rollout_actions:rollback", "Give a route back to legacy now, until that is acknowledged."
     ),
     "ack": Lazy(
         "proxy.cli.rollout_actions:ack",
-        "Acknowledge that a route was clamped or rolled back: its share may rise again.",
+        "Acknowledge that a route was capped or rolled back: its share may rise again.",
     ),
     "verify": Lazy(
         "proxy.cli.verify:verify",
@@ -73,6 +73,10 @@ COMMANDS: Final = {
 }
 
 
+RENAMED: Final = {"hold": "pause"}
+"""Earlier names of commands, each with its present one."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands' names and help without importing them."""
 
@@ -82,6 +86,14 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         lazy = COMMANDS.get(cmd_name)
         return _imported(cmd_name, lazy) if lazy else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the present command where an earlier name is typed."""
+        if args and args[0] in RENAMED:
+            ctx.fail(f"`{args[0]}` is now `{RENAMED[args[0]]}`")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

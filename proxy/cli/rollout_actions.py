@@ -1,7 +1,7 @@
-"""`scribe-proxy promote`, `hold`, `resume`, `rollback`, `ack`: a person takes the wheel, with who and why kept.
+"""`scribe-proxy promote`, `pause`, `resume`, `rollback`, `ack`: actions on a rollout, recorded with actor and reason.
 
-They speak to the MongoDB that replicas share, so they need no gateway that can be reached, and every replica follows
-within two seconds. Route, revision and stages are read from routing.yaml: it should be the file that is in force.
+The commands write to the MongoDB that replicas share: no gateway has to be reachable, and every replica follows within
+two seconds. Route, revision and stages are read from routing.yaml, which should be the file in force.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def _asked(command: Command) -> Command:
     """What every step is told."""
     options = (
         click.argument("route"),
-        click.option("--why", required=True, help="The reason, for the history."),
-        click.option("--who", default=_user, show_default="$USER", help="Who you are."),
+        click.option("--why", "reason", required=True, help="The reason, for the history."),
+        click.option("--who", "actor", default=_user, show_default="$USER", help="Who you are."),
         click.option(
             "--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE"
         ),
@@ -50,69 +50,69 @@ def _asked(command: Command) -> Command:
 
 @click.command()
 @_asked
-def promote(route: str, why: str, who: str, file: Path) -> None:
+def promote(route: str, reason: str, actor: str, file: Path) -> None:
     """Go on to the next stage of a rollout now, whatever its gates say.
 
     It is also how to agree to the next stage where `approve: true`.
     """
-    _carry_out(file, route, actions.promote, who, why)
+    _carry_out(file, route, actions.promote, actor, reason)
 
 
 @click.command()
 @_asked
-def hold(route: str, why: str, who: str, file: Path) -> None:
-    """Stop a rollout at the stage where it is.
+def pause(route: str, reason: str, actor: str, file: Path) -> None:
+    """Pause a rollout at its current stage.
 
-    Its guard goes on watching; `resume` lets it go on.
+    Its guard stays active; `resume` continues the rollout.
     """
-    _carry_out(file, route, actions.hold, who, why)
+    _carry_out(file, route, actions.pause, actor, reason)
 
 
 @click.command()
 @_asked
-def resume(route: str, why: str, who: str, file: Path) -> None:
-    """Let a rollout that is held go on."""
-    _carry_out(file, route, actions.resume, who, why)
+def resume(route: str, reason: str, actor: str, file: Path) -> None:
+    """Resume a paused rollout."""
+    _carry_out(file, route, actions.resume, actor, reason)
 
 
 @click.command()
 @click.option("--to", "share", type=ShareParam(), default="0%", show_default=True, help="What is left to native.")
 @_asked
-def rollback(route: str, why: str, who: str, file: Path, share: float) -> None:
+def rollback(route: str, reason: str, actor: str, file: Path, share: float) -> None:
     """Give a route back to legacy now, until that is acknowledged.
 
     Works on every route, with a rollout or without.
     """
-    _carry_out(file, route, actions.rollback(round(share * FULL)), who, why)
+    _carry_out(file, route, actions.rollback(round(share * FULL)), actor, reason)
 
 
 @click.command()
 @click.option("--now", "at_once", is_flag=True, help="Do not wait until it has cooled down.")
 @_asked
-def ack(route: str, why: str, who: str, file: Path, *, at_once: bool) -> None:
-    """Acknowledge that a route was clamped or rolled back: its share may rise again.
+def ack(route: str, reason: str, actor: str, file: Path, *, at_once: bool) -> None:
+    """Acknowledge that a route was capped or rolled back: its share may rise again.
 
     A rollout goes on from the stage that it fell to.
     """
-    _carry_out(file, route, actions.ack(at_once=at_once), who, why)
+    _carry_out(file, route, actions.ack(at_once=at_once), actor, reason)
 
 
-def _carry_out(file: Path, name: str, step: Step, who: str, why: str) -> None:
+def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> None:
     config = opened(file)
     route = _named(config, name, file)
     try:
-        state = asyncio.run(_done(config, route, step, who, why))
+        state = asyncio.run(_done(config, route, step, actor, reason))
     except (Refused, DatabaseError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(_told(route, state))
 
 
-async def _done(config: Config, route: Route, step: Step, who: str, why: str) -> RouteState:
+async def _done(config: Config, route: Route, step: Step, actor: str, reason: str) -> RouteState:
     database = Database.of(config.mongodb)
     if database is None:
         raise Refused("no mongodb.url, no MONGODB_URL: each gateway keeps shares for itself; its ops page changes them")
     try:
-        return await carry_out(MongoStore(database), route, step, who, why)
+        return await carry_out(MongoStore(database), route, step, actor, reason)
     finally:
         await database.close()
 
@@ -128,8 +128,8 @@ def _named(config: Config, name: str, file: Path) -> Route:
 
 def _told(route: Route, state: RouteState) -> str:
     change = state.change
-    if change.kind == "ack" and state.clamp is not None:
-        left = show_duration(float(max(1, round(state.clamp.until - change.by.at))))
+    if change.kind == "ack" and state.cap is not None:
+        left = show_duration(float(max(1, round(state.cap.until - change.by.at))))
         return f"{route.name}: acknowledged; stays at {show_share(change.after)} until it has cooled down, for {left}"
     if change.before == change.after:
         return f"{route.name}: {change.kind}, at {show_share(change.after)}"

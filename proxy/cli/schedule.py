@@ -28,7 +28,7 @@ from proxy.rollout.progress import timetable
 def schedule(file: Path, name: str | None, start: datetime | None, *, as_json: bool) -> None:
     """Print when each stage of each rollout is reached, if all goes well.
 
-    That is at the earliest: every gate passed for the whole hold, and nobody in the way.
+    That is at the earliest: every gate passed for the whole bake time, and nobody in the way.
     """
     begin = start.timestamp() if start is not None else time.time()
     rows = list(_rows(_chosen(opened(file), name), begin))
@@ -71,7 +71,7 @@ def _notes(route: Route, share: int, first: bool) -> str:
     if share > route.native:
         return f"not reached: `native` is {show_share(route.native)}"
     if first:
-        return f"each held for {show_duration(route.rollout.hold)}"
+        return f"bake time {show_duration(route.rollout.bake_time)}"
     return "waits for `scribe-proxy promote`" if route.rollout.approve else ""
 
 

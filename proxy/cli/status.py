@@ -22,19 +22,19 @@ from proxy.rollout.progress import WaitReason
 PERIOD: Final = 2.0
 """Seconds between two looks with `--watch`."""
 _WAITS: Final[dict[WaitReason, str]] = {
-    "clamp": "held down",
+    "cap": "capped",
     "completed": "the last stage",
-    "held": "held by a person",
+    "paused": "paused by a person",
     "file": "the file allows no more",
     "gate": "a gate is missed",
-    "hold": "",
+    "bake_time": "",
     "evidence": "too little seen to tell",
     "approval": "waits for `promote`",
     "nothing": "goes up now",
 }
 _COLOURS: Final = {"pass": "green", "fail": "red", "unknown": "dim"}
 _FIGURES: Final = ("native", "req/s", "errors", "5xx", "p50", "p95", "p99")
-_HEADINGS: Final = ("route", "native", "why", "stage", "side", *_FIGURES[1:], "guard")
+_HEADINGS: Final = ("route", "native", "reason", "stage", "side", *_FIGURES[1:], "guard")
 _READER: Final = TypeAdapter(Live)
 
 
@@ -130,11 +130,11 @@ def _table(now: Live) -> Table:
 
 
 def _route(route: RouteNow, side: SideNow, name: str) -> list[Text | str]:
-    share = Text(percent(route.effective, 100), style="red" if route.by == "clamp" else "bold")
+    share = Text(percent(route.effective, 100), style="red" if route.by == "cap" else "bold")
     guard = Text("-", style="dim")
     if route.guard is not None:
         guard = Text(route.guard.outcome, style=_COLOURS[route.guard.outcome])
-    return [Text(route.name), share, Text(route.why), Text(_stage(route)), *_side(side, name), guard]
+    return [Text(route.name), share, Text(route.reason), Text(_stage(route)), *_side(side, name), guard]
 
 
 def _stage(route: RouteNow) -> str:
@@ -142,7 +142,7 @@ def _stage(route: RouteNow) -> str:
     if found is None:
         return ""
     follows = f" → {percent(found.following, 10_000)}" if found.following is not None else ""
-    waits = f"in {duration(found.left)}" if found.waits == "hold" else _WAITS[found.waits]
+    waits = f"in {duration(found.left)}" if found.waits == "bake_time" else _WAITS[found.waits]
     return f"{percent(found.stage, 10_000)}{follows} {waits}".strip()
 
 

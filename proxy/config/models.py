@@ -246,13 +246,13 @@ class Gates(Section):
 
 
 class Schedule(Section):
-    """Shares that follow one another by themselves: each is held until its gates were passed for so long.
+    """Shares that follow one another by themselves: each lasts until its gates were passed for `bake_time`.
 
     `minimum`: native requests, and shadow comparisons where there are any, fewer of which pass no gate.
     """
 
     stages: Annotated[tuple[PositiveShare, ...], NotEmpty]
-    hold: Duration = 7 * 86_400.0
+    bake_time: Duration = 7 * 86_400.0
     gates: Gates = Gates()
     minimum: Count = 100
     approve: Switch = False

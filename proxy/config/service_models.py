@@ -79,7 +79,7 @@ class ReportSettings(Section):
 
 
 class MongoSettings(Section):
-    """Where replicas share what they must: reports, clamps, stages. `url` is empty where nothing is shared."""
+    """Where replicas share what they must: reports, caps, stages. `url` is empty where nothing is shared."""
 
     url: Annotated[SecretStr, BeforeValidator(read_mongodb_url)] = SecretStr("")
     database: Text = "scribe_proxy"
@@ -101,7 +101,7 @@ class HealthSettings(Section):
 
 
 class WebhookSettings(Section):
-    """A webhook that hears of clamps, promotions and refused files; `secret` signs what it is sent."""
+    """A webhook that hears of caps, promotions and refused files; `secret` signs what it is sent."""
 
     url: Annotated[SecretStr, BeforeValidator(read_endpoint)]
     secret: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")

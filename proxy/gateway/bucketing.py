@@ -23,7 +23,7 @@ from proxy.gateway.cookies import cookie_value
 from proxy.types import Side
 
 Reason = Literal[
-    "share", "clamp", "no-key", "no-route", "override", "pin", "pin-all", "no-native", "legacy-down", "native-error"
+    "share", "cap", "no-key", "no-route", "override", "pin", "pin-all", "no-native", "legacy-down", "native-error"
 ]
 """Why a side answers. `legacy-down` and `native-error` are for a side that took over, see `fallback`."""
 Headers = Sequence[tuple[bytes, bytes]]
@@ -42,10 +42,10 @@ class Decision:
 
 
 class Limit(NamedTuple):
-    """What is left of a route's share, beside what the file says: by the stage of its rollout, and by a clamp."""
+    """What is left of a route's share, beside what the file says: by the stage of its rollout, and by a cap."""
 
     stage: int = FULL
-    clamp: int = FULL
+    cap: int = FULL
 
 
 UNLIMITED: Final = Limit()
@@ -85,7 +85,7 @@ def decide(
 
 def share_in_force(route: Route, limit: Limit) -> int:
     """Return a route's share under the stage of its rollout and its cap."""
-    return min(route.native, limit.stage, limit.clamp)
+    return min(route.native, limit.stage, limit.cap)
 
 
 def is_shadowed(route: Route, place: int | None) -> bool:
@@ -142,8 +142,8 @@ def _by_share(
     route: Route, bucketing: Bucketing, headers: Headers, client: Client, limit: Limit, key: str | None
 ) -> Decision:
     meant = min(route.native, limit.stage)
-    share = min(meant, limit.clamp)
-    certain: Reason = "share" if share == meant else "clamp"
+    share = min(meant, limit.cap)
+    certain: Reason = "share" if share == meant else "cap"
     if key is None and _CERTAIN.issuperset((share, meant, route.shadow.share)):
         return Decision("native" if share else "legacy", certain)
     key = key or caller_key(bucketing, headers, client)
@@ -152,7 +152,7 @@ def _by_share(
     place = bucket(bucketing.salt, route.domain, key)
     if place < share:
         return Decision("native", "share", place)
-    return Decision("legacy", "clamp" if place < meant else "share", place)
+    return Decision("legacy", "cap" if place < meant else "share", place)
 
 
 def _header(headers: Headers, name: bytes) -> bytes | None:

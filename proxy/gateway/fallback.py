@@ -23,7 +23,7 @@ def native_may(route: Route | None, decision: Decision, limit: Limit, *, preflig
         return False
     if preflight and share_in_force(route, limit):
         return True
-    return route.on_legacy_down == "native" and limit.clamp == FULL
+    return route.on_legacy_down == "native" and limit.cap == FULL
 
 
 def legacy_may(

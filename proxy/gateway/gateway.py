@@ -191,7 +191,7 @@ class Gateway:
             limit = self._limit(match.route)
             return bucketing.decide(match.route, plan.config, (), None, limit=limit, key=drawn).side == decision.side
 
-        by_share = decision.reason in ("share", "clamp", "no-key")
+        by_share = decision.reason in ("share", "cap", "no-key")
         return set_cookie(cookie, draw_id(suits if by_share else bool), secure=scope.get("scheme") == "https")
 
     def _request_id(self, scope: Scope) -> str:

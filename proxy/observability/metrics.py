@@ -34,8 +34,8 @@ SHARE = Gauge(
     ("route", "kind"),
     multiprocess_mode="mostrecent",
 )
-CLAMPED = Gauge(
-    "scribe_proxy_clamped", "1 while a guard holds a route's share down", ("route",), multiprocess_mode="mostrecent"
+CAPPED = Gauge(
+    "scribe_proxy_capped", "1 while a cap limits the route's share", ("route",), multiprocess_mode="mostrecent"
 )
 SHARE_CHANGES = Counter(
     "scribe_proxy_share_changes", "Changes of a route's share that this replica made, by kind", ("route", "change")

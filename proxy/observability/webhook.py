@@ -1,4 +1,4 @@
-"""A webhook that hears of what nobody should have to look for: a clamp, a promotion, a file that was refused.
+"""A webhook that hears of what nobody should have to look for: a cap, a promotion, a file that was refused.
 
 What is sent follows Standard Webhooks 1.0: `{"type": …, "timestamp": …, "data": {…}}` with `webhook-id`,
 `webhook-timestamp` and, with a secret, `webhook-signature: v1,<base64 of HMAC-SHA256 over id.timestamp.body>`.
@@ -35,7 +35,7 @@ PATIENCE: Final = 10.0
 WAITING: Final = 256
 """How many notices may wait; the oldest give way."""
 
-Type = Literal["clamp", "release", "promotion", "hold", "rollback", "completed", "config_refused"]
+Type = Literal["cap", "release", "promotion", "pause", "rollback", "completed", "config_refused"]
 Result = Literal["delivered", "retried", "given_up"]
 
 

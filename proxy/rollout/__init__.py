@@ -1,1 +1,1 @@
-"""What becomes of shares by themselves and by hand: stages, clamps, who did what and why; shared by all replicas."""
+"""What becomes of shares by themselves and by hand: stages, caps, who did what and why; shared by all replicas."""

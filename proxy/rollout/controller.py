@@ -1,11 +1,11 @@
-"""One process's part in what becomes of shares: it judges, clamps, and takes turns with other replicas at promoting.
+"""One process's part in what becomes of shares: it judges, caps, and takes turns with other replicas at promoting.
 
-    looking     each second      watches turn; a guard that fails is clamped here at once, and told to the store
-    sharing     each 2 s         what was done here; evidence; holds that are over, gates that are missed
+    looking     each second      watches turn; a guard that fails is capped here at once, and told to the store
+    sharing     each 2 s         what was done here; evidence; bake times that have passed, gates that are missed
     following   as they come     what other replicas and people did
 
 Looking never waits for the store. While the store is away this process goes on with what it last knew: it still
-clamps, and promotes nothing, since that is what only sharing does.
+caps, and promotes nothing, since that is what only sharing does.
 """
 
 from __future__ import annotations
@@ -154,16 +154,18 @@ class RolloutController:
         state = self._ledger.state(route)
         return RouteRollout(route, self._effective[route.name], state, self._progress(route, state), judgement, watch)
 
-    async def act(self, name: str, step: Step, who: str, why: str, *, seen: int | None = None) -> RouteState:
+    async def act(self, name: str, step: Step, actor: str, reason: str, *, seen: int | None = None) -> RouteState:
         """Do what a person asks for a route (see `operations`), here at once. Raises `Refused`, `DatabaseError`.
 
-        While the store is away a route can still be held down, by this process alone until the store is back.
+        While the store is away a route can still be capped, by this process alone until the store is back.
         """
         route = self._named(name)
         try:
-            after = await carry_out(self.store, route, step, who, why, seen=seen)
+            after = await carry_out(self.store, route, step, actor, reason, seen=seen)
         except Unavailable:
-            after = step(route, self._ledger.state(route), Attribution(named(who), reasoned(why), self._clock.now()))
+            after = step(
+                route, self._ledger.state(route), Attribution(named(actor), reasoned(reason), self._clock.now())
+            )
             if after.change.kind != "rollback":
                 raise
             self._do(route, after)
@@ -187,7 +189,7 @@ class RolloutController:
                 self.look()
 
     def look(self) -> None:
-        """Go on to now, and clamp what fails; not while legacy is down, since there is nowhere to go back to."""
+        """Go on to now, and cap what fails; not while legacy is down, since there is nowhere to go back to."""
         self._watches.turn(time.monotonic())
         healthy = self.healthy
         for route in self._config.routes:
@@ -195,12 +197,12 @@ class RolloutController:
                 continue
             judgement = self._watches.of(route.name).judgement(healthy=healthy)
             if judgement is not None and judgement.outcome == "fail" and not self.legacy_down:
-                self._fail(route, judgement.why)
+                self._fail(route, judgement.reason)
 
-    def _fail(self, route: Route, why: str) -> None:
-        after = guard_failed(route, self._ledger.state(route), why, self._clock.now())
+    def _fail(self, route: Route, reason: str) -> None:
+        after = guard_failed(route, self._ledger.state(route), reason, self._clock.now())
         if after is not None:
-            logger.warning("%s goes from %s to %s: %s", route.name, *_shares(after.change), why)
+            logger.warning("%s goes from %s to %s: %s", route.name, *_shares(after.change), reason)
             self._do(route, after)
 
     def _do(self, route: Route, after: RouteState) -> None:
@@ -219,8 +221,8 @@ class RolloutController:
         before, self._effective = self._effective, {}
         for route in self._config.routes:
             found = self._effective[route.name] = self._ledger.effective(route)
-            if (found.stage, found.clamp) != (FULL, FULL):
-                limits[route.name] = Limit(found.stage, found.clamp)
+            if (found.stage, found.cap) != (FULL, FULL):
+                limits[route.name] = Limit(found.stage, found.cap)
             if before.get(route.name) != found:
                 self._around.in_force(route, found)
         self._around.apply(limits)
@@ -279,8 +281,8 @@ class RolloutController:
         self._announced = True
         if before is None:
             return
-        why = f"revision {revision} follows {before[0]}" if before[0] else f"revision {revision} is the first"
-        by = Attribution(FILE, why, self._clock.now())
+        reason = f"revision {revision} follows {before[0]}" if before[0] else f"revision {revision} is the first"
+        by = Attribution(FILE, reason, self._clock.now())
         await self.store.note(AuditEntry("config", by, 0, 0, revision=revision))
         for route in routes:
             was = before[1].get(route.name)
@@ -289,7 +291,7 @@ class RolloutController:
 
     async def _announce_share(self, route: Route, was: int, by: Attribution) -> None:
         state = self._ledger.state(route)
-        by = Attribution(by.who, f"`native` was {show_share(was)}, and is {show_share(ceiling(route))}", by.at)
+        by = Attribution(by.actor, f"`native` was {show_share(was)}, and is {show_share(ceiling(route))}", by.at)
         if state.stage is not None and route.rollout is not None:
             await self._replace(share_changed(route, state, by))
         else:
@@ -308,8 +310,8 @@ class RolloutController:
             return None
         if found.missing is not None:
             return gate_failed(route, state, found.missing.told, now)
-        why = f"every gate was passed for {show_duration(route.rollout.hold)}"
-        return promote(route, state, Attribution(SCHEDULE, why, now))
+        reason = f"every gate was passed for {show_duration(route.rollout.bake_time)}"
+        return promote(route, state, Attribution(SCHEDULE, reason, now))
 
     def _progress(self, route: Route, state: RouteState) -> Progress | None:
         baseline = self._watches.of(route.name).baseline
@@ -339,13 +341,13 @@ class RolloutController:
         self._woken.set()
 
     def _took(self, state: RouteState) -> None:
-        """A route was changed. What was seen under another clamp, or for another hold, counts no more."""
+        """A route was changed. What was seen under another cap, or for another bake time, counts no more."""
         route = next((route for route in self._config.routes if state_key(route) == state.key), None)
         before = self._ledger.state(route) if route is not None else None
         if not self._ledger.hear(state) or route is None or before is None:
             return
         watch = self._watches.of(route.name)
-        if (before.clamp is None) is not (state.clamp is None):
+        if (before.cap is None) is not (state.cap is None):
             watch.forget()
         elif before.epoch != state.epoch:
             watch.take()
@@ -378,4 +380,4 @@ def _shares(change: AuditEntry) -> tuple[str, str]:
 
 
 def _told(change: AuditEntry) -> tuple[str, ...]:
-    return change.route, change.kind, change.by.who, *_shares(change), change.by.why
+    return change.route, change.kind, change.by.actor, *_shares(change), change.by.reason

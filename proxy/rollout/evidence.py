@@ -1,4 +1,4 @@
-"""What this process saw, for all replicas: evidence for the holds that run, and what legacy last showed."""
+"""What this process saw, for all replicas: evidence for the bake times that run, and what legacy last showed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class EvidenceCollector:
         self._remembered = 0.0
 
     def seen(self, state: RouteState) -> Evidence:
-        """What all replicas saw since a hold began, as of the last exchange."""
+        """What all replicas saw since a bake time began, as of the last exchange."""
         return self._known.get(state.epoch, Evidence())
 
     async def exchange(self, running: Mapping[str, RouteState]) -> None:
-        """Add what was seen here of the holds that run (by the routes' names), and learn what others saw."""
+        """Add what was seen here of the bake times that run (by the routes' names), and learn what others saw."""
         for name, state in running.items():
             seen = self._watches.of(name).take()
             if seen:

@@ -18,9 +18,9 @@ GUARD: Final = "guard"
 SCHEDULE: Final = "schedule"
 FILE: Final = "routing.yaml"
 
-Kind = Literal["start", "promotion", "gate", "hold", "resume", "clamp", "rollback", "ack", "release", "share", "config"]
-"""What happened: a rollout began, went up a stage, missed a gate; it was held by a person, or goes on; the guard, or a
-person, holds the share down; that was acknowledged, is over; the file has another share, is another."""
+Kind = Literal["start", "promotion", "gate", "pause", "resume", "cap", "rollback", "ack", "release", "share", "config"]
+"""What happened: a rollout began, went up a stage, missed a gate; a person paused it, or resumed it; the guard, or a
+person, capped the share; that was acknowledged, is over; the file has another share, is another."""
 StateDocument: TypeAlias = dict[str, Any]
 
 
@@ -28,8 +28,8 @@ StateDocument: TypeAlias = dict[str, Any]
 class Attribution:
     """Something done, or found: who, why, when."""
 
-    who: str
-    why: str
+    actor: str
+    reason: str
     at: float
 
 
@@ -63,8 +63,8 @@ class RouteState:
     """One revision of a route. `version` grows by one with each change, and `change` is the one that made it so.
 
     `stage` is the share that the rollout has reached (None: it has not begun, or there is none), since `since`;
-    `passing` is when its gates began to be passed: the hold is counted from there. `missed` is the gate that was
-    last missed, `held` says that a person stops the schedule where it is.
+    `passing` is when its gates began to be passed: the bake time is counted from there. `missed` is the gate that was
+    last missed, `paused` says that a person has stopped the rollout at this stage.
     """
 
     key: str
@@ -74,12 +74,12 @@ class RouteState:
     since: float = 0.0
     passing: float = 0.0
     missed: Attribution | None = None
-    held: Attribution | None = None
-    clamp: Cap | None = None
+    paused: Attribution | None = None
+    cap: Cap | None = None
 
     @property
     def epoch(self) -> str:
-        """Names the time since when the hold is counted; evidence of another time does not count."""
+        """Names the time since when the bake time is counted; evidence of another time does not count."""
         return f"{self.key}#{self.passing:.3f}"
 
     def document(self) -> StateDocument:
@@ -90,20 +90,18 @@ class RouteState:
     def of(cls, document: StateDocument) -> RouteState:
         """As it was stored."""
         values = _known(cls, document)  # a later release may have stored more
-        for name in ("missed", "held"):
+        for name in ("missed", "paused"):
             values[name] = _deed(values[name])
-        if values["clamp"] is not None:
-            clamp = values["clamp"]
-            values["clamp"] = Cap(
-                clamp["share"], Attribution(**clamp["by"]), clamp["until"], _deed(clamp["acknowledged"])
-            )
+        if values["cap"] is not None:
+            cap = values["cap"]
+            values["cap"] = Cap(cap["share"], Attribution(**cap["by"]), cap["until"], _deed(cap["acknowledged"]))
         values["change"] = change_of(values["change"])
         return cls(key=document["_id"], **values)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What all replicas saw while a stage's hold was counted: requests of both sides with their errors (400 and
+    """What all replicas saw while a stage's bake time was counted: requests of both sides with their errors (400 and
     above), and shadow comparisons with those that differed."""
 
     native: int = 0

@@ -2,7 +2,7 @@
 
     states      a route's state; replaced by `_id` and version                     by change stream, or polled
     history     every change, by the state's key and version                       written after the state
-    evidence    what was seen since a hold began, by its epoch; replicas add to it
+    evidence    what was seen since a bake time began, by its epoch; replicas add to it
     baselines   what legacy last showed of a route
     files       the one document of which routing.yaml is in force
 

@@ -1,4 +1,4 @@
-"""Whether a rollout may go up: its hold, its gates, what it waits for; and when it would, were all to go well. Pure."""
+"""Progress of a rollout: its bake time, its gates, the reason why it waits, and its earliest timetable. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from proxy.rollout.analysis.analysis import FailureRatio, MetricResult, exceedin
 from proxy.rollout.model import Evidence, RouteState
 from proxy.rollout.shares import effective, following, reached
 
-WaitReason = Literal["clamp", "completed", "held", "file", "gate", "hold", "evidence", "approval", "nothing"]
-"""What keeps a rollout where it is: a clamp; there is no further stage; a person holds it; the file allows no more; a
-gate is being missed; the hold is not over; too little was seen to tell; a person must agree. `nothing`: it goes up."""
+WaitReason = Literal["cap", "completed", "paused", "file", "gate", "bake_time", "evidence", "approval", "nothing"]
+"""Why a rollout stays at its stage: a cap; no further stage; paused by a person; the file allows no more; a gate fails;
+the bake time has not passed; too little evidence; approval by a person. `nothing`: it can be promoted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a rollout stands. `left` is what is left of the hold, in seconds."""
+    """Where a rollout stands. `left` is what is left of the bake time, in seconds."""
 
     stage: int
     following: int | None
@@ -40,13 +40,13 @@ def progress(
 ) -> Progress | None:
     """Where the rollout of a route stands; None where it has none, or has not begun.
 
-    `seen`: by all replicas since the hold began. `usual`: legacy's errors where they are not in what was seen.
+    `seen`: by all replicas since the bake time began. `usual`: legacy's errors where they are not in what was seen.
     """
     if route.rollout is None or state.stage is None:
         return None
     stage = reached(route, state)
     found = gates(route, route.rollout, seen, usual)
-    left = max(0.0, state.passing + route.rollout.hold - now)
+    left = max(0.0, state.passing + route.rollout.bake_time - now)
     follows = following(route, stage)
     return Progress(stage, follows, _waits(route, state, follows, left, found), left, found)
 
@@ -72,7 +72,7 @@ def is_compared(route: Route) -> bool:
 def timetable(rollout: Schedule, start: float) -> Iterator[tuple[int, float]]:
     """Each stage with the time it is reached at the earliest, from `start` on: every gate passed, nobody in the way."""
     for index, stage in enumerate(rollout.stages):
-        yield stage, start + index * rollout.hold
+        yield stage, start + index * rollout.bake_time
 
 
 def _waits(
@@ -81,12 +81,12 @@ def _waits(
     assert route.rollout is not None
     outcomes = {gate.outcome for gate in found}
     reasons: dict[WaitReason, bool] = {
-        "clamp": state.clamp is not None,
+        "cap": state.cap is not None,
         "gate": "fail" in outcomes,
         "completed": follows is None,
-        "held": state.held is not None,
+        "paused": state.paused is not None,
         "file": effective(route, state, read=True).by in ("file", "pin"),
-        "hold": left > 0,
+        "bake_time": left > 0,
         "evidence": "unknown" in outcomes,
         "approval": route.rollout.approve,
     }

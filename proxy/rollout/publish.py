@@ -13,11 +13,11 @@ from proxy.rollout.model import AuditEntry, Kind, ceiling
 from proxy.rollout.shares import Effective
 
 NOTICED: Final[dict[Kind, Type]] = {
-    "clamp": "clamp",
+    "cap": "cap",
     "rollback": "rollback",
     "release": "release",
     "promotion": "promotion",
-    "hold": "hold",
+    "pause": "pause",
 }
 """What is worth a notice; an acknowledgement is, once the share has risen by it."""
 
@@ -31,7 +31,7 @@ def show(route: Route, found: Effective) -> None:
     """Set a route's share, by the file and in force."""
     metrics.SHARE.labels(route.name, "file").set(ceiling(route) / FULL)
     metrics.SHARE.labels(route.name, "effective").set(found.share / FULL)
-    metrics.CLAMPED.labels(route.name).set(found.by == "clamp")
+    metrics.CAPPED.labels(route.name).set(found.by == "cap")
 
 
 def notice(change: AuditEntry) -> WebhookEvent | None:
@@ -46,7 +46,7 @@ def notice(change: AuditEntry) -> WebhookEvent | None:
         "revision": change.revision,
         "before": change.before / 100,
         "after": change.after / 100,
-        "who": change.by.who,
-        "why": change.by.why,
+        "actor": change.by.actor,
+        "reason": change.by.reason,
     }
     return WebhookEvent(kind, data, datetime.fromtimestamp(change.by.at, UTC))

@@ -1,4 +1,4 @@
-"""The share in force: the lowest of what the file, a rollout's stage and a clamp leave, and which it is. Pure."""
+"""The share in force: the lowest of what the file, a rollout's stage and a cap leave, and which it is. Pure."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from proxy.config.field_types import FULL, show_share
 from proxy.config.models import Route
 from proxy.rollout.model import RouteState, ceiling
 
-LimitedBy = Literal["file", "pin", "stage", "clamp", "unread"]
+LimitedBy = Literal["file", "pin", "stage", "cap", "unread"]
 
 
 @dataclass(frozen=True, slots=True)
 class Effective:
     """What native gets, in ten-thousandths of callers; `by` is what limits it, `why` says so in words.
 
-    `stage` and `clamp` are what those leave, 10,000 where they leave everything: what `rollout.decide` is told.
+    `stage` and `cap` are what those leave, 10,000 where they leave everything: what `rollout.decide` is told.
     """
 
     share: int
     by: LimitedBy
-    why: str
+    reason: str
     stage: int = FULL
-    clamp: int = FULL
+    cap: int = FULL
 
 
 def effective(route: Route, state: RouteState | None, *, read: bool) -> Effective:
     """The share in force. `read`: whether what replicas share has been read since this process began.
 
-    Until then a route that might be clamped, or whose stage is unknown, stays on legacy: a restart amid an outage of
+    Until then a route that might be capped, or whose stage is unknown, stays on legacy: a restart amid an outage of
     MongoDB must not lift what somebody, or a guard, has put down.
     """
     if route.pin is not None:
@@ -38,14 +38,14 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
         return Effective(0, "unread", "what replicas share has not been read yet", stage=0)
     stage = reached(route, state)
     left = min(route.native, stage)
-    clamp = state.clamp if state is not None else None
-    if clamp is not None and clamp.share <= left:
-        why = f"held at {show_share(clamp.share)} by {clamp.by.who}: {clamp.by.why}"
-        return Effective(clamp.share, "clamp", why, stage, clamp.share)
-    held = clamp.share if clamp is not None else FULL
+    cap = state.cap if state is not None else None
+    if cap is not None and cap.share <= left:
+        reason = f"limited to {show_share(cap.share)} by {cap.by.actor}: {cap.by.reason}"
+        return Effective(cap.share, "cap", reason, stage, cap.share)
+    cap_share = cap.share if cap is not None else FULL
     if stage < route.native:
-        return Effective(stage, "stage", f"the rollout is at {show_share(stage)}", stage, held)
-    return Effective(route.native, "file", "the file's share", stage, held)
+        return Effective(stage, "stage", f"the rollout is at {show_share(stage)}", stage, cap_share)
+    return Effective(route.native, "file", "the file's share", stage, cap_share)
 
 
 def reached(route: Route, state: RouteState | None) -> int:

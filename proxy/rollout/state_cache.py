@@ -47,7 +47,7 @@ class RouteStateCache:
         return True
 
     def do(self, route: Route, state: RouteState) -> None:
-        """Put a clamp in force here, which the store is to hear of."""
+        """Put a cap in force here, which the store is to hear of."""
         self._own[state.key] = route, state
 
     def untold(self) -> Iterator[tuple[Route, RouteState]]:

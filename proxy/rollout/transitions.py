@@ -35,8 +35,8 @@ def promote(route: Route, state: RouteState, by: Attribution) -> RouteState:
     """The next stage."""
     if route.rollout is None:
         raise Refused(f"{route.name} has no rollout; its share is `native` in the file")
-    if state.clamp is not None:
-        raise Refused(f"{route.name} is held at {show_share(state.clamp.share)} by {state.clamp.by.who}; ack it first")
+    if state.cap is not None:
+        raise Refused(f"{route.name} is capped at {show_share(state.cap.share)} by {state.cap.by.actor}; ack it first")
     if state.stage is None:
         raise Refused(f"the rollout of {route.name} has not begun yet")
     stage = following(route, reached(route, state))
@@ -48,89 +48,89 @@ def promote(route: Route, state: RouteState, by: Attribution) -> RouteState:
 def pause(route: Route, state: RouteState, by: Attribution) -> RouteState:
     """No stage follows by itself any more."""
     if route.rollout is None:
-        raise Refused(f"{route.name} has no rollout that could be held")
-    if state.held is not None:
-        raise Refused(f"{route.name} is held already, by {state.held.who}: {state.held.why}")
-    return _changed(route, state, "hold", by, held=by)
+        raise Refused(f"{route.name} has no rollout that could be paused")
+    if state.paused is not None:
+        raise Refused(f"{route.name} is paused already, by {state.paused.actor}: {state.paused.reason}")
+    return _changed(route, state, "pause", by, paused=by)
 
 
 def resume(route: Route, state: RouteState, by: Attribution) -> RouteState:
     """Stages follow by themselves again."""
-    if state.held is None:
-        raise Refused(f"{route.name} is not held")
-    return _changed(route, state, "resume", by, held=None)
+    if state.paused is None:
+        raise Refused(f"{route.name} is not paused")
+    return _changed(route, state, "resume", by, paused=None)
 
 
-def gate_failed(route: Route, state: RouteState, why: str, now: float) -> RouteState:
-    """A gate was missed: the hold begins anew."""
-    by = Attribution(SCHEDULE, why, now)
+def gate_failed(route: Route, state: RouteState, reason: str, now: float) -> RouteState:
+    """A gate was missed: the bake time starts again."""
+    by = Attribution(SCHEDULE, reason, now)
     return _changed(route, state, "gate", by, passing=now, missed=by)
 
 
 def share_changed(route: Route, state: RouteState, by: Attribution) -> RouteState:
-    """The file allows another share than it did: what was seen before was seen of that, and the hold begins anew."""
+    """Record that the file allows another share; the bake time starts again, since evidence is of the earlier share."""
     return _changed(route, state, "share", by, passing=by.at)
 
 
-def guard_failed(route: Route, state: RouteState, why: str, now: float) -> RouteState | None:
+def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> RouteState | None:
     """The guard found native to fail: nothing is left of its share, or the previous stage. None: no less than is."""
     assert route.guard is not None
     now_at = effective(route, state, read=True).share
     share = below(route, now_at) if route.guard.on_failure == "previous" else 0
     if share >= now_at:
         return None
-    return _clamped(route, state, share, "clamp", Attribution(GUARD, why, now), route.guard.cooldown)
+    return _with_cap(route, state, share, "cap", Attribution(GUARD, reason, now), route.guard.cooldown)
 
 
 def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteState | None:
     """What a process did on its own, on top of what others did meanwhile. None: they left no more than it would."""
-    assert own.clamp is not None
-    if effective(route, state, read=True).share <= own.clamp.share:
+    assert own.cap is not None
+    if effective(route, state, read=True).share <= own.cap.share:
         return None
-    clamp = own.clamp
-    return _clamped(route, state, clamp.share, own.change.kind, clamp.by, clamp.until - clamp.by.at)
+    cap = own.cap
+    return _with_cap(route, state, cap.share, own.change.kind, cap.by, cap.until - cap.by.at)
 
 
 def roll_back(route: Route, state: RouteState, share: int, by: Attribution) -> RouteState:
-    """A person holds the share down, until it is acknowledged."""
+    """A person caps the share, until it is acknowledged."""
     if route.pin is not None:
         raise Refused(f"{route.name} is pinned to {route.pin} in the file, which stands above every share")
     now_at = effective(route, state, read=True)
     if share >= now_at.share:
-        raise Refused(f"{route.name} is at {show_share(now_at.share)} already: {now_at.why}")
-    return _clamped(route, state, share, "rollback", by, 0.0)
+        raise Refused(f"{route.name} is at {show_share(now_at.share)} already: {now_at.reason}")
+    return _with_cap(route, state, share, "rollback", by, 0.0)
 
 
 def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bool) -> RouteState:
-    """The clamp goes: now if it has cooled down (or `at_once`), else as soon as it has."""
-    clamp = state.clamp
-    if clamp is None:
-        raise Refused(f"{route.name} is not held down by anything")
-    if at_once or by.at >= clamp.until:
+    """The cap goes: now if it has cooled down (or `at_once`), else as soon as it has."""
+    cap = state.cap
+    if cap is None:
+        raise Refused(f"{route.name} is not capped")
+    if at_once or by.at >= cap.until:
         return _released(route, state, "ack", by)
-    if clamp.acknowledged is not None:
-        left = show_duration(float(round(clamp.until - by.at) or 1))
-        raise Refused(f"{route.name} is acknowledged already, by {clamp.acknowledged.who}, and cools down for {left}")
-    return _changed(route, state, "ack", by, clamp=replace(clamp, acknowledged=by))
+    if cap.acknowledged is not None:
+        left = show_duration(float(round(cap.until - by.at) or 1))
+        raise Refused(f"{route.name} is acknowledged already, by {cap.acknowledged.actor}, and cools down for {left}")
+    return _changed(route, state, "ack", by, cap=replace(cap, acknowledged=by))
 
 
 def release_if_due(route: Route, state: RouteState, now: float) -> RouteState | None:
-    """The clamp goes because it is acknowledged and has cooled down; None while that is not so."""
-    clamp = state.clamp
-    if clamp is None or clamp.acknowledged is None or now < clamp.until:
+    """The cap goes because it is acknowledged and has cooled down; None while that is not so."""
+    cap = state.cap
+    if cap is None or cap.acknowledged is None or now < cap.until:
         return None
     return _released(route, state, "release", Attribution(GUARD, "acknowledged, and cooled down", now))
 
 
-def _clamped(route: Route, state: RouteState, share: int, kind: Kind, by: Attribution, cooldown: float) -> RouteState:
-    """A rollout goes back to a stage that the clamp allows, and goes on from there once it is gone."""
+def _with_cap(route: Route, state: RouteState, share: int, kind: Kind, by: Attribution, cooldown: float) -> RouteState:
+    """A rollout goes back to a stage that the cap allows, and goes on from there once it is gone."""
     stage = at_most(route, share) if route.rollout is not None else state.stage
-    clamp = Cap(share, by, by.at + cooldown)
-    return _changed(route, state, kind, by, clamp=clamp, stage=stage, since=by.at, passing=by.at)
+    cap = Cap(share, by, by.at + cooldown)
+    return _changed(route, state, kind, by, cap=cap, stage=stage, since=by.at, passing=by.at)
 
 
 def _released(route: Route, state: RouteState, kind: Kind, by: Attribution) -> RouteState:
-    return _changed(route, state, kind, by, clamp=None, since=by.at, passing=by.at, missed=None)
+    return _changed(route, state, kind, by, cap=None, since=by.at, passing=by.at, missed=None)
 
 
 def _changed(route: Route, state: RouteState, kind: Kind, by: Attribution, **fields: object) -> RouteState:

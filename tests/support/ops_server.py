@@ -56,7 +56,7 @@ routes:
     match: GET /api/prompts
     shadow: 100%
     guard: {{}}
-    rollout: {{stages: [1%, 10%, 50%, 100%], hold: 2h}}
+    rollout: {{stages: [1%, 10%, 50%, 100%], bake_time: 2h}}
   - {{name: transcription, match: WS /transcription-stream, pin: legacy}}
 """
 NOTE = properties(_id={"type": "string"}, body={"type": "string"}, status={"type": "string", "x-report": "show"})
@@ -140,7 +140,7 @@ def serve_a_minute(watches: StatsRegistry, began: float, serving: Sequence[Serve
 
 
 async def roll_out(staged: Stage) -> None:
-    """Both sides serve; one rollout goes up a stage, one route fails and is clamped, one is held down by a person."""
+    """Both sides serve; one rollout goes up a stage, one route fails and is capped, one is capped by a person."""
     keeper = staged.keeper
     prompts = staged.watches.of("prompts.list").route
     await keeper.start()
@@ -149,7 +149,7 @@ async def roll_out(staged: Stage) -> None:
     await keeper.act("notes.create", rollback(), "Ada", "notes came out twice, see the incident of this morning")
     serve_a_minute(staged.watches, time.monotonic())
     keeper.look()
-    await _until_clamped(keeper.store)
+    await _until_capped(keeper.store)
     serve_a_minute(staged.watches, time.monotonic() + 60)
 
 
@@ -159,9 +159,9 @@ async def _until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _until_clamped(store: Store) -> None:
+async def _until_capped(store: Store) -> None:
     async with asyncio.timeout(5):
-        while (await store.history(1))[0].kind != "clamp":
+        while (await store.history(1))[0].kind != "cap":
             await asyncio.sleep(0.01)
 
 

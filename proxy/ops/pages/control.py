@@ -1,8 +1,8 @@
-"""One route's share in full, and the steps that a person may take: promote, hold, resume, rollback, ack.
+"""The page of one route's share, and its actions: promote, pause, resume, rollback, ack.
 
-Steps are POST requests with `why`, and with what our own pages put into their forms; who it is, a session knows, and
-whoever bears the token says it (`who`). `version`, where it is given, is the state that the person saw: a step from
-another is refused.
+Actions are POST requests with a `reason` and the hidden fields of the page's forms. The actor is the session's user; a
+client with the bearer token names it (`actor`). `version`, where given, is the version of the state that the page
+showed: an action on another version is refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Form = Mapping[str, str]
 
 _STEPS: Final[Mapping[str, Callable[[Form], Step]]] = {
     "promote": lambda form: actions.promote,
-    "hold": lambda form: actions.hold,
+    "pause": lambda form: actions.pause,
     "resume": lambda form: actions.resume,
     "rollback": lambda form: actions.rollback(read_share(form.get("share", "0"))),
     "ack": lambda form: actions.ack(at_once=form.get("at_once") == "yes"),
@@ -43,11 +43,11 @@ _STEPS: Final[Mapping[str, Callable[[Form], Step]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """`stages` are those of the rollout, in percent; `hold` is in seconds. `lower`: shares one may go back to."""
+    """`stages` are those of the rollout, in percent; `bake_time` is in seconds. `lower`: shares one may go back to."""
 
     route: RouteNow
     stages: tuple[float, ...]
-    hold: float | None
+    bake_time: float | None
     approve: bool
     lower: tuple[str, ...]
     changes: tuple[AuditEntry, ...]
@@ -63,24 +63,26 @@ def control_routes(situation: ProcessView) -> list[Path]:
         return await answer(request, "control.html", await _view(situation, route), area="/live")
 
     async def act(request: Request) -> Response:
-        form, who = await read_form(request), visitor(request)
-        if not who.may_change:
+        form, principal = await read_form(request), visitor(request)
+        if not principal.may_change:
             return error_page(request, 403, "Nothing can be changed here", "OPS_TOKEN is not set.")
-        if not who.sent(form.get("form", "")):
+        if not principal.sent(form.get("form", "")):
             return error_page(request, 403, "Nothing was done", "This did not come from one of these pages.")
         name, step = request.path_params["route"], request.path_params["step"]
         if step not in _STEPS or _named(situation, request) is None:
             return _unknown(request)
-        return await _done(situation, request, name, step, form, who)
+        return await _done(situation, request, name, step, form, principal)
 
     return [*paged("/live/{route}", show), Path("/live/{route}/{step}", act, methods=["POST"])]
 
 
-async def _done(situation: ProcessView, request: Request, name: str, step: str, form: Form, who: Principal) -> Response:
+async def _done(
+    situation: ProcessView, request: Request, name: str, step: str, form: Form, principal: Principal
+) -> Response:
     try:
         seen = int(form["version"]) if form.get("version") else None
-        person = who.name or form.get("who", "")
-        state = await situation.keeper.act(name, _STEPS[step](form), person, form.get("why", ""), seen=seen)
+        person = principal.name or form.get("actor", "")
+        state = await situation.keeper.act(name, _STEPS[step](form), person, form.get("reason", ""), seen=seen)
     except ValueError as error:
         return error_page(request, 400, "Nothing was done", str(error))
     except Refused as refusal:
@@ -104,7 +106,7 @@ async def _view(situation: ProcessView, route: Route) -> Control:
     return Control(
         route=route_now(standing),
         stages=tuple(stage / 100 for stage in stages),
-        hold=rollout.hold if rollout else None,
+        bake_time=rollout.bake_time if rollout else None,
         approve=rollout.approve if rollout else False,
         lower=tuple(f"{share / 100:g}%" for share in lower),
         changes=changes,

@@ -60,12 +60,12 @@ class RouteNow:
     file: float
     effective: float
     by: LimitedBy
-    why: str
+    reason: str
     version: int
     progress: Progress | None
-    held: Attribution | None
+    paused: Attribution | None
     missed: Attribution | None
-    clamp: Cap | None
+    cap: Cap | None
     guard: Analysis | None
     window: float
     legacy: SideNow
@@ -113,12 +113,12 @@ def route_now(standing: RouteRollout) -> RouteNow:
         file=ceiling(route) / 100,
         effective=standing.effective.share / 100,
         by=standing.effective.by,
-        why=standing.effective.why,
+        reason=standing.effective.reason,
         version=state.version,
         progress=standing.progress,
-        held=state.held,
+        paused=state.paused,
         missed=state.missed,
-        clamp=state.clamp,
+        cap=state.cap,
         guard=standing.judgement,
         window=window.span,
         legacy=_side(seen.legacy, [one.legacy for one in ended], window),

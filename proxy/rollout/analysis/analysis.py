@@ -77,7 +77,7 @@ class Analysis:
         return next((worst for worst in _WORST if worst in outcomes), "unknown")
 
     @property
-    def why(self) -> str:
+    def reason(self) -> str:
         """What fails, in words; empty where nothing does."""
         return "; ".join(finding.told for finding in self.findings if finding.outcome == "fail")
 

@@ -34,6 +34,12 @@ def test_help_names_every_command_and_imports_none() -> None:
         assert lazy.help.split()[0] in done.stdout
 
 
+def test_an_earlier_command_name_names_the_present_one() -> None:
+    code, output = run("hold", "notes.list", "--why", "because")
+    assert code == 2
+    assert "`hold` is now `pause`" in output
+
+
 def test_the_version_is_the_package_s() -> None:
     assert run("--version") == (0, f"scribe-proxy {version('scribe-proxy')}\n")
 

@@ -35,21 +35,23 @@ def file(tmp_path: Path, mongodb_url: str) -> Iterator[Path]:
         client.drop_database(DATABASE)
 
 
-def run(file: Path, *arguments: str, why: str | None = "because", who: str | None = "amara") -> Result:
-    told = [*(("--why", why) if why is not None else ()), *(("--who", who) if who is not None else ())]
+def run(file: Path, *arguments: str, reason: str | None = "because", actor: str | None = "amara") -> Result:
+    told = [*(("--why", reason) if reason is not None else ()), *(("--who", actor) if actor is not None else ())]
     return CliRunner().invoke(main, [*arguments, "--config", str(file), *told], env={"USER": "", "MONGODB_URL": ""})
 
 
 def history(url: str) -> list[tuple[str, str, str, str]]:
     with MongoClient[dict[str, Any]](url) as client:
         found = client[DATABASE]["history"].find().sort("by.at")
-        return [(entry["route"], entry["kind"], entry["by"]["who"], entry["by"]["why"]) for entry in found]
+        return [(entry["route"], entry["kind"], entry["by"]["actor"], entry["by"]["reason"]) for entry in found]
 
 
 def test_a_route_is_rolled_back_and_acknowledged(file: Path, mongodb_url: str) -> None:
     assert run(file, "rollback", "notes.create", "--to", "10%").stdout == "notes.create: rollback, from 25% to 10%\n"
-    assert run(file, "rollback", "notes.create", why="worse").stdout == "notes.create: rollback, from 10% to 0%\n"
-    assert run(file, "ack", "notes.create", why="mended", who="ben").stdout == "notes.create: ack, from 0% to 25%\n"
+    assert run(file, "rollback", "notes.create", reason="worse").stdout == "notes.create: rollback, from 10% to 0%\n"
+    assert (
+        run(file, "ack", "notes.create", reason="mended", actor="ben").stdout == "notes.create: ack, from 0% to 25%\n"
+    )
     assert history(mongodb_url) == [
         ("notes.create", "rollback", "amara", "because"),
         ("notes.create", "rollback", "amara", "worse"),
@@ -62,8 +64,8 @@ def test_a_rollout_is_promoted_held_and_resumed(file: Path, mongodb_url: str) ->
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         begin(client)
     assert run(file, "promote", "notes.list").stdout == "notes.list: promotion, from 1% to 10%\n"
-    assert run(file, "hold", "notes.list").stdout == "notes.list: hold, at 10%\n"
-    assert "is held already, by amara: because" in run(file, "hold", "notes.list").stderr
+    assert run(file, "pause", "notes.list").stdout == "notes.list: pause, at 10%\n"
+    assert "is paused already, by amara: because" in run(file, "pause", "notes.list").stderr
     assert run(file, "resume", "notes.list").stdout == "notes.list: resume, at 10%\n"
 
 
@@ -75,23 +77,23 @@ def begin(client: MongoClient[dict[str, Any]]) -> None:
     client[DATABASE]["states"].insert_one(start_rollout(route, initial_state(route), 10.0).document())
 
 
-def test_a_clamp_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -> None:
+def test_a_cap_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -> None:
     route = parse(file.read_text(), {}).routes[1]
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         hello = client.admin.command("hello")
-        clamped = guard_failed(route, initial_state(route), "errors", hello["localTime"].timestamp())
-        assert clamped is not None
-        client[DATABASE]["states"].insert_one(clamped.document())
+        capped = guard_failed(route, initial_state(route), "errors", hello["localTime"].timestamp())
+        assert capped is not None
+        client[DATABASE]["states"].insert_one(capped.document())
     told = run(file, "ack", "notes.create").stdout
     assert told.startswith("notes.create: acknowledged; stays at 0% until it has cooled down, for ")
     assert run(file, "ack", "notes.create", "--now").stdout == "notes.create: ack, from 0% to 25%\n"
 
 
-@pytest.mark.parametrize("step", ["promote", "hold", "resume", "rollback", "ack"])
+@pytest.mark.parametrize("step", ["promote", "pause", "resume", "rollback", "ack"])
 def test_without_a_reason_or_a_name_nothing_is_done(file: Path, step: str, mongodb_url: str) -> None:
-    assert "Missing option '--why'" in run(file, step, "notes.list", why=None).stderr
-    assert "say why" in run(file, step, "notes.list", why=" ").stderr
-    assert "say who you are" in run(file, step, "notes.list", who=None).stderr
+    assert "Missing option '--why'" in run(file, step, "notes.list", reason=None).stderr
+    assert "say why" in run(file, step, "notes.list", reason=" ").stderr
+    assert "say who you are" in run(file, step, "notes.list", actor=None).stderr
     assert history(mongodb_url) == []
 
 
@@ -99,7 +101,7 @@ def test_what_cannot_be_is_told_in_a_line(file: Path) -> None:
     for arguments, text in (
         (("rollback", "notes.lst"), "has no route notes.lst; did you mean notes.list?"),
         (("promote", "notes.create"), "notes.create has no rollout; its share is `native` in the file"),
-        (("ack", "notes.create"), "notes.create is not held down by anything"),
+        (("ack", "notes.create"), "notes.create is not capped"),
         (("rollback", "notes.create", "--to", "30%"), "notes.create is at 25% already: the file's share"),
         (("rollback", "notes.create", "--to", "30"), "must be a percentage"),
     ):

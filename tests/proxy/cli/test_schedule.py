@@ -15,8 +15,8 @@ FILE = """\
 legacy: {url: http://x}
 native: a:b
 routes:
-  - {name: a, match: GET /a, guard: {}, rollout: {stages: [1%, 10%, 100%], hold: 7d, approve: true}}
-  - {name: b, match: GET /b, native: 50%, guard: {}, rollout: {stages: [5%, 100%], hold: 12h}}
+  - {name: a, match: GET /a, guard: {}, rollout: {stages: [1%, 10%, 100%], bake_time: 7d, approve: true}}
+  - {name: b, match: GET /b, native: 50%, guard: {}, rollout: {stages: [5%, 100%], bake_time: 12h}}
   - {name: c, match: GET /c, native: 5%}
 """
 
@@ -39,10 +39,10 @@ def test_each_stage_has_its_earliest_date(file: Path) -> None:
     lines = [line.split("  ") for line in output.splitlines() if "2026" in line]
     told = [[part.strip() for part in line if part.strip()] for line in lines]
     assert told == [
-        ["a", "1%", "Tue 01 Dec 2026 00:00", "each held for 7d"],
+        ["a", "1%", "Tue 01 Dec 2026 00:00", "bake time 7d"],
         ["10%", "Tue 08 Dec 2026 00:00", "waits for `scribe-proxy promote`"],
         ["100%", "Tue 15 Dec 2026 00:00", "waits for `scribe-proxy promote`"],
-        ["b", "5%", "Tue 01 Dec 2026 00:00", "each held for 12h"],
+        ["b", "5%", "Tue 01 Dec 2026 00:00", "bake time 12h"],
         ["100%", "Tue 01 Dec 2026 12:00", "not reached: `native` is 50%"],
     ]
 

@@ -26,7 +26,7 @@ mongodb: {{url: ""}}
 access_log: false
 routes:
   - {{name: moved, match: GET /moved, native: 100%, guard: {{minimum: 5}}}}
-  - {{name: staged, match: GET /staged, guard: {{}}, rollout: {{stages: [1%, 50%], hold: 7d}}}}
+  - {{name: staged, match: GET /staged, guard: {{}}, rollout: {{stages: [1%, 50%], bake_time: 7d}}}}
   - {{name: rest, match: "* /*"}}
 """
 

@@ -44,7 +44,7 @@ routes:
     match: POST /api/prompts
     group: prompts
     shadow: {share: 5%, writes: dry_run}
-    rollout: {stages: [1%, 10%, 100%], hold: 7d, gates: {mismatch: 0.1%, errors: 0.1%}, approve: true}
+    rollout: {stages: [1%, 10%, 100%], bake_time: 7d, gates: {mismatch: 0.1%, errors: 0.1%}, approve: true}
   - name: transcription
     match: WS /transcription-stream
     timeouts: {response: 2m}

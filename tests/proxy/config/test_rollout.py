@@ -46,10 +46,10 @@ def notes(route: str, env: dict[str, str] | None = None) -> list[str]:
             "rollout: {stages: [10%, 101%]}",
             "routes[a].rollout.stages[#2]: a percentage is between 0% and 100%, not '101%'",
         ),
-        ("rollout: {hold: 7d}", "routes[a].rollout.stages: is missing"),
+        ("rollout: {bake_time: 7d}", "routes[a].rollout.stages: is missing"),
         (
-            "rollout: {stages: [1%], hold: 0s}",
-            "routes[a].rollout.hold: a duration must be above zero and at most 365d, not '0s'",
+            "rollout: {stages: [1%], bake_time: 0s}",
+            "routes[a].rollout.bake_time: a duration must be above zero and at most 365d, not '0s'",
         ),
         (
             "rollout: {stages: [1%], gates: {mismatches: 1%}}",

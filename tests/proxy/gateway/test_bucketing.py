@@ -43,8 +43,8 @@ def route(native: int = 0, **more: object) -> Route:
     return Route.model_validate({"name": "prompts.list", "match": "GET /api/prompts", "native": native, **more})
 
 
-def side(share: int, key: str, clamp: int = FULL) -> str:
-    return decide(route(share), PLAIN, [], None, key=key, limit=Limit(clamp=clamp)).side
+def side(share: int, key: str, cap: int = FULL) -> str:
+    return decide(route(share), PLAIN, [], None, key=key, limit=Limit(cap=cap)).side
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_raising_a_share_only_moves_callers_to_native(key: str, one: int, other:
 
 
 @given(keys, shares, shares)
-def test_a_clamp_is_a_lower_share(key: str, share: int, clamp: int) -> None:
-    assert side(share, key, clamp) == side(min(share, clamp), key)
+def test_a_cap_is_a_lower_share(key: str, share: int, cap: int) -> None:
+    assert side(share, key, cap) == side(min(share, cap), key)
 
 
 @given(keys, shares, shares)
@@ -203,26 +203,26 @@ def test_claims_of_every_json_type_never_raise(claim: object) -> None:
 def test_without_any_key_only_the_whole_share_is_native() -> None:
     none = PLAIN.model_copy(update={"bucketing": config(bucketing="{key: header:x}").bucketing})
     assert decide(route(9999), none, [], None) == Decision("legacy", "no-key")
-    assert decide(route(9999), none, [], None, limit=Limit(clamp=0)) == Decision("legacy", "clamp")
+    assert decide(route(9999), none, [], None, limit=Limit(cap=0)) == Decision("legacy", "cap")
     assert decide(route(FULL, shadow="5%"), none, [], None) == Decision("native", "share")
 
 
 def test_a_bucket_is_drawn_only_where_it_matters() -> None:
     assert decide(route(0), PLAIN, [], CLIENT) == Decision("legacy", "share")
     assert decide(route(FULL), PLAIN, [], CLIENT) == Decision("native", "share")
-    assert decide(route(FULL), PLAIN, [], CLIENT, limit=Limit(clamp=0)) == Decision("legacy", "clamp")
+    assert decide(route(FULL), PLAIN, [], CLIENT, limit=Limit(cap=0)) == Decision("legacy", "cap")
     assert decide(route(0, shadow="100%"), PLAIN, [], CLIENT).bucket is None
     assert decide(route(0, shadow="5%"), PLAIN, [], CLIENT).bucket is not None
     assert decide(route(1), PLAIN, [], CLIENT).bucket is not None
 
 
-def test_a_clamp_is_the_reason_only_where_it_changes_the_side() -> None:
+def test_a_cap_is_the_reason_only_where_it_changes_the_side() -> None:
     place = bucket("scribe-2026", "prompts.list", "k")
-    assert decide(route(place + 1), PLAIN, [], None, key="k", limit=Limit(clamp=place)) == Decision(
-        "legacy", "clamp", place
+    assert decide(route(place + 1), PLAIN, [], None, key="k", limit=Limit(cap=place)) == Decision(
+        "legacy", "cap", place
     )
-    assert decide(route(place), PLAIN, [], None, key="k", limit=Limit(clamp=0)) == Decision("legacy", "share", place)
-    assert decide(route(FULL), PLAIN, [], None, key="k", limit=Limit(clamp=place + 1)) == Decision(
+    assert decide(route(place), PLAIN, [], None, key="k", limit=Limit(cap=0)) == Decision("legacy", "share", place)
+    assert decide(route(FULL), PLAIN, [], None, key="k", limit=Limit(cap=place + 1)) == Decision(
         "native", "share", place
     )
 
@@ -242,7 +242,7 @@ def test_what_stands_above_the_share_stands_in_order() -> None:
     assert decide(None, PLAIN, [], CLIENT) == Decision("legacy", "no-route")
     assert decide(route(0), PLAIN, asked, CLIENT) == Decision("native", "override")
     assert decide(route(FULL), PLAIN, override(f"legacy;key={SECRET}"), CLIENT) == Decision("legacy", "override")
-    assert decide(route(FULL), PLAIN, asked, CLIENT, limit=Limit(clamp=0)) == Decision("native", "override")
+    assert decide(route(FULL), PLAIN, asked, CLIENT, limit=Limit(cap=0)) == Decision("native", "override")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ async def test_who_asked_for_legacy_gets_no_native() -> None:
 
 async def test_nothing_goes_to_a_native_that_is_held_down() -> None:
     async with standing() as stand:
-        stand.gateway.limits = {"both": Limit(clamp=0)}
+        stand.gateway.limits = {"both": Limit(cap=0)}
         assert (await stand.ask("/both"))[0] == "502 gateway"
         stand.gateway.limits = {"both": Limit(stage=0)}  # its rollout has not begun: nothing is known against it
         assert (await stand.ask("/both"))[0] == "200 native"

@@ -103,7 +103,7 @@ async def test_an_options_request_that_is_none_goes_where_it_went() -> None:
 @pytest.mark.parametrize(("cap", "answer"), [(0, "502 gateway"), (100, "200 native")])
 async def test_a_capped_native_answers_while_it_has_callers(cap: int, answer: str) -> None:
     async with standing(None, CONFIG) as stand:
-        stand.gateway.limits = {"some": Limit(clamp=cap)}
+        stand.gateway.limits = {"some": Limit(cap=cap)}
         assert await preflight(stand, "POST") == answer
 
 

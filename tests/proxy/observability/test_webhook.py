@@ -71,11 +71,11 @@ async def counting(counted: Counter[str], result: str, times: int = 1) -> None:
 async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
     receiver = Receiver(204)
     async with telling(receiver) as (webhook, counted):
-        webhook.tell(WebhookEvent("clamp", {"route": "notes.create", "share": "0%"}))
+        webhook.tell(WebhookEvent("cap", {"route": "notes.create", "share": "0%"}))
         await counting(counted, "delivered")
     headers, body = receiver.received[0]
     told = json.loads(body)
-    assert (told["type"], told["data"]) == ("clamp", {"route": "notes.create", "share": "0%"})
+    assert (told["type"], told["data"]) == ("cap", {"route": "notes.create", "share": "0%"})
     assert told["timestamp"].endswith("+00:00")
     assert headers["content-type"] == "application/json"
     assert "webhook-signature" not in headers
@@ -104,8 +104,8 @@ async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
 async def test_a_receiver_that_fails_for_ever_is_given_up_and_the_next_notice_goes_out() -> None:
     receiver = Receiver(500, 500, 500, 200)
     async with telling(receiver) as (webhook, counted):
-        webhook.tell(WebhookEvent("clamp", {"number": 1}))
-        webhook.tell(WebhookEvent("clamp", {"number": 2}))
+        webhook.tell(WebhookEvent("cap", {"number": 1}))
+        webhook.tell(WebhookEvent("cap", {"number": 2}))
         await counting(counted, "delivered")
     assert counted == {"retried": 2, "given_up": 1, "delivered": 1}
 
@@ -114,7 +114,7 @@ async def test_nobody_there_is_an_attempt_that_failed() -> None:
     counted: Counter[str] = Counter()
     webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]), pauses=(0.01,))
     webhook.start()
-    webhook.tell(WebhookEvent("clamp", {}))
+    webhook.tell(WebhookEvent("cap", {}))
     await counting(counted, "given_up")
     await webhook.stop()
     assert counted == {"retried": 1, "given_up": 1}
@@ -124,6 +124,6 @@ async def test_what_waits_is_bounded_and_the_oldest_give_way() -> None:
     counted: Counter[str] = Counter()
     webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]))
     for number in range(WAITING + 3):
-        webhook.tell(WebhookEvent("clamp", {"number": number}))
+        webhook.tell(WebhookEvent("cap", {"number": number}))
     assert counted == {"given_up": 3}
     await webhook.stop()

@@ -90,15 +90,15 @@ def test_the_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> N
     assert (found["prompts.list"]["by"], found["prompts.list"]["effective"]) == ("stage", 10.0)
     assert (found["prompts.list"]["progress"]["following"], found["prompts.list"]["progress"]["waits"]) == (
         5000,
-        "hold",
+        "bake_time",
     )
-    assert (found["consultations.list"]["by"], found["consultations.list"]["effective"]) == ("clamp", 0.0)
+    assert (found["consultations.list"]["by"], found["consultations.list"]["effective"]) == ("cap", 0.0)
     assert found["consultations.list"]["guard"]["findings"][1]["outcome"] == "fail"
     assert found["transcription"]["by"] == "pin"
     text = words(machine.get("/live").text)
     assert "the rollout is at 10%, the file's is 100%" in text
-    assert re.search(r"10% → 50% in 1 h 59 min the hold runs", text)
-    assert "clamped held at 0% by Ada: notes came out twice" in text
+    assert re.search(r"10% → 50% in 1 h 59 min bake time", text)
+    assert "capped limited to 0% by Ada: notes came out twice" in text
     assert "guard fails" in text
     assert "guard passes" in text
 
@@ -114,8 +114,8 @@ def test_the_live_view_renews_itself_unless_it_is_paused(machine: TestClient) ->
 
 def test_the_history_tells_who_did_what_and_why(machine: TestClient) -> None:
     changes = machine.get("/history.json").json()["changes"]
-    assert [(one["kind"], one["by"]["who"], one["route"]) for one in changes] == [
-        ("clamp", "guard", "consultations.list"),
+    assert [(one["kind"], one["by"]["actor"], one["route"]) for one in changes] == [
+        ("cap", "guard", "consultations.list"),
         ("rollback", "Ada", "notes.create"),
         ("promotion", "Grace", "prompts.list"),
         ("start", "schedule", "prompts.list"),
@@ -127,54 +127,54 @@ def test_the_history_tells_who_did_what_and_why(machine: TestClient) -> None:
 
 
 def test_a_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
-    staged, clamped = person.get("/live/prompts.list").text, person.get("/live/consultations.list").text
+    staged, capped = person.get("/live/prompts.list").text, person.get("/live/consultations.list").text
     pinned = person.get("/live/transcription").text
     for step, there, on in (
         ("promote", True, staged),
-        ("hold", True, staged),
+        ("pause", True, staged),
         ("rollback", True, staged),
         ("ack", False, staged),
         ("resume", False, staged),
-        ("ack", True, clamped),
-        ("promote", False, clamped),
-        ("rollback", False, clamped),
+        ("ack", True, capped),
+        ("promote", False, capped),
+        ("rollback", False, capped),
         ("rollback", False, pinned),
     ):
         assert (f'/{step}"' in on) is there, step
-    assert "There is nothing to hold, promote or lower here" in words(pinned)
+    assert "There is nothing to pause, promote or lower here" in words(pinned)
     text = words(staged)
-    assert "each stage held for 2 h 1% 10% 50% 100% 10% → 50% in" in text
+    assert "bake time 2 h 1% 10% 50% 100% 10% → 50% in" in text
     assert "as Ada; the history keeps who and why" in text
-    assert "server errors fail" in words(clamped)
-    assert "It stays until somebody acknowledges it." in words(clamped)
+    assert "server errors fail" in words(capped)
+    assert "It stays until somebody acknowledges it." in words(capped)
 
 
 def test_a_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -> None:
     path = "/live/prompts.list"
     for step, more, by, share in (
         ("promote", {}, "stage", 50.0),
-        ("hold", {}, "stage", 50.0),
+        ("pause", {}, "stage", 50.0),
         ("resume", {}, "stage", 50.0),
-        ("rollback", {"share": "1%"}, "clamp", 1.0),
+        ("rollback", {"share": "1%"}, "cap", 1.0),
     ):
-        sent = {**form(person.get(path).text, step), "why": f"to try {step}", **more}
+        sent = {**form(person.get(path).text, step), "reason": f"to try {step}", **more}
         answer = person.post(f"{path}/{step}", data=sent)
         assert (answer.status_code, answer.headers["location"]) == (303, path)
         found = routes(person)["prompts.list"]
         assert (found["by"], found["effective"]) == (by, share)
-    assert routes(person)["prompts.list"]["clamp"]["by"]["who"] == "Ada"
+    assert routes(person)["prompts.list"]["cap"]["by"]["actor"] == "Ada"
     newest = person.get("/history.json?route=prompts.list").json()["changes"][:4]
-    assert [(one["kind"], one["by"]["who"], one["by"]["why"]) for one in newest] == [
+    assert [(one["kind"], one["by"]["actor"], one["by"]["reason"]) for one in newest] == [
         ("rollback", "Ada", "to try rollback"),
         ("resume", "Ada", "to try resume"),
-        ("hold", "Ada", "to try hold"),
+        ("pause", "Ada", "to try pause"),
         ("promotion", "Ada", "to try promote"),
     ]
 
 
-def test_a_clamp_is_acknowledged(person: TestClient) -> None:
+def test_a_cap_is_acknowledged(person: TestClient) -> None:
     path = "/live/consultations.list"
-    sent = {**form(person.get(path).text, "ack"), "why": "fixed"}
+    sent = {**form(person.get(path).text, "ack"), "reason": "fixed"}
     assert person.post(f"{path}/ack", data=sent).status_code == 303
     assert re.search(r"Acknowledged by Ada; it goes once it has cooled down, in 9 min", words(person.get(path).text))
     assert routes(person)["consultations.list"]["effective"] == 0
@@ -183,8 +183,8 @@ def test_a_clamp_is_acknowledged(person: TestClient) -> None:
 
 def test_a_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
     path = "/live/prompts.list"
-    sent = {**form(person.get(path).text, "promote"), "why": "because"}
-    for forged in ({**sent, "form": "forged"}, {**sent, "form": ""}, {"why": "because"}):
+    sent = {**form(person.get(path).text, "promote"), "reason": "because"}
+    for forged in ({**sent, "form": "forged"}, {**sent, "form": ""}, {"reason": "because"}):
         answer = person.post(f"{path}/promote", data=forged)
         assert (answer.status_code, "did not come from one of these pages" in answer.text) == (403, True)
     assert routes(person)["prompts.list"]["effective"] == 10
@@ -192,7 +192,7 @@ def test_a_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
 
 def test_a_step_from_a_state_that_is_no_more_is_refused(person: TestClient) -> None:
     path = "/live/prompts.list"
-    sent = {**form(person.get(path).text, "promote"), "why": "because"}
+    sent = {**form(person.get(path).text, "promote"), "reason": "because"}
     assert person.post(f"{path}/promote", data=sent).status_code == 303
     again = person.post(f"{path}/promote", data=sent)
     assert again.status_code == 409
@@ -204,27 +204,27 @@ def test_a_machine_says_who_it_is(staged: Stage) -> None:
     with visiting(staged) as client:
         client.headers.update({**BEARER, "accept": "application/json"})
         path = "/live/prompts.list/promote"
-        nameless = client.post(path, data={"why": "because"})
+        nameless = client.post(path, data={"reason": "because"})
         assert (nameless.status_code, nameless.json()["detail"]) == (409, "say who you are")
-        done = client.post(path, data={"who": "deploy job", "why": "because"})
+        done = client.post(path, data={"actor": "deploy job", "reason": "because"})
         assert done.json() == {"route": "prompts.list", "version": 3, "share": 50.0}
 
 
 @pytest.mark.parametrize(
     ("path", "data", "status"),
     [
-        ("prompts.list/promote", {"why": ""}, 409),
-        ("prompts.list/promote", {"why": "x", "version": "one"}, 400),
-        ("prompts.list/rollback", {"why": "x", "share": "a lot"}, 400),
-        ("prompts.list/burn", {"why": "x"}, 404),
-        ("nothing/promote", {"why": "x"}, 404),
-        ("notes.list/promote", {"why": "x"}, 409),
+        ("prompts.list/promote", {"reason": ""}, 409),
+        ("prompts.list/promote", {"reason": "x", "version": "one"}, 400),
+        ("prompts.list/rollback", {"reason": "x", "share": "a lot"}, 400),
+        ("prompts.list/burn", {"reason": "x"}, 404),
+        ("nothing/promote", {"reason": "x"}, 404),
+        ("notes.list/promote", {"reason": "x"}, 409),
     ],
 )
 def test_what_cannot_be_done_is_not(machine: TestClient, path: str, data: dict[str, str], status: int) -> None:
-    answer = machine.post(f"/live/{path}", data={"who": "a job", **data})
+    answer = machine.post(f"/live/{path}", data={"actor": "a job", **data})
     assert answer.status_code == status
-    assert machine.get("/history.json").json()["changes"][0]["kind"] == "clamp"
+    assert machine.get("/history.json").json()["changes"][0]["kind"] == "cap"
     assert machine.get("/live/nothing").status_code == 404
 
 
@@ -233,14 +233,14 @@ def test_without_a_token_nothing_can_be_changed(staged: Stage) -> None:
         page = client.get("/live/prompts.list").text
         assert "the gateway was started without OPS_TOKEN" in words(page)
         assert "<form" not in page
-        refused = client.post("/live/prompts.list/promote", data={"who": "anybody", "why": "because"})
+        refused = client.post("/live/prompts.list/promote", data={"actor": "anybody", "reason": "because"})
         assert (refused.status_code, "OPS_TOKEN is not set" in refused.text) == (403, True)
         assert routes(client)["prompts.list"]["effective"] == 10
 
 
 def test_with_the_token_set_nobody_else_changes_anything(staged: Stage) -> None:
     with visiting(staged) as client:
-        assert client.post("/live/prompts.list/promote", data={"who": "a", "why": "b"}).status_code == 401
+        assert client.post("/live/prompts.list/promote", data={"actor": "a", "reason": "b"}).status_code == 401
 
 
 def test_while_mongodb_is_away_shares_stand_and_can_be_lowered(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_while_mongodb_is_away_shares_stand_and_can_be_lowered(tmp_path: Path) -
     with TestClient(create_ops(staged, TOKEN), headers=BEARER) as client:
         assert client.get("/history.json").json()["away"]["title"] == "MongoDB is away"
         assert routes(client)["prompts.list"]["by"] == "unread"
-        sent = {"who": "Ada", "why": "to be safe", "share": "0%"}
+        sent = {"actor": "Ada", "reason": "to be safe", "share": "0%"}
         assert client.post("/live/notes.list/rollback", data=sent, headers={"accept": "application/json"}).json() == {
             "route": "notes.list",
             "version": 1,

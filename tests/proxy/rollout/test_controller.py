@@ -17,7 +17,7 @@ from proxy.config.loading import parse
 from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.request_record import RequestRecord
-from proxy.rollout.actions import ack, hold, promote, resume, rollback
+from proxy.rollout.actions import ack, pause, promote, resume, rollback
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.controller import ControllerHooks, ControllerIntervals, RolloutController
 from proxy.rollout.model import AuditEntry, RouteState
@@ -33,7 +33,7 @@ QUICK = ControllerIntervals(look=0.02, share=0.03, remember=0.0, start=2.0)
 GUARD = "guard: {window: 12s, minimum: 20, cooldown: 10m}"
 PLAIN = f"{{name: a, match: GET /a, native: 50%, {GUARD}}}"
 STAGED = f"""{{name: a, match: GET /a, {GUARD},
-  rollout: {{stages: [10%, 50%, 100%], hold: 200ms, minimum: 10, gates: {{errors: 1%}}}}}}"""
+  rollout: {{stages: [10%, 50%, 100%], bake_time: 200ms, minimum: 10, gates: {{errors: 1%}}}}}}"""
 
 
 def config(*routes: str) -> Config:
@@ -101,7 +101,7 @@ async def running(*replicas: Replica) -> AsyncIterator[None]:
 async def recorded(one: Replica, *reasons: str) -> None:
     """Until the history of the route holds these reasons and no others; it is written after the state."""
     async with asyncio.timeout(5):
-        while {entry.by.why for entry in await one.keeper.store.history(9, "a")} != set(reasons):
+        while {entry.by.reason for entry in await one.keeper.store.history(9, "a")} != set(reasons):
             await asyncio.sleep(0.01)
 
 
@@ -132,21 +132,21 @@ async def databases(mongodb_url: str) -> AsyncIterator[Stores]:
         await each.close()
 
 
-async def test_a_native_that_fails_is_clamped_when_it_is_looked_at() -> None:
+async def test_a_native_that_fails_is_capped_when_it_is_looked_at() -> None:
     one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         assert (one.share(), one.limits) == (5000, {})
         one.serve(status=500)
         one.keeper.look()
-        assert (one.share(), one.limits) == (0, {"a": Limit(clamp=0)})
+        assert (one.share(), one.limits) == (0, {"a": Limit(cap=0)})
         await one.until(lambda: bool(one.changes))
         [change] = one.changes
-        assert (change.kind, change.before, change.after, change.by.who) == ("clamp", 5000, 0, "guard")
-        assert "server errors 100% of 100" in change.by.why
-        await recorded(one, change.by.why)
+        assert (change.kind, change.before, change.after, change.by.actor) == ("cap", 5000, 0, "guard")
+        assert "server errors 100% of 100" in change.by.reason
+        await recorded(one, change.by.reason)
 
 
-async def test_nothing_is_clamped_while_legacy_is_down_or_nobody_is_native() -> None:
+async def test_nothing_is_capped_while_legacy_is_down_or_nobody_is_native() -> None:
     one = replica(config(PLAIN, "{name: b, match: GET /b, native: 0%, guard: {}}"), MemoryStore())
     async with running(one):
         one.legacy_down = True
@@ -161,7 +161,7 @@ async def test_nothing_is_clamped_while_legacy_is_down_or_nobody_is_native() -> 
         assert [change.route for change in one.changes] == ["a"]
 
 
-async def test_a_native_that_fails_its_health_checks_needs_no_traffic_to_be_clamped() -> None:
+async def test_a_native_that_fails_its_health_checks_needs_no_traffic_to_be_with_cap() -> None:
     one = replica(config(PLAIN, "{name: b, match: GET /b, native: 5%}"), MemoryStore())
     one.healthy = False
     async with running(one):
@@ -183,7 +183,7 @@ async def test_a_rollout_goes_up_by_itself_to_its_end_and_not_without_evidence()
             one.watches.turn(time.monotonic() + 1.1)  # ends the slice
             await one.until(lambda expected=expected: one.share() == expected)  # type: ignore[misc]
         assert [change.kind for change in one.changes] == ["start", "promotion", "promotion"]
-        assert one.changes[-1].by.why == "every gate was passed for 200ms"
+        assert one.changes[-1].by.reason == "every gate was passed for 200ms"
         assert one.limits == {}
 
 
@@ -196,7 +196,7 @@ async def test_a_missed_gate_begins_the_hold_anew() -> None:
         one.watches.turn(time.monotonic() + 1.1)
         await one.until(lambda: len(one.changes) == 2)
         assert one.changes[1].kind == "gate"
-        assert one.changes[1].by.why == "errors 2.91% of 1,030 (limit 1%)"
+        assert one.changes[1].by.reason == "errors 2.91% of 1,030 (limit 1%)"
         standing = one.keeper.standing(one.route())
         assert standing.progress is not None
         assert standing.progress.left > 9
@@ -212,14 +212,14 @@ async def test_people_take_the_wheel() -> None:
         assert one.share() == 5000
         with pytest.raises(Refused, match="has changed meanwhile"):
             await one.keeper.act("a", promote, "ben", "looks fine", seen=version)
-        await one.keeper.act("a", hold, "amara", "over the weekend")
+        await one.keeper.act("a", pause, "amara", "over the weekend")
         await one.keeper.act("a", rollback(1000), "amara", "  too \n many calls ")
         assert one.share() == 1000
         await one.keeper.act("a", ack(), "amara", "calmer")
         await one.keeper.act("a", resume, "amara", "monday")
-        assert [(c.kind, c.by.why) for c in one.changes[1:]] == [
+        assert [(c.kind, c.by.reason) for c in one.changes[1:]] == [
             ("promotion", "looks fine"),
-            ("hold", "over the weekend"),
+            ("pause", "over the weekend"),
             ("rollback", "too many calls"),
             ("ack", "calmer"),
             ("resume", "monday"),
@@ -227,18 +227,20 @@ async def test_people_take_the_wheel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "who", "why", "text"),
+    ("name", "actor", "reason", "text"),
     [
         ("b", "amara", "because", "there is no route b"),
         ("a", " ", "because", "say who"),
         ("a", "amara", "\n", "say why"),
     ],
 )
-async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(name: str, who: str, why: str, text: str) -> None:
+async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(
+    name: str, actor: str, reason: str, text: str
+) -> None:
     one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         with pytest.raises(Refused, match=text):
-            await one.keeper.act(name, rollback(), who, why)
+            await one.keeper.act(name, rollback(), actor, reason)
         assert one.share() == 5000
 
 
@@ -261,7 +263,7 @@ async def test_a_step_is_taken_again_on_what_others_did_meanwhile_but_not_foreve
             await one.keeper.act("a", rollback(), "amara", "down")
 
 
-async def test_an_acknowledged_clamp_goes_by_itself_when_it_has_cooled_down() -> None:
+async def test_an_acknowledged_cap_goes_by_itself_when_it_has_cooled_down() -> None:
     one = replica(config(PLAIN.replace("10m", "300ms")), MemoryStore())
     async with running(one):
         one.serve(status=500)
@@ -270,7 +272,7 @@ async def test_an_acknowledged_clamp_goes_by_itself_when_it_has_cooled_down() ->
         await one.keeper.act("a", ack(), "amara", "mended")
         assert one.share() == 0
         await one.until(lambda: one.share() == 5000)
-        assert [change.kind for change in one.changes] == ["clamp", "ack", "release"]
+        assert [change.kind for change in one.changes] == ["cap", "ack", "release"]
         one.keeper.look()
         assert one.share() == 5000  # what was seen before does not count again
 
@@ -301,7 +303,7 @@ async def test_a_changed_file_is_followed_and_noted() -> None:
         await one.until(lambda: one.keeper.standing(one.route("b")).state.passing > began)
         history = await one.keeper.store.history(9)
         assert {(entry.kind, entry.route) for entry in history} >= {("config", ""), ("share", "a"), ("share", "b")}
-        [told] = [entry.by.why for entry in history if (entry.kind, entry.route) == ("share", "a")]
+        [told] = [entry.by.reason for entry in history if (entry.kind, entry.route) == ("share", "a")]
         assert told == "`native` was 50%, and is 30%"
 
 
@@ -315,17 +317,17 @@ async def test_no_fault_of_ours_ends_the_looking(caplog: pytest.LogCaptureFixtur
         await one.until(lambda: one.share() == 0)
 
 
-async def test_what_one_replica_clamps_the_other_has_within_two_seconds(databases: Stores) -> None:
+async def test_what_one_replica_caps_the_other_has_within_two_seconds(databases: Stores) -> None:
     one, other = replica(config(PLAIN), databases()), replica(config(PLAIN), databases())
     async with running(one, other):
         one.serve(status=500)
         other.serve(50, status=500, side="native")
         one.keeper.look()
         await other.until(lambda: other.share() == 0, 2.0)
-        assert other.limits == {"a": Limit(clamp=0)}
+        assert other.limits == {"a": Limit(cap=0)}
         other.keeper.look()
         await one.until(lambda: bool(one.changes or other.changes))
-        assert [change.kind for change in (*one.changes, *other.changes)] == ["clamp"]
+        assert [change.kind for change in (*one.changes, *other.changes)] == ["cap"]
         await other.keeper.act("a", ack(at_once=True), "amara", "mended")
         await one.until(lambda: one.share() == 5000, 2.0)
         assert one.watches.of("a").window.seen().native.requests == 0
@@ -359,7 +361,7 @@ async def test_evidence_is_of_all_replicas(databases: Stores) -> None:
         await one.until(lambda: one.share() == 5000)
 
 
-async def test_a_clamp_survives_a_restart_but_not_another_revision(databases: Stores) -> None:
+async def test_a_cap_survives_a_restart_but_not_another_revision(databases: Stores) -> None:
     one = replica(config(PLAIN), databases())
     async with running(one):
         one.serve(status=500)
@@ -387,7 +389,7 @@ async def test_what_legacy_showed_survives_a_restart(databases: Stores) -> None:
         assert again.share() == 5000
 
 
-async def test_while_mongodb_is_away_it_goes_on_promotes_nothing_and_still_clamps(
+async def test_while_mongodb_is_away_it_goes_on_promotes_nothing_and_still_caps(
     mongodb_url: str, databases: Stores
 ) -> None:
     text = config(STAGED, PLAIN.replace("name: a, match: GET /a", "name: b, match: GET /b"))
@@ -404,7 +406,7 @@ async def test_while_mongodb_is_away_it_goes_on_promotes_nothing_and_still_clamp
             one.serve(status=500, name="b")
             one.keeper.look()
             assert (one.share("a"), one.share("b"), other.share("b")) == (1000, 0, 5000)
-            assert [change.kind for change in one.changes if change.route == "b"] == ["clamp"]  # told all the same
+            assert [change.kind for change in one.changes if change.route == "b"] == ["cap"]  # told all the same
             with pytest.raises(Unavailable):
                 await one.keeper.act("a", promote, "amara", "go")
             await one.keeper.act("a", rollback(), "amara", "stop")
@@ -414,12 +416,12 @@ async def test_while_mongodb_is_away_it_goes_on_promotes_nothing_and_still_clamp
             await one.until(lambda: not one.keeper.away)
             await recorded(other, "the rollout begins, at 10%", "stop")
         kinds = [(entry.route, entry.kind) for entry in await other.keeper.store.history(9)]
-        assert kinds.count(("b", "clamp")) == kinds.count(("a", "rollback")) == 1
+        assert kinds.count(("b", "cap")) == kinds.count(("a", "rollback")) == 1
         told = sorted((change.route, change.kind) for change in (*one.changes, *other.changes))
-        assert told == [("a", "rollback"), ("a", "start"), ("b", "clamp")]  # each once
+        assert told == [("a", "rollback"), ("a", "start"), ("b", "cap")]  # each once
 
 
-async def test_of_two_that_clamp_apart_from_each_other_the_lower_stays(mongodb_url: str, databases: Stores) -> None:
+async def test_of_two_that_cap_apart_from_each_other_the_lower_stays(mongodb_url: str, databases: Stores) -> None:
     other = replica(config(PLAIN), databases())
     async with Relay(mongodb_url) as relay:
         await relay.mend()
@@ -441,7 +443,7 @@ async def test_of_two_that_clamp_apart_from_each_other_the_lower_stays(mongodb_u
             await recorded(other, "ours", "theirs", "all of it")
 
 
-async def test_a_start_while_mongodb_is_away_leaves_what_may_be_clamped_on_legacy(
+async def test_a_start_while_mongodb_is_away_leaves_what_may_be_capped_on_legacy(
     mongodb_url: str, databases: Stores
 ) -> None:
     async with Relay(mongodb_url) as relay:

@@ -79,7 +79,7 @@ async def test_confirmed_action_is_in_force_in_every_worker(path: Path) -> None:
         for step, share in ((actions.rollback(), 0), (actions.ack(at_once=True), None)) * 5:
             await found[0].keeper.act("all", step, "ada", "because")
             limits = [worker.limits.get("all") for worker in found]
-            assert [limit and limit.clamp for limit in limits] == [share] * 4
+            assert [limit and limit.cap for limit in limits] == [share] * 4
 
 
 async def test_actions_of_many_workers_at_once_end_in_one_state(path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_worker_that_starts_later_has_the_present_state(path: Path) -> Non
         async with workers(stores[:1]) as (first,):
             await first.keeper.act("all", actions.rollback(), "ada", "because")
         async with workers(stores[1:]) as (later,):
-            assert later.limits["all"].clamp == 0
+            assert later.limits["all"].cap == 0
 
 
 async def test_worker_that_does_not_apply_delays_others_only_for_a_moment(
@@ -196,7 +196,7 @@ async def _is(answers: object, expected: set[bytes]) -> bool:
 
 
 async def act(ops: int, step: str, **form: str) -> bytes:
-    body = "&".join(f"{name}={value}" for name, value in {"who": "ada", "why": "because", **form}.items())
+    body = "&".join(f"{name}={value}" for name, value in {"actor": "ada", "reason": "because", **form}.items())
     head = (
         f"POST /live/all/{step} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nAccept: application/json\r\n"
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"

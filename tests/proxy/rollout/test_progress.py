@@ -17,7 +17,7 @@ GOOD = Evidence(native=5000, native_errors=1, legacy=5000, legacy_errors=2, comp
 
 
 def route(**more: object) -> Route:
-    rollout = {"stages": ["1%", "50%"], "hold": "1d", "gates": {"errors": "0.1%", "mismatch": "0.1%"}}
+    rollout = {"stages": ["1%", "50%"], "bake_time": "1d", "gates": {"errors": "0.1%", "mismatch": "0.1%"}}
     values = {"name": "a", "match": "GET /a", "shadow": "100%", "guard": {}, "rollout": rollout}
     return Route.model_validate({**values, **more})
 
@@ -41,7 +41,7 @@ def waits(
 
 def test_it_goes_up_when_its_gates_were_passed_for_the_whole_hold() -> None:
     assert waits() == "nothing"
-    assert waits(now=DAY - 1) == "hold"
+    assert waits(now=DAY - 1) == "bake_time"
 
 
 def test_what_is_left_of_the_hold_is_told_and_never_less_than_nothing() -> None:
@@ -54,11 +54,11 @@ def test_what_is_left_of_the_hold_is_told_and_never_less_than_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"clamp": Cap(0, MARK, 0.0)}, "clamp"),
-        ({"held": MARK}, "held"),
+        ({"cap": Cap(0, MARK, 0.0)}, "cap"),
+        ({"paused": MARK}, "paused"),
     ],
 )
-def test_a_clamp_or_a_person_keeps_it(change: dict[str, Cap | Attribution], expected: str) -> None:
+def test_a_cap_or_a_person_keeps_it(change: dict[str, Cap | Attribution], expected: str) -> None:
     assert waits(replace(FIRST, **change)) == expected  # type: ignore[arg-type]
 
 

@@ -20,18 +20,18 @@ def change(kind: Kind, before: int = 2500, after: int = 0) -> AuditEntry:
 
 
 def test_a_notice_says_what_became_of_a_share_and_why() -> None:
-    notice = publish.notice(change("clamp"))
+    notice = publish.notice(change("cap"))
     assert notice is not None
     assert json.loads(notice.body()) == {
-        "type": "clamp",
+        "type": "cap",
         "timestamp": "2026-11-18T11:06:40.000+00:00",
         "data": {
             "route": "notes.list",
             "revision": "r2",
             "before": 25.0,
             "after": 0.0,
-            "who": "guard",
-            "why": "errors 40%",
+            "actor": "guard",
+            "reason": "errors 40%",
         },
     }
 
@@ -41,7 +41,7 @@ def test_a_notice_says_what_became_of_a_share_and_why() -> None:
     [
         (change("rollback"), "rollback"),
         (change("promotion", 100, 1000), "promotion"),
-        (change("hold", 100, 100), "hold"),
+        (change("pause", 100, 100), "pause"),
         (change("release", 0, 100), "release"),
         (change("ack", 0, 100), "release"),
         (change("ack", 0, 0), None),
@@ -55,13 +55,13 @@ def test_some_changes_are_worth_a_notice(told: AuditEntry, kind: str | None) -> 
     assert (notice.type if notice is not None else None) == kind
 
 
-def test_prometheus_has_both_shares_and_who_is_clamped() -> None:
+def test_prometheus_has_both_shares_and_who_is_with_cap() -> None:
     route = Route.model_validate({"name": "told.route", "match": "GET /told", "native": "50%"})
-    publish.show(route, Effective(0, "clamp", "held at 0%", clamp=0))
-    publish.count(AuditEntry("clamp", BY, 5000, 0, "told.route"))
+    publish.show(route, Effective(0, "cap", "capped at 0%", cap=0))
+    publish.count(AuditEntry("cap", BY, 5000, 0, "told.route"))
     share = {kind: {"route": "told.route", "kind": kind} for kind in ("file", "effective")}
     assert REGISTRY.get_sample_value("scribe_proxy_share_ratio", share["file"]) == 0.5
     assert REGISTRY.get_sample_value("scribe_proxy_share_ratio", share["effective"]) == 0.0
-    assert REGISTRY.get_sample_value("scribe_proxy_clamped", {"route": "told.route"}) == 1.0
-    changes = {"route": "told.route", "change": "clamp"}
+    assert REGISTRY.get_sample_value("scribe_proxy_capped", {"route": "told.route"}) == 1.0
+    changes = {"route": "told.route", "change": "cap"}
     assert REGISTRY.get_sample_value("scribe_proxy_share_changes_total", changes) == 1.0

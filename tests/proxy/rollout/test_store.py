@@ -27,7 +27,7 @@ from tests.support.mongodb_relay import Relay
 
 DATABASE = "state_store_tests"
 ROUTE = Route.model_validate(
-    {"name": "notes.list", "match": "GET /a", "guard": {}, "rollout": {"stages": ["1%", "50%"], "hold": "1d"}}
+    {"name": "notes.list", "match": "GET /a", "guard": {}, "rollout": {"stages": ["1%", "50%"], "bake_time": "1d"}}
 )
 FIRST = start_rollout(ROUTE, initial_state(ROUTE), 10.0)
 

@@ -30,15 +30,15 @@ STAGES = ("1%", "10%", "50%", "100%")
 
 def route(**more: object) -> Route:
     values: dict[str, object] = {"name": "a", "match": "GET /a", "guard": {"cooldown": "10m"}}
-    return Route.model_validate({**values, "rollout": {"stages": STAGES, "hold": "1d"}, **more})
+    return Route.model_validate({**values, "rollout": {"stages": STAGES, "bake_time": "1d"}, **more})
 
 
 PLAIN = route(rollout=None, native="25%")
 BACK = route(guard={"on_failure": "previous"})
 
 
-def by(at: float = 100.0, why: str = "because") -> Attribution:
-    return Attribution("amara", why, at)
+def by(at: float = 100.0, reason: str = "because") -> Attribution:
+    return Attribution("amara", reason, at)
 
 
 def at(stage: int, chosen: Route | None = None) -> RouteState:
@@ -60,7 +60,7 @@ def test_a_rollout_begins_at_its_first_stage_and_goes_up_to_its_last() -> None:
     for expected in (1000, 5000, FULL):
         state = promote(route(), state, by(50.0))
         assert (share(route(), state), state.since, state.passing) == (expected, 50.0, 50.0)
-        assert (state.change.kind, state.change.after, state.change.by.who) == ("promotion", expected, "amara")
+        assert (state.change.kind, state.change.after, state.change.by.actor) == ("promotion", expected, "amara")
     with pytest.raises(Refused, match="at its last stage"):
         promote(route(), state, by())
 
@@ -93,8 +93,8 @@ def test_a_failure_leaves_nothing_and_sets_the_rollout_back_to_its_first_stage()
     assert state is not None
     assert (share(route(), state), state.stage) == (0, 100)
     found = effective(route(), state, read=True)
-    assert (found.by, found.why) == ("clamp", "held at 0% by guard: errors 40%")
-    assert (state.change.kind, state.change.before, state.change.after) == ("clamp", 5000, 0)
+    assert (found.by, found.reason) == ("cap", "limited to 0% by guard: errors 40%")
+    assert (state.change.kind, state.change.before, state.change.after) == ("cap", 5000, 0)
     assert guard_failed(route(), state, "again", 101.0) is None
 
 
@@ -104,12 +104,12 @@ def test_or_it_leaves_the_previous_stage_and_the_one_before_if_that_fails_too() 
         after = guard_failed(BACK, state, "slow", 100.0)
         assert after is not None
         assert (share(BACK, after), after.stage) == (expected, stage)
-        assert effective(BACK, after, read=True).by == "clamp"
+        assert effective(BACK, after, read=True).by == "cap"
         state = after
     assert guard_failed(BACK, state, "slow", 100.0) is None
 
 
-def test_a_clamp_needs_an_acknowledgement_and_its_time_to_cool_down() -> None:
+def test_a_cap_needs_an_acknowledgement_and_its_time_to_cool_down() -> None:
     state = guard_failed(route(), at(5000), "errors", 100.0)
     assert state is not None
     assert release_if_due(route(), state, 10_000.0) is None  # nobody has looked yet
@@ -120,7 +120,7 @@ def test_a_clamp_needs_an_acknowledgement_and_its_time_to_cool_down() -> None:
     assert release_if_due(route(), noted, 699.0) is None
     free = release_if_due(route(), noted, 700.0)
     assert free is not None
-    assert (free.clamp, free.stage, free.passing, free.change.kind, free.change.after) == (
+    assert (free.cap, free.stage, free.passing, free.change.kind, free.change.after) == (
         None,
         100,
         700.0,
@@ -133,16 +133,16 @@ def test_who_takes_the_wheel_need_not_wait() -> None:
     state = guard_failed(route(), at(5000), "errors", 100.0)
     assert state is not None
     free = acknowledge(route(), state, by(101.0, "a false alarm"), at_once=True)
-    assert (free.clamp, share(route(), free), free.change.by.why) == (None, 100, "a false alarm")
+    assert (free.cap, share(route(), free), free.change.by.reason) == (None, 100, "a false alarm")
     late = acknowledge(route(), state, by(100_000.0), at_once=False)
-    assert late.clamp is None
+    assert late.cap is None
 
 
 def test_a_person_can_roll_back_any_route_and_it_stays_until_acknowledged() -> None:
     for chosen, state in ((route(), at(5000)), (PLAIN, initial_state(PLAIN))):
         down = roll_back(chosen, state, 0, by())
         assert share(chosen, down) == 0
-        assert effective(chosen, down, read=True).why == "held at 0% by amara: because"
+        assert effective(chosen, down, read=True).reason == "limited to 0% by amara: because"
         up = acknowledge(chosen, down, by(100.5), at_once=False)  # nothing to cool down from
         assert share(chosen, up) == (100 if chosen.rollout else 2500)
 
@@ -150,7 +150,7 @@ def test_a_person_can_roll_back_any_route_and_it_stays_until_acknowledged() -> N
 def test_a_rollback_may_leave_a_stage() -> None:
     down = roll_back(route(), at(5000), 1000, by())
     assert (share(route(), down), down.stage) == (1000, 1000)
-    with pytest.raises(Refused, match="held at 10% by amara; ack it first"):
+    with pytest.raises(Refused, match="capped at 10% by amara; ack it first"):
         promote(route(), down, by())
 
 
@@ -167,20 +167,20 @@ def test_a_rollback_only_goes_down() -> None:
 def test_a_person_can_hold_a_rollout_and_let_it_go_on() -> None:
     state = pause(route(), at(1000), by())
     assert share(route(), state) == 1000
-    with pytest.raises(Refused, match="held already, by amara: because"):
+    with pytest.raises(Refused, match="paused already, by amara: because"):
         pause(route(), state, by())
     free = resume(route(), state, by())
-    assert (free.held, free.passing) == (None, at(1000).passing)
-    with pytest.raises(Refused, match="is not held"):
+    assert (free.paused, free.passing) == (None, at(1000).passing)
+    with pytest.raises(Refused, match="is not paused"):
         resume(route(), free, by())
-    assert promote(route(), state, by()).held is not None  # a person may go on and still hold it there
+    assert promote(route(), state, by()).paused is not None  # a person may go on and still hold it there
 
 
 def test_what_has_no_rollout_has_no_stages_and_what_is_free_nothing_to_acknowledge() -> None:
     for asked in (promote, pause):
         with pytest.raises(Refused, match="no rollout"):
             asked(PLAIN, initial_state(PLAIN), by())
-    with pytest.raises(Refused, match="not held down by anything"):
+    with pytest.raises(Refused, match="is not capped"):
         acknowledge(PLAIN, initial_state(PLAIN), by(), at_once=True)
 
 
@@ -212,10 +212,10 @@ def after(step: str, chosen: Route, state: RouteState, now: float) -> RouteState
         return acknowledge(chosen, state, deed, at_once=True)
     if step == "rollback":
         return roll_back(chosen, state, 0, deed)
-    return {"promote": promote, "hold": pause, "resume": resume}[step](chosen, state, deed)
+    return {"promote": promote, "pause": pause, "resume": resume}[step](chosen, state, deed)
 
 
-STEPS = st.lists(st.sampled_from(["promote", "fail", "ack", "hold", "resume", "miss", "rollback"]), max_size=30)
+STEPS = st.lists(st.sampled_from(["promote", "fail", "ack", "pause", "resume", "miss", "rollback"]), max_size=30)
 
 
 @given(STEPS, st.sampled_from([route(), BACK, PLAIN, route(native="30%")]))

@@ -92,7 +92,7 @@ def test_mismatches_count_where_a_limit_is_set() -> None:
 def test_health_checks_that_fail_fail_it_without_any_traffic() -> None:
     judgement = analyse(GUARD, WindowBucket(), None, healthy=False)
     assert judgement.outcome == "fail"
-    assert judgement.why == "native fails its health checks"
+    assert judgement.reason == "native fails its health checks"
 
 
 def test_the_worst_finding_is_the_outcome() -> None:
@@ -102,14 +102,15 @@ def test_the_worst_finding_is_the_outcome() -> None:
 
 
 def test_what_fails_is_told_in_numbers() -> None:
-    why = analyse(GUARD, WindowBucket(tally(400, 4, 0, 0.01), tally(402, 0, 50, 0.04)), None, healthy=True).why
-    assert why == (
+    reason = analyse(GUARD, WindowBucket(tally(400, 4, 0, 0.01), tally(402, 0, 50, 0.04)), None, healthy=True).reason
+    assert reason == (
         "errors 12.44% of 402 (legacy 1%, limit that and 5%);"
         " server errors 12.44% of 402 (legacy 0%, limit that and 1%);"
         " p95 43.1 ms of 402 (legacy 10.8 ms, limit 21.5 ms)"
     )
     assert (
-        analyse(GUARD, WindowBucket(native=tally(400, 100)), None, healthy=True).why == "errors 25% of 400 (limit 5%)"
+        analyse(GUARD, WindowBucket(native=tally(400, 100)), None, healthy=True).reason
+        == "errors 25% of 400 (limit 5%)"
     )
 
 
