@@ -50,6 +50,10 @@ fuzz: $(STAMP)  ## random requests at length, both surfaces; FUZZ_EXAMPLES (200 
 conformance: $(STAMP)  ## docs/conformance.md: every case at full depth through the gateway and nginx; needs nginx
 	$(BIN)/python -m tests.conformance
 
+.PHONY: chaos
+chaos: $(STAMP) $(MODULES)  ## attacks on real parts, figure by figure with its bound; ATTACKS="WORD …" plays some of them
+	$(BIN)/python -m tests.chaos $(ATTACKS)
+
 bench: $(STAMP) $(MODULES)  ## ratios against peers in one run; needs wrk and nginx
 	$(BIN)/python -m bench
 

@@ -1,0 +1,181 @@
+"""The target of an attack: `scribe-proxy serve` before the Node legacy, with a mongod behind a relay.
+
+    async def attack(target: Target) -> Figures:
+        async with target.traffic() as others:      # other clients, from another address; first without an attack
+            ...                                     # connections to 127.0.0.1:target.port
+        return {**others.figures(), "RSS, MiB": target.peak_rss()}
+
+Routes: `GET /`, `GET /api/prompts` and all that is not named are legacy's; `/users/*`, `/api/notes/*`, `/api/v1/*` and
+the WebSocket `/transcription-stream` are native's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from demo.ports import free_port
+from demo.services import StandIn, backend_environment
+from proxy.comparison.correspondence import JSON
+from tests.chaos.figures import DEFAULT_SETUP, Setup
+from tests.chaos.traffic import Traffic
+from tests.support.backends import NOWHERE, token_of
+from tests.support.mongodb_relay import Relay
+
+PROGRAM = Path(sys.executable).with_name("scribe-proxy")
+START_TIMEOUT = 60.0
+"""Seconds."""
+
+ROUTING = """\
+legacy: {{url: http://127.0.0.1:{legacy}}}
+native: handlers.app:app
+bucketing: {{key: header:x-caller}}
+access_log: {access_log}
+mongodb: {{url: "{mongodb}", database: chaos}}
+{settings}
+routes:
+  - {{name: welcome, match: GET /, native: 0%}}
+  - {{name: prompts, match: GET /api/prompts, native: 0%}}
+  - {{name: users, match: "* /users/*", native: 100%{guard}}}
+  - {{name: notes, match: "* /api/notes/*", native: 100%}}
+  - {{name: v1, match: "* /api/v1/*", native: 100%}}
+  - {{name: stream, match: WS /transcription-stream, native: 100%}}
+"""
+
+
+@dataclass
+class Target:
+    """A running gateway with what it needs. `port` is its public port, `ops` that of the ops pages."""
+
+    port: int
+    ops: int
+    file: Path
+    mongodb: Relay
+    legacy: StandIn
+    process: asyncio.subprocess.Process
+    client: httpx.AsyncClient
+    token: str = field(default_factory=lambda: token_of({"userID": "0123456789abcdef01234567", "author": "amara"}))
+
+    @property
+    def url(self) -> str:
+        """The public origin."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @asynccontextmanager
+    async def traffic(self, quiet: float = 4.0, rate: float = 40.0) -> AsyncIterator[Traffic]:
+        """Run other clients' requests, `rate` a second; the first `quiet` seconds pass before this is entered."""
+        traffic = Traffic(self.url, self.token)
+        async with traffic.running(rate):
+            await asyncio.sleep(quiet)
+            traffic.end_quiet()
+            yield traffic
+
+    def pids(self) -> list[int]:
+        """Every process of the gateway: its own, and the workers and shadow processes below it."""
+        assert self.process.pid
+        parents = dict(_parents())
+        family = {self.process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in family} - family:
+            family |= more
+        return sorted(family)
+
+    def peak_rss(self) -> float:
+        """Return the largest resident memory that one process of the gateway has had, in MiB."""
+        return max(_status_kib(pid, "VmHWM") for pid in self.pids()) / 1024
+
+    def rss(self) -> float:
+        """Return the largest resident memory that one process of the gateway has now, in MiB."""
+        return max(_status_kib(pid, "VmRSS") for pid in self.pids()) / 1024
+
+    async def page(self, path: str) -> JSON:
+        """Return the JSON of an ops page."""
+        page: JSON = (await self.client.get(f"http://127.0.0.1:{self.ops}{path}")).json()
+        return page
+
+
+@dataclass(frozen=True)
+class Site:
+    """The parts that all attacks share: MongoDB's URL, the legacy, a directory."""
+
+    mongodb: str
+    legacy: StandIn
+    directory: Path
+
+    @asynccontextmanager
+    async def target(
+        self, setup: Setup = DEFAULT_SETUP, stdout: int | IO[bytes] = asyncio.subprocess.DEVNULL, guard: str = ""
+    ) -> AsyncIterator[Target]:
+        """Start a gateway of its own for one attack."""
+        async with AsyncExitStack() as stack:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.directory)))
+            relay = await stack.enter_async_context(Relay(self.mongodb))
+            await relay.mend()
+            file = directory / "routing.yaml"
+            file.write_text(
+                ROUTING.format(
+                    legacy=self.legacy.port,
+                    mongodb=relay.url,
+                    settings=setup.settings,
+                    access_log="false" if stdout == asyncio.subprocess.DEVNULL else "true",
+                    guard=guard,
+                )
+            )
+            environment = {**os.environ, **backend_environment(relay.url, NOWHERE, "chaos")}
+            started = await stack.enter_async_context(_serve(file, setup.options, environment, stdout))
+            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=60))
+            yield Target(*started[1:], file, relay, self.legacy, started[0], client)
+
+
+@asynccontextmanager
+async def _serve(
+    file: Path, options: tuple[str, ...], environment: Mapping[str, str], stdout: int | IO[bytes]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
+    port, ops = free_port(), free_port()
+    command = [str(PROGRAM), "serve", "--config", str(file), "--port", str(port), "--ops-port", str(ops), *options]
+    with (file.parent / "stderr").open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=stdout, stderr=errors, start_new_session=True, env=environment
+        )
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            await _until_healthy(process, ops)
+        yield process, port, ops
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _until_healthy(process: asyncio.subprocess.Process, ops: int) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while process.returncode is None:
+            with contextlib.suppress(httpx.TransportError):
+                await client.get(f"http://127.0.0.1:{ops}/healthz")
+                return
+            await asyncio.sleep(0.05)
+    raise RuntimeError("the gateway did not start")
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            yield int(directory.name), int((directory / "stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _status_kib(pid: int, name: str) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,38 @@
+"""The quick half of the attacks; `make chaos` plays all of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.chaos.figures import BOUNDS, Row, rows
+from tests.chaos.run import all_attacks, play
+
+MARGIN = 5
+"""Times the bound: what runs beside the tests on the same machine slows everything, and no test judges speed."""
+
+
+@pytest.mark.timeout(180)
+def test_quick_attacks_stay_within_their_bounds() -> None:
+    attacks = [attack for attack in all_attacks() if attack.quick]
+    table = asyncio.run(play(attacks))
+    assert {row.attack for row in table} == {attack.name for attack in attacks}
+    assert not [row for row in table if isinstance(row.value, float | int) and row.value > MARGIN * (row.bound or 1e9)]
+    assert not [row for row in table if row.bound == 0 and row.passed is False]
+
+
+@pytest.mark.parametrize("figure", BOUNDS)
+def test_figure_beyond_its_bound_fails(figure: str) -> None:
+    bound = BOUNDS[figure]
+    assert [row.passed for row in rows("any", {figure: bound, f"{figure}: of one kind": bound + 0.1})] == [True, False]
+
+
+def test_figure_without_a_bound_neither_passes_nor_fails() -> None:
+    assert [row.passed for row in rows("any", {"requests": 7, "failed": "a text"})] == [None, None]
+    assert "FAIL" in str(Row("any", "failed", 1, 0))
+
+
+def test_names_of_attacks_are_unique() -> None:
+    names = [attack.name for attack in all_attacks()]
+    assert len(names) == len(set(names))
