@@ -27,7 +27,7 @@ import httpx
 
 from demo.ports import free_port
 from demo.services import StandIn, backend_environment
-from proxy.comparison.correspondence import JSON
+from proxy.types import JSON
 from tests.chaos.figures import DEFAULT_SETUP, Setup
 from tests.chaos.traffic import Traffic
 from tests.support.backends import NOWHERE, token_of
