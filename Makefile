@@ -24,6 +24,7 @@ lint: $(STAMP)  ## what CI checks besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/scribe-proxy check routing.yaml
 	$(MAKE) --no-print-directory validate
 

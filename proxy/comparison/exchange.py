@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from starlette.types import Message, Scope
 
-from proxy.backends.legacy.headers import request_target
+from proxy.gateway.scope import request_target
 
 Headers = tuple[tuple[bytes, bytes], ...]
 Outcome = Literal["response", "hang", "reset", "gone", "unasked"]

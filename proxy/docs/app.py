@@ -14,10 +14,10 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.backends.legacy.headers import first
 from proxy.config.models import Config
 from proxy.docs.openapi import OpenAPI
 from proxy.docs.pages import POLICY, REDOC, SWAGGER, AssetFile, Page
+from proxy.gateway.scope import first_header
 
 _READING: Final = frozenset({"GET", "HEAD"})
 _HEADERS: Final = {
@@ -82,7 +82,7 @@ async def _respond(file: AssetFile, scope: Scope, receive: Receive, send: Send, 
     headers = {**_HEADERS, "date": formatdate(usegmt=True), "etag": file.tag}
     if named:
         headers["x-served-by"] = "gateway"
-    known = (first(scope["headers"], b"if-none-match") or b"").decode("latin-1")
+    known = (first_header(scope["headers"], b"if-none-match") or b"").decode("latin-1")
     if file.tag in known:
         await Response(status_code=304, headers=headers)(scope, receive, send)
         return

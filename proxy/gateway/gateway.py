@@ -23,7 +23,6 @@ from typing import Final, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.backends.legacy.headers import first
 from proxy.backends.legacy.http import Timeouts
 from proxy.comparison.exchange import ExchangeRecorder
 from proxy.config.models import Config, Route
@@ -35,6 +34,7 @@ from proxy.gateway.forwarding import resolve_origin
 from proxy.gateway.preflight import match_request
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, Observer, RequestRecord
 from proxy.gateway.routing import Match, RouteTable
+from proxy.gateway.scope import first_header
 from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
@@ -201,7 +201,7 @@ class Gateway:
         UUID or 32 hexadecimal digits: anything else might be a name, or a number that somebody is known by.
         """
         own = f"{self._prefix}-{next(self._numbers):x}"
-        given = first(scope["headers"], b"x-request-id")
+        given = first_header(scope["headers"], b"x-request-id")
         if given is None or len(given) > 128 or not given.replace(b"-", b"").replace(b"_", b"").isalnum():
             given = own.encode()
         scope["proxy.request_id"] = given
@@ -270,7 +270,7 @@ class Gateway:
             passage.dependency = next((name for name in DEPENDENCIES if report.get("dependency") == name), None)
 
     async def _answer(self, failure: Failure, plan: RoutingSnapshot, scope: Scope, passage: _ResponseTracker) -> None:
-        headers, body = error_response(failure, first(scope["headers"], b"origin"), plan.origins)
+        headers, body = error_response(failure, first_header(scope["headers"], b"origin"), plan.origins)
         prefix = "http.response" if scope["type"] == "http" else "websocket.http.response"
         passage.answered_by = "gateway"
         await passage.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from starlette.types import Message, Receive, Scope
 
-from proxy.backends.legacy.headers import first, request_target
 from proxy.comparison.exchange import ExchangeRecorder, RawExchange
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
+from proxy.gateway.scope import first_header, request_target
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.types import Side
 
@@ -116,7 +116,7 @@ class MirroredDryRun:
 
     async def _gather(self) -> bytes | Reason:
         """The request's body, or why there will be no dry run."""
-        if int(first(self._scope["headers"], b"content-length") or 0) > self._limit:
+        if int(first_header(self._scope["headers"], b"content-length") or 0) > self._limit:
             return "body_too_large"
         chunks: list[bytes] = []
         length, more = 0, True

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
-from proxy.backends.legacy.headers import first
 from proxy.comparison.exchange import Exchange, ExchangeRecorder, Headers, RawExchange
 from proxy.comparison.verdicts import Reason
 from proxy.gateway.errors import Failure
+from proxy.gateway.scope import first_header
 from proxy.shadow.messages import RequestSnapshot
 
 logger = logging.getLogger("scribe_proxy.shadow")
@@ -70,7 +70,7 @@ def unrepeatable(seen: RawExchange, asked: RequestSnapshot) -> Reason | None:
     if seen.request_body.digest is not None:
         return "body_too_large"
     unread = not seen.asked and _has_body(asked.headers)
-    return "streaming" if unread or first(asked.headers, b"upgrade") is not None else None
+    return "streaming" if unread or first_header(asked.headers, b"upgrade") is not None else None
 
 
 def scope_of(asked: RequestSnapshot, more: Mapping[str, Any]) -> Scope:
@@ -98,8 +98,8 @@ def scope_of(asked: RequestSnapshot, more: Mapping[str, Any]) -> Scope:
 
 
 def _has_body(headers: Headers) -> bool:
-    length = first(headers, b"content-length")
-    return (length is not None and length.strip(b"0") != b"") or first(headers, b"transfer-encoding") is not None
+    length = first_header(headers, b"content-length")
+    return (length is not None and length.strip(b"0") != b"") or first_header(headers, b"transfer-encoding") is not None
 
 
 class _Client:

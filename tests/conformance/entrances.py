@@ -16,7 +16,7 @@ import uvicorn
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proxy.backends.legacy.headers import request_target
+from proxy.gateway.scope import request_target
 from proxy.runtime.process import GatewayProcess
 from proxy.server import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ListenerTimeouts

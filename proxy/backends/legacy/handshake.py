@@ -15,8 +15,9 @@ from websockets.utils import accept_key
 
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.endpoint import Endpoint
-from proxy.backends.legacy.headers import end_to_end, first, request_headers, request_target
+from proxy.backends.legacy.headers import end_to_end, request_headers
 from proxy.gateway.errors import BadAnswer
+from proxy.gateway.scope import first_header, request_target
 from proxy.types import RawHeaders
 from proxy.websocket.relay import Relay
 
@@ -47,7 +48,7 @@ class WebSocketHandshake(Connection):
 
     def ask(self, scope: Scope, endpoint: Endpoint) -> None:
         """Send the request."""
-        self._key = first(scope["headers"], b"sec-websocket-key") or b""
+        self._key = first_header(scope["headers"], b"sec-websocket-key") or b""
         lines = [b"GET ", endpoint.target(request_target(scope)), b" HTTP/1.1\r\n"]
         for name, value in endpoint.with_host(request_headers(scope, scope.get("proxy.request_id", b"-"))):
             if name not in GENERATED_HEADERS:
@@ -67,8 +68,8 @@ class WebSocketHandshake(Connection):
 
     def _switch(self, received: bytes) -> None:
         """Go on as a relayed WebSocket after a 101 that answers the key (RFC 6455 §4.1)."""
-        upgrade = first(self.headers, b"upgrade") or b""
-        answer = first(self.headers, b"sec-websocket-accept")
+        upgrade = first_header(self.headers, b"upgrade") or b""
+        answer = first_header(self.headers, b"sec-websocket-accept")
         if upgrade.lower() != b"websocket" or answer != accept_key(self._key.decode("latin-1")).encode():
             self.error = BadAnswer()
             self.close()

@@ -6,8 +6,6 @@ names; all others pass in their order, duplicates kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from starlette.types import Scope
 
 from proxy.gateway.forwarding import FORWARDING
@@ -78,21 +76,3 @@ def request_headers(scope: Scope, request_id: bytes) -> RawHeaders:
     headers = [header for header in end_to_end(scope["headers"]) if header[0] != b"x-request-id"]
     headers.append((b"x-request-id", request_id))
     return headers
-
-
-def request_target(scope: Scope) -> bytes:
-    """The request target exactly as the client wrote it, where the server kept it; else path and query rejoined."""
-    target: bytes | None = scope.get("proxy.target")
-    if target is not None:
-        return target
-    path: bytes = scope.get("raw_path") or scope["path"].encode()
-    query: bytes = scope.get("query_string", b"")
-    return path + b"?" + query if query else path
-
-
-def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """The first header of that (lower-case) name."""
-    for key, value in headers:
-        if key == name:
-            return value
-    return None

@@ -12,8 +12,9 @@ from typing import Final
 from starlette.types import Scope
 
 from proxy.backends.legacy.endpoint import Endpoint
-from proxy.backends.legacy.headers import list_members, request_headers, request_target
+from proxy.backends.legacy.headers import list_members, request_headers
 from proxy.gateway.errors import BodyMismatch
+from proxy.gateway.scope import request_target
 from proxy.types import RawHeaders
 
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.backends.legacy.headers import request_headers, request_target
+from proxy.backends.legacy.headers import request_headers
 from proxy.comparison.exchange import Exchange, Headers, RawBody
 from proxy.gateway.errors import AnswerTimeout, Unreachable
+from proxy.gateway.scope import request_target
 from proxy.shadow import replay
 from proxy.shadow.dry_run import DryRunExchange, declares
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot

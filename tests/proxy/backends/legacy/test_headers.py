@@ -10,12 +10,11 @@ from proxy.backends.legacy.headers import (
     HOP_BY_HOP,
     PROTECTED,
     end_to_end,
-    first,
     list_members,
     request_headers,
-    request_target,
     response_headers,
 )
+from proxy.gateway.scope import first_header, request_target
 
 NAMES = st.sampled_from(
     [b"accept", b"cookie", b"x-a", b"connection", b"keep-alive", b"te", b"x-forwarded-for", b"host"]
@@ -52,8 +51,8 @@ def test_the_target_is_the_servers_where_it_kept_it() -> None:
 
 
 def test_first_finds_the_first() -> None:
-    assert first([(b"a", b"1"), (b"a", b"2")], b"a") == b"1"
-    assert first([], b"a") is None
+    assert first_header([(b"a", b"1"), (b"a", b"2")], b"a") == b"1"
+    assert first_header([], b"a") is None
 
 
 @pytest.mark.parametrize("name", sorted(PROTECTED))

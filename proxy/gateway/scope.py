@@ -1,0 +1,25 @@
+"""Reads what an ASGI scope says of a request: its target and its headers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.types import Scope
+
+
+def request_target(scope: Scope) -> bytes:
+    """Return the request target exactly as the client wrote it where the server stored it, else path and query."""
+    target: bytes | None = scope.get("proxy.target")
+    if target is not None:
+        return target
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string", b"")
+    return path + b"?" + query if query else path
+
+
+def first_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """Return the value of the first header of that (lower-case) name, None without one."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
