@@ -34,6 +34,7 @@ from tests.support.backend_pair import (
 )
 from tests.support.line import Line, command
 from tests.support.outside_services import Answer, Choice, Script
+from tests.support.sockets import reset
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -217,7 +218,7 @@ async def leave(twin: Twin, request: RecordedRequest, script: Script) -> None:
     writer.write(serialise(twin.origin, request))
     while not script.asked:
         await asyncio.sleep(0.01)
-    writer.transport.abort()
+    reset(writer)
 
 
 @shows("model-client-gone")
@@ -228,7 +229,7 @@ async def test_a_client_that_goes(twins: Twins) -> None:
         with twin.outside.giving(never):
             await leave(twin, search(), never)
             if twin is twins.native:
-                await asyncio.wait_for(never.left.wait(), 2)
+                await asyncio.wait_for(never.left.wait(), 10)
             else:
                 await asyncio.sleep(0.3)
                 assert not never.left.is_set()

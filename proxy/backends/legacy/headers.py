@@ -60,12 +60,12 @@ def end_to_end(headers: RawHeaders) -> RawHeaders:
 def response_headers(status: int, headers: RawHeaders) -> RawHeaders:
     """Return a response's headers that pass on to the client.
 
-    A 204 has no length (RFC 9110 §8.6). A 426 names the protocols to upgrade to, which is part of its meaning
-    (RFC 9110 §15.5.22).
+    A 204 keeps only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any. A 426 names the
+    protocols to upgrade to, which is part of its meaning (RFC 9110 §15.5.22).
     """
     passed = end_to_end(headers)
     if status == 204:
-        return [header for header in passed if header[0] != b"content-length"]
+        return [header for header in passed if header[0] != b"content-length" or header[1] == b"0"]
     if status == 426:
         return [*passed, *(header for header in headers if header[0] == b"upgrade")]
     return passed

@@ -182,16 +182,17 @@ async def test_ends_nothing_that_has_no_transcript(surface: Surface) -> None:
     assert expect(404, refused) == {"detail": "Transcript not found"}
 
 
-async def test_a_client_that_goes_takes_its_question_with_it(surface: Surface) -> None:
-    amara, started = await started_and_said(surface, "A cough.")
-    script = Script([Answer(hang=True)])
-    with surface.outside.giving(script):
-        asking = asyncio.create_task(amara.ask("POST", f"/consultations/{started['id']}/end", json={}))
-        while not script.asked:
-            await asyncio.sleep(0.005)
-        asking.cancel()
-        await asyncio.wait_for(script.left.wait(), 0.4)
-    assert (await amara.get(f"/consultations/{started['id']}"))["status"] == "active"
+async def test_a_client_that_goes_takes_its_question_with_it(mongodb_url: str) -> None:
+    async with v1_surface(mongodb_url, model_deadline=60) as surface:
+        amara, started = await started_and_said(surface, "A cough.")
+        script = Script([Answer(hang=True)])
+        with surface.outside.giving(script):
+            asking = asyncio.create_task(amara.ask("POST", f"/consultations/{started['id']}/end", json={}))
+            while not script.asked:
+                await asyncio.sleep(0.005)
+            asking.cancel()
+            await asyncio.wait_for(script.left.wait(), 10)
+        assert (await amara.get(f"/consultations/{started['id']}"))["status"] == "active"
 
 
 async def test_shows_what_others_have_stored_as_far_as_it_can(surface: Surface) -> None:

@@ -283,7 +283,7 @@ async def test_a_client_that_goes_takes_its_call_along() -> None:
             await connection.send(json.dumps(frame))
         await asyncio.wait_for(busy.wait(), 2)
         connection.transport.abort()
-        await asyncio.wait_for(ended.wait(), 1)
+        await asyncio.wait_for(ended.wait(), 10)
 
 
 async def test_one_connections_calls_do_not_wait_for_anothers() -> None:

@@ -78,5 +78,6 @@ def test_responses_keep_what_their_status_is_about() -> None:
     headers = [(b"content-length", b"5"), (b"upgrade", b"h2c"), (b"connection", b"upgrade")]
     assert response_headers(200, headers) == [(b"content-length", b"5")]
     assert response_headers(204, headers) == []
+    assert response_headers(204, [(b"content-length", b"0")]) == [(b"content-length", b"0")]
     assert response_headers(304, headers) == [(b"content-length", b"5")]
     assert response_headers(426, headers) == [(b"content-length", b"5"), (b"upgrade", b"h2c")]
