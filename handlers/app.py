@@ -30,8 +30,8 @@ from handlers.legacy.routes.transcripts import TranscriptRoutes
 from handlers.legacy.routes.users import UserRoutes
 from handlers.settings import Settings
 from handlers.storage.errors import UnavailableError
-from handlers.v1.app import create_v1, is_asked, open_house
-from handlers.v1.rate_limits import open_throttle
+from handlers.v1.app import assemble, create_v1, is_v1_request
+from handlers.v1.rate_limits import create_rate_limiter
 
 METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 HEADERS: Final = "Content-Type,Authorization"
@@ -109,8 +109,8 @@ class Native:
         """Open the services for as long as the app runs; raises `SettingsError`. Declares what the app can do."""
         settings = self._settings or Settings.load()
         services = create_services(settings)
-        throttle = open_throttle(settings)
-        self._v1 = open_house(create_v1(), services, settings, throttle)
+        rate_limiter = create_rate_limiter(settings)
+        self._v1 = assemble(create_v1(), services, settings, rate_limiter)
         self._http = legacy_dialect(services, settings)
         self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
         self._dry_runs = DryRunMiddleware(
@@ -123,7 +123,7 @@ class Native:
             yield DECLARATION
         finally:
             self._v1 = self._http = self._websocket = self._dry_runs = None
-            throttle.close()
+            rate_limiter.close()
             await services.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,7 +131,7 @@ class Native:
         await _started(self._choose(scope))(scope, receive, send)
 
     def _choose(self, scope: Scope) -> ASGIApp | None:
-        if is_asked(scope):
+        if is_v1_request(scope):
             return self._v1
         return self._http if scope["type"] == "http" else self._websocket
 
@@ -147,7 +147,7 @@ class Native:
 
 def is_of_dialect(scope: Scope) -> bool:
     """Whether the legacy answers it too, over HTTP."""
-    return scope["type"] == "http" and not is_asked(scope)
+    return scope["type"] == "http" and not is_v1_request(scope)
 
 
 def _started(app: ASGIApp | None) -> ASGIApp:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from handlers.passwords import Passwords
 from handlers.services.assistant import Assistant
 from handlers.services.consultations import Consultations
 from handlers.services.model import LLMClient
 from handlers.services.notes import Notes
 from handlers.services.offline import OfflineModel, OfflineTerminology
+from handlers.services.passwords import Passwords
 from handlers.services.prompts import Prompts
 from handlers.services.summaries import Summaries
 from handlers.services.terminology import Access, Terminology

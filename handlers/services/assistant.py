@@ -1,7 +1,7 @@
-"""What clinicians ask the model for: research, summaries, codes worth looking up, a look at an image.
+"""Requests to the model: research, summaries, clinical codes, image analysis.
 
-The instructions stand here once, whatever dialect the question came in. Questions are JSON values of any
-kind: the model judges them, and its refusal is the answer.
+The instructions are defined here once, for all dialects. Questions are JSON values of any type: the model judges
+them, and its refusal is the answer.
 """
 
 import json
@@ -47,16 +47,17 @@ EXPLAIN: Final = "Explain this image !"
 
 
 class Completer(Protocol):
-    """The part of a model that answers conversations."""
+    """The model's chat completion."""
 
     async def complete(self, messages: Sequence[Message]) -> str: ...
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What is left of a consultation: its summary (None where the model failed) and terms to code.
+    """The model's results for a consultation: its summary (None if the model failed) and terms to code.
 
-    `highlights` is the JSON that the model gave, a list if it did as it was told; an empty one where it failed.
+    `highlights` is the JSON that the model returned, a list if it followed its instructions; an empty list if it
+    failed.
     """
 
     summary: str | None
@@ -64,58 +65,58 @@ class Conclusion:
 
 
 class Assistant:
-    """The questions, put to one model."""
+    """Sends requests to one model."""
 
     def __init__(self, model: Completer) -> None:
         self._model = model
 
     async def search(self, query: object) -> str:
-        """A researched answer, untrimmed; raises `ModelError`."""
-        return await self._ask(RESEARCH, query)
+        """Return a researched answer, untrimmed; raises `ModelError`."""
+        return await self._complete(RESEARCH, query)
 
     async def analyze(self, prompt: object, images: object) -> str:
-        """An answer about images, or about words alone where `images` holds none; raises `ModelError`.
+        """Return an answer about images, or about the text alone where `images` has none; raises `ModelError`.
 
-        Without a prompt it asks for an explanation.
+        Without a prompt, request an explanation.
         """
-        pictures = image_urls(images) if isinstance(images, list) else []
+        urls = image_urls(images) if isinstance(images, list) else []
         parts: list[object] = [{"type": "text", "text": prompt if is_given(prompt) else EXPLAIN}]
-        parts += [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
-        return await self._ask(IMAGES, parts)
+        parts += [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+        return await self._complete(IMAGES, parts)
 
     async def summarise(self, transcripts: Iterable[str], instructions: object = None) -> str:
-        """A summary, trimmed, of transcripts together: SOAP unless instructed; raises `ModelError`."""
-        wanted = instructions if is_given(instructions) else SOAP
-        return trim(await self._ask(wanted, "\n\n".join(transcripts)))
+        """Return a trimmed summary of all transcripts, in SOAP format by default; raises `ModelError`."""
+        system = instructions if is_given(instructions) else SOAP
+        return trim(await self._complete(system, "\n\n".join(transcripts)))
 
     async def conclude(self, prompt: Mapping[str, object], transcript: Mapping[str, object]) -> Conclusion:
-        """A stored prompt's summary of a stored transcript, and what to code; never raises `ModelError`.
+        """Return a summary of a stored transcript by a stored prompt, and the terms to code; never raises `ModelError`.
 
-        A `prompt_text` or `transcript_text` that is not there is not sent.
+        A missing `prompt_text` or `transcript_text` is not sent.
         """
-        said = _message("user", transcript, "transcript_text")
+        user_message = _message("user", transcript, "transcript_text")
         try:
-            summary = trim(await self._model.complete([_message("system", prompt, "prompt_text"), said]))
+            summary = trim(await self._model.complete([_message("system", prompt, "prompt_text"), user_message]))
         except ModelError:
             return Conclusion(None, [])
-        return Conclusion(summary, await self._highlights(summary, said))
+        return Conclusion(summary, await self._highlights(summary, user_message))
 
-    async def _highlights(self, summary: str, said: Message) -> object:
+    async def _highlights(self, summary: str, user_message: Message) -> object:
         try:
-            answer = await self._model.complete([{"role": "system", "content": CODING + summary}, said])
+            answer = await self._model.complete([{"role": "system", "content": CODING + summary}, user_message])
             return json.loads(answer, parse_constant=_refuse)
         except InvalidResponseError as error:
             return error.content if error.content is None or isinstance(error.content, int | float) else []
         except (ModelError, ValueError, RecursionError):
             return []
 
-    async def _ask(self, instructions: object, question: object) -> str:
+    async def _complete(self, instructions: object, question: object) -> str:
         system = {"role": "system", "content": instructions}
         return await self._model.complete([system, {"role": "user", "content": question}])
 
 
 def is_given(value: object) -> bool:
-    """Whether a JSON value says anything: not null, false, zero or an empty text; empty containers do."""
+    """Return whether a JSON value has content: not null, false, zero or an empty text; empty containers have."""
     return isinstance(value, list | dict) or bool(value)
 
 

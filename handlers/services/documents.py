@@ -1,7 +1,7 @@
-"""New documents as they are stored: every field that the product's collections have, in their order. Pure.
+"""New documents as they are stored: all fields of the product's collections, in their order. Pure.
 
-The legacy's models (mongoose) make the same ones, and a test holds these to them: whichever backend or dialect wrote a
-document, any other reads it.
+The legacy's models (mongoose) produce the same documents, which a test verifies: every backend and dialect reads the
+documents of every other.
 """
 
 import time
@@ -15,12 +15,12 @@ Document = dict[str, Any]
 
 
 def now() -> DatetimeMS:
-    """The moment, as it is stored: in milliseconds."""
+    """Return the current time as it is stored, in milliseconds."""
     return DatetimeMS(time.time_ns() // 1_000_000)
 
 
 def new_user(username: str, email: str, password: str, role: str) -> Document:
-    """A user; `email` in lower case, `password` hashed."""
+    """Return a user; `email` is in lower case, `password` hashed."""
     return {
         "username": username,
         "email": email,
@@ -36,7 +36,7 @@ def new_user(username: str, email: str, password: str, role: str) -> Document:
 
 
 def new_consultation(clinician: ObjectId, patient: Mapping[str, object] | None) -> tuple[Document, Document]:
-    """A consultation that begins, and its transcript, in which nothing has been said yet; each refers to the other."""
+    """Return a new consultation and its empty transcript; each refers to the other."""
     consultation: Document = {"clinician": clinician}
     if patient is not None:
         consultation["patient"] = patient
@@ -46,7 +46,7 @@ def new_consultation(clinician: ObjectId, patient: Mapping[str, object] | None) 
 
 
 def new_transcript(clinician: ObjectId, consultation: ObjectId) -> Document:
-    """A consultation's transcript, empty."""
+    """Return a consultation's transcript, empty."""
     return {
         "clinician": clinician,
         "consultation": consultation,
@@ -58,7 +58,7 @@ def new_transcript(clinician: ObjectId, consultation: ObjectId) -> Document:
 
 
 def new_note(clinician: ObjectId, transcript: ObjectId, consultation: ObjectId, body: str) -> Document:
-    """A note on a consultation; `body` without white space around it."""
+    """Return a note on a consultation; `body` has no surrounding white space."""
     moment = now()
     return {
         "clinician": clinician,
@@ -72,7 +72,7 @@ def new_note(clinician: ObjectId, transcript: ObjectId, consultation: ObjectId, 
 
 
 def new_prompt(clinician: ObjectId, name: str, text: str, *, shared: bool) -> Document:
-    """A prompt; `name` and `text` without white space around them."""
+    """Return a prompt; `name` and `text` have no surrounding white space."""
     return {
         "prompt_name": name,
         "prompt_text": text,

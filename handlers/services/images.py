@@ -1,4 +1,4 @@
-"""The ways in which a client may hand over an image, as addresses that the model takes. Pure."""
+"""The image formats that a client may send, converted to URLs that the model accepts. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ _BARE: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 def image_urls(images: Iterable[object]) -> list[str]:
-    """The addresses of those that are images, in order; whatever else stands among them is dropped."""
+    """Return the URLs of the items that are images, in order; all other items are dropped."""
     return [url for image in images if isinstance(image, str) and (url := image_url(image)) is not None]
 
 
 def image_url(image: str) -> str | None:
-    """An http(s) or `data:image/` address as it is; base64, bare (taken for PNG) or labelled, as a data URL.
+    """Return an http(s) or `data:image/` URL unchanged; base64, bare (taken as PNG) or labelled, as a data URL.
 
-    Labelled is `base64:MIME:PAYLOAD`. None for other schemes, other media types and other text.
+    The labelled form is `base64:MIME:PAYLOAD`. Return None for other schemes, other media types and other text.
     """
     if _ADDRESS.match(image):
         return image

@@ -1,7 +1,7 @@
-"""The language model, behind openai's client: what it is asked, what it answers, and how it can fail.
+"""Access to the language model through openai's client: requests, responses and errors.
 
-Everything that talks to the model does so here, so that deadlines, retries and the meaning of a failure are
-decided once. Errors carry facts (a status, a body); a dialect words them for its own callers.
+All access to the model goes through this module, which defines deadlines, retries and the classification of errors
+once. Errors carry facts (a status, a body); each dialect words them for its callers.
 """
 
 import asyncio
@@ -27,29 +27,29 @@ RETRIES: Final = 1
 NO_CONTENT: Final = 204
 
 DEADLINE: Final = 60.0
-"""Seconds that one answer may take, the retry included."""
+"""Seconds per answer, the retry included."""
 
 _EXPONENTS: Final = 1e21
-"""From here on JavaScript writes a number with an exponent, as Python does."""
+"""From this value on JavaScript writes a number with an exponent, as Python does."""
 
 Message = Mapping[str, object]
 """A chat message: `role`, and `content` unless there is none to send."""
 
 
 class ModelError(Exception):
-    """The model gave no usable answer."""
+    """A request for which the model gave no usable answer."""
 
 
 class ModelUnreachableError(ModelError):
-    """No connection to the model, or it broke before the answer was whole."""
+    """A failed connection to the model, or one that broke before the answer was complete."""
 
 
 class ModelTimeoutError(ModelError):
-    """No answer within the deadline."""
+    """A request without an answer within the deadline."""
 
 
 class ModelRefusedError(ModelError):
-    """The model answered with a status of 400 or more; `body` is that answer as text."""
+    """An answer with a status of 400 or more; `body` is its text."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"the model answered {status}")
@@ -58,9 +58,9 @@ class ModelRefusedError(ModelError):
 
 
 class InvalidResponseError(ModelError):
-    """The model answered 2xx with something that holds no text.
+    """A 2xx answer that holds no text.
 
-    `body` is that answer as text, `content` the JSON that stands where the text should, or `...` where none does.
+    `body` is the answer as text, `content` the JSON value in the text's position, or `...` where there is none.
     """
 
     def __init__(self, media_type: str, body: str, content: object = ...) -> None:
@@ -71,7 +71,7 @@ class InvalidResponseError(ModelError):
 
 
 class LLMClient:
-    """One client, whose connections all requests of the process share."""
+    """A client of the model, with one connection pool for the process."""
 
     def __init__(self, client: AsyncOpenAI, *, deadline: float = DEADLINE) -> None:
         self._client = client
@@ -79,7 +79,7 @@ class LLMClient:
 
     @classmethod
     def open(cls, api_key: str, base_url: str | None = None, *, deadline: float = DEADLINE) -> Self:
-        """The model at `base_url` (OpenAI's own where None); `deadline` in seconds."""
+        """Return a client for `base_url` (OpenAI's own where None); `deadline` in seconds."""
         client = AsyncOpenAI(
             api_key=api_key or "unset",
             base_url=base_url or None,
@@ -90,24 +90,24 @@ class LLMClient:
         return cls(client, deadline=deadline)
 
     async def close(self) -> None:
-        """Close the connections; requests under way fail."""
+        """Close the connections; running requests fail."""
         await self._client.close()
 
     async def complete(self, messages: Sequence[Message]) -> str:
-        """The model's text for a conversation, untrimmed; raises `ModelError`."""
+        """Return the model's text for a conversation, untrimmed; raises `ModelError`."""
         body = encode({"model": CHAT_MODEL, "messages": list(messages)})
-        async with _told_apart(self._deadline):
+        async with _translate_errors(self._deadline):
             answer = await self._client.post(
                 "/chat/completions",
                 cast_to=HttpxBinaryResponseContent,
                 content=body,
                 options={"headers": {"Content-Type": "application/json"}},
             )
-        return _content(*_said(answer.response.status_code, answer.response.headers, answer.text))
+        return _content(*_parse_response(answer.response.status_code, answer.response.headers, answer.text))
 
     async def transcribe(self, audio: bytes, name: str) -> str:
-        """What is said in an audio file; its `name`'s ending tells the format. Raises `ModelError`."""
-        async with _told_apart(self._deadline):
+        """Return the text of an audio file, whose format follows from the suffix of `name`; raises `ModelError`."""
+        async with _translate_errors(self._deadline):
             answer = await self._client.audio.transcriptions.with_raw_response.create(
                 file=(name, audio, "application/octet-stream"),
                 model=SPEECH_MODEL,
@@ -115,20 +115,20 @@ class LLMClient:
                 response_format="text",
                 temperature=0.2,
             )
-        return _text(*_said(answer.status_code, answer.headers, answer.text))
+        return _text(*_parse_response(answer.status_code, answer.headers, answer.text))
 
 
 def encode(value: object) -> bytes:
-    """A JSON value in ASCII, so that lone surrogates pass; its numbers written as JavaScript writes them."""
-    return json.dumps(_written(value), separators=(",", ":")).encode()
+    """Return a JSON value in ASCII, so that lone surrogates pass; numbers are written as JavaScript writes them."""
+    return json.dumps(_javascript_numbers(value), separators=(",", ":")).encode()
 
 
-def _written(value: object) -> object:
-    """A value with large integral floats as integers, and null for infinities, which JSON has not."""
+def _javascript_numbers(value: object) -> object:
+    """Convert large integral floats to integers, and infinities, which JSON does not have, to null."""
     if isinstance(value, Mapping):
-        return {key: _written(member) for key, member in value.items()}
+        return {key: _javascript_numbers(member) for key, member in value.items()}
     if isinstance(value, list):
-        return [_written(member) for member in value]
+        return [_javascript_numbers(member) for member in value]
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):
@@ -137,8 +137,8 @@ def _written(value: object) -> object:
 
 
 @asynccontextmanager
-async def _told_apart(deadline: float) -> AsyncIterator[None]:
-    """Bounds what runs inside, and turns the client's exceptions into this module's."""
+async def _translate_errors(deadline: float) -> AsyncIterator[None]:
+    """Limit the time of the block, and translate the client's exceptions to this module's."""
     try:
         async with asyncio.timeout(deadline):
             yield
@@ -155,24 +155,24 @@ class _Readable(Protocol):
 
 
 async def _read_as_utf8(response: _Readable) -> None:
-    """As fetch reads every answer, whatever charset it states."""
+    """Decode every response as UTF-8, as `fetch` does, whatever charset it states."""
     response.encoding = "utf-8"
 
 
-def _said(status: int, headers: Mapping[str, str], body: str) -> tuple[str, str]:
-    """The media type and body of an answer; one of status 204 is taken for null, as openai's Node SDK does."""
+def _parse_response(status: int, headers: Mapping[str, str], body: str) -> tuple[str, str]:
+    """Return an answer's media type and body; a 204 is read as JSON null, as openai's Node SDK does."""
     if status == NO_CONTENT:
         return "application/json", "null"
     return headers.get("content-type", "").partition(";")[0].strip(), body
 
 
 def is_json(media_type: str) -> bool:
-    """Whether openai's Node SDK reads an answer of this type as JSON; the case of letters counts."""
+    """Return whether openai's Node SDK reads an answer of this type as JSON; case-sensitive."""
     return "application/json" in media_type or media_type.endswith("+json")
 
 
 def _content(media_type: str, body: str) -> str:
-    """`choices[0].message.content` of a completion; raises `ModelRubbishError`."""
+    """Return `choices[0].message.content` of a completion; raises `InvalidResponseError`."""
     try:
         content = json.loads(body)["choices"][0]["message"]["content"] if is_json(media_type) else ...
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -183,7 +183,7 @@ def _content(media_type: str, body: str) -> str:
 
 
 def _text(media_type: str, body: str) -> str:
-    """A transcription: the body, unless that is JSON of something else; raises `ModelRubbishError`."""
+    """Return a transcription: the body, unless it is JSON of another type than text; raises `InvalidResponseError`."""
     if not is_json(media_type):
         return body
     try:

@@ -1,8 +1,8 @@
 """Notes on consultations.
 
-Transactional is `add_to`: a note and its place on its consultation are written together or not at all, where MongoDB
-has transactions. A place that is refused (an older consultation whose notes are no list) is no failure between the
-two: the dialect then keeps the note without one, as the legacy does. The others are single writes.
+`add_to` is transactional: a note and its link on its consultation are written together or not at all, where MongoDB
+has transactions. If the link is refused (an older consultation whose notes are not an array), the dialect stores the
+note without a link, as the legacy does. All other methods are single writes.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ NEWEST_FIRST: Final = (("created_at", -1),)
 
 
 class Notes:
-    """The notes of a store; all raise `StoreError` where the store fails."""
+    """The notes of a store; all methods raise `StoreError` if the store fails."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def add(self, note: Document) -> None:
-        """Stores a note without a place on its consultation."""
+        """Store a note without a link on its consultation."""
         await self._store.notes.insert(note)
 
     async def add_to(self, note: Document, consultation: Filter, link: Filter) -> bool:
-        """Stores a note and links it on the consultation that a filter finds, in one transaction.
+        """Store a note and link it on the consultation that matches a filter, in one transaction.
 
-        Tells whether there was one; if not, the note is stored all the same.
+        Return whether a consultation matched; if not, the note is stored all the same.
         """
 
         async def write() -> bool:
@@ -40,32 +40,32 @@ class Notes:
         return await self._store.run_in_transaction(write)
 
     async def get(self, identity: object) -> Document | None:
-        """A note, whosoever's."""
+        """Return a note of any clinician."""
         return await self._store.notes.get(identity)
 
     async def of_consultation(self, consultation: object) -> Sequence[Document]:
-        """All notes on a consultation, newest first."""
+        """Return all notes on a consultation, newest first."""
         return await self._store.notes.find_by("consultation", consultation, sort=NEWEST_FIRST)
 
     async def page_of(
         self, consultation: ObjectId, clinician: ObjectId, *, limit: int, skip: int
     ) -> tuple[Sequence[Document], int]:
-        """Some of one's own notes on a consultation, newest first, and how many there are."""
+        """Return one page of a clinician's notes on a consultation, newest first, and the number of all of them."""
         own = {"consultation": consultation, "clinician": clinician}
         return await self._store.notes.page(own, sort=(*NEWEST_FIRST, ("_id", -1)), limit=limit, skip=skip)
 
     async def change_own(self, identity: ObjectId, clinician: ObjectId, update: Filter) -> Document | None:
-        """Changes a note of one's own, and answers it as it is then."""
+        """Update a note of this clinician; return the updated document."""
         return await self._store.notes.update_and_get({"_id": identity, "clinician": clinician}, update)
 
     async def remove_own(self, identity: ObjectId, clinician: ObjectId) -> bool:
-        """Removes a note of one's own, whose id stays on its consultation; tells whether there was one."""
+        """Delete a note of this clinician, whose id stays on its consultation; return whether it existed."""
         return bool(await self._store.notes.delete({"_id": identity, "clinician": clinician}))
 
     async def change(self, where: Filter, update: Filter) -> bool:
-        """Changes a note; tells whether it is still there."""
+        """Update a note; return whether it exists."""
         return bool(await self._store.notes.update_one(where, update))
 
     async def remove(self, identity: object) -> None:
-        """Removes a note; its id stays on its consultation."""
+        """Delete a note; its id stays on its consultation."""
         await self._store.notes.delete({"_id": identity})

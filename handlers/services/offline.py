@@ -1,7 +1,7 @@
-"""The model and the terminology server for when nobody may be asked: a dry run's answer is made without them.
+"""The model and the terminology server without network access, for dry runs.
 
-What they say is always the same, and of the kind that the real ones say: a text, JSON where codes are asked
-for, concepts of SNOMED CT. Nothing of a question is in it.
+Their answers are constant and of the type that the real services return: a text, JSON for coding requests, SNOMED CT
+concepts. They contain nothing of the request.
 """
 
 from collections.abc import Sequence
@@ -20,27 +20,27 @@ CODES: Final = (
 
 
 class OfflineModel:
-    """As `Model`, with its answers at hand."""
+    """An `LLMClient` with constant answers."""
 
     async def complete(self, messages: Sequence[Message]) -> str:
-        """A text, or JSON for whoever asks for codes."""
+        """Return a text, or JSON for a coding request."""
         instructions = messages[0].get("content")
         return HIGHLIGHTS if isinstance(instructions, str) and instructions.startswith(CODING) else TEXT
 
     async def transcribe(self, audio: bytes, name: str) -> str:
-        """A text."""
+        """Return a text."""
         return TEXT
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there are no connections."""
 
 
 class OfflineTerminology:
-    """As `Terminology`, with its answers at hand."""
+    """A `Terminology` with constant answers."""
 
     async def find(self, term: str | Sequence[str] | None) -> list[Code]:
-        """Two codes, whatever the term."""
+        """Return two codes, whatever the term."""
         return list(CODES)
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there are no connections."""

@@ -1,4 +1,4 @@
-"""Summaries of consultations that are still to be had: the transcripts from the store, the text from the model."""
+"""Summaries on demand: the transcripts from the store, the text from the model."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ from handlers.services.assistant import Assistant
 
 
 class NoConsultationError(Exception):
-    """There is no consultation of that id."""
+    """A consultation id that does not exist."""
 
 
 class NoTranscriptsError(Exception):
-    """The consultation has no transcript with anything in it."""
+    """A consultation without any transcript text."""
 
 
 class Documents(Protocol):
-    """The part of a stored collection that is read here."""
+    """The read access to a stored collection."""
 
     async def find_by(
         self, field: str, value: object, fields: Sequence[str] = ()
@@ -26,7 +26,7 @@ class Documents(Protocol):
 
 
 class Summaries:
-    """Summaries on demand; nothing of them is stored."""
+    """Creates summaries, which are not stored."""
 
     def __init__(self, consultations: Documents, transcripts: Documents, assistant: Assistant) -> None:
         self._consultations = consultations
@@ -34,21 +34,21 @@ class Summaries:
         self._assistant = assistant
 
     async def summarise(self, consultation: ObjectId, instructions: object = None) -> str:
-        """A summary of all that a consultation's transcripts say, oldest first: SOAP unless instructed.
+        """Return a summary of a consultation's transcripts, oldest first, in SOAP format unless instructed otherwise.
 
         Raises `NoConsultationError`, `NoTranscriptsError` or `ModelError`.
         """
-        held, found = await asyncio.gather(
+        consultations, transcripts = await asyncio.gather(
             self._consultations.find_by("_id", consultation, ("_id",)),
             self._transcripts.find_by("consultation", consultation, ("transcript_text",)),
         )
-        if not held:
+        if not consultations:
             raise NoConsultationError
-        texts = [document.get("transcript_text") for document in sorted(found, key=_identity)]
-        said = [text for text in texts if isinstance(text, str) and text.strip()]
-        if not said:
+        texts = [document.get("transcript_text") for document in sorted(transcripts, key=_identity)]
+        spoken = [text for text in texts if isinstance(text, str) and text.strip()]
+        if not spoken:
             raise NoTranscriptsError
-        return await self._assistant.summarise(said, instructions)
+        return await self._assistant.summarise(spoken, instructions)
 
 
 def _identity(document: Mapping[str, object]) -> str:

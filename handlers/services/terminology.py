@@ -1,7 +1,7 @@
-"""Clinical codes by name, from the NHS terminology server: one token for all, a search for each.
+"""Clinical codes by name, from the NHS terminology server: one access token for all searches.
 
-The token is kept until shortly before it expires. However many searches find it missing at once, one of them
-fetches it and the others wait; the rest needs no lock.
+The token is cached until shortly before it expires. Of concurrent searches without a token, one fetches it and the
+others wait; nothing else needs a lock.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ VALUE_SET: Final = "http://snomed.info/sct/83821000000107/version/20240508?fhir_
 COUNT: Final = 10
 
 DEADLINE: Final = 10.0
-"""Seconds for one search, fetching the token included."""
+"""Seconds per search, fetching the token included."""
 
 OPERATION: Final = "/ValueSet/$expand"
 _OPERATION: Final = re.compile(r"/ValueSet/(?:\$|%24)expand$", re.IGNORECASE)
@@ -27,23 +27,23 @@ _PARAMETER: Final = re.compile(r"=|\[|%5B", re.IGNORECASE)
 _OWN_PARAMETERS: Final = frozenset(("url", "filter", "count"))
 _BEARER: Final = re.compile(r"[\x21-\x7e]+")
 _MARGIN: Final = 0.1
-_LONGEST_MARGIN: Final = 30.0
+_MAX_MARGIN: Final = 30.0
 
 
 class TerminologyError(Exception):
-    """The terminology server gave no usable answer; the message says why and names nobody."""
+    """A search without a usable answer; the message states the cause and contains no personal data."""
 
 
 class TerminologyUnreachableError(TerminologyError):
-    """No connection to the terminology server, or it broke."""
+    """A failed or broken connection to the terminology server."""
 
 
 class TerminologyTimeoutError(TerminologyError):
-    """No answer within the deadline."""
+    """A search without an answer within the deadline."""
 
 
 class TerminologyRefusedError(TerminologyError):
-    """The terminology server, or the server of its tokens, answered with another status than 2xx."""
+    """An answer other than 2xx from the terminology server, or from its token server."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the terminology server answered {status}")
@@ -51,14 +51,14 @@ class TerminologyRefusedError(TerminologyError):
 
 
 class TerminologyInvalidError(TerminologyError):
-    """The terminology server answered something else than FHIR, or than a token."""
+    """An answer that is not FHIR, or not a token."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """A concept: its name, its code, and the address of the system that the code is from; `...` where unsaid.
+    """A concept: its name, its code, and the URL of its code system; `...` where not stated.
 
-    Each is a text in FHIR, and is handed on as it came, whatever JSON it is.
+    Each is a text in FHIR, and is passed on unchanged, whatever JSON type it has.
     """
 
     name: object
@@ -68,7 +68,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Access:
-    """Where the terminology server is, and as whom to ask. `api_url`: see `expand_url`."""
+    """The terminology server's URLs and credentials. `api_url`: see `expand_url`."""
 
     auth_url: str
     api_url: str
@@ -83,13 +83,13 @@ class _AccessToken:
 
 
 class Finder(Protocol):
-    """The part of a terminology server that finds codes."""
+    """The terminology server's code search."""
 
     async def find(self, term: str | Sequence[str] | None) -> list[Code]: ...
 
 
 class Terminology:
-    """The terminology server. Times are in seconds of `clock`."""
+    """A client of the terminology server. Times are in seconds of `clock`."""
 
     def __init__(
         self,
@@ -108,15 +108,15 @@ class Terminology:
 
     @classmethod
     def open(cls, access: Access, *, deadline: float = DEADLINE) -> Self:
-        """The same with a client of its own."""
+        """Return a client with its own connection pool."""
         return cls(httpx.AsyncClient(timeout=deadline, follow_redirects=True), access, deadline=deadline)
 
     async def close(self) -> None:
-        """Close the connections; searches under way fail."""
+        """Close the connections; running searches fail."""
         await self._client.aclose()
 
     async def find(self, term: str | Sequence[str] | None) -> list[Code]:
-        """The first ten codes for a term (any codes for None), best first; raises `CodesError`."""
+        """Return the first ten codes for a term (any codes for None), best first; raises `TerminologyError`."""
         try:
             async with asyncio.timeout(self._deadline):
                 return _codes(await self._expand(term))
@@ -124,32 +124,32 @@ class Terminology:
             raise TerminologyTimeoutError("the terminology server did not answer in time") from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise TerminologyUnreachableError("the terminology server cannot be reached") from error
-        except httpx.RequestError as error:  # of what is left: too many redirects, a broken encoding
+        except httpx.RequestError as error:  # what remains: too many redirects, a broken encoding
             raise TerminologyInvalidError("the terminology server's answer cannot be read") from error
 
     async def _expand(self, term: str | Sequence[str] | None) -> object:
         target = expand_url(self._access.api_url, term)
-        token = await self._granted()
+        token = await self._access_token()
         try:
             return await self._get(target, token)
         except TerminologyRefusedError as error:
             if error.status != httpx.codes.UNAUTHORIZED:
                 raise
-        self._forget(token)
-        return await self._get(target, await self._granted())
+        self._discard_token(token)
+        return await self._get(target, await self._access_token())
 
     async def _get(self, target: str, token: _AccessToken) -> object:
         headers = {"authorization": f"Bearer {token.text}", "accept": "application/json"}
         return await self._fetch(self._client.build_request("GET", target, headers=headers))
 
-    async def _granted(self) -> _AccessToken:
-        """The token, kept or fetched."""
+    async def _access_token(self) -> _AccessToken:
+        """Return the cached token, or fetch one."""
         async with self._fetching:
             if self._token is None or self._token.expires <= self._clock():
                 self._token = await self._grant()
             return self._token
 
-    def _forget(self, token: _AccessToken) -> None:
+    def _discard_token(self, token: _AccessToken) -> None:
         if self._token is token:
             self._token = None
 
@@ -159,15 +159,15 @@ class Terminology:
             "client_id": self._access.client_id,
             "client_secret": self._access.client_secret,
         }
-        asked = self._clock()
+        requested_at = self._clock()
         grant = await self._fetch(self._client.build_request("POST", self._access.auth_url, data=form))
         text = grant.get("access_token") if isinstance(grant, Mapping) else None
         if not isinstance(grant, Mapping) or not isinstance(text, str) or not _BEARER.fullmatch(text):
             raise TerminologyInvalidError("the terminology server gave no token")
-        return _AccessToken(text, asked + _lifetime(grant.get("expires_in")))
+        return _AccessToken(text, requested_at + _lifetime(grant.get("expires_in")))
 
     async def _fetch(self, request: httpx.Request) -> object:
-        """The JSON that answers a request, which is tried again once where the connection breaks."""
+        """Return a response's JSON; a request whose connection breaks is retried once."""
         try:
             response = await self._client.send(request)
         except (httpx.NetworkError, httpx.RemoteProtocolError):
@@ -178,9 +178,9 @@ class Terminology:
 def expand_url(api_url: str, term: str | Sequence[str] | None) -> str:
     """Return the URL of a search (FHIR R4, ValueSet `$expand`).
 
-    `api_url` is the FHIR base or the URL of the operation itself, each with or without a trailing slash. Parameters of
-    its query stay, except those that the search sets itself; a fragment is dropped. Raises `CodesUnreachableError`
-    where `api_url` is not a URL.
+    `api_url` is the FHIR base or the URL of the operation itself, each with or without a trailing slash. Parameters
+    of its query are kept, except those that the search sets itself; a fragment is dropped. Raises
+    `TerminologyUnreachableError` where `api_url` is not a URL.
     """
     try:
         parts = urlsplit(api_url)
@@ -192,7 +192,7 @@ def expand_url(api_url: str, term: str | Sequence[str] | None) -> str:
 
 
 def expand_query(term: str | Sequence[str] | None) -> str:
-    """The search's query string, encoded as axios encodes parameters: a list as `filter[]`, twice and more."""
+    """Return the search's query string, encoded as axios encodes parameters: a list as repeated `filter[]`."""
     terms = [] if term is None else [("filter", term)] if isinstance(term, str) else [("filter[]", t) for t in term]
     pairs = [("url", VALUE_SET), *terms, ("count", str(COUNT))]
     return "&".join(f"{_encode(name)}={_encode(value)}" for name, value in pairs)
@@ -203,10 +203,10 @@ def _encode(text: str) -> str:
 
 
 def _lifetime(stated: object) -> float:
-    """For how many seconds to keep a token: a little less than stated, and not at all where nothing is."""
+    """Return the seconds to cache a token: slightly less than stated, zero where nothing is stated."""
     if not (isinstance(stated, int | float) and stated > 0):
         return 0.0
-    return stated - min(stated * _MARGIN, _LONGEST_MARGIN)
+    return stated - min(stated * _MARGIN, _MAX_MARGIN)
 
 
 def _json(response: httpx.Response) -> object:
@@ -220,12 +220,12 @@ def _json(response: httpx.Response) -> object:
 
 
 def _codes(value_set: object) -> list[Code]:
-    """The codes of an expanded value set; one without codes may lack `contains` (FHIR R4, ValueSet)."""
+    """Return the codes of an expanded value set; one without codes may lack `contains` (FHIR R4, ValueSet)."""
     expansion = value_set.get("expansion") if isinstance(value_set, Mapping) else None
-    found = expansion.get("contains", []) if isinstance(expansion, Mapping) else None
-    if not isinstance(found, list) or found[:1] == [None]:
-        raise TerminologyInvalidError("the terminology server's answer is no value set")
-    return [_code(entry if isinstance(entry, Mapping) else {}) for entry in found]
+    concepts = expansion.get("contains", []) if isinstance(expansion, Mapping) else None
+    if not isinstance(concepts, list) or concepts[:1] == [None]:
+        raise TerminologyInvalidError("the terminology server's answer is not a value set")
+    return [_code(entry if isinstance(entry, Mapping) else {}) for entry in concepts]
 
 
 def _code(entry: Mapping[str, object]) -> Code:

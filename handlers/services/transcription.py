@@ -1,13 +1,13 @@
-"""A recording as it is made: audio comes in pieces, goes to the model in portions, and comes back as text.
+"""Recordings: audio arrives in chunks, is sent to the model in portions, and returns as text.
 
-No sockets and no frames here: a `Recorder` is told what happens on one connection and tells what there is to
-say, and the model is a function that it is given. What it keeps between two pieces:
+This module knows no sockets and no frames: a `Recorder` receives the events of one connection and emits events to
+its client; the model is a function. The state between two chunks:
 
-    start -> Take: header | pieces ........ | text so far
+    start -> _Recording: header | chunks ..... | text so far
                      \\________portion of 8__/   -> partial job --.
-    stop  -> header and all pieces               -> final job ----+--> one at a time, in order -> tell
+    stop  -> header and all chunks               -> final job ----+--> one at a time, in order -> emit
 
-Whatever comes while the model is at work is taken in at once; only the model's calls wait for each other.
+Chunks are accepted while the model works; only calls to the model wait for each other.
 """
 
 import asyncio
@@ -23,26 +23,26 @@ from handlers.services.model import ModelError, ModelRefusedError
 from handlers.white_space import trim
 
 PORTION: Final = 8
-"""Pieces, after the header, that make a portion."""
+"""Chunks per portion, in addition to the header."""
 
 LIMIT: Final = 25 * 1024 * 1024
-"""Bytes of audio one connection may hold: the most that the model takes in one file."""
+"""Maximum bytes of audio per connection: the model's limit for one file."""
 
-MOST_WAITING: Final = 32
-"""Calls to the model that may wait on one connection."""
+MAX_WAITING: Final = 32
+"""Maximum calls to the model that may wait per connection."""
 
-_PIECE_COST: Final = 64
+_CHUNK_OVERHEAD: Final = 64
 _UNDECODABLE: Final = "could not be decoded"
 
 logger = logging.getLogger(__name__)
 
 Transcribe = Callable[[bytes, str], Awaitable[str]]
-"""An audio file and its name -> what is said in it, or a `ModelError`."""
+"""Return the text of an audio file with this name, or raise `ModelError`."""
 
 
 @dataclass(frozen=True)
 class Transcribed:
-    """Text: all of a recording so far, or (`final`) of the recording as a whole."""
+    """The text of a recording so far, or (`final`) of the complete recording."""
 
     text: str
     final: bool
@@ -50,45 +50,45 @@ class Transcribed:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The model fails; said once a recording."""
+    """A failure of the model; emitted once per recording."""
 
 
 @dataclass(frozen=True)
 class FinalFailed:
-    """There will be no text of the recording as a whole."""
+    """The transcription of the complete recording failed."""
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """The recording is over, and so is everything there was to say about it."""
+    """The recording has ended and all its events have been emitted."""
 
 
 @dataclass(frozen=True)
 class AudioLimitReached:
-    """No more audio is kept; said once a recording."""
+    """Further audio is discarded; emitted once per recording."""
 
 
 Event = Transcribed | Interrupted | FinalFailed | Stopped | AudioLimitReached
-Tell = Callable[[Event], Awaitable[None]]
+Emit = Callable[[Event], Awaitable[None]]
 
 
 @dataclass(eq=False)
 class _Recording:
-    """One recording: the first piece is the file's header, which every portion needs before it."""
+    """One recording: the first chunk is the file's header, which precedes every portion."""
 
     header: bytes | None = None
-    pieces: list[bytes] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list)
     size: int = 0
     text: str = ""
-    complained: bool = False
+    interruption_reported: bool = False
     full: bool = False
 
-    def add(self, piece: bytes) -> None:
-        self.size += _cost(piece)
+    def add(self, chunk: bytes) -> None:
+        self.size += _cost(chunk)
         if self.header is None:
-            self.header = piece
+            self.header = chunk
         else:
-            self.pieces.append(piece)
+            self.chunks.append(chunk)
 
     def extend(self, text: str) -> None:
         self.text = f"{self.text} {text}" if self.text else text
@@ -96,84 +96,84 @@ class _Recording:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """A call to the model: the header and the pieces from `start` to `end` of a take."""
+    """A call to the model: the header and the chunks from `start` to `end` of a recording."""
 
-    take: _Recording
+    recording: _Recording
     start: int
     end: int
     final: bool
 
     def audio(self) -> bytes:
-        return b"".join([self.take.header or b"", *self.take.pieces[self.start : self.end]])
+        return b"".join([self.recording.header or b"", *self.recording.chunks[self.start : self.end]])
 
 
 class Recorder:
-    """What one connection records. Call `close` when it ends: calls to the model are then cancelled.
+    """Records one connection. Call `close` when it ends: calls to the model are then cancelled.
 
-    `identity` names the files that the model gets; `limit` is in bytes; `clock` gives milliseconds.
+    `identity` names the files for the model; `limit` is in bytes; `clock` gives milliseconds.
     """
 
     def __init__(
         self,
         identity: str,
         transcribe: Transcribe,
-        tell: Tell,
+        emit: Emit,
         *,
         limit: int = LIMIT,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self.recording = False
+        self.is_recording = False
         self._identity = identity
         self._transcribe = transcribe
-        self._tell = tell
+        self._emit = emit
         self._limit = limit
         self._clock = clock
-        self._take = _Recording()
+        self._current = _Recording()
         self._jobs: deque[_Job] = deque()
         self._worker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin a recording, with nothing of an earlier one; calls under way for that one go on."""
-        self._take = _Recording()
-        self.recording = True
+        """Start a recording, independent of earlier ones, whose running calls continue."""
+        self._current = _Recording()
+        self.is_recording = True
 
-    async def add(self, piece: bytes) -> None:
-        """Take in a piece of audio; it counts only while recording, and only as far as the limit."""
-        take = self._take
-        if not self.recording or take.full:
+    async def add(self, chunk: bytes) -> None:
+        """Add a chunk of audio; ignored unless recording, or beyond the limit."""
+        recording = self._current
+        if not self.is_recording or recording.full:
             return
-        if self._held() + _cost(piece) > self._limit:
-            take.full = True
-            await self._tell(AudioLimitReached())
+        if self._stored_bytes() + _cost(chunk) > self._limit:
+            recording.full = True
+            await self._emit(AudioLimitReached())
             return
-        take.add(piece)
-        if take.pieces and len(take.pieces) % PORTION == 0:
-            await self._submit(_Job(take, len(take.pieces) - PORTION, len(take.pieces), final=False))
+        recording.add(chunk)
+        if recording.chunks and len(recording.chunks) % PORTION == 0:
+            await self._submit(_Job(recording, len(recording.chunks) - PORTION, len(recording.chunks), final=False))
 
     async def stop(self) -> None:
-        """End the recording; its audio is kept until the next start, so that a second stop sends it again."""
-        self.recording = False
-        if self._take.pieces:
-            await self._submit(_Job(self._take, 0, len(self._take.pieces), final=True))
+        """Stop recording; the audio is stored until the next start, so that a second stop sends it again."""
+        self.is_recording = False
+        if self._current.chunks:
+            await self._submit(_Job(self._current, 0, len(self._current.chunks), final=True))
         else:
-            await self._tell(Stopped())
+            await self._emit(Stopped())
 
     async def close(self) -> None:
-        """Forget everything and cancel the call under way."""
-        self.recording = False
-        self._take = _Recording()
+        """Discard the audio and cancel the running call."""
+        self.is_recording = False
+        self._current = _Recording()
         self._jobs.clear()
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.wait([self._worker])
 
-    def _held(self) -> int:
-        """Bytes of audio that cannot be let go: this recording's, and those that a call still needs."""
-        takes = {job.take for job in self._jobs} | {self._take}
-        return sum(take.size for take in takes)
+    def _stored_bytes(self) -> int:
+        """Return the bytes of audio in memory: this recording's, and those of waiting calls."""
+        recordings = {job.recording for job in self._jobs} | {self._current}
+        return sum(recording.size for recording in recordings)
 
     async def _submit(self, job: _Job) -> None:
-        if len(self._jobs) >= MOST_WAITING:
+        if len(self._jobs) >= MAX_WAITING:
             await self._fail(job)
             return
         self._jobs.append(job)
@@ -181,7 +181,7 @@ class Recorder:
             self._worker = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
-        """Do the jobs that there are, each kept in the queue until it is done."""
+        """Run the jobs, each of which stays in the queue until it is done."""
         try:
             while self._jobs:
                 await self._finish(self._jobs[0])
@@ -192,7 +192,7 @@ class Recorder:
         try:
             await self._do(job)
         except Exception as error:
-            logger.error("a transcription came to nothing: %s", trace_of(error))
+            logger.error("a transcription failed unexpectedly: %s", trace_of(error))
         finally:
             if self._jobs:
                 self._jobs.popleft()
@@ -200,35 +200,35 @@ class Recorder:
     async def _do(self, job: _Job) -> None:
         prefix = "final" if job.final else "temp"
         try:
-            heard = await self._transcribe(job.audio(), f"{prefix}-{self._identity}-{self._clock()}.webm")
+            text = await self._transcribe(job.audio(), f"{prefix}-{self._identity}-{self._clock()}.webm")
         except ModelError as error:
             if job.final or not is_undecodable(error):
                 logger.warning("transcription failed: %s", summary_of(error))
                 await self._fail(job)
             return
-        await self._pass_on(job, trim(heard))
+        await self._emit_text(job, trim(text))
 
-    async def _pass_on(self, job: _Job, text: str) -> None:
+    async def _emit_text(self, job: _Job, text: str) -> None:
         if job.final:
-            await self._tell(Transcribed(text, final=True))
-            await self._tell(Stopped())
+            await self._emit(Transcribed(text, final=True))
+            await self._emit(Stopped())
         elif text:
-            job.take.extend(text)
-            await self._tell(Transcribed(job.take.text, final=False))
+            job.recording.extend(text)
+            await self._emit(Transcribed(job.recording.text, final=False))
 
     async def _fail(self, job: _Job) -> None:
         if job.final:
-            await self._tell(FinalFailed())
-            await self._tell(Stopped())
-        elif not job.take.complained:
-            job.take.complained = True
-            await self._tell(Interrupted())
+            await self._emit(FinalFailed())
+            await self._emit(Stopped())
+        elif not job.recording.interruption_reported:
+            job.recording.interruption_reported = True
+            await self._emit(Interrupted())
 
 
 def is_undecodable(error: ModelError) -> bool:
-    """Whether the model could make nothing of the audio: common in a portion, and no fault of the service."""
+    """Return whether the model could not decode the audio: common for a portion, and not a failure of the service."""
     return isinstance(error, ModelRefusedError) and _UNDECODABLE in error.body
 
 
-def _cost(piece: bytes) -> int:
-    return len(piece) + _PIECE_COST
+def _cost(chunk: bytes) -> int:
+    return len(chunk) + _CHUNK_OVERHEAD

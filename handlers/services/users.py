@@ -1,13 +1,14 @@
-"""Accounts: an address belongs to one user, who proves it with a password.
+"""Accounts: an email address belongs to one user, who authenticates with a password.
 
-Nothing here is transactional: a new account is a single write, and that its address is free the unique index decides.
+Nothing here is transactional: a new account is a single write, and the unique index ensures that its address is
+free.
 """
 
 from typing import Final
 
 from bson import ObjectId
 
-from handlers.passwords import Passwords
+from handlers.services.passwords import Passwords
 from handlers.storage.errors import DuplicateError
 from handlers.storage.store import Collection, Document
 
@@ -15,42 +16,42 @@ SHOWN: Final = ("username", "email", "role", "createdAt")
 
 
 class EmailTakenError(Exception):
-    """The address belongs to somebody already."""
+    """An email address that already belongs to a user."""
 
 
 class Users:
-    """The users of a collection; all raise `StoreError` where the store fails."""
+    """The users of a collection; all methods raise `StoreError` if the store fails."""
 
     def __init__(self, collection: Collection, passwords: Passwords) -> None:
         self._collection = collection
         self._passwords = passwords
 
     async def find_by_email(self, email: object) -> Document | None:
-        """The user of an address, or of a query on addresses."""
+        """Return the user of an address, or the first match of a query on addresses."""
         return await self._collection.find_one({"email": email})
 
     async def show(self, identity: object) -> Document | None:
-        """What a user's profile shows, as stored: the fields `SHOWN`."""
+        """Return the stored fields of a user's profile, `SHOWN`."""
         return await self._collection.get(identity, SHOWN)
 
     async def role_of(self, identity: ObjectId) -> object:
-        """A user's role as stored; None where there is no such user."""
-        found = await self._collection.get(identity, ("role",))
-        return None if found is None else found.get("role")
+        """Return a user's role as stored; None if the user does not exist."""
+        user = await self._collection.get(identity, ("role",))
+        return None if user is None else user.get("role")
 
     async def hash(self, password: str) -> str:
-        """What is stored of a new password."""
+        """Return the hash to store for a new password."""
         return await self._passwords.hash(password)
 
     async def add(self, user: Document) -> None:
-        """Store a new user; raises `EmailTakenError`, also where two come at the same time."""
+        """Store a new user; raises `EmailTakenError`, also for concurrent registrations."""
         try:
             await self._collection.insert(user)
         except DuplicateError as error:
             raise EmailTakenError from error
 
     async def verify_password(self, password: str, hashed: str | None) -> bool:
-        """Whether the password is right. Without a hash, because there is no user, it takes as long to say no."""
+        """Return whether the password is correct; without a hash (no such user), return False after the same time."""
         if hashed is None:
             await self._passwords.dummy_verify(password)
             return False

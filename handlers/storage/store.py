@@ -36,8 +36,8 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, A
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, errors
 from pymongo.errors import PyMongoError
 
-from handlers.circuit_breaker import CircuitBreaker
 from handlers.failure_log import summary_of
+from handlers.storage.circuit_breaker import CircuitBreaker
 from handlers.storage.dataloader import Loader
 from handlers.storage.dry_run import DryRunTransaction
 from handlers.storage.errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translate_errors

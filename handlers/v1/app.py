@@ -15,9 +15,9 @@ from handlers.container import Services, lifetime_of
 from handlers.settings import Settings
 from handlers.v1 import assistant, consultations, health, notes, prompts, transcription, transcripts, users
 from handlers.v1.dependencies import AppState
-from handlers.v1.errors import handle_problems
+from handlers.v1.errors import add_error_handlers
 from handlers.v1.middleware import BodyLimit, SecureHeaders
-from handlers.v1.rate_limits import Throttle
+from handlers.v1.rate_limits import RateLimiter
 from handlers.v1.tokens import Tokens
 
 PREFIX: Final = "/api/v1"
@@ -30,14 +30,14 @@ _ABOVE: Final = f"{PREFIX}/".encode()
 RESOURCES: Final = (users, consultations, transcripts, notes, prompts, assistant, transcription)
 
 
-def is_asked(scope: Scope) -> bool:
-    """Whether a request is for v1: what is below `/api/v1/`, and `/health` where a route of its own has led here."""
+def is_v1_request(scope: Scope) -> bool:
+    """Whether a request is for v1: what is below `/api/v1/`, and `/health` where a route of its own has led state."""
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     return (path.startswith(_ABOVE) and path != _ABOVE) or health.is_routed(scope)
 
 
 def create_v1() -> FastAPI:
-    """The app; `app.state.house` is to be set before it is asked for anything but its OpenAPI."""
+    """The app; `app.state.app_state` is to be set before it is asked for anything but its OpenAPI."""
     app = FastAPI(
         title="Scribe",
         version="1",
@@ -51,11 +51,11 @@ def create_v1() -> FastAPI:
     for resource in RESOURCES:
         app.include_router(resource.router, prefix=PREFIX)
     app.include_router(health.router)
-    handle_problems(app, answered())
+    add_error_handlers(app, route_methods())
     return app
 
 
-def answered() -> list[tuple[str, set[str]]]:
+def route_methods() -> list[tuple[str, set[str]]]:
     """Every path, with the methods it is there for."""
     below = [(PREFIX, route) for resource in RESOURCES for route in resource.router.routes]
     beside = [("", route) for route in health.router.routes]
@@ -64,10 +64,10 @@ def answered() -> list[tuple[str, set[str]]]:
     ]
 
 
-def open_house(app: FastAPI, services: Services, settings: Settings, throttle: Throttle) -> ASGIApp:
+def assemble(app: FastAPI, services: Services, settings: Settings, rate_limiter: RateLimiter) -> ASGIApp:
     """The app with services behind it and all that stands around it."""
     tokens = Tokens(settings.jwt_secret_key.get_secret_value(), lifetime_of(settings))
-    app.state.house = AppState(services, settings, tokens, throttle)
+    app.state.app_state = AppState(services, settings, tokens, rate_limiter)
     limited = BodyLimit(app, settings.body_limit)
     shared = CORSMiddleware(
         limited,

@@ -5,62 +5,62 @@ from typing import Annotated
 from fastapi import HTTPException, Query, Request
 from pydantic import Field, StringConstraints
 
+from handlers.disconnect import cancel_on_disconnect, wait_for_disconnect
 from handlers.services.summaries import NoTranscriptsError
 from handlers.services.terminology import Code
-from handlers.v1.consultations import own
-from handlers.v1.dependencies import Clinician, Product
-from handlers.v1.errors import problems
-from handlers.v1.presence import cancel_on_disconnect
-from handlers.v1.routing import resource
-from handlers.v1.schemas import Given, Identity, Line, Prose, Shown
+from handlers.v1.consultations import get_own_consultation
+from handlers.v1.dependencies import CurrentClinician, ServicesDep
+from handlers.v1.errors import error_responses
+from handlers.v1.routing import create_router
+from handlers.v1.schemas import Identity, Line, Prose, RequestModel, ResponseModel
 
-router = resource("ai", "/ai")
+router = create_router("ai", "/ai")
 
 
 Image = Annotated[str, StringConstraints(pattern=r"^(https?://.+|data:image/.+|[A-Za-z0-9+/]+={0,2})$")]
 """An address, or an image in base64: each is one that the product takes (`handlers.services.images`)."""
 
 
-class SearchRequest(Given):
+class SearchRequest(RequestModel):
     """What to search for."""
 
     query: Annotated[Prose, Field(max_length=4000)]
 
 
-class Answer(Shown):
+class Answer(ResponseModel):
     """The question, and what the model says to it."""
 
     query: str
     answer: str
 
 
-class SummaryRequest(Given):
+class SummaryRequest(RequestModel):
     """The consultation to summarise; how, where not as a SOAP summary."""
 
     consultation_id: Identity
     instructions: Prose | None = None
 
 
-class Summary(Shown):
+class Summary(ResponseModel):
     """A summary, which is not stored."""
 
     summary: str
 
 
-class ImageAnalysisRequest(Given):
+class ImageAnalysisRequest(RequestModel):
     """Images, as addresses or in base64, and what to say about them: without a prompt, what they show."""
 
     images: Annotated[list[Image], Field(min_length=1, max_length=10)]
     prompt: Prose | None = None
 
 
-class Analysis(Shown):
+class Analysis(ResponseModel):
     """What the model says about images, in markdown."""
 
     response: str
 
 
-class ClinicalCode(Shown):
+class ClinicalCode(ResponseModel):
     """A concept of a code system; what the terminology server does not say is null."""
 
     name: str | None
@@ -74,38 +74,44 @@ class ClinicalCode(Shown):
         return cls(**dict(zip(("name", "code", "url"), said, strict=True)))
 
 
-@router.post("/search", responses=problems(401, 403, 502, 504, body=True))
-async def search(question: SearchRequest, request: Request, clinician: Clinician, product: Product) -> Answer:
+@router.post("/search", responses=error_responses(401, 403, 502, 504, body=True))
+async def search(
+    question: SearchRequest, request: Request, clinician: CurrentClinician, services: ServicesDep
+) -> Answer:
     """Ask for medical information. No personal diagnosis is given."""
-    answer = await cancel_on_disconnect(request, product.assistant.search(question.query))
+    answer = await cancel_on_disconnect(wait_for_disconnect(request.receive), services.assistant.search(question.query))
     return Answer(query=question.query, answer=answer)
 
 
-@router.post("/summary", responses=problems(401, 403, 404, 409, 502, 504, body=True))
-async def summarise(wanted: SummaryRequest, request: Request, clinician: Clinician, product: Product) -> Summary:
+@router.post("/summary", responses=error_responses(401, 403, 404, 409, 502, 504, body=True))
+async def summarise(
+    wanted: SummaryRequest, request: Request, clinician: CurrentClinician, services: ServicesDep
+) -> Summary:
     """Summarise what was said in a consultation, as a SOAP summary unless told otherwise."""
-    await own(product, wanted.consultation_id, clinician)
+    await get_own_consultation(services, wanted.consultation_id, clinician)
     try:
-        work = product.summaries.summarise(wanted.consultation_id, wanted.instructions)
-        return Summary(summary=await cancel_on_disconnect(request, work))
+        work = services.summaries.summarise(wanted.consultation_id, wanted.instructions)
+        return Summary(summary=await cancel_on_disconnect(wait_for_disconnect(request.receive), work))
     except NoTranscriptsError:
         raise HTTPException(409, "Nothing has been said in this consultation yet") from None
 
 
-@router.post("/images", responses=problems(401, 403, 502, 504, body=True))
-async def analyze(pictures: ImageAnalysisRequest, request: Request, clinician: Clinician, product: Product) -> Analysis:
+@router.post("/images", responses=error_responses(401, 403, 502, 504, body=True))
+async def analyze(
+    pictures: ImageAnalysisRequest, request: Request, clinician: CurrentClinician, services: ServicesDep
+) -> Analysis:
     """Have images explained."""
-    work = product.assistant.analyze(pictures.prompt, pictures.images)
-    return Analysis(response=await cancel_on_disconnect(request, work))
+    work = services.assistant.analyze(pictures.prompt, pictures.images)
+    return Analysis(response=await cancel_on_disconnect(wait_for_disconnect(request.receive), work))
 
 
-@router.get("/codes", responses=problems(401, 403, 422, 502, 504))
+@router.get("/codes", responses=error_responses(401, 403, 422, 502, 504))
 async def find_codes(
     name: Annotated[Line, Query(description="a term, as in `diabetes`")],
     request: Request,
-    clinician: Clinician,
-    product: Product,
+    clinician: CurrentClinician,
+    services: ServicesDep,
 ) -> list[ClinicalCode]:
     """Find clinical codes (SNOMED CT, UK) for a term, best first."""
-    codes = await cancel_on_disconnect(request, product.terminology.find(name))
+    codes = await cancel_on_disconnect(wait_for_disconnect(request.receive), services.terminology.find(name))
     return [ClinicalCode.of(code) for code in codes]

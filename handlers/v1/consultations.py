@@ -8,35 +8,35 @@ from fastapi import HTTPException, Request
 from pydantic import Field
 
 from handlers.container import Services
+from handlers.disconnect import cancel_on_disconnect, wait_for_disconnect
 from handlers.services.assistant import SOAP
 from handlers.services.documents import new_consultation
 from handlers.storage.errors import RefusedError, UnstorableError
 from handlers.v1 import document_readers
-from handlers.v1.dependencies import Clinician, Product
+from handlers.v1.dependencies import CurrentClinician, ServicesDep
 from handlers.v1.document_readers import Document
-from handlers.v1.errors import missing, problems
-from handlers.v1.presence import cancel_on_disconnect
-from handlers.v1.routing import resource
-from handlers.v1.schemas import Given, Identity, Json, Key, Page, Paging, Shown
+from handlers.v1.errors import error_responses, not_found
+from handlers.v1.routing import create_router
+from handlers.v1.schemas import Identity, Json, Key, Page, Paging, RequestModel, ResponseModel
 
-router = resource("consultations", "/consultations")
+router = create_router("consultations", "/consultations")
 
 PatientData = Annotated[dict[Key, Json], Field(max_length=100)]
 
 
-class NewConsultation(Given):
+class NewConsultation(RequestModel):
     """A consultation to begin; what is known of the patient, in whatever fields the client has."""
 
     patient_data: PatientData | None = None
 
 
-class EndConsultationRequest(Given):
+class EndConsultationRequest(RequestModel):
     """How to end a consultation: the prompt that the summary is made by, a SOAP summary without one."""
 
     prompt_id: Identity | None = None
 
 
-class Consultation(Shown):
+class Consultation(ResponseModel):
     """A consultation; its transcript and notes are read by their ids."""
 
     id: Identity
@@ -61,7 +61,7 @@ class Consultation(Shown):
         )
 
 
-class Highlight(Shown):
+class Highlight(ResponseModel):
     """A term worth coding, and the SNOMED CT concept that may fit it."""
 
     term: str
@@ -75,65 +75,71 @@ class Ended(Consultation):
     highlights: list[Highlight]
 
 
-@router.post("/start", responses=problems(401, 403, body=True))
-async def start(new: NewConsultation, clinician: Clinician, product: Product) -> Consultation:
+@router.post("/start", responses=error_responses(401, 403, body=True))
+async def start(new: NewConsultation, clinician: CurrentClinician, services: ServicesDep) -> Consultation:
     """Start a consultation."""
     consultation, transcript = new_consultation(clinician, new.patient_data)
     try:
-        await product.consultations.start(consultation, transcript)
+        await services.consultations.start(consultation, transcript)
     except RefusedError as error:
         raise UnstorableError(str(error)) from error
     return Consultation.of(consultation)
 
 
-@router.get("", responses=problems(401, 403, 422))
-async def list_own(page: Paging, clinician: Clinician, product: Product) -> Page[Consultation]:
+@router.get("", responses=error_responses(401, 403, 422))
+async def list_own(page: Paging, clinician: CurrentClinician, services: ServicesDep) -> Page[Consultation]:
     """List consultations, newest first."""
-    found, total = await product.consultations.page_of(clinician, limit=page.limit, skip=page.offset)
+    found, total = await services.consultations.page_of(clinician, limit=page.limit, skip=page.offset)
     return Page(items=[Consultation.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
 
 
-@router.get("/{consultation_id:id}", responses=problems(401, 403, 404, 422))
-async def show(consultation_id: Identity, clinician: Clinician, product: Product) -> Consultation:
+@router.get("/{consultation_id:id}", responses=error_responses(401, 403, 404, 422))
+async def show(consultation_id: Identity, clinician: CurrentClinician, services: ServicesDep) -> Consultation:
     """Read a consultation."""
-    return Consultation.of(await own(product, consultation_id, clinician))
+    return Consultation.of(await get_own_consultation(services, consultation_id, clinician))
 
 
-@router.post("/{consultation_id:id}/end", responses=problems(401, 403, 404, 409, body=True))
+@router.post("/{consultation_id:id}/end", responses=error_responses(401, 403, 404, 409, body=True))
 async def end(
-    consultation_id: Identity, ending: EndConsultationRequest, request: Request, clinician: Clinician, product: Product
+    consultation_id: Identity,
+    ending: EndConsultationRequest,
+    request: Request,
+    clinician: CurrentClinician,
+    services: ServicesDep,
 ) -> Ended:
     """End a consultation. What was said is summarised and coded, as far as the model answers."""
-    consultation = await own(product, consultation_id, clinician)
+    consultation = await get_own_consultation(services, consultation_id, clinician)
     if consultation.get("status") == "ended":
         raise HTTPException(409, "Consultation already ended")
-    instructions = await _instructions(product, ending.prompt_id, clinician)
-    transcript = await product.consultations.transcript(document_readers.reference(consultation, "transcript"))
+    instructions = await _instructions(services, ending.prompt_id, clinician)
+    transcript = await services.consultations.transcript(document_readers.reference(consultation, "transcript"))
     if transcript is None:
-        raise missing("Transcript")
-    found = await cancel_on_disconnect(request, product.assistant.conclude({"prompt_text": instructions}, transcript))
-    ended = await product.consultations.finish(consultation_id, clinician, found.summary)
+        raise not_found("Transcript")
+    found = await cancel_on_disconnect(
+        wait_for_disconnect(request.receive), services.assistant.conclude({"prompt_text": instructions}, transcript)
+    )
+    ended = await services.consultations.finish(consultation_id, clinician, found.summary)
     if ended is None:
         raise HTTPException(409, "Consultation already ended")
     highlights = highlights_of(found.highlights)
     return Ended(**dict(Consultation.of(ended)), summary=found.summary, highlights=highlights)
 
 
-async def own(product: Services, identity: ObjectId, clinician: ObjectId) -> Document:
+async def get_own_consultation(services: Services, identity: ObjectId, clinician: ObjectId) -> Document:
     """A consultation of one's own as it is stored; raises a 404."""
-    found = await product.consultations.get_own(identity, clinician)
+    found = await services.consultations.get_own(identity, clinician)
     if found is None:
-        raise missing("Consultation")
+        raise not_found("Consultation")
     return found
 
 
-async def _instructions(product: Services, prompt: ObjectId | None, clinician: ObjectId) -> str:
+async def _instructions(services: Services, prompt: ObjectId | None, clinician: ObjectId) -> str:
     """The text of a prompt that the clinician may use; raises a 404."""
     if prompt is None:
         return SOAP
-    found = await product.prompts.get_visible(prompt, clinician)
+    found = await services.prompts.get_visible(prompt, clinician)
     if found is None:
-        raise missing("Prompt")
+        raise not_found("Prompt")
     return document_readers.text(found, "prompt_text")
 
 

@@ -1,6 +1,6 @@
-"""Who asks: what every route may depend on. `Me` is anybody with a token that counts, `Clinician` a clinician's id.
+"""FastAPI dependencies: the app state, the services and the authenticated caller.
 
-A token counts while it is in time, has not been logged out, and its user is still there.
+A token is valid until it expires or is revoked, and while its user exists.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from handlers.container import Services
 from handlers.settings import Settings
-from handlers.v1.rate_limits import Throttle
+from handlers.v1.rate_limits import RateLimiter
 from handlers.v1.tokens import Bearer, BearerTokenError, Tokens
 
 CLINICIAN: Final = "clinician"
@@ -28,7 +28,7 @@ class AppState:
     services: Services
     settings: Settings
     tokens: Tokens
-    throttle: Throttle
+    rate_limiter: RateLimiter
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,26 @@ class Caller:
         return self.identity
 
 
-async def house(connection: HTTPConnection) -> AppState:
+async def app_state(connection: HTTPConnection) -> AppState:
     """Set when the app starts."""
-    opened: AppState = connection.app.state.house
+    opened: AppState = connection.app.state.app_state
     return opened
 
 
-async def services(here: Annotated[AppState, Depends(house)]) -> Services:
-    """The product."""
-    return here.services
+async def services(state: Annotated[AppState, Depends(app_state)]) -> Services:
+    """The services."""
+    return state.services
 
 
-async def identify(here: AppState, token: str | None) -> Caller:
+async def identify(state: AppState, token: str | None) -> Caller:
     """Whose token it is; raises a 401."""
     if not token:
         raise HTTPException(401, "Not authenticated", _CHALLENGE)
     try:
-        bearer = here.tokens.read(token)
+        bearer = state.tokens.read(token)
     except BearerTokenError:
         raise HTTPException(401, "Invalid or expired token", _CHALLENGE) from None
-    known = here.services
+    known = state.services
     is_revoked, role = await asyncio.gather(known.token_blocklist.is_revoked(token), known.users.role_of(bearer.user))
     if is_revoked or role is None:
         raise HTTPException(401, "Invalid or expired token", _CHALLENGE)
@@ -79,11 +79,11 @@ _scheme = HTTPBearer(scheme_name="bearer", bearerFormat="JWT", auto_error=False)
 
 
 async def authenticate(
-    here: Annotated[AppState, Depends(house)],
+    state: Annotated[AppState, Depends(app_state)],
     shown: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)],
 ) -> Caller:
     """Whoever the token in `Authorization: Bearer …` belongs to; raises a 401."""
-    return await identify(here, shown.credentials if shown else None)
+    return await identify(state, shown.credentials if shown else None)
 
 
 async def clinician(caller: Annotated[Caller, Depends(authenticate)]) -> ObjectId:
@@ -91,7 +91,7 @@ async def clinician(caller: Annotated[Caller, Depends(authenticate)]) -> ObjectI
     return caller.require_clinician()
 
 
-Here = Annotated[AppState, Depends(house)]
-Product = Annotated[Services, Depends(services)]
-Me = Annotated[Caller, Depends(authenticate)]
-Clinician = Annotated[ObjectId, Depends(clinician)]
+StateDep = Annotated[AppState, Depends(app_state)]
+ServicesDep = Annotated[Services, Depends(services)]
+CurrentUser = Annotated[Caller, Depends(authenticate)]
+CurrentClinician = Annotated[ObjectId, Depends(clinician)]

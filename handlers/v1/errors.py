@@ -16,11 +16,11 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.routing import compile_path
 
-from handlers.dependencies import report_failure
+from handlers.dependency_failures import report_failure
+from handlers.disconnect import ClientDisconnectedError
 from handlers.services.model import ModelError, ModelTimeoutError, ModelUnreachableError
 from handlers.services.terminology import TerminologyError, TerminologyTimeoutError, TerminologyUnreachableError
 from handlers.storage.errors import UnavailableError, UnstorableError
-from handlers.v1.presence import ClientDisconnectedError
 
 logger = logging.getLogger("handlers.v1")
 
@@ -68,7 +68,7 @@ _WITH_BODY: Final = (400, 413, 422)
 Responses = dict[int | str, dict[str, Any]]
 
 
-def problems(*statuses: int, body: bool = False) -> Responses:
+def error_responses(*statuses: int, body: bool = False) -> Responses:
     """What the OpenAPI says of refusals; `body`: with those of a route that reads one. 503 is always possible."""
     told = {*statuses, *(_WITH_BODY if body else ()), 503}
     return {
@@ -77,7 +77,7 @@ def problems(*statuses: int, body: bool = False) -> Responses:
     }
 
 
-def refuse(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """`{"detail": …}` with a status."""
     return JSONResponse({"detail": detail}, status, headers)
 
@@ -98,12 +98,12 @@ def _answering(status: int, detail: str) -> Callable[[Request, Exception], Respo
     def answer(request: Request, error: Exception) -> Response:
         report_failure(request.scope, error)
         logger.warning("answered %s to %s", status, type(error).__name__)
-        return refuse(status, detail, {"retry-after": "1"} if status == 503 else None)
+        return error_response(status, detail, {"retry-after": "1"} if status == 503 else None)
 
     return answer
 
 
-def refuse_fields(_: Request, error: Exception) -> Response:
+def validation_error(_: Request, error: Exception) -> Response:
     """422, with the first fields at fault, `MOST_FAULTS` of them, and without what stood in them."""
     faults = error.errors()[:MOST_FAULTS] if isinstance(error, RequestValidationError) else []
     detail = [{"loc": _readable(fault["loc"]), "msg": fault["msg"], "type": fault["type"]} for fault in faults]
@@ -124,14 +124,14 @@ def _refusing_method(routes: Sequence[tuple[re.Pattern[str], set[str]]]) -> Call
 
     def answer(request: Request, _: Exception) -> Response:
         there = {method for pattern, methods in routes if pattern.match(request.url.path) for method in methods}
-        return refuse(405, "Method Not Allowed", {"allow": ", ".join(sorted(there))})
+        return error_response(405, "Method Not Allowed", {"allow": ", ".join(sorted(there))})
 
     return answer
 
 
 def _fail(_: Request, __: Exception) -> Response:
     """500; what failed is in the log, and passes on to the server."""
-    return refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")
+    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")
 
 
 def _gone(_: Request, __: Exception) -> Response:
@@ -139,16 +139,16 @@ def _gone(_: Request, __: Exception) -> Response:
     return Response(status_code=499)
 
 
-def handle_problems(app: FastAPI, routes: Sequence[tuple[str, set[str]]]) -> None:
-    """Has every exception answered as it is told here; `routes` are the paths, and the methods each is there for."""
+def add_error_handlers(app: FastAPI, routes: Sequence[tuple[str, set[str]]]) -> None:
+    """Register the handlers of all exceptions; `routes` are the paths with their methods."""
     app.add_exception_handler(405, _refusing_method([(compile_path(path)[0], methods) for path, methods in routes]))
     for kind, (status, detail) in _STATUSES.items():
         app.add_exception_handler(kind, _answering(status, detail))
-    app.add_exception_handler(RequestValidationError, refuse_fields)
+    app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(ClientDisconnectedError, _gone)
     app.add_exception_handler(Exception, _fail)
 
 
-def missing(what: str) -> HTTPException:
+def not_found(what: str) -> HTTPException:
     """404: not there, or somebody else's, which is the same to whoever asks."""
     return HTTPException(404, f"{what} not found")

@@ -7,15 +7,15 @@ from typing import Final, Literal
 
 from starlette.types import Scope
 
-from handlers.v1.routing import resource
-from handlers.v1.schemas import Shown
+from handlers.v1.routing import create_router
+from handlers.v1.schemas import ResponseModel
 
 PATH: Final = "/health"
 
-router = resource("service")
+router = create_router("service")
 
 
-class Health(Shown):
+class Health(ResponseModel):
     """A sign of life."""
 
     status: Literal["healthy"] = "healthy"

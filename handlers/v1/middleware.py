@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from handlers.json_structure import StructureCounter, StructureError
-from handlers.v1.errors import refuse
+from handlers.v1.errors import error_response
 
 _TOO_LARGE: Final = "Content Too Large"
 HEADERS: Final = {
@@ -32,7 +32,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif _announced(scope) > self._limit:
-            await refuse(413, _TOO_LARGE)(scope, receive, send)
+            await error_response(413, _TOO_LARGE)(scope, receive, send)
         else:
             await self._app(scope, self._counted(receive), send)
 

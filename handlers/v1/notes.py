@@ -7,30 +7,30 @@ from fastapi import Query
 
 from handlers.services.documents import new_note, now
 from handlers.v1 import document_readers
-from handlers.v1.consultations import own
-from handlers.v1.dependencies import Clinician, Product
+from handlers.v1.consultations import get_own_consultation
+from handlers.v1.dependencies import CurrentClinician, ServicesDep
 from handlers.v1.document_readers import Document
-from handlers.v1.errors import missing, problems
-from handlers.v1.routing import resource
-from handlers.v1.schemas import Given, Identity, Page, Paging, Prose, Shown
+from handlers.v1.errors import error_responses, not_found
+from handlers.v1.routing import create_router
+from handlers.v1.schemas import Identity, Page, Paging, Prose, RequestModel, ResponseModel
 
-router = resource("notes", "/notes")
+router = create_router("notes", "/notes")
 
 
-class NewNote(Given):
+class NewNote(RequestModel):
     """A note to write on a consultation."""
 
     consultation_id: Identity
     body: Prose
 
 
-class NoteText(Given):
+class NoteText(RequestModel):
     """What a note is to say from now on."""
 
     body: Prose
 
 
-class Note(Shown):
+class Note(ResponseModel):
     """A note."""
 
     id: Identity
@@ -53,41 +53,41 @@ class Note(Shown):
         )
 
 
-@router.post("", status_code=201, responses=problems(401, 403, 404, body=True))
-async def create(new: NewNote, clinician: Clinician, product: Product) -> Note:
+@router.post("", status_code=201, responses=error_responses(401, 403, 404, body=True))
+async def create(new: NewNote, clinician: CurrentClinician, services: ServicesDep) -> Note:
     """Write a note on a consultation."""
-    consultation = await own(product, new.consultation_id, clinician)
+    consultation = await get_own_consultation(services, new.consultation_id, clinician)
     transcript = document_readers.reference(consultation, "transcript")
     if transcript is None:
-        raise missing("Transcript")
+        raise not_found("Transcript")
     note = new_note(clinician, transcript, new.consultation_id, new.body)
     link = {"$push": {"notes": note["_id"]}, "$inc": {"__v": 1}}
-    await product.notes.add_to(note, {"_id": new.consultation_id, "clinician": clinician}, link)
+    await services.notes.add_to(note, {"_id": new.consultation_id, "clinician": clinician}, link)
     return Note.of(note)
 
 
-@router.get("", responses=problems(401, 403, 404, 422))
+@router.get("", responses=error_responses(401, 403, 404, 422))
 async def list_own(
-    consultation_id: Annotated[Identity, Query()], page: Paging, clinician: Clinician, product: Product
+    consultation_id: Annotated[Identity, Query()], page: Paging, clinician: CurrentClinician, services: ServicesDep
 ) -> Page[Note]:
     """List one's notes on a consultation, newest first."""
-    await own(product, consultation_id, clinician)
-    found, total = await product.notes.page_of(consultation_id, clinician, limit=page.limit, skip=page.offset)
+    await get_own_consultation(services, consultation_id, clinician)
+    found, total = await services.notes.page_of(consultation_id, clinician, limit=page.limit, skip=page.offset)
     return Page(items=[Note.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
 
 
-@router.patch("/{note_id:id}", responses=problems(401, 403, 404, body=True))
-async def change(note_id: Identity, text: NoteText, clinician: Clinician, product: Product) -> Note:
+@router.patch("/{note_id:id}", responses=error_responses(401, 403, 404, body=True))
+async def change(note_id: Identity, text: NoteText, clinician: CurrentClinician, services: ServicesDep) -> Note:
     """Change a note."""
     update = {"$set": {"body": text.body, "updated_at": now()}}
-    changed = await product.notes.change_own(note_id, clinician, update)
+    changed = await services.notes.change_own(note_id, clinician, update)
     if changed is None:
-        raise missing("Note")
+        raise not_found("Note")
     return Note.of(changed)
 
 
-@router.delete("/{note_id:id}", status_code=204, responses=problems(401, 403, 404, 422))
-async def delete(note_id: Identity, clinician: Clinician, product: Product) -> None:
+@router.delete("/{note_id:id}", status_code=204, responses=error_responses(401, 403, 404, 422))
+async def delete(note_id: Identity, clinician: CurrentClinician, services: ServicesDep) -> None:
     """Delete a note."""
-    if not await product.notes.remove_own(note_id, clinician):
-        raise missing("Note")
+    if not await services.notes.remove_own(note_id, clinician):
+        raise not_found("Note")

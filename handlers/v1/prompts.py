@@ -6,17 +6,17 @@ from bson import ObjectId
 
 from handlers.services.documents import new_prompt, now
 from handlers.v1 import document_readers
-from handlers.v1.dependencies import Clinician, Product
+from handlers.v1.dependencies import CurrentClinician, ServicesDep
 from handlers.v1.document_readers import Document
-from handlers.v1.errors import missing, problems
-from handlers.v1.routing import resource
-from handlers.v1.schemas import Given, Identity, Line, Page, Paging, Prose, Shown
+from handlers.v1.errors import error_responses, not_found
+from handlers.v1.routing import create_router
+from handlers.v1.schemas import Identity, Line, Page, Paging, Prose, RequestModel, ResponseModel
 from handlers.v1.transcripts import Transcript
 
-router = resource("prompts", "/prompts")
+router = create_router("prompts", "/prompts")
 
 
-class NewPrompt(Given):
+class NewPrompt(RequestModel):
     """A prompt to keep."""
 
     name: Line
@@ -24,7 +24,7 @@ class NewPrompt(Given):
     is_shareable: bool = False
 
 
-class PromptChanges(Given):
+class PromptChanges(RequestModel):
     """What to change of a prompt; what is not named, or is null, stays."""
 
     name: Line | None = None
@@ -37,7 +37,7 @@ class PromptChanges(Given):
         return {name: value for name, value in fields.items() if value is not None}
 
 
-class Prompt(Shown):
+class Prompt(ResponseModel):
     """A prompt; `is_own` tells whether it may be changed."""
 
     id: Identity
@@ -62,47 +62,51 @@ class Prompt(Shown):
         )
 
 
-@router.post("", status_code=201, responses=problems(401, 403, body=True))
-async def create(new: NewPrompt, clinician: Clinician, product: Product) -> Prompt:
+@router.post("", status_code=201, responses=error_responses(401, 403, body=True))
+async def create(new: NewPrompt, clinician: CurrentClinician, services: ServicesDep) -> Prompt:
     """Keep a prompt."""
     prompt = new_prompt(clinician, new.name, new.text, shared=new.is_shareable)
-    await product.prompts.add(prompt)
+    await services.prompts.add(prompt)
     return Prompt.of(prompt, clinician)
 
 
-@router.get("", responses=problems(401, 403, 422))
-async def list_visible(page: Paging, clinician: Clinician, product: Product) -> Page[Prompt]:
+@router.get("", responses=error_responses(401, 403, 422))
+async def list_visible(page: Paging, clinician: CurrentClinician, services: ServicesDep) -> Page[Prompt]:
     """List one's own prompts and the shared ones, newest first."""
-    found, total = await product.prompts.page_for(clinician, limit=page.limit, skip=page.offset)
+    found, total = await services.prompts.page_for(clinician, limit=page.limit, skip=page.offset)
     items = [Prompt.of(each, clinician) for each in found]
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
 
 
-@router.patch("/{prompt_id:id}", responses=problems(401, 403, 404, body=True))
-async def change(prompt_id: Identity, changes: PromptChanges, clinician: Clinician, product: Product) -> Prompt:
+@router.patch("/{prompt_id:id}", responses=error_responses(401, 403, 404, body=True))
+async def change(
+    prompt_id: Identity, changes: PromptChanges, clinician: CurrentClinician, services: ServicesDep
+) -> Prompt:
     """Change a prompt of one's own."""
     update = {"$set": {**changes.stored(), "updated_at": now()}}
-    changed = await product.prompts.change(prompt_id, clinician, update)
+    changed = await services.prompts.change(prompt_id, clinician, update)
     if changed is None:
-        raise missing("Prompt")
+        raise not_found("Prompt")
     return Prompt.of(changed, clinician)
 
 
-@router.delete("/{prompt_id:id}", status_code=204, responses=problems(401, 403, 404, 422))
-async def delete(prompt_id: Identity, clinician: Clinician, product: Product) -> None:
+@router.delete("/{prompt_id:id}", status_code=204, responses=error_responses(401, 403, 404, 422))
+async def delete(prompt_id: Identity, clinician: CurrentClinician, services: ServicesDep) -> None:
     """Delete a prompt of one's own."""
     update = {"$set": {"is_deleted": True, "updated_at": now()}}
-    if await product.prompts.change(prompt_id, clinician, update) is None:
-        raise missing("Prompt")
+    if await services.prompts.change(prompt_id, clinician, update) is None:
+        raise not_found("Prompt")
 
 
-@router.put("/{prompt_id:id}/transcripts/{transcript_id:id}", responses=problems(401, 403, 404, 422))
-async def tie(prompt_id: Identity, transcript_id: Identity, clinician: Clinician, product: Product) -> Transcript:
+@router.put("/{prompt_id:id}/transcripts/{transcript_id:id}", responses=error_responses(401, 403, 404, 422))
+async def tie(
+    prompt_id: Identity, transcript_id: Identity, clinician: CurrentClinician, services: ServicesDep
+) -> Transcript:
     """Tie a prompt to a transcript."""
-    if await product.prompts.get_visible(prompt_id, clinician) is None:
-        raise missing("Prompt")
+    if await services.prompts.get_visible(prompt_id, clinician) is None:
+        raise not_found("Prompt")
     update = {"$set": {"prompt_used": prompt_id, "updated_at": now()}}
-    changed = await product.transcripts.change_own(transcript_id, clinician, update)
+    changed = await services.transcripts.change_own(transcript_id, clinician, update)
     if changed is None:
-        raise missing("Transcript")
+        raise not_found("Transcript")
     return Transcript.of(changed)

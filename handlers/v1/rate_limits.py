@@ -20,14 +20,14 @@ _HOUSEHOLD: Final = 64
 """Bits of an IPv6 address that one customer is given as a whole."""
 
 
-class Throttle:
+class RateLimiter:
     """Attempts by what is tried and by whom; who it was is kept as a digest alone."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._limiter = FixedWindowRateLimiter(storage)
 
-    async def admit(self, limit: RateLimitItem, what: str, who: str) -> None:
+    async def count_attempt(self, limit: RateLimitItem, what: str, who: str) -> None:
         """Count one attempt; raises a 429 with `Retry-After` where it is one too many, or `UnavailableError`."""
         key = (what, _digest(who))
         try:
@@ -39,7 +39,7 @@ class Throttle:
         wait = max(1, int(reset - time.time()) + 1)
         raise HTTPException(429, "Too many attempts, please try again later", {"retry-after": str(wait)})
 
-    async def forgive(self, limit: RateLimitItem, what: str, who: str) -> None:
+    async def reset(self, limit: RateLimitItem, what: str, who: str) -> None:
         """Forget the attempts so far; raises `UnavailableError`."""
         try:
             await self._limiter.clear(limit, what, _digest(who))
@@ -52,10 +52,10 @@ class Throttle:
             self._storage.storage.close()
 
 
-def open_throttle(settings: Settings, timeout: float = DATABASE_TIMEOUT) -> Throttle:
+def create_rate_limiter(settings: Settings, timeout: float = DATABASE_TIMEOUT) -> RateLimiter:
     """Counts in MongoDB where the settings say so, waiting for it so many seconds; needs a running event loop."""
     if not settings.rate_limits_shared:
-        return Throttle(MemoryStorage())
+        return RateLimiter(MemoryStorage())
     storage = MongoDBStorage(
         f"async+{settings.mongodb_url}",
         settings.database_name,
@@ -64,7 +64,7 @@ def open_throttle(settings: Settings, timeout: float = DATABASE_TIMEOUT) -> Thro
         serverSelectionTimeoutMS=int(timeout * 1000),
         timeoutMS=int(timeout * 1000),
     )
-    return Throttle(storage)
+    return RateLimiter(storage)
 
 
 def client_of(request: Request) -> str:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 
-class ToldRoute(APIRoute):
+class DocumentedRoute(APIRoute):
     """A route whose summary is the first sentence of its function's docstring, and its description the rest."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
@@ -17,6 +17,6 @@ class ToldRoute(APIRoute):
         self.description = rest
 
 
-def resource(name: str, prefix: str = "") -> APIRouter:
+def create_router(name: str, prefix: str = "") -> APIRouter:
     """A router for what is below a prefix; `name` is what the OpenAPI calls it."""
-    return APIRouter(prefix=prefix, tags=[f"v1 {name}"], route_class=ToldRoute)
+    return APIRouter(prefix=prefix, tags=[f"v1 {name}"], route_class=DocumentedRoute)

@@ -75,37 +75,37 @@ class _IdConvertor(Convertor[str]):
 register_url_convertor("id", _IdConvertor())
 
 
-class Given(BaseModel):
+class RequestModel(BaseModel):
     """What a client sends: nothing that is not asked for, and each value of its kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Shown(BaseModel):
+class ResponseModel(BaseModel):
     """What a client gets."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class Span(BaseModel):
+class PageRange(BaseModel):
     """Which part of a list is wanted."""
 
     limit: int
     offset: int
 
 
-async def span(
+async def page_range(
     limit: Annotated[int, Query(ge=1, le=100, description="how many to give")] = 20,
     offset: Annotated[int, Query(ge=0, le=1_000_000, description="how many to leave out before them")] = 0,
-) -> Span:
+) -> PageRange:
     """The query's `limit` and `offset`."""
-    return Span(limit=limit, offset=offset)
+    return PageRange(limit=limit, offset=offset)
 
 
-Paging = Annotated[Span, Depends(span)]
+Paging = Annotated[PageRange, Depends(page_range)]
 
 
-class Page(Shown, Generic[T]):
+class Page(ResponseModel, Generic[T]):
     """A part of a list, and how long the whole is."""
 
     items: list[T]

@@ -19,15 +19,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
-from handlers.dependencies import report_failure
+from handlers.dependency_failures import report_failure
 from handlers.json_structure import StructureError, check_structure, pause_after
 from handlers.services.transcription import AudioLimitReached, Event, FinalFailed, Interrupted, Recorder, Transcribed
 from handlers.storage.errors import UnavailableError
 from handlers.v1.dependencies import AppState, Caller, identify
-from handlers.v1.routing import resource
-from handlers.v1.schemas import Given, Identity
+from handlers.v1.routing import create_router
+from handlers.v1.schemas import Identity, RequestModel
 
-router = resource("transcription")
+router = create_router("transcription")
 
 PROTOCOL: Final = "bearer"
 POLICY_VIOLATION: Final = 1008
@@ -42,7 +42,7 @@ _FAULTS: Final[Mapping[type[Event], str]] = {
 }
 
 
-class Frame(Given):
+class Frame(RequestModel):
     """What a client says; names in camel case, as the legacy has them."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
@@ -91,10 +91,10 @@ async def _read(text: str | bytes) -> Start | Chunk | Stop:
 @router.websocket("/transcription-stream")
 async def converse(socket: WebSocket) -> None:
     """One connection, from its handshake to its end."""
-    here: AppState = socket.app.state.house
+    state: AppState = socket.app.state.app_state
     token, protocol = _token(socket)
     try:
-        caller = await identify(here, token)
+        caller = await identify(state, token)
         caller.require_clinician()
     except HTTPException as error:
         await _deny(socket, error.status_code, error.detail)
@@ -104,7 +104,7 @@ async def converse(socket: WebSocket) -> None:
         await _deny(socket, 503, "The database cannot be reached, please try again")
         return
     await socket.accept(protocol)
-    conversation = _Conversation(socket, here, caller)
+    conversation = _Conversation(socket, state, caller)
     try:
         async with asyncio.timeout(min(caller.bearer.expires - time.time(), _LONGEST)):
             await conversation.run()
@@ -137,13 +137,13 @@ async def _deny(socket: WebSocket, status: int, detail: str) -> None:
 class _Conversation:
     """Frames in, frames out, and the recorder between them."""
 
-    def __init__(self, socket: WebSocket, here: AppState, caller: Caller) -> None:
+    def __init__(self, socket: WebSocket, state: AppState, caller: Caller) -> None:
         self._socket = socket
-        self._here = here
+        self._state = state
         self._caller = caller
         self._identity = f"conn-{secrets.token_hex(12)}"
-        transcribe = here.services.model.transcribe
-        self.recorder = Recorder(self._identity, transcribe, self._tell, limit=here.settings.audio_limit)
+        transcribe = state.services.model.transcribe
+        self.recorder = Recorder(self._identity, transcribe, self._tell, limit=state.settings.audio_limit)
 
     async def run(self) -> None:
         """Greet, and act on frames until the client goes; raises `HTTPException` where the token counts no more."""
@@ -166,8 +166,8 @@ class _Conversation:
                 await self.recorder.stop()
 
     async def _start(self, frame: Start) -> None:
-        await identify(self._here, self._caller.bearer.token)
-        own = await self._here.services.consultations.get_own(frame.consultation_id, self._caller.identity)
+        await identify(self._state, self._caller.bearer.token)
+        own = await self._state.services.consultations.get_own(frame.consultation_id, self._caller.identity)
         if own is None:
             await self._say("error", message="Consultation not found")
             return

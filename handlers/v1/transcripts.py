@@ -7,22 +7,22 @@ from pydantic import StringConstraints
 
 from handlers.services.documents import now
 from handlers.v1 import document_readers
-from handlers.v1.dependencies import Clinician, Product
+from handlers.v1.dependencies import CurrentClinician, ServicesDep
 from handlers.v1.document_readers import Document
-from handlers.v1.errors import missing, problems
-from handlers.v1.routing import resource
-from handlers.v1.schemas import Given, Identity, Shown
+from handlers.v1.errors import error_responses, not_found
+from handlers.v1.routing import create_router
+from handlers.v1.schemas import Identity, RequestModel, ResponseModel
 
-router = resource("transcripts", "/transcripts")
+router = create_router("transcripts", "/transcripts")
 
 
-class Text(Given):
+class Text(RequestModel):
     """What a transcript is to say from now on, in place of what it says."""
 
     text: Annotated[str, StringConstraints(max_length=200_000)]
 
 
-class Transcript(Shown):
+class Transcript(ResponseModel):
     """A transcript, and what was made of it."""
 
     id: Identity
@@ -47,20 +47,22 @@ class Transcript(Shown):
         )
 
 
-@router.get("/{transcript_id:id}", responses=problems(401, 403, 404, 422))
-async def show(transcript_id: Identity, clinician: Clinician, product: Product) -> Transcript:
+@router.get("/{transcript_id:id}", responses=error_responses(401, 403, 404, 422))
+async def show(transcript_id: Identity, clinician: CurrentClinician, services: ServicesDep) -> Transcript:
     """Read a transcript."""
-    found = await product.transcripts.get_own(transcript_id, clinician)
+    found = await services.transcripts.get_own(transcript_id, clinician)
     if found is None:
-        raise missing("Transcript")
+        raise not_found("Transcript")
     return Transcript.of(found)
 
 
-@router.put("/{transcript_id:id}", responses=problems(401, 403, 404, body=True))
-async def replace(transcript_id: Identity, said: Text, clinician: Clinician, product: Product) -> Transcript:
+@router.put("/{transcript_id:id}", responses=error_responses(401, 403, 404, body=True))
+async def replace(
+    transcript_id: Identity, said: Text, clinician: CurrentClinician, services: ServicesDep
+) -> Transcript:
     """Replace the text of a transcript."""
     update = {"$set": {"transcript_text": said.text, "updated_at": now()}}
-    changed = await product.transcripts.change_own(transcript_id, clinician, update)
+    changed = await services.transcripts.change_own(transcript_id, clinician, update)
     if changed is None:
-        raise missing("Transcript")
+        raise not_found("Transcript")
     return Transcript.of(changed)

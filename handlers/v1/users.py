@@ -9,21 +9,21 @@ from pydantic import EmailStr, Field, SecretStr, StringConstraints
 from handlers.services.documents import new_user
 from handlers.services.users import EmailTakenError
 from handlers.v1 import document_readers
-from handlers.v1.dependencies import Here, Me, Product
+from handlers.v1.dependencies import CurrentUser, ServicesDep, StateDep
 from handlers.v1.document_readers import Document
-from handlers.v1.errors import missing, problems
+from handlers.v1.errors import error_responses, not_found
 from handlers.v1.rate_limits import client_of
-from handlers.v1.routing import resource
-from handlers.v1.schemas import Given, Identity, Shown
+from handlers.v1.routing import create_router
+from handlers.v1.schemas import Identity, RequestModel, ResponseModel
 
-router = resource("users", "/users")
+router = create_router("users", "/users")
 
 _TAKEN: Final = "User already exists"
 _WRONG: Final = "Incorrect email or password"
 _VISIBLE: Final = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
 
 
-class NewUser(Given):
+class NewUser(RequestModel):
     """Somebody who registers."""
 
     username: Annotated[str, StringConstraints(min_length=3, max_length=50, pattern=_VISIBLE)]
@@ -32,14 +32,14 @@ class NewUser(Given):
     role: Literal["patient", "clinician"]
 
 
-class Login(Given):
+class Login(RequestModel):
     """Somebody who says who they are."""
 
     email: Annotated[str, StringConstraints(max_length=320)]
     password: Annotated[SecretStr, Field(max_length=1024)]
 
 
-class User(Shown):
+class User(ResponseModel):
     """An account."""
 
     id: Identity
@@ -60,7 +60,7 @@ class User(Shown):
         )
 
 
-class LoginSession(Shown):
+class LoginSession(ResponseModel):
     """A login: the token for `Authorization: Bearer …`, and whose it is."""
 
     access_token: str
@@ -68,17 +68,17 @@ class LoginSession(Shown):
     user: User
 
 
-class Message(Shown):
+class Message(ResponseModel):
     """What was done."""
 
     message: str
 
 
-@router.post("/register", status_code=201, responses=problems(429, body=True))
-async def register(new: NewUser, request: Request, here: Here) -> User:
+@router.post("/register", status_code=201, responses=error_responses(429, body=True))
+async def register(new: NewUser, request: Request, state: StateDep) -> User:
     """Register. The email address must be free."""
-    await here.throttle.admit(here.settings.register_limit, "register", client_of(request))
-    users = here.services.users
+    await state.rate_limiter.count_attempt(state.settings.register_limit, "register", client_of(request))
+    users = state.services.users
     email = new.email.lower()
     if await users.find_by_email(email) is not None:
         raise HTTPException(400, _TAKEN)
@@ -91,33 +91,33 @@ async def register(new: NewUser, request: Request, here: Here) -> User:
     return User.of(user)
 
 
-@router.post("/login", responses=problems(401, 429, body=True))
-async def log_in(login: Login, request: Request, here: Here) -> LoginSession:
+@router.post("/login", responses=error_responses(401, 429, body=True))
+async def log_in(login: Login, request: Request, state: StateDep) -> LoginSession:
     """Log in. Whoever mistakes their password too often has to wait, and so does whoever tries too much at all."""
     email = login.email.lower()
-    await here.throttle.admit(here.settings.login_limit, "login", client_of(request))
-    await here.throttle.admit(here.settings.failed_login_limit, "password", email)
-    users = here.services.users
+    await state.rate_limiter.count_attempt(state.settings.login_limit, "login", client_of(request))
+    await state.rate_limiter.count_attempt(state.settings.failed_login_limit, "password", email)
+    users = state.services.users
     found = await users.find_by_email(email)
     hashed = None if found is None else document_readers.optional_text(found, "password")
     if not await users.verify_password(login.password.get_secret_value(), hashed) or found is None:
         raise HTTPException(401, _WRONG, {"www-authenticate": "Bearer"})
-    await here.throttle.forgive(here.settings.failed_login_limit, "password", email)
+    await state.rate_limiter.reset(state.settings.failed_login_limit, "password", email)
     user = User.of(found)
-    return LoginSession(access_token=here.tokens.issue(user.id, user.username), user=user)
+    return LoginSession(access_token=state.tokens.issue(user.id, user.username), user=user)
 
 
-@router.post("/logout", responses=problems(401))
-async def log_out(me: Me, product: Product) -> Message:
+@router.post("/logout", responses=error_responses(401))
+async def log_out(current: CurrentUser, services: ServicesDep) -> Message:
     """Log out. The token is refused from then on."""
-    await product.token_blocklist.revoke(me.bearer.token)
+    await services.token_blocklist.revoke(current.bearer.token)
     return Message(message="Logged out")
 
 
-@router.get("/profile", responses=problems(401, 404))
-async def profile(me: Me, product: Product) -> User:
+@router.get("/profile", responses=error_responses(401, 404))
+async def profile(current: CurrentUser, services: ServicesDep) -> User:
     """Read one's own account."""
-    found = await product.users.show(me.identity)
+    found = await services.users.show(current.identity)
     if found is None:
-        raise missing("User")
+        raise not_found("User")
     return User.of(found)

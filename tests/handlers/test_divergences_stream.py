@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from handlers.json_structure import MAX_VALUES
-from handlers.services.transcription import MOST_WAITING
+from handlers.services.transcription import MAX_WAITING
 from proxy.contract.divergences import Occurrence
 from proxy.recordings.websocket_player import PlaybackPace, converse
 from proxy.types import JSON
@@ -74,7 +74,7 @@ async def test_transcriptions_that_overtake_each_other(twins: Twins) -> None:
 
 
 async def test_what_would_have_to_wait_too_long_fails(twins: Twins) -> None:
-    many = [START, *chunks(1 + 8 * (MOST_WAITING + 1)), STOP]
+    many = [START, *chunks(1 + 8 * (MAX_WAITING + 1)), STOP]
     said = await recorded(twins.native, many, 3, Answer(hang=True))
     assert said == [BEGIN, "<Transcription temporarily unavailable>", "<Final transcription failed>", END_OF]
     assert await recorded(twins.legacy, many, 1, Answer(hang=True)) == [BEGIN]

@@ -300,7 +300,7 @@ async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, monk
     def refuse(*_: object) -> None:
         raise OSError("no more processes")
 
-    monkeypatch.setattr("handlers.storage.transaction_reaper.Guardian.watch", refuse)
+    monkeypatch.setattr("handlers.storage.transaction_reaper.Reaper.watch", refuse)
     with pytest.raises(TimeoutError, match="in time"):
         await house.dry_run(START)
 

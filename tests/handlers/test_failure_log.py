@@ -50,7 +50,7 @@ async def test_index_that_cannot_be_made_is_logged_without_values(
         async with asyncio.timeout(60):
             await store.make_indexes()
         await store.close()
-    assert "no index on users: DuplicateError (code 11000)" in caplog.text
+    assert "index not created on users: DuplicateError (code 11000)" in caplog.text
     assert CANARY not in caplog.text + "".join(capfd.readouterr())
 
 

@@ -2,7 +2,6 @@
 
 from handlers.legacy.express.application import (
     Application,
-    ClientGoneError,
     Faults,
     Handler,
     HttpError,
@@ -17,7 +16,6 @@ from handlers.legacy.express.application import (
 
 __all__ = [
     "Application",
-    "ClientGoneError",
     "Faults",
     "Handler",
     "HttpError",

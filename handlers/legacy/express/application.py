@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
-from handlers.dependencies import report_failure
+from handlers.dependency_failures import report_failure
+from handlers.disconnect import ClientDisconnectedError, wait_for_disconnect
 from handlers.failure_log import trace_of
 from handlers.legacy.express import error_pages
 from handlers.legacy.express.cors import Cors
@@ -42,10 +43,6 @@ class HttpError(Exception):
         super().__init__(message or error_pages.PHRASES.get(status, ""))
         self.status = status
         self.headers = headers
-
-
-class ClientGoneError(Exception):
-    """The client went away while its body was read: there is nobody to answer."""
 
 
 class Reply:
@@ -144,12 +141,12 @@ class Request:
         report_failure(self._scope, error)
 
     async def read_chunk(self) -> bytes | None:
-        """The next piece of the body, `None` after the last; raises `ClientGoneError`."""
+        """The next piece of the body, `None` after the last; raises `ClientDisconnectedError`."""
         if not self._unread:
             return None
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            raise ClientGoneError
+            raise ClientDisconnectedError
         self._unread = message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
         return chunk
@@ -159,14 +156,13 @@ class Request:
         while self._unread:
             await self.read_chunk()
 
-    async def gone(self) -> None:
+    async def wait_for_disconnect(self) -> None:
         """Return when the client has gone away; what is left of its body is read and forgotten."""
         try:
             await self.drain()
-        except ClientGoneError:
+        except ClientDisconnectedError:
             return
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        await wait_for_disconnect(self._receive)
 
 
 def request_target(scope: Scope) -> str:
@@ -271,7 +267,7 @@ class Application:
             return
         try:
             reply = await self._answer(request, scope)
-        except ClientGoneError:
+        except ClientDisconnectedError:
             return
         await _transmit(send, *_finish(request, reply, self._cors.preface(origin)))
 
@@ -281,7 +277,7 @@ class Application:
             if reply is not None:
                 return reply
             reply = page(404, error_pages.missing_page(request.method, request.full_path))
-        except ClientGoneError:
+        except ClientDisconnectedError:
             raise
         except Exception as error:
             report_failure(scope, error)

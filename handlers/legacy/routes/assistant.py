@@ -10,12 +10,12 @@ from typing import Any, Final, cast
 
 from bson import ObjectId
 
+from handlers.disconnect import cancel_on_disconnect
 from handlers.legacy.express import Reply, Request, Router, json
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JSONSyntaxError, Value
 from handlers.legacy.model_errors import content_of, describe
 from handlers.legacy.models import CONSULTATIONS
 from handlers.legacy.mongoose import CastError, by_id, cast_filter
-from handlers.legacy.presence import cancel_on_disconnect
 from handlers.services.assistant import Assistant, is_given
 from handlers.services.model import InvalidResponseError, ModelError
 from handlers.services.summaries import NoConsultationError, NoTranscriptsError, Summaries
@@ -57,7 +57,9 @@ class AssistantRoutes:
     async def find_codes(self, request: Request) -> Reply:
         """`GET /search/clinicalcodes?name=`: the first code alone."""
         try:
-            codes = await cancel_on_disconnect(request, self.terminology.find(request.query.get("name")))
+            codes = await cancel_on_disconnect(
+                request.wait_for_disconnect(), self.terminology.find(request.query.get("name"))
+            )
         except TerminologyError as error:
             request.report_failure(error)
             return json(500, {"msg": "Error fetching clinical codes", "error": str(error)})
@@ -104,7 +106,7 @@ class AssistantRoutes:
 async def _content(request: Request, asking: Coroutine[Any, Any, str]) -> Value:
     """The model's text, or whatever else stands where its text should; raises one of `FAILURES`."""
     try:
-        return await cancel_on_disconnect(request, asking)
+        return await cancel_on_disconnect(request.wait_for_disconnect(), asking)
     except InvalidResponseError as error:
         return content_of(error)
 

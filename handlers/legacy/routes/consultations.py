@@ -137,7 +137,7 @@ class ConsultationRoutes:
         try:
             consultation.validate()
         except ValidationError:
-            await self.consultations.keep(kept.where, kept.update)
+            await self.consultations.update_transcript(kept.where, kept.update)
             raise
         ended = expect(consultation)
         was_kept, was_ended = await self.consultations.end((kept.where, kept.update), (ended.where, ended.update))

@@ -119,7 +119,7 @@ class _LegacyConversation:
                 consultation = data.get("consultationId", UNDEFINED)
                 greeting = "Recording started - Speak now!"
                 await self._say("recording_started", consultationId=consultation, message=greeting)
-            case "audio_chunk" if self.recorder.recording:
+            case "audio_chunk" if self.recorder.is_recording:
                 await self._take(data.get("audioData", UNDEFINED))
             case "stop_recording":
                 await self.recorder.stop()

@@ -75,8 +75,8 @@ async def test_expired_tokens_leave_the_list(database: Database[dict[str, Any]],
         ]
     )
     async with blocklist_of(mongodb_url, database.name) as (blocklist, _):
-        assert await blocklist.forget_expired() == 253
-        assert await blocklist.forget_expired() == 0
+        assert await blocklist.remove_expired() == 253
+        assert await blocklist.remove_expired() == 0
     left = {document["_id"] for document in database.blacktokens.find()}
     assert {long_ago(2), long_ago(3)} < left
     assert len(left) == 3
@@ -99,7 +99,7 @@ async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
             monkeypatch.setattr("handlers.services.token_blocklist.time", SimpleNamespace(time=lambda: now + 86_400))
         else:
             blocklist = TokenBlocklist(store.blacktokens, 3600, tomorrow)
-        assert await blocklist.forget_expired() == 0
+        assert await blocklist.remove_expired() == 0
     assert database.blacktokens.count_documents({}) == 1
 
 

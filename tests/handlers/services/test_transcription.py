@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from handlers.services.model import ModelError, ModelRefusedError, ModelUnreachableError
 from handlers.services.transcription import (
-    MOST_WAITING,
+    MAX_WAITING,
     AudioLimitReached,
     Event,
     FinalFailed,
@@ -194,7 +194,7 @@ async def test_a_failure_that_nobody_foresaw_stops_only_that_call(caplog: pytest
     await room.add([b"H", *pieces(8)])
     await room.recorder.stop()
     assert await room.settle() == [Transcribed("all", final=True), Stopped()]
-    assert "a transcription came to nothing" in caplog.text
+    assert "a transcription failed unexpectedly" in caplog.text
 
 
 async def test_audio_past_the_limit_is_refused_once_and_the_rest_is_kept() -> None:
@@ -233,7 +233,7 @@ async def test_a_model_that_stands_still_is_not_asked_without_end() -> None:
     room = Room(Ear(open_=False))
     room.recorder.start()
     await room.add([b"H", *pieces(8)])
-    for _ in range(MOST_WAITING + 5):
+    for _ in range(MAX_WAITING + 5):
         await room.recorder.stop()
     assert await room.settle() == [FinalFailed(), Stopped()] * 6
     room.recorder.start()
@@ -252,7 +252,7 @@ async def test_closing_cancels_the_call_and_forgets_the_rest() -> None:
     room.ear.gate.set()
     assert await room.settle() == []
     assert len(room.ear.files) == 1
-    assert not room.recorder.recording
+    assert not room.recorder.is_recording
     await room.recorder.close()
 
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.app import create_app
-from handlers.v1.app import OPENAPI, create_v1, is_asked
+from handlers.v1.app import OPENAPI, create_v1, is_v1_request
 from handlers.v1.middleware import HEADERS
 from tests.support.backend_pair import Twins, get
 from tests.support.backends import settings_for
@@ -68,7 +68,7 @@ def asking(template: str | None) -> Scope:
 
 @pytest.mark.parametrize(("template", "v1s"), [("/health", True), ("/*", False), ("/{page}", False), (None, False)])
 async def test_health_is_v1s_by_a_route_of_its_own(template: str | None, v1s: bool) -> None:
-    assert is_asked(asking(template)) is v1s
+    assert is_v1_request(asking(template)) is v1s
 
 
 def routed(app: ASGIApp) -> ASGIApp:

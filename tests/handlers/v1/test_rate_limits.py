@@ -13,24 +13,24 @@ from starlette.types import Scope
 
 from handlers.settings import Settings, SettingsError
 from handlers.storage.errors import UnavailableError
-from handlers.v1.rate_limits import COLLECTION, Throttle, client_of, open_throttle
+from handlers.v1.rate_limits import COLLECTION, RateLimiter, client_of, create_rate_limiter
 from tests.support.backends import SECRET, scratch_database, settings_for
 
 THRICE = parse("3/minute")
 
 
 @contextlib.asynccontextmanager
-async def throttle_of(settings: Settings, timeout: float = 2) -> AsyncIterator[Throttle]:
-    throttle = open_throttle(settings, timeout)
+async def rate_limiter_of(settings: Settings, timeout: float = 2) -> AsyncIterator[RateLimiter]:
+    rate_limiter = create_rate_limiter(settings, timeout)
     try:
-        yield throttle
+        yield rate_limiter
     finally:
-        throttle.close()
+        rate_limiter.close()
 
 
-async def tries(throttle: Throttle, number: int, who: str = "amara") -> list[bool]:
+async def tries(rate_limiter: RateLimiter, number: int, who: str = "amara") -> list[bool]:
     """Which of several attempts at the same time are admitted."""
-    attempts = (throttle.admit(THRICE, "login", who) for _ in range(number))
+    attempts = (rate_limiter.count_attempt(THRICE, "login", who) for _ in range(number))
     refusals = await asyncio.gather(*attempts, return_exceptions=True)
     for refusal in filter(None, refusals):
         assert isinstance(refusal, HTTPException)
@@ -43,17 +43,17 @@ async def tries(throttle: Throttle, number: int, who: str = "amara") -> list[boo
 async def test_admits_so_many_of_each_and_forgives(mongodb_url: str, shared: bool) -> None:
     with scratch_database(mongodb_url) as database:
         settings = settings_for(mongodb_url, database.name, rate_limits_shared=shared)
-        async with throttle_of(settings) as throttle:
-            assert await tries(throttle, 5) == [False, False, True, True, True]
-            assert await tries(throttle, 1, "ben") == [True]
-            await throttle.forgive(THRICE, "login", "amara")
-            assert await tries(throttle, 3) == [True, True, True]
+        async with rate_limiter_of(settings) as rate_limiter:
+            assert await tries(rate_limiter, 5) == [False, False, True, True, True]
+            assert await tries(rate_limiter, 1, "ben") == [True]
+            await rate_limiter.reset(THRICE, "login", "amara")
+            assert await tries(rate_limiter, 3) == [True, True, True]
 
 
 async def test_processes_count_together_in_mongodb(mongodb_url: str) -> None:
     with scratch_database(mongodb_url) as database:
         settings = settings_for(mongodb_url, database.name, rate_limits_shared=True)
-        async with throttle_of(settings) as one, throttle_of(settings) as other:
+        async with rate_limiter_of(settings) as one, rate_limiter_of(settings) as other:
             assert await tries(one, 2) == [True, True]
             assert await tries(other, 2) == [False, True]
         kept = list(database[COLLECTION].find())
@@ -63,11 +63,11 @@ async def test_processes_count_together_in_mongodb(mongodb_url: str) -> None:
 
 async def test_without_mongodb_nobody_is_admitted() -> None:
     settings = settings_for("mongodb://127.0.0.1:9", "none", rate_limits_shared=True)
-    async with throttle_of(settings, 0.1) as throttle:
+    async with rate_limiter_of(settings, 0.1) as rate_limiter:
         with pytest.raises(UnavailableError):
-            await throttle.admit(THRICE, "login", "amara")
+            await rate_limiter.count_attempt(THRICE, "login", "amara")
         with pytest.raises(UnavailableError):
-            await throttle.forgive(THRICE, "login", "amara")
+            await rate_limiter.reset(THRICE, "login", "amara")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest_asyncio
 from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
-from handlers.v1.app import answered, create_v1
+from handlers.v1.app import create_v1, route_methods
 from tests.support.outside_services import Answer, Script
 from tests.support.sockets import serving
 from tests.support.v1_client import NOBODY, V1, Person, Surface, expect, v1_surface
@@ -335,7 +335,7 @@ async def test_only_json_is_taken(surface: Surface) -> None:
 
 
 async def test_all_that_is_answered_is_documented(surface: Surface) -> None:
-    paths = [(path.replace(":id}", "}"), methods) for path, methods in answered()]
+    paths = [(path.replace(":id}", "}"), methods) for path, methods in route_methods()]
     assert {(method, path) for path, methods in paths for method in methods} == set(routes())
     for path in ("/docs", "/redoc", "/openapi.json", "/api/v1/docs", "/api/v2/users/profile"):
         assert (await surface.client.get(path)).status_code == 404

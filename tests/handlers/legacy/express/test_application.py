@@ -298,7 +298,7 @@ async def test_a_page_waits_for_the_whole_body() -> None:
 
 async def test_a_handler_can_wait_for_the_client_to_go() -> None:
     async def wait(request: Request) -> Reply:
-        await request.gone()
+        await request.wait_for_disconnect()
         return json(200, {})
 
     for messages in ((GONE,), (piece(b"x", more=True), GONE), (piece(b"x"), GONE)):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handlers.passwords import Passwords, encode
+from handlers.services.passwords import Passwords, encode
 from tests.support.library_oracle import Libraries
 
 SALT = "$2b$04$abcdefghijklmnopqrstuu"

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from demo.ports import free_port
-from handlers import circuit_breaker
-from handlers.circuit_breaker import TRIP_AFTER, CircuitBreaker
+from handlers.storage import circuit_breaker
+from handlers.storage.circuit_breaker import TRIP_AFTER, CircuitBreaker
 from handlers.storage.errors import UnavailableError
 from tests.differential.people import TOKEN as FOREVER
 from tests.support.backend_pair import get, native_twin, post
