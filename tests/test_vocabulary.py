@@ -1,0 +1,272 @@
+"""Names in `proxy/` and `handlers/`: words that mislead a reader are not used, and a class name means one class."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DROPPED = re.compile(
+    r"adopts?|amid|anew|ask(s|ed|ing)?|aside|away|beside|busy|clamp(ed)?|found|heard?|keeps?|kept|lest|looks?|lose|lost"
+    r"|noted?|patience|pauses|places?|pressure|rehears(al|ed?)|seen|stand(ing)?|tell(s|ing)?|told|trial|turn(ed)?"
+    r"|uncompared|who|why"
+)
+"""Words with an exact term in the field: `report` for tell, `record` for note, `index` or `path` for place …"""
+NOT_YET_CLEAN: frozenset[str] = frozenset(
+    {
+        "handlers/app.py",
+        "handlers/dry_run.py",
+        "handlers/failure_log.py",
+        "handlers/legacy/express/application.py",
+        "handlers/legacy/express/error_pages.py",
+        "handlers/legacy/express/paths.py",
+        "handlers/legacy/express/query.py",
+        "handlers/legacy/javascript/date_parser.py",
+        "handlers/legacy/javascript/dates.py",
+        "handlers/legacy/javascript/json_parser.py",
+        "handlers/legacy/mongoose/document.py",
+        "handlers/legacy/mongoose/errors.py",
+        "handlers/legacy/mongoose/schema.py",
+        "handlers/legacy/mongoose/tables.py",
+        "handlers/legacy/mongoose/values.py",
+        "handlers/legacy/populate.py",
+        "handlers/legacy/routes/assistant.py",
+        "handlers/legacy/routes/consultations.py",
+        "handlers/legacy/routes/notes.py",
+        "handlers/legacy/routes/prompts.py",
+        "handlers/legacy/routes/transcription.py",
+        "handlers/legacy/routes/transcripts.py",
+        "handlers/services/assistant.py",
+        "handlers/services/consultations.py",
+        "handlers/services/documents.py",
+        "handlers/services/model.py",
+        "handlers/services/notes.py",
+        "handlers/services/prompts.py",
+        "handlers/services/summaries.py",
+        "handlers/services/terminology.py",
+        "handlers/services/token_blocklist.py",
+        "handlers/services/transcription.py",
+        "handlers/services/transcripts.py",
+        "handlers/services/users.py",
+        "handlers/settings.py",
+        "handlers/v1/app.py",
+        "handlers/v1/consultations.py",
+        "handlers/v1/errors.py",
+        "handlers/v1/notes.py",
+        "handlers/v1/prompts.py",
+        "handlers/v1/rate_limits.py",
+        "handlers/v1/routing.py",
+        "handlers/v1/transcription.py",
+        "handlers/v1/transcripts.py",
+        "handlers/v1/users.py",
+        "handlers/white_space.py",
+        "proxy/backends/health.py",
+        "proxy/backends/legacy/connection.py",
+        "proxy/backends/legacy/dial.py",
+        "proxy/backends/legacy/framing.py",
+        "proxy/backends/legacy/handshake.py",
+        "proxy/backends/legacy/pool.py",
+        "proxy/capture/agent.py",
+        "proxy/capture/anonymizer.py",
+        "proxy/capture/jobs.py",
+        "proxy/capture/pseudonyms.py",
+        "proxy/cli/capture.py",
+        "proxy/cli/check.py",
+        "proxy/cli/contracts.py",
+        "proxy/cli/database_options.py",
+        "proxy/cli/explain.py",
+        "proxy/cli/main.py",
+        "proxy/cli/record.py",
+        "proxy/cli/report_tables.py",
+        "proxy/cli/rollout_actions.py",
+        "proxy/cli/schedule.py",
+        "proxy/cli/status.py",
+        "proxy/cli/verify.py",
+        "proxy/comparison/arrays.py",
+        "proxy/comparison/bodies.py",
+        "proxy/comparison/correspondence.py",
+        "proxy/comparison/exchange.py",
+        "proxy/comparison/exchanges.py",
+        "proxy/comparison/fast_path.py",
+        "proxy/comparison/headers.py",
+        "proxy/comparison/values.py",
+        "proxy/comparison/verdicts.py",
+        "proxy/comparison/volatile.py",
+        "proxy/config/diff.py",
+        "proxy/config/error_messages.py",
+        "proxy/config/field_types.py",
+        "proxy/config/problems.py",
+        "proxy/config/reading.py",
+        "proxy/config/rules.py",
+        "proxy/config/yaml_nodes.py",
+        "proxy/contract/bundle.py",
+        "proxy/contract/checking.py",
+        "proxy/contract/disclosure.py",
+        "proxy/contract/divergences.py",
+        "proxy/contract/editing.py",
+        "proxy/contract/inference.py",
+        "proxy/contract/inferred_schema.py",
+        "proxy/contract/merging.py",
+        "proxy/contract/model.py",
+        "proxy/contract/reading.py",
+        "proxy/contract/rules.py",
+        "proxy/contract/samples.py",
+        "proxy/contract/schemas.py",
+        "proxy/contract/tree.py",
+        "proxy/contract/widening.py",
+        "proxy/docs/merging.py",
+        "proxy/docs/openapi.py",
+        "proxy/gateway/bucketing.py",
+        "proxy/gateway/circuit_breaker.py",
+        "proxy/gateway/gateway.py",
+        "proxy/gateway/preflight.py",
+        "proxy/gateway/routing.py",
+        "proxy/observability/process_metrics.py",
+        "proxy/observability/tracing.py",
+        "proxy/observability/webhook.py",
+        "proxy/ops/access.py",
+        "proxy/ops/charts.py",
+        "proxy/ops/formatting.py",
+        "proxy/ops/hosts.py",
+        "proxy/ops/masking.py",
+        "proxy/ops/pages/contract.py",
+        "proxy/ops/pages/control.py",
+        "proxy/ops/pages/history.py",
+        "proxy/ops/pages/live.py",
+        "proxy/ops/pages/overview.py",
+        "proxy/ops/pages/report_access.py",
+        "proxy/ops/pages/route.py",
+        "proxy/ops/pages/sample.py",
+        "proxy/ops/pages/session.py",
+        "proxy/ops/readiness.py",
+        "proxy/ops/rendering.py",
+        "proxy/ops/side_by_side.py",
+        "proxy/ops/since_start.py",
+        "proxy/recordings/answers.py",
+        "proxy/recordings/compare_side_effects.py",
+        "proxy/recordings/model.py",
+        "proxy/recordings/player.py",
+        "proxy/recordings/raw_http.py",
+        "proxy/recordings/recorder.py",
+        "proxy/recordings/report.py",
+        "proxy/recordings/side_effects.py",
+        "proxy/recordings/websocket_player.py",
+        "proxy/reports/counter_keys.py",
+        "proxy/reports/counters.py",
+        "proxy/reports/exports.py",
+        "proxy/reports/models.py",
+        "proxy/reports/query.py",
+        "proxy/reports/reader.py",
+        "proxy/reports/redaction.py",
+        "proxy/reports/samples.py",
+        "proxy/reports/storage.py",
+        "proxy/reports/suggestions.py",
+        "proxy/reports/summaries.py",
+        "proxy/reports/writer.py",
+        "proxy/rollout/actions.py",
+        "proxy/rollout/analysis/analysis.py",
+        "proxy/rollout/analysis/route_stats.py",
+        "proxy/rollout/analysis/window.py",
+        "proxy/rollout/controller.py",
+        "proxy/rollout/evidence.py",
+        "proxy/rollout/hub.py",
+        "proxy/rollout/model.py",
+        "proxy/rollout/mongo.py",
+        "proxy/rollout/progress.py",
+        "proxy/rollout/publish.py",
+        "proxy/rollout/state_cache.py",
+        "proxy/rollout/store.py",
+        "proxy/runtime/config_watcher.py",
+        "proxy/runtime/database.py",
+        "proxy/runtime/file_state.py",
+        "proxy/runtime/last_good.py",
+        "proxy/runtime/message_channel.py",
+        "proxy/runtime/process.py",
+        "proxy/runtime/worker_group.py",
+        "proxy/server/exchange.py",
+        "proxy/server/head_parser.py",
+        "proxy/server/protocol.py",
+        "proxy/server/proxy_header.py",
+        "proxy/server/proxy_protocol.py",
+        "proxy/server/response.py",
+        "proxy/server/websocket.py",
+        "proxy/shadow/__init__.py",
+        "proxy/shadow/backends.py",
+        "proxy/shadow/comparator.py",
+        "proxy/shadow/counts.py",
+        "proxy/shadow/dry_run.py",
+        "proxy/shadow/load_shedder.py",
+        "proxy/shadow/messages.py",
+        "proxy/shadow/mirror.py",
+        "proxy/shadow/replay.py",
+        "proxy/shadow/supervisor.py",
+        "proxy/shadow/worker.py",
+        "proxy/websocket/heartbeat.py",
+        "proxy/websocket/messages.py",
+        "proxy/websocket/peer.py",
+        "proxy/websocket/relay.py",
+        "proxy/websocket/send_queue.py",
+    }
+)
+"""Files that still use them, to be shortened."""
+SHARED_CLASS_NAMES = frozenset({"Connection", "Exchange", "Ping", "Refused", "_Client"})
+"""Names that still stand for two classes, to be shortened."""
+FILES = sorted(path for package in ("proxy", "handlers") for path in (ROOT / package).rglob("*.py"))
+
+
+def identifiers(tree: ast.AST) -> set[str]:
+    """Return the names that a module gives: functions, classes, arguments, variables and attributes."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+    return names
+
+
+def words(identifier: str) -> list[str]:
+    """Return the words of a snake_case, CamelCase or UPPER_CASE name, in lower case."""
+    identifier = re.sub("keep_?alive", "keepalive", identifier, flags=re.IGNORECASE)  # the term of HTTP
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", identifier)]
+
+
+def dropped(path: Path) -> list[str]:
+    return sorted(name for name in identifiers(ast.parse(path.read_text())) if any(map(DROPPED.fullmatch, words(name))))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("is_asked_for", ["is", "asked", "for"]),
+        ("NoTrial", ["no", "trial"]),
+        ("_PATIENCE", ["patience"]),
+        ("keep_alive", ["keepalive"]),
+    ],
+)
+def test_a_name_is_split_into_its_words(name: str, expected: list[str]) -> None:
+    assert words(name) == expected
+
+
+def test_identifiers_use_no_dropped_word() -> None:
+    found = {str(path.relative_to(ROOT)): dropped(path) for path in FILES}
+    assert not {path: names for path, names in found.items() if names and path not in NOT_YET_CLEAN}
+
+
+@pytest.mark.parametrize("package", ["proxy", "handlers"])
+def test_class_names_are_unique_in_a_package(package: str) -> None:
+    counts = Counter(
+        node.name
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in counts.items() if count > 1} <= SHARED_CLASS_NAMES
