@@ -24,7 +24,7 @@ from proxy.contract.disclosure import HEADER_NAMES, FieldPolicy, media_name
 from proxy.contract.inference import TRANSPORT
 from proxy.contract.model import Operation
 from proxy.contract.payloads import media_type
-from proxy.contract.schemas import Violation
+from proxy.contract.schemas import ContractViolation
 from proxy.gateway.patterns import METHODS
 from proxy.recordings import model
 from proxy.types import JSON, ValuePath
@@ -85,7 +85,7 @@ def _broken(exchange: Exchange, operation: Operation) -> set[tuple[ValuePath, st
     return _rules(broken)
 
 
-def _rules(violations: Iterable[Violation]) -> set[tuple[ValuePath, str]]:
+def _rules(violations: Iterable[ContractViolation]) -> set[tuple[ValuePath, str]]:
     return {(shape(one.path), one.rule) for one in violations}
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import codecs
 import hashlib
 import html
-import json
 from dataclasses import dataclass, field
 from email.message import Message
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from proxy.contract.payloads import finite, refuse
+from proxy.contract.payloads import PayloadError, is_json, parse_json
 from proxy.types import JSON
 
 Form = Literal["none", "json", "form", "multipart", "html", "text", "binary"]
@@ -57,11 +56,6 @@ def media(content_type: str) -> tuple[str, str]:
     kind, _, parameters = content_type.partition(";")
     charset = _parameter(parameters, "charset") if parameters else ""
     return kind.strip().lower(), charset.lower()
-
-
-def is_json(kind: str) -> bool:
-    """Whether bodies of a media type are JSON (RFC 6839: `application/problem+json` too)."""
-    return kind.endswith(("/json", "+json"))
 
 
 def is_utf8(data: bytes, content_type: str) -> bool:
@@ -106,17 +100,9 @@ def _text(data: bytes, charset: str) -> str | None:
 
 def _json(text: str) -> tuple[Form, JSON]:
     try:
-        value: JSON = json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=_object)
-    except (ValueError, RecursionError):
+        return "json", parse_json(text, unique_names=True)
+    except PayloadError:
         return "text", text
-    return "json", value
-
-
-def _object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found
 
 
 def _form(text: str) -> tuple[Form, JSON]:

@@ -7,10 +7,11 @@ different classes (200 and 404) make anything more a repetition; then come heade
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
-from proxy.comparison.bodies import Content, is_json, is_utf8, media, read
+from proxy.comparison.bodies import Content, is_utf8, media, read
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
 from proxy.comparison.correspondence import COINCIDENCE, Correspondence, Kind
 from proxy.comparison.correspondence import TextDifference as Told
@@ -19,18 +20,17 @@ from proxy.comparison.fast_path import is_equivalent
 from proxy.comparison.headers import compare_headers, joined
 from proxy.comparison.values import Asking, TooDeepError, ValueFindings, compare_values, shape, shows_nothing
 from proxy.comparison.verdicts import (
-    ContractOperation,
-    ContractViolation,
     Difference,
     LocatedValue,
     Reason,
     Verdict,
-    ViolationLike,
     grade,
     skipped,
 )
 from proxy.contract.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
-from proxy.contract.payloads import read_payload
+from proxy.contract.model import Operation
+from proxy.contract.payloads import is_json, read_payload
+from proxy.contract.schemas import ContractViolation
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from proxy.types import JSON, ValuePath
 
@@ -43,7 +43,7 @@ _UNANSWERED: Final[Mapping[Outcome, Reason]] = {"gone": "client_gone", "unasked"
 def compare(
     legacy: Exchange,
     native: Exchange,
-    operation: ContractOperation | None = None,
+    operation: Operation | None = None,
     divergences: Iterable[Divergence] = (),
 ) -> Verdict:
     """The verdict on one request's two exchanges. Never raises, whatever the answers hold."""
@@ -127,7 +127,7 @@ class _DecodedAnswer:
 class _ExchangeComparison:
     """The comparison of two answers to one request."""
 
-    def __init__(self, legacy: _DecodedAnswer, native: _DecodedAnswer, operation: ContractOperation | None) -> None:
+    def __init__(self, legacy: _DecodedAnswer, native: _DecodedAnswer, operation: Operation | None) -> None:
         self.legacy, self.native, self.operation = legacy, native, operation
         self._exchanges = (legacy.exchange, native.exchange)
 
@@ -156,16 +156,16 @@ class _ExchangeComparison:
             return False
         return all(shows_nothing(answer.content.as_json, asking) for answer in (self.legacy, self.native))
 
-    def breaches(self) -> tuple[ContractViolation, ...]:
+    def violations(self) -> tuple[ContractViolation, ...]:
         """What of either answer breaks the contract."""
         ours = self._violations(self.legacy)
         theirs = ours if self.legacy.is_like(self.native) else self._violations(self.native)
         return (
-            *(ContractViolation("legacy", one) for one in ours),
-            *(ContractViolation("native", one) for one in theirs),
+            *(replace(one, side="legacy") for one in ours),
+            *(replace(one, side="native") for one in theirs),
         )
 
-    def _violations(self, answer: _DecodedAnswer) -> Sequence[ViolationLike]:
+    def _violations(self, answer: _DecodedAnswer) -> Sequence[ContractViolation]:
         exchange = answer.exchange
         if self.operation is None or exchange.outcome != "response" or exchange.body.truncated:
             return ()
@@ -243,13 +243,11 @@ def _judge(comparison: _ExchangeComparison, findings: ValueFindings, divergences
     declared, unexplained = _explain(comparison, differences, divergences)
     left = {id(one) for one in unexplained}
     meant = [one for one in differences if id(one) not in left]
-    breaches = tuple(
-        one for one in comparison.breaches() if one.side == "legacy" or not _is_meant(one.violation, meant)
-    )
-    parts = (differences, unexplained, declared, breaches, tuple(findings.hidden))
+    violations = tuple(one for one in comparison.violations() if one.side == "legacy" or not _is_meant(one, meant))
+    parts = (differences, unexplained, declared, violations, tuple(findings.hidden))
     if unexplained:
         return Verdict("mismatch", *parts)
-    if breaches:
+    if violations:
         return Verdict("violation", *parts)
     return Verdict("declared" if differences else "match", *parts)
 
@@ -266,7 +264,7 @@ def _explain(
     return explanation.declared, tuple(one for one in differences if (one.place, one.kind) in left)
 
 
-def _is_meant(violation: ViolationLike, declared: Iterable[Difference]) -> bool:
+def _is_meant(violation: ContractViolation, declared: Iterable[Difference]) -> bool:
     """Whether a difference that is meant is why native breaks the contract, which says what legacy does."""
     return any(_leads_to(one, violation.path) for one in declared)
 

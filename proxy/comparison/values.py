@@ -18,11 +18,12 @@ from typing import TypeAlias, cast
 from proxy.comparison.arrays import align
 from proxy.comparison.bodies import DEPTH
 from proxy.comparison.correspondence import Correspondence, Kind
-from proxy.comparison.verdicts import Difference, HintsLike, LocatedValue, Severity, grade
+from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
 from proxy.comparison.volatile import mask, match_volatile, split_volatile
+from proxy.contract.schemas import Hints
 from proxy.types import JSON, ValuePath
 
-Asking: TypeAlias = Callable[[ValuePath], HintsLike]
+Asking: TypeAlias = Callable[[ValuePath], Hints]
 """Asks a contract what it says of a place in the body."""
 
 _VOLATILE_FROM = 13

@@ -6,12 +6,12 @@ Values from messages are excluded from every `repr`, so that no log line and no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from proxy.comparison.correspondence import Kind
-from proxy.types import JSON, Side, ValuePath
+from proxy.contract.schemas import ContractViolation
+from proxy.types import JSON, ValuePath
 
 Severity = Literal["breaking", "major", "minor"]
 Name = Literal["match", "declared", "mismatch", "violation", "skipped"]
@@ -37,57 +37,6 @@ without an end, a request whose body the served side did not read, or one for an
 """
 
 _MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}
-
-
-class HintsLike(Protocol):
-    """What a contract says of one place.
-
-    `compare` and `key` are `x-compare`: not compared; an array whose order says nothing; text in which only the words
-    count; an array of objects matched by a field. `report`: whether reports may show what stands there.
-    """
-
-    @property
-    def compare(self) -> Literal["ignore", "unordered", "text"] | None: ...
-    @property
-    def key(self) -> str | None: ...
-    @property
-    def report(self) -> Literal["show"] | None: ...
-
-
-class ViolationLike(Protocol):
-    """A place in an answer that is not as the contract has it; neither `rule` nor `message` holds a value."""
-
-    @property
-    def path(self) -> ValuePath: ...
-    @property
-    def rule(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-
-
-class ContractOperation(Protocol):
-    """What a comparison asks of a contract's operation."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def template(self) -> str: ...
-
-    def hints(self, path: ValuePath, status: int, content_type: str) -> HintsLike:
-        """What is said of a place in an answer; all indices of an array are alike."""
-
-    def hides(self, status: int, content_type: str) -> bool:
-        """Whether anything in such an answer's body is not to be compared."""
-
-    def violations(
-        self, status: int, headers: Mapping[str, str], body: bytes, read: Callable[[str, bytes], JSON]
-    ) -> Sequence[ViolationLike]:
-        """Where an answer breaks the contract. Names in lower case; the body's content coding undone.
-
-        `read` makes a value of a content type and a body, as `contract.payloads.read_payload` does.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +81,10 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class ContractViolation:
-    """A violation, and whose."""
-
-    side: Side
-    violation: ViolationLike
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What came of comparing two exchanges.
 
-    `declared` are the ids of divergences that explain `differences`, `unexplained` what they leave. `breaches`
+    `declared` are the ids of divergences that explain `differences`, `unexplained` what they leave. `violations`
     are those of the contract, without native's where that is what a divergence declares. `hidden` are the fields in
     which an `ignore` hid a difference. `reason` says why nothing was compared.
     """
@@ -152,7 +93,7 @@ class Verdict:
     differences: tuple[Difference, ...] = ()
     unexplained: tuple[Difference, ...] = ()
     declared: tuple[str, ...] = ()
-    breaches: tuple[ContractViolation, ...] = ()
+    violations: tuple[ContractViolation, ...] = ()
     hidden: tuple[ValuePath, ...] = ()
     reason: Reason | None = None
 

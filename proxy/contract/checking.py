@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from proxy.contract.model import OTHERWISE, Contract, Operation
 from proxy.contract.payloads import media_type
 from proxy.contract.samples import ObservedSample, samples
-from proxy.contract.schemas import Violation
+from proxy.contract.schemas import ContractViolation
 from proxy.gateway.patterns import WEBSOCKET
 from proxy.recordings.model import OPEN, Recordings
 from proxy.types import JSON
@@ -21,7 +21,7 @@ class SampleViolation:
 
     place: str
     operation: str
-    violation: Violation
+    violation: ContractViolation
 
     def __str__(self) -> str:
         path = ".".join(map(str, self.violation.path))
@@ -138,7 +138,7 @@ def _sample_breaches(contract: Contract, sample: ObservedSample) -> Iterator[Sam
 
 
 def _unknown(place: str, request: str) -> SampleViolation:
-    return SampleViolation(place, request, Violation((), "operation", "is no operation of the contract"))
+    return SampleViolation(place, request, ContractViolation((), "operation", "is no operation of the contract"))
 
 
 def _counted(contract: Contract, recordings: Recordings) -> dict[tuple[str, str], _RequestCount]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.headers import joined
-from proxy.comparison.verdicts import HintsLike
+from proxy.contract.model import Operation
+from proxy.contract.schema_paths import nodes_at, properties_of, property_names
 from proxy.types import JSON, ValuePath
 
 HEADER_NAMES = frozenset(
@@ -24,7 +25,6 @@ HEADER_NAMES = frozenset(
     x-served-by""".split()  # noqa: SIM905
 )
 _MEDIA_TYPES = frozenset((*mimetypes.types_map.values(), "application/x-www-form-urlencoded", "multipart/form-data"))
-_BRANCHES = ("allOf", "anyOf", "oneOf")
 _EXTENDED = frozenset(
     """$addToSet $binary $currentDate $date $each $exists $gt $gte $in $inc $lt $lte $max $min $mul $ne $nin
     $numberDecimal $numberDouble $numberInt $numberLong $oid $or $and $pop $position $pull $pullAll $push $rename
@@ -33,50 +33,10 @@ _EXTENDED = frozenset(
 """Names in documents, filters and updates that are MongoDB's or mongoose's own."""
 
 
-class SchemaLike(Protocol):
-    """A JSON Schema whose references are resolved."""
-
-    @property
-    def schema(self) -> JSON: ...
-
-
-class HeaderLike(Protocol):
-    """What a contract says of a header."""
-
-    @property
-    def schema(self) -> SchemaLike: ...
-
-
-class DeclaredLike(Protocol):
-    """What a contract says of one status."""
-
-    @property
-    def headers(self) -> Mapping[str, HeaderLike]: ...
-    @property
-    def media(self) -> Mapping[str, SchemaLike]: ...
-    def body(self, content_type: str) -> SchemaLike | None: ...
-
-
-class OperationLike(Protocol):
-    """What a redaction asks of a contract's operation."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def template(self) -> str: ...
-    @property
-    def answers(self) -> Mapping[str, DeclaredLike]: ...
-    @property
-    def requests(self) -> Mapping[str, SchemaLike]: ...
-
-    def declared(self, status: int) -> DeclaredLike | None: ...
-    def hints(self, path: ValuePath, status: int, content_type: str) -> HintsLike: ...
-
-
 def is_named(schema: JSON, path: Sequence[str | int]) -> bool:
     """Whether a schema has a property of that name at that place."""
     *above, name = path
-    return any(name in _properties(node) for node in _nodes(schema, above))
+    return any(name in properties_of(node) for node in nodes_at(schema, above))
 
 
 class DisclosurePolicy(Protocol):
@@ -89,11 +49,11 @@ class DisclosurePolicy(Protocol):
 class KnownNames:
     """Every name that the contract has for an operation, wherever it stands; nothing is shown."""
 
-    def __init__(self, operation: OperationLike | None) -> None:
+    def __init__(self, operation: Operation | None) -> None:
         answers = operation.answers.values() if operation else ()
         schemas = [schema for answer in answers for schema in answer.media.values()]
         schemas += operation.requests.values() if operation else ()
-        self._known = _EXTENDED.union(*(_words(schema.schema) for schema in schemas))
+        self._known = _EXTENDED.union(*(property_names(schema.schema) for schema in schemas))
 
     def names(self, path: ValuePath) -> bool:
         return path[-1] in self._known
@@ -105,12 +65,12 @@ class KnownNames:
 class FieldPolicy:
     """What the contract knows of one message: its schema, and what of it may be shown."""
 
-    def __init__(self, schema: JSON, operation: OperationLike | None, exchange: Exchange, content_type: str) -> None:
+    def __init__(self, schema: JSON, operation: Operation | None, exchange: Exchange, content_type: str) -> None:
         self._schema, self._operation = schema, operation
         self._exchange, self._content_type = exchange, content_type
 
     @classmethod
-    def of(cls, exchange: Exchange, operation: OperationLike | None) -> FieldPolicy:
+    def of(cls, exchange: Exchange, operation: Operation | None) -> FieldPolicy:
         """An answer's place."""
         content_type = joined(exchange.headers).get("content-type", "")
         declared = operation.declared(exchange.status) if operation else None
@@ -118,7 +78,7 @@ class FieldPolicy:
         return cls(found.schema if found else None, operation, exchange, content_type)
 
     @classmethod
-    def of_request(cls, exchange: Exchange, operation: OperationLike | None) -> FieldPolicy:
+    def of_request(cls, exchange: Exchange, operation: Operation | None) -> FieldPolicy:
         """A request's place, in which nothing is ever shown."""
         media = joined(exchange.request_headers).get("content-type", "").partition(";")[0].strip().lower()
         found = operation.requests.get(media) if operation else None
@@ -130,7 +90,7 @@ class FieldPolicy:
 
     def constants(self, path: ValuePath) -> list[JSON]:
         """The values that the contract itself writes at a place: `const` and `enum`."""
-        found = [self._header(str(path[1]))] if path[0] == "header" else _nodes(self._schema, _indexed(path))
+        found = [self._header(str(path[1]))] if path[0] == "header" else nodes_at(self._schema, _indexed(path))
         nodes = [node for node in found if isinstance(node, dict)]
         enums = [one for node in nodes for one in _listed(node.get("enum"))]
         return [*enums, *(node["const"] for node in nodes if "const" in node)]
@@ -147,7 +107,7 @@ class FieldPolicy:
         return header.schema.schema if header else None
 
 
-def media_name(media: str, operation: OperationLike | None) -> str | None:
+def media_name(media: str, operation: Operation | None) -> str | None:
     """A media type where the contract or the registry has it; None else, since a header may hold anything."""
     answers = operation.answers.values() if operation else ()
     declared = any(media in answer.media for answer in answers) or (operation and media in operation.requests)
@@ -161,36 +121,3 @@ def _indexed(path: ValuePath) -> list[str | int]:
 
 def _listed(value: JSON) -> list[JSON]:
     return value if isinstance(value, list) else []
-
-
-def _words(schema: JSON) -> Iterator[str]:
-    """The name of every property in a schema."""
-    if isinstance(schema, list):
-        for one in schema:
-            yield from _words(one)
-    if isinstance(schema, dict):
-        yield from _properties(schema)
-        for name, one in schema.items():
-            if name not in ("default", "enum", "example", "examples", "const"):
-                yield from _words(one)
-
-
-def _nodes(schema: JSON, path: Sequence[str | int]) -> Iterator[dict[str, JSON]]:
-    """The schemas that speak of a place."""
-    if not isinstance(schema, dict):
-        return
-    for keyword in _BRANCHES:
-        branches = schema.get(keyword)
-        for branch in branches if isinstance(branches, list) else ():
-            yield from _nodes(branch, path)
-    if not path:
-        yield schema
-    elif isinstance(path[0], int):
-        yield from _nodes(schema.get("items"), path[1:])
-    else:
-        yield from _nodes(_properties(schema).get(path[0], schema.get("additionalProperties")), path[1:])
-
-
-def _properties(schema: dict[str, JSON]) -> dict[str, JSON]:
-    found = schema.get("properties")
-    return found if isinstance(found, dict) else {}

@@ -33,7 +33,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from proxy.comparison.correspondence import TextDifference
-from proxy.recordings.answers import content, parse_json
+from proxy.contract.payloads import parse_json
+from proxy.recordings.answers import content
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from proxy.types import JSON
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
-from proxy.contract.schemas import NOTHING, Hints, Schema, Violation
+from proxy.contract.schemas import NOTHING, ContractViolation, Hints, Schema
 from proxy.gateway.patterns import NEVER, WEBSOCKET, Parameter, Pattern, Trie
 from proxy.types import JSON, ValuePath
 
@@ -88,7 +88,7 @@ class Operation:
 
     def violations(
         self, status: int, headers: Mapping[str, str], body: bytes, read: Reading = read_payload
-    ) -> tuple[Violation, ...]:
+    ) -> tuple[ContractViolation, ...]:
         """Every way in which an answer breaks the contract.
 
         Header names are in lower case; the body's content coding (gzip, br) has been undone. `read` is for who may
@@ -97,13 +97,17 @@ class Operation:
         declared = self.declared(status)
         if declared is None:
             unchanged = status == 304 and self.method in ("GET", "HEAD") and self.declared(200)  # RFC 9110, 15.4.5
-            return () if unchanged else (Violation(("status",), "status", f"{status} is no status of {self.name}"),)
+            return (
+                ()
+                if unchanged
+                else (ContractViolation(("status",), "status", f"{status} is not a status of {self.name}"),)
+            )
         found = list(_header_violations(declared, headers))
         if self.method != "HEAD" and status >= 200 and status not in _BODILESS:
             found += _body_violations(declared, headers.get("content-type", ""), body, read)
         return tuple(found)
 
-    def request_violations(self, content_type: str, body: bytes) -> tuple[Violation, ...]:
+    def request_violations(self, content_type: str, body: bytes) -> tuple[ContractViolation, ...]:
         """Every way in which a request's JSON breaks the contract; other bodies do not."""
         schema = self.requests.get(media_type(content_type))
         if schema is None or not body or not is_json(media_type(content_type)):
@@ -111,9 +115,9 @@ class Operation:
         try:
             return tuple(_within("request", schema.violations(read_payload(content_type, body))))
         except PayloadError as error:
-            return (Violation(("request",), "content-type", str(error)),)
+            return (ContractViolation(("request",), "content-type", str(error)),)
 
-    def frame_violations(self, direction: str, frame: JSON) -> tuple[Violation, ...]:
+    def frame_violations(self, direction: str, frame: JSON) -> tuple[ContractViolation, ...]:
         """Every way in which a WebSocket frame (JSON parsed, else text) breaks the contract."""
         schema = self.frames.get(direction)
         return tuple(_within("frame", schema.violations(frame))) if schema else ()
@@ -166,29 +170,33 @@ def _rank(operation: Operation) -> tuple[bool, ...]:
     return tuple(isinstance(segment, Parameter) for segment in Pattern.parse(operation.name).segments)
 
 
-def _header_violations(declared: DeclaredAnswer, headers: Mapping[str, str]) -> Iterator[Violation]:
+def _header_violations(declared: DeclaredAnswer, headers: Mapping[str, str]) -> Iterator[ContractViolation]:
     for name, header in declared.headers.items():
         if name in headers:
             yield from _within("header", header.schema.violations(headers[name]), name)
         elif header.required:
-            yield Violation(("header", name), "required", "is missing")
+            yield ContractViolation(("header", name), "required", "is missing")
 
 
-def _body_violations(declared: DeclaredAnswer, content_type: str, body: bytes, read: Reading) -> Iterator[Violation]:
+def _body_violations(
+    declared: DeclaredAnswer, content_type: str, body: bytes, read: Reading
+) -> Iterator[ContractViolation]:
     if not body and not declared.media:
         return
     schema = declared.body(content_type)
     if schema is None:
         media = media_type(content_type) or "none"
-        yield Violation(("header", "content-type"), "content-type", f"{media} is no content type of this status")
+        yield ContractViolation(
+            ("header", "content-type"), "content-type", f"{media} is not a content type of this status"
+        )
         return
     if not is_json(media_type(content_type)) and not content_type.lower().startswith("text/"):
         return  # bytes: nothing that a schema could speak of
     try:
         yield from _within("body", schema.violations(read(content_type, body)))
     except PayloadError as error:
-        yield Violation(("body",), "content-type", str(error))
+        yield ContractViolation(("body",), "content-type", str(error))
 
 
-def _within(part: str, found: Iterator[Violation], *steps: str) -> Iterator[Violation]:
+def _within(part: str, found: Iterator[ContractViolation], *steps: str) -> Iterator[ContractViolation]:
     return (replace(one, path=(part, *steps, *one.path)) for one in found)

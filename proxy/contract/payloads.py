@@ -20,13 +20,13 @@ def media_type(content_type: str) -> str:
 
 def is_json(media: str) -> bool:
     """Whether bodies of a media type are JSON (RFC 6839: `application/problem+json` too)."""
-    return media.rpartition("/")[2] == "json" or media.endswith("+json")
+    return media.endswith(("/json", "+json"))
 
 
 def read_payload(content_type: str, body: bytes) -> JSON:
     """The value of a body whose content coding has been undone. Raises PayloadError."""
     text = _decode(content_type, body)
-    return _parse(text) if is_json(media_type(content_type)) else text
+    return parse_json(text) if is_json(media_type(content_type)) else text
 
 
 def _decode(content_type: str, body: bytes) -> str:
@@ -46,9 +46,15 @@ def _decode(content_type: str, body: bytes) -> str:
         raise PayloadError("is not in the charset that it claims") from None
 
 
-def _parse(text: str) -> JSON:
+def parse_json(text: str, *, unique_names: bool = False) -> JSON:
+    """Return the value of strict JSON (RFC 8259).
+
+    Raises PayloadError for anything else, for numbers that are too great for a float, for text that is nested too deep,
+    and with `unique_names` for an object that has one name twice.
+    """
+    hook = _distinct if unique_names else None
     try:
-        return json.loads(text, parse_constant=refuse, parse_float=finite)  # type: ignore[no-any-return]
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=hook)  # type: ignore[no-any-return]
     except PayloadError:
         raise
     except ValueError:
@@ -57,14 +63,20 @@ def _parse(text: str) -> JSON:
         raise PayloadError("is nested too deep to be read") from None
 
 
-def finite(text: str) -> float:
-    """A number of JSON. Raises PayloadError where it is greater than a float can be."""
+def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise PayloadError("holds a number that no reader can keep")
+        raise PayloadError("holds a number too great for a float")
     return number
 
 
-def refuse(constant: str) -> NoReturn:
-    """NaN and the infinities, which JSON does not have. Raises PayloadError."""
+def _refuse(constant: str) -> NoReturn:
+    """Refuse NaN and the infinities, which JSON does not have."""
     raise PayloadError("is not JSON")
+
+
+def _distinct(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise PayloadError("has a name twice in one object")
+    return entries

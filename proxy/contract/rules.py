@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from proxy.contract.faults import Fault
+from proxy.contract.schema_paths import BRANCHES
 from proxy.contract.schemas import COMPARES, compile_fault
 from proxy.contract.tree import Tree
 
 _NESTED: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
-_BRANCHES: Final = ("allOf", "anyOf", "oneOf")
-_LISTED: Final = (*_BRANCHES, "prefixItems")
+_LISTED: Final = (*BRANCHES, "prefixItems")
 _NAMED: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
 _NEEDED: Final = {"unordered": "array", "text": "string"}
 
@@ -80,7 +80,7 @@ def _fields(schema: Tree) -> set[str]:
     """The properties that a schema or one of its branches has."""
     properties = schema.get("properties")
     found = {name for name, _ in properties.entries()} if properties else set[str]()
-    for keyword in _BRANCHES:
+    for keyword in BRANCHES:
         several = schema.get(keyword)
         found = found.union(*(_fields(below) for below in several.below.values())) if several else found
     return found

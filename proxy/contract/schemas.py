@@ -14,7 +14,8 @@ from typing import Final, Literal, NoReturn, cast
 
 from jsonschema_rs import Draft202012Validator, ValidationError
 
-from proxy.types import JSON, ValuePath
+from proxy.contract.schema_paths import DATA_KEYWORDS, nodes_at
+from proxy.types import JSON, Side, ValuePath
 
 Compare = Literal["ignore", "unordered", "text"]
 COMPARES: Final = ("ignore", "unordered", "text")
@@ -25,17 +26,21 @@ _PATTERNS: Final = {
 }
 FORMATS: Final = tuple(_PATTERNS)
 _EXPRESSIONS: Final = {name: re.compile(pattern, re.ASCII) for name, pattern in _PATTERNS.items()}
-_DATA: Final = ("const", "enum", "default", "example", "examples")
-_BRANCHES: Final = ("allOf", "anyOf", "oneOf")
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
-    """One breach: `path` leads to it (`("status",)`, `("header", name)`, `("body", …)`), `rule` is the keyword."""
+class ContractViolation:
+    """A value that does not satisfy the contract.
+
+    `path` leads to it: `("status",)`, `("header", name)`, `("body", …)`. `rule` is the JSON Schema keyword, or
+    `status`, `content-type`, `operation` or `depth`. Neither `rule` nor `message` holds a value.
+    `side` is the backend that gave the answer, None where no comparison was made.
+    """
 
     path: ValuePath
     rule: str
     message: str
+    side: Side | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,13 @@ class Schema:
         """Whether it says of anything that it is not to be compared."""
         return _has_ignored(self.schema)
 
-    def violations(self, value: JSON) -> Iterator[Violation]:
+    def violations(self, value: JSON) -> Iterator[ContractViolation]:
         """Every breach in a value, paths counted from it."""
         validator = self._validator
         try:
             yield from map(_violation, _errors(validator, value))
         except (ValueError, RecursionError):
-            yield Violation((), "depth", "is nested too deep to be checked")
+            yield ContractViolation((), "depth", "is nested too deep to be checked")
 
     def hints(self, path: ValuePath) -> Hints:
         """What the node at a path says; nothing where the schema does not know the path."""
@@ -126,7 +131,7 @@ def _with_patterns(schema: JSON) -> JSON:
         return [_with_patterns(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {name: one if name in _DATA else _with_patterns(one) for name, one in schema.items()}
+    found = {name: one if name in DATA_KEYWORDS else _with_patterns(one) for name, one in schema.items()}
     named = schema.get("format")
     if named in ("objectid", "jwt"):
         branches = found.get("allOf", [])
@@ -139,12 +144,12 @@ def _refuse(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is not part of the contract")
 
 
-def _violation(error: ValidationError) -> Violation:
+def _violation(error: ValidationError) -> ContractViolation:
     rule, told = error.kind.name, error.kind.as_dict()
     formal = next((name for name, pattern in _PATTERNS.items() if pattern == told.get("pattern")), None)
     if formal:
         rule, told = "format", {"format": formal}
-    return Violation(tuple(error.instance_path), rule, _message(rule, told))
+    return ContractViolation(tuple(error.instance_path), rule, _message(rule, told))
 
 
 def _message(rule: str, told: dict[str, object]) -> str:
@@ -166,29 +171,15 @@ def _types(types: object) -> str:
 
 
 def _hints(schema: JSON, path: ValuePath) -> Hints:
-    if not isinstance(schema, dict):
-        return NOTHING
-    own = _own(schema) if not path else NOTHING
-    for below in _below(schema, path):
-        found = _hints(*below)
-        own = replace(own, **{name: getattr(found, name) for name in Hints.__slots__ if getattr(own, name) is None})
-    return own
+    merged = NOTHING
+    for node in nodes_at(schema, path):
+        hints = _hints_of(node)
+        absent = (name for name in Hints.__slots__ if getattr(merged, name) is None)
+        merged = replace(merged, **{name: getattr(hints, name) for name in absent})
+    return merged
 
 
-def _below(schema: dict[str, JSON], path: ValuePath) -> Iterator[tuple[JSON, ValuePath]]:
-    """The schemas that speak of a path below this one, each with what is left of the path."""
-    for keyword in _BRANCHES:
-        branches = schema.get(keyword)
-        yield from ((branch, path) for branch in (branches if isinstance(branches, list) else ()))
-    if path and isinstance(path[0], int):
-        yield schema.get("items"), path[1:]
-    elif path:
-        properties = schema.get("properties")
-        known = properties.get(str(path[0])) if isinstance(properties, dict) else None
-        yield schema.get("additionalProperties") if known is None else known, path[1:]
-
-
-def _own(schema: dict[str, JSON]) -> Hints:
+def _hints_of(schema: dict[str, JSON]) -> Hints:
     compare, format_ = schema.get("x-compare"), schema.get("format")
     key = compare.get("key") if isinstance(compare, dict) else None
     return Hints(
@@ -205,7 +196,7 @@ def _has_ignored(schema: JSON) -> bool:
     if not isinstance(schema, dict):
         return False
     return schema.get("x-compare") == "ignore" or any(
-        _has_ignored(one) for name, one in schema.items() if name not in _DATA
+        _has_ignored(one) for name, one in schema.items() if name not in DATA_KEYWORDS
     )
 
 

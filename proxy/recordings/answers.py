@@ -2,12 +2,11 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Collection
-from typing import NoReturn
 
 from proxy.comparison.correspondence import Correspondence, TextDifference, abbreviate
 from proxy.comparison.volatile import mask
+from proxy.contract.payloads import PayloadError, is_json, media_type, parse_json
 from proxy.recordings.model import RecordedAnswer
 from proxy.types import JSON
 
@@ -35,11 +34,6 @@ def describe(answer: RecordedAnswer) -> str:
     return f"response {answer.status} {answer.text[:120]}".rstrip()
 
 
-def parse_json(text: str) -> JSON:
-    """Strict JSON (RFC 8259); raises ValueError for anything else."""
-    return json.loads(text, parse_constant=_refuse)  # type: ignore[no-any-return]
-
-
 def content(answer: RecordedAnswer) -> JSON:
     """The body parsed where it is JSON and says so, else its text."""
     parsed = _parsed(answer)
@@ -50,10 +44,6 @@ def entity_tag(body: bytes) -> str:
     """The weak tag that jshttp's etag library computes: length in hex, 27 characters of base64 SHA-1."""
     digest = base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
     return f'W/"{len(body):x}-{digest[:27]}"'
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _compare_headers(
@@ -92,11 +82,11 @@ def _same_tag(recorded: RecordedAnswer, live: RecordedAnswer, names: Corresponde
 
 def _parsed(answer: RecordedAnswer) -> tuple[JSON] | None:
     """The JSON in a body, in a tuple since it may be null."""
-    if "json" not in answer.headers.get("content-type", ""):
+    if not is_json(media_type(answer.headers.get("content-type", ""))):
         return None
     try:
         return (parse_json(answer.text),)
-    except (ValueError, RecursionError):
+    except PayloadError:
         return None
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from proxy.comparison.correspondence import Correspondence, TextDifference, abbreviate
-from proxy.recordings.answers import parse_json
+from proxy.contract.payloads import parse_json
 from proxy.types import JSON
 
 _SHORTENED = re.compile(r"<instructions.*>", re.DOTALL)

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from proxy.comparison.correspondence import Correspondence
+from proxy.contract.payloads import PayloadError, is_json, media_type, parse_json
 from proxy.recordings import model
-from proxy.recordings.answers import compare_answers, content, parse_json
+from proxy.recordings.answers import compare_answers, content
 from proxy.recordings.model import RecordedAnswer, RecordedRequest, RecordingError, Scenario, Step
 from proxy.recordings.player import ServiceUnreachable
 from proxy.recordings.raw_http import Origin, exchange, reach
@@ -213,8 +214,8 @@ def _request(name: str, request: JSON) -> RecordedRequest:
 
 def _response(answer: RecordedAnswer) -> JSON:
     found: dict[str, JSON] = {"status": answer.status, "headers": {**answer.headers}, "text": answer.text}
-    if "json" in answer.headers.get("content-type", ""):
-        with suppress(ValueError, RecursionError):
+    if is_json(media_type(answer.headers.get("content-type", ""))):
+        with suppress(PayloadError):
             found["json"] = parse_json(answer.text)
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
-from proxy.recordings.answers import parse_json
+from proxy.contract.payloads import parse_json
 from proxy.recordings.model import OPEN
 from proxy.recordings.raw_http import Origin
 from proxy.types import JSON

@@ -17,6 +17,7 @@ from proxy.reports.counters import Key, key
 from proxy.reports.events import UNMATCHED, ComparisonEvent, ReplayEvent
 from proxy.reports.models import FieldKind
 from proxy.reports.redaction import Redactor, message_of
+from proxy.types import Side
 
 Admit = Callable[[str], str]
 """Keeps the number of different fields within bounds."""
@@ -89,9 +90,9 @@ def places(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> lis
 
 
 def _broken(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[str]:
-    sides = {"legacy": comparison.legacy, "native": comparison.native}
-    for breach in comparison.verdict.breaches:
-        yield admit(redactor.field(breach.violation.path, sides[breach.side]))
+    sides: dict[Side | None, Exchange] = {"legacy": comparison.legacy, "native": comparison.native}
+    for breach in comparison.verdict.violations:
+        yield admit(redactor.field(breach.path, sides[breach.side]))
 
 
 def _drifts(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[Key]:
@@ -104,10 +105,10 @@ def _drifts(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> It
             operation=operation,
             side=breach.side,
             path=path,
-            rule=breach.violation.rule,
-            message=message_of(breach.violation),
+            rule=breach.rule,
+            message=message_of(breach),
         )
-        for breach, path in zip(comparison.verdict.breaches, paths, strict=True)
+        for breach, path in zip(comparison.verdict.violations, paths, strict=True)
     )
     yield from dict.fromkeys(drifts)
 

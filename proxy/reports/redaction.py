@@ -19,10 +19,12 @@ from proxy.comparison.content_encoding import CodingError, OversizeError, decode
 from proxy.comparison.exchange import Body, Exchange, Headers
 from proxy.comparison.headers import joined
 from proxy.comparison.values import shape
-from proxy.comparison.verdicts import Difference, LocatedValue, Verdict, ViolationLike
+from proxy.comparison.verdicts import Difference, LocatedValue, Verdict
 from proxy.comparison.volatile import match_volatile
-from proxy.contract.disclosure import HEADER_NAMES, DisclosurePolicy, FieldPolicy, KnownNames, OperationLike
-from proxy.types import JSON, ValuePath
+from proxy.contract.disclosure import HEADER_NAMES, DisclosurePolicy, FieldPolicy, KnownNames
+from proxy.contract.model import Operation
+from proxy.contract.schemas import ContractViolation
+from proxy.types import JSON, Side, ValuePath
 
 KEY_BYTES = 16
 """The shortest key."""
@@ -50,7 +52,7 @@ class Redactor:
     else no two processes would call a field the same.
     """
 
-    def __init__(self, key: bytes, operation: OperationLike | None = None, *, fleeting: bool = False) -> None:
+    def __init__(self, key: bytes, operation: Operation | None = None, *, fleeting: bool = False) -> None:
         if len(key) < KEY_BYTES:
             raise ValueError(f"a key for digests needs at least {KEY_BYTES} bytes")
         self._key, self._operation, self._fleeting = key, operation, fleeting
@@ -58,7 +60,7 @@ class Redactor:
     def verdict(self, verdict: Verdict, legacy: Exchange, native: Exchange) -> dict[str, JSON]:
         """A verdict with all that it found."""
         unexplained = set(map(id, verdict.unexplained))
-        sides = {"legacy": legacy, "native": native}
+        sides: dict[Side | None, Exchange] = {"legacy": legacy, "native": native}
         differences: list[JSON] = [
             {**self.difference(one, legacy, native), "declared": id(one) not in unexplained}
             for one in verdict.differences
@@ -66,11 +68,11 @@ class Redactor:
         breaches: list[JSON] = [
             {
                 "side": one.side,
-                "field": self.field(one.violation.path, sides[one.side]),
-                "rule": one.violation.rule,
-                "message": message_of(one.violation),
+                "field": self.field(one.path, sides[one.side]),
+                "rule": one.rule,
+                "message": message_of(one),
             }
-            for one in verdict.breaches
+            for one in verdict.violations
         ]
         return {
             "verdict": verdict.name,
@@ -251,6 +253,6 @@ def _shown(value: JSON) -> JSON:
     return value
 
 
-def message_of(violation: ViolationLike) -> str:
+def message_of(violation: ContractViolation) -> str:
     """How a breach is told: a media type that the contract lacks is not quoted, since a header may hold anything."""
     return "is no content type of this status" if violation.rule == "content-type" else violation.message

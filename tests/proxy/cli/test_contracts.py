@@ -129,7 +129,7 @@ def test_a_recording_that_breaks_the_contract_is_told_without_its_values(copied:
     place = changed(tmp_path, change)
     result = run("contracts", "check", "--contract", copied / "openapi.yaml", "--recordings", place)
     assert result.exit_code == 1
-    assert "root / get  GET /: status 203 is no status of GET /\n" in result.output
+    assert "root / get  GET /: status 203 is not a status of GET /\n" in result.output
     assert "GET /users/profile: body" in result.output
     assert "2 breaches" in result.output or "3 breaches" in result.output
     assert "Jane" not in result.output

@@ -226,7 +226,7 @@ def test_bodies_that_no_schema_speaks_of_are_declared_by_their_type_alone(tmp_pa
     told = [str(breach) for breach in breaches(load(main), recordings)]
     assert told == [
         "one / odd  GET /plain: body is not JSON",
-        "one / odd  GET /plain: header.content-type none is no content type of this status",
+        "one / odd  GET /plain: header.content-type none is not a content type of this status",
     ]
 
 
@@ -253,7 +253,7 @@ def test_requests_that_break_their_schema_are_told(tmp_path: Path) -> None:
     later = recorded(*later.scenarios[0].steps, Step("cut", cut, later.scenarios[0].steps[0].answer))
     assert [str(breach) for breach in breaches(load(main), later)] == [
         "one / /notes/1  POST /notes/{id}: request.a is not of type integer",
-        "one / /notes/1  POST /notes/{id}: status 400 is no status of POST /notes/{id}",
+        "one / /notes/1  POST /notes/{id}: status 400 is not a status of POST /notes/{id}",
         "one / cut  POST /notes/{id}: request is not JSON",
     ]
 

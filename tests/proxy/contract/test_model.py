@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.contract.model import Contract, DeclaredAnswer, Operation
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
 from proxy.contract.reading import load
-from proxy.contract.schemas import Hints, Violation
+from proxy.contract.schemas import ContractViolation, Hints
 
 CONTRACT = """
 openapi: 3.1.1
@@ -145,7 +145,9 @@ def test_statuses_headers_and_content_types_are_held_too(contract: Contract) -> 
 def test_a_304_needs_no_word_where_there_is_a_200(contract: Contract) -> None:
     assert breaches(contract, b"", 304, x_kind="") == []
     tied = Operation("tie", "PATCH", "/api/notes/{id}", {"200": DeclaredAnswer()})
-    assert tied.violations(304, {}, b"") == (Violation(("status",), "status", f"304 is no status of {tied.name}"),)
+    assert tied.violations(304, {}, b"") == (
+        ContractViolation(("status",), "status", f"304 is not a status of {tied.name}"),
+    )
 
 
 def test_a_head_answer_has_no_body_to_hold(contract: Contract) -> None:
@@ -153,7 +155,7 @@ def test_a_head_answer_has_no_body_to_hold(contract: Contract) -> None:
     assert operation is not None
     assert operation.violations(200, KIND, b"") == ()
     (missing,) = operation.violations(200, {"content-type": "application/json"}, b"")
-    assert missing == Violation(("header", "x-kind"), "required", "is missing")
+    assert missing == ContractViolation(("header", "x-kind"), "required", "is missing")
 
 
 def test_messages_hold_nothing_of_the_body(contract: Contract) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from proxy.comparison.correspondence import Correspondence
-from proxy.recordings.answers import compare_answers, content, describe, entity_tag, parse_json
+from proxy.contract.payloads import parse_json
+from proxy.recordings.answers import compare_answers, content, describe, entity_tag
 from proxy.recordings.model import Outcome, RecordedAnswer
 
 RECORDED_AT = 1_795_376_469_000
@@ -144,7 +145,7 @@ def test_content_is_json_where_it_is_and_says_so() -> None:
 
 
 def test_json_is_strict() -> None:
-    with pytest.raises(ValueError, match="NaN is not JSON"):
+    with pytest.raises(ValueError, match="is not JSON"):
         parse_json("[NaN]")
 
 

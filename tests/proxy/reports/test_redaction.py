@@ -246,7 +246,7 @@ def test_without_a_lasting_key_a_field_is_the_same_for_all_unknown_names() -> No
 def test_a_content_type_that_the_contract_lacks_is_not_quoted() -> None:
     native = exchange(b"x", f"text/{PATIENT.split()[0]}")
     told = Redactor(KEY, CONTRACT).verdict(compare(answered({}), native, CONTRACT), answered({}), native)
-    assert "is no content type of this status" in json.dumps(told)
+    assert "is not a content type of this status" in json.dumps(told)
     assert "agnes" not in json.dumps(told).lower()
 
 
