@@ -32,7 +32,7 @@ LOADED = {
     "proxy.gateway.errors": 5,
     "proxy.gateway.patterns": 3,
     "proxy.gateway.client_address": 3,
-    "proxy.comparison.verdicts": 7,
+    "proxy.comparison.verdicts": 8,
     "proxy.types": 2,
     "proxy.websocket.frames": 3,
     "proxy.server.timeouts": 30,

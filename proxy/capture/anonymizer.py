@@ -24,7 +24,7 @@ from proxy.contract.disclosure import HEADER_NAMES, FieldPolicy, media_name
 from proxy.contract.inference import TRANSPORT
 from proxy.contract.model import Operation
 from proxy.contract.payloads import media_type
-from proxy.contract.schemas import ContractViolation
+from proxy.contract.values import ContractViolation
 from proxy.gateway.patterns import METHODS
 from proxy.recordings import model
 from proxy.types import JSON, ValuePath

@@ -30,7 +30,7 @@ from proxy.comparison.verdicts import (
 from proxy.contract.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
 from proxy.contract.model import Operation
 from proxy.contract.payloads import is_json, read_payload
-from proxy.contract.schemas import ContractViolation
+from proxy.contract.values import ContractViolation
 from proxy.recordings.model import RecordedAnswer, RecordedRequest
 from proxy.types import JSON, ValuePath
 

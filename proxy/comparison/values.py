@@ -20,7 +20,7 @@ from proxy.comparison.bodies import DEPTH
 from proxy.comparison.correspondence import Correspondence, Kind
 from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
 from proxy.comparison.volatile import mask, match_volatile, split_volatile
-from proxy.contract.schemas import Hints
+from proxy.contract.values import Hints
 from proxy.types import JSON, ValuePath
 
 Asking: TypeAlias = Callable[[ValuePath], Hints]

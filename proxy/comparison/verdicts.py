@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from proxy.comparison.correspondence import Kind
-from proxy.contract.schemas import ContractViolation
+from proxy.contract.values import ContractViolation
 from proxy.types import JSON, ValuePath
 
 Severity = Literal["breaking", "major", "minor"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
-from proxy.contract.schemas import NOTHING, ContractViolation, Hints, Schema
+from proxy.contract.schemas import Schema
+from proxy.contract.values import NOTHING, ContractViolation, Hints
 from proxy.gateway.patterns import NEVER, WEBSOCKET, Parameter, Pattern, Trie
 from proxy.types import JSON, ValuePath
 

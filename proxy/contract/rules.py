@@ -7,8 +7,9 @@ from typing import Final
 
 from proxy.contract.faults import Fault
 from proxy.contract.schema_paths import BRANCHES
-from proxy.contract.schemas import COMPARES, compile_fault
+from proxy.contract.schemas import compile_fault
 from proxy.contract.tree import Tree
+from proxy.contract.values import COMPARES
 
 _NESTED: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
 _LISTED: Final = (*BRANCHES, "prefixItems")

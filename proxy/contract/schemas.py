@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import Final, Literal, NoReturn, cast
+from typing import Final, NoReturn, cast
 
 from jsonschema_rs import Draft202012Validator, ValidationError
 
 from proxy.contract.schema_paths import DATA_KEYWORDS, nodes_at
-from proxy.types import JSON, Side, ValuePath
+from proxy.contract.values import COMPARES, NOTHING, Compare, ContractViolation, Hints
+from proxy.types import JSON, ValuePath
 
-Compare = Literal["ignore", "unordered", "text"]
-COMPARES: Final = ("ignore", "unordered", "text")
 _PATTERNS: Final = {
     "objectid": "^[0-9a-f]{24}$",
     "jwt": r"^eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$",
@@ -26,37 +25,6 @@ _PATTERNS: Final = {
 }
 FORMATS: Final = tuple(_PATTERNS)
 _EXPRESSIONS: Final = {name: re.compile(pattern, re.ASCII) for name, pattern in _PATTERNS.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class ContractViolation:
-    """A value that does not satisfy the contract.
-
-    `path` leads to it: `("status",)`, `("header", name)`, `("body", …)`. `rule` is the JSON Schema keyword, or
-    `status`, `content-type`, `operation` or `depth`. Neither `rule` nor `message` holds a value.
-    `side` is the backend that gave the answer, None where no comparison was made.
-    """
-
-    path: ValuePath
-    rule: str
-    message: str
-    side: Side | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What a schema node says beyond its type: how to compare it, and whether reports may show its value.
-
-    `key` names the field by which the items of an array are told apart (`x-compare: {key: _id}`).
-    """
-
-    compare: Compare | None = None
-    key: str | None = None
-    report: Literal["show"] | None = None
-    format: str | None = None
-
-
-NOTHING: Final = Hints()
 
 
 class Schema:

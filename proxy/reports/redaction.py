@@ -23,7 +23,7 @@ from proxy.comparison.verdicts import Difference, LocatedValue, Verdict
 from proxy.comparison.volatile import match_volatile
 from proxy.contract.disclosure import HEADER_NAMES, DisclosurePolicy, FieldPolicy, KnownNames
 from proxy.contract.model import Operation
-from proxy.contract.schemas import ContractViolation
+from proxy.contract.values import ContractViolation
 from proxy.types import JSON, Side, ValuePath
 
 KEY_BYTES = 16
@@ -255,4 +255,4 @@ def _shown(value: JSON) -> JSON:
 
 def message_of(violation: ContractViolation) -> str:
     """How a breach is told: a media type that the contract lacks is not quoted, since a header may hold anything."""
-    return "is no content type of this status" if violation.rule == "content-type" else violation.message
+    return "is not a content type of this status" if violation.rule == "content-type" else violation.message

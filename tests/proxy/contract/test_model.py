@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.contract.model import Contract, DeclaredAnswer, Operation
 from proxy.contract.payloads import PayloadError, is_json, media_type, read_payload
 from proxy.contract.reading import load
-from proxy.contract.schemas import ContractViolation, Hints
+from proxy.contract.values import ContractViolation, Hints
 
 CONTRACT = """
 openapi: 3.1.1

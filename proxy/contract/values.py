@@ -1,0 +1,42 @@
+"""Values that a contract gives to those who use it: hints on fields, and violations. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from proxy.types import Side, ValuePath
+
+Compare = Literal["ignore", "unordered", "text"]
+COMPARES: Final = ("ignore", "unordered", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class ContractViolation:
+    """A value that does not satisfy the contract.
+
+    `path` leads to it: `("status",)`, `("header", name)`, `("body", …)`. `rule` is the JSON Schema keyword, or
+    `status`, `content-type`, `operation` or `depth`. Neither `rule` nor `message` holds a value.
+    `side` is the backend that gave the answer, None where no comparison was made.
+    """
+
+    path: ValuePath
+    rule: str
+    message: str
+    side: Side | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a schema node says beyond its type: how to compare it, and whether reports may show its value.
+
+    `key` names the field by which the items of an array are told apart (`x-compare: {key: _id}`).
+    """
+
+    compare: Compare | None = None
+    key: str | None = None
+    report: Literal["show"] | None = None
+    format: str | None = None
+
+
+NOTHING: Final = Hints()
