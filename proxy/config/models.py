@@ -207,9 +207,16 @@ class Overrides(Section):
 
 
 class LimitSettings(Section):
-    """The gateway's own limits, of each process; past them it answers 503 with `Retry-After`."""
+    """The gateway's own limits, of each process; past them it answers 503 with `Retry-After`.
+
+    `in_flight` are requests and `websockets` WebSockets under way at each backend; `per_client` and
+    `websockets_per_client` are those of one client address (IPv6: one /64) at each backend.
+    """
 
     in_flight: Count = 1024
+    websockets: Count = 1024
+    per_client: Count = 128
+    websockets_per_client: Count = 512
 
 
 class RouteShadow(Section):

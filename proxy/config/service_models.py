@@ -27,14 +27,16 @@ class Server(Section):
     """How long the listeners wait for their clients, in seconds; the first three are those of Node's HTTP server.
 
     `keep_alive` is the time between an answer and the next request, `header_timeout` the time for a head and
-    `request_timeout` the time for a whole request, body included. A WebSocket is sent a ping each
-    `websocket_ping_interval` and is closed after `websocket_ping_timeout` without a sign of life. `proxy_protocol`:
-    connections of trusted proxies to the public listener begin with a PROXY header.
+    `request_timeout` the time for a whole request, body included. `min_rate` is in bytes a second, for a body on its
+    way in and an answer on its way out: a client that stays behind it for `legacy.timeouts.idle` is closed. A WebSocket
+    is sent a ping each `websocket_ping_interval` and is closed after `websocket_ping_timeout` without a sign of life.
+    `proxy_protocol`: connections of trusted proxies to the public listener begin with a PROXY header.
     """
 
     keep_alive: Duration = 5.0
     header_timeout: Duration = 60.0
     request_timeout: Duration = 300.0
+    min_rate: Size = 1024
     websocket_ping_interval: Duration = 20.0
     websocket_ping_timeout: Duration = 20.0
     proxy_protocol: Switch = False

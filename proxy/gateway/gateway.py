@@ -27,6 +27,7 @@ from proxy.backends.legacy.http import Timeouts
 from proxy.comparison.exchange import ExchangeRecorder
 from proxy.config.models import Config, Route
 from proxy.gateway import bucketing, fallback
+from proxy.gateway.admission import Admission, Slot
 from proxy.gateway.client_address import TrustedProxies
 from proxy.gateway.cookies import OPS_COOKIE, cookie_value, without_cookies
 from proxy.gateway.errors import Failure, NativeFailed, NotConnected, Overloaded, error_response
@@ -38,6 +39,7 @@ from proxy.gateway.scope import first_header
 from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
+from proxy.server.client_connection import CLIENT_CONNECTION, ClientConnection
 from proxy.shadow import ShadowClient
 from proxy.shadow.mirror import MirroredRequest
 from proxy.types import Side
@@ -95,7 +97,7 @@ class RoutingSnapshot:
 class Gateway:
     """Serves `http` and `websocket` scopes by its `plan` and the routes' `limits`, which may be replaced at any time.
 
-    `in_flight` are the requests and WebSockets under way, `websockets` those among them that are WebSockets.
+    `admission` holds the bulkheads.
     """
 
     def __init__(
@@ -107,8 +109,7 @@ class Gateway:
     ) -> None:
         self.plan = plan
         self.limits: Mapping[str, bucketing.Limit] = {}
-        self.in_flight = 0
-        self.websockets = 0
+        self.admission = Admission()
         self._tracing = tracing
         self._shadow = shadow
         self._observers = tuple(observers)
@@ -136,10 +137,9 @@ class Gateway:
             scope["proxy.template"] = match.route.template
             if match.route.name in plan.timeouts:
                 scope["proxy.timeouts"] = plan.timeouts[match.route.name]
-        websockets = int(kind == "websocket")
-        self.in_flight += 1
-        self.websockets += websockets
-        attendance = self._attend(plan, match, decision, scope, receive)
+        passage.connection = scope.get(CLIENT_CONNECTION)
+        self._admit(plan, scope, passage)
+        attendance = self._attend(plan, match, decision, scope, receive) if passage.slot is not None else None
         try:
             if attendance is not None:
                 with _ASIDE:
@@ -147,14 +147,33 @@ class Gateway:
                 receive, passage.capture = attendance.receive, attendance.capture
             await self._serve(plan, match, scope, receive, passage)  # 3
         finally:
-            self.in_flight -= 1
-            self.websockets -= websockets
+            if passage.slot is not None:
+                passage.slot.release()
+            passage.record_eviction()
             if trace is not None:
                 trace.end(passage.status, passage.failure)
             self._observe(request_id, method, match, passage)  # 4
             if attendance is not None:
                 with _ASIDE:
                     attendance.end(passage.decision.side, passage.failure)
+
+    def _admit(self, plan: RoutingSnapshot, scope: Scope, passage: _ResponseTracker) -> None:
+        """Take a slot at the backend; where a limit is reached, leave the failure in `refusal`."""
+        self.admission.apply(plan.config.limits)
+        try:
+            passage.slot = self.admission.admit(scope, passage.decision.side, plan.trusted)
+        except Overloaded as refusal:
+            passage.refusal = refusal
+
+    @property
+    def websockets(self) -> int:
+        """WebSockets under way."""
+        return self.admission.used("websocket")
+
+    @property
+    def in_flight(self) -> int:
+        """Requests and WebSockets under way."""
+        return self.admission.used("http") + self.websockets
 
     def _decide(self, plan: RoutingSnapshot, match: Match | None, scope: Scope) -> bucketing.Decision:
         route = match.route if match is not None else None
@@ -170,8 +189,6 @@ class Gateway:
         if match is None or not match.route.shadow.share or self._shadow is None or scope["type"] != "http":
             return None
         if match.preflight:
-            return None
-        if self.in_flight > plan.config.limits.in_flight:
             return None
         with _ASIDE:
             return self._shadow.attend(match.route, decision, scope, receive)
@@ -213,8 +230,8 @@ class Gateway:
         route, decision = match.route if match is not None else None, passage.decision
         limit, preflight = self._limit(route), match is not None and match.preflight
         try:
-            if self.in_flight > plan.config.limits.in_flight:
-                raise Overloaded
+            if passage.refusal is not None:
+                raise passage.refusal
             if decision.side == "native" and plan.native is not None:
                 if fallback.legacy_may(route, decision, scope, limit, preflight=preflight):
                     await self._native_or_legacy(plan.native, plan.legacy, scope, receive, passage)
@@ -237,7 +254,7 @@ class Gateway:
             await legacy(scope, rereadable, passage.send)
         except NotConnected as fault:
             passage.cause = fault.cause
-            passage.turn_to("native", "legacy-down")
+            self._turn_to("native", "legacy-down", passage)
             await self._await_native(native, scope, rereadable.again, passage.send, passage)
 
     async def _native_or_legacy(
@@ -251,8 +268,14 @@ class Gateway:
                 raise
             attempt.failed = True
         if attempt.failed:
-            passage.turn_to("legacy", "native-error")
+            self._turn_to("legacy", "native-error", passage)
             await legacy(scope, rereadable.again, passage.send)
+
+    def _turn_to(self, side: Side, reason: bucketing.Reason, passage: _ResponseTracker) -> None:
+        """Let the other backend take over. Raises `Overloaded` where it has no slot."""
+        if passage.slot is not None:
+            self.admission.move(passage.slot, side)
+        passage.turn_to(side, reason)
 
     async def _await_native(
         self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, passage: _ResponseTracker
@@ -340,6 +363,7 @@ class _ResponseTracker:
     __slots__ = (
         *("_request_id", "_send", "answered_by", "begun", "capture", "cause", "decision", "dependency", "failure"),
         *("headed", "kind", "started", "status", "sticky_cookie", "turned"),
+        *("connection", "refusal", "slot"),
     )
 
     def __init__(self, kind: str, send: Send, decision: bucketing.Decision, request_id: str | None) -> None:
@@ -356,6 +380,9 @@ class _ResponseTracker:
         self.turned: Callable[[bucketing.Decision], None] | None = None
         self.answered_by: Literal["gateway"] | None = None
         self.sticky_cookie: bytes | None = None
+        self.slot: Slot | None = None
+        self.refusal: Overloaded | None = None
+        self.connection: ClientConnection | None = None
         self._send = send
         self._request_id = request_id
 
@@ -364,6 +391,14 @@ class _ResponseTracker:
         self.decision = bucketing.Decision(side, reason, self.decision.bucket)
         if self.turned is not None:
             self.turned(self.decision)
+
+    def record_eviction(self) -> None:
+        """Record the limit for which the listener ended the request, if it did."""
+        evicted_for = self.connection.evicted_for if self.connection is not None else None
+        if evicted_for is not None and self.failure is None:
+            self.failure, self.cause = Overloaded.code, evicted_for
+            if not self.begun:
+                self.status = Overloaded.status
 
     async def send(self, message: Message) -> None:
         if self.capture is not None and self.failure is None:

@@ -11,6 +11,7 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from proxy.gateway.errors import Overloaded
 from proxy.gateway.request_record import RequestRecord
 
 REQUESTS = Counter("scribe_proxy_requests", "Requests by route, side and status class", ("route", "side", "status"))
@@ -23,6 +24,9 @@ SECONDS = Histogram(
 FAILURES = Counter("scribe_proxy_failures", "Requests that no side answered, by code", ("route", "side", "code"))
 LEGACY_FAULTS = Counter(
     "scribe_proxy_legacy_connection_faults", "Faults of connections to legacy, by cause", ("cause",)
+)
+LIMIT_REACHED = Counter(
+    "scribe_proxy_limit_reached", "Requests refused or ended by one of the gateway's own limits", ("limit",)
 )
 IN_FLIGHT = Gauge("scribe_proxy_in_flight", "Under way at once", ("kind",), multiprocess_mode="livesum")
 MEMORY = Gauge("scribe_proxy_resident_memory_bytes", "Memory of the processes", multiprocess_mode="livesum")
@@ -105,7 +109,9 @@ class RequestMetrics:
             known[1].observe(observation.total)
         if observation.failure is not None:
             FAILURES.labels(route, side, observation.failure).inc()
-        if observation.cause is not None:
+        if observation.failure == Overloaded.code:
+            LIMIT_REACHED.labels(observation.cause or "").inc()
+        elif observation.cause is not None:
             LEGACY_FAULTS.labels(observation.cause).inc()
 
 

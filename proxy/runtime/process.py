@@ -236,6 +236,8 @@ def _client_timeouts(config: Config) -> ClientTimeouts:
         keep_alive=server.keep_alive,
         header=min(server.header_timeout, server.request_timeout),
         request=server.request_timeout,
+        idle=config.legacy.timeouts.idle,
+        min_rate=server.min_rate,
         websocket_ping_interval=server.websocket_ping_interval,
         websocket_ping_timeout=server.websocket_ping_timeout,
     )

@@ -21,6 +21,8 @@ from proxy.server.response import InvalidResponse, ResponseFramer
 
 logger = logging.getLogger("scribe_proxy")
 
+WRITE_STEP: Final = 64 * 1024
+"""Bytes of an answer that are written before the client must have taken what was written before."""
 BODY_BUFFER: Final = 64 * 1024
 """Bytes of a request's body that wait for the app before the connection stops reading."""
 
@@ -46,7 +48,7 @@ class Exchange:
 
     __slots__ = (
         *("_awaited", "_body", "_connection", "_end_told", "_framer", "_held", "_scope", "_size", "_whole"),
-        *("continue_owed", "disconnected", "head", "over"),
+        *("continue_owed", "disconnected", "head", "over", "waiting_since"),
     )
 
     def __init__(self, connection: Connection, head: RequestHead, scope: Scope, *, whole: bool) -> None:
@@ -54,6 +56,8 @@ class Exchange:
         self.head = head
         self.disconnected = False
         self.over = False
+        self.waiting_since: float | None = None
+        """The loop's time since when the app waits for more of the body."""
         self.continue_owed = head.expects_continue
         self._connection, self._scope = connection, scope
         self._body: list[bytes] = []
@@ -101,7 +105,10 @@ class Exchange:
             self.continue_owed = False
             self._connection.write(_CONTINUE)
         while not (self.disconnected or self.over or self._body or (self._whole and not self._end_told)):
+            if not self._whole and self.waiting_since is None:
+                self.waiting_since = asyncio.get_running_loop().time()
             await self._wait()
+        self.waiting_since = None
         if self.disconnected or self.over:
             return {"type": "http.disconnect"}
         body, self._body, self._size = b"".join(self._body), [], 0
@@ -152,10 +159,24 @@ class Exchange:
         framer = self._framer
         if framer is not None:
             _expect(kind, "http.response.body")
-            self._send_body(framer, message.get("body", b""), more=message.get("more_body", False))
+            body = message.get("body", b"")
+            if len(body) > WRITE_STEP:
+                body = await self._send_steps(framer, body)
+            if not self.disconnected:
+                self._send_body(framer, body, more=message.get("more_body", False))
         else:
             _expect(kind, "http.response.start")
             self._start(message)
+
+    async def _send_steps(self, framer: ResponseFramer, body: bytes) -> bytes:
+        """Send all but the last step of a large part, each once the client has taken enough; return the last."""
+        rest = memoryview(body)
+        while len(rest) > WRITE_STEP and not self.disconnected:
+            self._send_body(framer, bytes(rest[:WRITE_STEP]), more=True)
+            rest = rest[WRITE_STEP:]
+            if self._connection.write_paused:
+                await self._connection.drain()
+        return bytes(rest)
 
     def _start(self, message: Message) -> None:
         head = self.head

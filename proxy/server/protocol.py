@@ -22,12 +22,14 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from proxy.server.body import BodyDecoder, decoder
+from proxy.server.client_connection import CLIENT_CONNECTION, MinimumRate
 from proxy.server.deadline import Deadline
 from proxy.server.exchange import Exchange
 from proxy.server.head_parser import HeadParser
 from proxy.server.refusal import Refused, refusal
 from proxy.server.request_head import RequestHead, split_target
 from proxy.server.timeouts import STATE_KEY, timeouts_in_force
+from proxy.websocket.link import link_state
 
 PIPELINE_BUFFER: Final = 64 * 1024
 """Bytes behind the request under way that are held before the connection stops reading."""
@@ -40,6 +42,9 @@ PROBE_DELAY: Final = 1.0
 PROBE_INTERVAL: Final = 0.1
 """Seconds to the second probe, which fails if the client is gone; each further one waits twice as long."""
 
+WRITE_CHECKS: Final = 8
+"""Checks of a slow reader in the time that it may fall behind."""
+
 _PROBE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -47,6 +52,12 @@ class HttpProtocol(asyncio.Protocol):
     """One client connection."""
 
     write_paused = False
+    evicted_for: str | None = None
+    _body_rate: MinimumRate
+    _write_rate: MinimumRate
+    _write_timer: asyncio.TimerHandle | None = None
+    _write_paused_at = 0.0
+    _written = _delivered = 0
 
     def __init__(
         self,
@@ -117,6 +128,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self._write_paused_at = self._loop.time()
+        self._watch_writing()
         if self._writable is None:
             self._writable = asyncio.Event()
         self._writable.clear()
@@ -149,8 +162,11 @@ class HttpProtocol(asyncio.Protocol):
         except Refused as refused:
             self._refuse(refused.status)
         else:
-            if self._body is not None and not self._deadline.is_set and not self._closing:
-                self._deadline.set(self._request_began + self._timeouts.request - self._loop.time())
+            if self._body is not None and not self._closing:
+                self._set_body_deadline(self._loop.time())
+
+    def _set_body_deadline(self, now: float) -> None:
+        self._deadline.set(min(self._request_began + self._timeouts.request, self._body_rate.deadline) - now)
 
     def _read_head(self) -> None:
         if not self._heads.begun:
@@ -175,6 +191,8 @@ class HttpProtocol(asyncio.Protocol):
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
         self._deadline.clear()
+        if self._body is not None:
+            self._body_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
 
     def _describe(self, head: RequestHead) -> Scope:
         parts, root_path = split_target(head.target), self._config.root_path
@@ -189,11 +207,13 @@ class HttpProtocol(asyncio.Protocol):
             "headers": head.headers,
             "state": self._state.copy(),
             "proxy.target": head.target,
+            CLIENT_CONNECTION: self,
         }
 
     def _read_body(self, body: BodyDecoder) -> None:
         content, used = body.feed(self._rest)
         self._rest = self._rest[used:] if used < len(self._rest) else b""
+        self._body_rate.add(used, self._loop.time())
         if body.complete:
             self._body = None
             self._deadline.clear()
@@ -235,11 +255,15 @@ class HttpProtocol(asyncio.Protocol):
         if self._read_paused and not self._closing:
             self._read_paused = False
             self._transport.resume_reading()
+            if self._body is not None:
+                self._body_rate.restart(self._loop.time())
+                self._set_body_deadline(self._loop.time())
 
     # -- the exchange's connection
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
+            self._written += len(data)
             self._transport.write(data)
 
     def call_soon(self, flush: Callable[[], None]) -> None:
@@ -293,8 +317,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def _expire(self) -> None:
         """The client took too long: for a head, for a body, or for another request."""
-        if self._read_paused:
-            self._deadline.set(self._timeouts.request)  # it is the app that is slow
+        if self._read_paused or self._is_continue_owed:
+            self._deadline.set(self._timeouts.request)  # the app is slow, not the client
         elif self._body is not None or self._heads.begun or not self._request_began:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         else:
@@ -314,12 +338,19 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.write(refusal(status))
             self._linger()
 
+    @property
+    def _is_continue_owed(self) -> bool:
+        """Whether the client waits for a 100 Continue, within the time for its request."""
+        owed = self._exchange is not None and self._exchange.continue_owed
+        return owed and self._loop.time() < self._request_began + self._timeouts.request
+
     def _close(self) -> None:
         """Close once all is written; with care where the client may be sending still."""
         if self._body is not None or self._rest or self._leaving:
             self._linger()
         else:
             self._closing = True
+            self._watch_writing()
             self._transport.close()
 
     def _linger(self) -> None:
@@ -331,6 +362,7 @@ class HttpProtocol(asyncio.Protocol):
         self._closing = True
         self._rest = b""
         self._deadline.close()
+        self._watch_writing()
         if paused:
             self._transport.resume_reading()
         if self._half_closed or not self._transport.can_write_eof():
@@ -339,8 +371,50 @@ class HttpProtocol(asyncio.Protocol):
         self._transport.write_eof()
         self._loop.call_later(LINGER, self._transport.close)
 
+    # -- slow readers, and limits
+
+    @property
+    def stalled_since(self) -> float | None:
+        """The loop's time since when the request waits for the client; None while it does not."""
+        if self.write_paused:
+            return self._write_paused_at
+        return self._exchange.waiting_since if self._exchange is not None else None
+
+    def evict(self, limit: str) -> None:
+        """End the request under way: by a 503 if its answer has not begun, else by closing the connection."""
+        self.evicted_for = limit
+        if self._exchange is None or self._exchange.begun:
+            if self._exchange is not None:
+                self._exchange.disconnect()
+            self._closing = True
+            self._transport.abort()
+        else:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _watch_writing(self) -> None:
+        """Abort the connection once the client takes bytes too slowly; until all that was written has been sent."""
+        if self._write_timer is None and self._transport.get_write_buffer_size():
+            self._write_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
+            self._delivered = self._count_delivered()
+            self._write_timer = self._loop.call_later(self._timeouts.idle / WRITE_CHECKS, self._check_writing)
+
+    def _check_writing(self) -> None:
+        self._write_timer = None
+        now, delivered = self._loop.time(), self._count_delivered()
+        self._write_rate.add(delivered - self._delivered, now)
+        self._delivered = delivered
+        if now >= self._write_rate.deadline:
+            self._transport.abort()
+        elif self._transport.get_write_buffer_size():
+            self._write_timer = self._loop.call_later(self._timeouts.idle / WRITE_CHECKS, self._check_writing)
+
+    def _count_delivered(self) -> int:
+        return self._written - link_state(self._transport, self._written, reading=True).unacknowledged
+
     def _leave(self) -> None:
         self._deadline.close()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
         cast("set[object]", self._server_state.connections).discard(self)
 
     def _probe(self, exchange: Exchange, interval: float) -> None:

@@ -18,12 +18,15 @@ class ClientTimeouts:
     """Seconds; the first three defaults are those of Node's HTTP server.
 
     `keep_alive`: from an answer to the next request. `header`: for a whole head. `request`: for a whole request, body
-    included. `websocket_ping_interval`: between two pings. `websocket_ping_timeout`: for a sign of life after a ping.
+    included. `idle`: for a client that falls behind `min_rate`, in bytes a second. `websocket_ping_interval`: between
+    two pings. `websocket_ping_timeout`: for a sign of life after a ping.
     """
 
     keep_alive: float = 5.0
     header: float = 60.0
     request: float = 300.0
+    idle: float = 60.0
+    min_rate: int = 1024
     websocket_ping_interval: float = 20.0
     websocket_ping_timeout: float = 20.0
 

@@ -163,4 +163,4 @@ class Pool:
 
 def _expire(waiter: asyncio.Future[Connection | None]) -> None:
     if not waiter.done():
-        waiter.set_exception(Overloaded())
+        waiter.set_exception(Overloaded("max_connections"))

@@ -1,0 +1,161 @@
+"""Bulkheads: how many requests and WebSockets may be under way at each backend, in all and from one client.
+
+Each backend has a bulkhead for requests and one for WebSockets, so that neither a slow backend nor idle WebSockets take
+the slots of others. A full bulkhead takes the slot of the request whose client has stalled for longest, if any has;
+otherwise it refuses. Runs on the event loop; does no I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, IPv6Network
+from typing import Final, Literal
+
+from starlette.types import Scope
+
+from proxy.config.models import LimitSettings
+from proxy.gateway.client_address import TrustedProxies, read_address
+from proxy.gateway.errors import Overloaded
+from proxy.server.client_connection import CLIENT_CONNECTION, ClientConnection
+from proxy.types import Side
+
+Kind = Literal["http", "websocket"]
+
+STALL_GRACE: Final = 1.0
+"""Seconds without progress of the client after which a full bulkhead may take its slot."""
+SCAN_INTERVAL: Final = 0.1
+"""Seconds between two searches of a full bulkhead for a stalled client."""
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One request or WebSocket under way. `client` is the key that it counts by, None where it is not limited."""
+
+    bulkhead: Bulkhead
+    client: str | None
+    connection: ClientConnection | None = None
+
+    def release(self) -> None:
+        """Leave the bulkhead."""
+        self.bulkhead.remove(self)
+
+    def move(self, bulkhead: Bulkhead) -> None:
+        """Change to the bulkhead of another backend. Raises `Overloaded`, and stays, where that is full."""
+        bulkhead.add(self)
+        self.bulkhead.remove(self)
+        self.bulkhead = bulkhead
+
+
+@dataclass(slots=True, eq=False)
+class Bulkhead:
+    """The slots of one backend for one kind. `limit` counts all of them, `per_client` those of one client."""
+
+    name: str
+    limit: int = 1024
+    per_client: int = 1024
+    _slots: dict[Slot, None] = field(default_factory=dict)
+    _clients: dict[str, int] = field(default_factory=dict)
+    _searched_at: float = -1.0
+
+    @property
+    def used(self) -> int:
+        """Slots in use."""
+        return len(self._slots)
+
+    def add(self, slot: Slot) -> None:
+        """Give a slot. Raises `Overloaded` with the limit that is reached as its cause."""
+        if slot.client is not None:
+            number = self._clients.get(slot.client, 0)
+            if number >= self.per_client:
+                raise Overloaded("per_client")
+        if len(self._slots) >= self.limit and not self._evict_stalled():
+            raise Overloaded(self.name)
+        self._slots[slot] = None
+        if slot.client is not None:
+            self._clients[slot.client] = number + 1
+
+    def remove(self, slot: Slot) -> None:
+        """Take a slot back; once more has no effect."""
+        if slot not in self._slots:
+            return
+        del self._slots[slot]
+        if slot.client is not None:
+            left = self._clients[slot.client] - 1
+            if left:
+                self._clients[slot.client] = left
+            else:
+                del self._clients[slot.client]
+
+    def _evict_stalled(self) -> bool:
+        """End the request whose client has stalled for longest, and return True; False where none has."""
+        now = asyncio.get_running_loop().time()
+        if now - self._searched_at < SCAN_INTERVAL:
+            return False
+        stalled = [(since, slot) for slot in self._slots if (since := _stalled_since(slot)) is not None]
+        since, slot = min(stalled, key=lambda pair: pair[0], default=(now, None))
+        if slot is None or slot.connection is None or now - since < STALL_GRACE:
+            self._searched_at = now
+            return False
+        self.remove(slot)
+        slot.connection.evict(self.name)
+        return True
+
+
+class Admission:
+    """All bulkheads of a process."""
+
+    def __init__(self) -> None:
+        self._limits: LimitSettings | None = None
+        self._bulkheads: Final[dict[tuple[Side, Kind], Bulkhead]] = {
+            ("legacy", "http"): Bulkhead("legacy_requests"),
+            ("native", "http"): Bulkhead("native_requests"),
+            ("legacy", "websocket"): Bulkhead("legacy_websockets"),
+            ("native", "websocket"): Bulkhead("native_websockets"),
+        }
+
+    def apply(self, limits: LimitSettings) -> None:
+        """Set the limits; what is under way stays."""
+        if limits is self._limits:
+            return
+        self._limits = limits
+        for (_, kind), bulkhead in self._bulkheads.items():
+            http = kind == "http"
+            bulkhead.limit = limits.in_flight if http else limits.websockets
+            bulkhead.per_client = limits.per_client if http else limits.websockets_per_client
+
+    def admit(self, scope: Scope, side: Side, trusted: TrustedProxies) -> Slot:
+        """Return a slot at the backend for a request whose origin is resolved. Raises `Overloaded`."""
+        bulkhead = self._bulkheads[side, scope["type"]]
+        slot = Slot(bulkhead, client_key(scope.get("client"), trusted), scope.get(CLIENT_CONNECTION))
+        bulkhead.add(slot)
+        return slot
+
+    def move(self, slot: Slot, side: Side) -> None:
+        """Move a request to the other backend's bulkhead. Raises `Overloaded`."""
+        slot.move(self._bulkheads[side, "http"])
+
+    def used(self, kind: Kind) -> int:
+        """Slots in use of one kind, at both backends."""
+        return sum(bulkhead.used for (_, each), bulkhead in self._bulkheads.items() if each == kind)
+
+    def __iter__(self) -> Iterator[Bulkhead]:
+        return iter(self._bulkheads.values())
+
+
+def client_key(client: tuple[str, int] | None, trusted: TrustedProxies) -> str | None:
+    """Return what a client is counted by: an IPv4 address, or the /64 of an IPv6 address.
+
+    None, which is not limited, for a client without an address and for a trusted proxy that recorded no client.
+    """
+    address = read_address(client[0]) if client else None
+    if address is None or (trusted and trusted.trusts(address)):
+        return None
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address) >> 64 << 64, 64)).network_address)
+    return str(address)
+
+
+def _stalled_since(slot: Slot) -> float | None:
+    return slot.connection.stalled_since if slot.connection is not None else None

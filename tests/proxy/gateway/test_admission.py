@@ -1,0 +1,222 @@
+"""Bulkheads and stalled clients, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.config.loading import parse
+from proxy.gateway.admission import client_key
+from proxy.gateway.client_address import TrustedProxies
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.request_record import RequestRecord
+from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
+from tests.support.sockets import exchange, serving
+from tests.support.websocket_server import with_state
+
+CONFIG = """
+legacy: {url: http://127.0.0.1:4500}
+native: tests.nowhere:app
+routes:
+  - {name: new, match: "* /new", native: 100%}
+  - {name: stream, match: WS /stream, native: 100%}
+limits: {in_flight: 4, websockets: 2, per_client: 4, websockets_per_client: 2}
+"""
+UPLOAD = b"POST /%s HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
+HANDSHAKE = (
+    b"GET /stream HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Backend:
+    """Reads the body, waits while it is held, and answers `size` bytes."""
+
+    def __init__(self) -> None:
+        self.free = asyncio.Event()
+        self.free.set()
+        self.size = 2
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await receive()
+            return
+        while (message := await receive()).get("more_body"):
+            pass
+        if message["type"] == "http.disconnect":
+            return
+        await self.free.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * self.size})
+
+
+class Running:
+    """A gateway between two backends. `clients` are connections that the test leaves open."""
+
+    def __init__(self, config: str) -> None:
+        self.legacy, self.native = Backend(), Backend()
+        self.records: list[RequestRecord] = []
+        snapshot = RoutingSnapshot.of(parse(config, {}, "test.yaml"), self.legacy, self.native)
+        self.gateway = Gateway(snapshot, [self.records.append])
+        self.port = 0
+        self.clients: list[Stream] = []
+
+    async def open(self, request: bytes, address: str = "127.0.0.1") -> Stream:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        client.bind((address, 0))
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", self.port))
+        stream = await asyncio.open_connection(sock=client, limit=1024)
+        stream[1].write(request)
+        self.clients.append(stream)
+        return stream
+
+    async def open_all(self, number: int, request: bytes) -> None:
+        before = self.gateway.in_flight
+        for _ in range(number):
+            await self.open(request)
+        async with asyncio.timeout(10):
+            while self.gateway.in_flight < before + number:
+                await asyncio.sleep(0.01)
+
+    async def status(self, path: str, address: str = "127.0.0.1") -> int:
+        reader, _ = await self.open(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode(), address)
+        return int((await asyncio.wait_for(reader.readline(), 10)).split()[1])
+
+    @property
+    def causes(self) -> list[str | None]:
+        return [record.cause for record in self.records if record.failure == "gateway_overloaded"]
+
+
+@asynccontextmanager
+async def running(config: str = CONFIG, timeouts: ClientTimeouts | None = None) -> AsyncIterator[Running]:
+    stand = Running(config)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await stand.gateway(scope, receive, send)
+
+    async with serving(with_state(app, {STATE_KEY: ListenerTimeouts(timeouts)}), lifespan="on") as stand.port:
+        try:
+            yield stand
+        finally:
+            stand.legacy.free.set()
+            for _, writer in stand.clients:
+                writer.transport.abort()
+
+
+async def test_hung_legacy_takes_no_slot_of_native() -> None:
+    async with running() as stand:
+        stand.legacy.free.clear()
+        await stand.open_all(4, b"GET /old HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await stand.status("/old", "127.0.0.2") == 503
+        assert await stand.status("/new") == 200
+    assert stand.causes == ["legacy_requests"]
+
+
+async def test_idle_websockets_take_no_slot_of_requests() -> None:
+    async with running() as stand:
+        await stand.open_all(2, HANDSHAKE)
+        reader, _ = await stand.open(HANDSHAKE, "127.0.0.2")
+        assert (await reader.readline()).split()[1] == b"503"
+        assert await stand.status("/new") == 200
+    assert stand.causes == ["native_websockets"]
+
+
+@pytest.mark.parametrize("path", [b"old", b"new"])
+async def test_one_client_leaves_slots_for_others(path: bytes) -> None:
+    async with running(CONFIG.replace("per_client: 4", "per_client: 2")) as stand:
+        await stand.open_all(2, UPLOAD % path)
+        assert await stand.status(f"/{path.decode()}") == 503
+        assert await stand.status(f"/{path.decode()}", "127.0.0.2") == 200
+    assert stand.causes == ["per_client"]
+
+
+async def test_full_bulkhead_ends_the_longest_stalled_upload() -> None:
+    async with running() as stand:
+        await stand.open_all(4, UPLOAD % b"new")
+        await asyncio.sleep(1.1)
+        assert await stand.status("/new", "127.0.0.2") == 200
+        reader, _ = stand.clients[0]
+        assert (await reader.readline()).split()[1] == b"503"
+    assert stand.causes == ["native_requests"]
+    assert [record.status for record in stand.records if record.failure] == [503]
+
+
+async def test_full_bulkhead_ends_a_client_that_does_not_read() -> None:
+    async with running() as stand:
+        stand.native.size = 32 << 20
+        await stand.open_all(4, b"GET /new HTTP/1.1\r\nHost: a\r\n\r\n")
+        await asyncio.sleep(1.3)
+        stand.native.size = 2
+        assert await stand.status("/new", "127.0.0.2") == 200
+    assert stand.causes == ["native_requests"]
+
+
+async def test_slots_are_free_after_answers_and_departures() -> None:
+    async with running() as stand:
+        await stand.open_all(4, UPLOAD % b"new")
+        for _, writer in stand.clients:
+            writer.transport.abort()
+        async with asyncio.timeout(10):
+            while stand.gateway.in_flight:
+                await asyncio.sleep(0.01)
+        assert [await stand.status("/new") for _ in range(6)] == [200] * 6
+
+
+async def test_body_that_stalls_is_refused_with_408() -> None:
+    async with running(timeouts=ClientTimeouts(idle=0.3)) as stand:
+        for path in (b"new", b"old"):
+            answer = await exchange(stand.port, UPLOAD % path, seconds=10)
+            assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_slow_body_at_the_minimum_rate_is_served() -> None:
+    async with running(timeouts=ClientTimeouts(idle=0.5, min_rate=100)) as stand:
+        reader, writer = await stand.open(UPLOAD % b"new")
+        for _ in range(10):
+            writer.write(b"x" * 100)
+            await asyncio.sleep(0.1)
+        assert (await reader.readline()).split()[1] == b"200"
+
+
+async def test_body_below_the_minimum_rate_is_refused_with_408() -> None:
+    async with running(timeouts=ClientTimeouts(idle=0.3, min_rate=100_000)) as stand:
+        reader, writer = await stand.open(UPLOAD % b"new")
+        for _ in range(20):
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+        assert (await reader.readline()).split()[1] == b"408"
+
+
+async def test_client_that_does_not_read_is_closed() -> None:
+    async with running(timeouts=ClientTimeouts(idle=0.5)) as stand:
+        stand.native.size = 32 << 20
+        await stand.open_all(1, b"GET /new HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(20):
+            while stand.gateway.in_flight:
+                await asyncio.sleep(0.01)
+    assert [record.status for record in stand.records] == [200]
+
+
+@pytest.mark.parametrize(
+    ("client", "key"),
+    [
+        (None, None),
+        (("192.0.2.1", 1), "192.0.2.1"),
+        (("::ffff:192.0.2.1", 1), "192.0.2.1"),
+        (("2001:db8:1:2:3:4:5:6", 1), "2001:db8:1:2::"),
+        (("2001:db8:1:2:ffff::1", 1), "2001:db8:1:2::"),
+        (("10.0.0.7", 0), None),
+    ],
+)
+def test_client_key_is_the_address_or_its_64(client: tuple[str, int] | None, key: str | None) -> None:
+    assert client_key(client, TrustedProxies(["10.0.0.0/8"])) == key
