@@ -28,6 +28,7 @@ from handlers.legacy.routes.prompts import PromptRoutes
 from handlers.legacy.routes.transcription import TranscriptionStream
 from handlers.legacy.routes.transcripts import TranscriptRoutes
 from handlers.legacy.routes.users import UserRoutes
+from handlers.services.login_limits import LoginLimits, TooManyAttemptsError
 from handlers.settings import Settings
 from handlers.storage.errors import UnavailableError
 from handlers.v1.app import assemble, create_v1, is_v1_request
@@ -38,21 +39,21 @@ HEADERS: Final = "Content-Type,Authorization"
 _AWAY: Final = {"msg": "The database cannot be reached, please try again", "error": "database_unavailable"}
 
 
-def legacy_dialect(services: Services, settings: Settings) -> Application:
-    """Everything the legacy answers over HTTP, in its order."""
+def legacy_dialect(services: Services, settings: Settings, limits: LoginLimits | None = None) -> Application:
+    """Return everything that the legacy answers over HTTP, in its order; without `limits`, logins are not counted."""
     is_revoked = None if settings.keep_legacy_tokens_after_logout else services.token_blocklist.is_revoked
     door = authenticate(Verifier(settings.jwt_secret_key.get_secret_value()), is_revoked)
     router = Router()
     router.get("/", welcome)
     router.use("/", json_parser(settings.body_limit))
-    router.use("/users", user_routes(services, settings, door))
+    router.use("/users", user_routes(services, settings, door, limits))
     for path, resource in guarded_routes(services, settings).items():
         router.use(path, door, resource)
     cors = Cors(settings.allowed_origins, METHODS, HEADERS)
-    return Application(router, cors, {UnavailableError: database_away})
+    return Application(router, cors, {UnavailableError: database_away, TooManyAttemptsError: too_many})
 
 
-def user_routes(services: Services, settings: Settings, door: Handler) -> Router:
+def user_routes(services: Services, settings: Settings, door: Handler, limits: LoginLimits | None) -> Router:
     """What is open, but for one's profile."""
     return UserRoutes(
         users=services.users,
@@ -61,6 +62,7 @@ def user_routes(services: Services, settings: Settings, door: Handler) -> Router
         secret=settings.jwt_secret_key.get_secret_value(),
         lifetime=lifetime_of(settings),
         runs_operators=settings.keep_legacy_email_operators,
+        limits=limits,
     ).router()
 
 
@@ -94,6 +96,14 @@ def database_away(_: Exception) -> Reply:
     return reply
 
 
+def too_many(error: Exception) -> Reply:
+    """Return the answer to a login beyond the limits."""
+    reply = json(429, {"msg": "Too many attempts, please try again later"})
+    seconds = error.retry_after if isinstance(error, TooManyAttemptsError) else 1
+    reply.headers += ((b"retry-after", b"%d" % seconds),)
+    return reply
+
+
 class Native:
     """The app between its start and its end: HTTP to the dialect, WebSockets to the transcription."""
 
@@ -110,8 +120,9 @@ class Native:
         settings = self._settings or Settings.load()
         services = create_services(settings)
         rate_limiter = create_rate_limiter(settings)
-        self._v1 = assemble(create_v1(), services, settings, rate_limiter)
-        self._http = legacy_dialect(services, settings)
+        limits = LoginLimits(rate_limiter, settings.login_limit, settings.failed_login_limit)
+        self._v1 = assemble(create_v1(), services, settings, rate_limiter, limits)
+        self._http = legacy_dialect(services, settings, limits)
         self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
         self._dry_runs = DryRunMiddleware(
             legacy_dialect(without_others(services), settings), services.store, takes=is_of_dialect

@@ -67,9 +67,9 @@ class Settings(BaseSettings):
     )
     codes_deadline: float = Field(CODES_DEADLINE, gt=0, description="seconds that one search for codes may take")
     register_limit: Limit = Field(parse_limit("60/minute"), description="accounts that one client may make, on v1")
-    login_limit: Limit = Field(parse_limit("120/minute"), description="logins that one client may try, on v1")
+    login_limit: Limit = Field(parse_limit("300/minute"), description="logins that one client address may try")
     failed_login_limit: Limit = Field(
-        parse_limit("10/minute"), description="wrong passwords for one email address, on v1"
+        parse_limit("10/minute"), description="failed logins for one email address from one client address"
     )
     rate_limits_shared: bool = Field(False, description="limits count in MongoDB, for all processes together")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(

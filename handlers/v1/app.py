@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from handlers.container import Services, lifetime_of
+from handlers.services.login_limits import LoginLimits
 from handlers.settings import Settings
 from handlers.v1 import assistant, consultations, health, notes, prompts, transcription, transcripts, users
 from handlers.v1.dependencies import AppState
@@ -64,10 +65,12 @@ def route_methods() -> list[tuple[str, set[str]]]:
     ]
 
 
-def assemble(app: FastAPI, services: Services, settings: Settings, rate_limiter: RateLimiter) -> ASGIApp:
+def assemble(
+    app: FastAPI, services: Services, settings: Settings, rate_limiter: RateLimiter, login_limits: LoginLimits
+) -> ASGIApp:
     """The app with services behind it and all that stands around it."""
     tokens = Tokens(settings.jwt_secret_key.get_secret_value(), lifetime_of(settings))
-    app.state.app_state = AppState(services, settings, tokens, rate_limiter)
+    app.state.app_state = AppState(services, settings, tokens, rate_limiter, login_limits)
     limited = BodyLimit(app, settings.body_limit)
     shared = CORSMiddleware(
         limited,

@@ -13,6 +13,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from handlers.container import Services
+from handlers.services.login_limits import LoginLimits
 from handlers.settings import Settings
 from handlers.v1.rate_limits import RateLimiter
 from handlers.v1.tokens import Bearer, BearerTokenError, Tokens
@@ -29,6 +30,7 @@ class AppState:
     settings: Settings
     tokens: Tokens
     rate_limiter: RateLimiter
+    login_limits: LoginLimits
 
 
 @dataclass(frozen=True)

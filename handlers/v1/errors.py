@@ -18,6 +18,7 @@ from starlette.routing import compile_path
 
 from handlers.dependency_failures import report_failure
 from handlers.disconnect import ClientDisconnectedError
+from handlers.services.login_limits import TooManyAttemptsError
 from handlers.services.model import ModelError, ModelTimeoutError, ModelUnreachableError
 from handlers.services.terminology import TerminologyError, TerminologyTimeoutError, TerminologyUnreachableError
 from handlers.storage.errors import UnavailableError, UnstorableError
@@ -103,6 +104,12 @@ def _answering(status: int, detail: str) -> Callable[[Request, Exception], Respo
     return answer
 
 
+def too_many_attempts(_: Request, error: Exception) -> Response:
+    """Return the 429 of a limit that is reached, with `Retry-After`."""
+    seconds = error.retry_after if isinstance(error, TooManyAttemptsError) else 1
+    return error_response(429, "Too many attempts, please try again later", {"retry-after": str(seconds)})
+
+
 def validation_error(_: Request, error: Exception) -> Response:
     """422, with the first fields at fault, `MOST_FAULTS` of them, and without what stood in them."""
     faults = error.errors()[:MOST_FAULTS] if isinstance(error, RequestValidationError) else []
@@ -144,6 +151,7 @@ def add_error_handlers(app: FastAPI, routes: Sequence[tuple[str, set[str]]]) -> 
     app.add_exception_handler(405, _refusing_method([(compile_path(path)[0], methods) for path, methods in routes]))
     for kind, (status, detail) in _STATUSES.items():
         app.add_exception_handler(kind, _answering(status, detail))
+    app.add_exception_handler(TooManyAttemptsError, too_many_attempts)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(ClientDisconnectedError, _gone)
     app.add_exception_handler(Exception, _fail)

@@ -2,22 +2,20 @@
 
 import hashlib
 import time
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
-from fastapi import HTTPException, Request
+from fastapi import Request
 from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, MongoDBStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 
 from handlers.container import DATABASE_TIMEOUT
+from handlers.services.login_limits import TooManyAttemptsError, client_key
 from handlers.settings import Settings
 from handlers.storage.errors import UnavailableError
 
 COLLECTION: Final = "rate_limits"
-_HOUSEHOLD: Final = 64
-"""Bits of an IPv6 address that one customer is given as a whole."""
 
 
 class RateLimiter:
@@ -28,7 +26,7 @@ class RateLimiter:
         self._limiter = FixedWindowRateLimiter(storage)
 
     async def count_attempt(self, limit: RateLimitItem, what: str, who: str) -> None:
-        """Count one attempt; raises a 429 with `Retry-After` where it is one too many, or `UnavailableError`."""
+        """Count one attempt; raises `TooManyAttemptsError` beyond the limit, or `UnavailableError`."""
         key = (what, _digest(who))
         try:
             if await self._limiter.hit(limit, *key):
@@ -37,7 +35,7 @@ class RateLimiter:
         except StorageError as error:
             raise UnavailableError(str(error)) from error
         wait = max(1, int(reset - time.time()) + 1)
-        raise HTTPException(429, "Too many attempts, please try again later", {"retry-after": str(wait)})
+        raise TooManyAttemptsError(wait)
 
     async def reset(self, limit: RateLimitItem, what: str, who: str) -> None:
         """Forget the attempts so far; raises `UnavailableError`."""
@@ -68,17 +66,13 @@ def create_rate_limiter(settings: Settings, timeout: float = DATABASE_TIMEOUT) -
 
 
 def client_of(request: Request) -> str:
-    """Who asks: the address of the connection, of IPv6 the part that tells customers apart."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:  # how a socket for both families shows an IPv4 client
-            return str(address.ipv4_mapped)
-        return str(ip_network((address, _HOUSEHOLD), strict=False))
-    return str(address)
+    """Return the key of the client's address."""
+    return client_key(host_of(request))
+
+
+def host_of(request: Request) -> str:
+    """Return the client's address, empty where the connection has none."""
+    return request.client.host if request.client else ""
 
 
 def _digest(who: str) -> str:

@@ -12,7 +12,7 @@ from handlers.v1 import document_readers
 from handlers.v1.dependencies import CurrentUser, ServicesDep, StateDep
 from handlers.v1.document_readers import Document
 from handlers.v1.errors import error_responses, not_found
-from handlers.v1.rate_limits import client_of
+from handlers.v1.rate_limits import client_of, host_of
 from handlers.v1.routing import create_router
 from handlers.v1.schemas import Identity, RequestModel, ResponseModel
 
@@ -95,14 +95,13 @@ async def register(new: NewUser, request: Request, state: StateDep) -> User:
 async def log_in(login: Login, request: Request, state: StateDep) -> LoginSession:
     """Log in. Whoever mistakes their password too often has to wait, and so does whoever tries too much at all."""
     email = login.email.lower()
-    await state.rate_limiter.count_attempt(state.settings.login_limit, "login", client_of(request))
-    await state.rate_limiter.count_attempt(state.settings.failed_login_limit, "password", email)
+    await state.login_limits.admit(host_of(request), email)
     users = state.services.users
     found = await users.find_by_email(email)
     hashed = None if found is None else document_readers.optional_text(found, "password")
     if not await users.verify_password(login.password.get_secret_value(), hashed) or found is None:
         raise HTTPException(401, _WRONG, {"www-authenticate": "Bearer"})
-    await state.rate_limiter.reset(state.settings.failed_login_limit, "password", email)
+    await state.login_limits.reset(host_of(request), email)
     user = User.of(found)
     return LoginSession(access_token=state.tokens.issue(user.id, user.username), user=user)
 

@@ -136,6 +136,12 @@ class Request:
         body = self.body
         return [body.get(name, UNDEFINED) if isinstance(body, dict) else UNDEFINED for name in names]
 
+    @property
+    def client_host(self) -> str:
+        """The client's address, empty where it is unknown."""
+        client = self._scope.get("client")
+        return str(client[0]) if client else ""
+
     def report_failure(self, error: Exception) -> None:
         """Tell the gateway of a dependency that failed, where a handler answers that itself."""
         report_failure(self._scope, error)

@@ -20,6 +20,7 @@ from handlers.legacy.mongoose import (
     by_id,
     cast_filter,
 )
+from handlers.services.login_limits import LoginLimits
 from handlers.services.token_blocklist import TokenBlocklist
 from handlers.services.users import SHOWN, EmailTakenError, Users
 
@@ -47,6 +48,7 @@ class UserRoutes:
     """The handlers, and what they ask.
 
     `lifetime` is a login's, in seconds. `runs_operators` lets an email be a query operator, as the legacy does.
+    A login beyond `limits` raises `TooManyAttemptsError`.
     """
 
     users: Users
@@ -55,6 +57,7 @@ class UserRoutes:
     secret: str
     lifetime: int
     runs_operators: bool = False
+    limits: LoginLimits | None = None
 
     def router(self) -> Router:
         """The routes below `/users`, in the legacy's order."""
@@ -94,6 +97,8 @@ class UserRoutes:
     async def log_in(self, request: Request) -> Reply:
         """`POST /login {email, password}`: a token, or why not, with 200 either way."""
         email, password = request.fields("email", "password")
+        if self.limits is not None:
+            await self.limits.admit(request.client_host, email)
         try:
             user = await self._find(email)
         except (MongooseError, JavaScriptTypeError) as error:
@@ -106,6 +111,8 @@ class UserRoutes:
             return json(200, {"msg": "user doesnt exist"})
         if not right:
             return json(200, {"msg": _WRONG})
+        if self.limits is not None:
+            await self.limits.reset(request.client_host, email)
         return json(200, {"msg": "login successful", "token": self._token(user)})
 
     def _token(self, user: Document) -> str:

@@ -141,6 +141,42 @@ async def test_passwords_cannot_be_guessed_for_long(surface: Surface) -> None:
     expect(200, await log_in(surface, await sign_up(surface), SECRET))
 
 
+async def test_both_surfaces_count_failed_logins_together(surface: Surface) -> None:
+    email = await sign_up(surface)
+    wrong = {"email": email, "password": "a wrong guess"}
+    for _ in range(5):
+        expect(401, await log_in(surface, email, "a wrong guess"))
+        assert (await surface.client.post("/users/login", json=wrong)).json() == {"msg": "wrong credentials"}
+    expect(429, await log_in(surface, email, SECRET))
+    refused = await surface.client.post("/users/login", json={**wrong, "password": SECRET})
+    assert expect(429, refused) == {"msg": "Too many attempts, please try again later"}
+    assert 1 <= int(refused.headers["retry-after"]) <= 61
+
+
+@pytest.mark.parametrize("path", ["/users/login", f"{V1}/users/login"])
+async def test_owner_is_not_locked_out_from_elsewhere(mongodb_url: str, path: str) -> None:
+    async with v1_surface(mongodb_url) as surface:
+        email = await sign_up(surface)
+        transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+        async with httpx.AsyncClient(transport=transport, base_url=surface.client.base_url) as other:
+            for _ in range(12):
+                refused = await other.post(path, json={"email": email, "password": "a wrong guess"})
+            assert refused.status_code == 429
+        answer = await surface.client.post(path, json={"email": email, "password": SECRET})
+        assert "token" in expect(200, answer) or "access_token" in answer.json()
+
+
+async def test_legacy_surface_counts_a_clients_logins(mongodb_url: str) -> None:
+    async with v1_surface(mongodb_url, login_limit="2/minute") as surface:
+        statuses = [
+            (
+                await surface.client.post("/users/login", json={"email": f"{number}@b.example", "password": "x"})
+            ).status_code
+            for number in range(3)
+        ]
+        assert statuses == [200, 200, 429]
+
+
 async def test_who_knows_the_password_is_not_counted(surface: Surface) -> None:
     email = await sign_up(surface)
     for _ in range(12):
