@@ -87,13 +87,13 @@ def _alone(count: int = 200_000) -> tuple[float, float]:
     """What the watches and the guard take by themselves."""
     watches = StatsRegistry()
     watches.adopt([Route.model_validate({"name": "a", "match": "GET /a", "native": "50%", "guard": {}})], 0.0)
-    sides = [
-        RequestRecord("1", "http", "GET", "a", "/a", side, "share", 7, 200, None, 0.001 * (1 + turn % 50), 0.1)
-        for turn, side in enumerate(("legacy", "native") * 50)
+    backends = [
+        RequestRecord("1", "http", "GET", "a", "/a", backend, "share", 7, 200, None, 0.001 * (1 + turn % 50), 0.1)
+        for turn, backend in enumerate(("legacy", "native") * 50)
     ]
     begun = time.process_time()
     for turn in range(count):
-        watches(sides[turn % 100])
+        watches(backends[turn % 100])
     observed = time.process_time()
     for turn in range(1000):
         watches.turn(turn / 100)

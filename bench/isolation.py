@@ -96,7 +96,7 @@ def _file(upstream: int, mode: str) -> str:
 def _await_shadow(port: int, ops: int) -> None:
     """Until something was given to the shadow process."""
     over = time.monotonic() + STARTING
-    while not set(_counted(ops)) - {"skipped", "side_unavailable"} and not _outstanding(ops):
+    while not set(_counted(ops)) - {"skipped", "backend_unavailable"} and not _outstanding(ops):
         if time.monotonic() > over:
             raise SystemExit("the shadow process does not start")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/small") as answer:

@@ -10,7 +10,7 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 """Header fields as ASGI has them: names and values in bytes, in order, duplicates included."""
 
-Side: TypeAlias = Literal["legacy", "native"]
+Backend: TypeAlias = Literal["legacy", "native"]
 """The name of a backend."""
 
 ValuePath: TypeAlias = tuple[str | int, ...]

@@ -157,7 +157,7 @@ def test_the_report_names_what_is_broken_and_nothing_else_and_goes_quiet(stand: 
     stand.ask(*[NOTES] * 4)
     broken = stand.reported(lambda report: different(report).get(("body.notes", "order"), 0) >= 4)
     assert set(different(broken)) == BREAKAGES
-    assert {(drift["path"], drift["rule"], drift["side"]) for drift in broken["drift"]} == {
+    assert {(drift["path"], drift["rule"], drift["backend"]) for drift in broken["drift"]} == {
         ("body.count", "type", "native"),
         ("body.notes.*", "required", "native"),
     }

@@ -150,5 +150,5 @@ async def test_only_what_is_declared_differs(
     assert told(played.report) == ""
     assert played.found == ""
     assert played.count("match") > 40
-    assert played.skipped().keys() <= {"body_too_large", "side_unavailable", "write_not_allowed"}  # legacy may die
+    assert played.skipped().keys() <= {"body_too_large", "backend_unavailable", "write_not_allowed"}  # legacy may die
     assert routes == NATIVE or {"dry-run-model", "login-wrong-password"} <= played.declared

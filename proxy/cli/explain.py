@@ -23,7 +23,7 @@ from proxy.gateway.routing import Match, RouteTable
 class RouteExplanation:
     """The decision and what led to it. Shares are in percent as text; `bucket` is shown even where none was needed."""
 
-    side: str
+    backend: str
     reason: str
     because: str
     route: str | None
@@ -100,7 +100,7 @@ def explained(
     key, source = _key(config, headers, client, key)
     place = bucket(config.bucketing.salt, route.domain, key) if route and key else None
     return RouteExplanation(
-        side=decision.side,
+        backend=decision.backend,
         reason=decision.reason,
         because=_because(decision, route, place, at) + _beside(table, match, raw_path),
         route=route.name if route else None,
@@ -140,8 +140,8 @@ def _because(decision: Decision, route: Route | None, place: int | None, stage: 
         return _by_share(share, place, native)
     return {
         "no-native": "the file names no native app",
-        "pin-all": f"SCRIBE_PROXY_PIN pins everything to {decision.side}",
-        "pin": f"the route is pinned to {decision.side}",
+        "pin-all": f"SCRIBE_PROXY_PIN pins everything to {decision.backend}",
+        "pin": f"the route is pinned to {decision.backend}",
         "override": "the override header asks for it, with the right secret",
         "no-route": "no route matches, and what no route names goes to legacy",
         "no-key": f"none of the bucketing keys is there, and the share is {share} (try --key, --header, --client-ip)",
@@ -151,8 +151,8 @@ def _because(decision: Decision, route: Route | None, place: int | None, stage: 
 def _by_share(share: str, place: int | None, native: int) -> str:
     if native in (0, FULL):
         return f"the native share is {share}"
-    side = "below" if place is not None and place < native else "not below"
-    return f"bucket {place} is {side} {native}, where the native share of {share} ends"
+    backend = "below" if place is not None and place < native else "not below"
+    return f"bucket {place} is {backend} {native}, where the native share of {share} ends"
 
 
 def _beside(table: RouteTable, match: Match | None, raw_path: bytes) -> str:
@@ -194,7 +194,7 @@ def _print(explanation: RouteExplanation) -> None:
 
 
 def _lines(explanation: RouteExplanation) -> list[tuple[str, str]]:
-    lines = [("side", explanation.side), ("reason", f"{explanation.reason}: {explanation.because}")]
+    lines = [("backend", explanation.backend), ("reason", f"{explanation.reason}: {explanation.because}")]
     if explanation.route:
         lines.append(("route", f"{explanation.route} ({explanation.match})"))
     lines += [("param", f"{name} = {value!r}") for name, value in explanation.params.items()]

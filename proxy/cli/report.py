@@ -190,7 +190,7 @@ def _print_tables(question: ReportQuery, findings: QueryResult) -> None:
     out.print(tables.route_table(findings.routes))
     if fields:
         out.print(tables.field_table(fields[:_SHOWN] if question.route is None else fields, routed=not question.route))
-    drift = [one for one in findings.drift if question.route or one.side == "legacy"]  # native's differ, too
+    drift = [one for one in findings.drift if question.route or one.backend == "legacy"]  # native's differ, too
     if drift:
         out.print(tables.drift_table(drift[:_SHOWN]))
     if question.route is not None and findings.samples:

@@ -75,9 +75,9 @@ def field_table(fields: Sequence[FieldSummary], *, routed: bool = True) -> Table
 
 def drift_table(drifts: Sequence[Drift]) -> Table:
     """Where answers break the contract."""
-    table = _table("route", "side", "field", "what is wrong", "answers-", "first", "last")
+    table = _table("route", "backend", "field", "what is wrong", "answers-", "first", "last")
     for one in drifts:
-        told = (Text(one.route), one.side, Text(one.path, style="bold"), Text(one.message))
+        told = (Text(one.route), one.backend, Text(one.path, style="bold"), Text(one.message))
         table.add_row(*told, _number(one.count, _RED), moment(one.first), moment(one.last))
     return table
 
@@ -99,7 +99,7 @@ def sample_account(sample: Sample) -> Group:
         f"  {sample.route}  {asked.method} {asked.template or ''}  {moment(sample.at)}  served by {sample.served}",
         style="default",
     )
-    breaches = (f"{one.side} breaks the contract: {one.field} {one.message}" for one in sample.breaches)
+    breaches = (f"{one.backend} breaks the contract: {one.field} {one.message}" for one in sample.breaches)
     parts: list[RenderableType] = [head, _differences(sample), *(Text(one, style=_RED) for one in breaches)]
     if sample.declared:
         parts.append(Text(f"declared: {', '.join(sample.declared)}", style="yellow"))
@@ -176,9 +176,9 @@ def _spot(spot: StoredValue | None) -> Text:
 
 def _answers(sample: Sample) -> Table:
     table = Table(box=box.SIMPLE, show_header=True, header_style="bold", pad_edge=False)
-    for side, answer in (("legacy", sample.legacy), ("native", sample.native)):
+    for backend, answer in (("legacy", sample.legacy), ("native", sample.native)):
         status = str(answer.status) if answer.status else answer.outcome
-        table.add_column(f"{side}: {status}, {answer.total:.0f} ms", ratio=1, overflow="fold")
+        table.add_column(f"{backend}: {status}, {answer.total:.0f} ms", ratio=1, overflow="fold")
     table.add_row(*(Text(_answer(answer)) for answer in (sample.legacy, sample.native)))
     return table
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from proxy.cli.console import console
 from proxy.ops.formatting import duration, latency, number, percent
-from proxy.ops.pages.live import Live, RouteNow, SideNow
+from proxy.ops.pages.live import BackendNow, Live, RouteNow
 from proxy.rollout.progress import WaitReason
 
 PERIOD: Final = 2.0
@@ -34,7 +34,7 @@ _WAITS: Final[dict[WaitReason, str]] = {
 }
 _COLOURS: Final = {"pass": "green", "fail": "red", "unknown": "dim"}
 _FIGURES: Final = ("native", "req/s", "errors", "5xx", "p50", "p95", "p99")
-_HEADINGS: Final = ("route", "native", "reason", "stage", "side", *_FIGURES[1:], "guard")
+_HEADINGS: Final = ("route", "native", "reason", "stage", "backend", *_FIGURES[1:], "guard")
 _READER: Final = TypeAdapter(Live)
 
 
@@ -125,16 +125,16 @@ def _table(now: Live) -> Table:
         table.add_column(heading, justify="right" if heading in _FIGURES else "left", overflow="fold")
     for route in now.routes:
         table.add_row(*_route(route, route.native, "native"))
-        table.add_row(*[""] * 4, *_side(route.legacy, "legacy"), end_section=True)
+        table.add_row(*[""] * 4, *_backend(route.legacy, "legacy"), end_section=True)
     return table
 
 
-def _route(route: RouteNow, side: SideNow, name: str) -> list[Text | str]:
+def _route(route: RouteNow, backend: BackendNow, name: str) -> list[Text | str]:
     share = Text(percent(route.effective, 100), style="red" if route.by == "cap" else "bold")
     guard = Text("-", style="dim")
     if route.guard is not None:
         guard = Text(route.guard.outcome, style=_COLOURS[route.guard.outcome])
-    return [Text(route.name), share, Text(route.reason), Text(_stage(route)), *_side(side, name), guard]
+    return [Text(route.name), share, Text(route.reason), Text(_stage(route)), *_backend(backend, name), guard]
 
 
 def _stage(route: RouteNow) -> str:
@@ -146,12 +146,12 @@ def _stage(route: RouteNow) -> str:
     return f"{percent(found.stage, 10_000)}{follows} {waits}".strip()
 
 
-def _side(side: SideNow, name: str) -> list[Text | str]:
-    style = "" if side.requests else "dim"
+def _backend(backend: BackendNow, name: str) -> list[Text | str]:
+    style = "" if backend.requests else "dim"
     figures = (
-        number(side.rate),
-        percent(side.errors, side.requests),
-        percent(side.server_errors, side.requests),
-        *map(latency, (side.p50, side.p95, side.p99)),
+        number(backend.rate),
+        percent(backend.errors, backend.requests),
+        percent(backend.server_errors, backend.requests),
+        *map(latency, (backend.p50, backend.p95, backend.p99)),
     )
     return [Text(name, style=style), *(Text(figure, style=style) for figure in figures)]

@@ -37,7 +37,7 @@ from proxy.types import JSON, ValuePath
 FRESH = 60_000
 """How far (ms) from its exchange an id or a date may lie and still count as made in it; clocks differ that much."""
 
-_UNANSWERED: Final[Mapping[Outcome, Reason]] = {"gone": "client_gone", "unasked": "side_unavailable"}
+_UNANSWERED: Final[Mapping[Outcome, Reason]] = {"gone": "client_gone", "unasked": "backend_unavailable"}
 
 
 def compare(

@@ -22,8 +22,8 @@ Reason = Literal[
     "hidden",
     "queue_full",
     "shed",
-    "side_crashed",
-    "side_unavailable",
+    "worker_crashed",
+    "backend_unavailable",
     "streaming",
     "timeout",
     "write_not_allowed",
@@ -31,8 +31,8 @@ Reason = Literal[
 """Why two answers were not compared.
 
 `shed`: the machine had no processor to spare. `changed`: they differed, and when both sides were asked again they did
-not: somebody wrote in between. `hidden`: a rule hides all that there was to compare. `side_crashed`: the process that
-the other side runs in ended amid it. `side_unavailable`: one of the sides could not be asked. `streaming`: an answer
+not: somebody wrote in between. `hidden`: a rule hides all that there was to compare. `worker_crashed`: the process that
+the other side runs in ended amid it. `backend_unavailable`: one of the sides could not be asked. `streaming`: an answer
 without an end, a request whose body the served side did not read, or one for another protocol.
 """
 

@@ -53,7 +53,7 @@ from proxy.config.service_models import (
     WebhookSettings,
 )
 from proxy.gateway.patterns import Pattern
-from proxy.types import Side
+from proxy.types import Backend
 
 _Item = TypeVar("_Item")
 KeyKind = Literal["jwt", "header", "cookie", "client-ip"]
@@ -280,7 +280,7 @@ class Route(Section):
     match: Match
     native: Share = 0
     group: Name | None = None
-    pin: Side | None = None
+    pin: Backend | None = None
     timeouts: RouteTimeouts | None = None
     revision: Text | None = None
     shadow: RouteShadow = RouteShadow()
@@ -359,7 +359,7 @@ class Config(RoutingFile):
     `pin` is SCRIBE_PROXY_PIN; `revision` a digest of what the file says, comments and layout aside.
     """
 
-    pin: Side | None = None
+    pin: Backend | None = None
     revision: str = ""
     notes: tuple[Problem, ...] = Field(default=(), repr=False)
 

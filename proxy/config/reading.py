@@ -15,7 +15,7 @@ from proxy.config.environment import SubstitutionError, references, substitute
 from proxy.config.models import Config, Route, RoutingFile
 from proxy.config.problems import ConfigError, Problem
 from proxy.config.service_models import MongoSettings
-from proxy.types import Side
+from proxy.types import Backend
 
 Location = tuple[int | str, ...]
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -64,9 +64,9 @@ class ConfigReader:
             return head.mongodb
         return head.mongodb.model_copy(update={"url": SecretStr(url)})
 
-    def _pin(self) -> Side | None:
+    def _pin(self) -> Backend | None:
         value = self._env.get(PIN_VARIABLE, "")
-        return next((side for side in get_args(Side) if side == value), None)
+        return next((backend for backend in get_args(Backend) if backend == value), None)
 
     def _mispinned(self) -> Iterator[Problem]:
         value = self._env.get(PIN_VARIABLE, "")

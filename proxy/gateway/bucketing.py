@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple
 from proxy.config.field_types import FULL
 from proxy.config.models import Bucketing, Config, KeySource, Overrides, Route
 from proxy.gateway.cookies import cookie_value
-from proxy.types import Side
+from proxy.types import Backend
 
 Reason = Literal[
     "share", "cap", "no-key", "no-route", "override", "pin", "pin-all", "no-native", "legacy-down", "native-error"
@@ -36,7 +36,7 @@ MAX_TOKEN: Final = 16_384  # bytes; a longer token is no key, so that reading on
 class Decision:
     """A side, why, and the caller's bucket (0 to 9999) where one was needed to decide or to sample."""
 
-    side: Side
+    backend: Backend
     reason: Reason
     bucket: int | None = None
 
@@ -113,7 +113,7 @@ def source_key(source: KeySource, headers: Headers, client: Client) -> str | Non
     return _READERS[source.kind](source.name, headers)
 
 
-def overridden(overrides: Overrides, headers: Headers) -> Side | None:
+def overridden(overrides: Overrides, headers: Headers) -> Backend | None:
     """The side that `NAME: native; key=SECRET` asks for, where the secret is right; compared in constant time."""
     secret = overrides.secret.get_secret_value().encode()
     value = _header(headers, overrides.header.encode())
@@ -123,10 +123,10 @@ def overridden(overrides: Overrides, headers: Headers) -> Side | None:
     name, _, given = given.strip().partition(b"=")
     if name.strip().lower() != b"key" or not hmac.compare_digest(given.strip(), secret):
         return None
-    return _SIDES.get(wanted.strip().lower())
+    return _BACKENDS.get(wanted.strip().lower())
 
 
-def _chosen(route: Route | None, config: Config, headers: Headers) -> tuple[Side, Reason] | None:
+def _chosen(route: Route | None, config: Config, headers: Headers) -> tuple[Backend, Reason] | None:
     """Return the side that stands above the share, and why; None where the share decides."""
     if config.native is None:
         return "legacy", "no-native"
@@ -134,8 +134,8 @@ def _chosen(route: Route | None, config: Config, headers: Headers) -> tuple[Side
         return config.pin, "pin-all"
     if route is not None and route.pin is not None:
         return route.pin, "pin"
-    side = overridden(config.overrides, headers) if config.overrides is not None else None
-    return (side, "override") if side is not None else None
+    backend = overridden(config.overrides, headers) if config.overrides is not None else None
+    return (backend, "override") if backend is not None else None
 
 
 def _by_share(
@@ -190,7 +190,7 @@ def _claim(payload: bytes, claim: str) -> str | None:
 
 
 _CERTAIN: Final = frozenset({0, FULL})
-_SIDES: Final[dict[bytes, Side]] = {b"legacy": "legacy", b"native": "native"}
+_BACKENDS: Final[dict[bytes, Backend]] = {b"legacy": "legacy", b"native": "native"}
 _READERS: Final[dict[str, Callable[[str, Headers], str | None]]] = {
     "header": _header_key,
     "cookie": lambda name, headers: cookie_value(headers, name),

@@ -42,7 +42,7 @@ from proxy.observability.tracing import Tracing
 from proxy.server.client_connection import CLIENT_CONNECTION, ClientConnection
 from proxy.shadow import ShadowClient
 from proxy.shadow.mirror import MirroredRequest
-from proxy.types import Side
+from proxy.types import Backend
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -155,7 +155,7 @@ class Gateway:
             self._observe(request_id, method, match, passage)  # 4
             if attendance is not None:
                 with _ASIDE:
-                    attendance.end(passage.decision.side, passage.failure)
+                    attendance.end(passage.decision.backend, passage.failure)
 
     def _admit(self, plan: RoutingSnapshot, scope: Scope, passage: _ResponseTracker) -> None:
         """Take a slot at the backend; where a limit is reached, leave the failure in `refusal`."""
@@ -206,7 +206,9 @@ class Gateway:
 
         def suits(drawn: str) -> bool:
             limit = self._limit(match.route)
-            return bucketing.decide(match.route, plan.config, (), None, limit=limit, key=drawn).side == decision.side
+            return (
+                bucketing.decide(match.route, plan.config, (), None, limit=limit, key=drawn).backend == decision.backend
+            )
 
         by_share = decision.reason in ("share", "cap", "no-key")
         return set_cookie(cookie, draw_id(suits if by_share else bool), secure=scope.get("scheme") == "https")
@@ -307,7 +309,7 @@ class Gateway:
             method=method,
             route=match.route.name if match is not None and not match.preflight else None,
             template=match.route.template if match is not None else None,
-            side=decision.side,
+            backend=decision.backend,
             reason=decision.reason,
             bucket=decision.bucket,
             status=passage.status,
@@ -386,9 +388,9 @@ class _ResponseTracker:
         self._send = send
         self._request_id = request_id
 
-    def turn_to(self, side: Side, reason: bucketing.Reason) -> None:
+    def turn_to(self, backend: Backend, reason: bucketing.Reason) -> None:
         """Another side takes over."""
-        self.decision = bucketing.Decision(side, reason, self.decision.bucket)
+        self.decision = bucketing.Decision(backend, reason, self.decision.bucket)
         if self.turned is not None:
             self.turned(self.decision)
 
@@ -422,7 +424,7 @@ class _ResponseTracker:
         headers = list(message.get("headers", ()))
         names = {name for name, _ in headers}
         if self._request_id is not None:
-            headers.append(_SERVED_BY[self.answered_by or self.decision.side])
+            headers.append(_SERVED_BY[self.answered_by or self.decision.backend])
             if b"x-request-id" not in names:
                 headers.append((b"x-request-id", self._request_id.encode()))
         if kind == "http.response.start" and b"date" not in names:

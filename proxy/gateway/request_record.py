@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.comparison.verdicts import Name, Reason
-from proxy.types import Side
+from proxy.types import Backend
 
 CLIENT_CLOSED_REQUEST = 499
 """The status noted for a client that left before an answer began (nginx's convention); nobody receives it."""
@@ -30,7 +30,7 @@ class RequestRecord:
     method: str
     route: str | None
     template: str | None
-    side: str
+    backend: str
     reason: str
     bucket: int | None
     status: int
@@ -49,7 +49,7 @@ class ComparisonRecord:
     """Requests that were to run in the shadow, and the verdict on each; `reason` where it is `skipped`."""
 
     route: str
-    served: Side
+    served: Backend
     verdict: Name
     reason: Reason | None = None
     number: int = 1

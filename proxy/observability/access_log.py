@@ -53,7 +53,7 @@ def render(observation: RequestRecord, now: float) -> str:
         "method": observation.method,
         "route": observation.route or "-",
         "template": observation.template or "-",
-        "side": observation.side,
+        "side": observation.backend,
         "reason": observation.reason,
         "status": observation.status,
         "head_ms": round(observation.head * 1000, 2),

@@ -14,14 +14,16 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from proxy.gateway.errors import Overloaded
 from proxy.gateway.request_record import RequestRecord
 
-REQUESTS = Counter("scribe_proxy_requests", "Requests by route, side and status class", ("route", "side", "status"))
+REQUESTS = Counter(
+    "scribe_proxy_requests", "Requests by route, backend and status class", ("route", "backend", "status")
+)
 SECONDS = Histogram(
     "scribe_proxy_request_duration_seconds",
     "Time until an answer was complete",
-    ("route", "side", "status"),
+    ("route", "backend", "status"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-FAILURES = Counter("scribe_proxy_failures", "Requests that no side answered, by code", ("route", "side", "code"))
+FAILURES = Counter("scribe_proxy_failures", "Requests that no backend answered, by code", ("route", "backend", "code"))
 LEGACY_FAULTS = Counter(
     "scribe_proxy_legacy_connection_faults", "Faults of connections to legacy, by cause", ("cause",)
 )
@@ -97,11 +99,11 @@ class RequestMetrics:
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def __call__(self, observation: RequestRecord) -> None:
-        route, side = observation.route or "-", observation.side
-        key = (route, side, observation.status // 100)
+        route, backend = observation.route or "-", observation.backend
+        key = (route, backend, observation.status // 100)
         known = self._known.get(key)
         if known is None:
-            labels = route, side, f"{key[2]}xx"
+            labels = route, backend, f"{key[2]}xx"
             known = REQUESTS.labels(*labels), SECONDS.labels(*labels)
             self._known[key] = known
         known[0].inc()

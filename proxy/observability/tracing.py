@@ -71,13 +71,13 @@ class Tracing:
         """The gateway's span of a request, which begins now."""
         return Trace(self, scope, method)
 
-    def shadow(self, headers: Headers, method: str, route: str, side: str) -> AbstractContextManager[Span]:
+    def shadow(self, headers: Headers, method: str, route: str, backend: str) -> AbstractContextManager[Span]:
         """A span for the other side's answer, below the side's that served, for as long as the context is entered."""
         from opentelemetry.trace import SpanKind
 
-        attributes = {"http.request.method": method, "scribe_proxy.route": route, "scribe_proxy.side": side}
+        attributes = {"http.request.method": method, "scribe_proxy.route": route, "scribe_proxy.side": backend}
         return self._tracer.start_as_current_span(
-            f"shadow {side}",
+            f"shadow {backend}",
             self._context(headers),
             kind=SpanKind.CLIENT,
             attributes=attributes,
@@ -105,7 +105,7 @@ class Trace:
         self._own = tracing._tracer.start_span(method, parent, kind=SpanKind.SERVER, attributes=attributes)
         self._below = set_span_in_context(self._own)
         self._deciding = tracing._tracer.start_span("decide", self._below)
-        self._side: Span | None = None
+        self._backend: Span | None = None
 
     def decided(self, scope: Scope, route: str | None, decision: Decision) -> None:
         """The side is known, and begins; `scope` is made to tell it so. `route` is the template of what matched."""
@@ -122,26 +122,26 @@ class Trace:
         """Another side takes over from one that failed."""
         from opentelemetry.trace import StatusCode
 
-        if self._side is not None:
-            self._side.set_status(StatusCode.ERROR, decision.reason)
-            self._side.end()
+        if self._backend is not None:
+            self._backend.set_status(StatusCode.ERROR, decision.reason)
+            self._backend.end()
         self._begin(scope, decision)
 
     def _begin(self, scope: Scope, decision: Decision) -> None:
         from opentelemetry.trace import SpanKind, set_span_in_context
 
         self._own.set_attributes(_told(decision))
-        kind = SpanKind.CLIENT if decision.side == "legacy" else SpanKind.INTERNAL
-        self._side = self._tracing._tracer.start_span(decision.side, self._below, kind=kind)
+        kind = SpanKind.CLIENT if decision.backend == "legacy" else SpanKind.INTERNAL
+        self._backend = self._tracing._tracer.start_span(decision.backend, self._below, kind=kind)
         carrier: dict[str, str] = {}
-        self._tracing._propagator.inject(carrier, set_span_in_context(self._side))
+        self._tracing._propagator.inject(carrier, set_span_in_context(self._backend))
         _carry(scope, carrier)
 
     def end(self, status: int, failure: str | None) -> None:
         """The answer is complete, or nobody is left to receive it."""
         from opentelemetry.trace import StatusCode
 
-        for span in (self._side, self._own):
+        for span in (self._backend, self._own):
             if span is not None:
                 span.set_attribute("http.response.status_code", status)
                 if status >= 500 or failure:
@@ -150,7 +150,7 @@ class Trace:
 
 
 def _told(decision: Decision) -> dict[str, str]:
-    return {"scribe_proxy.side": decision.side, "scribe_proxy.reason": decision.reason}
+    return {"scribe_proxy.side": decision.backend, "scribe_proxy.reason": decision.reason}
 
 
 def _carry(scope: MutableMapping[str, object], carrier: Mapping[str, str]) -> None:

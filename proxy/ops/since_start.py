@@ -15,7 +15,7 @@ from proxy.observability import metrics
 from proxy.reports.models import RouteSummary
 
 _COUNTED = {  # the metric, and the label that its counts are told apart by
-    "scribe_proxy_requests_total": "side",
+    "scribe_proxy_requests_total": "backend",
     "scribe_proxy_comparisons_total": "verdict",
     "scribe_proxy_skipped_total": "reason",
 }
@@ -46,5 +46,5 @@ def _summary(route: str, counts: defaultdict[str, Counter[str]]) -> RouteSummary
         mismatch=verdicts["mismatch"],
         violation=verdicts["violation"],
         skipped=dict(counts["reason"]),  # type: ignore[arg-type]
-        requests=dict(counts["side"]),  # type: ignore[arg-type]
+        requests=dict(counts["backend"]),  # type: ignore[arg-type]
     )

@@ -78,7 +78,7 @@ def of_replay(replay: ReplayEvent, redactor: Redactor, admit: Admit) -> Iterator
 def of_observation(observation: RequestRecord) -> Key:
     """A request that was served."""
     route, status = observation.route or UNMATCHED, f"{observation.status // 100}xx"
-    return key("request", route=route, side=observation.side, status=status)
+    return key("request", route=route, backend=observation.backend, status=status)
 
 
 def places(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> list[tuple[str, FieldKind]]:
@@ -103,7 +103,7 @@ def _drifts(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> It
             "drift",
             route=comparison.route,
             operation=operation,
-            side=breach.side,
+            backend=breach.backend,
             path=path,
             rule=breach.rule,
             message=message_of(breach),

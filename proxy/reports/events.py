@@ -12,7 +12,7 @@ from typing import TypeAlias
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Reason, Verdict
 from proxy.contract.model import Operation
-from proxy.types import JSON, Side
+from proxy.types import JSON, Backend
 
 UNMATCHED = "-"
 """Stands for the route of requests that no route matches."""
@@ -28,7 +28,7 @@ class ComparisonEvent:
 
     route: str
     operation: Operation | None
-    served: Side
+    served: Backend
     verdict: Verdict
     legacy: Exchange
     native: Exchange
@@ -40,7 +40,7 @@ class SkippedEvent:
     """Requests that were to be compared and were not: one of the two exchanges was never made."""
 
     route: str
-    served: Side
+    served: Backend
     reason: Reason
     number: int = 1
 

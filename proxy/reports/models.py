@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 
 from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name, Reason, Severity
-from proxy.types import JSON, Side
+from proxy.types import JSON, Backend
 
 FieldKind: TypeAlias = Kind | Literal["violation"]
 """A difference's kind, or that a side breaks the contract there."""
@@ -73,8 +73,8 @@ class RouteSummary:
     mismatch: int = 0
     violation: int = 0
     skipped: Mapping[Reason, int] = field(default_factory=dict)
-    requests: Mapping[Side, int] = field(default_factory=dict)
-    statuses: Mapping[Side, Mapping[StatusClass, int]] = field(default_factory=dict)
+    requests: Mapping[Backend, int] = field(default_factory=dict)
+    statuses: Mapping[Backend, Mapping[StatusClass, int]] = field(default_factory=dict)
     replays: int = 0
     noisy: int = 0
     dropped: int = 0
@@ -145,7 +145,7 @@ class StoredDifference:
 class StoredViolation:
     """One breach of the contract in a sample: `field` as in differences, `rule` the schema's keyword."""
 
-    side: Side
+    backend: Backend
     field: str
     rule: str
     message: str
@@ -205,7 +205,7 @@ class SampleHead:
     route: str
     operation: str | None
     verdict: Name
-    served: Side
+    served: Backend
     at: float
     statuses: tuple[int, int]
     fields: tuple[tuple[str, FieldKind], ...]
@@ -223,7 +223,7 @@ class Sample:
     route: str
     operation: str | None
     verdict: Name
-    served: Side
+    served: Backend
     at: float
     request: StoredRequest
     legacy: StoredAnswer
@@ -260,7 +260,7 @@ class Drift:
 
     route: str
     operation: str | None
-    side: Side
+    backend: Backend
     path: str
     rule: str
     message: str

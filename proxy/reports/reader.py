@@ -30,7 +30,7 @@ from proxy.reports.models import (
 )
 from proxy.reports.storage import COUNTS, MINUTES_KEPT, SAMPLES
 from proxy.runtime.database import Database, Document
-from proxy.types import Side
+from proxy.types import Backend
 
 LONG: Final = 3 * DAY
 """Spans (s) longer than this have a trend by days."""
@@ -50,7 +50,7 @@ class ReportReader:
         """Every route of which anything was noted, by name."""
         grain = _grain(span)
         step = DAY if span.until - span.since > LONG else grain
-        by = ("route", "what", "verdict", "reason", "side", "status", "noisy")
+        by = ("route", "what", "verdict", "reason", "backend", "status", "noisy")
         rows = await self._counts(span, ("verdict", "skipped", "request", "replay", "dropped"), by)
         trends = await self._counts(span, ("verdict", "skipped"), ("route", "verdict"), step=step)
         return summaries.routes(rows, trends, step)
@@ -96,10 +96,10 @@ class ReportReader:
         """Those declared, in their order; then those that were seen and are declared no longer."""
         return summaries.divergences(declared, await self._counts(span, ("divergence",), ("divergence",)))
 
-    async def drift(self, span: Span, route: str | None = None, side: Side | None = None) -> tuple[Drift, ...]:
+    async def drift(self, span: Span, route: str | None = None, backend: Backend | None = None) -> tuple[Drift, ...]:
         """Where answers break the contract, the most frequent first."""
-        by = ("route", "operation", "side", "path", "rule", "message")
-        rows = await self._counts(span, ("drift",), by, _given(route=route, side=side))
+        by = ("route", "operation", "backend", "path", "rule", "message")
+        rows = await self._counts(span, ("drift",), by, _given(route=route, backend=backend))
         return tuple(Drift(count=row.pop("number"), **row) for row in rows)
 
     async def coverage(self, span: Span) -> tuple[ReportCoverage, ...]:

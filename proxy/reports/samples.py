@@ -102,9 +102,9 @@ def sample(found: Document, noise: Collection[str]) -> Sample:
 
 
 def _difference(told: Told, noise: bool) -> StoredDifference:
-    sides = {side: StoredValue(**told[side]) if told[side] else None for side in ("legacy", "native")}
+    backends = {backend: StoredValue(**told[backend]) if told[backend] else None for backend in ("legacy", "native")}
     return StoredDifference(
-        told["field"], told["kind"], told["severity"], told["declared"], noise, sides["legacy"], sides["native"]
+        told["field"], told["kind"], told["severity"], told["declared"], noise, backends["legacy"], backends["native"]
     )
 
 

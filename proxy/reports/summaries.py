@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, cast
 from proxy.comparison.verdicts import Reason, Severity
 from proxy.contract.divergences import Divergence
 from proxy.reports.models import DivergenceSummary, FieldSummary, RouteSummary, StatusClass, TimeSlice
-from proxy.types import Side
+from proxy.types import Backend
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -65,11 +65,11 @@ def divergences(declared: Iterable[Divergence], rows: Iterable[Row]) -> tuple[Di
 
 def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSummary:
     numbers: Counter[tuple[str, Any]] = Counter()
-    statuses: dict[Side, Counter[StatusClass]] = defaultdict(Counter)
+    statuses: dict[Backend, Counter[StatusClass]] = defaultdict(Counter)
     for row in rows:
         numbers[row["what"], row["verdict"] or row["reason"] or row["noisy"]] += row["number"]
         if row["what"] == "request":
-            statuses[row["side"]][row["status"]] += row["number"]
+            statuses[row["backend"]][row["status"]] += row["number"]
     return RouteSummary(
         route=name,
         match=numbers["verdict", "match"],
@@ -77,8 +77,8 @@ def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSum
         mismatch=numbers["verdict", "mismatch"],
         violation=numbers["verdict", "violation"],
         skipped={cast(Reason, why): number for (what, why), number in numbers.items() if what == "skipped"},
-        requests={side: counts.total() for side, counts in statuses.items()},
-        statuses={side: dict(counts) for side, counts in statuses.items()},
+        requests={backend: counts.total() for backend, counts in statuses.items()},
+        statuses={backend: dict(counts) for backend, counts in statuses.items()},
         replays=numbers["replay", True] + numbers["replay", False],
         noisy=numbers["replay", True],
         dropped=numbers["dropped", None],

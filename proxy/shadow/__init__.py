@@ -49,7 +49,7 @@ from proxy.shadow.messages import (
 from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest
 from proxy.shadow.pending import PendingRequest, PendingTable
 from proxy.shadow.supervisor import WorkerSupervisor
-from proxy.types import Side
+from proxy.types import Backend
 
 
 class ShadowClient:
@@ -115,14 +115,14 @@ class ShadowClient:
         if not bucketing.is_shadowed(route, decision.bucket):
             return None
         reads = scope["method"] in SAFE
-        reason = self._refusal(route, decision.side, reads=reads)
+        reason = self._refusal(route, decision.backend, reads=reads)
         if reason is not None:
-            self.leave(route.name, decision.side, reason)
+            self.leave(route.name, decision.backend, reason)
             return None
         attending = MirroredRead if reads else MirroredDryRun
         return attending(self, route.name, scope, receive, self._config.shadow.max_body)
 
-    def read(self, route: str, served: Side, arrival: ConnectionInfo, seen: RawExchange) -> None:
+    def read(self, route: str, served: Backend, arrival: ConnectionInfo, seen: RawExchange) -> None:
         """A read to be compared."""
         deadline = time.monotonic() + self._config.shadow.deadline
         number = self._ledger.admit(PendingRequest(route, served, seen.size, deadline), self._room)
@@ -167,7 +167,7 @@ class ShadowClient:
             self._child.send(Discard(number))
             self.leave(entry.route, entry.served, reason)
 
-    def leave(self, route: str, served: Side, reason: Reason) -> None:
+    def leave(self, route: str, served: Backend, reason: Reason) -> None:
         """A request that is skipped, and of which the shadow process knows nothing."""
         self._counts.leave(route, served, reason)
 
@@ -181,13 +181,13 @@ class ShadowClient:
         else:
             self._child.release()
 
-    def _refusal(self, route: Route, served: Side, *, reads: bool) -> Reason | None:
+    def _refusal(self, route: Route, served: Backend, *, reads: bool) -> Reason | None:
         """Why a request is not even attended to: told before it costs anything."""
         if not reads and (route.shadow.writes == "never" or served == "native"):
             return "write_not_allowed"
         ready = self._child.ready
         if ready is None:
-            return "side_unavailable"
+            return "backend_unavailable"
         if not reads and not ready.supports_dry_run:
             return "write_not_allowed"
         full = not reads and self._dry_running >= self._config.shadow.concurrency
@@ -212,7 +212,7 @@ class ShadowClient:
     def _lose(self) -> None:
         """The process has ended, and with it all that it had been given."""
         for number in self._ledger.numbers():
-            self._drop(number, "side_crashed")
+            self._drop(number, "worker_crashed")
 
     def _drop(self, number: int, reason: Reason) -> None:
         entry = self._ledger.find(number)

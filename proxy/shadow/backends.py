@@ -23,7 +23,7 @@ from proxy.observability.tracing import Tracing
 from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import Configure, RequestSnapshot
 from proxy.shadow.replay import Bounds, ask
-from proxy.types import Side
+from proxy.types import Backend
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
@@ -74,10 +74,10 @@ class ShadowBackends:
         longest = max(limit, other.body.length) if other is not None else limit
         return Bounds(limit, longest, deadline or time.monotonic() + self.shadowing.deadline)
 
-    async def ask(self, side: Side, route: str, asked: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
+    async def ask(self, backend: Backend, route: str, asked: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
         """What a side answers to a read, or why there is nothing to compare. Raises StubbornError."""
-        with self._traced(side, route, asked):
-            if side == "native":
+        with self._traced(backend, route, asked):
+            if backend == "native":
                 return await ask(self._native, asked, bounds)
             assert self._legacy is not None, "adopt() comes first"
             more: dict[str, Any] = {"proxy.timeouts": self._timeouts[route]} if route in self._timeouts else {}
@@ -90,10 +90,10 @@ class ShadowBackends:
         with self._traced("native", route, asked):
             return await dry_run.run(self._native, asked, bounds)
 
-    def _traced(self, side: Side, route: str, asked: RequestSnapshot) -> AbstractContextManager[object]:
+    def _traced(self, backend: Backend, route: str, asked: RequestSnapshot) -> AbstractContextManager[object]:
         if self._tracing is None:
             return nullcontext()
-        return self._tracing.shadow(asked.headers, asked.method, route, side)
+        return self._tracing.shadow(asked.headers, asked.method, route, backend)
 
 
 def _timeouts(config: Config, name: str | None) -> Timeouts:

@@ -24,7 +24,7 @@ from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.dry_run import Writes
 from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import unrepeatable
-from proxy.types import Side, ValuePath
+from proxy.types import Backend, ValuePath
 
 BELIEVED: Final = 10.0
 """Seconds for which a difference that was confirmed needs no confirming."""
@@ -66,7 +66,7 @@ class Comparator:
         await self._replay(comparison, asked, again)
 
     async def _ask_other(self, job: CompareRead, served: Exchange, asked: RequestSnapshot) -> Exchange | Reason:
-        other: Side = "native" if job.served == "legacy" else "legacy"
+        other: Backend = "native" if job.served == "legacy" else "legacy"
         return await self._stage.ask(other, job.route, asked, self._stage.bounds(job.deadline, served))
 
     def compare_dry_run(self, route: str, legacy: Exchange, native: Exchange, wrote: Writes) -> Verdict:
@@ -99,9 +99,9 @@ class Comparator:
             first, operation = comparison.legacy, comparison.operation
             self._note(ReplayEvent(comparison.route, operation, compare(first, again, operation), first, again))
 
-    async def _ask(self, side: Side, comparison: ComparisonEvent, asked: RequestSnapshot) -> Exchange | None:
-        other = comparison.legacy if side == "legacy" else comparison.native
-        found = await self._stage.ask(side, comparison.route, asked, self._stage.bounds(other=other))
+    async def _ask(self, backend: Backend, comparison: ComparisonEvent, asked: RequestSnapshot) -> Exchange | None:
+        other = comparison.legacy if backend == "legacy" else comparison.native
+        found = await self._stage.ask(backend, comparison.route, asked, self._stage.bounds(other=other))
         return None if isinstance(found, str) else found
 
 

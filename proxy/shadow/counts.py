@@ -10,12 +10,12 @@ from proxy.comparison.verdicts import Name, Reason
 from proxy.gateway.request_record import ComparisonObserver, ComparisonRecord
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
-from proxy.types import Side
+from proxy.types import Backend
 
 TELLING: Final = 0.1
 """Seconds that a count may wait for others."""
 
-_Counted: TypeAlias = tuple[str, Side, Name, Reason | None]
+_Counted: TypeAlias = tuple[str, Backend, Name, Reason | None]
 
 
 class Counts:
@@ -28,11 +28,11 @@ class Counts:
         self._left: dict[_Counted, int] = {}
         self._telling: asyncio.TimerHandle | None = None
 
-    def done(self, route: str, served: Side, verdict: Name, reason: Reason | None) -> None:
+    def done(self, route: str, served: Backend, verdict: Name, reason: Reason | None) -> None:
         """The shadow process has come to a verdict, and noted it."""
         self._add(self._done, (route, served, verdict, reason))
 
-    def leave(self, route: str, served: Side, reason: Reason) -> None:
+    def leave(self, route: str, served: Backend, reason: Reason) -> None:
         """A request was skipped, without the shadow process."""
         self._add(self._left, (route, served, "skipped", reason))
 

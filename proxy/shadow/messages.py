@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from proxy.comparison.exchange import Exchange, Headers, RawExchange
 from proxy.comparison.verdicts import Name, Reason
 from proxy.config.models import Config
-from proxy.types import Side
+from proxy.types import Backend
 
 
 class ConnectionInfo(NamedTuple):
@@ -61,7 +61,7 @@ class CompareRead(NamedTuple):
 
     number: int
     route: str
-    served: Side
+    served: Backend
     arrival: ConnectionInfo
     seen: RawExchange
     deadline: float

@@ -12,13 +12,13 @@ from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
 from proxy.gateway.scope import first_header, request_target
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.types import Side
+from proxy.types import Backend
 
 
 class ShadowSink(Protocol):
     """Who takes what an attendance brings."""
 
-    def read(self, route: str, served: Side, arrival: ConnectionInfo, seen: RawExchange) -> None:
+    def read(self, route: str, served: Backend, arrival: ConnectionInfo, seen: RawExchange) -> None:
         """A read to be compared."""
 
     async def dry_run(self, route: str, asked: RequestSnapshot) -> int | None:
@@ -30,7 +30,7 @@ class ShadowSink(Protocol):
     def forget(self, number: int, reason: Reason) -> None:
         """A write that was rehearsed, and yet cannot be compared."""
 
-    def leave(self, route: str, served: Side, reason: Reason) -> None:
+    def leave(self, route: str, served: Backend, reason: Reason) -> None:
         """A request that is skipped."""
 
 
@@ -46,7 +46,7 @@ class MirroredRequest(Protocol):
     async def receive(self) -> Message:
         """To be given to the side in place of the client's."""
 
-    def end(self, side: Side, failure: str | None) -> None:
+    def end(self, backend: Backend, failure: str | None) -> None:
         """The answer is complete, or will never be; `side` has given it, or failed with that code."""
 
 
@@ -65,13 +65,13 @@ class MirroredRead:
         self.capture.received(message)
         return message
 
-    def end(self, side: Side, failure: str | None) -> None:
+    def end(self, backend: Backend, failure: str | None) -> None:
         seen = self.capture.seen(failure)
         reason = unanswered(seen.outcome)
         if reason is not None:
-            self._office.leave(self._route, side, reason)
+            self._office.leave(self._route, backend, reason)
         else:
-            self._office.read(self._route, side, connection_info_of(self._scope), seen)
+            self._office.read(self._route, backend, connection_info_of(self._scope), seen)
 
 
 class MirroredDryRun:
@@ -106,13 +106,13 @@ class MirroredDryRun:
             self.capture.received(message)
         return message
 
-    def end(self, side: Side, failure: str | None) -> None:
+    def end(self, backend: Backend, failure: str | None) -> None:
         if self._number is None or self.capture is None:
             return
-        if side == "legacy":
+        if backend == "legacy":
             self._office.served(self._number, self.capture.seen(failure))
         else:
-            self._office.forget(self._number, "side_unavailable")  # legacy was down, and native took over
+            self._office.forget(self._number, "backend_unavailable")  # legacy was down, and native took over
 
     async def _gather(self) -> bytes | Reason:
         """The request's body, or why there will be no dry run."""

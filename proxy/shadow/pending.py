@@ -9,7 +9,7 @@ from math import inf
 from typing import Final
 
 from proxy.comparison.verdicts import Reason
-from proxy.types import Side
+from proxy.types import Backend
 
 BYTES: Final = 32 * 1024 * 1024
 """How much of requests and answers may be outstanding."""
@@ -25,7 +25,7 @@ class PendingRequest:
     """
 
     route: str
-    served: Side
+    served: Backend
     size: int
     deadline: float = inf
     result: Future[Reason | None] | None = None

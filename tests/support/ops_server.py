@@ -33,7 +33,7 @@ from proxy.rollout.controller import ControllerHooks, RolloutController
 from proxy.rollout.store import MemoryStore, Store
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
-from proxy.types import JSON, Side
+from proxy.types import JSON, Backend
 from tests.support.exchanges import answered, exchange, properties
 
 PATIENT = "Agnes Nightingale"
@@ -244,6 +244,6 @@ def _count(tally: CounterBatch, entry: Entry, at: float, number: int) -> None:
         tally.add(counted, at, number)
 
 
-def _served(route: str, side: Side, status: int = 200, seconds: float = 0.1) -> RequestRecord:
+def _served(route: str, backend: Backend, status: int = 200, seconds: float = 0.1) -> RequestRecord:
     name = None if route == "-" else route
-    return RequestRecord("id", "http", "GET", name, None, side, "share", None, status, None, seconds, seconds)
+    return RequestRecord("id", "http", "GET", name, None, backend, "share", None, status, None, seconds, seconds)

@@ -94,8 +94,8 @@ def drift(situation: ProcessView) -> Endpoint:
         drifts, coverage = found or ((), ())
         view = Drifts(
             span=asked.span,
-            legacy=tuple(one for one in drifts if one.side == "legacy"),
-            native=tuple(one for one in drifts if one.side == "native"),
+            legacy=tuple(one for one in drifts if one.backend == "legacy"),
+            native=tuple(one for one in drifts if one.backend == "native"),
             unknown=tuple(one for one in coverage if one.operation is None),
             away=away,
         )

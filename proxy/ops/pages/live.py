@@ -30,7 +30,7 @@ LATELY: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class SideNow:
+class BackendNow:
     """One side of a route. `rate` is requests a second just now, the rest is of the whole window; latencies in seconds.
 
     `rates` and `slowest` are those of the window's slices, the oldest first: requests a second, and the 95th
@@ -68,8 +68,8 @@ class RouteNow:
     cap: Cap | None
     guard: Analysis | None
     window: float
-    legacy: SideNow
-    native: SideNow
+    legacy: BackendNow
+    native: BackendNow
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ def live(situation: ProcessView, current: Current) -> Endpoint:
         keeper, status = situation.keeper, await current()
         routes = situation.gateway.plan.config.routes
         found = tuple(route_now(keeper.standing(route)) for route in routes)
-        sides = keeper.legacy_down, keeper.healthy
-        view = Live(status, os.getpid(), keeper.store.shared, keeper.away, *sides, found)
+        backends = keeper.legacy_down, keeper.healthy
+        view = Live(status, os.getpid(), keeper.store.shared, keeper.away, *backends, found)
         period = PERIOD if request.query_params.get("renew") != "no" else 0
         return await answer(request, "live.html", view, area="/live", period=period)
 
@@ -121,15 +121,15 @@ def route_now(standing: RouteRollout) -> RouteNow:
         cap=state.cap,
         guard=standing.judgement,
         window=window.span,
-        legacy=_side(seen.legacy, [one.legacy for one in ended], window),
-        native=_side(seen.native, [one.native for one in ended], window),
+        legacy=_backend(seen.legacy, [one.legacy for one in ended], window),
+        native=_backend(seen.native, [one.native for one in ended], window),
     )
 
 
-def _side(seen: RequestStats, ended: Sequence[RequestStats], window: Window) -> SideNow:
+def _backend(seen: RequestStats, ended: Sequence[RequestStats], window: Window) -> BackendNow:
     rates = tuple(one.requests / window.seconds for one in ended)
     lately = rates[-LATELY:]
-    return SideNow(
+    return BackendNow(
         rate=sum(lately) / len(lately),
         requests=seen.requests,
         errors=seen.errors,

@@ -18,7 +18,7 @@ from proxy.ops.since_start import since_start
 from proxy.ops.status import Current, RouteStatus, Status
 from proxy.reports.events import UNMATCHED
 from proxy.reports.models import RouteSummary, Span
-from proxy.types import Side
+from proxy.types import Backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def lines(routes: Iterable[RouteStatus], seen: Iterable[RouteSummary]) -> Iterat
 
 def total(summaries: Sequence[RouteSummary]) -> RouteSummary:
     """The sum of several routes, without a trend."""
-    skipped, requests = Counter[Reason](), Counter[Side]()
+    skipped, requests = Counter[Reason](), Counter[Backend]()
     for one in summaries:
         skipped.update(one.skipped)
         requests.update(one.requests)

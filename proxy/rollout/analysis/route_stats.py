@@ -72,7 +72,7 @@ class StatsRegistry:
             now.native.requests += 1
             now.native.server_errors += 1
             return
-        tally = now.native if observation.side == "native" else now.legacy
+        tally = now.native if observation.backend == "native" else now.legacy
         tally.requests += 1
         status = observation.status
         if status >= 500 or observation.failure is not None:

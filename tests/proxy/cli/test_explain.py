@@ -48,7 +48,7 @@ def test_a_caller_s_side_comes_from_bucket_and_share(file: Path) -> None:
     place = bucket("s", "prompts", "bob")
     explained = data(file, "GET", "/API/prompts/?q=1", "--key", "bob")
     assert explained["bucket"] == place
-    assert (explained["side"], explained["reason"]) == ("native" if place < 2500 else "legacy", "share")
+    assert (explained["backend"], explained["reason"]) == ("native" if place < 2500 else "legacy", "share")
     assert explained["because"].startswith(f"bucket {place} is ")
     assert (explained["native"], explained["shadow"], explained["shadowed"]) == ("25%", "5%", place >= 9500)
     assert explained["grouped_with"] == ["prompts.update"]
@@ -59,7 +59,7 @@ def test_it_reads_well(file: Path) -> None:
     lines = dict(line.rstrip().split(maxsplit=1) for line in output.splitlines())
     place = bucket("s", "prompts", "10.0.0.1")
     assert lines == {
-        "side": "native",
+        "backend": "native",
         "reason": "share: the native share is 100%",
         "route": "prompts.update (PATCH /api/prompts/{id})",
         "param": "id = 'a/b'",
@@ -82,7 +82,7 @@ def test_the_key_may_come_from_headers(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "side", "reason", "because"),
+    ("arguments", "backend", "reason", "because"),
     [
         (("GET", "/api/prompts"), "legacy", "no-key", "none of the bucketing keys is there, and the share is 25%"),
         (("GET", "/nope"), "legacy", "no-route", "no route matches, and what no route names goes to legacy"),
@@ -97,16 +97,16 @@ def test_the_key_may_come_from_headers(file: Path) -> None:
     ],
 )
 def test_each_reason_is_told_in_words(
-    file: Path, arguments: tuple[str, ...], side: str, reason: str, because: str
+    file: Path, arguments: tuple[str, ...], backend: str, reason: str, because: str
 ) -> None:
     explained = data(file, *arguments)
-    assert (explained["side"], explained["reason"]) == (side, reason)
+    assert (explained["backend"], explained["reason"]) == (backend, reason)
     assert because in explained["because"]
 
 
 def test_the_pin_of_everything_counts(file: Path) -> None:
     explained = data(file, "GET", "/api/prompts", "--key", "k", env={"SCRIBE_PROXY_PIN": "native"})
-    assert (explained["side"], explained["because"]) == ("native", "SCRIBE_PROXY_PIN pins everything to native")
+    assert (explained["backend"], explained["because"]) == ("native", "SCRIBE_PROXY_PIN pins everything to native")
 
 
 def test_a_file_without_native_is_all_legacy(file: Path) -> None:
@@ -130,8 +130,8 @@ def test_a_rollout_is_at_its_first_stage_unless_said_otherwise(file: Path) -> No
     place = bucket("s", "staged", "k")
     file.write_text(FILE + "- {name: staged, match: GET /staged, rollout: {stages: [0.01%, 100%]}}\n")
     found = data(file, "GET", "/staged", "--key", "k")
-    assert (found["side"], found["reason"], found["stage"], found["native"]) == ("legacy", "share", "0.01%", "100%")
+    assert (found["backend"], found["reason"], found["stage"], found["native"]) == ("legacy", "share", "0.01%", "100%")
     assert found["because"] == f"bucket {place} is not below 1, where the native share of 0.01% ends"
-    assert data(file, "GET", "/staged", "--key", "k", "--stage", "100%")["side"] == "native"
+    assert data(file, "GET", "/staged", "--key", "k", "--stage", "100%")["backend"] == "native"
     assert "0.01%, if the rollout is there" in run(file, "GET", "/staged", "--key", "k").output
     assert data(file, "GET", "/pinned")["stage"] is None

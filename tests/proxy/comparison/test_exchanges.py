@@ -168,7 +168,7 @@ def test_a_legacy_that_breaks_the_contract_is_a_violation_whatever_is_declared()
     ("one", "reason"),
     [
         (exchange(outcome="gone"), "client_gone"),
-        (exchange(outcome="unasked"), "side_unavailable"),
+        (exchange(outcome="unasked"), "backend_unavailable"),
         (exchange(b"data: x\n\n", "text/event-stream; charset=utf-8"), "streaming"),
     ],
 )

@@ -63,9 +63,9 @@ def test_the_numbers_are_those_of_callers_counted(before: str, after: str) -> No
         (match.route, each) for each in (old, new) if (match := RouteTable(each.routes).match("GET", b"/a")) is not None
     ]
     for number in range(callers):
-        sides = [decide(route, each, [], None, key=f"caller-{number}").side for route, each in routes]
-        if sides[0] != sides[1]:
-            moved[sides[1]] += 1
+        backends = [decide(route, each, [], None, key=f"caller-{number}").backend for route, each in routes]
+        if backends[0] != backends[1]:
+            moved[backends[1]] += 1
     assert moved["native"] / callers == pytest.approx(change.to_native / FULL, abs=0.015)
     assert moved["legacy"] / callers == pytest.approx(change.to_legacy / FULL, abs=0.015)
 

@@ -43,8 +43,8 @@ def route(native: int = 0, **more: object) -> Route:
     return Route.model_validate({"name": "prompts.list", "match": "GET /api/prompts", "native": native, **more})
 
 
-def side(share: int, key: str, cap: int = FULL) -> str:
-    return decide(route(share), PLAIN, [], None, key=key, limit=Limit(cap=cap)).side
+def backend(share: int, key: str, cap: int = FULL) -> str:
+    return decide(route(share), PLAIN, [], None, key=key, limit=Limit(cap=cap)).backend
 
 
 @pytest.mark.parametrize(
@@ -64,23 +64,23 @@ def test_buckets_are_the_same_in_every_release(salt: str, domain: str, key: str,
 @given(keys, shares, shares)
 def test_raising_a_share_only_moves_callers_to_native(key: str, one: int, other: int) -> None:
     low, high = sorted((one, other))
-    assert side(high, key) == "native" or side(low, key) == "legacy"
+    assert backend(high, key) == "native" or backend(low, key) == "legacy"
 
 
 @given(keys, shares, shares)
 def test_a_cap_is_a_lower_share(key: str, share: int, cap: int) -> None:
-    assert side(share, key, cap) == side(min(share, cap), key)
+    assert backend(share, key, cap) == backend(min(share, cap), key)
 
 
 @given(keys, shares, shares)
 def test_a_stage_is_a_lower_share_and_needs_no_other_reason(key: str, share: int, stage: int) -> None:
     staged = decide(route(share), PLAIN, [], None, key=key, limit=Limit(stage=stage))
-    assert (staged.side, staged.reason) == (side(min(share, stage), key), "share")
+    assert (staged.backend, staged.reason) == (backend(min(share, stage), key), "share")
 
 
 @given(keys)
 def test_nobody_is_native_at_nothing_and_everybody_at_all(key: str) -> None:
-    assert (side(0, key), side(FULL, key)) == ("legacy", "native")
+    assert (backend(0, key), backend(FULL, key)) == ("legacy", "native")
 
 
 @given(st.text(), st.text(), st.text())

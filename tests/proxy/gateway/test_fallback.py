@@ -108,7 +108,7 @@ async def test_native_answers_where_legacy_cannot_be_reached() -> None:
     async with standing() as stand:
         assert await stand.ask("/both") == ("200 native", "native ")
         [seen] = stand.observed
-        assert (seen.side, seen.reason, seen.failure, seen.cause) == ("native", "legacy-down", None, "refused")
+        assert (seen.backend, seen.reason, seen.failure, seen.cause) == ("native", "legacy-down", None, "refused")
 
 
 async def test_connection_fault_is_named_to_us_and_not_to_the_client() -> None:
@@ -174,7 +174,7 @@ async def test_legacy_answers_where_native_fails(broken: dict[str, object]) -> N
         assert await stand.ask("/new") == ("200 legacy", "legacy")
         assert (await stand.ask("/proud"))[0] in ("500 gateway", "500 native", "503 native")
         [seen, _] = stand.observed
-        assert (seen.side, seen.reason, seen.status, seen.failure) == ("legacy", "native-error", 200, None)
+        assert (seen.backend, seen.reason, seen.status, seen.failure) == ("legacy", "native-error", 200, None)
 
 
 async def test_what_native_answers_well_or_refuses_stays_natives() -> None:

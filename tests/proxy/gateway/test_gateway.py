@@ -36,7 +36,7 @@ routes:
 
 
 @dataclass
-class Side:
+class Backend:
     """An app that answers with its name, or does as it is told."""
 
     name: str
@@ -75,8 +75,8 @@ class Stand:
     """A gateway under test with its two sides."""
 
     gateway: Gateway
-    legacy: Side
-    native: Side
+    legacy: Backend
+    native: Backend
     observed: list[RequestRecord]
     port: int
 
@@ -88,7 +88,7 @@ class Stand:
 
 @asynccontextmanager
 async def standing(text: str = CONFIG, env: dict[str, str] | None = None) -> AsyncIterator[Stand]:
-    legacy, native = Side("legacy"), Side("native")
+    legacy, native = Backend("legacy"), Backend("native")
     observed: list[RequestRecord] = []
     gateway = Gateway(RoutingSnapshot.of(parse(text, env or {}, "test.yaml"), legacy, native), [observed.append])
     async with serving(gateway) as port:
@@ -312,8 +312,8 @@ async def test_a_websocket_closed_before_it_was_accepted_is_a_403() -> None:
         await send({"type": "websocket.close"})
 
     async with standing() as stand:
-        side: ASGIApp = close
-        stand.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), side, stand.native)
+        backend: ASGIApp = close
+        stand.gateway.plan = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), backend, stand.native)
         with pytest.raises(InvalidStatus):
             await connect(f"ws://127.0.0.1:{stand.port}/other")
         assert stand.observed[0].status == 403

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from proxy.config.loading import parse
 from proxy.gateway.bucketing import bucket
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
-from tests.proxy.gateway.test_gateway import Side, Stand, standing
+from tests.proxy.gateway.test_gateway import Backend, Stand, standing
 from tests.support.sockets import serving
 
 CONFIG = """
@@ -44,16 +44,16 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
     return dict(found)
 
 
-def scope_on(stand: Stand, side: str) -> Scope:
-    (scope,) = (stand.legacy if side == "legacy" else stand.native).scopes
+def scope_on(stand: Stand, backend: str) -> Scope:
+    (scope,) = (stand.legacy if backend == "legacy" else stand.native).scopes
     return scope
 
 
-@pytest.mark.parametrize(("target", "side"), [("/new", "native"), ("/elsewhere", "legacy")])
-async def test_untrusted_peers_headers_are_replaced_for_both_sides(target: str, side: str) -> None:
+@pytest.mark.parametrize(("target", "backend"), [("/new", "native"), ("/elsewhere", "legacy")])
+async def test_untrusted_peers_headers_are_replaced_for_both_sides(target: str, backend: str) -> None:
     async with standing(TRUSTING_NOBODY) as stand:
         await stand.ask(target, *FORGERY)
-    scope = scope_on(stand, side)
+    scope = scope_on(stand, backend)
     assert headers_of(scope) == {
         b"host": b"a",
         b"x-forwarded-for": b"127.0.0.1",
@@ -65,11 +65,11 @@ async def test_untrusted_peers_headers_are_replaced_for_both_sides(target: str, 
     assert (scope["client"][0], scope["scheme"]) == ("127.0.0.1", "http")
 
 
-@pytest.mark.parametrize(("target", "side"), [("/new", "native"), ("/elsewhere", "legacy")])
-async def test_trusted_peers_headers_are_extended_for_both_sides(target: str, side: str) -> None:
+@pytest.mark.parametrize(("target", "backend"), [("/new", "native"), ("/elsewhere", "legacy")])
+async def test_trusted_peers_headers_are_extended_for_both_sides(target: str, backend: str) -> None:
     async with standing(TRUSTING) as stand:
         await stand.ask(target, *FORGERY)
-    scope = scope_on(stand, side)
+    scope = scope_on(stand, backend)
     headers = headers_of(scope)
     assert headers[b"x-forwarded-for"] == b"198.51.100.66, 203.0.113.7, 127.0.0.1"
     assert headers[b"x-forwarded-host"] == b"forged.example"
@@ -101,8 +101,8 @@ async def test_bucket_is_drawn_for_the_client_behind_the_proxy() -> None:
 
 @pytest.mark.parametrize(("text", "client"), [(TRUSTING, "203.0.113.7"), (TRUSTING_NOBODY, None)])
 async def test_unix_peers_are_trusted_where_listed(text: str, client: str | None, tmp_path: Path) -> None:
-    native, path = Side("native"), str(tmp_path / "gateway.sock")
-    gateway = Gateway(RoutingSnapshot.of(parse(text, {}), Side("legacy"), native))
+    native, path = Backend("native"), str(tmp_path / "gateway.sock")
+    gateway = Gateway(RoutingSnapshot.of(parse(text, {}), Backend("legacy"), native))
     async with serving(gateway, uds=path):
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(b"GET /new HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.7\r\nConnection: close\r\n\r\n")

@@ -119,4 +119,4 @@ async def test_a_preflight_is_not_counted_as_a_request_of_the_route() -> None:
     async with standing(None, CONFIG) as stand:
         await preflight(stand, "GET")
         (seen,) = stand.observed
-    assert (seen.method, seen.route, seen.template, seen.side) == ("OPTIONS", None, "/things", "native")
+    assert (seen.method, seen.route, seen.template, seen.backend) == ("OPTIONS", None, "/things", "native")

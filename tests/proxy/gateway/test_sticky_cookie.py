@@ -48,11 +48,11 @@ def token(user: int) -> str:
 async def test_a_caller_keeps_its_side_over_a_login() -> None:
     async with standing(config()) as stand:
         for caller in range(40):
-            side, cookie = await ask(stand, f"X-Caller: {caller}")
+            backend, cookie = await ask(stand, f"X-Caller: {caller}")
             assert cookie is not None
             value = cookie.partition(";")[0]
             for headers in ((f"X-Caller: {caller}",), (token(caller),), (token(caller + 7), "X-Caller: other")):
-                assert await ask(stand, f"Cookie: {value}", *headers) == (side, None)
+                assert await ask(stand, f"Cookie: {value}", *headers) == (backend, None)
 
 
 async def test_no_backend_sees_the_cookie_nor_that_of_the_ops_pages() -> None:
@@ -75,10 +75,10 @@ async def test_raising_the_share_moves_callers_to_native_only() -> None:
         before = ["legacy"] * 30
         for share in ("10%", "30%", "60%", "100%"):
             stand.gateway.plan = RoutingSnapshot.of(_parsed(share), stand.legacy, stand.native)
-            sides = [(await ask(stand, f"Cookie: {str(cookie).partition(';')[0]}"))[0] for cookie in cookies]
+            backends = [(await ask(stand, f"Cookie: {str(cookie).partition(';')[0]}"))[0] for cookie in cookies]
             if share != "10%":
-                assert all(was == "legacy" or now == "native" for was, now in zip(before, sides, strict=True))
-            before = sides
+                assert all(was == "legacy" or now == "native" for was, now in zip(before, backends, strict=True))
+            before = backends
     assert set(before) == {"native"}
 
 

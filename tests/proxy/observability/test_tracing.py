@@ -16,7 +16,7 @@ from proxy.config.loading import parse
 from proxy.gateway.bucketing import Decision
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.observability.tracing import Tracing, TracingUnavailable
-from tests.proxy.gateway.test_gateway import CONFIG, Side
+from tests.proxy.gateway.test_gateway import CONFIG, Backend
 from tests.support.sockets import exchange, serving
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -157,7 +157,7 @@ async def test_spans_arrive_at_the_endpoint_of_the_environment(monkeypatch: pyte
 async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
     tracing: Tracing, kept: InMemorySpanExporter
 ) -> None:
-    legacy, native = Side("legacy"), Side("native")
+    legacy, native = Backend("legacy"), Backend("native")
     gateway = Gateway(RoutingSnapshot.of(parse(CONFIG, {}), legacy, native), tracing=tracing)
     async with serving(gateway) as port:
         await exchange(
@@ -170,7 +170,7 @@ async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
 
 
 async def test_the_gateway_traces_the_side_that_takes_over(tracing: Tracing, kept: InMemorySpanExporter) -> None:
-    legacy, native = Side("legacy"), Side("native", raising=RuntimeError("broken"))
+    legacy, native = Backend("legacy"), Backend("native", raising=RuntimeError("broken"))
     route = "{name: new, match: GET /new, native: 100%, on_native_error: legacy}"
     config = parse(f"legacy: {{url: 'http://a'}}\nnative: a:b\nroutes: [{route}]", {})
     async with serving(Gateway(RoutingSnapshot.of(config, legacy, native), tracing=tracing)) as port:

@@ -48,7 +48,7 @@ def redact(legacy: Exchange, native: Exchange, contract: Operation | None = CONT
     """Everything that a report may keep, as text."""
     redactor = Redactor(KEY, contract)
     verdict = redactor.verdict(compare(legacy, native, contract), legacy, native)
-    told = [verdict, *(tell(side) for side in (legacy, native) for tell in (redactor.request, redactor.answer))]
+    told = [verdict, *(tell(backend) for backend in (legacy, native) for tell in (redactor.request, redactor.answer))]
     return json.dumps(told, ensure_ascii=False, allow_nan=False)
 
 
@@ -193,7 +193,7 @@ def test_a_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
     ]
     assert told["breaches"] == [
         {
-            "side": "native",
+            "backend": "native",
             "field": "body.notes.*.body",
             "rule": "type",
             "message": "is not of type string",

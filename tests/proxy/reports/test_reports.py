@@ -100,8 +100,8 @@ def differing(route: str = "notes.list", body: JSON = "another") -> ComparisonEv
     return compared(legacy, answered({"notes": [{"body": body, "status": "active"}], "count": 1}), route)
 
 
-def served(route: str | None = "notes.list", status: int = 200, side: str = "legacy") -> RequestRecord:
-    return RequestRecord("id", "http", "GET", route, "/api/notes", side, "share", None, status, None, 0.1, 0.1)
+def served(route: str | None = "notes.list", status: int = 200, backend: str = "legacy") -> RequestRecord:
+    return RequestRecord("id", "http", "GET", route, "/api/notes", backend, "share", None, status, None, 0.1, 0.1)
 
 
 async def test_verdicts_are_counted_by_route(reports: ReportWriter, reading: ReportReader) -> None:
@@ -114,7 +114,7 @@ async def test_verdicts_are_counted_by_route(reports: ReportWriter, reading: Rep
     reports.note(compared(same, exchange(outcome="gone")))
     reports.note(SkippedEvent("notes.list", "legacy", "queue_full"))
     reports.note(SkippedEvent("other", "native", "timeout"))
-    for observation in (served(), served(status=404), served(side="native"), served(None)):
+    for observation in (served(), served(status=404), served(backend="native"), served(None)):
         reports.observe(observation)
     await reports.flush()
     unmatched, notes, other = await reading.routes(recently())
@@ -229,7 +229,7 @@ async def test_a_sample_tells_both_answers_side_by_side(reports: ReportWriter, r
     assert body.native.value["type"] == "integer"
     assert sample.legacy.body.content is not None
     assert '"value": "active"' in json.dumps(sample.legacy.body.content)
-    assert {(one.side, one.field, one.rule) for one in sample.breaches} >= {("legacy", "body.count", "type")}
+    assert {(one.backend, one.field, one.rule) for one in sample.breaches} >= {("legacy", "body.count", "type")}
     assert sample.wrote is not None
     assert (sample.wrote[0].collection, sample.wrote[0].operation) == ("notes", "insert")
     assert PATIENT not in repr(sample)
@@ -275,10 +275,10 @@ async def test_drift_says_who_breaks_which_rule_where(reports: ReportWriter, rea
     reports.note(compared(answered({"count": 1}), exchange(b"x", f"text/{PATIENT.split()[0]}")))
     await reports.flush()
     count, kind = await reading.drift(recently())
-    assert (count.side, count.path, count.rule, count.count) == ("legacy", "body.count", "type", 2)
+    assert (count.backend, count.path, count.rule, count.count) == ("legacy", "body.count", "type", 2)
     assert (count.operation, count.message) == ("notes", "is not of type integer")
-    assert (kind.side, kind.path, kind.rule) == ("native", "header.content-type", "content-type")
-    assert [one.side for one in await reading.drift(recently(), "notes.list", "native")] == ["native"]
+    assert (kind.backend, kind.path, kind.rule) == ("native", "header.content-type", "content-type")
+    assert [one.backend for one in await reading.drift(recently(), "notes.list", "native")] == ["native"]
     assert await reading.drift(recently(), "other") == ()
 
 

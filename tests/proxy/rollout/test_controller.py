@@ -59,9 +59,9 @@ class Replica:
     def route(self, name: str = "a") -> Route:
         return next(route for route in self.keeper._config.routes if route.name == name)
 
-    def serve(self, times: int = 100, status: int = 200, side: str = "native", name: str = "a") -> None:
+    def serve(self, times: int = 100, status: int = 200, backend: str = "native", name: str = "a") -> None:
         for _ in range(times):
-            self.watches(replace(SEEN, route=name, side=side, status=status))
+            self.watches(replace(SEEN, route=name, backend=backend, status=status))
 
     async def until(self, holds: Callable[[], bool], seconds: float = 5.0) -> None:
         async with asyncio.timeout(seconds):
@@ -321,7 +321,7 @@ async def test_what_one_replica_caps_the_other_has_within_two_seconds(databases:
     one, other = replica(config(PLAIN), databases()), replica(config(PLAIN), databases())
     async with running(one, other):
         one.serve(status=500)
-        other.serve(50, status=500, side="native")
+        other.serve(50, status=500, backend="native")
         one.keeper.look()
         await other.until(lambda: other.share() == 0, 2.0)
         assert other.limits == {"a": Limit(cap=0)}
@@ -379,7 +379,7 @@ async def test_a_cap_survives_a_restart_but_not_another_revision(databases: Stor
 async def test_what_legacy_showed_survives_a_restart(databases: Stores) -> None:
     one = replica(config(PLAIN), databases())
     async with running(one):
-        one.serve(100, status=401, side="legacy")
+        one.serve(100, status=401, backend="legacy")
         one.watches.turn(time.monotonic())
         await asyncio.sleep(0.2)
     again = replica(config(PLAIN), databases())

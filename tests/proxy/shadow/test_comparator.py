@@ -19,7 +19,7 @@ from proxy.shadow import comparator
 from proxy.shadow.comparator import Comparator
 from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
-from proxy.types import JSON, Side
+from proxy.types import JSON, Backend
 from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.exchanges import answered, exchange, seen
 
@@ -31,12 +31,12 @@ class Stage:
 
     def __init__(self, noise: int = 0) -> None:
         self.shadowing = ShadowWorkerSettings(noise=noise)
-        self.asked: list[Side] = []
-        self._answers: dict[Side, Iterator[Exchange | Reason]] = {}
+        self.asked: list[Backend] = []
+        self._answers: dict[Backend, Iterator[Exchange | Reason]] = {}
 
-    def tell(self, side: Side, *values: JSON | Reason | Exchange) -> None:
+    def tell(self, backend: Backend, *values: JSON | Reason | Exchange) -> None:
         told = [value if isinstance(value, str | Exchange) else answered(value) for value in values]
-        self._answers[side] = itertools.chain(told, itertools.repeat(told[-1]))  # type: ignore[arg-type]
+        self._answers[backend] = itertools.chain(told, itertools.repeat(told[-1]))  # type: ignore[arg-type]
 
     def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
         return Bounds(1000, 1000, deadline or time.monotonic() + 1)
@@ -44,9 +44,9 @@ class Stage:
     def operation(self, asked: Exchange) -> Operation | None:
         return None
 
-    async def ask(self, side: Side, route: str, asked: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
-        self.asked.append(side)
-        return next(self._answers[side])
+    async def ask(self, backend: Backend, route: str, asked: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
+        self.asked.append(backend)
+        return next(self._answers[backend])
 
 
 class Room:
@@ -57,10 +57,10 @@ class Room:
         self.noted: list[Entry] = []
         self._review = Comparator(self.stage, self.noted.append)  # type: ignore[arg-type]
 
-    async def read(self, served: JSON | Exchange, side: Side = "legacy", route: str = "r") -> Verdict:
+    async def read(self, served: JSON | Exchange, backend: Backend = "legacy", route: str = "r") -> Verdict:
         told: list[Verdict] = []
         given = served if isinstance(served, Exchange) else answered(served)
-        await self._review.read(CompareRead(1, route, side, ARRIVAL, seen(given), time.monotonic() + 1), told.append)
+        await self._review.read(CompareRead(1, route, backend, ARRIVAL, seen(given), time.monotonic() + 1), told.append)
         [verdict] = told
         return verdict
 
@@ -174,8 +174,8 @@ async def test_a_share_of_what_was_compared_is_asked_of_legacy_again(noise: int,
 
 async def test_the_first_read_of_each_route_is_among_them() -> None:
     room = Room(noise=100)
-    for side in ("native", "legacy"):
-        room.stage.tell(side, {"a": 1})
+    for backend in ("native", "legacy"):
+        room.stage.tell(backend, {"a": 1})
     for route in ("r", "s", "r"):
         await room.read({"a": 1}, "native", route)
     assert [one.route for one in room.noted_as(ReplayEvent)] == ["r", "s"]

@@ -13,7 +13,7 @@ from proxy.comparison.exchange import Exchange, RawExchange
 from proxy.comparison.verdicts import Reason
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.mirror import MirroredDryRun, MirroredRead
-from proxy.types import Side
+from proxy.types import Backend
 
 LIMIT = 10
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -24,14 +24,14 @@ class Office:
     """Notes what is brought, and rehearses as it is told."""
 
     def __init__(self, number: int | None = 7) -> None:
-        self.reads: list[tuple[str, Side, ConnectionInfo, RawExchange]] = []
+        self.reads: list[tuple[str, Backend, ConnectionInfo, RawExchange]] = []
         self.asked: list[RequestSnapshot] = []
         self.compared: list[tuple[int, Exchange]] = []
         self.left: list[Reason] = []
         self.forgotten: list[tuple[int, Reason]] = []
         self._number = number
 
-    def read(self, route: str, served: Side, arrival: ConnectionInfo, seen: RawExchange) -> None:
+    def read(self, route: str, served: Backend, arrival: ConnectionInfo, seen: RawExchange) -> None:
         self.reads.append((route, served, arrival, seen))
 
     async def dry_run(self, route: str, asked: RequestSnapshot) -> int | None:
@@ -44,7 +44,7 @@ class Office:
     def forget(self, number: int, reason: Reason) -> None:
         self.forgotten.append((number, reason))
 
-    def leave(self, route: str, served: Side, reason: Reason) -> None:
+    def leave(self, route: str, served: Backend, reason: Reason) -> None:
         self.left.append(reason)
 
 
@@ -93,9 +93,9 @@ async def test_a_read_is_brought_with_how_it_came() -> None:
     attendance = reading(office, host="a")
     await attendance.prepare()
     attendance.end("native", None)
-    [(route, side, arrival, seen)] = office.reads
+    [(route, backend, arrival, seen)] = office.reads
     exchange = seen.exchange()
-    assert (route, side, exchange.status, exchange.body.data) == ("r", "native", 200, b"answer")
+    assert (route, backend, exchange.status, exchange.body.data) == ("r", "native", 200, b"answer")
     assert arrival == ConnectionInfo("https", "1.1", ("10.0.0.7", 1), ("127.0.0.1", 8000), b"id-1", "/{x}")
     assert RequestSnapshot.of(exchange, arrival) == RequestSnapshot("GET", b"/x?q=1", ((b"host", b"a"),), b"", arrival)
 
@@ -115,7 +115,7 @@ async def test_a_read_says_whether_its_body_was_read() -> None:
     [
         ((), None, "client_gone"),
         ((START,), None, "client_gone"),
-        ((), "legacy_unreachable", "side_unavailable"),
+        ((), "legacy_unreachable", "backend_unavailable"),
     ],
 )
 async def test_what_has_no_answer_is_left(messages: Sequence[Message], failure: str | None, reason: str) -> None:
@@ -158,7 +158,7 @@ async def test_a_write_that_native_served_after_all_is_not_compared() -> None:
     office = Office()
     attendance, _ = await after_dry_run(office, b"one")
     attendance.end("native", None)
-    assert (office.forgotten, office.compared) == ([(7, "side_unavailable")], [])
+    assert (office.forgotten, office.compared) == ([(7, "backend_unavailable")], [])
 
 
 async def test_a_write_that_was_not_dry_run_is_only_served() -> None:

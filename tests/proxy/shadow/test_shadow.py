@@ -237,7 +237,7 @@ async def test_a_process_that_stands_still_is_replaced(stand: Stand, monkeypatch
     while stand.shadow.pid == former:
         await asyncio.sleep(0.01)
     await stand.quiet()
-    assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "skipped", "side_crashed")
+    assert stand.heard[-1] == ComparisonRecord("legacy", "legacy", "skipped", "worker_crashed")
 
 
 async def test_process_beyond_its_memory_limit_is_replaced_and_counted(
@@ -270,8 +270,10 @@ async def test_a_process_that_was_killed_is_replaced_and_nothing_else_happens(st
     os.kill(stand.shadow.pid, signal.SIGKILL)
     while stand.shadow.ready:
         await asyncio.sleep(0.005)
-    assert await stand.compared("/legacy/same") == ComparisonRecord("legacy", "legacy", "skipped", "side_unavailable")
-    assert (await stand.compared("/writes/same", "POST", b"x")).reason == "side_unavailable"
+    assert await stand.compared("/legacy/same") == ComparisonRecord(
+        "legacy", "legacy", "skipped", "backend_unavailable"
+    )
+    assert (await stand.compared("/writes/same", "POST", b"x")).reason == "backend_unavailable"
     await stand.ready()
     assert (await stand.compared("/legacy/same")).verdict == "match"
 
@@ -281,7 +283,7 @@ async def test_a_crash_amid_a_dry_run_is_no_clients_business(stand: Stand) -> No
     alone = await stand.ask("/aside/same", "POST", b"text")
     assert await stand.ask("/writes/crash", "POST", b"text") == alone
     await stand.quiet()
-    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "skipped", "side_crashed")
+    assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "skipped", "worker_crashed")
 
 
 async def test_an_app_without_the_extension_is_never_given_a_write_and_a_file_without_shadows_ends_it() -> None:
@@ -291,4 +293,4 @@ async def test_an_app_without_the_extension_is_never_given_a_write_and_a_file_wi
         config = parse("legacy: {url: 'http://127.0.0.1:1'}\nnative: tests.support.shadowed:plain\n", {})
         stand.shadow.adopt(config)
         await stand.gone()
-        assert (await stand.compared("/legacy/same")).reason == "side_unavailable"
+        assert (await stand.compared("/legacy/same")).reason == "backend_unavailable"

@@ -36,7 +36,7 @@ from proxy.shadow.messages import (
     ToShadow,
 )
 from proxy.shadow.worker import Worker
-from proxy.types import Side
+from proxy.types import Backend
 from tests.proxy.shadow.test_replay import ARRIVAL, asked
 from tests.support import shadowed
 from tests.support.exchanges import exchange, seen
@@ -77,12 +77,12 @@ class Gateway:
             return await self.heard.get()
 
     def read(
-        self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy", number: int = 1, seconds: float = 3.0
+        self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy", number: int = 1, seconds: float = 3.0
     ) -> None:
         served = exchange(body, target=f"/x/{path}", sent_headers=((b"host", b"clinic.example"),))
         self.link.send(CompareRead(number, "all", served_by, ARRIVAL, seen(served), time.monotonic() + seconds))
 
-    async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Side = "legacy") -> Compared:
+    async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy") -> Compared:
         self.read(path, body, served_by)
         found = await self.next()
         assert isinstance(found, Compared)
@@ -159,7 +159,7 @@ async def test_a_side_that_cannot_be_asked_is_no_mismatch(gateway: Gateway) -> N
     found = Compared(1, "match")
     while found.verdict != "skipped":  # the new configuration takes a moment
         found = await gateway.verdict("same", served_by="native")
-    assert found.reason == "side_unavailable"
+    assert found.reason == "backend_unavailable"
 
 
 async def test_a_deadline_counts_from_when_the_request_was_served(gateway: Gateway) -> None:

@@ -31,7 +31,7 @@ def seen(watches: StatsRegistry, name: str = "a") -> WindowBucket:
 
 
 def test_each_side_has_its_own_counts(watches: StatsRegistry) -> None:
-    for observation in (SEEN, replace(SEEN, status=404), replace(SEEN, status=502), replace(SEEN, side="legacy")):
+    for observation in (SEEN, replace(SEEN, status=404), replace(SEEN, status=502), replace(SEEN, backend="legacy")):
         watches(observation)
     native, legacy = seen(watches).native, seen(watches).legacy
     assert (native.requests, native.client_errors, native.server_errors, native.timed) == (3, 1, 1, 3)
@@ -63,7 +63,7 @@ def test_what_says_nothing_of_a_side_is_left_out(watches: StatsRegistry, observa
 
 
 def test_an_answer_in_natives_place_is_natives_error(watches: StatsRegistry) -> None:
-    watches(replace(SEEN, side="legacy", reason="native-error"))
+    watches(replace(SEEN, backend="legacy", reason="native-error"))
     assert (seen(watches).native.server_errors, seen(watches).legacy.requests) == (1, 0)
 
 
@@ -91,7 +91,7 @@ def test_a_route_without_a_guard_is_watched_but_not_judged(watches: StatsRegistr
 
 def test_what_legacy_last_showed_is_remembered(watches: StatsRegistry) -> None:
     for _ in range(10):
-        watches(replace(SEEN, side="legacy", status=401))
+        watches(replace(SEEN, backend="legacy", status=401))
     watches.turn(0.5)
     watches.turn(3600.0)
     assert not seen(watches)
@@ -102,10 +102,10 @@ def test_what_legacy_last_showed_is_remembered(watches: StatsRegistry) -> None:
 
 def test_neither_an_outage_nor_too_little_becomes_what_is_usual(watches: StatsRegistry) -> None:
     for _ in range(9):
-        watches(replace(SEEN, side="legacy"))
+        watches(replace(SEEN, backend="legacy"))
     watches.turn(0.5)
     for _ in range(9):
-        watches(replace(SEEN, side="legacy", status=502))
+        watches(replace(SEEN, backend="legacy", status=502))
     watches.turn(0.6)
     assert watches.of("a").baseline is None
 
@@ -135,7 +135,7 @@ def test_a_reload_keeps_what_is_still_true(watches: StatsRegistry) -> None:
 
 def test_forgetting_keeps_what_is_usual_for_legacy(watches: StatsRegistry) -> None:
     for _ in range(10):
-        watches(replace(SEEN, side="legacy"))
+        watches(replace(SEEN, backend="legacy"))
     watches.turn(1.5)
     watch = watches.of("a")
     watch.forget()
