@@ -18,7 +18,7 @@ def observed(**changes: object) -> RequestRecord:
         "method": "GET",
         "route": "notes.list",
         "template": "/api/notes/{consultationId}",
-        "side": "native",
+        "backend": "native",
         "reason": "share",
         "bucket": 17,
         "status": 200,
