@@ -19,8 +19,8 @@ def value(sample: str) -> float:
 
 def test_requests_are_counted_by_route_side_and_class() -> None:
     observe = metrics.RequestMetrics()
-    counted = 'scribe_proxy_requests_total{route="notes.list",backend="native",status="2xx"}'
-    timed = 'scribe_proxy_request_duration_seconds_count{route="notes.list",backend="native",status="2xx"}'
+    counted = 'scribe_proxy_requests_total{backend="native",route="notes.list",status="2xx"}'
+    timed = 'scribe_proxy_request_duration_seconds_count{backend="native",route="notes.list",status="2xx"}'
     before = value(counted), value(timed)
     observe(observed(status=200))
     observe(observed(status=201))
@@ -29,7 +29,7 @@ def test_requests_are_counted_by_route_side_and_class() -> None:
 
 def test_a_request_that_no_route_matched_is_counted_without_its_path() -> None:
     observe = metrics.RequestMetrics()
-    counted = 'scribe_proxy_requests_total{route="-",backend="legacy",status="4xx"}'
+    counted = 'scribe_proxy_requests_total{backend="legacy",route="-",status="4xx"}'
     before = value(counted)
     observe(observed(route=None, template=None, backend="legacy", status=404))
     assert value(counted) == before + 1
@@ -37,14 +37,14 @@ def test_a_request_that_no_route_matched_is_counted_without_its_path() -> None:
 
 def test_a_websocket_is_counted_but_its_length_is_not_a_latency() -> None:
     observe = metrics.RequestMetrics()
-    timed = 'scribe_proxy_request_duration_seconds_count{route="transcription",backend="legacy",status="1xx"}'
+    timed = 'scribe_proxy_request_duration_seconds_count{backend="legacy",route="transcription",status="1xx"}'
     observe(observed(kind="websocket", route="transcription", backend="legacy", status=101, total=3600))
     assert value(timed) == 0
 
 
 def test_failures_are_counted_by_code() -> None:
     observe = metrics.RequestMetrics()
-    counted = 'scribe_proxy_failures_total{code="legacy_timeout",route="notes.list",backend="legacy"}'
+    counted = 'scribe_proxy_failures_total{backend="legacy",code="legacy_timeout",route="notes.list"}'
     before = value(counted)
     observe(observed(backend="legacy", status=504, failure="legacy_timeout"))
     assert value(counted) == before + 1
