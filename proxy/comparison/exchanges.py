@@ -161,8 +161,8 @@ class _ExchangeComparison:
         ours = self._violations(self.legacy)
         theirs = ours if self.legacy.is_like(self.native) else self._violations(self.native)
         return (
-            *(replace(one, side="legacy") for one in ours),
-            *(replace(one, side="native") for one in theirs),
+            *(replace(one, backend="legacy") for one in ours),
+            *(replace(one, backend="native") for one in theirs),
         )
 
     def _violations(self, answer: _DecodedAnswer) -> Sequence[ContractViolation]:
@@ -243,7 +243,7 @@ def _judge(comparison: _ExchangeComparison, findings: ValueFindings, divergences
     declared, unexplained = _explain(comparison, differences, divergences)
     left = {id(one) for one in unexplained}
     meant = [one for one in differences if id(one) not in left]
-    violations = tuple(one for one in comparison.violations() if one.side == "legacy" or not _is_meant(one, meant))
+    violations = tuple(one for one in comparison.violations() if one.backend == "legacy" or not _is_meant(one, meant))
     parts = (differences, unexplained, declared, violations, tuple(findings.hidden))
     if unexplained:
         return Verdict("mismatch", *parts)

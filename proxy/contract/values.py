@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from proxy.types import Side, ValuePath
+from proxy.types import Backend, ValuePath
 
 Compare = Literal["ignore", "unordered", "text"]
 COMPARES: Final = ("ignore", "unordered", "text")
@@ -23,7 +23,7 @@ class ContractViolation:
     path: ValuePath
     rule: str
     message: str
-    side: Side | None = None
+    backend: Backend | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from proxy.config.models import LimitSettings
 from proxy.gateway.client_address import TrustedProxies, read_address
 from proxy.gateway.errors import Overloaded
 from proxy.server.client_connection import CLIENT_CONNECTION, ClientConnection
-from proxy.types import Side
+from proxy.types import Backend
 
 Kind = Literal["http", "websocket"]
 
@@ -108,7 +108,7 @@ class Admission:
 
     def __init__(self) -> None:
         self._limits: LimitSettings | None = None
-        self._bulkheads: Final[dict[tuple[Side, Kind], Bulkhead]] = {
+        self._bulkheads: Final[dict[tuple[Backend, Kind], Bulkhead]] = {
             ("legacy", "http"): Bulkhead("legacy_requests"),
             ("native", "http"): Bulkhead("native_requests"),
             ("legacy", "websocket"): Bulkhead("legacy_websockets"),
@@ -125,16 +125,16 @@ class Admission:
             bulkhead.limit = limits.in_flight if http else limits.websockets
             bulkhead.per_client = limits.per_client if http else limits.websockets_per_client
 
-    def admit(self, scope: Scope, side: Side, trusted: TrustedProxies) -> Slot:
+    def admit(self, scope: Scope, backend: Backend, trusted: TrustedProxies) -> Slot:
         """Return a slot at the backend for a request whose origin is resolved. Raises `Overloaded`."""
-        bulkhead = self._bulkheads[side, scope["type"]]
+        bulkhead = self._bulkheads[backend, scope["type"]]
         slot = Slot(bulkhead, client_key(scope.get("client"), trusted), scope.get(CLIENT_CONNECTION))
         bulkhead.add(slot)
         return slot
 
-    def move(self, slot: Slot, side: Side) -> None:
+    def move(self, slot: Slot, backend: Backend) -> None:
         """Move a request to the other backend's bulkhead. Raises `Overloaded`."""
-        slot.move(self._bulkheads[side, "http"])
+        slot.move(self._bulkheads[backend, "http"])
 
     def used(self, kind: Kind) -> int:
         """Slots in use of one kind, at both backends."""

@@ -161,7 +161,7 @@ class Gateway:
         """Take a slot at the backend; where a limit is reached, leave the failure in `refusal`."""
         self.admission.apply(plan.config.limits)
         try:
-            passage.slot = self.admission.admit(scope, passage.decision.side, plan.trusted)
+            passage.slot = self.admission.admit(scope, passage.decision.backend, plan.trusted)
         except Overloaded as refusal:
             passage.refusal = refusal
 
@@ -234,7 +234,7 @@ class Gateway:
         try:
             if passage.refusal is not None:
                 raise passage.refusal
-            if decision.side == "native" and plan.native is not None:
+            if decision.backend == "native" and plan.native is not None:
                 if fallback.legacy_may(route, decision, scope, limit, preflight=preflight):
                     await self._native_or_legacy(plan.native, plan.legacy, scope, receive, passage)
                 else:
@@ -273,11 +273,11 @@ class Gateway:
             self._turn_to("legacy", "native-error", passage)
             await legacy(scope, rereadable.again, passage.send)
 
-    def _turn_to(self, side: Side, reason: bucketing.Reason, passage: _ResponseTracker) -> None:
+    def _turn_to(self, backend: Backend, reason: bucketing.Reason, passage: _ResponseTracker) -> None:
         """Let the other backend take over. Raises `Overloaded` where it has no slot."""
         if passage.slot is not None:
-            self.admission.move(passage.slot, side)
-        passage.turn_to(side, reason)
+            self.admission.move(passage.slot, backend)
+        passage.turn_to(backend, reason)
 
     async def _await_native(
         self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, passage: _ResponseTracker

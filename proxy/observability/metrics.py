@@ -110,7 +110,7 @@ class RequestMetrics:
         if observation.kind == "http":
             known[1].observe(observation.total)
         if observation.failure is not None:
-            FAILURES.labels(route, side, observation.failure).inc()
+            FAILURES.labels(route, backend, observation.failure).inc()
         if observation.failure == Overloaded.code:
             LIMIT_REACHED.labels(observation.cause or "").inc()
         elif observation.cause is not None:

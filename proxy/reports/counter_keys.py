@@ -17,7 +17,7 @@ from proxy.reports.counters import Key, key
 from proxy.reports.events import UNMATCHED, ComparisonEvent, ReplayEvent
 from proxy.reports.models import FieldKind
 from proxy.reports.redaction import Redactor, message_of
-from proxy.types import Side
+from proxy.types import Backend
 
 Admit = Callable[[str], str]
 """Keeps the number of different fields within bounds."""
@@ -90,9 +90,9 @@ def places(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> lis
 
 
 def _broken(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[str]:
-    sides: dict[Side | None, Exchange] = {"legacy": comparison.legacy, "native": comparison.native}
+    backends: dict[Backend | None, Exchange] = {"legacy": comparison.legacy, "native": comparison.native}
     for breach in comparison.verdict.violations:
-        yield admit(redactor.field(breach.path, sides[breach.side]))
+        yield admit(redactor.field(breach.path, backends[breach.backend]))
 
 
 def _drifts(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[Key]:

@@ -24,7 +24,7 @@ from proxy.comparison.volatile import match_volatile
 from proxy.contract.disclosure import HEADER_NAMES, DisclosurePolicy, FieldPolicy, KnownNames
 from proxy.contract.model import Operation
 from proxy.contract.values import ContractViolation
-from proxy.types import JSON, Side, ValuePath
+from proxy.types import JSON, Backend, ValuePath
 
 KEY_BYTES = 16
 """The shortest key."""
@@ -60,15 +60,15 @@ class Redactor:
     def verdict(self, verdict: Verdict, legacy: Exchange, native: Exchange) -> dict[str, JSON]:
         """A verdict with all that it found."""
         unexplained = set(map(id, verdict.unexplained))
-        sides: dict[Side | None, Exchange] = {"legacy": legacy, "native": native}
+        backends: dict[Backend | None, Exchange] = {"legacy": legacy, "native": native}
         differences: list[JSON] = [
             {**self.difference(one, legacy, native), "declared": id(one) not in unexplained}
             for one in verdict.differences
         ]
         breaches: list[JSON] = [
             {
-                "side": one.side,
-                "field": self.field(one.path, sides[one.side]),
+                "backend": one.backend,
+                "field": self.field(one.path, backends[one.backend]),
                 "rule": one.rule,
                 "message": message_of(one),
             }

@@ -108,7 +108,7 @@ def test_both_sides_may_break_the_contract_alike() -> None:
     wrong = answered({"_id": 7})
     verdict = compare(wrong, wrong, CONTRACT)
     assert verdict.name == "violation"
-    assert [(one.side, one.path) for one in verdict.violations] == [
+    assert [(one.backend, one.path) for one in verdict.violations] == [
         ("legacy", ("body", "_id")),
         ("native", ("body", "_id")),
     ]
@@ -117,7 +117,7 @@ def test_both_sides_may_break_the_contract_alike() -> None:
 def test_a_violation_is_told_beside_a_mismatch() -> None:
     verdict = compare(answered(NOTE), answered({"_id": 7}), CONTRACT)
     assert verdict.name == "mismatch"
-    assert [one.side for one in verdict.violations] == ["native"]
+    assert [one.backend for one in verdict.violations] == ["native"]
 
 
 STRICT = operation(
@@ -146,14 +146,14 @@ def test_a_divergence_that_makes_native_break_the_contract_is_declared(native: E
     assert (verdict.name, verdict.declared) == ("declared", ("meant",))
     assert verdict.violations == ()
     undeclared = compare(answered({"a": 1, "b": "x"}), native, STRICT)
-    assert (undeclared.name, {one.side for one in undeclared.violations}) == ("mismatch", {"native"})
+    assert (undeclared.name, {one.backend for one in undeclared.violations}) == ("mismatch", {"native"})
 
 
 def test_what_else_breaks_the_contract_is_a_violation_beside_what_is_declared() -> None:
     one, other = answered({"a": 1, "b": 7}), answered({"a": "one", "b": 7})
     verdict = compare(one, other, STRICT, [divergence(paths=["body.a"])])
     assert (verdict.name, verdict.declared) == ("violation", ("meant",))
-    assert [(each.side, each.path[-1]) for each in verdict.violations] == [
+    assert [(each.backend, each.path[-1]) for each in verdict.violations] == [
         ("legacy", "b"),
         ("native", "b"),
     ]
@@ -318,7 +318,7 @@ def test_a_contract_is_broken_alike_whether_the_comparison_has_read_the_body_or_
     )
     contract = Operation("notes", "GET", "/api/notes", {"200": declared})
     verdict = compare(exchange(one, kind), exchange(b'{"different": 1}', kind), contract)
-    told = [replace(breach, side=None) for breach in verdict.violations if breach.side == "legacy"]
+    told = [replace(breach, backend=None) for breach in verdict.violations if breach.backend == "legacy"]
     assert told == list(contract.violations(200, {"content-type": kind}, one))
 
 
