@@ -1,10 +1,10 @@
-"""The native app: Scribe's services, opened and closed with the server, behind the legacy's dialect.
+"""The native app: the services behind the legacy dialect, `/api/v1` and dry runs.
 
-    handlers.app:app          reads its settings from the environment when it starts
-    create_app(settings)      for tests, and for whoever embeds it
+    handlers.app:app          reads its settings from the environment at start-up
+    create_app(settings)      for tests and embedding
 
-Starlette is the frame, for the lifespan and for what stands beside the dialect (`/api/v1`); the dialect answers
-everything else itself. MongoDB, the model and the terminology server may be away when the app starts.
+Starlette provides the lifespan; the legacy dialect answers everything outside `/api/v1`. MongoDB, the model and the
+terminology server may be unavailable at start-up.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from handlers.container import Services, create_services, lifetime_of, without_others
-from handlers.dry_run import DECLARATION, DryRunMiddleware, announced
+from handlers.container import Services, create_services, lifetime_of, offline_services
+from handlers.dry_run import DECLARATION, DryRunMiddleware, dry_run_of
 from handlers.legacy.auth import Verifier, authenticate
 from handlers.legacy.express import Application, Handler, Reply, Request, Router, json
 from handlers.legacy.express.bodies import json_parser
@@ -36,29 +36,32 @@ from handlers.v1.rate_limits import create_rate_limiter
 
 METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 HEADERS: Final = "Content-Type,Authorization"
-_AWAY: Final = {"msg": "The database cannot be reached, please try again", "error": "database_unavailable"}
+_DATABASE_UNAVAILABLE: Final = {
+    "msg": "The database cannot be reached, please try again",
+    "error": "database_unavailable",
+}
 
 
 def legacy_dialect(services: Services, settings: Settings, limits: LoginLimits | None = None) -> Application:
-    """Return everything that the legacy answers over HTTP, in its order; without `limits`, logins are not counted."""
+    """Return the legacy's HTTP API, its routes in the legacy's order; without `limits`, logins are not counted."""
     is_revoked = None if settings.keep_legacy_tokens_after_logout else services.token_blocklist.is_revoked
-    door = authenticate(Verifier(settings.jwt_secret_key.get_secret_value()), is_revoked)
+    authenticator = authenticate(Verifier(settings.jwt_secret_key.get_secret_value()), is_revoked)
     router = Router()
     router.get("/", welcome)
     router.use("/", json_parser(settings.body_limit))
-    router.use("/users", user_routes(services, settings, door, limits))
+    router.use("/users", user_routes(services, settings, authenticator, limits))
     for path, resource in guarded_routes(services, settings).items():
-        router.use(path, door, resource)
+        router.use(path, authenticator, resource)
     cors = Cors(settings.allowed_origins, METHODS, HEADERS)
-    return Application(router, cors, {UnavailableError: database_away, TooManyAttemptsError: too_many})
+    return Application(router, cors, {UnavailableError: database_unavailable, TooManyAttemptsError: too_many})
 
 
-def user_routes(services: Services, settings: Settings, door: Handler, limits: LoginLimits | None) -> Router:
-    """What is open, but for one's profile."""
+def user_routes(services: Services, settings: Settings, authenticator: Handler, limits: LoginLimits | None) -> Router:
+    """Return the routes of `/users`, of which only the profile requires a token."""
     return UserRoutes(
         users=services.users,
         token_blocklist=services.token_blocklist,
-        authenticate=door,
+        authenticate=authenticator,
         secret=settings.jwt_secret_key.get_secret_value(),
         lifetime=lifetime_of(settings),
         runs_operators=settings.keep_legacy_email_operators,
@@ -67,7 +70,7 @@ def user_routes(services: Services, settings: Settings, door: Handler, limits: L
 
 
 def guarded_routes(services: Services, settings: Settings) -> dict[str, Router]:
-    """What is behind the door, by path."""
+    """Return the routes that require a token, by path."""
     ai = AssistantRoutes(
         services.assistant, services.terminology, services.summaries, codes_as_list=settings.codes_as_list
     )
@@ -85,13 +88,13 @@ def guarded_routes(services: Services, settings: Settings) -> dict[str, Router]:
 
 
 async def welcome(_: Request) -> Reply:
-    """`GET /`."""
+    """Answer `GET /`."""
     return json(200, {"msg": "welcome to the server"})
 
 
-def database_away(_: Exception) -> Reply:
-    """What every endpoint says while MongoDB cannot be reached."""
-    reply = json(503, _AWAY)
+def database_unavailable(_: Exception) -> Reply:
+    """Return the answer of every endpoint while MongoDB is unreachable."""
+    reply = json(503, _DATABASE_UNAVAILABLE)
     reply.headers += ((b"retry-after", b"1"),)
     return reply
 
@@ -105,7 +108,7 @@ def too_many(error: Exception) -> Reply:
 
 
 class Native:
-    """The app between its start and its end: HTTP to the dialect, WebSockets to the transcription."""
+    """The app within its lifespan: HTTP to the dialect, WebSockets to the transcription."""
 
     def __init__(self, settings: Settings | None) -> None:
         self._settings = settings
@@ -116,7 +119,7 @@ class Native:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[Mapping[str, bool]]:
-        """Open the services for as long as the app runs; raises `SettingsError`. Declares what the app can do."""
+        """Run the services for the lifetime of the app and declare its extensions; raises `SettingsError`."""
         settings = self._settings or Settings.load()
         services = create_services(settings)
         rate_limiter = create_rate_limiter(settings)
@@ -125,11 +128,11 @@ class Native:
         self._http = legacy_dialect(services, settings, limits)
         self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
         self._dry_runs = DryRunMiddleware(
-            legacy_dialect(without_others(services), settings), services.store, takes=is_of_dialect
+            legacy_dialect(offline_services(services), settings), services.store, accepts=is_of_dialect
         )
-        if self._settings is None:  # served, not embedded
+        if self._settings is None:  # served rather than embedded
             gc.collect()
-            gc.freeze()  # else each full collection walks all that was imported: 60 ms, and most of p99
+            gc.freeze()  # a full collection would visit every imported object: 60 ms, most of p99
         try:
             yield DECLARATION
         finally:
@@ -138,8 +141,8 @@ class Native:
             await services.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or one WebSocket."""
-        await _started(self._choose(scope))(scope, receive, send)
+        """Answer one request or one WebSocket."""
+        await _require_started(self._choose(scope))(scope, receive, send)
 
     def _choose(self, scope: Scope) -> ASGIApp | None:
         if is_v1_request(scope):
@@ -147,28 +150,28 @@ class Native:
         return self._http if scope["type"] == "http" else self._websocket
 
     def with_dry_runs(self, app: ASGIApp) -> ASGIApp:
-        """An app, but for dry runs: whatever is announced as one gets no further than to those."""
+        """Return the app with requests dry_run_of as dry runs routed to the dry-run app only."""
 
         async def choose(scope: Scope, receive: Receive, send: Send) -> None:
-            chosen = _started(self._dry_runs) if announced(scope) else app
+            chosen = _require_started(self._dry_runs) if dry_run_of(scope) else app
             await chosen(scope, receive, send)
 
         return choose
 
 
 def is_of_dialect(scope: Scope) -> bool:
-    """Whether the legacy answers it too, over HTTP."""
+    """Return whether a request is HTTP and part of the legacy's API."""
     return scope["type"] == "http" and not is_v1_request(scope)
 
 
-def _started(app: ASGIApp | None) -> ASGIApp:
+def _require_started(app: ASGIApp | None) -> ASGIApp:
     if app is None:
-        raise RuntimeError("the native app has not been started: its lifespan has to run first")
+        raise RuntimeError("the native app is not started: its lifespan must run first")
     return app
 
 
 class App(Starlette):
-    """Starlette, behind dry runs: where one comes to nothing there is to be no answer, not even Starlette's."""
+    """Starlette behind the dry runs: a failed dry run must not be answered, not even by Starlette's error page."""
 
     def __init__(self, native: Native) -> None:
         super().__init__(lifespan=native.lifespan)
@@ -176,12 +179,12 @@ class App(Starlette):
         self._native = native
 
     def build_middleware_stack(self) -> ASGIApp:
-        """As Starlette's, which answers errors."""
+        """Return Starlette's middleware stack behind the dry runs."""
         return self._native.with_dry_runs(super().build_middleware_stack())
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """The native app; without settings it reads them from the environment when it starts."""
+    """Return the native app; without settings it reads them from the environment at start-up."""
     return App(Native(settings))
 
 

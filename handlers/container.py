@@ -1,4 +1,4 @@
-"""The product: every service, opened and closed together, whatever dialects speak to it."""
+"""The services, created and closed together, independent of the dialects that use them."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -19,12 +19,12 @@ from handlers.settings import Settings
 from handlers.storage.store import Store
 
 DATABASE_TIMEOUT: Final = 2.0
-"""Seconds to wait for MongoDB; the driver may take half a second more to notice that they are over."""
+"""Seconds per MongoDB operation; the driver may take half a second longer to detect the timeout."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What the product does, and what that needs."""
+    """The product's services and their resources."""
 
     store: Store
     passwords: Passwords
@@ -40,7 +40,7 @@ class Services:
     prompts: Prompts
 
     async def close(self) -> None:
-        """Let go of every connection and thread."""
+        """Close all connections and threads."""
         await self.token_blocklist.close()
         await self.terminology.close()
         await self.model.close()
@@ -49,7 +49,7 @@ class Services:
 
 
 def create_services(settings: Settings) -> Services:
-    """Make the services and begin what they do in the background; needs a running event loop."""
+    """Create the services and start their background tasks; needs a running event loop."""
     store = Store(settings.mongodb_url, settings.database_name, timeout=DATABASE_TIMEOUT)
     passwords = Passwords()
     token_blocklist = TokenBlocklist(store.blacktokens, lifetime_of(settings), store.now)
@@ -75,8 +75,8 @@ def create_services(settings: Settings) -> Services:
     )
 
 
-def without_others(services: Services) -> Services:
-    """The same product, but for what it asks of others: the model and the terminology server are offline."""
+def offline_services(services: Services) -> Services:
+    """Return the services with the model and the terminology server replaced by offline ones."""
     model = OfflineModel()
     assistant = Assistant(model)
     return replace(
@@ -89,12 +89,12 @@ def without_others(services: Services) -> Services:
 
 
 def lifetime_of(settings: Settings) -> int:
-    """A login's lifetime, in seconds."""
+    """Return a login's lifetime in seconds."""
     return settings.access_token_expire_minutes * 60
 
 
 def terminology_access(settings: Settings) -> Access:
-    """Where the terminology server is, and as whom to ask."""
+    """Return the terminology server's URLs and credentials."""
     return Access(
         auth_url=settings.nhs_auth_url,
         api_url=settings.nhs_api_url,

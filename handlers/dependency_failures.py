@@ -1,7 +1,8 @@
-"""Tells the gateway that a response failed because of a dependency, and not because of this app.
+"""Report to the gateway that a response failed because of a dependency and not because of this app.
 
-The gateway announces the ASGI extension `proxy.dependency_failure` as a mutable mapping; the app puts the name of the
-dependency that failed under `dependency`. Nothing of it reaches the client. Without the extension nothing happens.
+The gateway provides the ASGI extension `proxy.dependency_failure` as a mutable mapping; the app stores the name of
+the failed dependency under `dependency`. Nothing of it reaches the client. Without the extension nothing is
+reported.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _DEPENDENCIES: Final[tuple[tuple[tuple[type[Exception], ...], Dependency], ...]]
 
 
 def report_failure(scope: MutableMapping[str, Any], error: BaseException) -> None:
-    """Report the dependency that an error comes from, if it comes from one that cannot be reached in time."""
-    announced = scope.get("extensions", {}).get(EXTENSION)
-    if announced is None:
+    """Report the dependency behind an error, if the error is its unavailability."""
+    extension = scope.get("extensions", {}).get(EXTENSION)
+    if extension is None:
         return
     for kinds, dependency in _DEPENDENCIES:
         if isinstance(error, kinds):
-            announced["dependency"] = dependency
+            extension["dependency"] = dependency

@@ -1,23 +1,23 @@
-"""Dry runs: a request answered as ever, of which nothing is left behind.
+"""Dry runs: requests answered as usual whose writes are reverted.
 
-Whoever serves this app may announce one in a request's scope:
+The server of this app may announce one in a request's scope:
 
     scope["extensions"]["proxy.dry_run"] = {"deadline": seconds, "report": callable}
 
-All that the request writes is then undone before the answer is given, and the model and the terminology server
-are not asked (the app for dry runs is made without them). Just before the answer `report` is called with
-what would have been written, in order, as JSON:
+All writes of the request are reverted before its answer is sent, and the model and the terminology server are not
+called (the app for dry runs has offline ones). Immediately before the answer `report` receives the writes, in order,
+as JSON:
 
     {"collection": "notes", "operation": "insert", "document": {…}}
     {"collection": "notes", "operation": "update", "filter": {…}, "update": {…}}
     {"collection": "notes", "operation": "delete", "filter": {…}}
 
-in MongoDB's relaxed extended JSON; or with None, before an empty answer, where no dry run is possible:
-MongoDB has no transactions, or the request is none of the dialect's. There is no answer at all, but a
-`TimeoutError`, once the deadline has passed or where MongoDB leaves an operation unanswered, and an
-`UnavailableError` where there is no MongoDB.
+in MongoDB's relaxed extended JSON. It receives None, before an empty answer, where no dry run is possible: MongoDB
+has no transactions, or the request is not part of the legacy dialect. Instead of an answer, the app raises
+`TimeoutError` once the deadline has passed or if MongoDB does not answer an operation, and `UnavailableError` if
+MongoDB is unreachable.
 
-An app that can do this declares it in its lifespan's state: `state["proxy.dry_run"]` is True.
+The app declares the extension in its lifespan's state: `state["proxy.dry_run"]` is True.
 """
 
 from __future__ import annotations
@@ -40,59 +40,59 @@ DECLARATION: Final[Mapping[str, bool]] = {EXTENSION: True}
 _NOT_IMPLEMENTED: Final = 501
 
 
-class Announcement(TypedDict):
-    """What stands in the scope; `deadline` in seconds from now."""
+class DryRunRequest(TypedDict):
+    """The extension's value in the scope; `deadline` in seconds from now."""
 
     deadline: float
     report: Callable[[Sequence[Mapping[str, Any]] | None], None]
 
 
-def announced(scope: Scope) -> Announcement | None:
-    """The dry run that a scope announces."""
-    return cast("Announcement | None", (scope.get("extensions") or {}).get(EXTENSION))
+def dry_run_of(scope: Scope) -> DryRunRequest | None:
+    """Return the dry run that a scope announces."""
+    return cast("DryRunRequest | None", (scope.get("extensions") or {}).get(EXTENSION))
 
 
 class DryRunMiddleware:
-    """Answers announced dry runs of what `takes` lets in, by an app that works on `store` and asks nobody else."""
+    """Answers the dry_run_of dry runs that `accepts` admits, by an app that works on `store` alone."""
 
-    def __init__(self, app: ASGIApp, store: Store, takes: Callable[[Scope], bool]) -> None:
+    def __init__(self, app: ASGIApp, store: Store, accepts: Callable[[Scope], bool]) -> None:
         self._app = app
         self._store = store
-        self._takes = takes
+        self._accepts = accepts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one; raises `TimeoutError` or `UnavailableError`."""
-        announcement = announced(scope)
-        assert announcement is not None, "nobody has announced a dry run"
+        """Answer one dry run; raises `TimeoutError` or `UnavailableError`."""
+        request = dry_run_of(scope)
+        assert request is not None, "the scope announces no dry run"
         try:
-            if not self._takes(scope):
+            if not self._accepts(scope):
                 raise NoTransactionsError
-            answer, writes = await self._dry_run(announcement["deadline"], scope, receive)
+            answer, writes = await self._dry_run(request["deadline"], scope, receive)
         except NoTransactionsError:
-            announcement["report"](None)
+            request["report"](None)
             await _decline(scope, send)
             return
-        announcement["report"]([_told(write) for write in writes])
+        request["report"]([_as_json(write) for write in writes])
         for message in answer:
             await send(message)
 
     async def _dry_run(
         self, seconds: float, scope: Scope, receive: Receive
     ) -> tuple[Sequence[Message], Sequence[Write]]:
-        """The answer and the writes, once the transaction is no more."""
+        """Return the answer and the writes after the transaction has been aborted."""
         answer: list[Message] = []
 
-        async def hold(message: Message) -> None:
+        async def collect(message: Message) -> None:
             answer.append(message)
 
         async with asyncio.timeout(seconds), self._store.dry_run(seconds) as transaction:
-            await self._app(scope, receive, hold)
+            await self._app(scope, receive, collect)
         if transaction.outcome_unknown:
             raise TimeoutError("MongoDB did not answer in time")
         return answer, transaction.writes
 
 
-def _told(write: Write) -> dict[str, Any]:
+def _as_json(write: Write) -> dict[str, Any]:
     fields: dict[str, Any] = json.loads(json_util.dumps(write.fields, json_options=json_util.RELAXED_JSON_OPTIONS))
     return {"collection": write.collection, "operation": write.operation, **fields}
 

@@ -1,11 +1,11 @@
-"""A bound on how many values a JSON text holds, found before it is parsed.
+"""A limit on the number of values in a JSON text, checked before parsing.
 
-Parsing costs time by the value, not by the byte: ten megabytes of brackets hold the event loop for seconds. A text's
-values are counted first, in slices between which the event loop goes on, and a text with too many is refused:
+Parsing takes time per value, not per byte: ten megabytes of brackets block the event loop for seconds. A text's
+values are therefore counted first, in slices between which the event loop runs, and a text with too many is refused:
 
     counter = StructureCounter(MAX_VALUES)
-    counter.feed(piece)                          # bytes or text as they come; raises StructureError
-    await check_structure(text)                  # the same for a whole text, slice by slice
+    counter.feed(piece)                          # bytes or text in pieces; raises StructureError
+    await check_structure(text)                  # the same for a complete text, slice by slice
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ import re
 from typing import Final
 
 MAX_VALUES: Final = 5_000
-"""Values that one JSON text may hold, containers and members alike."""
+"""Maximum values in one JSON text, containers and members included."""
 
 SLICE: Final = 65_536
-"""Characters or bytes counted without a pause; the worst ones take about two milliseconds."""
+"""Characters or bytes counted without yielding; the slowest take about two milliseconds."""
 
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 
 
 MAX_SURROGATES: Final = 50_000
-"""Surrogates that one JSON text may spell as escapes: half a pair is the slowest of all characters to write."""
+"""Maximum surrogate escapes in one JSON text: lone surrogates are the slowest characters to write."""
 
 
 class StructureError(ValueError):
-    """A JSON text that holds more values than it may, or is otherwise too large to read."""
+    """A JSON text with too many values, or otherwise too large to read."""
 
 
 class StructureCounter:
-    """Counts the values of one JSON text that comes in pieces; what stands in strings counts for nothing.
+    """Counts the values of one JSON text that arrives in pieces; the content of strings does not count.
 
-    Bytes are taken to be UTF-8. After a NUL, which no JSON in UTF-8 holds, strings are no longer told apart: the text
-    may be UTF-16 or UTF-32, and its count can then only be too high.
+    Bytes are taken as UTF-8. After a NUL, which no JSON in UTF-8 contains, strings are no longer recognised: the
+    text may be UTF-16 or UTF-32, and its count can then only be too high.
     """
 
     def __init__(self, limit: int = MAX_VALUES) -> None:
@@ -46,7 +46,7 @@ class StructureCounter:
         self._in_string = False
         self._after_backslash = False
         self._undivided = False
-        self._unseen: list[str] = []
+        self._uncounted: list[str] = []
 
     def feed(self, piece: bytes | str) -> None:
         """Count one piece; raises `StructureError` as soon as there are too many values."""
@@ -54,12 +54,12 @@ class StructureCounter:
         if not text:
             return
         self._size += len(text)
-        if self._size <= self._limit:  # cannot hold too many: counted only if more comes
-            self._unseen.append(text)
+        if self._size <= self._limit:  # cannot exceed the limit: counted only if more arrives
+            self._uncounted.append(text)
             return
-        if self._unseen:
-            text = "".join((*self._unseen, text))
-            self._unseen.clear()
+        if self._uncounted:
+            text = "".join((*self._uncounted, text))
+            self._uncounted.clear()
         self._left -= self._count(text)
         if self._left <= 0:
             raise StructureError("too many values")
@@ -84,7 +84,7 @@ class StructureCounter:
 
 
 async def check_structure(text: str | bytes, limit: int = MAX_VALUES) -> None:
-    """Raise `StructureError` if a text holds more than `limit` values. Lets the event loop go on between slices."""
+    """Raise `StructureError` if a text has more than `limit` values; let the event loop run between slices."""
     if len(text) <= limit:
         return
     counter = StructureCounter(limit)
@@ -94,6 +94,6 @@ async def check_structure(text: str | bytes, limit: int = MAX_VALUES) -> None:
 
 
 async def pause_after(text: str | bytes) -> None:
-    """Let the event loop go on after a long text was parsed, before anything else is done with it."""
+    """Let the event loop run after a long text was parsed."""
     if len(text) > SLICE:
         await asyncio.sleep(0)

@@ -1,7 +1,7 @@
-"""The native app's settings: the legacy's environment variables, and switches for where the two differ.
+"""The native app's settings: the legacy's environment variables, and switches for known divergences.
 
-Every `KEEP_LEGACY_…` switch is off; switched on, it restores what the legacy does. Where the legacy hangs or
-dies there is nothing to restore.
+Every `KEEP_LEGACY_…` switch is off by default; switched on, it restores the legacy's behaviour. Where the legacy
+hangs or dies there is nothing to restore.
 """
 
 from collections.abc import Mapping
@@ -37,50 +37,50 @@ Limit = Annotated[RateLimitItem, PlainValidator(_read_limit)]
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used; the message is one line that names each of them."""
+    """Invalid settings; the message is one line that names each of them."""
 
 
 class Settings(BaseSettings):
-    """What the native app is told; each field is the environment variable of the same name in capitals."""
+    """The native app's settings; each field is the environment variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False)
 
     mongodb_url: str = Field(
-        "mongodb://127.0.0.1:27017", min_length=1, description="the MongoDB that both backends share"
+        "mongodb://127.0.0.1:27017", min_length=1, description="URL of the MongoDB that both backends share"
     )
-    database_name: str = Field("scribe", min_length=1, description="its database")
+    database_name: str = Field("scribe", min_length=1, description="name of the database")
     jwt_secret_key: SecretStr = Field(description="the secret that both backends sign tokens with")
-    access_token_expire_minutes: int = Field(60, gt=0, description="how long a login lasts")
+    access_token_expire_minutes: int = Field(60, gt=0, description="lifetime of a login, in minutes")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         FRONTENDS, description="the frontends' origins, separated by commas"
     )
-    openai_api_key: SecretStr = Field(SecretStr(""), description="the key for the model")
-    openai_base_url: str | None = Field(None, description="where the model is, if not at OpenAI")
-    nhs_client_id: str = Field("", description="the client of the terminology server")
-    nhs_client_secret: SecretStr = Field(SecretStr(""), description="its secret")
-    nhs_auth_url: str = Field(NHS_AUTH_URL, description="where the terminology server gives tokens")
-    nhs_api_url: str = Field(NHS_API_URL, description="the terminology server's FHIR base, or its ValueSet/$expand")
-    body_limit: int = Field(BODY_LIMIT, gt=0, description="bytes that a JSON body may have, inflated")
-    audio_limit: int = Field(AUDIO_LIMIT, gt=0, description="bytes of audio that one recording may hold")
+    openai_api_key: SecretStr = Field(SecretStr(""), description="API key of the model")
+    openai_base_url: str | None = Field(None, description="base URL of the model, if not OpenAI's")
+    nhs_client_id: str = Field("", description="client id at the terminology server")
+    nhs_client_secret: SecretStr = Field(SecretStr(""), description="client secret at the terminology server")
+    nhs_auth_url: str = Field(NHS_AUTH_URL, description="token URL of the terminology server")
+    nhs_api_url: str = Field(
+        NHS_API_URL, description="FHIR base URL of the terminology server, or its ValueSet/$expand"
+    )
+    body_limit: int = Field(BODY_LIMIT, gt=0, description="maximum bytes of a JSON body, decompressed")
+    audio_limit: int = Field(AUDIO_LIMIT, gt=0, description="maximum bytes of audio per recording")
     model_deadline: float = Field(
-        MODEL_DEADLINE, gt=0, description="seconds that one answer of the model may take, a second try included"
+        MODEL_DEADLINE, gt=0, description="seconds per answer of the model, the retry included"
     )
-    codes_deadline: float = Field(CODES_DEADLINE, gt=0, description="seconds that one search for codes may take")
-    register_limit: Limit = Field(parse_limit("60/minute"), description="accounts that one client may make, on v1")
-    login_limit: Limit = Field(parse_limit("300/minute"), description="logins that one client address may try")
+    codes_deadline: float = Field(CODES_DEADLINE, gt=0, description="seconds per search for codes")
+    register_limit: Limit = Field(parse_limit("60/minute"), description="registrations per client, on v1")
+    login_limit: Limit = Field(parse_limit("300/minute"), description="login attempts per client address")
     failed_login_limit: Limit = Field(
-        parse_limit("10/minute"), description="failed logins for one email address from one client address"
+        parse_limit("10/minute"), description="failed logins per email address and client address"
     )
-    rate_limits_shared: bool = Field(False, description="limits count in MongoDB, for all processes together")
+    rate_limits_shared: bool = Field(False, description="count the limits in MongoDB, across all processes")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="addresses and networks whose X-Forwarded-For tells v1's limits who the client is"
+        (), description="addresses and networks whose X-Forwarded-For identifies the client for v1's limits"
     )
-    keep_legacy_tokens_after_logout: bool = Field(
-        False, description="logged-out tokens go on working until they expire"
-    )
-    keep_legacy_email_operators: bool = Field(False, description="an email that is a query operator is run as a query")
-    keep_legacy_prompt_fields: bool = Field(False, description="a change to a prompt may set any field of the schema")
-    codes_as_list: bool = Field(False, description="a code search answers all codes found, not the first alone")
+    keep_legacy_tokens_after_logout: bool = Field(False, description="accept logged-out tokens until they expire")
+    keep_legacy_email_operators: bool = Field(False, description="run an email that is a query operator as a query")
+    keep_legacy_prompt_fields: bool = Field(False, description="let a prompt's change set any field of the schema")
+    codes_as_list: bool = Field(False, description="return all matching codes, not only the first")
 
     @field_validator("jwt_secret_key")
     @classmethod
@@ -101,15 +101,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Settings from the environment; raises `SettingsError` naming everything that is missing or wrong."""
+        """Return the settings from the environment; raises `SettingsError` naming everything missing or invalid."""
         try:
             return cls(**overrides)
         except ValidationError as error:
-            problems = "; ".join(map(_tell, error.errors(include_input=False, include_url=False)))
+            problems = "; ".join(map(_describe, error.errors(include_input=False, include_url=False)))
             raise SettingsError(f"settings of the native app: {problems}") from None
 
 
-def _tell(problem: Mapping[str, Any]) -> str:
+def _describe(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0]).upper() if problem["loc"] else "?"
     if problem["type"] == "missing":
         field = Settings.model_fields[name.lower()]

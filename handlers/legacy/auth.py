@@ -1,8 +1,8 @@
-"""Tokens as jsonwebtoken 9 makes and judges them, and the door they open.
+"""Tokens as jsonwebtoken 9 signs and verifies them, and the authentication middleware.
 
-The legacy's clients see jsonwebtoken's own messages, in its own order of checks, so both are kept to the
-letter: with one shared string secret, HS256, HS384 and HS512 are accepted and nothing else. That a signature
-is right never changes, so tokens seen before are remembered; whether they are in time is asked every time.
+Clients of the legacy see jsonwebtoken's messages, in its order of checks, so both are reproduced exactly: with one
+shared string secret, HS256, HS384 and HS512 are accepted and nothing else. The validity of a signature never
+changes, so verified tokens are cached; their times are checked on every request.
 """
 
 import hmac
@@ -17,7 +17,7 @@ from handlers.legacy.express import Handler, Reply, Request, json
 from handlers.legacy.javascript import UNDEFINED, JSONSyntaxError, Value, parse, stringify
 
 HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
-REMEMBERED: Final = 4096
+CACHE_SIZE: Final = 4096
 
 _COMPACT: Final = re.compile(r"[a-zA-Z0-9\-_]+\.[a-zA-Z0-9\-_]+\.([a-zA-Z0-9\-_]+)?\Z", re.ASCII)
 
@@ -28,19 +28,19 @@ LOGGED_OUT: Final = "Session logged out. Please log in again."
 
 
 class TokenError(Exception):
-    """A token that opens nothing."""
+    """An invalid token."""
 
 
 class TokenExpired(TokenError):
-    """Signed rightly, but its `exp` has passed."""
+    """A correctly signed token whose `exp` has passed."""
 
 
 class TokenInvalid(TokenError):
-    """Anything else; the message is jsonwebtoken's, or V8's where that is what came out of it."""
+    """Any other invalid token; the message is jsonwebtoken's, or V8's where that is its cause."""
 
 
 def sign(claims: dict[str, Value], secret: str, lifetime: int) -> str:
-    """An HS256 token of the claims and `iat`, `exp`; `lifetime` in seconds. Undefined claims are dropped."""
+    """Return an HS256 token of the claims with `iat` and `exp`; `lifetime` in seconds. Undefined claims are dropped."""
     issued = int(time.time())
     payload = stringify({**claims, "iat": issued, "exp": issued + lifetime})
     signed = f"{_encode(_HEADER)}.{_encode(payload.encode())}"
@@ -59,7 +59,7 @@ def _signature(signed: str, name: str, secret: str) -> str:
 
 
 def verify(token: str, secret: str) -> Value:
-    """The payload of a token, which may be any JSON value or, unparsed, a string.
+    """Return the payload of a token, which may be any JSON value or, unparsed, a string.
 
     Raises `TokenExpired`, or `TokenInvalid` with the message of the first check that fails.
     """
@@ -85,7 +85,7 @@ def _authentic_payload(token: str, secret: str) -> Value:
 
 
 def _decode(token: str) -> tuple[Value, Value]:
-    """jws.decode and jsonwebtoken's own second try at the payload."""
+    """Decode as jws.decode and jsonwebtoken's own second parse of the payload."""
     if not _COMPACT.match(token):
         raise TokenInvalid("invalid token")
     head, body, _ = token.split(".")
@@ -99,8 +99,8 @@ def _decode(token: str) -> tuple[Value, Value]:
         except JSONSyntaxError as error:
             raise TokenInvalid(str(error)) from error
     if isinstance(payload, str):
-        again = _parsed(payload, None)
-        payload = again if isinstance(again, dict | list) else payload
+        reparsed = _parsed(payload, None)
+        payload = reparsed if isinstance(reparsed, dict | list) else payload
     return header, payload
 
 
@@ -112,7 +112,7 @@ def _parsed(text: str, otherwise: Value) -> Value:
 
 
 def _bytes(text: str) -> bytes:
-    """Node's `Buffer.from(text, 'base64')`, which needs no padding and lets a lone last character fall."""
+    """Decode as Node's `Buffer.from(text, 'base64')`: padding is optional, a lone last character is dropped."""
     whole = text[:-1] if len(text) % 4 == 1 else text
     return b64decode(whole + "=" * (-len(whole) % 4), altchars=b"-_")
 
@@ -135,33 +135,33 @@ def _seconds(value: Value, claim: str) -> float:
 
 
 class Verifier:
-    """`verify` for one secret, with a bounded memory of payloads whose signature was right."""
+    """`verify` for one secret, with a bounded cache of payloads whose signature is correct."""
 
-    def __init__(self, secret: str, remembered: int = REMEMBERED) -> None:
+    def __init__(self, secret: str, cache_size: int = CACHE_SIZE) -> None:
         self._secret = secret
-        self._remembered = remembered
+        self._cache_size = cache_size
         self._payloads: OrderedDict[str, Value] = OrderedDict()
 
     def verify(self, token: str) -> Value:
-        """As the function `verify`."""
+        """Return the payload of a token; see the function `verify`."""
         payload = self._payloads.get(token, UNDEFINED)
         if payload is UNDEFINED:
-            payload = self._learn(token)
+            payload = self._verify_new(token)
         else:
             self._payloads.move_to_end(token)
         _check_times(payload, int(time.time()))
         return payload
 
-    def _learn(self, token: str) -> Value:
+    def _verify_new(self, token: str) -> Value:
         payload = _authentic_payload(token, self._secret)
         self._payloads[token] = payload
-        if len(self._payloads) > self._remembered:
+        if len(self._payloads) > self._cache_size:
             self._payloads.popitem(last=False)
         return payload
 
 
 def bearer(request: Request) -> str:
-    """What stands second when `Authorization` is split on single spaces; the scheme does not matter."""
+    """Return the second word of `Authorization`, split on single spaces; the scheme is not checked."""
     words = (request.headers.get("authorization") or "").split(" ", 2)
     return words[1] if len(words) > 1 else ""
 
@@ -170,10 +170,10 @@ IsLoggedOut = Callable[[str], Awaitable[bool]]
 
 
 def authenticate(verifier: Verifier, is_logged_out: IsLoggedOut | None = None) -> Handler:
-    """The middleware in front of everything but `/users`: a 401, or `user_id` and `token` on the request.
+    """Return the middleware of everything but `/users`: it answers 401, or sets `user_id` and `token`.
 
-    `user_id` is whatever JSON the claim `userID` holds. `is_logged_out`, where given, is asked about tokens
-    that are otherwise good.
+    `user_id` is any JSON value that the claim `userID` holds. `is_logged_out`, where given, is called for tokens
+    that are otherwise valid.
     """
 
     async def check(request: Request) -> Reply | None:

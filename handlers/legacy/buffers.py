@@ -1,4 +1,4 @@
-"""`Buffer.from(value, "base64")` of Node 20, for whatever JSON value stands where base64 should. Pure."""
+"""`Buffer.from(value, "base64")` of Node 20, for any JSON value in place of a string. Pure."""
 
 import base64
 import math
@@ -14,25 +14,25 @@ _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 
 
-def from_value(value: Value, most: int) -> bytes:
-    """The bytes of a JSON value: a text is base64, a list its members, an object whatever it passes for.
+def from_value(value: Value, limit: int) -> bytes:
+    """Return the bytes of a JSON value: a text as base64, a list as its members, an object as Node converts it.
 
-    Raises `JavaScriptTypeError` where Node does, and `JavaScriptRangeError` for an object that claims more
-    than `most` bytes (Node would set them aside).
+    Raises `JavaScriptTypeError` where Node does, and `JavaScriptRangeError` for an object that declares more than
+    `limit` bytes (Node would allocate them).
     """
     if isinstance(value, str):
         return from_base64(value)
     if isinstance(value, list):
         return bytes(_byte(member) for member in value)
     if isinstance(value, dict):
-        return _from_object(value, most)
+        return _from_object(value, limit)
     raise JavaScriptTypeError("The first argument must be a string or something like an array")
 
 
 def from_base64(text: str) -> bytes:
-    """Node's lenient base64: either alphabet, up to the first `=`, whatever else stands between passed over.
+    """Decode Node's lenient base64: either alphabet, up to the first `=`, skipping all other characters.
 
-    Code units count by their low byte, and a last character that stands alone counts for nothing.
+    Code units count by their low byte; a lone last character is dropped.
     """
     units = text.encode() if text.isascii() else text.encode("utf-16-le", "surrogatepass")[::2]
     sextets = units.partition(b"=")[0].translate(_URL_SAFE, _NOT_BASE64)
@@ -41,7 +41,7 @@ def from_base64(text: str) -> bytes:
     return base64.b64decode(sextets + b"=" * (-len(sextets) % 4))
 
 
-def _from_object(value: dict[str, Value], most: int) -> bytes:
+def _from_object(value: dict[str, Value], limit: int) -> bytes:
     inner = value.get("valueOf")
     if inner == "":
         return b""
@@ -51,16 +51,16 @@ def _from_object(value: dict[str, Value], most: int) -> bytes:
         length = value["length"]
         if isinstance(length, bool) or not isinstance(length, int | float):
             return b""
-        return _from_members(value, length, most)
+        return _from_members(value, length, limit)
     data = value.get("data")
     if value.get("type") == "Buffer" and isinstance(data, list):
-        return from_value(data, most)
+        return from_value(data, limit)
     raise JavaScriptTypeError("The first argument must be a string or something like an array")
 
 
-def _from_members(value: dict[str, Value], length: float, most: int) -> bytes:
-    """The members numbered from 0; those that are not there are zero."""
-    if length > most:
+def _from_members(value: dict[str, Value], length: float, limit: int) -> bytes:
+    """Return the members numbered from 0; missing ones are zero."""
+    if length > limit:
         raise JavaScriptRangeError(f"Invalid typed array length: {length}")
     content = bytearray(max(int(length), 0))
     for name, member in value.items():
@@ -70,6 +70,6 @@ def _from_members(value: dict[str, Value], length: float, most: int) -> bytes:
 
 
 def _byte(member: Value) -> int:
-    """ECMAScript's ToUint8."""
+    """Convert as ECMAScript's ToUint8."""
     number = to_number(member)
     return int(number) & 0xFF if math.isfinite(number) else 0

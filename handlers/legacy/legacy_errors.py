@@ -1,4 +1,4 @@
-"""The `try`/`catch` that the legacy's handlers are written in: what they catch, and what they let through."""
+"""The `try`/`catch` of the legacy's handlers: the errors that they catch and those that they do not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Method = Callable[[T, Request], Awaitable[Reply]]
 
 
 def legacy_errors(refuse: Callable[[str], Reply]) -> Callable[[Method[T]], Method[T]]:
-    """Turns what a handler raises into the legacy's answer, which gets the error's message.
+    """Convert a handler's exceptions to the legacy's answer, which receives the error's message.
 
-    A database that cannot be reached is no such error: every endpoint answers that alike.
+    An unreachable database is not among them: every endpoint answers that the same way.
     """
 
     def decorate(handler: Method[T]) -> Method[T]:
@@ -32,7 +32,7 @@ def legacy_errors(refuse: Callable[[str], Reply]) -> Callable[[Method[T]], Metho
                 raise
             except CAUGHT as error:
                 return refuse(str(error))
-            except RecursionError:  # V8's stack ends as well, if elsewhere
+            except RecursionError:  # V8's stack overflows as well, at another depth
                 return refuse("Maximum call stack size exceeded")
 
         return catch

@@ -1,7 +1,7 @@
-"""The model's failures in the legacy's words: openai's Node SDK 5.21 names them, and callers get to see it.
+"""The model's failures in the legacy's words: openai's Node SDK 5.21 names them in its answers.
 
-Where the SDK finds an answer good and the legacy's `completion.choices[0].message.content` does not, the
-words are V8's. Pure.
+Where the SDK accepts an answer that the legacy's `completion.choices[0].message.content` fails on, the message is
+V8's. Pure.
 """
 
 from dataclasses import dataclass
@@ -39,13 +39,13 @@ class ModelFault:
     frames: tuple[str, ...] = ()
 
     def stack_excerpt(self) -> str:
-        """The first three lines of the error's stack, or its headline alone where the frames are unknown."""
+        """Return the first three lines of the error's stack, or only its headline if the frames are unknown."""
         lines = f"{self.name}: {self.message}".split("\n")
         return "\n".join([*lines, *(f"    at {frame}" for frame in self.frames)][:_EXCERPT_LINES])
 
 
 def describe(error: Failure) -> ModelFault:
-    """The error that the legacy would have caught in this one's place."""
+    """Return the error that the legacy would have caught."""
     if isinstance(error, ModelRefusedError):
         return _refusal(error.status, error.body)
     if isinstance(error, ModelTimeoutError):
@@ -57,14 +57,14 @@ def describe(error: Failure) -> ModelFault:
     return ModelFault("TypeError", str(error), frames=_NO_BODY if "'req.body'" in str(error) else ())
 
 
-def content_of(rubbish: InvalidResponseError) -> Value:
-    """`choices[0].message.content` of an answer without text: any value but a text.
+def content_of(response: InvalidResponseError) -> Value:
+    """Return `choices[0].message.content` of an answer without text: any value but a text.
 
     Raises `JSONSyntaxError` or `JavaScriptTypeError`, as the legacy would have.
     """
-    value: Value = rubbish.body
-    if is_json(rubbish.media_type):
-        value = parse(rubbish.body.removeprefix("\ufeff"))
+    value: Value = response.body
+    if is_json(response.media_type):
+        value = parse(response.body.removeprefix("\ufeff"))
     for name in ("choices", "0", "message", "content"):
         value = _member(value, name)
     return value
@@ -82,7 +82,7 @@ def _member(value: Value, name: str) -> Value:
 
 
 def _refusal(status: int, body: str) -> ModelFault:
-    """`APIError.generate`: the message is the body's `error.message`, or else as much of the body as there is."""
+    """Return the error of `APIError.generate`: its message is the body's `error.message`, or else the body."""
     line = _GENERATED_AT.get(status, 66 if status >= 500 else 68)
     frames = (
         f"APIError.generate ({_SDK}/core/error.js:{line}:{16 if line == 68 else 20})",

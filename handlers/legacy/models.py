@@ -1,4 +1,4 @@
-"""The legacy's six models: what its documents hold, in the order it writes them."""
+"""The legacy's six models: the fields of its documents, in the order in which it writes them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from handlers.legacy.mongoose.schema import BooleanPath, DatePath, IdListPath, I
 
 
 def now() -> DatetimeMS:
-    """`Date.now()` as it is stored."""
+    """Return `Date.now()` as it is stored."""
     return DatetimeMS(time.time_ns() // 1_000_000)
 
 
 def after(moment: Value) -> DatetimeMS:
-    """Now, but later than a moment: the legacy has written something in between."""
+    """Return the current time, but later than `moment`: the legacy has written something in between."""
     current = now()
     return DatetimeMS(int(moment) + 1) if isinstance(moment, DatetimeMS) and moment >= current else current
 

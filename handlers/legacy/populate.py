@@ -1,9 +1,9 @@
-"""mongoose's population: ids replaced by what they refer to (lib/helpers/populate/); the caller reads.
+"""mongoose's population: ids replaced by the documents that they refer to (lib/helpers/populate/).
 
-    texts = await show(CONSULTATIONS, stored, [Populate("clinician", ("username", "email"))], fetch)
+    texts = await populate(CONSULTATIONS, stored, [Populate("clinician", ("username", "email"))], fetch)
 
-Dangling single references become null, dangling ones in arrays vanish, a path that is absent or null stays
-as it is. What is read comes once per model and fields, whatever number of documents refers to it.
+Dangling single references become null, dangling ones in arrays are removed, an absent or null path is unchanged.
+Each document is read once per model and fields, however many documents refer to it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from handlers.legacy.mongoose import NULL, IdListPath, IdPath, Schema, Table, ar
 
 Fields: TypeAlias = Mapping[str, Value]
 Fetch: TypeAlias = Callable[[str, Sequence[ObjectId], Sequence[str]], Awaitable[Sequence[Fields]]]
-"""Reads the stored documents of a model by their ids, with some fields alone where given."""
+"""Reads the stored documents of a model by their ids, with only some fields where given."""
 
 
 @dataclass(frozen=True)
 class Populate:
-    """`{path, select, populate}`: a path to fill in, the fields to read, and what to fill in below."""
+    """`{path, select, populate}`: a path to populate, the fields to read, and the paths to populate below."""
 
     path: str
     select: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Populate:
 async def populate(
     schema: Schema, stored: Sequence[Fields], plan: Sequence[Populate], fetch: Fetch, selected: Sequence[str] = ()
 ) -> list[JsonText]:
-    """Stored documents as the JSON of answers, with the plan's paths filled in, all of them at the same time."""
+    """Return stored documents as the JSON of answers, with the plan's paths populated concurrently."""
     tables = arrange(schema, stored, selected)
     if tables:
         await asyncio.gather(*(_fill_in(schema, tables, step, fetch) for step in plan))
@@ -46,15 +46,17 @@ async def populate(
 async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetch: Fetch) -> None:
     path = schema.paths[step.path]
     if not isinstance(path, IdPath | IdListPath):
-        raise TypeError(f"{step.path} refers to nothing")
+        raise TypeError(f"{step.path} is not a reference")
     referring = [table for table in tables if step.path in table.kinds]
     wanted = dict.fromkeys(chain.from_iterable(_ids_in(table, step.path) for table in referring))
-    found = await _find(Schema.known[path.ref], list(wanted), step, fetch) if wanted else {}
+    texts = await _read_texts(Schema.known[path.ref], list(wanted), step, fetch) if wanted else {}
     for table in referring:
-        table.fill(step.path, _texts_for(table, step.path, found))
+        table.fill(step.path, _texts_for(table, step.path, texts))
 
 
-async def _find(schema: Schema, wanted: Sequence[ObjectId], step: Populate, fetch: Fetch) -> dict[ObjectId, JsonText]:
+async def _read_texts(
+    schema: Schema, wanted: Sequence[ObjectId], step: Populate, fetch: Fetch
+) -> dict[ObjectId, JsonText]:
     stored = await fetch(schema.model, wanted, step.select)
     texts = await populate(schema, stored, step.populate, fetch, step.select)
     return {cast(ObjectId, fields["_id"]): text for fields, text in zip(stored, texts, strict=True)}
@@ -73,14 +75,14 @@ def _ids_among(values: Iterable[Value]) -> Iterator[ObjectId]:
             yield identity
 
 
-def _texts_for(table: Table, name: str, found: Mapping[ObjectId, JsonText]) -> list[JsonText]:
+def _texts_for(table: Table, name: str, texts: Mapping[ObjectId, JsonText]) -> list[JsonText]:
     column = table.column(name)
     if table.kinds[name] is ObjectId:
-        return [found.get(cast(ObjectId, identity), NULL) for identity in column]
-    return [_text_for(value, found) for value in column]
+        return [texts.get(cast(ObjectId, identity), NULL) for identity in column]
+    return [_text_for(value, texts) for value in column]
 
 
-def _text_for(value: Value, found: Mapping[ObjectId, JsonText]) -> JsonText:
+def _text_for(value: Value, texts: Mapping[ObjectId, JsonText]) -> JsonText:
     if isinstance(value, list):
-        return write_array([found[each] for each in _ids_among(value) if each in found])
-    return next((found[each] for each in _ids_among((value,)) if each in found), NULL)
+        return write_array([texts[each] for each in _ids_among(value) if each in texts])
+    return next((texts[each] for each in _ids_among((value,)) if each in texts), NULL)

@@ -24,10 +24,10 @@ class TooManyAttemptsError(Exception):
 class AttemptCounter(Protocol):
     """Counts attempts by kind and key."""
 
-    async def count_attempt(self, limit: RateLimitItem, what: str, who: str) -> None:
+    async def count_attempt(self, limit: RateLimitItem, action: str, actor: str) -> None:
         """Count one attempt; raise `TooManyAttemptsError` or `UnavailableError`."""
 
-    async def reset(self, limit: RateLimitItem, what: str, who: str) -> None:
+    async def reset(self, limit: RateLimitItem, action: str, actor: str) -> None:
         """Reset a count; raise `UnavailableError`."""
 
 

@@ -4,7 +4,7 @@ This module knows no sockets and no frames: a `Recorder` receives the events of 
 its client; the model is a function. The state between two chunks:
 
     start -> _Recording: header | chunks ..... | text so far
-                     \\________portion of 8__/   -> partial job --.
+                     └──────portion of 8──────┘   -> partial job --.
     stop  -> header and all chunks               -> final job ----+--> one at a time, in order -> emit
 
 Chunks are accepted while the model works; only calls to the model wait for each other.

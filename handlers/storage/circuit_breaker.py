@@ -1,11 +1,11 @@
-"""A circuit breaker for the database: while it is known to be away, nobody waits for it.
+"""A circuit breaker for the database: while it is unavailable, operations fail immediately.
 
-    closed ── TRIP_AFTER failures in a row ──▶ open: every operation fails at once
-      ▲                                          │
-      └────────── a probe is answered ◀──────────┘  (in the background, every PROBE_INTERVAL)
+    closed ── TRIP_AFTER consecutive failures ──▶ open: every operation fails immediately
+      ▲                                            │
+      └─────────── a probe succeeds ◀──────────────┘  (in the background, every PROBE_INTERVAL)
 
-The driver does each operation in one of a few threads, and waits there for a server to come back. Operations
-therefore take turns here, where waiting costs no thread, and none takes longer than its timeout.
+The driver runs each operation in one of a few threads, which waits for a server to return. Operations therefore
+queue here, where waiting costs no thread, and each is limited by the timeout.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TRIP_AFTER: Final = 3
 PROBE_INTERVAL: Final = 0.25
 """Seconds between two probes."""
 MAX_CONCURRENT: Final = 16
-"""Operations under way at once: somewhat more than the driver has threads."""
+"""Concurrent operations: slightly more than the driver has threads."""
 
 
 class CircuitBreaker:
-    """Runs operations that raise `UnavailableError` while there is no database, as `probe` does. `timeout`: seconds."""
+    """Runs operations that raise `UnavailableError` without a database, as `probe` does. `timeout`: seconds."""
 
     def __init__(self, probe: Callable[[], Awaitable[None]], timeout: float) -> None:
         self._probe = probe
@@ -42,16 +42,16 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the database is known to be away."""
+        """Return whether the database is known to be unavailable."""
         return self._probing is not None
 
     def require_closed(self) -> None:
-        """Raise `UnavailableError` if the database is known to be away."""
+        """Raise `UnavailableError` if the database is known to be unavailable."""
         if self.is_open:
-            raise UnavailableError("the database is known to be away")
+            raise UnavailableError("the database is known to be unavailable")
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Return what an operation gives; raise `UnavailableError` at once or by the timeout, cancelling it then."""
+        """Return an operation's result; raise `UnavailableError` immediately, or at the timeout, which cancels it."""
         self.require_closed()
         try:
             async with asyncio.timeout(self._timeout), self._slots:
@@ -67,10 +67,10 @@ class CircuitBreaker:
         return result
 
     def record_failure(self) -> None:
-        """Count a failure of the database; open after `TRIP_AFTER` in a row."""
+        """Count a failure of the database; open after `TRIP_AFTER` consecutive ones."""
         self._failures += 1
         if self._failures >= TRIP_AFTER and self._probing is None:
-            logger.warning("the database is away: requests that need it are refused until it answers")
+            logger.warning("the database is unavailable: requests that need it are refused until it answers")
             self._probing = asyncio.get_running_loop().create_task(self._wait_for_answer(), context=Context())
 
     async def _wait_for_answer(self) -> None:

@@ -1,4 +1,4 @@
-"""`/api/v1`: the API for clients written from now on, in FastAPI, on the services that the legacy's dialect uses too.
+"""`/api/v1`: the API for new clients, in FastAPI, on the services that the legacy dialect uses too.
 
-Nothing here knows the legacy's dialect, which will go one day, nor the other way round.
+This package and the legacy dialect, which will be removed one day, are independent of each other.
 """

@@ -1,6 +1,6 @@
-"""The app of `/api/v1`, and what stands around it: limits, CORS, headers.
+"""The FastAPI app of `/api/v1` and its middleware: limits, CORS, headers.
 
-It needs no services to say what it is: its OpenAPI is the same before it is started.
+Its OpenAPI needs no services: it is the same before start-up.
 """
 
 from typing import Any, Final, cast
@@ -23,22 +23,22 @@ from handlers.v1.tokens import Tokens
 
 PREFIX: Final = "/api/v1"
 DESCRIPTION: Final = """\
-`/api/v1` is the API for clients written from now on. It takes and gives JSON, asks for the token of a login in
-`Authorization: Bearer …`, and knows one's own things alone: what is another clinician's is answered with 404.
-Errors are `{"detail": …}`; of a 422 the detail lists the fields at fault."""
+`/api/v1` is the API for new clients. It exchanges JSON, requires the token of a login in
+`Authorization: Bearer …`, and gives access to the caller's own data only: another clinician's data is a 404.
+Errors are `{"detail": …}`; the detail of a 422 lists the invalid fields."""
 OPENAPI: Final = f"{PREFIX}/openapi.json"
 _ABOVE: Final = f"{PREFIX}/".encode()
 RESOURCES: Final = (users, consultations, transcripts, notes, prompts, assistant, transcription)
 
 
 def is_v1_request(scope: Scope) -> bool:
-    """Whether a request is for v1: what is below `/api/v1/`, and `/health` where a route of its own has led state."""
+    """Return whether a request is for v1: below `/api/v1/`, or `/health` by a route of its own."""
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     return (path.startswith(_ABOVE) and path != _ABOVE) or health.is_routed(scope)
 
 
 def create_v1() -> FastAPI:
-    """The app; `app.state.app_state` is to be set before it is asked for anything but its OpenAPI."""
+    """Return the app; `app.state.app_state` must be set before any request other than for its OpenAPI."""
     app = FastAPI(
         title="Scribe",
         version="1",
@@ -57,18 +57,20 @@ def create_v1() -> FastAPI:
 
 
 def route_methods() -> list[tuple[str, set[str]]]:
-    """Every path, with the methods it is there for."""
+    """Return every path with its methods."""
     below = [(PREFIX, route) for resource in RESOURCES for route in resource.router.routes]
-    beside = [("", route) for route in health.router.routes]
+    unprefixed = [("", route) for route in health.router.routes]
     return [
-        (prefix + route.path, route.methods or set()) for prefix, route in below + beside if isinstance(route, APIRoute)
+        (prefix + route.path, route.methods or set())
+        for prefix, route in below + unprefixed
+        if isinstance(route, APIRoute)
     ]
 
 
 def assemble(
     app: FastAPI, services: Services, settings: Settings, rate_limiter: RateLimiter, login_limits: LoginLimits
 ) -> ASGIApp:
-    """The app with services behind it and all that stands around it."""
+    """Return the app with its services and middleware."""
     tokens = Tokens(settings.jwt_secret_key.get_secret_value(), lifetime_of(settings))
     app.state.app_state = AppState(services, settings, tokens, rate_limiter, login_limits)
     limited = BodyLimit(app, settings.body_limit)
@@ -80,11 +82,11 @@ def assemble(
         allow_credentials=True,
         expose_headers=("Retry-After",),
     )
-    told = ProxyHeadersMiddleware(cast("Any", SecureHeaders(shared)), list(settings.trusted_proxies))
-    return cast("ASGIApp", told)
+    outermost = ProxyHeadersMiddleware(cast("Any", SecureHeaders(shared)), list(settings.trusted_proxies))
+    return cast("ASGIApp", outermost)
 
 
 def _name(route: APIRoute) -> str:
-    """`v1.notes.create`: the resource, and what is done."""
+    """Return `v1.notes.create`: the resource and the function."""
     resource = str(route.tags[0]).removeprefix("v1 ") if route.tags else "service"
     return f"v1.{resource}.{route.name}"

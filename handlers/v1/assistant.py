@@ -1,4 +1,4 @@
-"""`/api/v1/ai`: what clinicians ask the model and the terminology server for."""
+"""`/api/v1/ai`: requests to the model and the terminology server."""
 
 from typing import Annotated
 
@@ -18,24 +18,24 @@ router = create_router("ai", "/ai")
 
 
 Image = Annotated[str, StringConstraints(pattern=r"^(https?://.+|data:image/.+|[A-Za-z0-9+/]+={0,2})$")]
-"""An address, or an image in base64: each is one that the product takes (`handlers.services.images`)."""
+"""A URL or a base64 image, in a format that `handlers.services.images` accepts."""
 
 
 class SearchRequest(RequestModel):
-    """What to search for."""
+    """A question to search for."""
 
     query: Annotated[Prose, Field(max_length=4000)]
 
 
 class Answer(ResponseModel):
-    """The question, and what the model says to it."""
+    """The question and the model's answer."""
 
     query: str
     answer: str
 
 
 class SummaryRequest(RequestModel):
-    """The consultation to summarise; how, where not as a SOAP summary."""
+    """The consultation to summarise, with instructions in place of a SOAP summary."""
 
     consultation_id: Identity
     instructions: Prose | None = None
@@ -48,20 +48,20 @@ class Summary(ResponseModel):
 
 
 class ImageAnalysisRequest(RequestModel):
-    """Images, as addresses or in base64, and what to say about them: without a prompt, what they show."""
+    """Images, as URLs or in base64, with a prompt; without one, the request is to describe them."""
 
     images: Annotated[list[Image], Field(min_length=1, max_length=10)]
     prompt: Prose | None = None
 
 
 class Analysis(ResponseModel):
-    """What the model says about images, in markdown."""
+    """The model's analysis of images, in markdown."""
 
     response: str
 
 
 class ClinicalCode(ResponseModel):
-    """A concept of a code system; what the terminology server does not say is null."""
+    """A concept of a code system; values that the terminology server does not state are null."""
 
     name: str | None
     code: str | None
@@ -69,28 +69,26 @@ class ClinicalCode(ResponseModel):
 
     @classmethod
     def of(cls, code: Code) -> "ClinicalCode":
-        """What is shown of a code that was found."""
-        said = (value if isinstance(value, str) else None for value in (code.name, code.code, code.url))
-        return cls(**dict(zip(("name", "code", "url"), said, strict=True)))
+        """Return the response for a code."""
+        values = (value if isinstance(value, str) else None for value in (code.name, code.code, code.url))
+        return cls(**dict(zip(("name", "code", "url"), values, strict=True)))
 
 
 @router.post("/search", responses=error_responses(401, 403, 502, 504, body=True))
-async def search(
-    question: SearchRequest, request: Request, clinician: CurrentClinician, services: ServicesDep
-) -> Answer:
+async def search(body: SearchRequest, request: Request, clinician: CurrentClinician, services: ServicesDep) -> Answer:
     """Ask for medical information. No personal diagnosis is given."""
-    answer = await cancel_on_disconnect(wait_for_disconnect(request.receive), services.assistant.search(question.query))
-    return Answer(query=question.query, answer=answer)
+    answer = await cancel_on_disconnect(wait_for_disconnect(request.receive), services.assistant.search(body.query))
+    return Answer(query=body.query, answer=answer)
 
 
 @router.post("/summary", responses=error_responses(401, 403, 404, 409, 502, 504, body=True))
 async def summarise(
-    wanted: SummaryRequest, request: Request, clinician: CurrentClinician, services: ServicesDep
+    body: SummaryRequest, request: Request, clinician: CurrentClinician, services: ServicesDep
 ) -> Summary:
-    """Summarise what was said in a consultation, as a SOAP summary unless told otherwise."""
-    await get_own_consultation(services, wanted.consultation_id, clinician)
+    """Summarise a consultation. The default format is SOAP."""
+    await get_own_consultation(services, body.consultation_id, clinician)
     try:
-        work = services.summaries.summarise(wanted.consultation_id, wanted.instructions)
+        work = services.summaries.summarise(body.consultation_id, body.instructions)
         return Summary(summary=await cancel_on_disconnect(wait_for_disconnect(request.receive), work))
     except NoTranscriptsError:
         raise HTTPException(409, "Nothing has been said in this consultation yet") from None
@@ -98,10 +96,10 @@ async def summarise(
 
 @router.post("/images", responses=error_responses(401, 403, 502, 504, body=True))
 async def analyze(
-    pictures: ImageAnalysisRequest, request: Request, clinician: CurrentClinician, services: ServicesDep
+    body: ImageAnalysisRequest, request: Request, clinician: CurrentClinician, services: ServicesDep
 ) -> Analysis:
-    """Have images explained."""
-    work = services.assistant.analyze(pictures.prompt, pictures.images)
+    """Explain images."""
+    work = services.assistant.analyze(body.prompt, body.images)
     return Analysis(response=await cancel_on_disconnect(wait_for_disconnect(request.receive), work))
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1/consultations`: one's own, from their start to their end."""
+"""`/api/v1/consultations`: a clinician's own consultations."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -25,13 +25,13 @@ PatientData = Annotated[dict[Key, Json], Field(max_length=100)]
 
 
 class NewConsultation(RequestModel):
-    """A consultation to begin; what is known of the patient, in whatever fields the client has."""
+    """A consultation to start, with patient data in fields of the client's choice."""
 
     patient_data: PatientData | None = None
 
 
 class EndConsultationRequest(RequestModel):
-    """How to end a consultation: the prompt that the summary is made by, a SOAP summary without one."""
+    """The prompt for the summary; without one, a SOAP summary."""
 
     prompt_id: Identity | None = None
 
@@ -49,7 +49,7 @@ class Consultation(ResponseModel):
 
     @classmethod
     def of(cls, document: Document) -> "Consultation":
-        """What is shown of a stored consultation."""
+        """Return the response for a stored consultation."""
         return cls(
             id=document["_id"],
             status="ended" if document.get("status") == "ended" else "active",
@@ -62,14 +62,14 @@ class Consultation(ResponseModel):
 
 
 class Highlight(ResponseModel):
-    """A term worth coding, and the SNOMED CT concept that may fit it."""
+    """A term to code, and a SNOMED CT concept that may fit it."""
 
     term: str
     possible_snomed: str
 
 
 class Ended(Consultation):
-    """A consultation that has ended, its summary (null where the model failed) and what to code."""
+    """An ended consultation, its summary (null if the model failed) and the terms to code."""
 
     summary: str | None
     highlights: list[Highlight]
@@ -89,8 +89,10 @@ async def start(new: NewConsultation, clinician: CurrentClinician, services: Ser
 @router.get("", responses=error_responses(401, 403, 422))
 async def list_own(page: Paging, clinician: CurrentClinician, services: ServicesDep) -> Page[Consultation]:
     """List consultations, newest first."""
-    found, total = await services.consultations.page_of(clinician, limit=page.limit, skip=page.offset)
-    return Page(items=[Consultation.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
+    consultations, total = await services.consultations.page_of(clinician, limit=page.limit, skip=page.offset)
+    return Page(
+        items=[Consultation.of(each) for each in consultations], total=total, limit=page.limit, offset=page.offset
+    )
 
 
 @router.get("/{consultation_id:id}", responses=error_responses(401, 403, 404, 422))
@@ -107,7 +109,7 @@ async def end(
     clinician: CurrentClinician,
     services: ServicesDep,
 ) -> Ended:
-    """End a consultation. What was said is summarised and coded, as far as the model answers."""
+    """End a consultation. Its transcript is summarised and coded as far as the model answers."""
     consultation = await get_own_consultation(services, consultation_id, clinician)
     if consultation.get("status") == "ended":
         raise HTTPException(409, "Consultation already ended")
@@ -115,38 +117,38 @@ async def end(
     transcript = await services.consultations.transcript(document_readers.reference(consultation, "transcript"))
     if transcript is None:
         raise not_found("Transcript")
-    found = await cancel_on_disconnect(
+    conclusion = await cancel_on_disconnect(
         wait_for_disconnect(request.receive), services.assistant.conclude({"prompt_text": instructions}, transcript)
     )
-    ended = await services.consultations.finish(consultation_id, clinician, found.summary)
+    ended = await services.consultations.finish(consultation_id, clinician, conclusion.summary)
     if ended is None:
         raise HTTPException(409, "Consultation already ended")
-    highlights = highlights_of(found.highlights)
-    return Ended(**dict(Consultation.of(ended)), summary=found.summary, highlights=highlights)
+    highlights = highlights_of(conclusion.highlights)
+    return Ended(**dict(Consultation.of(ended)), summary=conclusion.summary, highlights=highlights)
 
 
 async def get_own_consultation(services: Services, identity: ObjectId, clinician: ObjectId) -> Document:
-    """A consultation of one's own as it is stored; raises a 404."""
-    found = await services.consultations.get_own(identity, clinician)
-    if found is None:
+    """Return the caller's own stored consultation; raises a 404."""
+    consultation = await services.consultations.get_own(identity, clinician)
+    if consultation is None:
         raise not_found("Consultation")
-    return found
+    return consultation
 
 
 async def _instructions(services: Services, prompt: ObjectId | None, clinician: ObjectId) -> str:
-    """The text of a prompt that the clinician may use; raises a 404."""
+    """Return the text of a prompt that the clinician may use; raises a 404."""
     if prompt is None:
         return SOAP
-    found = await services.prompts.get_visible(prompt, clinician)
-    if found is None:
+    document = await services.prompts.get_visible(prompt, clinician)
+    if document is None:
         raise not_found("Prompt")
-    return document_readers.text(found, "prompt_text")
+    return document_readers.text(document, "prompt_text")
 
 
-def highlights_of(said: object) -> list[Highlight]:
-    """What the model said is worth coding, as far as it said it as it was told to."""
-    found = said if isinstance(said, list) else []
-    pairs = [(each.get("term"), each.get("possible_snomed")) for each in found if isinstance(each, dict)]
+def highlights_of(answer: object) -> list[Highlight]:
+    """Return the terms to code, as far as the model's answer has the expected format."""
+    items = answer if isinstance(answer, list) else []
+    pairs = [(each.get("term"), each.get("possible_snomed")) for each in items if isinstance(each, dict)]
     return [
         Highlight(term=term, possible_snomed=code)
         for term, code in pairs

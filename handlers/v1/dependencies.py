@@ -24,7 +24,7 @@ _CHALLENGE: Final = {"www-authenticate": "Bearer"}
 
 @dataclass(frozen=True)
 class AppState:
-    """What the routes are given of the running app."""
+    """The running app's services and settings, for the routes."""
 
     services: Services
     settings: Settings
@@ -35,7 +35,7 @@ class AppState:
 
 @dataclass(frozen=True)
 class Caller:
-    """A user who has shown a token, and the role that is stored of them."""
+    """An authenticated user with the stored role."""
 
     bearer: Bearer
     role: object
@@ -45,33 +45,35 @@ class Caller:
         return self.bearer.user
 
     def require_clinician(self) -> ObjectId:
-        """Their id; raises a 403 for anybody else than a clinician."""
+        """Return the user's id; raises a 403 for any other role."""
         if self.role != CLINICIAN:
             raise HTTPException(403, "Only clinicians may do this")
         return self.identity
 
 
 async def app_state(connection: HTTPConnection) -> AppState:
-    """Set when the app starts."""
-    opened: AppState = connection.app.state.app_state
-    return opened
+    """Return the app state that is set at start-up."""
+    state: AppState = connection.app.state.app_state
+    return state
 
 
 async def services(state: Annotated[AppState, Depends(app_state)]) -> Services:
-    """The services."""
+    """Return the services."""
     return state.services
 
 
 async def identify(state: AppState, token: str | None) -> Caller:
-    """Whose token it is; raises a 401."""
+    """Return the caller of a token; raises a 401."""
     if not token:
         raise HTTPException(401, "Not authenticated", _CHALLENGE)
     try:
         bearer = state.tokens.read(token)
     except BearerTokenError:
         raise HTTPException(401, "Invalid or expired token", _CHALLENGE) from None
-    known = state.services
-    is_revoked, role = await asyncio.gather(known.token_blocklist.is_revoked(token), known.users.role_of(bearer.user))
+    services = state.services
+    is_revoked, role = await asyncio.gather(
+        services.token_blocklist.is_revoked(token), services.users.role_of(bearer.user)
+    )
     if is_revoked or role is None:
         raise HTTPException(401, "Invalid or expired token", _CHALLENGE)
     return Caller(bearer, role)
@@ -82,14 +84,14 @@ _scheme = HTTPBearer(scheme_name="bearer", bearerFormat="JWT", auto_error=False)
 
 async def authenticate(
     state: Annotated[AppState, Depends(app_state)],
-    shown: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)],
 ) -> Caller:
-    """Whoever the token in `Authorization: Bearer …` belongs to; raises a 401."""
-    return await identify(state, shown.credentials if shown else None)
+    """Return the caller of the token in `Authorization: Bearer …`; raises a 401."""
+    return await identify(state, credentials.credentials if credentials else None)
 
 
 async def clinician(caller: Annotated[Caller, Depends(authenticate)]) -> ObjectId:
-    """The same, a clinician; raises a 401 or a 403."""
+    """Return the caller's id if they are a clinician; raises a 401 or a 403."""
     return caller.require_clinician()
 
 

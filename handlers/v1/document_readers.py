@@ -1,5 +1,7 @@
-"""Reads stored documents, which another backend may have written, without ever failing: what is not there, or is not of
-its kind, is read as nothing. Pure."""
+"""Tolerant readers of stored documents, which another backend may have written. Pure.
+
+A missing value, or one of another type, is read as absent.
+"""
 
 import math
 from collections.abc import Mapping
@@ -15,35 +17,35 @@ _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 def text(document: Document, field: str) -> str:
-    """A text, empty where there is none."""
+    """Return a text, empty if absent."""
     return optional_text(document, field) or ""
 
 
 def optional_text(document: Document, field: str) -> str | None:
-    """A text, or None."""
+    """Return a text or None."""
     value = document.get(field)
     return value if isinstance(value, str) else None
 
 
 def flag(document: Document, field: str) -> bool:
-    """Whether something is true."""
+    """Return whether a field is true."""
     return document.get(field) is True
 
 
 def reference(document: Document, field: str) -> ObjectId | None:
-    """The id of another document."""
+    """Return the id of another document."""
     value = document.get(field)
     return value if isinstance(value, ObjectId) else None
 
 
 def references(document: Document, field: str) -> list[ObjectId]:
-    """The ids of other documents."""
+    """Return the ids of other documents."""
     value = document.get(field)
     return [each for each in value if isinstance(each, ObjectId)] if isinstance(value, list) else []
 
 
 def moment(document: Document, field: str) -> datetime | None:
-    """A date that a `datetime` can hold."""
+    """Return a date within the range of `datetime`."""
     value = document.get(field)
     try:
         return _EPOCH + timedelta(milliseconds=int(value)) if isinstance(value, DatetimeMS) else None
@@ -52,19 +54,19 @@ def moment(document: Document, field: str) -> datetime | None:
 
 
 def birth(document: Document, field: str) -> datetime:
-    """The date on which a document was made: where it does not say, its id does."""
+    """Return a document's creation date, by default that of its id."""
     identity: ObjectId = document["_id"]
     return moment(document, field) or identity.generation_time
 
 
 def mapping(document: Document, field: str) -> dict[str, Any] | None:
-    """An object of whatever it holds, as JSON."""
+    """Return an object with any content, as JSON."""
     value = document.get(field)
     return {key: plain(member) for key, member in value.items()} if isinstance(value, Mapping) else None
 
 
 def plain(value: object) -> object:
-    """A BSON value as JSON: what JSON has no word for as text, what is no number as null."""
+    """Return a BSON value as JSON: types that JSON lacks as text, non-finite numbers as null."""
     if isinstance(value, Mapping):
         return {key: plain(member) for key, member in value.items()}
     if isinstance(value, list):

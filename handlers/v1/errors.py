@@ -1,7 +1,7 @@
-"""What goes wrong, as `{"detail": …}`: which exception is which status, and what the OpenAPI says of each.
+"""Error responses as `{"detail": …}`: the status of each exception, and its description in the OpenAPI.
 
-What a client is told never holds what it sent (a password may be in it), nor what the model, the terminology server or
-MongoDB said.
+A response never contains request data (it may include a password), nor messages of the model, the terminology server
+or MongoDB.
 """
 
 import logging
@@ -27,13 +27,13 @@ logger = logging.getLogger("handlers.v1")
 
 
 class ErrorBody(BaseModel):
-    """Why a request was refused."""
+    """The reason for a refusal."""
 
     detail: str
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field; `loc` is where it stands."""
+    """An invalid field; `loc` is its path."""
 
     loc: list[str | int]
     msg: str
@@ -41,28 +41,28 @@ class FieldError(BaseModel):
 
 
 class ValidationErrorBody(BaseModel):
-    """What is wrong with each field at fault."""
+    """The invalid fields."""
 
     detail: list[FieldError]
 
 
 DESCRIPTIONS: Final[Mapping[int, str]] = {
-    400: "A body that cannot be read",
-    401: "No token, or none that counts",
-    403: "Not for this role",
-    404: "Not there, or somebody else's",
-    409: "Not in this state",
-    413: "A body too large",
-    422: "Fields at fault",
+    400: "Unreadable body",
+    401: "Missing or invalid token",
+    403: "Not permitted for this role",
+    404: "Not found, or owned by another user",
+    409: "Not possible in the current state",
+    413: "Body too large",
+    422: "Invalid fields",
     429: "Too many attempts: see `Retry-After`",
-    502: "The service behind this answered with an error",
-    503: "MongoDB, or the service behind this, cannot be reached",
-    504: "The service behind this did not answer in time",
+    502: "The upstream service answered with an error",
+    503: "MongoDB or the upstream service is unreachable",
+    504: "The upstream service did not answer in time",
 }
-MOST_FAULTS: Final = 20
-MOST_STEPS: Final = 20
-LONGEST_STEP: Final = 64
-"""How many faults a 422 lists, how many steps each place has, and how many characters a step."""
+MAX_FAULTS: Final = 20
+MAX_STEPS: Final = 20
+MAX_STEP_LENGTH: Final = 64
+"""Limits of a 422: the number of faults, of steps per path, and of characters per step."""
 
 _WITH_BODY: Final = (400, 413, 422)
 
@@ -70,16 +70,16 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def error_responses(*statuses: int, body: bool = False) -> Responses:
-    """What the OpenAPI says of refusals; `body`: with those of a route that reads one. 503 is always possible."""
-    told = {*statuses, *(_WITH_BODY if body else ()), 503}
+    """Return the OpenAPI descriptions of error statuses, 503 included; `body` adds those of request bodies."""
+    all_statuses = {*statuses, *(_WITH_BODY if body else ()), 503}
     return {
         status: {"model": ValidationErrorBody if status == 422 else ErrorBody, "description": DESCRIPTIONS[status]}
-        for status in sorted(told)
+        for status in sorted(all_statuses)
     }
 
 
 def error_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """`{"detail": …}` with a status."""
+    """Return `{"detail": …}` with a status."""
     return JSONResponse({"detail": detail}, status, headers)
 
 
@@ -105,44 +105,44 @@ def _answering(status: int, detail: str) -> Callable[[Request, Exception], Respo
 
 
 def too_many_attempts(_: Request, error: Exception) -> Response:
-    """Return the 429 of a limit that is reached, with `Retry-After`."""
+    """Answer 429 for an exceeded limit, with `Retry-After`."""
     seconds = error.retry_after if isinstance(error, TooManyAttemptsError) else 1
     return error_response(429, "Too many attempts, please try again later", {"retry-after": str(seconds)})
 
 
 def validation_error(_: Request, error: Exception) -> Response:
-    """422, with the first fields at fault, `MOST_FAULTS` of them, and without what stood in them."""
-    faults = error.errors()[:MOST_FAULTS] if isinstance(error, RequestValidationError) else []
+    """Answer 422 with the first `MAX_FAULTS` invalid fields, without their values."""
+    faults = error.errors()[:MAX_FAULTS] if isinstance(error, RequestValidationError) else []
     detail = [{"loc": _readable(fault["loc"]), "msg": fault["msg"], "type": fault["type"]} for fault in faults]
     return JSONResponse({"detail": detail}, 422)
 
 
-def _readable(place: Sequence[str | int]) -> list[str | int]:
-    """Where a field stands. A key is the client's own, so it is cut; half a character becomes a question mark."""
-    return [step if isinstance(step, int) else _readable_key(step) for step in place[:MOST_STEPS]]
+def _readable(path: Sequence[str | int]) -> list[str | int]:
+    """Return a field's path; the client's own keys are truncated, and lone surrogates replaced."""
+    return [step if isinstance(step, int) else _readable_key(step) for step in path[:MAX_STEPS]]
 
 
 def _readable_key(key: str) -> str:
-    return key[:LONGEST_STEP].encode("utf-8", "replace").decode()
+    return key[:MAX_STEP_LENGTH].encode("utf-8", "replace").decode()
 
 
 def _refusing_method(routes: Sequence[tuple[re.Pattern[str], set[str]]]) -> Callable[[Request, Exception], Response]:
-    """405 with all methods of a path; starlette's own says those of the first route that it came upon."""
+    """Return a handler that answers 405 with all methods of a path; Starlette states those of the first route only."""
 
     def answer(request: Request, _: Exception) -> Response:
-        there = {method for pattern, methods in routes if pattern.match(request.url.path) for method in methods}
-        return error_response(405, "Method Not Allowed", {"allow": ", ".join(sorted(there))})
+        allowed = {method for pattern, methods in routes if pattern.match(request.url.path) for method in methods}
+        return error_response(405, "Method Not Allowed", {"allow": ", ".join(sorted(allowed))})
 
     return answer
 
 
 def _fail(_: Request, __: Exception) -> Response:
-    """500; what failed is in the log, and passes on to the server."""
+    """Answer 500; the error is logged, and re-raised to the server."""
     return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")
 
 
-def _gone(_: Request, __: Exception) -> Response:
-    """Nobody is there to read it: nginx's status for that, for the log alone."""
+def _client_closed(_: Request, __: Exception) -> Response:
+    """Return a response that is only logged: nginx's status for a closed connection."""
     return Response(status_code=499)
 
 
@@ -153,10 +153,10 @@ def add_error_handlers(app: FastAPI, routes: Sequence[tuple[str, set[str]]]) -> 
         app.add_exception_handler(kind, _answering(status, detail))
     app.add_exception_handler(TooManyAttemptsError, too_many_attempts)
     app.add_exception_handler(RequestValidationError, validation_error)
-    app.add_exception_handler(ClientDisconnectedError, _gone)
+    app.add_exception_handler(ClientDisconnectedError, _client_closed)
     app.add_exception_handler(Exception, _fail)
 
 
 def not_found(what: str) -> HTTPException:
-    """404: not there, or somebody else's, which is the same to whoever asks."""
+    """Return a 404, for another clinician's data as well as for missing data."""
     return HTTPException(404, f"{what} not found")

@@ -1,6 +1,7 @@
-"""`GET /health`: that the process answers. The legacy has no such path, so it is v1's only where `routing.yaml` says
-so: by a route of its own for `/health` that gives it to native. By a route that takes it among others it stays the
-legacy's, whose dialect answers as the legacy does.
+"""`GET /health`: the process answers.
+
+The legacy has no such path. It belongs to v1 only if `routing.yaml` has a route for `/health` alone that selects
+native; below a wider route, the legacy dialect answers as the legacy does.
 """
 
 from typing import Final, Literal
@@ -16,17 +17,17 @@ router = create_router("service")
 
 
 class Health(ResponseModel):
-    """A sign of life."""
+    """The health of the process."""
 
     status: Literal["healthy"] = "healthy"
 
 
 def is_routed(scope: Scope) -> bool:
-    """Whether a request came by a route for `/health` alone: the gateway notes a route's path in the scope."""
+    """Return whether the request's route is `/health` alone; the gateway stores a route's path in the scope."""
     return scope["path"] == PATH and scope.get("proxy.template") == PATH
 
 
 @router.get(PATH)
 async def health() -> Health:
-    """Tell that the process answers. There only by a route of its own in `routing.yaml`."""
+    """Report that the process answers. Available only by a route of its own in `routing.yaml`."""
     return Health()

@@ -1,4 +1,4 @@
-"""What stands around v1 as plain ASGI: a limit to bodies, and headers that have browsers keep and guess nothing."""
+"""ASGI middleware of v1: a limit on bodies, and security headers."""
 
 import math
 from typing import Final
@@ -19,9 +19,10 @@ HEADERS: Final = {
 
 
 class BodyLimit:
-    """Refuses bodies over a limit with 413: at once where their length is announced, else as soon as it is passed.
+    """Refuses bodies over a limit with 413: immediately if `Content-Length` exceeds it, otherwise when it is passed.
 
-    So it does bodies of more values than `json_structure` allows: FastAPI parses a body before it asks for a token.
+    Bodies with more values than `json_structure` allows are refused too: FastAPI parses a body before it checks the
+    token.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -31,12 +32,12 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif _announced(scope) > self._limit:
+        elif _declared_length(scope) > self._limit:
             await error_response(413, _TOO_LARGE)(scope, receive, send)
         else:
-            await self._app(scope, self._counted(receive), send)
+            await self._app(scope, self._count(receive), send)
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _count(self, receive: Receive) -> Receive:
         allowance, counter = self._limit, StructureCounter()
 
         async def receive_counted() -> Message:
@@ -55,14 +56,14 @@ class BodyLimit:
         return receive_counted
 
 
-def _announced(scope: Scope) -> float:
-    """The length that a body is said to have, in bytes; what is no number is more than anything."""
+def _declared_length(scope: Scope) -> float:
+    """Return a body's declared length in bytes; an invalid declaration is infinite."""
     length = Headers(scope=scope).get("content-length", "0")
     return int(length) if length.isdecimal() and len(length) < 20 else math.inf
 
 
 class SecureHeaders:
-    """Adds `HEADERS` to every answer that has none of the kind."""
+    """Adds the missing `HEADERS` to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

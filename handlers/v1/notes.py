@@ -1,4 +1,4 @@
-"""`/api/v1/notes`: one's own notes on one's own consultations."""
+"""`/api/v1/notes`: a clinician's own notes on their own consultations."""
 
 from datetime import datetime
 from typing import Annotated
@@ -18,14 +18,14 @@ router = create_router("notes", "/notes")
 
 
 class NewNote(RequestModel):
-    """A note to write on a consultation."""
+    """A note to add to a consultation."""
 
     consultation_id: Identity
     body: Prose
 
 
 class NoteText(RequestModel):
-    """What a note is to say from now on."""
+    """A note's new text."""
 
     body: Prose
 
@@ -42,7 +42,7 @@ class Note(ResponseModel):
 
     @classmethod
     def of(cls, document: Document) -> "Note":
-        """What is shown of a stored note."""
+        """Return the response for a stored note."""
         return cls(
             id=document["_id"],
             consultation_id=document_readers.reference(document, "consultation"),
@@ -70,10 +70,10 @@ async def create(new: NewNote, clinician: CurrentClinician, services: ServicesDe
 async def list_own(
     consultation_id: Annotated[Identity, Query()], page: Paging, clinician: CurrentClinician, services: ServicesDep
 ) -> Page[Note]:
-    """List one's notes on a consultation, newest first."""
+    """List one's own notes on a consultation, newest first."""
     await get_own_consultation(services, consultation_id, clinician)
-    found, total = await services.notes.page_of(consultation_id, clinician, limit=page.limit, skip=page.offset)
-    return Page(items=[Note.of(each) for each in found], total=total, limit=page.limit, offset=page.offset)
+    notes, total = await services.notes.page_of(consultation_id, clinician, limit=page.limit, skip=page.offset)
+    return Page(items=[Note.of(each) for each in notes], total=total, limit=page.limit, offset=page.offset)
 
 
 @router.patch("/{note_id:id}", responses=error_responses(401, 403, 404, body=True))

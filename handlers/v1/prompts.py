@@ -1,4 +1,4 @@
-"""`/api/v1/prompts`: one's own prompts, and those that others share, which may be read and used but not changed."""
+"""`/api/v1/prompts`: a clinician's own prompts, and shared ones, which are read-only."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ router = create_router("prompts", "/prompts")
 
 
 class NewPrompt(RequestModel):
-    """A prompt to keep."""
+    """A prompt to store."""
 
     name: Line
     text: Prose
@@ -25,20 +25,20 @@ class NewPrompt(RequestModel):
 
 
 class PromptChanges(RequestModel):
-    """What to change of a prompt; what is not named, or is null, stays."""
+    """Changes to a prompt; omitted and null fields are unchanged."""
 
     name: Line | None = None
     text: Prose | None = None
     is_shareable: bool | None = None
 
     def stored(self) -> dict[str, object]:
-        """What changes, as it is stored."""
+        """Return the changes as stored fields."""
         fields = {"prompt_name": self.name, "prompt_text": self.text, "is_shareable": self.is_shareable}
         return {name: value for name, value in fields.items() if value is not None}
 
 
 class Prompt(ResponseModel):
-    """A prompt; `is_own` tells whether it may be changed."""
+    """A prompt; `is_own` says whether it may be changed."""
 
     id: Identity
     name: str
@@ -50,7 +50,7 @@ class Prompt(ResponseModel):
 
     @classmethod
     def of(cls, document: Document, clinician: ObjectId) -> "Prompt":
-        """What a clinician is shown of a stored prompt."""
+        """Return the response for a stored prompt, as seen by a clinician."""
         return cls(
             id=document["_id"],
             name=document_readers.text(document, "prompt_name"),
@@ -64,7 +64,7 @@ class Prompt(ResponseModel):
 
 @router.post("", status_code=201, responses=error_responses(401, 403, body=True))
 async def create(new: NewPrompt, clinician: CurrentClinician, services: ServicesDep) -> Prompt:
-    """Keep a prompt."""
+    """Create a prompt."""
     prompt = new_prompt(clinician, new.name, new.text, shared=new.is_shareable)
     await services.prompts.add(prompt)
     return Prompt.of(prompt, clinician)
@@ -73,8 +73,8 @@ async def create(new: NewPrompt, clinician: CurrentClinician, services: Services
 @router.get("", responses=error_responses(401, 403, 422))
 async def list_visible(page: Paging, clinician: CurrentClinician, services: ServicesDep) -> Page[Prompt]:
     """List one's own prompts and the shared ones, newest first."""
-    found, total = await services.prompts.page_for(clinician, limit=page.limit, skip=page.offset)
-    items = [Prompt.of(each, clinician) for each in found]
+    prompts, total = await services.prompts.page_for(clinician, limit=page.limit, skip=page.offset)
+    items = [Prompt.of(each, clinician) for each in prompts]
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
 
 
@@ -102,7 +102,7 @@ async def delete(prompt_id: Identity, clinician: CurrentClinician, services: Ser
 async def tie(
     prompt_id: Identity, transcript_id: Identity, clinician: CurrentClinician, services: ServicesDep
 ) -> Transcript:
-    """Tie a prompt to a transcript."""
+    """Link a prompt to a transcript."""
     if await services.prompts.get_visible(prompt_id, clinician) is None:
         raise not_found("Prompt")
     update = {"$set": {"prompt_used": prompt_id, "updated_at": now()}}

@@ -1,4 +1,4 @@
-"""How often somebody may try to log in, to register: counted in this process, or in MongoDB for all processes."""
+"""Rate limits for logins and registrations, counted in this process, or in MongoDB for all processes."""
 
 import hashlib
 import time
@@ -19,15 +19,15 @@ COLLECTION: Final = "rate_limits"
 
 
 class RateLimiter:
-    """Attempts by what is tried and by whom; who it was is kept as a digest alone."""
+    """Counts attempts by action and actor; the actor is stored as a digest only."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._limiter = FixedWindowRateLimiter(storage)
 
-    async def count_attempt(self, limit: RateLimitItem, what: str, who: str) -> None:
+    async def count_attempt(self, limit: RateLimitItem, action: str, actor: str) -> None:
         """Count one attempt; raises `TooManyAttemptsError` beyond the limit, or `UnavailableError`."""
-        key = (what, _digest(who))
+        key = (action, _digest(actor))
         try:
             if await self._limiter.hit(limit, *key):
                 return
@@ -37,21 +37,21 @@ class RateLimiter:
         wait = max(1, int(reset - time.time()) + 1)
         raise TooManyAttemptsError(wait)
 
-    async def reset(self, limit: RateLimitItem, what: str, who: str) -> None:
-        """Forget the attempts so far; raises `UnavailableError`."""
+    async def reset(self, limit: RateLimitItem, action: str, actor: str) -> None:
+        """Reset the attempts; raises `UnavailableError`."""
         try:
-            await self._limiter.clear(limit, what, _digest(who))
+            await self._limiter.clear(limit, action, _digest(actor))
         except StorageError as error:
             raise UnavailableError(str(error)) from error
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if isinstance(self._storage, MongoDBStorage):
             self._storage.storage.close()
 
 
 def create_rate_limiter(settings: Settings, timeout: float = DATABASE_TIMEOUT) -> RateLimiter:
-    """Counts in MongoDB where the settings say so, waiting for it so many seconds; needs a running event loop."""
+    """Return a rate limiter, in MongoDB if the settings say so; `timeout` in seconds. Needs a running event loop."""
     if not settings.rate_limits_shared:
         return RateLimiter(MemoryStorage())
     storage = MongoDBStorage(
@@ -75,5 +75,5 @@ def host_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _digest(who: str) -> str:
-    return hashlib.blake2b(who.encode(), digest_size=16).hexdigest()
+def _digest(actor: str) -> str:
+    return hashlib.blake2b(actor.encode(), digest_size=16).hexdigest()

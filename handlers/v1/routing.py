@@ -1,4 +1,4 @@
-"""Routers whose routes tell of themselves in the OpenAPI by their functions' docstrings."""
+"""Routers whose routes are described in the OpenAPI by their functions' docstrings."""
 
 import inspect
 from collections.abc import Callable
@@ -18,5 +18,5 @@ class DocumentedRoute(APIRoute):
 
 
 def create_router(name: str, prefix: str = "") -> APIRouter:
-    """A router for what is below a prefix; `name` is what the OpenAPI calls it."""
+    """Return a router below a prefix; `name` is its tag in the OpenAPI."""
     return APIRouter(prefix=prefix, tags=[f"v1 {name}"], route_class=DocumentedRoute)

@@ -1,4 +1,4 @@
-"""Kinds of values that several resources take or give: ids, texts, free JSON, pages."""
+"""Value types of several resources: ids, texts, free JSON, pages."""
 
 from typing import Annotated, Final, Generic, TypeVar
 
@@ -26,7 +26,7 @@ _ID: Final = {"type": "string", "pattern": f"^{HEXADECIMAL}$", "examples": ["64b
 
 
 def read_identity(value: object) -> ObjectId:
-    """An id, or the 24 hexadecimal digits of one; raises ValueError."""
+    """Return an id from itself or from its 24 hexadecimal digits; raises ValueError."""
     if isinstance(value, ObjectId):
         return value
     if isinstance(value, str) and len(value) == 24 and ObjectId.is_valid(value):
@@ -43,17 +43,17 @@ Line = Annotated[
     StringConstraints(min_length=1, max_length=200, pattern=r"[^\s\x00-\x1f\x7f-\x9f\ufeff]"),
     AfterValidator(trim),
 ]
-"""A name or a heading: more than white space, which goes from around it."""
+"""A name or a heading: not only white space, which is trimmed."""
 
 Prose = Annotated[
     str,
     StringConstraints(min_length=1, max_length=20_000, pattern=r"[^\s\x00-\x1f\x7f-\x9f\ufeff]"),
     AfterValidator(trim),
 ]
-"""A text somebody writes: the same, longer."""
+"""A longer text: not only white space, which is trimmed."""
 
 Key = Annotated[str, StringConstraints(pattern=r"^([^$\x00][^\x00]*)?$")]
-Json = TypeAliasType(  # what MongoDB can hold: keys without `$` in front, numbers in 64 bits
+Json = TypeAliasType(  # values that MongoDB can store: no keys with a leading `$`, 64-bit numbers
     "Json",
     "dict[Key, Json] | list[Json] | str | bool | "
     "Annotated[int, Field(ge=-(2**63), lt=2**63)] | Annotated[float, Field(allow_inf_nan=False)] | None",
@@ -61,7 +61,7 @@ Json = TypeAliasType(  # what MongoDB can hold: keys without `$` in front, numbe
 
 
 class _IdConvertor(Convertor[str]):
-    """`{note:id}` in a path: an id, so that `/consultations/start` is nobody's."""
+    """`{note:id}` in a path: an id, so that `/consultations/start` does not match."""
 
     regex = HEXADECIMAL
 
@@ -76,29 +76,29 @@ register_url_convertor("id", _IdConvertor())
 
 
 class RequestModel(BaseModel):
-    """What a client sends: nothing that is not asked for, and each value of its kind."""
+    """A request body: no unknown fields, no type coercion."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ResponseModel(BaseModel):
-    """What a client gets."""
+    """A response body."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class PageRange(BaseModel):
-    """Which part of a list is wanted."""
+    """The requested part of a list."""
 
     limit: int
     offset: int
 
 
 async def page_range(
-    limit: Annotated[int, Query(ge=1, le=100, description="how many to give")] = 20,
-    offset: Annotated[int, Query(ge=0, le=1_000_000, description="how many to leave out before them")] = 0,
+    limit: Annotated[int, Query(ge=1, le=100, description="maximum number of items")] = 20,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="number of items to skip")] = 0,
 ) -> PageRange:
-    """The query's `limit` and `offset`."""
+    """Return the query's `limit` and `offset`."""
     return PageRange(limit=limit, offset=offset)
 
 
@@ -106,7 +106,7 @@ Paging = Annotated[PageRange, Depends(page_range)]
 
 
 class Page(ResponseModel, Generic[T]):
-    """A part of a list, and how long the whole is."""
+    """A part of a list, and the length of the whole list."""
 
     items: list[T]
     total: int

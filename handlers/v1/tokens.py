@@ -1,7 +1,7 @@
-"""The legacy's tokens, held to more: HS256 alone, an `exp` that is required, a `userID` that is an id.
+"""The legacy's tokens with stricter rules: only HS256, a required `exp`, and a `userID` that is an id.
 
-Either surface takes the other's tokens. PyJWT judges the signature; what it warns of, that the shared secret is shorter
-than RFC 7518 (3.2) wants, is not for this side to choose.
+Both APIs accept each other's tokens. PyJWT verifies the signature; its warning that the shared secret is shorter
+than RFC 7518 (3.2) requires is suppressed, since the secret is the legacy's choice.
 """
 
 import json
@@ -23,16 +23,16 @@ _COMPACT = re.compile(r"[A-Za-z0-9_-]{2,}+(?:\.[A-Za-z0-9_-]{2,}+){2}")
 
 
 class BearerTokenError(Exception):
-    """A token that opens nothing."""
+    """An invalid token."""
 
 
 def _is_canonical(token: str) -> bool:
-    """Whether each part is base64url as it would be encoded: without padding, with unused bits of zero."""
+    """Return whether each part is canonical base64url: without padding, with unused bits of zero."""
     if not _COMPACT.fullmatch(token):
         return False
     try:
         return all(base64url_encode(base64url_decode(part)).decode() == part for part in token.split("."))
-    except ValueError:  # a part of a length that no bytes have
+    except ValueError:  # a part of impossible length
         return False
 
 
@@ -51,7 +51,7 @@ class _Claims(BaseModel):
 
 @dataclass(frozen=True)
 class Bearer:
-    """Whose token it is, and until when it lasts (seconds since 1970)."""
+    """A token's user, and its expiry (seconds since 1970)."""
 
     user: ObjectId
     expires: float
@@ -68,16 +68,16 @@ class Tokens:
         self._jws.register_algorithm(ALGORITHM, _SharedSecret(HMACAlgorithm.SHA256))
 
     def issue(self, user: ObjectId, username: str) -> str:
-        """A token for somebody who has just proved who they are."""
+        """Return a token for an authenticated user."""
         now = int(time.time())
         claims = {"userID": str(user), "author": username, "iat": now, "exp": now + self._lifetime}
         return self._jws.encode(json.dumps(claims).encode(), self._secret, ALGORITHM)
 
     def read(self, token: str) -> Bearer:
-        """Whose a token is, if it is in time; raises `TokenError`.
+        """Return the bearer of a token, if it is valid now; raises `BearerTokenError`.
 
         A signature has many spellings that decode alike (padding, stray characters, unused bits). Only the one of
-        RFC 7515 (2) is taken: a token that is listed as logged out must not be good in another spelling.
+        RFC 7515 (2) is accepted: a logged-out token must not be valid in another spelling.
         """
         if not _is_canonical(token):
             raise BearerTokenError

@@ -1,8 +1,9 @@
-"""`/api/v1/transcription-stream`: the legacy's conversation over a WebSocket, for those who show a token.
+"""`/api/v1/transcription-stream`: the legacy's WebSocket protocol, for authenticated clients.
 
-The token stands in `Authorization: Bearer …`, or, since a page in a browser cannot set that, among the subprotocols
-(`new WebSocket(url, ["bearer", token])`) or in the query (`?token=`, which others may log). Without one that counts the
-handshake is refused with 401; one that runs out or is logged out ends the conversation with 1008.
+The token is in `Authorization: Bearer …`. Browsers cannot set that header on a WebSocket, so it may also be among
+the subprotocols (`new WebSocket(url, ["bearer", token])`) or in the query (`?token=`, which intermediaries may log).
+Without a valid token the handshake is refused with 401; a token that expires or is logged out closes the connection
+with 1008.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ PROTOCOL: Final = "bearer"
 POLICY_VIOLATION: Final = 1008
 TRY_AGAIN_LATER: Final = 1013
 FRAME_LIMIT: Final = 4 * 1024 * 1024
-"""Characters, or bytes, that one frame may hold."""
+"""Maximum characters or bytes of one frame."""
 _LONGEST: Final = 86_400.0
 _FAULTS: Final[Mapping[type[Event], str]] = {
     Interrupted: "Transcription temporarily unavailable",
@@ -43,34 +44,34 @@ _FAULTS: Final[Mapping[type[Event], str]] = {
 
 
 class Frame(RequestModel):
-    """What a client says; names in camel case, as the legacy has them."""
+    """A client's message; names are in camel case, as in the legacy's protocol."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
 
 
 class Start(Frame):
-    """Begin a recording of one of one's own consultations."""
+    """Start recording one of the caller's own consultations."""
 
     type: Literal["start_recording"]
     consultation_id: Identity
 
 
 def _decode(text: object) -> bytes:
-    """Base64 to the letter, which pydantic's own is not; raises ValueError."""
+    """Decode base64 strictly, unlike pydantic's own type; raises ValueError."""
     if not isinstance(text, str):
         raise ValueError("must be text")
     return base64.b64decode(text, validate=True)
 
 
 class Chunk(Frame):
-    """A piece of audio."""
+    """A chunk of audio."""
 
     type: Literal["audio_chunk"]
     audio_data: Annotated[bytes, BeforeValidator(_decode)]
 
 
 class Stop(Frame):
-    """End the recording."""
+    """Stop recording."""
 
     type: Literal["stop_recording"]
 
@@ -79,9 +80,9 @@ _frames: TypeAdapter[Start | Chunk | Stop] = TypeAdapter(Annotated[Start | Chunk
 
 
 async def _read(text: str | bytes) -> Start | Chunk | Stop:
-    """A frame; raises `ValidationError`, or `StructureError` for one that is too large."""
+    """Return a frame; raises `ValidationError`, or `StructureError` for one that is too large."""
     if len(text) > FRAME_LIMIT:
-        raise StructureError("more than a frame may hold")
+        raise StructureError("the frame is too large")
     await check_structure(text)
     frame = _frames.validate_json(text)
     await pause_after(text)
@@ -90,7 +91,7 @@ async def _read(text: str | bytes) -> Start | Chunk | Stop:
 
 @router.websocket("/transcription-stream")
 async def converse(socket: WebSocket) -> None:
-    """One connection, from its handshake to its end."""
+    """Serve one connection, from its handshake to its end."""
     state: AppState = socket.app.state.app_state
     token, protocol = _token(socket)
     try:
@@ -117,7 +118,7 @@ async def converse(socket: WebSocket) -> None:
 
 
 def _token(socket: WebSocket) -> tuple[str | None, str | None]:
-    """The token, and the subprotocol to agree to."""
+    """Return the token and the subprotocol to accept."""
     scheme, _, shown = socket.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and shown:
         return shown, None
@@ -143,16 +144,16 @@ class _Conversation:
         self._caller = caller
         self._identity = f"conn-{secrets.token_hex(12)}"
         transcribe = state.services.model.transcribe
-        self.recorder = Recorder(self._identity, transcribe, self._tell, limit=state.settings.audio_limit)
+        self.recorder = Recorder(self._identity, transcribe, self._send_event, limit=state.settings.audio_limit)
 
     async def run(self) -> None:
-        """Greet, and act on frames until the client goes; raises `HTTPException` where the token counts no more."""
-        await self._say("connection", connectionId=self._identity, message="Connected to transcription stream")
+        """Greet, and handle frames until the client disconnects; raises `HTTPException` for an invalid token."""
+        await self._send("connection", connectionId=self._identity, message="Connected to transcription stream")
         while (message := await self._socket.receive())["type"] == "websocket.receive":
             try:
                 frame = await _read(message.get("text") or message.get("bytes") or "")
             except (ValidationError, StructureError):
-                await self._say("error", message="Invalid message format")
+                await self._send("error", message="Invalid message format")
             else:
                 await self._act(frame)
 
@@ -169,24 +170,24 @@ class _Conversation:
         await identify(self._state, self._caller.bearer.token)
         own = await self._state.services.consultations.get_own(frame.consultation_id, self._caller.identity)
         if own is None:
-            await self._say("error", message="Consultation not found")
+            await self._send("error", message="Consultation not found")
             return
         self.recorder.start()
         greeting = "Recording started - Speak now!"
-        await self._say("recording_started", consultationId=str(frame.consultation_id), message=greeting)
+        await self._send("recording_started", consultationId=str(frame.consultation_id), message=greeting)
 
-    async def _tell(self, event: Event) -> None:
-        """Say what the recorder tells; faults and texts carry the time."""
+    async def _send_event(self, event: Event) -> None:
+        """Send a recorder event; errors and texts carry a timestamp."""
         if isinstance(event, Transcribed):
             finality = {"isPartial": False, "isFinal": True} if event.final else {"isPartial": True}
-            await self._say("transcript", text=event.text, timestamp=_now(), **finality)
+            await self._send("transcript", text=event.text, timestamp=_now(), **finality)
         elif (fault := _FAULTS.get(type(event))) is not None:
-            await self._say("error", message=fault, timestamp=_now())
+            await self._send("error", message=fault, timestamp=_now())
         else:
-            await self._say("recording_stopped", message="Recording stopped")
+            await self._send("recording_stopped", message="Recording stopped")
 
-    async def _say(self, kind: str, **fields: Any) -> None:
-        with suppress(RuntimeError):  # it has been closed meanwhile
+    async def _send(self, kind: str, **fields: Any) -> None:
+        with suppress(RuntimeError):  # the socket is already closed
             await self._socket.send_json({"type": kind, **fields})
 
 

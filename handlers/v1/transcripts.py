@@ -1,4 +1,4 @@
-"""`/api/v1/transcripts`: what was said in one's own consultations."""
+"""`/api/v1/transcripts`: the transcripts of a clinician's own consultations."""
 
 from datetime import datetime
 from typing import Annotated
@@ -17,13 +17,13 @@ router = create_router("transcripts", "/transcripts")
 
 
 class Text(RequestModel):
-    """What a transcript is to say from now on, in place of what it says."""
+    """A transcript's new text."""
 
     text: Annotated[str, StringConstraints(max_length=200_000)]
 
 
 class Transcript(ResponseModel):
-    """A transcript, and what was made of it."""
+    """A transcript with its summary."""
 
     id: Identity
     consultation_id: Identity | None
@@ -35,7 +35,7 @@ class Transcript(ResponseModel):
 
     @classmethod
     def of(cls, document: Document) -> "Transcript":
-        """What is shown of a stored transcript."""
+        """Return the response for a stored transcript."""
         return cls(
             id=document["_id"],
             consultation_id=document_readers.reference(document, "consultation"),
@@ -50,18 +50,18 @@ class Transcript(ResponseModel):
 @router.get("/{transcript_id:id}", responses=error_responses(401, 403, 404, 422))
 async def show(transcript_id: Identity, clinician: CurrentClinician, services: ServicesDep) -> Transcript:
     """Read a transcript."""
-    found = await services.transcripts.get_own(transcript_id, clinician)
-    if found is None:
+    document = await services.transcripts.get_own(transcript_id, clinician)
+    if document is None:
         raise not_found("Transcript")
-    return Transcript.of(found)
+    return Transcript.of(document)
 
 
 @router.put("/{transcript_id:id}", responses=error_responses(401, 403, 404, body=True))
 async def replace(
-    transcript_id: Identity, said: Text, clinician: CurrentClinician, services: ServicesDep
+    transcript_id: Identity, body: Text, clinician: CurrentClinician, services: ServicesDep
 ) -> Transcript:
     """Replace the text of a transcript."""
-    update = {"$set": {"transcript_text": said.text, "updated_at": now()}}
+    update = {"$set": {"transcript_text": body.text, "updated_at": now()}}
     changed = await services.transcripts.change_own(transcript_id, clinician, update)
     if changed is None:
         raise not_found("Transcript")

@@ -1,4 +1,4 @@
-"""`/api/v1/users`: accounts, and the tokens that they are used with."""
+"""`/api/v1/users`: accounts and their tokens."""
 
 from datetime import datetime
 from typing import Annotated, Final, Literal
@@ -24,7 +24,7 @@ _VISIBLE: Final = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f
 
 
 class NewUser(RequestModel):
-    """Somebody who registers."""
+    """A user to register."""
 
     username: Annotated[str, StringConstraints(min_length=3, max_length=50, pattern=_VISIBLE)]
     email: EmailStr
@@ -33,7 +33,7 @@ class NewUser(RequestModel):
 
 
 class Login(RequestModel):
-    """Somebody who says who they are."""
+    """A user's credentials."""
 
     email: Annotated[str, StringConstraints(max_length=320)]
     password: Annotated[SecretStr, Field(max_length=1024)]
@@ -50,7 +50,7 @@ class User(ResponseModel):
 
     @classmethod
     def of(cls, document: Document) -> "User":
-        """What is shown of a stored user."""
+        """Return the response for a stored user."""
         return cls(
             id=document["_id"],
             username=document_readers.text(document, "username"),
@@ -61,7 +61,7 @@ class User(ResponseModel):
 
 
 class LoginSession(ResponseModel):
-    """A login: the token for `Authorization: Bearer …`, and whose it is."""
+    """A login: the token for `Authorization: Bearer …`, and its user."""
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105
@@ -69,7 +69,7 @@ class LoginSession(ResponseModel):
 
 
 class Message(ResponseModel):
-    """What was done."""
+    """A confirmation."""
 
     message: str
 
@@ -93,16 +93,16 @@ async def register(new: NewUser, request: Request, state: StateDep) -> User:
 
 @router.post("/login", responses=error_responses(401, 429, body=True))
 async def log_in(login: Login, request: Request, state: StateDep) -> LoginSession:
-    """Log in. Whoever mistakes their password too often has to wait, and so does whoever tries too much at all."""
+    """Log in. Too many attempts, or too many wrong passwords, are refused for a while."""
     email = login.email.lower()
     await state.login_limits.admit(host_of(request), email)
     users = state.services.users
-    found = await users.find_by_email(email)
-    hashed = None if found is None else document_readers.optional_text(found, "password")
-    if not await users.verify_password(login.password.get_secret_value(), hashed) or found is None:
+    document = await users.find_by_email(email)
+    hashed = None if document is None else document_readers.optional_text(document, "password")
+    if not await users.verify_password(login.password.get_secret_value(), hashed) or document is None:
         raise HTTPException(401, _WRONG, {"www-authenticate": "Bearer"})
     await state.login_limits.reset(host_of(request), email)
-    user = User.of(found)
+    user = User.of(document)
     return LoginSession(access_token=state.tokens.issue(user.id, user.username), user=user)
 
 
@@ -116,7 +116,7 @@ async def log_out(current: CurrentUser, services: ServicesDep) -> Message:
 @router.get("/profile", responses=error_responses(401, 404))
 async def profile(current: CurrentUser, services: ServicesDep) -> User:
     """Read one's own account."""
-    found = await services.users.show(current.identity)
-    if found is None:
+    document = await services.users.show(current.identity)
+    if document is None:
         raise not_found("User")
-    return User.of(found)
+    return User.of(document)

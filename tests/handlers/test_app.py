@@ -66,7 +66,7 @@ async def test_answers_nothing_before_it_is_started() -> None:
     app = create_app(Settings.load(jwt_secret_key=SECRET))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
-        with pytest.raises(RuntimeError, match="has not been started"):
+        with pytest.raises(RuntimeError, match="is not started"):
             await client.get("/")
 
 

@@ -1,4 +1,4 @@
-"""express 5 at its defaults, to the letter: what the resources are written on."""
+"""express 5 with its default settings, reproduced exactly: the framework of the legacy dialect."""
 
 from handlers.legacy.express.application import (
     Application,

@@ -1,10 +1,10 @@
-"""The legacy's HTTP manner: express 5 at its defaults, as a plain ASGI application.
+"""The legacy's HTTP behaviour: express 5 with its default settings, as a plain ASGI application.
 
-Resources are routers of handlers that take a `Request` and return a `Reply`; what happens around them, in
-which order, with which headers and which pages, is express's business and stands here once. Starlette's
-request and response objects stay out of it: this is every native answer's way, and is held to microseconds.
+Resources are routers of handlers that take a `Request` and return a `Reply`; this module defines the processing
+around them: its order, headers and error pages. It does not use Starlette's request and response objects: every
+native answer passes through it, and its cost is measured in microseconds.
 
-    cors -> the router's layers, in the order they were added -> the page for what nobody answered
+    cors -> the router's layers, in the order they were added -> the page for unanswered requests
               a route: answers, or passes by returning None
               a middleware or mounted router: the same, below its path
 """
@@ -46,7 +46,7 @@ class HttpError(Exception):
 
 
 class Reply:
-    """An answer before it is sent: `headers` come after the ones every answer has, `body` is complete.
+    """An answer before it is sent: `headers` follow those of every answer, `body` is complete.
 
     `tagged` answers carry an entity tag and are subject to `If-None-Match`.
     """
@@ -61,27 +61,27 @@ class Reply:
 
 
 def json(status: int, value: object) -> Reply:
-    """`res.status(status).json(value)`; what is JSON text already is taken for what it says."""
+    """Return `res.status(status).json(value)`; JSON text is sent as it is."""
     text = value if isinstance(value, JsonText) else stringify(value)
     return Reply(status, (_JSON,), text.encode())
 
 
 def encoded_json(status: int, body: bytes) -> Reply:
-    """The same for a body that is JSON text already."""
+    """Return the same for a body that is encoded JSON."""
     return Reply(status, (_JSON,), body)
 
 
 def page(status: int, body: bytes | None = None, headers: RawHeaders = ()) -> Reply:
-    """One of express's HTML pages; they carry no entity tag."""
+    """Return one of express's HTML pages, which carry no entity tag."""
     return Reply(status, headers + error_pages.HEADERS, body or error_pages.error_page(status), tagged=False)
 
 
 class Request:
-    """A request as a handler sees it.
+    """A request as seen by a handler.
 
-    `target` is Node's `req.url`, `path` the pathname below the router that is asked, `params` the route's
-    parameters, `body` what the JSON parser made (`UNDEFINED` where it did not run), `user_id` the claim that
-    authentication found (any JSON value) and `token` what carried it.
+    `target` is Node's `req.url`, `path` the pathname below the current router, `params` the route's parameters,
+    `body` the JSON parser's result (`UNDEFINED` where it did not run), `user_id` the token's claim (any JSON value)
+    and `token` the token.
     """
 
     __slots__ = (
@@ -123,13 +123,13 @@ class Request:
 
     @property
     def query(self) -> Query:
-        """The query string, parsed on first use."""
+        """Return the query string, parsed on first use."""
         if self._query is None:
             self._query = parse_query(self._query_text)
         return self._query
 
     def fields(self, *names: str) -> list[Value]:
-        """`const {a, b} = req.body`: the named fields; raises `JavaScriptTypeError` where there is no body."""
+        """Return the fields of `const {a, b} = req.body`; raises `JavaScriptTypeError` without a body."""
         if self.body is UNDEFINED:
             problem = f"Cannot destructure property '{names[0]}' of 'req.body' as it is undefined."
             raise JavaScriptTypeError(problem)
@@ -138,16 +138,16 @@ class Request:
 
     @property
     def client_host(self) -> str:
-        """The client's address, empty where it is unknown."""
+        """Return the client's address, empty where it is unknown."""
         client = self._scope.get("client")
         return str(client[0]) if client else ""
 
     def report_failure(self, error: Exception) -> None:
-        """Tell the gateway of a dependency that failed, where a handler answers that itself."""
+        """Report a failed dependency to the gateway, where a handler answers the failure itself."""
         report_failure(self._scope, error)
 
     async def read_chunk(self) -> bytes | None:
-        """The next piece of the body, `None` after the last; raises `ClientDisconnectedError`."""
+        """Return the next chunk of the body, `None` after the last; raises `ClientDisconnectedError`."""
         if not self._unread:
             return None
         message = await self._receive()
@@ -158,12 +158,12 @@ class Request:
         return chunk
 
     async def drain(self) -> None:
-        """Read the rest of the body and forget it, as express does before it answers with a page."""
+        """Read and discard the rest of the body, as express does before it answers with a page."""
         while self._unread:
             await self.read_chunk()
 
     async def wait_for_disconnect(self) -> None:
-        """Return when the client has gone away; what is left of its body is read and forgotten."""
+        """Return when the client has disconnected; read and discard the rest of its body."""
         try:
             await self.drain()
         except ClientDisconnectedError:
@@ -172,7 +172,7 @@ class Request:
 
 
 def request_target(scope: Scope) -> str:
-    """The request line's target: as the gateway kept it, or put together again; Latin-1, as in Node."""
+    """Return the request line's target: the gateway's copy, or reassembled; Latin-1, as in Node."""
     target: bytes | None = scope.get("proxy.target")
     if target is None:
         target = scope.get("raw_path") or scope["path"].encode()
@@ -185,7 +185,7 @@ Handler = Callable[[Request], Awaitable[Reply | None]]
 
 
 class Layer(NamedTuple):
-    """A step of a router: a pattern (`None` matches all), the handlers, and the method they are for."""
+    """A step of a router: a pattern (`None` matches all), the handlers, and their method."""
 
     pattern: Pattern | None
     handlers: tuple[Handler, ...]
@@ -193,17 +193,17 @@ class Layer(NamedTuple):
 
 
 class Router:
-    """Routes, middleware and mounted routers, asked in the order in which they were added."""
+    """Routes, middleware and mounted routers, called in the order in which they were added."""
 
     def __init__(self) -> None:
         self._layers: list[Layer] = []
 
     def use(self, path: str, *handlers: Handler) -> None:
-        """Run handlers for every path below `path`, which they see without it."""
+        """Run handlers for every path below `path`, which is removed from the path that they see."""
         self._layers.append(Layer(None if path == "/" else Pattern(path, whole=False), handlers, None))
 
     def route(self, method: str, path: str, *handlers: Handler) -> None:
-        """Run handlers for one method (GET answers HEAD too) of one path."""
+        """Run handlers for one method (GET includes HEAD) of one path."""
         self._layers.append(Layer(Pattern(path, whole=True), handlers, method))
 
     def get(self, path: str, *handlers: Handler) -> None:
@@ -223,7 +223,7 @@ class Router:
         self.route("DELETE", path, *handlers)
 
     async def __call__(self, request: Request) -> Reply | None:
-        """Answer, or pass (`None`). A parameter that cannot be decoded is a 400 whatever the method."""
+        """Answer, or pass (`None`). An undecodable parameter is a 400 for every method."""
         path, method = request.path, request.method
         method = "GET" if method == "HEAD" else method
         for pattern, handlers, only in self._layers:
@@ -250,9 +250,9 @@ Faults = Mapping[type[Exception], Callable[[Exception], Reply]]
 
 
 class Application:
-    """The ASGI application: a router behind CORS, with express's answers for whatever it leaves open.
+    """The ASGI application: a router behind CORS, with express's answers to unanswered requests.
 
-    `faults` turn exceptions that mean the same wherever they come from (the database is away) into replies.
+    `faults` map exceptions with one meaning everywhere (the database is unavailable) to replies.
     """
 
     def __init__(self, router: Router, cors: Cors, faults: Faults | None = None) -> None:
@@ -303,7 +303,7 @@ class Application:
 
 
 def _finish(request: Request, reply: Reply, preface: RawHeaders) -> tuple[int, RawHeaders, bytes]:
-    """`res.send`: tag, freshness, and what HEAD and 304 leave out."""
+    """Complete a reply as `res.send`: tag, freshness, and the omissions of HEAD and 304."""
     status, body = reply.status, reply.body
     reads = request.method in ("GET", "HEAD")
     length = (b"content-length", str(len(body)).encode())
@@ -312,8 +312,8 @@ def _finish(request: Request, reply: Reply, preface: RawHeaders) -> tuple[int, R
     tag = weak_tag(body)
     tag_header = (b"etag", tag.encode())
     if reads and 200 <= status < 300 and _is_known(request.headers, tag):
-        kept = tuple(header for header in reply.headers if header[0] != b"content-type")
-        return 304, (*preface, *kept, tag_header), b""
+        remaining = tuple(header for header in reply.headers if header[0] != b"content-type")
+        return 304, (*preface, *remaining, tag_header), b""
     return status, (*preface, *reply.headers, length, tag_header), b"" if request.method == "HEAD" else body
 
 

@@ -1,9 +1,9 @@
-"""JSON bodies as body-parser 2 reads them: `express.json({limit})`, strict, inflating.
+"""JSON bodies as body-parser 2 reads them: `express.json({limit})`, strict, decompressing.
 
-A body that is not announced as JSON is left alone (`UNDEFINED`). Of one that is, every fault has its status,
-found in body-parser's order: charset, content encoding, announced length, unknown charset, length as it is
-read, compressed data, and last the JSON itself. Whatever takes time is done in slices between which the event loop
-goes on, and what cannot be is bounded (413).
+A body of another content type is not read (`UNDEFINED`). Every fault of a JSON body has its status, in body-parser's
+order of checks: charset, content encoding, declared length, unknown charset, length as read, compressed data, and
+the JSON itself. Long work runs in slices between which the event loop runs; work that cannot be sliced is limited
+(413).
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from handlers.legacy.express.decompression import CorruptError, Inflater, inflat
 from handlers.legacy.javascript import JSONSyntaxError, Value, parse
 
 _STEPS: Final = 16
-"""Steps of inflating between two pauses: a megabyte at most."""
+"""Decompression steps between two yields to the event loop: at most a megabyte."""
 
 _media_type = lru_cache(256)(content_type.parse)
 
 
 def json_parser(limit: int) -> Handler:
-    """The middleware that fills `request.body`, from at most `limit` bytes once they are inflated."""
+    """Return the middleware that sets `request.body`, from at most `limit` decompressed bytes."""
 
     async def parse_body(request: Request) -> Reply | None:
         if request.has_body:
@@ -76,7 +76,7 @@ async def _read(request: Request, stream: Inflater | None, limit: int) -> bytes:
 
 
 async def _plain(request: Request, stream: Inflater | None) -> AsyncIterator[bytes]:
-    """The body's pieces, inflated where they are compressed; raises `CorruptError`."""
+    """Yield the body's chunks, decompressed where necessary; raises `CorruptError`."""
     steps = 0
     while (received := await request.read_chunk()) is not None:
         if stream is None:
@@ -100,7 +100,7 @@ async def _parse(text: str) -> Value:
         await pause_after(text)
     except StructureError as error:
         raise HttpError(413, str(error)) from error
-    except JSONSyntaxError as error:  # whose message takes another reading, and is shown to nobody
+    except JSONSyntaxError as error:  # its message would cost a second parse and is never sent
         raise HttpError(400, "not JSON") from error
     if not isinstance(value, dict | list):
         raise HttpError(400, "only objects and arrays are taken")

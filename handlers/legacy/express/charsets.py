@@ -1,8 +1,8 @@
-"""Bytes to text as iconv-lite does it for the charsets that a JSON body may be in.
+"""Text decoding as in iconv-lite, for the charsets of JSON bodies.
 
-body-parser lets every charset through whose name begins with `utf-`, and iconv-lite knows these of them. Both
-are forgiving: names are compared without their punctuation, byte order marks are dropped, `utf-16` and
-`utf-32` guess their byte order, and what cannot be decoded becomes U+FFFD (or stays a lone surrogate).
+body-parser accepts every charset whose name begins with `utf-`, of which iconv-lite knows these. Both are tolerant:
+names are compared without punctuation, byte order marks are dropped, `utf-16` and `utf-32` detect their byte order,
+and undecodable input becomes U+FFFD (or remains a lone surrogate).
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Final
 Decoder = Callable[[bytes], str]
 
 LARGEST: Final = 65_536
-"""Bytes decoded without a pause: in the slowest of the charsets they take some 40 ms."""
+"""Bytes decoded without yielding: the slowest charset takes about 40 ms for them."""
 
 _NOISE: Final = re.compile(r":[0-9]{4}\Z|[^0-9a-z]")
 _BOM: Final = "\ufeff"
@@ -28,7 +28,7 @@ _UTF7_IMAP_RUN: Final = re.compile(r"&([A-Za-z0-9+,]*)-?")
 
 
 def decoder(charset: str) -> Decoder | None:
-    """The decoder for a charset's name, `None` where iconv-lite knows none."""
+    """Return the decoder for a charset's name, `None` where iconv-lite has none."""
     return _DECODERS.get(_NOISE.sub("", charset.lower()))
 
 
@@ -37,7 +37,7 @@ class TooLongError(ValueError):
 
 
 async def decode_in_slices(decode: Decoder, data: bytes) -> str:
-    """The text of some bytes. UTF-8 may be long, and is decoded in slices between which the event loop goes on."""
+    """Decode bytes; long UTF-8 is decoded in slices between which the event loop runs."""
     if len(data) <= LARGEST:
         return decode(data)
     if decode is not _utf8:
@@ -46,7 +46,7 @@ async def decode_in_slices(decode: Decoder, data: bytes) -> str:
 
 
 async def decode_utf8(data: bytes) -> str:
-    """UTF-8 as `Buffer.toString` reads it, in slices between which the event loop goes on."""
+    """Decode UTF-8 as `Buffer.toString` does, in slices between which the event loop runs."""
     if len(data) <= LARGEST:
         return data.decode("utf-8", "replace")
     incremental = codecs.getincrementaldecoder("utf-8")("replace")
@@ -85,11 +85,11 @@ def _utf32(order: str) -> Decoder:
 
 
 def _pair_surrogates(text: str) -> str:
-    """JavaScript strings are UTF-16: two halves that meet are one character."""
+    """Join adjacent surrogate halves into one character, as in JavaScript's UTF-16 strings."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
-def _utf16_guessed(data: bytes) -> str:
+def _utf16_detected(data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         order = "le" if data[:2] == b"\xff\xfe" else "be"
     else:
@@ -100,7 +100,7 @@ def _utf16_guessed(data: bytes) -> str:
     return _utf16(order)(data)
 
 
-def _utf32_guessed(data: bytes) -> str:
+def _utf32_detected(data: bytes) -> str:
     if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
         order = "le" if data[:2] == b"\xff\xfe" else "be"
     else:
@@ -112,7 +112,7 @@ def _utf32_guessed(data: bytes) -> str:
 
 
 def _plausibility(quad: bytes) -> int:
-    """How much four bytes look like a big-endian character: 1, 0 or -1."""
+    """Return how likely four bytes are a big-endian character: 1, 0 or -1."""
     invalid = quad[0] != 0 or quad[1] > 0x10
     common = quad[:2] == b"\0\0" and quad[2:] != b"\0\0"
     return int(common) - int(invalid)
@@ -136,10 +136,10 @@ def _decode_run(run: re.Match[str], shift: str) -> str:
 
 _DECODERS: Final[dict[str, Decoder]] = {
     "utf8": _utf8,
-    "utf16": _utf16_guessed,
+    "utf16": _utf16_detected,
     "utf16le": _utf16("le"),
     "utf16be": _utf16("be"),
-    "utf32": _utf32_guessed,
+    "utf32": _utf32_detected,
     "utf32le": _utf32("le"),
     "utf32be": _utf32("be"),
     "utf7": _utf7,

@@ -1,6 +1,6 @@
 """`Content-Type` as body-parser reads it (content-type 1, type-is 2).
 
-A header that is malformed anywhere, be it in the last parameter, is of no type at all, so its body is not read.
+A header that is malformed anywhere, even in its last parameter, has no type, so the body is not read.
 """
 
 import re
@@ -17,14 +17,14 @@ _BLANK: Final = " \t\n\v\f\r\xa0"
 
 
 class MediaType(NamedTuple):
-    """A type in lower case, and its charset: in lower case too, empty where none is named."""
+    """A type in lower case, and its charset, in lower case and empty where absent."""
 
     name: str
     charset: str
 
 
 def parse(header: str) -> MediaType | None:
-    """Read a `Content-Type`; `None` where it is malformed. Of repeated parameters the last one counts."""
+    """Parse a `Content-Type`; `None` where it is malformed. The last of repeated parameters counts."""
     kind, semicolon, _ = header.partition(";")
     name = kind.strip(_BLANK)
     if not _TYPE.fullmatch(name):

@@ -1,6 +1,6 @@
-"""CORS as cors 2.8.5 does it with a list of origins, fixed methods and headers, and credentials.
+"""CORS as in cors 2.8.5 with a list of origins, fixed methods and headers, and credentials.
 
-Its headers stand in front of every answer, so they are made once per origin and reused.
+Its headers precede all others of every answer, so they are built once per origin and reused.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _CREDENTIALS: Final = (b"access-control-allow-credentials", b"true")
 
 
 class Cors:
-    """Which origins may read the answers, and what a preflight is told."""
+    """The allowed origins, and the answer to a preflight request."""
 
     def __init__(self, origins: Sequence[str], methods: str, headers: str) -> None:
         self._others: Headers = (_POWERED, _VARY, _CREDENTIALS)
@@ -35,9 +35,9 @@ class Cors:
         )
 
     def preface(self, origin: bytes) -> Headers:
-        """The headers every answer begins with; `origin` is empty where the request names none."""
+        """Return the first headers of every answer; `origin` is empty where the request has none."""
         return self._allowed.get(origin, self._others)
 
     def preflight(self, origin: bytes) -> Headers:
-        """All headers of the 204 that ends every OPTIONS request."""
+        """Return all headers of the 204 that answers every OPTIONS request."""
         return self.preface(origin) + self._preflight

@@ -1,7 +1,7 @@
-"""Compressed request bodies, inflated as Node's zlib streams do it, never beyond a limit.
+"""Compressed request bodies, decompressed as by Node's zlib streams, within a limit.
 
-Each decoder takes the body piece by piece and gives it out in small steps, so that its caller can stop at a limit, and
-let the event loop go on, before a small body has become a large one.
+Each decoder takes the body in chunks and yields small steps, so that its caller can stop at a limit, and let the
+event loop run, before a small body has become a large one.
 """
 
 import zlib
@@ -12,23 +12,23 @@ import brotli  # type: ignore[import-untyped]
 
 
 class CorruptError(ValueError):
-    """The bytes are not what the `Content-Encoding` says, or they end too early."""
+    """Bytes that are invalid for the `Content-Encoding`, or incomplete."""
 
 
 class Inflater(Protocol):
-    """A decompressor that gives out at most `STEP` bytes at a time."""
+    """A decompressor that yields at most `STEP` bytes at a time."""
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
-        """Inflate some input, lazily: each step takes well under a millisecond, and may give nothing."""
+        """Decompress some input lazily: each step takes well under a millisecond, and may yield nothing."""
 
     def finish(self) -> None:
-        """Raise `CorruptError` where the input ended within the stream."""
+        """Raise `CorruptError` if the input is incomplete."""
 
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 STEP: Final = 65_536
 _INPUT_STEP: Final = 8_192
-"""Bytes of input at a time: the rest of them is copied for each member that ends among them."""
+"""Bytes of input at a time: the remainder is copied for each member that ends within it."""
 
 
 class ZlibInflater:
@@ -40,7 +40,7 @@ class ZlibInflater:
         self._padded = False
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
-        """As `Inflater.inflate`."""
+        """Implement `Inflater.inflate`."""
         for start in range(0, len(data), _INPUT_STEP):
             yield from self._inflate(data[start : start + _INPUT_STEP])
 
@@ -62,19 +62,19 @@ class ZlibInflater:
         return False
 
     def finish(self) -> None:
-        """As `Inflater.finish`."""
+        """Implement `Inflater.finish`."""
         if not self._stream.eof:
             raise CorruptError("unexpected end of file")
 
 
 class BrotliInflater:
-    """Brotli. Node ignores what follows the stream; here that is a fault, as the library gives no way past it."""
+    """Brotli. Node ignores data after the stream; here it is an error, since the library cannot skip it."""
 
     def __init__(self) -> None:
         self._stream = brotli.Decompressor()
 
     def inflate(self, data: bytes) -> Iterator[bytes]:
-        """As `Inflater.inflate`."""
+        """Implement `Inflater.inflate`."""
         while not self._stream.is_finished():
             try:
                 piece = self._stream.process(data, output_buffer_limit=STEP)
@@ -86,13 +86,13 @@ class BrotliInflater:
             data = b""
 
     def finish(self) -> None:
-        """As `Inflater.finish`."""
+        """Implement `Inflater.finish`."""
         if not self._stream.is_finished():
             raise CorruptError("unexpected end of file")
 
 
 def inflater(encoding: str) -> Inflater | None:
-    """The decoder for a content encoding, `None` where Node 20 has none."""
+    """Return the decoder for a content encoding, `None` where Node 20 has none."""
     if encoding == "br":
         return BrotliInflater()
     return ZlibInflater(gzip=encoding == "gzip") if encoding in ("gzip", "deflate") else None

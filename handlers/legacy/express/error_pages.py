@@ -1,6 +1,6 @@
-"""The HTML pages express answers with when nothing else does (finalhandler 2, `NODE_ENV=production`).
+"""express's HTML pages for unanswered requests and errors (finalhandler 2, `NODE_ENV=production`).
 
-A page tells its status and no more, or the method and path that no route answers.
+A page states its status only, or the method and path that no route answers.
 """
 
 import re
@@ -69,18 +69,18 @@ _URI_SIGNS: Final = ";,/?:@&=+$-_.!~*'()#"
 
 
 def error_page(status: int) -> bytes:
-    """The page of an error that a route or middleware did not handle."""
+    """Return the page of an error that no route or middleware handled."""
     return _document(PHRASES.get(status, "undefined"))
 
 
 def missing_page(method: str, path: str) -> bytes:
-    """The page of a request that no route answers; the path is encoded as encodeurl 2 does it."""
+    """Return the page of a request that no route answers; the path is encoded as by encodeurl 2."""
     return _document(f"Cannot {method} {encode_url(path)}")
 
 
 def encode_url(path: str) -> str:
-    """Escape what may not stand in a URL, as UTF-8, and leave most escapes that are there already."""
-    return _NEEDS_ENCODING.sub(lambda found: quote(found[0], _URI_SIGNS), path)
+    """Escape characters that are invalid in a URL, as UTF-8, and leave most existing escapes."""
+    return _NEEDS_ENCODING.sub(lambda match: quote(match[0], _URI_SIGNS), path)
 
 
 def _document(message: str) -> bytes:

@@ -1,7 +1,7 @@
 """Entity tags and freshness: when the legacy answers 304.
 
-Every body that express sends carries a weak tag of its bytes (etag 1), and a GET or HEAD that already knows
-the tag is told so (fresh 2). No answer carries `Last-Modified`, so `If-Modified-Since` alone never matches.
+Every body from express carries a weak tag of its bytes (etag 1), and a GET or HEAD with the same tag is answered 304
+(fresh 2). No answer carries `Last-Modified`, so `If-Modified-Since` alone never matches.
 """
 
 import re
@@ -14,7 +14,7 @@ _EMPTY: Final = 'W/"0-2jmj7l5rSw0yVb/vlWAYkK/YBwk"'
 
 
 def weak_tag(body: bytes) -> str:
-    """`W/"<hex length>-<27 characters of base64 SHA-1>"`."""
+    """Return `W/"<hex length>-<27 characters of base64 SHA-1>"`."""
     if not body:
         return _EMPTY
     digest = b64encode(sha1(body, usedforsecurity=False).digest())[:27].decode()
@@ -22,7 +22,7 @@ def weak_tag(body: bytes) -> str:
 
 
 def is_fresh(tag: str, none_match: str | None, cache_control: str | None) -> bool:
-    """Whether `If-None-Match` (weak comparison, lists, `*`) names the tag and `no-cache` does not forbid it."""
+    """Return whether `If-None-Match` (weak comparison, lists, `*`) names the tag, without `no-cache`."""
     if not none_match or (cache_control and _NO_CACHE.search(cache_control)):
         return False
     if none_match == "*":

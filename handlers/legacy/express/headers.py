@@ -1,7 +1,7 @@
-"""Request headers as a Node server shows them.
+"""Request headers as a Node server presents them.
 
-ASGI hands over a list of pairs; the legacy sees one value a name: of some names the first, of the others all,
-joined. Values are Latin-1, without the blanks around them (of which uvicorn leaves those at the end).
+ASGI passes a list of pairs; the legacy sees one value per name: for some names the first, for others all, joined.
+Values are Latin-1, without surrounding blanks (uvicorn leaves the trailing ones).
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _FIRST_ONLY: Final = frozenset(
 
 
 class Headers:
-    """Look-up by lower-case name; `None` where the client sent none."""
+    """Headers by lower-case name; `None` where the client sent none."""
 
     __slots__ = ("raw",)
 
@@ -28,7 +28,7 @@ class Headers:
             self.raw = _join(listed)
 
     def get(self, name: str) -> str | None:
-        """The value of a header as `IncomingMessage.headers` gives it."""
+        """Return a header's value as in `IncomingMessage.headers`."""
         value = self.raw.get(name.encode("latin-1"))
         return None if value is None else value.strip(b" \t").decode("latin-1")
 

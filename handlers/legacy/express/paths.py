@@ -1,9 +1,8 @@
-"""Paths as router 2 matches them.
+"""Path matching as in router 2.
 
-A request's path decides everything in the legacy, and it is matched in ways of its own: without regard to
-case, with a slash allowed at the end, by prefix for a mounted router, and with parameters decoded, or refused,
-before the method is looked at. This module is those rules and nothing else (path-to-regexp 8, router 2,
-parseurl, WHATWG-free `url.parse`), for templates made of text and `:name` parameters.
+The legacy matches paths case-insensitively, with an optional trailing slash, by prefix for a mounted router, and
+decodes, or refuses, parameters before it checks the method. This module implements those rules only (path-to-regexp
+8, router 2, parseurl, WHATWG-free `url.parse`), for templates of text and `:name` parameters.
 """
 
 import re
@@ -21,16 +20,16 @@ class UndecodableError(ValueError):
 
 
 class Match(NamedTuple):
-    """What a pattern found: the length of the path it covers, and its parameters, decoded."""
+    """A pattern's match: the length of the matched path, and the decoded parameters."""
 
     end: int
     params: dict[str, str]
 
 
 class Pattern:
-    """A template such as `/:promptId/add-prompt/:transcriptId`, compiled.
+    """A compiled template such as `/:promptId/add-prompt/:transcriptId`.
 
-    `whole` patterns (routes) cover the path to its end; the others (mounts) cover it up to a slash.
+    `whole` patterns (routes) match the complete path; the others (mounts) match up to a slash.
     """
 
     __slots__ = ("_expression", "_names", "template")
@@ -45,16 +44,16 @@ class Pattern:
         self._expression = re.compile(rf"{source}(?:/\Z)?{ending}", re.IGNORECASE | re.ASCII)
 
     def match(self, path: str) -> Match | None:
-        """Match a path; raises `UndecodableError` where a parameter's escapes are malformed."""
-        found = self._expression.match(path)
-        if found is None:
+        """Match a path; raises `UndecodableError` for malformed escapes in a parameter."""
+        result = self._expression.match(path)
+        if result is None:
             return None
-        values = map(decode_component, found.groups())
-        return Match(found.end(), dict(zip(self._names, values, strict=True)))
+        values = map(decode_component, result.groups())
+        return Match(result.end(), dict(zip(self._names, values, strict=True)))
 
 
 def decode_component(text: str) -> str:
-    """`decodeURIComponent`: characters that are no escapes stay, escapes must be valid UTF-8."""
+    """Decode as `decodeURIComponent`: escapes must be valid UTF-8, other characters are unchanged."""
     return _ESCAPES.sub(_decode_run, text) if "%" in text else text
 
 
@@ -70,7 +69,7 @@ def _refuse() -> str:
 
 
 def split_target(target: str) -> tuple[str, str | None]:
-    """A request target's pathname and query (`None` where there is no question mark).
+    """Return a request target's pathname and query (`None` without a question mark).
 
     The target is Node's `req.url`: the bytes of the request line read as Latin-1.
     """

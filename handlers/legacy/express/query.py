@@ -1,7 +1,7 @@
-"""Query strings as express 5 reads them: Node's `querystring.parse`.
+"""Query strings as express 5 parses them: Node's `querystring.parse`.
 
-Express 5's default parser is the simple one: no nesting, so `email[$ne]=a` is a key with brackets in it, and a
-key that comes twice is an array. Escapes that are not UTF-8 are read leniently, never refused.
+Express 5's default parser is the simple one: without nesting, so `email[$ne]=a` is a key with brackets, and a
+repeated key is an array. Escapes that are not UTF-8 are decoded leniently, never refused.
 """
 
 import re
@@ -40,13 +40,13 @@ def _add(query: Query, key: str, value: str) -> None:
 
 
 def _read(text: str, searched: str) -> str:
-    """A name or a value, unescaped where there seems to be anything to unescape; in values Node looks past pluses."""
+    """Unescape a name or a value if it contains an escape; for values, Node searches after removing pluses."""
     spaced = text.replace("+", " ")
     return unescape(spaced) if _ESCAPE.search(searched) else spaced
 
 
 def unescape(text: str) -> str:
-    """`querystring.unescape`: `decodeURIComponent`, or byte for byte where that would refuse."""
+    """Decode as `querystring.unescape`: `decodeURIComponent`, or byte for byte where that refuses."""
     try:
         return decode_component(text)
     except UndecodableError:
@@ -55,4 +55,4 @@ def unescape(text: str) -> str:
 
 def _unescape_bytes(text: str) -> str:
     units = bytes(ord(character) & 0xFF for character in text)
-    return _ESCAPED_BYTE.sub(lambda found: bytes.fromhex(found[1].decode()), units).decode(errors="replace")
+    return _ESCAPED_BYTE.sub(lambda match: bytes.fromhex(match[1].decode()), units).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""JavaScript's value semantics, as Node 20 has them, for whatever of the legacy's answers hangs on them."""
+"""JavaScript's value semantics, as in Node 20, where the legacy's answers depend on them."""
 
 from handlers.legacy.javascript.coercion import to_number, to_string
 from handlers.legacy.javascript.dates import clip, date_to_string, iso, parse_date

@@ -1,4 +1,4 @@
-"""What JavaScript makes of a value where it wants a string or a number: `String(value)`, `Number(value)`."""
+"""JavaScript's conversions of a value to a string or a number: `String(value)`, `Number(value)`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FLAGS: Final = ((re.DOTALL, "g"), (re.IGNORECASE, "i"), (re.MULTILINE, "m"))
 
 
 def to_string(value: object) -> str:
-    """`String(value)`; JavaScriptTypeError for an object whose own `toString` is no function."""
+    """Return `String(value)`; raises JavaScriptTypeError for an object with its own `toString`."""
     if isinstance(value, str) and not isinstance(value, Code):
         return value
     if value is None or value is UNDEFINED:
@@ -35,7 +35,7 @@ def to_string(value: object) -> str:
 
 
 def _object_to_string(value: dict[str, object]) -> str:
-    """An object from JSON has no functions of its own: its `toString` or `valueOf` only hide the real ones."""
+    """Convert an object from JSON, whose own `toString` is never a function and only hides the inherited one."""
     if "toString" in value:
         raise JavaScriptTypeError("Cannot convert object to primitive value")
     return "[object Object]"
@@ -56,14 +56,14 @@ def _bson_to_string(value: object) -> str:
 
 
 def regex_to_string(value: Regex[str]) -> str:
-    """`/pattern/flags`, as js-bson makes a RegExp of it: slashes escaped, `s` for `g`."""
+    """Return `/pattern/flags` as of js-bson's RegExp: slashes escaped, `s` for `g`."""
     pattern = re.sub(r"(\\.|\[(?:\\.|[^\]])*\])|/", lambda match: match[1] or "\\/", value.pattern) or "(?:)"
     pattern = pattern.replace("\n", "\\n").replace("\r", "\\r")
     return f"/{pattern}/" + "".join(letter for flag, letter in _FLAGS if value.flags & flag)
 
 
 def to_number(value: object) -> int | float:
-    """`Number(value)`: NaN where it is worth none; JavaScriptTypeError as `to_string`."""
+    """Return `Number(value)`, NaN where it is not a number; raises JavaScriptTypeError as `to_string`."""
     if value is None or value is False:
         return 0
     if value is True:

@@ -1,8 +1,8 @@
-"""The texts that V8 takes for dates: ECMAScript's own format first, and where that stops, the lenient old one.
+"""Dates as parsed by V8: ECMAScript's own format first, then the lenient legacy parser.
 
-The lenient reading knows tokens, no grammar: a number is a day or, by what follows it, a time; words before
-the first number mean nothing; brackets are skipped; an offset needs a time before it, or GMT. Where the
-standard format fits only at first, what it has read so far stands and the lenient reading goes on from there.
+The lenient parser works on tokens, without a grammar: a number is a day or, depending on what follows, a time; words
+before the first number are ignored; parentheses are skipped; an offset requires a preceding time, or GMT. If only
+the beginning is in the standard format, the lenient parser continues with what has been parsed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from handlers.white_space import WHITESPACE
 
 @dataclass(frozen=True)
 class DateFields:
-    """A date as written: month 1-12, day 1-31, and milliseconds from its midnight UTC."""
+    """A parsed date: month 1-12, day 1-31, and milliseconds from its midnight UTC."""
 
     year: int
     month: int
@@ -25,7 +25,7 @@ class DateFields:
 
 
 def read_date(text: str) -> DateFields | None:
-    """The date that a text spells for V8, or None."""
+    """Return the date that V8 parses from a text, or None."""
     tokens, date = _DateTokens(text), _ParsedDate()
     try:
         if not _read_standard(tokens, date):
@@ -36,12 +36,12 @@ def read_date(text: str) -> DateFields | None:
 
 
 class _NoDateError(Exception):
-    """The text spells no date."""
+    """A text that is not a date."""
 
 
 @dataclass(frozen=True)
 class _DateToken:
-    """`kind` is number, word, space, other, end, or a symbol itself; `size` is the characters it took."""
+    """A token. `kind` is number, word, space, other, end, or the symbol itself; `size` is in characters."""
 
     kind: str
     size: int = 0
@@ -53,7 +53,7 @@ class _DateToken:
 
 
 _END: Final = _DateToken("end")
-_SPACES: Final = re.sub("[\u2028\u2029]", "", WHITESPACE)  # these two make words
+_SPACES: Final = re.sub("[\u2028\u2029]", "", WHITESPACE)  # these two count as word characters
 _PIECE: Final = re.compile(
     rf"(?P<number>[0-9]+)|(?P<symbol>[-:+.)])|(?P<space>[{_SPACES}])|(?P<word>[^\x00-@{_SPACES}]+)"
 )
@@ -87,12 +87,12 @@ class _DateTokens:
             self._at = self._past_brackets() if self._text[self._at] == "(" else self._at + 1
             return _DateToken("other")
         self._at = match.end()
-        found = match[0]
+        text = match[0]
         if match["number"]:
-            return _DateToken("number", len(found), int(found.lstrip("0")[:_SIGNIFICANT] or "0"))
+            return _DateToken("number", len(text), int(text.lstrip("0")[:_SIGNIFICANT] or "0"))
         if match["word"]:
-            return _DateToken("word", len(found), word=found)
-        return _DateToken("space" if match["space"] else found)
+            return _DateToken("word", len(text), word=text)
+        return _DateToken("space" if match["space"] else text)
 
     def _past_brackets(self) -> int:
         depth = 0
@@ -105,7 +105,7 @@ class _DateTokens:
 
 @dataclass
 class _ParsedDate:
-    """What has been read so far, in the order it came, and what it comes to."""
+    """The values parsed so far, in their order."""
 
     days: list[int] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
@@ -143,7 +143,7 @@ class _ParsedDate:
         return self.zone_hour == 0 and self.zone_minute == 0
 
     def fields(self) -> DateFields:
-        """What it all comes to; two digits of a year mean 1950 to 2049."""
+        """Return the resulting date; years of two digits mean 1950 to 2049."""
         year, month, day = self._calendar()
         if not self.standard and 0 <= year <= 99:
             year += 2000 if year < 50 else 1900
@@ -152,7 +152,7 @@ class _ParsedDate:
         return DateFields(year, month, day, self._time() - self._offset())
 
     def _calendar(self) -> tuple[int, int, int]:
-        """Which of the numbers is which: the first that can be no day is the year."""
+        """Return year, month and day: the first number that cannot be a day is the year."""
         if not self.days:
             raise _NoDateError
         first, second, third = (*self.days, 1, 1)[:3]
@@ -189,7 +189,7 @@ _ZONES: Final = {"z": 0, "ut": 0, "utc": 0, "gmt": 0} | {
 
 
 def _read_standard(tokens: _DateTokens, date: _ParsedDate) -> bool:
-    """Read ECMAScript's format; False where the lenient reading has to go on from the tokens left."""
+    """Parse ECMAScript's format; return False if the lenient parser must continue with the remaining tokens."""
     if not _read_standard_day(tokens, date):
         return False
     if tokens.peek.word.lower() == "t":
@@ -232,7 +232,7 @@ def _read_standard_year(tokens: _DateTokens, date: _ParsedDate) -> bool:
 
 
 def _read_standard_time(tokens: _DateTokens, date: _ParsedDate) -> None:
-    """`hh:mm[:ss[.sss]]`, of any number of fraction digits; 24 only as 24:00:00.0."""
+    """Parse `hh:mm[:ss[.sss]]`, with any number of fraction digits; 24 only as 24:00:00.0."""
     midnight = tokens.peek.number == 24
     date.add_time(_fixed(tokens, 24))
     _require(tokens.skip(":"))
@@ -266,7 +266,7 @@ def _fixed(tokens: _DateTokens, high: int) -> int:
 
 
 def _milliseconds(token: _DateToken) -> int:
-    """A fraction of a second by its first three digits (of nine that count; leading zeros count for none)."""
+    """Return a fraction of a second from its first three digits (of nine significant ones, without leading zeros)."""
     size = min(token.size, _SIGNIFICANT)
     scale: int = 10 ** abs(size - 3)
     return token.number * scale if size < 3 else token.number // scale
@@ -278,19 +278,19 @@ def _require(holds: bool) -> None:
 
 
 def _read_lenient(tokens: _DateTokens, date: _ParsedDate) -> None:
-    """Read whatever is left, token by token."""
-    seen_number = bool(date.days)
+    """Parse the remaining tokens one by one."""
+    has_number = bool(date.days)
     while (token := tokens.take()) is not _END:
         if token.kind == "number":
-            seen_number = True
+            has_number = True
             _read_number(token.number, tokens, date)
         elif token.kind == "word":
-            _read_word(token.word, tokens, date, seen_number)
+            _read_word(token.word, tokens, date, has_number)
         elif token.kind in _SIGNS and (date.is_utc() or date.times):
-            seen_number = True
+            has_number = True
             _read_offset(_SIGNS[token.kind], tokens, date)
         elif token.kind in ("+", "-", ")"):
-            _require(not seen_number)
+            _require(not has_number)
 
 
 def _read_number(number: int, tokens: _DateTokens, date: _ParsedDate) -> None:
@@ -317,22 +317,22 @@ def _read_number(number: int, tokens: _DateTokens, date: _ParsedDate) -> None:
         tokens.skip("-")
 
 
-def _read_word(word: str, tokens: _DateTokens, date: _ParsedDate, seen_number: bool) -> None:
+def _read_word(word: str, tokens: _DateTokens, date: _ParsedDate, has_number: bool) -> None:
     name = word.lower() if word[:3].isascii() else ""
     if name in _HALVES and date.times:
         date.half = _HALVES[name]
     elif name[:3] in _MONTHS:
         date.month = _MONTHS.index(name[:3]) + 1
         tokens.skip("-")
-    elif name in _ZONES and seen_number:
+    elif name in _ZONES and has_number:
         hours = _ZONES[name]
         date.set_zone(-1 if hours < 0 else 1, abs(hours), 0)
     else:
-        _require(not seen_number and tokens.peek.kind != "number")
+        _require(not has_number and tokens.peek.kind != "number")
 
 
 def _read_offset(sign: int, tokens: _DateTokens, date: _ParsedDate) -> None:
-    """`+h`, `+hh`, `+hmm`, `+hhmm`, or `+h:` whose minutes come as the next number."""
+    """Parse `+h`, `+hh`, `+hmm`, `+hhmm`, or `+h:` whose minutes are the next number."""
     size = number = 0
     if tokens.peek.kind == "number":
         size, number = tokens.peek.size, tokens.take().number

@@ -1,7 +1,7 @@
-"""JavaScript's Date as milliseconds since 1970: reading a text as V8 does, and the three ways of writing one.
+"""JavaScript's Date as milliseconds since 1970: V8's parser and the three output formats.
 
-The legacy's clock is on UTC, so here local time is UTC: a text without a zone is read as UTC, and
-`toString` writes GMT+0000.
+The legacy's clock is on UTC, so local time is UTC here: a text without a zone is read as UTC, and `toString` writes
+GMT+0000.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from handlers.legacy.javascript.date_parser import read_date
 from handlers.legacy.javascript.values import JavaScriptRangeError
 
 LIMIT: Final = 8_640_000_000_000_000
-"""The largest time value, a hundred million days either way; beyond it a Date is invalid."""
+"""The largest time value, a hundred million days on either side of 1970; beyond it a Date is invalid."""
 
 DAY: Final = 86_400_000
 _EPOCH: Final = 719_163  # 1970-01-01 as a proleptic ordinal
@@ -24,7 +24,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 
 def parse_date(text: str) -> int | None:
-    """`new Date(text)`: milliseconds since 1970, None for an Invalid Date."""
+    """Parse as `new Date(text)`: milliseconds since 1970, None for an Invalid Date."""
     fields = read_date(text)
     if fields is None:
         return None
@@ -33,12 +33,12 @@ def parse_date(text: str) -> int | None:
 
 
 def clip(ms: float) -> int | None:
-    """`new Date(number)`: truncated to whole milliseconds, None (Invalid Date) outside the range or for NaN."""
+    """Return `new Date(number)`: truncated to whole milliseconds, None (Invalid Date) out of range or for NaN."""
     return int(ms) if abs(ms) <= LIMIT else None
 
 
 def iso(ms: int) -> str:
-    """`toISOString`: UTC to the millisecond, a sign and six digits for years outside 0 .. 9999.
+    """Return `toISOString`: UTC to the millisecond, a sign and six digits for years outside 0 .. 9999.
 
     Raises JavaScriptRangeError for an Invalid Date.
     """
@@ -49,7 +49,7 @@ def iso(ms: int) -> str:
 
 
 def iso_or_none(ms: int) -> str | None:
-    """What a date is in JSON: `toISOString`, or null for an Invalid Date."""
+    """Return a date as in JSON: `toISOString`, or None for an Invalid Date."""
     if not -LIMIT <= ms <= LIMIT:
         return None
     minute, rest = divmod(ms, 60_000)
@@ -57,7 +57,7 @@ def iso_or_none(ms: int) -> str | None:
 
 
 def date_to_string(ms: int) -> str:
-    """`Date.prototype.toString`: `Thu Jan 01 1970 00:00:00 GMT+0000 (Coordinated Universal Time)`."""
+    """Return `toString`: `Thu Jan 01 1970 00:00:00 GMT+0000 (Coordinated Universal Time)`."""
     if not -LIMIT <= ms <= LIMIT:
         return "Invalid Date"
     day, rest = divmod(ms, DAY)
@@ -79,14 +79,14 @@ def _iso_minute(minutes: int) -> str:
 
 
 def _calendar(day: int) -> tuple[int, int, int]:
-    """Year, month and day of a count of days since 1970, in any year."""
+    """Return year, month and day of a number of days since 1970, in any year."""
     cycles, ordinal = divmod(day + _EPOCH - 1, _CYCLE_DAYS)
-    found = date.fromordinal(ordinal + 1)
-    return found.year + 400 * cycles, found.month, found.day
+    result = date.fromordinal(ordinal + 1)
+    return result.year + 400 * cycles, result.month, result.day
 
 
 def _days(year: int, month: int, day: int) -> int:
-    """Days since 1970 of a date whose day may lie past the month's end (31 April is 1 May)."""
+    """Return the days since 1970 of a date whose day may exceed the month's length (31 April is 1 May)."""
     cycles, within = divmod(year - 1, 400)
     first = date(within + 1, month, 1).toordinal() + cycles * _CYCLE_DAYS
     return first - _EPOCH + day - 1

@@ -1,7 +1,7 @@
-"""Node 20's `util.inspect` with its default options, which mongoose quotes values with in its cast errors.
+"""Node 20's `util.inspect` with its default options, with which mongoose quotes values in its cast errors.
 
-Two things of it look odd and are kept: whether an object goes on one line depends on how deep the member
-formatted last was nested, and long arrays are set in columns whose number comes from a square root.
+Two of its oddities are reproduced: the choice of one line for an object depends on the nesting depth of the member
+formatted last, and long arrays are set in columns whose number comes from a square root.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from handlers.legacy.javascript.values import UNDEFINED, is_long, is_uuid, own_k
 DEPTH: Final = 2
 BREAK: Final = 80
 COMPACT: Final = 3
-MOST_ITEMS: Final = 100
-MOST_CHARACTERS: Final = 10_000
+MAX_ITEMS: Final = 100
+MAX_CHARACTERS: Final = 10_000
 _LINE: Final = 16
 _NO_WIDTH: Final = frozenset({"Cc", "Cf", "Me", "Mn"})
 
@@ -37,13 +37,13 @@ _SHORT: Final = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"
 
 
 def inspect(value: object) -> str:
-    """`util.inspect(value)`."""
+    """Return `util.inspect(value)`."""
     return _Inspection().show(value, 0)
 
 
 @dataclass
 class _Inspection:
-    """One call: how far the line is indented, and how deep the object formatted last was."""
+    """One call: the line's indentation, and the depth of the object formatted last."""
 
     indent: int = 0
     current: int = 0
@@ -60,9 +60,9 @@ class _Inspection:
     def _string(self, text: str) -> str:
         units = _length(text)
         trailer = ""
-        if units > MOST_CHARACTERS:
-            rest = units - MOST_CHARACTERS
-            text, units = _first_units(text, MOST_CHARACTERS), MOST_CHARACTERS
+        if units > MAX_CHARACTERS:
+            rest = units - MAX_CHARACTERS
+            text, units = _first_units(text, MAX_CHARACTERS), MAX_CHARACTERS
             trailer = f"... {rest} more character{'s' if rest > 1 else ''}"
         if units > _LINE and units > BREAK - self.indent - 4:
             lines = _LINES.findall(text)
@@ -84,7 +84,7 @@ class _Inspection:
         if depth > DEPTH:
             return "[Array]"
         self.current = depth + 1
-        members = [self._member(item, depth + 1, 2) for item in islice(value, MOST_ITEMS)]
+        members = [self._member(item, depth + 1, 2) for item in islice(value, MAX_ITEMS)]
         rest = len(value) - len(members)
         if rest:
             members.append(f"... {rest} more item{'s' if rest > 1 else ''}")
@@ -101,7 +101,7 @@ class _Inspection:
         return shown
 
     def _enclose(self, members: list[str], depth: int, braces: str, entries: int) -> str:
-        """On one line where it fits and no more than three levels are nested, else a line a member."""
+        """Format on one line if it fits and at most three levels are nested, otherwise one line per member."""
         if self.current - depth < COMPACT and entries == len(members):
             start = len(members) + self.indent + len(braces[0]) + 10
             if _fits(members, start) and not any("\n" in member for member in members):
@@ -115,7 +115,7 @@ def _fits(members: list[str], start: int) -> bool:
 
 
 def _in_columns(members: list[str], indent: int, count: int, numeric: bool) -> list[str]:
-    """The first `count` members in columns, numbers to the right; what follows them on a line of its own."""
+    """Set the first `count` members in columns, numbers right-aligned, and what follows them on its own line."""
     sizes = [_width(member) for member in members[:count]]
     longest = max(sizes)
     width = longest + 2
@@ -152,7 +152,7 @@ def _key(name: str) -> str:
 
 
 def quote(text: str) -> str:
-    """A string in the quotes that need no escaping, single ones first."""
+    """Return a string in quotes that need no escaping, single ones preferred."""
     mark = "'"
     if "'" in text:
         if '"' not in text:
@@ -175,7 +175,7 @@ def _is_number(value: object) -> bool:
 
 
 def _simple(value: object) -> str:
-    """Everything that has no members of its own to show."""
+    """Format a value that has no members to show."""
     if value is None or value is UNDEFINED:
         return "null" if value is None else "undefined"
     if isinstance(value, bool):
@@ -225,7 +225,7 @@ def _reference(value: DBRef) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns on a terminal, as ICU counts them: two for wide characters, none for combining ones."""
+    """Return the columns on a terminal, as ICU counts them: two for wide characters, none for combining ones."""
     if text.isascii():
         return len(text)
     return sum(map(_character_width, unicodedata.normalize("NFC", text)))
@@ -238,7 +238,7 @@ def _character_width(char: str) -> int:
 
 
 def _length(text: str) -> int:
-    """Length in UTF-16 units, JavaScript's."""
+    """Return the length in UTF-16 units, as in JavaScript."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 

@@ -1,7 +1,7 @@
-"""JSON.parse and JSON.stringify, to the letter of Node 20, at the speed of Python's C reader and writer.
+"""JSON.parse and JSON.stringify, exactly as in Node 20, with the speed of Python's C parser and encoder.
 
-Both go the fast way and then find out, by a search of the text, whether it holds any of the few things that
-Python does otherwise; only then do they go the way that does everything by hand.
+Both first take the fast path and then search the text for the few constructs that Python treats differently; only
+those take the slow path in Python code.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from handlers.legacy.javascript.values import (
     own_keys,
 )
 
-DEEPEST: Final = 4184
-"""How deep JSON.stringify writes before it runs out of stack, as measured on Node 20."""
+MAX_DEPTH: Final = 4184
+"""Maximum nesting depth of JSON.stringify before its stack overflows, measured on Node 20."""
 
 _CROWDED: Final = 100_000
-"""Characters at which a search would stop, from which on another way is faster."""
+"""Number of candidate characters from which a traversal is faster than a search."""
 _LONG: Final = 10**15
 
 _INDEX_KEYS = re.compile(r'"(?:[0-9]|\\u003[0-9]){1,10}+"[ \t\n\r]*+:')
-_ODD = tuple(  # each begins with one certain character, which is what makes a search of re's fast
+_ODD = tuple(  # each begins with one fixed character, which makes the search fast
     re.compile(pattern).search
     for pattern in (
         r'"(?::-?(?:[0-9]+[.e]|[0-9]{16})|[0-9]{1,10}+":)',
@@ -47,22 +47,22 @@ _ODD = tuple(  # each begins with one certain character, which is what makes a s
         r"\[-?(?:[0-9]+[.e]|[0-9]{16})",
     )
 )
-"""Where the fast writer's text may be wrong: floats and long integers, and index keys, which come first."""
+"""Patterns of text that the fast encoder may have wrong: floats, long integers, and index keys, which sort first."""
 
 
 def parse(text: str) -> Value:
-    """JSON.parse: the value, or JSONSyntaxError with V8's message. Any depth is read."""
+    """Parse as JSON.parse; raises JSONSyntaxError with V8's message. The depth is unlimited."""
     try:
         value: Value = _read(text)
-        return _in_order(value) if _may_hold_index_keys(text) else value
+        return _in_order(value) if _may_have_index_keys(text) else value
     except RecursionError:
         return Reader(text).read()
     except ValueError as fault:
         raise JSONSyntaxError(text) from fault
 
 
-def _may_hold_index_keys(text: str) -> bool:
-    """Whether some object may have to be put in order. A text with many quotes is not searched for it: that is slow."""
+def _may_have_index_keys(text: str) -> bool:
+    """Return whether an object may need reordering; a text with many quotes is not searched, which is slow."""
     return (len(text) > _CROWDED and text.count('"') > _CROWDED) or _INDEX_KEYS.search(text) is not None
 
 
@@ -84,10 +84,10 @@ def _in_order(value: Value) -> Value:
 
 
 def stringify(value: object) -> str:
-    """JSON.stringify of one value, with the `toJSON` of dates and of js-bson's types.
+    """Return JSON.stringify of one value, with the `toJSON` of dates and of js-bson's types.
 
-    A top-level UNDEFINED, which JavaScript would not turn into a string at all, gives "". Nesting deeper
-    than V8's stack raises JavaScriptRangeError.
+    A top-level UNDEFINED, for which JavaScript returns no string, gives "". Nesting deeper than V8's stack raises
+    JavaScriptRangeError.
     """
     if type(value) is str:
         text = _quote(value)
@@ -105,14 +105,14 @@ def stringify(value: object) -> str:
 
 
 def _is_odd(text: str, value: object) -> bool:
-    """Whether the fast writer's `text` of a value may be wrong."""
+    """Return whether the fast encoder's `text` of a value may be wrong."""
     if len(text) > _CROWDED and sum(map(text.count, '",[')) > _CROWDED:
         return _holds_odd_values(value)
     return any(is_odd(text) for is_odd in _ODD)
 
 
 def _holds_odd_values(value: object) -> bool:
-    """The same, found in the value: for texts full of what the search would stop at."""
+    """Return the same by traversing the value, for texts with many candidates."""
     waiting = [value]
     while waiting:
         member = waiting.pop()
@@ -128,17 +128,17 @@ def _holds_odd_values(value: object) -> bool:
 
 
 class JsonText(str):
-    """JSON that stands for the value it would be parsed to."""
+    """JSON text that represents its value."""
 
     __slots__ = ()
 
 
 class _OddError(Exception):
-    """Met something that the fast writer cannot write."""
+    """A value that the fast encoder cannot write."""
 
 
 def _plain(value: object) -> object:
-    """What the fast writer asks for the types that it does not know."""
+    """Convert the types that the fast encoder does not know."""
     if isinstance(value, ObjectId):
         return str(value)
     if isinstance(value, DatetimeMS):
@@ -147,9 +147,9 @@ def _plain(value: object) -> object:
 
 
 def _make_plain_writer() -> Callable[[object], Iterable[str]]:
-    """Python's C writer, built once; json.JSONEncoder builds one anew at every call."""
+    """Return Python's C encoder, created once; json.JSONEncoder creates one per call."""
     make = getattr(encoder, "c_make_encoder", None)
-    if make is None:  # another Python than CPython
+    if make is None:  # not CPython
         return json.JSONEncoder(
             ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_plain
         ).iterencode
@@ -162,12 +162,12 @@ _write_plain = _make_plain_writer()
 
 
 def _spell_surrogates(text: str) -> str:
-    """Lone surrogates as escapes; Python has joined those that pair."""
+    """Escape lone surrogates; Python has already joined pairs."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _write(value: object) -> str:
-    """The way by hand: what precedes a member and the member, containers waiting on a stack."""
+    """Encode in Python code: prefix and member in turn, with open containers on a stack."""
     parts: list[str] = []
     waiting: list[tuple[Iterator[tuple[str, object]], str]] = [(iter([("", value)]), "")]
     while waiting:
@@ -180,13 +180,13 @@ def _write(value: object) -> str:
             parts.append(_scalar(member))
         else:
             parts.append(waiting.pop()[1])
-        if len(waiting) > DEEPEST + 1:
+        if len(waiting) > MAX_DEPTH + 1:
             raise JavaScriptRangeError("Maximum call stack size exceeded")
     return "".join(parts)
 
 
 def _members(container: dict[str, object] | list[object]) -> tuple[Iterator[tuple[str, object]], str]:
-    """A container's members, each after what precedes it, and what closes them."""
+    """Return a container's members, each after its prefix, and the closing text."""
     if isinstance(container, dict):
         names = [name for name in own_keys(container) if container[name] is not UNDEFINED]
         return _after("{", [(_quote(name) + ":", container[name]) for name in names]), "}" if names else "{}"
@@ -208,11 +208,11 @@ def _scalar(value: object) -> str:
         return _quote(value)
     if isinstance(value, int | float):
         return number_to_string(value) if math.isfinite(value) else "null"
-    raise TypeError(f"{type(value).__name__} is no JavaScript value")
+    raise TypeError(f"{type(value).__name__} is not a JavaScript value")
 
 
 def as_json(value: object) -> object:
-    """A value after its own `toJSON`, if it has one: js-bson 6's types, and dates."""
+    """Return a value after its `toJSON`, if it has one: js-bson 6's types, and dates."""
     if value is None or type(value) in _THEMSELVES:
         return value
     if isinstance(value, ObjectId):

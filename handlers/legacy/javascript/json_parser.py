@@ -1,7 +1,7 @@
-"""JSON's grammar read a token at a time, for what the fast reader will not read: faults, and great depth.
+"""A JSON parser token by token, for input that the fast parser refuses: syntax errors, and great depth.
 
-Faults are worded and placed as V8 11.3 (Node 20) words and places them, in UTF-16 units. Reading keeps its
-own stack, so that a body nested a hundred thousand deep is read as V8 reads it and does not exhaust ours.
+Errors have the wording and the positions of V8 11.3 (Node 20), in UTF-16 units. The parser has its own stack, so
+that a body with a hundred thousand levels is parsed as by V8 and does not exhaust Python's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _read_string: Final[_StringReader] = decoder.scanstring  # type: ignore[attr-def
 
 
 class JSONSyntaxError(ValueError):
-    """JSON.parse's SyntaxError. Its message is worked out when it is first asked for."""
+    """The SyntaxError of JSON.parse. Its message is computed on first access."""
 
     def __init__(self, text: str, message: str | None = None) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class JSONSyntaxError(ValueError):
 
     @cached_property
     def message(self) -> str:
-        """V8's wording for the first fault in the text."""
+        """Return V8's message for the first error in the text."""
         if self._given is None:
             try:
                 Reader(self._text).read()
@@ -58,7 +58,7 @@ class JSONSyntaxError(ValueError):
 
 
 class Reader:
-    """One reading of one text: `read()` gives its value or raises JSONSyntaxError."""
+    """Parses one text: `read()` returns its value or raises JSONSyntaxError."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -67,16 +67,16 @@ class Reader:
         self._names: list[str] = []
 
     def read(self) -> Value:
-        """The text's value; numbers and key order as in `values`."""
+        """Return the text's value; numbers and key order as in `values`."""
         while True:
             done, value = self._begin()
             while done:
                 if not self._open:
                     return self._finish(value)
-                done, value = self._place(value)
+                done, value = self._add_to_container(value)
 
     def _begin(self) -> tuple[bool, Value]:
-        """Read a scalar or an empty container (done), or open one and go on to its first member."""
+        """Parse a scalar or an empty container (done), or open a container and continue with its first member."""
         char = self._peek()
         if char == "{":
             self._at += 1
@@ -95,8 +95,8 @@ class Reader:
             return False, None
         return True, self._scalar(char)
 
-    def _place(self, value: Value) -> tuple[bool, Value]:
-        """Put a finished value where it belongs; a container that this closes is finished in turn."""
+    def _add_to_container(self, value: Value) -> tuple[bool, Value]:
+        """Add a complete value to its container; a container that this closes is completed in turn."""
         container = self._open[-1]
         if isinstance(container, dict):
             container[self._names.pop()] = value
@@ -222,8 +222,8 @@ class Reader:
         raise JSONSyntaxError(self._text, self._quoted())
 
     def _quoted(self) -> str:
-        """The unexpected character and ten units of the text on each side of it."""
-        first = max(0, self._at - 2 * _CONTEXT)  # in characters, each of which is a unit at least
+        """Return the message with the unexpected character and ten units of the text on each side of it."""
+        first = max(0, self._at - 2 * _CONTEXT)  # in characters, each of at least one unit
         units = self._text[first : self._at + 2 * _CONTEXT].encode("utf-16-le", "surrogatepass")
         at, length = _units_of(self._text[first : self._at]), len(units) // 2
         token = _from_units(units, at, at + 1)
@@ -237,7 +237,7 @@ class Reader:
 
 
 def _units_of(text: str) -> int:
-    """A text's length in UTF-16 units."""
+    """Return a text's length in UTF-16 units."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 

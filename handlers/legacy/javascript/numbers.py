@@ -1,4 +1,4 @@
-"""JavaScript's numbers: how they print, in any radix, and what a string is worth as one (ECMA-262, Number)."""
+"""JavaScript's numbers: their text in any radix, and the number of a string (ECMA-262, Number)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _INFINITIES: Final = {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": 
 
 
 def normal(number: float) -> int | float:
-    """A double in this package's form: an int where integral and small enough, never for negative zero."""
+    """Return a double in this package's form: an int where integral and small enough, never for negative zero."""
     if number.is_integer() and abs(number) <= SAFE and (number or math.copysign(1, number) > 0):
         return int(number)
     return number
 
 
 def from_digits(text: str) -> int | float:
-    """An integer literal of any length, rounded to a double as JavaScript does."""
+    """Return an integer literal of any length, rounded to a double as in JavaScript."""
     if len(text) < 16 and not text.startswith("-0"):
         return int(text)
     return normal(float(text))
 
 
 def number_to_string(number: float, radix: int = 10) -> str:
-    """`Number.prototype.toString`: shortest digits that read back, exponents from 1e21 and below 1e-6."""
+    """Return `toString`: the shortest digits that read back, exponents from 1e21 and below 1e-6."""
     if isinstance(number, int) and radix == 10 and -SAFE <= number <= SAFE:
         return int.__repr__(number)
     double = float(number)
@@ -56,7 +56,7 @@ def _decimal(double: float) -> str:
 
 
 def _shortest(double: float) -> tuple[str, int]:
-    """The shortest digits that read back as this double, and how many stand before the point."""
+    """Return the shortest digits that read back as this double, and how many precede the point."""
     mantissa, _, exponent = float.__repr__(double).partition("e")
     whole, _, fraction = mantissa.partition(".")
     point = len(whole) + int(exponent or 0)
@@ -66,7 +66,7 @@ def _shortest(double: float) -> tuple[str, int]:
 
 
 def _in_radix(double: float, radix: int) -> str:
-    """V8's way: fraction digits until they tell this double from its neighbours, the last one rounded."""
+    """Convert as V8: fraction digits until they distinguish this double from its neighbours, the last one rounded."""
     whole = math.floor(double)
     fraction = double - whole
     digits, carried = _fraction_digits(fraction, max(0.5 * math.ulp(double), math.ulp(0.0)), radix)
@@ -111,7 +111,7 @@ def _integer_digits(whole: float, radix: int) -> str:
 
 
 def string_to_number(text: str) -> int | float:
-    """`Number(text)`: whitespace off, empty is 0, hex/octal/binary prefixes, anything else NaN."""
+    """Return `Number(text)`: trimmed, empty is 0, hex/octal/binary prefixes, anything else NaN."""
     trimmed = trim(text)
     if not trimmed:
         return 0

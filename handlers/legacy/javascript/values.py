@@ -1,7 +1,7 @@
-"""What a JavaScript value is on this side: plain Python where the two agree, and a word for undefined.
+"""JavaScript values in Python: plain Python types where the semantics agree, and a value for undefined.
 
-Numbers are `int` where integral and at most 2**53 in size, `float` otherwise (negative zero is the
-float); objects are dicts, arrays lists; dates are `DatetimeMS`, and what BSON adds keeps pymongo's types.
+Numbers are `int` where integral and at most 2**53 in size, `float` otherwise (negative zero is a float); objects are
+dicts, arrays lists; dates are `DatetimeMS`, and other BSON types are pymongo's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bson.datetime_ms import DatetimeMS
 
 
 class Undefined(enum.Enum):
-    """JavaScript's `undefined`, apart from `null` (None): a field that was never there."""
+    """JavaScript's `undefined`, distinct from `null` (None): an absent field."""
 
     VALUE = "undefined"
 
@@ -35,7 +35,7 @@ BsonValue: TypeAlias = (
 Value: TypeAlias = "Undefined | bool | int | float | str | list[Value] | dict[str, Value] | BsonValue | None"
 
 SAFE: Final = 2**53
-"""The largest integer that stays an integer: js-bson's bound for reading a 64-bit one as a number."""
+"""The largest integer that stays an integer: js-bson's limit for reading a 64-bit one as a number."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _V = TypeVar("_V")
@@ -50,12 +50,12 @@ class JavaScriptRangeError(ValueError):
 
 
 def is_index(key: str) -> bool:
-    """Whether a property name is an array index (0 .. 2**32 - 2), which objects list first."""
+    """Return whether a property name is an array index (0 .. 2**32 - 2), which objects list first."""
     return _INDEX.fullmatch(key) is not None and int(key) < 2**32 - 1
 
 
 def own_keys(value: Mapping[str, object]) -> list[str]:
-    """Property names in the order an object lists them: indices ascending, then the rest as inserted."""
+    """Return property names in an object's order: indices ascending, then the rest as inserted."""
     indices = [key for key in value if key[:1].isdigit() and is_index(key)]
     if not indices:
         return list(value)
@@ -64,28 +64,28 @@ def own_keys(value: Mapping[str, object]) -> list[str]:
 
 
 def ordered(value: dict[str, _V]) -> dict[str, _V]:
-    """The same object with its keys in JavaScript's order; itself where they already are."""
+    """Return an object with its keys in JavaScript's order; itself where they already are."""
     keys = own_keys(value)
     return value if keys == list(value) else {key: value[key] for key in keys}
 
 
 def is_long(value: object) -> bool:
-    """Whether js-bson would hand this 64-bit integer out as a `Long`, not as a number."""
+    """Return whether js-bson reads this 64-bit integer as a `Long`, not as a number."""
     return isinstance(value, Int64) and abs(value) > SAFE
 
 
 def is_binary(value: object) -> bool:
-    """Whether this is BSON binary (pymongo reads subtype 0 as bytes)."""
+    """Return whether this is BSON binary (pymongo reads subtype 0 as bytes)."""
     return isinstance(value, bytes)
 
 
 def is_uuid(value: object) -> bool:
-    """Whether js-bson would hand this binary out as a `UUID`."""
+    """Return whether js-bson reads this binary as a `UUID`."""
     return isinstance(value, Binary) and value.subtype == 4 and len(value) == 16
 
 
 def type_of(value: object) -> str:
-    """The `typeof` operator."""
+    """Return the result of the `typeof` operator."""
     if isinstance(value, Undefined):
         return "undefined"
     if isinstance(value, bool):
@@ -96,7 +96,7 @@ def type_of(value: object) -> str:
 
 
 def class_of(value: object) -> str:
-    """The name of what made this value, as `value.constructor.name` gives it."""
+    """Return the value's `constructor.name`."""
     kind = type_of(value)
     if kind != "object":
         return kind.capitalize()
@@ -116,7 +116,7 @@ _CLASSES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 
 
 def value_type(value: object) -> str:
-    """What mongoose's CastError calls a value's type: `string`, `Object`, `null`, `ObjectId` …"""
+    """Return a value's type as named by mongoose's CastError: `string`, `Object`, `null`, `ObjectId` …."""
     if value is None or value is UNDEFINED:
         return "null" if value is None else "undefined"
     kind = type_of(value)

@@ -1,20 +1,20 @@
-"""What mongoose 8.18.2 does at its defaults, without any database: casts, documents, filters, updates.
+"""The behaviour of mongoose 8.18.2 with its default options, without a database: casts, documents, filters, updates.
 
     prompt = Document.create(PROMPTS, {"prompt_name": …})    # `new Prompt({…})`
     prompt.validate()                                        # raises ValidationError
-    await store.prompts.insert(prompt.to_insert())           # what `save()` sends
-    prompt.to_json()                                         # what `res.json(prompt)` shows
+    await store.prompts.insert(prompt.to_insert())           # the insert of `save()`
+    prompt.to_json()                                         # the JSON of `res.json(prompt)`
 
     filter = cast_filter(PROMPTS, {"_id": …, "clinician": …})        # raises CastError
-    update = cast_update(PROMPTS, {"prompt_text": …})                # `findOneAndUpdate`'s update
-    prompt = Document.read(PROMPTS, stored)                          # what a query returns
+    update = cast_update(PROMPTS, {"prompt_text": …})                # the update of `findOneAndUpdate`
+    prompt = Document.read(PROMPTS, stored)                          # a query's result
 
     note.set("body", …); note.validate()
-    changes = note.changes()                                 # what `save()` sends, or None
+    changes = note.changes()                                 # the update of `save()`, or None
     await store.notes.update_one(changes.where, changes.update); note.saved(changes)
 
-Values are those of handlers.legacy.javascript, `UNDEFINED` included; what goes to MongoDB comes out as the
-Node driver would store it (int32 or double, dates, no lone surrogates). Verified against the real library.
+Values are those of handlers.legacy.javascript, `UNDEFINED` included; values for MongoDB are as the Node driver would
+store them (int32 or double, dates, no lone surrogates). Verified against the real library.
 """
 
 from handlers.legacy.mongoose.document import Changes, Document, identity_of

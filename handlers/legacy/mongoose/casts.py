@@ -1,7 +1,7 @@
-"""What mongoose 8 takes for a string, a boolean, a number, an id and a date (lib/cast/), each pure.
+"""Casts of mongoose 8 to a string, a boolean, a number, an id and a date (lib/cast/). Pure.
 
-Every cast gets a value that is neither null nor undefined, and returns what is stored, or raises
-`CastFailureError` with the class of the JavaScript error behind it.
+Every cast receives a value that is neither null nor undefined, and returns the stored value, or raises
+`CastFailureError` with the class of the underlying JavaScript error.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TRUE_WORDS: Final[tuple[Value, ...]] = (True, "true", 1, "1", "yes")
 FALSE_WORDS: Final[tuple[Value, ...]] = (False, "false", 0, "0", "no")
 
 LAST_DAY: Final = 8_640_000_000_000_000
-"""The largest time value of ECMA-262, in milliseconds either side of 1970."""
+"""The largest time value of ECMA-262, in milliseconds on either side of 1970."""
 
 _HEX_ID = re.compile(r"[0-9a-fA-F]{24}")
 
 
 def cast_string(value: Value) -> str:
-    """Anything with a `toString` of its own; neither arrays nor plain objects have one worth storing."""
+    """Cast a value that has its own `toString`, which arrays and plain objects do not."""
     if isinstance(value, str) and not isinstance(value, Code):
         return value
     if isinstance(value, dict):
@@ -46,7 +46,7 @@ def cast_string(value: Value) -> str:
 
 
 def cast_boolean(value: Value) -> bool:
-    """`true` and `false`, 1 and 0, as numbers or words, and yes and no."""
+    """Cast `true` and `false`, 1 and 0, as numbers or words, and yes and no."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str | int | float) and type_of(value) != "object":
@@ -58,7 +58,7 @@ def cast_boolean(value: Value) -> bool:
 
 
 def cast_number(value: Value) -> Value:
-    """A number, the number that a string or a boolean stands for, or null for an empty string."""
+    """Cast a number, or a string or boolean that represents one; an empty string is null."""
     if value == "":
         return None
     if isinstance(value, list):
@@ -73,12 +73,12 @@ def cast_number(value: Value) -> Value:
 
 
 def is_object_id(value: Value) -> bool:
-    """Whether mongoose takes a value for an id: where it is one, or an object says that it is."""
+    """Return whether mongoose takes a value for an id: an id, or an object that declares to be one."""
     return isinstance(value, ObjectId) or (isinstance(value, dict) and value.get("_bsontype") == "ObjectId")
 
 
 def cast_object_id(value: Value) -> Value:
-    """An id, what has one for its `_id`, or whatever spells one in 24 hexadecimal digits."""
+    """Cast an id, an object with an `_id`, or a spelling of 24 hexadecimal digits."""
     if is_object_id(value):
         return value
     if isinstance(value, dict):
@@ -98,7 +98,7 @@ def _id_of_object(value: dict[str, Value]) -> Value:
 
 
 def _id_of_shape(value: dict[str, Value]) -> ObjectId:
-    """What js-bson's constructor makes of an object that cannot be printed: its `id`, where it has one."""
+    """Return the id that js-bson's constructor makes of an object without `toString`: its `id`, if present."""
     identity = value.get("id", value)
     if isinstance(identity, str):
         return parse_object_id(identity)
@@ -117,14 +117,14 @@ def _has_to_string(value: Value) -> bool:
 
 
 def parse_object_id(text: str) -> ObjectId:
-    """js-bson 6: 24 hexadecimal digits, and nothing of twelve characters any more."""
+    """Parse as js-bson 6: 24 hexadecimal digits; twelve characters are no longer accepted."""
     if _HEX_ID.fullmatch(text):
         return ObjectId(text)
     raise CastFailureError(BSON_ERROR)
 
 
 def cast_date(value: Value) -> DatetimeMS | None:
-    """A date, milliseconds since 1970 as number or long string, or whatever V8 reads as a date."""
+    """Cast a date, milliseconds since 1970 as a number or long string, or a text that V8 parses as a date."""
     if value == "":
         return None
     if isinstance(value, DatetimeMS):
@@ -149,7 +149,7 @@ def _date_of_text(text: str) -> DatetimeMS:
 
 
 def _date_of_object(value: Value) -> DatetimeMS:
-    """`new Date(value.valueOf())`: what an object spells."""
+    """Cast as `new Date(value.valueOf())`, by the object's spelling."""
     parsed = parse_date(_spelling(value))
     if parsed is None:
         raise CastFailureError(ASSERTION_ERROR)

@@ -1,8 +1,8 @@
-"""A document between its store and its answer: mongoose's Document, as far as the default options go.
+"""A document between the store and an answer: mongoose's Document, with the default options.
 
-`Document.create` is `new Model(values)`, `Document.read` what a query makes of a stored document. Both hold
-the fields in the order mongoose keeps them, the errors met so far, and what a save would write. Reading
-forgives: a stored value that its path cannot take vanishes, and is only an error if the document is saved.
+`Document.create` is `new Model(values)`, `Document.read` a query's result for a stored document. Both hold the
+fields in mongoose's order, the errors so far, and the update of a save. Reading is tolerant: a stored value that its
+path cannot cast is dropped, and is an error only if the document is saved.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from handlers.legacy.mongoose.values import (
 )
 
 VERSION: Final = "__v"
-KEEP, COUNT, MATCH = 0, 1, 2
-"""What a change means for the version: nothing, one more, or one more and only if it is still the same."""
+NONE, COUNT, MATCH = 0, 1, 2
+"""Effects of a change on the version: none, an increment, or an increment that requires the version read."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What `save()` sends for a document that was read: a filter, an update, and the version it counts to."""
+    """The filter and update of `save()` for a document that was read, and the resulting version."""
 
     where: dict[str, object]
     update: dict[str, object]
@@ -51,27 +51,29 @@ class Changes:
 
 
 class Document(Embedded):
-    """The fields of one document and what has happened to them.
+    """The fields of one document and their changes.
 
-    `pushed` holds what was appended to arrays that were not `replaced` as a whole, `told` the errors that a
-    message would name (see `ValidationError`).
+    `pushed` holds the items appended to arrays that were not `replaced` as a whole, `reported` the errors that a
+    message names (see `ValidationError`).
     """
 
-    __slots__ = ("_states", "errors", "fields", "pushed", "replaced", "schema", "told")
+    __slots__ = ("_states", "errors", "fields", "pushed", "replaced", "reported", "schema")
 
     def __init__(self, schema: Schema, fields: Json | None = None) -> None:
         self.schema = schema
         self.fields: Json = {} if fields is None else fields
         self.errors: dict[str, MongooseError] = {}
-        self.told: dict[str, MongooseError] = {}
+        self.reported: dict[str, MongooseError] = {}
         self.pushed: dict[str, list[Value]] = {}
         self.replaced: set[str] = set()
         self._states: dict[str, str] | None = None
 
     @property
     def states(self) -> dict[str, str]:
-        """Whether each path was read (`init`), given (`modify`), filled in (`default`) or is still wanted
-        (`require`), in mongoose's order."""
+        """Return the state of each path, in mongoose's order.
+
+        A path was read (`init`), set (`modify`), set by default (`default`) or is required and absent (`require`).
+        """
         if self._states is None:
             self._states = dict.fromkeys(self.schema.required, "require")
             for name in self.fields:
@@ -81,7 +83,7 @@ class Document(Embedded):
 
     @classmethod
     def create(cls, schema: Schema, values: Mapping[str, Value]) -> Document:
-        """`new Model(values)`: early defaults, then the values in the schema's order, then other defaults."""
+        """Create as `new Model(values)`: early defaults, the values in the schema's order, then the other defaults."""
         document = cls(schema)
         document._default(early=True)
         for name in schema.paths:
@@ -93,7 +95,7 @@ class Document(Embedded):
 
     @classmethod
     def read(cls, schema: Schema, stored: Mapping[str, Value], selected: Collection[str] = ()) -> Document:
-        """A stored document as a query returns it; `selected` names the fields of an inclusive projection."""
+        """Return a stored document as from a query; `selected` names the fields of an inclusive projection."""
         if schema.is_settled(stored, selected):
             return cls(schema, dict(stored))
         document = cls(schema)
@@ -142,14 +144,14 @@ class Document(Embedded):
     def _invalidate(self, name: str, error: MongooseError) -> None:
         if name not in self.errors:
             self.errors[name] = error
-            self.told = dict(self.errors)
+            self.reported = dict(self.errors)
 
     def get(self, name: str) -> Value:
-        """A field's value, undefined where there is none."""
+        """Return a field's value, undefined if absent."""
         return self.fields.get(name, UNDEFINED)
 
     def set(self, name: str, value: Value, *, is_new: bool = False) -> None:
-        """`document.name = value`: cast, or noted as an error for the save to raise."""
+        """Set as `document.name = value`: cast, or recorded as an error for the save to raise."""
         path = self.schema.paths[name]
         if isinstance(path, IdListPath):
             for below in [error for error in self.errors if error.startswith(f"{name}.")]:
@@ -173,14 +175,14 @@ class Document(Embedded):
         return not same(value, self.get(name))
 
     def push(self, name: str, value: Value) -> None:
-        """`document.name.push(value)` for an array that holds ids; raises `CastError`."""
+        """Push as `document.name.push(value)` on an array of ids; raises `CastError`."""
         path = self.schema.paths[name]
         array = self.get(name)
         if array is None or array is UNDEFINED:
-            what = "null" if array is None else "undefined"
-            raise JavaScriptTypeError(f"Cannot read properties of {what} (reading 'push')")
+            kind = "null" if array is None else "undefined"
+            raise JavaScriptTypeError(f"Cannot read properties of {kind} (reading 'push')")
         if not isinstance(path, IdListPath) or not isinstance(array, list):
-            raise TypeError(f"{name} is no array of ids")
+            raise TypeError(f"{name} is not an array of ids")
         item = path.item.apply(value)
         self.fields[name] = [*array, item]
         self._move(name, "modify")
@@ -188,39 +190,39 @@ class Document(Embedded):
             self.pushed.setdefault(name, []).append(item)
 
     def validate(self) -> None:
-        """What every save begins with; raises `ValidationError` with all errors in mongoose's order."""
+        """Validate as every save does; raises `ValidationError` with all errors in mongoose's order."""
         for name in self._validated():
             if name not in self.errors:
                 refusal = self.schema.paths[name].validate(identity_of(self.get(name)))
                 if refusal is not None:
                     self._invalidate(name, refusal)
         if self.errors:
-            raise ValidationError(self.schema.model, self.errors, self.told)
+            raise ValidationError(self.schema.model, self.errors, self.reported)
 
     def _validated(self) -> list[str]:
-        """The paths to validate: those wanted, read, given and defaulted, in this order."""
+        """Return the paths to validate: required, read, set and defaulted ones, in this order."""
         names = (name for state in ("require", "init", "modify", "default") for name in self._in_state(state))
         return [name for name in names if name in self.schema.paths and self.schema.paths[name].validated]
 
     def _in_state(self, state: str) -> list[str]:
-        return [name for name, held in self.states.items() if held == state]
+        return [name for name, current in self.states.items() if current == state]
 
     def to_insert(self) -> dict[str, object]:
-        """The document as it is first stored, its version in it; from then on it shows that too."""
+        """Return the document to insert, with its version, which the document shows from then on."""
         if self.schema.versioned:
             self.fields[VERSION] = 0
         self.saved(None)
         return {name: to_bson(value) for name, value in copy_fields(self.fields).items()}
 
     def to_json(self) -> Json:
-        """What `res.json(document)` shows; empty objects are left out."""
+        """Return the JSON of `res.json(document)`; empty objects are omitted."""
         return copy_fields(self.fields)
 
     def changes(self) -> Changes | None:
-        """What saving this read document would write; nothing where nothing was changed or defaulted."""
+        """Return the changes to save of a read document; None where nothing was changed or defaulted."""
         update: dict[str, Json] = {}
         dirty = [*self._in_state("modify"), *(n for n in self._in_state("default") if self._is_given(n))]
-        versioning = max((self._write(update, name) for name in dirty), default=KEEP)
+        versioning = max((self._write(update, name) for name in dirty), default=NONE)
         where: Json = {"_id": self.get("_id")}
         version = self._count(where, update, versioning) if self.schema.versioned else None
         if not update:
@@ -240,10 +242,10 @@ class Document(Embedded):
             update.setdefault("$unset", {})[name] = 1
         else:
             update.setdefault("$set", {})[name] = value
-        return MATCH if isinstance(value, list) else KEEP
+        return MATCH if isinstance(value, list) else NONE
 
     def _count(self, where: Json, update: dict[str, Json], versioning: int) -> int | None:
-        if versioning == KEEP:
+        if versioning == NONE:
             return None
         version = self.get(VERSION)
         if versioning == MATCH and version is not UNDEFINED and version is not None:
@@ -252,7 +254,7 @@ class Document(Embedded):
         return int(version) + 1 if isinstance(version, int | float) else 1
 
     def conflict(self, changes: Changes) -> MongooseError:
-        """What a save raises whose changes found no document any more."""
+        """Return the error of a save whose changes matched no document."""
         if changes.version is None:
             where: Value = {"_id": self.get("_id")}
             return DocumentNotFoundError(where, self.schema.model)
@@ -261,7 +263,7 @@ class Document(Embedded):
         return VersionError(self.get("_id"), version if is_true(version) else 0, dirty)
 
     def saved(self, changes: Changes | None) -> None:
-        """Notes that the changes were written: the version counts on, and nothing is dirty any more."""
+        """Record that the changes were written: set the new version and reset the changed state."""
         if changes is not None and changes.version is not None:
             self.fields[VERSION] = changes.version
         clean = {name: state for name, state in self.states.items() if state not in ("modify", "default")}
@@ -272,7 +274,7 @@ class Document(Embedded):
 
 
 def _embed(path: Path, value: Value) -> Value:
-    """A stored object where an id belongs is read as a document of the model that the path refers to."""
+    """Read a stored object in place of an id as a document of the model that the path refers to."""
     if isinstance(path, IdPath) and path.ref and (fields := own_fields(value)) is not None:
         return cast("Value", Document.read(Schema.known[path.ref], fields))
     if isinstance(path, IdListPath):
@@ -281,11 +283,11 @@ def _embed(path: Path, value: Value) -> Value:
 
 
 def _depopulate(value: Value) -> Value:
-    """What a save writes of an array in which documents stand for ids."""
+    """Return an array as a save writes it, with ids in place of documents."""
     return [identity_of(item) for item in value] if isinstance(value, list) else value
 
 
 def identity_of(value: Value) -> Value:
-    """The id that a reference stands for, be it one or a document read in its place."""
-    held: object = value
-    return held.get("_id") if isinstance(held, Document) else value
+    """Return the id of a reference, which may be a document in its place."""
+    reference: object = value
+    return reference.get("_id") if isinstance(reference, Document) else value

@@ -1,13 +1,13 @@
-"""mongoose's errors, with the texts and the JSON that clients of the legacy get to see.
+"""The errors of mongoose, with the texts and the JSON that clients of the legacy see.
 
-    MongooseError            what a cast, a validation or an update refuses
-    ├── CastError            a value that its path's type cannot take
-    ├── ValidatorError       a value that a validator refuses (required, enum)
-    ├── ValidationError      all of a document's errors, by path
-    ├── VersionError         an array changed under one's hands
-    └── DocumentNotFoundError  a document vanished between read and save
+    MongooseError              a cast, a validation or an update is refused
+    ├── CastError              a value that its path's type cannot take
+    ├── ValidatorError         a value that a validator refuses (required, enum)
+    ├── ValidationError        all errors of a document, by path
+    ├── VersionError           an array was changed concurrently
+    └── DocumentNotFoundError  a document was deleted between read and save
 
-Texts are mongoose 8.18.2's (lib/error/); the constructor's name of what caused a cast to fail is part of them.
+Texts are mongoose 8.18.2's (lib/error/); they include the constructor name of a failed cast's cause.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Json: TypeAlias = dict[str, Value]
 
 
 class MongooseError(Exception):
-    """What mongoose throws; `name` and `message` are as in JavaScript."""
+    """An error of mongoose; `name` and `message` are as in JavaScript."""
 
     name = "MongooseError"
 
@@ -32,27 +32,27 @@ class MongooseError(Exception):
         self.message = message
 
     def to_json(self) -> Json:
-        """What `JSON.stringify(error)` shows: nothing, as of any plain Error."""
+        """Return the fields of `JSON.stringify(error)`: none, as for any plain Error."""
         return {}
 
 
 @dataclass(frozen=True)
 class Reason:
-    """The foreign error behind a failed cast: its class's name, and what its JSON shows."""
+    """The cause of a failed cast: its class name and its JSON."""
 
     name: str
     json: Mapping[str, Value] = field(default_factory=dict)
 
 
 UNNAMED = "undefined"
-"""How the path prints that a bare cast was not told; its JSON leaves it out."""
+"""The printed path of a bare cast; its JSON omits it."""
 
 BSON_ERROR = Reason("BSONError")
 TYPE_ERROR = Reason("TypeError")
 
 
 def assertion(actual: Value, expected: Value = True, operator: str = "==") -> Reason:
-    """Node's AssertionError as `assert.ok` throws it; its name never shows, its fields do in JSON."""
+    """Return Node's AssertionError as thrown by `assert.ok`; messages omit its name, JSON has its fields."""
     shown: Json = {
         "generatedMessage": True,
         "code": "ERR_ASSERTION",
@@ -67,7 +67,7 @@ ASSERTION_ERROR = assertion(False)
 
 
 class CastFailureError(Exception):
-    """A type refuses a value; the schema's path makes a `CastError` of it."""
+    """A value that a type refuses; the schema's path converts it to a `CastError`."""
 
     def __init__(self, reason: Reason | None) -> None:
         super().__init__(reason.name if reason else "")
@@ -97,12 +97,12 @@ class CastError(MongooseError):
         return text + f' at path "{self.path}"' + (f' for model "{model}"' if model else "")
 
     def name_model(self, model: str) -> None:
-        """What a query's filter adds: the model's name, and the reason gets lost."""
+        """Add the model's name, and remove the reason, as for a query's filter."""
         self.message = self._text(model)
         self.args = (self.message,)
 
     def to_json(self) -> Json:
-        """The fields that mongoose gives its cast errors in JSON, in its order."""
+        """Return the fields of mongoose's cast errors in JSON, in its order."""
         return {
             "stringValue": self.string_value,
             "valueType": self.value_type,
@@ -118,19 +118,19 @@ class CastError(MongooseError):
 
 
 class UnexplainedCastError(CastError):
-    """A cast error made without any reason, not even null: its JSON has no `reason`."""
+    """A cast error without a reason, not even null: its JSON has no `reason`."""
 
     _no_reason: Value = UNDEFINED
 
 
 def quoted(value: Value) -> str:
-    """mongoose's `stringValue`: util.inspect between double quotes, single ones at the ends replaced."""
+    """Return the `stringValue`: util.inspect between double quotes, single quotes at the ends replaced."""
     shown = re.sub(r"\A'|'\Z", '"', inspect(value))
     return shown if shown.startswith('"') else f'"{shown}"'
 
 
 class ValidatorError(MongooseError):
-    """A validator's refusal; `kind` is `required`, `enum`, or `cast` for what was stored wrongly."""
+    """A value that a validator refuses; `kind` is `required`, `enum`, or `cast` for an invalid stored value."""
 
     name = "ValidatorError"
 
@@ -139,7 +139,7 @@ class ValidatorError(MongooseError):
         super().__init__(_fill(template, kind, path, value))
 
     def to_json(self) -> Json:
-        """The error's own fields, name and message first."""
+        """Return the error's own fields, name and message first."""
         return {
             "name": self.name,
             "message": self.message,
@@ -150,7 +150,7 @@ class ValidatorError(MongooseError):
 
 
 def _fill(template: str, kind: str, path: str, value: Value) -> str:
-    """The template's placeholders, replaced one after another, as far as there are any by then."""
+    """Replace the template's placeholders one after another, as far as they are still present."""
     shown = value if kind == "cast" else _abridged(value)
     fillings: list[tuple[str, Value]] = [("TYPE", kind), ("PATH", path), ("VALUE", shown)]
     if isinstance(value, str) and kind != "cast":
@@ -170,36 +170,36 @@ def _abridged(value: Value) -> Value:
 
 
 def _replace(text: str, pattern: str, filling: str) -> str:
-    """`String.prototype.replace` with a string: the first match only, and `$` has its meanings."""
-    before, found, after = text.partition(pattern)
-    if not found:
+    """Replace as `String.prototype.replace` with a string: the first match only, with the meanings of `$`."""
+    before, match, after = text.partition(pattern)
+    if not match:
         return text
     meanings = {"$$": "$", "$&": pattern, "$`": before, "$'": after}
-    return before + re.sub(r"\$[$&`']", lambda match: meanings[match[0]], filling) + after
+    return before + re.sub(r"\$[$&`']", lambda sign: meanings[sign[0]], filling) + after
 
 
 class ValidationError(MongooseError):
-    """A document's errors by path, in the order they were found.
+    """A document's errors by path, in the order in which they were detected.
 
-    `told` are those that the message names: with mongoose, also ones mended since the last was found.
+    `reported` are those that the message names: in mongoose, they include errors corrected since the last detection.
     """
 
     name = "ValidationError"
 
-    def __init__(self, model: str, errors: Mapping[str, MongooseError], told: Mapping[str, MongooseError]) -> None:
+    def __init__(self, model: str, errors: Mapping[str, MongooseError], reported: Mapping[str, MongooseError]) -> None:
         self.errors = dict(errors)
         self.summary = f"{model} validation failed"
-        parts = (f"{path}: {error.message}" for path, error in told.items())
+        parts = (f"{path}: {error.message}" for path, error in reported.items())
         super().__init__(f"{self.summary}: {', '.join(parts)}")
 
     def to_json(self) -> Json:
-        """The error's own fields, name and message last."""
+        """Return the error's own fields, name and message last."""
         errors: Json = {path: error.to_json() for path, error in self.errors.items()}
         return {"errors": errors, "_message": self.summary, "name": self.name, "message": self.message}
 
 
 class VersionError(MongooseError):
-    """The document, or its array's version, is no longer what was read."""
+    """A document, or its array's version, that has changed since it was read."""
 
     name = "VersionError"
 
@@ -211,7 +211,7 @@ class VersionError(MongooseError):
 
 
 class DocumentNotFoundError(MongooseError):
-    """The document that was read is no longer there when it is saved."""
+    """A document that was read and no longer exists when it is saved."""
 
     name = "DocumentNotFoundError"
 

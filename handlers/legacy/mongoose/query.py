@@ -1,7 +1,7 @@
-"""Filters, cast as mongoose casts them before they are sent (lib/cast.js).
+"""Filters, cast as mongoose casts them before sending (lib/cast.js).
 
-`strictQuery` and `sanitizeFilter` are off, as by default: unknown fields stay, and operators that come in a
-value are run. Fields are cast from the last to the first, which decides whose error is told.
+`strictQuery` and `sanitizeFilter` are off, as by default: unknown fields are passed on, and operators within a value
+are run. Fields are cast from last to first, which decides which error is raised.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOGICAL: Final = ("$or", "$and", "$nor")
 
 
 def cast_filter(schema: Schema, filter_: Mapping[str, Value]) -> dict[str, object]:
-    """The filter as it is sent to MongoDB.
+    """Return the filter as it is sent to MongoDB.
 
     Raises `CastError` naming the model, as queries do, or `MongooseError` for an operator of another type.
     """
@@ -31,7 +31,7 @@ def cast_filter(schema: Schema, filter_: Mapping[str, Value]) -> dict[str, objec
 
 
 def by_id(value: Value) -> Json:
-    """The filter of `findById`: undefined is null."""
+    """Return the filter of `findById`: undefined is null."""
     return {"_id": None if value is UNDEFINED else value}
 
 
@@ -63,9 +63,9 @@ def _cast_branches(schema: Schema, name: str, value: Value) -> Value:
 
 
 def _cast_path(path: Path, value: Value) -> Value:
-    held: object = value
-    if isinstance(held, Embedded):
-        return _cast_document(path, held)
+    reference: object = value
+    if isinstance(reference, Embedded):
+        return _cast_document(path, reference)
     if isinstance(value, dict):
         return _cast_operators(path, value) if any(map(is_operator, value)) else path.for_query(None, value)
     if isinstance(value, list) and not isinstance(path, IdListPath):
@@ -74,7 +74,7 @@ def _cast_path(path: Path, value: Value) -> Value:
 
 
 def _cast_document(path: Path, document: Embedded) -> Value:
-    """A document that stands where an id should, as older ones have it: its id is meant, if it has one."""
+    """Cast a document in place of an id, as older documents have it, to its id."""
     try:
         return path.for_query(None, document.to_json())
     except CastError as error:

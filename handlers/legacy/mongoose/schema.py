@@ -1,7 +1,7 @@
-"""Schemas: the paths of a model, and what each type does with a value (lib/schemaType.js, lib/schema/).
+"""Schemas: the paths of a model, and each type's treatment of a value (lib/schemaType.js, lib/schema/).
 
-A path applies its setters and its cast to what is written (`apply`), only its cast to what is read
-(`init`), and has rules of its own for query operators (`for_query`).
+A path applies its setters and its cast to written values (`apply`), only its cast to read values (`init`), and has
+its own rules for query operators (`for_query`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Default: TypeAlias = Callable[[], Value]
 
 
 class Missing:
-    """The default of a path that has none."""
+    """The default of a path without one."""
 
 
 NO_DEFAULT: Final = Missing()
@@ -44,15 +44,15 @@ _ONLY_IDS: Final = frozenset({ObjectId})
 
 
 def holds_ids(array: object) -> bool:
-    """Whether there is nothing but ids in an array."""
+    """Return whether an array contains only ids."""
     return isinstance(array, list) and _ONLY_IDS.issuperset(map(type, array))
 
 
 @dataclass(frozen=True)
 class Path:
-    """One path of a schema, and the manner of its type.
+    """One path of a schema, with the behaviour of its type.
 
-    `default` is a plain value, or a function, which then runs after given values are set unless `early`.
+    `default` is a plain value, or a function, which runs after given values are set unless `early`.
     """
 
     name: str
@@ -62,24 +62,24 @@ class Path:
     ref: str = ""
     kind: ClassVar[str] = ""
     plain: ClassVar[type | None] = None
-    """The type of what is stored as it should be, and read without any cast."""
+    """The type of valid stored values, which are read without a cast."""
     comparable: ClassVar[bool] = False
     unknown_operator: ClassVar[str] = ""
 
     def cast(self, value: Value) -> Value:
-        """A value that is neither null nor undefined, cast; raises `CastFailureError`."""
+        """Cast a value that is neither null nor undefined; raises `CastFailureError`."""
         raise NotImplementedError
 
     def set(self, value: Value) -> Value:
-        """The setters (trim, lowercase), before the cast."""
+        """Apply the setters (trim, lowercase), before the cast."""
         return value
 
     def nullish(self, value: Value) -> Value:
-        """What null or undefined become."""
+        """Return the value for null or undefined."""
         return value
 
     def init(self, value: Value) -> Value:
-        """A stored value as it is read, without setters; raises `CastError`."""
+        """Return a stored value as it is read, without setters; raises `CastError`."""
         if value is None or value is UNDEFINED:
             return self.nullish(value)
         try:
@@ -88,46 +88,46 @@ class Path:
             raise self.cast_error(value, failure.reason) from failure
 
     def apply(self, value: Value) -> Value:
-        """A given value through setters and cast; raises `CastError`."""
+        """Apply setters and cast to a given value; raises `CastError`."""
         return self.init(self.set(value))
 
     def cast_error(self, value: Value, reason: Reason | None) -> CastError:
-        """mongoose's error for a value of this path."""
+        """Return the cast error for a value of this path."""
         return CastError(self.kind, value, self.name, reason)
 
     def get_default(self) -> Value:
-        """The default of a new document, cast; undefined where there is none."""
+        """Return the cast default of a new document; undefined if there is none."""
         if isinstance(self.default, Missing):
             return UNDEFINED
         return self.apply(self.default() if callable(self.default) else self.default)
 
     def is_settled(self, kind: type) -> bool:
-        """Whether every stored value of a type is read as it is."""
+        """Return whether every stored value of a type is read unchanged."""
         return kind is type(None) or kind is self.plain
 
     def is_present(self, value: Value) -> bool:
-        """Whether a required path counts as given."""
+        """Return whether a value satisfies `required`."""
         return value is not None and value is not UNDEFINED
 
     def validate(self, value: Value) -> ValidatorError | None:
-        """The first validator that refuses."""
+        """Return the error of the first validator that refuses."""
         if self.required and not self.is_present(value):
             return ValidatorError(REQUIRED, "required", self.name, value)
         return None
 
     @property
     def validated(self) -> bool:
-        """Whether there is any validator at all."""
+        """Return whether the path has any validator."""
         return self.required
 
     def for_query(self, operator: str | None, value: Value) -> Value:
-        """A value below an operator of a filter, or itself the filter; raises `MongooseError`."""
+        """Cast a filter's value, or the operand of an operator; raises `MongooseError`."""
         if operator is None:
             return self.apply(value)
         if operator in ("$eq", "$ne"):
             return self.for_query(None, value)
         if operator in ("$in", "$nin"):
-            return self._each(value, keep_empty=True)
+            return self._each(value, pass_empty=True)
         if operator == "$all":
             return self._each(value)
         if operator == "$exists":
@@ -139,13 +139,13 @@ class Path:
         return self.odd_operator(operator, value)
 
     def odd_operator(self, operator: str, value: Value) -> Value:
-        """An operator that this type does not know."""
+        """Cast the operand of an operator that this type does not define."""
         raise MongooseError(f"Can't use {operator}{self.unknown_operator}")
 
-    def _each(self, value: Value, *, keep_empty: bool = False) -> Value:
+    def _each(self, value: Value, *, pass_empty: bool = False) -> Value:
         if not isinstance(value, list):
             return [self.for_query(None, value)]
-        return [item if keep_empty and item == [] else self.for_query(None, item) for item in value]
+        return [item if pass_empty and item == [] else self.for_query(None, item) for item in value]
 
 
 def _cast_exists(path: str, value: Value) -> Value:
@@ -172,7 +172,7 @@ def _check_type(value: Value) -> Value:
 
 @dataclass(frozen=True)
 class StringPath(Path):
-    """Text, trimmed or lowered before the cast, one of `enum` where that is given."""
+    """Text, trimmed or in lower case before the cast, limited to `enum` where given."""
 
     trim: bool = False
     lowercase: bool = False
@@ -217,7 +217,7 @@ class StringPath(Path):
 
 @dataclass(frozen=True)
 class BooleanPath(Path):
-    """A truth value, from numbers and words too."""
+    """A boolean, also cast from numbers and words."""
 
     plain: ClassVar[type | None] = bool
     kind: ClassVar[str] = "Boolean"
@@ -237,7 +237,7 @@ class BooleanPath(Path):
 
 @dataclass(frozen=True)
 class NumberPath(Path):
-    """A number; here only the version key is one."""
+    """A number; only the version key is one."""
 
     plain: ClassVar[type | None] = int
     kind: ClassVar[str] = "Number"
@@ -255,7 +255,7 @@ class NumberPath(Path):
 
 @dataclass(frozen=True)
 class IdPath(Path):
-    """An ObjectId, of a document of the model `ref` where that is given."""
+    """An ObjectId, of a document of the model `ref` where given."""
 
     plain: ClassVar[type | None] = ObjectId
     kind: ClassVar[str] = "ObjectId"
@@ -273,7 +273,7 @@ class IdPath(Path):
 
 @dataclass(frozen=True)
 class DatePath(Path):
-    """A point in time, in milliseconds."""
+    """A date, in milliseconds."""
 
     plain: ClassVar[type | None] = DatetimeMS
     kind: ClassVar[str] = "date"
@@ -289,7 +289,7 @@ class DatePath(Path):
 
 @dataclass(frozen=True)
 class MixedPath(Path):
-    """Anything, as it is."""
+    """Any value, unchanged."""
 
     kind: ClassVar[str] = "Mixed"
 
@@ -305,7 +305,7 @@ class MixedPath(Path):
 
 @dataclass(frozen=True)
 class IdListPath(Path):
-    """An array of ids; what is no array becomes an array of one."""
+    """An array of ids; any other value becomes an array of one item."""
 
     default: Value | Default | Missing = field(default=list)
     plain: ClassVar[type | None] = list
@@ -314,7 +314,7 @@ class IdListPath(Path):
 
     @cached_property
     def item(self) -> IdPath:
-        """The path of one of the elements."""
+        """Return the path of an array item."""
         return IdPath(self.name, ref=self.ref)
 
     def cast(self, value: Value) -> Value:
@@ -359,7 +359,7 @@ class IdListPath(Path):
 
 
 def _inspect_array(items: list[Value]) -> str:
-    """mongoose's arrays are proxies, and Node takes one that begins with null for a revoked one."""
+    """Inspect as Node inspects mongoose's arrays, which are proxies: one that begins with null counts as revoked."""
     shown: list[Value] = [item.to_json() if isinstance(item, Embedded) else item for item in items]
     return inspect(shown) if shown[0] is not None else "<Revoked Proxy>"
 
@@ -374,18 +374,18 @@ def _cast_size(path: str, value: Value) -> Value:
 
 
 def is_operator(key: str) -> bool:
-    """Whether a key is a query operator: a dollar, and no part of a DBRef."""
+    """Return whether a key is a query operator: a leading dollar, and not part of a DBRef."""
     return key.startswith("$") and key not in ("$ref", "$id", "$db")
 
 
 class Schema:
-    """A model's name and its paths, in the order that documents are written in.
+    """A model's name and its paths, in the order in which documents are written.
 
     `_id` and, unless `versioned` is off, `__v` follow the given paths, as mongoose adds them.
     """
 
     known: ClassVar[dict[str, Schema]] = {}
-    """The schemas by their models' names, which references go by."""
+    """The schemas by model name, which references use."""
 
     def __init__(self, model: str, paths: Iterable[Path], *, versioned: bool = True) -> None:
         self.model = model
@@ -397,18 +397,18 @@ class Schema:
 
     @cached_property
     def required(self) -> tuple[str, ...]:
-        """The required paths, last first, as mongoose gathers them."""
+        """Return the required paths, last first, as mongoose collects them."""
         return tuple(name for name in reversed(list(self.paths)) if self.paths[name].required)
 
     def is_settled(self, stored: Mapping[str, Value], selected: Collection[str] = ()) -> bool:
-        """Whether a stored document is read as it stands: of the right types, and with nothing to fill in."""
+        """Return whether a stored document is read unchanged: all types are valid, and no default is missing."""
         arrays = self.arrays_of(tuple(stored), tuple(map(type, stored.values())), tuple(selected))
         return arrays is not None and all(holds_ids(stored[name]) for name in arrays)
 
     def _arrays_of(
         self, names: tuple[str, ...], types: tuple[type, ...], selected: tuple[str, ...]
     ) -> tuple[str, ...] | None:
-        """The arrays whose elements decide whether documents of this shape are settled; None where none is."""
+        """Return the arrays whose items decide whether documents of this shape are settled; None if none is settled."""
         for name in self._defaulted:
             if name not in names and (not selected or name in selected):
                 return None
@@ -429,5 +429,5 @@ class Schema:
         return tuple(n for n, path in self.paths.items() if n != "_id" and not isinstance(path.default, Missing))
 
     def find(self, name: str) -> Path | None:
-        """The path of exactly this name."""
+        """Return the path of exactly this name."""
         return self.paths.get(name)

@@ -1,12 +1,11 @@
-"""Stored documents as the JSON that answers show, by columns and without a Document for each: most are stored just
-as they are shown.
+"""Stored documents as the JSON of answers, by column: most are answered exactly as they are stored.
 
-    tables = arrange(CONSULTATIONS, stored)         # documents of the same shape stand in one table
-    tables[0].fill("clinician", texts)              # JSON instead of a column's values
+    tables = arrange(CONSULTATIONS, stored)         # documents of one shape form one table
+    tables[0].fill("clinician", texts)              # JSON in position of a column's values
     write(tables)                                   # the documents' texts, in their order
 
-A shape is a document's field names and the types of their values, in order. Whatever is the same for all documents of
-a shape is done once for them; what is stored otherwise than mongoose would store it is read by `Document` first.
+A shape is a document's field names and the types of their values, in order. Work that is the same for all documents
+of a shape is done once; documents that mongoose would store differently are read by `Document` first.
 """
 
 from __future__ import annotations
@@ -32,29 +31,29 @@ Shape: TypeAlias = tuple[tuple[str, ...], tuple[type, ...]]
 
 
 class Table:
-    """The documents of one shape: `kinds` tells the type of each field, `places` where each stands among all."""
+    """The documents of one shape: `kinds` has each field's type, `positions` each document's index in the input."""
 
-    __slots__ = ("_columns", "kinds", "places")
+    __slots__ = ("_columns", "kinds", "positions")
 
-    def __init__(self, shape: Shape, places: Sequence[int], documents: Iterable[Fields]) -> None:
+    def __init__(self, shape: Shape, positions: Sequence[int], documents: Iterable[Fields]) -> None:
         names, kinds = shape
-        self.places = places
+        self.positions = positions
         self.kinds = dict(zip(names, kinds, strict=True))
         self._columns: dict[str, Sequence[Value]] = dict(
             zip(names, zip(*[fields.values() for fields in documents], strict=True), strict=True)
         )
 
     def column(self, name: str) -> Sequence[Value]:
-        """The values of a field, all of one type; nothing where the documents have no such field."""
+        """Return the values of a field, all of one type; empty if the documents have no such field."""
         return self._columns.get(name, ())
 
     def fill(self, name: str, texts: Sequence[JsonText]) -> None:
-        """Shows a text for each of a field's values instead of them."""
+        """Replace a field's values with JSON texts."""
         self._columns[name] = texts
         self.kinds[name] = JsonText
 
     def write(self) -> Iterable[str]:
-        """The documents' texts."""
+        """Return the documents' texts."""
         template = _template(tuple(self.kinds), tuple(self.kinds.values()))
         if template is not None:
             with contextlib.suppress(_NothingLeftError):
@@ -63,54 +62,60 @@ class Table:
         return map(write_object, self._documents())
 
     def _documents(self) -> Iterable[Fields]:
-        rows = zip(*self._columns.values(), strict=True) if self.kinds else [()] * len(self.places)
+        rows = zip(*self._columns.values(), strict=True) if self.kinds else [()] * len(self.positions)
         return (dict(zip(self.kinds, row, strict=True)) for row in rows)
 
 
 def arrange(schema: Schema, stored: Sequence[Fields], selected: Sequence[str] = ()) -> list[Table]:
-    """Stored documents of a model, of which `selected` names the fields of an inclusive projection."""
+    """Return tables of a model's stored documents; `selected` names the fields of an inclusive projection."""
     documents = list(stored)
     groups = _group(documents)
-    odd = [place for shape, places in groups.items() for place in _find_odd(schema, shape, documents, places, selected)]
+    odd = [
+        position
+        for shape, positions in groups.items()
+        for position in _find_odd(schema, shape, documents, positions, selected)
+    ]
     if odd:
-        for place in odd:
-            documents[place] = Document.read(schema, documents[place], selected).fields
+        for position in odd:
+            documents[position] = Document.read(schema, documents[position], selected).fields
         groups = _group(documents)
-    return [Table(shape, places, [documents[place] for place in places]) for shape, places in groups.items()]
+    return [
+        Table(shape, positions, [documents[position] for position in positions]) for shape, positions in groups.items()
+    ]
 
 
 def _group(documents: Iterable[Fields]) -> dict[Shape, list[int]]:
     groups: dict[Shape, list[int]] = {}
-    for place, fields in enumerate(documents):
-        groups.setdefault((tuple(fields), tuple(map(type, fields.values()))), []).append(place)
+    for position, fields in enumerate(documents):
+        groups.setdefault((tuple(fields), tuple(map(type, fields.values()))), []).append(position)
     return groups
 
 
 def _find_odd(
-    schema: Schema, shape: Shape, documents: Sequence[Fields], places: Sequence[int], selected: Sequence[str]
+    schema: Schema, shape: Shape, documents: Sequence[Fields], positions: Sequence[int], selected: Sequence[str]
 ) -> Sequence[int]:
     arrays = schema.arrays_of(*shape, tuple(selected))
     if arrays is None:
-        return places
-    return [place for name in arrays for place in places if not holds_ids(documents[place][name])]
+        return positions
+    return [position for name in arrays for position in positions if not holds_ids(documents[position][name])]
 
 
 def write(tables: Sequence[Table]) -> list[JsonText]:
-    """The texts of all documents, in the order in which they were given."""
-    texts = [NULL] * sum(len(table.places) for table in tables)
+    """Return the texts of all documents, in their input order."""
+    texts = [NULL] * sum(len(table.positions) for table in tables)
     for table in tables:
-        for place, text in zip(table.places, table.write(), strict=True):
-            texts[place] = JsonText(text)
+        for position, text in zip(table.positions, table.write(), strict=True):
+            texts[position] = JsonText(text)
     return texts
 
 
 def write_array(texts: Iterable[str]) -> JsonText:
-    """The text of an array of what is written already."""
+    """Return the text of an array of JSON texts."""
     return JsonText(f"[{','.join(texts)}]")
 
 
 def write_object(fields: Fields) -> JsonText:
-    """The text of an object, some of whose fields may be written already; empty objects in it are left out."""
+    """Return the text of an object, whose fields may be JSON texts; empty objects within it are omitted."""
     members = [f"{stringify(name)}:{_write_value(value)}" for name, value in copy_fields(fields).items()]
     return JsonText("{" + ",".join(members) + "}")
 
@@ -120,7 +125,7 @@ def _write_value(value: Value) -> str:
 
 
 class _NothingLeftError(Exception):
-    """An object of which nothing is left: its field is not shown, so that no template fits."""
+    """An object that is omitted as empty, so that the template does not fit."""
 
 
 def _write_date(value: DatetimeMS) -> str:
@@ -158,7 +163,7 @@ def _write_column(kind: type, values: Sequence[Value]) -> Iterable[object]:
 
 @lru_cache(maxsize=1024)
 def _template(names: tuple[str, ...], kinds: tuple[type, ...]) -> str | None:
-    """What the texts of one shape have in common; None where they have nothing."""
+    """Return the common text of one shape; None if there is none."""
     members: list[str] = []
     for name, kind in zip(names, kinds, strict=True):
         if is_out_of_order(name) or not (kind in _AS_TEXT or kind in _AS_IT_IS):

@@ -1,7 +1,7 @@
-"""Updates, cast as mongoose casts them before they are sent (lib/helpers/query/castUpdate.js).
+"""Updates, cast as mongoose casts them before sending (lib/helpers/query/castUpdate.js).
 
-Plain fields become `$set`, operators among them are honoured, unknown fields are dropped, and values go
-through their path's setters and cast; validators do not run. An update may come out empty.
+Plain fields become `$set`, operators among them are run, unknown fields are dropped, and values pass through their
+path's setters and cast; validators do not run. The result may be empty.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ INHERITED: Final = frozenset(
         *("__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
     )
 )
-"""Names under which mongoose, looking for a path, finds a function that every object has."""
+"""Names for which mongoose's path lookup returns a function that every object inherits."""
 
 
 def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object]:
-    """The update as `findOneAndUpdate` sends it; raises `CastError` or `MongooseError`.
+    """Return the update as `findOneAndUpdate` sends it; raises `CastError` or `MongooseError`.
 
-    An operator whose fields come as an array stays one, for MongoDB to refuse.
+    An operator whose fields are an array stays an array, which MongoDB refuses.
     """
     operations = _gather(update)
     for operator in reversed(list(operations)):
@@ -66,7 +66,7 @@ def cast_update(schema: Schema, update: Mapping[str, Value]) -> dict[str, object
 
 
 def _gather(update: Mapping[str, Value]) -> Json:
-    """mongoose's sugar: what is no operator moves into `$set`, in the order that its backward walk gives."""
+    """Move fields that are not operators into `$set`, in the order of mongoose's backward walk."""
     names = [name for name in own_keys(update) if name not in FORBIDDEN]
     gathered: Json = {}
     plain = [name for name in reversed(names) if name not in OPERATORS]
@@ -88,14 +88,14 @@ def _as_object(value: Value) -> Json:
 
 
 class _Walk:
-    """One operator's fields, cast from the last to the first."""
+    """Casts one operator's fields from last to first."""
 
     def __init__(self, schema: Schema, operator: str) -> None:
         self.schema = schema
         self.operator = operator
 
     def fields(self, fields: Json, prefix: str) -> bool:
-        """Casts in place and drops what is unknown; tells whether anything is left to write."""
+        """Cast in place and drop unknown fields; return whether anything is left to write."""
         any_left = False
         for name in reversed(own_keys(fields)):
             any_left = self._field(fields, name, prefix) or any_left
@@ -213,7 +213,7 @@ def _int32(value: Value) -> int:
 
 
 def find_path(schema: Schema, name: str) -> Path | None:
-    """The path that a dotted name leads to: the one it begins with, or an element of an array of ids."""
+    """Return the path that a dotted name leads to: the one it begins with, or an item of an array of ids."""
     path = schema.find(name)
     if path is not None:
         return path
@@ -225,7 +225,7 @@ def find_path(schema: Schema, name: str) -> Path | None:
 
 
 def _set_below(fields: Json, parts: list[str], value: Value) -> None:
-    """mongoose's way with a dotted key within an operator's object: objects within objects."""
+    """Set a dotted key within an operator's object as mongoose does: objects within objects."""
     for part in parts[:-1]:
         below = fields.setdefault(part, {})
         if not isinstance(below, dict):

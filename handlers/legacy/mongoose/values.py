@@ -1,4 +1,4 @@
-"""What happens to values on their way into and out of a document: copying, shrinking, comparing, storing."""
+"""Operations on the values of a document: copying, minimizing, comparing, storing."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _INT32: Final = 2**31
 
 
 class Embedded:
-    """A document that stands within another one."""
+    """A document within another one."""
 
     def to_json(self) -> dict[str, Value]:
-        """Its fields as an answer shows them."""
+        """Return the fields as an answer shows them."""
         raise NotImplementedError
 
 
 def own_fields(value: Value) -> dict[str, Value] | None:
-    """The fields that js-bson's object for a value has, where it is one that mongoose takes for a plain object."""
+    """Return the fields of js-bson's object for a value that mongoose takes for a plain object."""
     if isinstance(value, dict):
         return value
     if isinstance(value, Timestamp):
@@ -54,12 +54,12 @@ def _halves(number: int, *, unsigned: bool) -> dict[str, Value]:
 
 
 def minimize(value: Value, *, in_array: bool = False) -> Value:
-    """mongoose's clone: undefined, empty objects and forbidden names left out, but for objects in arrays."""
+    """Clone as mongoose does: without undefined, empty objects (except in arrays) and forbidden names."""
     if isinstance(value, list):
         return [minimize(item, in_array=True) for item in value]
-    held: object = value
-    if isinstance(held, Embedded):
-        return held.to_json()
+    reference: object = value
+    if isinstance(reference, Embedded):
+        return reference.to_json()
     if isinstance(value, dict) and value.get("_bsontype") == "Double":
         return float(to_number(value.get("value", UNDEFINED)))
     if not isinstance(value, dict) or _is_foreign(value):
@@ -69,7 +69,7 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
 
 
 def _is_foreign(value: dict[str, Value]) -> bool:
-    """Whether an object is kept as it is: one that brings a `constructor` is taken for one of a foreign class."""
+    """Return whether an object is passed unchanged: its `constructor` field makes it count as a foreign class."""
     constructor = value.get("constructor")
     if not is_true(constructor) or "valueOf" in value:
         return False
@@ -80,17 +80,17 @@ def _is_foreign(value: dict[str, Value]) -> bool:
 
 
 def is_out_of_order(name: str) -> bool:
-    """Whether a field of this name may be shown in another place than it was given in, or never is."""
+    """Return whether a field of this name may be shown at another position than given, or never."""
     return name[:1] <= "9" or name in FORBIDDEN
 
 
 def is_minimal(value: dict[str, Value]) -> bool:
-    """Whether nothing would be left out of an object, nor put otherwise but by what writes JSON."""
+    """Return whether `minimize` leaves an object unchanged."""
     return bool(value) and _SCALARS.issuperset(map(type, value.values())) and _SPECIAL.isdisjoint(value)
 
 
 def copy_fields(fields: Mapping[str, Value]) -> dict[str, Value]:
-    """A document's fields, each minimized, in JavaScript's order."""
+    """Return a document's fields, each minimized, in JavaScript's order."""
     copied: dict[str, Value] = {}
     for key, value in fields.items():
         if is_out_of_order(key):
@@ -107,14 +107,14 @@ def _copy_in_order(fields: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def strip(value: Value) -> Value:
-    """What is read of an object in a field that the schema does not know: forbidden names are lost."""
+    """Return the value of a field unknown to the schema, without forbidden names."""
     if not isinstance(value, dict):
         return value
     return {key: strip(item) for key, item in value.items() if key not in FORBIDDEN}
 
 
 def clone(value: Value) -> Value:
-    """The copy that an update gets: forbidden names left out, everything else kept."""
+    """Return an update's copy of a value, without forbidden names."""
     if isinstance(value, list):
         return [clone(item) for item in value]
     if isinstance(value, dict) and not _is_foreign(value):
@@ -123,16 +123,16 @@ def clone(value: Value) -> Value:
 
 
 def prune(value: Value) -> Value:
-    """What a save's update leaves out of an object: empty objects below it, though not within arrays."""
+    """Return an object without empty objects below it, though not within arrays, as in a save's update."""
     if not isinstance(value, dict):
         return value
     pruned = ((key, prune(item)) for key, item in value.items())
-    kept: dict[str, Value] = {key: item for key, item in pruned if item is not UNDEFINED}
-    return kept if kept else UNDEFINED
+    remaining: dict[str, Value] = {key: item for key, item in pruned if item is not UNDEFINED}
+    return remaining if remaining else UNDEFINED
 
 
 def same(left: Value, right: Value) -> bool:
-    """mongoose's deepEqual: dates by their time, ids by their digits, objects by their fields in order."""
+    """Compare as deepEqual of mongoose: dates by time, ids by digits, objects by their fields in order."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):
@@ -145,8 +145,10 @@ def same(left: Value, right: Value) -> bool:
 
 
 def to_bson(value: Value) -> object:
-    """What the Node driver stores: small integers as int32, all other numbers as doubles, undefined as null,
-    and no lone surrogates; raises `MongooseError` for an object that pretends to be a BSON type.
+    """Return a value as the Node driver stores it.
+
+    Small integers become int32, all other numbers doubles, undefined null, and lone surrogates U+FFFD. Raises
+    `MongooseError` for an object that declares to be a BSON type.
     """
     if isinstance(value, str):
         return _well_formed(value)
@@ -172,7 +174,7 @@ def _well_formed(text: str) -> str:
 
 
 def is_true(value: Value) -> bool:
-    """JavaScript's truth: empty objects and arrays are true, NaN is not."""
+    """Return JavaScript's truth value: empty objects and arrays are true, NaN is false."""
     if isinstance(value, dict | list):
         return True
     return bool(value) and value == value

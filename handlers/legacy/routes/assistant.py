@@ -1,7 +1,7 @@
-"""`/api/ai` in the legacy's dialect: research, clinical codes, SOAP summaries, images.
+"""`/api/ai` in the legacy dialect: research, clinical codes, SOAP summaries, images.
 
-Every call to the model or to the terminology server ends when the client goes. A failing database is left to
-the application, which says so in one way for all.
+Every call to the model or to the terminology server is cancelled when the client disconnects. The application
+answers a failing database, the same way for all endpoints.
 """
 
 from collections.abc import Coroutine
@@ -26,7 +26,7 @@ FAILURES: Final = (ModelError, JavaScriptTypeError, JSONSyntaxError)
 
 @dataclass(frozen=True)
 class AssistantRoutes:
-    """The handlers, and what they ask. `codes_as_list` answers every code found instead of the first alone."""
+    """The routes and their services. `codes_as_list` returns every matching code instead of the first alone."""
 
     assistant: Assistant
     terminology: Finder
@@ -34,7 +34,7 @@ class AssistantRoutes:
     codes_as_list: bool = False
 
     def router(self) -> Router:
-        """The routes below `/api/ai`, in the legacy's order."""
+        """Return the routes below `/api/ai`, in the legacy's order."""
         router = Router()
         router.post("/search", self.search)
         router.get("/search/clinicalcodes", self.find_codes)
@@ -55,7 +55,7 @@ class AssistantRoutes:
         return json(200, {"query": query, "answer": answer})
 
     async def find_codes(self, request: Request) -> Reply:
-        """`GET /search/clinicalcodes?name=`: the first code alone."""
+        """Answer `GET /search/clinicalcodes?name=`: the first code alone."""
         try:
             codes = await cancel_on_disconnect(
                 request.wait_for_disconnect(), self.terminology.find(request.query.get("name"))
@@ -68,7 +68,7 @@ class AssistantRoutes:
         return json(200, _shown(codes[0])) if codes else json(404, {"msg": "No clinical codes found"})
 
     async def summarise(self, request: Request) -> Reply:
-        """`POST /:consultationId/summarise {usedPrompt}`: a SOAP summary, answered and not stored."""
+        """Answer `POST /:consultationId/summarise {usedPrompt}`: a SOAP summary, which is not stored."""
         try:
             (used_prompt,) = request.fields("usedPrompt")
             identity = cast_filter(CONSULTATIONS, by_id(request.params["consultationId"]))["_id"]
@@ -86,34 +86,34 @@ class AssistantRoutes:
         return json(200, {"msg": "SOAP summary generated", "summary": summary})
 
     async def analyze(self, request: Request) -> Reply:
-        """`POST /analyze {prompt, images}`: what the images show, or an answer to words alone."""
+        """Answer `POST /analyze {prompt, images}`: an analysis of the images, or an answer to the text alone."""
         try:
             prompt, images = request.fields("prompt", "images")
             response = await _content(request, self.assistant.analyze(prompt, images))
         except FAILURES as error:
             request.report_failure(error)
             fault = describe(error)
-            told: Value = {
+            details: Value = {
                 "name": fault.name,
                 "type": fault.type,
                 "message": fault.message,
                 "stackExcerpt": fault.stack_excerpt(),
             }
-            return json(500, {"status": "error", "error": told})
+            return json(500, {"status": "error", "error": details})
         return json(200, {"status": "ok", "response": response})
 
 
-async def _content(request: Request, asking: Coroutine[Any, Any, str]) -> Value:
-    """The model's text, or whatever else stands where its text should; raises one of `FAILURES`."""
+async def _content(request: Request, work: Coroutine[Any, Any, str]) -> Value:
+    """Return the model's text, or the value in its position; raises one of `FAILURES`."""
     try:
-        return await cancel_on_disconnect(request.wait_for_disconnect(), asking)
+        return await cancel_on_disconnect(request.wait_for_disconnect(), work)
     except InvalidResponseError as error:
         return content_of(error)
 
 
 def _shown(code: Code) -> dict[str, Value]:
     fields = {"name": code.name, "code": code.code, "url": code.url}
-    return {name: UNDEFINED if said is ... else cast(Value, said) for name, said in fields.items()}
+    return {name: UNDEFINED if value is ... else cast(Value, value) for name, value in fields.items()}
 
 
 def _unsummarised(reason: str) -> Reply:

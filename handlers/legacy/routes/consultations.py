@@ -1,4 +1,4 @@
-"""`/api/consultation` in the legacy's dialect."""
+"""`/api/consultation` in the legacy dialect."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ ONE: Final = (CLINICIAN, NOTES, Populate("transcript", populate=(PROMPT,)))
 
 
 def refuse_start(_: str) -> Reply:
-    """What a failed start says."""
+    """Return the answer of a failed start."""
     return json(500, {"msg": "Error starting consultation"})
 
 
-def refusing(what: str) -> Callable[[str], Reply]:
-    """What the others say: what failed, and why."""
-    return lambda message: json(500, {"msg": f"Error {what}", "error": message})
+def refusing(operation: str) -> Callable[[str], Reply]:
+    """Return the answer of the other failures: the operation and the reason."""
+    return lambda message: json(500, {"msg": f"Error {operation}", "error": message})
 
 
 @dataclass(frozen=True)
 class ConsultationRoutes:
-    """The handlers, and what they ask; `fetch` reads what is populated."""
+    """The routes and their services; `fetch` reads the documents to populate."""
 
     consultations: Consultations
     prompts: Prompts
@@ -51,7 +51,7 @@ class ConsultationRoutes:
     fetch: Fetch
 
     def router(self) -> Router:
-        """The routes below `/api/consultation`."""
+        """Return the routes below `/api/consultation`."""
         router = Router()
         router.post("/start", self.start)
         router.post("/:id/end", self.end)
@@ -61,7 +61,7 @@ class ConsultationRoutes:
 
     @legacy_errors(refuse_start)
     async def start(self, request: Request) -> Reply:
-        """`POST /start {patient_data}`: a consultation and its transcript."""
+        """Answer `POST /start {patient_data}`: a consultation and its transcript."""
         (patient,) = request.fields("patient_data")
         consultation = Document.create(CONSULTATIONS, {"clinician": request.user_id, "patient": patient})
         consultation.validate()
@@ -78,7 +78,7 @@ class ConsultationRoutes:
 
     @legacy_errors(refusing("fetching consultations"))
     async def list_all(self, request: Request) -> Reply:
-        """`GET /`: one's own, newest first."""
+        """Answer `GET /`: the caller's own, newest first."""
         own = cast_filter(CONSULTATIONS, {"clinician": request.user_id})
         stored = await self.consultations.list_of(own["clinician"])
         shown = await populate(CONSULTATIONS, stored, LIST, self.fetch)
@@ -86,7 +86,7 @@ class ConsultationRoutes:
 
     @legacy_errors(refusing("fetching consultation"))
     async def show(self, request: Request) -> Reply:
-        """`GET /:id`: one of one's own."""
+        """Answer `GET /:id`: one of the caller's own."""
         own = cast_filter(CONSULTATIONS, {"_id": request.params["id"], "clinician": request.user_id})
         stored = await self.consultations.get_own(own["_id"], own["clinician"])
         if stored is None:
@@ -96,7 +96,7 @@ class ConsultationRoutes:
 
     @legacy_errors(refusing("ending consultation"))
     async def end(self, request: Request) -> Reply:
-        """`POST /:id/end {prompt_used}`: anybody's; summarised by a prompt, as far as the model answers."""
+        """Answer `POST /:id/end {prompt_used}`: any clinician's; summarised as far as the model answers."""
         (prompt_used,) = request.fields("prompt_used")
         stored = await self.consultations.get(cast_filter(CONSULTATIONS, by_id(request.params["id"]))["_id"])
         if stored is None:
@@ -116,8 +116,8 @@ class ConsultationRoutes:
         return None if stored is None else Document.read(TRANSCRIPTS, stored)
 
     async def _conclude(self, consultation: Document, transcript: Document, prompt: Document) -> Reply:
-        found = await self.assistant.conclude(given(prompt.fields), given(transcript.fields))
-        transcript.set("summary", UNDEFINED if found.summary is None else found.summary)
+        conclusion = await self.assistant.conclude(given(prompt.fields), given(transcript.fields))
+        transcript.set("summary", UNDEFINED if conclusion.summary is None else conclusion.summary)
         transcript.set("updated_at", now())
         transcript.validate()
         consultation.set("status", "ended")
@@ -126,33 +126,35 @@ class ConsultationRoutes:
         answer: dict[str, object] = {
             "msg": "Consultation ended successfully",
             "transcript": transcript.to_json(),
-            "summary": found.summary or "Summary not generated",
-            "highlights": found.highlights,
+            "summary": conclusion.summary or "Summary not generated",
+            "highlights": conclusion.highlights,
         }
         return json(200, answer)
 
     async def _save(self, transcript: Document, consultation: Document) -> None:
-        """Writes both together; what the legacy leaves of a consultation that is refused is its transcript."""
-        kept = expect(transcript)
+        """Write both documents together, or the transcript alone if the consultation is refused, as the legacy does."""
+        changes = expect(transcript)
         try:
             consultation.validate()
         except ValidationError:
-            await self.consultations.update_transcript(kept.where, kept.update)
+            await self.consultations.update_transcript(changes.where, changes.update)
             raise
         ended = expect(consultation)
-        was_kept, was_ended = await self.consultations.end((kept.where, kept.update), (ended.where, ended.update))
-        if not (was_kept and was_ended):
-            raise consultation.conflict(ended) if was_kept else transcript.conflict(kept)
-        transcript.saved(kept)
+        was_updated, was_ended = await self.consultations.end(
+            (changes.where, changes.update), (ended.where, ended.update)
+        )
+        if not (was_updated and was_ended):
+            raise consultation.conflict(ended) if was_updated else transcript.conflict(changes)
+        transcript.saved(changes)
 
 
 def given(fields: dict[str, Value]) -> dict[str, Value]:
-    """A document's fields without undefined ones."""
+    """Return a document's fields without undefined ones."""
     return {name: value for name, value in fields.items() if value is not UNDEFINED}
 
 
 def expect(document: Document) -> Changes:
-    """The changes of a document that is known to have some."""
+    """Return the changes of a document that is known to have some."""
     changes = document.changes()
     if changes is None:
         raise TypeError("a document with a new date has not changed")

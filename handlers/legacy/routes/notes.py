@@ -1,4 +1,4 @@
-"""`/api/notes` in the legacy's dialect."""
+"""`/api/notes` in the legacy dialect."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _NOT_YOURS: Final = {"msg": "Not authorized."}
 
 
 def refuse(message: str) -> Reply:
-    """Notes tell what went wrong."""
+    """Return the answer of a failure, with its message."""
     return json(500, {"msg": "Server error", "error": message})
 
 
 @dataclass(frozen=True)
 class NoteRoutes:
-    """The handlers, and what they ask; `fetch` reads what is populated."""
+    """The routes and their services; `fetch` reads the documents to populate."""
 
     notes: Notes
     consultations: Consultations
     fetch: Fetch
 
     def router(self) -> Router:
-        """The routes below `/api/notes`."""
+        """Return the routes below `/api/notes`."""
         router = Router()
         router.post("/:consultationId", self.create)
         router.get("/:consultationId", self.list_all)
@@ -52,7 +52,7 @@ class NoteRoutes:
 
     @legacy_errors(refuse)
     async def create(self, request: Request) -> Reply:
-        """`POST /:consultationId {body, transcriptId}`, on anybody's consultation."""
+        """Answer `POST /:consultationId {body, transcriptId}`, on any clinician's consultation."""
         body, transcript = request.fields("body", "transcriptId")
         if not is_true(body):
             return json(400, {"msg": "Note body is required."})
@@ -67,14 +67,14 @@ class NoteRoutes:
         return json(201, {"msg": "Note added successfully.", "note": note.to_json()})
 
     async def _add(self, note: Document, consultation: Document) -> None:
-        """Stores the note and its link together; the legacy's note is there before its link is refused."""
+        """Store the note and its link together; if the link is refused, store the note alone, as the legacy does."""
         document = note.to_insert()
         try:
             consultation.push("notes", note.get("_id"))
             consultation.validate()
             changes = consultation.changes()
             if changes is None:
-                raise TypeError("a pushed note is no change")
+                raise TypeError("a pushed note is not a change")
             linked = await self.notes.add_to(document, changes.where, changes.update)
         except (MongooseError, JavaScriptTypeError, RefusedError):
             await self.notes.add(document)
@@ -84,7 +84,7 @@ class NoteRoutes:
 
     @legacy_errors(refuse)
     async def list_all(self, request: Request) -> Reply:
-        """`GET /:consultationId`: everybody's notes on anybody's consultation."""
+        """Answer `GET /:consultationId`: all notes on any clinician's consultation."""
         wanted = cast_filter(NOTES, {"consultation": request.params["consultationId"]})
         stored = await self.notes.of_consultation(wanted["consultation"])
         shown = await populate(NOTES, stored, [CLINICIAN], self.fetch)
@@ -92,7 +92,7 @@ class NoteRoutes:
 
     @legacy_errors(refuse)
     async def change(self, request: Request) -> Reply:
-        """`PATCH /:noteId {body}`: one's own; an empty body keeps the old text."""
+        """Answer `PATCH /:noteId {body}`: the caller's own; an empty body leaves the text unchanged."""
         (body,) = request.fields("body")
         note = await self._find(request)
         if note is None:
@@ -113,7 +113,7 @@ class NoteRoutes:
 
     @legacy_errors(refuse)
     async def delete(self, request: Request) -> Reply:
-        """`DELETE /:noteId`: one's own."""
+        """Answer `DELETE /:noteId`: the caller's own."""
         note = await self._find(request)
         if note is None:
             return json(404, _NOT_FOUND)
@@ -128,9 +128,9 @@ class NoteRoutes:
 
 
 def is_of(note: Document, user: Value) -> bool:
-    """`note.clinician.toString() === req.user.userID`: same digits, same case; raises where nobody is named."""
+    """Compare as `note.clinician.toString() === req.user.userID`, case-sensitively; raises without a clinician."""
     clinician = note.get("clinician")
     if clinician is None or clinician is UNDEFINED:
-        what = "null" if clinician is None else "undefined"
-        raise JavaScriptTypeError(f"Cannot read properties of {what} (reading 'toString')")
+        kind = "null" if clinician is None else "undefined"
+        raise JavaScriptTypeError(f"Cannot read properties of {kind} (reading 'toString')")
     return isinstance(user, str) and str(clinician) == user

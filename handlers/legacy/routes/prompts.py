@@ -1,7 +1,7 @@
-"""`/api/prompts` in the legacy's dialect.
+"""`/api/prompts` in the legacy dialect.
 
-A change may set a prompt's name, text and shareable flag alone; `sets_any_field` restores the legacy's way,
-which hands the body to MongoDB, operators included (contracts/divergences.yaml).
+A change may set only a prompt's name, text and shareable flag; `sets_any_field` restores the legacy's behaviour,
+which passes the body to MongoDB, operators included (contracts/divergences.yaml).
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _NOT_FOUND: Final = {"msg": "Prompt not found or not accessible"}
 
 
 def refuse(_: str) -> Reply:
-    """Prompts do not tell what went wrong."""
+    """Return the answer of a failure, without its message."""
     return json(500, {"error": "Internal Server Error"})
 
 
 @dataclass(frozen=True)
 class PromptRoutes:
-    """The handlers, and what they ask."""
+    """The routes and their services."""
 
     prompts: Prompts
     transcripts: Transcripts
     sets_any_field: bool = False
 
     def router(self) -> Router:
-        """The routes below `/api/prompts`."""
+        """Return the routes below `/api/prompts`."""
         router = Router()
         router.post("/", self.create)
         router.get("/", self.list_all)
@@ -55,7 +55,7 @@ class PromptRoutes:
 
     @legacy_errors(refuse)
     async def create(self, request: Request) -> Reply:
-        """`POST / {prompt_name, prompt_text, is_shareable}`."""
+        """Answer `POST / {prompt_name, prompt_text, is_shareable}`."""
         values = dict(zip(CHANGEABLE, request.fields(*CHANGEABLE), strict=True))
         prompt = Document.create(PROMPTS, {**values, "clinician": request.user_id})
         prompt.validate()
@@ -64,15 +64,15 @@ class PromptRoutes:
 
     @legacy_errors(refuse)
     async def list_all(self, request: Request) -> Reply:
-        """`GET /`: one's own and the shared ones."""
+        """Answer `GET /`: the caller's own and the shared ones."""
         own = cast_filter(PROMPTS, {"clinician": request.user_id})
-        found = await self.prompts.list_for(own["clinician"])
-        shown = write(arrange(PROMPTS, found))
+        stored = await self.prompts.list_for(own["clinician"])
+        shown = write(arrange(PROMPTS, stored))
         return json(200, write_object({"prompts": write_array(shown)}))
 
     @legacy_errors(refuse)
     async def change(self, request: Request) -> Reply:
-        """`PATCH /:promptId`, with the fields to set."""
+        """Answer `PATCH /:promptId`, with the fields to set."""
         own = self._own(request)
         update = cast_update(PROMPTS, {**self._changes(request.body), "updated_at": now()})
         changed = await self.prompts.change(own["_id"], own["clinician"], update)
@@ -87,7 +87,7 @@ class PromptRoutes:
 
     @legacy_errors(refuse)
     async def use(self, request: Request) -> Reply:
-        """`PATCH /:promptId/add-prompt/:transcriptId`: notes on a transcript which prompt it was used with."""
+        """Answer `PATCH /:promptId/add-prompt/:transcriptId`: link a prompt to a transcript."""
         own = self._own(request)
         prompt = await self.prompts.get_own(own["_id"], own["clinician"])
         if prompt is None:
@@ -103,7 +103,7 @@ class PromptRoutes:
 
     @legacy_errors(refuse)
     async def delete(self, request: Request) -> Reply:
-        """`DELETE /:promptId`: retires it."""
+        """Answer `DELETE /:promptId`: a soft deletion."""
         own = self._own(request)
         update = cast_update(PROMPTS, {"is_deleted": True, "updated_at": now()})
         if await self.prompts.retire(own["_id"], own["clinician"], update) is None:
@@ -111,5 +111,5 @@ class PromptRoutes:
         return json(200, {"msg": "Prompt deleted successfully"})
 
     def _own(self, request: Request) -> dict[str, object]:
-        """The filter for the prompt that the path names, if it is one's own."""
+        """Return the filter for the path's prompt, if it is the caller's own."""
         return cast_filter(PROMPTS, {"_id": request.params["promptId"], "clinician": request.user_id})

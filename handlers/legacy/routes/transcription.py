@@ -1,7 +1,7 @@
-"""The legacy's WebSocket: JSON frames on `/transcription-stream`, as the ws library and its handler had it.
+"""The legacy's WebSocket: JSON frames on `/transcription-stream`, as the ws library and its handler process them.
 
-One connection is one `Recorder`; this module reads frames, words what the recorder tells, and refuses what the
-ws library refuses. Frames are answered as they come, while the model is still at work on earlier ones.
+Each connection has a `Recorder`; this module parses frames, words the recorder's events, and refuses what the ws
+library refuses. Frames are answered as they arrive, while the model works on earlier ones.
 """
 
 import secrets
@@ -39,7 +39,7 @@ from handlers.services.transcription import (
 
 PATH: Final = "/transcription-stream"
 FRAME_LIMIT: Final = 4 * 1024 * 1024
-"""Characters, or bytes, that one frame may hold."""
+"""Maximum characters or bytes of one frame."""
 
 _ID_ALPHABET: Final = string.digits + string.ascii_lowercase
 _ID_LENGTH: Final = 9
@@ -52,14 +52,14 @@ _FAULTS: Final[dict[type[Event], str]] = {
 
 
 def now() -> int:
-    """Milliseconds since 1970."""
+    """Return milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 class TranscriptionStream:
-    """The ASGI application for every WebSocket: converses on `PATH`, refuses all others with 400.
+    """The ASGI app of every WebSocket: serves `PATH`, refuses all other paths with 400.
 
-    `limit` is the audio in bytes that one connection may hold; `clock` gives milliseconds since 1970.
+    `limit` is the audio in bytes per connection; `clock` gives milliseconds since 1970.
     """
 
     def __init__(self, transcribe: Transcribe, *, limit: int = LIMIT, clock: Callable[[], int] = now) -> None:
@@ -95,20 +95,20 @@ class _LegacyConversation:
         self._send = send
         self._limit = limit
         self._clock = clock
-        self.recorder = Recorder(self._identity, transcribe, self._tell, limit=limit, clock=clock)
+        self.recorder = Recorder(self._identity, transcribe, self._send_event, limit=limit, clock=clock)
 
     async def greet(self) -> None:
-        """Say who the connection is."""
-        await self._say("connection", connectionId=self._identity, message="Connected to transcription stream")
+        """Send the connection's id."""
+        await self._send_json("connection", connectionId=self._identity, message="Connected to transcription stream")
 
     async def read(self, frame: Message) -> None:
-        """Act on one frame; one that is not JSON, or is `null`, is an error, one of unknown type is nothing."""
+        """Handle one frame; invalid JSON and `null` are errors, unknown types are ignored."""
         try:
             data = await _parse(frame)
         except (JSONSyntaxError, StructureError):
             data = None
         if data is None:
-            await self._say("error", message="Invalid message format")
+            await self._send_json("error", message="Invalid message format")
         elif isinstance(data, dict):
             await self._act(data)
 
@@ -118,41 +118,44 @@ class _LegacyConversation:
                 self.recorder.start()
                 consultation = data.get("consultationId", UNDEFINED)
                 greeting = "Recording started - Speak now!"
-                await self._say("recording_started", consultationId=consultation, message=greeting)
+                await self._send_json("recording_started", consultationId=consultation, message=greeting)
             case "audio_chunk" if self.recorder.is_recording:
-                await self._take(data.get("audioData", UNDEFINED))
+                await self._add_audio(data.get("audioData", UNDEFINED))
             case "stop_recording":
                 await self.recorder.stop()
 
-    async def _take(self, audio: Value) -> None:
+    async def _add_audio(self, audio: Value) -> None:
         try:
             piece = from_value(audio, self._limit)
         except (JavaScriptTypeError, JavaScriptRangeError):
-            await self._say("error", message="Error processing audio")
+            await self._send_json("error", message="Error processing audio")
         else:
             await self.recorder.add(piece)
 
-    async def _tell(self, event: Event) -> None:
-        """Word what the recorder tells; faults and texts carry the time."""
+    async def _send_event(self, event: Event) -> None:
+        """Send a recorder event; errors and texts carry a timestamp."""
         if isinstance(event, Transcribed):
             finality: dict[str, Value] = {"isPartial": not event.final}
             if event.final:
                 finality["isFinal"] = True
-            await self._say("transcript", text=event.text, timestamp=iso(self._clock()), **finality)
+            await self._send_json("transcript", text=event.text, timestamp=iso(self._clock()), **finality)
         elif (fault := _FAULTS.get(type(event))) is not None:
-            await self._say("error", message=fault, timestamp=iso(self._clock()))
+            await self._send_json("error", message=fault, timestamp=iso(self._clock()))
         else:
-            await self._say("recording_stopped", message="Recording stopped")
+            await self._send_json("recording_stopped", message="Recording stopped")
 
-    async def _say(self, kind: str, **fields: Value) -> None:
+    async def _send_json(self, kind: str, **fields: Value) -> None:
         await self._send({"type": "websocket.send", "text": stringify({"type": kind, **fields})})
 
 
 async def _parse(frame: Message) -> Value:
-    """A frame's value, a binary one read as UTF-8; raises `JSONSyntaxError`, or `StructureError` for one too large."""
+    """Return a frame's value, reading binary frames as UTF-8.
+
+    Raises `JSONSyntaxError`, or `StructureError` for a frame that is too large.
+    """
     text: str | None = frame.get("text")
     if len(text if text is not None else frame["bytes"]) > FRAME_LIMIT:
-        raise StructureError("more than a frame may hold")
+        raise StructureError("the frame is too large")
     if text is None:
         text = await decode_utf8(frame["bytes"])
     await check_structure(text)
@@ -162,7 +165,7 @@ async def _parse(frame: Message) -> Value:
 
 
 async def _refuse(scope: Scope, send: Send) -> None:
-    """Close the handshake as the ws library does (`abortHandshake`), or as well as the server lets us."""
+    """Refuse the handshake as the ws library does (`abortHandshake`), as far as the server supports it."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return

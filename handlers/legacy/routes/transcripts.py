@@ -1,4 +1,4 @@
-"""`/api/transcript` in the legacy's dialect."""
+"""`/api/transcript` in the legacy dialect."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from handlers.services.transcripts import Transcripts
 
 
 def refuse_update(_: str) -> Reply:
-    """What a failed change says."""
+    """Return the answer of a failed update."""
     return json(500, {"msg": "Internal server error"})
 
 
 def refuse_fetch(_: str) -> Reply:
-    """What a failed read says."""
+    """Return the answer of a failed read."""
     return json(500, {"msg": "Error fetching transcripts"})
 
 
 @dataclass(frozen=True)
 class TranscriptRoutes:
-    """The handlers, and what they ask."""
+    """The routes and their services."""
 
     transcripts: Transcripts
 
     def router(self) -> Router:
-        """The routes below `/api/transcript`."""
+        """Return the routes below `/api/transcript`."""
         router = Router()
         router.post("/update-text", self.update_text)
         router.get("/:consultation_id", self.show)
@@ -36,7 +36,7 @@ class TranscriptRoutes:
 
     @legacy_errors(refuse_update)
     async def update_text(self, request: Request) -> Reply:
-        """`POST /update-text {transcript_id, transcript_text}`: one's own; null where there is none."""
+        """Answer `POST /update-text {transcript_id, transcript_text}`: the caller's own; null where there is none."""
         identity, text = request.fields("transcript_id", "transcript_text")
         if not (is_true(identity) and is_true(text)):
             return json(400, {"msg": "Missing data"})
@@ -48,8 +48,8 @@ class TranscriptRoutes:
 
     @legacy_errors(refuse_fetch)
     async def show(self, request: Request) -> Reply:
-        """`GET /:consultation_id`: one's own transcript of a consultation, or null."""
+        """Answer `GET /:consultation_id`: the caller's own transcript of a consultation, or null."""
         wanted = {"consultation": request.params["consultation_id"], "clinician": request.user_id}
         own = cast_filter(TRANSCRIPTS, wanted)
-        found = await self.transcripts.of_consultation(own["consultation"], own["clinician"])
-        return json(200, None if found is None else write(arrange(TRANSCRIPTS, [found]))[0])
+        stored = await self.transcripts.of_consultation(own["consultation"], own["clinician"])
+        return json(200, None if stored is None else write(arrange(TRANSCRIPTS, [stored]))[0])

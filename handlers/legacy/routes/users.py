@@ -1,7 +1,7 @@
-"""`/users` in the legacy's dialect: the one resource that is not behind the door as a whole.
+"""`/users` in the legacy dialect: the only resource of which not every route requires a token.
 
-Where the legacy never answers or dies, an answer is given (contracts/divergences.yaml): a wrong password, a
-logout without a token, an account that mongoose refuses, two of one address at the same time.
+Where the legacy hangs or dies, native answers (contracts/divergences.yaml): a wrong password, a logout without a
+token, an account that mongoose refuses, concurrent registrations of one address.
 """
 
 from dataclasses import dataclass
@@ -29,26 +29,26 @@ _WRONG: Final = "wrong credentials"
 
 
 def refuse_profile(_: str) -> Reply:
-    """What a failed look at one's profile says."""
+    """Return the answer of a failed profile read."""
     return json(500, {"error": "Failed to fetch profile"})
 
 
 def refuse_check(_: str) -> Reply:
-    """What a failed look for an address says."""
+    """Return the answer of a failed address check."""
     return json(500, {"error": "Internal Server Error"})
 
 
 def sent(error: MongooseError | JavaScriptTypeError) -> Reply:
-    """`res.send(error)`."""
+    """Answer as `res.send(error)`."""
     return json(200, error.to_json() if isinstance(error, MongooseError) else {})
 
 
 @dataclass(frozen=True)
 class UserRoutes:
-    """The handlers, and what they ask.
+    """The routes and their services.
 
-    `lifetime` is a login's, in seconds. `runs_operators` lets an email be a query operator, as the legacy does.
-    A login beyond `limits` raises `TooManyAttemptsError`.
+    `lifetime` is a login's, in seconds. `runs_operators` lets an email be a query operator, as in the legacy. A
+    login beyond `limits` raises `TooManyAttemptsError`.
     """
 
     users: Users
@@ -60,7 +60,7 @@ class UserRoutes:
     limits: LoginLimits | None = None
 
     def router(self) -> Router:
-        """The routes below `/users`, in the legacy's order."""
+        """Return the routes below `/users`, in the legacy's order."""
         router = Router()
         router.post("/register", self.register)
         router.post("/login", self.log_in)
@@ -70,7 +70,7 @@ class UserRoutes:
         return router
 
     async def register(self, request: Request) -> Reply:
-        """`POST /register {username, email, password, role}`."""
+        """Answer `POST /register {username, email, password, role}`."""
         username, email, password, role = request.fields("username", "email", "password", "role")
         try:
             taken = await self._find(email)
@@ -95,7 +95,7 @@ class UserRoutes:
         return json(200, {"msg": "User has been registered"})
 
     async def log_in(self, request: Request) -> Reply:
-        """`POST /login {email, password}`: a token, or why not, with 200 either way."""
+        """Answer `POST /login {email, password}`: a token or the reason for a refusal, with 200 either way."""
         email, password = request.fields("email", "password")
         if self.limits is not None:
             await self.limits.admit(request.client_host, email)
@@ -120,7 +120,7 @@ class UserRoutes:
         return sign(claims, self.secret, self.lifetime)
 
     async def log_out(self, request: Request) -> Reply:
-        """`POST /logout`: lists the token, whatever it is."""
+        """Answer `POST /logout`: list the token, valid or not."""
         token = bearer(request)
         if not token:
             return json(401, {"msg": NO_TOKEN})
@@ -129,13 +129,13 @@ class UserRoutes:
 
     @legacy_errors(refuse_check)
     async def check_email(self, request: Request) -> Reply:
-        """`GET /users/checkEmail?email=`: whether an address is free; of several, whether all are."""
+        """Answer `GET /users/checkEmail?email=`: whether an address is free; of several, whether all are."""
         user = await self._find(cast(Value, request.query.get("email", UNDEFINED)))
         return json(200, {"available": user is None})
 
     @legacy_errors(refuse_profile)
     async def show_profile(self, request: Request) -> Reply:
-        """`GET /profile`: one's own."""
+        """Answer `GET /profile`: the caller's own."""
         identity = cast_filter(USERS, by_id(request.user_id))["_id"]
         stored = await self.users.show(identity)
         if stored is None:
@@ -145,19 +145,19 @@ class UserRoutes:
         return json(200, {"success": True, "data": {"name": shown.pop("username"), **shown}})
 
     async def _find(self, email: Value) -> Document | None:
-        """The user of an address; raises `MongooseError`, or `JavaScriptTypeError` where one cannot be read."""
+        """Return the user of an address; raises `MongooseError`, or `JavaScriptTypeError` for an unreadable address."""
         stored = await self.users.find_by_email(self._filter(email))
         return None if stored is None else Document.read(USERS, stored)
 
     def _filter(self, email: Value) -> object:
-        """The email as a query takes it; raises `MongooseError`."""
+        """Return the email as a query filter; raises `MongooseError`."""
         if isinstance(email, dict) and not self.runs_operators:
             return _literal(email)
         return cast_filter(USERS, {"email": email})["email"]
 
 
 def _literal(email: Value) -> Value:
-    """An object for an email, cast as mongoose would with `sanitizeFilter` on: never as a query."""
+    """Cast an object in place of an email as mongoose does with `sanitizeFilter` on: never as a query."""
     try:
         return USERS.paths["email"].for_query(None, email)
     except CastError as error:

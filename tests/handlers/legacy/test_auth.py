@@ -260,7 +260,7 @@ def test_a_remembered_token_still_expires(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_verifier_remembers_no_more_than_it_may() -> None:
-    verifier = Verifier(SECRET, remembered=2)
+    verifier = Verifier(SECRET, cache_size=2)
     tokens = [forge(HEADER, b'{"a":%d}' % number) for number in range(4)]
     for token in (*tokens, tokens[3], tokens[0]):
         assert verifier.verify(token) == verify(token, SECRET)

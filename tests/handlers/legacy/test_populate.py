@@ -93,5 +93,5 @@ async def test_nothing_is_asked_for_nothing() -> None:
 
 
 async def test_only_ids_refer_to_anything() -> None:
-    with pytest.raises(TypeError, match="username refers to nothing"):
+    with pytest.raises(TypeError, match="username is not a reference"):
         await populate(USERS, [{"_id": OTHER}], [Populate("username")], Shelf().fetch)

@@ -84,7 +84,7 @@ def test_by_columns_as_one_by_one(stored: list[dict[str, Value]], selected: tupl
 
 def test_documents_of_one_shape_stand_in_one_table() -> None:
     tables = arrange(VISITS, [SETTLED, {**SETTLED, "of": None}, {**SETTLED, "name": "m"}])
-    assert [(table.places, table.column("of")) for table in tables] == [([0, 2], (B, B)), ([1], (None,))]
+    assert [(table.positions, table.column("of")) for table in tables] == [([0, 2], (B, B)), ([1], (None,))]
     assert tables[0].column("nothing") == ()
     assert tables[0].kinds["notes"] is list
 
