@@ -85,7 +85,7 @@ def compared_first(process: GatewayProcess) -> ASGIApp:
             held.append(message)
 
         await process.gateway(scope, receive, hold)
-        while process.shadow.outstanding:
+        while process.shadow.pending:
             await asyncio.sleep(0.002)
         for message in held:
             await send(message)

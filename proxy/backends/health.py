@@ -41,7 +41,7 @@ class HealthChecks:
                 await self._task
             self._task = None
 
-    def adopt(self, config: Config) -> None:
+    def apply_config(self, config: Config) -> None:
         """Go on by a changed file."""
         if config.health != self._settings:
             if self._task is not None:

@@ -44,9 +44,9 @@ class CaptureAgent:
         self._works: dict[str, _Work] = {}
         self._running: asyncio.Task[None] | None = None
         self._process = f"{socket.gethostname()}:{os.getpid()}"
-        self.adopt(config)
+        self.apply_config(config)
 
-    def adopt(self, config: Config) -> None:
+    def apply_config(self, config: Config) -> None:
         """Go on by a changed file."""
         self._templates = {route.name: route.pattern.path for route in config.routes}
 
@@ -61,7 +61,7 @@ class CaptureAgent:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
-    def note(self, entry: Entry) -> None:
+    def record(self, entry: Entry) -> None:
         """Captures what legacy answered, where it is asked for. Never waits and never raises."""
         if not isinstance(entry, ComparisonEvent):
             return

@@ -191,7 +191,7 @@ class Gateway:
         if match.preflight:
             return None
         with _ASIDE:
-            return self._shadow.attend(match.route, decision, scope, receive)
+            return self._shadow.mirror(match.route, decision, scope, receive)
         return None
 
     def _sticky_cookie(

@@ -158,7 +158,7 @@ class WebhookQueue:
             await self._webhook.stop()
         await asyncio.gather(*self._ending)
 
-    def adopt(self, config: Config) -> None:
+    def apply_config(self, config: Config) -> None:
         """Go on by a changed file."""
         if config.notify == self._config:
             return

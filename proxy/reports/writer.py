@@ -29,14 +29,14 @@ from proxy.runtime.database import Database, DatabaseError, Document
 
 logger = logging.getLogger("scribe_proxy")
 
-Why = Literal["database", "full", "fault"]
-Dropped: TypeAlias = Callable[[Why, int], None]
+DropReason = Literal["database", "full", "fault"]
+Dropped: TypeAlias = Callable[[DropReason, int], None]
 
 INTERVAL: Final = 1.0
 """Seconds between two writes."""
 
 
-def count_dropped(why: Why, number: int) -> None:
+def count_dropped(why: DropReason, number: int) -> None:
     """Tells the metrics of comparisons that no report counts: MongoDB away, too much at once, a fault of our own."""
     metrics.REPORTS_DROPPED.labels(why).inc(number)
 
@@ -76,11 +76,11 @@ class ReportWriter:
             await asyncio.gather(self._writing, return_exceptions=True)
         await self.flush()
 
-    def adopt(self, config: Config) -> None:
+    def apply_config(self, config: Config) -> None:
         """Go on by a changed file. Another MongoDB takes effect at a restart."""
         self._settings = config.reports
 
-    def note(self, entry: Entry) -> None:
+    def record(self, entry: Entry) -> None:
         """Counts an entry, and keeps a sample where it shows something. Never waits and never raises."""
         if self._storage is None:
             return
@@ -160,7 +160,7 @@ class ReportWriter:
             await storage.prepare(retention)
             self._prepared = retention
 
-    def _lose(self, entries: Counter[str], why: Why) -> None:
+    def _lose(self, entries: Counter[str], why: DropReason) -> None:
         """Counts what is dropped; the count itself is written as soon as that can be done."""
         now = time.time()
         for route, number in entries.items():

@@ -125,7 +125,7 @@ class RolloutController:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = ()
 
-    def adopt(self, config: Config) -> None:
+    def apply_config(self, config: Config) -> None:
         """Go on by a changed file."""
         self._config = config
         self._watches.adopt(config.routes, time.monotonic())

@@ -64,7 +64,7 @@ class BackgroundService(Protocol):
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
-    def adopt(self, config: Config) -> None: ...
+    def apply_config(self, config: Config) -> None: ...
 
 
 class GatewayProcess:
@@ -90,7 +90,7 @@ class GatewayProcess:
         self.reports = ReportWriter(self.database, config.reports)
         self.watches = StatsRegistry()
         observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.watches)
-        self.shadow = ShadowClient(config, file.parent, (self.watches.compared,), self.reports.note)
+        self.shadow = ShadowClient(config, file.parent, (self.watches.compared,), self.reports.record)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
         self._vitals = ProcessMetrics(
             lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets)
@@ -204,7 +204,7 @@ class GatewayProcess:
         self.listener_timeouts.current = _client_timeouts(config)
         self.proxy_protocol.trusted = _header_senders(config)
         for service in self._services:
-            service.adopt(config)
+            service.apply_config(config)
 
     def _log(self, observation: RequestRecord) -> None:
         if self.gateway.plan.config.access_log:

@@ -1,15 +1,15 @@
-"""Requests run on the other side, too, so that both answers can be compared: in a process of its own.
+"""Shadow requests: each one also runs on the other backend, in a separate process, and both answers are compared.
 
-    gateway process                                          shadow process (`worker.py`)
-    attendance.py   sees a request and its answer pass
-    __init__.py     hands it over, within a bound  ── message_channel ─▶  stage.py    asks the other side
-    ledger.py       what is outstanding                            review.py   compares, asks again
-    pressure.py     how much there is room for
-    counts.py       what came of it                                reports/    keeps what came of it
-    child.py        keeps the process alive
+    gateway process                                              shadow process (`worker.py`)
+    mirror.py        captures a request and its answer
+    __init__.py      submits it, within limits  ── message_channel ─▶  backends.py     sends it to the other backend
+    pending.py       requests without a verdict yet                    comparator.py   compares, confirms mismatches
+    load_shedder.py  the share that the CPU has capacity for
+    counts.py        verdicts, for metrics and observers               reports/        stores the results
+    supervisor.py    starts and restarts the process
 
-The gateway process does no more than capture and count, so whatever the other side does (hang, crash, use up a
-processor, answer without an end), no client waits for it. Only a dry run is waited for, and no longer than
+Shadowing never affects users. The gateway process only captures and counts; no client waits for the other backend,
+even if it hangs, crashes or uses a whole CPU. Only the dry run of a write is awaited, for at most
 `shadow.dry_run_timeout`.
 """
 
@@ -53,10 +53,10 @@ from proxy.types import Backend
 
 
 class ShadowClient:
-    """The shadow of one gateway process: it has a process of its own while some route's requests are to be compared.
+    """The shadow of one gateway process. A worker process runs as long as a route has a `shadow` share.
 
-    `directory` is where routing.yaml stands. `observers` hear of every request that was to be compared, `note` of those
-    that never came as far as the shadow process, which notes the others by itself.
+    `directory` is the one of routing.yaml. `observers` receive every outcome; `record_skipped` receives the requests
+    that never reached the worker, which records the others itself.
     """
 
     def __init__(
@@ -64,169 +64,171 @@ class ShadowClient:
         config: Config,
         directory: Path,
         observers: Iterable[ComparisonObserver] = (),
-        note: Callable[[SkippedEvent], None] | None = None,
+        record_skipped: Callable[[SkippedEvent], None] | None = None,
     ) -> None:
         self._config = config
         self._native = config.native
         self._directory = directory
-        self._counts = Counts(observers, note)
-        self._child = WorkerSupervisor(self._hear, self._lose)
-        self._ledger = PendingTable()
-        self._pressure = CpuLoadShedder()
-        self._dry_running = 0
-        self._looking: asyncio.Task[None] | None = None
+        self._counts = Counts(observers, record_skipped)
+        self._supervisor = WorkerSupervisor(self._handle, self._drop_all)
+        self._pending = PendingTable()
+        self._load_shedder = CpuLoadShedder()
+        self._dry_runs = 0
+        self._housekeeping: asyncio.Task[None] | None = None
 
     @property
-    def outstanding(self) -> int:
-        """How many requests wait for a comparison, or are in one."""
-        return len(self._ledger)
+    def pending(self) -> int:
+        """The number of requests without a verdict yet."""
+        return len(self._pending)
 
     @property
     def ready(self) -> bool:
-        """Whether there is a process, and its native app has started."""
-        return self._child.ready is not None
+        """True while there is a worker whose native app has started."""
+        return self._supervisor.ready is not None
 
     @property
     def pid(self) -> int | None:
-        """The process's, while there is one."""
-        return self._child.pid
+        """The worker's process id, None while there is no worker."""
+        return self._supervisor.pid
 
     async def start(self) -> None:
-        """Begin; the process comes up by and by."""
-        self._looking = asyncio.create_task(self._look())
-        self._keep()
+        """Start the housekeeping and the worker; returns before the worker is ready."""
+        self._housekeeping = asyncio.create_task(self._run_housekeeping())
+        self._update_worker()
 
     async def stop(self) -> None:
-        """End, the process with it; what is outstanding is skipped."""
-        if self._looking is not None:
-            self._looking.cancel()
-        await self._child.end()
-        self._counts.tell()
+        """Stop the worker and publish the counts; pending requests are skipped."""
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        await self._supervisor.stop()
+        self._counts.publish()
 
-    def adopt(self, config: Config) -> None:
-        """Go on by a changed file, contracts read anew. Another native app takes effect at a restart."""
+    def apply_config(self, config: Config) -> None:
+        """Apply a changed configuration and reload the contracts. Another native app takes effect at a restart."""
         self._config = config.model_copy(update={"native": self._native})
-        self._keep()
+        self._update_worker()
 
-    def attend(
+    def mirror(
         self, route: Route, decision: bucketing.Decision, scope: Scope, receive: Receive
     ) -> MirroredRequest | None:
-        """Attend to an HTTP request that is to run in the shadow; None where it is not, or cannot."""
+        """Begin to mirror an HTTP request; return None where it is not sampled, or skipped."""
         if not bucketing.is_shadowed(route, decision.bucket):
             return None
         reads = scope["method"] in SAFE
-        reason = self._refusal(route, decision.backend, reads=reads)
+        reason = self._skip_reason(route, decision.backend, reads=reads)
         if reason is not None:
-            self.leave(route.name, decision.backend, reason)
+            self.skip(route.name, decision.backend, reason)
             return None
-        attending = MirroredRead if reads else MirroredDryRun
-        return attending(self, route.name, scope, receive, self._config.shadow.max_body)
+        mirrored = MirroredRead if reads else MirroredDryRun
+        return mirrored(self, route.name, scope, receive, self._config.shadow.max_body)
 
-    def read(self, route: str, served: Backend, arrival: ConnectionInfo, seen: RawExchange) -> None:
-        """A read to be compared."""
+    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
+        """Submit a read that `served` has answered for comparison."""
         deadline = time.monotonic() + self._config.shadow.deadline
-        number = self._ledger.admit(PendingRequest(route, served, seen.size, deadline), self._room)
+        number = self._pending.add(PendingRequest(route, served, raw.size, deadline), self._max_pending)
         if number is None:
-            self.leave(route, served, "queue_full")
+            self.skip(route, served, "queue_full")
         else:
-            self._child.send(CompareRead(number, route, served, arrival, seen, deadline))
+            self._supervisor.send(CompareRead(number, route, served, connection, raw, deadline))
 
-    async def dry_run(self, route: str, asked: RequestSnapshot) -> int | None:
-        """Have a write rehearsed, and wait for it; gives its number, None where nothing will be compared."""
-        over: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
-        number = self._ledger.admit(PendingRequest(route, "legacy", len(asked.body), result=over), self._room)
+    async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
+        """Run a write dry and wait for the end; return its number, None where nothing will be compared."""
+        result: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
+        pending = PendingRequest(route, "legacy", len(request.body), result=result)
+        number = self._pending.add(pending, self._max_pending)
         if number is None:
-            self.leave(route, "legacy", "queue_full")
+            self.skip(route, "legacy", "queue_full")
             return None
-        patience = self._config.shadow.dry_run_timeout
-        self._child.send(DryRun(number, route, asked, time.monotonic() + patience), urgent=True)
-        self._dry_running += 1
+        timeout = self._config.shadow.dry_run_timeout
+        self._supervisor.send(DryRun(number, route, request, time.monotonic() + timeout), urgent=True)
+        self._dry_runs += 1
         reason: Reason | None = "client_gone"
         try:
-            async with asyncio.timeout(patience):
-                reason = await over
+            async with asyncio.timeout(timeout):
+                reason = await result
         except TimeoutError:
             reason = "timeout"
         finally:
-            self._dry_running -= 1
+            self._dry_runs -= 1
             if reason is not None:
-                self.forget(number, reason)
+                self.discard(number, reason)
         return number if reason is None else None
 
-    def served(self, number: int, seen: RawExchange) -> None:
-        """What legacy did with a write that was rehearsed."""
-        entry = self._ledger.find(number)
-        if entry is not None:
-            entry.deadline = time.monotonic() + self._config.shadow.deadline
-            self._child.send(LegacyServed(number, seen))
+    def submit_legacy_answer(self, number: int, raw: RawExchange) -> None:
+        """Submit the exchange with legacy of a write that ran dry."""
+        pending = self._pending.get(number)
+        if pending is not None:
+            pending.deadline = time.monotonic() + self._config.shadow.deadline
+            self._supervisor.send(LegacyServed(number, raw))
 
-    def forget(self, number: int, reason: Reason) -> None:
-        """A dry run with which nothing is to be compared."""
-        entry = self._ledger.settle(number)
-        if entry is not None:
-            self._child.send(Discard(number))
-            self.leave(entry.route, entry.served, reason)
+    def discard(self, number: int, reason: Reason) -> None:
+        """Skip the comparison of a pending request."""
+        pending = self._pending.pop(number)
+        if pending is not None:
+            self._supervisor.send(Discard(number))
+            self.skip(pending.route, pending.served, reason)
 
-    def leave(self, route: str, served: Backend, reason: Reason) -> None:
-        """A request that is skipped, and of which the shadow process knows nothing."""
-        self._counts.leave(route, served, reason)
+    def skip(self, route: str, served: Backend, reason: Reason) -> None:
+        """Count a request that is not compared and that the worker does not have."""
+        self._counts.add_skipped(route, served, reason)
 
     @property
-    def _room(self) -> int:
+    def _max_pending(self) -> int:
         return self._config.shadow.queue + self._config.shadow.concurrency
 
-    def _keep(self) -> None:
+    def _update_worker(self) -> None:
         if any(route.shadow.share for route in self._config.routes):
-            self._child.keep(Configure(self._config, self._directory))
+            self._supervisor.ensure_running(Configure(self._config, self._directory))
         else:
-            self._child.release()
+            self._supervisor.request_stop()
 
-    def _refusal(self, route: Route, served: Backend, *, reads: bool) -> Reason | None:
-        """Why a request is not even attended to: told before it costs anything."""
+    def _skip_reason(self, route: Route, served: Backend, *, reads: bool) -> Reason | None:
+        """Return the reason why a request is not mirrored, before that costs anything; None where it is mirrored."""
         if not reads and (route.shadow.writes == "never" or served == "native"):
             return "write_not_allowed"
-        ready = self._child.ready
+        ready = self._supervisor.ready
         if ready is None:
             return "backend_unavailable"
         if not reads and not ready.supports_dry_run:
             return "write_not_allowed"
-        full = not reads and self._dry_running >= self._config.shadow.concurrency
-        if full or len(self._ledger) >= self._room:
+        full = not reads and self._dry_runs >= self._config.shadow.concurrency
+        if full or len(self._pending) >= self._max_pending:
             return "queue_full"
-        return None if self._pressure.admits() else "shed"
+        return None if self._load_shedder.admits() else "shed"
 
-    def _hear(self, message: ToGateway) -> None:
+    def _handle(self, message: ToGateway) -> None:
         if isinstance(message, Compared):
-            entry = self._ledger.settle(message.number)
-            if entry is not None:
-                self._counts.done(entry.route, entry.served, message.verdict, message.reason)
+            pending = self._pending.pop(message.number)
+            if pending is not None:
+                self._counts.add_verdict(pending.route, pending.served, message.verdict, message.reason)
         elif isinstance(message, DryRunFinished):
-            self._resolve(self._ledger.find(message.number), message.reason)
+            self._resolve(self._pending.get(message.number), message.reason)
         elif isinstance(message, ReportsDropped):
-            metrics.REPORTS_DROPPED.labels(message.why).inc(message.number)
+            metrics.REPORTS_DROPPED.labels(message.reason).inc(message.number)
 
-    def _resolve(self, entry: PendingRequest | None, reason: Reason | None) -> None:
-        if entry is not None and entry.result is not None and not entry.result.done():
-            entry.result.set_result(reason)
+    def _resolve(self, pending: PendingRequest | None, reason: Reason | None) -> bool:
+        """Resolve an awaited dry run; return False where nothing awaits it."""
+        if pending is None or pending.result is None or pending.result.done():
+            return False
+        pending.result.set_result(reason)
+        return True
 
-    def _lose(self) -> None:
-        """The process has ended, and with it all that it had been given."""
-        for number in self._ledger.numbers():
+    def _drop_all(self) -> None:
+        """Skip all pending requests: the worker has ended."""
+        for number in self._pending.numbers():
             self._drop(number, "worker_crashed")
 
     def _drop(self, number: int, reason: Reason) -> None:
-        entry = self._ledger.find(number)
-        if entry is not None and entry.result is not None and not entry.result.done():
-            entry.result.set_result(reason)  # who waits for it forgets it
-        else:
-            self.forget(number, reason)
+        if not self._resolve(self._pending.get(number), reason):  # an awaited dry run is discarded by `dry_run`
+            self.discard(number, reason)
 
-    async def _look(self) -> None:
+    async def _run_housekeeping(self) -> None:
+        """Expire pending requests and adapt to the CPU load, every `INTERVAL` seconds."""
         while True:
             now = time.monotonic()
-            for number in self._ledger.overdue(now):
+            for number in self._pending.expired(now):
                 self._drop(number, "timeout")
-            metrics.SHADOW_OUTSTANDING.set(len(self._ledger))
-            self._pressure.look(now, self._config.shadow.max_cpu_wait / FULL)
-            metrics.SHADOW_SHARE.set(self._pressure.share)
+            metrics.SHADOW_OUTSTANDING.set(len(self._pending))
+            self._load_shedder.update(now, self._config.shadow.max_cpu_wait / FULL)
+            metrics.SHADOW_SHARE.set(self._load_shedder.share)
             await asyncio.sleep(INTERVAL)

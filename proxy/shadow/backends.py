@@ -1,4 +1,4 @@
-"""Both sides as the shadow process has them, and what they are held to, by the configuration in force."""
+"""The backends and contracts of the shadow process, by the current configuration."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from proxy.contract.model import Operation
 from proxy.observability.tracing import Tracing
 from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import Configure, RequestSnapshot
-from proxy.shadow.replay import Bounds, ask
+from proxy.shadow.replay import Bounds, replay_request
 from proxy.types import Backend
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
 
 class ShadowBackends:
-    """`native` has been started; `adopt` comes before anything is asked."""
+    """Both backends as the shadow process calls them. `native` has been started; call `apply_config` first."""
 
     def __init__(self, native: Native, tracing: Tracing | None = None) -> None:
-        self.agreement = ContractBundle()
+        self.contracts = ContractBundle()
         self._tracing: Final = tracing
         self._native: Final = native
         self._config: Config | None = None
@@ -40,18 +40,18 @@ class ShadowBackends:
         self._timeouts: Mapping[str, Timeouts] = {}
 
     @property
-    def shadowing(self) -> ShadowWorkerSettings:
-        """How requests run here."""
+    def settings(self) -> ShadowWorkerSettings:
+        """The current `shadow` section."""
         return self._config.shadow if self._config is not None else ShadowWorkerSettings()
 
-    async def adopt(self, adopt: Configure) -> None:
-        """Go on by another configuration, contracts read anew; those that are faulty change nothing."""
-        config, before = adopt.config, self._config
-        directory = adopt.directory / config.contracts
+    async def apply_config(self, message: Configure) -> None:
+        """Apply a configuration and reload the contracts; invalid contracts leave the previous ones in force."""
+        config, before = message.config, self._config
+        directory = message.directory / config.contracts
         try:
-            self.agreement = await asyncio.to_thread(load_agreement, directory)
+            self.contracts = await asyncio.to_thread(load_agreement, directory)
         except ContractError as error:
-            logger.error("%s: faulty, those read before stay in force: %s", directory, error)
+            logger.error("%s: invalid contracts, the previous ones stay in force: %s", directory, error)
         if before is None or config.legacy != before.legacy:
             self.close()
             self._legacy = upstream_of(config.legacy)
@@ -59,41 +59,49 @@ class ShadowBackends:
         self._config = config
 
     def close(self) -> None:
-        """Let go of connections at rest."""
+        """Close idle connections."""
         if self._legacy is not None:
             self._legacy.close()
 
-    def operation(self, asked: Exchange) -> Operation | None:
-        """The contract's operation of a request."""
-        contract = self.agreement.contract
-        return contract.operation(asked.method, asked.target) if contract is not None else None
+    def operation(self, exchange: Exchange) -> Operation | None:
+        """Return the contract's operation for the request of an exchange."""
+        contract = self.contracts.contract
+        return contract.operation(exchange.method, exchange.target) if contract is not None else None
 
     def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
-        """How far to follow an answer: not beyond where it could still be the same as the other side's."""
-        limit = self.shadowing.max_body
+        """Return the bounds of a replay, so that an answer is read no further than it can still equal `other`'s."""
+        limit = self.settings.max_body
         longest = max(limit, other.body.length) if other is not None else limit
-        return Bounds(limit, longest, deadline or time.monotonic() + self.shadowing.deadline)
+        return Bounds(limit, longest, deadline or time.monotonic() + self.settings.deadline)
 
-    async def ask(self, backend: Backend, route: str, asked: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
-        """What a side answers to a read, or why there is nothing to compare. Raises StubbornError."""
-        with self._traced(backend, route, asked):
+    async def fetch(self, backend: Backend, route: str, request: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
+        """Return a backend's answer to a read, or the reason why there is nothing to compare.
+
+        Raises:
+            UncancellableAppError: the native app ignores its cancellation.
+        """
+        with self._traced(backend, route, request):
             if backend == "native":
-                return await ask(self._native, asked, bounds)
-            assert self._legacy is not None, "adopt() comes first"
-            more: dict[str, Any] = {"proxy.timeouts": self._timeouts[route]} if route in self._timeouts else {}
-            return await ask(self._legacy, asked, bounds, more)
+                return await replay_request(self._native, request, bounds)
+            assert self._legacy is not None, "apply_config() comes first"
+            extra: dict[str, Any] = {"proxy.timeouts": self._timeouts[route]} if route in self._timeouts else {}
+            return await replay_request(self._legacy, request, bounds, extra)
 
     async def dry_run(
-        self, dry_run: DryRunExchange, route: str, asked: RequestSnapshot, bounds: Bounds
+        self, dry_run: DryRunExchange, route: str, request: RequestSnapshot, bounds: Bounds
     ) -> Exchange | Reason:
-        """What native answers to a write of which nothing is to be left. Raises StubbornError."""
-        with self._traced("native", route, asked):
-            return await dry_run.run(self._native, asked, bounds)
+        """Return native's answer to the dry run of a write, or the reason why there is nothing to compare.
 
-    def _traced(self, backend: Backend, route: str, asked: RequestSnapshot) -> AbstractContextManager[object]:
+        Raises:
+            UncancellableAppError: the native app ignores its cancellation.
+        """
+        with self._traced("native", route, request):
+            return await dry_run.run(self._native, request, bounds)
+
+    def _traced(self, backend: Backend, route: str, request: RequestSnapshot) -> AbstractContextManager[object]:
         if self._tracing is None:
             return nullcontext()
-        return self._tracing.shadow(asked.headers, asked.method, route, backend)
+        return self._tracing.shadow(request.headers, request.method, route, backend)
 
 
 def _timeouts(config: Config, name: str | None) -> Timeouts:

@@ -1,10 +1,10 @@
-"""The comparison of what both sides answered, and what is asked again because of it.
+"""Comparison of both backends' answers, confirmation of mismatches, and sampling of noise.
 
-A read that differs is asked of both sides once more: where they then agree, somebody wrote between the two answers, and
-nothing is to be learnt from them (`changed`); where they differ again, what differed both times is told. A difference
-that was confirmed so is believed for a while without asking.
+A read with a mismatch is sent to both backends once more. Where they then agree, a write happened between the two
+answers, and the read is skipped (`changed`); where they differ again, the differences of both rounds are reported. A
+confirmed difference needs no further confirmation for `CONFIRMATION_TTL`.
 
-Beside that, a trickle of reads is asked of legacy again, whatever came of them: what legacy does not repeat is noise.
+Besides, a share of all reads is sent to legacy again: fields that legacy does not repeat are noise.
 """
 
 from __future__ import annotations
@@ -23,125 +23,133 @@ from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEve
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.dry_run import Writes
 from proxy.shadow.messages import CompareRead, RequestSnapshot
-from proxy.shadow.replay import unrepeatable
+from proxy.shadow.replay import not_repeatable
 from proxy.types import Backend, ValuePath
 
-BELIEVED: Final = 10.0
-"""Seconds for which a difference that was confirmed needs no confirming."""
-CONFIRMATIONS: Final = 10
-"""How many reads a second are asked again because they differ, at most."""
-REMEMBERED: Final = 10_000
-"""How many differences are remembered as confirmed, at most."""
+CONFIRMATION_TTL: Final = 10.0
+"""Seconds for which a confirmed difference needs no further confirmation."""
+MAX_CONFIRMATIONS: Final = 10
+"""Maximum number of reads a second that are sent again to confirm a mismatch."""
+MAX_CONFIRMED: Final = 10_000
+"""Maximum number of differences in the cache of confirmed ones."""
 
-Told: TypeAlias = tuple[str, str | None, ValuePath, Kind]
-"""A route and an operation, and a place in its answers that differs in some way."""
+_DifferenceKey: TypeAlias = tuple[str, str | None, ValuePath, Kind]
+"""Route, operation, path in the answer and kind of difference."""
 
 
 class Comparator:
-    """`note` is told what reports are to show; it never raises."""
+    """Compares the answers of both backends; `record` receives each event for the reports and must not raise."""
 
-    def __init__(self, stage: ShadowBackends, note: Callable[[Entry], None]) -> None:
-        self._stage = stage
-        self._note = note
-        self._doubts = _ConfirmationCache()
-        self._trickle = _NoiseSampler()
+    def __init__(self, backends: ShadowBackends, record: Callable[[Entry], None]) -> None:
+        self._backends = backends
+        self._record = record
+        self._confirmations = _ConfirmationCache()
+        self._noise_sampler = _NoiseSampler()
 
-    async def read(self, job: CompareRead, done: Callable[[Verdict], None]) -> None:
-        """Ask the other side and compare; `done` is called once the verdict is there. Raises StubbornError."""
-        stage, served = self._stage, job.seen.exchange()
-        asked = RequestSnapshot.of(served, job.arrival)
-        found = incomparable(served) or unrepeatable(job.seen, asked) or await self._ask_other(job, served, asked)
-        if isinstance(found, str):
-            self._note(SkippedEvent(job.route, job.served, found))
-            done(skipped(found))
+    async def compare_read(self, job: CompareRead, on_verdict: Callable[[Verdict], None]) -> None:
+        """Send a read to the other backend and compare; `on_verdict` is called as soon as the verdict is known.
+
+        Raises:
+            UncancellableAppError: the native app ignores its cancellation.
+        """
+        served = job.raw.exchange()
+        request = RequestSnapshot.of(served, job.connection)
+        result = incomparable(served) or not_repeatable(job.raw, request) or await self._shadow(job, served, request)
+        if isinstance(result, str):
+            self._record(SkippedEvent(job.route, job.served, result))
+            on_verdict(skipped(result))
             return
-        legacy, native = (served, found) if job.served == "legacy" else (found, served)
+        legacy, native = (served, result) if job.served == "legacy" else (result, served)
         verdict = self._compare(legacy, native)
-        comparison = ComparisonEvent(job.route, stage.operation(served), job.served, verdict, legacy, native)
-        again: Exchange | None = None
-        if verdict.name == "mismatch" and self._doubts.arise(comparison):
-            comparison, again = await self._confirm(comparison, asked)
-        done(comparison.verdict)
-        self._note(comparison)
-        await self._replay(comparison, asked, again)
+        operation = self._backends.operation(served)
+        event = ComparisonEvent(job.route, operation, job.served, verdict, legacy, native)
+        repeated: Exchange | None = None
+        if verdict.name == "mismatch" and self._confirmations.needs_confirmation(event):
+            event, repeated = await self._confirm(event, request)
+        on_verdict(event.verdict)
+        self._record(event)
+        await self._sample_noise(event, request, repeated)
 
-    async def _ask_other(self, job: CompareRead, served: Exchange, asked: RequestSnapshot) -> Exchange | Reason:
-        other: Backend = "native" if job.served == "legacy" else "legacy"
-        return await self._stage.ask(other, job.route, asked, self._stage.bounds(job.deadline, served))
+    async def _shadow(self, job: CompareRead, served: Exchange, request: RequestSnapshot) -> Exchange | Reason:
+        backend: Backend = "native" if job.served == "legacy" else "legacy"
+        return await self._backends.fetch(backend, job.route, request, self._backends.bounds(job.deadline, served))
 
-    def compare_dry_run(self, route: str, legacy: Exchange, native: Exchange, wrote: Writes) -> Verdict:
-        """The verdict on a write that native has rehearsed, and legacy served."""
+    def compare_dry_run(self, route: str, legacy: Exchange, native: Exchange, writes: Writes) -> Verdict:
+        """Return the verdict on a write that native ran dry and legacy served."""
         verdict = self._compare(legacy, native)
-        self._note(ComparisonEvent(route, self._stage.operation(legacy), "legacy", verdict, legacy, native, wrote))
+        operation = self._backends.operation(legacy)
+        self._record(ComparisonEvent(route, operation, "legacy", verdict, legacy, native, writes))
         return verdict
 
     def _compare(self, legacy: Exchange, native: Exchange) -> Verdict:
-        return compare(legacy, native, self._stage.operation(legacy), self._stage.agreement.divergences)
+        return compare(legacy, native, self._backends.operation(legacy), self._backends.contracts.divergences)
 
-    async def _confirm(self, first: ComparisonEvent, asked: RequestSnapshot) -> tuple[ComparisonEvent, Exchange | None]:
-        """What is left of a mismatch when both are asked again, and what legacy answered if it says something."""
-        legacy, native = await self._ask("legacy", first, asked), await self._ask("native", first, asked)
+    async def _confirm(
+        self, first: ComparisonEvent, request: RequestSnapshot
+    ) -> tuple[ComparisonEvent, Exchange | None]:
+        """Repeat a read on both backends; return the confirmed event and legacy's second answer, if usable."""
+        legacy, native = await self._repeat("legacy", first, request), await self._repeat("native", first, request)
         if legacy is None or native is None:
             return first, None
         second = self._compare(legacy, native)
         if second.name in ("match", "declared"):
             return replace(first, verdict=skipped("changed")), None
         confirmed = replace(first, verdict=_repeated(first.verdict, second))
-        self._doubts.settle(confirmed)
+        self._confirmations.add(confirmed)
         return confirmed, legacy
 
-    async def _replay(self, comparison: ComparisonEvent, asked: RequestSnapshot, again: Exchange | None) -> None:
-        """Tell of legacy asked twice, if it was (`again`) or if it is time for it."""
-        answered = comparison.legacy.outcome == "response"
-        if again is None and answered and self._trickle.is_due(comparison.route, self._stage.shadowing.noise):
-            again = await self._ask("legacy", comparison, asked)
-        if again is not None:
-            first, operation = comparison.legacy, comparison.operation
-            self._note(ReplayEvent(comparison.route, operation, compare(first, again, operation), first, again))
+    async def _sample_noise(self, event: ComparisonEvent, request: RequestSnapshot, repeated: Exchange | None) -> None:
+        """Record two answers of legacy to one read: the one `repeated` already, or a new one where a sample is due."""
+        answered = event.legacy.outcome == "response"
+        if repeated is None and answered and self._noise_sampler.is_due(event.route, self._backends.settings.noise):
+            repeated = await self._repeat("legacy", event, request)
+        if repeated is not None:
+            first, operation = event.legacy, event.operation
+            self._record(ReplayEvent(event.route, operation, compare(first, repeated, operation), first, repeated))
 
-    async def _ask(self, backend: Backend, comparison: ComparisonEvent, asked: RequestSnapshot) -> Exchange | None:
-        other = comparison.legacy if backend == "legacy" else comparison.native
-        found = await self._stage.ask(backend, comparison.route, asked, self._stage.bounds(other=other))
-        return None if isinstance(found, str) else found
+    async def _repeat(self, backend: Backend, event: ComparisonEvent, request: RequestSnapshot) -> Exchange | None:
+        first = event.legacy if backend == "legacy" else event.native
+        result = await self._backends.fetch(backend, event.route, request, self._backends.bounds(other=first))
+        return None if isinstance(result, str) else result
 
 
 def _repeated(first: Verdict, second: Verdict) -> Verdict:
-    """The first verdict without the differences that did not come again; as it is, where none did."""
-    told = {(one.path, one.kind) for one in second.unexplained}
-    unexplained = tuple(one for one in first.unexplained if (one.path, one.kind) in told)
+    """Return the first verdict without the differences that the second lacks; unchanged where it has none of them."""
+    repeated = {(one.path, one.kind) for one in second.unexplained}
+    unexplained = tuple(one for one in first.unexplained if (one.path, one.kind) in repeated)
     if not unexplained:
         return first
-    gone = set(map(id, first.unexplained)) - set(map(id, unexplained))
-    differences = tuple(one for one in first.differences if id(one) not in gone)
+    dropped = set(map(id, first.unexplained)) - set(map(id, unexplained))
+    differences = tuple(one for one in first.differences if id(one) not in dropped)
     return replace(first, differences=differences, unexplained=unexplained)
 
 
 class _ConfirmationCache:
-    """Which mismatches are worth asking again."""
+    """Differences confirmed lately, and a rate limit on confirmations."""
 
     def __init__(self) -> None:
-        self._settled: dict[Told, float] = {}
-        self._second, self._left = 0, CONFIRMATIONS
+        self._expiries: dict[_DifferenceKey, float] = {}
+        self._second, self._remaining = 0, MAX_CONFIRMATIONS
 
-    def arise(self, comparison: ComparisonEvent) -> bool:
-        """Whether there is a difference that was not confirmed lately, and room to ask."""
+    def needs_confirmation(self, event: ComparisonEvent) -> bool:
+        """Return whether a difference is not confirmed yet and the rate limit admits a confirmation."""
         now = time.monotonic()
-        if all(self._settled.get(told, 0.0) > now for told in _told(comparison)):
+        if all(self._expiries.get(key, 0.0) > now for key in _difference_keys(event)):
             return False
         if self._second != int(now):
-            self._second, self._left = int(now), CONFIRMATIONS
-        self._left -= 1
-        return self._left >= 0
+            self._second, self._remaining = int(now), MAX_CONFIRMATIONS
+        self._remaining -= 1
+        return self._remaining >= 0
 
-    def settle(self, comparison: ComparisonEvent) -> None:
-        """Believe these differences for a while."""
-        if len(self._settled) > REMEMBERED:
-            self._settled.clear()
-        self._settled |= dict.fromkeys(_told(comparison), time.monotonic() + BELIEVED)
+    def add(self, event: ComparisonEvent) -> None:
+        """Store the differences of an event as confirmed for `CONFIRMATION_TTL`."""
+        if len(self._expiries) > MAX_CONFIRMED:
+            self._expiries.clear()
+        self._expiries |= dict.fromkeys(_difference_keys(event), time.monotonic() + CONFIRMATION_TTL)
 
 
 class _NoiseSampler:
-    """A share of each route's comparisons, evenly; the first of a route is among them."""
+    """Samples a share of each route's comparisons evenly, the first of each route included."""
 
     def __init__(self) -> None:
         self._due: dict[str, int] = {}
@@ -152,6 +160,6 @@ class _NoiseSampler:
         return due >= FULL and share > 0
 
 
-def _told(comparison: ComparisonEvent) -> list[Told]:
-    operation = comparison.operation.id if comparison.operation is not None else None
-    return [(comparison.route, operation, one.path, one.kind) for one in comparison.verdict.unexplained]
+def _difference_keys(event: ComparisonEvent) -> list[_DifferenceKey]:
+    operation = event.operation.id if event.operation is not None else None
+    return [(event.route, operation, one.path, one.kind) for one in event.verdict.unexplained]

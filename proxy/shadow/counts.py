@@ -1,4 +1,4 @@
-"""What came of shadows, counted: gathered for a moment, so that counting one costs a request next to nothing."""
+"""Counts of verdicts in the gateway process, batched so that counting costs a request next to nothing."""
 
 from __future__ import annotations
 
@@ -12,51 +12,56 @@ from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
 from proxy.types import Backend
 
-TELLING: Final = 0.1
-"""Seconds that a count may wait for others."""
+PUBLISH_DELAY: Final = 0.1
+"""Seconds that a count waits for others to be published with it."""
 
-_Counted: TypeAlias = tuple[str, Backend, Name, Reason | None]
+_Key: TypeAlias = tuple[str, Backend, Name, Reason | None]
 
 
 class Counts:
-    """Tells the metrics and `observers` of all, and `note` of what the shadow process knows nothing of."""
+    """Publishes every outcome to metrics and `observers`.
 
-    def __init__(self, observers: Iterable[ComparisonObserver], note: Callable[[SkippedEvent], None] | None) -> None:
+    `record_skipped` receives the requests that never reached the worker; the worker records the others itself.
+    """
+
+    def __init__(
+        self, observers: Iterable[ComparisonObserver], record_skipped: Callable[[SkippedEvent], None] | None
+    ) -> None:
         self._observers = tuple(observers)
-        self._note = note
-        self._done: dict[_Counted, int] = {}
-        self._left: dict[_Counted, int] = {}
-        self._telling: asyncio.TimerHandle | None = None
+        self._record_skipped = record_skipped
+        self._compared: dict[_Key, int] = {}
+        self._skipped: dict[_Key, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
-    def done(self, route: str, served: Backend, verdict: Name, reason: Reason | None) -> None:
-        """The shadow process has come to a verdict, and noted it."""
-        self._add(self._done, (route, served, verdict, reason))
+    def add_verdict(self, route: str, served: Backend, verdict: Name, reason: Reason | None) -> None:
+        """Count a verdict of the worker, which has recorded it."""
+        self._add(self._compared, (route, served, verdict, reason))
 
-    def leave(self, route: str, served: Backend, reason: Reason) -> None:
-        """A request was skipped, without the shadow process."""
-        self._add(self._left, (route, served, "skipped", reason))
+    def add_skipped(self, route: str, served: Backend, reason: Reason) -> None:
+        """Count a request that was skipped without the worker."""
+        self._add(self._skipped, (route, served, "skipped", reason))
 
-    def tell(self) -> None:
-        """Tell what was counted, now."""
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
-        done, self._done = self._done, {}
-        left, self._left = self._left, {}
-        for counted, number in (*done.items(), *left.items()):
-            self._tell(ComparisonRecord(*counted, number))
-        for (route, served, _, reason), number in left.items():
-            if self._note is not None and reason is not None:
-                self._note(SkippedEvent(route, served, reason, number))
+    def publish(self) -> None:
+        """Publish all counts now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        compared, self._compared = self._compared, {}
+        skipped, self._skipped = self._skipped, {}
+        for key, number in (*compared.items(), *skipped.items()):
+            self._publish(ComparisonRecord(*key, number))
+        for (route, served, _, reason), number in skipped.items():
+            if self._record_skipped is not None and reason is not None:
+                self._record_skipped(SkippedEvent(route, served, reason, number))
 
-    def _add(self, counts: dict[_Counted, int], counted: _Counted) -> None:
-        counts[counted] = counts.get(counted, 0) + 1
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(TELLING, self.tell)
+    def _add(self, counts: dict[_Key, int], key: _Key) -> None:
+        counts[key] = counts.get(key, 0) + 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PUBLISH_DELAY, self.publish)
 
-    def _tell(self, compared: ComparisonRecord) -> None:
-        metrics.COMPARISONS.labels(compared.route, compared.served, compared.verdict).inc(compared.number)
-        if compared.reason is not None:
-            metrics.SKIPPED.labels(compared.route, compared.reason).inc(compared.number)
+    def _publish(self, record: ComparisonRecord) -> None:
+        metrics.COMPARISONS.labels(record.route, record.served, record.verdict).inc(record.number)
+        if record.reason is not None:
+            metrics.SKIPPED.labels(record.route, record.reason).inc(record.number)
         for observer in self._observers:
-            observer(compared)
+            observer(record)

@@ -1,13 +1,13 @@
-"""The ASGI extension `proxy.dry_run`: how a native app is told that a write is a dry run, and what it tells back.
+"""The ASGI extension `proxy.dry_run`: marks a write as a dry run and lets the native app report what it would write.
 
-An app declares in its lifespan's state that it knows the extension: `state["proxy.dry_run"] = True`. One that does
-not is never given a write. In the scope it then finds
+An app declares support in its lifespan's state: `state["proxy.dry_run"] = True`. Other apps receive no writes. The
+scope of a dry run has
 
     scope["extensions"]["proxy.dry_run"] = {"deadline": seconds, "report": callable}
 
-and is to answer as ever, but to leave nothing behind and to ask no outside service, within so many seconds. Before it
-answers it calls `report` with what it would have written, as mappings of `collection`, `operation` (`insert`, `update`,
-`delete`) and `document`, `filter` or `update`; or with None where it cannot rehearse.
+The app answers as usual within `deadline` seconds from now, stores nothing and calls no outside service. Before its
+answer it calls `report` with the writes that it would make, as mappings of `collection`, `operation` (`insert`,
+`update`, `delete`) and `document`, `filter` or `update`; or with None where it declines the dry run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Reason
 from proxy.shadow.messages import RequestSnapshot
-from proxy.shadow.replay import Bounds, ask
+from proxy.shadow.replay import Bounds, replay_request
 from proxy.types import JSON
 
 EXTENSION: Final = "proxy.dry_run"
@@ -29,24 +29,28 @@ EXTENSION: Final = "proxy.dry_run"
 Writes = Sequence[Mapping[str, JSON]]
 
 
-def declares(state: Mapping[str, Any]) -> bool:
-    """Whether an app declares, in its lifespan's state, that it can rehearse."""
+def supports_dry_run(state: Mapping[str, Any]) -> bool:
+    """Return whether the lifespan's state of an app declares support for dry runs."""
     return state.get(EXTENSION) is True
 
 
 class DryRunExchange:
-    """One dry run; `wrote` is what the app told that it would have written."""
+    """One dry run; `writes` are those that the app has reported."""
 
     def __init__(self) -> None:
-        self.wrote: Writes = ()
+        self.writes: Writes = ()
         self._declined = False
 
-    async def run(self, app: ASGIApp, asked: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
-        """What the app answers, or why there is nothing to compare. Raises StubbornError."""
-        announced = {"deadline": max(0.0, bounds.deadline - time.monotonic()), "report": self._note}
-        found = await ask(app, asked, bounds, {"extensions": {EXTENSION: announced}})
-        return "write_not_allowed" if self._declined else found
+    async def run(self, app: ASGIApp, request: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
+        """Return the app's answer, or the reason why there is nothing to compare.
 
-    def _note(self, writes: Writes | None) -> None:
+        Raises:
+            UncancellableAppError: the app ignores its cancellation.
+        """
+        extension = {"deadline": max(0.0, bounds.deadline - time.monotonic()), "report": self._record}
+        result = await replay_request(app, request, bounds, {"extensions": {EXTENSION: extension}})
+        return "write_not_allowed" if self._declined else result
+
+    def _record(self, writes: Writes | None) -> None:
         self._declined = writes is None
-        self.wrote = writes or ()
+        self.writes = writes or ()

@@ -1,11 +1,11 @@
-"""What crosses the link between a gateway process and its shadow process. Values, and nothing but values.
+"""Messages between a gateway process and its shadow process. Immutable values only.
 
-    gateway ──▶ shadow   Adopt, Read, Rehearse, then Served or Forget; Ping
-    shadow ──▶ gateway   Ready, DryRunAnswer, Done, Lost; Pong
+    gateway ──▶ shadow   Configure, CompareRead, DryRun, then LegacyServed or Discard; Ping
+    shadow ──▶ gateway   Ready, DryRunFinished, Compared, ReportsDropped; Pong
 
-Numbers are the gateway's, one for each request. Deadlines are in `time.monotonic()`, the same clock for both. Named
-tuples, since a gateway makes and packs one for each request that it has just served. None shows what it holds of a
-request in logs and tracebacks.
+The gateway numbers requests; a number identifies one request in both directions. Deadlines are in `time.monotonic()`,
+which both processes share. Messages are named tuples because the gateway builds and pickles one for each mirrored
+request. Their `repr` shows no part of a request's content, so logs and tracebacks cannot disclose it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from proxy.types import Backend
 
 
 class ConnectionInfo(NamedTuple):
-    """How a request came, beyond what it says itself. `client` and `server` are addresses as in an ASGI scope;
-    `template` is the path of the route that took it."""
+    """The parts of an ASGI scope that a request itself does not contain.
+
+    `client` and `server` are addresses as in the scope; `template` is the path pattern of the matched route.
+    """
 
     scheme: str
     http_version: str
@@ -32,85 +34,88 @@ class ConnectionInfo(NamedTuple):
 
 
 class RequestSnapshot(NamedTuple):
-    """A whole request."""
+    """A complete request, ready to be sent to another backend."""
 
     method: str
     target: bytes
     headers: Headers
     body: bytes
-    arrival: ConnectionInfo
+    connection: ConnectionInfo
 
     @classmethod
-    def of(cls, exchange: Exchange, arrival: ConnectionInfo) -> RequestSnapshot:
-        """What one side was asked, to ask another."""
-        return cls(exchange.method, exchange.target, exchange.request_headers, exchange.request_body.data, arrival)
+    def of(cls, exchange: Exchange, connection: ConnectionInfo) -> RequestSnapshot:
+        """Return the request of an exchange."""
+        return cls(exchange.method, exchange.target, exchange.request_headers, exchange.request_body.data, connection)
 
     def __repr__(self) -> str:
-        return f"Asked({self.method})"
+        return f"RequestSnapshot({self.method})"
 
 
 class Configure(NamedTuple):
-    """Go on by this configuration; its `contracts` are seen from `directory`. The first message of all."""
+    """The configuration to apply; `config.contracts` is relative to `directory`. Always the first message."""
 
     config: Config
     directory: Path
 
 
 class CompareRead(NamedTuple):
-    """A read that one side has served: ask the other, and compare."""
+    """A read that one backend has served: send it to the other one and compare both answers."""
 
     number: int
     route: str
     served: Backend
-    arrival: ConnectionInfo
-    seen: RawExchange
+    connection: ConnectionInfo
+    raw: RawExchange
     deadline: float
 
     def __repr__(self) -> str:
-        return f"Read({self.number}, {self.route})"
+        return f"CompareRead({self.number}, {self.route})"
 
 
 class DryRun(NamedTuple):
-    """A write that legacy is about to serve: rehearse it, and say when it is over. `Served` or `Forget` follows."""
+    """A write that legacy is about to serve: run it dry and answer `DryRunFinished`.
+
+    `LegacyServed` or `Discard` follows.
+    """
 
     number: int
     route: str
-    asked: RequestSnapshot
+    request: RequestSnapshot
     deadline: float
 
 
 class LegacyServed(NamedTuple):
-    """What legacy did with a write that was rehearsed: compare."""
+    """The exchange with legacy of a write that ran dry before: compare both answers."""
 
     number: int
-    seen: RawExchange
+    raw: RawExchange
 
 
 class Discard(NamedTuple):
-    """A dry run with which nothing is to be compared any more."""
+    """The dry run will not be compared: cancel it or drop its result."""
 
     number: int
 
 
 class Ping(NamedTuple):
-    """Are you there?"""
+    """A heartbeat; the shadow process answers `Pong`."""
 
 
 class Ready(NamedTuple):
-    """The native app has started; `rehearses` says whether it declares that it can run writes dry."""
+    """The native app has started; `supports_dry_run` is its declaration in the lifespan's state."""
 
     supports_dry_run: bool
 
 
 class DryRunFinished(NamedTuple):
-    """A dry run is over, and where `reason` is given, nothing can be compared with it."""
+    """The dry run has ended; `reason` is set where its result cannot be compared."""
 
     number: int
     reason: Reason | None = None
 
 
 class Compared(NamedTuple):
-    """What came of a comparison."""
+    """The verdict on one request; `reason` is set where the verdict is `skipped`."""
 
     number: int
     verdict: Name
@@ -118,14 +123,14 @@ class Compared(NamedTuple):
 
 
 class ReportsDropped(NamedTuple):
-    """Comparisons that no report counts, by why not (`reports.Why`)."""
+    """The number of comparisons missing from the reports, and the reason (`reports.writer.DropReason`)."""
 
-    why: str
+    reason: str
     number: int
 
 
 class Pong(NamedTuple):
-    """I am."""
+    """The answer to `Ping`."""
 
 
 ToShadow: TypeAlias = Configure | CompareRead | DryRun | LegacyServed | Discard | Ping

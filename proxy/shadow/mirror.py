@@ -1,4 +1,4 @@
-"""One request that runs in the shadow, from the gateway's side: what is seen of it, and what is then made of that."""
+"""Capture of one mirrored request in the gateway process, and its hand-over to the shadow."""
 
 from __future__ import annotations
 
@@ -16,46 +16,49 @@ from proxy.types import Backend
 
 
 class ShadowSink(Protocol):
-    """Who takes what an attendance brings."""
+    """The receiver of captured requests: `ShadowClient`, or a recorder in tests."""
 
-    def read(self, route: str, served: Backend, arrival: ConnectionInfo, seen: RawExchange) -> None:
-        """A read to be compared."""
+    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
+        """Submit a read that `served` has answered for comparison."""
 
-    async def dry_run(self, route: str, asked: RequestSnapshot) -> int | None:
-        """Have a write rehearsed, and wait for it; gives its number, None where nothing will be compared."""
+    async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
+        """Run a write dry and wait for the end; return its number, None where nothing will be compared."""
 
-    def served(self, number: int, seen: RawExchange) -> None:
-        """What legacy did with a write that was rehearsed."""
+    def submit_legacy_answer(self, number: int, raw: RawExchange) -> None:
+        """Submit the exchange with legacy of a write that ran dry."""
 
-    def forget(self, number: int, reason: Reason) -> None:
-        """A write that was rehearsed, and yet cannot be compared."""
+    def discard(self, number: int, reason: Reason) -> None:
+        """Skip the comparison of a write that ran dry."""
 
-    def leave(self, route: str, served: Backend, reason: Reason) -> None:
-        """A request that is skipped."""
+    def skip(self, route: str, served: Backend, reason: Reason) -> None:
+        """Count a request that is not compared."""
 
 
 class MirroredRequest(Protocol):
-    """Stands by while a side serves. `capture` is to be shown what the side sends, where there is one."""
+    """A request that is compared: wraps `receive` and observes the answer while a backend serves it.
+
+    `capture` records the messages that the backend sends; None where they are not needed.
+    """
 
     @property
     def capture(self) -> ExchangeRecorder | None: ...
 
     async def prepare(self) -> None:
-        """To be awaited before the side is; a dry run is what takes time here."""
+        """Run what precedes the request: the dry run of a write. Await this before calling the backend."""
 
     async def receive(self) -> Message:
-        """To be given to the side in place of the client's."""
+        """Receive the next message of the client. Pass this to the backend as its `receive`."""
 
     def end(self, backend: Backend, failure: str | None) -> None:
-        """The answer is complete, or will never be; `side` has given it, or failed with that code."""
+        """Submit the exchange once the answer of `backend` has ended; `failure` is the code of an incomplete one."""
 
 
 class MirroredRead:
-    """A read: the other side is asked once this one has answered."""
+    """A read: submitted for comparison once its answer is complete."""
 
-    def __init__(self, office: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
+    def __init__(self, sink: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
         self.capture = ExchangeRecorder(scope, limit)
-        self._office, self._route, self._scope, self._receive = office, route, scope, receive
+        self._sink, self._route, self._scope, self._receive = sink, route, scope, receive
 
     async def prepare(self) -> None:
         return
@@ -66,42 +69,42 @@ class MirroredRead:
         return message
 
     def end(self, backend: Backend, failure: str | None) -> None:
-        seen = self.capture.seen(failure)
-        reason = unanswered(seen.outcome)
+        raw = self.capture.seen(failure)
+        reason = unanswered(raw.outcome)
         if reason is not None:
-            self._office.leave(self._route, backend, reason)
+            self._sink.skip(self._route, backend, reason)
         else:
-            self._office.read(self._route, backend, connection_info_of(self._scope), seen)
+            self._sink.submit_read(self._route, backend, connection_info_of(self._scope), raw)
 
 
 class MirroredDryRun:
-    """A write that legacy is about to serve: rehearsed first, once its body is there, and compared afterwards.
+    """A write that legacy serves: buffered, run dry on native, then served and compared.
 
-    What was received of the client on the way is received again by legacy, message by message.
+    The messages received for the dry run are replayed to legacy unchanged, one by one.
     """
 
-    def __init__(self, office: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
+    def __init__(self, sink: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
         self.capture: ExchangeRecorder | None = None
-        self._office, self._route, self._scope, self._receive = office, route, scope, receive
+        self._sink, self._route, self._scope, self._receive = sink, route, scope, receive
         self._limit = limit
-        self._held: deque[Message] = deque()
+        self._buffered: deque[Message] = deque()
         self._number: int | None = None
 
     async def prepare(self) -> None:
-        body = await self._gather()
+        body = await self._read_body()
         if not isinstance(body, bytes):
-            self._office.leave(self._route, "legacy", body)
+            self._sink.skip(self._route, "legacy", body)
             return
         headers = tuple((bytes(name), bytes(value)) for name, value in self._scope["headers"])
-        asked = RequestSnapshot(
+        request = RequestSnapshot(
             self._scope["method"], request_target(self._scope), headers, body, connection_info_of(self._scope)
         )
-        self._number = await self._office.dry_run(self._route, asked)
+        self._number = await self._sink.dry_run(self._route, request)
         if self._number is not None:
             self.capture = ExchangeRecorder(self._scope, self._limit)
 
     async def receive(self) -> Message:
-        message = self._held.popleft() if self._held else await self._receive()
+        message = self._buffered.popleft() if self._buffered else await self._receive()
         if self.capture is not None:
             self.capture.received(message)
         return message
@@ -110,19 +113,19 @@ class MirroredDryRun:
         if self._number is None or self.capture is None:
             return
         if backend == "legacy":
-            self._office.served(self._number, self.capture.seen(failure))
+            self._sink.submit_legacy_answer(self._number, self.capture.seen(failure))
         else:
-            self._office.forget(self._number, "backend_unavailable")  # legacy was down, and native took over
+            self._sink.discard(self._number, "backend_unavailable")  # legacy was down: native served as the fallback
 
-    async def _gather(self) -> bytes | Reason:
-        """The request's body, or why there will be no dry run."""
+    async def _read_body(self) -> bytes | Reason:
+        """Receive the whole body and buffer its messages; return the reason where a dry run is not possible."""
         if int(first_header(self._scope["headers"], b"content-length") or 0) > self._limit:
             return "body_too_large"
         chunks: list[bytes] = []
         length, more = 0, True
         while more:
             message = await self._receive()
-            self._held.append(message)
+            self._buffered.append(message)
             if message["type"] == "http.disconnect":
                 return "client_gone"
             chunks.append(message.get("body", b""))
@@ -134,7 +137,7 @@ class MirroredDryRun:
 
 
 def connection_info_of(scope: Scope) -> ConnectionInfo:
-    """How a request came."""
+    """Return the connection part of an ASGI scope."""
     get = scope.get
     return ConnectionInfo(
         get("scheme", "http"),

@@ -1,4 +1,4 @@
-"""What the shadow process has been given and not yet given back: within a bound, and never for ever."""
+"""The requests that the shadow process has received and not answered yet, bounded in number, bytes and time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Final
 from proxy.comparison.verdicts import Reason
 from proxy.types import Backend
 
-BYTES: Final = 32 * 1024 * 1024
-"""How much of requests and answers may be outstanding."""
-GRACE: Final = 1.0
-"""Seconds after its deadline in which the shadow process may still say what became of a comparison."""
+MAX_PENDING_BYTES: Final = 32 * 1024 * 1024
+"""Maximum size of all pending requests and answers together, in bytes."""
+EXPIRY_GRACE: Final = 1.0
+"""Seconds past its deadline after which a comparison without a verdict expires."""
 
 
 @dataclass(slots=True)
 class PendingRequest:
-    """One request. `deadline` is in monotonic seconds; of a dry run it begins once legacy has served.
+    """One request. `deadline` is in monotonic seconds; for a dry run it is set once legacy has served.
 
-    `result` is resolved when a dry run is over: with None, or with why there is nothing to compare.
+    `result` is resolved when a dry run ends: with None, or with the reason why there is nothing to compare.
     """
 
     route: str
@@ -32,40 +32,40 @@ class PendingRequest:
 
 
 class PendingTable:
-    """Numbers what is outstanding."""
+    """Pending requests by number."""
 
     def __init__(self) -> None:
-        self._entries: dict[int, PendingRequest] = {}
-        self._numbers = itertools.count()
+        self._requests: dict[int, PendingRequest] = {}
+        self._next_number = itertools.count()
         self._size = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._requests)
 
-    def admit(self, entry: PendingRequest, room: int) -> int | None:
-        """The entry's number; None where there are `room` entries already, or too many bytes."""
-        if len(self._entries) >= room or self._size + entry.size > BYTES:
+    def add(self, request: PendingRequest, limit: int) -> int | None:
+        """Add a request and return its number; None where `limit` requests or too many bytes are pending already."""
+        if len(self._requests) >= limit or self._size + request.size > MAX_PENDING_BYTES:
             return None
-        number = next(self._numbers)
-        self._entries[number] = entry
-        self._size += entry.size
+        number = next(self._next_number)
+        self._requests[number] = request
+        self._size += request.size
         return number
 
-    def find(self, number: int) -> PendingRequest | None:
-        """What has that number, if it is outstanding still."""
-        return self._entries.get(number)
+    def get(self, number: int) -> PendingRequest | None:
+        """Return the request with a number, None where it is not pending."""
+        return self._requests.get(number)
 
-    def settle(self, number: int) -> PendingRequest | None:
-        """Take an entry out."""
-        entry = self._entries.pop(number, None)
-        if entry is not None:
-            self._size -= entry.size
-        return entry
+    def pop(self, number: int) -> PendingRequest | None:
+        """Remove the request with a number and return it, None where it is not pending."""
+        request = self._requests.pop(number, None)
+        if request is not None:
+            self._size -= request.size
+        return request
 
-    def overdue(self, now: float) -> list[int]:
-        """Those of which nothing was heard in time."""
-        return [number for number, entry in self._entries.items() if entry.deadline + GRACE < now]
+    def expired(self, now: float) -> list[int]:
+        """Return the numbers of requests whose deadline and grace period have passed at `now` (monotonic seconds)."""
+        return [number for number, request in self._requests.items() if request.deadline + EXPIRY_GRACE < now]
 
     def numbers(self) -> list[int]:
-        """All of them."""
-        return list(self._entries)
+        """Return the numbers of all pending requests."""
+        return list(self._requests)

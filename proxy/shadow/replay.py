@@ -1,4 +1,4 @@
-"""A captured request, asked again of an app: with a deadline, and with a bound on what is kept of the answer."""
+"""Replay of a captured request on a backend, with a deadline and a limit on the answer's size."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from proxy.shadow.messages import RequestSnapshot
 logger = logging.getLogger("scribe_proxy.shadow")
 
 CANCEL_TIMEOUT: Final = 5.0
-"""Seconds that an app may take to end once it was cancelled."""
+"""Seconds that an app may take to end after its cancellation."""
 
 
 class UncancellableAppError(RuntimeError):
-    """An app goes on although it was cancelled: it would hold its place for ever."""
+    """An app ignores its cancellation, so that its task would occupy a slot for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`limit` bytes of the answer's body are kept; beyond `ceiling` bytes the answer is not even read on.
+    """Limits of one replay: `limit` bytes of the answer's body are stored, reading stops after `ceiling` bytes.
 
     `deadline` is in monotonic seconds.
     """
@@ -40,60 +40,61 @@ class Bounds:
     deadline: float
 
 
-async def ask(
-    app: ASGIApp, asked: RequestSnapshot, bounds: Bounds, more: Mapping[str, Any] | None = None
+async def replay_request(
+    app: ASGIApp, request: RequestSnapshot, bounds: Bounds, extra: Mapping[str, Any] | None = None
 ) -> Exchange | Reason:
-    """What an app answers, or why there is nothing to compare. `more` stands in the scope besides.
+    """Return the app's answer, or the reason why there is nothing to compare. `extra` is added to the scope.
 
-    Raises StubbornError.
+    Raises:
+        UncancellableAppError: the app ignores its cancellation.
     """
-    scope = scope_of(asked, more or {})
-    client = _Client(scope, asked.body, bounds)
+    scope = scope_of(request, extra or {})
+    client = _ReplayClient(scope, request.body, bounds)
     task = asyncio.ensure_future(app(scope, client.receive, client.send))
-    enough = asyncio.create_task(client.enough.wait())
+    too_large = asyncio.create_task(client.too_large.wait())
     try:
-        left = max(0.0, bounds.deadline - time.monotonic())
-        await asyncio.wait({task, enough}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        over = not task.done()
+        timeout = max(0.0, bounds.deadline - time.monotonic())
+        await asyncio.wait({task, too_large}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        interrupted = not task.done()
     finally:
-        enough.cancel()
+        too_large.cancel()
         await _end(task)
     if client.capture.answered:
         return client.capture.exchange()
-    if over:
-        return "body_too_large" if client.enough.is_set() else "timeout"
-    return _unanswered(client.capture, _raised(task), bounds.deadline)
+    if interrupted:
+        return "body_too_large" if client.too_large.is_set() else "timeout"
+    return _unanswered(client.capture, _error_of(task), bounds.deadline)
 
 
-def unrepeatable(seen: RawExchange, asked: RequestSnapshot) -> Reason | None:
-    """Why a request cannot be asked again as it was; None where it can."""
-    if seen.request_body.digest is not None:
+def not_repeatable(raw: RawExchange, request: RequestSnapshot) -> Reason | None:
+    """Return the reason why a request cannot be repeated; None where it can."""
+    if raw.request_body.digest is not None:
         return "body_too_large"
-    unread = not seen.asked and _has_body(asked.headers)
-    return "streaming" if unread or first_header(asked.headers, b"upgrade") is not None else None
+    unread = not raw.asked and _has_body(request.headers)
+    return "streaming" if unread or first_header(request.headers, b"upgrade") is not None else None
 
 
-def scope_of(asked: RequestSnapshot, more: Mapping[str, Any]) -> Scope:
-    """The ASGI scope of a request, as the server made it when it came."""
-    raw_path, _, query = asked.target.partition(b"?")
-    arrival = asked.arrival
+def scope_of(request: RequestSnapshot, extra: Mapping[str, Any]) -> Scope:
+    """Return the ASGI scope of a request as the server first built it, with `extra` added."""
+    raw_path, _, query = request.target.partition(b"?")
+    connection = request.connection
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "method": asked.method,
-        "scheme": arrival.scheme,
-        "http_version": arrival.http_version,
+        "method": request.method,
+        "scheme": connection.scheme,
+        "http_version": connection.http_version,
         "path": unquote(raw_path.decode("latin-1")),
         "raw_path": raw_path,
         "query_string": query,
         "root_path": "",
-        "headers": list(asked.headers),
-        "client": arrival.client and tuple(arrival.client),
-        "server": arrival.server and tuple(arrival.server),
-        "proxy.target": asked.target,
-        "proxy.request_id": arrival.request_id,
-        **({"proxy.template": arrival.template} if arrival.template is not None else {}),
-        **more,
+        "headers": list(request.headers),
+        "client": connection.client and tuple(connection.client),
+        "server": connection.server and tuple(connection.server),
+        "proxy.target": request.target,
+        "proxy.request_id": connection.request_id,
+        **({"proxy.template": connection.template} if connection.template is not None else {}),
+        **extra,
     }
 
 
@@ -102,12 +103,12 @@ def _has_body(headers: Headers) -> bool:
     return (length is not None and length.strip(b"0") != b"") or first_header(headers, b"transfer-encoding") is not None
 
 
-class _Client:
-    """Sends the request's body, and takes the answer up to a bound."""
+class _ReplayClient:
+    """The client of a replay: provides the request's body and records the answer up to a limit."""
 
     def __init__(self, scope: Scope, body: bytes, bounds: Bounds) -> None:
         self.capture = ExchangeRecorder(scope, bounds.limit)
-        self.enough = asyncio.Event()
+        self.too_large = asyncio.Event()
         self._ceiling = bounds.ceiling
         self._body: bytes | None = body
         self._gone = asyncio.Event()
@@ -126,8 +127,8 @@ class _Client:
         if self.capture.answered:
             self._gone.set()
         elif self.capture.sent_length > self._ceiling:
-            self.enough.set()
-            await asyncio.Event().wait()  # until it is cancelled
+            self.too_large.set()
+            await asyncio.Event().wait()  # until the task is cancelled
 
 
 def _unanswered(capture: ExchangeRecorder, error: BaseException | None, deadline: float) -> Exchange | Reason:
@@ -138,10 +139,10 @@ def _unanswered(capture: ExchangeRecorder, error: BaseException | None, deadline
     if error is not None:
         logger.error("the app raised %s", type(error).__name__)
         return capture.exchange("native_failed")
-    return capture.exchange("legacy_reset")  # an answer that broke off
+    return capture.exchange("legacy_reset")  # the answer broke off
 
 
-def _raised(task: asyncio.Future[None]) -> BaseException | None:
+def _error_of(task: asyncio.Future[None]) -> BaseException | None:
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
@@ -151,4 +152,4 @@ async def _end(task: asyncio.Future[None]) -> None:
         await asyncio.wait({task}, timeout=CANCEL_TIMEOUT)
     if not task.done():
         raise UncancellableAppError
-    _raised(task)  # else asyncio logs what was never looked at
+    _error_of(task)  # retrieves the error, which asyncio logs otherwise

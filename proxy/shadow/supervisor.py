@@ -1,9 +1,10 @@
-"""Keeps one shadow process alive beside a gateway process.
+"""Supervision of one shadow process beside a gateway process.
 
-    spawn ─▶ Adopt ─▶ Ready ─▶ work, a Ping a second ─▶ it ends, or stands still and is killed ─▶ pause ─▶ spawn …
+    spawn ─▶ Configure ─▶ Ready ─▶ Ping every second ─▶ exit, or no answer and a kill ─▶ delay ─▶ spawn …
 
-The pauses double while it keeps dying, and begin anew once it has lived for a while. At the end the link is closed:
-the process takes leave by itself, and is killed where that takes too long. It dies with its gateway, too (`worker.py`).
+The delay doubles with each failure and is reset once a process has run for `MIN_UPTIME`. To stop the process, the
+channel is closed: the process then shuts down by itself, and is killed after `SHUTDOWN_TIMEOUT`. It also ends with its
+gateway (`worker.py`).
 """
 
 from __future__ import annotations
@@ -26,129 +27,132 @@ from proxy.shadow.messages import Configure, Ping, Pong, Ready, ToGateway, ToSha
 logger = logging.getLogger("scribe_proxy.shadow")
 
 PING_INTERVAL: Final = 1.0
-"""Seconds between two looks at it."""
+"""Seconds between two health checks of the process."""
 START_TIMEOUT: Final = 120.0
-"""Seconds that it may take to be ready: it imports and starts the native app, with little of the processor."""
+"""Seconds until the process must be ready: it imports and starts the native app at a low CPU priority."""
 HEARTBEAT_TIMEOUT: Final = 5.0
-"""Seconds of silence after which it counts as standing still, once it was ready."""
+"""Seconds without a message after which a ready process counts as hung."""
 MIN_UPTIME: Final = 30.0
-"""Seconds of life after which its death is no longer part of a row."""
+"""Seconds of uptime that reset the restart delay."""
 RETRY_DELAYS: Final = (5.0, 300.0)
-"""Seconds to wait before it is started again: at first, and at most."""
+"""Seconds before a restart: the first delay, and the longest."""
 BATCH_DELAY: Final = 0.005
-"""Seconds that what it is to be told may wait for more."""
+"""Seconds that a message to the process may wait for others."""
 NICENESS: Final = 10
-"""How much it gives way to others for the processor."""
+"""The niceness of the process, see nice(2)."""
 SHUTDOWN_TIMEOUT: Final = 3.0
-"""Seconds that it has for taking leave."""
+"""Seconds for the process to shut down before it is killed."""
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-ShadowLink = MessageChannel[ToGateway, ToShadow]
+WorkerChannel = MessageChannel[ToGateway, ToShadow]
 
 
 class WorkerSupervisor:
-    """`hear` is called with what it says, `gone` each time it has ended."""
+    """Starts, checks and restarts the shadow process.
 
-    def __init__(self, hear: Callable[[ToGateway], None], gone: Callable[[], None]) -> None:
+    `on_message` receives its messages, heartbeats excepted; `on_exit` is called each time a process has ended.
+    """
+
+    def __init__(self, on_message: Callable[[ToGateway], None], on_exit: Callable[[], None]) -> None:
         self.pid: int | None = None
         self.ready: Ready | None = None
-        self._hear, self._gone = hear, gone
-        self._adopt: Configure | None = None
-        self._link: ShadowLink | None = None
-        self._keeping: asyncio.Task[None] | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._alone = asyncio.Lock()
-        self._heard = 0.0
+        self._on_message, self._on_exit = on_message, on_exit
+        self._configure: Configure | None = None
+        self._channel: WorkerChannel | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._one_process = asyncio.Lock()
+        self._last_message = 0.0
 
-    def keep(self, adopt: Configure) -> None:
-        """Have it alive from now on, going on by this configuration."""
-        self._adopt = adopt
-        if self._keeping is None:
-            self._keeping = asyncio.create_task(self._keep())
+    def ensure_running(self, configure: Configure) -> None:
+        """Start the process where there is none, and apply a configuration to it."""
+        self._configure = configure
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
         else:
-            self.send(adopt)
+            self.send(configure)
 
-    def release(self) -> None:
-        """Have none any more; it takes leave by and by."""
-        leaving, self._keeping = self._keeping, None
-        if leaving is not None:
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
-            leaving.cancel()
+    def request_stop(self) -> None:
+        """Begin to stop the process; returns at once."""
+        stopping, self._running = self._running, None
+        if stopping is not None:
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+            stopping.cancel()
 
-    async def end(self) -> None:
-        """Have none any more; returns once it has gone."""
-        self.release()
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+    async def stop(self) -> None:
+        """Stop the process and wait for its end."""
+        self.request_stop()
+        await asyncio.gather(*self._stopping, return_exceptions=True)
 
     def send(self, message: ToShadow, *, urgent: bool = False) -> None:
-        """Tell it something, if it is there."""
-        if self._link is not None:
-            self._link.send(message, urgent=urgent)
+        """Send a message to the process; dropped where there is none."""
+        if self._channel is not None:
+            self._channel.send(message, urgent=urgent)
 
-    async def _keep(self) -> None:
+    async def _run(self) -> None:
         shortest, longest = RETRY_DELAYS
-        pause = shortest
-        async with self._alone:
+        delay = shortest
+        async with self._one_process:
             while True:
-                began = time.monotonic()
-                await self._live()
-                pause = shortest if time.monotonic() - began > MIN_UPTIME else pause
+                started = time.monotonic()
+                await self._run_process()
+                delay = shortest if time.monotonic() - started > MIN_UPTIME else delay
                 metrics.SHADOW_RESTARTS.inc()
-                logger.warning("the shadow process has ended, and is started again in %.1f s", pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, longest)
+                logger.warning("the shadow process has ended; the next one starts in %.1f s", delay)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, longest)
 
-    async def _live(self) -> None:
-        """One process, from its start to its end."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = _spawn(theirs)
-        self.pid, self._heard = process.pid, time.monotonic()
-        link = ShadowLink(self._note, BATCH_DELAY)
+    async def _run_process(self) -> None:
+        """Run one process from its start to its end."""
+        own_end, child_end = socket.socketpair()
+        with child_end:
+            process = _spawn(child_end)
+        self.pid, self._last_message = process.pid, time.monotonic()
+        channel = WorkerChannel(self._receive, BATCH_DELAY)
         try:
-            await link.open(ours)
-            self._link = link
-            if self._adopt is not None:
-                link.send(self._adopt)
-            fault = await self._watch(link, process.pid)
+            await channel.open(own_end)
+            self._channel = channel
+            if self._configure is not None:
+                channel.send(self._configure)
+            fault = await self._monitor(channel, process.pid)
             if fault is not None:
                 logger.error("the shadow process %s and is killed", fault)
                 process.kill()
         finally:
             if self.ready is None:
-                process.kill()  # it has nothing to take leave of
-            self._link = self.ready = self.pid = None
-            link.close()
+                process.kill()  # nothing has started that would need a shutdown
+            self._channel = self.ready = self.pid = None
+            channel.close()
             await _reap(process)
-            self._gone()
+            self._on_exit()
 
-    async def _watch(self, link: ShadowLink, pid: int) -> str | None:
+    async def _monitor(self, channel: WorkerChannel, pid: int) -> str | None:
         """Return None once the process has ended by itself, or the reason why it is to be killed."""
-        while time.monotonic() - self._heard < (START_TIMEOUT if self.ready is None else HEARTBEAT_TIMEOUT):
-            if self._adopt is not None and resident_memory(pid) > self._adopt.config.shadow.max_memory:
+        while time.monotonic() - self._last_message < (START_TIMEOUT if self.ready is None else HEARTBEAT_TIMEOUT):
+            if self._configure is not None and resident_memory(pid) > self._configure.config.shadow.max_memory:
                 metrics.SHADOW_MEMORY_EXCEEDED.inc()
-                return f"holds more than shadow.max_memory ({self._adopt.config.shadow.max_memory >> 20} MiB)"
-            link.send(Ping())
+                return f"exceeds shadow.max_memory ({self._configure.config.shadow.max_memory >> 20} MiB)"
+            channel.send(Ping())
             try:
                 async with asyncio.timeout(PING_INTERVAL):
-                    await link.closed.wait()
+                    await channel.closed.wait()
             except TimeoutError:
                 continue
             return None
-        return "stands still"
+        return "does not respond"
 
-    def _note(self, message: ToGateway) -> None:
-        self._heard = time.monotonic()
+    def _receive(self, message: ToGateway) -> None:
+        self._last_message = time.monotonic()
         if isinstance(message, Ready):
             self.ready = message
         if not isinstance(message, Pong):
-            self._hear(message)
+            self._on_message(message)
 
 
 def resident_memory(pid: int) -> int:
-    """Return the resident memory of a process in bytes (proc(5), Linux only); 0 where it is unknown."""
+    """Return the resident memory of a process in bytes (proc(5), Linux only), 0 where it is unknown."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):
@@ -156,10 +160,10 @@ def resident_memory(pid: int) -> int:
 
 
 def _spawn(end: socket.socket) -> subprocess.Popen[bytes]:
-    """It finds what this process finds; metrics are this process's, and so is standard output."""
+    """Start the worker with this process's import path, without its metrics; standard output goes to standard error."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     env.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    return subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
+    return subprocess.Popen(  # noqa: S603 - this interpreter, and a module of this package
         [sys.executable, "-m", "proxy.shadow.worker", str(end.fileno()), str(NICENESS)],
         pass_fds=(end.fileno(),),
         stdin=subprocess.DEVNULL,
@@ -169,7 +173,7 @@ def _spawn(end: socket.socket) -> subprocess.Popen[bytes]:
 
 
 async def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Returns once it has ended, by itself or by force; not even a cancellation leaves it behind."""
+    """Wait for the end of a process; kill it after `SHUTDOWN_TIMEOUT`, or at once where the wait is cancelled."""
     waiting = asyncio.ensure_future(asyncio.to_thread(_wait, process))
     try:
         await asyncio.shield(waiting)

@@ -1,7 +1,7 @@
-"""The shadow process: `python -m proxy.shadow.worker FD NICENESS`, started by a gateway process, and gone with it.
+"""The shadow process: `python -m proxy.shadow.worker FD NICENESS`, a child of a gateway process.
 
-Nothing in here can touch an answer that is served: it has a process, a native app, connections and an event loop of its
-own, gives way to every other process, and is the first to go where memory runs out.
+It cannot affect the answers that are served: it has its own native app, connections and event loop, the lowest CPU
+priority, and is the first process that the kernel kills when memory runs out.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from proxy.comparison.verdicts import Verdict, skipped
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.tracing import Tracing
 from proxy.reports.events import Entry, SkippedEvent
-from proxy.reports.writer import ReportWriter, Why
+from proxy.reports.writer import DropReason, ReportWriter
 from proxy.runtime import parent_death
 from proxy.runtime.database import Database
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.comparator import Comparator
-from proxy.shadow.dry_run import DryRunExchange, Writes, declares
+from proxy.shadow.dry_run import DryRunExchange, Writes, supports_dry_run
 from proxy.shadow.messages import (
     Compared,
     CompareRead,
@@ -53,74 +53,74 @@ from proxy.shadow.replay import UncancellableAppError
 logger = logging.getLogger("scribe_proxy.shadow")
 
 BATCH_DELAY: Final = 0.02
-"""Seconds that what is to be said may wait for more; a dry run that is over does not."""
+"""Seconds that a message may wait for others; the end of a dry run is sent at once."""
 SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
 
 DryRunResult = tuple[str, Exchange, Writes]
-"""A dry run's route, what native answered, and what it would have written."""
+"""A dry run's route, native's answer, and the writes that it reported."""
 
 
 class Worker:
-    """Does what the gateway says until the link is closed."""
+    """Processes the gateway's messages until the channel is closed."""
 
     def __init__(self) -> None:
-        self._link: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._hear, BATCH_DELAY)
-        self._adopting: asyncio.Queue[Configure] = asyncio.Queue()
-        self._waiting: deque[CompareRead] = deque()
-        self._reading: set[asyncio.Task[None]] = set()
-        self._concluding: set[asyncio.Task[None]] = set()
+        self._channel: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._receive, BATCH_DELAY)
+        self._configurations: asyncio.Queue[Configure] = asyncio.Queue()
+        self._queued_reads: deque[CompareRead] = deque()
+        self._reads: set[asyncio.Task[None]] = set()
+        self._dry_run_comparisons: set[asyncio.Task[None]] = set()
         self._dry_runs: dict[int, asyncio.Task[DryRunResult | None]] = {}
         self._reports: ReportWriter
-        self._capturing: CaptureAgent
-        self._stage: ShadowBackends
-        self._review: Comparator
+        self._capture: CaptureAgent
+        self._backends: ShadowBackends
+        self._comparator: Comparator
 
-    async def run(self, own: socket.socket) -> None:
+    async def run(self, connection: socket.socket) -> None:
         """Work over a connected socket. Raises NativeUnavailable."""
-        await self._link.open(own)
-        working = asyncio.create_task(self._work())
-        closed = asyncio.create_task(self._link.closed.wait())
-        await asyncio.wait({working, closed}, return_when=asyncio.FIRST_COMPLETED)
+        await self._channel.open(connection)
+        serving = asyncio.create_task(self._serve())
+        closed = asyncio.create_task(self._channel.closed.wait())
+        await asyncio.wait({serving, closed}, return_when=asyncio.FIRST_COMPLETED)
         closed.cancel()
-        working.cancel()
-        await self._stop()
+        serving.cancel()
+        await self._cancel_tasks()
         with contextlib.suppress(asyncio.CancelledError):
-            await working
+            await serving
 
-    async def _stop(self) -> None:
-        self._waiting.clear()
-        left = {*self._reading, *self._concluding, *self._dry_runs.values()}
-        for task in left:
+    async def _cancel_tasks(self) -> None:
+        self._queued_reads.clear()
+        tasks = {*self._reads, *self._dry_run_comparisons, *self._dry_runs.values()}
+        for task in tasks:
             task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=SHUTDOWN_TIMEOUT)
+        if tasks:
+            await asyncio.wait(tasks, timeout=SHUTDOWN_TIMEOUT)
 
-    async def _work(self) -> None:
-        """Start the native app, and adopt one configuration after the other."""
-        adopt = await self._adopting.get()
-        assert adopt.config.native is not None, "nothing is shadowed without a native app"
-        native = Native(adopt.config.native)
+    async def _serve(self) -> None:
+        """Start the native app, then apply each configuration that arrives."""
+        message = await self._configurations.get()
+        assert message.config.native is not None, "without a native app no route has a shadow"
+        native = Native(message.config.native)
         await native.start()
-        database = Database.of(adopt.config.mongodb)
-        self._reports = ReportWriter(database, adopt.config.reports, self._lose)
+        database = Database.of(message.config.mongodb)
+        self._reports = ReportWriter(database, message.config.reports, self._report_dropped)
         tracing = Tracing.configured(os.environ)
-        self._stage = ShadowBackends(native, tracing)
-        self._capturing = CaptureAgent(database, adopt.config)
-        self._review = Comparator(self._stage, self._note)
+        self._backends = ShadowBackends(native, tracing)
+        self._capture = CaptureAgent(database, message.config)
+        self._comparator = Comparator(self._backends, self._record)
         try:
-            await self._stage.adopt(adopt)
+            await self._backends.apply_config(message)
             await self._reports.start()
-            await self._capturing.start()
-            self._link.send(Ready(declares(native.state)))
+            await self._capture.start()
+            self._channel.send(Ready(supports_dry_run(native.state)))
             while True:
-                adopt = await self._adopting.get()
-                await self._stage.adopt(adopt)
-                self._reports.adopt(adopt.config)
-                self._capturing.adopt(adopt.config)
+                message = await self._configurations.get()
+                await self._backends.apply_config(message)
+                self._reports.apply_config(message.config)
+                self._capture.apply_config(message.config)
         finally:
-            self._stage.close()
-            await self._capturing.stop()
+            self._backends.close()
+            await self._capture.stop()
             await _within(SHUTDOWN_TIMEOUT, self._reports.stop())
             await _within(SHUTDOWN_TIMEOUT, native.stop())
             if database is not None:
@@ -128,80 +128,82 @@ class Worker:
             if tracing is not None:
                 await _within(SHUTDOWN_TIMEOUT, asyncio.to_thread(tracing.close))
 
-    def _note(self, entry: Entry) -> None:
-        self._reports.note(entry)
-        self._capturing.note(entry)
+    def _record(self, entry: Entry) -> None:
+        self._reports.record(entry)
+        self._capture.record(entry)
 
-    def _hear(self, message: ToShadow) -> None:
+    def _receive(self, message: ToShadow) -> None:
         if isinstance(message, CompareRead):
-            self._waiting.append(message)
-            self._read_on()
+            self._queued_reads.append(message)
+            self._start_reads()
         elif isinstance(message, DryRun):
-            self._dry_runs[message.number] = asyncio.create_task(self._dry_run(message))
+            self._dry_runs[message.number] = asyncio.create_task(self._run_dry(message))
         elif isinstance(message, LegacyServed):
-            self._keep(self._concluding, self._conclude(message))
+            self._start(self._dry_run_comparisons, self._compare_dry_run(message))
         elif isinstance(message, Discard):
-            self._forget(message.number)
+            self._discard(message.number)
         elif isinstance(message, Configure):
-            self._adopting.put_nowait(message)
+            self._configurations.put_nowait(message)
         else:
-            self._link.send(Pong())
+            self._channel.send(Pong())
 
-    def _keep(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         return task
 
-    def _read_on(self, _: object = None) -> None:
-        """Begin what waits, as far as there is room."""
-        while self._waiting and len(self._reading) < self._stage.shadowing.concurrency:
-            reading = self._keep(self._reading, self._read(self._waiting.popleft()))
-            reading.add_done_callback(self._read_on)
+    def _start_reads(self, _: object = None) -> None:
+        """Start queued reads up to `shadow.concurrency`."""
+        while self._queued_reads and len(self._reads) < self._backends.settings.concurrency:
+            task = self._start(self._reads, self._read(self._queued_reads.popleft()))
+            task.add_done_callback(self._start_reads)
 
     async def _read(self, job: CompareRead) -> None:
-        done = partial(self._tell, job.number)
+        on_verdict = partial(self._send_verdict, job.number)
         try:
             if time.monotonic() < job.deadline:
-                await self._review.read(job, done)
+                await self._comparator.compare_read(job, on_verdict)
             else:
-                self._reports.note(SkippedEvent(job.route, job.served, "timeout"))
-                done(skipped("timeout"))
+                self._reports.record(SkippedEvent(job.route, job.served, "timeout"))
+                on_verdict(skipped("timeout"))
         except UncancellableAppError:
             self._give_up()
 
-    async def _dry_run(self, job: DryRun) -> DryRunResult | None:
+    async def _run_dry(self, job: DryRun) -> DryRunResult | None:
         dry_run = DryRunExchange()
+        bounds = self._backends.bounds(job.deadline)
         try:
-            found = await self._stage.dry_run(dry_run, job.route, job.asked, self._stage.bounds(job.deadline))
+            result = await self._backends.dry_run(dry_run, job.route, job.request, bounds)
         except UncancellableAppError:
             self._give_up()
             return None
-        played = None if isinstance(found, str) else (job.route, found, dry_run.wrote)
-        self._link.send(DryRunFinished(job.number, found if isinstance(found, str) else None), urgent=True)
-        return played
+        reason = result if isinstance(result, str) else None
+        self._channel.send(DryRunFinished(job.number, reason), urgent=True)
+        return None if isinstance(result, str) else (job.route, result, dry_run.writes)
 
-    async def _conclude(self, served: LegacyServed) -> None:
-        dry_run = self._dry_runs.pop(served.number, None)
-        played = await dry_run if dry_run is not None else None
-        if played is not None:
-            route, native, wrote = played
-            self._tell(served.number, self._review.compare_dry_run(route, served.seen.exchange(), native, wrote))
+    async def _compare_dry_run(self, message: LegacyServed) -> None:
+        task = self._dry_runs.pop(message.number, None)
+        result = await task if task is not None else None
+        if result is not None:
+            route, native, writes = result
+            verdict = self._comparator.compare_dry_run(route, message.raw.exchange(), native, writes)
+            self._send_verdict(message.number, verdict)
 
-    def _forget(self, number: int) -> None:
-        dry_run = self._dry_runs.pop(number, None)
-        if dry_run is not None:
-            dry_run.cancel()
+    def _discard(self, number: int) -> None:
+        task = self._dry_runs.pop(number, None)
+        if task is not None:
+            task.cancel()
 
-    def _tell(self, number: int, verdict: Verdict) -> None:
-        self._link.send(Compared(number, verdict.name, verdict.reason))
+    def _send_verdict(self, number: int, verdict: Verdict) -> None:
+        self._channel.send(Compared(number, verdict.name, verdict.reason))
 
-    def _lose(self, why: Why, number: int) -> None:
-        self._link.send(ReportsDropped(why, number))
+    def _report_dropped(self, reason: DropReason, number: int) -> None:
+        self._channel.send(ReportsDropped(reason, number))
 
     def _give_up(self) -> None:
-        logger.critical("the native app does not end what was cancelled: this process ends, and a new one is started")
-        self._link.close()
+        logger.critical("the native app ignores a cancellation: this process exits and is started again")
+        self._channel.close()
 
 
 async def _within(seconds: float, work: Awaitable[None]) -> None:
@@ -209,33 +211,33 @@ async def _within(seconds: float, work: Awaitable[None]) -> None:
         async with asyncio.timeout(seconds):
             await work
     except TimeoutError:
-        logger.warning("took leave without waiting any longer")
+        logger.warning("shutdown continues without waiting any longer")
 
 
 def lower_priority(niceness: int) -> None:
-    """Give way to every other process, and end with the one that started this."""
+    """Lower this process's CPU and memory priority, and make it end with its parent."""
     os.nice(niceness)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the gateway, which then closes the link
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the gateway, which then closes the channel
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     parent_death.exit_with_parent(os.getppid(), signal.SIGKILL)
 
 
-async def _work(own: socket.socket) -> None:
-    await Worker().run(own)
+async def _run(connection: socket.socket) -> None:
+    await Worker().run(connection)
 
 
 def main() -> None:
-    """Work until the gateway closes the link; leaves at once, whatever a native app has left running."""
+    """Work until the gateway closes the channel, then exit without waiting for tasks or threads of the native app."""
     import uvloop
 
-    end, niceness = map(int, sys.argv[1:])
+    descriptor, niceness = map(int, sys.argv[1:])
     lower_priority(niceness)
     configure_logging("%(levelname)s %(name)s (shadow): %(message)s")
     redirect_standard_streams()
     code = 0
     try:
-        uvloop.new_event_loop().run_until_complete(_work(socket.socket(fileno=end)))
+        uvloop.new_event_loop().run_until_complete(_run(socket.socket(fileno=descriptor)))
     except NativeUnavailable as error:
         logger.error("%s", error)
         code = 1

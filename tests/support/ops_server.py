@@ -205,7 +205,7 @@ async def keep_a_day(database: Database) -> None:
     storage, now = Storage(database), time.time()
     reports = ReportWriter(database, Settings(key=SecretStr(KEY), samples=2))
     for entry in (RENAMED, TYPED, DECLARED, DRIFTING, DRY_RUN, MATCHING):
-        reports.note(entry)
+        reports.record(entry)
     await reports.flush()
     for hours in range(24):
         await storage.add(_hour(now - 3600 * hours, hours))

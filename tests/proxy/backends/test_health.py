@@ -75,11 +75,11 @@ async def test_a_changed_file_is_followed(native: Native) -> None:
     await checks.start()
     await checks.stop()
     native.raising = RuntimeError()
-    checks.adopt(parse(TEXT + QUICK, {}))
+    checks.apply_config(parse(TEXT + QUICK, {}))
     await until(checks, True)
     found = []
     for text in (QUICK, QUICK.replace("10ms", "20s"), ""):
-        checks.adopt(parse(TEXT + text, {}))
+        checks.apply_config(parse(TEXT + text, {}))
         found.append(checks.failing)
     assert found == [True, False, False]
     await checks.stop()

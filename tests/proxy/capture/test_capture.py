@@ -93,8 +93,8 @@ async def test_what_legacy_answers_is_captured_without_anybody_in_it(
 ) -> None:
     orders, wanted = CaptureJobs(database), order()
     await placed(orders, wanted)
-    capturer.note(compared())
-    capturer.note(SkippedEvent("notes.list", "legacy", "timeout"))
+    capturer.record(compared())
+    capturer.record(SkippedEvent("notes.list", "legacy", "timeout"))
     [one] = await collected(orders, wanted, 1)
     assert (one.operation, one.status) == ("GET /api/notes", "200")
     [step] = model.scenario({"scenario": "", "steps": [{"name": "", **one.step}]}).steps
@@ -106,9 +106,9 @@ async def test_so_many_of_each_operation_and_status_and_no_more(database: Databa
     orders, wanted = CaptureJobs(database), order(60, 2)
     await placed(orders, wanted)
     for _ in range(5):
-        capturer.note(compared())
-        capturer.note(compared(answered({}, status=404)))
-        capturer.note(compared(exchange(outcome="hang")))
+        capturer.record(compared())
+        capturer.record(compared(answered({}, status=404)))
+        capturer.record(compared(exchange(outcome="hang")))
     found = await collected(orders, wanted, 6)
     assert sorted(one.status for one in found) == ["200", "200", "404", "404", "hang", "hang"]
     assert len(await orders.collect(wanted, 3)) == 3
@@ -119,8 +119,8 @@ async def test_so_many_of_each_operation_and_status_and_no_more(database: Databa
 async def test_only_the_routes_that_are_wanted(database: Database, capturer: CaptureAgent) -> None:
     orders, wanted = CaptureJobs(database), order(60, 5, "other")
     await placed(orders, wanted)
-    capturer.note(compared())
-    capturer.note(compared(answered({}, target=f"/api/other/{PATIENT}"), "other", None))
+    capturer.record(compared())
+    capturer.record(compared(answered({}, target=f"/api/other/{PATIENT}"), "other", None))
     [one] = await collected(orders, wanted, 1)
     assert one.operation == "other"
     assert one.step["request"] == {"method": "GET", "path": "/api/other/text-1", "headers": {}}
@@ -131,12 +131,12 @@ async def test_what_cannot_be_captured_is_let_go(
 ) -> None:
     orders, wanted = CaptureJobs(database), order()
     await placed(orders, wanted)
-    capturer.note(compared(exchange(outcome="gone")))
+    capturer.record(compared(exchange(outcome="gone")))
     broken = replace(compared(), legacy=None)  # type: ignore[arg-type]
-    capturer.note(broken)
+    capturer.record(broken)
     monkeypatch.setattr(agent, "WAITING", 1)
-    capturer.note(compared())
-    capturer.note(compared())
+    capturer.record(compared())
+    capturer.record(compared())
     assert len(await collected(orders, wanted, 1)) == 1
 
 
@@ -147,7 +147,7 @@ async def test_an_order_ends_when_its_time_is_over_or_it_is_withdrawn(
     await placed(orders, short)
     await placed(orders, long)
     await becomes(lambda: time.time() > short.until)
-    capturer.note(compared())
+    capturer.record(compared())
     await collected(orders, long, 1)
     assert await orders.count(short) == 0
     assert [one.id for one in await orders.current()] == [long.id]
@@ -179,11 +179,11 @@ async def test_while_mongodb_is_away_nothing_is_captured_and_nothing_fails(mongo
         distant = Database(relay.url, "test_capture", patience=0.6)
         capturer, orders, wanted = CaptureAgent(distant, CONFIG), CaptureJobs(distant), order()
         await capturer.start()
-        capturer.note(compared())
+        capturer.record(compared())
         await relay.mend()
         await distant.reach()
         await placed(orders, wanted)
-        capturer.note(compared())
+        capturer.record(compared())
         assert len(await collected(orders, wanted, 1)) == 1
         await capturer.stop()
         await orders.withdraw(wanted)
@@ -193,7 +193,7 @@ async def test_while_mongodb_is_away_nothing_is_captured_and_nothing_fails(mongo
 async def test_without_a_database_there_is_nothing_to_capture_for() -> None:
     capturer = CaptureAgent(None, CONFIG)
     await capturer.start()
-    capturer.note(compared())
+    capturer.record(compared())
     await capturer.stop()
 
 
@@ -211,9 +211,9 @@ async def test_the_command_writes_recordings_that_can_be_read(
         while not (placed := await orders.current()) or not await orders.taken_up(placed[0]):
             await asyncio.sleep(0.01)
     for _ in range(3):
-        capturer.note(compared())
-    capturer.note(compared(answered({}, status=404)))
-    capturer.note(compared(answered({}), "other", None))
+        capturer.record(compared())
+    capturer.record(compared(answered({}, status=404)))
+    capturer.record(compared(answered({}), "other", None))
     result = await running
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{tmp_path}/http.json: 3 requests of 1 operation\n"

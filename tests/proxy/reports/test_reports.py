@@ -107,13 +107,13 @@ def served(route: str | None = "notes.list", status: int = 200, backend: str = "
 async def test_verdicts_are_counted_by_route(reports: ReportWriter, reading: ReportReader) -> None:
     same = answered({"count": 1})
     for _ in range(3):
-        reports.note(compared(same, same))
-    reports.note(differing())
-    reports.note(compared(same, answered({"count": "one"}), divergences=[DIVERGENCE]))
-    reports.note(compared(answered({"count": "x"}), answered({"count": "x"})))
-    reports.note(compared(same, exchange(outcome="gone")))
-    reports.note(SkippedEvent("notes.list", "legacy", "queue_full"))
-    reports.note(SkippedEvent("other", "native", "timeout"))
+        reports.record(compared(same, same))
+    reports.record(differing())
+    reports.record(compared(same, answered({"count": "one"}), divergences=[DIVERGENCE]))
+    reports.record(compared(answered({"count": "x"}), answered({"count": "x"})))
+    reports.record(compared(same, exchange(outcome="gone")))
+    reports.record(SkippedEvent("notes.list", "legacy", "queue_full"))
+    reports.record(SkippedEvent("other", "native", "timeout"))
     for observation in (served(), served(status=404), served(backend="native"), served(None)):
         reports.observe(observation)
     await reports.flush()
@@ -134,7 +134,7 @@ async def test_verdicts_are_counted_by_route(reports: ReportWriter, reading: Rep
 async def test_counts_of_several_processes_and_flushes_add_up(database: Database, reading: ReportReader) -> None:
     one, other = ReportWriter(database, SETTINGS), ReportWriter(database, SETTINGS)
     for reports in (one, other, one):
-        reports.note(differing())
+        reports.record(differing())
         await reports.flush()
     [route] = await reading.routes(recently())
     [field] = await reading.fields(recently())
@@ -144,7 +144,7 @@ async def test_counts_of_several_processes_and_flushes_add_up(database: Database
 async def test_what_was_long_ago_is_read_by_the_hour_and_by_the_day(
     reports: ReportWriter, reading: ReportReader
 ) -> None:
-    reports.note(differing())
+    reports.record(differing())
     await reports.flush()
     for seconds, step in ((2 * HOUR, MINUTE), (3 * HOUR, HOUR), (30 * 86400, 86400)):
         [route] = await reading.routes(recently(seconds))
@@ -155,14 +155,14 @@ async def test_what_was_long_ago_is_read_by_the_hour_and_by_the_day(
 
 async def test_fields_are_told_with_kind_and_noise(reports: ReportWriter, reading: ReportReader) -> None:
     for _ in range(2):
-        reports.note(differing())
-    reports.note(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
-    reports.note(differing("other"))
+        reports.record(differing())
+    reports.record(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
+    reports.record(differing("other"))
     first, again = answered({"notes": [{"body": "a"}]}), answered({"notes": [{"body": "b"}, {"body": "c"}]})
-    reports.note(ReplayEvent("notes.list", CONTRACT, compare(first, again, CONTRACT), first, again))
-    reports.note(ReplayEvent("notes.list", CONTRACT, compare(first, first, CONTRACT), first, first))
+    reports.record(ReplayEvent("notes.list", CONTRACT, compare(first, again, CONTRACT), first, again))
+    reports.record(ReplayEvent("notes.list", CONTRACT, compare(first, first, CONTRACT), first, first))
     gone = exchange(outcome="gone")
-    reports.note(ReplayEvent("notes.list", CONTRACT, compare(first, gone, CONTRACT), first, gone))
+    reports.record(ReplayEvent("notes.list", CONTRACT, compare(first, gone, CONTRACT), first, gone))
     await reports.flush()
     body, count = await reading.fields(recently(), "notes.list")
     assert (body.field, body.kind, body.severity) == ("body.notes.*.body", "value", "major")
@@ -177,7 +177,7 @@ async def test_fields_are_told_with_kind_and_noise(reports: ReportWriter, readin
 async def test_a_field_that_differs_in_many_items_is_one(reports: ReportWriter, reading: ReportReader) -> None:
     notes: JSON = [{"body": "a"}, {"body": "b"}, {"body": "c"}]
     others: JSON = [{"body": "x"}, {"body": 1}, {"body": "z"}]
-    reports.note(compared(answered({"notes": notes}), answered({"notes": others})))
+    reports.record(compared(answered({"notes": notes}), answered({"notes": others})))
     await reports.flush()
     found = {(one.field, one.kind): (one.count, one.severity) for one in await reading.fields(recently())}
     assert found[("body.notes.*.body", "value")] == (1, "major")
@@ -185,9 +185,9 @@ async def test_a_field_that_differs_in_many_items_is_one(reports: ReportWriter, 
 
 
 async def test_a_sample_is_found_by_route_field_kind_and_verdict(reports: ReportWriter, reading: ReportReader) -> None:
-    reports.note(differing())
-    reports.note(compared(answered({"count": "x"}), answered({"count": "x"})))
-    reports.note(compared(answered({"count": 1}), answered({"count": 1})))
+    reports.record(differing())
+    reports.record(compared(answered({"count": "x"}), answered({"count": "x"})))
+    reports.record(compared(answered({"count": 1}), answered({"count": 1})))
     await reports.flush()
     for wanted in (
         {"field": "body.notes.*.body"},
@@ -211,8 +211,8 @@ async def test_a_sample_tells_both_answers_side_by_side(reports: ReportWriter, r
     legacy = answered({"notes": [{"body": PATIENT, "status": "active"}], "count": "x"}, headers=[("etag", "1")])
     native = answered({"notes": [{"body": 5, "status": "ended"}], "count": "x"}, status=201)
     wrote: list[dict[str, JSON]] = [{"collection": "notes", "operation": "insert", "document": {"body": PATIENT}}]
-    reports.note(compared(legacy, native, wrote=wrote))
-    reports.note(ReplayEvent("notes.list", CONTRACT, compare(legacy, native, CONTRACT), legacy, native))
+    reports.record(compared(legacy, native, wrote=wrote))
+    reports.record(ReplayEvent("notes.list", CONTRACT, compare(legacy, native, CONTRACT), legacy, native))
     await reports.flush()
     [head, *_] = await reading.samples(recently())
     sample = await reading.sample(head.id)
@@ -238,8 +238,8 @@ async def test_a_sample_tells_both_answers_side_by_side(reports: ReportWriter, r
 async def test_the_newest_samples_of_a_place_are_kept(reports: ReportWriter, reading: ReportReader) -> None:
     ids = []
     for number in range(4):
-        reports.note(differing(body=f"text {number}"))
-        reports.note(differing(body=f"more {number}"))
+        reports.record(differing(body=f"text {number}"))
+        reports.record(differing(body=f"more {number}"))
         await reports.flush()
         ids += [one.id for one in await reading.samples(recently()) if one.id not in ids]
     left = [one.id for one in await reading.samples(recently())]
@@ -248,17 +248,17 @@ async def test_the_newest_samples_of_a_place_are_kept(reports: ReportWriter, rea
 
 
 async def test_a_sample_stays_for_the_places_that_have_no_newer(reports: ReportWriter, reading: ReportReader) -> None:
-    reports.note(compared(answered({"notes": [{"body": "a"}], "count": 1}), answered({"notes": [{"body": "b"}]})))
+    reports.record(compared(answered({"notes": [{"body": "a"}], "count": 1}), answered({"notes": [{"body": "b"}]})))
     await reports.flush()
     for _ in range(2):
-        reports.note(differing())
+        reports.record(differing())
         await reports.flush()
     oldest = (await reading.samples(recently()))[-1]
     assert oldest.fields == (("body.count", "missing"),)
 
 
 async def test_divergences_seen_never_seen_and_no_longer_declared(reports: ReportWriter, reading: ReportReader) -> None:
-    reports.note(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
+    reports.record(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
     await reports.flush()
     other = DIVERGENCE.model_copy(update={"id": "another"})
     never, seen = await reading.divergences(recently(), [other, DIVERGENCE])
@@ -271,8 +271,8 @@ async def test_divergences_seen_never_seen_and_no_longer_declared(reports: Repor
 
 async def test_drift_says_who_breaks_which_rule_where(reports: ReportWriter, reading: ReportReader) -> None:
     for _ in range(2):
-        reports.note(compared(answered({"count": "x"}), answered({"count": 1})))
-    reports.note(compared(answered({"count": 1}), exchange(b"x", f"text/{PATIENT.split()[0]}")))
+        reports.record(compared(answered({"count": "x"}), answered({"count": 1})))
+    reports.record(compared(answered({"count": 1}), exchange(b"x", f"text/{PATIENT.split()[0]}")))
     await reports.flush()
     count, kind = await reading.drift(recently())
     assert (count.backend, count.path, count.rule, count.count) == ("legacy", "body.count", "type", 2)
@@ -291,8 +291,8 @@ async def test_coverage_says_what_legacy_answered(reports: ReportWriter, reading
         exchange(status=204, kind=""),
         exchange(outcome="hang"),
     ):
-        reports.note(compared(legacy, answered({})))
-    reports.note(compared(answered({}), answered({}), "-", None))
+        reports.record(compared(legacy, answered({})))
+    reports.record(compared(answered({}), answered({}), "-", None))
     await reports.flush()
     found = {(one.operation, one.status, one.media): one.count for one in await reading.coverage(recently())}
     assert found == {
@@ -307,7 +307,7 @@ async def test_coverage_says_what_legacy_answered(reports: ReportWriter, reading
 
 async def test_data_as_names_does_not_fill_the_report(reports: ReportWriter, reading: ReportReader) -> None:
     for number in range(50):
-        reports.note(compared(answered({f"{PATIENT} {number}": 1}), answered({})))
+        reports.record(compared(answered({f"{PATIENT} {number}": 1}), answered({})))
     await reports.flush()
     fields = await reading.fields(recently())
     assert len(fields) == 11
@@ -321,8 +321,8 @@ async def test_nothing_stored_holds_what_was_compared(database: Database, report
     headers = [("x-" + secret.encode().decode("latin-1").lower(), secret.encode().decode("latin-1"))]
     legacy = answered(values, headers=headers, target=f"/api/notes/{secret}?q={secret}", sent=secret.encode())
     wrote: list[dict[str, JSON]] = [{"collection": secret, "operation": secret, "document": values}]
-    reports.note(compared(legacy, answered({"notes": [{"body": 1}]}), wrote=wrote))
-    reports.note(ReplayEvent("notes.list", None, compare(legacy, answered({})), legacy, answered({})))
+    reports.record(compared(legacy, answered({"notes": [{"body": 1}]}), wrote=wrote))
+    reports.record(ReplayEvent("notes.list", None, compare(legacy, answered({})), legacy, answered({})))
     await reports.flush()
     stored = await everything(database)
     assert len(stored) > 1000
@@ -334,7 +334,7 @@ async def test_nothing_stored_holds_what_was_compared(database: Database, report
 async def test_documents_go_when_their_time_has_come(database: Database, reports: ReportWriter) -> None:
     await reports.flush()
     assert await lasting(database) == {"counts_by_minute": 7500, "counts_by_hour": 2_592_000, "samples": 2_592_000}
-    reports.adopt(Config.model_validate({"legacy": {"url": "http://a"}, "reports": {"retention": "1h"}}))
+    reports.apply_config(Config.model_validate({"legacy": {"url": "http://a"}, "reports": {"retention": "1h"}}))
     await reports.flush()
     assert await lasting(database) == {"counts_by_minute": 3600, "counts_by_hour": 3600, "samples": 3600}
 
@@ -345,14 +345,14 @@ async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
     async with Relay(mongodb_url) as relay:
         distant = Database(relay.url, database.name, patience=0.6)
         reports, dropped = ReportWriter(distant, SETTINGS), metric("database")
-        reports.note(differing())
-        reports.note(SkippedEvent("notes.list", "legacy", "queue_full"))
+        reports.record(differing())
+        reports.record(SkippedEvent("notes.list", "legacy", "queue_full"))
         await reports.flush()
         assert metric("database") == dropped + 2
         with pytest.raises(Unavailable):
             await ReportReader(distant).routes(recently())
         await relay.mend()
-        reports.note(differing())
+        reports.record(differing())
         await distant.reach()
         await reports.flush()
         await distant.close()
@@ -366,10 +366,10 @@ async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
 async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: ReportWriter, reading: ReportReader) -> None:
     await reports.start()
     async with asyncio.timeout(5):
-        reports.note(differing())
+        reports.record(differing())
         while not await reading.routes(recently()):
             await asyncio.sleep(0.01)
-    reports.note(differing())
+    reports.record(differing())
     await reports.stop()
     [route] = await reading.routes(recently())
     assert route.mismatch == 2
@@ -377,7 +377,7 @@ async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: ReportWri
 
 async def test_without_a_database_nothing_is_kept() -> None:
     reports = ReportWriter(None, SETTINGS)
-    reports.note(differing())
+    reports.record(differing())
     reports.observe(served())
     await reports.flush()
 
@@ -385,7 +385,7 @@ async def test_without_a_database_nothing_is_kept() -> None:
 async def test_without_a_key_unknown_names_are_one_field(database: Database, reading: ReportReader) -> None:
     for _ in range(2):
         reports = ReportWriter(database, Settings())
-        reports.note(compared(answered({"zzz": 1}), answered({})))
+        reports.record(compared(answered({"zzz": 1}), answered({})))
         await reports.flush()
     [field] = await reading.fields(recently())
     assert (field.field, field.count) == ("body.~", 2)
@@ -394,7 +394,7 @@ async def test_without_a_key_unknown_names_are_one_field(database: Database, rea
 async def test_a_fault_in_noting_stops_nothing(reports: ReportWriter, reading: ReportReader) -> None:
     fault, whole = metric("fault"), differing()
     broken = ComparisonEvent("notes.list", CONTRACT, "legacy", None, whole.legacy, whole.native)  # type: ignore[arg-type]
-    reports.note(broken)
+    reports.record(broken)
     await reports.flush()
     assert metric("fault") == fault + 1
     [route] = await reading.routes(recently())
@@ -407,7 +407,7 @@ async def test_more_than_can_be_counted_is_dropped(
     monkeypatch.setattr("proxy.reports.counters.KEYS", 3)
     full = metric("full")
     for number in range(9):
-        reports.note(SkippedEvent(f"route {number}", "legacy", "timeout"))
+        reports.record(SkippedEvent(f"route {number}", "legacy", "timeout"))
         reports.observe(served())
     await reports.flush()
     assert metric("full") == full + 7
@@ -419,7 +419,7 @@ async def test_samples_that_mongodb_refuses_are_lost_alone(
 ) -> None:
     await reports.flush()
     await database.command({"collMod": SAMPLES, "validator": {"impossible": True}})
-    reports.note(differing())
+    reports.record(differing())
     await reports.flush()
     await database.command({"collMod": SAMPLES, "validator": {}})
     [route] = await reading.routes(recently())

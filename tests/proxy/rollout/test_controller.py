@@ -298,7 +298,7 @@ async def test_a_changed_file_is_followed_and_noted() -> None:
         await one.until(lambda: one.share("b") == 1000)
         began = one.keeper.standing(one.route("b")).state.passing
         lowered = STAGED.replace("name: a, match: GET /a", "name: b, match: GET /b, native: 20%")
-        one.keeper.adopt(config(PLAIN.replace("50%", "30%"), lowered))
+        one.keeper.apply_config(config(PLAIN.replace("50%", "30%"), lowered))
         assert (one.share(), one.share("b")) == (3000, 1000)
         await one.until(lambda: one.keeper.standing(one.route("b")).state.passing > began)
         history = await one.keeper.store.history(9)
@@ -370,9 +370,9 @@ async def test_a_cap_survives_a_restart_but_not_another_revision(databases: Stor
     again, mended = replica(config(PLAIN), databases()), replica(config(PLAIN[:-1] + ", revision: r2}"), databases())
     async with running(again, mended):
         assert (again.share(), mended.share()) == (0, 5000)
-        again.keeper.adopt(config(PLAIN.replace("50%", "75%")))
+        again.keeper.apply_config(config(PLAIN.replace("50%", "75%")))
         assert again.share() == 0  # nor does another share in the file lift it
-        again.keeper.adopt(config(PLAIN[:-1] + ", revision: r2}"))
+        again.keeper.apply_config(config(PLAIN[:-1] + ", revision: r2}"))
         assert again.share() == 5000
 
 

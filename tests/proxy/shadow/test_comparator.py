@@ -27,11 +27,11 @@ from tests.support.exchanges import answered, exchange, seen
 class Stage:
     """Sides that answer what they are told to, one answer after the other, the last for ever."""
 
-    agreement = ContractBundle()
+    contracts = ContractBundle()
 
     def __init__(self, noise: int = 0) -> None:
-        self.shadowing = ShadowWorkerSettings(noise=noise)
-        self.asked: list[Backend] = []
+        self.settings = ShadowWorkerSettings(noise=noise)
+        self.requested: list[Backend] = []
         self._answers: dict[Backend, Iterator[Exchange | Reason]] = {}
 
     def tell(self, backend: Backend, *values: JSON | Reason | Exchange) -> None:
@@ -41,11 +41,11 @@ class Stage:
     def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
         return Bounds(1000, 1000, deadline or time.monotonic() + 1)
 
-    def operation(self, asked: Exchange) -> Operation | None:
+    def operation(self, exchange: Exchange) -> Operation | None:
         return None
 
-    async def ask(self, backend: Backend, route: str, asked: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
-        self.asked.append(backend)
+    async def fetch(self, backend: Backend, route: str, request: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:
+        self.requested.append(backend)
         return next(self._answers[backend])
 
 
@@ -55,12 +55,14 @@ class Room:
     def __init__(self, noise: int = 0) -> None:
         self.stage = Stage(noise)
         self.noted: list[Entry] = []
-        self._review = Comparator(self.stage, self.noted.append)  # type: ignore[arg-type]
+        self._comparator = Comparator(self.stage, self.noted.append)  # type: ignore[arg-type]
 
     async def read(self, served: JSON | Exchange, backend: Backend = "legacy", route: str = "r") -> Verdict:
         told: list[Verdict] = []
         given = served if isinstance(served, Exchange) else answered(served)
-        await self._review.read(CompareRead(1, route, backend, ARRIVAL, seen(given), time.monotonic() + 1), told.append)
+        await self._comparator.compare_read(
+            CompareRead(1, route, backend, ARRIVAL, seen(given), time.monotonic() + 1), told.append
+        )
         [verdict] = told
         return verdict
 
@@ -76,7 +78,7 @@ async def test_a_match_is_not_asked_again() -> None:
     room = Room()
     room.stage.tell("native", {"a": 1})
     assert (await room.read({"a": 1})).name == "match"
-    assert room.stage.asked == ["native"]
+    assert room.stage.requested == ["native"]
     assert [type(one) for one in room.noted] == [ComparisonEvent]
 
 
@@ -86,7 +88,7 @@ async def test_a_difference_that_does_not_come_again_was_a_change_in_between() -
     room.stage.tell("legacy", {"a": 2})
     verdict = await room.read({"a": 1})
     assert (verdict.name, verdict.reason) == ("skipped", "changed")
-    assert room.stage.asked == ["native", "legacy", "native"]
+    assert room.stage.requested == ["native", "legacy", "native"]
     assert [type(one) for one in room.noted] == [ComparisonEvent]
 
 
@@ -113,32 +115,32 @@ async def test_what_was_confirmed_is_believed_for_a_while(monkeypatch: pytest.Mo
     room.stage.tell("legacy", {"a": 1, "b": 1})
     for _ in range(2):
         assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
-    assert len(room.stage.asked) == 3 + 1
+    assert len(room.stage.requested) == 3 + 1
     room.stage.tell("native", {"a": 2, "b": 3})
     assert fields(await room.read({"a": 1, "b": 1})) == ["body.a", "body.b"]  # another difference is doubted anew
-    assert len(room.stage.asked) == 4 + 3
+    assert len(room.stage.requested) == 4 + 3
     assert fields(await room.read({"a": 1, "b": 1}, route="other")) == ["body.a", "body.b"]
-    assert len(room.stage.asked) == 7 + 3
+    assert len(room.stage.requested) == 7 + 3
 
 
 async def test_no_more_is_asked_again_than_so_many_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparator, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     room = Room()
-    for number in range(comparator.CONFIRMATIONS + 5):
+    for number in range(comparator.MAX_CONFIRMATIONS + 5):
         room.stage.tell("native", {f"a{number}": 2})
         room.stage.tell("legacy", {f"a{number}": 1})
         assert (await room.read({f"a{number}": 1})).name == "mismatch"
-    assert room.stage.asked.count("legacy") == comparator.CONFIRMATIONS
+    assert room.stage.requested.count("legacy") == comparator.MAX_CONFIRMATIONS
 
 
 async def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparator, "REMEMBERED", 0)
+    monkeypatch.setattr(comparator, "MAX_CONFIRMED", 0)
     room = Room()
     for name in ("a", "b", "a"):
         room.stage.tell("native", {name: 2})
         room.stage.tell("legacy", {name: 1})
         await room.read({name: 1})
-    assert room.stage.asked.count("legacy") == 3
+    assert room.stage.requested.count("legacy") == 3
 
 
 async def test_a_side_that_cannot_be_asked_again_leaves_the_difference() -> None:
@@ -156,7 +158,7 @@ async def test_what_cannot_be_asked_of_the_other_side_is_noted_as_skipped() -> N
     room.stage.tell("native", "timeout")
     assert (await room.read({"a": 1})).reason == "timeout"
     assert (await room.read(exchange(b"x", "text/event-stream"))).reason == "streaming"
-    assert room.stage.asked == ["native"]
+    assert room.stage.requested == ["native"]
     assert room.noted == [SkippedEvent("r", "legacy", "timeout"), SkippedEvent("r", "legacy", "streaming")]
 
 
@@ -185,4 +187,4 @@ async def test_a_legacy_that_did_not_answer_is_not_asked_again() -> None:
     room = Room(noise=10_000)
     room.stage.tell("native", exchange(outcome="hang"))
     assert (await room.read(exchange(outcome="hang"))).name == "match"
-    assert room.stage.asked == ["native"]
+    assert room.stage.requested == ["native"]

@@ -1,4 +1,4 @@
-"""The shadow gives way to served traffic: less of it runs while the gateway gets too little of a processor."""
+"""Load shedding: fewer requests run in the shadow while the gateway lacks CPU time."""
 
 from __future__ import annotations
 
@@ -9,74 +9,74 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.shadow import load_shedder
-from proxy.shadow.load_shedder import INTERVAL, LEAST, CpuLoadShedder, Times
+from proxy.shadow.load_shedder import INTERVAL, MIN_SHARE, CpuLoadShedder, CpuTimes
 
 
 class Machine:
-    """What a process gets of a processor, as a share of the time that passes."""
+    """Simulated CPU times of a process, as shares of the time that passes."""
 
     def __init__(self) -> None:
-        self.now, self.times = 0.0, Times(0.0, 0.0)
-        self.pressure = CpuLoadShedder(lambda: self.times)
-        self.pressure.look(self.now, 0.02)
+        self.now, self.times = 0.0, CpuTimes(0.0, 0.0)
+        self.shedder = CpuLoadShedder(lambda: self.times)
+        self.shedder.update(self.now, 0.02)
 
-    def turn(self, *, ran: float = 0.0, waited: float = 0.0, limit: float = 0.02, looks: int = 1) -> float:
-        for _ in range(looks):
+    def run(self, *, ran: float = 0.0, waited: float = 0.0, limit: float = 0.02, updates: int = 1) -> float:
+        for _ in range(updates):
             self.now += INTERVAL
-            self.times = Times(self.times.ran + ran * INTERVAL, self.times.waited + waited * INTERVAL)
-            self.pressure.look(self.now, limit)
-        return self.pressure.share
+            self.times = CpuTimes(self.times.ran + ran * INTERVAL, self.times.waited + waited * INTERVAL)
+            self.shedder.update(self.now, limit)
+        return self.shedder.share
 
 
 @pytest.mark.parametrize(("ran", "waited"), [(0.0, 0.03), (0.9, 0.0), (0.745, 0.015)])
-def test_it_halves_while_the_gateway_lacks_a_processor_and_comes_back_by_and_by(ran: float, waited: float) -> None:
+def test_share_halves_under_contention_and_recovers(ran: float, waited: float) -> None:
     machine = Machine()
-    assert [machine.turn(ran=ran, waited=waited) for _ in range(3)] == [0.5, 0.25, 0.125]
-    assert machine.turn(ran=ran, waited=waited, looks=20) == LEAST
-    assert LEAST < machine.turn(ran=0.5, waited=0.01) < machine.turn(ran=0.5) < 0.1
-    assert machine.turn(ran=0.5, looks=60) == 1.0
+    assert [machine.run(ran=ran, waited=waited) for _ in range(3)] == [0.5, 0.25, 0.125]
+    assert machine.run(ran=ran, waited=waited, updates=20) == MIN_SHARE
+    assert MIN_SHARE < machine.run(ran=0.5, waited=0.01) < machine.run(ran=0.5) < 0.1
+    assert machine.run(ran=0.5, updates=60) == 1.0
 
 
-def test_a_limit_of_all_the_time_lets_everything_in() -> None:
-    assert Machine().turn(ran=0.5, waited=0.5, limit=1.0, looks=5) == 1.0
+def test_limit_of_100_percent_admits_everything() -> None:
+    assert Machine().run(ran=0.5, waited=0.5, limit=1.0, updates=5) == 1.0
 
 
-def test_where_nothing_is_told_everything_is_let_in() -> None:
-    silent = CpuLoadShedder(lambda: None)
-    for turn in range(3):
-        silent.look(turn * INTERVAL, 0.0)
-    assert silent.share == 1.0
+def test_unknown_times_admit_everything() -> None:
+    shedder = CpuLoadShedder(lambda: None)
+    for step in range(3):
+        shedder.update(step * INTERVAL, 0.0)
+    assert shedder.share == 1.0
 
 
-@given(st.floats(LEAST, 1.0), st.integers(1, 2000))
-def test_it_lets_in_its_share_evenly(share: float, number: int) -> None:
-    room = CpuLoadShedder(lambda: None)
-    room.share = share
-    admitted = [room.admits() for _ in range(number)]
+@given(st.floats(MIN_SHARE, 1.0), st.integers(1, 2000))
+def test_admits_its_share_evenly(share: float, number: int) -> None:
+    shedder = CpuLoadShedder(lambda: None)
+    shedder.share = share
+    admitted = [shedder.admits() for _ in range(number)]
     assert abs(sum(admitted) - share * number) <= 1 + 1e-6
     if share == 1.0:
         assert all(admitted)
 
 
-def test_the_times_are_those_of_this_process() -> None:
-    before = load_shedder.times()
+def test_cpu_times_are_those_of_this_process() -> None:
+    before = load_shedder.cpu_times()
     if before is None:
-        pytest.skip("this system does not tell")
-    begun = time.thread_time()
-    while time.thread_time() - begun < 0.05:
+        pytest.skip("this system has no schedstat")
+    started = time.thread_time()
+    while time.thread_time() - started < 0.05:
         pass
-    after = load_shedder.times()
+    after = load_shedder.cpu_times()
     assert after is not None
     assert 0.05 <= after.ran - before.ran < 1.0
     assert after.waited >= before.waited
 
 
-@pytest.mark.parametrize("told", [b"", b"1 2\n", b"one two three\n"])
-def test_what_cannot_be_read_tells_nothing(
-    told: bytes, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("content", [b"", b"1 2\n", b"one two three\n"])
+def test_unreadable_times_are_none(
+    content: bytes, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path_factory.mktemp("proc") / "schedstat"
     monkeypatch.setattr(load_shedder, "_SCHEDSTAT", file)
-    assert load_shedder.times() is None
-    file.write_bytes(told)
-    assert load_shedder.times() is None
+    assert load_shedder.cpu_times() is None
+    file.write_bytes(content)
+    assert load_shedder.cpu_times() is None

@@ -20,32 +20,32 @@ START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 END: Message = {"type": "http.response.body", "body": b"answer"}
 
 
-class Office:
-    """Notes what is brought, and rehearses as it is told."""
+class RecordingSink:
+    """Records the calls, and answers each dry run with `number`."""
 
     def __init__(self, number: int | None = 7) -> None:
         self.reads: list[tuple[str, Backend, ConnectionInfo, RawExchange]] = []
-        self.asked: list[RequestSnapshot] = []
+        self.requests: list[RequestSnapshot] = []
         self.compared: list[tuple[int, Exchange]] = []
-        self.left: list[Reason] = []
-        self.forgotten: list[tuple[int, Reason]] = []
+        self.skipped: list[Reason] = []
+        self.discarded: list[tuple[int, Reason]] = []
         self._number = number
 
-    def read(self, route: str, served: Backend, arrival: ConnectionInfo, seen: RawExchange) -> None:
-        self.reads.append((route, served, arrival, seen))
+    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
+        self.reads.append((route, served, connection, raw))
 
-    async def dry_run(self, route: str, asked: RequestSnapshot) -> int | None:
-        self.asked.append(asked)
+    async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
+        self.requests.append(request)
         return self._number
 
-    def served(self, number: int, seen: RawExchange) -> None:
-        self.compared.append((number, seen.exchange()))
+    def submit_legacy_answer(self, number: int, raw: RawExchange) -> None:
+        self.compared.append((number, raw.exchange()))
 
-    def forget(self, number: int, reason: Reason) -> None:
-        self.forgotten.append((number, reason))
+    def discard(self, number: int, reason: Reason) -> None:
+        self.discarded.append((number, reason))
 
-    def leave(self, route: str, served: Backend, reason: Reason) -> None:
-        self.left.append(reason)
+    def skip(self, route: str, served: Backend, reason: Reason) -> None:
+        self.skipped.append(reason)
 
 
 class Client:
@@ -53,7 +53,7 @@ class Client:
 
     def __init__(self, *bodies: bytes, gone: bool = False) -> None:
         last = len(bodies) - 1
-        self.left = [part(body, place < last or gone) for place, body in enumerate(bodies)]
+        self.left = [part(body, index < last or gone) for index, body in enumerate(bodies)]
         self.left += [{"type": "http.disconnect"}] if gone else []
 
     async def receive(self) -> Message:
@@ -81,19 +81,19 @@ def scope(method: str = "GET", **headers: str) -> Scope:
     }
 
 
-def reading(office: Office, *, messages: Sequence[Message] = (START, END), **headers: str) -> MirroredRead:
-    attendance = MirroredRead(office, "r", scope(**headers), Client(b"sent", b"more").receive, LIMIT)
+def reading(sink: RecordingSink, *, messages: Sequence[Message] = (START, END), **headers: str) -> MirroredRead:
+    mirrored = MirroredRead(sink, "r", scope(**headers), Client(b"sent", b"more").receive, LIMIT)
     for message in messages:
-        attendance.capture.sent(message)
-    return attendance
+        mirrored.capture.sent(message)
+    return mirrored
 
 
 async def test_a_read_is_brought_with_how_it_came() -> None:
-    office = Office()
-    attendance = reading(office, host="a")
-    await attendance.prepare()
-    attendance.end("native", None)
-    [(route, backend, arrival, seen)] = office.reads
+    sink = RecordingSink()
+    mirrored = reading(sink, host="a")
+    await mirrored.prepare()
+    mirrored.end("native", None)
+    [(route, backend, arrival, seen)] = sink.reads
     exchange = seen.exchange()
     assert (route, backend, exchange.status, exchange.body.data) == ("r", "native", 200, b"answer")
     assert arrival == ConnectionInfo("https", "1.1", ("10.0.0.7", 1), ("127.0.0.1", 8000), b"id-1", "/{x}")
@@ -101,13 +101,13 @@ async def test_a_read_is_brought_with_how_it_came() -> None:
 
 
 async def test_a_read_says_whether_its_body_was_read() -> None:
-    office = Office()
-    reading(office, content_length="8").end("legacy", None)
-    attendance = reading(office, content_length="8")
-    assert [await attendance.receive(), await attendance.receive()] == [part(b"sent", True), part(b"more", False)]
-    attendance.end("legacy", None)
-    assert [one[3].asked for one in office.reads] == [False, True]
-    assert office.reads[1][3].exchange().request_body.data == b"sentmore"
+    sink = RecordingSink()
+    reading(sink, content_length="8").end("legacy", None)
+    mirrored = reading(sink, content_length="8")
+    assert [await mirrored.receive(), await mirrored.receive()] == [part(b"sent", True), part(b"more", False)]
+    mirrored.end("legacy", None)
+    assert [one[3].asked for one in sink.reads] == [False, True]
+    assert sink.reads[1][3].exchange().request_body.data == b"sentmore"
 
 
 @pytest.mark.parametrize(
@@ -119,55 +119,55 @@ async def test_a_read_says_whether_its_body_was_read() -> None:
     ],
 )
 async def test_what_has_no_answer_is_left(messages: Sequence[Message], failure: str | None, reason: str) -> None:
-    office = Office()
-    reading(office, messages=messages).end("legacy", failure)
-    assert (office.left, office.reads) == ([reason], [])
+    sink = RecordingSink()
+    reading(sink, messages=messages).end("legacy", failure)
+    assert (sink.skipped, sink.reads) == ([reason], [])
 
 
 async def test_a_failure_of_the_served_side_is_an_outcome_to_compare() -> None:
-    office = Office()
-    reading(office, messages=()).end("legacy", "legacy_timeout")
-    assert office.reads[0][3].outcome == "hang"
+    sink = RecordingSink()
+    reading(sink, messages=()).end("legacy", "legacy_timeout")
+    assert sink.reads[0][3].outcome == "hang"
 
 
 async def after_dry_run(
-    office: Office, *bodies: bytes, gone: bool = False, **headers: str
+    sink: RecordingSink, *bodies: bytes, gone: bool = False, **headers: str
 ) -> tuple[MirroredDryRun, list[Any]]:
     """A dry run that is over, and what legacy then receives."""
     client = Client(*bodies, gone=gone)
-    attendance = MirroredDryRun(office, "r", scope("POST", **headers), client.receive, LIMIT)
-    await attendance.prepare()
+    mirrored = MirroredDryRun(sink, "r", scope("POST", **headers), client.receive, LIMIT)
+    await mirrored.prepare()
     count = len(bodies) + gone
-    return attendance, [await attendance.receive() for _ in range(count)]
+    return mirrored, [await mirrored.receive() for _ in range(count)]
 
 
 async def test_a_write_is_dry_run_with_its_whole_body_and_legacy_receives_it_piece_by_piece() -> None:
-    office = Office()
-    attendance, received = await after_dry_run(office, b"one", b"two")
+    sink = RecordingSink()
+    mirrored, received = await after_dry_run(sink, b"one", b"two")
     assert received == [part(b"one", True), part(b"two", False)]
-    assert [(one.method, one.target, one.body) for one in office.asked] == [("POST", b"/x?q=1", b"onetwo")]
-    assert attendance.capture is not None
+    assert [(one.method, one.target, one.body) for one in sink.requests] == [("POST", b"/x?q=1", b"onetwo")]
+    assert mirrored.capture is not None
     for message in (START, END):
-        attendance.capture.sent(message)
-    attendance.end("legacy", None)
-    [(number, exchange)] = office.compared
+        mirrored.capture.sent(message)
+    mirrored.end("legacy", None)
+    [(number, exchange)] = sink.compared
     assert (number, exchange.request_body.data, exchange.body.data) == (7, b"onetwo", b"answer")
 
 
 async def test_a_write_that_native_served_after_all_is_not_compared() -> None:
-    office = Office()
-    attendance, _ = await after_dry_run(office, b"one")
-    attendance.end("native", None)
-    assert (office.forgotten, office.compared) == ([(7, "backend_unavailable")], [])
+    sink = RecordingSink()
+    mirrored, _ = await after_dry_run(sink, b"one")
+    mirrored.end("native", None)
+    assert (sink.discarded, sink.compared) == ([(7, "backend_unavailable")], [])
 
 
 async def test_a_write_that_was_not_dry_run_is_only_served() -> None:
-    office = Office(number=None)
-    attendance, received = await after_dry_run(office, b"one", b"two")
-    attendance.end("legacy", None)
-    assert attendance.capture is None
+    sink = RecordingSink(number=None)
+    mirrored, received = await after_dry_run(sink, b"one", b"two")
+    mirrored.end("legacy", None)
+    assert mirrored.capture is None
     assert len(received) == 2
-    assert (office.compared, office.left) == ([], [])
+    assert (sink.compared, sink.skipped) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -180,20 +180,20 @@ async def test_a_write_that_was_not_dry_run_is_only_served() -> None:
 async def test_a_write_that_is_too_long_or_breaks_off_is_passed_on_untouched(
     bodies: tuple[bytes, ...], gone: bool, headers: dict[str, str], reason: str
 ) -> None:
-    office = Office()
-    attendance, received = await after_dry_run(office, *bodies, gone=gone, **headers)
+    sink = RecordingSink()
+    mirrored, received = await after_dry_run(sink, *bodies, gone=gone, **headers)
     assert [one.get("body") for one in received] == [*bodies, None][: len(bodies) + gone]
-    attendance.end("legacy", None)
-    assert (office.left, office.asked) == ([reason], [])
+    mirrored.end("legacy", None)
+    assert (sink.skipped, sink.requests) == ([reason], [])
 
 
 async def test_a_length_that_says_too_long_spares_the_gathering() -> None:
-    office = Office()
+    sink = RecordingSink()
     never = asyncio.Event()
 
     async def receive() -> Message:
         await never.wait()
         return {}
 
-    await MirroredDryRun(office, "r", scope("POST", content_length="11"), receive, LIMIT).prepare()
-    assert office.left == ["body_too_large"]
+    await MirroredDryRun(sink, "r", scope("POST", content_length="11"), receive, LIMIT).prepare()
+    assert sink.skipped == ["body_too_large"]

@@ -1,47 +1,47 @@
-"""What is outstanding never passes a bound."""
+"""Pending requests stay within their limits."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.shadow.pending import BYTES, GRACE, PendingRequest, PendingTable
+from proxy.shadow.pending import EXPIRY_GRACE, MAX_PENDING_BYTES, PendingRequest, PendingTable
 
-ROOM = 4
+LIMIT = 4
 
 
-@given(st.lists(st.integers(0, BYTES // 2) | st.none(), max_size=30))
-def test_number_and_bytes_stay_within_their_bounds(steps: list[int | None]) -> None:
-    """A size admits an entry, None settles the oldest."""
-    ledger, held = PendingTable(), dict[int, int]()
+@given(st.lists(st.integers(0, MAX_PENDING_BYTES // 2) | st.none(), max_size=30))
+def test_number_and_bytes_stay_within_their_limits(steps: list[int | None]) -> None:
+    """A size adds a request, None pops the oldest."""
+    table, expected = PendingTable(), dict[int, int]()
     for size in steps:
-        if size is None and held:
-            number = next(iter(held))
-            entry = ledger.settle(number)
+        if size is None and expected:
+            number = next(iter(expected))
+            entry = table.pop(number)
             assert entry is not None
-            assert entry.size == held.pop(number)
+            assert entry.size == expected.pop(number)
         elif size is not None:
-            fits = len(held) < ROOM and sum(held.values()) + size <= BYTES
-            admitted = ledger.admit(PendingRequest("r", "legacy", size), ROOM)
+            fits = len(expected) < LIMIT and sum(expected.values()) + size <= MAX_PENDING_BYTES
+            admitted = table.add(PendingRequest("r", "legacy", size), LIMIT)
             assert (admitted is not None) == fits
             if admitted is not None:
-                held[admitted] = size
-        assert len(ledger) == len(held) <= ROOM
-        assert ledger.numbers() == list(held)
+                expected[admitted] = size
+        assert len(table) == len(expected) <= LIMIT
+        assert table.numbers() == list(expected)
 
 
-def test_what_is_settled_is_settled_once() -> None:
-    ledger = PendingTable()
-    number = ledger.admit(PendingRequest("r", "legacy", 1), ROOM)
+def test_pop_twice_returns_the_request_once() -> None:
+    table = PendingTable()
+    number = table.add(PendingRequest("r", "legacy", 1), LIMIT)
     assert number is not None
-    assert ledger.find(number) is ledger.settle(number)
-    assert ledger.find(number) is None
-    assert ledger.settle(number) is None
+    assert table.get(number) is table.pop(number)
+    assert table.get(number) is None
+    assert table.pop(number) is None
 
 
-def test_what_is_long_overdue_is_told_and_what_has_no_deadline_never_is() -> None:
-    ledger = PendingTable()
-    first = ledger.admit(PendingRequest("r", "legacy", 1, deadline=10.0), ROOM)
-    ledger.admit(PendingRequest("r", "legacy", 1), ROOM)
-    assert ledger.overdue(10.0 + GRACE) == []
-    assert ledger.overdue(10.1 + GRACE) == [first]
+def test_expired_lists_requests_past_deadline_and_grace() -> None:
+    table = PendingTable()
+    first = table.add(PendingRequest("r", "legacy", 1, deadline=10.0), LIMIT)
+    table.add(PendingRequest("r", "legacy", 1), LIMIT)
+    assert table.expired(10.0 + EXPIRY_GRACE) == []
+    assert table.expired(10.1 + EXPIRY_GRACE) == [first]

@@ -14,9 +14,9 @@ from proxy.comparison.exchange import Exchange, Headers, RawBody
 from proxy.gateway.errors import AnswerTimeout, Unreachable
 from proxy.gateway.scope import request_target
 from proxy.shadow import replay
-from proxy.shadow.dry_run import DryRunExchange, declares
+from proxy.shadow.dry_run import DryRunExchange, supports_dry_run
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
-from proxy.shadow.replay import Bounds, UncancellableAppError, ask, unrepeatable
+from proxy.shadow.replay import Bounds, UncancellableAppError, not_repeatable, replay_request
 from tests.support.exchanges import exchange, seen
 from tests.support.shadowed import plain, with_dry_runs
 
@@ -33,7 +33,7 @@ def bounds(seconds: float = 5.0, limit: int = 1000, ceiling: int = 1000) -> Boun
 
 
 async def answered(request: RequestSnapshot, within: Bounds | None = None) -> Exchange:
-    found = await ask(plain, request, within or bounds())
+    found = await replay_request(plain, request, within or bounds())
     assert isinstance(found, Exchange)
     return found
 
@@ -45,7 +45,7 @@ async def test_the_request_is_the_one_that_came() -> None:
         scopes.append(scope)
         await plain(scope, receive, send)
 
-    await ask(app, asked("/notes/a%20b//c?x=1&y", "POST", b"text"), bounds(), {"proxy.timeouts": "theirs"})
+    await replay_request(app, asked("/notes/a%20b//c?x=1&y", "POST", b"text"), bounds(), {"proxy.timeouts": "theirs"})
     [scope] = scopes
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/notes/a b//c", b"/notes/a%20b//c", b"x=1&y")
     assert request_target(scope) == b"/notes/a%20b//c?x=1&y"
@@ -68,13 +68,13 @@ async def test_an_app_that_goes_on_after_its_answer_has_answered() -> None:
 
 async def test_an_answer_that_does_not_come_in_time_is_none() -> None:
     started = time.monotonic()
-    assert await ask(plain, asked("/hang"), bounds(0.05)) == "timeout"
+    assert await replay_request(plain, asked("/hang"), bounds(0.05)) == "timeout"
     assert time.monotonic() - started < 1
-    assert await ask(plain, asked("/hang"), bounds(-1)) == "timeout"
+    assert await replay_request(plain, asked("/hang"), bounds(-1)) == "timeout"
 
 
 async def test_what_is_longer_than_the_other_sides_answer_is_not_read_to_its_end() -> None:
-    assert await ask(plain, asked("/huge"), bounds(ceiling=3_000_000)) == "body_too_large"
+    assert await replay_request(plain, asked("/huge"), bounds(ceiling=3_000_000)) == "body_too_large"
     whole = await answered(asked("/huge"), bounds(ceiling=100_000_000))
     assert (whole.body.length, whole.body.data, whole.body.truncated) == (100_000_000, b"", True)
 
@@ -95,7 +95,7 @@ async def test_an_app_that_raises_says_what_became_of_it(
     async def app(*_: Any) -> None:
         raise error
 
-    found = await ask(app, asked(), bounds())
+    found = await replay_request(app, asked(), bounds())
     assert isinstance(found, Exchange)
     assert (found.outcome, found.status) == (outcome, 0)
     assert "Jane" not in caplog.text
@@ -118,7 +118,7 @@ async def test_an_app_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyP
                 continue
 
     with pytest.raises(UncancellableAppError):
-        await ask(app, asked(), bounds(0.01))
+        await replay_request(app, asked(), bounds(0.01))
     go_on.set()
     await asyncio.sleep(0)
 
@@ -138,13 +138,13 @@ def test_what_cannot_be_asked_again_as_it_was_says_why(
     headers: Headers, sent: bytes, read: bool, reason: str | None
 ) -> None:
     told = exchange(sent=sent, sent_headers=headers)
-    assert unrepeatable(seen(told, asked=read), RequestSnapshot.of(told, ARRIVAL)) == reason
+    assert not_repeatable(seen(told, asked=read), RequestSnapshot.of(told, ARRIVAL)) == reason
 
 
 def test_too_long_a_body_cannot_be_asked_again() -> None:
     told = exchange()
     long = seen(told)._replace(request_body=RawBody((), 7, "digest"))
-    assert unrepeatable(long, RequestSnapshot.of(told, ARRIVAL)) == "body_too_large"
+    assert not_repeatable(long, RequestSnapshot.of(told, ARRIVAL)) == "body_too_large"
 
 
 async def test_a_dry_run_tells_what_would_have_been_written() -> None:
@@ -152,7 +152,7 @@ async def test_a_dry_run_tells_what_would_have_been_written() -> None:
     found = await dry_run.run(with_dry_runs, asked(method="POST", body=b"text"), bounds(3))
     assert isinstance(found, Exchange)
     assert found.status == 201
-    [wrote] = dry_run.wrote
+    [wrote] = dry_run.writes
     assert (wrote["collection"], wrote["operation"]) == ("notes", "insert")
     document = wrote["document"]
     assert isinstance(document, dict)
@@ -164,7 +164,7 @@ async def test_a_dry_run_tells_what_would_have_been_written() -> None:
 async def test_a_dry_run_that_writes_nothing_tells_of_nothing() -> None:
     dry_run = DryRunExchange()
     assert isinstance(await dry_run.run(with_dry_runs, asked("/other", "POST"), bounds()), Exchange)
-    assert dry_run.wrote == ()
+    assert dry_run.writes == ()
 
 
 async def test_an_app_may_decline_a_dry_run() -> None:
@@ -180,5 +180,5 @@ async def test_a_dry_run_that_ends_itself_in_time_is_one_that_took_too_long() ->
 
 
 def test_only_what_is_true_is_a_declaration() -> None:
-    assert declares({"proxy.dry_run": True})
-    assert not any(declares(state) for state in ({}, {"proxy.dry_run": False}, {"proxy.dry_run": "yes"}))
+    assert supports_dry_run({"proxy.dry_run": True})
+    assert not any(supports_dry_run(state) for state in ({}, {"proxy.dry_run": False}, {"proxy.dry_run": "yes"}))

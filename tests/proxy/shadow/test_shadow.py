@@ -82,7 +82,7 @@ class Stand:
     async def quiet(self) -> None:
         """Until nothing is outstanding, and all is told."""
         async with asyncio.timeout(30):
-            while self.shadow.outstanding:
+            while self.shadow.pending:
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0.03)
 
@@ -94,7 +94,7 @@ async def standing(app: str = "with_dry_runs", routes: str = ROUTES) -> AsyncIte
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(supervisor, "NICENESS", 0)  # others' load is no test's
         patch.setattr(supervisor, "RETRY_DELAYS", (0.1, 1.0))
-        patch.setattr(counts, "TELLING", 0.01)
+        patch.setattr(counts, "PUBLISH_DELAY", 0.01)
         port = await stack.enter_async_context(serving(shadowed.legacy))
         config = parse(
             f"legacy: {{url: 'http://127.0.0.1:{port}'}}\nnative: tests.support.shadowed:{app}\n{routes}", {}
@@ -134,7 +134,7 @@ async def test_what_no_shadow_was_asked_for_runs_once(stand: Stand) -> None:
     before = len(stand.heard)
     await stand.ask("/aside/crash")
     await stand.ask("/aside/same", "POST", b"text")
-    assert (len(stand.heard), stand.shadow.outstanding) == (before, 0)
+    assert (len(stand.heard), stand.shadow.pending) == (before, 0)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ async def test_the_answer_is_what_it_is_without_a_shadow_and_as_prompt(
 async def test_what_has_no_room_is_left_and_counted(stand: Stand) -> None:
     before, noted = len(stand.heard), len(stand.noted)
     await asyncio.gather(*(stand.ask("/legacy/hang") for _ in range(10)))
-    assert stand.shadow.outstanding == 6
+    assert stand.shadow.pending == 6
     await stand.quiet()
     assert Counter(one.reason for one in stand.heard[before:]) == {"queue_full": 4, "timeout": 6}
     left = Counter({one.reason: one.number for one in stand.noted[noted:]})
@@ -291,6 +291,6 @@ async def test_an_app_without_the_extension_is_never_given_a_write_and_a_file_wi
         assert (await stand.compared("/writes/crash", "POST", b"x")).reason == "write_not_allowed"
         assert (await stand.compared("/legacy/same")).verdict == "match"
         config = parse("legacy: {url: 'http://127.0.0.1:1'}\nnative: tests.support.shadowed:plain\n", {})
-        stand.shadow.adopt(config)
+        stand.shadow.apply_config(config)
         await stand.gone()
         assert (await stand.compared("/legacy/same")).reason == "backend_unavailable"
