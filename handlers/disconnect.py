@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class ClientDisconnectedError(Exception):
-    """The client has disconnected: there is no one to answer."""
+    """A client that has disconnected: no answer can be delivered."""
 
 
 async def cancel_on_disconnect(disconnect: Coroutine[Any, Any, None], work: Coroutine[Any, Any, T]) -> T:

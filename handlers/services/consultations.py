@@ -12,7 +12,8 @@ from typing import Final
 from bson import ObjectId
 
 from handlers.services.documents import now
-from handlers.storage.store import Document, Filter, Store, equals
+from handlers.storage.documents import equals
+from handlers.storage.store import Document, Filter, Store
 
 NEWEST_FIRST: Final = (("started_at", -1),)
 

@@ -1,6 +1,6 @@
 """Limits of logins: one count for both dialects, of each client address and of each account from that address.
 
-The account's count is by address as well, so that nobody can lock an owner out from elsewhere.
+The account's count is by address as well, so that an owner cannot be locked out from another address.
 """
 
 from dataclasses import dataclass

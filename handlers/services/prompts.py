@@ -12,7 +12,8 @@ from typing import Final
 from bson import ObjectId
 
 from handlers.storage.dataloader import Loader
-from handlers.storage.store import Collection, Document, Filter, equals
+from handlers.storage.documents import equals
+from handlers.storage.store import Collection, Document, Filter
 from handlers.storage.transactions import is_within_transaction
 
 NEWEST_FIRST: Final = (("created_at", -1),)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bson import ObjectId
 
-from handlers.storage.store import Collection, Document, Filter, equals
+from handlers.storage.documents import equals
+from handlers.storage.store import Collection, Document, Filter
 
 
 class Transcripts:

@@ -20,12 +20,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from contextvars import Context
-from operator import eq, itemgetter
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import pymongo
@@ -33,14 +31,16 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorCollection
-from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, errors
+from pymongo import IndexModel, ReturnDocument, errors
 from pymongo.errors import PyMongoError
 
 from handlers.failure_log import summary_of
 from handlers.storage.circuit_breaker import CircuitBreaker
 from handlers.storage.dataloader import Loader
+from handlers.storage.documents import break_ties, group_by_field
 from handlers.storage.dry_run import DryRunTransaction
 from handlers.storage.errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translate_errors
+from handlers.storage.indexes import INDEX_EXISTS, INDEXES
 from handlers.storage.transaction_reaper import Reaper
 from handlers.storage.transactions import (
     ABORT_TIMEOUT,
@@ -63,24 +63,8 @@ logger = logging.getLogger(__name__)
 OPERATION_TIMEOUT: Final = 2.5
 """Seconds per operation, server selection included."""
 
-INDEX_EXISTS: Final = frozenset({85, 86})
-"""Server error codes of an index with the same keys or name but other options."""
-
 _WITHOUT_TRANSACTIONS: Final = frozenset({"Unknown", "Standalone"})
 _OPEN_FOR: Final = 60
-
-INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
-    "users": [IndexModel([("email", ASCENDING)], name="email_1", unique=True)],
-    "blacktokens": [IndexModel([("blackToken", "hashed")], name="blackToken_hashed")],
-    "consultations": [IndexModel([("clinician", ASCENDING), ("started_at", DESCENDING)])],
-    "transcripts": [IndexModel([("consultation", ASCENDING)])],
-    "notes": [IndexModel([("consultation", ASCENDING), ("created_at", DESCENDING)])],
-    "prompts": [
-        IndexModel([("clinician", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
-        IndexModel([("is_shareable", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
-    ],
-}
-"""Indexes for the product's queries; created in the background at start-up, and left unchanged where they exist."""
 
 
 class Collection:
@@ -205,39 +189,6 @@ class Collection:
 
     def _write(self, operation: Literal["insert", "update", "delete"], **fields: object) -> Write:
         return Write(self._collection.name, operation, fields)
-
-
-def break_ties(documents: list[Document], sort: Sort) -> list[Document]:
-    """Return sorted documents with ties ordered by `$recordId`, which is removed."""
-    numbers = [document.pop("$recordId") for document in documents]
-    values = [[document.get(name) for name, _ in sort] for document in documents]
-    if not any(map(eq, values, values[1:])):
-        return documents
-    ordered: list[Document] = []
-    for _, equal in itertools.groupby(zip(values, numbers, documents, strict=True), itemgetter(0)):
-        ordered += [document for _, _, document in sorted(equal, key=itemgetter(1))]
-    return ordered
-
-
-def group_by_field(documents: Sequence[Document], field: str) -> dict[Hashable, list[Document]]:
-    """Return the documents by the ids that a field equals or, as an array, contains; in their order."""
-    if field == "_id":
-        return {document["_id"]: [document] for document in documents}
-    groups: dict[Hashable, list[Document]] = {}
-    for document in documents:
-        value = document.get(field)
-        for key in value if isinstance(value, list) else (value,):
-            if isinstance(key, ObjectId):
-                group = groups.setdefault(key, [])
-                if not group or group[-1] is not document:
-                    group.append(document)
-    return groups
-
-
-def equals(value: object, wanted: object) -> bool:
-    """Return whether a MongoDB equality query matches a field of this value: as the value, or as an array's element."""
-    candidates = (value, *value) if isinstance(value, list) else (value,)
-    return any(type(item) is type(wanted) and item == wanted for item in candidates)
 
 
 class Store:

@@ -74,10 +74,10 @@ class _DateTokens:
         return token
 
     def skip(self, kind: str) -> bool:
-        found = self.peek.kind == kind
-        if found:
+        matches = self.peek.kind == kind
+        if matches:
             self.take()
-        return found
+        return matches
 
     def _scan(self) -> _DateToken:
         if self._at >= len(self._text):

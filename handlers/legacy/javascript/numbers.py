@@ -96,7 +96,7 @@ def _round_up(digits: list[int], radix: int) -> tuple[list[int], int]:
 
 
 def _integer_digits(whole: float, radix: int) -> str:
-    """Digits of an integral double; those that its 53 bits do not reach print as zeros, as V8 prints them."""
+    """Return the digits of an integral double; those beyond its 53 bits are zeros, as in V8."""
     zeros = 0
     while whole / radix >= SAFE:
         whole /= radix

@@ -43,7 +43,7 @@ class AssistantRoutes:
         return router
 
     async def search(self, request: Request) -> Reply:
-        """`POST /search?query=`: a researched answer; a query that comes twice is put as a list."""
+        """Answer `POST /search?query=`: a researched answer; a repeated query is sent as a list."""
         query = cast(Value, request.query.get("query"))
         if not is_given(query):
             return json(400, {"error": "Query is required"})

@@ -15,6 +15,7 @@ from pymongo.database import Database
 
 from demo.mongod import Mongod, find_mongod
 from demo.ports import free_port
+from handlers.storage.documents import equals, group_by_field
 from handlers.storage.errors import (
     DuplicateError,
     NoTransactionsError,
@@ -23,7 +24,8 @@ from handlers.storage.errors import (
     UnavailableError,
     UnstorableError,
 )
-from handlers.storage.store import INDEXES, Store, equals, group_by_field
+from handlers.storage.indexes import INDEXES
+from handlers.storage.store import Store
 from tests.support.backends import scratch_database
 
 A, B, C = ObjectId(), ObjectId(), ObjectId()

@@ -1,0 +1,43 @@
+"""Operations on documents that MongoDB has returned: order, grouping, equality. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Sequence
+from operator import eq, itemgetter
+from typing import Any
+
+from bson import ObjectId
+
+
+def break_ties(documents: list[dict[str, Any]], sort: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+    """Return sorted documents with ties ordered by `$recordId`, which is removed."""
+    numbers = [document.pop("$recordId") for document in documents]
+    values = [[document.get(name) for name, _ in sort] for document in documents]
+    if not any(map(eq, values, values[1:])):
+        return documents
+    ordered: list[dict[str, Any]] = []
+    for _, equal in itertools.groupby(zip(values, numbers, documents, strict=True), itemgetter(0)):
+        ordered += [document for _, _, document in sorted(equal, key=itemgetter(1))]
+    return ordered
+
+
+def group_by_field(documents: Sequence[dict[str, Any]], field: str) -> dict[Hashable, list[dict[str, Any]]]:
+    """Return the documents by the ids that a field equals or, as an array, contains; in their order."""
+    if field == "_id":
+        return {document["_id"]: [document] for document in documents}
+    groups: dict[Hashable, list[dict[str, Any]]] = {}
+    for document in documents:
+        value = document.get(field)
+        for key in value if isinstance(value, list) else (value,):
+            if isinstance(key, ObjectId):
+                group = groups.setdefault(key, [])
+                if not group or group[-1] is not document:
+                    group.append(document)
+    return groups
+
+
+def equals(value: object, wanted: object) -> bool:
+    """Return whether a MongoDB equality query matches a field of this value: as the value, or as an array's element."""
+    candidates = (value, *value) if isinstance(value, list) else (value,)
+    return any(type(item) is type(wanted) and item == wanted for item in candidates)
