@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Final
@@ -16,7 +17,17 @@ from demo.mongod import mongodb
 from handlers.settings import Settings
 
 BROWSER: Final = "tests/browser/"
-LONGEST: Final = (BROWSER, "tests/test_", "tests/differential/", "tests/demo/")
+LONGEST: Final = (
+    BROWSER,
+    "tests/test_",
+    "tests/conformance/",
+    "tests/differential/",
+    "tests/demo/",
+    "tests/proxy/runtime/test_worker_group",
+    "tests/proxy/rollout/test_hub",
+    "tests/handlers/test_faults",
+    "tests/handlers/test_hostile_input",
+)
 """Begun first, so that no process is left alone with them in the end."""
 
 OWN_VARIABLES: Final = frozenset(
@@ -29,6 +40,9 @@ for (see `mongodb_url`)."""
 for variable in os.environ.copy():
     if variable in OWN_VARIABLES or variable.startswith("OTEL_"):
         del os.environ[variable]
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of the many processes would compile all modules again
+sys.dont_write_bytecode = False
 
 os.environ["SCRIBE_PROXY_STATE_DIR"] = tempfile.mkdtemp(prefix="scribe-proxy-tests-")
 

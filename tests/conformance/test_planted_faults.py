@@ -16,10 +16,11 @@ from proxy.server import body, request_head, response
 from proxy.server.body import ChunkedBody, SizedBody
 from proxy.server.request_head import RequestHead
 from tests.conformance.cases import cases
-from tests.conformance.oracle import node_oracle
+from tests.conformance.oracle import Oracle, node_oracle
 from tests.conformance.run import Outcome, run_gateway
 
 pytestmark = pytest.mark.timeout(300)
+CASES = cases()
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -30,10 +31,16 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def run(names: tuple[str, ...], place: Path) -> list[Outcome]:
-    chosen = [case for case in cases() if case.name in names]
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[Oracle | None]:
+    with node_oracle() as opened:
+        yield opened
+
+
+def run(names: tuple[str, ...], place: Path, oracle: Oracle | None) -> list[Outcome]:
+    chosen = [case for case in CASES if case.name in names]
     assert len(chosen) == len(names)
-    with node_oracle() as oracle, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run_gateway(chosen, place, oracle, "oracle", lanes=1))
 
 
@@ -160,14 +167,14 @@ FAULTS: list[tuple[Plant, tuple[str, ...]]] = [
 ]
 
 
-def test_without_a_fault_the_cases_used_here_are_right(tmp_path: Path) -> None:
+def test_without_a_fault_the_cases_used_here_are_right(tmp_path: Path, oracle: Oracle | None) -> None:
     names = tuple(dict.fromkeys(name for _, names in FAULTS for name in names))
-    assert [outcome.case.name for outcome in run(names, tmp_path) if outcome.finding.verdict] == []
+    assert [outcome.case.name for outcome in run(names, tmp_path, oracle) if outcome.finding.verdict] == []
 
 
 @pytest.mark.parametrize(("plant", "names"), FAULTS, ids=lambda each: getattr(each, "__name__", ""))
 def test_a_planted_fault_is_seen(
-    plant: Plant, names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plant: Plant, names: tuple[str, ...], tmp_path: Path, oracle: Oracle | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-    assert [outcome for outcome in run(names, tmp_path) if outcome.finding.verdict]
+    assert [outcome for outcome in run(names, tmp_path, oracle) if outcome.finding.verdict]
