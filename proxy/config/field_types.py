@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from ipaddress import ip_network
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, SecretStr
@@ -197,6 +197,17 @@ def read_size(value: object) -> int:
     return _within(int(found[1]) * _BYTES[found[2]], 1, _LARGEST, "a size must be above zero and at most 16MiB")
 
 
+def read_memory(value: object) -> int:
+    """`512MiB` as bytes; from 1 MiB to 1 TiB. Raises ValueError."""
+    size = value
+    if type(value) is not int:
+        match = _SIZE.fullmatch(_text(value, "a size"))
+        if match is None:
+            raise ValueError("must be a size with its unit, as in 256MiB")
+        size = int(match[1]) * _BYTES[match[2]]
+    return _within(cast("int", size), 1 << 20, 1 << 40, "memory must be from 1MiB to 1048576MiB")
+
+
 def read_match(value: object) -> str:
     """`GET /api/notes/{id}`, with its spaces and trailing slash put in order."""
     return str(Pattern.parse(_text(value, "a method and a path")))
@@ -293,6 +304,7 @@ Text = Annotated[str, BeforeValidator(read_text)]
 Url = Annotated[str, BeforeValidator(read_url)]
 Path = Annotated[str, BeforeValidator(read_path)]
 Size = Annotated[int, BeforeValidator(read_size)]
+Memory = Annotated[int, BeforeValidator(read_memory)]
 Match = Annotated[str, BeforeValidator(read_match)]
 Origin = Annotated[str, BeforeValidator(read_origin)]
 HostName = Annotated[str, BeforeValidator(read_host_name)]

@@ -26,6 +26,7 @@ from proxy.config.field_types import (
     Count,
     Duration,
     Match,
+    Memory,
     Origin,
     PositiveShare,
     Ratio,
@@ -210,13 +211,15 @@ class LimitSettings(Section):
     """The gateway's own limits, of each process; past them it answers 503 with `Retry-After`.
 
     `in_flight` are requests and `websockets` WebSockets under way at each backend; `per_client` and
-    `websockets_per_client` are those of one client address (IPv6: one /64) at each backend.
+    `websockets_per_client` are those of one client address (IPv6: one /64) at each backend. `memory` is in bytes, for
+    everything that is buffered for clients.
     """
 
     in_flight: Count = 1024
     websockets: Count = 1024
     per_client: Count = 128
     websockets_per_client: Count = 512
+    memory: Memory = 256 * 1024 * 1024
 
 
 class RouteShadow(Section):

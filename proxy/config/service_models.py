@@ -10,6 +10,7 @@ from proxy.config.field_types import (
     Count,
     Duration,
     HostName,
+    Memory,
     Path,
     Share,
     Size,
@@ -64,7 +65,7 @@ class ShadowWorkerSettings(Section):
     deadline: Duration = 10.0
     dry_run_timeout: Duration = 0.25
     max_body: Size = 256 * 1024
-    max_memory: Size = 512 * 1024 * 1024
+    max_memory: Memory = 512 * 1024 * 1024
     noise: Share = 100
     max_cpu_wait: Share = 200
 

@@ -282,6 +282,8 @@ class Gateway:
     async def _await_native(
         self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, passage: _ResponseTracker
     ) -> None:
+        if passage.connection is not None:
+            passage.connection.retain_body()
         report: dict[str, object] = {}
         scope["extensions"] = {**scope.get("extensions", {}), DEPENDENCY_FAILURE: report}
         try:

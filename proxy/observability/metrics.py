@@ -30,6 +30,12 @@ LEGACY_FAULTS = Counter(
 LIMIT_REACHED = Counter(
     "scribe_proxy_limit_reached", "Requests refused or ended by one of the gateway's own limits", ("limit",)
 )
+BUFFERED = Gauge(
+    "scribe_proxy_buffered_bytes", "Bytes buffered for clients, of limits.memory", multiprocess_mode="livesum"
+)
+MEMORY_EVICTIONS = Counter(
+    "scribe_proxy_memory_evictions", "Requests and WebSockets that were ended beyond limits.memory"
+)
 IN_FLIGHT = Gauge("scribe_proxy_in_flight", "Under way at once", ("kind",), multiprocess_mode="livesum")
 MEMORY = Gauge("scribe_proxy_resident_memory_bytes", "Memory of the processes", multiprocess_mode="livesum")
 CPU = Counter("scribe_proxy_cpu_seconds", "Time of processors that the processes used")

@@ -21,9 +21,10 @@ _LIVE: Final = re.compile(r"gauge_live.*_(\d+)\.db")
 
 
 class ProcessMetrics:
-    """Samples for as long as it runs; `under_way` gives the numbers of HTTP requests and of WebSockets."""
+    """Samples for as long as it runs; `under_way` gives the numbers of HTTP requests and of WebSockets,
+    and the bytes buffered for clients."""
 
-    def __init__(self, under_way: Callable[[], tuple[int, int]]) -> None:
+    def __init__(self, under_way: Callable[[], tuple[int, int, int]]) -> None:
         self._under_way = under_way
         self._process = ProcessCollector(registry=None)
         self._cpu = 0.0
@@ -36,9 +37,10 @@ class ProcessMetrics:
 
     def sample(self) -> None:
         """One reading of everything."""
-        requests, websockets = self._under_way()
+        requests, websockets, buffered = self._under_way()
         metrics.IN_FLIGHT.labels("http").set(requests)
         metrics.IN_FLIGHT.labels("websocket").set(websockets)
+        metrics.BUFFERED.set(buffered)
         told = {sample.name: sample.value for family in self._process.collect() for sample in family.samples}
         if told:  # nothing where there is no /proc
             metrics.MEMORY.set(told["process_resident_memory_bytes"])

@@ -46,6 +46,7 @@ from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
 from proxy.runtime.last_good import LastGood, LoadedConfig, load_config
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
+from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from proxy.server.proxy_protocol import STATE_KEY as POLICY_KEY
 from proxy.server.proxy_protocol import ProxyProtocolPolicy
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
@@ -92,8 +93,9 @@ class GatewayProcess:
         observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.watches)
         self.shadow = ShadowClient(config, file.parent, (self.watches.compared,), self.reports.record)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
+        self.memory = MemoryBudget(config.limits.memory, metrics.MEMORY_EVICTIONS.inc)
         self._vitals = ProcessMetrics(
-            lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets)
+            lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets, self.memory.used)
         )
         self.listener_timeouts = ListenerTimeouts(_client_timeouts(config))
         self.proxy_protocol = ProxyProtocolPolicy(_header_senders(config))
@@ -201,6 +203,7 @@ class GatewayProcess:
             self.breaker = self._breaker(config)
             metrics.BREAKER_OPEN.set(0)
         self.gateway.plan = self._plan(config)
+        self.memory.limit = config.limits.memory
         self.listener_timeouts.current = _client_timeouts(config)
         self.proxy_protocol.trusted = _header_senders(config)
         for service in self._services:
@@ -260,12 +263,16 @@ def create_app(
     process.proxy_protocol.exempt = ops_listener.accepted
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts | ProxyProtocolPolicy]]:
+    async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts | ProxyProtocolPolicy | MemoryBudget]]:
         async with process.running():
             gc.collect()
             gc.freeze()  # else each full collection walks all that was imported: 50 ms, which is most of p99
             gc.set_threshold(GARBAGE)
-            yield {STATE_KEY: process.listener_timeouts, POLICY_KEY: process.proxy_protocol}
+            yield {
+                STATE_KEY: process.listener_timeouts,
+                POLICY_KEY: process.proxy_protocol,
+                BUDGET_KEY: process.memory,
+            }
 
     public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
     dispatcher = ListenerDispatcher(public, create_ops(process, ops_token), ops_listener)

@@ -18,6 +18,9 @@ class ClientConnection(Protocol):
     def stalled_since(self) -> float | None:
         """The loop's time since when the request waits for its client; None while it does not."""
 
+    def retain_body(self) -> None:
+        """Enter the body of the request under way in the memory budget: its app may hold it until it has answered."""
+
     def evict(self, limit: str) -> None:
         """End the request under way for the sake of others: by a 503 if its answer has not begun."""
 

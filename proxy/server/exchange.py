@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from starlette.types import ASGIApp, Message, Scope
 
 from proxy.gateway.errors import Failure, error_response
+from proxy.server.memory_budget import Account
 from proxy.server.request_head import RequestHead
 from proxy.server.response import InvalidResponse, ResponseFramer
 
@@ -38,6 +39,7 @@ class Connection(Protocol):
     def call_soon(self, flush: Any) -> None: ...
     async def drain(self) -> None: ...
     def body_taken(self) -> None: ...
+    def evict(self, limit: str) -> None: ...
     def may_persist(self, exchange: Exchange) -> bool: ...
     def answered(self, exchange: Exchange) -> None: ...
     def break_off(self) -> None: ...
@@ -48,11 +50,16 @@ class Exchange:
 
     __slots__ = (
         *("_awaited", "_body", "_connection", "_end_told", "_framer", "_held", "_scope", "_size", "_whole"),
-        *("continue_owed", "disconnected", "head", "over", "waiting_since"),
+        *("account", "continue_owed", "disconnected", "head", "over", "retains_body", "waiting_since"),
     )
 
-    def __init__(self, connection: Connection, head: RequestHead, scope: Scope, *, whole: bool) -> None:
-        """`whole`: the request has no body."""
+    def __init__(
+        self, connection: Connection, head: RequestHead, scope: Scope, account: Account | None = None, *, whole: bool
+    ) -> None:
+        """`whole`: the request has no body. `account`: where the memory that it takes is entered."""
+        self.account = account
+        self.retains_body = False
+        """Whether the app is taken to hold the body until it has answered."""
         self.head = head
         self.disconnected = False
         self.over = False
@@ -113,6 +120,9 @@ class Exchange:
             return {"type": "http.disconnect"}
         body, self._body, self._size = b"".join(self._body), [], 0
         self._end_told = self._whole
+        if self.retains_body and self.account is not None and not self.account.acquire(len(body)):
+            self._connection.evict("memory")
+            return {"type": "http.disconnect"}
         if not self._whole:
             self._connection.body_taken()
         return {"type": "http.request", "body": body, "more_body": not self._whole}
@@ -127,6 +137,13 @@ class Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         """Await the app, and end what it leaves open."""
+        try:
+            await self._run(app)
+        finally:
+            if self.account is not None:
+                self.account.close()
+
+    async def _run(self, app: ASGIApp) -> None:
         try:
             await app(self._scope, self.receive, self.send)
         except asyncio.CancelledError:  # the time for a graceful shutdown is over
@@ -161,12 +178,24 @@ class Exchange:
             _expect(kind, "http.response.body")
             body = message.get("body", b"")
             if len(body) > WRITE_STEP:
-                body = await self._send_steps(framer, body)
+                body = await self._send_large(framer, body)
             if not self.disconnected:
                 self._send_body(framer, body, more=message.get("more_body", False))
         else:
             _expect(kind, "http.response.start")
             self._start(message)
+
+    async def _send_large(self, framer: ResponseFramer, body: bytes) -> bytes:
+        """Send all but the last step of a large part, which is entered in the account meanwhile; return the last."""
+        if self.account is None:
+            return await self._send_steps(framer, body)
+        if not self.account.acquire(len(body)):
+            self._connection.evict("memory")
+            return b""
+        try:
+            return await self._send_steps(framer, body)
+        finally:
+            self.account.release(len(body))
 
     async def _send_steps(self, framer: ResponseFramer, body: bytes) -> bytes:
         """Send all but the last step of a large part, each once the client has taken enough; return the last."""

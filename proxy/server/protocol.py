@@ -26,6 +26,7 @@ from proxy.server.client_connection import CLIENT_CONNECTION, MinimumRate
 from proxy.server.deadline import Deadline
 from proxy.server.exchange import Exchange
 from proxy.server.head_parser import HeadParser
+from proxy.server.memory_budget import BUDGET_KEY, Account, MemoryBudget
 from proxy.server.refusal import Refused, refusal
 from proxy.server.request_head import RequestHead, split_target
 from proxy.server.timeouts import STATE_KEY, timeouts_in_force
@@ -71,7 +72,7 @@ class HttpProtocol(asyncio.Protocol):
         self._config, self._server_state, self._app_state = config, server_state, app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._app = cast("ASGIApp", config.loaded_app)
-        self._state = {key: value for key, value in app_state.items() if key != STATE_KEY}
+        self._state = {key: value for key, value in app_state.items() if key not in (STATE_KEY, BUDGET_KEY)}
         self._timeouts = timeouts_in_force(app_state)
         self._deadline = Deadline(self._loop, self._expire)
         self._heads = HeadParser()
@@ -186,13 +187,24 @@ class HttpProtocol(asyncio.Protocol):
 
     def _begin(self, head: RequestHead) -> None:
         self._body = decoder(head.length)
-        self._exchange = exchange = Exchange(self, head, self._describe(head), whole=self._body is None)
+        self._exchange = exchange = Exchange(
+            self, head, self._describe(head), self._open_account(), whole=self._body is None
+        )
         task = self._loop.create_task(exchange.run(self._app))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
         self._deadline.clear()
         if self._body is not None:
             self._body_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
+
+    def _open_account(self) -> Account | None:
+        budget: MemoryBudget | None = self._app_state.get(BUDGET_KEY)
+        return budget.open(lambda: self.evict("memory")) if budget is not None else None
+
+    def retain_body(self) -> None:
+        """Enter the body of the request under way in the memory budget: its app may hold it until it has answered."""
+        if self._exchange is not None:
+            self._exchange.retains_body = True
 
     def _describe(self, head: RequestHead) -> Scope:
         parts, root_path = split_target(head.target), self._config.root_path

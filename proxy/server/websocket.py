@@ -23,7 +23,7 @@ import logging
 import random
 import re
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 from starlette.types import Message, Scope
@@ -34,10 +34,11 @@ from websockets.utils import accept_key
 
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.drain import drain_delay
+from proxy.server.memory_budget import BUDGET_KEY, Account, MemoryBudget
 from proxy.server.timeouts import timeouts_in_force
 from proxy.types import RawHeaders
 from proxy.websocket.link import Timing
-from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, Closed, Peer, PeerGone
+from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, TRY_AGAIN_LATER, Closed, Peer, PeerGone
 from proxy.websocket.relay import Relay
 
 logger = logging.getLogger("scribe_proxy")
@@ -47,8 +48,6 @@ KEY = re.compile(rb"[+/0-9A-Za-z]{22}==")
 VERSIONS = (b"13", b"8")
 MAX_EARLY_BYTES = 64 * 1024
 """Bytes of a client that is not accepted yet at which reading pauses. RFC 6455 §4.1 has it send none; some do."""
-BUDGET_KEY: Final = "proxy.buffer_budget"
-"""Where the lifespan's state may hold a `BufferBudget` for the messages of native WebSockets."""
 _RANDOM = random.SystemRandom()
 REFUSAL_LINGER = 5.0
 """Seconds for a refused client to take its answer."""
@@ -78,6 +77,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._relay: Relay | None = None
         self._refusal: _Refusal | None = None
         self._connect_received = self._gone = self._is_leaving = False
+        self._account: Account | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._decided = asyncio.Event()
 
@@ -127,6 +127,13 @@ class WebSocketProtocol(asyncio.Protocol):
             self._drain_timer.cancel()
         self._decided.set()
         self._connections.discard(self)
+        if self._account is not None:
+            self._account.close()
+
+    def _evict(self) -> None:
+        """Close for the sake of others' memory."""
+        if self._peer is not None:
+            self._peer.close(TRY_AGAIN_LATER)
 
     # -- the handshake
 
@@ -273,7 +280,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self._relay = relay
             relay.join(self._transport, early, self._timing, self._leave)
         else:
-            self._peer = Peer(self._timing, self._config.ws_max_size, self._leave, self._app_state.get(BUDGET_KEY))
+            budget: MemoryBudget | None = self._app_state.get(BUDGET_KEY)
+            self._account = budget.open(self._evict) if budget is not None else None
+            self._peer = Peer(self._timing, self._config.ws_max_size, self._leave, self._account)
             self._peer.attach(self._transport, early)
 
     # -- a refusal

@@ -12,13 +12,14 @@ from tests.proxy.observability.test_metrics import value
 
 
 def test_what_is_under_way_is_told_by_kind() -> None:
-    ProcessMetrics(lambda: (3, 2)).sample()
+    ProcessMetrics(lambda: (3, 2, 7)).sample()
     assert value('scribe_proxy_in_flight{kind="http"}') == 3
     assert value('scribe_proxy_in_flight{kind="websocket"}') == 2
+    assert value("scribe_proxy_buffered_bytes") == 7
 
 
 def test_memory_is_that_of_now_and_processor_time_only_grows() -> None:
-    vitals = ProcessMetrics(lambda: (0, 0))
+    vitals = ProcessMetrics(lambda: (0, 0, 0))
     vitals.sample()
     before = value("scribe_proxy_cpu_seconds_total")
     sum(range(3_000_000))

@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from proxy.gateway.errors import AnswerTimeout
-from proxy.server.websocket import BUDGET_KEY
+from proxy.server.memory_budget import BUDGET_KEY
 from proxy.websocket.link import Timing
 from tests.support.sockets import exchange, serving
 from tests.support.websocket_client import ACCEPT, KEY, frame, handshake, raw_client
@@ -488,6 +488,12 @@ class Budget:
 
     def release(self, size: int) -> None:
         self.taken -= size
+
+    def open(self, _: object) -> Budget:
+        return self
+
+    def close(self) -> None:
+        pass
 
 
 @asynccontextmanager

@@ -1,0 +1,85 @@
+"""Bytes that a process may buffer for all of its clients together.
+
+Bodies that native has received of requests that it has not answered, parts of answers that clients have not taken, and
+messages of native WebSockets are entered in accounts. Over the limit, the largest account that has been idle goes
+first; where none has, the account that asks for more. Runs on the event loop; does no I/O.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+BUDGET_KEY: Final = "proxy.buffer_budget"
+"""The key of the lifespan's state that holds the `MemoryBudget` of the process."""
+IDLE: Final = 1.0
+"""Seconds without a change after which an account is idle."""
+
+
+class MemoryBudget:
+    """The accounts of a process.
+
+    `limit` is in bytes and may be replaced at any time. `evicted` is called for each holder that is ended.
+    """
+
+    def __init__(self, limit: int = 256 << 20, evicted: Callable[[], None] = lambda: None) -> None:
+        self.limit = limit
+        self.used = 0
+        self._evicted = evicted
+        self.accounts: Final[dict[Account, None]] = {}
+
+    def open(self, evict: Callable[[], None]) -> Account:
+        """Return an account. `evict` is called to end its holder, which then lets its bytes go."""
+        return Account(self, evict)
+
+    def make_room(self, account: Account) -> bool:
+        """End idle holders, the largest first, until the limit holds; False where `account` itself must go."""
+        while self.used > self.limit:
+            idle_before = time.monotonic() - IDLE
+            idle = [each for each in self.accounts if each.changed_at <= idle_before]
+            largest = max(idle, key=lambda each: each.size, default=account)
+            self._evicted()
+            largest.close()
+            if largest is account:
+                return False
+            largest.evict()
+        return True
+
+
+class Account:
+    """Bytes of one holder. Once closed it takes no more."""
+
+    __slots__ = ("_budget", "_closed", "changed_at", "evict", "size")
+
+    def __init__(self, budget: MemoryBudget, evict: Callable[[], None]) -> None:
+        self._budget, self.evict = budget, evict
+        self._closed = False
+        self.size = 0
+        self.changed_at = 0.0
+
+    def acquire(self, size: int) -> bool:
+        """Enter `size` bytes more; False where the holder must end itself."""
+        if self._closed:
+            return False
+        budget = self._budget
+        self.size += size
+        self.changed_at = time.monotonic()
+        budget.used += size
+        budget.accounts[self] = None
+        return budget.used <= budget.limit or budget.make_room(self)
+
+    def release(self, size: int) -> None:
+        """Take `size` bytes out; nothing once the account is closed."""
+        if self._closed:
+            return
+        self.size -= size
+        self.changed_at = time.monotonic()
+        self._budget.used -= size
+        if not self.size:
+            self._budget.accounts.pop(self, None)
+
+    def close(self) -> None:
+        """Take everything out, for good."""
+        self.release(self.size)
+        self._closed = True

@@ -1,0 +1,132 @@
+"""The budget for buffered bytes: its accounts, and connections on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.server import memory_budget
+from proxy.server.client_connection import CLIENT_CONNECTION
+from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
+from tests.support.sockets import serving
+from tests.support.websocket_server import with_state
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Holder:
+    """A holder that records whether it was ended."""
+
+    def __init__(self, budget: MemoryBudget, size: int, age: float = 0) -> None:
+        self.evicted = False
+        self.account = budget.open(self.evict)
+        assert self.account.acquire(size)
+        self.account.changed_at -= age
+
+    def evict(self) -> None:
+        self.evicted = True
+
+
+def test_largest_idle_holder_goes_first() -> None:
+    budget = MemoryBudget(100)
+    small, large, active = Holder(budget, 20, 9), Holder(budget, 30, 9), Holder(budget, 40)
+    assert active.account.acquire(20)
+    assert [each.evicted for each in (small, large, active)] == [False, True, False]
+    assert budget.used == 80
+
+
+def test_holder_that_asks_for_more_goes_where_none_is_idle() -> None:
+    budget = MemoryBudget(100)
+    other, active = Holder(budget, 60), Holder(budget, 40)
+    assert not active.account.acquire(1)
+    assert not other.evicted
+    assert budget.used == 60
+    assert not active.account.acquire(1)
+
+
+def test_idle_holders_go_until_the_limit_holds() -> None:
+    budget = MemoryBudget(100)
+    holders = [Holder(budget, 10, 9) for _ in range(10)]
+    budget.limit = 50
+    assert Holder(budget, 10).account.size == 10
+    assert sum(each.evicted for each in holders) == 6
+
+
+def test_closed_account_releases_once() -> None:
+    budget = MemoryBudget(100)
+    account = Holder(budget, 60).account
+    account.close()
+    account.release(60)
+    account.close()
+    assert (budget.used, dict(budget.accounts)) == (0, {})
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the whole body, as native apps do, and answer its size."""
+    scope[CLIENT_CONNECTION].retain_body()
+    parts = []
+    while (message := await receive())["type"] == "http.request":
+        parts.append(message["body"])
+        if not message["more_body"]:
+            size = sum(map(len, parts))
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"x" * size})
+            return
+
+
+@asynccontextmanager
+async def running(limit: int) -> AsyncIterator[tuple[int, MemoryBudget, list[Stream]]]:
+    budget, streams = MemoryBudget(limit), list[Stream]()
+    async with serving(with_state(app, {BUDGET_KEY: budget}), lifespan="on") as port:
+        try:
+            yield port, budget, streams
+        finally:
+            for _, writer in streams:
+                writer.transport.abort()
+
+
+async def upload(port: int, sent: int, length: int) -> Stream:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length + b"x" * sent)
+    return reader, writer
+
+
+async def until_used(budget: MemoryBudget, used: int) -> None:
+    async with asyncio.timeout(20):
+        while budget.used != used:
+            await asyncio.sleep(0.01)
+
+
+async def test_stalled_uploads_give_way_to_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_budget, "IDLE", 0.2)
+    async with running(5_000_000) as (port, budget, streams):
+        for number in range(1, 5):
+            streams.append(await upload(port, 1_000_000 + number, 2_000_000))
+        await until_used(budget, 4_000_010)
+        await asyncio.sleep(0.3)
+        streams.append(await upload(port, 2_000_000, 2_000_000))
+        assert (await streams[-1][0].readline()).split()[1] == b"200"
+        assert (await streams[3][0].readline()).split()[1] == b"503"
+        for _, writer in streams:
+            writer.transport.abort()
+        await until_used(budget, 0)
+
+
+async def test_answers_that_are_not_read_are_entered_and_released() -> None:
+    async with running(50_000_000) as (port, budget, streams):
+        streams.append(await upload(port, 10_000_000, 10_000_000))
+        await streams[0][0].readline()
+        await until_used(budget, 20_000_000)
+        streams[0][1].transport.abort()
+        await until_used(budget, 0)
+
+
+async def test_body_beyond_the_limit_alone_is_503() -> None:
+    async with running(1_000_000) as (port, budget, streams):
+        streams.append(await upload(port, 1_500_000, 1_600_000))
+        assert (await streams[0][0].readline()).split()[1] == b"503"
+        await until_used(budget, 0)
