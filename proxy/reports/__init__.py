@@ -1,4 +1,4 @@
-"""What comparisons of live traffic have shown, kept in MongoDB: counters, and a few redacted samples.
+"""Reports on compared live traffic, stored in MongoDB: counters, and a few redacted samples.
 
-`entries.py` is what is noted, `reports.py` keeps it, `reading.py` answers it as the values of `views.py`.
+`events.py` defines the recorded events, `writer.py` stores them, `reader.py` reads them as the values of `models.py`.
 """

@@ -1,4 +1,4 @@
-"""Counts of what was noted, in memory until they are written. Pure, and bounded.
+"""Counts of events in memory until they are written. Pure, and bounded.
 
 A count's key says what is counted: `what` and its particulars, as named values that become a document's fields.
 """
@@ -17,7 +17,7 @@ Particular: TypeAlias = "str | int | bool | None"
 Key: TypeAlias = tuple[tuple[str, Particular], ...]
 
 KEYS: Final = 5000
-"""How many different counts are held at once."""
+"""Maximum number of different counts in memory."""
 FIELDS: Final = 200
 """How many different fields are told apart of one route within an hour."""
 MAX_UNKNOWN_NAMES: Final = 10
@@ -29,13 +29,13 @@ _STRANGER: Final = re.compile(r"~[^.]+")
 
 
 def key(what: What, **particulars: Particular) -> Key:
-    """The key of a count."""
+    """Return the key of a count."""
     return (("what", what), *particulars.items())
 
 
 @dataclass(slots=True)
 class Count:
-    """How often, and when first and last (seconds since the epoch)."""
+    """A number of events, and the times of the first and the last (seconds since the epoch)."""
 
     number: int
     first: float
@@ -49,15 +49,15 @@ class CounterBatch:
         self._counts: dict[tuple[Key, int], Count] = {}
 
     def has_room(self) -> bool:
-        """Whether another entry may be counted."""
+        """Return whether another event can be counted."""
         return len(self._counts) < KEYS
 
     def add(self, key: Key, at: float, number: int = 1) -> None:
-        """Counts something that was at `at`."""
-        place = (key, int(at // MINUTE) * MINUTE)
-        count = self._counts.get(place)
+        """Count `number` events at the time `at`."""
+        slot = (key, int(at // MINUTE) * MINUTE)
+        count = self._counts.get(slot)
         if count is None:
-            self._counts[place] = Count(number, at, at)
+            self._counts[slot] = Count(number, at, at)
         else:
             count.number += number
             count.first, count.last = min(count.first, at), max(count.last, at)

@@ -1,6 +1,6 @@
-"""What is noted of live traffic: a comparison, a request skipped, legacy asked twice.
+"""Events of live traffic: a comparison, a skipped request, a replay on legacy.
 
-Entries hold exchanges as they were, patients' data and all; only `Reports` reads them, and what it keeps is redacted.
+Events hold unredacted exchanges with patient data; `ReportWriter` redacts them before it stores anything.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from proxy.contract.model import Operation
 from proxy.types import JSON, Backend
 
 UNMATCHED = "-"
-"""Stands for the route of requests that no route matches."""
+"""The route name of requests that no route matches."""
 
 
 @dataclass(frozen=True, slots=True)

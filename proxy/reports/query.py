@@ -1,4 +1,4 @@
-"""A question to the reports, and all that answers it: what `report` prints, whatever it prints it as."""
+"""A query to the reports and its result, as the `report` command prints it in any format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEWEST: Literal["newest"] = "newest"
 
 @dataclass(frozen=True, slots=True)
 class ReportQuery:
-    """What is asked for; None is anything. `sample` is an id or NEWEST."""
+    """The filters of a query; None matches anything. `sample` is an id or NEWEST."""
 
     span: Span
     route: str | None = None
@@ -57,20 +57,20 @@ class QueryResult:
 
 
 async def ask(reading: ReportReader, question: ReportQuery, agreement: ContractBundle) -> QueryResult:
-    """Everything that answers a question. Raises `DatabaseError`."""
+    """Run a query. Raises `DatabaseError`."""
     span, route = question.span, question.route
     routes = await reading.routes(span)
     fields = await reading.fields(span, route)
     drift = await reading.drift(span, route)
     samples = await reading.samples(span, route, question.field, question.kind, question.verdict)
-    wanted = samples[0].id if question.sample == NEWEST and samples else question.sample
+    sample_id = samples[0].id if question.sample == NEWEST and samples else question.sample
     return QueryResult(
-        routes=tuple(one for one in routes if route in (None, one.route) and _came_to(one, question.verdict)),
-        fields=tuple(one for one in fields if _is_asked(one, question)),
+        routes=tuple(one for one in routes if route in (None, one.route) and _has_verdict(one, question.verdict)),
+        fields=tuple(one for one in fields if _matches(one, question)),
         drift=tuple(one for one in drift if question.field in (None, one.path)),
         divergences=await reading.divergences(span, agreement.divergences),
         samples=samples,
-        sample=await reading.sample(wanted) if wanted and wanted != NEWEST else None,
+        sample=await reading.sample(sample_id) if sample_id and sample_id != NEWEST else None,
         health=await reading.health(),
         known=tuple(one.route for one in routes),
         places=tuple(dict.fromkeys([*(one.field for one in fields), *(one.path for one in drift)])),
@@ -85,38 +85,38 @@ async def suggestions(
     tree: Tree | None,
     release: str,
 ) -> list[Suggestion]:
-    """What could be written down about fields in which something is unexplained."""
-    found: list[Suggestion] = []
+    """Suggest a rule or divergence for each field with unexplained differences."""
+    result: list[Suggestion] = []
     for one in fields:
         if one.unexplained:
             newest = await reading.samples(question.span, one.route, one.field, one.kind, limit=1)
             statuses = newest[0].statuses if newest else None
-            found.append(suggest(one, agreement.contract, tree, statuses, release))
-    return found
+            result.append(suggest(one, agreement.contract, tree, statuses, release))
+    return result
 
 
 def warnings(findings: QueryResult, agreement: ContractBundle) -> list[str]:
-    """What makes the numbers say less than they seem to: rules that hide everything, comparisons that are lacking."""
-    found = [
+    """Return warnings on misleading numbers: rules that hide everything, dropped comparisons."""
+    result = [
         f"divergence {name} explains any difference of its operation, and so hides every fault"
         for name in catch_all_divergences(agreement.divergences)
     ]
     for route in findings.routes:
         if hidden := route.skipped.get("hidden"):
-            found.append(f"{route.route}: in {hidden:,} of its requests x-compare hid all that there was to compare")
+            result.append(f"{route.route}: in {hidden:,} of its requests x-compare hid all that there was to compare")
         if route.dropped:
-            found.append(f"{route.route}: {route.dropped:,} more were compared and could not be kept")
+            result.append(f"{route.route}: {route.dropped:,} more were compared and could not be stored")
     stale = [one.id for one in findings.divergences if one.stale]
     if stale and agreement.divergences:
-        found.append(f"seen, but declared no longer: {', '.join(stale)}")
-    return found
+        result.append(f"seen, but declared no longer: {', '.join(stale)}")
+    return result
 
 
-def _came_to(route: RouteSummary, verdict: Name | None) -> bool:
+def _has_verdict(route: RouteSummary, verdict: Name | None) -> bool:
     return verdict is None or bool(route.skipped if verdict == "skipped" else getattr(route, verdict))
 
 
-def _is_asked(field: FieldSummary, question: ReportQuery) -> bool:
+def _matches(field: FieldSummary, question: ReportQuery) -> bool:
     if question.verdict is not None and not {"mismatch": field.unexplained, "declared": field.declared}.get(
         question.verdict
     ):

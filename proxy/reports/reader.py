@@ -1,4 +1,4 @@
-"""Answers what was kept as the values of `views.py`. Everything raises `database.DatabaseError`."""
+"""Read access to the stored reports, as the values of `models.py`. Every method raises `DatabaseError`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from proxy.reports.models import (
     SampleHead,
     Span,
 )
-from proxy.reports.storage import COUNTS, MINUTES_KEPT, SAMPLES
+from proxy.reports.storage import COUNTS, MINUTE_RETENTION, SAMPLES
 from proxy.runtime.database import Database, Document
 from proxy.types import Backend
 
@@ -37,7 +37,7 @@ LONG: Final = 3 * DAY
 
 Only: TypeAlias = Mapping[str, Any]
 _UNITS: Final = {MINUTE: "minute", HOUR: "hour", DAY: "day"}
-_PATIENCE_MS: Final = 8000
+_QUERY_TIMEOUT_MS: Final = 8000
 
 
 class ReportReader:
@@ -47,7 +47,7 @@ class ReportReader:
         self._database = database
 
     async def routes(self, span: Span) -> tuple[RouteSummary, ...]:
-        """Every route of which anything was noted, by name."""
+        """Return every route with a record, by name."""
         grain = _grain(span)
         step = DAY if span.until - span.since > LONG else grain
         by = ("route", "what", "verdict", "reason", "backend", "status", "noisy")
@@ -56,7 +56,7 @@ class ReportReader:
         return summaries.routes(rows, trends, step)
 
     async def fields(self, span: Span, route: str | None = None) -> tuple[FieldSummary, ...]:
-        """Where the sides differ: first what is unexplained most often."""
+        """Return the fields in which the backends differ, the most often unexplained first."""
         only = _given(route=route)
         by = ("route", "operation", "field", "kind", "severity", "declared")
         rows = await self._counts(span, ("field",), by, only)
@@ -73,42 +73,42 @@ class ReportReader:
         verdict: Name | None = None,
         limit: int = 50,
     ) -> tuple[SampleHead, ...]:
-        """Samples, the newest first."""
+        """Return samples, the newest first."""
         place = _given(field=field, kind=kind)
         wanted = {
             "at": {"$gte": _date(span.since), "$lt": _date(span.until)},
             **_given(route=route, verdict=verdict, places={"$elemMatch": place} if place else None),
         }
         with self._database.asking():
-            found = self._database.collection(SAMPLES).find(wanted, {"told": 0}).sort("at", DESCENDING).limit(limit)
-            return tuple([samples.head(one) async for one in found])
+            result = self._database.collection(SAMPLES).find(wanted, {"told": 0}).sort("at", DESCENDING).limit(limit)
+            return tuple([samples.head(one) async for one in result])
 
     async def sample(self, identity: str) -> Sample | None:
-        """One sample in full; None where there is none (any more)."""
+        """Return one sample in full, None where it does not exist any more."""
         with self._database.asking():
-            found = await self._database.collection(SAMPLES).find_one({"_id": identity})
-        if found is None:
+            result = await self._database.collection(SAMPLES).find_one({"_id": identity})
+        if result is None:
             return None
-        noise = await self._counts(_everything(), ("noise",), ("field",), {"route": found["route"]})
-        return samples.sample(found, {row["field"] for row in noise})
+        noise = await self._counts(_everything(), ("noise",), ("field",), {"route": result["route"]})
+        return samples.sample(result, {row["field"] for row in noise})
 
     async def divergences(self, span: Span, declared: Iterable[Divergence]) -> tuple[DivergenceSummary, ...]:
-        """Those declared, in their order; then those that were seen and are declared no longer."""
+        """Return the declared divergences in their order, then observed ones that are no longer declared."""
         return summaries.divergences(declared, await self._counts(span, ("divergence",), ("divergence",)))
 
     async def drift(self, span: Span, route: str | None = None, backend: Backend | None = None) -> tuple[Drift, ...]:
-        """Where answers break the contract, the most frequent first."""
+        """Return the contract rules that answers violate, the most frequent first."""
         by = ("route", "operation", "backend", "path", "rule", "message")
         rows = await self._counts(span, ("drift",), by, _given(route=route, backend=backend))
         return tuple(Drift(count=row.pop("number"), **row) for row in rows)
 
     async def coverage(self, span: Span) -> tuple[ReportCoverage, ...]:
-        """What legacy's answers have shown, the most frequent first."""
+        """Return the observed kinds of legacy's answers, the most frequent first."""
         rows = await self._counts(span, ("answer",), ("route", "operation", "status", "media"))
         return tuple(ReportCoverage(count=row.pop("number"), **row) for row in rows)
 
     async def health(self) -> ReportHealth:
-        """How far back reports go, and how many comparisons they lack."""
+        """Return the age of the oldest report and the number of dropped comparisons."""
         dropped = await self._counts(_everything(), ("dropped",), ())
         with self._database.asking():
             oldest = await self._database.collection(COUNTS[HOUR]).find_one({}, {"first": 1}, sort=[("at", 1)])
@@ -117,8 +117,10 @@ class ReportReader:
     async def _counts(
         self, span: Span, what: Iterable[What], by: Iterable[str], only: Only | None = None, step: int | None = None
     ) -> list[dict[str, Any]]:
-        """Counts of a span, summed up by the particulars named and, where `step` is given, by slices of so many
-        seconds. What a count does not have is None. The greatest number first."""
+        """Return the counts of a span, summed by the fields `by` and, with `step`, by time slices of so many seconds.
+
+        Fields that a count lacks are None. The greatest number comes first.
+        """
         grain = _grain(span)
         since = span.since - span.since % grain
         wanted = {"what": {"$in": list(what)}, "at": {"$gte": _date(since), "$lt": _date(span.until)}, **(only or {})}
@@ -128,20 +130,20 @@ class ReportReader:
         sums = {"number": {"$sum": "$number"}, "first": {"$min": "$first"}, "last": {"$max": "$last"}}
         stages = [{"$match": wanted}, {"$group": {"_id": group, **sums}}, {"$sort": {"number": -1, "_id": 1}}]
         with self._database.asking():
-            found = self._database.collection(COUNTS[grain]).aggregate(stages, maxTimeMS=_PATIENCE_MS)
-            return [_row(one, by) async for one in found]
+            result = self._database.collection(COUNTS[grain]).aggregate(stages, maxTimeMS=_QUERY_TIMEOUT_MS)
+            return [_row(one, by) async for one in result]
 
 
-def _row(found: Document, by: Iterable[str]) -> dict[str, Any]:
-    identity = found.pop("_id")
+def _row(result: Document, by: Iterable[str]) -> dict[str, Any]:
+    identity = result.pop("_id")
     if "at" in identity:
         identity["at"] = identity["at"].replace(tzinfo=UTC).timestamp()
-    return {**dict.fromkeys(by), **identity, **found}
+    return {**dict.fromkeys(by), **identity, **result}
 
 
 def _grain(span: Span) -> int:
-    """Minutes while there are any; whoever asked for the last two hours did so a moment ago."""
-    return MINUTE if span.since >= time.time() - MINUTES_KEPT - MINUTE else HOUR
+    """Return the slice length in seconds: a minute while such counts exist for the whole span, else an hour."""
+    return MINUTE if span.since >= time.time() - MINUTE_RETENTION - MINUTE else HOUR
 
 
 def _everything() -> Span:

@@ -30,7 +30,7 @@ from proxy.types import JSON
 
 Document: TypeAlias = dict[str, Any]
 Place: TypeAlias = tuple[str, FieldKind]
-Told: TypeAlias = Mapping[str, Any]
+_Stored: TypeAlias = Mapping[str, Any]
 
 PLACES: Final = 20
 """How many fields a sample is found by."""
@@ -81,7 +81,7 @@ def head(found: Document) -> SampleHead:
 
 def sample(found: Document, noise: Collection[str]) -> Sample:
     """A sample in full; `noise` are the route's fields that legacy does not repeat."""
-    told: Told = json.loads(found["told"])
+    told: _Stored = json.loads(found["told"])
     listed = head(found)
     return Sample(
         id=listed.id,
@@ -101,24 +101,24 @@ def sample(found: Document, noise: Collection[str]) -> Sample:
     )
 
 
-def _difference(told: Told, noise: bool) -> StoredDifference:
+def _difference(told: _Stored, noise: bool) -> StoredDifference:
     backends = {backend: StoredValue(**told[backend]) if told[backend] else None for backend in ("legacy", "native")}
     return StoredDifference(
         told["field"], told["kind"], told["severity"], told["declared"], noise, backends["legacy"], backends["native"]
     )
 
 
-def _request(told: Told) -> StoredRequest:
+def _request(told: _Stored) -> StoredRequest:
     return StoredRequest(
         told["method"], told["template"], told["path"], told["query"], _headers(told), StoredBody(**told["body"])
     )
 
 
-def _answer(told: Told) -> StoredAnswer:
+def _answer(told: _Stored) -> StoredAnswer:
     return StoredAnswer(
         told["outcome"], told["status"], _headers(told), StoredBody(**told["body"]), told["head"], told["total"]
     )
 
 
-def _headers(told: Told) -> tuple[tuple[str, Tree], ...]:
+def _headers(told: _Stored) -> tuple[tuple[str, Tree], ...]:
     return tuple((name, value) for name, value in told["headers"])

@@ -1,7 +1,7 @@
-"""Where reports are kept: two collections of counts, by minute for two hours and by hour, and one of samples.
+"""The collections of the reports: counts by minute for two hours, counts by hour, and samples.
 
-A count is one document that every process adds to, `_id` a digest of its slice and key. MongoDB itself removes what
-is past its time (TTL indexes on `at`).
+Every process increments the same document for a count; its `_id` is a digest of time slice and key. MongoDB removes
+expired documents itself (TTL indexes on `at`).
 """
 
 from __future__ import annotations
@@ -22,50 +22,54 @@ from proxy.runtime.database import Collection, Database, Document
 COUNTS: Final = {MINUTE: "counts_by_minute", HOUR: "counts_by_hour"}
 """The collection of counts by slices of so many seconds."""
 SAMPLES: Final = "samples"
-MINUTES_KEPT: Final = 2 * HOUR
-"""How long (s) there are counts by minute; they go a few minutes later."""
+MINUTE_RETENTION: Final = 2 * HOUR
+"""Retention of the counts by minute, in seconds; MongoDB removes them a few minutes later."""
 
 _SLACK: Final = 300
 
 
 class Storage:
-    """Writes reports. Everything raises `DatabaseError`."""
+    """Writes reports to MongoDB. Every method raises `DatabaseError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def prepare(self, retention: float) -> None:
-        """Makes the indexes, and lets documents go after so many seconds: those that are there already, too."""
+        """Create the indexes and set the retention (seconds), for existing documents too."""
         with self._database.asking():
             for seconds, name in COUNTS.items():
-                kept = min(retention, MINUTES_KEPT + _SLACK) if seconds == MINUTE else retention
+                expiry = min(retention, MINUTE_RETENTION + _SLACK) if seconds == MINUTE else retention
                 counts = self._database.collection(name)
                 await counts.create_index([("what", ASCENDING), ("at", ASCENDING)])
-                await self._expire(counts, int(kept))
+                await self._expire(counts, int(expiry))
             samples = self._database.collection(SAMPLES)
             await samples.create_index([("route", ASCENDING), ("places.field", ASCENDING), ("at", DESCENDING)])
             await self._expire(samples, int(retention))
 
-    async def add(self, tally: CounterBatch) -> None:
-        """Adds counts to those that are kept."""
+    async def add(self, batch: CounterBatch) -> None:
+        """Add a batch of counts to the stored ones."""
         with self._database.asking():
             for seconds, name in COUNTS.items():
-                changes = [_change(*counted) for counted in tally.by(seconds)]
+                changes = [_change(*counted) for counted in batch.by(seconds)]
                 if changes:
                     await self._database.collection(name).bulk_write(changes, ordered=False)
 
-    async def keep(self, samples: Sequence[Document], each: int) -> None:
-        """Keeps samples, and of each place the newest so many."""
+    async def add_samples(self, samples: Sequence[Document], each: int) -> None:
+        """Store samples; of each route, field and kind only the `each` newest remain."""
         if not samples:
             return
         with self._database.asking():
             await self._database.collection(SAMPLES).insert_many(samples, ordered=False)
-            touched = {(one["route"], place["field"], place["kind"]) for one in samples for place in one["places"]}
-            for route, *place in sorted(touched):
-                await self._trim(route, (place[0], place[1]), each)
+            touched = {
+                (one["route"], field_kind["field"], field_kind["kind"])
+                for one in samples
+                for field_kind in one["places"]
+            }
+            for route, *field_kind in sorted(touched):
+                await self._trim(route, (field_kind[0], field_kind[1]), each)
 
     async def _expire(self, collection: Collection, seconds: int) -> None:
-        """Makes the TTL index, or changes it: create_index refuses other options than it was made with."""
+        """Create the TTL index or change its expiry: create_index refuses to change the options of an existing one."""
         indexes = await collection.index_information()
         known = indexes.get("at_1", {}).get("expireAfterSeconds")
         if known is None:
@@ -74,9 +78,9 @@ class Storage:
             index = {"keyPattern": {"at": ASCENDING}, "expireAfterSeconds": seconds}
             await self._database.command({"collMod": collection.name, "index": index})
 
-    async def _trim(self, route: str, place: Place, each: int) -> None:
-        """Takes a place from all but its newest samples, and removes those left without any."""
-        samples, named = self._database.collection(SAMPLES), {"field": place[0], "kind": place[1]}
+    async def _trim(self, route: str, field_kind: Place, each: int) -> None:
+        """Remove a field from all but its newest samples, and samples without any field left."""
+        samples, named = self._database.collection(SAMPLES), {"field": field_kind[0], "kind": field_kind[1]}
         newest = samples.find({"route": route, "places": {"$elemMatch": named}}, {"_id": 1}).sort("at", DESCENDING)
         old = [one["_id"] async for one in newest.skip(each)]
         if old:

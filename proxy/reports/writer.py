@@ -1,7 +1,7 @@
-"""Notes what came of live traffic, and writes it once a second: traffic never waits for a report.
+"""Recording of comparisons in memory, written to MongoDB once a second. Traffic never waits for a report.
 
-While MongoDB is away, comparisons are dropped, and counted as that. Nothing is held that a patient could be known by:
-what is noted is redacted in the same breath.
+While MongoDB is unavailable, comparisons are dropped and counted. Events are redacted as they are recorded, so memory
+holds no patient data.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ INTERVAL: Final = 1.0
 """Seconds between two writes."""
 
 
-def count_dropped(why: DropReason, number: int) -> None:
-    """Tells the metrics of comparisons that no report counts: MongoDB away, too much at once, a fault of our own."""
-    metrics.REPORTS_DROPPED.labels(why).inc(number)
+def count_dropped(reason: DropReason, number: int) -> None:
+    """Count dropped comparisons in the metrics, by reason: MongoDB unavailable, buffer full, internal fault."""
+    metrics.REPORTS_DROPPED.labels(reason).inc(number)
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What was noted since the last write; `entries` are comparisons by route."""
+    """Everything recorded since the last write; `entries` are comparisons by route."""
 
     tally: CounterBatch = field(default_factory=CounterBatch)
     samples: list[Document] = field(default_factory=list)
@@ -52,54 +52,54 @@ class _Batch:
 
 
 class ReportWriter:
-    """Reports of one process, kept in `database` or, without one, not at all."""
+    """Writes the reports of one process to `database`; records nothing without one."""
 
     def __init__(self, database: Database | None, settings: Settings, dropped: Dropped = count_dropped) -> None:
         self._storage = Storage(database) if database is not None else None
         self._settings = settings
         self._dropped = dropped
-        self._drawn = secrets.token_bytes(KEY_BYTES)
+        self._generated_key = secrets.token_bytes(KEY_BYTES)
         self._fields = Fields()
         self._batch = _Batch()
         self._prepared: float | None = None
-        self._away = False
+        self._unavailable = False
         self._writing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Writes once a second from now on."""
+        """Start to write every `INTERVAL` seconds."""
         self._writing = asyncio.create_task(self._write())
 
     async def stop(self) -> None:
-        """Writes a last time."""
+        """Stop, after a last write."""
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
         await self.flush()
 
     def apply_config(self, config: Config) -> None:
-        """Go on by a changed file. Another MongoDB takes effect at a restart."""
+        """Apply a changed configuration. Another MongoDB takes effect at a restart."""
         self._settings = config.reports
 
     def record(self, entry: Entry) -> None:
-        """Counts an entry, and keeps a sample where it shows something. Never waits and never raises."""
+        """Count an event and take a sample of a new difference. Never waits and never raises."""
         if self._storage is None:
             return
         if not self._batch.tally.has_room():
-            self._lose(Counter({entry.route: _number(entry)}), "full")
+            self._drop(Counter({entry.route: _number(entry)}), "full")
             return
         try:
-            self._note(entry, time.time())
+            self._add(entry, time.time())
         except Exception as error:
-            logger.error("a comparison on %s could not be noted: %s", entry.route, type(error).__name__)
-            self._lose(Counter({entry.route: _number(entry)}), "fault")
+            logger.error("a comparison on %s could not be recorded: %s", entry.route, type(error).__name__)
+            self._drop(Counter({entry.route: _number(entry)}), "fault")
 
     def observe(self, observation: RequestRecord) -> None:
-        """An `Observer`: counts a request that was served."""
+        """Count a served request (an `Observer`)."""
         if self._storage is not None and self._batch.tally.has_room():
             self._batch.tally.add(counter_keys.of_observation(observation), time.time())
 
     async def flush(self) -> None:
-        """Writes what was noted; what cannot be written is dropped and counted. Raises nothing."""
+        """Write everything recorded; drop and count the rest if that fails. Raises nothing."""
         batch, self._batch = self._batch, _Batch()
         if self._storage is None:
             return
@@ -107,24 +107,24 @@ class ReportWriter:
             await self._prepare(self._storage)
             await self._storage.add(batch.tally)
         except Exception as error:
-            self._tell_away(error)
-            self._lose(batch.entries, "database")
+            self._report_outage(error)
+            self._drop(batch.entries, "database")
             return
-        self._tell_back()
+        self._report_recovery()
         try:
-            await self._storage.keep(batch.samples, self._settings.samples)
+            await self._storage.add_samples(batch.samples, self._settings.samples)
         except Exception as error:
-            logger.warning("samples are lost: %s", _said(error))
+            logger.warning("samples are dropped: %s", _describe(error))
 
     async def _write(self) -> None:
         while True:
             await self.flush()
             await asyncio.sleep(INTERVAL)
 
-    def _note(self, entry: Entry, at: float) -> None:
+    def _add(self, entry: Entry, at: float) -> None:
         batch, number = self._batch, _number(entry)
-        for counted in self._keys(entry, at):
-            batch.tally.add(counted, at, number)
+        for count_key in self._keys(entry, at):
+            batch.tally.add(count_key, at, number)
         if isinstance(entry, ComparisonEvent):
             self._sample(entry, at)
         if not isinstance(entry, ReplayEvent):
@@ -141,18 +141,18 @@ class ReportWriter:
         return [key("skipped", route=entry.route, reason=entry.reason)]
 
     def _sample(self, comparison: ComparisonEvent, at: float) -> None:
-        """Keeps the comparison where it shows a place of which this batch has no sample yet."""
+        """Add a sample of the comparison where it has a field of which this batch has no sample yet."""
         redactor = self._redactor(comparison)
         route = comparison.route
-        places = counter_keys.places(comparison, redactor, lambda name: self._fields.admit(route, name, at))
-        wanted = [place for place in places if (route, place) not in self._batch.sampled]
-        if wanted:
-            self._batch.samples.append(document(comparison, wanted, redactor, at))
-            self._batch.sampled |= {(route, place) for place in wanted}
+        fields = counter_keys.places(comparison, redactor, lambda name: self._fields.admit(route, name, at))
+        new = [field_kind for field_kind in fields if (route, field_kind) not in self._batch.sampled]
+        if new:
+            self._batch.samples.append(document(comparison, new, redactor, at))
+            self._batch.sampled |= {(route, field_kind) for field_kind in new}
 
     def _redactor(self, entry: ComparisonEvent | ReplayEvent) -> Redactor:
-        given = self._settings.key.get_secret_value().encode()
-        return Redactor(given or self._drawn, entry.operation, fleeting=not given)
+        configured = self._settings.key.get_secret_value().encode()
+        return Redactor(configured or self._generated_key, entry.operation, fleeting=not configured)
 
     async def _prepare(self, storage: Storage) -> None:
         retention = self._settings.retention
@@ -160,28 +160,28 @@ class ReportWriter:
             await storage.prepare(retention)
             self._prepared = retention
 
-    def _lose(self, entries: Counter[str], why: DropReason) -> None:
-        """Counts what is dropped; the count itself is written as soon as that can be done."""
+    def _drop(self, entries: Counter[str], reason: DropReason) -> None:
+        """Count dropped comparisons, in the metrics and in the next batch that can be written."""
         now = time.time()
         for route, number in entries.items():
             self._batch.tally.add(key("dropped", route=route), now, number)
         if entries:
-            self._dropped(why, entries.total())
+            self._dropped(reason, entries.total())
 
-    def _tell_away(self, error: Exception) -> None:
-        if not self._away:
-            logger.warning("comparisons are dropped: %s", _said(error))
-        self._away = True
+    def _report_outage(self, error: Exception) -> None:
+        if not self._unavailable:
+            logger.warning("comparisons are dropped: %s", _describe(error))
+        self._unavailable = True
 
-    def _tell_back(self) -> None:
-        if self._away:
-            logger.info("comparisons are kept again")
-        self._away = False
+    def _report_recovery(self) -> None:
+        if self._unavailable:
+            logger.info("comparisons are stored again")
+        self._unavailable = False
 
 
 def _number(entry: Entry) -> int:
     return entry.number if isinstance(entry, SkippedEvent) else 1
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return str(error) if isinstance(error, DatabaseError) else type(error).__name__

@@ -451,6 +451,6 @@ def test_what_could_not_be_kept_and_what_is_declared_no_longer_is_warned_of() ->
     findings = QueryResult(routes, (), (), (stale,), (), None, ReportHealth(0, None), ("a",), ())
     [declared] = TypeAdapter(list[Divergence]).validate_python(yaml.safe_load(DIVERGENCES))[:1]
     assert warnings(findings, ContractBundle(None, (declared,))) == [
-        "a: 1,200 more were compared and could not be kept",
+        "a: 1,200 more were compared and could not be stored",
         "seen, but declared no longer: gone",
     ]
