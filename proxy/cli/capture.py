@@ -1,6 +1,6 @@
-"""`scribe-proxy capture`: recordings of live traffic, in which nobody can be recognised.
+"""`scribe-proxy capture`: anonymized recordings of live traffic.
 
-Not a part of `record`, whose `--mongodb-url` names the service's own database, and empties it.
+A command apart from `record`, whose `--mongodb-url` names the service's target_database database and empties it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from proxy.contract.editing import write_whole
 from proxy.recordings.recorder import encode_recordings
 from proxy.types import JSON
 
-LOOK = 0.5
-"""Seconds between two looks at what there is."""
+POLL_INTERVAL = 0.5
+"""Seconds between two counts of captured exchanges."""
 LONGEST = 86_400.0
 
-Told = Callable[[int, int], None]
-"""Is told how much was captured, and by how many processes."""
+ProgressCallback = Callable[[int, int], None]
+"""Receives the number of captured exchanges and of capturing processes."""
 
 
 @click.command()
@@ -41,45 +41,56 @@ Told = Callable[[int, int], None]
     help="Directory for http.json.",
 )
 @click.option(
-    "--for", "duration", type=DurationParam(), default="10m", show_default=True, help="How long; at most 24h."
+    "--for", "duration", type=DurationParam(), default="10m", show_default=True, help="Duration; at max_total 24h."
 )
-@click.option("--each", type=click.IntRange(1, 1000), default=20, show_default=True, help="Of an operation and status.")
-@click.option("--most", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="Of all.")
-@click.option("--route", "routes", multiple=True, metavar="NAME", help="Only this route. May be given again.")
 @click.option(
-    "--keep-names", is_flag=True, help="Keep names of fields that the contract lacks. Only where names are never data."
+    "--per-operation",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Maximum for an operation and status.",
 )
-@click.option("--force", is_flag=True, help="Replace recordings that are there.")
+@click.option("--max-total", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="Maximum in total.")
+@click.option("--route", "routes", multiple=True, metavar="NAME", help="Only this route; may be repeated.")
+@click.option(
+    "--keep-names",
+    "named",
+    is_flag=True,
+    help="Write names of fields that the contract lacks. Only where names are never data.",
+)
+@click.option("--force", is_flag=True, help="Replace existing recordings.")
 def capture(
     mongodb_url: str | None,
     database: str | None,
     config_file: Path,
     directory: Path,
     duration: float,
-    each: int,
-    most: int,
+    per_operation: int,
+    max_total: int,
     routes: tuple[str, ...],
-    keep_names: bool,
+    named: bool,
     force: bool,
 ) -> None:
-    """Write recordings of traffic that passes through the gateway, redacted.
+    """Write anonymized recordings of live traffic.
 
-    Captures what legacy answers to requests that are compared: those of callers in a route's `shadow` share. Texts,
-    numbers and ids are replaced by others of their kind before they leave the gateway. Ends when the time is over, when
-    there is enough, or on Ctrl-C, which keeps what there is.
+    Captures legacy's answers to compared requests: those of callers in a route's `shadow` share. Texts, numbers and ids
+    are replaced by values of the same kind before they leave the gateway. Stops after the duration, at the maximum, or
+    on Ctrl-C; what was captured until then is written.
     """
     target = directory / "http.json"
     if target.exists() and not force:
-        raise click.UsageError(f"{target} is there already; --force replaces it")
+        raise click.UsageError(f"{target} exists; --force replaces it")
     if duration > LONGEST:
-        raise click.UsageError("--for: at most 24h")
-    own = database_options.find(mongodb_url, database, config_file)
-    _refuse_unknown(routes, own.routes)
-    order = CaptureJob.new(time.time() + duration, each, routes, named=keep_names)
-    with _progress(most) as told:
-        captured = database_options.ask(own, lambda database: _capture(CaptureJobs(database), order, most, told))
+        raise click.UsageError("--for: at max_total 24h")
+    target_database = database_options.find(mongodb_url, database, config_file)
+    _refuse_unknown(routes, target_database.routes)
+    job = CaptureJob.new(time.time() + duration, per_operation, routes, named=named)
+    with _progress(max_total) as report_progress:
+        captured = database_options.run_query(
+            target_database, lambda database: _capture(CaptureJobs(database), job, max_total, report_progress)
+        )
     if not captured:
-        _explain_nothing(own.routes)
+        _explain_nothing(target_database.routes)
         raise click.exceptions.Exit(1)
     write_whole(target, encode_recordings(scenarios(captured)))
     operations = len({one.operation for one in captured})
@@ -87,30 +98,32 @@ def capture(
 
 
 def scenarios(captured: Sequence[CapturedExchange]) -> list[JSON]:
-    """A scenario of each operation, its steps by status; they do not build on each other."""
-    found: dict[str, list[JSON]] = {}
+    """Return one scenario for each operation, with independent steps by status."""
+    steps: dict[str, list[JSON]] = {}
     for number, one in enumerate(captured, 1):
-        found.setdefault(one.operation, []).append({"name": f"{one.status} {number}", **one.step})
+        steps.setdefault(one.operation, []).append({"name": f"{one.status} {number}", **one.step})
     about = "captured from live traffic and redacted; steps do not build on each other"
-    return [{"scenario": f"captured: {name}", "about": about, "steps": found[name]} for name in sorted(found)]
+    return [{"scenario": f"captured: {name}", "about": about, "steps": steps[name]} for name in sorted(steps)]
 
 
-async def _capture(orders: CaptureJobs, order: CaptureJob, most: int, told: Told) -> list[CapturedExchange]:
-    """Places the order, and takes it back whatever happens."""
-    await orders.place(order)
+async def _capture(
+    jobs: CaptureJobs, job: CaptureJob, max_total: int, report_progress: ProgressCallback
+) -> list[CapturedExchange]:
+    """Publish the job, poll until it is complete, and withdraw it in any case."""
+    await jobs.place(job)
     try:
         try:
-            while time.time() < order.until:
-                count = await orders.count(order)
-                told(count, await orders.taken_up(order))
-                if count >= most:
+            while time.time() < job.until:
+                count = await jobs.count(job)
+                report_progress(count, await jobs.taken_up(job))
+                if count >= max_total:
                     break
-                await asyncio.sleep(LOOK)
+                await asyncio.sleep(POLL_INTERVAL)
         except asyncio.CancelledError:  # Ctrl-C
             pass
-        return await orders.collect(order, most)
+        return await jobs.collect(job, max_total)
     finally:
-        await orders.withdraw(order)
+        await jobs.withdraw(job)
 
 
 def _refuse_unknown(routes: Sequence[str], known: Sequence[str]) -> None:
@@ -122,9 +135,9 @@ def _refuse_unknown(routes: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _explain_nothing(routes: Sequence[str]) -> None:
-    click.echo("nothing was captured: either no request was compared in this time, or no shadow process runs", err=True)
+    click.echo("nothing was captured: no request was compared in this time, or no shadow process runs", err=True)
     if routes:
-        click.echo("a request is compared where its route has a `shadow` share, and a native app is named", err=True)
+        click.echo("requests are compared on routes with a `shadow` share, in a file with a `native` app", err=True)
 
 
 def _counted(number: int, noun: str) -> str:
@@ -132,8 +145,8 @@ def _counted(number: int, noun: str) -> str:
 
 
 @contextmanager
-def _progress(most: int) -> Iterator[Told]:
-    """A bar on a terminal, nothing elsewhere."""
+def _progress(max_total: int) -> Iterator[ProgressCallback]:
+    """Show a progress bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -142,10 +155,10 @@ def _progress(most: int) -> Iterator[Told]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("no process has taken it up yet", total=most)
+        task = progress.add_task("no process has started the job yet", total=max_total)
 
-        def tell(count: int, processes: int) -> None:
-            taken = f"{processes} shadow processes" if processes else "no process has taken it up yet"
+        def report(count: int, processes: int) -> None:
+            taken = f"{processes} shadow processes" if processes else "no process has started the job yet"
             progress.update(task, completed=count, description=taken)
 
-        yield tell
+        yield report

@@ -1,4 +1,4 @@
-"""`scribe-proxy check`: every problem of a routing.yaml at once, for people, editors and CI."""
+"""`scribe-proxy check`: all problems of a routing.yaml, for people, editors and CI."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from proxy.contract.faults import ContractError
 
 @click.command()
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=ROUTING_FILE)
-@click.option("--strict", is_flag=True, help="Let notes fail too.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @click.option(
     "--contracts",
     "directory",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Directory of openapi.yaml and divergences.yaml; what the file's key `contracts` names where it is there.",
+    help="Directory of openapi.yaml and divergences.yaml; default the key `contracts` of the file.",
 )
 def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None) -> None:
-    """Say everything that is wrong with a routing.yaml, and with the contracts that it names.
+    """Validate a routing.yaml and the contracts that it names.
 
-    Each problem is a line `file:line: where: message`, and the exit code is then 1. Notes are for what is sound but
-    may surprise. References like ${NAME} are filled in from this shell's environment.
+    Prints each problem as `file:line: where: message` and exits with 1. Warnings, marked `(note)`, are for valid
+    settings with an unexpected effect. References like ${NAME} are resolved from this shell's environment.
     """
     chosen = files or (Path("routing.yaml"),)
     configs = {file: _loaded(file) for file in chosen}
@@ -41,21 +41,21 @@ def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None) -> N
 
 
 def _loaded(file: Path) -> Config | None:
-    """The file, if it is sound; what is to be said of it is said."""
+    """Return the configuration of a valid file, and print its problems or notes."""
     try:
         config = load(file, os.environ)
     except ConfigError as error:
         click.echo(str(error))
         click.echo(f"{file}: {_counted(len(error.problems), 'problem')}", err=True)
         return None
-    for note in config.notes:
-        click.echo(f"{note.located(str(file))} (note)")
+    for warning in config.notes:
+        click.echo(f"{warning.located(str(file))} (note)")
     click.echo(_summary(file, config))
     return config
 
 
 def _agreed(directory: Path) -> bool:
-    """Whether what a directory holds of a contract and of divergences is sound."""
+    """Return True if a directory's contract and divergences are valid, and print their problems."""
     try:
         agreement = load_agreement(directory)
     except ContractError as error:

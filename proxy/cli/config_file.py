@@ -1,4 +1,4 @@
-"""Opening a routing.yaml for a command: the configuration, or its problems on standard error and exit code 1."""
+"""Opens a routing.yaml for a command; prints problems on standard error and exits with 1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROUTING_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def opened(path: Path, *, pinned: bool = True) -> Config:
-    """Load a file in this shell's environment; without SCRIBE_PROXY_PIN unless `pinned`."""
+    """Load a file with this shell's environment, without SCRIBE_PROXY_PIN unless `pinned`."""
     env = {name: value for name, value in os.environ.items() if pinned or name != "SCRIBE_PROXY_PIN"}
     try:
         return load(path, env)

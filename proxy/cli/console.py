@@ -1,4 +1,4 @@
-"""Where commands write for people: as wide as the terminal, and wide enough for a pipe or a file."""
+"""Standard output for people: as wide as the terminal, and of a fixed width in a pipe or a file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final
 
 from rich.console import Console
 
-PIPED: Final = 160  # columns, where nobody says
+PIPED: Final = 160  # columns
 
 
 def console() -> Console:
-    """Standard output as it is now."""
+    """Return a console for the current standard output."""
     return Console() if sys.stdout.isatty() else Console(width=PIPED)

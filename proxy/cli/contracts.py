@@ -1,4 +1,4 @@
-"""`scribe-proxy contracts`: infer the contract from recordings, check it against them, and show what has samples."""
+"""`scribe-proxy contracts`: infer the contract from recordings, check it, and show its coverage."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _RECORDINGS = click.option(
 
 @click.group()
 def contracts() -> None:
-    """Infer the contract from recordings, check it against them, and show what of it has samples."""
+    """Infer the contract from recordings, check it against them, and show its coverage."""
 
 
 @contracts.command()
@@ -60,19 +60,19 @@ def contracts() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("contracts/openapi.yaml"),
     show_default=True,
-    help="The contract to merge into; made where there is none.",
+    help="The contract to merge into; created if absent.",
 )
 @click.option(
     "--routing",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Take operations and path templates from a routing.yaml.",
 )
-@click.option("--title", default="Recorded service", show_default=True, help="What a new contract is called.")
+@click.option("--title", default="Recorded service", show_default=True, help="Title of a new contract.")
 def infer(directory: Path, into: Path, routing: Path | None, title: str) -> None:
-    """Put what recordings show into a contract; what people wrote there stays.
+    """Merge recordings into a contract; hand-written parts stay.
 
-    Without --routing, and where the contract has no operations yet, path templates are found by the ids in recorded
-    paths. Prints a line for everything added, and for everything loosened because a recording contradicts it.
+    Without --routing, and while the contract has no operations, path templates are inferred from the ids in recorded
+    paths. Prints a line for each addition, and for each schema that is widened because a recording contradicts it.
     """
     recorded = _recorded(directory)
     known = _load(into) if into.exists() else Contract([])
@@ -97,35 +97,35 @@ def infer(directory: Path, into: Path, routing: Path | None, title: str) -> None
     "--divergences",
     "divergences_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Declared differences to check with it; divergences.yaml beside the contract where it is there.",
+    help="Declared differences to check as well; default divergences.yaml in the contract's directory.",
 )
 def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
-    """Say what is wrong with a contract, and which recordings do not satisfy it.
+    """Validate a contract, and report the recordings that do not satisfy it.
 
-    Exits with 0 where all is well, 1 otherwise.
+    Exits with 0 if there is no problem, 1 otherwise.
     """
     contract = _load(file)
-    beside = divergences_file or file.parent / "divergences.yaml"
-    if divergences_file or beside.exists():
+    declared = divergences_file or file.parent / "divergences.yaml"
+    if divergences_file or declared.exists():
         try:
-            load_agreed(beside, contract)
+            load_agreed(declared, contract)
         except ContractError as error:
             _refuse(error)
     recorded = _recorded(directory)
-    found = list(breaches(contract, recorded))
-    for breach in found:
+    rows = list(breaches(contract, recorded))
+    for breach in rows:
         click.echo(str(breach))
     steps = sum(len(scenario.steps) for scenario in recorded.scenarios)
-    told = f"{_counted(steps, 'request')}, {_counted(len(recorded.conversations), 'conversation')}"
-    click.echo(f"{file}: {_counted(len(contract.operations), 'operation')}; {told}; {_counted(len(found), 'breach')}")
-    if found:
+    summary = f"{_counted(steps, 'request')}, {_counted(len(recorded.conversations), 'conversation')}"
+    click.echo(f"{file}: {_counted(len(contract.operations), 'operation')}; {summary}; {_counted(len(rows), 'breach')}")
+    if rows:
         raise click.exceptions.Exit(1)
 
 
 @contracts.command(name="coverage")
 @_CONTRACT
 @_RECORDINGS
-@click.option("--live", is_flag=True, help="Beside samples, what was compared of live traffic.")
+@click.option("--live", is_flag=True, help="Count compared live traffic as well.")
 @click.option("--since", type=TimeParam(), default="30d", show_default=True, metavar="TIME", help="With --live.")
 @database_options.options
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
@@ -142,14 +142,18 @@ def show_coverage(
 ) -> None:
     """Show how many samples each operation and status has.
 
-    `0` is declared and never seen, `!` seen and not declared. With --live, `3+120` are 3 samples and 120 answers of
-    legacy's to requests that were compared, as the gateway's reports have them.
+    `0` is declared without a sample, `!` is a sample that is not declared. With --live, `3+120` means 3 samples and 120
+    answers of legacy to compared requests, from the gateway's reports.
     """
     contract = _load(file)
     rows = coverage(contract, _recorded(directory))
     if live:
         own = database_options.find(mongodb_url, database, config_file)
-        rows = beside(rows, contract, database_options.ask(own, lambda asked: _seen(ReportReader(asked), since)))
+        rows = beside(
+            rows,
+            contract,
+            database_options.run_query(own, lambda opened: _live_operations(ReportReader(opened), since)),
+        )
     if as_json:
         click.echo(json.dumps([row.as_json() for row in rows], indent=2))
         return
@@ -157,10 +161,10 @@ def show_coverage(
     click.echo(_summed(rows))
 
 
-async def _seen(reading: ReportReader, since: float) -> list[ObservedOperation]:
-    found = await reading.coverage(Span(since, time.time() + 1))
+async def _live_operations(reading: ReportReader, since: float) -> list[ObservedOperation]:
+    rows = await reading.coverage(Span(since, time.time() + 1))
     return [
-        ObservedOperation(one.operation, one.status, one.media, one.count) for one in found if one.operation is not None
+        ObservedOperation(one.operation, one.status, one.media, one.count) for one in rows if one.operation is not None
     ]
 
 
@@ -170,8 +174,8 @@ def _summed(rows: list[CoverageRow]) -> str:
     samples, live = sum(row.samples for row in rows), sum(row.live or 0 for row in rows)
     counted = _counted(samples, "sample") + (f" and {_counted(live, 'live answer')}" if live else "")
     operations = len({row.operation.name for row in rows})
-    told = f"{empty} declared without a sample, {undeclared} seen and not declared"
-    return f"{counted} of {_counted(operations, 'operation')}; {told}"
+    summary = f"{empty} declared without a sample, {undeclared} seen and not declared"
+    return f"{counted} of {_counted(operations, 'operation')}; {summary}"
 
 
 def _table(rows: list[CoverageRow]) -> Table:
@@ -186,10 +190,10 @@ def _table(rows: list[CoverageRow]) -> Table:
 
 
 def _cell(row: CoverageRow) -> Text:
-    told = f"{row.samples}+{row.live}" if row.live else str(row.samples)
+    summary = f"{row.samples}+{row.live}" if row.live else str(row.samples)
     if not row.declared:
-        return Text(f"{told}!", style="bold red")
-    return Text(told, style="" if row.samples or row.live else "yellow")
+        return Text(f"{summary}!", style="bold red")
+    return Text(summary, style="" if row.samples or row.live else "yellow")
 
 
 def _routed(routing: Path) -> Contract:

@@ -1,4 +1,4 @@
-"""The gateway's own MongoDB for a command: by its options, else by routing.yaml here, else by MONGODB_URL."""
+"""The gateway's own MongoDB for a command: from its options, else routing.yaml, else MONGODB_URL."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from proxy.config.problems import ConfigError
 from proxy.runtime.database import Database, DatabaseError
 
 UNUSABLE = 2
-"""The exit code where MongoDB cannot be asked."""
+"""Exit code when MongoDB cannot be reached."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
-    """Where it is; and what else routing.yaml says, where that is there and sound: the contracts' directory, and the
-    names of the routes."""
+class DatabaseTarget:
+    """The database to use, and from a valid routing.yaml the contracts' directory and the names of the routes."""
 
     url: str
     name: str
@@ -35,7 +34,7 @@ class Own:
 
 
 def options(command: F) -> F:
-    """Gives a command `--mongodb-url`, `--database` and `--config`, which is its `config_file`."""
+    """Add `--mongodb-url`, `--database` and `--config` (the argument `config_file`) to a command."""
     for option in (
         click.option(
             "--config",
@@ -44,7 +43,7 @@ def options(command: F) -> F:
             default=Path("routing.yaml"),
             show_default=True,
             metavar="FILE",
-            help="Need not be there.",
+            help="May be absent.",
         ),
         click.option("--database", metavar="NAME", help="Its database; else mongodb.database of FILE."),
         click.option(
@@ -55,25 +54,25 @@ def options(command: F) -> F:
     return command
 
 
-def find(url: str | None, database: str | None, file: Path) -> Own:
-    """What the options mean. Raises click.UsageError where no MongoDB is named anywhere."""
+def find(url: str | None, database: str | None, file: Path) -> DatabaseTarget:
+    """Resolve the options. Raises click.UsageError where no MongoDB is named."""
     config = _config(file)
     named = config.mongodb.url.get_secret_value() if config else os.environ.get("MONGODB_URL", "")
     if not (url or named):
         raise click.UsageError("no MongoDB is named: --mongodb-url, mongodb.url in routing.yaml, or MONGODB_URL")
     if config is None:
-        return Own(url or named, database or "scribe_proxy", file.parent / "contracts")
+        return DatabaseTarget(url or named, database or "scribe_proxy", file.parent / "contracts")
     routes = tuple(route.name for route in config.routes)
-    return Own(url or named, database or config.mongodb.database, file.parent / config.contracts, routes)
+    return DatabaseTarget(url or named, database or config.mongodb.database, file.parent / config.contracts, routes)
 
 
-def ask(own: Own, question: Callable[[Database], Awaitable[T]]) -> T:
-    """What the database answers; exits with 2 where it does not."""
+def run_query(target: DatabaseTarget, query: Callable[[Database], Awaitable[T]]) -> T:
+    """Return the result of a query; exit with 2 where MongoDB cannot be reached."""
 
     async def run() -> T:
-        database = Database(own.url, own.name)
+        database = Database(target.url, target.name)
         try:
-            return await question(database)
+            return await query(database)
         finally:
             await database.close()
 
@@ -90,5 +89,5 @@ def _config(file: Path) -> Config | None:
     try:
         return load(file, os.environ)
     except ConfigError as error:
-        click.echo(f"{file} is left out of account, since it has problems here ({len(error.problems)})", err=True)
+        click.echo(f"{file} is ignored: it has problems ({len(error.problems)})", err=True)
         return None

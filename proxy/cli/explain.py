@@ -1,4 +1,4 @@
-"""`scribe-proxy explain`: which side would answer a request, and how that came about. Works offline."""
+"""`scribe-proxy explain`: the backend that answers a request, and the reason. Works offline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from proxy.gateway.routing import Match, RouteTable
 
 @dataclass(frozen=True, slots=True)
 class RouteExplanation:
-    """The decision and what led to it. Shares are in percent as text; `bucket` is shown even where none was needed."""
+    """A routing decision with its inputs. Shares are percentages as text; `bucket` is set even if unused."""
 
     backend: str
     reason: str
@@ -45,12 +45,12 @@ class RouteExplanation:
 @click.command()
 @click.argument("method")
 @click.argument("path")
-@click.option("--key", metavar="K", help="The caller's key, whatever it would be read from.")
+@click.option("--key", metavar="K", help="The caller's key, in index of one read from headers.")
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; may be repeated.")
 @click.option("--client-ip", metavar="ADDRESS", help="The caller's address.")
-@click.option("--stage", type=ShareParam(), help="Where the route's rollout is; at its first stage, if not said.")
+@click.option("--stage", type=ShareParam(), help="The rollout's current stage; default its first.")
 @click.option("--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE")
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
     method: str,
     path: str,
@@ -62,12 +62,12 @@ def explain(
     *,
     as_json: bool,
 ) -> None:
-    """Say which side answers a request, and why.
+    """Show which backend answers a request, and why.
 
-    Knows routing.yaml alone: what a rollout has reached, or a guard holds down, `scribe-proxy status` says.
+    Reads routing.yaml only; `scribe-proxy status` shows stages that are reached and caps.
 
-    METHOD is an HTTP method, or WS for a WebSocket; PATH is as the client sends it. SCRIBE_PROXY_PIN counts, as it
-    would for the gateway.
+    METHOD is an HTTP method, or WS for a WebSocket; PATH is as the client sends it. SCRIBE_PROXY_PIN applies as in the
+    gateway.
     """
     if not path.startswith("/"):
         raise click.BadParameter("must begin with a slash", param_hint="PATH")
@@ -90,7 +90,7 @@ def explained(
     key: str | None,
     stage: int | None = None,
 ) -> RouteExplanation:
-    """All that `explain` says, as data; `stage` is the share (in ten-thousandths) that the route's rollout is at."""
+    """Return the explanation as data; `stage` is the share of the rollout's current stage, in basis points."""
     raw_path = _bytes(path.partition("?")[0])
     table = RouteTable(config.routes)
     match = table.match(method, raw_path)
@@ -98,24 +98,24 @@ def explained(
     at = _stage(route, stage)
     decision = decide(route, config, headers, client, limit=Limit(FULL if at is None else at), key=key)
     key, source = _key(config, headers, client, key)
-    place = bucket(config.bucketing.salt, route.domain, key) if route and key else None
+    index = bucket(config.bucketing.salt, route.domain, key) if route and key else None
     return RouteExplanation(
         backend=decision.backend,
         reason=decision.reason,
-        because=_because(decision, route, place, at) + _beside(table, match, raw_path),
+        because=_because(decision, route, index, at) + _other_methods(table, match, raw_path),
         route=route.name if route else None,
         match=route.match if route else None,
         params=_params(match),
         key=key,
         key_source=source,
-        bucket=place,
+        bucket=index,
         group=route.group if route else None,
         grouped_with=_family(config, route),
         salt=config.bucketing.salt,
         native=show_share(route.native) if route else None,
         stage=show_share(at) if at is not None else None,
         shadow=show_share(route.shadow.share) if route and route.shadow.share else None,
-        shadowed=route is not None and is_shadowed(route, place),
+        shadowed=route is not None and is_shadowed(route, index),
         revision=config.revision,
     )
 
@@ -133,30 +133,30 @@ def _stage(route: Route | None, given: int | None) -> int | None:
     return given if given is not None else route.rollout.stages[0]
 
 
-def _because(decision: Decision, route: Route | None, place: int | None, stage: int | None) -> str:
+def _because(decision: Decision, route: Route | None, index: int | None, stage: int | None) -> str:
     native = min(route.native, FULL if stage is None else stage) if route else 0
     share = show_share(native) if route else ""
     if decision.reason == "share":
-        return _by_share(share, place, native)
+        return _by_share(share, index, native)
     return {
         "no-native": "the file names no native app",
         "pin-all": f"SCRIBE_PROXY_PIN pins everything to {decision.backend}",
         "pin": f"the route is pinned to {decision.backend}",
         "override": "the override header asks for it, with the right secret",
-        "no-route": "no route matches, and what no route names goes to legacy",
-        "no-key": f"none of the bucketing keys is there, and the share is {share} (try --key, --header, --client-ip)",
+        "no-route": "no route matches; unmatched requests go to legacy",
+        "no-key": f"the request has no bucketing key, and the share is {share} (try --key, --header, --client-ip)",
     }[decision.reason]
 
 
-def _by_share(share: str, place: int | None, native: int) -> str:
+def _by_share(share: str, index: int | None, native: int) -> str:
     if native in (0, FULL):
         return f"the native share is {share}"
-    backend = "below" if place is not None and place < native else "not below"
-    return f"bucket {place} is {backend} {native}, where the native share of {share} ends"
+    position = "below" if index is not None and index < native else "not below"
+    return f"bucket {index} is {position} {native}, where the native share of {share} ends"
 
 
-def _beside(table: RouteTable, match: Match | None, raw_path: bytes) -> str:
-    """Where no route matched: the methods that this path is routed for."""
+def _other_methods(table: RouteTable, match: Match | None, raw_path: bytes) -> str:
+    """Return the methods that this path is routed for, where no route matched."""
     declared = sorted({route.pattern.method for route in table.routes}) if match is None else []
     methods = [method for method in declared if table.match(method, raw_path)]
     return f" (this path is routed for {', '.join(methods)})" if methods else ""
@@ -175,12 +175,12 @@ def _family(config: Config, route: Route | None) -> tuple[str, ...]:
 def _header(text: str) -> tuple[bytes, bytes]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise click.BadParameter(f"{text!r} is no `NAME: VALUE`", param_hint="--header")
+        raise click.BadParameter(f"{text!r} is not `NAME: VALUE`", param_hint="--header")
     return _bytes(name.strip().lower()), _bytes(value.strip())
 
 
 def _bytes(argument: str) -> bytes:
-    """An argument as the shell gave it, whatever its bytes."""
+    """Return an argument's bytes exactly as the shell passed them."""
     return argument.encode("utf-8", "surrogateescape")
 
 

@@ -1,6 +1,6 @@
 """`scribe-proxy`: the commands by name, each imported when it is called, so that none can break another's help.
 
-Exit codes: 0 is well, 1 a fault that was looked for and found (or a command that failed), 2 a wrong use.
+Exit codes: 0 for success, 1 for a failed command or a reported problem, 2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import click
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
-    """Where a command is (`module:attribute`), and its line in the help."""
+    """The import path of a command (`module:attribute`) and its line in the help."""
 
     where: str
     help: str
@@ -31,44 +31,40 @@ COMMANDS: Final = {
     ),
     "check": Lazy(
         "proxy.cli.check:check",
-        "Say everything that is wrong with a routing.yaml, and with the contracts that it names.",
+        "Validate a routing.yaml and the contracts that it names.",
     ),
-    "explain": Lazy("proxy.cli.explain:explain", "Say which side answers a request, and why."),
-    "plan": Lazy("proxy.cli.plan:plan", "Say what a changed routing.yaml would move."),
+    "explain": Lazy("proxy.cli.explain:explain", "Show which backend answers a request, and why."),
+    "plan": Lazy("proxy.cli.plan:plan", "Show how many callers a changed routing.yaml moves."),
     "schedule": Lazy(
-        "proxy.cli.schedule:schedule", "Print when each stage of each rollout is reached, if all goes well."
+        "proxy.cli.schedule:schedule", "Print when each stage of each rollout is reached at the earliest."
     ),
     "status": Lazy(
         "proxy.cli.status:status",
-        "Show every route of a running gateway: its share and why, its stage, both sides, its guard.",
+        "Show every route of a running gateway: share, reason, stage, both backends, guard.",
     ),
     "promote": Lazy(
-        "proxy.cli.rollout_actions:promote", "Go on to the next stage of a rollout now, whatever its gates say."
+        "proxy.cli.rollout_actions:promote", "Promote a rollout to its next stage now, whatever its gates report."
     ),
     "pause": Lazy("proxy.cli.rollout_actions:pause", "Pause a rollout at its current stage."),
     "resume": Lazy("proxy.cli.rollout_actions:resume", "Resume a paused rollout."),
-    "rollback": Lazy(
-        "proxy.cli.rollout_actions:rollback", "Give a route back to legacy now, until that is acknowledged."
-    ),
+    "rollback": Lazy("proxy.cli.rollout_actions:rollback", "Roll a route back to legacy now, until `ack`."),
     "ack": Lazy(
         "proxy.cli.rollout_actions:ack",
-        "Acknowledge that a route was capped or rolled back: its share may rise again.",
+        "Acknowledge a cap or a rollback, so that the share may rise again.",
     ),
     "verify": Lazy(
         "proxy.cli.verify:verify",
-        "Play recordings against a service and tell, step by step, what is equal, declared or differing.",
+        "Play recordings against a service and report each step as equal, declared or differing.",
     ),
     "record": Lazy(
         "proxy.cli.record:record",
-        "Play SCENARIOS against a service and write what it answers as recordings.",
+        "Play SCENARIOS against a service and write its answers as recordings.",
     ),
-    "capture": Lazy(
-        "proxy.cli.capture:capture", "Write recordings of traffic that passes through the gateway, redacted."
-    ),
-    "report": Lazy("proxy.cli.report:report", "Say where native and legacy differ in live traffic."),
+    "capture": Lazy("proxy.cli.capture:capture", "Write anonymized recordings of live traffic."),
+    "report": Lazy("proxy.cli.report:report", "Report where native and legacy differ in live traffic."),
     "contracts": Lazy(
         "proxy.cli.contracts:contracts",
-        "Infer the contract from recordings, check it against them, and show what of it has samples.",
+        "Infer the contract from recordings, check it against them, and show its coverage.",
     ),
 }
 
@@ -78,7 +74,7 @@ RENAMED: Final = {"hold": "pause"}
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and help without importing them."""
+    """Command group that lists its commands' names and help without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -101,14 +97,14 @@ class LazyGroup(click.Group):
 
 
 def _imported(name: str, lazy: Lazy) -> click.Command:
-    """Raises ClickException where the command, or something it needs, is not there."""
+    """Import a command. Raises ClickException where it, or a package that it needs, is missing."""
     module, _, attribute = lazy.where.partition(":")
     try:
         command = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
         absent = error.name or ""
-        why = lazy.missing if module == absent or module.startswith(f"{absent}.") else f"{absent} is not installed"
-        raise click.ClickException(f"{name} is not available: {why}") from error
+        reason = lazy.missing if module == absent or module.startswith(f"{absent}.") else f"{absent} is not installed"
+        raise click.ClickException(f"{name} is not available: {reason}") from error
     except (ImportError, AttributeError) as error:
         raise click.ClickException(f"{name} is not available: {error}") from error
     assert isinstance(command, click.Command)
@@ -118,15 +114,15 @@ def _imported(name: str, lazy: Lazy) -> click.Command:
 def _version() -> str:
     try:
         return version("scribe-proxy")
-    except PackageNotFoundError:  # run from a checkout that was not installed
+    except PackageNotFoundError:  # a checkout that is not installed
         return "unknown"
 
 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with `scribe-proxy demo`; before a change to routing.yaml, `check` it and `plan` it.",
+    epilog="Start with `scribe-proxy demo`. Before a change to routing.yaml, run `check` and `plan`.",
 )
 @click.version_option(_version(), prog_name="scribe-proxy", message="%(prog)s %(version)s")
 def main() -> None:
-    """Move a service's backend an endpoint and a percentage at a time, with nobody noticing."""
+    """Move a service's backend an endpoint and a percentage of callers at a time."""

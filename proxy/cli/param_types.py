@@ -1,4 +1,4 @@
-"""Durations, moments and shares on the command line, written as in routing.yaml."""
+"""Parameter types for durations, times and shares, in the notation of routing.yaml."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proxy.config.field_types import FULL, read_duration, read_share
 
 
 class DurationParam(click.ParamType[float]):
-    """`30s`, `10m`, `24h`, in seconds."""
+    """A duration such as `30s`, `10m` or `24h`, in seconds."""
 
     name = "duration"
 
@@ -24,7 +24,7 @@ class DurationParam(click.ParamType[float]):
 
 
 class TimeParam(click.ParamType[float]):
-    """A duration until now, or a moment as ISO 8601 has it (UTC where it does not say); in seconds since the epoch."""
+    """A duration before now, or an ISO 8601 time (UTC without an offset), in seconds since the epoch."""
 
     name = "time"
 
@@ -37,11 +37,11 @@ class TimeParam(click.ParamType[float]):
             at = datetime.fromisoformat(value)
             return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
-            self.fail("a duration as in 24h, or a moment as in 2026-11-22T14:00Z", param, ctx)
+            self.fail("must be a duration as in 24h, or a time as in 2026-11-22T14:00Z", param, ctx)
 
 
 class ShareParam(click.ParamType[float]):
-    """`0.1%` as a number between 0 and 1."""
+    """A percentage such as `0.1%`, as a number from 0 to 1."""
 
     name = "share"
 

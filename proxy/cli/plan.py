@@ -1,4 +1,4 @@
-"""`scribe-proxy plan`: what a changed routing.yaml would move, before it is put in place."""
+"""`scribe-proxy plan`: the callers that a changed routing.yaml moves, before it is in force."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from proxy.config.field_types import show_share
 @click.command()
 @click.argument("old", type=ROUTING_FILE)
 @click.argument("new", type=ROUTING_FILE)
-@click.option("--json", "as_json", is_flag=True, help="For machines; shares in ten-thousandths.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; shares in basis points.")
 def plan(old: Path, new: Path, *, as_json: bool) -> None:
-    """Say what a changed routing.yaml would move.
+    """Show how many callers a changed routing.yaml moves.
 
-    For every route that changes: its native share before and after, and the share of callers that go to native or
-    back to legacy. Exact, since callers keep their buckets; where they are drawn anew the shares are expectations,
-    and say so with ≈. SCRIBE_PROXY_PIN is left out of account.
+    Prints for every route that changes its native share before and after, and the share of callers that move to native
+    or back to legacy. The shares are exact while buckets stay; where a change draws new buckets they are expectations,
+    marked with ≈. SCRIBE_PROXY_PIN is ignored.
     """
     before, after = opened(old, pinned=False), opened(new, pinned=False)
     routes, settings = route_changes(before, after), setting_changes(before, after)
@@ -44,10 +44,10 @@ def _print(routes: tuple[RouteChange, ...], settings: tuple[SettingChange, ...])
     for setting in settings:
         out.print(Text(f"{setting.key}: {setting.before} → {setting.after}"))
     for reason in sorted({change.redrawn for change in routes if change.redrawn}):
-        message = f"Buckets are drawn anew ({reason} changed): callers on both sides are reshuffled."
+        message = f"New buckets are drawn ({reason} changed): callers of both backends are reassigned."
         out.print(Text(message, style="yellow"))
     moved = sum(1 for change in routes if change.to_native or change.to_legacy)
-    out.print(f"Routes changed: {len(routes)}, of which move callers: {moved}." if routes else "No route changes.")
+    out.print(f"Routes changed: {len(routes)}, of which {moved} move callers." if routes else "No route changes.")
 
 
 def _table(routes: tuple[RouteChange, ...]) -> Table:

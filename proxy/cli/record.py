@@ -1,4 +1,4 @@
-"""`scribe-proxy record`: play scenarios against a live service and write down what it answers."""
+"""`scribe-proxy record`: play scenarios against a live service and write its answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNUSABLE = 2
 
 @dataclass(frozen=True)
 class Service:
-    """What is recorded, and where its documents and outside calls are found."""
+    """The service to record, with its database and its list of outside calls."""
 
     base_url: str
     hang_after: float
@@ -36,7 +36,7 @@ class Service:
 
 @dataclass
 class Harvest:
-    """Scenarios recorded so far, which an interruption must not lose."""
+    """Scenarios recorded so far; an interruption writes them to a partial file."""
 
     entries: list[JSON] = field(default_factory=list)
 
@@ -54,14 +54,14 @@ class Harvest:
 @click.option(
     "--mongodb-url",
     metavar="URL",
-    help="The service's MongoDB. What scenarios leave there is kept; it is EMPTIED before each.",
+    help="The service's MongoDB. Documents that a scenario leaves are recorded; it is EMPTIED before each.",
 )
 @click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it.")
 @click.option("--yes-empty-database", is_flag=True, help="Empty the database although it is on another machine.")
 @click.option("--calls-url", metavar="URL", help="A list of outside calls: GET reads it, DELETE clears it.")
-@click.option("--only", multiple=True, metavar="PATTERN", help="Only scenarios that a glob names, as `verify` has it.")
+@click.option("--only", multiple=True, metavar="PATTERN", help="Only scenarios that match a glob, as in `verify`.")
 @click.option("--hang-after", type=click.FloatRange(min=0.1), default=3.0, show_default=True, metavar="SECONDS")
-@click.option("--force", is_flag=True, help="Replace recordings that are there.")
+@click.option("--force", is_flag=True, help="Replace existing recordings.")
 def record(
     scenarios: Path,
     base_url: str,
@@ -74,15 +74,15 @@ def record(
     hang_after: float,
     force: bool,
 ) -> None:
-    """Play SCENARIOS against a service and write what it answers as recordings.
+    """Play SCENARIOS against a service and write its answers as recordings.
 
     SCENARIOS is a file like http.json, with or without answers, or a directory that holds one. In a request,
-    {{login:/token}} stands for a part of the JSON answer of the earlier step `login`. Exits with 2 where the service or
-    its surroundings cannot be used; what was recorded until then is kept as http.json.partial.
+    {{login:/token}} is replaced by a part of the JSON answer of the earlier step `login`. Exits with 2 where the
+    service, its database or its calls cannot be used; what was recorded until then is written to http.json.partial.
     """
     target = directory / "http.json"
     if target.exists() and not force:
-        raise click.UsageError(f"{target} is there already; --force replaces it")
+        raise click.UsageError(f"{target} exists; --force replaces it")
     service = Service(base_url, hang_after, mongodb_url, _database(mongodb_url, database), calls_url)
     _refuse_foreign(mongodb_url, yes_empty_database)
     try:
@@ -96,12 +96,12 @@ def record(
         write_whole(target, encode_recordings(harvest.entries))
     except (ServiceUnreachable, SideEffectsError, RecordingError, ValueError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
-        _keep(target, harvest)
+        _write_partial(target, harvest)
         raise click.exceptions.Exit(_UNUSABLE) from error
     except KeyboardInterrupt:
-        _keep(target, harvest)
+        _write_partial(target, harvest)
         raise
-    _tell(target, scenarios, scripts)
+    _print_summary(target, scenarios, scripts)
 
 
 async def _record(service: Service, scripts: list[Script], harvest: Harvest, notice: Notice) -> None:
@@ -121,18 +121,18 @@ def _chosen(scripts: list[Script], only: tuple[str, ...]) -> list[Script]:
     every = Recordings(tuple(script.scenario for script in scripts))
     chosen = {id(scenario) for scenario in model.select(every, only).scenarios}
     if not chosen:
-        raise RecordingError("no scenario is of that name")
+        raise RecordingError("no scenario matches")
     return [script for script in scripts if id(script.scenario) in chosen]
 
 
-def _keep(target: Path, harvest: Harvest) -> None:
+def _write_partial(target: Path, harvest: Harvest) -> None:
     if harvest.entries:
         partial = target.with_name("http.json.partial")
         write_whole(partial, encode_recordings(harvest.entries))
-        click.echo(f"{len(harvest.entries)} whole scenarios are kept in {partial}", err=True)
+        click.echo(f"{len(harvest.entries)} complete scenarios are in {partial}", err=True)
 
 
-def _tell(target: Path, scenarios: Path, scripts: list[Script]) -> None:
+def _print_summary(target: Path, scenarios: Path, scripts: list[Script]) -> None:
     steps = sum(len(script.scenario.steps) for script in scripts)
     click.echo(f"{target}: {len(scripts)} scenarios, {steps} requests")
     if scenarios.is_dir() and (scenarios / "ws.json").exists():
@@ -156,7 +156,7 @@ def _refuse_foreign(mongodb_url: str | None, empty: bool) -> None:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Notice]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a progress bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<32.32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,4 +1,4 @@
-"""`scribe-proxy report`: what the comparisons of live traffic have shown, for people, for machines and for CI."""
+"""`scribe-proxy report`: the results of comparing live traffic, for people, machines and CI."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Output:
-    """How it is printed, and where CI is told. `most` is the share (0 to 1) of comparisons that may differ."""
+    """Output format and CI gate; `most` is the share (0 to 1) of comparisons that may differ."""
 
     as_json: bool
     as_csv: bool
@@ -51,14 +51,12 @@ class Output:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Directory of openapi.yaml and divergences.yaml; else what FILE names.",
 )
-@click.option(
-    "--since", type=TimeParam(), default="24h", show_default=True, metavar="TIME", help="2h, 7d, or a moment."
-)
-@click.option("--until", type=TimeParam(), metavar="TIME", help="Now, if not given.")
+@click.option("--since", type=TimeParam(), default="24h", show_default=True, metavar="TIME", help="2h, 7d, or a time.")
+@click.option("--until", type=TimeParam(), metavar="TIME", help="Default now.")
 @click.option("--route", metavar="NAME", help="One route, with its fields and samples.")
 @click.option("--field", metavar="PATH", help="One field, as in body.notes.*.title.")
 @click.option("--kind", type=click.Choice([*get_args(Kind), "violation"]), help="One kind of difference.")
-@click.option("--verdict", type=click.Choice(get_args(Name)), help="What comparisons came to.")
+@click.option("--verdict", type=click.Choice(get_args(Name)), help="One verdict.")
 @click.option(
     "--sample",
     metavar="[ID]",
@@ -66,7 +64,7 @@ class Output:
     flag_value=NEWEST,
     help="Both answers side by side, redacted: the newest.",
 )
-@click.option("--suggest", is_flag=True, help="Print what could be declared, with the evidence. Changes nothing.")
+@click.option("--suggest", is_flag=True, help="Print rules that could be declared, with the evidence. Changes nothing.")
 @click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print routes, or one route's fields, as CSV.")
 @click.option(
@@ -97,10 +95,10 @@ def report(
     junit_file: Path | None,
     most: float | None,
 ) -> None:
-    """Say where native and legacy differ in live traffic.
+    """Report where native and legacy differ in live traffic.
 
-    Exits with 1 where more of a route's comparisons differ than --max-mismatch lets, with 2 where that cannot be told:
-    MongoDB is away, or nothing was compared.
+    Exits with 1 if more of a route's comparisons differ than --max-mismatch allows, with 2 if MongoDB cannot be reached
+    or nothing was compared.
     """
     span = Span(since, time.time() + 1 if until is None else until)
     if span.until <= span.since:
@@ -118,26 +116,26 @@ def report(
         given = findings.fields if output.suggest else ()
         return findings, await suggestions(reading, question, given, agreement, tree, _release())
 
-    findings, suggested = database_options.ask(own, read)
+    findings, suggested = database_options.run_query(own, read)
     _refuse_unknown(question, findings, own.routes)
     _print(question, findings, suggested, agreement, output)
     _gate(findings, output)
 
 
 def _agreement(directory: Path) -> tuple[ContractBundle, Tree | None]:
-    """The contract, too, as it is written: for the lines of its nodes."""
+    """Load the contract, and its YAML tree for line numbers."""
     file = directory / "openapi.yaml"
     try:
         return load_agreement(directory), read_tree(file) if file.exists() else None
     except ContractError as error:
-        click.echo(f"{directory} is left out of account, since it has problems ({len(error.faults)})", err=True)
+        click.echo(f"{directory} is ignored: it has problems ({len(error.faults)})", err=True)
         return ContractBundle(), None
 
 
 def _refuse_unknown(question: ReportQuery, findings: QueryResult, routes: Sequence[str]) -> None:
     if question.route is not None and question.route not in findings.known:
         if question.route in routes:
-            raise click.UsageError(f"nothing was noted of {question.route} in this time")
+            raise click.UsageError(f"no report of {question.route} in this time")
         raise click.UsageError(_unknown("route", question.route, [*findings.known, *routes]))
     if question.field is not None and question.field not in findings.places:
         raise click.UsageError(_unknown("field", question.field, findings.places))
@@ -147,7 +145,7 @@ def _refuse_unknown(question: ReportQuery, findings: QueryResult, routes: Sequen
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, 1)
-    return f"no {what} {name} was noted in this time" + (f"; did you mean {close[0]}?" if close else "")
+    return f"no {what} {name} has a report in this time" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def _print(
@@ -182,7 +180,7 @@ def _print_tables(question: ReportQuery, findings: QueryResult) -> None:
     if not findings.routes:
         oldest = findings.health.oldest
         known = f"the oldest report is of {tables.moment(oldest)}" if oldest else "there are no reports at all"
-        click.echo(f"nothing was noted, {between}; {known}")
+        click.echo(f"no reports, {between}; {known}")
         return
     fields = (
         findings.fields if question.route or question.verdict else [one for one in findings.fields if one.unexplained]
@@ -222,14 +220,14 @@ def _json(
 
 
 def _gate(findings: QueryResult, output: Output) -> None:
-    """Tells CI; raises Exit where it is to fail."""
+    """Write the JUnit file and raise Exit if the gate fails."""
     most = output.most
     if most is None:
         return
     if output.junit is not None:
         output.junit.write_text(junit(findings.routes, findings.fields, most), encoding="utf-8")
     if not any(route.compared for route in findings.routes):
-        click.echo("nothing was compared, so it cannot be told how much differs", err=True)
+        click.echo("nothing was compared, so the mismatch is unknown", err=True)
         raise click.exceptions.Exit(database_options.UNUSABLE)
     over = [route for route in findings.routes if exceeds(route, most)]
     for route in over:

@@ -32,7 +32,7 @@ _DIM: Final = "dim"
 
 
 def route_table(routes: Sequence[RouteSummary]) -> Table:
-    """What came of the comparisons, by route. `served` are requests: by legacy, by native."""
+    """Return the outcomes of comparisons by route; `served` counts requests by legacy and by native."""
     table = _table("route", "compared-", "match-", "declared-", "mismatch-", "violation-", "differ-", "skipped")
     table.add_column("legacy repeats", justify="right")
     table.add_column("served", justify="right")
@@ -53,12 +53,12 @@ def route_table(routes: Sequence[RouteSummary]) -> Table:
 
 
 def field_table(fields: Sequence[FieldSummary], *, routed: bool = True) -> Table:
-    """Where the sides differ; without the route where it is plain."""
+    """Return the fields that differ, with a route column if `routed`."""
     table = _table(*(["route"] if routed else []), "field", "kind", "severity", "unexplained-", "declared-")
     for heading in ("legacy differs from itself", "first", "last"):
         table.add_column(heading, no_wrap=True)
     for one in fields:
-        noise = f"{one.noise} of {one.replays} replays" if one.replays else "not asked"
+        noise = f"{one.noise} of {one.replays} replays" if one.replays else "not replayed"
         table.add_row(
             *([Text(one.route)] if routed else []),
             Text(one.field, style="bold"),
@@ -74,29 +74,29 @@ def field_table(fields: Sequence[FieldSummary], *, routed: bool = True) -> Table
 
 
 def drift_table(drifts: Sequence[Drift]) -> Table:
-    """Where answers break the contract."""
+    """Return contract violations by route and field."""
     table = _table("route", "backend", "field", "what is wrong", "answers-", "first", "last")
     for one in drifts:
-        told = (Text(one.route), one.backend, Text(one.path, style="bold"), Text(one.message))
-        table.add_row(*told, _number(one.count, _RED), moment(one.first), moment(one.last))
+        cells = (Text(one.route), one.backend, Text(one.path, style="bold"), Text(one.message))
+        table.add_row(*cells, _number(one.count, _RED), moment(one.first), moment(one.last))
     return table
 
 
 def sample_table(samples: Sequence[SampleHead]) -> Table:
-    """Samples, to be looked at by their ids."""
+    """Return a list of samples with their ids."""
     table = _table("sample", "at", "verdict", "served by", "legacy-", "native-", "differs in")
     for one in samples:
-        places = ", ".join(f"{field} ({kind})" for field, kind in one.fields)
+        fields = ", ".join(f"{field} ({kind})" for field, kind in one.fields)
         statuses = (str(status or "-") for status in one.statuses)
-        table.add_row(Text(one.id, style="bold"), moment(one.at), one.verdict, one.served, *statuses, Text(places))
+        table.add_row(Text(one.id, style="bold"), moment(one.at), one.verdict, one.served, *statuses, Text(fields))
     return table
 
 
 def sample_account(sample: Sample) -> Group:
-    """One comparison: what was asked, what each side answered, and where they differ."""
-    asked = sample.request
+    """Return one comparison: the request, both answers, and their differences."""
+    request = sample.request
     head = Text(f"{sample.id}  {sample.verdict}", style="bold").append(
-        f"  {sample.route}  {asked.method} {asked.template or ''}  {moment(sample.at)}  served by {sample.served}",
+        f"  {sample.route}  {request.method} {request.template or ''}  {moment(sample.at)}  served by {sample.served}",
         style="default",
     )
     breaches = (f"{one.backend} breaks the contract: {one.field} {one.message}" for one in sample.breaches)
@@ -113,7 +113,7 @@ def sample_account(sample: Sample) -> Group:
 
 
 def suggestion_account(suggestion: Suggestion) -> Text:
-    """A place, the evidence, and what could be written where."""
+    """Return a suggestion: the field, the evidence, and the rule with its file."""
     text = Text(f"{suggestion.route}  {suggestion.field} ({suggestion.kind})", style="bold")
     text.append(f"\n{suggestion.evidence}", style="default")
     if suggestion.rule:
@@ -124,17 +124,17 @@ def suggestion_account(suggestion: Suggestion) -> Text:
 
 
 def moment(seconds: float) -> str:
-    """A time to the second, in UTC."""
+    """Return a time in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def shown(tree: Tree | None) -> str:
-    """A redacted value as indented text: its shape, with kinds, lengths and digests for values."""
+    """Return a redacted value as indented text, with types, lengths and digests in place of values."""
     return "(empty)" if tree is None else "\n".join(_lines(tree, 0))
 
 
 def _lines(tree: Mapping[str, Any], depth: int) -> Iterator[str]:
-    """An object's or array's entries, a line each, those that have entries themselves followed by them."""
+    """Yield a line for each entry of an object or array, nested entries indented below it."""
     entries = tree.get("fields") or [["-", item] for item in tree.get("items", ())]
     if not entries:
         yield f"{'  ' * depth}{leaf(tree)}"
@@ -147,7 +147,7 @@ def _lines(tree: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 
 def leaf(tree: Mapping[str, JSON]) -> str:
-    """One value: itself where it may be shown, else its kind, length and digest."""
+    """Return a value if it may be shown, else its type, length and digest."""
     if "value" in tree:
         return json.dumps(tree["value"], ensure_ascii=False)
     length = f" of {tree['length']}" if "length" in tree else ""
@@ -161,11 +161,11 @@ def _differences(sample: Sample) -> Table:
         remarks = [word for word, said in (("declared", one.declared), ("noise", one.noise)) if said]
         spots = (_spot(one.legacy), _spot(one.native))
         style = "yellow" if remarks else _RED
-        table.add_row(Text(_place(one), style=style), one.kind, one.severity, *spots, ", ".join(remarks))
+        table.add_row(Text(_path(one), style=style), one.kind, one.severity, *spots, ", ".join(remarks))
     return table
 
 
-def _place(difference: StoredDifference) -> str:
+def _path(difference: StoredDifference) -> str:
     spot = difference.legacy or difference.native
     return spot.place if spot else difference.field
 
@@ -189,7 +189,7 @@ def _answer(answer: StoredAnswer) -> str:
 
 
 def _table(*headings: str) -> Table:
-    """A table; headings that end in `-` are of numbers."""
+    """Return a table; headings that end in `-` are number columns."""
     table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False)
     for heading in headings:
         name, right = escape(heading.removesuffix("-")), heading.endswith("-")

@@ -1,4 +1,4 @@
-"""`scribe-proxy schedule`: when each stage of a rollout would be reached, were all to go well. Works offline."""
+"""`scribe-proxy schedule`: the earliest time of each rollout stage. Works offline."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from proxy.rollout.progress import timetable
 
 @click.command()
 @click.argument("file", type=ROUTING_FILE, default=Path("routing.yaml"))
-@click.option("--route", "name", help="This route alone.")
-@click.option("--from", "start", type=click.DateTime(), help="When the rollouts begin; now, if not said. Local time.")
-@click.option("--json", "as_json", is_flag=True, help="For machines; shares in percent.")
+@click.option("--route", "name", help="Only this route.")
+@click.option("--from", "start", type=click.DateTime(), help="Start of the rollouts in local time; default now.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; shares in percent.")
 def schedule(file: Path, name: str | None, start: datetime | None, *, as_json: bool) -> None:
-    """Print when each stage of each rollout is reached, if all goes well.
+    """Print when each stage of each rollout is reached at the earliest.
 
     That is at the earliest: every gate passed for the whole bake time, and nobody in the way.
     """
     begin = start.timestamp() if start is not None else time.time()
     rows = list(_rows(_chosen(opened(file), name), begin))
     if as_json:
-        told = [{"route": route.name, "stage": share / 100, "at": _iso(at)} for route, share, at in rows]
-        click.echo(json.dumps(told, indent=2))
+        stages = [{"route": route.name, "stage": share / 100, "at": _iso(at)} for route, share, at in rows]
+        click.echo(json.dumps(stages, indent=2))
     elif rows:
         console().print(_table(rows))
     else:

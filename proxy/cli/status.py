@@ -1,4 +1,4 @@
-"""`scribe-proxy status`: what the ops page `/live` shows of every route, in a terminal."""
+"""`scribe-proxy status`: the ops page `/live` in a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from proxy.ops.pages.live import BackendNow, Live, RouteNow
 from proxy.rollout.progress import WaitReason
 
 PERIOD: Final = 2.0
-"""Seconds between two looks with `--watch`."""
+"""Seconds between two requests with `--watch`."""
 _WAITS: Final[dict[WaitReason, str]] = {
     "cap": "capped",
     "completed": "the last stage",
@@ -47,18 +47,18 @@ _READER: Final = TypeAdapter(Live)
     show_default=True,
     help="The gateway's ops listener.",
 )
-@click.option("--watch", is_flag=True, help="Go on looking, every two seconds.")
-@click.option("--json", "as_json", is_flag=True, help="As the ops listener says it.")
+@click.option("--watch", is_flag=True, help="Refresh every two seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print the ops listener's JSON.")
 def status(ops_url: str, *, watch: bool, as_json: bool) -> None:
-    """Show every route of a running gateway: its share and why, its stage, both sides, its guard.
+    """Show every route of a running gateway: share, reason, stage, both backends, guard.
 
-    The numbers are of the process that answers, over the guard's window. OPS_TOKEN in the environment is sent along.
+    The figures are those of the answering process over the guard's window. OPS_TOKEN of the environment is sent.
     """
     token = os.environ.get("OPS_TOKEN", "")
     headers = {"authorization": f"Bearer {token}"} if token else {}
     with httpx.Client(base_url=ops_url, headers=headers, timeout=5.0, trust_env=False) as client:
         if as_json:
-            click.echo(_asked(client).text)
+            click.echo(_fetch(client).text)
         elif watch:
             _watch(client)
         else:
@@ -70,7 +70,7 @@ def _watch(client: httpx.Client) -> None:
     while True:
         try:
             shown = _shown(_read(client))
-        except click.ClickException as error:  # it may come back
+        except click.ClickException as error:  # the gateway may return
             shown = Text(error.message, style="red")
         out.clear()
         out.print(shown)
@@ -79,18 +79,18 @@ def _watch(client: httpx.Client) -> None:
 
 def _read(client: httpx.Client) -> Live:
     try:
-        return _READER.validate_json(_asked(client).content)
+        return _READER.validate_json(_fetch(client).content)
     except ValidationError:
-        raise click.ClickException(f"{client.base_url} is no ops listener of this version") from None
+        raise click.ClickException(f"{client.base_url} is not an ops listener of this version") from None
 
 
-def _asked(client: httpx.Client) -> httpx.Response:
+def _fetch(client: httpx.Client) -> httpx.Response:
     try:
         answer = client.get("/live.json")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise click.ClickException(f"{client.base_url} cannot be asked: {error}") from None
+        raise click.ClickException(f"{client.base_url} cannot be reached: {error}") from None
     if answer.status_code == 401:
-        raise click.ClickException(f"{client.base_url} wants a token: set OPS_TOKEN")
+        raise click.ClickException(f"{client.base_url} requires a token: set OPS_TOKEN")
     if not answer.is_success:
         raise click.ClickException(f"{client.base_url} answered {answer.status_code}")
     return answer
@@ -104,18 +104,18 @@ def _head(now: Live) -> list[Text]:
     status = now.status
     legacy = "reachable" if status.legacy else "unreachable"
     native = "started" if status.native else "not running"
-    told = f"revision {status.revision} · legacy {legacy} · native {native}"
-    lines = [Text(f"{told} · {status.in_flight} under way in process {now.process}")]
+    summary = f"revision {status.revision} · legacy {legacy} · native {native}"
+    lines = [Text(f"{summary} · {status.in_flight} under way in process {now.process}")]
     if status.problems:
-        lines.append(Text(f"the file as it stands is refused, with {len(status.problems)} problems", style="red"))
+        lines.append(Text(f"routing.yaml is rejected, with {len(status.problems)} problems", style="red"))
     if now.legacy_down:
-        lines.append(Text("legacy accepts no connections, and is spared for moments at a time", style="red"))
+        lines.append(Text("legacy accepts no connections; the circuit breaker is open", style="red"))
     if not now.healthy:
         lines.append(Text("native fails its health checks", style="red"))
     if now.away:
-        lines.append(Text("what replicas share is out of reach: shares stay, nothing is promoted", style="red"))
+        lines.append(Text("MongoDB cannot be reached: shares stay, nothing is promoted", style="red"))
     if not now.shared:
-        lines.append(Text("no MongoDB: shares are this gateway's alone, and a restart forgets them", style="yellow"))
+        lines.append(Text("no MongoDB: shares belong to this gateway only and are lost at a restart", style="yellow"))
     return lines
 
 
@@ -138,12 +138,12 @@ def _route(route: RouteNow, backend: BackendNow, name: str) -> list[Text | str]:
 
 
 def _stage(route: RouteNow) -> str:
-    found = route.progress
-    if found is None:
+    progress = route.progress
+    if progress is None:
         return ""
-    follows = f" → {percent(found.following, 10_000)}" if found.following is not None else ""
-    waits = f"in {duration(found.left)}" if found.waits == "bake_time" else _WAITS[found.waits]
-    return f"{percent(found.stage, 10_000)}{follows} {waits}".strip()
+    follows = f" → {percent(progress.following, 10_000)}" if progress.following is not None else ""
+    waits = f"in {duration(progress.left)}" if progress.waits == "bake_time" else _WAITS[progress.waits]
+    return f"{percent(progress.stage, 10_000)}{follows} {waits}".strip()
 
 
 def _backend(backend: BackendNow, name: str) -> list[Text | str]:

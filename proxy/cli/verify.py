@@ -1,4 +1,4 @@
-"""`scribe-proxy verify`: play recordings against a base URL and say where it answers otherwise."""
+"""`scribe-proxy verify`: play recordings against a base URL and report differences."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class VerifyTargets:
-    """Where the documents and the outside calls of the service are found; None is not compared."""
+    """The service's database and its list of outside calls; None is not compared."""
 
     mongodb_url: str | None
     database: str | None
@@ -42,7 +42,7 @@ class VerifyTargets:
 
 
 @click.command()
-@click.option("--base-url", required=True, metavar="URL", help="The service to hold against the recordings.")
+@click.option("--base-url", required=True, metavar="URL", help="The service to compare with the recordings.")
 @click.option(
     "--recordings",
     "directory",
@@ -64,26 +64,26 @@ class VerifyTargets:
     "accepted",
     multiple=True,
     metavar="OUTCOME=STATUS",
-    help="Let a status stand for a recorded hang or reset, as in hang=504. May be given again.",
+    help="Accept a status for a recorded hang or reset, as in hang=504; may be repeated.",
 )
 @click.option(
     "--divergences",
     "divergences_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Differences that are meant.",
+    help="Declared differences.",
 )
 @click.option(
     "--only",
     multiple=True,
     metavar="PATTERN",
-    help="Only scenarios that a glob names, by name or by one of their requests: 'GET /api/*'.",
+    help="Only scenarios that match a glob, by name or by one of their requests: 'GET /api/*'.",
 )
 @click.option(
     "--ignore-header",
     "ignored",
     multiple=True,
     metavar="NAME",
-    help="A response header not to compare. May be given again.",
+    help="A response header not to compare; may be repeated.",
 )
 @click.option("--hang-after", type=click.FloatRange(min=0.1), default=3.0, show_default=True, metavar="SECONDS")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -101,9 +101,9 @@ def verify(
     hang_after: float,
     as_json: bool,
 ) -> None:
-    """Play recordings against a service and tell, step by step, what is equal, declared or differing.
+    """Play recordings against a service and report each step as equal, declared or differing.
 
-    Exits with 0 where nothing differs but what is declared, 1 where something does, 2 where it cannot be told.
+    Exits with 0 if all differences are declared, 1 if others exist, 2 if the service cannot be verified.
     """
     _refuse_foreign(mongodb_url, yes_empty_database)
     try:
@@ -112,7 +112,7 @@ def verify(
     except (model.RecordingError, divergences.DivergenceError) as error:
         raise click.UsageError(str(error)) from error
     if not (chosen.scenarios or chosen.conversations or chosen.connections):
-        raise click.UsageError("no recording is of that name")
+        raise click.UsageError("no recording matches")
     headers = IGNORED_HEADERS | {name.lower() for name in ignored}
     terms = PlayerSettings(hang_after, _accepted(accepted), declared, headers)
     around = VerifyTargets(mongodb_url, _database(mongodb_url, database), calls_url)
@@ -159,17 +159,17 @@ def _database(mongodb_url: str | None, database: str | None) -> str | None:
 
 
 def _accepted(pairs: tuple[str, ...]) -> dict[Outcome, int]:
-    found: dict[Outcome, int] = {}
+    statuses: dict[Outcome, int] = {}
     for pair in pairs:
         outcome, _, status = pair.partition("=")
         if outcome not in ("hang", "reset") or not status.isdecimal():
             raise click.UsageError(f"--accept {pair}: hang=STATUS or reset=STATUS is expected")
-        found[cast(Outcome, outcome)] = int(status)
-    return found
+        statuses[cast(Outcome, outcome)] = int(status)
+    return statuses
 
 
 def _expected(chosen: Recordings, around: VerifyTargets) -> int:
-    """How many results there will be."""
+    """Return the number of results to expect."""
     traces = bool(around.mongodb_url) + bool(around.calls_url)
     steps = sum(len(scenario.steps) + traces for scenario in chosen.scenarios)
     return steps + len(chosen.conversations) + len(chosen.connections)
@@ -177,7 +177,7 @@ def _expected(chosen: Recordings, around: VerifyTargets) -> int:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Notice]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a progress bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<32.32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -219,7 +219,7 @@ def _cells(count: ResultCounts) -> tuple[Text, Text, Text]:
 
 
 def _account(result: Result) -> Text:
-    """One result's differences: where it is, then a line for what was recorded and one for what came."""
+    """Format one result's differences: its place, then the recorded and the live value."""
     where = " / ".join(part for part in (result.scenario, result.name) if part)
     style = "bold red" if result.verdict == "differing" else "yellow"
     text = Text(f"\n{result.verdict}  ", style=style).append(f"{where}  {result.endpoint}", style="default")

@@ -206,7 +206,7 @@ async def test_the_command_writes_recordings_that_can_be_read(
     database: Database, capturer: CaptureAgent, mongodb_url: str, tmp_path: Path
 ) -> None:
     orders = CaptureJobs(database)
-    running = asyncio.create_task(capture(mongodb_url, tmp_path, "--most", 3, "--each", 2, "--for", "9s"))
+    running = asyncio.create_task(capture(mongodb_url, tmp_path, "--max-total", 3, "--per-operation", 2, "--for", "9s"))
     async with asyncio.timeout(10):
         while not (placed := await orders.current()) or not await orders.taken_up(placed[0]):
             await asyncio.sleep(0.01)
@@ -238,7 +238,7 @@ async def test_nothing_captured_is_1_and_says_why(database: Database, mongodb_ur
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--for", "25h"], "at most 24h"), (["--for", "5"], "as in 250ms"), (["--each", "0"], "1<=x<=1000")],
+    [(["--for", "25h"], "at most 24h"), (["--for", "5"], "as in 250ms"), (["--per-operation", "0"], "1<=x<=1000")],
 )
 async def test_a_wrong_use_is_told(tmp_path: Path, arguments: list[str], said: str) -> None:
     result = await capture("mongodb://127.0.0.1:1", tmp_path, *arguments)

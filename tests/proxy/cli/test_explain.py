@@ -84,8 +84,8 @@ def test_the_key_may_come_from_headers(file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "backend", "reason", "because"),
     [
-        (("GET", "/api/prompts"), "legacy", "no-key", "none of the bucketing keys is there, and the share is 25%"),
-        (("GET", "/nope"), "legacy", "no-route", "no route matches, and what no route names goes to legacy"),
+        (("GET", "/api/prompts"), "legacy", "no-key", "the request has no bucketing key, and the share is 25%"),
+        (("GET", "/nope"), "legacy", "no-route", "no route matches; unmatched requests go to legacy"),
         (("POST", "/api/prompts"), "legacy", "no-route", "(this path is routed for GET)"),
         (("GET", "/pinned", "--key", "k"), "legacy", "pin", "the route is pinned to legacy"),
         (

@@ -41,13 +41,13 @@ def test_a_table_shows_who_moves_where(old: Path) -> None:
     assert ["a", "GET", "/a", "25%", "→", "40%", "15%", "-"] in rows
     assert ["b", "GET", "/b", "50%", "→", "12.5%", "-", "37.5%"] in rows
     assert "legacy.url: http://x → http://y" in result.output
-    assert "Routes changed: 2, of which move callers: 2." in result.output
+    assert "Routes changed: 2, of which 2 move callers." in result.output
 
 
 def test_buckets_drawn_anew_are_expectations(old: Path) -> None:
     result = plan(old, old.read_text() + "bucketing: {salt: other}\n")
     assert "≈18.75%" in result.output
-    assert "Buckets are drawn anew (salt changed): callers on both sides are reshuffled." in result.output
+    assert "New buckets are drawn (salt changed): callers of both backends are reassigned." in result.output
 
 
 def test_added_and_removed_routes_are_marked(old: Path) -> None:

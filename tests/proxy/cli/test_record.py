@@ -136,7 +136,7 @@ async def test_whole_scenarios_outlast_a_failure(scenarios: Path, tmp_path: Path
         made = await run("record", scenarios, "--base-url", base, "--into", tmp_path / "new")
     assert made.exit_code == 2
     assert "lost / b: the answer of a has nothing at /id" in made.stderr
-    assert "1 whole scenarios are kept" in made.stderr
+    assert "1 complete scenarios are in" in made.stderr
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["http.json.partial"]
     assert len(json.loads((tmp_path / "new" / "http.json.partial").read_text())) == 1
 
@@ -158,7 +158,7 @@ async def test_an_interruption_keeps_whole_scenarios_too(
         base = f"http://127.0.0.1:{port}"
         made = await run("record", scenarios, "--base-url", base, "--into", tmp_path / "new")
     assert made.exit_code == 1
-    assert "1 whole scenarios are kept" in made.stderr
+    assert "1 complete scenarios are in" in made.stderr
 
 
 async def test_hangs_and_resets_are_recorded_as_such(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_malformed_scenarios_are_told(scenarios: Path, tmp_path: Path, con
         (("--mongodb-url", "mongodb://127.0.0.1"), "--database"),
         (("--mongodb-url", "mongodb://127.0.0.1", "--database", "admin"), "MongoDB's own"),
         (("--mongodb-url", "http://127.0.0.1"), "no MongoDB URL"),
-        (("--only", "nothing"), "no scenario is of that name"),
+        (("--only", "nothing"), "no scenario matches"),
         (("--base-url", "nonsense"), "no http or https URL"),
     ],
 )

@@ -311,7 +311,7 @@ def test_junit_has_a_case_a_route(reported: str, contracts: Path, tmp_path: Path
 def test_nothing_noted_in_a_time_says_when_there_was_something(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--since", "2020-01-01", "--until", "2020-01-02T00:00Z")
     assert result.exit_code == 0
-    assert "nothing was noted" in result.stdout
+    assert "no reports" in result.stdout
     assert "the oldest report is of 20" in result.stdout
     empty = CliRunner().invoke(main, ["report", "--mongodb-url", reported, "--database", "test_report_nothing"])
     assert "there are no reports at all" in empty.stdout
@@ -320,8 +320,8 @@ def test_nothing_noted_in_a_time_says_when_there_was_something(reported: str, co
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--route", "notes.lst"], "no route notes.lst was noted in this time; did you mean notes.list?"),
-        (["--route", "zzz"], "no route zzz was noted in this time"),
+        (["--route", "notes.lst"], "no route notes.lst has a report in this time; did you mean notes.list?"),
+        (["--route", "zzz"], "no route zzz has a report in this time"),
         (["--route", NOTES, "--field", "body.notes.*.titel"], "did you mean body.notes.*.title?"),
         (["--sample", "nothing"], "there is no sample nothing (any more)"),
         (["--since", "soon"], "a duration as in 24h, or a moment"),
@@ -357,11 +357,11 @@ def test_routing_yaml_says_where_reports_and_contracts_are(
     assert result.exit_code == 0, result.output
     assert [one["id"] for one in json.loads(result.stdout)["divergences"]] == ["no-status", "never-seen"]
     unused = CliRunner().invoke(main, ["report", "--route", "unused"])
-    assert "nothing was noted of unused in this time" in " ".join(unused.stderr.split())
+    assert "no report of unused in this time" in " ".join(unused.stderr.split())
     routing.write_text("nonsense")
     monkeypatch.setenv("MONGODB_URL", "")
     broken = CliRunner().invoke(main, ["report"])
-    assert "left out of account, since it has problems" in broken.stderr
+    assert "is ignored: it has problems" in broken.stderr
     assert "no MongoDB is named" in broken.stderr
 
 
@@ -374,7 +374,7 @@ def test_contracts_with_problems_and_blanket_divergences_are_told(
     assert "divergence no-status explains any difference of its operation" in result.stderr
     (tmp_path / "divergences.yaml").write_text("[]")
     (tmp_path / "openapi.yaml").write_text("nonsense: 1")
-    assert "left out of account" in report(reported, tmp_path).stderr
+    assert "is ignored" in report(reported, tmp_path).stderr
 
 
 def test_coverage_tells_what_live_traffic_has_shown_beside_samples(

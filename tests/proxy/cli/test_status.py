@@ -95,7 +95,7 @@ def test_watching_goes_on_until_it_is_interrupted_and_bears_an_absence(monkeypat
     monkeypatch.setattr("proxy.cli.status.time", SimpleNamespace(sleep=pause))  # not every thread's
     result = run(free_port(), "--watch")
     assert result.exit_code == 1
-    assert result.stdout.count("cannot be asked") == 3
+    assert result.stdout.count("cannot be reached") == 3
 
 
 async def answering(status: str, body: str) -> tuple[int, str]:
@@ -111,9 +111,9 @@ async def answering(status: str, body: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("status", "body", "text"),
     [
-        ("401 Unauthorized", "", "wants a token: set OPS_TOKEN"),
+        ("401 Unauthorized", "", "requires a token: set OPS_TOKEN"),
         ("500 No", "", "answered 500"),
-        ("200 OK", "{}", "is no ops listener of this version"),
+        ("200 OK", "{}", "is not an ops listener of this version"),
     ],
 )
 async def test_what_is_no_answer_is_told_in_a_line(status: str, body: str, text: str) -> None:
@@ -137,4 +137,4 @@ async def test_the_token_of_the_environment_is_sent_along() -> None:
 def test_a_gateway_that_is_not_there_is_told() -> None:
     result = run(free_port())
     assert result.exit_code == 1
-    assert "cannot be asked" in result.stderr
+    assert "cannot be reached" in result.stderr
