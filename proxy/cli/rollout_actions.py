@@ -33,8 +33,8 @@ def _user() -> str:
     return os.environ.get("USER", "")
 
 
-def _asked(command: Command) -> Command:
-    """What every step is told."""
+def _with_options(command: Command) -> Command:
+    """Add the route, the reason, the actor and the routing file to a command."""
     options = (
         click.argument("route"),
         click.option("--why", "reason", required=True, help="The reason, for the history."),
@@ -49,9 +49,9 @@ def _asked(command: Command) -> Command:
 
 
 @click.command()
-@_asked
+@_with_options
 def promote(route: str, reason: str, actor: str, file: Path) -> None:
-    """Go on to the next stage of a rollout now, whatever its gates say.
+    """Promote a rollout to its next stage now, whatever its gates report.
 
     It is also how to agree to the next stage where `approve: true`.
     """
@@ -59,7 +59,7 @@ def promote(route: str, reason: str, actor: str, file: Path) -> None:
 
 
 @click.command()
-@_asked
+@_with_options
 def pause(route: str, reason: str, actor: str, file: Path) -> None:
     """Pause a rollout at its current stage.
 
@@ -69,7 +69,7 @@ def pause(route: str, reason: str, actor: str, file: Path) -> None:
 
 
 @click.command()
-@_asked
+@_with_options
 def resume(route: str, reason: str, actor: str, file: Path) -> None:
     """Resume a paused rollout."""
     _carry_out(file, route, actions.resume, actor, reason)
@@ -77,9 +77,9 @@ def resume(route: str, reason: str, actor: str, file: Path) -> None:
 
 @click.command()
 @click.option("--to", "share", type=ShareParam(), default="0%", show_default=True, help="What is left to native.")
-@_asked
+@_with_options
 def rollback(route: str, reason: str, actor: str, file: Path, share: float) -> None:
-    """Give a route back to legacy now, until that is acknowledged.
+    """Roll a route back to legacy now, until `ack`.
 
     Works on every route, with a rollout or without.
     """
@@ -88,9 +88,9 @@ def rollback(route: str, reason: str, actor: str, file: Path, share: float) -> N
 
 @click.command()
 @click.option("--now", "at_once", is_flag=True, help="Do not wait until it has cooled down.")
-@_asked
+@_with_options
 def ack(route: str, reason: str, actor: str, file: Path, *, at_once: bool) -> None:
-    """Acknowledge that a route was capped or rolled back: its share may rise again.
+    """Acknowledge a cap or a rollback, so that the share may rise again.
 
     A rollout goes on from the stage that it fell to.
     """

@@ -1,8 +1,8 @@
-"""What a changed routing.yaml would do to callers: which routes change, and what share of callers moves which way.
+"""The effect of a changed routing.yaml on callers: which routes change, and how many callers move. Pure.
 
-Compared by what routes match, not by their names, so that a renamed, split or merged route is held against what took
-its requests before. Exact where buckets stay as they are; where salt, key or domain change, every caller is drawn
-anew, and the shares are what is to be expected. Pure.
+Routes are compared by the requests that they match, not by name, so that a renamed, split or merged route is compared
+with the route that matched its requests before. The shares are exact while buckets stay; where salt, key or domain
+change, every caller gets a new bucket and the shares are expectations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from proxy.config.field_types import FULL, show_duration
 from proxy.config.models import Config, Route, RoutingFile
 from proxy.gateway.patterns import Cover
 
-_ASIDE: Final = ("timeouts", "revision", "shadow", "guard", "rollout", "on_legacy_down", "on_native_error")
+_OTHER_KEYS: Final = ("timeouts", "revision", "shadow", "guard", "rollout", "on_legacy_down", "on_native_error")
 _CERTAIN: Final = frozenset({0, FULL})
 
 
@@ -50,15 +50,15 @@ class SettingChange:
 
 
 def route_changes(old: Config, new: Config) -> tuple[RouteChange, ...]:
-    """The routes of `new` that differ, in file order, then what `old` had and `new` has not."""
+    """Return the changed routes of `new` in file order, then the routes that only `old` has."""
     before, after = _Lookup(old), _Lookup(new)
-    kept = [_kept(old, new, route, before) for route in new.routes]
-    gone = [_gone(old, new, route, after) for route in old.routes if route.pattern.shape not in after.by_shape]
-    return tuple(change for change in (*kept, *gone) if change is not None)
+    present = [_present(old, new, route, before) for route in new.routes]
+    gone = [_removed(old, new, route, after) for route in old.routes if route.pattern.shape not in after.by_shape]
+    return tuple(change for change in (*present, *gone) if change is not None)
 
 
 def setting_changes(old: Config, new: Config) -> tuple[SettingChange, ...]:
-    """The keys outside the routes whose values differ."""
+    """Return the keys outside the routes whose values differ."""
     before, after = dict(_settings(old)), dict(_settings(new))
     keys = dict.fromkeys((*before, *after))
     changed = [key for key in keys if before.get(key) != after.get(key)]
@@ -76,13 +76,13 @@ class _Lookup:
             self._cover.add(route.pattern, index)
 
     def taking(self, route: Route) -> Route | None:
-        """The route of the same shape, else the first that covers it, else none."""
+        """Return the route of the same shape, else the first that covers it, else None."""
         same = self.by_shape.get(route.pattern.shape)
         index = None if same else self._cover.covering(route.pattern)
         return self._routes[index] if index is not None else same
 
 
-def _kept(old: Config, new: Config, route: Route, before: _Lookup) -> RouteChange | None:
+def _present(old: Config, new: Config, route: Route, before: _Lookup) -> RouteChange | None:
     was = before.taking(route)
     same = was is not None and was.pattern.shape == route.pattern.shape
     change = _change("changed" if same else "added", route, (old, was), (new, route))
@@ -90,7 +90,7 @@ def _kept(old: Config, new: Config, route: Route, before: _Lookup) -> RouteChang
     return change if moved or change.notes or change.redrawn or not same else None
 
 
-def _gone(old: Config, new: Config, route: Route, after: _Lookup) -> RouteChange:
+def _removed(old: Config, new: Config, route: Route, after: _Lookup) -> RouteChange:
     return _change("removed", route, (old, route), (new, after.taking(route)))
 
 
@@ -142,7 +142,7 @@ def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
     for key in ("pin", "group"):
         if getattr(was, key) != getattr(now, key):
             yield f"{key}: {getattr(was, key) or '-'} → {getattr(now, key) or '-'}"
-    for key in _ASIDE:
+    for key in _OTHER_KEYS:
         if getattr(was, key) != getattr(now, key):
             yield f"{key} differs" + (" (its first stage is what is shown)" if key == "rollout" else "")
 

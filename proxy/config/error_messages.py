@@ -1,4 +1,4 @@
-"""pydantic's errors in the words of the file's author, and what a misspelt key was meant to be."""
+"""Translates pydantic's errors into messages for the file's author, with suggestions for misspelt keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KINDS: Final = {
 
 
 def is_unknown(error: ErrorDetails) -> bool:
-    """Whether the error is a key that the section does not have."""
+    """Return True if the error is a key that the section does not have."""
     return error["type"] == "extra_forbidden"
 
 
@@ -38,7 +38,7 @@ def meant_by(location: Location) -> Location | None:
 
 
 def message(error: ErrorDetails, location: Location) -> str:
-    """What is wrong, without the value."""
+    """Return the message for an error, without the value."""
     if is_unknown(error):
         return _unknown(location)
     if error["type"] == "value_error":
@@ -52,14 +52,14 @@ def message(error: ErrorDetails, location: Location) -> str:
 
 
 def section_keys(location: Location) -> list[str]:
-    """The keys that the section at a location may have."""
+    """Return the keys that the section at a location may have."""
     section = _section(tuple(part for part in location if isinstance(part, str)))
     return list(section.model_fields) if section else []
 
 
 @cache
 def all_keys() -> tuple[str, ...]:
-    """Every key of the file, as `legacy.timeouts.connect`."""
+    """Return every key of the file as a dotted path such as `legacy.timeouts.connect`."""
     return tuple(_keys_below(RoutingFile, ""))
 
 
@@ -93,7 +93,7 @@ def _section(keys: tuple[str, ...]) -> type[BaseModel] | None:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The section that a field holds: itself, optional, or in a tuple."""
+    """Return the section type of a field: itself, optional, or in a tuple."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    return next((model for part in get_args(annotation) if (model := _model_in(part))), None)

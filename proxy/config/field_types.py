@@ -1,7 +1,7 @@
-"""The values of routing.yaml: every scalar in the file is text, and its key says what it must mean.
+"""Field types of routing.yaml: every scalar in the file is text, which its key's type parses.
 
-That keeps YAML's own guesses (`no` for false, `1:30` for ninety, dates) out of the way. Each reader also
-takes a value that is already of its type, so that models can be built in Python. All raise ValueError.
+YAML's own type guesses (`no` for false, `1:30` for ninety, dates) are not used. Each reader also accepts a value of
+its own type, so that models can be built in Python. All raise ValueError.
 """
 
 from __future__ import annotations
@@ -34,59 +34,59 @@ _SWITCHES: Final = {"true": True, "yes": True, "on": True, "false": False, "no":
 
 
 def read_share(value: object) -> int:
-    """`25%` or `0.01%` as ten-thousandths; a bare `0` is plain enough, any other bare number is not."""
+    """Parse `25%` or `0.01%` into basis points; of bare numbers only `0` is accepted."""
     if type(value) is int:
         return _within(value, 0, FULL, "a percentage is between 0% and 100%")
     text = _text(value, "a percentage")
     if text == "0":
         return 0
-    found = _PERCENTAGE.fullmatch(text)
-    if found is None:
+    match = _PERCENTAGE.fullmatch(text)
+    if match is None:
         hint = _with_unit(text, "%")
         raise ValueError(f"must be a percentage in steps of 0.01%, as in 25% or 0.5%{hint}")
-    share = int(found[1]) * 100 + int((found[2] or "").ljust(2, "0"))
+    share = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
     return _within(share, 0, FULL, "a percentage is between 0% and 100%")
 
 
 def read_positive_share(value: object) -> int:
-    """A share above 0%."""
+    """Parse a share above 0%."""
     return _within(read_share(value), 1, FULL, "must be above 0%")
 
 
 def read_duration(value: object) -> float:
-    """`250ms`, `2s`, `5m`, `12h` or `7d` as seconds; above zero and at most a year."""
+    """Parse `250ms`, `2s`, `5m`, `12h` or `7d` into seconds; above zero and at most a year."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = float(value)
     else:
         text = _text(value, "a duration")
-        found = _DURATION.fullmatch(text)
-        if found is None:
+        match = _DURATION.fullmatch(text)
+        if match is None:
             hint = _with_unit(text, "s")
             raise ValueError(f"must be a duration with its unit, as in 250ms, 2s, 5m, 12h or 7d{hint}")
-        seconds = float(found[1]) * _SECONDS[found[2]]
+        seconds = float(match[1]) * _SECONDS[match[2]]
     if not 0 < seconds <= _YEAR:
         raise ValueError("a duration must be above zero and at most 365d")
     return seconds
 
 
 def read_ratio(value: object) -> float:
-    """`2x` or `1.5x`: how many times as much; above 1x."""
+    """Parse a ratio such as `2x` or `1.5x`, above 1x."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         ratio = float(value)
     else:
         text = _text(value, "a ratio")
-        found = _RATIO.fullmatch(text)
-        if found is None:
+        match = _RATIO.fullmatch(text)
+        if match is None:
             hint = _with_unit(text, "x")
             raise ValueError(f"must be a ratio, as in 2x or 1.5x{hint}")
-        ratio = float(found[1])
+        ratio = float(match[1])
     if not 1 < ratio <= 1000:
         raise ValueError("a ratio must be above 1x and at most 1000x")
     return ratio
 
 
 def read_count(value: object) -> int:
-    """A whole number, 1 or more."""
+    """Parse a whole number, 1 or more."""
     if type(value) is int:
         number = value
     else:
@@ -98,7 +98,7 @@ def read_count(value: object) -> int:
 
 
 def read_switch(value: object) -> bool:
-    """`true` or `false` (`yes`, `no`, `on` and `off` too)."""
+    """Parse `true` or `false` (also `yes`, `no`, `on` and `off`)."""
     if isinstance(value, bool):
         return value
     switch = _SWITCHES.get(_text(value, "true or false").lower())
@@ -108,7 +108,7 @@ def read_switch(value: object) -> bool:
 
 
 def read_text(value: object) -> str:
-    """Text on one line, not empty, of at most 256 characters."""
+    """Check text on one line, of 1 to 256 characters."""
     text = _text(value, "text")
     if not text or len(text) > 256 or not text.isprintable():
         raise ValueError("must be printable text on one line, of 1 to 256 characters")
@@ -150,7 +150,7 @@ def read_legacy_url(value: object) -> str:
 
 
 def read_endpoint(value: object) -> SecretStr:
-    """An http or https URL of any path; may hold credentials, so it is never shown."""
+    """Parse an http or https URL with any path; a secret, since it may hold credentials."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a URL")
     try:
         url = urlsplit(text)
@@ -163,7 +163,7 @@ def read_endpoint(value: object) -> SecretStr:
 
 
 def read_mongodb_url(value: object) -> SecretStr:
-    """`mongodb://…` or `mongodb+srv://…`, or nothing; may hold credentials, so it is never shown."""
+    """Parse `mongodb://…`, `mongodb+srv://…` or empty text; a secret, since it may hold credentials."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a MongoDB URL")
     if text and not text.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("must be a MongoDB URL, as in mongodb://127.0.0.1:27017")
@@ -171,7 +171,7 @@ def read_mongodb_url(value: object) -> SecretStr:
 
 
 def read_path(value: object) -> str:
-    """A path as it is sent: `/docs`; ASCII, without a query."""
+    """Check a path such as `/docs`: ASCII, without a query."""
     text = _text(value, "a path")
     if not _PATH.fullmatch(text):
         raise ValueError("must be a path, as in /docs")
@@ -179,7 +179,7 @@ def read_path(value: object) -> str:
 
 
 def read_secret(value: object) -> SecretStr:
-    """At least 16 characters that can stand in a header, or nothing (off). Raises ValueError."""
+    """Parse a secret of 16 to 128 characters that a header can carry, or empty text (off). Raises ValueError."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if isinstance(text, str) and (not text or _SECRET.fullmatch(text)):
         return SecretStr(text)
@@ -187,14 +187,14 @@ def read_secret(value: object) -> SecretStr:
 
 
 def read_size(value: object) -> int:
-    """`512B`, `256KiB` or `4MiB` as bytes; above zero, at most 16 MiB."""
+    """Parse `512B`, `256KiB` or `4MiB` into bytes; above zero, at most 16 MiB."""
     if type(value) is int:
         return _within(value, 1, _LARGEST, "a size must be above zero and at most 16MiB")
     text = _text(value, "a size")
-    found = _SIZE.fullmatch(text)
-    if found is None:
+    match = _SIZE.fullmatch(text)
+    if match is None:
         raise ValueError(f"must be a size with its unit, as in 512B, 256KiB or 4MiB{_with_unit(text, 'KiB')}")
-    return _within(int(found[1]) * _BYTES[found[2]], 1, _LARGEST, "a size must be above zero and at most 16MiB")
+    return _within(int(match[1]) * _BYTES[match[2]], 1, _LARGEST, "a size must be above zero and at most 16MiB")
 
 
 def read_memory(value: object) -> int:
@@ -254,12 +254,12 @@ def _network_meant(text: str) -> str:
 
 
 def show_share(share: int) -> str:
-    """The percentage as one would write it: 2500 is `25%`, 1 is `0.01%`."""
+    """Format a share as a percentage: 2500 is `25%`, 1 is `0.01%`."""
     return f"{share // 100}%" if share % 100 == 0 else f"{share / 100:.2f}".rstrip("0") + "%"
 
 
 def show_duration(seconds: float) -> str:
-    """The duration as one would write it, in the largest unit that leaves it whole."""
+    """Format a duration in the largest unit that leaves it whole."""
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
         if seconds >= size and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"

@@ -1,4 +1,4 @@
-"""routing.yaml from the disk to a Config, or to the list of everything that is wrong with it."""
+"""Loads routing.yaml from disk into a Config, or raises the list of its problems."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def load(path: Path, env: Mapping[str, str]) -> Config:
 
 
 def read(path: Path) -> bytes:
-    """The file's bytes, one more than MAX_BYTES at most. Raises ConfigError."""
+    """Return a file's bytes, at most MAX_BYTES + 1. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
@@ -29,7 +29,7 @@ def read(path: Path) -> bytes:
 
 
 def decode(data: bytes, source: str) -> str:
-    """The text of a file, which is UTF-8 of at most MAX_BYTES. Raises ConfigError."""
+    """Decode a file, UTF-8 of at most MAX_BYTES. Raises ConfigError."""
     if len(data) > MAX_BYTES:
         raise ConfigError((Problem(0, "", "larger than 1 MiB; this is no routing.yaml"),), source)
     try:

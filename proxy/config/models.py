@@ -93,7 +93,7 @@ def read_key_source(value: object) -> KeySource:
 
 
 def read_name(value: object) -> str:
-    """A name for routes and groups: it stands in logs, metrics and reports. Raises ValueError."""
+    """Check a name for routes and groups, as used in logs, metrics and reports. Raises ValueError."""
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
     raise ValueError("must be 1 to 64 letters, digits, `.`, `_` or `-`, as in notes.create")
@@ -107,14 +107,14 @@ def read_import(value: object) -> str:
 
 
 def read_header_name(value: object) -> str:
-    """A header's name, in lower case. Raises ValueError."""
+    """Return a header's name in lower case. Raises ValueError."""
     if isinstance(value, str) and _TOKEN.fullmatch(value):
         return value.lower()
     raise ValueError("must be a header's name")
 
 
 def read_cookie_name(value: object) -> str:
-    """A cookie's name (RFC 6265 §4.1.1). Raises ValueError."""
+    """Check a cookie's name (RFC 6265 §4.1.1). Raises ValueError."""
     if isinstance(value, str) and _TOKEN.fullmatch(value) and len(value) <= 64:
         return value
     raise ValueError("must be a cookie's name, of at most 64 characters, as in scribe_caller")
@@ -156,7 +156,7 @@ class TimeoutSettings(Section):
     idle: Duration = 60.0
 
     def overridden(self, own: RouteTimeouts | None) -> TimeoutSettings:
-        """These, with a route's own in their place."""
+        """Return these timeouts with those of a route in their place."""
         return self if own is None else self.model_copy(update=own.model_dump(exclude_none=True))
 
 
@@ -357,7 +357,7 @@ class RoutingFile(Section):
 
 
 class Config(RoutingFile):
-    """A file that was found sound, with what the environment adds.
+    """A valid file with the settings of the environment.
 
     `pin` is SCRIBE_PROXY_PIN; `revision` a digest of what the file says, comments and layout aside.
     """

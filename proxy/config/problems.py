@@ -1,4 +1,4 @@
-"""What can be wrong with a routing.yaml, said so that whoever wrote it can find it."""
+"""Problems of a routing.yaml, with the line and key of each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Problem:
 
     def located(self, source: str) -> str:
         """`file:line: where: message`, as compilers print it, for editors to jump to."""
-        place = f"{source}:{self.line}" if self.line else source
-        return f"{place}: {self.where}: {self.message}" if self.where else f"{place}: {self.message}"
+        position = f"{source}:{self.line}" if self.line else source
+        return f"{position}: {self.where}: {self.message}" if self.where else f"{position}: {self.message}"
 
 
 class ConfigError(Exception):

@@ -1,4 +1,4 @@
-"""One YAML document on its way to a Config: values filled in, models built, every problem with its line."""
+"""Reads one YAML document into a Config: resolves references, builds models, reports problems with lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SECRETS: Final[frozenset[Location]] = frozenset(
 
 
 class ConfigReader:
-    """Holds the plain values of a document, the lines they stand on, and the problems found so far."""
+    """The plain values of a document, their lines, and the problems so far."""
 
     def __init__(self, root: yaml_nodes.Mapping, env: Mapping[str, str]) -> None:
         self._root: Final = root
@@ -40,7 +40,7 @@ class ConfigReader:
         self._data: Final[dict[str, Any]] = self._plain(root, ())
 
     def config(self, duplicates: Iterable[Problem]) -> Config:
-        """The configuration, if nothing is wrong with it. Raises ConfigError."""
+        """Return the configuration. Raises ConfigError with every problem."""
         self._problems += duplicates
         routes, head = self._routes(), self._head()
         native = self._data.get("native") is not None
@@ -58,7 +58,7 @@ class ConfigReader:
         return Config(**values, pin=self._pin(), revision=_digest(self._root), notes=notes)
 
     def _mongodb(self, head: RoutingFile) -> MongoSettings:
-        """What the file says, else the MongoDB of the environment."""
+        """Return the section of the file, else the MongoDB of the environment."""
         url = self._env.get(MONGODB_VARIABLE, "")
         if "url" in head.mongodb.model_fields_set or not url:
             return head.mongodb
@@ -76,17 +76,17 @@ class ConfigReader:
             yield Problem(0, PIN_VARIABLE, "the environment variable pins all to native; there is no `native:` app")
 
     def _routes(self) -> list[rules.Placed]:
-        """The routes that could be read, each with its place in the list."""
+        """Return the readable routes, each with its index in the list."""
         listed = self._data.get("routes")
         items = enumerate(listed if isinstance(listed, list) else ())
-        read = [(place, self._validated(Route, item, ("routes", place))) for place, item in items]
-        return [(place, route) for place, route in read if route is not None]
+        read = [(index, self._validated(Route, item, ("routes", index))) for index, item in items]
+        return [(index, route) for index, route in read if route is not None]
 
     def _outlines(self) -> list[rules.Outline]:
         """Name, pattern and group of every route that has them, whatever else is wrong with it."""
         listed = self._data.get("routes")
         items = enumerate(listed if isinstance(listed, list) else ())
-        return [rules.Outline.of(place, item) for place, item in items if isinstance(item, dict)]
+        return [rules.Outline.of(index, item) for index, item in items if isinstance(item, dict)]
 
     def _head(self) -> RoutingFile | None:
         """All but the routes; those only where they are no list, for the complaint."""
@@ -116,7 +116,7 @@ class ConfigReader:
             yield self._locate(message + self._quoted(error, message, written), *written)
 
     def _quoted(self, error: ErrorDetails, message: str, written: Location) -> str:
-        """What was written instead, unless that is secret or the message says it."""
+        """Return the rejected value for the message, unless it is secret or the message has it."""
         value = error["input"]
         if not isinstance(value, str) or error_messages.is_unknown(error):
             return ""
@@ -131,7 +131,7 @@ class ConfigReader:
     def _plain(self, node: yaml_nodes.Node, at: Location) -> Any:
         self._lines.setdefault(at, node.line)
         if isinstance(node, yaml_nodes.Sequence):
-            return [self._plain(item, (*at, place)) for place, item in enumerate(node.items)]
+            return [self._plain(item, (*at, index)) for index, item in enumerate(node.items)]
         if isinstance(node, yaml_nodes.Mapping):
             return {key: self._entry(line, value, (*at, key)) for key, (line, value) in node.entries.items()}
         return self._filled_in(node, at)
@@ -156,7 +156,7 @@ class ConfigReader:
         return Problem(self._lines[self._written(at)], self._where(at), message)
 
     def _written(self, at: Location) -> Location:
-        """The part of a location that stands in the file."""
+        """Return the longest part of a location that the file contains."""
         while at not in self._lines:
             at = at[:-1]
         return at
@@ -176,7 +176,7 @@ class ConfigReader:
 
 
 def _names(root: yaml_nodes.Mapping) -> dict[Location, str]:
-    """The routes' names as they are written, by the routes' locations."""
+    """Return the routes' names as written, by location."""
     _, routes = root.entries.get("routes", (0, None))
     items = enumerate(routes.items if isinstance(routes, yaml_nodes.Sequence) else ())
     entries = {("routes", at): item.entries.get("name") for at, item in items if isinstance(item, yaml_nodes.Mapping)}

@@ -1,7 +1,7 @@
-"""What takes two keys or two routes to check: duplicates, routes that nothing reaches, contradictions.
+"""Rules about two keys or two routes: duplicates, unreachable routes, contradictions.
 
-Rules yield every fault they find, also in a file that has others. Notes are for things
-that are no faults, but that whoever wrote the file may not expect.
+Rules yield every problem, also in a file with others. Notes are warnings about valid settings with an unexpected
+effect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.gateway.cookies import OPS_COOKIE
 from proxy.gateway.patterns import ANY, WEBSOCKET, Cover, Pattern, PatternError, answers
 
 Locate = Callable[..., Problem]  # (message, *location) -> Problem, with its line and where
-Placed = tuple[int, Route]  # a route and its place in the file's list
+Placed = tuple[int, Route]  # a route and its index in the file's list
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "REPORT", "PROPFIND", "SEARCH", "TRACE"})
 
@@ -29,20 +29,20 @@ SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "REPORT", "PROPFIND"
 class Outline:
     """What routes can collide over, as far as it could be read."""
 
-    place: int
+    index: int
     name: str | None
     match: Pattern | None
     group: str | None
 
     @classmethod
-    def of(cls, place: int, item: Mapping[str, Any]) -> Outline:
+    def of(cls, index: int, item: Mapping[str, Any]) -> Outline:
         """Read from the plain values of one route; its own validation complains of what cannot be read."""
         name, match, group = (item.get(key) for key in ("name", "match", "group"))
         try:
             pattern = Pattern.parse(match) if isinstance(match, str) else None
         except PatternError:
             pattern = None
-        return cls(place, _text(name), pattern, _text(group))
+        return cls(index, _text(name), pattern, _text(group))
 
 
 def between(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
@@ -54,10 +54,10 @@ def between(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
 
 def within(routes: Sequence[Placed], *, native: bool, locate: Locate) -> Iterator[Problem]:
     """Everything that is wrong between the keys of one route. `native`: whether the file names a native app."""
-    for place, route in routes:
+    for index, route in routes:
         if not native:
-            yield from _without_native(place, route, locate)
-        yield from _out_of_place(place, route, locate)
+            yield from _without_native(index, route, locate)
+        yield from _misplaced(index, route, locate)
 
 
 def overall(file: RoutingFile, *, native: bool, locate: Locate) -> Iterator[Problem]:
@@ -78,20 +78,20 @@ def overall(file: RoutingFile, *, native: bool, locate: Locate) -> Iterator[Prob
 
 
 def notes(routes: Sequence[Placed], *, docs: DocsSettings | None, shared: bool, locate: Locate) -> Iterator[Problem]:
-    """What is sound but may surprise. `shared`: whether there is a MongoDB for what replicas share."""
+    """Yield warnings about valid settings with an unexpected effect; `shared` is True with a MongoDB."""
     yield from _hidden_by_docs(docs, routes, locate) if docs is not None else ()
     moving = [key for _, route in routes for key in ("guard", "rollout") if getattr(route, key) is not None]
     if moving and not shared:
         message = "there is none: what guards and rollouts do is kept by each gateway for itself, until it ends"
         yield locate(message, "mongodb")
-    for place, route in routes:
-        yield from _moving(place, route, locate)
+    for index, route in routes:
+        yield from _moving(index, route, locate)
         if route.shadow.share and route.shadow.writes == "never" and not _reads(route) and route.pattern.method != ANY:
             message = f"{route.pattern.method} requests are writes, and shadow.writes is never: none will run"
-            yield locate(message, "routes", place, "shadow")
+            yield locate(message, "routes", index, "shadow")
         if route.pin is not None and "native" in route.model_fields_set:
             message = f"the route is pinned to {route.pin}, so the share of {show_share(route.native)} rests"
-            yield locate(message, "routes", place, "pin")
+            yield locate(message, "routes", index, "pin")
     yield from _lonely_groups(routes, locate)
 
 
@@ -116,11 +116,11 @@ def _docs_alone(docs: DocsSettings, *, native: bool, locate: Locate) -> Iterator
 
 
 def _hidden_by_docs(docs: DocsSettings, routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
-    for place, route in routes:
+    for index, route in routes:
         for page, path in _pages(docs):
             if not route.pattern.rest and answers(route.pattern.method, "GET") and route.pattern.takes(path):
                 message = f"GET {path} never comes here: docs.{page} answers it"
-                yield locate(message, "routes", place, "match")
+                yield locate(message, "routes", index, "match")
 
 
 def _pages(docs: DocsSettings) -> Sequence[tuple[str, str]]:
@@ -132,13 +132,13 @@ def _same_names(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem
     for outline in outlines:
         if outline.name in first:
             line = locate("", "routes", first[outline.name], "name").line
-            yield locate(f"the route on line {line} has this name already", "routes", outline.place, "name")
+            yield locate(f"the route on line {line} has this name already", "routes", outline.index, "name")
         elif outline.name is not None:
-            first[outline.name] = outline.place
+            first[outline.name] = outline.index
 
 
 def _unreachable(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
-    cover, matches = Cover(), {outline.place: outline.match for outline in outlines}
+    cover, matches = Cover(), {outline.index: outline.match for outline in outlines}
     for outline in outlines:
         if outline.match is None:
             continue
@@ -146,8 +146,8 @@ def _unreachable(outlines: Sequence[Outline], locate: Locate) -> Iterator[Proble
         if earlier is not None:
             line = locate("", "routes", earlier, "match").line
             message = _covered(outline.match, matches[earlier], line)
-            yield locate(message, "routes", outline.place, "match")
-        cover.add(outline.match, outline.place)
+            yield locate(message, "routes", outline.index, "match")
+        cover.add(outline.match, outline.index)
 
 
 def _covered(match: Pattern, earlier: Pattern | None, line: int) -> str:
@@ -160,15 +160,15 @@ def _covered(match: Pattern, earlier: Pattern | None, line: int) -> str:
 
 
 def _borrowed_groups(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
-    loners = {outline.name: outline.place for outline in outlines if outline.group is None}
+    loners = {outline.name: outline.index for outline in outlines if outline.group is None}
     for outline in outlines:
         if outline.group is not None and outline.group in loners:
             line = locate("", "routes", loners[outline.group], "name").line
             message = f"the route on line {line} has this name, but not this group; give it the group too"
-            yield locate(message, "routes", outline.place, "group")
+            yield locate(message, "routes", outline.index, "group")
 
 
-def _without_native(place: int, route: Route, locate: Locate) -> Iterator[Problem]:
+def _without_native(index: int, route: Route, locate: Locate) -> Iterator[Problem]:
     wanting: dict[str, bool] = {
         "native": route.native > 0 and route.rollout is None,
         "pin": route.pin == "native",
@@ -178,42 +178,42 @@ def _without_native(place: int, route: Route, locate: Locate) -> Iterator[Proble
     }
     for key, wants in wanting.items():
         if wants:
-            yield locate("needs a native side, and the file has no `native:` app", "routes", place, key)
+            yield locate("needs a native side, and the file has no `native:` app", "routes", index, key)
 
 
-def _out_of_place(place: int, route: Route, locate: Locate) -> Iterator[Problem]:
+def _misplaced(index: int, route: Route, locate: Locate) -> Iterator[Problem]:
     if route.pattern.method == WEBSOCKET and (route.shadow.share or route.shadow.writes != "never"):
-        yield locate("a WebSocket cannot run in the shadow", "routes", place, "shadow")
+        yield locate("a WebSocket cannot run in the shadow", "routes", index, "shadow")
     if route.on_native_error == "legacy" and not _reads(route):
         message = f"only reads may be repeated on legacy, and {route.pattern.method} is none"
-        yield locate(message, "routes", place, "on_native_error")
+        yield locate(message, "routes", index, "on_native_error")
     if route.guard is not None and route.guard.on_failure == "previous" and route.rollout is None:
-        yield locate("there is no previous stage without a rollout", "routes", place, "guard", "on_failure")
+        yield locate("there is no previous stage without a rollout", "routes", index, "guard", "on_failure")
 
 
-def _moving(place: int, route: Route, locate: Locate) -> Iterator[Problem]:
-    """What may surprise in how a share goes up and down by itself."""
+def _moving(index: int, route: Route, locate: Locate) -> Iterator[Problem]:
+    """Yield warnings about guards and rollouts without effect."""
     guard, rollout = route.guard, route.rollout
     if rollout is not None and guard is None:
-        yield locate("goes up by itself, but without a guard it never goes down", "routes", place, "rollout")
+        yield locate("goes up by itself, but without a guard it never goes down", "routes", index, "rollout")
     if rollout is not None and rollout.stages[-1] > route.native:
         highest = show_share(route.native)
-        yield locate(f"stages above `native`, which is {highest}, are not reached", "routes", place, "rollout")
+        yield locate(f"stages above `native`, which is {highest}, are not reached", "routes", index, "rollout")
     if route.shadow.share:
         return
     if guard is not None and guard.mismatch is not None:
-        yield locate("says nothing: none of the route is compared, see `shadow`", "routes", place, "guard", "mismatch")
+        yield locate("says nothing: none of the route is compared, see `shadow`", "routes", index, "guard", "mismatch")
     if rollout is not None and "mismatch" in rollout.gates.model_fields_set:
-        at = ("routes", place, "rollout", "gates", "mismatch")
+        at = ("routes", index, "rollout", "gates", "mismatch")
         yield locate("is not asked: none of the route is compared, see `shadow`", *at)
 
 
 def _lonely_groups(routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
     members = Counter(route.group for _, route in routes if route.group)
-    for place, route in routes:
+    for index, route in routes:
         if route.group and members[route.group] == 1:
             hint = _meant(route.group, (name for name in members if name != route.group))
-            yield locate(f"no other route is in the group {route.group}{hint}", "routes", place, "group")
+            yield locate(f"no other route is in the group {route.group}{hint}", "routes", index, "group")
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

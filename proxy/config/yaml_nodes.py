@@ -49,7 +49,7 @@ Node = Scalar | Sequence | Mapping
 
 
 def read(text: str, max_depth: int = MAX_DEPTH) -> tuple[Node | None, tuple[Problem, ...]]:
-    """The document's root (None where the text holds nothing) and the duplicate keys found in it.
+    """Return the document's root (None for empty text) and its duplicate keys.
 
     Raises ConfigError where the text cannot be read as one YAML document within the bounds.
     """
@@ -149,10 +149,10 @@ class _Composer:
         return entries
 
     def alias(self, event: yaml.AliasEvent, depth: int) -> Node:
-        found = self.anchors.get(str(event.anchor))
-        if found is None:
+        anchored = self.anchors.get(str(event.anchor))
+        if anchored is None:
             self.refuse(event, f"the alias *{event.anchor} stands for nothing above it")
-        node, size, height = found
+        node, size, height = anchored
         self.count(event, size)
         self.reach(event, depth + height)
         return node

@@ -56,7 +56,7 @@ async def test_every_route_is_shown_with_its_share_and_both_sides(tmp_path: Path
             data = await asyncio.to_thread(run, ops, "--json")
     assert told.exit_code == 0, told.output
     lines = {line.split()[0]: line for line in told.stdout.splitlines() if line.strip()}
-    assert "no MongoDB: shares are this gateway's alone" in told.stdout
+    assert "no MongoDB: shares belong to this gateway only" in told.stdout
     assert "the file's share" in lines["moved"]
     assert "unknown" in lines["moved"]  # the guard, with two requests
     assert re.search("1% → 50% in (7 d|6 d 23 h)", lines["staged"])
@@ -75,11 +75,11 @@ async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
         file.write_text("routes: 5")
         told = ""
         async with asyncio.timeout(10):
-            while "is refused, with" not in told:
+            while "is rejected, with" not in told:
                 told = (await asyncio.to_thread(run, ops)).stdout
     for text in (
         "legacy unreachable",
-        "legacy accepts no connections, and is spared",
+        "legacy accepts no connections; the circuit breaker is open",
         "native fails its health checks",
     ):
         assert text in told
