@@ -184,7 +184,7 @@ NOT_YET_CLEAN: frozenset[str] = frozenset(
     }
 )
 """Files that still use them, to be shortened."""
-SHARED_CLASS_NAMES = frozenset({"Connection", "Exchange", "Ping", "Refused", "_Client"})
+SHARED_CLASS_NAMES = frozenset({"Connection", "Exchange", "Ping", "Refused", "Slot", "_Client"})
 """Names that still stand for two classes, to be shortened."""
 FILES = sorted(path for package in ("proxy", "handlers") for path in (ROOT / package).rglob("*.py"))
 
