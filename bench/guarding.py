@@ -84,20 +84,20 @@ class _Cost:
 
 
 def _alone(count: int = 200_000) -> tuple[float, float]:
-    """What the watches and the guard take by themselves."""
-    watches = StatsRegistry()
-    watches.adopt([Route.model_validate({"name": "a", "match": "GET /a", "native": "50%", "guard": {}})], 0.0)
+    """What the stats and the guard take by themselves."""
+    stats = StatsRegistry()
+    stats.set_routes([Route.model_validate({"name": "a", "match": "GET /a", "native": "50%", "guard": {}})], 0.0)
     backends = [
         RequestRecord("1", "http", "GET", "a", "/a", backend, "share", 7, 200, None, 0.001 * (1 + turn % 50), 0.1)
         for turn, backend in enumerate(("legacy", "native") * 50)
     ]
     begun = time.process_time()
     for turn in range(count):
-        watches(backends[turn % 100])
+        stats(backends[turn % 100])
     observed = time.process_time()
     for turn in range(1000):
-        watches.turn(turn / 100)
-        watches.of("a").judgement(healthy=True)
+        stats.advance(turn / 100)
+        stats.of("a").analyse(healthy=True)
     return (observed - begun) / count, (time.process_time() - observed) / 1000
 
 

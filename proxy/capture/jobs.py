@@ -75,7 +75,7 @@ class CaptureJobs:
 
     async def place(self, order: CaptureJob) -> None:
         """Let it be taken up."""
-        with self._database.asking():
+        with self._database.translate_errors():
             for name in (ORDERS, CAPTURED):
                 await self._database.collection(name).create_index([("expires", ASCENDING)], expireAfterSeconds=0)
             await self._database.collection(CAPTURED).create_index([("order", ASCENDING)])
@@ -83,24 +83,24 @@ class CaptureJobs:
 
     async def withdraw(self, order: CaptureJob) -> None:
         """Let it be taken up no longer, and forget what was captured for it."""
-        with self._database.asking():
+        with self._database.translate_errors():
             await self._database.collection(ORDERS).delete_one({"_id": order.id})
             await self._database.collection(CAPTURED).delete_many({"order": order.id})
 
     async def current(self) -> list[CaptureJob]:
         """Those in force."""
-        with self._database.asking():
+        with self._database.translate_errors():
             found = self._database.collection(ORDERS).find({"expires": {"$gt": datetime.now(UTC)}})
             return [_read(one) async for one in found]
 
     async def take_up(self, order: CaptureJob, process: str) -> None:
         """Let it be known that a process captures for an order."""
-        with self._database.asking():
+        with self._database.translate_errors():
             await self._database.collection(ORDERS).update_one({"_id": order.id}, {"$addToSet": {"processes": process}})
 
     async def taken_up(self, order: CaptureJob) -> int:
         """How many processes capture for it."""
-        with self._database.asking():
+        with self._database.translate_errors():
             found = await self._database.collection(ORDERS).find_one({"_id": order.id}, {"processes": 1})
         return len((found or {}).get("processes", ()))
 
@@ -117,17 +117,17 @@ class CaptureJobs:
             }
             for one in captured
         ]
-        with self._database.asking():
+        with self._database.translate_errors():
             await self._database.collection(CAPTURED).insert_many(documents, ordered=False)
 
     async def count(self, order: CaptureJob) -> int:
         """How much there is."""
-        with self._database.asking():
+        with self._database.translate_errors():
             return await self._database.collection(CAPTURED).count_documents({"order": order.id})
 
     async def collect(self, order: CaptureJob, most: int) -> list[CapturedExchange]:
         """What was captured, in its order: at most `each` of an operation and status, and `most` of all."""
-        with self._database.asking():
+        with self._database.translate_errors():
             found = self._database.collection(CAPTURED).find({"order": order.id}).sort("_id", ASCENDING)
             every = [CapturedExchange(one["operation"], one["status"], json.loads(one["step"])) async for one in found]
         return _bounded(every, order.each)[:most]

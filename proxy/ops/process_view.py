@@ -28,5 +28,5 @@ class ProcessView(Protocol):
         """Where comparisons and shares are kept; None where nothing is kept or shared."""
 
     @property
-    def keeper(self) -> RolloutController:
+    def controller(self) -> RolloutController:
         """Knows every route's share, and changes it."""

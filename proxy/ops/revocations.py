@@ -54,7 +54,7 @@ class RevokedSessions:
             return False
         try:
             async with asyncio.timeout(TIMEOUT):
-                with self._database.asking():
+                with self._database.translate_errors():
                     return await self._database.collection(COLLECTION).find_one({"_id": key}) is not None
         except (DatabaseError, TimeoutError):
             return False
@@ -62,7 +62,7 @@ class RevokedSessions:
     async def _store(self, database: Database, key: str, expires: float) -> None:
         try:
             async with asyncio.timeout(TIMEOUT):
-                with database.asking():
+                with database.translate_errors():
                     collection = database.collection(COLLECTION)
                     await collection.create_index("expires", expireAfterSeconds=0)
                     at = datetime.fromtimestamp(expires, UTC)

@@ -56,7 +56,7 @@ def describe(situation: ProcessView, *, legacy: bool) -> Status:
         legacy=legacy,
         native=situation.native_started,
         in_flight=situation.gateway.in_flight,
-        routes=tuple(_route(route, situation.keeper.effective(route)) for route in config.routes),
+        routes=tuple(_route(route, situation.controller.effective(route)) for route in config.routes),
         problems=situation.watcher.problems,
     )
 

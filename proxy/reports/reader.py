@@ -79,13 +79,13 @@ class ReportReader:
             "at": {"$gte": _date(span.since), "$lt": _date(span.until)},
             **_given(route=route, verdict=verdict, places={"$elemMatch": place} if place else None),
         }
-        with self._database.asking():
+        with self._database.translate_errors():
             result = self._database.collection(SAMPLES).find(wanted, {"told": 0}).sort("at", DESCENDING).limit(limit)
             return tuple([samples.head(one) async for one in result])
 
     async def sample(self, identity: str) -> Sample | None:
         """Return one sample in full, None where it does not exist any more."""
-        with self._database.asking():
+        with self._database.translate_errors():
             result = await self._database.collection(SAMPLES).find_one({"_id": identity})
         if result is None:
             return None
@@ -110,7 +110,7 @@ class ReportReader:
     async def health(self) -> ReportHealth:
         """Return the age of the oldest report and the number of dropped comparisons."""
         dropped = await self._counts(_everything(), ("dropped",), ())
-        with self._database.asking():
+        with self._database.translate_errors():
             oldest = await self._database.collection(COUNTS[HOUR]).find_one({}, {"first": 1}, sort=[("at", 1)])
         return ReportHealth(sum(row["number"] for row in dropped), oldest["first"] if oldest else None)
 
@@ -129,7 +129,7 @@ class ReportReader:
             group["at"] = {"$dateTrunc": {"date": "$at", "unit": _UNITS[step]}}
         sums = {"number": {"$sum": "$number"}, "first": {"$min": "$first"}, "last": {"$max": "$last"}}
         stages = [{"$match": wanted}, {"$group": {"_id": group, **sums}}, {"$sort": {"number": -1, "_id": 1}}]
-        with self._database.asking():
+        with self._database.translate_errors():
             result = self._database.collection(COUNTS[grain]).aggregate(stages, maxTimeMS=_QUERY_TIMEOUT_MS)
             return [_row(one, by) async for one in result]
 

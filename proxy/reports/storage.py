@@ -36,7 +36,7 @@ class Storage:
 
     async def prepare(self, retention: float) -> None:
         """Create the indexes and set the retention (seconds), for existing documents too."""
-        with self._database.asking():
+        with self._database.translate_errors():
             for seconds, name in COUNTS.items():
                 expiry = min(retention, MINUTE_RETENTION + _SLACK) if seconds == MINUTE else retention
                 counts = self._database.collection(name)
@@ -48,7 +48,7 @@ class Storage:
 
     async def add(self, batch: CounterBatch) -> None:
         """Add a batch of counts to the stored ones."""
-        with self._database.asking():
+        with self._database.translate_errors():
             for seconds, name in COUNTS.items():
                 changes = [_change(*counted) for counted in batch.by(seconds)]
                 if changes:
@@ -58,7 +58,7 @@ class Storage:
         """Store samples; of each route, field and kind only the `each` newest remain."""
         if not samples:
             return
-        with self._database.asking():
+        with self._database.translate_errors():
             await self._database.collection(SAMPLES).insert_many(samples, ordered=False)
             touched = {
                 (one["route"], field_kind["field"], field_kind["kind"])

@@ -1,1 +1,1 @@
-"""What becomes of shares by themselves and by hand: stages, caps, who did what and why; shared by all replicas."""
+"""Rollouts: the share of each route in force, its stages and caps, and their history, shared by all replicas."""

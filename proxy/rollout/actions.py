@@ -1,7 +1,7 @@
-"""What a person may do to a route's share: `promote`, `pause`, `resume`, `rollback`, `ack`; each with who and why.
+"""Actions of a person on a route's share: `promote`, `pause`, `resume`, `rollback`, `ack`, with actor and reason.
 
-The command line and the ops pages share these. Each is a step from the state as it is to the next, and is done only if
-the state is still that one when it is stored.
+The command line and the ops pages share them. Each is a step from the current state to the next, stored only if the
+current state is still the same then.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from proxy.rollout.transitions import Refused, acknowledge, initial_state, roll_
 
 Step: TypeAlias = Callable[[Route, RouteState, Attribution], RouteState]
 ATTEMPTS: Final = 5
-LONGEST: Final = 500  # characters of a reason
+MAX_LENGTH: Final = 500
+"""Characters of an actor's name, and of a reason."""
 
 promote: Final[Step] = transitions.promote
 pause: Final[Step] = transitions.pause
@@ -26,50 +27,49 @@ resume: Final[Step] = transitions.resume
 
 
 def rollback(share: int = 0) -> Step:
-    """Leave native no more than a share (in ten-thousandths) until that is acknowledged."""
+    """Return the step that caps a share (basis points) until that is acknowledged."""
     return partial(_rolled_back, share=share)
 
 
 def ack(*, at_once: bool = False) -> Step:
-    """Let the share rise again, once it has cooled down or `at_once`."""
+    """Return the step that acknowledges a cap: the share may rise after the cooldown, or `at_once`."""
     return partial(acknowledge, at_once=at_once)
 
 
 async def carry_out(
-    store: Store, route: Route, step: Step, actor: str, reason: str, *, seen: int | None = None
+    store: Store, route: Route, step: Step, actor: str, reason: str, *, expected_version: int | None = None
 ) -> RouteState:
-    """Do a step; gives the state that it led to.
+    """Carry out a step and return the resulting state.
 
-    `seen`: the version of the state that the person saw; another is `Refused`, lest somebody promote what has just
-    been promoted. Raises `Refused`, `DatabaseError`.
+    `expected_version`: the version of the state that the person acted on; another is `Refused`, so that a rollout that
+    has just been promoted is not promoted twice. Raises `Refused`, `DatabaseError`.
     """
-    actor, reason = named(actor), reasoned(reason)
+    actor, reason = require_actor(actor), require_reason(reason)
     for _ in range(ATTEMPTS):
         state = await store.state(state_key(route)) or initial_state(route)
-        if seen is not None and state.version != seen:
-            raise Refused(
-                f"{route.name} has changed meanwhile ({state.change.kind} by {state.change.by.actor}): look again"
-            )
-        seen = state.version if step is promote else seen
+        if expected_version is not None and state.version != expected_version:
+            change = f"{state.change.kind} by {state.change.by.actor}"
+            raise Refused(f"{route.name} has changed meanwhile ({change}): check it and try again")
+        expected_version = state.version if step is promote else expected_version
         after = step(route, state, Attribution(actor, reason, await store.now()))
         if await store.replace(after):
             return after
-    raise Refused(f"{route.name} keeps changing: look again")
+    raise Refused(f"{route.name} keeps changing: check it and try again")
 
 
-def named(actor: str) -> str:
-    """Who it is, on one line. Raises `Refused` where nobody is named."""
-    name = " ".join(actor.split())[:LONGEST]
+def require_actor(actor: str) -> str:
+    """Return the actor's name on one line. Raises `Refused` where it is empty."""
+    name = " ".join(actor.split())[:MAX_LENGTH]
     if not name:
-        raise Refused("say who you are")
+        raise Refused("an actor is required: say who you are")
     return name
 
 
-def reasoned(reason: str) -> str:
-    """The reason, on one line. Raises `Refused` where there is none."""
-    reason = " ".join(reason.split())[:LONGEST]
+def require_reason(reason: str) -> str:
+    """Return the reason on one line. Raises `Refused` where it is empty."""
+    reason = " ".join(reason.split())[:MAX_LENGTH]
     if not reason:
-        raise Refused("say why")
+        raise Refused("a reason is required")
     return reason
 
 

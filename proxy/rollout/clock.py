@@ -1,4 +1,4 @@
-"""The time that replicas agree on."""
+"""The clock that replicas share."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 
 class Clock:
-    """Seconds since the epoch: as last told by others, carried on by a clock that nobody sets.
+    """Seconds since the epoch: the store's time, advanced by a monotonic clock.
 
-    A wall clock that jumps moves nothing here: it is read once, and counts only until somebody else's time is known.
+    The wall clock is read once, and used only until the store's time is known; its jumps have no effect.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
         self._steady = steady
-        self._ahead = wall() - steady()
+        self._offset = wall() - steady()
 
     def now(self) -> float:
-        return self._steady() + self._ahead
+        return self._steady() + self._offset
 
     def set(self, now: float) -> None:
-        """It is now `now`, by the clock that counts."""
-        self._ahead = now - self._steady()
+        """Set the time to the store's, `now`."""
+        self._offset = now - self._steady()

@@ -1,4 +1,4 @@
-"""What this process saw, for all replicas: evidence for the bake times that run, and what legacy last showed."""
+"""Evidence of all replicas for the bake times that run, and the baselines of legacy that outlast a restart."""
 
 from __future__ import annotations
 
@@ -6,47 +6,56 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.config.models import Route
+from proxy.rollout.analysis.analysis import FailureRatio
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.model import Evidence, RouteState, state_key
+from proxy.rollout.progress import Progress, progress
 from proxy.rollout.store import Store
 
 
 class EvidenceCollector:
-    """Gathers from `watches`, and tells `store`. Whatever asks the store raises `DatabaseError`."""
+    """Collects evidence from `stats` and exchanges it with `store`. Coroutines raise `DatabaseError`."""
 
-    def __init__(self, watches: StatsRegistry, store: Store) -> None:
-        self._watches: Final = watches
+    def __init__(self, stats: StatsRegistry, store: Store) -> None:
+        self._stats: Final = stats
         self._store: Final = store
-        self._untold: dict[str, Evidence] = {}
-        self._known: Mapping[str, Evidence] = {}
-        self._remembered = 0.0
+        self._pending: dict[str, Evidence] = {}
+        self._shared: Mapping[str, Evidence] = {}
+        self._baselines_stored_at = 0.0
 
-    def seen(self, state: RouteState) -> Evidence:
-        """What all replicas saw since a bake time began, as of the last exchange."""
-        return self._known.get(state.epoch, Evidence())
+    def shared(self, state: RouteState) -> Evidence:
+        """Return the evidence of all replicas since a bake time began, as of the last exchange."""
+        return self._shared.get(state.epoch, Evidence())
+
+    def progress(self, route: Route, state: RouteState, now: float) -> Progress | None:
+        """Return the progress of a route's rollout at `now`; None where it has none, or has not begun."""
+        baseline = self._stats.of(route.name).baseline
+        usual = FailureRatio(baseline.errors, baseline.requests) if baseline is not None else None
+        return progress(route, state, self.shared(state), usual, now)
 
     async def exchange(self, running: Mapping[str, RouteState]) -> None:
-        """Add what was seen here of the bake times that run (by the routes' names), and learn what others saw."""
+        """Add this process's evidence of the running bake times (by route name), and fetch that of all replicas."""
         for name, state in running.items():
-            seen = self._watches.of(name).take()
-            if seen:
-                self._untold[state.epoch] = self._untold.get(state.epoch, Evidence()) + Evidence.of(seen)
+            evidence = self._stats.of(name).take()
+            if evidence:
+                self._pending[state.epoch] = self._pending.get(state.epoch, Evidence()) + Evidence.of(evidence)
         epochs = {state.epoch for state in running.values()}
-        self._untold = {epoch: seen for epoch, seen in self._untold.items() if epoch in epochs}
-        await self._store.add(self._untold)
-        self._untold = {}
-        self._known = await self._store.evidence(epochs) if epochs else {}
+        self._pending = {epoch: evidence for epoch, evidence in self._pending.items() if epoch in epochs}
+        await self._store.add(self._pending)
+        self._pending = {}
+        self._shared = await self._store.evidence(epochs) if epochs else {}
 
-    async def remember(self, every: float) -> None:
-        """Keep what legacy last showed, each so many seconds: after a restart it may be asked nothing any more."""
-        if time.monotonic() - self._remembered < every:
+    async def store_baselines(self, interval: float) -> None:
+        """Store legacy's baselines, at most every `interval` seconds: after a restart legacy may get no requests."""
+        if time.monotonic() - self._baselines_stored_at < interval:
             return
-        self._remembered = time.monotonic()
-        shown = {state_key(watch.route): watch.baseline for watch in self._watches}
-        await self._store.remember({key: baseline for key, baseline in shown.items() if baseline is not None})
+        self._baselines_stored_at = time.monotonic()
+        baselines = {state_key(stats.route): stats.baseline for stats in self._stats}
+        await self._store.set_baselines({key: each for key, each in baselines.items() if each is not None})
 
-    async def recall(self) -> None:
-        """Take up what legacy last showed to others, where it has shown nothing here."""
-        kept = await self._store.baselines()
-        for watch in self._watches:
-            watch.baseline = watch.baseline or kept.get(state_key(watch.route))
+    async def load_baselines(self) -> None:
+        """Load the stored baselines for the routes that have none here."""
+        stored = await self._store.baselines()
+        for stats in self._stats:
+            stats.baseline = stats.baseline or stored.get(state_key(stats.route))

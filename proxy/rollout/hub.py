@@ -1,10 +1,10 @@
-"""States of the workers of one gateway that has no MongoDB: the supervisor holds them, all workers share them.
+"""States of the workers of one gateway without a MongoDB: the supervisor stores them, all workers share them.
 
     worker ── HubStore ──┐                      ┌── StateHub ── Memory        in the supervisor, until it ends
     worker ── HubStore ──┴── Unix socket, 0700 ─┘
 
 A change that one worker makes is sent to the others before it is confirmed: once an action has been answered, it is in
-force in every worker that answers within APPLY_TIMEOUT. A worker that is replaced reads all states at its start.
+force in every worker that answers within APPLY_TIMEOUT. A replacement worker reads all states at its start.
 """
 
 from __future__ import annotations
@@ -31,14 +31,26 @@ logger = logging.getLogger("scribe_proxy.state")
 MAX_BATCH: Final = 16 << 20
 """Bytes of one batch of messages; a history of a thousand changes takes less than one MiB."""
 MAX_UNAPPLIED: Final = 1000
-"""Changes that a worker may have yet to apply; beyond them it is disconnected, and reads all states anew."""
+"""Changes that a worker may have yet to apply; beyond them it is disconnected, and reads all states again."""
 CALL_TIMEOUT: Final = 3.0
-"""Seconds until a supervisor that does not answer counts as away."""
+"""Seconds until a supervisor that does not answer counts as unreachable."""
 APPLY_TIMEOUT: Final = 1.0
 """Seconds that a change waits for the other workers."""
 FOLLOW: Final = "follow"
 METHODS: Final = frozenset(
-    {"now", "states", "state", "replace", "note", "history", "adopt", "add", "evidence", "remember", "baselines"}
+    {
+        "now",
+        "states",
+        "state",
+        "replace",
+        "record",
+        "history",
+        "announce",
+        "add",
+        "evidence",
+        "set_baselines",
+        "baselines",
+    }
 )
 
 
@@ -62,7 +74,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A state that another worker has changed."""
+    """Message: a state that another worker has changed."""
 
     number: int
     state: RouteState
@@ -80,7 +92,7 @@ ToWorker = Reply | Changed
 
 
 class StateHub:
-    """The supervisor's part: a thread that answers the workers' calls on a Unix socket."""
+    """Server in the supervisor: a thread that answers the workers' calls on a Unix socket."""
 
     def __init__(self, path: Path) -> None:
         self._path: Final = path
@@ -91,7 +103,7 @@ class StateHub:
         self._listener: socket.socket
 
     def start(self) -> None:
-        """Listen from now on. Raises OSError."""
+        """Listen on the socket. Raises OSError."""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._path))
         self._path.chmod(0o600)
@@ -172,7 +184,7 @@ class _Client:
         return applied
 
     def abandon(self) -> None:
-        """Wait for nothing any more."""
+        """Complete all futures that wait for this worker."""
         for applied in self._unapplied.values():
             applied.set_result(None)
         self._unapplied = {}
@@ -199,7 +211,7 @@ class _Client:
 
 
 class HubStore:
-    """A `Store` that the supervisor holds for all workers. Everything may raise `Unavailable`."""
+    """Client of the supervisor's store, one per worker. Every coroutine may raise `Unavailable`."""
 
     shared = False
 
@@ -236,23 +248,23 @@ class HubStore:
     async def replace(self, after: RouteState) -> bool:
         return cast(bool, await self._call("replace", after))
 
-    async def note(self, change: AuditEntry) -> None:
-        await self._call("note", change)
+    async def record(self, change: AuditEntry) -> None:
+        await self._call("record", change)
 
     async def history(self, limit: int, route: str = "") -> tuple[AuditEntry, ...]:
         return cast(tuple[AuditEntry, ...], await self._call("history", limit, route))
 
-    async def adopt(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
-        return cast(tuple[str, dict[str, int]] | None, await self._call("adopt", revision, dict(shares)))
+    async def announce(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
+        return cast(tuple[str, dict[str, int]] | None, await self._call("announce", revision, dict(shares)))
 
-    async def add(self, seen: Mapping[str, Evidence]) -> None:
-        await self._call("add", dict(seen))
+    async def add(self, evidence: Mapping[str, Evidence]) -> None:
+        await self._call("add", dict(evidence))
 
     async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
         return cast(dict[str, Evidence], await self._call("evidence", tuple(epochs)))
 
-    async def remember(self, baselines: Mapping[str, RequestStats]) -> None:
-        """The watches of each worker remember them as long as it lives."""
+    async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
+        """Do nothing: the RouteStats of each worker hold the baselines for its lifetime."""
 
     async def baselines(self) -> dict[str, RequestStats]:
         return {}
@@ -263,7 +275,7 @@ class HubStore:
         closing = asyncio.create_task(_end(channel, changes))
         try:
             while (changed := await changes.get()) is not None:
-                yield changed.state  # and the caller asks for the next one once this one is applied
+                yield changed.state  # the caller requests the next one after it has applied this one
                 channel.send(Applied(changed.number), urgent=True)
             raise Unavailable("the supervisor has closed the connection")
         finally:
@@ -292,7 +304,7 @@ class HubStore:
         connection = socket.socket(socket.AF_UNIX)
         channel: MessageChannel[ToWorker, ToHub] = MessageChannel(self._receive, max_batch=MAX_BATCH)
         try:
-            connection.connect(str(self._path))  # to a local socket that listens: at once, or refused
+            connection.connect(str(self._path))  # a local socket accepts or refuses immediately
             await channel.open(connection)
         except OSError as error:
             connection.close()

@@ -1,7 +1,7 @@
-"""What is known of a route's rollout, as frozen values. Pure.
+"""The state of a route's rollout, as frozen values. Pure.
 
-Times are seconds since the epoch, by the clock of whoever keeps the state (MongoDB's, so that all replicas agree).
-Shares are in ten-thousandths of callers.
+Times are seconds since the epoch, by the store's clock (MongoDB's, which all replicas share). Shares are in basis
+points: ten-thousandths of callers.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from proxy.config.models import Route
 from proxy.rollout.analysis.window import WindowBucket
 
 GUARD: Final = "guard"
-"""Who acts when no person does."""
+"""Actors that are not persons."""
 SCHEDULE: Final = "schedule"
 FILE: Final = "routing.yaml"
 
 Kind = Literal["start", "promotion", "gate", "pause", "resume", "cap", "rollback", "ack", "release", "share", "config"]
-"""What happened: a rollout began, went up a stage, missed a gate; a person paused it, or resumed it; the guard, or a
-person, capped the share; that was acknowledged, is over; the file has another share, is another."""
+"""Kinds of changes: a rollout starts, reaches its next stage, fails a gate, is paused or resumed by a person; the guard
+caps a share, a person rolls it back; the cap is acknowledged, released; the file's share changes; the file changes."""
 StateDocument: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Something done, or found: who, why, when."""
+    """Actor, reason and time of a change."""
 
     actor: str
     reason: str
@@ -35,7 +35,7 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """The most that is left of a share, until it is acknowledged and `until` has passed."""
+    """An upper limit of a share, in force until it is acknowledged and `until` has passed."""
 
     share: int
     by: Attribution
@@ -45,7 +45,7 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty where none is meant.
+    """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty where none applies.
 
     `revision` is the route's own, or for `config` the file's.
     """
@@ -60,11 +60,11 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class RouteState:
-    """One revision of a route. `version` grows by one with each change, and `change` is the one that made it so.
+    """State of one revision of a route. `version` grows by one with each change; `change` is the latest.
 
-    `stage` is the share that the rollout has reached (None: it has not begun, or there is none), since `since`;
-    `passing` is when its gates began to be passed: the bake time is counted from there. `missed` is the gate that was
-    last missed, `paused` says that a person has stopped the rollout at this stage.
+    `stage` is the share that the rollout has reached (None: not started, or no rollout) at `since`. `passing` is the
+    start of the current bake time: since then no gate has failed. `missed` is the gate that failed last; `paused` is
+    set while a person has paused the rollout.
     """
 
     key: str
@@ -79,30 +79,33 @@ class RouteState:
 
     @property
     def epoch(self) -> str:
-        """Names the time since when the bake time is counted; evidence of another time does not count."""
+        """Identify the current bake time; evidence is counted by epoch."""
         return f"{self.key}#{self.passing:.3f}"
 
     def document(self) -> StateDocument:
-        """As it is stored."""
+        """Return the state as the document that is stored."""
         return {"_id": self.key, **{name: value for name, value in asdict(self).items() if name != "key"}}
 
     @classmethod
     def of(cls, document: StateDocument) -> RouteState:
-        """As it was stored."""
-        values = _known(cls, document)  # a later release may have stored more
+        """Return the state of a stored document; unknown fields, of a later release, are ignored."""
+        values = _known(cls, document)
         for name in ("missed", "paused"):
-            values[name] = _deed(values[name])
+            values[name] = _attribution(values[name])
         if values["cap"] is not None:
             cap = values["cap"]
-            values["cap"] = Cap(cap["share"], Attribution(**cap["by"]), cap["until"], _deed(cap["acknowledged"]))
+            values["cap"] = Cap(cap["share"], Attribution(**cap["by"]), cap["until"], _attribution(cap["acknowledged"]))
         values["change"] = change_of(values["change"])
         return cls(key=document["_id"], **values)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What all replicas saw while a stage's bake time was counted: requests of both sides with their errors (400 and
-    above), and shadow comparisons with those that differed."""
+    """Counts of all replicas during a bake time.
+
+    Requests of both backends with their errors (statuses of 400 and above), and shadow comparisons with those that
+    differed.
+    """
 
     native: int = 0
     native_errors: int = 0
@@ -115,24 +118,24 @@ class Evidence:
         return Evidence(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
 
     @classmethod
-    def of(cls, seen: WindowBucket) -> Evidence:
-        """What a slice of a watch says."""
-        native, legacy = seen.native, seen.legacy
-        return cls(native.requests, native.errors, legacy.requests, legacy.errors, seen.compared, seen.differing)
+    def of(cls, bucket: WindowBucket) -> Evidence:
+        """Return the counts of a bucket."""
+        native, legacy = bucket.native, bucket.legacy
+        return cls(native.requests, native.errors, legacy.requests, legacy.errors, bucket.compared, bucket.differing)
 
 
 def change_of(document: StateDocument) -> AuditEntry:
-    """A change as it was stored."""
+    """Return the change of a stored document."""
     return AuditEntry(**{**_known(AuditEntry, document), "by": Attribution(**document["by"])})
 
 
 def state_key(route: Route) -> str:
-    """What a route's state is kept under: another `revision` is another native side, which begins anew."""
+    """Return the key of a route's state. Each `revision` of a route has a state of its own."""
     return f"{route.name}@{route.revision}" if route.revision is not None else route.name
 
 
 def ceiling(route: Route) -> int:
-    """The most that the file lets native have."""
+    """Return the share that the file allows native, in basis points."""
     return route.native if route.pin is None else FULL * (route.pin == "native")
 
 
@@ -141,5 +144,5 @@ def _known(of: type[RouteState] | type[AuditEntry], document: StateDocument) -> 
     return {name: value for name, value in document.items() if name in names}
 
 
-def _deed(document: StateDocument | None) -> Attribution | None:
+def _attribution(document: StateDocument | None) -> Attribution | None:
     return Attribution(**document) if document is not None else None

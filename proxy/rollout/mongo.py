@@ -1,13 +1,13 @@
-"""States in MongoDB, where all replicas see them and every restart finds them.
+"""States in MongoDB, shared by all replicas and retained over restarts.
 
     states      a route's state; replaced by `_id` and version                     by change stream, or polled
     history     every change, by the state's key and version                       written after the state
-    evidence    what was seen since a bake time began, by its epoch; replicas add to it
-    baselines   what legacy last showed of a route
-    files       the one document of which routing.yaml is in force
+    evidence    counts since a bake time began, by its epoch; replicas add to it
+    baselines   legacy's latest statistics of a route
+    files       one document: the routing.yaml in force
 
-A state and its entry in the history are two writes. The state holds its last change, so an entry that is lacking
-because a replica died between the two is made up for by whoever reads all states next.
+A state and its entry in the history are two writes. The state contains its last change: an entry that is missing
+because a replica died between the two writes is added by the next reader of all states.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.model import AuditEntry, Evidence, RouteState, change_of
 from proxy.runtime.database import Conflict, Database, DatabaseError, Document, Unavailable
 
-POLLED: Final = 1.0
-"""Seconds between two readings where there are no change streams (a mongod that is no replica set)."""
+POLL_INTERVAL: Final = 1.0
+"""Seconds between two reads where there are no change streams (a mongod that is not a replica set)."""
 
 
 class MongoStore:
-    """A `Store` in a database of MongoDB. Everything raises `DatabaseError`."""
+    """A `Store` in a database of MongoDB. Every coroutine raises `DatabaseError`."""
 
     shared = True
 
@@ -48,17 +48,17 @@ class MongoStore:
         return time
 
     async def states(self) -> dict[str, RouteState]:
-        with self._database.asking():
-            found = [RouteState.of(document) async for document in self._states.find()]
-            if found:
-                await self._history.bulk_write([_entry(state) for state in found], ordered=False)
-        return {state.key: state for state in found}
+        with self._database.translate_errors():
+            states = [RouteState.of(document) async for document in self._states.find()]
+            if states:
+                await self._history.bulk_write([_entry(state) for state in states], ordered=False)
+        return {state.key: state for state in states}
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[AsyncIterator[RouteState]]:
         async with AsyncExitStack() as stack:
             try:
-                with self._database.asking():
+                with self._database.translate_errors():
                     pipeline = [{"$match": {"operationType": {"$in": ["insert", "replace", "invalidate"]}}}]
                     stream = await stack.enter_async_context(self._states.watch(pipeline))
             except Unavailable:
@@ -69,7 +69,7 @@ class MongoStore:
                 yield self._streamed(stream)
 
     async def _streamed(self, stream: AsyncIterator[Document]) -> AsyncIterator[RouteState]:
-        with self._database.asking():
+        with self._database.translate_errors():
             async for event in stream:
                 if "fullDocument" in event:
                     yield RouteState.of(event["fullDocument"])
@@ -78,27 +78,30 @@ class MongoStore:
     async def _polled(self) -> AsyncIterator[RouteState]:
         known: dict[str, int] = {}
         while True:
-            with self._database.asking():
-                found = [RouteState.of(document) async for document in self._states.find()]
-            for state in found:
+            with self._database.translate_errors():
+                states = [RouteState.of(document) async for document in self._states.find()]
+            for state in states:
                 if known.get(state.key) != state.version:
                     known[state.key] = state.version
                     yield state
-            await asyncio.sleep(POLLED)
+            await asyncio.sleep(POLL_INTERVAL)
 
     async def state(self, key: str) -> RouteState | None:
-        with self._database.asking():
+        with self._database.translate_errors():
             document = await self._states.find_one({"_id": key})
         return RouteState.of(document) if document is not None else None
 
     async def replace(self, after: RouteState) -> bool:
         try:
-            with self._database.asking():
+            with self._database.translate_errors():
                 if not await self._replaced(after):
                     return False
         except Conflict:
             return False
-        with suppress(Unavailable), self._database.asking():  # it is done; what follows is made up for
+        with (
+            suppress(Unavailable),
+            self._database.translate_errors(),
+        ):  # the next reader adds a missing entry
             await self._history.bulk_write([_entry(after)])
             await self._evidence.delete_many({"key": after.key, "_id": {"$ne": after.epoch}})
         return True
@@ -110,70 +113,70 @@ class MongoStore:
         last = {"_id": after.key, "version": after.version - 1}
         return (await self._states.replace_one(last, after.document())).matched_count == 1
 
-    async def note(self, change: AuditEntry) -> None:
-        with self._database.asking():
+    async def record(self, change: AuditEntry) -> None:
+        with self._database.translate_errors():
             await self._history.insert_one(asdict(change))
 
     async def history(self, limit: int, route: str = "") -> tuple[AuditEntry, ...]:
         chosen = {"route": route} if route else {}
-        with self._database.asking():
-            found = self._history.find(chosen, {"_id": 0}).sort("by.at", DESCENDING).limit(limit)
-            return tuple([change_of(document) async for document in found])
+        with self._database.translate_errors():
+            cursor = self._history.find(chosen, {"_id": 0}).sort("by.at", DESCENDING).limit(limit)
+            return tuple([change_of(document) async for document in cursor])
 
-    async def adopt(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
-        told = {"revision": revision, "shares": [list(pair) for pair in shares.items()]}  # names may hold dots
+    async def announce(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
+        announced = {"revision": revision, "shares": [list(pair) for pair in shares.items()]}  # names may contain dots
         try:
-            with self._database.asking():
+            with self._database.translate_errors():
                 another = {"_id": "in force", "revision": {"$ne": revision}}
-                before = await self._files.find_one_and_update(another, {"$set": told}, upsert=True)
-        except Conflict:  # no other than this one is in force
+                before = await self._files.find_one_and_update(another, {"$set": announced}, upsert=True)
+        except Conflict:  # this revision is in force already
             return None
         return (before["revision"], dict(before["shares"])) if before else ("", {})
 
-    async def add(self, seen: Mapping[str, Evidence]) -> None:
+    async def add(self, evidence: Mapping[str, Evidence]) -> None:
         changes = [
             UpdateOne(
                 {"_id": epoch},
                 {"$inc": asdict(more), "$setOnInsert": {"key": epoch.rpartition("#")[0]}},
                 upsert=True,
             )
-            for epoch, more in seen.items()
+            for epoch, more in evidence.items()
         ]
         if changes:
-            with self._database.asking():
+            with self._database.translate_errors():
                 await self._evidence.bulk_write(changes, ordered=False)
 
     async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
         chosen = {"_id": {"$in": list(epochs)}}
-        with self._database.asking():
-            found = [document async for document in self._evidence.find(chosen, {"key": 0})]
-        return {document.pop("_id"): Evidence(**document) for document in found}
+        with self._database.translate_errors():
+            documents = [document async for document in self._evidence.find(chosen, {"key": 0})]
+        return {document.pop("_id"): Evidence(**document) for document in documents}
 
-    async def remember(self, baselines: Mapping[str, RequestStats]) -> None:
+    async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         changes = [
             UpdateOne({"_id": key}, {"$set": _flat(baseline)}, upsert=True) for key, baseline in baselines.items()
         ]
         if changes:
-            with self._database.asking():
+            with self._database.translate_errors():
                 await self._baselines.bulk_write(changes, ordered=False)
 
     async def baselines(self) -> dict[str, RequestStats]:
-        with self._database.asking():
-            found = [document async for document in self._baselines.find()]
-        return {document.pop("_id"): _tally(document) for document in found}
+        with self._database.translate_errors():
+            documents = [document async for document in self._baselines.find()]
+        return {document.pop("_id"): _stats_of(document) for document in documents}
 
 
 def _entry(state: RouteState) -> UpdateOne:
-    """What puts a state's last change into the history, once."""
+    """Return the update that puts a state's last change into the history, once."""
     entry = {"_id": f"{state.key}#{state.version}"}
     return UpdateOne(entry, {"$setOnInsert": asdict(state.change)}, upsert=True)
 
 
-def _flat(tally: RequestStats) -> Document:
-    values = asdict(tally)
-    del values["dependency_failures"]  # none of legacy's, and unknown to earlier releases
-    return {**values, "latencies": [list(pair) for pair in tally.latencies.items()]}
+def _flat(stats: RequestStats) -> Document:
+    values = asdict(stats)
+    del values["dependency_failures"]  # legacy has none, and earlier releases do not know the field
+    return {**values, "latencies": [list(pair) for pair in stats.latencies.items()]}
 
 
-def _tally(document: Document) -> RequestStats:
+def _stats_of(document: Document) -> RequestStats:
     return RequestStats(**{**document, "latencies": dict(document["latencies"])})

@@ -21,7 +21,7 @@ the bake time has not passed; too little evidence; approval by a person. `nothin
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a rollout stands. `left` is what is left of the bake time, in seconds."""
+    """Progress of a rollout. `left` is the rest of the bake time, in seconds."""
 
     stage: int
     following: int | None
@@ -30,56 +30,58 @@ class Progress:
     gates: tuple[MetricResult, ...]
 
     @property
-    def missing(self) -> MetricResult | None:
-        """The first gate that is missed."""
+    def failed_gate(self) -> MetricResult | None:
+        """The first gate that fails; None where none does."""
         return next((gate for gate in self.gates if gate.outcome == "fail"), None)
 
 
 def progress(
-    route: Route, state: RouteState, seen: Evidence, usual: FailureRatio | None, now: float
+    route: Route, state: RouteState, evidence: Evidence, usual: FailureRatio | None, now: float
 ) -> Progress | None:
-    """Where the rollout of a route stands; None where it has none, or has not begun.
+    """Return the progress of a route's rollout; None where it has none, or has not started.
 
-    `seen`: by all replicas since the bake time began. `usual`: legacy's errors where they are not in what was seen.
+    `evidence`: of all replicas since the bake time began. `usual`: legacy's error ratio where the evidence has too few
+    requests of legacy.
     """
     if route.rollout is None or state.stage is None:
         return None
     stage = reached(route, state)
-    found = gates(route, route.rollout, seen, usual)
+    results = gates(route, route.rollout, evidence, usual)
     left = max(0.0, state.passing + route.rollout.bake_time - now)
     follows = following(route, stage)
-    return Progress(stage, follows, _waits(route, state, follows, left, found), left, found)
+    return Progress(stage, follows, _waits(route, state, follows, left, results), left, results)
 
 
-def gates(route: Route, schedule: Schedule, seen: Evidence, usual: FailureRatio | None) -> tuple[MetricResult, ...]:
-    """What the gates say of all that was seen. A route that is not compared has no gate of mismatches."""
-    legacy = FailureRatio(seen.legacy_errors, seen.legacy) if seen.legacy >= schedule.minimum else usual
+def gates(route: Route, schedule: Schedule, evidence: Evidence, usual: FailureRatio | None) -> tuple[MetricResult, ...]:
+    """Evaluate the gates. A route without shadow comparisons has no mismatch gate."""
+    legacy = FailureRatio(evidence.legacy_errors, evidence.legacy) if evidence.legacy >= schedule.minimum else usual
     limit = schedule.gates.errors / FULL
-    found = [exceeding("errors", FailureRatio(seen.native_errors, seen.native), legacy, limit, schedule.minimum)]
+    native = FailureRatio(evidence.native_errors, evidence.native)
+    results = [exceeding("errors", native, legacy, limit, schedule.minimum)]
     if is_compared(route):
-        differing = FailureRatio(seen.differing, seen.compared)
-        found.append(exceeding("mismatch", differing, None, schedule.gates.mismatch / FULL, schedule.minimum))
-    return tuple(found)
+        differing = FailureRatio(evidence.differing, evidence.compared)
+        results.append(exceeding("mismatch", differing, None, schedule.gates.mismatch / FULL, schedule.minimum))
+    return tuple(results)
 
 
 def is_compared(route: Route) -> bool:
-    """Whether any of a route's requests run in the shadow."""
+    """Return True where any of a route's requests are shadowed."""
     method = route.pattern.method
     some = method in SAFE or method == ANY or route.shadow.writes == "dry_run"
     return route.shadow.share > 0 and some and method != WEBSOCKET
 
 
 def timetable(rollout: Schedule, start: float) -> Iterator[tuple[int, float]]:
-    """Each stage with the time it is reached at the earliest, from `start` on: every gate passed, nobody in the way."""
+    """Yield each stage with the earliest time it is reached, where the rollout starts at `start` and all gates pass."""
     for index, stage in enumerate(rollout.stages):
         yield stage, start + index * rollout.bake_time
 
 
 def _waits(
-    route: Route, state: RouteState, follows: int | None, left: float, found: tuple[MetricResult, ...]
+    route: Route, state: RouteState, follows: int | None, left: float, results: tuple[MetricResult, ...]
 ) -> WaitReason:
     assert route.rollout is not None
-    outcomes = {gate.outcome for gate in found}
+    outcomes = {gate.outcome for gate in results}
     reasons: dict[WaitReason, bool] = {
         "cap": state.cap is not None,
         "gate": "fail" in outcomes,
@@ -90,4 +92,4 @@ def _waits(
         "evidence": "unknown" in outcomes,
         "approval": route.rollout.approve,
     }
-    return next((reason for reason, holds in reasons.items() if holds), "nothing")
+    return next((reason for reason, applies in reasons.items() if applies), "nothing")

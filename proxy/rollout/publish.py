@@ -1,4 +1,4 @@
-"""Who is told of shares that change: Prometheus, and the webhook of routing.yaml."""
+"""Publish changes of shares: to Prometheus, and to the webhook of routing.yaml."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from proxy.observability.webhook import Type, WebhookEvent
 from proxy.rollout.model import AuditEntry, Kind, ceiling
 from proxy.rollout.shares import Effective
 
-NOTICED: Final[dict[Kind, Type]] = {
+WEBHOOK_TYPES: Final[dict[Kind, Type]] = {
     "cap": "cap",
     "rollback": "rollback",
     "release": "release",
     "promotion": "promotion",
     "pause": "pause",
 }
-"""What is worth a notice; an acknowledgement is, once the share has risen by it."""
+"""Webhook event types by kind of change; an acknowledgement that raises the share is a `release`."""
 
 
 def count(change: AuditEntry) -> None:
@@ -27,16 +27,16 @@ def count(change: AuditEntry) -> None:
     metrics.SHARE_CHANGES.labels(change.route, change.kind).inc()
 
 
-def show(route: Route, found: Effective) -> None:
-    """Set a route's share, by the file and in force."""
+def show(route: Route, share: Effective) -> None:
+    """Set the gauges of a route: the file's share, the share in force, and the cap."""
     metrics.SHARE.labels(route.name, "file").set(ceiling(route) / FULL)
-    metrics.SHARE.labels(route.name, "effective").set(found.share / FULL)
-    metrics.CAPPED.labels(route.name).set(found.by == "cap")
+    metrics.SHARE.labels(route.name, "effective").set(share.share / FULL)
+    metrics.CAPPED.labels(route.name).set(share.by == "cap")
 
 
-def notice(change: AuditEntry) -> WebhookEvent | None:
-    """What a webhook hears of a change, if it does; shares are in percent."""
-    kind = NOTICED.get(change.kind)
+def webhook_event(change: AuditEntry) -> WebhookEvent | None:
+    """Return the webhook's event of a change, None where there is none; shares are in percent."""
+    kind = WEBHOOK_TYPES.get(change.kind)
     if change.kind == "ack" and change.after > change.before:
         kind = "release"
     if kind is None:

@@ -1,4 +1,4 @@
-"""The share in force: the lowest of what the file, a rollout's stage and a cap leave, and which it is. Pure."""
+"""The share in force: the lowest of the file's share, the rollout's stage and the cap. Pure."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Effective:
 
 
 def effective(route: Route, state: RouteState | None, *, read: bool) -> Effective:
-    """The share in force. `read`: whether what replicas share has been read since this process began.
+    """Return the share in force. `read`: the shared states have been read since this process started.
 
-    Until then a route that might be capped, or whose stage is unknown, stays on legacy: a restart amid an outage of
-    MongoDB must not lift what somebody, or a guard, has put down.
+    Until then a route that may have a cap or a stage stays on legacy: a restart during an outage of MongoDB must not
+    lift a cap.
     """
     if route.pin is not None:
         return Effective(ceiling(route), "pin", f"the route is pinned to {route.pin}")
     if not read and (route.guard is not None or route.rollout is not None):
-        return Effective(0, "unread", "what replicas share has not been read yet", stage=0)
+        return Effective(0, "unread", "the shared state has not been read yet", stage=0)
     stage = reached(route, state)
     left = min(route.native, stage)
     cap = state.cap if state is not None else None
@@ -49,9 +49,9 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
 
 
 def reached(route: Route, state: RouteState | None) -> int:
-    """The stage that the rollout is at: 0 before it began, 10,000 without one.
+    """Return the stage of the rollout: 0 before its start, 10,000 without a rollout.
 
-    Stages may have changed since it was stored: then it is the highest that is no higher, or else the first.
+    Where the stages have changed since it was stored: the highest one that is not above it, else the first.
     """
     if route.rollout is None:
         return FULL
@@ -61,19 +61,19 @@ def reached(route: Route, state: RouteState | None) -> int:
 
 
 def at_most(route: Route, share: int) -> int:
-    """The highest stage that is not above a share, or else the first."""
+    """Return the highest stage that is not above a share, else the first."""
     assert route.rollout is not None
     stages = route.rollout.stages
     return max((stage for stage in stages if stage <= share), default=stages[0])
 
 
 def below(route: Route, share: int) -> int:
-    """The highest stage below a share; 0 where there is none."""
+    """Return the highest stage below a share; 0 where there is none."""
     stages = route.rollout.stages if route.rollout is not None else ()
     return max((stage for stage in stages if stage < share), default=0)
 
 
 def following(route: Route, share: int) -> int | None:
-    """The stage after a share; None at the last."""
+    """Return the stage after a share; None at the last."""
     stages = route.rollout.stages if route.rollout is not None else ()
     return min((stage for stage in stages if stage > share), default=None)

@@ -1,4 +1,4 @@
-"""States as one process knows them: what the store said last, and what was done here that it is yet to hear of."""
+"""Route states as this process knows them: those of the store, and local ones that the store does not have yet."""
 
 from __future__ import annotations
 
@@ -11,56 +11,58 @@ from proxy.rollout.transitions import initial_state, rebase_local_cap
 
 
 class RouteStateCache:
-    """`read` is false until the store has told everything once."""
+    """Cache of route states by key. `loaded` is False until all of the store's states were read once."""
 
     def __init__(self) -> None:
-        self.read = False
-        self._known: dict[str, RouteState] = {}
-        self._own: dict[str, tuple[Route, RouteState]] = {}
+        self.loaded = False
+        self._stored: dict[str, RouteState] = {}
+        self._local: dict[str, tuple[Route, RouteState]] = {}
 
     def state(self, route: Route) -> RouteState:
-        """What is in force, as far as is known."""
+        """Return the state in force: the local one, else the stored one, else the initial one."""
         key = state_key(route)
-        _, own = self._own.get(key, (None, None))
-        return own or self._known.get(key) or initial_state(route)
+        _, local = self._local.get(key, (None, None))
+        return local or self._stored.get(key) or initial_state(route)
 
     def effective(self, route: Route) -> Effective:
-        """The share in force: the lower one, where what was done here and what the store says differ."""
+        """Return the share in force: the lower one where the local and the stored state differ."""
         key = state_key(route)
-        found = effective(route, self._known.get(key), read=self.read)
-        if key in self._own:
-            own = effective(route, self._own[key][1], read=self.read)
-            return own if own.share < found.share else found
-        return found
+        stored = effective(route, self._stored.get(key), read=self.loaded)
+        if key in self._local:
+            local = effective(route, self._local[key][1], read=self.loaded)
+            return local if local.share < stored.share else stored
+        return stored
 
-    def learn(self, states: Mapping[str, RouteState]) -> None:
-        """All that the store has: what it has not is not so."""
-        self._known = dict(states)
-        self.read = True
+    def load(self, states: Mapping[str, RouteState]) -> None:
+        """Replace the cache with the store's contents."""
+        self._stored = dict(states)
+        self.loaded = True
 
-    def hear(self, state: RouteState) -> bool:
-        """One state from the store. False if it is no news."""
-        known = self._known.get(state.key)
+    def record(self, state: RouteState) -> bool:
+        """Record one state of the store. Return False where its version is not newer."""
+        known = self._stored.get(state.key)
         if known is not None and known.version >= state.version:
             return False
-        self._known[state.key] = state
+        self._stored[state.key] = state
         return True
 
-    def do(self, route: Route, state: RouteState) -> None:
-        """Put a cap in force here, which the store is to hear of."""
-        self._own[state.key] = route, state
+    def set_local(self, route: Route, state: RouteState) -> None:
+        """Put a cap in force that is still to be stored."""
+        self._local[state.key] = route, state
 
-    def untold(self) -> Iterator[tuple[Route, RouteState]]:
-        """What the store is to hear of."""
-        yield from tuple(self._own.values())
+    def local_states(self) -> Iterator[tuple[Route, RouteState]]:
+        """Yield the states that are still to be stored."""
+        yield from tuple(self._local.values())
 
-    def told(self, own: RouteState, now: RouteState | None) -> None:
-        """The store has heard of it; or it has another state `now`, on top of which ours must be put once more."""
-        route, _ = self._own.pop(own.key)
-        if now is None:
-            self.hear(own)
-            return
-        self.hear(now)
-        again = rebase_local_cap(route, now, own)
-        if again is not None:
-            self._own[own.key] = route, again
+    def confirm_local(self, own: RouteState) -> None:
+        """Record that a local state has been stored."""
+        self._local.pop(own.key)
+        self.record(own)
+
+    def rebase_local(self, own: RouteState, stored: RouteState) -> None:
+        """Record the store's newer state, and put the local cap on top of it where it is still the lower one."""
+        route, _ = self._local.pop(own.key)
+        self.record(stored)
+        rebased = rebase_local_cap(route, stored, own)
+        if rebased is not None:
+            self._local[own.key] = route, rebased

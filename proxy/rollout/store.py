@@ -1,7 +1,7 @@
-"""Where states are kept: what any such place must do, and the one for a process on its own.
+"""The interface of stores of rollout states, and the store of a single process, in memory.
 
-A state is replaced only by its next version (compare and set), so that of two replicas that would do the same thing at
-the same time one does it and the other finds it done.
+A state is replaced only by its next version (compare-and-set): of two replicas that make the same change at the same
+time, one succeeds and the other receives the result.
 """
 
 from __future__ import annotations
@@ -16,56 +16,57 @@ from proxy.rollout.clock import Clock
 from proxy.rollout.model import AuditEntry, Evidence, RouteState
 
 HISTORY: Final = 1000
-"""Changes that a process on its own remembers."""
+"""Number of changes that the store in memory retains."""
 
 
 class Store(Protocol):
-    """A place for states, evidence and history. Everything may raise `DatabaseError`.
+    """Storage of states, evidence and history. Every coroutine may raise `DatabaseError`.
 
-    `shared`: whether other replicas see what is in it, and whoever comes after a restart.
+    `shared`: True where other replicas use the same contents, and a restart finds them.
     """
 
     @property
     def shared(self) -> bool: ...
 
     async def now(self) -> float:
-        """Seconds since the epoch, by the clock that all replicas go by."""
+        """Return the seconds since the epoch, by the clock that all replicas share."""
 
     async def states(self) -> dict[str, RouteState]:
-        """All states, by their keys."""
+        """Return all states by their keys."""
 
     def following(self) -> AbstractAsyncContextManager[AsyncIterator[RouteState]]:
-        """States as they change, from when the context is entered on."""
+        """Return an iterator of states as they change, beginning when the context is entered."""
 
     async def state(self, key: str) -> RouteState | None:
-        """One state, as it is now."""
+        """Return one state; None where the key is unknown."""
 
     async def replace(self, after: RouteState) -> bool:
-        """Put a state in place of its last version, and its change in the history. False: somebody was faster."""
+        """Replace a state's previous version, and append its change to the history. False: it was replaced already."""
 
-    async def note(self, change: AuditEntry) -> None:
-        """Put a change in the history that is of no route's state."""
+    async def record(self, change: AuditEntry) -> None:
+        """Append a change to the history that belongs to no state."""
 
     async def history(self, limit: int, route: str = "") -> tuple[AuditEntry, ...]:
-        """The last changes, of one route or of all, newest first."""
+        """Return the latest `limit` changes, of one route or of all, newest first."""
 
-    async def adopt(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
-        """Say that a file is in force: its revision, and each route's share by it.
+    async def announce(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
+        """Announce the routing.yaml in force: its revision, and each route's share (basis points).
 
-        Gives what was in force before, once, to the first who says so ("" and nothing where nothing was); else None.
+        Returns the revision and shares in force before, to the first replica that announces a revision ("" and an
+        empty dict where there were none), and None to all others.
         """
 
-    async def add(self, seen: Mapping[str, Evidence]) -> None:
-        """Add to the evidence of epochs (see `RouteState.epoch`)."""
+    async def add(self, evidence: Mapping[str, Evidence]) -> None:
+        """Add to the stored evidence, by epoch (see `RouteState.epoch`)."""
 
     async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
-        """What is known of epochs, those left out of which nothing is."""
+        """Return the evidence of the given epochs that have any."""
 
-    async def remember(self, baselines: Mapping[str, RequestStats]) -> None:
-        """Keep what legacy last showed, by the routes' keys."""
+    async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
+        """Store legacy's baselines by the routes' state keys."""
 
     async def baselines(self) -> dict[str, RequestStats]:
-        """What legacy last showed."""
+        """Return legacy's baselines by the routes' state keys."""
 
 
 class MemoryStore:
@@ -78,7 +79,7 @@ class MemoryStore:
         self._states: dict[str, RouteState] = {}
         self._evidence: dict[str, Evidence] = {}
         self._history: list[AuditEntry] = []
-        self._adopted: tuple[str, dict[str, int]] = "", {}
+        self._announced: tuple[str, dict[str, int]] = "", {}
 
     async def now(self) -> float:
         return self._clock.now()
@@ -88,7 +89,7 @@ class MemoryStore:
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[AsyncIterator[RouteState]]:
-        """Nobody else changes anything."""
+        """Return an iterator that never yields: there are no other replicas."""
         yield _never()
 
     async def state(self, key: str) -> RouteState | None:
@@ -101,10 +102,10 @@ class MemoryStore:
         self._states[after.key] = after
         if before is not None and before.epoch != after.epoch:
             self._evidence.pop(before.epoch, None)
-        await self.note(after.change)
+        await self.record(after.change)
         return True
 
-    async def note(self, change: AuditEntry) -> None:
+    async def record(self, change: AuditEntry) -> None:
         self._history.append(change)
         del self._history[:-HISTORY]
 
@@ -112,19 +113,19 @@ class MemoryStore:
         chosen = (change for change in reversed(self._history) if not route or change.route == route)
         return tuple(change for change, _ in zip(chosen, range(limit), strict=False))
 
-    async def adopt(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
-        before, self._adopted = self._adopted, (revision, dict(shares))
+    async def announce(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
+        before, self._announced = self._announced, (revision, dict(shares))
         return before if before[0] != revision else None
 
-    async def add(self, seen: Mapping[str, Evidence]) -> None:
-        for epoch, more in seen.items():
+    async def add(self, evidence: Mapping[str, Evidence]) -> None:
+        for epoch, more in evidence.items():
             self._evidence[epoch] = self._evidence.get(epoch, Evidence()) + more
 
     async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
         return {epoch: self._evidence[epoch] for epoch in epochs if epoch in self._evidence}
 
-    async def remember(self, baselines: Mapping[str, RequestStats]) -> None:
-        """The watches remember them as long as this process does."""
+    async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
+        """Do nothing: RouteStats holds the baselines for the lifetime of the process."""
 
     async def baselines(self) -> dict[str, RequestStats]:
         return {}

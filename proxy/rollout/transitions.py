@@ -1,7 +1,7 @@
-"""All that can become of a route's state, each as a function from one to the next. Pure.
+"""Transitions of a route's state, each a function from one state to the next. Pure.
 
-Nothing here asks whether it is time (`progress` does), nor whether somebody else was faster (the store does). What
-makes no sense as things are is `Refused`, in words for whoever asked.
+The caller decides when a transition is due (see `progress`); the store decides which of two concurrent ones succeeds.
+A transition that the current state does not allow raises `Refused`.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from proxy.rollout.shares import at_most, below, effective, following, reached
 
 
 class Refused(Exception):
-    """What was asked for cannot be, as things are."""
+    """The current state does not allow the requested action; the message says why."""
 
 
 def initial_state(route: Route) -> RouteState:
-    """A route of which nothing is known yet: version 0 is never stored."""
+    """Return the state of a route that has no stored state; its version 0 is never stored."""
     return RouteState(state_key(route), AuditEntry("start", Attribution("", "", 0.0), 0, 0), version=0)
 
 
 def start_rollout(route: Route, state: RouteState, now: float) -> RouteState:
-    """The rollout at its first stage."""
+    """Start the rollout at its first stage."""
     assert route.rollout is not None
     first = route.rollout.stages[0]
-    by = Attribution(SCHEDULE, f"the rollout begins, at {show_share(first)}", now)
+    by = Attribution(SCHEDULE, f"the rollout starts at {show_share(first)}", now)
     return _changed(route, state, "start", by, stage=first, since=now, passing=now)
 
 
 def promote(route: Route, state: RouteState, by: Attribution) -> RouteState:
-    """The next stage."""
+    """Move the rollout to its next stage."""
     if route.rollout is None:
         raise Refused(f"{route.name} has no rollout; its share is `native` in the file")
     if state.cap is not None:
         raise Refused(f"{route.name} is capped at {show_share(state.cap.share)} by {state.cap.by.actor}; ack it first")
     if state.stage is None:
-        raise Refused(f"the rollout of {route.name} has not begun yet")
+        raise Refused(f"the rollout of {route.name} has not started yet")
     stage = following(route, reached(route, state))
     if stage is None:
         raise Refused(f"{route.name} is at its last stage")
@@ -46,7 +46,7 @@ def promote(route: Route, state: RouteState, by: Attribution) -> RouteState:
 
 
 def pause(route: Route, state: RouteState, by: Attribution) -> RouteState:
-    """No stage follows by itself any more."""
+    """Pause the rollout at its current stage."""
     if route.rollout is None:
         raise Refused(f"{route.name} has no rollout that could be paused")
     if state.paused is not None:
@@ -55,14 +55,14 @@ def pause(route: Route, state: RouteState, by: Attribution) -> RouteState:
 
 
 def resume(route: Route, state: RouteState, by: Attribution) -> RouteState:
-    """Stages follow by themselves again."""
+    """Resume a paused rollout."""
     if state.paused is None:
         raise Refused(f"{route.name} is not paused")
     return _changed(route, state, "resume", by, paused=None)
 
 
 def gate_failed(route: Route, state: RouteState, reason: str, now: float) -> RouteState:
-    """A gate was missed: the bake time starts again."""
+    """Record a failed gate; the bake time starts again."""
     by = Attribution(SCHEDULE, reason, now)
     return _changed(route, state, "gate", by, passing=now, missed=by)
 
@@ -73,7 +73,7 @@ def share_changed(route: Route, state: RouteState, by: Attribution) -> RouteStat
 
 
 def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> RouteState | None:
-    """The guard found native to fail: nothing is left of its share, or the previous stage. None: no less than is."""
+    """Cap a route whose native fails, at 0% or at the previous stage. None where the share is not above that."""
     assert route.guard is not None
     now_at = effective(route, state, read=True).share
     share = below(route, now_at) if route.guard.on_failure == "previous" else 0
@@ -83,7 +83,7 @@ def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> Ro
 
 
 def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteState | None:
-    """What a process did on its own, on top of what others did meanwhile. None: they left no more than it would."""
+    """Apply a local cap to the store's newer state. None where the share there is not above the cap."""
     assert own.cap is not None
     if effective(route, state, read=True).share <= own.cap.share:
         return None
@@ -92,9 +92,9 @@ def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteS
 
 
 def roll_back(route: Route, state: RouteState, share: int, by: Attribution) -> RouteState:
-    """A person caps the share, until it is acknowledged."""
+    """Cap the share on behalf of a person, until that is acknowledged."""
     if route.pin is not None:
-        raise Refused(f"{route.name} is pinned to {route.pin} in the file, which stands above every share")
+        raise Refused(f"{route.name} is pinned to {route.pin} in the file, which takes precedence over every share")
     now_at = effective(route, state, read=True)
     if share >= now_at.share:
         raise Refused(f"{route.name} is at {show_share(now_at.share)} already: {now_at.reason}")
@@ -102,7 +102,7 @@ def roll_back(route: Route, state: RouteState, share: int, by: Attribution) -> R
 
 
 def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bool) -> RouteState:
-    """The cap goes: now if it has cooled down (or `at_once`), else as soon as it has."""
+    """Acknowledge the cap: remove it now if its cooldown has passed (or `at_once`), else once it has."""
     cap = state.cap
     if cap is None:
         raise Refused(f"{route.name} is not capped")
@@ -115,15 +115,15 @@ def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bo
 
 
 def release_if_due(route: Route, state: RouteState, now: float) -> RouteState | None:
-    """The cap goes because it is acknowledged and has cooled down; None while that is not so."""
+    """Remove an acknowledged cap whose cooldown has passed; None where there is none."""
     cap = state.cap
     if cap is None or cap.acknowledged is None or now < cap.until:
         return None
-    return _released(route, state, "release", Attribution(GUARD, "acknowledged, and cooled down", now))
+    return _released(route, state, "release", Attribution(GUARD, "acknowledged, and its cooldown has passed", now))
 
 
 def _with_cap(route: Route, state: RouteState, share: int, kind: Kind, by: Attribution, cooldown: float) -> RouteState:
-    """A rollout goes back to a stage that the cap allows, and goes on from there once it is gone."""
+    """Add a cap; a rollout falls back to a stage that the cap allows, and continues there once it is removed."""
     stage = at_most(route, share) if route.rollout is not None else state.stage
     cap = Cap(share, by, by.at + cooldown)
     return _changed(route, state, kind, by, cap=cap, stage=stage, since=by.at, passing=by.at)

@@ -1,11 +1,11 @@
-"""The gateway's own database: the only module of `proxy` that touches motor.
+"""The gateway's own database: the only module of `proxy` that imports motor.
 
-    database = Database.of(config.mongodb)                      # None: no URL, nothing is kept or shared
-    with database.asking():
+    database = Database.of(config.mongodb)                      # None: no URL, nothing is stored or shared
+    with database.translate_errors():
         await database.collection("samples").find_one({"_id": …})
 
-One a process. It makes no connection until it is asked, and goes on by itself when MongoDB comes back; `available` says
-without asking how things stand. What MongoDB says is translated in `asking`, so that nobody else knows its errors.
+There is one per process. It connects with its first request and reconnects by itself; `available` returns the state of
+the connection without I/O. `translate_errors` turns the driver's errors into those below: no other module knows them.
 """
 
 from __future__ import annotations
@@ -36,106 +36,107 @@ if TYPE_CHECKING:
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
-PATIENCE: Final = 2.0
+TIMEOUT: Final = 2.0
+"""Seconds until a server that does not answer counts as unreachable."""
 REACH_TIMEOUT: Final = 0.8
-"""Seconds that a page waits for a server of which nothing is known."""
+"""Seconds that a page waits for a server whose state is unknown."""
 _DUPLICATE: Final = 11000
 
 
 class DatabaseError(Exception):
-    """MongoDB did not do what it was asked. The text is for a person and holds no data and no credentials."""
+    """MongoDB did not carry out a request. The message is for people; it contains no data and no credentials."""
 
 
 class Unavailable(DatabaseError):
-    """MongoDB cannot be reached, or not in time."""
+    """MongoDB cannot be reached in time."""
 
 
 class Conflict(DatabaseError):
-    """A document of the same key is there already."""
+    """A document with the same key exists already."""
 
 
 class InvalidDatabaseUrl(DatabaseError):
-    """A URL, or a name of a database, that makes no sense."""
+    """The URL or the name of the database is invalid."""
 
 
 class Database:
-    """One database of one server. Raises `NoDatabase`. Bound to the loop it is used in.
+    """One database of one server, bound to the event loop it is used in. Raises `InvalidDatabaseUrl`.
 
-    `patience`: seconds until a server that does not answer counts as away.
+    `timeout`: seconds until a server that does not answer counts as unreachable.
     """
 
-    def __init__(self, url: str, name: str, patience: float | None = None) -> None:
-        waiting = int((PATIENCE if patience is None else patience) * 1000)
+    def __init__(self, url: str, name: str, timeout: float | None = None) -> None:
+        timeout_ms = int((TIMEOUT if timeout is None else timeout) * 1000)
         try:
             self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
                 url,
                 connect=False,
                 appname="scribe-proxy",
                 event_listeners=[_Timing()],
-                serverSelectionTimeoutMS=waiting,
-                connectTimeoutMS=waiting,
+                serverSelectionTimeoutMS=timeout_ms,
+                connectTimeoutMS=timeout_ms,
                 socketTimeoutMS=10_000,
-                heartbeatFrequencyMS=1000,  # how soon it is seen that MongoDB is back
+                heartbeatFrequencyMS=1000,  # the delay until a reconnection is noticed
             )
             self._database: AsyncIOMotorDatabase[Document] = self._client[name]
         except (PyMongoError, ValueError) as error:  # whose text may quote the URL
             raise InvalidDatabaseUrl(f"no MongoDB URL, or no name of a database ({type(error).__name__})") from None
         self.name: Final = name
-        self._away_until = 0.0
+        self._unreachable_until = 0.0
 
     @classmethod
     def of(cls, settings: MongoSettings) -> Database | None:
-        """The database that routing.yaml names, None where it names none."""
+        """Return the database that routing.yaml names, None where it names none."""
         url = settings.url.get_secret_value()
         return cls(url, settings.database) if url else None
 
     @property
     def available(self) -> bool:
-        """Whether a server that takes writes is known just now. Asks nobody; False before the first question."""
+        """True while a writable server is known. No I/O; False before the first request."""
         return bool(self._client.delegate.topology_description.has_writable_server())
 
     async def is_reachable(self) -> bool:
-        """Whether a server is known, or answers within `REACH_TIMEOUT`; a failure is remembered for as long."""
+        """Return True where a server is known or answers within `REACH_TIMEOUT`; a failure is cached for as long."""
         if self.available:
             return True
-        if time.monotonic() < self._away_until:
+        if time.monotonic() < self._unreachable_until:
             return False
         try:
             async with asyncio.timeout(REACH_TIMEOUT):
                 await self.reach()
         except (TimeoutError, DatabaseError):
-            self._away_until = time.monotonic() + REACH_TIMEOUT
+            self._unreachable_until = time.monotonic() + REACH_TIMEOUT
             return False
         return True
 
     def collection(self, name: str) -> Collection:
-        """A collection, there or not."""
+        """Return a collection, which need not exist."""
         return self._database[name]
 
     async def command(self, command: Document) -> Document:
-        """Runs a database command. Raises as `asking` does."""
-        with self.asking():
+        """Run a database command. Raises `DatabaseError`."""
+        with self.translate_errors():
             return await self._database.command(command)
 
     async def reach(self) -> None:
-        """Returns if MongoDB answers; raises `DatabaseError` if not in time."""
+        """Ping MongoDB. Raises `DatabaseError` where it does not answer in time."""
         await self.command({"ping": 1})
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Translates what goes wrong within into `Unavailable`, `Conflict` or another `DatabaseError`."""
+    def translate_errors(self) -> Iterator[None]:
+        """Translate the driver's errors into `Unavailable`, `Conflict` or another `DatabaseError`."""
         try:
             yield
         except PyMongoError as error:
             raise _translated(error) from None  # the original quotes documents and addresses
 
     async def drop(self) -> None:
-        """Drops the database with all that is in it."""
-        with self.asking():
+        """Drop the database."""
+        with self.translate_errors():
             await self._client.drop_database(self.name)
 
     async def close(self) -> None:
-        """Closes every connection; in a thread, since the driver waits for the server to hear of it."""
+        """Close all connections; in a thread, since the driver waits for the server."""
         await asyncio.to_thread(self._client.close)
 
 
@@ -144,11 +145,11 @@ def _translated(error: PyMongoError) -> DatabaseError:
         return Conflict("MongoDB has such a document already")
     if isinstance(error, BulkWriteError):
         codes = {fault["code"] for fault in error.details.get("writeErrors", ())}
-        told = ", ".join(map(str, sorted(codes)))
-        return Conflict("MongoDB has such documents already") if codes == {_DUPLICATE} else _refused(told)
+        listed = ", ".join(map(str, sorted(codes)))
+        return Conflict("MongoDB has such documents already") if codes == {_DUPLICATE} else _refused(listed)
     if isinstance(error, ExecutionTimeout):
         return Unavailable("MongoDB took too long")
-    if isinstance(error, ConnectionFailure | ConfigurationError) or error.timeout:  # a name that DNS does not know
+    if isinstance(error, ConnectionFailure | ConfigurationError) or error.timeout:  # a name that DNS does not resolve
         return Unavailable("MongoDB cannot be reached")
     if isinstance(error, OperationFailure):
         return _refused(str(error.code))
@@ -160,10 +161,10 @@ def _refused(code: str) -> DatabaseError:
 
 
 class _Timing(CommandListener):
-    """Tells the metrics how long each command took, in seconds. Called from the driver's threads."""
+    """Records each command's duration, in seconds. Called from the driver's threads."""
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Nothing to tell yet."""
+        """Do nothing: the duration is known at the end."""
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         metrics.MONGODB_SECONDS.labels(event.command_name, "ok").observe(event.duration_micros / 1e6)

@@ -37,8 +37,9 @@ from proxy.ops.app import create_ops
 from proxy.reports.writer import ReportWriter
 from proxy.rollout import publish
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.controller import ControllerHooks, RolloutController
+from proxy.rollout.controller import RolloutController
 from proxy.rollout.hub import HubStore
+from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import AuditEntry
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore, Store
@@ -102,13 +103,13 @@ class GatewayProcess:
         self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
         self.notices = WebhookQueue(config)
         self.health = HealthChecks(self.native, config)
-        self.keeper = self._keeper(config)
+        self.controller = self._keeper(config)
         self._services: tuple[BackgroundService, ...] = (
             self.notices,
             self.reports,
             self.shadow,
             self.health,
-            self.keeper,
+            self.controller,
         )
         metrics.CONFIG_VALID.set(not loaded.problems)
         if loaded.saved_at is not None:
@@ -172,14 +173,14 @@ class GatewayProcess:
             changed=self._tell,
             in_force=publish.show,
         )
-        return RolloutController(config, store, self.watches, around)
+        return RolloutController(config, store, self.stats, around)
 
     def _limit(self, limits: Mapping[str, Limit]) -> None:
         self.gateway.limits = limits
 
     def _tell(self, change: AuditEntry) -> None:
         publish.count(change)
-        notice = publish.notice(change)
+        notice = publish.webhook_event(change)
         if notice is not None:
             self.notices.tell(notice)
 

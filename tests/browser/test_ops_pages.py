@@ -97,7 +97,7 @@ async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage
         async with serving(create_ops(staged, TOKEN)) as port:
             yield staged, f"http://127.0.0.1:{port}"
     finally:
-        await staged.keeper.stop()
+        await staged.controller.stop()
         await database.drop()
         await database.close()
 
@@ -150,7 +150,7 @@ async def watch_it_renew(page: Page, staged: Stage) -> None:
     route = page.get_by_role("article", name="transcription")
     await expect(route.get_by_text("no requests")).to_be_visible()
     await page.evaluate("window.kept = true")
-    serve_a_minute(staged.watches, time.monotonic() + 120, [("transcription", 0, 3, 0)])
+    serve_a_minute(staged.stats, time.monotonic() + 120, [("transcription", 0, 3, 0)])
     await page.clock.fast_forward(6000)
     await expect(route.get_by_text("requests/s, up to")).to_be_visible()
     assert await page.evaluate("window.kept")  # renewed in place

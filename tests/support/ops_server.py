@@ -29,7 +29,8 @@ from proxy.reports.storage import Storage
 from proxy.reports.writer import ReportWriter
 from proxy.rollout.actions import promote, rollback
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.controller import ControllerHooks, RolloutController
+from proxy.rollout.controller import RolloutController
+from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.store import MemoryStore, Store
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
@@ -103,8 +104,8 @@ class Stage:
 
     gateway: Gateway
     watcher: ConfigWatcher
-    keeper: RolloutController
-    watches: StatsRegistry
+    controller: RolloutController
+    stats: StatsRegistry
     native_started: bool = True
     database: Database | None = None
 
@@ -114,43 +115,43 @@ async def nobody(*_: object) -> None:
 
 
 def stage(directory: Path, port: int, text: str = ROUTING, store: Store | None = None) -> Stage:
-    """A process that goes by a file in the directory; its legacy is at the port. Its keeper is not started."""
+    """A process that goes by a file in the directory; its legacy is at the port. Its controller is not started."""
     file = directory / "routing.yaml"
     file.write_text(text.format(port=port))
     (directory / "contracts").mkdir(exist_ok=True)
     (directory / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
     config = load(file, {})
-    gateway, watches = Gateway(RoutingSnapshot.of(config, nobody, nobody)), StatsRegistry()
-    keeper = RolloutController(config, store or MemoryStore(), watches, ControllerHooks(apply=lambda _: None))
-    return Stage(gateway, ConfigWatcher(file, {}, lambda _: None), keeper, watches)
+    gateway, stats = Gateway(RoutingSnapshot.of(config, nobody, nobody)), StatsRegistry()
+    controller = RolloutController(config, store or MemoryStore(), stats, ControllerHooks(apply=lambda _: None))
+    return Stage(gateway, ConfigWatcher(file, {}, lambda _: None), controller, stats)
 
 
-def serve_a_minute(watches: StatsRegistry, began: float, serving: Sequence[Served] = SERVING) -> None:
+def serve_a_minute(stats: StatsRegistry, began: float, serving: Sequence[Served] = SERVING) -> None:
     """Both sides for the length of a window, from a monotonic time on; native grows slower."""
     for slice_ in range(12):
-        watches.turn(began + 5 * slice_)
+        stats.advance(began + 5 * slice_)
         for route, native, legacy, failing in serving:
             for number in range(native * (5 + slice_ % 3)):
                 status = 500 if number % 20 < failing else 200
-                watches(_served(route, "native", status, 0.004 + 0.0004 * slice_ + 0.002 * (number % 7)))
+                stats(_served(route, "native", status, 0.004 + 0.0004 * slice_ + 0.002 * (number % 7)))
             for number in range(legacy * (4 + slice_ % 3)):
                 status = 404 if number % 50 == 0 else 200
-                watches(_served(route, "legacy", status, 0.012 + 0.001 * (slice_ % 4) + 0.003 * (number % 9)))
-    watches.turn(began + 60)
+                stats(_served(route, "legacy", status, 0.012 + 0.001 * (slice_ % 4) + 0.003 * (number % 9)))
+    stats.advance(began + 60)
 
 
 async def roll_out(staged: Stage) -> None:
     """Both sides serve; one rollout goes up a stage, one route fails and is capped, one is capped by a person."""
-    keeper = staged.keeper
-    prompts = staged.watches.of("prompts.list").route
-    await keeper.start()
-    await _until(lambda: keeper.standing(prompts).progress is not None)
-    await keeper.act("prompts.list", promote, "Grace", "all quiet since Monday")
-    await keeper.act("notes.create", rollback(), "Ada", "notes came out twice, see the incident of this morning")
-    serve_a_minute(staged.watches, time.monotonic())
-    keeper.look()
-    await _until_capped(keeper.store)
-    serve_a_minute(staged.watches, time.monotonic() + 60)
+    controller = staged.controller
+    prompts = staged.stats.of("prompts.list").route
+    await controller.start()
+    await _until(lambda: controller.describe(prompts).progress is not None)
+    await controller.act("prompts.list", promote, "Grace", "all quiet since Monday")
+    await controller.act("notes.create", rollback(), "Ada", "notes came out twice, see the incident of this morning")
+    serve_a_minute(staged.stats, time.monotonic())
+    controller.evaluate()
+    await _until_capped(controller.store)
+    serve_a_minute(staged.stats, time.monotonic() + 60)
 
 
 async def _until(holds: Callable[[], bool]) -> None:

@@ -80,9 +80,11 @@ async def _done(
     situation: ProcessView, request: Request, name: str, step: str, form: Form, principal: Principal
 ) -> Response:
     try:
-        seen = int(form["version"]) if form.get("version") else None
+        expected = int(form["version"]) if form.get("version") else None
         person = principal.name or form.get("actor", "")
-        state = await situation.keeper.act(name, _STEPS[step](form), person, form.get("reason", ""), seen=seen)
+        state = await situation.controller.act(
+            name, _STEPS[step](form), person, form.get("reason", ""), expected_version=expected
+        )
     except ValueError as error:
         return error_page(request, 400, "Nothing was done", str(error))
     except Refused as refusal:
@@ -95,16 +97,16 @@ async def _done(
 
 
 async def _view(situation: ProcessView, route: Route) -> Control:
-    keeper, rollout = situation.keeper, route.rollout
-    standing = keeper.standing(route)
+    controller, rollout = situation.controller, route.rollout
+    now = controller.describe(route)
     stages = rollout.stages if rollout else ()
-    lower = sorted({0, *(stage for stage in stages if stage < standing.effective.share)})
+    lower = sorted({0, *(stage for stage in stages if stage < now.effective.share)})
     try:
-        changes = await keeper.store.history(LISTED, route.name)
+        changes = await controller.store.history(LISTED, route.name)
     except DatabaseError:
         changes = ()
     return Control(
-        route=route_now(standing),
+        route=route_now(now),
         stages=tuple(stage / 100 for stage in stages),
         bake_time=rollout.bake_time if rollout else None,
         approve=rollout.approve if rollout else False,

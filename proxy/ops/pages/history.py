@@ -38,7 +38,7 @@ def history(situation: ProcessView) -> Endpoint:
 
     async def show(request: Request) -> Response:
         route = request.query_params.get("route", "")
-        view = await _history(situation.keeper.store, route)
+        view = await _history(situation.controller.store, route)
         return await answer(request, "history.html", view, area="/history")
 
     return show

@@ -92,34 +92,34 @@ def live(situation: ProcessView, current: Current) -> Endpoint:
     """The page of all routes."""
 
     async def show(request: Request) -> Response:
-        keeper, status = situation.keeper, await current()
+        controller, status = situation.controller, await current()
         routes = situation.gateway.plan.config.routes
-        found = tuple(route_now(keeper.standing(route)) for route in routes)
-        backends = keeper.legacy_down, keeper.healthy
-        view = Live(status, os.getpid(), keeper.store.shared, keeper.away, *backends, found)
+        found = tuple(route_now(controller.describe(route)) for route in routes)
+        backends = controller.legacy_down, controller.healthy
+        view = Live(status, os.getpid(), controller.store.shared, controller.unreachable, *backends, found)
         period = PERIOD if request.query_params.get("renew") != "no" else 0
         return await answer(request, "live.html", view, area="/live", period=period)
 
     return show
 
 
-def route_now(standing: RouteRollout) -> RouteNow:
+def route_now(rollout: RouteRollout) -> RouteNow:
     """A route for people."""
-    route, state, window = standing.route, standing.state, standing.watch.window
-    seen, ended = window.seen(), window.slices()
+    route, state, window = rollout.route, rollout.state, rollout.stats.window
+    seen, ended = window.total(), window.slices()
     return RouteNow(
         name=route.name,
         match=route.match,
         file=ceiling(route) / 100,
-        effective=standing.effective.share / 100,
-        by=standing.effective.by,
-        reason=standing.effective.reason,
+        effective=rollout.effective.share / 100,
+        by=rollout.effective.by,
+        reason=rollout.effective.reason,
         version=state.version,
-        progress=standing.progress,
+        progress=rollout.progress,
         paused=state.paused,
         missed=state.missed,
         cap=state.cap,
-        guard=standing.judgement,
+        guard=rollout.analysis,
         window=window.span,
         legacy=_backend(seen.legacy, [one.legacy for one in ended], window),
         native=_backend(seen.native, [one.native for one in ended], window),

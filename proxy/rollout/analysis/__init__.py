@@ -1,1 +1,1 @@
-"""Whether native does worse than legacy: what is seen of both, for a while, and what may be concluded from it."""
+"""Analysis of the backends' statistics: sliding windows, exact tests, guards. Pure."""

@@ -1,17 +1,18 @@
-"""Whether native fails, passes, or too little is known to tell. Pure.
+"""Decide from statistics whether native fails, passes, or too little is known. Pure.
 
-A share is judged in two steps, because native is not at fault for what legacy shows as well (a client that sends
-rubbish, an expired token):
+A failure ratio is tested in two steps, because native is not at fault for errors that legacy has as well (invalid
+requests, expired tokens):
 
-    1. it is above its limit *on top of legacy's own share*, by more than chance (binomial test), and
-    2. it is above legacy's share by more than chance (Fisher's exact test),
+    1. it is above its limit *on top of legacy's own ratio*, by more than chance (binomial test), and
+    2. it is above legacy's ratio by more than chance (Fisher's exact test),
 
-each at the level `LEVEL`. Latency is judged the same way, by the share of native's requests that take longer than the
-limit's multiple of legacy's 95th percentile: 5% of them may. Both tests are exact, see `chance`. A share that is not
-above its limit passes; one that is, but might be by chance, is unknown, as is everything below the minimum of requests.
+each at the level `LEVEL`. Latency is tested the same way, by the ratio of native's requests that take longer than the
+limit's multiple of legacy's 95th percentile: 5% of them may. Both tests are exact, see `statistics`. A ratio that is
+not above its limit passes; one that is, but may be by chance, is unknown, as is any with fewer than the minimum of
+requests.
 
-Legacy's part is its own requests in the window where there are enough of them, else what it last showed (`baseline`):
-at a share of 100% it has no requests at all, and yet its callers' errors are still its callers'.
+Legacy's ratio is that of its requests in the window where there are enough, else of its `baseline`: at a share of 100%
+legacy has no requests, while the callers' own errors continue.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from proxy.rollout.analysis.statistics import binomial_tail, clopper_pearson_low
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
 
 LEVEL: Final = 0.001
-"""How often, at most, a native exactly at its limit is taken to be above it, in one window."""
+"""Significance level: the probability, per window, that a native exactly at its limit fails."""
 TAIL: Final = 0.05  # of the requests, beyond the 95th percentile
 
 Outcome = Literal["pass", "fail", "unknown"]
@@ -35,7 +36,7 @@ Trigger = Literal["errors", "server_errors", "latency", "mismatch", "dependencie
 
 @dataclass(frozen=True, slots=True)
 class FailureRatio:
-    """So many of so many."""
+    """`part` of `whole` requests."""
 
     part: int
     whole: int
@@ -47,8 +48,9 @@ class FailureRatio:
 
 @dataclass(frozen=True, slots=True)
 class MetricResult:
-    """One trigger's outcome. `native`, `legacy` and `limit` are shares from 0 to 1; for latency they are seconds, and
-    None where there is nothing to say. `least` is the share that native's surely has, where it fails.
+    """Outcome of one trigger. `native`, `legacy` and `limit` are ratios from 0 to 1; for latency, seconds.
+
+    They are None where there are no data. `least` is the lower confidence bound of native's ratio, where it fails.
     """
 
     trigger: Trigger
@@ -60,14 +62,14 @@ class MetricResult:
     least: float | None = None
 
     @property
-    def told(self) -> str:
-        """In words, as in `errors 12.4% of 402 (legacy 1.1%, limit that and 5%)`."""
-        return _told(self)
+    def description(self) -> str:
+        """The result in words, as in `errors 12.4% of 402 (legacy 1.1%, limit that and 5%)`."""
+        return _describe(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """All findings of a route, and what they come to: the worst of them."""
+    """Results of all triggers of a route; `outcome` is the worst of them."""
 
     findings: tuple[MetricResult, ...]
 
@@ -78,17 +80,17 @@ class Analysis:
 
     @property
     def reason(self) -> str:
-        """What fails, in words; empty where nothing does."""
-        return "; ".join(finding.told for finding in self.findings if finding.outcome == "fail")
+        """Descriptions of the failing triggers; empty where none fails."""
+        return "; ".join(finding.description for finding in self.findings if finding.outcome == "fail")
 
 
 _WORST: Final[tuple[Outcome, ...]] = ("fail", "unknown", "pass")
 
 
-def analyse(guard: Guard, seen: WindowBucket, baseline: RequestStats | None, *, healthy: bool) -> Analysis:
-    """Judge native by what a window holds. `healthy`: whether native answers its health checks, if any are made."""
-    native, least = seen.native, guard.minimum
-    legacy = seen.legacy if seen.legacy.requests >= least else baseline
+def analyse(guard: Guard, window: WindowBucket, baseline: RequestStats | None, *, healthy: bool) -> Analysis:
+    """Evaluate a guard over a window. `healthy`: False while native fails its health checks."""
+    native, least = window.native, guard.minimum
+    legacy = window.legacy if window.legacy.requests >= least else baseline
     findings = [
         _share("errors", native.errors, native, legacy, guard.error_rate, least),
         _share("server_errors", native.server_errors, native, legacy, guard.server_errors, least),
@@ -97,7 +99,7 @@ def analyse(guard: Guard, seen: WindowBucket, baseline: RequestStats | None, *, 
     if native.dependency_failures:
         findings.append(_dependencies(native, guard))
     if guard.mismatch is not None:
-        differing = FailureRatio(seen.differing, seen.compared)
+        differing = FailureRatio(window.differing, window.compared)
         findings.append(exceeding("mismatch", differing, None, guard.mismatch / FULL, least))
     if not healthy:
         findings.append(MetricResult("health", "fail"))
@@ -105,9 +107,9 @@ def analyse(guard: Guard, seen: WindowBucket, baseline: RequestStats | None, *, 
 
 
 def _dependencies(native: RequestStats, guard: Guard) -> MetricResult:
-    """Failures of dependencies that native reports: too many fail; as many as errors may be at the most pass.
+    """Evaluate the failures of dependencies that native reports: above `max_dependency_failures` it fails.
 
-    Those between hold the judgement: nothing is known of native while what it depends on is away.
+    Up to `error_rate` it passes; in between it is unknown, which suspends the guard while a dependency is down.
     """
     failed = FailureRatio(native.dependency_failures, native.requests + native.dependency_failures)
     finding = exceeding("dependencies", failed, None, guard.max_dependency_failures / FULL, guard.minimum)
@@ -119,14 +121,16 @@ def _dependencies(native: RequestStats, guard: Guard) -> MetricResult:
 def exceeding(
     trigger: Trigger, native: FailureRatio, legacy: FailureRatio | None, limit: float, least: int
 ) -> MetricResult:
-    """Whether native's share is more than `limit` above legacy's, known from `least` requests at the least."""
-    beside = legacy if legacy is not None and legacy.whole >= least else None
-    allowed = limit + (beside.ratio if beside is not None else 0.0)
+    """Test whether native's ratio is more than `limit` above legacy's; each needs `least` requests at least."""
+    reference = legacy if legacy is not None and legacy.whole >= least else None
+    allowed = limit + (reference.ratio if reference is not None else 0.0)
     outcome: Outcome = "unknown"
     if native.whole >= least:
-        outcome = _compared(native, beside, allowed)
-    surely = clopper_pearson_lower(native.part, native.whole, LEVEL) if outcome == "fail" else None
-    return MetricResult(trigger, outcome, limit, native.ratio, beside.ratio if beside else None, native.whole, surely)
+        outcome = _compared(native, reference, allowed)
+    bound = clopper_pearson_lower(native.part, native.whole, LEVEL) if outcome == "fail" else None
+    return MetricResult(
+        trigger, outcome, limit, native.ratio, reference.ratio if reference else None, native.whole, bound
+    )
 
 
 def _compared(native: FailureRatio, legacy: FailureRatio | None, allowed: float) -> Outcome:
@@ -141,10 +145,10 @@ def _compared(native: FailureRatio, legacy: FailureRatio | None, allowed: float)
 def _share(
     trigger: Trigger, part: int, native: RequestStats, legacy: RequestStats | None, limit: int, least: int
 ) -> MetricResult:
-    beside = None
+    reference = None
     if legacy is not None:
-        beside = FailureRatio(legacy.errors if trigger == "errors" else legacy.server_errors, legacy.requests)
-    return exceeding(trigger, FailureRatio(part, native.requests), beside, limit / FULL, least)
+        reference = FailureRatio(legacy.errors if trigger == "errors" else legacy.server_errors, legacy.requests)
+    return exceeding(trigger, FailureRatio(part, native.requests), reference, limit / FULL, least)
 
 
 def _latency(native: RequestStats, legacy: RequestStats | None, ratio: float, least: int) -> MetricResult:
@@ -157,18 +161,18 @@ def _latency(native: RequestStats, legacy: RequestStats | None, ratio: float, le
     return MetricResult("latency", outcome, limit, native.percentile(1 - TAIL), usual, native.timed)
 
 
-def _told(finding: MetricResult) -> str:
+def _describe(finding: MetricResult) -> str:
     if finding.trigger == "health":
         return "native fails its health checks"
     if finding.native is None:
-        return f"{_NAMES[finding.trigger]}: nothing seen yet"
+        return f"{_NAMES[finding.trigger]}: no data yet"
     show = _seconds if finding.trigger == "latency" else _percent
-    return f"{_NAMES[finding.trigger]} {show(finding.native)} of {finding.requests:,} ({_beside(finding, show)})"
+    return f"{_NAMES[finding.trigger]} {show(finding.native)} of {finding.requests:,} ({_reference(finding, show)})"
 
 
-def _beside(finding: MetricResult, show: Callable[[float], str]) -> str:
+def _reference(finding: MetricResult, show: Callable[[float], str]) -> str:
     if finding.limit is None:
-        return "too little of legacy's to compare with"
+        return "too few requests of legacy to compare with"
     if finding.legacy is None:
         return f"limit {show(finding.limit)}"
     more = "limit " if finding.trigger == "latency" else "limit that and "

@@ -1,8 +1,7 @@
-"""All routes as this process sees them: fed by each request and each comparison, asked by the guards and the pages.
+"""Statistics of all routes in this process: fed by requests and comparisons, read by the guards and the ops pages.
 
-Observing costs a look-up and a few additions; everything else happens in `turn`, once a second. What a guard concludes
-is remembered only as long as it is true: `forget` after a share was changed, since what was seen before then says
-nothing of what is there now.
+Recording costs a dict access and a few additions; everything else happens in `advance`, once a second. Call `reset`
+after a change of a share: earlier requests are no evidence about the new one.
 """
 
 from __future__ import annotations
@@ -15,105 +14,106 @@ from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.analysis import Analysis, analyse
 from proxy.rollout.analysis.window import RequestStats, Window, WindowBucket, bucket
 
-USUAL: Final = Guard()  # how long a route without a guard is looked back on, for the pages
+DEFAULT_GUARD: Final = Guard()
+"""Its window applies to routes without a guard, for the ops pages."""
 DIFFERING: Final = frozenset(("mismatch", "violation"))
-OWN: Final = frozenset(("gateway_overloaded",))  # failures that are neither side's
+GATEWAY_FAILURES: Final = frozenset(("gateway_overloaded",))  # failures of neither backend
 
 
 class RouteStats:
-    """One route. `gathered` is what has been seen since it was last taken for the evidence of a stage."""
+    """Statistics of one route. `pending` are the counts since evidence was last taken."""
 
     def __init__(self, route: Route, now: float) -> None:
         self.route = route
-        self.window: Final = Window((route.guard or USUAL).window, now)
+        self.window: Final = Window((route.guard or DEFAULT_GUARD).window, now)
         self.baseline: RequestStats | None = None
-        self.gathered = WindowBucket()
+        self.pending = WindowBucket()
 
-    def turn(self, now: float) -> None:
-        """Go on to `now` (monotonic seconds)."""
+    def advance(self, now: float) -> None:
+        """Advance the window to `now` (monotonic seconds)."""
         if self.route.guard is not None and self.window.now.legacy.requests:
-            legacy = self.window.seen().legacy
+            legacy = self.window.total().legacy
             if legacy.requests >= self.route.guard.minimum and 2 * legacy.server_errors < legacy.requests:
-                self.baseline = legacy  # but no outage of legacy's becomes what is usual
-        for ended in self.window.turn(now):
-            self.gathered.add(ended)
+                self.baseline = legacy  # an outage of legacy is not a baseline
+        for ended in self.window.advance(now):
+            self.pending.add(ended)
 
-    def judgement(self, *, healthy: bool) -> Analysis | None:
-        """What the route's guard concludes; None without a guard."""
+    def analyse(self, *, healthy: bool) -> Analysis | None:
+        """Evaluate the route's guard; None without a guard."""
         guard = self.route.guard
-        return analyse(guard, self.window.seen(), self.baseline, healthy=healthy) if guard is not None else None
+        return analyse(guard, self.window.total(), self.baseline, healthy=healthy) if guard is not None else None
 
-    def forget(self) -> None:
-        """Begin anew; what legacy showed stays true."""
+    def reset(self) -> None:
+        """Clear the window and the pending evidence; the baseline stays."""
         self.window.clear()
-        self.gathered = WindowBucket()
+        self.pending = WindowBucket()
 
     def take(self) -> WindowBucket:
-        """What was gathered, once."""
-        gathered, self.gathered = self.gathered, WindowBucket()
-        return gathered
+        """Return the pending counts and clear them."""
+        pending, self.pending = self.pending, WindowBucket()
+        return pending
 
 
 class StatsRegistry:
-    """An `Observer`, and a `ComparisonObserver` by its method `compared`."""
+    """The statistics of all routes: an `Observer`, and a `ComparisonObserver` by its method `compared`."""
 
     def __init__(self) -> None:
-        self._watches: dict[str, RouteStats] = {}
+        self._stats: dict[str, RouteStats] = {}
 
     def __call__(self, observation: RequestRecord) -> None:
-        watch = self._watches.get(observation.route or "")
-        if watch is None or observation.failure in OWN or observation.reason == "override":
-            return  # what somebody tries out by an override is no caller's
-        now = watch.window.now
+        stats = self._stats.get(observation.route or "")
+        if stats is None or observation.failure in GATEWAY_FAILURES or observation.reason == "override":
+            return  # a request with an override is not a caller's
+        now = stats.window.now
         if observation.dependency is not None:
             now.native.dependency_failures += 1
             return
-        if observation.reason == "native-error":  # legacy has answered in native's place
+        if observation.reason == "native-error":  # legacy has answered after native failed
             now.native.requests += 1
             now.native.server_errors += 1
             return
-        tally = now.native if observation.backend == "native" else now.legacy
-        tally.requests += 1
+        counts = now.native if observation.backend == "native" else now.legacy
+        counts.requests += 1
         status = observation.status
         if status >= 500 or observation.failure is not None:
-            tally.server_errors += 1
+            counts.server_errors += 1
         elif status >= 400:
-            tally.client_errors += 1
+            counts.client_errors += 1
         if observation.kind == "http":
             index = bucket(observation.head)
-            tally.latencies[index] = tally.latencies.get(index, 0) + 1
+            counts.latencies[index] = counts.latencies.get(index, 0) + 1
 
     def compared(self, comparison: ComparisonRecord) -> None:
-        """Count shadow comparisons; what could not be compared says nothing of either side."""
-        watch = self._watches.get(comparison.route)
-        if watch is not None and comparison.verdict != "skipped":
-            watch.window.now.compared += comparison.number
-            watch.window.now.differing += comparison.number * (comparison.verdict in DIFFERING)
+        """Count shadow comparisons; skipped ones do not count."""
+        stats = self._stats.get(comparison.route)
+        if stats is not None and comparison.verdict != "skipped":
+            stats.window.now.compared += comparison.number
+            stats.window.now.differing += comparison.number * (comparison.verdict in DIFFERING)
 
-    def adopt(self, routes: Iterable[Route], now: float) -> None:
-        """Go on by changed routes. One whose window is as long as it was keeps what was seen of it."""
-        before, self._watches = self._watches, {}
+    def set_routes(self, routes: Iterable[Route], now: float) -> None:
+        """Replace the routes. A route that is still the same, with a window of the same length, retains its counts."""
+        before, self._stats = self._stats, {}
         for route in routes:
             known = before.get(route.name)
-            if known is None or _other(known.route, route):
+            if known is None or _is_another(known.route, route):
                 known = RouteStats(route, now)
             known.route = route
-            self._watches[route.name] = known
+            self._stats[route.name] = known
 
-    def turn(self, now: float) -> None:
-        """Go on to `now` (monotonic seconds), every route."""
-        for watch in self:
-            watch.turn(now)
+    def advance(self, now: float) -> None:
+        """Advance the windows of all routes to `now` (monotonic seconds)."""
+        for stats in self:
+            stats.advance(now)
 
     def __iter__(self) -> Iterator[RouteStats]:
-        return iter(self._watches.values())
+        return iter(self._stats.values())
 
     def of(self, route: str) -> RouteStats:
-        """One route's. Raises KeyError where there is no such route."""
-        return self._watches[route]
+        """Return the statistics of one route. Raises KeyError where there is none."""
+        return self._stats[route]
 
 
-def _other(before: Route, after: Route) -> bool:
-    """Whether what was seen of a route says nothing of what it is now."""
-    window = (before.guard or USUAL).window != (after.guard or USUAL).window
+def _is_another(before: Route, after: Route) -> bool:
+    """Return True where the counts of a route are no evidence about the changed route."""
+    window = (before.guard or DEFAULT_GUARD).window != (after.guard or DEFAULT_GUARD).window
     return window or before.revision != after.revision or before.match != after.match

@@ -1,8 +1,8 @@
-"""How far a count may be chance: exact tests, whose level holds for any count, however small.
+"""Exact tests of counts, whose significance level holds for any count, however small. Pure.
 
-Shares near zero are judged here from as few as fifty requests. There the usual approximations (normal, Wilson's score)
-take three errors among fifty for proof at the 0.1% level that more than 1% fail, which happens by chance in 1.4% of
-cases; the binomial test and Fisher's do not. Both answer 1 where a count is not even above what is due. Pure.
+Ratios near zero are tested from as few as fifty requests. There the usual approximations (normal, Wilson's score) take
+three errors among fifty as proof at the 0.1% level that more than 1% fail, which happens by chance in 1.4% of cases;
+the binomial test and Fisher's test do not. Both return 1 where a count is not above its expected value.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-NEGLIGIBLE: Final = 1e-9  # of a sum: what is left of it then changes nothing
+NEGLIGIBLE: Final = 1e-9  # relative to a sum: smaller terms do not change it
 
 
 def binomial_tail(part: int, whole: int, share: float) -> float:
-    """The chance of `part` or more among `whole` where each has the chance `share`: the binomial's upper tail."""
+    """Return the probability of `part` or more among `whole` where each has probability `share`: the upper tail."""
     if part <= whole * share:
         return 1.0
     if share <= 0:
@@ -26,7 +26,7 @@ def binomial_tail(part: int, whole: int, share: float) -> float:
 
 
 def fisher_one_sided(part: int, whole: int, other: int, other_whole: int) -> float:
-    """The chance that `part` or more of all that is marked fall to one group, were it like the other.
+    """Return the probability that `part` or more of all marked items fall to one group, were both groups alike.
 
     Fisher's exact test, one-sided: `part` of `whole` are marked in one group, `other` of `other_whole` in the other.
     """
@@ -44,7 +44,7 @@ def fisher_one_sided(part: int, whole: int, other: int, other_whole: int) -> flo
 
 
 def clopper_pearson_lower(part: int, whole: int, level: float) -> float:
-    """The share that is surely there, at a level: Clopper and Pearson's lower bound for `part` of `whole`."""
+    """Return Clopper and Pearson's lower confidence bound of the ratio `part` of `whole`, at a level."""
     low, high = 0.0, part / whole if whole else 0.0
     while high - low > 1e-6:
         middle = (low + high) / 2
@@ -56,7 +56,7 @@ def clopper_pearson_lower(part: int, whole: int, level: float) -> float:
 
 
 def _tail(log_first: float, at: int, last: int, step: Callable[[int], float]) -> float:
-    """The sum of terms that fall from the first on; `step` leads from each to the next."""
+    """Return the sum of decreasing terms; `step` gives the quotient of the next term and the current one."""
     term = total = math.exp(log_first)
     while at < last and term > total * NEGLIGIBLE:
         term *= step(at)

@@ -1,9 +1,9 @@
-"""What a route's two sides did lately: counts over a sliding window, in memory that traffic does not change.
+"""Counts of a route's two backends over a sliding window, in constant memory.
 
-A window is a ring of slices. Only the newest is written to, at the cost of a few additions a request; one that ends is
-added to the sum, and one that has left the window is taken from it again. Latencies fall into buckets that grow by an
-eighth of an octave (9%), from 0.1 ms to 105 s, so that percentiles and "slower than" can be told from at most 160
-numbers. No clock is read here: times are `time.monotonic`'s, and whoever calls says them.
+A window is a ring of slices. Only the newest is written to, at the cost of a few additions per request; a slice that
+ends is added to the sum, and one that leaves the window is subtracted from it. Latency buckets grow by an eighth of an
+octave (9%), from 0.1 ms to 105 s: percentiles and "slower than" need at most 160 numbers. No clock is read here: the
+caller passes times of `time.monotonic`.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from dataclasses import dataclass, field
 from typing import Final
 
 SLICES: Final = 12
-SHORTEST: Final = 1.0  # seconds of a slice: as often somebody looks at the clock, and shorter ones would stay empty
-FINENESS: Final = 8  # buckets in an octave
-FASTEST: Final = 1e-4  # seconds: the upper edge of the first bucket
-LAST: Final = 20 * FINENESS
+MIN_SLICE: Final = 1.0  # seconds of a slice: the interval of `advance`; shorter slices would stay empty
+BUCKETS_PER_OCTAVE: Final = 8
+FIRST_EDGE: Final = 1e-4  # seconds: the upper edge of the first bucket
+LAST: Final = 20 * BUCKETS_PER_OCTAVE
 
 
 def bucket(seconds: float) -> int:
-    """The bucket of a latency: 0 up to `FASTEST`, `LAST` from 105 s on."""
-    if seconds <= FASTEST:
+    """Return the bucket of a latency: 0 up to `FIRST_EDGE`, `LAST` from 105 s on."""
+    if seconds <= FIRST_EDGE:
         return 0
-    return min(LAST, math.ceil(math.log2(seconds / FASTEST) * FINENESS))
+    return min(LAST, math.ceil(math.log2(seconds / FIRST_EDGE) * BUCKETS_PER_OCTAVE))
 
 
 def edge(index: int) -> float:
-    """The longest latency, in seconds, that falls into a bucket."""
-    return FASTEST * math.exp2(index / FINENESS)
+    """Return the longest latency, in seconds, that falls into a bucket."""
+    return FIRST_EDGE * math.exp2(index / BUCKETS_PER_OCTAVE)
 
 
 @dataclass(slots=True)
 class RequestStats:
-    """What one side answered: requests, those of them with 4xx and 5xx, and how many of each latency's bucket.
+    """Counts of one backend: requests, those with 4xx and 5xx, and requests by latency bucket.
 
-    A client that left before an answer counts as 4xx (its status is noted as 499): waiting in vain is what makes
-    clients leave. WebSockets count as requests, without a latency. `dependency_failures` are counted beside the
-    requests: answers that native says failed for want of a dependency.
+    A client that disconnects before a response counts as 4xx (status 499): slow responses make clients disconnect.
+    WebSockets count as requests, without a latency. `dependency_failures` are counted separately from the requests:
+    responses that native reports as failures of a dependency.
     """
 
     requests: int = 0
@@ -54,11 +54,11 @@ class RequestStats:
 
     @property
     def timed(self) -> int:
-        """How many have a latency."""
+        """The number of requests that have a latency."""
         return sum(self.latencies.values())
 
     def percentile(self, part: float) -> float | None:
-        """The latency, in seconds, that `part` of the requests do not exceed; None where there are none."""
+        """Return the latency, in seconds, that `part` of the requests do not exceed; None where there are none."""
         rank, passed = math.ceil(part * self.timed), 0
         for index in sorted(self.latencies):
             passed += self.latencies[index]
@@ -67,11 +67,11 @@ class RequestStats:
         return None
 
     def slower(self, seconds: float) -> int:
-        """How many took longer for certain: a bucket that the limit falls into is left out."""
+        """Return the number that took longer for certain: the bucket of the limit is excluded."""
         return sum(count for index, count in self.latencies.items() if index and edge(index - 1) >= seconds)
 
     def add(self, other: RequestStats, sign: int = 1) -> None:
-        """Add another's counts, or take them away again."""
+        """Add another's counts, or subtract them (`sign` -1)."""
         self.requests += sign * other.requests
         self.client_errors += sign * other.client_errors
         self.server_errors += sign * other.server_errors
@@ -86,7 +86,7 @@ class RequestStats:
 
 @dataclass(slots=True)
 class WindowBucket:
-    """Both sides over some time, and what shadow comparisons said: how many there were, and how many differed."""
+    """Counts of both backends over a period, and of shadow comparisons: all, and those that differed."""
 
     legacy: RequestStats = field(default_factory=RequestStats)
     native: RequestStats = field(default_factory=RequestStats)
@@ -97,7 +97,7 @@ class WindowBucket:
         return bool(self.legacy.requests or self.native.requests or self.native.dependency_failures or self.compared)
 
     def add(self, other: WindowBucket, sign: int = 1) -> None:
-        """Add another's counts, or take them away again."""
+        """Add another's counts, or subtract them (`sign` -1)."""
         self.legacy.add(other.legacy, sign)
         self.native.add(other.native, sign)
         self.compared += sign * other.compared
@@ -105,12 +105,12 @@ class WindowBucket:
 
 
 class Window:
-    """The last `span` seconds, less at most one slice: a twelfth, or SHORTEST. `now` is the slice to write to."""
+    """Sliding window of `span` seconds, less at most one slice: a twelfth, or MIN_SLICE. `now` is the newest slice."""
 
     def __init__(self, span: float, started: float) -> None:
         self.span: Final = span
         self.now = WindowBucket()
-        self._count: Final = max(1, min(SLICES, int(span / SHORTEST)))
+        self._count: Final = max(1, min(SLICES, int(span / MIN_SLICE)))
         self._length: Final = span / self._count
         self._started = started
         self._ended: deque[WindowBucket] = deque(WindowBucket() for _ in range(self._count - 1))
@@ -121,8 +121,8 @@ class Window:
         """The length of a slice."""
         return self._length
 
-    def turn(self, at: float) -> Iterator[WindowBucket]:
-        """Go on to the time `at`; gives the slices that ended since, those in which something happened."""
+    def advance(self, at: float) -> Iterator[WindowBucket]:
+        """Advance to the time `at`; yield the slices that have ended since, except empty ones."""
         steps = int((at - self._started) / self._length)
         if steps <= 0:
             return
@@ -135,18 +135,18 @@ class Window:
             if ended:
                 yield ended
 
-    def seen(self) -> WindowBucket:
-        """All that the window holds, as a sum of its own."""
-        seen = WindowBucket()
-        seen.add(self._sum)
-        seen.add(self.now)
-        return seen
+    def total(self) -> WindowBucket:
+        """Return the sum of all slices, as a new bucket."""
+        total = WindowBucket()
+        total.add(self._sum)
+        total.add(self.now)
+        return total
 
     def slices(self) -> tuple[WindowBucket, ...]:
-        """The slices that have ended, oldest first."""
+        """Return the slices that have ended, oldest first."""
         return tuple(self._ended)
 
     def clear(self) -> None:
-        """Forget all: what was seen is no longer of what there is."""
+        """Clear all counts."""
         self.now, self._sum = WindowBucket(), WindowBucket()
         self._ended = deque(WindowBucket() for _ in range(self._count - 1))

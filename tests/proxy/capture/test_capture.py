@@ -176,7 +176,7 @@ async def test_each_capture_has_a_key_and_dates_of_its_own() -> None:
 
 async def test_while_mongodb_is_away_nothing_is_captured_and_nothing_fails(mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
-        distant = Database(relay.url, "test_capture", patience=0.6)
+        distant = Database(relay.url, "test_capture", timeout=0.6)
         capturer, orders, wanted = CaptureAgent(distant, CONFIG), CaptureJobs(distant), order()
         await capturer.start()
         capturer.record(compared())

@@ -60,7 +60,7 @@ def test_a_route_is_rolled_back_and_acknowledged(file: Path, mongodb_url: str) -
 
 
 def test_a_rollout_is_promoted_held_and_resumed(file: Path, mongodb_url: str) -> None:
-    assert "has not begun yet" in run(file, "promote", "notes.list").stderr
+    assert "has not started yet" in run(file, "promote", "notes.list").stderr
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         begin(client)
     assert run(file, "promote", "notes.list").stdout == "notes.list: promotion, from 1% to 10%\n"
@@ -92,7 +92,7 @@ def test_a_cap_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -
 @pytest.mark.parametrize("step", ["promote", "pause", "resume", "rollback", "ack"])
 def test_without_a_reason_or_a_name_nothing_is_done(file: Path, step: str, mongodb_url: str) -> None:
     assert "Missing option '--why'" in run(file, step, "notes.list", reason=None).stderr
-    assert "say why" in run(file, step, "notes.list", reason=" ").stderr
+    assert "a reason is required" in run(file, step, "notes.list", reason=" ").stderr
     assert "say who you are" in run(file, step, "notes.list", actor=None).stderr
     assert history(mongodb_url) == []
 

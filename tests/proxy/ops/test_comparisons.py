@@ -50,9 +50,9 @@ def visiting(staged: Stage) -> Iterator[TestClient]:
     """A client of the pages; the database is closed on the loop it was used on."""
     with TestClient(create_ops(staged)) as client:
         assert client.portal is not None
-        client.portal.call(staged.keeper.start)
+        client.portal.call(staged.controller.start)
         yield client
-        client.portal.call(staged.keeper.stop)
+        client.portal.call(staged.controller.stop)
         if staged.database is not None:
             client.portal.call(staged.database.close)
 
@@ -212,7 +212,7 @@ def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_p
     metrics.COMPARISONS.labels("prompts.list", "native", "mismatch").inc()
     metrics.SKIPPED.labels("prompts.list", "timeout").inc()
     staged = stage(tmp_path, free_port())
-    staged.database = Database(f"mongodb://127.0.0.1:{free_port()}", DATABASE, patience=0.05)
+    staged.database = Database(f"mongodb://127.0.0.1:{free_port()}", DATABASE, timeout=0.05)
     with visiting(staged) as client:
         data = client.get("/index.json").json()
         assert data["away"]["title"] == "MongoDB is away"

@@ -24,12 +24,12 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 @contextmanager
 def visiting(staged: Stage, token: str | None = TOKEN) -> Iterator[TestClient]:
-    """A client of the pages of a keeper that runs."""
+    """A client of the pages of a controller that runs."""
     with TestClient(create_ops(staged, token), follow_redirects=False) as client:
         assert client.portal is not None
         client.portal.call(roll_out, staged)
         yield client
-        client.portal.call(staged.keeper.stop)
+        client.portal.call(staged.controller.stop)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_a_step_from_a_state_that_is_no_more_is_refused(person: TestClient) -> N
     assert person.post(f"{path}/promote", data=sent).status_code == 303
     again = person.post(f"{path}/promote", data=sent)
     assert again.status_code == 409
-    assert "has changed meanwhile (promotion by Ada): look again" in words(again.text)
+    assert "has changed meanwhile (promotion by Ada): check it and try again" in words(again.text)
     assert routes(person)["prompts.list"]["effective"] == 50
 
 
@@ -205,7 +205,7 @@ def test_a_machine_says_who_it_is(staged: Stage) -> None:
         client.headers.update({**BEARER, "accept": "application/json"})
         path = "/live/prompts.list/promote"
         nameless = client.post(path, data={"reason": "because"})
-        assert (nameless.status_code, nameless.json()["detail"]) == (409, "say who you are")
+        assert (nameless.status_code, nameless.json()["detail"]) == (409, "an actor is required: say who you are")
         done = client.post(path, data={"actor": "deploy job", "reason": "because"})
         assert done.json() == {"route": "prompts.list", "version": 3, "share": 50.0}
 
@@ -244,7 +244,7 @@ def test_with_the_token_set_nobody_else_changes_anything(staged: Stage) -> None:
 
 
 def test_while_mongodb_is_away_shares_stand_and_can_be_lowered(tmp_path: Path) -> None:
-    database = Database(f"mongodb://127.0.0.1:{free_port()}", "test_ops_shares", patience=0.05)
+    database = Database(f"mongodb://127.0.0.1:{free_port()}", "test_ops_shares", timeout=0.05)
     staged = stage(tmp_path, free_port(), store=MongoStore(database))
     with TestClient(create_ops(staged, TOKEN), headers=BEARER) as client:
         assert client.get("/history.json").json()["away"]["title"] == "MongoDB is away"

@@ -343,7 +343,7 @@ async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
     mongodb_url: str, database: Database, reading: ReportReader
 ) -> None:
     async with Relay(mongodb_url) as relay:
-        distant = Database(relay.url, database.name, patience=0.6)
+        distant = Database(relay.url, database.name, timeout=0.6)
         reports, dropped = ReportWriter(distant, SETTINGS), metric("database")
         reports.record(differing())
         reports.record(SkippedEvent("notes.list", "legacy", "queue_full"))

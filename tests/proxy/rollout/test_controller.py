@@ -19,7 +19,8 @@ from proxy.gateway.bucketing import Limit
 from proxy.gateway.request_record import RequestRecord
 from proxy.rollout.actions import ack, pause, promote, resume, rollback
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.controller import ControllerHooks, ControllerIntervals, RolloutController
+from proxy.rollout.controller import ControllerIntervals, RolloutController
+from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import AuditEntry, RouteState
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore, Store
@@ -29,7 +30,7 @@ from tests.support.mongodb_relay import Relay
 
 DATABASE = "state_keeper_tests"
 SEEN = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
-QUICK = ControllerIntervals(look=0.02, share=0.03, remember=0.0, start=2.0)
+QUICK = ControllerIntervals(evaluate=0.02, synchronise=0.03, baselines=0.0, start=2.0)
 GUARD = "guard: {window: 12s, minimum: 20, cooldown: 10m}"
 PLAIN = f"{{name: a, match: GET /a, native: 50%, {GUARD}}}"
 STAGED = f"""{{name: a, match: GET /a, {GUARD},
@@ -44,24 +45,30 @@ def config(*routes: str) -> Config:
 
 @dataclass
 class Replica:
-    """A keeper and what it did to its surroundings."""
+    """A controller and what it did to its surroundings."""
 
-    keeper: RolloutController
-    watches: StatsRegistry
+    controller: RolloutController
+    stats: StatsRegistry
     limits: Mapping[str, Limit] = field(default_factory=dict)
     changes: list[AuditEntry] = field(default_factory=list)
     legacy_down: bool = False
     healthy: bool = True
+    hook_fails: bool = False
+
+    def is_healthy(self) -> bool:
+        if self.hook_fails:
+            raise ZeroDivisionError
+        return self.healthy
 
     def share(self, name: str = "a") -> int:
-        return self.keeper.standing(self.route(name)).effective.share
+        return self.controller.describe(self.route(name)).effective.share
 
     def route(self, name: str = "a") -> Route:
-        return next(route for route in self.keeper._config.routes if route.name == name)
+        return next(route for route in self.controller.config.routes if route.name == name)
 
     def serve(self, times: int = 100, status: int = 200, backend: str = "native", name: str = "a") -> None:
         for _ in range(times):
-            self.watches(replace(SEEN, route=name, backend=backend, status=status))
+            self.stats(replace(SEEN, route=name, backend=backend, status=status))
 
     async def until(self, holds: Callable[[], bool], seconds: float = 5.0) -> None:
         async with asyncio.timeout(seconds):
@@ -70,7 +77,7 @@ class Replica:
 
 
 def replica(text: Config, store: Store, pace: ControllerIntervals = QUICK) -> Replica:
-    watches = StatsRegistry()
+    stats = StatsRegistry()
     found: Replica | None = None
 
     def apply(limits: Mapping[str, Limit]) -> None:
@@ -79,29 +86,29 @@ def replica(text: Config, store: Store, pace: ControllerIntervals = QUICK) -> Re
     early: dict[str, Limit] = {}
     around = ControllerHooks(
         apply,
-        healthy=lambda: found is None or found.healthy,
+        healthy=lambda: found is None or found.is_healthy(),
         legacy_down=lambda: found is not None and found.legacy_down,
         changed=lambda change: found.changes.append(change) if found is not None else None,
     )
-    found = Replica(RolloutController(text, store, watches, around, pace), watches, early)
+    found = Replica(RolloutController(text, store, stats, around, pace), stats, early)
     return found
 
 
 @asynccontextmanager
 async def running(*replicas: Replica) -> AsyncIterator[None]:
     for each in replicas:
-        await each.keeper.start()
+        await each.controller.start()
     try:
         yield
     finally:
         for each in replicas:
-            await each.keeper.stop()
+            await each.controller.stop()
 
 
 async def recorded(one: Replica, *reasons: str) -> None:
     """Until the history of the route holds these reasons and no others; it is written after the state."""
     async with asyncio.timeout(5):
-        while {entry.by.reason for entry in await one.keeper.store.history(9, "a")} != set(reasons):
+        while {entry.by.reason for entry in await one.controller.store.history(9, "a")} != set(reasons):
             await asyncio.sleep(0.01)
 
 
@@ -124,7 +131,7 @@ async def databases(mongodb_url: str) -> AsyncIterator[Stores]:
     made: list[Database] = []
 
     def make(url: str = mongodb_url) -> MongoStore:
-        made.append(Database(url, DATABASE, patience=0.2 if url != mongodb_url else 2.0))
+        made.append(Database(url, DATABASE, timeout=0.2 if url != mongodb_url else 2.0))
         return MongoStore(made[-1])
 
     yield make
@@ -137,7 +144,7 @@ async def test_a_native_that_fails_is_capped_when_it_is_looked_at() -> None:
     async with running(one):
         assert (one.share(), one.limits) == (5000, {})
         one.serve(status=500)
-        one.keeper.look()
+        one.controller.evaluate()
         assert (one.share(), one.limits) == (0, {"a": Limit(cap=0)})
         await one.until(lambda: bool(one.changes))
         [change] = one.changes
@@ -152,10 +159,10 @@ async def test_nothing_is_capped_while_legacy_is_down_or_nobody_is_native() -> N
         one.legacy_down = True
         for name in ("a", "b"):
             one.serve(status=500, name=name)
-        one.keeper.look()
+        one.controller.evaluate()
         assert one.share() == 5000
         one.legacy_down = False
-        one.keeper.look()
+        one.controller.evaluate()
         assert one.share() == 0
         await one.until(lambda: bool(one.changes))
         assert [change.route for change in one.changes] == ["a"]
@@ -175,12 +182,12 @@ async def test_a_rollout_goes_up_by_itself_to_its_end_and_not_without_evidence()
         await one.until(lambda: one.share() == 1000)
         await asyncio.sleep(0.4)
         assert one.share() == 1000
-        progress = one.keeper.standing(one.route()).progress
+        progress = one.controller.describe(one.route()).progress
         assert progress is not None
         assert (progress.waits, progress.left) == ("evidence", 0.0)
         for expected in (5000, FULL):
             one.serve(50)
-            one.watches.turn(time.monotonic() + 1.1)  # ends the slice
+            one.stats.advance(time.monotonic() + 1.1)  # ends the slice
             await one.until(lambda expected=expected: one.share() == expected)  # type: ignore[misc]
         assert [change.kind for change in one.changes] == ["start", "promotion", "promotion"]
         assert one.changes[-1].by.reason == "every gate was passed for 200ms"
@@ -193,11 +200,11 @@ async def test_a_missed_gate_begins_the_hold_anew() -> None:
         await one.until(lambda: one.share() == 1000)
         one.serve(1000)
         one.serve(30, status=404)
-        one.watches.turn(time.monotonic() + 1.1)
+        one.stats.advance(time.monotonic() + 1.1)
         await one.until(lambda: len(one.changes) == 2)
         assert one.changes[1].kind == "gate"
         assert one.changes[1].by.reason == "errors 2.91% of 1,030 (limit 1%)"
-        standing = one.keeper.standing(one.route())
+        standing = one.controller.describe(one.route())
         assert standing.progress is not None
         assert standing.progress.left > 9
         assert standing.state.missed is not None
@@ -207,16 +214,16 @@ async def test_people_take_the_wheel() -> None:
     one = replica(config(STAGED.replace("200ms", "1d")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
-        version = one.keeper.standing(one.route()).state.version
-        await one.keeper.act("a", promote, "amara", "looks fine", seen=version)
+        version = one.controller.describe(one.route()).state.version
+        await one.controller.act("a", promote, "amara", "looks fine", expected_version=version)
         assert one.share() == 5000
         with pytest.raises(Refused, match="has changed meanwhile"):
-            await one.keeper.act("a", promote, "ben", "looks fine", seen=version)
-        await one.keeper.act("a", pause, "amara", "over the weekend")
-        await one.keeper.act("a", rollback(1000), "amara", "  too \n many calls ")
+            await one.controller.act("a", promote, "ben", "looks fine", expected_version=version)
+        await one.controller.act("a", pause, "amara", "over the weekend")
+        await one.controller.act("a", rollback(1000), "amara", "  too \n many calls ")
         assert one.share() == 1000
-        await one.keeper.act("a", ack(), "amara", "calmer")
-        await one.keeper.act("a", resume, "amara", "monday")
+        await one.controller.act("a", ack(), "amara", "calmer")
+        await one.controller.act("a", resume, "amara", "monday")
         assert [(c.kind, c.by.reason) for c in one.changes[1:]] == [
             ("promotion", "looks fine"),
             ("pause", "over the weekend"),
@@ -230,8 +237,8 @@ async def test_people_take_the_wheel() -> None:
     ("name", "actor", "reason", "text"),
     [
         ("b", "amara", "because", "there is no route b"),
-        ("a", " ", "because", "say who"),
-        ("a", "amara", "\n", "say why"),
+        ("a", " ", "because", "say who you are"),
+        ("a", "amara", "\n", "a reason is required"),
     ],
 )
 async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(
@@ -240,7 +247,7 @@ async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(
     one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         with pytest.raises(Refused, match=text):
-            await one.keeper.act(name, rollback(), actor, reason)
+            await one.controller.act(name, rollback(), actor, reason)
         assert one.share() == 5000
 
 
@@ -256,24 +263,24 @@ async def test_a_step_is_taken_again_on_what_others_did_meanwhile_but_not_foreve
 
     one = replica(config(PLAIN), Busy())
     async with running(one):
-        await one.keeper.act("a", rollback(1000), "amara", "down")
+        await one.controller.act("a", rollback(1000), "amara", "down")
         assert one.share() == 1000
-        one.keeper.store.times = 99  # type: ignore[attr-defined]
-        with pytest.raises(Refused, match="a keeps changing: look again"):
-            await one.keeper.act("a", rollback(), "amara", "down")
+        one.controller.store.times = 99  # type: ignore[attr-defined]
+        with pytest.raises(Refused, match="a keeps changing: check it and try again"):
+            await one.controller.act("a", rollback(), "amara", "down")
 
 
 async def test_an_acknowledged_cap_goes_by_itself_when_it_has_cooled_down() -> None:
     one = replica(config(PLAIN.replace("10m", "300ms")), MemoryStore())
     async with running(one):
         one.serve(status=500)
-        one.keeper.look()
+        one.controller.evaluate()
         await one.until(lambda: bool(one.changes))
-        await one.keeper.act("a", ack(), "amara", "mended")
+        await one.controller.act("a", ack(), "amara", "mended")
         assert one.share() == 0
         await one.until(lambda: one.share() == 5000)
         assert [change.kind for change in one.changes] == ["cap", "ack", "release"]
-        one.keeper.look()
+        one.controller.evaluate()
         assert one.share() == 5000  # what was seen before does not count again
 
 
@@ -284,9 +291,9 @@ async def test_a_clock_that_jumps_moves_nothing(monkeypatch: pytest.MonkeyPatch)
         for jump in (1e7, -1e7):
             monkeypatch.setattr(time, "time", lambda jump=jump: 1.8e9 + jump)
             one.serve(100)
-            one.watches.turn(time.monotonic() + 1.1)
+            one.stats.advance(time.monotonic() + 1.1)
             await asyncio.sleep(0.1)
-            progress = one.keeper.standing(one.route()).progress
+            progress = one.controller.describe(one.route()).progress
             assert progress is not None
             assert 3590 < progress.left <= 3600
         assert one.share() == 1000
@@ -296,23 +303,23 @@ async def test_a_changed_file_is_followed_and_noted() -> None:
     one = replica(config(PLAIN, STAGED.replace("name: a, match: GET /a", "name: b, match: GET /b")), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share("b") == 1000)
-        began = one.keeper.standing(one.route("b")).state.passing
+        began = one.controller.describe(one.route("b")).state.passing
         lowered = STAGED.replace("name: a, match: GET /a", "name: b, match: GET /b, native: 20%")
-        one.keeper.apply_config(config(PLAIN.replace("50%", "30%"), lowered))
+        one.controller.apply_config(config(PLAIN.replace("50%", "30%"), lowered))
         assert (one.share(), one.share("b")) == (3000, 1000)
-        await one.until(lambda: one.keeper.standing(one.route("b")).state.passing > began)
-        history = await one.keeper.store.history(9)
+        await one.until(lambda: one.controller.describe(one.route("b")).state.passing > began)
+        history = await one.controller.store.history(9)
         assert {(entry.kind, entry.route) for entry in history} >= {("config", ""), ("share", "a"), ("share", "b")}
         [told] = [entry.by.reason for entry in history if (entry.kind, entry.route) == ("share", "a")]
         assert told == "`native` was 50%, and is 30%"
 
 
-async def test_no_fault_of_ours_ends_the_looking(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_does_not_end_the_evaluation(caplog: pytest.LogCaptureFixture) -> None:
     one = replica(config(PLAIN), MemoryStore())
     async with running(one):
-        one.keeper._around = one.keeper._around._replace(healthy=lambda: 1 // 0 > 0)  # type: ignore[misc]
-        await one.until(lambda: "looking at the routes failed" in caplog.text)
-        one.keeper._around = one.keeper._around._replace(healthy=lambda: True)  # type: ignore[misc]
+        one.hook_fails = True
+        await one.until(lambda: "evaluating the guards failed" in caplog.text)
+        one.hook_fails = False
         one.serve(status=500)
         await one.until(lambda: one.share() == 0)
 
@@ -322,15 +329,15 @@ async def test_what_one_replica_caps_the_other_has_within_two_seconds(databases:
     async with running(one, other):
         one.serve(status=500)
         other.serve(50, status=500, backend="native")
-        one.keeper.look()
+        one.controller.evaluate()
         await other.until(lambda: other.share() == 0, 2.0)
         assert other.limits == {"a": Limit(cap=0)}
-        other.keeper.look()
+        other.controller.evaluate()
         await one.until(lambda: bool(one.changes or other.changes))
         assert [change.kind for change in (*one.changes, *other.changes)] == ["cap"]
-        await other.keeper.act("a", ack(at_once=True), "amara", "mended")
+        await other.controller.act("a", ack(at_once=True), "amara", "mended")
         await one.until(lambda: one.share() == 5000, 2.0)
-        assert one.watches.of("a").window.seen().native.requests == 0
+        assert one.stats.of("a").window.total().native.requests == 0
 
 
 async def test_replicas_never_promote_twice(databases: Stores) -> None:
@@ -340,10 +347,10 @@ async def test_replicas_never_promote_twice(databases: Stores) -> None:
         for expected in (1000, 5000):
             for each in replicas:
                 each.serve(20)
-                each.watches.turn(time.monotonic() + 1.1)
+                each.stats.advance(time.monotonic() + 1.1)
                 await each.until(lambda each=each, expected=expected: each.share() >= expected)  # type: ignore[misc]
         await asyncio.sleep(0.1)  # the history is written after the state
-        history = await replicas[0].keeper.store.history(50)
+        history = await replicas[0].controller.store.history(50)
         promotions = [(entry.before, entry.after) for entry in reversed(history) if entry.kind == "promotion"]
         assert promotions == [(1000, 5000), (5000, FULL)][: len(promotions)]
         assert len([entry for entry in history if entry.kind == "start"]) == 1
@@ -357,7 +364,7 @@ async def test_evidence_is_of_all_replicas(databases: Stores) -> None:
         await other.until(lambda: other.share() == 1000)
         for each in (one, other):
             each.serve(60)
-            each.watches.turn(time.monotonic() + 1.1)
+            each.stats.advance(time.monotonic() + 1.1)
         await one.until(lambda: one.share() == 5000)
 
 
@@ -365,14 +372,14 @@ async def test_a_cap_survives_a_restart_but_not_another_revision(databases: Stor
     one = replica(config(PLAIN), databases())
     async with running(one):
         one.serve(status=500)
-        one.keeper.look()
+        one.controller.evaluate()
         await one.until(lambda: bool(one.changes))
     again, mended = replica(config(PLAIN), databases()), replica(config(PLAIN[:-1] + ", revision: r2}"), databases())
     async with running(again, mended):
         assert (again.share(), mended.share()) == (0, 5000)
-        again.keeper.apply_config(config(PLAIN.replace("50%", "75%")))
+        again.controller.apply_config(config(PLAIN.replace("50%", "75%")))
         assert again.share() == 0  # nor does another share in the file lift it
-        again.keeper.apply_config(config(PLAIN[:-1] + ", revision: r2}"))
+        again.controller.apply_config(config(PLAIN[:-1] + ", revision: r2}"))
         assert again.share() == 5000
 
 
@@ -380,12 +387,12 @@ async def test_what_legacy_showed_survives_a_restart(databases: Stores) -> None:
     one = replica(config(PLAIN), databases())
     async with running(one):
         one.serve(100, status=401, backend="legacy")
-        one.watches.turn(time.monotonic())
+        one.stats.advance(time.monotonic())
         await asyncio.sleep(0.2)
     again = replica(config(PLAIN), databases())
     async with running(again):
         again.serve(100, status=401)
-        again.keeper.look()
+        again.controller.evaluate()
         assert again.share() == 5000
 
 
@@ -400,22 +407,22 @@ async def test_while_mongodb_is_away_it_goes_on_promotes_nothing_and_still_caps(
         async with running(one, other):
             await one.until(lambda: one.share() == 1000)
             await relay.cut()
-            await one.until(lambda: one.keeper.away)
+            await one.until(lambda: one.controller.unreachable)
             one.serve(100)
-            one.watches.turn(time.monotonic() + 1.1)
+            one.stats.advance(time.monotonic() + 1.1)
             one.serve(status=500, name="b")
-            one.keeper.look()
+            one.controller.evaluate()
             assert (one.share("a"), one.share("b"), other.share("b")) == (1000, 0, 5000)
             assert [change.kind for change in one.changes if change.route == "b"] == ["cap"]  # told all the same
             with pytest.raises(Unavailable):
-                await one.keeper.act("a", promote, "amara", "go")
-            await one.keeper.act("a", rollback(), "amara", "stop")
+                await one.controller.act("a", promote, "amara", "go")
+            await one.controller.act("a", rollback(), "amara", "stop")
             assert (one.share("a"), other.share("a")) == (0, 1000)
             await relay.mend()
             await other.until(lambda: (other.share("a"), other.share("b")) == (0, 0))
-            await one.until(lambda: not one.keeper.away)
-            await recorded(other, "the rollout begins, at 10%", "stop")
-        kinds = [(entry.route, entry.kind) for entry in await other.keeper.store.history(9)]
+            await one.until(lambda: not one.controller.unreachable)
+            await recorded(other, "the rollout starts at 10%", "stop")
+        kinds = [(entry.route, entry.kind) for entry in await other.controller.store.history(9)]
         assert kinds.count(("b", "cap")) == kinds.count(("a", "rollback")) == 1
         told = sorted((change.route, change.kind) for change in (*one.changes, *other.changes))
         assert told == [("a", "rollback"), ("a", "start"), ("b", "cap")]  # each once
@@ -428,18 +435,18 @@ async def test_of_two_that_cap_apart_from_each_other_the_lower_stays(mongodb_url
         one = replica(config(PLAIN), databases(relay.url))
         async with running(one, other):
             await relay.cut()
-            await one.until(lambda: one.keeper.away)
-            await one.keeper.act("a", rollback(1000), "amara", "ours")
-            await other.keeper.act("a", rollback(2000), "ben", "theirs")
+            await one.until(lambda: one.controller.unreachable)
+            await one.controller.act("a", rollback(1000), "amara", "ours")
+            await other.controller.act("a", rollback(2000), "ben", "theirs")
             await relay.mend()
             await other.until(lambda: other.share() == 1000)
             await recorded(other, "ours", "theirs")
             await relay.cut()
-            await one.until(lambda: one.keeper.away)
-            await one.keeper.act("a", rollback(500), "amara", "again")
-            await other.keeper.act("a", rollback(0), "ben", "all of it")
+            await one.until(lambda: one.controller.unreachable)
+            await one.controller.act("a", rollback(500), "amara", "again")
+            await other.controller.act("a", rollback(0), "ben", "all of it")
             await relay.mend()
-            await one.until(lambda: not one.keeper.away and one.share() == 0)
+            await one.until(lambda: not one.controller.unreachable and one.share() == 0)
             await recorded(other, "ours", "theirs", "all of it")
 
 

@@ -19,8 +19,9 @@ from proxy.gateway.bucketing import Limit
 from proxy.rollout import actions
 from proxy.rollout import hub as hubs
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.controller import ControllerHooks, RolloutController
+from proxy.rollout.controller import RolloutController
 from proxy.rollout.hub import HubStore, StateHub
+from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import RouteState
 from proxy.runtime.database import Unavailable
 from tests.proxy.cli.test_serve import served
@@ -52,11 +53,11 @@ async def running(path: Path, number: int) -> AsyncIterator[tuple[StateHub, list
 
 
 class Worker:
-    """A keeper on a store, and the limits that it has applied."""
+    """A controller on a store, and the limits that it has applied."""
 
     def __init__(self, store: HubStore) -> None:
         self.limits: dict[str, Limit] = {}
-        self.keeper = RolloutController(ROUTING, store, StatsRegistry(), ControllerHooks(apply=self._apply))
+        self.controller = RolloutController(ROUTING, store, StatsRegistry(), ControllerHooks(apply=self._apply))
 
     def _apply(self, limits: object) -> None:
         self.limits = dict(limits)  # type: ignore[call-overload]
@@ -66,18 +67,18 @@ class Worker:
 async def workers(stores: list[HubStore]) -> AsyncIterator[list[Worker]]:
     found = [Worker(store) for store in stores]
     for worker in found:
-        await worker.keeper.start()
+        await worker.controller.start()
     try:
         yield found
     finally:
         for worker in found:
-            await worker.keeper.stop()
+            await worker.controller.stop()
 
 
 async def test_confirmed_action_is_in_force_in_every_worker(path: Path) -> None:
     async with running(path, 4) as (_, stores), workers(stores) as found:
         for step, share in ((actions.rollback(), 0), (actions.ack(at_once=True), None)) * 5:
-            await found[0].keeper.act("all", step, "ada", "because")
+            await found[0].controller.act("all", step, "ada", "because")
             limits = [worker.limits.get("all") for worker in found]
             assert [limit and limit.cap for limit in limits] == [share] * 4
 
@@ -85,7 +86,7 @@ async def test_confirmed_action_is_in_force_in_every_worker(path: Path) -> None:
 async def test_actions_of_many_workers_at_once_end_in_one_state(path: Path) -> None:
     async with running(path, 4) as (_, stores), workers(stores) as found:
         outcomes = await asyncio.gather(
-            *(worker.keeper.act("all", actions.rollback(n), "ada", "because") for n, worker in enumerate(found)),
+            *(worker.controller.act("all", actions.rollback(n), "ada", "because") for n, worker in enumerate(found)),
             return_exceptions=True,
         )
         assert any(isinstance(outcome, RouteState) for outcome in outcomes)
@@ -95,7 +96,7 @@ async def test_actions_of_many_workers_at_once_end_in_one_state(path: Path) -> N
 async def test_worker_that_starts_later_has_the_present_state(path: Path) -> None:
     async with running(path, 2) as (_, stores):
         async with workers(stores[:1]) as (first,):
-            await first.keeper.act("all", actions.rollback(), "ada", "because")
+            await first.controller.act("all", actions.rollback(), "ada", "because")
         async with workers(stores[1:]) as (later,):
             assert later.limits["all"].cap == 0
 

@@ -20,7 +20,7 @@ def change(kind: Kind, before: int = 2500, after: int = 0) -> AuditEntry:
 
 
 def test_a_notice_says_what_became_of_a_share_and_why() -> None:
-    notice = publish.notice(change("cap"))
+    notice = publish.webhook_event(change("cap"))
     assert notice is not None
     assert json.loads(notice.body()) == {
         "type": "cap",
@@ -51,7 +51,7 @@ def test_a_notice_says_what_became_of_a_share_and_why() -> None:
     ],
 )
 def test_some_changes_are_worth_a_notice(told: AuditEntry, kind: str | None) -> None:
-    notice = publish.notice(told)
+    notice = publish.webhook_event(told)
     assert (notice.type if notice is not None else None) == kind
 
 

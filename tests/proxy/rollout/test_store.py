@@ -100,7 +100,7 @@ async def test_the_history_has_every_change_once_newest_first(store: Store) -> N
     for state in (FIRST, next_of(FIRST), next_of(FIRST)):
         await store.replace(state)
     await store.states()
-    await store.note(AuditEntry("config", Attribution("routing.yaml", "it changed", 40.0), 0, 0, revision="abc"))
+    await store.record(AuditEntry("config", Attribution("routing.yaml", "it changed", 40.0), 0, 0, revision="abc"))
     assert [change.kind for change in await store.history(10)] == ["config", "promotion", "start"]
     assert [change.kind for change in await store.history(1, "notes.list")] == ["promotion"]
     assert (await store.history(1))[0].revision == "abc"
@@ -124,26 +124,26 @@ async def test_evidence_adds_up_and_goes_with_its_epoch(store: Store) -> None:
 
 
 async def test_a_file_is_adopted_by_one_replica(store: Store) -> None:
-    assert await store.adopt("r1", {"notes.list": 100}) == ("", {})
-    assert await store.adopt("r1", {"notes.list": 100}) is None
-    found = await asyncio.gather(*(store.adopt("r2", {"notes.list": 200}) for _ in range(5)))
+    assert await store.announce("r1", {"notes.list": 100}) == ("", {})
+    assert await store.announce("r1", {"notes.list": 100}) is None
+    found = await asyncio.gather(*(store.announce("r2", {"notes.list": 200}) for _ in range(5)))
     assert [each for each in found if each] == [("r1", {"notes.list": 100})]
 
 
 async def test_what_legacy_last_showed_is_kept_for_a_restart(database: Database) -> None:
     store, tally = MongoStore(database), RequestStats(100, 5, 1, {7: 60, 40: 40})
-    await store.remember({"notes.list": tally, "b": RequestStats(1)})
-    await store.remember({"notes.list": tally})
-    await store.remember({})
+    await store.set_baselines({"notes.list": tally, "b": RequestStats(1)})
+    await store.set_baselines({"notes.list": tally})
+    await store.set_baselines({})
     assert await store.baselines() == {"notes.list": tally, "b": RequestStats(1)}
 
 
 async def test_a_process_on_its_own_keeps_no_more_than_it_must() -> None:
     store = MemoryStore()
-    await store.remember({"a": RequestStats(1)})
+    await store.set_baselines({"a": RequestStats(1)})
     assert await store.baselines() == {}
     for number in range(1100):
-        await store.note(AuditEntry("share", Attribution("f", "", float(number)), 0, 0))
+        await store.record(AuditEntry("share", Attribution("f", "", float(number)), 0, 0))
     assert len(await store.history(5000)) == 1000
 
 
@@ -206,8 +206,8 @@ def standalone(tmp_path: Path) -> Iterator[str]:
 async def test_where_there_are_no_change_streams_states_are_polled(
     standalone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.rollout.mongo.POLLED", 0.02)
-    database = Database(standalone, DATABASE, patience=10.0)
+    monkeypatch.setattr("proxy.rollout.mongo.POLL_INTERVAL", 0.02)
+    database = Database(standalone, DATABASE, timeout=10.0)
     store = MongoStore(database)
     assert await store.replace(FIRST)
     changes, task = await follow(store)
@@ -231,7 +231,7 @@ async def test_a_stream_that_ends_is_told(database: Database) -> None:
 async def test_an_outage_is_told(mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
         await relay.mend()
-        database = Database(relay.url, DATABASE, patience=0.2)
+        database = Database(relay.url, DATABASE, timeout=0.2)
         store = MongoStore(database)
         changes, task = await follow(store)
         await relay.cut()

@@ -67,7 +67,7 @@ def test_a_rollout_begins_at_its_first_stage_and_goes_up_to_its_last() -> None:
 
 def test_before_it_has_begun_nobody_is_native() -> None:
     assert share(route(), None) == share(route(), initial_state(route())) == 0
-    with pytest.raises(Refused, match="not begun"):
+    with pytest.raises(Refused, match="not started"):
         promote(route(), initial_state(route()), by())
 
 

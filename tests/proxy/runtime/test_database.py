@@ -63,11 +63,11 @@ async def test_available_from_the_first_answer_on(database: Database) -> None:
 
 async def test_what_is_there_already_is_a_conflict(database: Database) -> None:
     things = database.collection("things")
-    with database.asking():
+    with database.translate_errors():
         await things.insert_one({"_id": 1})
-    with pytest.raises(Conflict), database.asking():
+    with pytest.raises(Conflict), database.translate_errors():
         await things.insert_one({"_id": 1})
-    with pytest.raises(Conflict), database.asking():
+    with pytest.raises(Conflict), database.translate_errors():
         await things.bulk_write([InsertOne({"_id": 1}), InsertOne({"_id": 2})])
 
 
@@ -75,28 +75,28 @@ async def test_what_is_refused_is_told_by_its_code(database: Database) -> None:
     things = database.collection("things")
     with pytest.raises(DatabaseError, match="code 59"):
         await database.command({"nonsense": 1})
-    with pytest.raises(DatabaseError, match=r"code 2\b"), database.asking():
+    with pytest.raises(DatabaseError, match=r"code 2\b"), database.translate_errors():
         await things.find_one({"$nonsense": "Agnes"})
     await database.command({"create": "strict", "validator": {"name": "x"}})
-    with pytest.raises(DatabaseError, match="code 121") as caught, database.asking():
+    with pytest.raises(DatabaseError, match="code 121") as caught, database.translate_errors():
         await database.collection("strict").bulk_write([InsertOne({"name": "Agnes"})])
     assert "Agnes" not in str(caught.value)
 
 
 async def test_what_takes_too_long_is_told_as_that(database: Database) -> None:
     things = database.collection("things")
-    with database.asking():
+    with database.translate_errors():
         await things.insert_many([{} for _ in range(300)])
     each_with_all: list[dict[str, Any]] = [
         {"$lookup": {"from": "things", "pipeline": [], "as": "all"}},
         {"$unwind": "$all"},
     ]
-    with pytest.raises(Unavailable, match="too long"), database.asking():
+    with pytest.raises(Unavailable, match="too long"), database.translate_errors():
         await things.aggregate([*each_with_all * 3, {"$count": "all"}], maxTimeMS=20).to_list(None)
 
 
 async def test_misuse_of_the_driver_is_named(database: Database) -> None:
-    with pytest.raises(DatabaseError, match="InvalidName"), database.asking():
+    with pytest.raises(DatabaseError, match="InvalidName"), database.translate_errors():
         database.collection("$x")
 
 
@@ -118,7 +118,7 @@ async def test_a_name_that_dns_does_not_know_is_away() -> None:
 
 async def test_away_at_first_then_there_then_away_again(mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
-        database = Database(relay.url, "test_away", patience=0.6)
+        database = Database(relay.url, "test_away", timeout=0.6)
         with pytest.raises(Unavailable):
             await database.reach()
         assert not database.available

@@ -117,16 +117,16 @@ def test_what_fails_is_told_in_numbers() -> None:
 @pytest.mark.parametrize(
     ("finding", "told"),
     [
-        (MetricResult("latency", "unknown"), "p95: nothing seen yet"),
+        (MetricResult("latency", "unknown"), "p95: no data yet"),
         (
             MetricResult("latency", "unknown", native=1.5, requests=7),
-            "p95 1.5 s of 7 (too little of legacy's to compare with)",
+            "p95 1.5 s of 7 (too few requests of legacy to compare with)",
         ),
         (MetricResult("mismatch", "pass", 0.001, 0.0, None, 1200), "mismatches 0% of 1,200 (limit 0.1%)"),
     ],
 )
 def test_findings_are_told_in_words(finding: MetricResult, told: str) -> None:
-    assert finding.told == told
+    assert finding.description == told
 
 
 @given(st.integers(0, 2000), st.integers(0, 2000), st.data())

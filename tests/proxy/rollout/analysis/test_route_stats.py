@@ -20,32 +20,32 @@ def route(name: str = "a", **more: object) -> Route:
 
 
 @pytest.fixture
-def watches() -> StatsRegistry:
+def stats() -> StatsRegistry:
     found = StatsRegistry()
-    found.adopt([route(), route("b", guard=None)], 0.0)
+    found.set_routes([route(), route("b", guard=None)], 0.0)
     return found
 
 
-def seen(watches: StatsRegistry, name: str = "a") -> WindowBucket:
-    return watches.of(name).window.seen()
+def seen(stats: StatsRegistry, name: str = "a") -> WindowBucket:
+    return stats.of(name).window.total()
 
 
-def test_each_side_has_its_own_counts(watches: StatsRegistry) -> None:
+def test_each_side_has_its_own_counts(stats: StatsRegistry) -> None:
     for observation in (SEEN, replace(SEEN, status=404), replace(SEEN, status=502), replace(SEEN, backend="legacy")):
-        watches(observation)
-    native, legacy = seen(watches).native, seen(watches).legacy
+        stats(observation)
+    native, legacy = seen(stats).native, seen(stats).legacy
     assert (native.requests, native.client_errors, native.server_errors, native.timed) == (3, 1, 1, 3)
     assert (legacy.requests, legacy.errors) == (1, 0)
 
 
-def test_an_answer_that_broke_off_is_an_error_whatever_its_status(watches: StatsRegistry) -> None:
-    watches(replace(SEEN, failure="native_failed"))
-    assert seen(watches).native.server_errors == 1
+def test_an_answer_that_broke_off_is_an_error_whatever_its_status(stats: StatsRegistry) -> None:
+    stats(replace(SEEN, failure="native_failed"))
+    assert seen(stats).native.server_errors == 1
 
 
-def test_a_client_that_left_counts_against_the_side_it_waited_for(watches: StatsRegistry) -> None:
-    watches(replace(SEEN, status=499))
-    assert seen(watches).native.client_errors == 1
+def test_a_client_that_left_counts_against_the_side_it_waited_for(stats: StatsRegistry) -> None:
+    stats(replace(SEEN, status=499))
+    assert seen(stats).native.client_errors == 1
 
 
 @pytest.mark.parametrize(
@@ -57,95 +57,95 @@ def test_a_client_that_left_counts_against_the_side_it_waited_for(watches: Stats
         replace(SEEN, reason="override"),
     ],
 )
-def test_what_says_nothing_of_a_side_is_left_out(watches: StatsRegistry, observation: RequestRecord) -> None:
-    watches(observation)
-    assert not seen(watches)
+def test_what_says_nothing_of_a_side_is_left_out(stats: StatsRegistry, observation: RequestRecord) -> None:
+    stats(observation)
+    assert not seen(stats)
 
 
-def test_an_answer_in_natives_place_is_natives_error(watches: StatsRegistry) -> None:
-    watches(replace(SEEN, backend="legacy", reason="native-error"))
-    assert (seen(watches).native.server_errors, seen(watches).legacy.requests) == (1, 0)
+def test_an_answer_in_natives_place_is_natives_error(stats: StatsRegistry) -> None:
+    stats(replace(SEEN, backend="legacy", reason="native-error"))
+    assert (seen(stats).native.server_errors, seen(stats).legacy.requests) == (1, 0)
 
 
-def test_a_websocket_has_no_latency(watches: StatsRegistry) -> None:
-    watches(replace(SEEN, kind="websocket", status=101))
-    assert (seen(watches).native.requests, seen(watches).native.timed) == (1, 0)
+def test_a_websocket_has_no_latency(stats: StatsRegistry) -> None:
+    stats(replace(SEEN, kind="websocket", status=101))
+    assert (seen(stats).native.requests, seen(stats).native.timed) == (1, 0)
 
 
-def test_comparisons_count_unless_nothing_was_compared(watches: StatsRegistry) -> None:
+def test_comparisons_count_unless_nothing_was_compared(stats: StatsRegistry) -> None:
     for verdict in ("match", "declared", "mismatch", "violation"):
-        watches.compared(ComparisonRecord("a", "legacy", verdict))
-    watches.compared(ComparisonRecord("a", "legacy", "skipped", "timeout"))
-    watches.compared(ComparisonRecord("unheard-of", "legacy", "match"))
-    assert (seen(watches).compared, seen(watches).differing) == (4, 2)
+        stats.compared(ComparisonRecord("a", "legacy", verdict))
+    stats.compared(ComparisonRecord("a", "legacy", "skipped", "timeout"))
+    stats.compared(ComparisonRecord("unheard-of", "legacy", "match"))
+    assert (seen(stats).compared, seen(stats).differing) == (4, 2)
 
 
-def test_a_route_without_a_guard_is_watched_but_not_judged(watches: StatsRegistry) -> None:
-    watches(replace(SEEN, route="b"))
-    assert seen(watches, "b").native.requests == 1
-    assert watches.of("b").judgement(healthy=False) is None
-    judgement = watches.of("a").judgement(healthy=True)
+def test_a_route_without_a_guard_is_watched_but_not_judged(stats: StatsRegistry) -> None:
+    stats(replace(SEEN, route="b"))
+    assert seen(stats, "b").native.requests == 1
+    assert stats.of("b").analyse(healthy=False) is None
+    judgement = stats.of("a").analyse(healthy=True)
     assert judgement is not None
     assert judgement.outcome == "unknown"
 
 
-def test_what_legacy_last_showed_is_remembered(watches: StatsRegistry) -> None:
+def test_what_legacy_last_showed_is_remembered(stats: StatsRegistry) -> None:
     for _ in range(10):
-        watches(replace(SEEN, backend="legacy", status=401))
-    watches.turn(0.5)
-    watches.turn(3600.0)
-    assert not seen(watches)
-    baseline = watches.of("a").baseline
+        stats(replace(SEEN, backend="legacy", status=401))
+    stats.advance(0.5)
+    stats.advance(3600.0)
+    assert not seen(stats)
+    baseline = stats.of("a").baseline
     assert baseline is not None
     assert (baseline.requests, baseline.client_errors) == (10, 10)
 
 
-def test_neither_an_outage_nor_too_little_becomes_what_is_usual(watches: StatsRegistry) -> None:
+def test_neither_an_outage_nor_too_little_becomes_what_is_usual(stats: StatsRegistry) -> None:
     for _ in range(9):
-        watches(replace(SEEN, backend="legacy"))
-    watches.turn(0.5)
+        stats(replace(SEEN, backend="legacy"))
+    stats.advance(0.5)
     for _ in range(9):
-        watches(replace(SEEN, backend="legacy", status=502))
-    watches.turn(0.6)
-    assert watches.of("a").baseline is None
+        stats(replace(SEEN, backend="legacy", status=502))
+    stats.advance(0.6)
+    assert stats.of("a").baseline is None
 
 
-def test_what_is_gathered_is_taken_once_and_only_when_its_slice_has_ended(watches: StatsRegistry) -> None:
-    watch = watches.of("a")
-    watches(SEEN)
-    watches.turn(0.9)
+def test_what_is_gathered_is_taken_once_and_only_when_its_slice_has_ended(stats: StatsRegistry) -> None:
+    watch = stats.of("a")
+    stats(SEEN)
+    stats.advance(0.9)
     assert not watch.take()
-    watches.turn(1.0)
+    stats.advance(1.0)
     assert watch.take().native.requests == 1
     assert not watch.take()
 
 
-def test_a_reload_keeps_what_is_still_true(watches: StatsRegistry) -> None:
-    watches(SEEN)
-    watches.adopt([route(native="75%")], 1.0)
-    assert seen(watches).native.requests == 1
-    assert watches.of("a").route.native == 7500
+def test_a_reload_keeps_what_is_still_true(stats: StatsRegistry) -> None:
+    stats(SEEN)
+    stats.set_routes([route(native="75%")], 1.0)
+    assert seen(stats).native.requests == 1
+    assert stats.of("a").route.native == 7500
     for change in ({"revision": "2"}, {"match": "GET /other"}, {"guard": {"window": "24s"}}):
-        watches(SEEN)
-        watches.adopt([route(**change)], 1.0)
-        assert not seen(watches), change
+        stats(SEEN)
+        stats.set_routes([route(**change)], 1.0)
+        assert not seen(stats), change
     with pytest.raises(KeyError):
-        watches.of("b")
+        stats.of("b")
 
 
-def test_forgetting_keeps_what_is_usual_for_legacy(watches: StatsRegistry) -> None:
+def test_forgetting_keeps_what_is_usual_for_legacy(stats: StatsRegistry) -> None:
     for _ in range(10):
-        watches(replace(SEEN, backend="legacy"))
-    watches.turn(1.5)
-    watch = watches.of("a")
-    watch.forget()
-    assert not watch.window.seen()
+        stats(replace(SEEN, backend="legacy"))
+    stats.advance(1.5)
+    watch = stats.of("a")
+    watch.reset()
+    assert not watch.window.total()
     assert not watch.take()
     assert watch.baseline is not None
 
 
 @pytest.mark.parametrize("reason", ["share", "native-error"])
-def test_failure_of_a_dependency_counts_beside_the_requests(watches: StatsRegistry, reason: str) -> None:
-    watches(replace(SEEN, status=503, dependency="database", reason=reason))
-    native = seen(watches).native
+def test_failure_of_a_dependency_counts_beside_the_requests(stats: StatsRegistry, reason: str) -> None:
+    stats(replace(SEEN, status=503, dependency="database", reason=reason))
+    native = seen(stats).native
     assert (native.dependency_failures, native.requests, native.errors, native.timed) == (1, 0, 0, 0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.rollout.analysis.window import FASTEST, LAST, SLICES, RequestStats, Window, WindowBucket, bucket, edge
+from proxy.rollout.analysis.window import FIRST_EDGE, LAST, SLICES, RequestStats, Window, WindowBucket, bucket, edge
 
 seconds = st.floats(0, 200)
 
@@ -43,7 +43,7 @@ def test_without_latencies_there_is_no_percentile() -> None:
     assert RequestStats(requests=5).percentile(0.95) is None
 
 
-@given(st.lists(seconds, max_size=100), st.floats(FASTEST, 200))
+@given(st.lists(seconds, max_size=100), st.floats(FIRST_EDGE, 200))
 def test_slower_counts_only_what_surely_is(latencies: list[float], limit: float) -> None:
     counted = tally(*latencies).slower(limit)
     assert counted <= sum(latency >= limit * (1 - 1e-9) for latency in latencies)
@@ -57,11 +57,11 @@ def test_a_window_holds_the_last_seconds_and_no_others(steps: list[tuple[float, 
     everything: list[float] = []
     for pause, requests in steps:
         now += pause
-        list(window.turn(now))
+        list(window.advance(now))
         for _ in range(requests):
             window.now.native.requests += 1
             everything.append(now)
-    seen = window.seen().native.requests
+    seen = window.total().native.requests
     assert sum(now - at <= 60 - window.seconds for at in everything) <= seen
     assert seen <= sum(now - at <= 60 for at in everything)
 
@@ -69,37 +69,37 @@ def test_a_window_holds_the_last_seconds_and_no_others(steps: list[tuple[float, 
 def test_each_slice_that_ends_is_given_once() -> None:
     window = Window(12, 100.0)
     window.now.compared = 2
-    assert list(window.turn(100.5)) == []
-    assert [ended.compared for ended in window.turn(101.2)] == [2]
-    assert list(window.turn(109)) == []  # empty ones are not worth telling
-    assert window.seen().compared == 2
-    list(window.turn(113.1))
-    assert window.seen() == WindowBucket()
+    assert list(window.advance(100.5)) == []
+    assert [ended.compared for ended in window.advance(101.2)] == [2]
+    assert list(window.advance(109)) == []  # empty ones are not worth telling
+    assert window.total().compared == 2
+    list(window.advance(113.1))
+    assert window.total() == WindowBucket()
 
 
 def test_a_long_silence_empties_it() -> None:
     window = Window(60, 0.0)
     window.now.legacy.requests = 1
-    assert len(list(window.turn(86_400))) == 1
-    assert not window.seen()
+    assert len(list(window.advance(86_400))) == 1
+    assert not window.total()
     assert len(window.slices()) == SLICES - 1
 
 
 def test_what_was_seen_can_be_forgotten() -> None:
     window = Window(60, 0.0)
     window.now.native.add(tally(0.1, 0.2))
-    list(window.turn(10))
+    list(window.advance(10))
     window.now.native.add(tally(0.1))
-    assert window.seen().native.timed == 3
+    assert window.total().native.timed == 3
     window.clear()
-    assert not window.seen()
+    assert not window.total()
 
 
 def test_a_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
     window = Window(60, 50.0)
     window.now.native.requests = 7
-    assert list(window.turn(50.0)) == list(window.turn(3.0)) == []
-    assert window.seen().native.requests == 7
+    assert list(window.advance(50.0)) == list(window.advance(3.0)) == []
+    assert window.total().native.requests == 7
 
 
 def test_memory_does_not_grow_with_traffic() -> None:
@@ -110,7 +110,7 @@ def test_memory_does_not_grow_with_traffic() -> None:
     window, weights, now = Window(60, 0.0), [], 0.0
     for round_ in range(4):
         for step in range(600):
-            list(window.turn(now := now + 0.1))
+            list(window.advance(now := now + 0.1))
             for index in range(LAST + 1):
                 window.now.native.latencies[index] = window.now.native.latencies.get(index, 0) + 10**round_ + step
         weights.append(weight(window))
@@ -128,5 +128,5 @@ def test_slices_are_no_shorter_than_the_time_between_two_looks(span: float, coun
     assert window.seconds == pytest.approx(span / count)
     for second in range(1, count + 1):
         window.now.native.requests += 1
-        list(window.turn((second + 0.01) * window.seconds))
+        list(window.advance((second + 0.01) * window.seconds))
     assert [one.native.requests for one in window.slices()] == [1] * (count - 1)

@@ -1,0 +1,51 @@
+"""Evaluates the guards of all routes every second, and caps the routes whose native backend fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from proxy.config.field_types import show_share
+from proxy.config.models import Route
+from proxy.rollout.in_force import SharesInForce, logged_errors
+from proxy.rollout.transitions import guard_failed
+
+logger = logging.getLogger("scribe_proxy.state")
+
+
+class GuardEvaluator:
+    """Caps failing routes in this process. It never waits for the store; `interval` is in seconds."""
+
+    def __init__(self, shares: SharesInForce, interval: float) -> None:
+        self._shares: Final = shares
+        self._interval: Final = interval
+
+    async def run(self) -> None:
+        """Evaluate until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval)
+            with logged_errors("evaluating the guards"):
+                self.evaluate()
+
+    def evaluate(self) -> None:
+        """Advance the statistics to now and cap what fails, except while legacy is down: there is no fallback then."""
+        shares, hooks = self._shares, self._shares.hooks
+        shares.stats.advance(time.monotonic())
+        healthy = hooks.healthy()
+        for route in shares.config.routes:
+            if route.guard is None or route.pin is not None or not shares.effective(route).share:
+                continue
+            analysis = shares.stats.of(route.name).analyse(healthy=healthy)
+            if analysis is not None and analysis.outcome == "fail" and not hooks.legacy_down():
+                self._cap(route, analysis.reason)
+
+    def _cap(self, route: Route, reason: str) -> None:
+        shares = self._shares
+        after = guard_failed(route, shares.cache.state(route), reason, shares.clock.now())
+        if after is None:
+            return
+        before_at, after_at = show_share(after.change.before), show_share(after.change.after)
+        logger.warning("%s is capped, from %s to %s: %s", route.name, before_at, after_at, reason)
+        shares.apply_local(route, after)

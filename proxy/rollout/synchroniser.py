@@ -1,0 +1,139 @@
+"""Synchronises this process with the store: local caps, evidence, and the steps of rollouts that are due.
+
+Lowering a share takes effect immediately, in the process that does it. Raising one needs a successful compare-and-set
+in the store: nothing is promoted while the store is unreachable, and of several replicas one promotes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from proxy.config.field_types import show_duration, show_share
+from proxy.config.models import Config, Route
+from proxy.rollout.evidence import EvidenceCollector
+from proxy.rollout.in_force import SharesInForce, logged_errors
+from proxy.rollout.model import FILE, SCHEDULE, Attribution, AuditEntry, RouteState, ceiling
+from proxy.rollout.store import Store
+from proxy.rollout.transitions import (
+    gate_failed,
+    initial_state,
+    promote,
+    release_if_due,
+    share_changed,
+    start_rollout,
+)
+
+logger = logging.getLogger("scribe_proxy.state")
+
+
+class StateSynchroniser:
+    """Stores what this process did, and carries out what is due. Intervals are in seconds."""
+
+    def __init__(
+        self,
+        shares: SharesInForce,
+        store: Store,
+        evidence: EvidenceCollector,
+        interval: float,
+        baseline_interval: float,
+    ) -> None:
+        self._shares: Final = shares
+        self._store: Final = store
+        self._evidence: Final = evidence
+        self._interval: Final = interval
+        self._baseline_interval: Final = baseline_interval
+        self._announced: Config | None = None  # the configuration that was announced last
+
+    async def run(self) -> None:
+        """Synchronise every `interval` seconds, and immediately when woken, until cancelled."""
+        shares = self._shares
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await shares.wake.wait()
+            shares.wake.clear()
+            with logged_errors("synchronising with the store"), shares.accessing_store():
+                await self.synchronise()
+
+    async def synchronise(self) -> None:
+        """Store local caps, exchange evidence, and carry out what is due. Raises `DatabaseError`."""
+        shares = self._shares
+        shares.clock.set(await self._store.now())
+        await self._store_local_caps()
+        if not shares.cache.loaded:
+            return
+        if self._announced is not shares.config:
+            await self._announce_config()
+        states = {r.name: shares.cache.state(r) for r in shares.config.routes if r.rollout is not None}
+        await self._evidence.exchange({name: state for name, state in states.items() if state.stage is not None})
+        config = shares.config
+        for route in config.routes:
+            after = self._due(route) if config is shares.config else None  # a reload may have come in between
+            if after is not None:
+                await self._replace(after)
+        await self._evidence.store_baselines(self._baseline_interval)
+
+    async def _store_local_caps(self) -> None:
+        shares = self._shares
+        for route, own in shares.cache.local_states():
+            if await self._store.replace(own):
+                shares.cache.confirm_local(own)
+                shares.report_stored(own)
+            else:
+                shares.cache.rebase_local(own, await self._store.state(own.key) or initial_state(route))
+                shares.wake.set()
+            shares.refresh()
+
+    async def _replace(self, after: RouteState) -> None:
+        """Store a state, unless another replica has stored its version first; the follower then receives theirs."""
+        if await self._store.replace(after):
+            self._shares.record(after)
+            self._shares.hooks.changed(after.change)
+            change = after.change
+            shown = show_share(change.before), show_share(change.after)
+            logger.info(
+                "%s: %s by %s, from %s to %s: %s", change.route, change.kind, change.by.actor, *shown, change.by.reason
+            )
+
+    async def _announce_config(self) -> None:
+        """Announce the revision in force; the first replica that does records its changes of shares in the history."""
+        config = self._shares.config
+        revision, routes = config.revision, config.routes
+        before = await self._store.announce(revision, {route.name: ceiling(route) for route in routes})
+        self._announced = config
+        if before is None:
+            return
+        reason = f"revision {revision} follows {before[0]}" if before[0] else f"revision {revision} is the first"
+        by = Attribution(FILE, reason, self._shares.clock.now())
+        await self._store.record(AuditEntry("config", by, 0, 0, revision=revision))
+        for route in routes:
+            former = before[1].get(route.name)
+            if former is not None and former != ceiling(route):
+                await self._announce_share(route, former, by)
+
+    async def _announce_share(self, route: Route, former: int, by: Attribution) -> None:
+        state, share = self._shares.cache.state(route), ceiling(route)
+        by = Attribution(by.actor, f"`native` was {show_share(former)}, and is {show_share(share)}", by.at)
+        if state.stage is not None and route.rollout is not None:
+            await self._replace(share_changed(route, state, by))
+        else:
+            await self._store.record(AuditEntry("share", by, former, share, route.name, route.revision or ""))
+
+    def _due(self, route: Route) -> RouteState | None:
+        """Return the state that follows now without anybody's action; None where none does."""
+        state, now = self._shares.cache.state(route), self._shares.clock.now()
+        released = release_if_due(route, state, now)
+        if released is not None or route.rollout is None or route.pin is not None:
+            return released
+        if state.stage is None:
+            return start_rollout(route, state, now)
+        progress = self._evidence.progress(route, state, now)
+        if progress is None or progress.waits not in ("gate", "nothing"):
+            return None
+        if progress.failed_gate is not None:
+            return gate_failed(route, state, progress.failed_gate.description, now)
+        reason = f"every gate was passed for {show_duration(route.rollout.bake_time)}"
+        return promote(route, state, Attribution(SCHEDULE, reason, now))
