@@ -90,9 +90,9 @@ class GatewayProcess:
         self._tracing = Tracing.configured(env)
         self.database = Database.of(config.mongodb)
         self.reports = ReportWriter(self.database, config.reports)
-        self.watches = StatsRegistry()
-        observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.watches)
-        self.shadow = ShadowClient(config, file.parent, (self.watches.compared,), self.reports.record)
+        self.stats = StatsRegistry()
+        observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.stats)
+        self.shadow = ShadowClient(config, file.parent, (self.stats.compared,), self.reports.record)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
         self.memory = MemoryBudget(config.limits.memory, metrics.MEMORY_EVICTIONS.inc)
         self._vitals = ProcessMetrics(
