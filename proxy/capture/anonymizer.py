@@ -158,7 +158,7 @@ class _Anonymizer:
 
     def _header(self, name: str, value: str, place: FieldPolicy) -> str:
         path: ValuePath = ("header", name)
-        if place.shows(path) or value in place.constants(path):
+        if value in place.constants(path):
             return value
         if name == "etag":
             return self._pseudonyms.entity_tag(value)
@@ -203,7 +203,7 @@ class _FieldDisclosure:
             if len(path) > DEPTH:
                 raise Unsuitable("it is nested too deep")
             return dict(self._fields(value, path)) if isinstance(value, dict) else self._items(value, path)
-        if self._place.shows(path) or _is_among(value, self._place.constants(path)):
+        if self._place.allows(path, value) or _is_among(value, self._place.constants(path)):
             return value
         if isinstance(value, str):
             return self._pseudonyms.text(value)

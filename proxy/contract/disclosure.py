@@ -44,6 +44,7 @@ class DisclosurePolicy(Protocol):
 
     def names(self, path: ValuePath) -> bool: ...
     def shows(self, path: ValuePath) -> bool: ...
+    def allows(self, path: ValuePath, value: JSON) -> bool: ...
 
 
 class KnownNames:
@@ -59,6 +60,9 @@ class KnownNames:
         return path[-1] in self._known
 
     def shows(self, path: ValuePath) -> bool:
+        return False
+
+    def allows(self, path: ValuePath, value: JSON) -> bool:
         return False
 
 
@@ -94,6 +98,11 @@ class FieldPolicy:
         nodes = [node for node in found if isinstance(node, dict)]
         enums = [one for node in nodes for one in _listed(node.get("enum"))]
         return [*enums, *(node["const"] for node in nodes if "const" in node)]
+
+    def allows(self, path: ValuePath, value: JSON) -> bool:
+        """Return whether a report may show a value: a mark stands there, and the contract itself has the value."""
+        closed = value is None or isinstance(value, bool)
+        return self.shows(path) and (closed or value in self.constants(path))
 
     def shows(self, path: ValuePath) -> bool:
         """Whether the contract lets a report show what stands there."""

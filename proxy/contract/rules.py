@@ -52,6 +52,8 @@ def _hint_faults(node: Tree, name: str) -> Iterator[Fault]:
     compare, report = node.get("x-compare"), node.get("x-report")
     if report is not None and report.value != "show":
         yield report.fault("x-report can only be `show`", name)
+    elif report is not None and not _is_closed(node):
+        yield report.fault("x-report: show needs an `enum` or a `const`: any other value may be data", name)
     if compare is None:
         return
     if isinstance(compare.value, dict):
@@ -62,6 +64,12 @@ def _hint_faults(node: Tree, name: str) -> Iterator[Fault]:
         needed = _NEEDED.get(str(compare.value))
         if needed and not _may_be(node, needed):
             yield compare.fault(f"x-compare: {compare.value} is for {needed}s, and this is none", name)
+
+
+def _is_closed(node: Tree) -> bool:
+    """Return whether the schema itself lists its values; of booleans and null there are no others."""
+    types = _types(node)
+    return bool(node.get("const") or node.get("enum") or (types and types <= {"boolean", "null"}))
 
 
 def _key_faults(node: Tree, compare: Tree, name: str) -> Iterator[Fault]:

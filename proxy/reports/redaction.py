@@ -202,7 +202,7 @@ class _ValueRedactor:
             if self._left < 0 or len(path) > DEPTH:
                 return {"type": type_of(value), "length": len(value), "cut": True}
             return self._object(value, path) if isinstance(value, dict) else self._array(value, path)
-        if not isinstance(value, bytes) and self._place.shows(path):
+        if not isinstance(value, bytes) and self._place.allows(path, value):
             return {"type": type_of(value), "value": _shown(value)}
         return leaf(self._redactor, value)
 

@@ -60,7 +60,9 @@ routes:
     rollout: {{stages: [1%, 10%, 50%, 100%], bake_time: 2h}}
   - {{name: transcription, match: WS /transcription-stream, pin: legacy}}
 """
-NOTE = properties(_id={"type": "string"}, body={"type": "string"}, status={"type": "string", "x-report": "show"})
+NOTE = properties(
+    _id={"type": "string"}, body={"type": "string"}, status={"enum": ["active", "ended"], "x-report": "show"}
+)
 NOTES = properties(notes={"type": "array", "items": NOTE}, count={"type": "integer"})
 SERVED = (
     ("users.login", 0, 4),

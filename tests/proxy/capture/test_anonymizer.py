@@ -30,7 +30,7 @@ from tests.support.exchanges import answered, exchange, object_id, operation, pr
 
 CONTRACTS = Path(__file__).parents[3] / "contracts"
 KEY, SHIFT = b"k" * 32, -1000 * 86_400_000
-SHOWN: JSON = {"type": "string", "x-report": "show"}
+SHOWN: JSON = {"enum": ["active", "nginx"], "x-report": "show"}
 NOTE = properties(
     _id={"type": "string", "format": "objectid"},
     body={"type": "string"},

@@ -29,7 +29,7 @@ from tests.support.mongodb_relay import Relay
 CONFIG = Config.model_validate(
     {"legacy": {"url": "http://a"}, "routes": [{"name": "other", "match": "GET /api/other/{id}"}]}
 )
-CONTRACT = operation(properties(title={"type": "string"}, status={"type": "string", "x-report": "show"}))
+CONTRACT = operation(properties(title={"type": "string"}, status={"enum": ["active", "ended"], "x-report": "show"}))
 PATIENT = "Agnes Nightingale"
 
 

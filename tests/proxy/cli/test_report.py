@@ -71,7 +71,7 @@ paths:
                       properties:
                         _id: {type: string}
                         title: {type: string}
-                        status: {type: string, x-report: show}
+                        status: {enum: [active, ended], x-report: show}
                         tags: {type: array, items: {type: string}}
                         seen: {anyOf: [{type: integer}, {type: 'null'}]}
         '404':

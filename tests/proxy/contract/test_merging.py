@@ -158,7 +158,7 @@ components:
       type: object
       required: [a, b]
       properties:
-        a: {type: integer, minimum: 0, x-report: show}   # a comment
+        a: {type: integer, minimum: 0, x-owner: us}   # a comment
         b: {type: string, format: objectid, x-compare: ignore, examples: [x]}
         state: {enum: [active]}
         fixed: {const: one}
@@ -182,7 +182,7 @@ def test_what_people_wrote_stays_and_only_contradictions_are_loosened(tmp_path: 
     main.write_text(BY_HAND)
     changes = infer(main, SECOND, joined(load(main), routes()))
     text = main.read_text()
-    for kept in ("# what people should know", "# by hand", "# a comment", "minimum: 0, x-report: show", 'version: "7"',
+    for kept in ("# what people should know", "# by hand", "# a comment", "minimum: 0, x-owner: us", 'version: "7"',
                  "x-compare: ignore, examples: [x]", "description: its id", "summary: Read a note", "maxLength: 9",
                  "folded\n        text", 'pattern: "^[0-9]+$"', "choice: {oneOf: [{type: string}, {type: \"null\"}]}",
                  "free: {description: anything goes}", "Powered: {required: true, schema:"):  # fmt: skip

@@ -95,6 +95,10 @@ def answer(*lines: str) -> str:
         (schema("type: string", "pattern: ("), [":13: ~: no JSON Schema: breaks `format`"]),
         (schema("x-compare: ignore"), [":12: ~: x-compare: ignore hides the whole body"]),
         (
+            schema("properties:", "  a: {type: string, x-report: show}", "  b: {type: boolean, x-report: show}"),
+            [":13: ~: x-report: show needs an `enum` or a `const`: any other value may be data"],
+        ),
+        (
             schema("properties:", "  a: {x-compare: unorderd}", "  b: {x-report: hide}"),
             [
                 ":13: ~: x-compare must be one of ignore, unordered, text or `key: NAME`",

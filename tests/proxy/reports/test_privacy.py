@@ -55,7 +55,7 @@ paths:
                 properties:
                   note: {type: string}
                   age: {type: integer}
-                  status: {type: string, x-report: show}
+                  status: {enum: [active, ended], x-report: show}
     post:
       operationId: notes.post
       parameters: [{name: id, in: path, required: true, schema: {type: string}}]

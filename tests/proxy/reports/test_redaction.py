@@ -20,7 +20,7 @@ from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, object_id, operation, properties
 
 KEY = b"sixteen bytes or more"
-SHOWN: JSON = {"type": "string", "x-report": "show"}
+SHOWN: JSON = {"enum": ["active", "ended", "in plain sight", "x" * 999], "x-report": "show"}
 NOTE = properties(_id={"type": "string"}, body={"type": "string"}, status=SHOWN)
 CONTRACT = operation(
     properties(notes={"type": "array", "items": NOTE}, count={"type": "integer"}, msg=SHOWN),
@@ -149,9 +149,13 @@ def test_what_is_shown_below_a_shown_place_needs_a_word_of_its_own() -> None:
     assert PATIENT not in redact(answered({"msg": {"name": PATIENT}}), answered({"msg": [PATIENT]}))
 
 
-def test_of_a_long_or_odd_shown_value_a_little_is_told() -> None:
+def test_long_shown_value_is_cut_and_an_odd_one_is_not_shown() -> None:
     assert "x" * 201 not in redact(answered({"msg": "x" * 999}), answered({"msg": "x" * 200}))
-    assert '"value": "?"' in redact(answered({"msg": "a"}), answered({"msg": "\ud800"}))
+    assert '"value": "?"' not in redact(answered({"msg": "a"}), answered({"msg": "\ud800"}))
+
+
+def test_value_beyond_the_contract_is_not_shown() -> None:
+    assert PATIENT not in redact(answered({"msg": PATIENT}), answered({"msg": "active"}))
 
 
 def test_nothing_of_a_request_is_shown() -> None:

@@ -32,7 +32,9 @@ from tests.support.mongodb_relay import Relay
 
 KEY = "a-key-that-is-shared"
 SETTINGS = Settings(key=SecretStr(KEY), samples=2)
-NOTE = properties(_id={"type": "string"}, body={"type": "string"}, status={"type": "string", "x-report": "show"})
+NOTE = properties(
+    _id={"type": "string"}, body={"type": "string"}, status={"enum": ["active", "ended"], "x-report": "show"}
+)
 CONTRACT = operation(properties(notes={"type": "array", "items": NOTE}, count={"type": "integer"}))
 PATIENT = "Agnes Nightingale"
 DIVERGENCE = Divergence.model_validate(
