@@ -182,5 +182,5 @@ def test_writing_too_deep_is_a_range_error(node: Node) -> None:
 
 
 def test_what_is_no_javascript_value_is_refused() -> None:
-    with pytest.raises(TypeError, match="set is no JavaScript value"):
+    with pytest.raises(TypeError, match="set is not a JavaScript value"):
         stringify([{1, 2}])
