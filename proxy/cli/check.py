@@ -11,7 +11,7 @@ from proxy.cli.config_file import ROUTING_FILE
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
-from proxy.contract.bundle import load_agreement
+from proxy.contract.bundle import load_bundle
 from proxy.contract.faults import ContractError
 
 
@@ -57,7 +57,7 @@ def _loaded(file: Path) -> Config | None:
 def _agreed(directory: Path) -> bool:
     """Return True if a directory's contract and divergences are valid, and print their problems."""
     try:
-        agreement = load_agreement(directory)
+        agreement = load_bundle(directory)
     except ContractError as error:
         click.echo(str(error))
         click.echo(f"{directory}: {_counted(len(error.faults), 'problem')}", err=True)

@@ -17,8 +17,8 @@ from proxy.cli.console import console
 from proxy.cli.param_types import TimeParam
 from proxy.config.loading import load as load_routing
 from proxy.config.problems import ConfigError
-from proxy.contract.bundle import load_agreed
-from proxy.contract.checking import CoverageRow, ObservedOperation, beside, breaches, coverage
+from proxy.contract.bundle import load_divergences
+from proxy.contract.checking import CoverageRow, ObservedOperation, coverage, violations_of, with_live_counts
 from proxy.contract.editing import Files
 from proxy.contract.faults import ContractError
 from proxy.contract.merging import merge
@@ -108,11 +108,11 @@ def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
     declared = divergences_file or file.parent / "divergences.yaml"
     if divergences_file or declared.exists():
         try:
-            load_agreed(declared, contract)
+            load_divergences(declared, contract)
         except ContractError as error:
             _refuse(error)
     recorded = _recorded(directory)
-    rows = list(breaches(contract, recorded))
+    rows = list(violations_of(contract, recorded))
     for breach in rows:
         click.echo(str(breach))
     steps = sum(len(scenario.steps) for scenario in recorded.scenarios)
@@ -149,7 +149,7 @@ def show_coverage(
     rows = coverage(contract, _recorded(directory))
     if live:
         own = database_options.find(mongodb_url, database, config_file)
-        rows = beside(
+        rows = with_live_counts(
             rows,
             contract,
             database_options.run_query(own, lambda opened: _live_operations(ReportReader(opened), since)),

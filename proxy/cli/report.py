@@ -19,7 +19,7 @@ from proxy.cli.console import console
 from proxy.cli.param_types import ShareParam, TimeParam
 from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name
-from proxy.contract.bundle import ContractBundle, load_agreement
+from proxy.contract.bundle import ContractBundle, load_bundle
 from proxy.contract.faults import ContractError
 from proxy.contract.tree import Tree, read_tree
 from proxy.reports.exports import as_json, exceeds, fields_csv, junit, routes_csv
@@ -126,7 +126,7 @@ def _agreement(directory: Path) -> tuple[ContractBundle, Tree | None]:
     """Load the contract, and its YAML tree for line numbers."""
     file = directory / "openapi.yaml"
     try:
-        return load_agreement(directory), read_tree(file) if file.exists() else None
+        return load_bundle(directory), read_tree(file) if file.exists() else None
     except ContractError as error:
         click.echo(f"{directory} is ignored: it has problems ({len(error.faults)})", err=True)
         return ContractBundle(), None

@@ -1,1 +1,1 @@
-"""What a service is held to: its OpenAPI contract, read with lines, inferred from recordings, checked against them."""
+"""OpenAPI contracts: read with line numbers, inferred from recordings, checked against answers."""

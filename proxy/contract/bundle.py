@@ -1,6 +1,6 @@
-"""What a directory of contracts says: openapi.yaml, and divergences.yaml, which must fit it.
+"""Load a directory of contracts: openapi.yaml, and divergences.yaml, which must fit it.
 
-Divergences fit where they are sound, do not contradict each other, and name operations that there are.
+Divergences must be well formed, must not contradict each other, and must name operations of the contract.
 """
 
 from __future__ import annotations
@@ -24,55 +24,64 @@ from proxy.contract.model import Contract
 from proxy.contract.reading import load
 
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
-_ASIDE: Final = ("STORE ", "CALLS")  # what scenarios leave behind, of which a contract says nothing
+_SIDE_EFFECTS: Final = ("STORE ", "CALLS")  # side effects, which a contract does not describe
 
 
 @dataclass(frozen=True, slots=True)
 class ContractBundle:
-    """What the sides are held to, and where they may differ; either may be absent."""
+    """The contract and the declared divergences of a service; either may be absent."""
 
     contract: Contract | None = None
     divergences: tuple[Divergence, ...] = ()
 
 
-def load_agreement(directory: Path) -> ContractBundle:
-    """What a directory holds, which need not be there. Raises ContractError with every fault."""
+def load_bundle(directory: Path) -> ContractBundle:
+    """Load a directory, which need not exist.
+
+    Raises ContractError with every fault.
+    """
     contract_file, divergences_file = directory / "openapi.yaml", directory / "divergences.yaml"
     contract = load(contract_file) if contract_file.exists() else None
-    return ContractBundle(contract, load_agreed(divergences_file, contract) if divergences_file.exists() else ())
+    return ContractBundle(contract, load_divergences(divergences_file, contract) if divergences_file.exists() else ())
 
 
-def agree(file: Path, config: Config) -> ContractBundle:
-    """What the contracts say that a routing.yaml names. Raises ConfigError: their faults are its own."""
+def load_named_bundle(file: Path, config: Config) -> ContractBundle:
+    """Load the contracts that a routing.yaml names.
+
+    Raises ConfigError: a fault in a contract counts as a fault of the routing.yaml.
+    """
     try:
-        return load_agreement(file.parent / config.contracts)
+        return load_bundle(file.parent / config.contracts)
     except ContractError as error:
         raise ConfigError(tuple(Problem(0, "contracts", str(fault)) for fault in error.faults), str(file)) from None
 
 
 def fingerprint(directory: Path) -> Stamp:
-    """What changes with the files of a directory; empty where there is none."""
+    """Return a value that changes with the files of a directory; empty where there is no directory."""
     try:
-        found = [(entry.name, entry.stat()) for entry in os.scandir(directory) if entry.is_file()]
+        entries = [(entry.name, entry.stat()) for entry in os.scandir(directory) if entry.is_file()]
     except OSError:
         return ()
-    return tuple(sorted((name, each.st_mtime_ns, each.st_size, each.st_ino) for name, each in found))
+    return tuple(sorted((name, status.st_mtime_ns, status.st_size, status.st_ino) for name, status in entries))
 
 
-def load_agreed(path: Path, contract: Contract | None) -> tuple[Divergence, ...]:
-    """The divergences in a file. Raises ContractError with every fault: malformed, contradicting, naming unknown
-    operations (where there is a contract to tell)."""
+def load_divergences(path: Path, contract: Contract | None) -> tuple[Divergence, ...]:
+    """Load the divergences in a file.
+
+    Raises ContractError with every fault: malformed entries, contradictions, and operations that `contract` does not
+    have.
+    """
     root = _root(path)
     try:
-        found = divergences.load(path)
+        entries = divergences.load(path)
     except DivergenceError as error:
         raise ContractError(tuple(_malformed(path, root, error))) from None
-    faults = [*_contradictions(path, root, found)]
+    faults = [*_contradictions(path, root, entries)]
     if contract is not None:
-        faults += _unknown(path, root, found, contract)
+        faults += _unknown(path, root, entries, contract)
     if faults:
         raise ContractError(tuple(faults))
-    return found
+    return entries
 
 
 def _root(path: Path) -> yaml_nodes.Node | None:
@@ -94,51 +103,60 @@ def _malformed(path: Path, root: yaml_nodes.Node | None, error: DivergenceError)
             name = ".".join(map(str, fault["loc"]))
             yield Fault(path, Problem(_line(root, *fault["loc"]), name, fault["msg"]))
     else:
-        yield Fault(path, Problem(_doubled(root), "", str(error).removeprefix(f"{path}: ")))
+        yield Fault(path, Problem(_line_of_duplicate(root), "", str(error).removeprefix(f"{path}: ")))
 
 
-def _doubled(root: yaml_nodes.Node | None) -> int:
-    """The line of the first id that stood before."""
-    seen: set[str] = set()
+def _line_of_duplicate(root: yaml_nodes.Node | None) -> int:
+    """Return the line of the first id that an earlier entry has already."""
+    ids: set[str] = set()
     for item in root.items if isinstance(root, yaml_nodes.Sequence) else ():
         entry = item.entries.get("id") if isinstance(item, yaml_nodes.Mapping) else None
         text = entry[1].text if entry and isinstance(entry[1], yaml_nodes.Scalar) else None
-        if entry and text in seen:
+        if entry and text in ids:
             return entry[0]
-        seen.add(text or "")
+        ids.add(text or "")
     return 0
 
 
-def _contradictions(path: Path, root: yaml_nodes.Node | None, found: tuple[Divergence, ...]) -> Iterator[Fault]:
-    """Two divergences that the same thing would tell: which of them was meant?"""
-    told: dict[tuple[str, str], Divergence] = {}
-    for index, one in enumerate(found):
-        for case in one.when:
-            key = ((case.operation or one.operation).lower(), case.model_dump_json(exclude={"operation"}))
-            other = told.setdefault(key, one)
-            if other is not one:
-                message = f"is told by the same case as {other.id}, so that nobody knows which was seen"
-                yield Fault(path, Problem(_line(root, index, "when"), one.id, message))
+def _contradictions(path: Path, root: yaml_nodes.Node | None, entries: tuple[Divergence, ...]) -> Iterator[Fault]:
+    """Yield a fault for each pair of divergences that the same case would recognise."""
+    reported_by: dict[tuple[str, str], Divergence] = {}
+    for index, divergence in enumerate(entries):
+        for case in divergence.when:
+            key = ((case.operation or divergence.operation).lower(), case.model_dump_json(exclude={"operation"}))
+            other = reported_by.setdefault(key, divergence)
+            if other is not divergence:
+                message = f"has the same case as {other.id}: a difference could not be attributed"
+                yield Fault(path, Problem(_line(root, index, "when"), divergence.id, message))
 
 
 def _unknown(
-    path: Path, root: yaml_nodes.Node | None, found: tuple[Divergence, ...], contract: Contract
+    path: Path, root: yaml_nodes.Node | None, entries: tuple[Divergence, ...], contract: Contract
 ) -> Iterator[Fault]:
     known = [operation.name for operation in contract.operations]
     known += [f"HEAD {operation.template}" for operation in contract.operations if operation.method == "GET"]
-    for index, one in enumerate(found):
-        places: list[tuple[tuple[int | str, ...], str]] = [((index, "operation"), one.operation)]
-        places += [((index, "when", at, "operation"), case.operation or "") for at, case in enumerate(one.when)]
-        for where, operation in places:
-            if operation and not operation.startswith(_ASIDE) and not any(covers(operation, name) for name in known):
+    for index, divergence in enumerate(entries):
+        operations_named: list[tuple[tuple[int | str, ...], str]] = [((index, "operation"), divergence.operation)]
+        operations_named += [
+            ((index, "when", at, "operation"), case.operation or "") for at, case in enumerate(divergence.when)
+        ]
+        for steps, operation in operations_named:
+            if (
+                operation
+                and not operation.startswith(_SIDE_EFFECTS)
+                and not any(covers(operation, name) for name in known)
+            ):
                 close = difflib.get_close_matches(operation, known, 1)
                 hint = f"; did you mean {close[0]}?" if close else ""
-                message = f"{operation} is no operation of the contract{hint}"
-                yield Fault(path, Problem(_line(root, *where), one.id, message))
+                message = f"{operation} is not an operation of the contract{hint}"
+                yield Fault(path, Problem(_line(root, *steps), divergence.id, message))
 
 
 def _line(node: yaml_nodes.Node | None, *steps: int | str) -> int:
-    """The line of what the steps lead to, as far as they lead. A single `when` is a list of one."""
+    """Return the line of the node at a path, or of the nearest node above it.
+
+    A single `when` counts as a list of one.
+    """
     line = node.line if node is not None else 0
     for step in steps:
         if isinstance(node, yaml_nodes.Mapping) and isinstance(step, str) and step in node.entries:

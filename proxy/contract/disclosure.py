@@ -1,4 +1,4 @@
-"""Which names and values of a message a contract knows, and so may be told: the rest may be data itself. Pure."""
+"""Decide which names and values of a message may be stored: those that the contract knows. Others may be data. Pure."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _EXTENDED = frozenset(
     $numberDecimal $numberDouble $numberInt $numberLong $oid $or $and $pop $position $pull $pullAll $push $rename
     $set $setOnInsert $slice $sort $unset base64 subType document filter update __v _id""".split()  # noqa: SIM905
 )
-"""Names in documents, filters and updates that are MongoDB's or mongoose's own."""
+"""Names in documents, filters and updates that MongoDB or mongoose define."""
 
 
 def is_named(schema: JSON, path: Sequence[str | int]) -> bool:
-    """Whether a schema has a property of that name at that place."""
+    """Return whether a schema has a property of that name at that path."""
     *above, name = path
     return any(name in properties_of(node) for node in nodes_at(schema, above))
 
 
 class DisclosurePolicy(Protocol):
-    """Which names may be told, and which values."""
+    """Decides which names and which values may be disclosed."""
 
     def names(self, path: ValuePath) -> bool: ...
     def shows(self, path: ValuePath) -> bool: ...
@@ -48,7 +48,7 @@ class DisclosurePolicy(Protocol):
 
 
 class KnownNames:
-    """Every name that the contract has for an operation, wherever it stands; nothing is shown."""
+    """Discloses every name that the contract has for an operation, anywhere in a message, and no values."""
 
     def __init__(self, operation: Operation | None) -> None:
         answers = operation.answers.values() if operation else ()
@@ -67,7 +67,7 @@ class KnownNames:
 
 
 class FieldPolicy:
-    """What the contract knows of one message: its schema, and what of it may be shown."""
+    """Discloses the names of one message's schema, and values that the contract allows to show."""
 
     def __init__(self, schema: JSON, operation: Operation | None, exchange: Exchange, content_type: str) -> None:
         self._schema, self._operation = schema, operation
@@ -75,27 +75,27 @@ class FieldPolicy:
 
     @classmethod
     def of(cls, exchange: Exchange, operation: Operation | None) -> FieldPolicy:
-        """An answer's place."""
+        """Return the policy for an answer."""
         content_type = joined(exchange.headers).get("content-type", "")
         declared = operation.declared(exchange.status) if operation else None
-        found = declared.body(content_type) if declared else None
-        return cls(found.schema if found else None, operation, exchange, content_type)
+        body_schema = declared.body(content_type) if declared else None
+        return cls(body_schema.schema if body_schema else None, operation, exchange, content_type)
 
     @classmethod
     def of_request(cls, exchange: Exchange, operation: Operation | None) -> FieldPolicy:
-        """A request's place, in which nothing is ever shown."""
+        """Return the policy for a request, of which no values are shown."""
         media = joined(exchange.request_headers).get("content-type", "").partition(";")[0].strip().lower()
-        found = operation.requests.get(media) if operation else None
-        return cls(found.schema if found else None, None, exchange, "")
+        body_schema = operation.requests.get(media) if operation else None
+        return cls(body_schema.schema if body_schema else None, None, exchange, "")
 
     def names(self, path: ValuePath) -> bool:
-        """Whether the contract names the place."""
+        """Return whether the contract names the field."""
         return is_named(self._schema, _indexed(path))
 
     def constants(self, path: ValuePath) -> list[JSON]:
-        """The values that the contract itself writes at a place: `const` and `enum`."""
-        found = [self._header(str(path[1]))] if path[0] == "header" else nodes_at(self._schema, _indexed(path))
-        nodes = [node for node in found if isinstance(node, dict)]
+        """Return the values that the contract itself contains for a field: `const` and `enum`."""
+        candidates = [self._header(str(path[1]))] if path[0] == "header" else nodes_at(self._schema, _indexed(path))
+        nodes = [node for node in candidates if isinstance(node, dict)]
         enums = [one for node in nodes for one in _listed(node.get("enum"))]
         return [*enums, *(node["const"] for node in nodes if "const" in node)]
 
@@ -105,7 +105,7 @@ class FieldPolicy:
         return self.shows(path) and (closed or value in self.constants(path))
 
     def shows(self, path: ValuePath) -> bool:
-        """Whether the contract lets a report show what stands there."""
+        """Return whether the contract allows reports to show the value."""
         if self._operation is None:
             return False
         return self._operation.hints(path, self._exchange.status, self._content_type).report == "show"
@@ -117,14 +117,14 @@ class FieldPolicy:
 
 
 def media_name(media: str, operation: Operation | None) -> str | None:
-    """A media type where the contract or the registry has it; None else, since a header may hold anything."""
+    """Return a media type where the contract or the registry has it, else None: a header may hold anything."""
     answers = operation.answers.values() if operation else ()
     declared = any(media in answer.media for answer in answers) or (operation and media in operation.requests)
     return media if declared or media in _MEDIA_TYPES else None
 
 
 def _indexed(path: ValuePath) -> list[str | int]:
-    """A path within a body, by any index of a list."""
+    """Return a path within a body with 0 for every `*`."""
     return [0 if step == "*" else step for step in path[1:]]
 
 

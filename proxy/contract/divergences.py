@@ -1,24 +1,24 @@
-"""Differences that are meant: where the native side answers otherwise than legacy, why, and how to tell.
+"""Declared divergences: intended differences between native and legacy, with a reason and a way to recognise them.
 
-`divergences.yaml` is a list of these:
+`divergences.yaml` is a list of entries:
 
     - id: login-wrong-password
       operation: POST /users/login            # METHOD /template; WS /template; STORE collection; CALLS
-      legacy: never answers                   # what each side does, for people
+      legacy: never answers                   # what each backend does, for people
       native: answers 200 wrong credentials
       reason: a client that waits for ever learns nothing
       since: 0.1.0
-      when:                                   # how it is recognised; a list of such cases where one is not enough
+      when:                                   # how to recognise it; a list of cases where one is not enough
         legacy: {outcome: hang}
         native: {status: 200, body: {msg: wrong credentials}}
 
-A case may also give `operation` (another than the divergence's, for consequences elsewhere), `request`
-(`headers`, `body`), `scenario` (globs of recorded scenarios; only `verify` has any) and `paths` (globs of the
-differences that it explains, `body.data.*`; all of them otherwise). What is given must hold; what is not, is free.
+A case may also have `operation` (for consequences in another operation), `request` (`headers`, `body`), `scenario`
+(globs of recorded scenarios; only `verify` has scenarios) and `paths` (globs of the differences that it explains, as
+`body.data.*`; by default all). All conditions that are given must hold.
 
-Patterns: an object holds for objects that have at least its names, a list for lists as long, `"*"` for anything
-that is there, `"/…/"` for text in which the regular expression is found, null among headers for one that is
-absent, any other value for itself.
+Patterns: an object matches objects with at least its names, a list matches lists of the same length, `"*"` matches any
+value that exists, `"/…/"` matches text in which the regular expression is found, null matches a header that is absent,
+and any other value matches itself.
 """
 
 import re
@@ -40,7 +40,7 @@ from proxy.types import JSON
 
 
 class DivergenceError(ValueError):
-    """A divergences file that cannot be read; says which entry, and what is wrong with it."""
+    """A divergences file that cannot be read; the message names the entry and the fault."""
 
 
 class _Model(BaseModel):
@@ -48,7 +48,7 @@ class _Model(BaseModel):
 
 
 def _compile(pattern: JSON) -> JSON:
-    """Refuses (re.error is no ValueError before Python 3.13) a regular expression that is none."""
+    """Refuse an invalid regular expression; before Python 3.13 re.error is not a ValueError."""
     parts = pattern.values() if isinstance(pattern, dict) else pattern if isinstance(pattern, list) else ()
     for part in parts:
         _compile(part)
@@ -62,7 +62,7 @@ def _compile(pattern: JSON) -> JSON:
 
 
 def _expression(pattern: JSON) -> str | None:
-    """The regular expression in `/…/`, None where there is none."""
+    """Return the regular expression in `/…/`, None for other patterns."""
     text = isinstance(pattern, str) and len(pattern) > 1 and pattern[0] == pattern[-1] == "/"
     return pattern[1:-1] if text and isinstance(pattern, str) else None
 
@@ -71,33 +71,33 @@ Pattern = Annotated[Any, AfterValidator(_compile)]
 
 
 class AnswerPattern(_Model):
-    """What an answer must be; what is None is free."""
+    """Conditions on an answer; None leaves a property free."""
 
     outcome: Literal["response", "hang", "reset"] | None = None
     status: int | None = None
     headers: dict[str, Pattern] = {}
     body: Pattern = "*"
 
-    def holds(self, answer: RecordedAnswer) -> bool:
-        """Whether the answer is as this says; a body that is not JSON is taken as text."""
+    def accepts(self, answer: RecordedAnswer) -> bool:
+        """Return whether the answer matches; a body that is not JSON is compared as text."""
         if self.outcome not in (None, answer.outcome) or self.status not in (None, answer.status):
             return False
-        return _headers_hold(self.headers, answer.headers) and matches(self.body, content(answer))
+        return _headers_match(self.headers, answer.headers) and matches(self.body, content(answer))
 
 
 class RequestPattern(_Model):
-    """What a request must be."""
+    """Conditions on a request."""
 
     headers: dict[str, Pattern] = {}
     body: Pattern = "*"
 
-    def holds(self, request: RecordedRequest) -> bool:
-        """Whether the request is as this says."""
-        return _headers_hold(self.headers, dict(request.headers)) and matches(self.body, _sent(request))
+    def accepts(self, request: RecordedRequest) -> bool:
+        """Return whether the request matches."""
+        return _headers_match(self.headers, dict(request.headers)) and matches(self.body, _sent(request))
 
 
 class Case(_Model):
-    """One way for a divergence to show."""
+    """One way to recognise a divergence."""
 
     operation: str | None = None
     scenario: list[str] = []
@@ -111,18 +111,18 @@ class Case(_Model):
     def _listed(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
-    def holds(self, occurrence: "Occurrence") -> bool:
-        """Whether this case tells of the occurrence; the operation aside."""
+    def accepts(self, occurrence: "Occurrence") -> bool:
+        """Return whether the case matches the occurrence, its operation not considered."""
         named = any(fnmatchcase(occurrence.scenario, glob) for glob in self.scenario)
         if self.scenario and not named:
             return False
         if occurrence.exchange is None:
             return True
         request, legacy, native = occurrence.exchange
-        return self.request.holds(request) and self.legacy.holds(legacy) and self.native.holds(native)
+        return self.request.accepts(request) and self.legacy.accepts(legacy) and self.native.accepts(native)
 
     def explains(self, difference: TextDifference) -> bool:
-        """Whether the difference is among those this case accounts for."""
+        """Return whether the case accounts for the difference."""
         return any(fnmatchcase(difference.path, glob) for glob in self.paths)
 
 
@@ -143,19 +143,20 @@ class Divergence(_Model):
         return [value] if isinstance(value, dict) else value
 
     def cases(self, occurrence: "Occurrence") -> list[Case]:
-        """The cases that tell of the occurrence."""
+        """Return the cases that match the occurrence."""
         return [
             case
             for case in self.when
-            if covers(case.operation or self.operation, occurrence.operation) and case.holds(occurrence)
+            if covers(case.operation or self.operation, occurrence.operation) and case.accepts(occurrence)
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """Something that differed: `operation` is METHOD and path (no query), `STORE collection` or `CALLS`.
+    """A request or side effect in which the sides differ.
 
-    `exchange` is the request with legacy's and native's answers, None for what is left behind.
+    `operation` is METHOD and path without the query, `STORE collection` or `CALLS`. `exchange` is the request with
+    legacy's and native's answers, None for side effects.
     """
 
     operation: str
@@ -165,25 +166,25 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The ids of the divergences that account for differences, and the differences left over."""
+    """The ids of the divergences that account for differences, and the differences without an explanation."""
 
     declared: tuple[str, ...]
     unexplained: tuple[TextDifference, ...]
 
 
 def load(path: Path) -> tuple[Divergence, ...]:
-    """The divergences in a YAML file; raises DivergenceError."""
+    """Load the divergences in a YAML file. Raises DivergenceError."""
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-        found = TypeAdapter(tuple[Divergence, ...]).validate_python(entries)
+        parsed = TypeAdapter(tuple[Divergence, ...]).validate_python(entries)
     except ValidationError as error:
         raise DivergenceError(f"{path}: {_every(error)}") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DivergenceError(f"{path}: {error}") from error
-    doubled = {one.id for one in found if sum(one.id == other.id for other in found) > 1}
+    doubled = {one.id for one in parsed if sum(one.id == other.id for other in parsed) > 1}
     if doubled:
         raise DivergenceError(f"{path}: id {', '.join(sorted(doubled))} is given twice")
-    return found
+    return parsed
 
 
 def explain(
@@ -219,7 +220,7 @@ def matches(pattern: JSON, value: JSON) -> bool:
     return pattern == "*" or (type(pattern) is type(value) and pattern == value)
 
 
-def _headers_hold(patterns: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+def _headers_match(patterns: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
     return all(
         (name.lower() in headers) != (expected is None)
         and (expected is None or matches(expected, headers[name.lower()]))

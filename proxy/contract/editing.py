@@ -1,4 +1,4 @@
-"""A contract's files while they are changed: comments, order, quotes and what nobody touched stay as they are."""
+"""Edit a contract's files in place: comments, order, quotes and untouched parts stay as they are."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from proxy.contract.faults import ContractError, Fault
 from proxy.types import JSON
 
 Node = MutableMapping[str, Any]
-_WIDTH: Final = 4096  # long lines stay as they were written
+_WIDTH: Final = 4096  # long lines are not wrapped
 _SHORT: Final = 80  # characters of a mapping or list that stands on one line
-_AMBIGUOUS: Final = frozenset(("yes", "no", "on", "off", "y", "n"))  # what YAML 1.1 readers take for booleans
+_AMBIGUOUS: Final = frozenset(("yes", "no", "on", "off", "y", "n"))  # booleans to readers of YAML 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +37,20 @@ class NodeSlot:
         return name in self.node
 
     def get(self, name: str) -> NodeSlot | None:
-        """The mapping of a name, or what it refers to; None where there is none."""
+        """Return the mapping of a name, or the one it refers to; None where there is none."""
         below = self.node.get(name)
         return self.files.follow(replace(self, node=below)) if isinstance(below, MutableMapping) else None
 
     def make(self, name: str) -> NodeSlot:
-        """The mapping of a name, put there empty where there is none."""
-        found = self.get(name)
-        if found is None:
+        """Return the mapping of a name; an empty one is added where there is none."""
+        mapping = self.get(name)
+        if mapping is None:
             self.put(name, {})
-            found = replace(self, node=self.node[name])
-        return found
+            mapping = replace(self, node=self.node[name])
+        return mapping
 
     def items(self, name: str) -> list[NodeSlot]:
-        """The mappings in the list of a name."""
+        """Return the mappings in the list of a name."""
         listed = self.node.get(name)
         some = listed if isinstance(listed, MutableSequence) else []
         return [self.files.follow(replace(self, node=one)) for one in some if isinstance(one, MutableMapping)]
@@ -63,13 +63,13 @@ class NodeSlot:
         self.node[_text(name)] = written(value)
 
     def refer(self, file: Path, pointer: str) -> str:
-        """How this file refers to a place in another, or in itself."""
+        """Return the reference from this file to a location in `file`, which may be this one."""
         other = "" if file == self.file else os.path.relpath(file, self.file.parent)
         return f"{other}#{pointer}"
 
 
 class Files:
-    """The main file and those beside it, read when they are needed, written together."""
+    """The main file and the files beside it, each read when it is needed, all written together."""
 
     def __init__(self, main: Path) -> None:
         self.main: Final = main
@@ -77,28 +77,28 @@ class Files:
         self._before: dict[Path, str] = {}
 
     def root(self, file: Path | None = None) -> NodeSlot:
-        """A file's mapping, empty where there is no such file. Raises ContractError."""
+        """Return a file's mapping, empty where the file does not exist. Raises ContractError."""
         path = file or self.main
         if path not in self._roots:
             self._roots[path] = _load(path) if path.exists() else CommentedMap()
             self._before[path] = path.read_text(encoding="utf-8") if path.exists() else ""
         return NodeSlot(self, path, self._roots[path])
 
-    def follow(self, spot: NodeSlot) -> NodeSlot:
-        """What a mapping refers to, itself where it refers to nothing."""
+    def follow(self, slot: NodeSlot) -> NodeSlot:
+        """Return the mapping that a reference leads to, or the mapping itself where it is not a reference."""
         for _ in range(100):
-            reference = spot.node.get("$ref")
+            reference = slot.node.get("$ref")
             if not isinstance(reference, str):
-                return spot
+                return slot
             file, _, pointer = reference.partition("#")
-            target = self.root(Path(os.path.normpath(spot.file.parent / file)) if file else spot.file)
+            target = self.root(Path(os.path.normpath(slot.file.parent / file)) if file else slot.file)
             for step in pointer.split("/")[1:]:
                 target = replace(target, node=target.node[step.replace("~1", "/").replace("~0", "~")])
-            spot = target
-        raise ContractError((Fault(spot.file, Problem(0, "", "refers to itself")),))
+            slot = target
+        raise ContractError((Fault(slot.file, Problem(0, "", "refers to itself")),))
 
     def save(self) -> list[Path]:
-        """Write what has changed, each file whole or not at all; returns those written."""
+        """Write the files that have changed, each atomically, and return them."""
         texts = {path: _dump(root) for path, root in self._roots.items()}
         before = {path: self._before[path] and _dump(_load(path)) for path in texts}
         changed = [path for path, text in texts.items() if text != before[path]]
@@ -108,7 +108,7 @@ class Files:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file: whoever reads it sees the old or the new, whatever happens meanwhile. Raises OSError."""
+    """Replace a file atomically: readers see the old or the new content. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -124,7 +124,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def written(value: JSON) -> Any:
-    """The value for a file: short mappings and lists of plain values on one line, texts that all readers read alike."""
+    """Return the value as a YAML node: short mappings and lists on one line, ambiguous text quoted."""
     if isinstance(value, dict):
         mapping = CommentedMap({_text(name): written(one) for name, one in value.items()})
         if value and len(value) < 4 and _is_short(list(value.values()), list(value)):
@@ -158,13 +158,13 @@ def _yaml() -> YAML:
 
 def _load(path: Path) -> Node:
     try:
-        found = _yaml().load(path.read_text(encoding="utf-8"))
+        mapping = _yaml().load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError, OSError) as error:
         message = f"cannot be edited: {str(error).splitlines()[0]}"
         raise ContractError((Fault(path, Problem(0, "", message)),)) from None
-    if not isinstance(found, MutableMapping):
+    if not isinstance(mapping, MutableMapping):
         raise ContractError((Fault(path, Problem(1, "", "must be a mapping (`key: value`)")),))
-    return found
+    return mapping
 
 
 def _dump(root: Node) -> str:

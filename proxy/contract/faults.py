@@ -1,4 +1,4 @@
-"""What can be wrong with a contract: a fault knows its file and line, and all of them are told at once."""
+"""Faults in a contract, each with its file and line, reported together."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Fault:
     problem: Problem
 
     def __str__(self) -> str:
-        """`file:line: where: message`."""
+        """Return `file:line: where: message`."""
         return self.problem.located(str(self.file))
 
 
 class ContractError(Exception):
-    """A contract, or what stands beside it, that cannot be used, with every fault found, in file order."""
+    """A contract or a file beside it is unusable; `faults` has every fault, in file order."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__(faults)

@@ -1,4 +1,4 @@
-"""The OpenAPI operation that samples of it show, as plain values."""
+"""Infer the OpenAPI operation that samples show, as plain values."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TRANSPORT: Final = frozenset(
 
 @dataclass(slots=True)
 class Field:
-    """A header or parameter: its values, and how many of the requests or answers had none."""
+    """The values of a header or parameter, and the number of messages without it."""
 
     shape: InferredSchema = field(default_factory=InferredSchema)
     absent: int = 0
 
     @property
     def required(self) -> bool:
-        """Whether it was always there."""
+        """Whether every message had it."""
         return self.absent == 0
 
 
@@ -44,7 +44,7 @@ class ObservedAnswer:
 
 @dataclass(slots=True)
 class ObservedRequest:
-    """All requests that were accepted (where none was: all that were not turned away with 401)."""
+    """All accepted requests; where none was accepted, all that were not refused with 401."""
 
     path: dict[str, InferredSchema]
     query: dict[str, Field]
@@ -54,7 +54,7 @@ class ObservedRequest:
 
 
 def answers(observed: Observed) -> dict[str, ObservedAnswer]:
-    """What came back, by status."""
+    """Return the answers by status."""
     by_status: dict[str, list[ObservedSample]] = {}
     for sample in observed.answered:
         by_status.setdefault(sample.status, []).append(sample)
@@ -62,8 +62,8 @@ def answers(observed: Observed) -> dict[str, ObservedAnswer]:
 
 
 def request(observed: Observed) -> ObservedRequest:
-    """What was asked."""
-    some = _telling(observed)
+    """Return the requests that were sent."""
+    some = _representative(observed)
     bodied = [sample for sample in some if sample.request.body]
     query = [dict(parse_qsl(sample.request.target.partition("?")[2], keep_blank_values=True)) for sample in some]
     return ObservedRequest(
@@ -76,54 +76,54 @@ def request(observed: Observed) -> ObservedRequest:
 
 
 def describe_answer(status: str, answer: ObservedAnswer) -> dict[str, JSON]:
-    """An OpenAPI response object, without its headers."""
-    found: dict[str, JSON] = {"description": phrase(status)}
+    """Return an OpenAPI response object, without its headers."""
+    result: dict[str, JSON] = {"description": phrase(status)}
     if answer.media:
-        found["content"] = {media: {"schema": shape.schema()} for media, shape in answer.media.items()}
-    return found
+        result["content"] = {media: {"schema": shape.schema()} for media, shape in answer.media.items()}
+    return result
 
 
 def header_values(everything: Iterable[Observed]) -> dict[str, InferredSchema]:
-    """Each header's values over all answers: only what never changes anywhere is a constant."""
-    found: dict[str, InferredSchema] = {}
+    """Return each header's values over all answers; only a header with one value everywhere is a constant."""
+    result: dict[str, InferredSchema] = {}
     for observed in everything:
         for sample in observed.answered:
             for name, value in sample.answer.headers.items():
-                found.setdefault(name, InferredSchema()).add(value)
-    return found
+                result.setdefault(name, InferredSchema()).add(value)
+    return result
 
 
 def describe_header(header: Field, everywhere: InferredSchema) -> dict[str, JSON]:
-    """An OpenAPI header object."""
+    """Return an OpenAPI header object."""
     constant = len(everywhere.texts) == 1 and everywhere.kinds["string"] > 1
     schema: JSON = {"type": "string", "const": next(iter(everywhere.texts))} if constant else {"type": "string"}
     return {**({"required": True} if header.required else {}), "schema": schema}
 
 
-def describe_body(asked: ObservedRequest) -> dict[str, JSON]:
-    """An OpenAPI request body object."""
-    content: JSON = {media: {"schema": shape.schema()} for media, shape in asked.media.items()}
-    return {**({"required": True} if asked.bodies_always else {}), "content": content}
+def describe_body(observed_request: ObservedRequest) -> dict[str, JSON]:
+    """Return an OpenAPI request body object."""
+    content: JSON = {media: {"schema": shape.schema()} for media, shape in observed_request.media.items()}
+    return {**({"required": True} if observed_request.bodies_always else {}), "content": content}
 
 
-def describe_parameter(place: str, name: str, found: Field) -> dict[str, JSON]:
-    """An OpenAPI parameter object, in `path` or `query`."""
-    required: dict[str, JSON] = {"required": True} if found.required or place == "path" else {}
-    return {"name": name, "in": place, **required, "schema": found.shape.schema()}
+def describe_parameter(location: str, name: str, result: Field) -> dict[str, JSON]:
+    """Return an OpenAPI parameter object, in `path` or `query`."""
+    required: dict[str, JSON] = {"required": True} if result.required or location == "path" else {}
+    return {"name": name, "in": location, **required, "schema": result.shape.schema()}
 
 
 def frames(observed: Observed) -> dict[str, InferredSchema]:
-    """A WebSocket's frames by direction."""
-    return {direction: InferredSchema(seen) for direction, seen in observed.frames.items() if seen}
+    """Return a WebSocket's frames by direction."""
+    return {direction: InferredSchema(values) for direction, values in observed.frames.items() if values}
 
 
 def title(name: str) -> str:
-    """A header's name as it is written: `ETag`, `X-Powered-By`."""
+    """Return a header's usual spelling: `ETag`, `X-Powered-By`."""
     return {"etag": "ETag", "www-authenticate": "WWW-Authenticate"}.get(name, name.title())
 
 
 def phrase(status: str) -> str:
-    """What HTTP calls a status."""
+    """Return the reason phrase of a status."""
     try:
         return HTTPStatus(int(status)).phrase
     except ValueError:
@@ -131,9 +131,11 @@ def phrase(status: str) -> str:
 
 
 def _answer(some: list[ObservedSample]) -> ObservedAnswer:
-    kept = [{name: value for name, value in one.answer.headers.items() if name not in TRANSPORT} for one in some]
+    own_headers = [{name: value for name, value in one.answer.headers.items() if name not in TRANSPORT} for one in some]
     bodied = [sample.answer for sample in some if sample.answer.body]
-    return ObservedAnswer(_fields(kept), _media((one.headers.get("content-type", ""), one.body) for one in bodied))
+    return ObservedAnswer(
+        _fields(own_headers), _media((one.headers.get("content-type", ""), one.body) for one in bodied)
+    )
 
 
 def _fields(rows: list[dict[str, str]]) -> dict[str, Field]:
@@ -147,16 +149,16 @@ def _field(values: list[str | None]) -> Field:
 
 
 def _media(bodies: Iterable[tuple[str, bytes]]) -> dict[str, InferredSchema]:
-    found: dict[str, InferredSchema] = {}
+    result: dict[str, InferredSchema] = {}
     for content_type, body in bodies:
-        shape = found.setdefault(media_type(content_type) or "application/octet-stream", InferredSchema())
+        shape = result.setdefault(media_type(content_type) or "application/octet-stream", InferredSchema())
         for value in _value(content_type, body):
             shape.add(value)
-    return found
+    return result
 
 
 def _value(content_type: str, body: bytes) -> Iterator[JSON]:
-    """The body's value, nothing where no schema could speak of it."""
+    """Yield the body's value; nothing for bodies that a schema cannot describe."""
     media = media_type(content_type)
     if is_json(media) or media.startswith("text/"):
         try:
@@ -165,7 +167,7 @@ def _value(content_type: str, body: bytes) -> Iterator[JSON]:
             return
 
 
-def _telling(observed: Observed) -> list[ObservedSample]:
+def _representative(observed: Observed) -> list[ObservedSample]:
     answered = observed.answered
     accepted = [sample for sample in answered if sample.answer.status < 400]
     return accepted or [sample for sample in answered if sample.answer.status != 401]
@@ -173,12 +175,12 @@ def _telling(observed: Observed) -> list[ObservedSample]:
 
 def _path_values(observed: Observed, some: list[ObservedSample]) -> dict[str, InferredSchema]:
     segments = Pattern.parse(f"GET {observed.operation.template}").segments if observed.samples else ()
-    found: dict[str, InferredSchema] = {}
+    result: dict[str, InferredSchema] = {}
     for index, segment in enumerate(segments):
         if isinstance(segment, Parameter):
             paths = (sample.request.target.partition("?")[0].split("/") for sample in some)
-            found[segment.name] = InferredSchema(pieces[index + 1] for pieces in paths)
-    return found
+            result[segment.name] = InferredSchema(pieces[index + 1] for pieces in paths)
+    return result
 
 
 def _content_type(headers: Iterable[tuple[str, str]]) -> str:

@@ -1,7 +1,6 @@
-"""What many values have in common, and the JSON Schema that says so: optional where ever absent, null where ever null.
+"""Infer the JSON Schema that many values satisfy: optional where ever absent, nullable where ever null. Pure.
 
-Pure. A shape keeps no more than a few of the texts that it saw, and those only to tell a handful of repeated words (an
-enum) from free text.
+Only a few of the observed texts are stored, to distinguish a handful of repeated words (an enum) from free text.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _ORDER: Final = ("object", "array", "string", "integer", "number", "boolean", "n
 
 
 class InferredSchema:
-    """Grows with every value added; `schema()` is what all of them satisfy."""
+    """A schema that grows with every value added; `schema()` is satisfied by all of them."""
 
     def __init__(self, values: Iterable[JSON] = ()) -> None:
         self.kinds: Final = Counter[str]()
@@ -35,7 +34,7 @@ class InferredSchema:
             self.add(value)
 
     def add(self, value: JSON) -> None:
-        """One more sample."""
+        """Add one sample."""
         kind = kind_of(value)
         self.kinds[kind] += 1
         if isinstance(value, str):
@@ -48,16 +47,16 @@ class InferredSchema:
                 self.item().add(one)
 
     def item(self) -> InferredSchema:
-        """The shape of all lists' items."""
+        """Return the schema of the items of all lists."""
         if not self.items:
             self.items.append(InferredSchema())
         return self.items[0]
 
     @property
     def types(self) -> list[str]:
-        """Their JSON Schema types; `number` where whole numbers and others came."""
-        found = [kind for kind in _ORDER if self.kinds[kind]]
-        return [kind for kind in found if not (kind == "integer" and "number" in found)]
+        """The JSON Schema types; `number` where both integers and other numbers were added."""
+        result = [kind for kind in _ORDER if self.kinds[kind]]
+        return [kind for kind in result if not (kind == "integer" and "number" in result)]
 
     @property
     def required(self) -> list[str]:
@@ -72,22 +71,22 @@ class InferredSchema:
 
     @property
     def enum(self) -> list[str]:
-        """The words that all texts are, where they are few and repeated; else nothing."""
+        """The words that all texts are, where they are few and repeated; else empty."""
         few = not self.overflown and len(self.texts) in _ENUM
         worded = all(_WORD.fullmatch(text) and times >= _REPEATED for text, times in self.texts.items())
         return list(self.texts) if few and worded else []
 
     def schema(self) -> dict[str, JSON]:
-        """A JSON Schema that every value added satisfies."""
+        """Return a JSON Schema that every added value satisfies."""
         types = self.types
-        found: dict[str, JSON] = {"type": types[0] if len(types) == 1 else list(types)} if types else {}
+        result: dict[str, JSON] = {"type": types[0] if len(types) == 1 else list(types)} if types else {}
         if self.kinds["string"]:
-            found.update(self._text_schema())
+            result.update(self._text_schema())
         if self.kinds["object"]:
-            found.update(self._object_schema())
+            result.update(self._object_schema())
         if self.items:
-            found["items"] = self.items[0].schema()
-        return found
+            result["items"] = self.items[0].schema()
+        return result
 
     def _add_text(self, text: str) -> None:
         self.formats.difference_update([name for name in self.formats if not has_format(name, text)])
@@ -104,19 +103,19 @@ class InferredSchema:
         return {"enum": [*self.enum, *nulls]} if self.enum and only_texts else {}
 
     def _object_schema(self) -> dict[str, JSON]:
-        """Names that are ids are no fields: such an object is a table, its values all of one shape."""
+        """Describe an object; one whose names are all ids is a table with values of one schema."""
         if self.properties and all(has_format("objectid", name) for name in self.properties):
             return {"additionalProperties": merged(self.properties.values()).schema()}
-        found: dict[str, JSON] = {}
+        result: dict[str, JSON] = {}
         if self.properties:
-            found["properties"] = {name: shape.schema() for name, shape in self.properties.items()}
+            result["properties"] = {name: shape.schema() for name, shape in self.properties.items()}
         if self.required:
-            found["required"] = list(self.required)
-        return found
+            result["required"] = list(self.required)
+        return result
 
 
 def kind_of(value: JSON) -> str:
-    """A value's JSON Schema type, the narrowest."""
+    """Return the narrowest JSON Schema type of a value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -129,7 +128,7 @@ def kind_of(value: JSON) -> str:
 
 
 def merged(shapes: Iterable[InferredSchema]) -> InferredSchema:
-    """One shape of all that several have seen."""
+    """Return one schema of all values that several have."""
     whole = InferredSchema()
     for shape in shapes:
         _absorb(whole, shape)

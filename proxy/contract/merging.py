@@ -1,10 +1,9 @@
-"""Put what samples show into a contract, and leave what is there.
+"""Merge what samples show into a contract, and change nothing else.
 
-New operations, statuses, content types, headers, parameters and fields are added. What stands already is changed only
-where a sample contradicts it, and then no further than needed: a field that was absent is no longer required, a null is
-let in, an enum grows, a format goes. Whatever else people wrote (descriptions, examples, `x-compare`, `x-report`,
-tighter rules that hold) is not touched; a rule of theirs that no longer holds and that nothing here knows how to loosen
-stays for `contracts check` to tell.
+New operations, statuses, content types, headers, parameters and fields are added. An existing part is changed only
+where a sample contradicts it, and only as far as necessary: an absent field becomes optional, null is allowed, an enum
+grows, a format is removed. Other content (descriptions, examples, `x-compare`, `x-report`, stricter rules that hold)
+is not touched. A rule that no longer holds and cannot be loosened here stays, and `contracts check` reports it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _BEARER: Final[dict[str, JSON]] = {"type": "http", "scheme": "bearer", "bearerFo
 
 
 def merge(files: Files, everything: list[Observed], title: str = "Recorded service") -> list[str]:
-    """Put every operation in; returns what changed, a line each: `added …` or `loosened …`."""
+    """Merge every operation; return the changes, one line each: `added …` or `loosened …`."""
     main = files.root()
     if "openapi" not in main:
         main.put("openapi", "3.1.1")
@@ -38,14 +37,14 @@ def merge(files: Files, everything: list[Observed], title: str = "Recorded servi
 
 
 class _Merging:
-    """One run: the main file, and what each header is everywhere."""
+    """One run: the main file, and each header's values over all answers."""
 
     def __init__(self, main: NodeSlot, headers: Mapping[str, InferredSchema]) -> None:
         self._main = main
         self._headers = headers
 
     def operation(self, observed: Observed) -> Iterator[str]:
-        """Put one operation in."""
+        """Merge one operation."""
         operation = observed.operation
         if operation.id == OTHERWISE:
             if observed.answered:
@@ -58,34 +57,34 @@ class _Merging:
         if method not in path:
             path.put(method, {"operationId": operation.id})
             yield f"added {operation.name}"
-        spot = path.make(method)
+        slot = path.make(method)
         if operation.method == WEBSOCKET:
-            yield from _merge_frames(spot, observed)
+            yield from _merge_frames(slot, observed)
         else:
-            yield from self._request(path, spot, observed)
-            yield from self._answers(spot, observed, operation.name)
+            yield from self._request(path, slot, observed)
+            yield from self._answers(slot, observed, operation.name)
 
-    def _request(self, path: NodeSlot, spot: NodeSlot, observed: Observed) -> Iterator[str]:
-        asked, name = inference.request(observed), observed.operation.name
-        new = "responses" not in spot
-        yield from _merge_parameters(path, spot, observed, asked)
-        if new and asked.bearer:
-            spot.put("security", [{"bearer": []}])
+    def _request(self, path: NodeSlot, slot: NodeSlot, observed: Observed) -> Iterator[str]:
+        observed_request, name = inference.request(observed), observed.operation.name
+        new = "responses" not in slot
+        yield from _merge_parameters(path, slot, observed, observed_request)
+        if new and observed_request.bearer:
+            slot.put("security", [{"bearer": []}])
             schemes = self._main.make("components").make("securitySchemes")
             schemes.node.setdefault("bearer", written(_BEARER))
-        if "requestBody" not in spot and asked.media:
+        if "requestBody" not in slot and observed_request.media:
             optional: dict[str, JSON] = {} if new else {"required": False}
-            spot.put("requestBody", {**inference.describe_body(asked), **optional})
+            slot.put("requestBody", {**inference.describe_body(observed_request), **optional})
             return
-        body = spot.get("requestBody")
+        body = slot.get("requestBody")
         if body is not None:
-            if body.node.get("required") and not asked.bodies_always:
+            if body.node.get("required") and not observed_request.bodies_always:
                 body.put("required", False)
                 yield f"loosened {name} body: optional"
-            yield from _merge_media(body, asked.media, f"{name} request")
+            yield from _merge_media(body, observed_request.media, f"{name} request")
 
-    def _answers(self, spot: NodeSlot, observed: Observed, name: str) -> Iterator[str]:
-        responses = spot.make("responses")
+    def _answers(self, slot: NodeSlot, observed: Observed, name: str) -> Iterator[str]:
+        responses = slot.make("responses")
         for status, answer in inference.answers(observed).items():
             there = responses.get(status)
             if there is None:
@@ -108,7 +107,10 @@ class _Merging:
         yield from _merge_media(there, answer.media, name)
 
     def _describe_headers(self, there: NodeSlot, headers: Mapping[str, Field]) -> None:
-        """Headers are alike from answer to answer: the first of its kind is shared, under components."""
+        """Describe headers.
+
+        The first of each name is shared under `components`, since answers mostly have the same ones.
+        """
         for called, header in sorted(headers.items()):
             described, name = inference.describe_header(header, self._headers[called]), inference.title(called)
             shared = self._main.make("components").make("headers")
@@ -118,20 +120,20 @@ class _Merging:
             there.make("headers").put(name, pointer if alike else described)
 
 
-def _merge_header(headers: NodeSlot, name: str, header: Field | None, place: str) -> Iterator[str]:
-    """A shared header becomes this answer's own before it is changed for its sake."""
-    seen = header or Field(InferredSchema(), 1)
-    if headers.make(name).node.get("required") and not seen.required:
+def _merge_header(headers: NodeSlot, name: str, header: Field | None, location: str) -> Iterator[str]:
+    """Merge one header; a shared header is copied into the answer before it is changed."""
+    observed_header = header or Field(InferredSchema(), 1)
+    if headers.make(name).node.get("required") and not observed_header.required:
         if "$ref" in headers.node[name]:
             headers.put(name, dict(headers.make(name).node))
         headers.make(name).put("required", False)
-        yield f"loosened {place} {name}: optional"
+        yield f"loosened {location} {name}: optional"
     if header is not None:
-        yield from _merge_schema(headers.make(name), "schema", header.shape, f"{place} {name}")
+        yield from _merge_schema(headers.make(name), "schema", header.shape, f"{location} {name}")
 
 
 def _path(main: NodeSlot, template: str, operation_id: str) -> NodeSlot:
-    """The path item of a template; a new one goes to the file of its resource, as ids like `notes.create` tell."""
+    """Return the path item of a template; a new one goes to its resource's file, by ids such as `notes.create`."""
     paths = main.make("paths")
     shape = Pattern.parse(f"GET {template}").shape
     for known in paths.node:
@@ -153,42 +155,46 @@ def _shape(template: str) -> object:
         return None
 
 
-def _merge_frames(spot: NodeSlot, observed: Observed) -> Iterator[str]:
-    frames = spot.make("x-frames")
+def _merge_frames(slot: NodeSlot, observed: Observed) -> Iterator[str]:
+    frames = slot.make("x-frames")
     for direction, shape in inference.frames(observed).items():
         yield from _merge_schema(frames, direction, shape, f"{observed.operation.name} {direction}")
-    if "101" not in spot.make("responses"):
-        spot.make("responses").put("101", {"description": inference.phrase("101")})
+    if "101" not in slot.make("responses"):
+        slot.make("responses").put("101", {"description": inference.phrase("101")})
 
 
-def _merge_parameters(path: NodeSlot, spot: NodeSlot, observed: Observed, asked: ObservedRequest) -> Iterator[str]:
+def _merge_parameters(
+    path: NodeSlot, slot: NodeSlot, observed: Observed, observed_request: ObservedRequest
+) -> Iterator[str]:
     name = observed.operation.name
-    known = [*path.items("parameters"), *spot.items("parameters")]
+    known = [*path.items("parameters"), *slot.items("parameters")]
     by_name = {(str(one.node.get("in")), str(one.node.get("name"))): one for one in known}
-    positional = iter([one for (place, _), one in by_name.items() if place == "path"])
-    for called, shape in asked.path.items():
+    positional = iter([one for (location, _), one in by_name.items() if location == "path"])
+    for called, shape in observed_request.path.items():
         there = by_name.get(("path", called)) or next(positional, None)
-        yield from _merge_parameter(spot, there, "path", called, Field(shape), name)
-    for called, found in asked.query.items():
-        if "responses" in spot and ("query", called) not in by_name:
-            found.absent += 1
-        yield from _merge_parameter(spot, by_name.get(("query", called)), "query", called, found, name)
-    for (place, called), there in by_name.items():
-        if place == "query" and called not in asked.query and there.node.get("required"):
+        yield from _merge_parameter(slot, there, "path", called, Field(shape), name)
+    for called, parameter in observed_request.query.items():
+        if "responses" in slot and ("query", called) not in by_name:
+            parameter.absent += 1
+        yield from _merge_parameter(slot, by_name.get(("query", called)), "query", called, parameter, name)
+    for (location, called), there in by_name.items():
+        if location == "query" and called not in observed_request.query and there.node.get("required"):
             there.put("required", False)
             yield f"loosened {name} ?{called}: optional"
 
 
 def _merge_parameter(
-    spot: NodeSlot, there: NodeSlot | None, place: str, called: str, found: Field, name: str
+    slot: NodeSlot, there: NodeSlot | None, location: str, called: str, parameter: Field, name: str
 ) -> Iterator[str]:
     if there is None:
-        spot.node.setdefault("parameters", []).append(written(inference.describe_parameter(place, called, found)))
+        slot.node.setdefault("parameters", []).append(
+            written(inference.describe_parameter(location, called, parameter))
+        )
         return
-    if place != "path" and there.node.get("required") and not found.required:
+    if location != "path" and there.node.get("required") and not parameter.required:
         there.put("required", False)
         yield f"loosened {name} ?{called}: optional"
-    yield from _merge_schema(there, "schema", found.shape, f"{name} {called}")
+    yield from _merge_schema(there, "schema", parameter.shape, f"{name} {called}")
 
 
 def _merge_media(there: NodeSlot, media: Mapping[str, InferredSchema], name: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A contract at work: which operation a request is, and what of an answer breaks its contract. Pure."""
+"""The contract as values: find the operation of a request, and the violations in its answer. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ OTHERWISE: Final = "otherwise"
 _BODILESS: Final = (204, 205, 304)
 
 Reading = Callable[[str, bytes], JSON]
-"""Makes a value of a content type and a body, as `read_payload` does."""
+"""Reads a value from a content type and a body, as `read_payload` does."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredHeader:
-    """A response header; `schema` speaks of its value as text."""
+    """A response header; `schema` describes its value as text."""
 
     schema: Schema
     required: bool = False
@@ -29,13 +29,13 @@ class DeclaredHeader:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredAnswer:
-    """What the contract says of one status: headers by name in lower case, bodies by media type."""
+    """The declaration of one status: headers by lower-case name, bodies by media type."""
 
     headers: Mapping[str, DeclaredHeader] = field(default_factory=dict)
     media: Mapping[str, Schema] = field(default_factory=dict)
 
     def body(self, content_type: str) -> Schema | None:
-        """The schema for a content type; `text/*` and `*/*` stand for what nothing nearer does."""
+        """Return the schema for a content type; `text/*` and `*/*` apply where nothing more specific does."""
         media = media_type(content_type)
         ranges = (media, f"{media.partition('/')[0]}/*", "*/*")
         return next((self.media[one] for one in ranges if one in self.media), None)
@@ -43,7 +43,7 @@ class DeclaredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one path template; what no path takes is the operation `otherwise`, where there is one.
+    """One method on one path template; requests that no path matches belong to the operation `otherwise`, if declared.
 
     `answers` are by status as OpenAPI writes it: `200`, `4XX`, `default`. `requests` are bodies by media type,
     `frames` the schemas of a WebSocket's frames by direction, `sent` (by the client) and `received`; `queries` the
@@ -64,14 +64,14 @@ class Operation:
         return f"{self.method} {self.template}"
 
     def declared(self, status: int) -> DeclaredAnswer | None:
-        """What is said of a status: by itself, by its hundred (`4XX`), or by `default`."""
+        """Return the declaration of a status: its own, that of its class (`4XX`), or `default`."""
         keys = (str(status), f"{status // 100}XX", "default")
         return next((self.answers[key] for key in keys if key in self.answers), None)
 
     def hints(self, path: ValuePath, status: int = 200, content_type: str = "application/json") -> Hints:
-        """What is said of the place `("body", "notes", 0, "_id")` in an answer, of `("header", "etag")`, of others.
+        """Return the hints on a value of an answer, at `("body", "notes", 0, "_id")`, `("header", "etag")` and so on.
 
-        List indexes are all alike. Nothing where the contract does not know the place.
+        All indices of an array are alike. Unknown paths have no hints.
         """
         declared = self.declared(status)
         if declared is None or not path:
@@ -82,7 +82,7 @@ class Operation:
         return schema.hints(path[1:]) if schema else NOTHING
 
     def hides(self, status: int, content_type: str) -> bool:
-        """Whether anything in such an answer's body is not to be compared (`x-compare: ignore`)."""
+        """Return whether `x-compare: ignore` applies anywhere in such an answer's body."""
         declared = self.declared(status)
         schema = declared.body(content_type) if declared else None
         return schema is not None and schema.hides
@@ -90,10 +90,10 @@ class Operation:
     def violations(
         self, status: int, headers: Mapping[str, str], body: bytes, read: Reading = read_payload
     ) -> tuple[ContractViolation, ...]:
-        """Every way in which an answer breaks the contract.
+        """Return every violation in an answer.
 
-        Header names are in lower case; the body's content coding (gzip, br) has been undone. `read` is for who may
-        have its value already.
+        Header names are in lower case; the body's content coding (gzip, br) is undone. `read` lets a caller that has
+        parsed the body already supply its value.
         """
         declared = self.declared(status)
         if declared is None:
@@ -103,13 +103,13 @@ class Operation:
                 if unchanged
                 else (ContractViolation(("status",), "status", f"{status} is not a status of {self.name}"),)
             )
-        found = list(_header_violations(declared, headers))
+        result = list(_header_violations(declared, headers))
         if self.method != "HEAD" and status >= 200 and status not in _BODILESS:
-            found += _body_violations(declared, headers.get("content-type", ""), body, read)
-        return tuple(found)
+            result += _body_violations(declared, headers.get("content-type", ""), body, read)
+        return tuple(result)
 
     def request_violations(self, content_type: str, body: bytes) -> tuple[ContractViolation, ...]:
-        """Every way in which a request's JSON breaks the contract; other bodies do not."""
+        """Return every violation in a request's JSON; other bodies are not checked."""
         schema = self.requests.get(media_type(content_type))
         if schema is None or not body or not is_json(media_type(content_type)):
             return ()
@@ -119,13 +119,13 @@ class Operation:
             return (ContractViolation(("request",), "content-type", str(error)),)
 
     def frame_violations(self, direction: str, frame: JSON) -> tuple[ContractViolation, ...]:
-        """Every way in which a WebSocket frame (JSON parsed, else text) breaks the contract."""
+        """Return every violation in a WebSocket frame (parsed JSON, else text)."""
         schema = self.frames.get(direction)
         return tuple(_within("frame", schema.violations(frame))) if schema else ()
 
 
 class Contract:
-    """Every operation of a service, found by method and raw path as express finds its routes."""
+    """All operations of a service, matched by method and raw path as express matches its routes."""
 
     def __init__(self, operations: Sequence[Operation], otherwise: Operation | None = None) -> None:
         self.operations: Final = tuple(operations)
@@ -139,21 +139,21 @@ class Contract:
             self._cuts = max(self._cuts, len(pattern.segments) + 1)
 
     def operation(self, method: str, raw_path: str | bytes) -> Operation | None:
-        """The operation of a request, `WS` for a WebSocket; else `otherwise`, or None where there is none.
+        """Return the operation of a request, `WS` for a WebSocket; else `otherwise`, or None.
 
-        The path is as sent: not decoded; a query is left out of account. HEAD is answered by GET's where it has none
-        of its own.
+        The path is as sent, not decoded; a query is ignored. HEAD belongs to GET's operation where it has none of its
+        own.
         """
         raw = raw_path.encode("latin-1", "replace") if isinstance(raw_path, str) else raw_path
         path = raw.partition(b"?")[0].partition(b"#")[0]
-        found = self._find(method, path)
-        if found is None and method == "HEAD":
+        result = self._find(method, path)
+        if result is None and method == "HEAD":
             get = self._find("GET", path)
-            found = replace(get, method="HEAD") if get else None
-        return found or self.otherwise
+            result = replace(get, method="HEAD") if get else None
+        return result or self.otherwise
 
     def named(self, name: str) -> Operation | None:
-        """The operation of an id."""
+        """Return the operation of an id."""
         every = (*self.operations, self.otherwise) if self.otherwise else self.operations
         return next((operation for operation in every if operation.id == name), None)
 
@@ -167,7 +167,7 @@ class Contract:
 
 
 def _rank(operation: Operation) -> tuple[bool, ...]:
-    """OpenAPI: concrete paths are matched before templates."""
+    """Order operations as OpenAPI demands: concrete paths match before templates."""
     return tuple(isinstance(segment, Parameter) for segment in Pattern.parse(operation.name).segments)
 
 
@@ -192,12 +192,12 @@ def _body_violations(
         )
         return
     if not is_json(media_type(content_type)) and not content_type.lower().startswith("text/"):
-        return  # bytes: nothing that a schema could speak of
+        return  # bytes, which a schema cannot describe
     try:
         yield from _within("body", schema.violations(read(content_type, body)))
     except PayloadError as error:
         yield ContractViolation(("body",), "content-type", str(error))
 
 
-def _within(part: str, found: Iterator[ContractViolation], *steps: str) -> Iterator[ContractViolation]:
-    return (replace(one, path=(part, *steps, *one.path)) for one in found)
+def _within(part: str, result: Iterator[ContractViolation], *steps: str) -> Iterator[ContractViolation]:
+    return (replace(one, path=(part, *steps, *one.path)) for one in result)

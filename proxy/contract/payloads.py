@@ -1,4 +1,4 @@
-"""A body as the value that a schema speaks of: JSON parsed, anything else as text. Whatever it holds, no crash."""
+"""Read a body as the value that a schema describes: parsed JSON, or text. Any input is handled without a crash."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from proxy.types import JSON
 
 
 class PayloadError(ValueError):
-    """A body that is not what its content type says; the message holds nothing of it."""
+    """A body does not match its content type; the message holds nothing of the body."""
 
 
 def media_type(content_type: str) -> str:
-    """`application/json` of `Application/JSON; charset=utf-8`."""
+    """Return `application/json` for `Application/JSON; charset=utf-8`."""
     return content_type.partition(";")[0].strip().lower()
 
 
 def is_json(media: str) -> bool:
-    """Whether bodies of a media type are JSON (RFC 6839: `application/problem+json` too)."""
+    """Return whether bodies of a media type are JSON (RFC 6839: `application/problem+json` too)."""
     return media.endswith(("/json", "+json"))
 
 
 def read_payload(content_type: str, body: bytes) -> JSON:
-    """The value of a body whose content coding has been undone. Raises PayloadError."""
+    """Return the value of a body whose content coding is undone. Raises PayloadError."""
     text = _decode(content_type, body)
     return parse_json(text) if is_json(media_type(content_type)) else text
 
@@ -41,9 +41,9 @@ def _decode(content_type: str, body: bytes) -> str:
     try:
         return body.decode(charset)
     except LookupError:
-        raise PayloadError("is in a charset that nobody knows") from None
+        raise PayloadError("is in an unknown charset") from None
     except UnicodeError:
-        raise PayloadError("is not in the charset that it claims") from None
+        raise PayloadError("is not in its declared charset") from None
 
 
 def parse_json(text: str, *, unique_names: bool = False) -> JSON:

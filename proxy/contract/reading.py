@@ -1,4 +1,4 @@
-"""openapi.yaml to a Contract, or to the list of everything that is wrong with it, each with its file and line."""
+"""Read openapi.yaml into a Contract, or report every fault in it with file and line."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "otherwise": frozenset(("summary", "description", "responses")),
     "frames": frozenset(("sent", "received")),
 }  # fmt: skip
-_PLACES: Final = ("path", "query", "header", "cookie")
+_PARAMETER_LOCATIONS: Final = ("path", "query", "header", "cookie")
 
 
 def load(path: Path) -> Contract:
-    """The contract in an OpenAPI 3.1 file and the files it refers to. Raises ContractError with every fault."""
+    """Load an OpenAPI 3.1 file and the files it refers to. Raises ContractError with every fault."""
     tree = read_tree(path)
     reading = _ContractReader()
     contract = reading.contract(tree)
@@ -52,7 +52,7 @@ def load(path: Path) -> Contract:
 
 
 class _ContractReader:
-    """Reads on after a fault, so that all of them are told."""
+    """Reads on after a fault, so that all faults are reported."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -75,7 +75,7 @@ class _ContractReader:
         return None if self.faults else Contract([operation for operation, _ in operations], whatever)
 
     def _paths(self, paths: Tree) -> Iterator[tuple[Operation, Tree]]:
-        found: list[tuple[Operation, Tree]] = []
+        collected: list[tuple[Operation, Tree]] = []
         shapes: dict[object, tuple[str, Tree]] = {}
         for template, item in paths.entries():
             if template.startswith("x-") or not self._path(template, item, shapes):
@@ -83,9 +83,9 @@ class _ContractReader:
             for method in METHODS:
                 tree = item.get(method)
                 if tree is not None and self._mapping(tree, "operation", f"{method.upper()} {template}"):
-                    found.append((self._operation(method.upper(), template, tree, item), tree))
-        self._ids(found)
-        return iter(found)
+                    collected.append((self._operation(method.upper(), template, tree, item), tree))
+        self._ids(collected)
+        return iter(collected)
 
     def _path(self, template: str, item: Tree, shapes: dict[object, tuple[str, Tree]]) -> bool:
         try:
@@ -99,9 +99,9 @@ class _ContractReader:
         shapes.setdefault(shape, (template, item))
         return self._mapping(item, "path", template)
 
-    def _ids(self, found: list[tuple[Operation, Tree]]) -> None:
+    def _ids(self, collected: list[tuple[Operation, Tree]]) -> None:
         first: dict[str, Operation] = {}
-        for operation, tree in found:
+        for operation, tree in collected:
             if operation.id in first:
                 message = f"the operationId {operation.id} is that of {first[operation.id].name} too"
                 self._fault(tree.get("operationId") or tree, message, operation.name)
@@ -129,7 +129,7 @@ class _ContractReader:
         return {side: self._schema(one, name) for side, one in tree.entries()} if self._mapping(tree, "frames") else {}
 
     def _parameters(self, template: str, tree: Tree, item: Tree, name: str) -> frozenset[str]:
-        """The names in queries; those in paths must be those of the template."""
+        """Return the names in queries, and check that those in paths are those of the template."""
         given: set[tuple[str, str]] = set()
         for holder in (item, tree):
             parameters = holder.get("parameters")
@@ -146,10 +146,10 @@ class _ContractReader:
         return frozenset(called for where, called in given if where == "query")
 
     def _parameter(self, tree: Tree, name: str) -> set[tuple[str, str]]:
-        """Where a parameter stands, and its name; nothing where that is not said."""
+        """Return a parameter's location and name; nothing where they are missing."""
         where, called = (entry.value if (entry := tree.get(key)) else None for key in ("in", "name"))
-        if where not in _PLACES or not isinstance(called, str):
-            self._fault(tree, f"a parameter needs a `name`, and `in`: one of {', '.join(_PLACES)}", name)
+        if where not in _PARAMETER_LOCATIONS or not isinstance(called, str):
+            self._fault(tree, f"a parameter needs a `name`, and `in`: one of {', '.join(_PARAMETER_LOCATIONS)}", name)
             return set()
         required = tree.get("required")
         if where == "path" and (required is None or required.value is not True):
@@ -173,7 +173,7 @@ class _ContractReader:
     def _status(self, status: str, tree: Tree, name: str) -> bool:
         number = status[:1] in "12345" and len(status) == 3 and (status[1:].isdecimal() or status[1:] == "XX")
         if not number and status != "default":
-            self._fault(tree, f"{status} is no status: three digits, 4XX or default", name)
+            self._fault(tree, f"{status} is not a status: three digits, 4XX or default", name)
             return False
         return self._mapping(tree, "response", f"{name} {status}")
 
@@ -194,15 +194,15 @@ class _ContractReader:
         )
 
     def _content(self, tree: Tree, name: str) -> dict[str, Schema]:
-        content, found = tree.get("content"), dict[str, Schema]()
+        content, collected = tree.get("content"), dict[str, Schema]()
         for media, entry in content.entries() if content else ():
             if "/" not in media:
-                self._fault(entry, f"{media} is no media type", name)
+                self._fault(entry, f"{media} is not a media type", name)
             elif self._mapping(entry, "media", f"{name} {media}"):
                 schema = entry.get("schema")
                 self.faults += hiding_faults(schema, f"{name} {media}") if schema else ()
-                found[media.lower()] = self._schema(schema, f"{name} {media}") if schema else Schema(True)
-        return found
+                collected[media.lower()] = self._schema(schema, f"{name} {media}") if schema else Schema(True)
+        return collected
 
     def _schema(self, tree: Tree, name: str) -> Schema:
         self.faults += schema_faults(tree, name)

@@ -1,4 +1,4 @@
-"""What no schema library knows to check: hints that are misspelt, that cannot apply, or that contradict each other."""
+"""Check schemas for hints that are misspelt, inapplicable or contradictory, which schema libraries do not check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEEDED: Final = {"unordered": "array", "text": "string"}
 
 
 def schema_faults(tree: Tree, name: str) -> Iterator[Fault]:
-    """Everything that is wrong with a schema and those in it; `name` says where it stands."""
+    """Yield every fault in a schema and its subschemas; `name` is its location in the contract."""
     fault = compile_fault(tree.value)
     if fault:
         path, message = fault
@@ -30,7 +30,7 @@ def schema_faults(tree: Tree, name: str) -> Iterator[Fault]:
 
 
 def hiding_faults(tree: Tree, name: str) -> Iterator[Fault]:
-    """A body's schema that leaves nothing to compare."""
+    """Yield a fault where a body's schema leaves nothing to compare."""
     compare = tree.get("x-compare")
     if compare is not None and compare.value == "ignore":
         yield compare.fault("x-compare: ignore hides the whole body", name)
@@ -86,13 +86,13 @@ def _key_faults(node: Tree, compare: Tree, name: str) -> Iterator[Fault]:
 
 
 def _fields(schema: Tree) -> set[str]:
-    """The properties that a schema or one of its branches has."""
+    """Return the properties of a schema and of its branches."""
     properties = schema.get("properties")
-    found = {name for name, _ in properties.entries()} if properties else set[str]()
+    names = {name for name, _ in properties.entries()} if properties else set[str]()
     for keyword in BRANCHES:
         several = schema.get(keyword)
-        found = found.union(*(_fields(below) for below in several.below.values())) if several else found
-    return found
+        names = names.union(*(_fields(below) for below in several.below.values())) if several else names
+    return names
 
 
 def _contradictions(node: Tree, name: str) -> Iterator[Fault]:

@@ -24,7 +24,7 @@ class ObservedSample:
 
     request: RecordedRequest
     answer: RecordedAnswer
-    place: str
+    location: str
 
     @property
     def status(self) -> str:
@@ -34,7 +34,7 @@ class ObservedSample:
 
 @dataclass(slots=True)
 class Observed:
-    """All samples of one operation; a WebSocket's frames by direction, and how often it was opened."""
+    """All samples of one operation; a WebSocket's frames by direction, and the number of its openings."""
 
     operation: Operation
     samples: list[ObservedSample] = field(default_factory=list)
@@ -43,62 +43,65 @@ class Observed:
 
     @property
     def answered(self) -> list[ObservedSample]:
-        """Those that an answer came to."""
+        """The samples with an answer."""
         return [sample for sample in self.samples if sample.answer.outcome == "response"]
 
 
 def observe(recordings: Recordings, operations: Contract) -> list[Observed]:
-    """Every recorded exchange under its operation; under `otherwise` what no operation takes.
+    """Return every recorded exchange by operation; those without one are under `otherwise`.
 
-    Only ids, methods and templates of `operations` count here.
+    Only ids, methods and templates of `operations` are used.
     """
-    found: dict[str, Observed] = {}
+    result: dict[str, Observed] = {}
     for sample in samples(recordings):
         operation = _operation(operations, sample.request.method, sample.request.target)
-        found.setdefault(operation.name, Observed(operation)).samples.append(sample)
+        result.setdefault(operation.name, Observed(operation)).samples.append(sample)
     for conversation in recordings.conversations:
-        seen = _socket(operations, conversation.target, found)
-        seen.frames.setdefault("sent", []).extend(conversation.sent)
-        seen.frames.setdefault("received", []).extend(conversation.received)
-        seen.opened += 1
+        socket = _socket(operations, conversation.target, result)
+        socket.frames.setdefault("sent", []).extend(conversation.sent)
+        socket.frames.setdefault("received", []).extend(conversation.received)
+        socket.opened += 1
     for connection in recordings.connections:
         if connection.result == OPEN:
-            _socket(operations, connection.target, found).opened += 1
-    return list(found.values())
+            _socket(operations, connection.target, result).opened += 1
+    return list(result.values())
 
 
 def samples(recordings: Recordings) -> Iterator[ObservedSample]:
-    """Every recorded request with its answer."""
+    """Yield every recorded request with its answer."""
     for scenario in recordings.scenarios:
         for step in scenario.steps:
             yield ObservedSample(step.request, step.answer, f"{scenario.name} / {step.name}")
 
 
 def routed(routes: Iterable[tuple[str, Pattern]]) -> Contract:
-    """The operations that routes name. One path has one template: where routes call a parameter differently, `id`."""
+    """Return the operations that routes name.
+
+    Where routes name a parameter of one path differently, it becomes `id`.
+    """
     named = [(name, pattern) for name, pattern in routes if pattern.method in METHODS and not pattern.rest]
     templates = _templates([pattern for _, pattern in named])
     return Contract([Operation(name, pattern.method, templates[_shape(pattern)]) for name, pattern in named])
 
 
 def learned(recordings: Recordings) -> Contract:
-    """The operations that recordings show by themselves: ids are parameters.
+    """Return the operations that recordings show by themselves; ids become parameters.
 
-    What was never answered but with a refusal, and preflights, show none: such paths need not exist.
+    Paths that were only refused, and preflights, are left out, since such paths need not exist.
     """
-    endpoints, seen = Endpoints.learn(recordings), dict[str, set[int]]()
+    endpoints, socket = Endpoints.learn(recordings), dict[str, set[int]]()
     for sample in samples(recordings):
         name = endpoints.name(sample.request.method, sample.request.target)
-        seen.setdefault(name, set()).add(sample.answer.status)
+        socket.setdefault(name, set()).add(sample.answer.status)
     sockets = {f"WS {one.target.partition('?')[0]}" for one in recordings.connections if one.result == OPEN}
     sockets |= {f"WS {one.target.partition('?')[0]}" for one in recordings.conversations}
-    served = [name for name, statuses in seen.items() if not statuses <= set(_REFUSALS)]
+    served = [name for name, statuses in socket.items() if not statuses <= set(_REFUSALS)]
     widest = [name for name in served if not any(covers(other, name) for other in served if other != name)]
     return routed(_parsed([*widest, *sorted(sockets)]))
 
 
 def joined(first: Contract, second: Contract) -> Contract:
-    """The operations of both; where both have one, that of the first."""
+    """Return the operations of both; where both have one, that of the first."""
     shapes = {Pattern.parse(operation.name).shape for operation in first.operations}
     new = [one for one in second.operations if Pattern.parse(one.name).shape not in shapes]
     return Contract([*first.operations, *new])
@@ -117,7 +120,7 @@ def _parsed(names: Sequence[str]) -> Iterator[tuple[str, Pattern]]:
 
 
 def _numbered(pieces: list[str]) -> Iterator[str]:
-    """The text around the first `{id}`, with those after it called `{id2}`, `{id3}`."""
+    """Yield the text around the first `{id}`, with later ones named `{id2}`, `{id3}`."""
     if len(pieces) < 3:
         yield from pieces
         return
@@ -126,11 +129,11 @@ def _numbered(pieces: list[str]) -> Iterator[str]:
 
 
 def _templates(patterns: Sequence[Pattern]) -> dict[object, str]:
-    found: dict[object, Pattern] = {}
+    result: dict[object, Pattern] = {}
     for pattern in patterns:
-        known = found.setdefault(_shape(pattern), pattern)
-        found[_shape(pattern)] = replace(known, segments=tuple(map(_common, known.segments, pattern.segments)))
-    return {shape: pattern.path for shape, pattern in found.items()}
+        known = result.setdefault(_shape(pattern), pattern)
+        result[_shape(pattern)] = replace(known, segments=tuple(map(_common, known.segments, pattern.segments)))
+    return {shape: pattern.path for shape, pattern in result.items()}
 
 
 def _common(one: str | Parameter, other: str | Parameter) -> str | Parameter:
@@ -142,13 +145,13 @@ def _shape(pattern: Pattern) -> object:
 
 
 def _operation(operations: Contract, method: str, target: str) -> Operation:
-    found = operations.operation(method, target)
-    if found is None or found.id == OTHERWISE:
+    result = operations.operation(method, target)
+    if result is None or result.id == OTHERWISE:
         return Operation(OTHERWISE, "*", "/*")
-    own = any(one.name == found.name for one in operations.operations)
-    return found if own else replace(found, id=f"{found.id}.{method.lower()}")
+    own = any(one.name == result.name for one in operations.operations)
+    return result if own else replace(result, id=f"{result.id}.{method.lower()}")
 
 
-def _socket(operations: Contract, target: str, found: dict[str, Observed]) -> Observed:
+def _socket(operations: Contract, target: str, result: dict[str, Observed]) -> Observed:
     operation = _operation(operations, WEBSOCKET, target)
-    return found.setdefault(operation.name, Observed(operation))
+    return result.setdefault(operation.name, Observed(operation))

@@ -1,6 +1,6 @@
-"""A JSON Schema at work: what of a value breaks it, and what it says of the nodes below.
+"""Validate values against a JSON Schema, and read its hints.
 
-Messages name places and rules, never values: what breaks a contract may be a patient's data.
+Messages contain paths and rules, never values, which may be a patient's data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _EXPRESSIONS: Final = {name: re.compile(pattern, re.ASCII) for name, pattern in 
 
 
 class Schema:
-    """A JSON Schema 2020-12 without references. Raises ValueError where it is none."""
+    """A JSON Schema 2020-12 without references. Raises ValueError where it is invalid."""
 
     def __init__(self, schema: JSON) -> None:
         self.schema: Final = schema
@@ -40,11 +40,11 @@ class Schema:
 
     @cached_property
     def hides(self) -> bool:
-        """Whether it says of anything that it is not to be compared."""
+        """Whether `x-compare: ignore` applies to any value."""
         return _has_ignored(self.schema)
 
     def violations(self, value: JSON) -> Iterator[ContractViolation]:
-        """Every breach in a value, paths counted from it."""
+        """Yield every violation in a value, with paths relative to it."""
         validator = self._validator
         try:
             yield from map(_violation, _errors(validator, value))
@@ -52,7 +52,7 @@ class Schema:
             yield ContractViolation((), "depth", "is nested too deep to be checked")
 
     def hints(self, path: ValuePath) -> Hints:
-        """What the node at a path says; nothing where the schema does not know the path."""
+        """Return the hints of the node at a path; none where the schema does not know the path."""
         general = tuple(0 if isinstance(step, int) else step for step in path)
         if general not in self._hints:
             if len(self._hints) > 10_000:  # paths come from live answers
@@ -65,21 +65,21 @@ def _errors(validator: Draft202012Validator, value: JSON) -> list[ValidationErro
     try:
         return list(validator.iter_errors(value))
     except UnicodeEncodeError:
-        return list(validator.iter_errors(_whole(value)))
+        return list(validator.iter_errors(_without_surrogates(value)))
 
 
 def compile_fault(schema: JSON) -> tuple[ValuePath, str] | None:
-    """Why a value is no schema, and where in it; None where it is one."""
+    """Return the path and the reason why a value is not a schema; None where it is one."""
     try:
         _compile(schema)
     except ValueError as error:
         broken = (error.instance_path, error.kind.name) if isinstance(error, ValidationError) else ((), "schema")
-        return tuple(broken[0]), f"no JSON Schema: breaks `{broken[1]}`"
+        return tuple(broken[0]), f"not a JSON Schema: breaks `{broken[1]}`"
     return None
 
 
 def has_format(name: str, text: str) -> bool:
-    """Whether a text is of one of FORMATS."""
+    """Return whether a text has one of FORMATS."""
     if _EXPRESSIONS[name].search(text) is None or text.endswith("\n"):
         return False
     try:
@@ -94,41 +94,41 @@ def _compile(schema: JSON) -> Draft202012Validator:
 
 
 def _with_patterns(schema: JSON) -> JSON:
-    """Formats that the library does not know as patterns: asking Python for each id costs five times the rest."""
+    """Replace formats unknown to the library by patterns: a Python callback for each id costs five times the rest."""
     if isinstance(schema, list):
         return [_with_patterns(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {name: one if name in DATA_KEYWORDS else _with_patterns(one) for name, one in schema.items()}
+    converted = {name: one if name in DATA_KEYWORDS else _with_patterns(one) for name, one in schema.items()}
     named = schema.get("format")
     if named in ("objectid", "jwt"):
-        branches = found.get("allOf", [])
-        found["allOf"] = [*(branches if isinstance(branches, list) else []), {"pattern": _PATTERNS[str(named)]}]
-    return found
+        branches = converted.get("allOf", [])
+        converted["allOf"] = [*(branches if isinstance(branches, list) else []), {"pattern": _PATTERNS[str(named)]}]
+    return converted
 
 
 def _refuse(uri: str) -> NoReturn:
-    """Nothing is ever fetched."""
+    """Refuse to fetch anything."""
     raise ValueError(f"{uri} is not part of the contract")
 
 
 def _violation(error: ValidationError) -> ContractViolation:
-    rule, told = error.kind.name, error.kind.as_dict()
-    formal = next((name for name, pattern in _PATTERNS.items() if pattern == told.get("pattern")), None)
-    if formal:
-        rule, told = "format", {"format": formal}
-    return ContractViolation(tuple(error.instance_path), rule, _message(rule, told))
+    rule, details = error.kind.name, error.kind.as_dict()
+    format_name = next((name for name, pattern in _PATTERNS.items() if pattern == details.get("pattern")), None)
+    if format_name:
+        rule, details = "format", {"format": format_name}
+    return ContractViolation(tuple(error.instance_path), rule, _message(rule, details))
 
 
-def _message(rule: str, told: dict[str, object]) -> str:
+def _message(rule: str, details: dict[str, object]) -> str:
     if rule == "required":
-        return f"lacks `{told.get('property')}`"
+        return f"lacks `{details.get('property')}`"
     if rule == "type":
-        return f"is not of type {_types(told.get('types'))}"
+        return f"is not of type {_types(details.get('types'))}"
     if rule == "format":
-        return f"is no {told.get('format')}"
+        return f"is not in the format {details.get('format')}"
     if rule in ("enum", "const"):
-        return "is none of the values that the contract has"
+        return "is not one of the contract's values"
     if rule in ("additionalProperties", "unevaluatedProperties"):
         return "has fields that the contract does not have"
     return f"breaks `{rule}`"
@@ -168,12 +168,12 @@ def _has_ignored(schema: JSON) -> bool:
     )
 
 
-def _whole(value: JSON) -> JSON:
-    """The value with lone surrogates, which JSON may hold and UTF-8 may not, replaced."""
+def _without_surrogates(value: JSON) -> JSON:
+    """Return the value with lone surrogates replaced, which JSON may contain and UTF-8 may not."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_whole(item) for item in value]
+        return [_without_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {str(_whole(name)): _whole(item) for name, item in value.items()}
+        return {str(_without_surrogates(name)): _without_surrogates(item) for name, item in value.items()}
     return value

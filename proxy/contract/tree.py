@@ -1,7 +1,7 @@
-"""YAML files as one tree of values: every value knows its file and line, and every `$ref` is replaced by its target.
+"""Read YAML files as one tree of values with file and line, every `$ref` replaced by its target.
 
-References are relative paths and JSON pointers (`users.yaml#/~1users~1login`), as OpenAPI has them. A schema that
-holds itself is refused: everything here is expanded, so that a validator and a comparison need to resolve nothing.
+References are relative paths with JSON pointers (`users.yaml#/~1users~1login`), as in OpenAPI. A schema that contains
+itself is refused, so that validators and comparisons have nothing to resolve.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WORDS: Final[Mapping[str, bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A value, the file and line it stands on (of a mapping's value: its key's line), and the trees below it."""
+    """A value, the file and line where it is (for a mapping's value the line of its key), and the trees below it."""
 
     value: JSON
     file: Path
@@ -39,30 +39,30 @@ class Tree:
     size: int = 1
 
     def at(self, *steps: str | int) -> Tree:
-        """The deepest tree that the steps lead to: where a fault is told that something below it lacks."""
+        """Return the deepest tree on the path, where a fault of something missing below it is reported."""
         tree = self
         for step in steps:
-            found = tree.below.get(step)
-            if found is None:
+            target = tree.below.get(step)
+            if target is None:
                 return tree
-            tree = found
+            tree = target
         return tree
 
     def get(self, name: str) -> Tree | None:
-        """The entry of a mapping."""
+        """Return the entry of a mapping."""
         return self.below.get(name)
 
     def entries(self) -> Iterator[tuple[str, Tree]]:
-        """A mapping's entries in file order; none where it is no mapping."""
+        """Yield a mapping's entries in file order; none for other values."""
         return ((str(name), tree) for name, tree in self.below.items() if isinstance(self.value, dict))
 
     def fault(self, message: str, where: str = "") -> Fault:
-        """Something wrong here."""
+        """Return a fault at this line."""
         return Fault(self.file, Problem(self.line, where, message))
 
 
 def read_tree(path: Path) -> Tree:
-    """The file with everything that it refers to. Raises ContractError."""
+    """Read a file and everything that it refers to. Raises ContractError."""
     reader = _Reader()
     try:
         tree = reader.expand(_Target(path, reader.root(path), 1), ())
@@ -89,7 +89,7 @@ class _Reader:
         self._expanded: dict[int, Tree] = {}
 
     def root(self, path: Path) -> yaml_nodes.Node:
-        """A file's root; raises ContractError where it cannot be read at all."""
+        """Return a file's root. Raises ContractError where the file cannot be read."""
         known = path.resolve()
         if known not in self._roots:
             try:
@@ -106,7 +106,7 @@ class _Reader:
         return node
 
     def expand(self, target: _Target, inside: tuple[int, ...]) -> Tree:
-        """The tree of a node; `inside` are the nodes that hold it, or refer to it."""
+        """Return the tree of a node; `inside` are the ids of the nodes that contain it or refer to it."""
         identity = id(target.node)
         if identity in self._expanded:
             known = self._expanded[identity]
@@ -135,39 +135,42 @@ class _Reader:
         return Tree(values, file, line, below, 1 + _sizes(list(entries.values())))
 
     def _follow(self, target: _Target, node: yaml_nodes.Mapping, inside: tuple[int, ...]) -> Tree:
-        """What a reference stands for. Only `summary` and `description` may stand beside `$ref`, and change nothing."""
-        line, reference = node.entries["$ref"]
-        here = _Target(target.file, reference, line)
-        beside = [name for name in node.entries if name not in ("$ref", "summary", "description")]
-        if beside:
-            self._fault(here, f"`{beside[0]}` beside $ref has no effect")
-        found = self._find(here)
-        return self.expand(found, inside) if found else Tree({}, target.file, line)
+        """Return the target of a reference.
 
-    def _find(self, here: _Target) -> _Target | None:
-        reference = here.node.text if isinstance(here.node, yaml_nodes.Scalar) else None
+        Only `summary` and `description` may be beside `$ref`; they have no effect.
+        """
+        line, reference = node.entries["$ref"]
+        source = _Target(target.file, reference, line)
+        siblings = [name for name in node.entries if name not in ("$ref", "summary", "description")]
+        if siblings:
+            self._fault(source, f"`{siblings[0]}` beside $ref has no effect")
+        resolved = self._find(source)
+        return self.expand(resolved, inside) if resolved else Tree({}, target.file, line)
+
+    def _find(self, source: _Target) -> _Target | None:
+        reference = source.node.text if isinstance(source.node, yaml_nodes.Scalar) else None
         if not reference:
-            self._fault(here, "$ref must be text")
+            self._fault(source, "$ref must be text")
             return None
         url = urlsplit(reference)
         if url.scheme or url.netloc or url.query:
-            self._fault(here, f"{reference}: only files beside this one can be referred to")
+            self._fault(source, f"{reference}: only files beside this one can be referred to")
             return None
-        file = here.file.parent / unquote(url.path) if url.path else here.file
+        file = source.file.parent / unquote(url.path) if url.path else source.file
         try:
-            return self._point(here, _Target(file, self.root(file), 1), unquote(url.fragment))
+            return self._point(source, _Target(file, self.root(file), 1), unquote(url.fragment))
         except ContractError as error:
             self.faults += error.faults
-            self._fault(here, f"{reference}: the file cannot be read")
+            self._fault(source, f"{reference}: the file cannot be read")
             return None
 
-    def _point(self, here: _Target, target: _Target, pointer: str) -> _Target | None:
+    def _point(self, source: _Target, target: _Target, pointer: str) -> _Target | None:
         for step in pointer.split("/")[1:]:
-            found = _step(target, step.replace("~1", "/").replace("~0", "~"))
-            if found is None:
-                self._fault(here, f"{target.file.name} has nothing at #{pointer}")
+            below = _step(target, step.replace("~1", "/").replace("~0", "~"))
+            if below is None:
+                self._fault(source, f"{target.file.name} has nothing at #{pointer}")
                 return None
-            target = found
+            target = below
         return target
 
     def _fault(self, target: _Target, message: str) -> None:
@@ -185,7 +188,7 @@ def _step(target: _Target, name: str) -> _Target | None:
 
 
 def _typed(scalar: yaml_nodes.Scalar) -> JSON:
-    """YAML 1.2's core schema: what stands in quotes is text, and so are dates and `no`."""
+    """Return a scalar by YAML 1.2's core schema: quoted text is text, and so are dates and `no`."""
     text = scalar.text
     if text is None or not scalar.plain:
         return text
@@ -206,7 +209,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise ConfigError((Problem(0, "", f"cannot be read: {error.strerror}"),)) from None
     if len(data) > MAX_BYTES:
-        raise ConfigError((Problem(0, "", "larger than 4 MiB; this is no contract"),))
+        raise ConfigError((Problem(0, "", "larger than 4 MiB, too large for a contract"),))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

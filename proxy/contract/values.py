@@ -28,9 +28,10 @@ class ContractViolation:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What a schema node says beyond its type: how to compare it, and whether reports may show its value.
+    """How to compare a value, and whether reports may show it.
 
-    `key` names the field by which the items of an array are told apart (`x-compare: {key: _id}`).
+    `compare` is `x-compare`: `ignore` the value, compare an array as `unordered`, compare only the words of a `text`.
+    `key` names the field that identifies the items of an array (`x-compare: {key: _id}`). `report` is `x-report`.
     """
 
     compare: Compare | None = None

@@ -1,4 +1,4 @@
-"""A schema loosened just so far that it lets through what was seen."""
+"""Loosen a schema just enough to accept observed values."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from proxy.contract.inferred_schema import InferredSchema
 from proxy.contract.schemas import FORMATS
 
 _RULES: Final = ("type", "enum", "const", "format", "properties", "required", "items", "additionalProperties")
-_OPAQUE: Final = ("allOf", "anyOf", "oneOf", "not", "if")  # people's own logic
+_OPAQUE: Final = ("allOf", "anyOf", "oneOf", "not", "if")  # logic written by people
 
 
 def widen(schema: NodeSlot, shape: InferredSchema) -> Iterator[str]:
-    """Change `schema` where the values in `shape` contradict it; a line for each change, ` path: what`."""
+    """Change `schema` where the values in `shape` contradict it, and yield a line for each change, ` path: what`."""
     yield from _widen(schema, shape, "")
 
 
 def _widen(schema: NodeSlot, shape: InferredSchema, path: str) -> Iterator[str]:
     if any(keyword in schema for keyword in _OPAQUE) or not shape.kinds:
         return
-    if not any(keyword in schema for keyword in _RULES):  # lets everything through, as somebody meant it to
+    if not any(keyword in schema for keyword in _RULES):  # accepts everything, intentionally
         return
     yield from _widen_types(schema, shape, path)
     yield from _widen_texts(schema, shape, path)
@@ -41,8 +41,8 @@ def _widen_types(schema: NodeSlot, shape: InferredSchema, path: str) -> Iterator
     old = list(given) if isinstance(given, MutableSequence) else [given]
     new = [kind for kind in shape.types if kind not in old and not (kind == "integer" and "number" in old)]
     if new:
-        kept = [kind for kind in old if not (kind == "integer" and "number" in new)]
-        types = [*kept, *new]
+        remaining = [kind for kind in old if not (kind == "integer" and "number" in new)]
+        types = [*remaining, *new]
         schema.put("type", types[0] if len(types) == 1 else list(types))
         yield f"{_at(path)}: may be {' or '.join(new)}"
 

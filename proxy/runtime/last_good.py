@@ -24,7 +24,7 @@ from typing import Final
 from proxy.config.loading import decode, parse
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
-from proxy.contract.bundle import ContractBundle, Stamp, agree, fingerprint, load_agreement
+from proxy.contract.bundle import ContractBundle, Stamp, fingerprint, load_bundle, load_named_bundle
 from proxy.contract.faults import ContractError
 from proxy.runtime.file_state import Content, read_state
 
@@ -75,7 +75,7 @@ def load_content(content: Content, path: Path, env: Mapping[str, str]) -> Loaded
         raise ConfigError((content,), str(path))
     config = parse(decode(content, str(path)), env, str(path))
     contracts = fingerprint(path.parent / config.contracts)
-    return LoadedConfig(config, agree(path, config), content, contracts)
+    return LoadedConfig(config, load_named_bundle(path, config), content, contracts)
 
 
 def _load_saved(
@@ -98,7 +98,7 @@ def _agreement(saved: SavedConfig) -> ContractBundle:
         for name in CONTRACT_FILES:
             if name in saved.contracts:
                 (Path(directory) / name).write_text(saved.contracts[name], encoding="utf-8")
-        return load_agreement(Path(directory))
+        return load_bundle(Path(directory))
 
 
 def default_state_directory(env: Mapping[str, str]) -> Path:

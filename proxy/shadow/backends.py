@@ -16,7 +16,7 @@ from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Reason
 from proxy.config.models import Config
 from proxy.config.service_models import ShadowWorkerSettings
-from proxy.contract.bundle import ContractBundle, load_agreement
+from proxy.contract.bundle import ContractBundle, load_bundle
 from proxy.contract.faults import ContractError
 from proxy.contract.model import Operation
 from proxy.observability.tracing import Tracing
@@ -49,7 +49,7 @@ class ShadowBackends:
         config, before = message.config, self._config
         directory = message.directory / config.contracts
         try:
-            self.contracts = await asyncio.to_thread(load_agreement, directory)
+            self.contracts = await asyncio.to_thread(load_bundle, directory)
         except ContractError as error:
             logger.error("%s: invalid contracts, the previous ones stay in force: %s", directory, error)
         if before is None or config.legacy != before.legacy:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proxy.cli.main import main
-from proxy.contract.checking import breaches, coverage
+from proxy.contract.checking import coverage, violations_of
 from proxy.contract.reading import load
 from proxy.recordings import model
 from tests.support.shipped import ROUTING
@@ -43,7 +43,7 @@ def copied(tmp_path: Path) -> Path:
 
 
 def test_every_recording_satisfies_the_contract(recorded: model.Recordings) -> None:
-    assert [str(breach) for breach in breaches(load(CONTRACTS / "openapi.yaml"), recorded)] == []
+    assert [str(breach) for breach in violations_of(load(CONTRACTS / "openapi.yaml"), recorded)] == []
 
 
 def test_every_operation_status_and_content_type_recorded_is_declared_and_little_else(
@@ -143,7 +143,7 @@ def test_unknown_requests_and_frames_are_breaches_without_an_otherwise(tmp_path:
     )
     result = run("contracts", "check", "--contract", into, "--recordings", RECORDED)
     assert result.exit_code == 1
-    assert "root / get  GET /:  is no operation of the contract" in result.output
+    assert "root / get  GET /:  is not an operation of the contract" in result.output
     assert "WS /transcription-stream: frame is not of type string" in result.output
     gaps = run("contracts", "coverage", "--contract", into, "--recordings", RECORDED)
     assert "5!" in gaps.output
@@ -222,6 +222,6 @@ def test_check_reads_contracts_that_it_is_told_of(tmp_path: Path, copied: Path) 
     result = run("check", elsewhere, "--contracts", copied)
     assert result.exit_code == 1
     assert f"{divergences}:{line}: " in result.stdout
-    assert "POST /users/logn is no operation of the contract; did you mean POST /users/login?" in result.stdout
+    assert "POST /users/logn is not an operation of the contract; did you mean POST /users/login?" in result.stdout
     told = run("contracts", "check", "--contract", copied / "openapi.yaml", "--recordings", RECORDED)
-    assert (told.exit_code, "POST /users/logn is no operation" in told.stdout) == (1, True)
+    assert (told.exit_code, "POST /users/logn is not an operation" in told.stdout) == (1, True)

@@ -23,8 +23,8 @@ from proxy.cli.report_tables import sample_account
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
 from proxy.config.service_models import ReportSettings as Settings
-from proxy.contract.bundle import ContractBundle, load_agreed
-from proxy.contract.checking import ObservedOperation, beside, coverage
+from proxy.contract.bundle import ContractBundle, load_divergences
+from proxy.contract.checking import ObservedOperation, coverage, with_live_counts
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import Contract, Operation
 from proxy.contract.reading import load
@@ -112,7 +112,7 @@ def contracts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reported(mongodb_url: str, contracts: Path) -> Iterator[str]:
     """A day's reports: on one route everything is equal, on another almost nothing."""
     contract = load(contracts / "openapi.yaml")
-    declared = load_agreed(contracts / "divergences.yaml", contract)
+    declared = load_divergences(contracts / "divergences.yaml", contract)
     asyncio.run(_report(mongodb_url, contract, declared))
     yield mongodb_url
     asyncio.run(_drop(mongodb_url))
@@ -401,7 +401,7 @@ def test_coverage_tells_of_what_only_live_traffic_has_shown(contracts: Path) -> 
         ObservedOperation("notes.list", "hang", None, 1),
         ObservedOperation("gone", "200", None, 1),
     ]
-    rows = beside(coverage(contract, Recordings()), contract, seen)
+    rows = with_live_counts(coverage(contract, Recordings()), contract, seen)
     told = [(one.status, one.live, one.declared, one.media) for one in rows if one.live]
     assert told == [("500", 3, False, ("text/html",)), ("hang", 1, True, ())]
 

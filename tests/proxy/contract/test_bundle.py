@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.contract.bundle import load_agreed
+from proxy.contract.bundle import load_divergences
 from proxy.contract.faults import ContractError
 from proxy.contract.model import Contract, Operation
 
@@ -22,7 +22,7 @@ def load(directory: Path, *entries: str, contract: Contract | None = CONTRACT) -
     path = directory / "divergences.yaml"
     path.write_text("\n".join(entries))
     try:
-        load_agreed(path, contract)
+        load_divergences(path, contract)
     except ContractError as error:
         return [str(fault).removeprefix(str(path)) for fault in error.faults]
     return []
@@ -39,15 +39,15 @@ def test_what_the_contract_has_may_be_named(tmp_path: Path, operation: str) -> N
 def test_an_unknown_operation_is_told_with_its_line_and_what_was_meant(tmp_path: Path) -> None:
     wrong = entry("a", "when:", "  [{}, {operation: DELETE /talk}]}", operation="GET /api/note/{id}")
     assert load(tmp_path, wrong) == [
-        ":2: a: GET /api/note/{id} is no operation of the contract; did you mean GET /api/notes/{id}?",
-        ":4: a: DELETE /talk is no operation of the contract; did you mean WS /talk?",
+        ":2: a: GET /api/note/{id} is not an operation of the contract; did you mean GET /api/notes/{id}?",
+        ":4: a: DELETE /talk is not an operation of the contract; did you mean WS /talk?",
     ]
     assert load(tmp_path, wrong, contract=None) == []
 
 
 def test_two_that_the_same_case_tells_contradict_each_other(tmp_path: Path) -> None:
     one, other = (entry(name, "when:", "  {native: {status: 404}}}") for name in ("a", "b"))
-    assert load(tmp_path, one, other) == [":7: b: is told by the same case as a, so that nobody knows which was seen"]
+    assert load(tmp_path, one, other) == [":7: b: has the same case as a: a difference could not be attributed"]
     assert load(tmp_path, one, other.replace("404", "405")) == []
     twice = entry("a", "when: [{native: {status: 404}}, {native: {status: 404}}]}")
     assert load(tmp_path, twice) == []
@@ -73,10 +73,10 @@ def test_what_is_malformed_is_told_with_its_line(tmp_path: Path, entries: list[s
 
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="cannot be read"):
-        load_agreed(tmp_path / "divergences.yaml", None)
+        load_divergences(tmp_path / "divergences.yaml", None)
     (tmp_path / "divergences.yaml").write_bytes(b"\xff")
     with pytest.raises(ContractError, match="cannot be read"):
-        load_agreed(tmp_path / "divergences.yaml", None)
+        load_divergences(tmp_path / "divergences.yaml", None)
 
 
 def test_an_empty_file_declares_nothing(tmp_path: Path) -> None:

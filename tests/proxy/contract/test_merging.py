@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.contract.checking import breaches
+from proxy.contract.checking import violations_of
 from proxy.contract.editing import Files, write_whole
 from proxy.contract.faults import ContractError
 from proxy.contract.inferred_schema import InferredSchema
@@ -91,7 +91,7 @@ def test_a_contract_is_inferred_and_every_recording_satisfies_it(tmp_path: Path)
         "HEAD /plain": "r2.head",
         "WS /talk": "r3",
     }
-    assert list(breaches(contract, FIRST)) == []
+    assert list(violations_of(contract, FIRST)) == []
     assert (tmp_path / "notes.yaml").exists()
     assert contract.otherwise is not None
     assert "404" in contract.otherwise.answers
@@ -199,7 +199,7 @@ def test_what_people_wrote_stays_and_only_contradictions_are_loosened(tmp_path: 
         "loosened GET /notes/{note} 200 b: not always in the format objectid",
     ]
     contract = load(main)
-    left = [str(breach) for breach in breaches(contract, SECOND)]
+    left = [str(breach) for breach in violations_of(contract, SECOND)]
     assert left == []
     assert infer(main, SECOND, contract) == []
 
@@ -223,7 +223,7 @@ def test_bodies_that_no_schema_speaks_of_are_declared_by_their_type_alone(tmp_pa
             "application/octet-stream": {"schema": {}},
         },
     }
-    told = [str(breach) for breach in breaches(load(main), recordings)]
+    told = [str(breach) for breach in violations_of(load(main), recordings)]
     assert told == [
         "one / odd  GET /plain: body is not JSON",
         "one / odd  GET /plain: header.content-type none is not a content type of this status",
@@ -251,7 +251,7 @@ def test_requests_that_break_their_schema_are_told(tmp_path: Path) -> None:
     later = recorded(step("POST", "/notes/1", 200, sent={"a": "x"}), step("POST", "/notes/1", 400, sent={"a": "x"}))
     cut = RecordedRequest("POST", "/notes/1", (("content-type", "application/json"),), b"{")
     later = recorded(*later.scenarios[0].steps, Step("cut", cut, later.scenarios[0].steps[0].answer))
-    assert [str(breach) for breach in breaches(load(main), later)] == [
+    assert [str(breach) for breach in violations_of(load(main), later)] == [
         "one / /notes/1  POST /notes/{id}: request.a is not of type integer",
         "one / /notes/1  POST /notes/{id}: status 400 is not a status of POST /notes/{id}",
         "one / cut  POST /notes/{id}: request is not JSON",
@@ -285,7 +285,7 @@ def test_without_routes_ids_are_parameters_and_refusals_are_no_operations(tmp_pa
     assert [operation.name for operation in contract.operations] == [
         "GET /notes/{id}", "POST /notes/17", "GET /plain", "HEAD /plain", "PATCH /a/{id}/b/{id2}", "WS /talk",
     ]  # fmt: skip
-    assert list(breaches(contract, recordings)) == []
+    assert list(violations_of(contract, recordings)) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["openapi.yaml"]
 
 

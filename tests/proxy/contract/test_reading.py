@@ -47,7 +47,7 @@ def answer(*lines: str) -> str:
         (HEAD + "paths: {x-note: 7}\nx-otherwise: 7\n", [":4: x-otherwise: must be a mapping (`key: value`)"]),
         (HEAD + "paths: {/a: {get: {responses: {'200': 7}}}}\n", [":3: GET /a 200: must be a mapping (`key: value`)"]),
         (schema("$ref: '#/components/none'"), [":12: openapi.yaml has nothing at #/components/none"]),
-        (schema("$dynamicRef: 'http://x.example/y'"), [":11: ~: no JSON Schema: breaks `$ref`"]),
+        (schema("$dynamicRef: 'http://x.example/y'"), [":11: ~: not a JSON Schema: breaks `$ref`"]),
         (HEAD + "path: {}\npaths: {}\n", [":3: unknown key `path`; did you mean `paths`?"]),
         (HEAD + "paths:\n  a: {}\n", [":4: a: the path 'a' must begin with a slash"]),
         (HEAD + "paths:\n  /a:\n    gett: {}\n", [":5: /a: unknown key `gett`; did you mean `get`?"]),
@@ -81,18 +81,18 @@ def answer(*lines: str) -> str:
                 ":9: GET /a: must be text",
             ],
         ),
-        (answer("2000: {description: x}"), [":7: GET /a: 2000 is no status: three digits, 4XX or default"]),
+        (answer("2000: {description: x}"), [":7: GET /a: 2000 is not a status: three digits, 4XX or default"]),
         (answer("'200': {}"), [":7: GET /a 200: a response needs a `description`"]),
         (
             answer("'200': {description: x, content: {json: {}}}"),
-            [":7: GET /a 200: json is no media type"],
+            [":7: GET /a 200: json is not a media type"],
         ),
         (
             answer("'200':", "  description: x", "  headers:", "    ETag: {schema: {type: txt}}"),
-            [":10: GET /a 200 ETag: no JSON Schema: breaks `anyOf`"],
+            [":10: GET /a 200 ETag: not a JSON Schema: breaks `anyOf`"],
         ),
-        (schema("type: object", "properties: {a: {type: objct}}"), [":13: ~: no JSON Schema: breaks `anyOf`"]),
-        (schema("type: string", "pattern: ("), [":13: ~: no JSON Schema: breaks `format`"]),
+        (schema("type: object", "properties: {a: {type: objct}}"), [":13: ~: not a JSON Schema: breaks `anyOf`"]),
+        (schema("type: string", "pattern: ("), [":13: ~: not a JSON Schema: breaks `format`"]),
         (schema("x-compare: ignore"), [":12: ~: x-compare: ignore hides the whole body"]),
         (
             schema("properties:", "  a: {type: string, x-report: show}", "  b: {type: boolean, x-report: show}"),
@@ -138,7 +138,7 @@ def test_every_fault_is_told_with_its_line(tmp_path: Path, text: str, told: list
 def test_faults_in_another_file_are_told_there(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("\n/a:\n  get: {responses: {'20': {description: x}}}\n")
     (fault,) = faults(tmp_path, HEAD + "paths: {/a: {$ref: 'a.yaml#/~1a'}}\n")
-    assert fault == f"{tmp_path}/a.yaml:3: GET /a: 20 is no status: three digits, 4XX or default"
+    assert fault == f"{tmp_path}/a.yaml:3: GET /a: 20 is not a status: three digits, 4XX or default"
 
 
 @pytest.mark.parametrize(
