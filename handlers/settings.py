@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     )
     codes_deadline: float = Field(CODES_DEADLINE, gt=0, description="seconds per search for codes")
     register_limit: Limit = Field(parse_limit("60/minute"), description="registrations per client, on v1")
-    login_limit: Limit = Field(parse_limit("300/minute"), description="login attempts per client address")
+    login_limit: Limit = Field(parse_limit("300/minute"), description="failed logins per client address")
     failed_login_limit: Limit = Field(
         parse_limit("10/minute"), description="failed logins per email address and client address"
     )

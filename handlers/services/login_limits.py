@@ -3,9 +3,13 @@
 The account's count is by address as well, so that an owner cannot be locked out from another address.
 """
 
-from dataclasses import dataclass
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 from limits import RateLimitItem
 
@@ -27,26 +31,39 @@ class AttemptCounter(Protocol):
     async def count_attempt(self, limit: RateLimitItem, action: str, actor: str) -> None:
         """Count one attempt; raise `TooManyAttemptsError` or `UnavailableError`."""
 
+    async def check(self, limit: RateLimitItem, action: str, actor: str) -> None:
+        """Count nothing; raise `TooManyAttemptsError` where the limit is reached, or `UnavailableError`."""
+
     async def reset(self, limit: RateLimitItem, action: str, actor: str) -> None:
         """Reset a count; raise `UnavailableError`."""
 
 
 @dataclass(frozen=True)
 class LoginLimits:
-    """Logins that one client address may try, and failed ones for one account from one client address."""
+    """Failed logins that one client address may make, in all and for one account; a right password costs nothing."""
 
     counter: AttemptCounter
     per_client: RateLimitItem
     failures_per_account: RateLimitItem
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
-    async def admit(self, host: str, email: object) -> None:
-        """Count a login, before its password is checked; raise `TooManyAttemptsError` or `UnavailableError`."""
-        await self.counter.count_attempt(self.per_client, "login", client_key(host))
-        await self.counter.count_attempt(self.failures_per_account, "password", _account_key(host, email))
+    async def verify(self, host: str, email: str, verify_password: Callable[[], Awaitable[bool]]) -> bool:
+        """Return whether the password is right; raise `TooManyAttemptsError` or `UnavailableError` without checking it.
 
-    async def reset(self, host: str, email: object) -> None:
-        """Reset the account's count after a successful login; raise `UnavailableError`."""
-        await self.counter.reset(self.failures_per_account, "password", _account_key(host, email))
+        Attempts on one account from one address take turns, so that guesses made at once are counted exactly and
+        logins made at once with the right password are all admitted.
+        """
+        client = client_key(host)
+        account = f"{client} {email.strip().lower()}"
+        async with self._locks.setdefault(account, asyncio.Lock()):
+            await self.counter.check(self.per_client, "login", client)
+            await self.counter.count_attempt(self.failures_per_account, "password", account)
+            if await verify_password():
+                await self.counter.reset(self.failures_per_account, "password", account)
+                return True
+            with contextlib.suppress(TooManyAttemptsError):  # the next one is refused
+                await self.counter.count_attempt(self.per_client, "login", client)
+            return False
 
 
 def client_key(host: str) -> str:
@@ -60,8 +77,3 @@ def client_key(host: str) -> str:
             return str(address.ipv4_mapped)
         return str(ip_network((address, _SUBSCRIBER_BITS), strict=False))
     return str(address)
-
-
-def _account_key(host: str, email: object) -> str:
-    account = email.strip().lower() if isinstance(email, str) else ""
-    return f"{client_key(host)} {account}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import Request
@@ -27,15 +28,20 @@ class RateLimiter:
 
     async def count_attempt(self, limit: RateLimitItem, action: str, actor: str) -> None:
         """Count one attempt; raises `TooManyAttemptsError` beyond the limit, or `UnavailableError`."""
-        key = (action, _digest(actor))
+        await self._admit(self._limiter.hit, limit, (action, _digest(actor)))
+
+    async def check(self, limit: RateLimitItem, action: str, actor: str) -> None:
+        """Raise `TooManyAttemptsError` where the limit is reached, or `UnavailableError`; count nothing."""
+        await self._admit(self._limiter.test, limit, (action, _digest(actor)))
+
+    async def _admit(self, admits: Callable[..., Awaitable[bool]], limit: RateLimitItem, key: tuple[str, str]) -> None:
         try:
-            if await self._limiter.hit(limit, *key):
+            if await admits(limit, *key):
                 return
             reset, _ = await self._limiter.get_window_stats(limit, *key)
         except StorageError as error:
             raise UnavailableError(str(error)) from error
-        wait = max(1, int(reset - time.time()) + 1)
-        raise TooManyAttemptsError(wait)
+        raise TooManyAttemptsError(max(1, int(reset - time.time()) + 1))
 
     async def reset(self, limit: RateLimitItem, action: str, actor: str) -> None:
         """Reset the attempts; raises `UnavailableError`."""

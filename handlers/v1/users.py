@@ -93,15 +93,15 @@ async def register(new: NewUser, request: Request, state: StateDep) -> User:
 
 @router.post("/login", responses=error_responses(401, 429, body=True))
 async def log_in(login: Login, request: Request, state: StateDep) -> LoginSession:
-    """Log in. Too many attempts, or too many wrong passwords, are refused for a while."""
+    """Log in. After too many wrong passwords, further attempts are refused for a while."""
     email = login.email.lower()
-    await state.login_limits.admit(host_of(request), email)
     users = state.services.users
     document = await users.find_by_email(email)
     hashed = None if document is None else document_readers.optional_text(document, "password")
-    if not await users.verify_password(login.password.get_secret_value(), hashed) or document is None:
+    password = login.password.get_secret_value()
+    right = await state.login_limits.verify(host_of(request), email, lambda: users.verify_password(password, hashed))
+    if not right or document is None:
         raise HTTPException(401, _WRONG, {"www-authenticate": "Bearer"})
-    await state.login_limits.reset(host_of(request), email)
     user = User.of(document)
     return LoginSession(access_token=state.tokens.issue(user.id, user.username), user=user)
 

@@ -97,8 +97,6 @@ class UserRoutes:
     async def log_in(self, request: Request) -> Reply:
         """Answer `POST /login {email, password}`: a token or the reason for a refusal, with 200 either way."""
         email, password = request.fields("email", "password")
-        if self.limits is not None:
-            await self.limits.admit(request.client_host, email)
         try:
             user = await self._find(email)
         except (MongooseError, JavaScriptTypeError) as error:
@@ -106,14 +104,20 @@ class UserRoutes:
         hashed = None if user is None else user.get("password")
         if user is not None and not (isinstance(password, str) and isinstance(hashed, str)):
             return json(200, {"msg": _WRONG, "err": {}})
-        right = isinstance(password, str) and await self.users.verify_password(password, cast("str | None", hashed))
+        right = isinstance(password, str) and await self._verify(request, user, password, cast("str | None", hashed))
         if user is None:
             return json(200, {"msg": "user doesnt exist"})
         if not right:
             return json(200, {"msg": _WRONG})
-        if self.limits is not None:
-            await self.limits.reset(request.client_host, email)
         return json(200, {"msg": "login successful", "token": self._token(user)})
+
+    async def _verify(self, request: Request, user: Document | None, password: str, hashed: str | None) -> bool:
+        """Return whether the password is right. Only accounts that exist are counted: the legacy answers the others."""
+        if user is None or self.limits is None:
+            return await self.users.verify_password(password, hashed)
+        return await self.limits.verify(
+            request.client_host, str(user.get("email")), lambda: self.users.verify_password(password, hashed)
+        )
 
     def _token(self, user: Document) -> str:
         claims = {"userID": user.get("_id"), "author": user.get("username")}

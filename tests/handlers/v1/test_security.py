@@ -168,13 +168,28 @@ async def test_owner_is_not_locked_out_from_elsewhere(mongodb_url: str, path: st
 
 async def test_legacy_surface_counts_a_clients_logins(mongodb_url: str) -> None:
     async with v1_surface(mongodb_url, login_limit="2/minute") as surface:
+        emails = [await sign_up(surface) for _ in range(3)]
         statuses = [
-            (
-                await surface.client.post("/users/login", json={"email": f"{number}@b.example", "password": "x"})
-            ).status_code
-            for number in range(3)
+            (await surface.client.post("/users/login", json={"email": email, "password": "x"})).status_code
+            for email in emails
         ]
         assert statuses == [200, 200, 429]
+
+
+async def test_legacy_surface_never_counts_right_passwords_nor_unknown_accounts(mongodb_url: str) -> None:
+    async with v1_surface(mongodb_url, login_limit="2/minute", failed_login_limit="2/minute") as surface:
+        email = await sign_up(surface)
+        logins = [{"email": email, "password": SECRET}] * 5 + [{"email": "nobody@b.example", "password": "x"}] * 5
+        answers = await asyncio.gather(*(surface.client.post("/users/login", json=login) for login in logins))
+        assert [expect(200, answer)["msg"] for answer in answers] == ["login successful"] * 5 + [
+            "user doesnt exist"
+        ] * 5
+
+
+async def test_guesses_made_at_once_are_counted_exactly(surface: Surface) -> None:
+    guess = {"email": await sign_up(surface), "password": "a wrong guess"}
+    answers = await asyncio.gather(*(surface.client.post("/users/login", json=guess) for _ in range(15)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 10 + [429] * 5
 
 
 async def test_who_knows_the_password_is_not_counted(surface: Surface) -> None:
