@@ -61,7 +61,7 @@ routes:
   - {{name: transcription, match: WS /transcription-stream, pin: legacy}}
 """
 NOTE = properties(
-    _id={"type": "string"}, body={"type": "string"}, status={"enum": ["active", "ended"], "x-report": "show"}
+    _id={"type": "string"}, body={"type": "string"}, status={"enum": ["active", "archived"], "x-report": "show"}
 )
 NOTES = properties(notes={"type": "array", "items": NOTE}, count={"type": "integer"})
 SERVED = (
