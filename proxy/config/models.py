@@ -217,7 +217,7 @@ class LimitSettings(Section):
 
     in_flight: Count = 1024
     websockets: Count = 1024
-    per_client: Count = 128
+    per_client: Count = 240
     websockets_per_client: Count = 512
     memory: Memory = 256 * 1024 * 1024
 

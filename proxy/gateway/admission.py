@@ -1,8 +1,8 @@
 """Bulkheads: how many requests and WebSockets may be under way at each backend, in all and from one client.
 
 Each backend has a bulkhead for requests and one for WebSockets, so that neither a slow backend nor idle WebSockets take
-the slots of others. A full bulkhead takes the slot of the request whose client has stalled for longest, if any has;
-otherwise it refuses. Runs on the event loop; does no I/O.
+the slots of others. At a limit, the request that has stalled for longest gives up its slot; where none has stalled, the
+new one is refused. Runs on the event loop; does no I/O.
 """
 
 from __future__ import annotations
@@ -66,15 +66,14 @@ class Bulkhead:
 
     def add(self, slot: Slot) -> None:
         """Give a slot. Raises `Overloaded` with the limit that is reached as its cause."""
-        if slot.client is not None:
-            number = self._clients.get(slot.client, 0)
-            if number >= self.per_client:
-                raise Overloaded("per_client")
+        client = slot.client
+        if client is not None and self._clients.get(client, 0) >= self.per_client and not self._evict_stalled(client):
+            raise Overloaded("per_client")
         if len(self._slots) >= self.limit and not self._evict_stalled():
             raise Overloaded(self.name)
         self._slots[slot] = None
-        if slot.client is not None:
-            self._clients[slot.client] = number + 1
+        if client is not None:
+            self._clients[client] = self._clients.get(client, 0) + 1
 
     def remove(self, slot: Slot) -> None:
         """Take a slot back; once more has no effect."""
@@ -88,18 +87,19 @@ class Bulkhead:
             else:
                 del self._clients[slot.client]
 
-    def _evict_stalled(self) -> bool:
-        """End the request whose client has stalled for longest, and return True; False where none has."""
+    def _evict_stalled(self, client: str | None = None) -> bool:
+        """End the request that has stalled for longest, of one client or of all; return False where none has."""
         now = asyncio.get_running_loop().time()
         if now - self._searched_at < SCAN_INTERVAL:
             return False
-        stalled = [(since, slot) for slot in self._slots if (since := _stalled_since(slot)) is not None]
+        slots = [slot for slot in self._slots if client is None or slot.client == client]
+        stalled = [(since, slot) for slot in slots if (since := _stalled_since(slot)) is not None]
         since, slot = min(stalled, key=lambda pair: pair[0], default=(now, None))
         if slot is None or slot.connection is None or now - since < STALL_GRACE:
             self._searched_at = now
             return False
         self.remove(slot)
-        slot.connection.evict(self.name)
+        slot.connection.evict(self.name if client is None else "per_client")
         return True
 
 

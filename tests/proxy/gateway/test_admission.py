@@ -220,3 +220,13 @@ async def test_client_that_does_not_read_is_closed() -> None:
 )
 def test_client_key_is_the_address_or_its_64(client: tuple[str, int] | None, key: str | None) -> None:
     assert client_key(client, TrustedProxies(["10.0.0.0/8"])) == key
+
+
+async def test_client_limit_ends_that_clients_stalled_upload() -> None:
+    async with running(CONFIG.replace("per_client: 4", "per_client: 2")) as stand:
+        await stand.open_all(2, UPLOAD % b"new")
+        await asyncio.sleep(1.1)
+        assert await stand.status("/new") == 200
+        reader, _ = stand.clients[0]
+        assert (await reader.readline()).split()[1] == b"503"
+    assert stand.causes == ["per_client"]
