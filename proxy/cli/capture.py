@@ -1,6 +1,6 @@
 """`scribe-proxy capture`: anonymized recordings of live traffic.
 
-A command apart from `record`, whose `--mongodb-url` names the service's target_database database and empties it.
+A command apart from `record`, whose `--mongodb-url` names the service's own database and empties it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ProgressCallback = Callable[[int, int], None]
     help="Directory for http.json.",
 )
 @click.option(
-    "--for", "duration", type=DurationParam(), default="10m", show_default=True, help="Duration; at max_total 24h."
+    "--for", "duration", type=DurationParam(), default="10m", show_default=True, help="Duration; at most 24h."
 )
 @click.option(
     "--per-operation",
@@ -81,7 +81,7 @@ def capture(
     if target.exists() and not force:
         raise click.UsageError(f"{target} exists; --force replaces it")
     if duration > LONGEST:
-        raise click.UsageError("--for: at max_total 24h")
+        raise click.UsageError("--for: at most 24h")
     target_database = database_options.find(mongodb_url, database, config_file)
     _refuse_unknown(routes, target_database.routes)
     job = CaptureJob.new(time.time() + duration, per_operation, routes, named=named)

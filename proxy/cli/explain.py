@@ -45,7 +45,7 @@ class RouteExplanation:
 @click.command()
 @click.argument("method")
 @click.argument("path")
-@click.option("--key", metavar="K", help="The caller's key, in index of one read from headers.")
+@click.option("--key", metavar="K", help="The caller's key, in place of one read from headers.")
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; may be repeated.")
 @click.option("--client-ip", metavar="ADDRESS", help="The caller's address.")
 @click.option("--stage", type=ShareParam(), help="The rollout's current stage; default its first.")

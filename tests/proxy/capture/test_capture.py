@@ -36,7 +36,7 @@ PATIENT = "Agnes Nightingale"
 @pytest.fixture(autouse=True)
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "INTERVAL", 0.02)
-    monkeypatch.setattr("proxy.cli.capture.LOOK", 0.02)
+    monkeypatch.setattr("proxy.cli.capture.POLL_INTERVAL", 0.02)
 
 
 @pytest.fixture

@@ -324,7 +324,7 @@ def test_nothing_noted_in_a_time_says_when_there_was_something(reported: str, co
         (["--route", "zzz"], "no route zzz has a report in this time"),
         (["--route", NOTES, "--field", "body.notes.*.titel"], "did you mean body.notes.*.title?"),
         (["--sample", "nothing"], "there is no sample nothing (any more)"),
-        (["--since", "soon"], "a duration as in 24h, or a moment"),
+        (["--since", "soon"], "a duration as in 24h, or a time"),
         (["--since", "1h", "--until", "2h"], "--until must be after --since"),
         (["--max-mismatch", "1"], "did you mean 1%?"),
         (["--json", "--csv"], "not both"),
