@@ -46,7 +46,7 @@ sys.dont_write_bytecode = False
 
 os.environ["SCRIBE_PROXY_STATE_DIR"] = tempfile.mkdtemp(prefix="scribe-proxy-tests-")
 
-settings.register_profile("quick", max_examples=50)
+settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
