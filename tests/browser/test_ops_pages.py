@@ -159,7 +159,7 @@ async def watch_it_renew(page: Page, staged: Stage) -> None:
 async def promote_without_scripts(page: Page) -> None:
     await page.get_by_role("link", name="prompts.list").click()
     step = page.locator("form", has=page.get_by_role("button", name="Promote to 50%"))
-    await step.get_by_label("Why").fill("all quiet")
+    await step.get_by_label("Reason").fill("all quiet")
     await step.get_by_role("button").click()
     await expect(page.get_by_text("Promote to 100%")).to_be_visible()
     await expect(page.get_by_role("region", name="History").get_by_role("listitem").first).to_contain_text(
