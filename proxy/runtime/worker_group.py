@@ -39,7 +39,10 @@ MAX_FAILURES: Final = 4
 
 @dataclass(slots=True)
 class Slot:
-    """The supervision of one worker. Times are monotonic; `ready_at` and `restart_at` are None where not applicable."""
+    """The supervision of one worker. Times are monotonic; `ready_at` and `restart_at` are None where not applicable.
+
+    `gave_up` is true where the worker ended by itself with an error, rather than by a signal.
+    """
 
     pinged_at: float = field(default_factory=time.monotonic)
     pinged: bool = False
@@ -47,6 +50,7 @@ class Slot:
     ready_at: float | None = None
     restart_at: float | None = None
     failures: int = 0
+    gave_up: bool = False
 
     def record_end(self, now: float) -> float:
         """Return the seconds until the worker is to be replaced."""
@@ -92,6 +96,7 @@ class WorkerGroup(Multiprocess):
         process.join()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+        slot.gave_up = not hung and (process.exitcode or 0) > 0
         delay = slot.record_end(now)
         cause = "did not answer and was killed" if hung else f"has ended with code {process.exitcode}"
         logger.error("worker %s %s; it is replaced in %.1f s", process.pid, cause, delay)
@@ -120,7 +125,7 @@ class WorkerGroup(Multiprocess):
 
     def _end_if_hopeless(self) -> None:
         slots = list(self._slots.values())
-        starting_failed = not self._served and any(slot.failures for slot in slots)
+        starting_failed = not self._served and any(slot.gave_up for slot in slots)
         if starting_failed or (slots and all(slot.failures >= MAX_FAILURES for slot in slots)):
             logger.critical(
                 "the workers cannot start; the gateway ends" if starting_failed else "no worker stays alive"

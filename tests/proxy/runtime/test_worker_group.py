@@ -91,6 +91,23 @@ async def test_dead_worker_does_not_leave_its_metrics_behind(tmp_path: Path) -> 
             await until(lambda: valid_is(ops, 1.0))
 
 
+async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path) -> None:
+    """The supervisor learns by a ping that a worker serves; one may be killed before that."""
+    file = tmp_path / "routing.yaml"
+    async with scripted(legacy) as port:
+        file.write_text(config(port, "100%"))
+        async with served(file, "--workers", "2") as (process, public, _):
+            former = workers_of(process.pid)
+            for pid in former:
+                os.kill(pid, signal.SIGKILL)
+
+            async def replaced() -> bool:
+                return not former & workers_of(process.pid) and (await get(public))[1] == b"native"
+
+            await until(replaced)
+            assert process.returncode is None
+
+
 async def test_group_whose_workers_never_start_again_ends_with_an_error(tmp_path: Path) -> None:
     """The native app's module goes missing under a running gateway: no replacement can start."""
     package = tmp_path / "vanishing.py"
