@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final, Literal
 
 from starlette.types import Scope
 
 from proxy.config.models import LimitSettings
-from proxy.gateway.client_address import TrustedProxies, read_address
+from proxy.gateway.client_address import Address, TrustedProxies, read_address
 from proxy.gateway.errors import Overloaded
 from proxy.server.client_connection import CLIENT_CONNECTION, ClientConnection
 from proxy.types import Backend
@@ -152,6 +153,11 @@ def client_key(client: tuple[str, int] | None, trusted: TrustedProxies) -> str |
     address = read_address(client[0]) if client else None
     if address is None or (trusted and trusted.trusts(address)):
         return None
+    return _key_of(address)
+
+
+@lru_cache(maxsize=4096)
+def _key_of(address: Address) -> str:
     if isinstance(address, IPv6Address):
         return str(IPv6Network((int(address) >> 64 << 64, 64)).network_address)
     return str(address)
