@@ -1,5 +1,5 @@
-"""Recordings of live traffic in which nobody can be recognised, made where the shadow process sees both sides.
+"""Anonymised recordings of live traffic.
 
-`orders.py` says what is wanted, for how long, and keeps what was captured until it is fetched; `capturing.py` runs in
-the shadow process; `stand_ins.py` and `pseudonyms.py` put harmless values in the place of all that is said.
+`jobs.py` stores capture jobs and the captured steps; `agent.py` captures in the shadow process; `anonymizer.py` and
+`pseudonyms.py` replace every value.
 """

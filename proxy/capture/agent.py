@@ -1,4 +1,4 @@
-"""Captures, in a shadow process, what orders ask for. Never in anybody's way: what cannot be kept is let go."""
+"""Capture exchanges in a shadow process, as capture jobs request. Exchanges over the limits are discarded."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from proxy.runtime.database import Database, DatabaseError
 logger = logging.getLogger("scribe_proxy")
 
 INTERVAL: Final = 1.0
-"""Seconds between two looks at the orders."""
-WAITING: Final = 200
-"""How many exchanges may wait to be kept."""
+"""Seconds between two checks for jobs."""
+MAX_PENDING: Final = 200
+"""Maximum number of exchanges that wait to be stored, for each job."""
 
 
 @dataclass(slots=True)
 class _Work:
-    """An order being carried out: `seen` counts exchanges by operation and status."""
+    """A running job: `captured` counts exchanges by operation and status."""
 
-    order: CaptureJob
+    job: CaptureJob
     pseudonyms: Pseudonyms
-    seen: Counter[tuple[str, str]] = field(default_factory=Counter)
-    waiting: list[CapturedExchange] = field(default_factory=list)
+    captured: Counter[tuple[str, str]] = field(default_factory=Counter)
+    pending: list[CapturedExchange] = field(default_factory=list)
 
 
 class CaptureAgent:
-    """`config` says which paths routes have. Without a database there is nothing to capture for."""
+    """Captures for the jobs in a database. `config` has the routes' paths; without a database there are no jobs."""
 
     def __init__(self, database: Database | None, config: Config) -> None:
-        self._orders = CaptureJobs(database) if database is not None else None
+        self._jobs = CaptureJobs(database) if database is not None else None
         self._works: dict[str, _Work] = {}
         self._running: asyncio.Task[None] | None = None
         self._process = f"{socket.gethostname()}:{os.getpid()}"
         self.apply_config(config)
 
     def apply_config(self, config: Config) -> None:
-        """Go on by a changed file."""
+        """Apply a changed configuration."""
         self._templates = {route.name: route.pattern.path for route in config.routes}
 
     async def start(self) -> None:
-        """Look for orders from now on."""
-        if self._orders is not None:
-            self._running = asyncio.create_task(self._run(self._orders))
+        """Start to check for jobs."""
+        if self._jobs is not None:
+            self._running = asyncio.create_task(self._run(self._jobs))
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop checking for jobs."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
     def record(self, entry: Entry) -> None:
-        """Captures what legacy answered, where it is asked for. Never waits and never raises."""
+        """Capture legacy's answer for every job that includes it. Never waits and never raises."""
         if not isinstance(entry, ComparisonEvent):
             return
         for work in self._works.values():
@@ -72,42 +72,42 @@ class CaptureAgent:
                 logger.error("an exchange on %s could not be captured: %s", entry.route, type(error).__name__)
 
     def _capture(self, work: _Work, comparison: ComparisonEvent) -> None:
-        order, legacy, operation = work.order, comparison.legacy, comparison.operation
-        if time.time() >= order.until or (order.routes and comparison.route not in order.routes):
+        job, legacy, operation = work.job, comparison.legacy, comparison.operation
+        if time.time() >= job.until or (job.routes and comparison.route not in job.routes):
             return
         status = str(legacy.status) if legacy.outcome == "response" else legacy.outcome
-        place = (operation.name if operation else comparison.route, status)
-        if work.seen[place] >= order.each or len(work.waiting) >= WAITING:
+        operation_and_status = (operation.name if operation else comparison.route, status)
+        if work.captured[operation_and_status] >= job.each or len(work.pending) >= MAX_PENDING:
             return
         template = operation.template if operation else self._templates.get(comparison.route, "/*")
         try:
-            found = step(legacy, AnonymizerTerms(template, operation, order.named), work.pseudonyms)
+            recorded = step(legacy, AnonymizerTerms(template, operation, job.named), work.pseudonyms)
         except Unsuitable as reason:
             logger.debug("not captured on %s: %s", comparison.route, reason)
             return
-        work.seen[place] += 1
-        work.waiting.append(CapturedExchange(*place, found))
+        work.captured[operation_and_status] += 1
+        work.pending.append(CapturedExchange(*operation_and_status, recorded))
 
-    async def _run(self, orders: CaptureJobs) -> None:
+    async def _run(self, jobs: CaptureJobs) -> None:
         while True:
             try:
-                await self._keep(orders)
-                await self._look(orders)
-            except DatabaseError:  # reports tell of it
+                await self._store(jobs)
+                await self._update_jobs(jobs)
+            except DatabaseError:  # the report writer logs the outage
                 self._works.clear()
             await asyncio.sleep(INTERVAL)
 
-    async def _look(self, orders: CaptureJobs) -> None:
-        """Take up what is new, and leave what is over."""
-        current = {order.id: order for order in await orders.current()}
+    async def _update_jobs(self, jobs: CaptureJobs) -> None:
+        """Start new jobs and drop those that ended."""
+        current = {job.id: job for job in await jobs.current()}
         self._works = {name: work for name, work in self._works.items() if name in current}
-        for name, order in current.items():
+        for name, job in current.items():
             if name not in self._works:
-                self._works[name] = _Work(order, Pseudonyms(order.key, order.shift))
-                await orders.take_up(order, self._process)
+                self._works[name] = _Work(job, Pseudonyms(job.key, job.shift))
+                await jobs.take_up(job, self._process)
 
-    async def _keep(self, orders: CaptureJobs) -> None:
+    async def _store(self, jobs: CaptureJobs) -> None:
         for work in self._works.values():
-            waiting, work.waiting = work.waiting, []
-            if waiting:
-                await orders.keep(work.order, waiting)
+            pending, work.pending = work.pending, []
+            if pending:
+                await jobs.store(work.job, pending)

@@ -1,8 +1,8 @@
-"""An exchange as a step of a recording in which nothing of anybody is left. Pure.
+"""Convert an exchange to an anonymised step of a recording. Pure.
 
-Statuses, the contract's paths, names and constants stay, and so do kinds: null, true and false as false, a list's
-length, an id as an id. What the contract does not name is left out, since a name may be data itself; unless names are
-asked for, for a service whose contract is yet to be made.
+Retained are statuses, the paths, names and constants of the contract, and the kinds of values: null, true and false as
+false, the length of a list, an id as an id. Names that the contract does not know are removed, because a name may be
+data itself; `AnonymizerTerms.named` retains them for a service without a contract.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from proxy.recordings import model
 from proxy.types import JSON, ValuePath
 
 ITEMS: Final = 20
-"""How many items of a list are kept."""
+"""Maximum number of retained items of a list."""
 DEPTH: Final = 30
 _RECORDED: Final = ("response", "hang", "reset")
 _LISTS: Final = frozenset(("allow", "access-control-allow-methods", "access-control-allow-headers", "vary"))
@@ -39,8 +39,10 @@ _WORDS: Final = METHODS | {name.upper() for name in HEADER_NAMES} | {"*"}
 
 @dataclass(frozen=True, slots=True)
 class AnonymizerTerms:
-    """`template` is the path that the route or the contract has for it, `named` whether names that no contract knows
-    are kept."""
+    """The terms of one exchange.
+
+    `template` is the path of the contract or of the route; `named` retains names that the contract does not know.
+    """
 
     template: str
     operation: Operation | None = None
@@ -48,41 +50,43 @@ class AnonymizerTerms:
 
 
 class Unsuitable(Exception):
-    """An exchange of which no recording can be made; says why."""
+    """Raised for an exchange that cannot be recorded, with the reason."""
 
 
 def step(exchange: Exchange, terms: AnonymizerTerms, pseudonyms: Pseudonyms) -> dict[str, JSON]:
-    """A request and its answer as `recordings` reads them, without a name. Raises Unsuitable."""
+    """Return an anonymised request and answer in the form of `recordings.model`. Raises Unsuitable."""
     if exchange.outcome not in _RECORDED or exchange.method not in METHODS:
         raise Unsuitable("it was not answered")
     if exchange.body.truncated or exchange.request_body.truncated:
-        raise Unsuitable("a body was too large to be kept")
-    standing = _Anonymizer(exchange, terms, pseudonyms)
-    found: dict[str, JSON] = {"request": standing.request(), "outcome": exchange.outcome}
+        raise Unsuitable("a body was too large")
+    anonymizer = _Anonymizer(exchange, terms, pseudonyms)
+    recorded: dict[str, JSON] = {"request": anonymizer.request(), "outcome": exchange.outcome}
     if exchange.outcome == "response":
-        found["response"] = standing.response()
-    if terms.operation is not None and not _breaches(found, terms.operation) <= _broken(exchange, terms.operation):
-        raise Unsuitable("what would stand for it breaks the contract")
-    return found
+        recorded["response"] = anonymizer.response()
+    if terms.operation is not None and not _recorded_violations(recorded, terms.operation) <= _exchange_violations(
+        exchange, terms.operation
+    ):
+        raise Unsuitable("its anonymised form violates the contract")
+    return recorded
 
 
-def _breaches(found: dict[str, JSON], operation: Operation) -> set[tuple[ValuePath, str]]:
-    """Where a recorded step breaks the contract."""
-    recorded = model.scenario({"scenario": "", "steps": [{**found, "name": ""}]}).steps[0]
+def _recorded_violations(step: dict[str, JSON], operation: Operation) -> set[tuple[ValuePath, str]]:
+    """Return the shapes and rules that a recorded step violates."""
+    recorded = model.scenario({"scenario": "", "steps": [{**step, "name": ""}]}).steps[0]
     request, answer = recorded.request, recorded.answer
-    broken = operation.request_violations(dict(request.headers).get("content-type", ""), request.body or b"")
+    violations = operation.request_violations(dict(request.headers).get("content-type", ""), request.body or b"")
     if answer.outcome == "response":
-        broken += operation.violations(answer.status, answer.headers, answer.body)
-    return _rules(broken)
+        violations += operation.violations(answer.status, answer.headers, answer.body)
+    return _rules(violations)
 
 
-def _broken(exchange: Exchange, operation: Operation) -> set[tuple[ValuePath, str]]:
-    """Where the exchange itself breaks it."""
+def _exchange_violations(exchange: Exchange, operation: Operation) -> set[tuple[ValuePath, str]]:
+    """Return the shapes and rules that the exchange itself violates."""
     sent, headers = joined(exchange.request_headers), joined(exchange.headers)
-    broken = operation.request_violations(sent.get("content-type", ""), _decoded(exchange.request_body, sent))
+    violations = operation.request_violations(sent.get("content-type", ""), _decoded(exchange.request_body, sent))
     if exchange.outcome == "response":
-        broken += operation.violations(exchange.status, headers, _decoded(exchange.body, headers))
-    return _rules(broken)
+        violations += operation.violations(exchange.status, headers, _decoded(exchange.body, headers))
+    return _rules(violations)
 
 
 def _rules(violations: Iterable[ContractViolation]) -> set[tuple[ValuePath, str]]:
@@ -97,7 +101,7 @@ def _decoded(body: Body, headers: Mapping[str, str]) -> bytes:
 
 
 class _Anonymizer:
-    """One exchange, part by part."""
+    """Anonymizes the parts of one exchange."""
 
     def __init__(self, exchange: Exchange, terms: AnonymizerTerms, pseudonyms: Pseudonyms) -> None:
         self._exchange, self._terms, self._pseudonyms = exchange, terms, pseudonyms
@@ -105,31 +109,31 @@ class _Anonymizer:
     def request(self) -> dict[str, JSON]:
         exchange, terms = self._exchange, self._terms
         headers = joined(exchange.request_headers)
-        told: dict[str, JSON] = {}
+        retained: dict[str, JSON] = {}
         if "authorization" in headers:
-            told["authorization"] = self._authorization(headers["authorization"])
-        place = FieldPolicy.of_request(exchange, terms.operation)
-        kind, written = self._body(exchange.request_body, headers, place)
+            retained["authorization"] = self._authorization(headers["authorization"])
+        policy = FieldPolicy.of_request(exchange, terms.operation)
+        kind, written = self._body(exchange.request_body, headers, policy)
         if kind and exchange.request_body.length:
-            told["content-type"] = kind
+            retained["content-type"] = kind
         body: dict[str, JSON] = {} if written is None else {"content": written}
-        return {"method": exchange.method, "path": self._target(), "headers": told, **body}
+        return {"method": exchange.method, "path": self._target(), "headers": retained, **body}
 
     def response(self) -> dict[str, JSON]:
         exchange, terms = self._exchange, self._terms
-        headers, place = joined(exchange.headers), FieldPolicy.of(exchange, terms.operation)
-        kind, written = self._body(exchange.body, headers, place)
-        told: dict[str, JSON] = {
-            name: self._header(name, value, place)
+        headers, policy = joined(exchange.headers), FieldPolicy.of(exchange, terms.operation)
+        kind, written = self._body(exchange.body, headers, policy)
+        retained: dict[str, JSON] = {
+            name: self._header(name, value, policy)
             for name, value in headers.items()
             if name in HEADER_NAMES and name not in TRANSPORT
         }
         if kind:
-            told["content-type"] = kind
-        return {"status": exchange.status, "headers": told, "text": written or ""}
+            retained["content-type"] = kind
+        return {"status": exchange.status, "headers": retained, "text": written or ""}
 
     def _target(self) -> str:
-        """The template with what stands in for parameters, and a query's names as far as they may be told."""
+        """Return the template with replaced parameters, and the names of the query that may be retained."""
         path, _, query = self._exchange.target.decode("latin-1").partition("?")
         sent, known = path.split("/")[1:], self._terms.template.split("/")[1:]
         wild = known[-1:] == ["*"]
@@ -143,8 +147,8 @@ class _Anonymizer:
         names = [
             name for name, _ in parse_qsl(query, keep_blank_values=True) if self._terms.named or name in known_names
         ]
-        asked = urlencode([(name, self._pseudonyms.words()) for name in names[:ITEMS]])
-        return "/" + "/".join([*parts, *rest]) + (f"?{asked}" if asked else "")
+        query_text = urlencode([(name, self._pseudonyms.words()) for name in names[:ITEMS]])
+        return "/" + "/".join([*parts, *rest]) + (f"?{query_text}" if query_text else "")
 
     def _segment(self, segment: str) -> str:
         if segment.isdecimal():
@@ -156,9 +160,9 @@ class _Anonymizer:
         known = scheme if scheme.lower() in ("basic", "bearer", "digest") else "Bearer"
         return f"{known} {self._pseudonyms.text(credentials).replace(' ', '-')}"
 
-    def _header(self, name: str, value: str, place: FieldPolicy) -> str:
+    def _header(self, name: str, value: str, policy: FieldPolicy) -> str:
         path: ValuePath = ("header", name)
-        if value in place.constants(path):
+        if value in policy.constants(path):
             return value
         if name == "etag":
             return self._pseudonyms.entity_tag(value)
@@ -166,8 +170,8 @@ class _Anonymizer:
             return value
         return self._pseudonyms.text(value)
 
-    def _body(self, body: Body, headers: Mapping[str, str], place: FieldPolicy) -> tuple[str, str | None]:
-        """The content type and the text that stand for a body; no text where there was none."""
+    def _body(self, body: Body, headers: Mapping[str, str], policy: FieldPolicy) -> tuple[str, str | None]:
+        """Return the content type and the text that replace a body; no text for an empty one."""
         media = media_type(headers.get("content-type", ""))
         kind = media_name(media, self._terms.operation) if media else None
         if not body.length:
@@ -176,53 +180,53 @@ class _Anonymizer:
         if kind is None and media:
             return "application/octet-stream", ""
         charset = "; charset=utf-8" if "charset" in headers.get("content-type", "") else ""
-        return f"{kind}{charset}" if kind else "", self._text(content, place)
+        return f"{kind}{charset}" if kind else "", self._text(content, policy)
 
-    def _text(self, content: Content, place: FieldPolicy) -> str:
+    def _text(self, content: Content, policy: FieldPolicy) -> str:
         if content.form == "json":
-            told = _FieldDisclosure(place, self._terms.named, self._pseudonyms).tell(content.as_json, ("body",))
-            return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+            replaced = _ValueAnonymizer(policy, self._terms.named, self._pseudonyms).replace(content.as_json, ("body",))
+            return json.dumps(replaced, separators=(",", ":"), ensure_ascii=False)
         if content.form == "form" and isinstance(content.value, dict):
-            telling = _FieldDisclosure(place, self._terms.named, self._pseudonyms)
-            names = [name for name in content.value if telling.knows(("body", name))]
+            values = _ValueAnonymizer(policy, self._terms.named, self._pseudonyms)
+            names = [name for name in content.value if values.retains(("body", name))]
             return urlencode([(name, self._pseudonyms.words()) for name in names])
         if content.form == "html":
             return f"<!DOCTYPE html>\n<p>{self._pseudonyms.words()}</p>\n"
         return self._pseudonyms.words() if content.form == "text" else ""
 
 
-class _FieldDisclosure:
-    """Puts stand-ins in the place of a value and all that is in it."""
+class _ValueAnonymizer:
+    """Replaces a value and everything in it."""
 
-    def __init__(self, place: FieldPolicy, named: bool, pseudonyms: Pseudonyms) -> None:
-        self._place, self._named, self._pseudonyms = place, named, pseudonyms
+    def __init__(self, policy: FieldPolicy, named: bool, pseudonyms: Pseudonyms) -> None:
+        self._policy, self._named, self._pseudonyms = policy, named, pseudonyms
 
-    def tell(self, value: JSON, path: ValuePath) -> JSON:
-        """What stands for a value."""
+    def replace(self, value: JSON, path: ValuePath) -> JSON:
+        """Return the replacement of a value. Raises Unsuitable for one nested too deeply."""
         if isinstance(value, dict | list):
             if len(path) > DEPTH:
                 raise Unsuitable("it is nested too deep")
             return dict(self._fields(value, path)) if isinstance(value, dict) else self._items(value, path)
-        if self._place.allows(path, value) or _is_among(value, self._place.constants(path)):
+        if self._policy.allows(path, value) or _is_among(value, self._policy.constants(path)):
             return value
         if isinstance(value, str):
             return self._pseudonyms.text(value)
         return _of_kind(value)
 
-    def knows(self, path: ValuePath) -> bool:
-        """Whether a name may be told."""
-        return self._named or self._place.names(path)
+    def retains(self, path: ValuePath) -> bool:
+        """Return whether a name is retained."""
+        return self._named or self._policy.names(path)
 
     def _fields(self, value: dict[str, JSON], path: ValuePath) -> Iterator[tuple[str, JSON]]:
         for name, item in value.items():
-            place, found = (*path, name), match_volatile(name)
-            if found is not None:
-                yield self._pseudonyms.text(name), self.tell(item, place)
-            elif self.knows(place):
-                yield name, self.tell(item, place)
+            below = (*path, name)
+            if match_volatile(name) is not None:
+                yield self._pseudonyms.text(name), self.replace(item, below)
+            elif self.retains(below):
+                yield name, self.replace(item, below)
 
     def _items(self, value: list[JSON], path: ValuePath) -> list[JSON]:
-        return [self.tell(item, (*path, index)) for index, item in enumerate(value[:ITEMS])]
+        return [self.replace(item, (*path, index)) for index, item in enumerate(value[:ITEMS])]
 
 
 def _is_among(value: JSON, constants: Sequence[JSON]) -> bool:
@@ -230,7 +234,7 @@ def _is_among(value: JSON, constants: Sequence[JSON]) -> bool:
 
 
 def _of_kind(value: JSON) -> JSON:
-    """A number or boolean that says nothing but its type, and whether it is below, at or above zero."""
+    """Return a number or boolean of the same type; a number has the same sign."""
     if value is None or isinstance(value, bool):
         return None if value is None else False
     if isinstance(value, float):

@@ -1,7 +1,7 @@
-"""An order to capture live traffic, and what was captured for it, in the gateway's own MongoDB until it is fetched.
+"""Capture jobs and the captured steps, in the gateway's own MongoDB until they are collected.
 
-Whoever wants recordings places an order and collects; every shadow process sees it within seconds. Both go by
-themselves when their time is over, so that nothing goes on because somebody's laptop was closed.
+The `capture` command creates a job and collects; every shadow process starts it within seconds. Jobs and steps expire
+(TTL indexes), so that nothing continues after the command has ended.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pymongo import ASCENDING
 from proxy.runtime.database import Database, Document
 from proxy.types import JSON
 
-ORDERS: Final = "capture_orders"
+JOBS: Final = "capture_jobs"
 CAPTURED: Final = "captured"
 GRACE: Final = 600
-"""Seconds for which what was captured can be collected after its order is over."""
+"""Seconds for which captured steps can be collected after the end of their job."""
 _SHIFTS: Final = (400, 4000)  # days
 
 Step: TypeAlias = dict[str, JSON]
@@ -29,10 +29,10 @@ Step: TypeAlias = dict[str, JSON]
 
 @dataclass(frozen=True, slots=True)
 class CaptureJob:
-    """`until` is in seconds since the epoch; `each` is how many of one operation and status each process captures.
+    """A request to capture. `until` is in seconds since the epoch.
 
-    `routes` are those wanted, all where there are none; `named` keeps names that no contract knows. `key` and `shift`
-    (ms) are for `Pseudonyms`.
+    Each process captures at most `each` exchanges of one operation and status. Empty `routes` are all routes; `named`
+    retains names that the contract does not know. `key` and `shift` (ms) are for `Pseudonyms`.
     """
 
     id: str
@@ -45,7 +45,7 @@ class CaptureJob:
 
     @classmethod
     def new(cls, until: float, each: int, routes: Sequence[str] = (), *, named: bool = False) -> CaptureJob:
-        """An order with a key and a shift of its own: dates go back by one to eleven years."""
+        """Return a job with its own key and shift: dates move back by one to eleven years."""
         days = secrets.choice(range(*_SHIFTS))
         return cls(
             secrets.token_hex(8),
@@ -60,7 +60,7 @@ class CaptureJob:
 
 @dataclass(frozen=True, slots=True)
 class CapturedExchange:
-    """A step of a recording, and the operation and status that it is a sample of."""
+    """A step of a recording with its operation and status."""
 
     operation: str
     status: str
@@ -68,48 +68,48 @@ class CapturedExchange:
 
 
 class CaptureJobs:
-    """Orders and what was captured for them. Everything raises `DatabaseError`."""
+    """Stored jobs and captured steps. Every method raises `DatabaseError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def place(self, order: CaptureJob) -> None:
-        """Let it be taken up."""
+    async def create(self, job: CaptureJob) -> None:
+        """Store a job, so that shadow processes start it."""
         with self._database.translate_errors():
-            for name in (ORDERS, CAPTURED):
+            for name in (JOBS, CAPTURED):
                 await self._database.collection(name).create_index([("expires", ASCENDING)], expireAfterSeconds=0)
-            await self._database.collection(CAPTURED).create_index([("order", ASCENDING)])
-            await self._database.collection(ORDERS).insert_one(_written(order))
+            await self._database.collection(CAPTURED).create_index([("job", ASCENDING)])
+            await self._database.collection(JOBS).insert_one(_written(job))
 
-    async def withdraw(self, order: CaptureJob) -> None:
-        """Let it be taken up no longer, and forget what was captured for it."""
+    async def withdraw(self, job: CaptureJob) -> None:
+        """Remove a job and its captured steps."""
         with self._database.translate_errors():
-            await self._database.collection(ORDERS).delete_one({"_id": order.id})
-            await self._database.collection(CAPTURED).delete_many({"order": order.id})
+            await self._database.collection(JOBS).delete_one({"_id": job.id})
+            await self._database.collection(CAPTURED).delete_many({"job": job.id})
 
     async def current(self) -> list[CaptureJob]:
-        """Those in force."""
+        """Return the jobs that have not ended."""
         with self._database.translate_errors():
-            found = self._database.collection(ORDERS).find({"expires": {"$gt": datetime.now(UTC)}})
-            return [_read(one) async for one in found]
+            jobs = self._database.collection(JOBS).find({"expires": {"$gt": datetime.now(UTC)}})
+            return [_read(one) async for one in jobs]
 
-    async def take_up(self, order: CaptureJob, process: str) -> None:
-        """Let it be known that a process captures for an order."""
+    async def take_up(self, job: CaptureJob, process: str) -> None:
+        """Record that a process captures for a job."""
         with self._database.translate_errors():
-            await self._database.collection(ORDERS).update_one({"_id": order.id}, {"$addToSet": {"processes": process}})
+            await self._database.collection(JOBS).update_one({"_id": job.id}, {"$addToSet": {"processes": process}})
 
-    async def taken_up(self, order: CaptureJob) -> int:
-        """How many processes capture for it."""
+    async def taken_up(self, job: CaptureJob) -> int:
+        """Return the number of processes that capture for a job."""
         with self._database.translate_errors():
-            found = await self._database.collection(ORDERS).find_one({"_id": order.id}, {"processes": 1})
-        return len((found or {}).get("processes", ()))
+            stored = await self._database.collection(JOBS).find_one({"_id": job.id}, {"processes": 1})
+        return len((stored or {}).get("processes", ()))
 
-    async def keep(self, order: CaptureJob, captured: Sequence[CapturedExchange]) -> None:
-        """Adds to what was captured."""
-        expires = _date(order.until + GRACE)
+    async def store(self, job: CaptureJob, captured: Sequence[CapturedExchange]) -> None:
+        """Store captured steps."""
+        expires = _date(job.until + GRACE)
         documents = [
             {
-                "order": order.id,
+                "job": job.id,
                 "expires": expires,
                 "operation": one.operation,
                 "status": one.status,
@@ -120,47 +120,57 @@ class CaptureJobs:
         with self._database.translate_errors():
             await self._database.collection(CAPTURED).insert_many(documents, ordered=False)
 
-    async def count(self, order: CaptureJob) -> int:
-        """How much there is."""
+    async def count(self, job: CaptureJob) -> int:
+        """Return the number of captured steps."""
         with self._database.translate_errors():
-            return await self._database.collection(CAPTURED).count_documents({"order": order.id})
+            return await self._database.collection(CAPTURED).count_documents({"job": job.id})
 
-    async def collect(self, order: CaptureJob, most: int) -> list[CapturedExchange]:
-        """What was captured, in its order: at most `each` of an operation and status, and `most` of all."""
+    async def collect(self, job: CaptureJob, most: int) -> list[CapturedExchange]:
+        """Return captured steps in order: at most `each` of one operation and status, and `most` in all."""
         with self._database.translate_errors():
-            found = self._database.collection(CAPTURED).find({"order": order.id}).sort("_id", ASCENDING)
-            every = [CapturedExchange(one["operation"], one["status"], json.loads(one["step"])) async for one in found]
-        return _bounded(every, order.each)[:most]
+            captured = self._database.collection(CAPTURED).find({"job": job.id}).sort("_id", ASCENDING)
+            every = [
+                CapturedExchange(one["operation"], one["status"], json.loads(one["step"])) async for one in captured
+            ]
+        return _bounded(every, job.each)[:most]
 
 
 def _bounded(captured: Sequence[CapturedExchange], each: int) -> list[CapturedExchange]:
-    """The first so many of each operation and status; several processes may have brought more."""
+    """Return the first `each` of each operation and status; several processes may have captured more."""
     left: dict[tuple[str, str], int] = {}
-    kept: list[CapturedExchange] = []
+    result: list[CapturedExchange] = []
     for one in captured:
-        place = (one.operation, one.status)
-        left[place] = left.get(place, each) - 1
-        if left[place] >= 0:
-            kept.append(one)
-    return kept
+        group = (one.operation, one.status)
+        left[group] = left.get(group, each) - 1
+        if left[group] >= 0:
+            result.append(one)
+    return result
 
 
-def _written(order: CaptureJob) -> Document:
+def _written(job: CaptureJob) -> Document:
     return {
-        "_id": order.id,
-        "expires": _date(order.until),
-        "each": order.each,
-        "routes": list(order.routes),
-        "named": order.named,
-        "key": order.key,
-        "shift": order.shift,
+        "_id": job.id,
+        "expires": _date(job.until),
+        "each": job.each,
+        "routes": list(job.routes),
+        "named": job.named,
+        "key": job.key,
+        "shift": job.shift,
     }
 
 
-def _read(found: Document) -> CaptureJob:
-    until = found["expires"].replace(tzinfo=UTC).timestamp()
-    routes = tuple(found["routes"])
-    return CaptureJob(found["_id"], until, found["each"], routes, found["named"], bytes(found["key"]), found["shift"])
+def _read(stored: Document) -> CaptureJob:
+    until = stored["expires"].replace(tzinfo=UTC).timestamp()
+    routes = tuple(stored["routes"])
+    return CaptureJob(
+        id=stored["_id"],
+        until=until,
+        each=stored["each"],
+        routes=routes,
+        named=stored["named"],
+        key=bytes(stored["key"]),
+        shift=stored["shift"],
+    )
 
 
 def _date(seconds: float) -> datetime:

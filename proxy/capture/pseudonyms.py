@@ -1,8 +1,7 @@
-"""Values of the same kind that stand for others: ids for ids, tokens for tokens, dates for dates. Pure.
+"""Replace values by others of the same kind: ids by ids, tokens by tokens, dates by dates. Pure.
 
-Within one capture the same id, token or hash always has the same pseudonym, and all dates are shifted by the same time,
-so that a recording still holds together. Texts and numbers that are none of these have no pseudonym: one text is as
-good as another.
+Within one capture the same id, token or hash always has the same pseudonym, and all dates move by the same time, so
+that the steps of a recording remain consistent. Other texts are replaced by numbered ones.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Final
 
 from proxy.comparison.volatile import match_volatile
 
-_ID_TIME: Final = 8  # hex digits of an ObjectId that tell the second it was made in
+_ID_TIME: Final = 8  # hex digits of an ObjectId with its time in seconds
 _HASH: Final = re.compile(r"\$2[aby]\$\d\d\$")
 _BCRYPT: Final = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _DATE: Final = re.compile(r"[^.+Z-]+-\d\d-[^.+Z-]+(?:\.(?P<fraction>\d+))?(?P<zone>.+)", re.ASCII)
@@ -25,16 +24,16 @@ _NO_DATE: Final = "2000-01-01T00:00:00.000Z"
 
 
 class Pseudonyms:
-    """`key` is secret and drawn anew for each capture; so is `shift`, in ms."""
+    """The pseudonyms of one capture. `key` is secret; each capture has its own, and its own `shift` in ms."""
 
     def __init__(self, key: bytes, shift: int) -> None:
         self._key, self._shift = key, shift
         self._numbers = itertools.count(1)
 
     def text(self, text: str) -> str:
-        """What stands for a text: of its kind where it is an id, a date, a token, a hash."""
-        found = match_volatile(text)
-        if found is None:
+        """Return the pseudonym of a text: of the same kind for an id, a date, a token or a hash."""
+        volatile = match_volatile(text)
+        if volatile is None:
             return self.words() if text else ""
         return {
             "id": self._id,
@@ -43,15 +42,14 @@ class Pseudonyms:
             "hash": self._hash,
             "stamp": self._stamp,
             "epoch": self._epoch,
-        }[found.kind](text)
+        }[volatile.kind](text)
 
     def words(self) -> str:
-        """A text that says nothing; never the same twice, and no word, so that it is taken neither for a constant nor
-        for one of a few."""
+        """Return a new numbered text, so that inference takes it for neither a constant nor an enum."""
         return f"text {next(self._numbers)}"
 
     def entity_tag(self, tag: str) -> str:
-        """As weak or as strong."""
+        """Return an entity tag, weak if the given one is."""
         return f'{"W/" if tag.startswith("W/") else ""}"{self._digest(tag)[:16]}"'
 
     def _id(self, text: str) -> str:
@@ -65,8 +63,8 @@ class Pseudonyms:
         except (ValueError, OverflowError):
             return _NO_DATE
         fraction, zone = (parts["fraction"], parts["zone"]) if parts else (None, "Z")
-        told = f".{at.microsecond:06d}"[: 1 + len(fraction)] if fraction else ""
-        return f"{at:%Y-%m-%dT%H:%M:%S}{told}{zone}"
+        fraction_text = f".{at.microsecond:06d}"[: 1 + len(fraction)] if fraction else ""
+        return f"{at:%Y-%m-%dT%H:%M:%S}{fraction_text}{zone}"
 
     def _token(self, text: str) -> str:
         digest = self._digest(text)
@@ -76,8 +74,8 @@ class Pseudonyms:
     def _hash(self, text: str) -> str:
         prefix = _HASH.match(text)
         letters = bytes.fromhex(self._digest(text)) * 2
-        told = "".join(_BCRYPT[byte % len(_BCRYPT)] for byte in letters)
-        return (prefix[0] if prefix else "") + told[:53]
+        letters_text = "".join(_BCRYPT[byte % len(_BCRYPT)] for byte in letters)
+        return (prefix[0] if prefix else "") + letters_text[:53]
 
     def _stamp(self, text: str) -> str:
         at, _, rest = text.partition("-")

@@ -110,7 +110,7 @@ async def _capture(
     jobs: CaptureJobs, job: CaptureJob, max_total: int, report_progress: ProgressCallback
 ) -> list[CapturedExchange]:
     """Publish the job, poll until it is complete, and withdraw it in any case."""
-    await jobs.place(job)
+    await jobs.create(job)
     try:
         try:
             while time.time() < job.until:

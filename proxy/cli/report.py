@@ -24,7 +24,7 @@ from proxy.contract.faults import ContractError
 from proxy.contract.tree import Tree, read_tree
 from proxy.reports.exports import as_json, exceeds, fields_csv, junit, routes_csv
 from proxy.reports.models import FieldKind, RouteSummary, Span
-from proxy.reports.query import NEWEST, QueryResult, ReportQuery, ask, suggestions, warnings
+from proxy.reports.query import NEWEST, QueryResult, ReportQuery, run_query, suggestions, warnings
 from proxy.reports.reader import ReportReader
 from proxy.reports.suggestions import Suggestion
 from proxy.runtime.database import Database
@@ -112,7 +112,7 @@ def report(
 
     async def read(database: Database) -> tuple[QueryResult, list[Suggestion]]:
         reading = ReportReader(database)
-        findings = await ask(reading, question, agreement)
+        findings = await run_query(reading, question, agreement)
         given = findings.fields if output.suggest else ()
         return findings, await suggestions(reading, question, given, agreement, tree, _release())
 
@@ -133,12 +133,12 @@ def _agreement(directory: Path) -> tuple[ContractBundle, Tree | None]:
 
 
 def _refuse_unknown(question: ReportQuery, findings: QueryResult, routes: Sequence[str]) -> None:
-    if question.route is not None and question.route not in findings.known:
+    if question.route is not None and question.route not in findings.all_routes:
         if question.route in routes:
             raise click.UsageError(f"no report of {question.route} in this time")
-        raise click.UsageError(_unknown("route", question.route, [*findings.known, *routes]))
-    if question.field is not None and question.field not in findings.places:
-        raise click.UsageError(_unknown("field", question.field, findings.places))
+        raise click.UsageError(_unknown("route", question.route, [*findings.all_routes, *routes]))
+    if question.field is not None and question.field not in findings.all_fields:
+        raise click.UsageError(_unknown("field", question.field, findings.all_fields))
     if question.sample not in (None, NEWEST) and findings.sample is None:
         raise click.UsageError(f"there is no sample {question.sample} (any more)")
 

@@ -1,4 +1,4 @@
-"""`scribe-proxy report` for people: tables of routes, fields and breaches, one sample side by side, suggestions."""
+"""`scribe-proxy report` for people: tables of routes, fields and violations, one sample side by side, suggestions."""
 
 from __future__ import annotations
 
@@ -99,16 +99,16 @@ def sample_account(sample: Sample) -> Group:
         f"  {sample.route}  {request.method} {request.template or ''}  {moment(sample.at)}  served by {sample.served}",
         style="default",
     )
-    breaches = (f"{one.backend} breaks the contract: {one.field} {one.message}" for one in sample.breaches)
-    parts: list[RenderableType] = [head, _differences(sample), *(Text(one, style=_RED) for one in breaches)]
+    violations = (f"{one.backend} breaks the contract: {one.field} {one.message}" for one in sample.violations)
+    parts: list[RenderableType] = [head, _differences(sample), *(Text(one, style=_RED) for one in violations)]
     if sample.declared:
         parts.append(Text(f"declared: {', '.join(sample.declared)}", style="yellow"))
     if sample.hidden:
         parts.append(Text(f"hidden by x-compare: {', '.join(sample.hidden)}", style=_DIM))
     parts += [_answers(sample), Text("request body", style="bold"), Text(shown(sample.request.body.content))]
-    if sample.wrote is not None:
+    if sample.writes is not None:
         parts.append(Text("native would have written", style="bold"))
-        parts += [Text(f"{one.operation} {one.collection}\n{shown(one.content)}") for one in sample.wrote]
+        parts += [Text(f"{one.operation} {one.collection}\n{shown(one.content)}") for one in sample.writes]
     return Group(*parts)
 
 
@@ -118,8 +118,8 @@ def suggestion_account(suggestion: Suggestion) -> Text:
     text.append(f"\n{suggestion.evidence}", style="default")
     if suggestion.rule:
         text.append(f"\n# {suggestion.where}\n", style=_DIM).append(suggestion.rule, style="green")
-    if suggestion.note:
-        text.append(f"\n{suggestion.note}", style="yellow")
+    if suggestion.remark:
+        text.append(f"\n{suggestion.remark}", style="yellow")
     return text.append("\n")
 
 
@@ -167,7 +167,7 @@ def _differences(sample: Sample) -> Table:
 
 def _path(difference: StoredDifference) -> str:
     spot = difference.legacy or difference.native
-    return spot.place if spot else difference.field
+    return spot.path if spot else difference.field
 
 
 def _spot(spot: StoredValue | None) -> Text:

@@ -53,9 +53,9 @@ class Marks:
         self._native: dict[str, StoredDifference] = {}
         for one in differences:
             if one.legacy is not None:
-                self._legacy[one.legacy.place] = one
+                self._legacy[one.legacy.path] = one
             if one.native is not None:
-                self._native[one.native.place] = one
+                self._native[one.native.path] = one
 
     def row(self, place: str, name: str, depth: int, legacy: Tree | None, native: Tree | None) -> SideBySideRow:
         """The row of a place."""

@@ -1,4 +1,4 @@
-"""What of an entry is counted, each by the key of its count. Pure; nothing here holds a value."""
+"""Derive the counter keys of an event. Pure; keys hold no values of messages."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from proxy.reports.redaction import Redactor, message_of
 from proxy.types import Backend
 
 Admit = Callable[[str], str]
-"""Keeps the number of different fields within bounds."""
+"""Returns the name under which a field is counted, within the limits of a route."""
 
 _SEVERITIES: tuple[Severity, ...] = ("minor", "major", "breaking")
 
 
-class SeenField(NamedTuple):
-    """A field in which two answers differ in one way, in one or many places."""
+class DifferingField(NamedTuple):
+    """A field in which two answers differ in one way, once or several times."""
 
     field: str
     kind: Kind
@@ -34,81 +34,82 @@ class SeenField(NamedTuple):
     declared: bool
 
 
-def seen_fields(verdict: Verdict, legacy: Exchange, native: Exchange, redactor: Redactor) -> list[SeenField]:
-    """Each field and kind of a verdict once: declared where all of its places are, and as severe as the worst."""
+def summarize_fields(verdict: Verdict, legacy: Exchange, native: Exchange, redactor: Redactor) -> list[DifferingField]:
+    """Return each field and kind of a verdict once: declared if all its differences are, with the worst severity."""
     unexplained = set(map(id, verdict.unexplained))
-    known: dict[tuple[object, bool], str] = {}
-    found: dict[tuple[str, Kind], SeenField] = {}
+    names: dict[tuple[object, bool], str] = {}
+    fields: dict[tuple[str, Kind], DifferingField] = {}
     for one in verdict.differences:
-        place = (one.path, one.legacy is None)
-        if place not in known:
-            known[place] = redactor.field(one.path, native if one.legacy is None else legacy)
-        seen = SeenField(known[place], one.kind, one.severity, id(one) not in unexplained)
-        other = found.setdefault((seen.field, seen.kind), seen)
-        worst = max(seen.severity, other.severity, key=_SEVERITIES.index)
-        found[seen.field, seen.kind] = seen._replace(severity=worst, declared=seen.declared and other.declared)
-    return list(found.values())
+        path_and_backend = (one.path, one.legacy is None)
+        if path_and_backend not in names:
+            names[path_and_backend] = redactor.field(one.path, native if one.legacy is None else legacy)
+        field = DifferingField(names[path_and_backend], one.kind, one.severity, id(one) not in unexplained)
+        other = fields.setdefault((field.field, field.kind), field)
+        worst = max(field.severity, other.severity, key=_SEVERITIES.index)
+        fields[field.field, field.kind] = field._replace(severity=worst, declared=field.declared and other.declared)
+    return list(fields.values())
 
 
 def of_comparison(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[Key]:
-    """The verdict, its fields, divergences and breaches, and the answer that legacy gave."""
+    """Yield keys for the verdict, its fields, divergences and violations, and for legacy's answer."""
     route, verdict = comparison.route, comparison.verdict
     if verdict.reason is not None:
         yield key("skipped", route=route, reason=verdict.reason)
         return
     yield key("verdict", route=route, verdict=verdict.name)
     yield _answer(route, comparison.operation, comparison.legacy)
-    for seen in seen_fields(verdict, comparison.legacy, comparison.native, redactor):
-        named = seen._replace(field=admit(seen.field))
-        yield key("field", route=route, operation=_named(comparison.operation), **named._asdict())
+    for field in summarize_fields(verdict, comparison.legacy, comparison.native, redactor):
+        admitted = field._replace(field=admit(field.field))
+        yield key("field", route=route, operation=_named(comparison.operation), **admitted._asdict())
     for name in verdict.declared:
         yield key("divergence", divergence=name)
     yield from _drifts(comparison, redactor, admit)
 
 
 def of_replay(replay: ReplayEvent, redactor: Redactor, admit: Admit) -> Iterator[Key]:
-    """That legacy was asked twice, and where its answers differed."""
+    """Yield keys for a replay on legacy and the fields in which its answers differed."""
     if replay.verdict.reason is not None:
         return
-    fields = {seen.field for seen in seen_fields(replay.verdict, replay.first, replay.again, redactor)}
+    fields = {one.field for one in summarize_fields(replay.verdict, replay.first, replay.again, redactor)}
     yield key("replay", route=replay.route, noisy=bool(fields))
     yield from (key("noise", route=replay.route, field=admit(field)) for field in sorted(fields))
 
 
 def of_observation(observation: RequestRecord) -> Key:
-    """A request that was served."""
+    """Return the key for a served request."""
     route, status = observation.route or UNMATCHED, f"{observation.status // 100}xx"
     return key("request", route=route, backend=observation.backend, status=status)
 
 
-def places(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> list[tuple[str, FieldKind]]:
-    """The fields and kinds that a comparison is a sample of, those first that nothing explains."""
-    seen = seen_fields(comparison.verdict, comparison.legacy, comparison.native, redactor)
-    seen.sort(key=lambda one: (one.declared, -_SEVERITIES.index(one.severity)))
-    found: list[tuple[str, FieldKind]] = [(admit(one.field), one.kind) for one in seen]
-    return list(dict.fromkeys([*found, *((path, "violation") for path in _broken(comparison, redactor, admit))]))
+def differing_fields(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> list[tuple[str, FieldKind]]:
+    """Return the fields and kinds that a comparison is a sample of, the unexplained first."""
+    fields = summarize_fields(comparison.verdict, comparison.legacy, comparison.native, redactor)
+    fields.sort(key=lambda one: (one.declared, -_SEVERITIES.index(one.severity)))
+    pairs: list[tuple[str, FieldKind]] = [(admit(one.field), one.kind) for one in fields]
+    pairs += ((path, "violation") for path in _violated_paths(comparison, redactor, admit))
+    return list(dict.fromkeys(pairs))
 
 
-def _broken(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[str]:
+def _violated_paths(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[str]:
     backends: dict[Backend | None, Exchange] = {"legacy": comparison.legacy, "native": comparison.native}
-    for breach in comparison.verdict.violations:
-        yield admit(redactor.field(breach.path, backends[breach.backend]))
+    for violation in comparison.verdict.violations:
+        yield admit(redactor.field(violation.path, backends[violation.backend]))
 
 
 def _drifts(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[Key]:
     operation = _named(comparison.operation)
-    paths = _broken(comparison, redactor, admit)
+    paths = _violated_paths(comparison, redactor, admit)
     drifts = (
         key(
             "drift",
             route=comparison.route,
             operation=operation,
-            backend=breach.backend,
+            backend=violation.backend,
             path=path,
-            rule=breach.rule,
-            message=message_of(breach),
+            rule=violation.rule,
+            message=message_of(violation),
         )
-        for breach, path in zip(comparison.verdict.violations, paths, strict=True)
+        for violation, path in zip(comparison.verdict.violations, paths, strict=True)
     )
     yield from dict.fromkeys(drifts)
 

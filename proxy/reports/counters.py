@@ -1,6 +1,6 @@
 """Counts of events in memory until they are written. Pure, and bounded.
 
-A count's key says what is counted: `what` and its particulars, as named values that become a document's fields.
+A count's key is `what` and its particulars, as named values that become a document's fields.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Key: TypeAlias = tuple[tuple[str, Particular], ...]
 KEYS: Final = 5000
 """Maximum number of different counts in memory."""
 FIELDS: Final = 200
-"""How many different fields are told apart of one route within an hour."""
+"""Maximum number of different fields of one route within an hour; further ones are counted as OTHERS."""
 MAX_UNKNOWN_NAMES: Final = 10
-"""How many names that no contract knows are told apart at one place: more, and they are data, not names."""
+"""Maximum number of names unknown to the contract at one path: more of them are data, not names."""
 OTHERS: Final = "…"
-"""The field of all that are not told apart."""
+"""The field that stands for all fields over the limit."""
 
-_STRANGER: Final = re.compile(r"~[^.]+")
+_DIGESTED_NAME: Final = re.compile(r"~[^.]+")
 
 
 def key(what: What, **particulars: Particular) -> Key:
@@ -63,20 +63,20 @@ class CounterBatch:
             count.first, count.last = min(count.first, at), max(count.last, at)
 
     def by(self, seconds: int) -> Iterator[tuple[Key, int, Count]]:
-        """Every count with the beginning of the slice that it falls into; several may fall into one."""
+        """Yield every count with the beginning of its slice of `seconds`; several may have the same slice."""
         for (key, minute), count in self._counts.items():
             yield key, minute - minute % seconds, count
 
 
 class Fields:
-    """Keeps the number of a route's different fields within bounds, hour by hour."""
+    """The fields of each route within the hour, limited to FIELDS."""
 
     def __init__(self) -> None:
         self._hour = 0
         self._known: dict[str, set[str]] = {}
 
     def admit(self, route: str, field: str, at: float) -> str:
-        """The name that a field is counted by: its own, or one that it shares."""
+        """Return the name under which a field is counted: its own, or a shared one over the limit."""
         if self._hour != at // HOUR:
             self._hour, self._known = int(at // HOUR), {}
         known = self._known.setdefault(route, set())
@@ -90,8 +90,8 @@ class Fields:
 
 
 def _folded(field: str, known: set[str]) -> str:
-    """The field without its digests, where too many differ from it by those alone."""
-    folded = _STRANGER.sub("~", field)
-    if folded == field or sum(_STRANGER.sub("~", one) == folded for one in known) < MAX_UNKNOWN_NAMES:
+    """Return the field without its digests if too many known fields differ in those alone."""
+    folded = _DIGESTED_NAME.sub("~", field)
+    if folded == field or sum(_DIGESTED_NAME.sub("~", one) == folded for one in known) < MAX_UNKNOWN_NAMES:
         return field
     return folded

@@ -20,9 +20,9 @@ UNMATCHED = "-"
 
 @dataclass(frozen=True, slots=True)
 class ComparisonEvent:
-    """Two exchanges of one request, and what came of comparing them (which may be that it could not be done).
+    """Two exchanges of one request, and the verdict on them, which may be `skipped`.
 
-    `wrote` holds the writes that a dry run reported: mappings of `collection`, `operation` and `document`, `filter` or
+    `writes` holds the writes that a dry run reported: mappings of `collection`, `operation` and `document`, `filter` or
     `update`, as JSON; None without a dry run.
     """
 
@@ -32,12 +32,12 @@ class ComparisonEvent:
     verdict: Verdict
     legacy: Exchange
     native: Exchange
-    wrote: Sequence[Mapping[str, JSON]] | None = field(default=None, repr=False)
+    writes: Sequence[Mapping[str, JSON]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedEvent:
-    """Requests that were to be compared and were not: one of the two exchanges was never made."""
+    """Requests that were not compared because one of the two exchanges was never made."""
 
     route: str
     served: Backend
@@ -47,7 +47,7 @@ class SkippedEvent:
 
 @dataclass(frozen=True, slots=True)
 class ReplayEvent:
-    """A safe read that legacy was asked twice; `verdict` holds the first answer against the second."""
+    """A safe read that was sent to legacy twice; `verdict` compares the first answer with the second."""
 
     route: str
     operation: Operation | None

@@ -1,4 +1,4 @@
-"""Reports for machines: JSON, CSV, and JUnit's XML, which CI shows. Pure."""
+"""Reports for machines: JSON, CSV, and JUnit XML for CI. Pure."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from proxy.reports.models import FieldSummary, RouteSummary
 
-Told: TypeAlias = dict[str, Any]
+JsonObject: TypeAlias = dict[str, Any]
 
 _ROUTE_COLUMNS = ("route", "compared", "match", "declared", "mismatch", "violation", "different")
 _ROUTE_SUMS = ("skipped", "legacy", "native", "replays", "noisy", "dropped")
 _FIELD_COLUMNS = ("route", "field", "kind", "severity", "count", "unexplained", "declared", "noise", "replays")
 
 
-def as_json(view: Any) -> Told:
-    """A view as JSON; with what routes and fields are summed up to."""
-    told: Told = dataclasses.asdict(view)
+def as_json(view: Any) -> JsonObject:
+    """Return a view as JSON, with the sums of routes and fields."""
+    result: JsonObject = dataclasses.asdict(view)
     if isinstance(view, RouteSummary):
-        told |= {"compared": view.compared, "different": view.different}
+        result |= {"compared": view.compared, "different": view.different}
     if isinstance(view, FieldSummary):
-        told |= {"unexplained": view.unexplained}
-    return told
+        result |= {"unexplained": view.unexplained}
+    return result
 
 
 def routes_csv(routes: Sequence[RouteSummary]) -> str:
-    """A line a route; `skipped` is the sum, `legacy` and `native` the requests served."""
+    """Return a line for each route; `skipped` is the sum, `legacy` and `native` the requests served."""
     return _csv((*_ROUTE_COLUMNS, *_ROUTE_SUMS), [_route(one) for one in routes])
 
 
 def fields_csv(fields: Sequence[FieldSummary]) -> str:
-    """A line a field and kind; times as ISO 8601 in UTC."""
+    """Return a line for each field and kind; times are ISO 8601 in UTC."""
     rows = [[*(getattr(one, name) for name in _FIELD_COLUMNS), _iso(one.first), _iso(one.last)] for one in fields]
     return _csv((*_FIELD_COLUMNS, "first", "last"), rows)
 
 
 def junit(routes: Sequence[RouteSummary], fields: Sequence[FieldSummary], most: float) -> str:
-    """A test case a route, failed where more than `most` (0 to 1) of its comparisons differ, skipped without any."""
+    """Return a test case for each route: failed over the share `most` (0 to 1), skipped without comparisons."""
     failed = sum(exceeds(route, most) for route in routes)
     skipped = sum(route.different is None for route in routes)
     counts = {"tests": str(len(routes)), "failures": str(failed), "skipped": str(skipped)}
@@ -59,7 +59,7 @@ def junit(routes: Sequence[RouteSummary], fields: Sequence[FieldSummary], most: 
 
 
 def exceeds(route: RouteSummary, most: float) -> bool:
-    """Whether more of a route's comparisons differ than may (0 to 1)."""
+    """Return whether more than the share `most` (0 to 1) of a route's comparisons differ."""
     return route.different is not None and route.different > most
 
 

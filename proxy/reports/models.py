@@ -1,17 +1,17 @@
-"""What the reports show: plain values for pages, the command line and JSON. Pure.
+"""The values that reports consist of, for pages, the command line and JSON. Pure.
 
 Everything here is redacted (`redaction.py`): names of fields that no contract knows are `~` and a digest, values are
-trees of types, lengths and digests. Times are seconds since the epoch (UTC); counts are of comparisons unless it says
-otherwise. A `Tree` tells of one value:
+trees of types, lengths and digests. Times are seconds since the epoch (UTC); counts are of comparisons unless stated
+otherwise. A `Tree` describes one value:
 
     {"type": "string", "length": 4, "digest": "bcdf…"}      any text, number, id, date or token
-    {"type": "boolean"}, {"type": "null"}                   nothing more is told
+    {"type": "boolean"}, {"type": "null"}                   without a digest
     {"type": "string", "value": "active"}                   where the contract says `x-report: show`; also statuses
     {"type": "object", "length": 2, "fields": [["name", Tree], …]}
     {"type": "array", "length": 2, "items": [Tree, …]}
-    {"type": "object", "length": 90, "cut": true}           deeper or longer than is told; lists may also end early
+    {"type": "object", "length": 90, "cut": true}           beyond the limits; lists may also end early
 
-`type` is JSON's (`integer` and `number` apart), or `binary`, or the kind of what stands in a text: `id`, `date`,
+`type` is JSON's (`integer` and `number` apart), or `binary`, or the kind of volatile text: `id`, `date`,
 `token`, `hash`, `stamp`, `epoch`.
 """
 
@@ -26,7 +26,7 @@ from proxy.comparison.verdicts import Name, Reason, Severity
 from proxy.types import JSON, Backend
 
 FieldKind: TypeAlias = Kind | Literal["violation"]
-"""A difference's kind, or that a side breaks the contract there."""
+"""A difference's kind, or a violation of the contract."""
 Tree: TypeAlias = Mapping[str, JSON]
 StatusClass = Literal["1xx", "2xx", "3xx", "4xx", "5xx"]
 
@@ -35,10 +35,10 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What is looked at: from `since` until before `until`, in seconds since the epoch.
+    """A time range: from `since` until before `until`, in seconds since the epoch.
 
-    Counters are kept by minute for two hours and by hour for as long as reports are kept, so a span that began within
-    the last two hours is told to the minute, any other to the hour: the slices at its ends count as a whole.
+    Counters exist by minute for two hours and by hour for the retention of the reports. A span that begins within the
+    last two hours is read to the minute, any other to the hour; the slices at its ends count as a whole.
     """
 
     since: float
@@ -47,7 +47,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class TimeSlice:
-    """A slice of a trend: `seconds` long (a minute or an hour), begun at `at`."""
+    """A slice of a trend: `seconds` long (a minute, an hour or a day), beginning at `at`."""
 
     at: float
     seconds: int
@@ -60,11 +60,11 @@ class TimeSlice:
 
 @dataclass(frozen=True, slots=True)
 class RouteSummary:
-    """One route, or what matched none (`-`).
+    """One route, or the requests that matched no route (`-`).
 
-    `requests` are those served, by side; `statuses` the same by side and class of status. `replays` are safe reads
-    that legacy was asked twice (see `FieldSummary.noise`), `noisy` those of them that differed. `dropped` were compared
-    but are in none of the other numbers, since MongoDB was away or slow.
+    `requests` are those served, by backend; `statuses` the same by backend and class of status. `replays` are safe
+    reads that were sent to legacy twice (see `FieldSummary.noise`), `noisy` those of them that differed. `dropped` were
+    compared but are in none of the other numbers, because MongoDB was unavailable or slow.
     """
 
     route: str
@@ -82,24 +82,24 @@ class RouteSummary:
 
     @property
     def compared(self) -> int:
-        """Comparisons that came to a verdict."""
+        """Return the number of comparisons with a verdict."""
         return self.match + self.declared + self.mismatch + self.violation
 
     @property
     def different(self) -> float | None:
-        """The share (0 to 1) of `compared` that no divergence explains or that breaks the contract; None of none."""
+        """Return the share (0 to 1) of `compared` that are mismatches or violations; None without a comparison."""
         return (self.mismatch + self.violation) / self.compared if self.compared else None
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSummary:
-    """One place on a route where the sides differ in one way. `field` is as in `Difference.field`.
+    """One field of a route in which the backends differ in one way. `field` is as in `Difference.field`.
 
-    `count` are the comparisons in which it differed, `declared` those of them where a divergence explained it: what is
-    left is `unexplained`. Of `replays` (legacy asked twice on this route), `noise` differed here on their own: what
-    legacy does not repeat itself. `first` and `last` are when it was seen within the span, to a second at most.
-    `field` is `…` for all that came after a route had shown more different places than are told apart. `operations`
-    are the ids of the contract's operations in which it was seen.
+    `count` is the number of comparisons in which it differed, `declared` those of them that a divergence explains; the
+    rest is `unexplained`. `replays` are the route's requests that were sent to legacy twice, `noise` those of them in
+    which legacy's own answers differed in this field. `first` and `last` are the times of the first and the last
+    difference within the span. `field` is `…` for all fields beyond the limit of a route. `operations` are the ids of
+    the contract's operations in which it differed.
     """
 
     route: str
@@ -116,21 +116,21 @@ class FieldSummary:
 
     @property
     def unexplained(self) -> int:
-        """Comparisons in which no divergence explained it."""
+        """Return the number of comparisons in which no divergence explains it."""
         return self.count - self.declared
 
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """What stands at one place of one side. `place` is exact (`body.notes.0.~bcdf`), as one walks through a `Tree`."""
+    """One backend's value at an exact path (`body.notes.0.~bcdf`), in the steps of a `Tree`."""
 
-    place: str
+    path: str
     value: Tree
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDifference:
-    """One difference of a sample. `declared`: a divergence explains it. `noise`: legacy alone differs here, too."""
+    """One difference of a sample. `declared`: a divergence explains it. `noise`: legacy does not repeat this field."""
 
     field: str
     kind: Kind
@@ -143,7 +143,7 @@ class StoredDifference:
 
 @dataclass(frozen=True, slots=True)
 class StoredViolation:
-    """One breach of the contract in a sample: `field` as in differences, `rule` the schema's keyword."""
+    """One violation of the contract in a sample: `field` as in differences, `rule` the schema's keyword."""
 
     backend: Backend
     field: str
@@ -153,8 +153,10 @@ class StoredViolation:
 
 @dataclass(frozen=True, slots=True)
 class StoredBody:
-    """A body. `form` is `json`, `form`, `multipart`, `text`, `html`, `binary`, `none`, or `truncated` where it was too
-    long to be kept. `length` is in bytes, as they passed."""
+    """A body. `length` is in bytes as transferred.
+
+    `form` is `json`, `form`, `multipart`, `text`, `html`, `binary`, `none`, or `truncated` where it was over the limit.
+    """
 
     form: str
     length: int
@@ -163,7 +165,7 @@ class StoredBody:
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """A request. `template` is the contract's path, `path` the one that was sent. Header names are in lower case."""
+    """A request. `template` is the contract's path, `path` the one of the request. Header names are in lower case."""
 
     method: str
     template: str | None
@@ -187,7 +189,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StoredWrite:
-    """What the dry run of a write would have put into a collection; `content` has `document`, `filter`, `update`."""
+    """A write that a dry run would have made; `content` has `document`, `filter`, `update`."""
 
     collection: str
     operation: str
@@ -198,7 +200,7 @@ class StoredWrite:
 class SampleHead:
     """A sample as a list shows it. `statuses` are legacy's and native's, 0 where no answer began.
 
-    `fields` are the first of its differences and breaches, as pairs of field and kind.
+    `fields` are the first of its differences and violations, as pairs of field and kind.
     """
 
     id: str
@@ -229,17 +231,17 @@ class Sample:
     legacy: StoredAnswer
     native: StoredAnswer
     differences: tuple[StoredDifference, ...]
-    breaches: tuple[StoredViolation, ...]
+    violations: tuple[StoredViolation, ...]
     declared: tuple[str, ...]
     hidden: tuple[str, ...]
-    wrote: tuple[StoredWrite, ...] | None
+    writes: tuple[StoredWrite, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class DivergenceSummary:
-    """A divergence that is declared, and in how many comparisons it was seen: none, with no `first` and `last`.
+    """A declared divergence and the number of comparisons that it explained; `first` and `last` are None for none.
 
-    `stale`: seen, but no longer in divergences.yaml; then only `id` says anything of it.
+    `stale`: observed, but no longer in divergences.yaml; then all texts but `id` are empty.
     """
 
     id: str
@@ -248,7 +250,7 @@ class DivergenceSummary:
     native: str
     reason: str
     since: str
-    seen: int
+    count: int
     first: float | None
     last: float | None
     stale: bool = False
@@ -256,7 +258,7 @@ class DivergenceSummary:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A rule of the contract that answers of one side break. `rule` is the schema's keyword, `path` in dots."""
+    """A rule of the contract that answers of one backend violate. `rule` is the schema's keyword, `path` in dots."""
 
     route: str
     operation: str | None
@@ -271,9 +273,9 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class ReportCoverage:
-    """What live traffic has shown of an operation: legacy's answers that were compared, by status and media type.
+    """Legacy's compared answers of one operation, status and media type.
 
-    `operation` is the contract's id, None where no operation takes the request. `status` is a status, or `hang` or
+    `operation` is the contract's id, None where no operation matches the request. `status` is a status, or `hang` or
     `reset` where no answer came. `media` is None where there was none, `other` where neither the contract nor the
     registry of media types has it.
     """
@@ -289,7 +291,7 @@ class ReportCoverage:
 
 @dataclass(frozen=True, slots=True)
 class ReportHealth:
-    """How the keeping of reports itself does. `dropped` were counted nowhere else; `since` is the oldest kept."""
+    """The state of the reports: comparisons that were dropped, and the time of the oldest report."""
 
     dropped: int
     oldest: float | None

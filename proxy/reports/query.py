@@ -42,8 +42,10 @@ class ReportQuery:
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """The answer. `routes` and `fields` are those asked for, `known` the names of all routes and `places` of all
-    fields of those."""
+    """The result of a query.
+
+    `routes` and `fields` match the filters; `all_routes` and `all_fields` are the names without the filters.
+    """
 
     routes: tuple[RouteSummary, ...]
     fields: tuple[FieldSummary, ...]
@@ -52,36 +54,36 @@ class QueryResult:
     samples: tuple[SampleHead, ...]
     sample: Sample | None
     health: ReportHealth
-    known: tuple[str, ...]
-    places: tuple[str, ...]
+    all_routes: tuple[str, ...]
+    all_fields: tuple[str, ...]
 
 
-async def ask(reading: ReportReader, question: ReportQuery, agreement: ContractBundle) -> QueryResult:
+async def run_query(reader: ReportReader, query: ReportQuery, bundle: ContractBundle) -> QueryResult:
     """Run a query. Raises `DatabaseError`."""
-    span, route = question.span, question.route
-    routes = await reading.routes(span)
-    fields = await reading.fields(span, route)
-    drift = await reading.drift(span, route)
-    samples = await reading.samples(span, route, question.field, question.kind, question.verdict)
-    sample_id = samples[0].id if question.sample == NEWEST and samples else question.sample
+    span, route = query.span, query.route
+    routes = await reader.routes(span)
+    fields = await reader.fields(span, route)
+    drift = await reader.drift(span, route)
+    samples = await reader.samples(span, route, query.field, query.kind, query.verdict)
+    sample_id = samples[0].id if query.sample == NEWEST and samples else query.sample
     return QueryResult(
-        routes=tuple(one for one in routes if route in (None, one.route) and _has_verdict(one, question.verdict)),
-        fields=tuple(one for one in fields if _matches(one, question)),
-        drift=tuple(one for one in drift if question.field in (None, one.path)),
-        divergences=await reading.divergences(span, agreement.divergences),
+        routes=tuple(one for one in routes if route in (None, one.route) and _has_verdict(one, query.verdict)),
+        fields=tuple(one for one in fields if _matches(one, query)),
+        drift=tuple(one for one in drift if query.field in (None, one.path)),
+        divergences=await reader.divergences(span, bundle.divergences),
         samples=samples,
-        sample=await reading.sample(sample_id) if sample_id and sample_id != NEWEST else None,
-        health=await reading.health(),
-        known=tuple(one.route for one in routes),
-        places=tuple(dict.fromkeys([*(one.field for one in fields), *(one.path for one in drift)])),
+        sample=await reader.sample(sample_id) if sample_id and sample_id != NEWEST else None,
+        health=await reader.health(),
+        all_routes=tuple(one.route for one in routes),
+        all_fields=tuple(dict.fromkeys([*(one.field for one in fields), *(one.path for one in drift)])),
     )
 
 
 async def suggestions(
-    reading: ReportReader,
-    question: ReportQuery,
+    reader: ReportReader,
+    query: ReportQuery,
     fields: Iterable[FieldSummary],
-    agreement: ContractBundle,
+    bundle: ContractBundle,
     tree: Tree | None,
     release: str,
 ) -> list[Suggestion]:
@@ -89,26 +91,26 @@ async def suggestions(
     result: list[Suggestion] = []
     for one in fields:
         if one.unexplained:
-            newest = await reading.samples(question.span, one.route, one.field, one.kind, limit=1)
+            newest = await reader.samples(query.span, one.route, one.field, one.kind, limit=1)
             statuses = newest[0].statuses if newest else None
-            result.append(suggest(one, agreement.contract, tree, statuses, release))
+            result.append(suggest(one, bundle.contract, tree, statuses, release))
     return result
 
 
-def warnings(findings: QueryResult, agreement: ContractBundle) -> list[str]:
+def warnings(findings: QueryResult, bundle: ContractBundle) -> list[str]:
     """Return warnings on misleading numbers: rules that hide everything, dropped comparisons."""
     result = [
         f"divergence {name} explains any difference of its operation, and so hides every fault"
-        for name in catch_all_divergences(agreement.divergences)
+        for name in catch_all_divergences(bundle.divergences)
     ]
     for route in findings.routes:
         if hidden := route.skipped.get("hidden"):
-            result.append(f"{route.route}: in {hidden:,} of its requests x-compare hid all that there was to compare")
+            result.append(f"{route.route}: in {hidden:,} of its requests x-compare hid the whole answer")
         if route.dropped:
-            result.append(f"{route.route}: {route.dropped:,} more were compared and could not be stored")
+            result.append(f"{route.route}: {route.dropped:,} more comparisons could not be stored")
     stale = [one.id for one in findings.divergences if one.stale]
-    if stale and agreement.divergences:
-        result.append(f"seen, but declared no longer: {', '.join(stale)}")
+    if stale and bundle.divergences:
+        result.append(f"observed, but no longer declared: {', '.join(stale)}")
     return result
 
 
@@ -116,9 +118,7 @@ def _has_verdict(route: RouteSummary, verdict: Name | None) -> bool:
     return verdict is None or bool(route.skipped if verdict == "skipped" else getattr(route, verdict))
 
 
-def _matches(field: FieldSummary, question: ReportQuery) -> bool:
-    if question.verdict is not None and not {"mismatch": field.unexplained, "declared": field.declared}.get(
-        question.verdict
-    ):
+def _matches(field: FieldSummary, query: ReportQuery) -> bool:
+    if query.verdict is not None and not {"mismatch": field.unexplained, "declared": field.declared}.get(query.verdict):
         return False
-    return question.field in (None, field.field) and question.kind in (None, field.kind)
+    return query.field in (None, field.field) and query.kind in (None, field.kind)

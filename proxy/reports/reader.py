@@ -74,13 +74,13 @@ class ReportReader:
         limit: int = 50,
     ) -> tuple[SampleHead, ...]:
         """Return samples, the newest first."""
-        place = _given(field=field, kind=kind)
+        field_kind = _given(field=field, kind=kind)
         wanted = {
             "at": {"$gte": _date(span.since), "$lt": _date(span.until)},
-            **_given(route=route, verdict=verdict, places={"$elemMatch": place} if place else None),
+            **_given(route=route, verdict=verdict, fields={"$elemMatch": field_kind} if field_kind else None),
         }
         with self._database.translate_errors():
-            result = self._database.collection(SAMPLES).find(wanted, {"told": 0}).sort("at", DESCENDING).limit(limit)
+            result = self._database.collection(SAMPLES).find(wanted, {"content": 0}).sort("at", DESCENDING).limit(limit)
             return tuple([samples.head(one) async for one in result])
 
     async def sample(self, identity: str) -> Sample | None:

@@ -1,10 +1,9 @@
-"""What may leave an exchange for a report: where, of what kind, how long, and a keyed digest. Pure.
+"""Reduce an exchange to what a report may store: paths, types, lengths and keyed digests. Pure.
 
-Answers hold medical data, so nothing passes because it looks harmless. A value passes where the contract says
-`x-report: show`; the name of a field or header passes where the contract or HTTP knows it, since any other may be data
-itself (an object keyed by patients' names). A digest is an HMAC: with the same key the same value has the same digest,
-so that readers can tell equal from unequal, and nobody without the key can try values. It is written in consonants,
-which form no words and no numbers.
+Answers hold medical data, so values are redacted unless the contract says `x-report: show`. Names of fields and headers
+are stored only where the contract or HTTP knows them, because others may be data themselves (an object keyed by
+patients' names). A digest is an HMAC: with the same key equal values have equal digests, and nobody without the key can
+try values. Digests consist of consonants, which form no words and no numbers.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from proxy.contract.values import ContractViolation
 from proxy.types import JSON, Backend, ValuePath
 
 KEY_BYTES = 16
-"""The shortest key."""
+"""Minimum length of a key."""
 ITEMS = 50
-"""How many items of an array, and fields of an object, are told."""
+"""Maximum number of stored items of an array, and of fields of an object."""
 NODES = 2000
-"""How many values of one body are told."""
+"""Maximum number of stored values of one body."""
 DEPTH = 60
-"""How deep a body is told."""
+"""Maximum depth of a stored body."""
 SHOWN = 200
-"""How many characters of a shown text are told."""
+"""Maximum number of characters of a shown text."""
 
 _MASKS = frozenset(("<id>", "<stamp>", "<epoch>", "<token>", "<hash>"))
 _METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
@@ -46,10 +45,10 @@ _COLLECTION = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
 class Redactor:
-    """Redacts what belongs to one operation. `key` is secret, at least 16 bytes, shared by all who keep reports.
+    """Redacts exchanges of one operation. `key` is secret, at least 16 bytes, shared by all processes.
 
-    `fleeting`: the key is this process's alone. Then names that are not known are `~` in a `field`, with no digest, or
-    else no two processes would call a field the same.
+    `fleeting`: the key belongs to this process alone. Then unknown names are `~` in a `field`, without a digest,
+    because two processes would name the same field differently.
     """
 
     def __init__(self, key: bytes, operation: Operation | None = None, *, fleeting: bool = False) -> None:
@@ -58,14 +57,14 @@ class Redactor:
         self._key, self._operation, self._fleeting = key, operation, fleeting
 
     def verdict(self, verdict: Verdict, legacy: Exchange, native: Exchange) -> dict[str, JSON]:
-        """A verdict with all that it found."""
+        """Return a verdict with its differences and violations."""
         unexplained = set(map(id, verdict.unexplained))
         backends: dict[Backend | None, Exchange] = {"legacy": legacy, "native": native}
         differences: list[JSON] = [
             {**self.difference(one, legacy, native), "declared": id(one) not in unexplained}
             for one in verdict.differences
         ]
-        breaches: list[JSON] = [
+        violations: list[JSON] = [
             {
                 "backend": one.backend,
                 "field": self.field(one.path, backends[one.backend]),
@@ -79,71 +78,71 @@ class Redactor:
             "reason": verdict.reason,
             "declared": list(verdict.declared),
             "differences": differences,
-            "breaches": breaches,
+            "violations": violations,
             "hidden": [self.field(path, legacy) for path in verdict.hidden],
         }
 
     def difference(self, difference: Difference, legacy: Exchange, native: Exchange) -> dict[str, JSON]:
-        """One difference: its field, and what stands there on each side."""
+        """Return one difference: its field, and the value of each backend."""
         return {
             "field": self.field(difference.path, legacy if difference.legacy else native),
             "kind": difference.kind,
             "severity": difference.severity,
-            "legacy": self._spot(difference.legacy, legacy),
-            "native": self._spot(difference.native, native),
+            "legacy": self._located(difference.legacy, legacy),
+            "native": self._located(difference.native, native),
         }
 
     def field(self, path: ValuePath, exchange: Exchange) -> str:
-        """A path in dots, as all places of its kind share it: `body.notes.*._id`."""
+        """Return a path in dots with `*` for every index: `body.notes.*._id`."""
         steps = self._steps(shape(path), exchange)
         return ".".join(("~" if step.startswith("~") else step for step in steps) if self._fleeting else steps)
 
-    def wrote(self, writes: Sequence[Mapping[str, JSON]]) -> list[JSON]:
-        """What a dry run would have written: collection, operation, and the rest as a tree."""
-        telling = _ValueRedactor(self, KnownNames(self._operation))
+    def writes(self, writes: Sequence[Mapping[str, JSON]]) -> list[JSON]:
+        """Return the writes of a dry run: collection, operation, and the content as a tree."""
+        values = _ValueRedactor(self, KnownNames(self._operation))
         return [
             {
                 "collection": self._collection(write.get("collection")),
                 "operation": operation if (operation := write.get("operation")) in _WRITES else "other",
-                "content": telling.tell({name: write[name] for name in _CONTENTS if name in write}, ("wrote",)),
+                "content": values.redact({name: write[name] for name in _CONTENTS if name in write}, ("writes",)),
             }
             for write in writes[:ITEMS]
         ]
 
     def request(self, exchange: Exchange) -> dict[str, JSON]:
-        """What was asked: method, the contract's template, and the shape of the rest."""
+        """Return the request: method, the contract's template, and the rest as trees."""
         operation = self._operation
         path, _, query = exchange.target.partition(b"?")
-        place = FieldPolicy.of_request(exchange, operation)
+        policy = FieldPolicy.of_request(exchange, operation)
         return {
             "method": exchange.method if exchange.method in _METHODS else self.digest(exchange.method),
             "template": operation.template if operation else None,
             "path": leaf(self, path.decode("latin-1")),
             "query": leaf(self, query.decode("latin-1")) if query else None,
-            "headers": self._headers(exchange.request_headers, place),
-            "body": self._body(exchange.request_body, exchange.request_headers, place),
+            "headers": self._headers(exchange.request_headers, policy),
+            "body": self._body(exchange.request_body, exchange.request_headers, policy),
         }
 
     def answer(self, exchange: Exchange) -> dict[str, JSON]:
-        """What was answered: the shape of it, times in ms."""
-        place = FieldPolicy.of(exchange, self._operation)
+        """Return the answer as trees, with times in ms."""
+        policy = FieldPolicy.of(exchange, self._operation)
         return {
             "outcome": exchange.outcome,
             "status": exchange.status,
-            "headers": self._headers(exchange.headers, place),
-            "body": self._body(exchange.body, exchange.headers, place),
+            "headers": self._headers(exchange.headers, policy),
+            "body": self._body(exchange.body, exchange.headers, policy),
             "head": round(exchange.head * 1000, 1),
             "total": round(exchange.total * 1000, 1),
         }
 
     def digest(self, value: JSON | bytes) -> str:
-        """20 consonants that stand for a value."""
+        """Return 20 consonants that identify a value."""
         data = value if isinstance(value, bytes) else json.dumps(value, sort_keys=True).encode()
         kind = type(value).__name__.encode()
         return hmac.digest(self._key, kind + b"\0" + data, "sha256")[:10].hex().translate(_LETTERS)
 
     def step(self, path: ValuePath, names: DisclosurePolicy) -> str:
-        """The last step of a path: a name that is known, `~` and a digest for one that is not, else the step."""
+        """Return the last step of a path: an index or a known name as it is, `~` and a digest for an unknown name."""
         step = path[-1]
         if isinstance(step, int) or step == "*" or len(path) == 1:
             return str(step)
@@ -151,31 +150,31 @@ class Redactor:
         return step if known or step in _MASKS else f"~{self.digest(step)}"
 
     def _steps(self, path: ValuePath, exchange: Exchange) -> list[str]:
-        place = FieldPolicy.of(exchange, self._operation)
-        return [self.step(path[: index + 1], place) for index in range(len(path))]
+        policy = FieldPolicy.of(exchange, self._operation)
+        return [self.step(path[: index + 1], policy) for index in range(len(path))]
 
-    def _spot(self, spot: LocatedValue | None, exchange: Exchange) -> JSON:
-        if spot is None:
+    def _located(self, located: LocatedValue | None, exchange: Exchange) -> JSON:
+        if located is None:
             return None
-        place = FieldPolicy.of(exchange, self._operation)
-        found: JSON
-        if spot.path[0] in ("status", "outcome"):  # says nothing of anybody
-            found = {"type": "string", "value": str(spot.value)}
+        policy = FieldPolicy.of(exchange, self._operation)
+        value: JSON
+        if located.path[0] in ("status", "outcome"):  # holds no data
+            value = {"type": "string", "value": str(located.value)}
         else:
-            found = _ValueRedactor(self, place).tell(spot.value, spot.path)
-        return {"place": ".".join(self._steps(spot.path, exchange)), "value": found}
+            value = _ValueRedactor(self, policy).redact(located.value, located.path)
+        return {"path": ".".join(self._steps(located.path, exchange)), "value": value}
 
     def _collection(self, name: JSON) -> str:
         return name if isinstance(name, str) and _COLLECTION.fullmatch(name) else f"~{self.digest(name)}"
 
-    def _headers(self, headers: Headers, place: FieldPolicy) -> list[JSON]:
-        telling = _ValueRedactor(self, place)
+    def _headers(self, headers: Headers, policy: FieldPolicy) -> list[JSON]:
+        values = _ValueRedactor(self, policy)
         return [
-            [self.step(("header", name), place), telling.tell(value, ("header", name))]
+            [self.step(("header", name), policy), values.redact(value, ("header", name))]
             for name, value in joined(headers).items()
         ]
 
-    def _body(self, body: Body, headers: Headers, place: FieldPolicy) -> JSON:
+    def _body(self, body: Body, headers: Headers, policy: FieldPolicy) -> JSON:
         if body.truncated:
             content: JSON = {"type": "binary", "digest": self.digest((body.digest or "").encode())}
             return {"form": "truncated", "length": body.length, "content": content}
@@ -184,55 +183,56 @@ class Redactor:
             data = decode(body.data, values.get("content-encoding", ""))
         except (CodingError, OversizeError):
             return {"form": "binary", "length": body.length, "content": leaf(self, body.data)}
-        found = read(data, values.get("content-type", ""))
-        content = None if found.form == "none" else _ValueRedactor(self, place).tell(found.value, ("body",))
-        return {"form": found.form, "length": body.length, "content": content}
+        body_content = read(data, values.get("content-type", ""))
+        redacted = _ValueRedactor(self, policy).redact(body_content.value, ("body",))
+        content = None if body_content.form == "none" else redacted
+        return {"form": body_content.form, "length": body.length, "content": content}
 
 
 class _ValueRedactor:
-    """Tells of a value as a tree of the same shape, within bounds."""
+    """Converts a value to a redacted tree of the same shape, within limits."""
 
-    def __init__(self, redactor: Redactor, place: DisclosurePolicy) -> None:
-        self._redactor, self._place = redactor, place
+    def __init__(self, redactor: Redactor, policy: DisclosurePolicy) -> None:
+        self._redactor, self._policy = redactor, policy
         self._left = NODES
 
-    def tell(self, value: JSON | bytes, path: ValuePath) -> JSON:
+    def redact(self, value: JSON | bytes, path: ValuePath) -> JSON:
         self._left -= 1
         if isinstance(value, dict | list):
             if self._left < 0 or len(path) > DEPTH:
                 return {"type": type_of(value), "length": len(value), "cut": True}
             return self._object(value, path) if isinstance(value, dict) else self._array(value, path)
-        if not isinstance(value, bytes) and self._place.allows(path, value):
+        if not isinstance(value, bytes) and self._policy.allows(path, value):
             return {"type": type_of(value), "value": _shown(value)}
         return leaf(self._redactor, value)
 
     def _object(self, value: dict[str, JSON], path: ValuePath) -> JSON:
         fields: list[JSON] = []
         for name, item in list(value.items())[:ITEMS]:
-            place = (*path, name)
-            fields.append([self._redactor.step(place, self._place), self.tell(item, place)])
+            below = (*path, name)
+            fields.append([self._redactor.step(below, self._policy), self.redact(item, below)])
         return {"type": "object", "length": len(value), "fields": fields}
 
     def _array(self, value: list[JSON], path: ValuePath) -> JSON:
-        items = [self.tell(item, (*path, index)) for index, item in enumerate(value[:ITEMS])]
+        items = [self.redact(item, (*path, index)) for index, item in enumerate(value[:ITEMS])]
         return {"type": "array", "length": len(value), "items": items}
 
 
 def leaf(redactor: Redactor, value: JSON | bytes) -> dict[str, JSON]:
-    """A value that is not shown. Of a boolean not even a digest: there are but two."""
-    told: dict[str, JSON] = {"type": type_of(value)}
+    """Return a redacted value. A boolean has no digest: there are only two."""
+    tree: dict[str, JSON] = {"type": type_of(value)}
     if isinstance(value, str | bytes):
-        told["length"] = len(value)
+        tree["length"] = len(value)
     if value is not None and not isinstance(value, bool):
-        told["digest"] = redactor.digest(value)
-    return told
+        tree["digest"] = redactor.digest(value)
+    return tree
 
 
 def type_of(value: JSON | bytes) -> str:
-    """JSON's type, or the kind of an id, date or token (`canonical.pieces`)."""
+    """Return JSON's type, or the kind of an id, date or token (`comparison.volatile`)."""
     if isinstance(value, str):
-        found = match_volatile(value)
-        return found.kind if found else "string"
+        volatile = match_volatile(value)
+        return volatile.kind if volatile else "string"
     return _TYPES[type(value)]
 
 
@@ -254,5 +254,5 @@ def _shown(value: JSON) -> JSON:
 
 
 def message_of(violation: ContractViolation) -> str:
-    """How a breach is told: a media type that the contract lacks is not quoted, since a header may hold anything."""
+    """Return a violation's message, without the media type that a header has: it may hold anything."""
     return "is not a content type of this status" if violation.rule == "content-type" else violation.message

@@ -1,6 +1,6 @@
-"""The form in which samples are kept: a document whose `told` is JSON text, since BSON nests no deeper than 100. Pure.
+"""Convert comparisons to documents of samples and back to views. Pure.
 
-`document` makes one of a comparison, redacted; `head` and `sample` read it as views.
+`content` of a document is JSON text, because BSON nests no deeper than 100.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from proxy.reports.redaction import Redactor
 from proxy.types import JSON
 
 Document: TypeAlias = dict[str, Any]
-Place: TypeAlias = tuple[str, FieldKind]
+FieldAndKind: TypeAlias = tuple[str, FieldKind]
 _Stored: TypeAlias = Mapping[str, Any]
 
-PLACES: Final = 20
-"""How many fields a sample is found by."""
-DIFFERENCES: Final = 200
-"""How many differences of a sample are told."""
+MAX_FIELDS: Final = 20
+"""Maximum number of fields by which a sample is found."""
+MAX_DIFFERENCES: Final = 200
+"""Maximum number of stored differences of a sample."""
 
 
-def document(comparison: ComparisonEvent, places: Sequence[Place], redactor: Redactor, at: float) -> Document:
-    """A sample of a comparison, to be found by its route and places. Holds nothing that is not redacted."""
+def document(comparison: ComparisonEvent, fields: Sequence[FieldAndKind], redactor: Redactor, at: float) -> Document:
+    """Return the redacted document of a comparison, found by its route and `fields`."""
     legacy, native = comparison.legacy, comparison.native
     verdict = redactor.verdict(comparison.verdict, legacy, native)
-    told: dict[str, JSON] = {
+    content: dict[str, JSON] = {
         "request": redactor.request(legacy),
         "legacy": redactor.answer(legacy),
         "native": redactor.answer(native),
-        "differences": cast("list[JSON]", verdict["differences"])[:DIFFERENCES],
-        "breaches": cast("list[JSON]", verdict["breaches"])[:DIFFERENCES],
+        "differences": cast("list[JSON]", verdict["differences"])[:MAX_DIFFERENCES],
+        "violations": cast("list[JSON]", verdict["violations"])[:MAX_DIFFERENCES],
         "declared": verdict["declared"],
         "hidden": verdict["hidden"],
-        "wrote": None if comparison.wrote is None else redactor.wrote(comparison.wrote),
+        "writes": None if comparison.writes is None else redactor.writes(comparison.writes),
     }
     return {
         "_id": secrets.token_hex(8),
@@ -60,29 +60,29 @@ def document(comparison: ComparisonEvent, places: Sequence[Place], redactor: Red
         "verdict": comparison.verdict.name,
         "served": comparison.served,
         "statuses": [legacy.status, native.status],
-        "places": [{"field": field, "kind": kind} for field, kind in places[:PLACES]],
-        "told": json.dumps(told, separators=(",", ":")),
+        "fields": [{"field": field, "kind": kind} for field, kind in fields[:MAX_FIELDS]],
+        "content": json.dumps(content, separators=(",", ":")),
     }
 
 
-def head(found: Document) -> SampleHead:
-    """A sample in a list; `told` is not needed for it."""
+def head(stored: Document) -> SampleHead:
+    """Return a sample as a list shows it; reads no `content`."""
     return SampleHead(
-        id=found["_id"],
-        route=found["route"],
-        operation=found["operation"],
-        verdict=found["verdict"],
-        served=found["served"],
-        at=found["at"].replace(tzinfo=UTC).timestamp(),
-        statuses=(found["statuses"][0], found["statuses"][1]),
-        fields=tuple((place["field"], place["kind"]) for place in found["places"]),
+        id=stored["_id"],
+        route=stored["route"],
+        operation=stored["operation"],
+        verdict=stored["verdict"],
+        served=stored["served"],
+        at=stored["at"].replace(tzinfo=UTC).timestamp(),
+        statuses=(stored["statuses"][0], stored["statuses"][1]),
+        fields=tuple((one["field"], one["kind"]) for one in stored["fields"]),
     )
 
 
-def sample(found: Document, noise: Collection[str]) -> Sample:
-    """A sample in full; `noise` are the route's fields that legacy does not repeat."""
-    told: _Stored = json.loads(found["told"])
-    listed = head(found)
+def sample(stored: Document, noise: Collection[str]) -> Sample:
+    """Return a sample in full; `noise` are the route's fields that legacy does not repeat."""
+    content: _Stored = json.loads(stored["content"])
+    listed = head(stored)
     return Sample(
         id=listed.id,
         route=listed.route,
@@ -90,35 +90,45 @@ def sample(found: Document, noise: Collection[str]) -> Sample:
         verdict=listed.verdict,
         served=listed.served,
         at=listed.at,
-        request=_request(told["request"]),
-        legacy=_answer(told["legacy"]),
-        native=_answer(told["native"]),
-        differences=tuple(_difference(one, one["field"] in noise) for one in told["differences"]),
-        breaches=tuple(StoredViolation(**one) for one in told["breaches"]),
-        declared=tuple(told["declared"]),
-        hidden=tuple(told["hidden"]),
-        wrote=None if told["wrote"] is None else tuple(StoredWrite(**one) for one in told["wrote"]),
+        request=_request(content["request"]),
+        legacy=_answer(content["legacy"]),
+        native=_answer(content["native"]),
+        differences=tuple(_difference(one, one["field"] in noise) for one in content["differences"]),
+        violations=tuple(StoredViolation(**one) for one in content["violations"]),
+        declared=tuple(content["declared"]),
+        hidden=tuple(content["hidden"]),
+        writes=None if content["writes"] is None else tuple(StoredWrite(**one) for one in content["writes"]),
     )
 
 
-def _difference(told: _Stored, noise: bool) -> StoredDifference:
-    backends = {backend: StoredValue(**told[backend]) if told[backend] else None for backend in ("legacy", "native")}
+def _difference(stored: _Stored, noise: bool) -> StoredDifference:
+    legacy, native = (StoredValue(**value) if value else None for value in (stored["legacy"], stored["native"]))
     return StoredDifference(
-        told["field"], told["kind"], told["severity"], told["declared"], noise, backends["legacy"], backends["native"]
+        stored["field"], stored["kind"], stored["severity"], stored["declared"], noise, legacy, native
     )
 
 
-def _request(told: _Stored) -> StoredRequest:
+def _request(stored: _Stored) -> StoredRequest:
     return StoredRequest(
-        told["method"], told["template"], told["path"], told["query"], _headers(told), StoredBody(**told["body"])
+        method=stored["method"],
+        template=stored["template"],
+        path=stored["path"],
+        query=stored["query"],
+        headers=_headers(stored),
+        body=StoredBody(**stored["body"]),
     )
 
 
-def _answer(told: _Stored) -> StoredAnswer:
+def _answer(stored: _Stored) -> StoredAnswer:
     return StoredAnswer(
-        told["outcome"], told["status"], _headers(told), StoredBody(**told["body"]), told["head"], told["total"]
+        outcome=stored["outcome"],
+        status=stored["status"],
+        headers=_headers(stored),
+        body=StoredBody(**stored["body"]),
+        head=stored["head"],
+        total=stored["total"],
     )
 
 
-def _headers(told: _Stored) -> tuple[tuple[str, Tree], ...]:
-    return tuple((name, value) for name, value in told["headers"])
+def _headers(stored: _Stored) -> tuple[tuple[str, Tree], ...]:
+    return tuple((name, value) for name, value in stored["headers"])

@@ -16,12 +16,12 @@ from pymongo import ASCENDING, DESCENDING, UpdateOne
 
 from proxy.reports.counters import Count, CounterBatch, Key
 from proxy.reports.models import HOUR, MINUTE
-from proxy.reports.samples import Place
+from proxy.reports.samples import FieldAndKind
 from proxy.runtime.database import Collection, Database, Document
 
 COUNTS: Final = {MINUTE: "counts_by_minute", HOUR: "counts_by_hour"}
 """The collection of counts by slices of so many seconds."""
-SAMPLES: Final = "samples"
+SAMPLES: Final = "report_samples"
 MINUTE_RETENTION: Final = 2 * HOUR
 """Retention of the counts by minute, in seconds; MongoDB removes them a few minutes later."""
 
@@ -43,7 +43,7 @@ class Storage:
                 await counts.create_index([("what", ASCENDING), ("at", ASCENDING)])
                 await self._expire(counts, int(expiry))
             samples = self._database.collection(SAMPLES)
-            await samples.create_index([("route", ASCENDING), ("places.field", ASCENDING), ("at", DESCENDING)])
+            await samples.create_index([("route", ASCENDING), ("fields.field", ASCENDING), ("at", DESCENDING)])
             await self._expire(samples, int(retention))
 
     async def add(self, batch: CounterBatch) -> None:
@@ -63,7 +63,7 @@ class Storage:
             touched = {
                 (one["route"], field_kind["field"], field_kind["kind"])
                 for one in samples
-                for field_kind in one["places"]
+                for field_kind in one["fields"]
             }
             for route, *field_kind in sorted(touched):
                 await self._trim(route, (field_kind[0], field_kind[1]), each)
@@ -78,14 +78,14 @@ class Storage:
             index = {"keyPattern": {"at": ASCENDING}, "expireAfterSeconds": seconds}
             await self._database.command({"collMod": collection.name, "index": index})
 
-    async def _trim(self, route: str, field_kind: Place, each: int) -> None:
+    async def _trim(self, route: str, field_kind: FieldAndKind, each: int) -> None:
         """Remove a field from all but its newest samples, and samples without any field left."""
         samples, named = self._database.collection(SAMPLES), {"field": field_kind[0], "kind": field_kind[1]}
-        newest = samples.find({"route": route, "places": {"$elemMatch": named}}, {"_id": 1}).sort("at", DESCENDING)
+        newest = samples.find({"route": route, "fields": {"$elemMatch": named}}, {"_id": 1}).sort("at", DESCENDING)
         old = [one["_id"] async for one in newest.skip(each)]
         if old:
-            await samples.update_many({"_id": {"$in": old}}, {"$pull": {"places": named}})
-            await samples.delete_many({"_id": {"$in": old}, "places": []})
+            await samples.update_many({"_id": {"$in": old}}, {"$pull": {"fields": named}})
+            await samples.delete_many({"_id": {"$in": old}, "fields": []})
 
 
 def _change(key: Key, slice_: int, count: Count) -> UpdateOne:

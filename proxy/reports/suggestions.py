@@ -1,7 +1,7 @@
-"""What could be written down about a place where the sides differ, with the evidence for it. Pure; applies nothing.
+"""Suggest a rule or a divergence for a field in which the backends differ, with the evidence. Pure; applies nothing.
 
-What legacy itself does not repeat is noise: a rule for the schema's node at that place. What it does repeat is either a
-fault of native's or meant: a divergence, of which only a person can say why.
+A field that legacy does not repeat is noise and needs a rule for its node of the schema. A field that legacy repeats is
+either a fault of native or an intended divergence, whose reason only a person can give.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _DOES: Final[dict[Kind, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """`where` is the file and line that `rule` (YAML) is for; `note` says why there is none, or what to mind."""
+    """`where` is the file and line for `rule` (YAML); `remark` is a warning, or the reason why there is no rule."""
 
     route: str
     field: str
@@ -47,7 +47,7 @@ class Suggestion:
     evidence: str
     where: str = ""
     rule: str = ""
-    note: str = ""
+    remark: str = ""
 
 
 def suggest(
@@ -57,40 +57,39 @@ def suggest(
     statuses: tuple[int, int] | None = None,
     release: str = "",
 ) -> Suggestion:
-    """What could be said of a field.
+    """Return the suggestion for a field.
 
-    `tree` is the contract as it is written; `statuses` are legacy's and native's in a sample; `release` says
-    since when.
+    `tree` is the contract's YAML tree; `statuses` are legacy's and native's in a sample; `release` becomes `since`.
     """
     operation = contract.named(field.operations[0]) if contract and field.operations else None
     if field.field == OTHERS:
-        return _told(field, note="these are many places that were not told apart: nothing can be said of all of them")
+        return _suggestion(field, remark="these are all fields over the limit of a route: no rule fits all of them")
     if field.noise and field.field.startswith("body"):
         return _rule(field, operation, tree)
     return _divergence(field, operation, statuses, release)
 
 
 def evidence(field: FieldSummary) -> str:
-    """How often the sides differ here, and how often legacy differs from itself."""
-    seen = f"differs in {_times(field.count, 'comparison')}"
+    """Return how often the backends differ here, and how often legacy differs from itself."""
+    differs = f"differs in {_times(field.count, 'comparison')}"
     if not field.replays:
-        return f"{seen}; legacy was never asked twice on this route (shadow.noise)"
+        return f"{differs}; no request of this route was sent to legacy twice (shadow.noise)"
     if not field.noise:
-        return f"{seen}; legacy repeated itself in all of {_times(field.replays, 'replay')}"
-    return f"{seen}; legacy differed from itself in {field.noise} of {_times(field.replays, 'replay')}"
+        return f"{differs}; legacy repeated itself in all of {_times(field.replays, 'replay')}"
+    return f"{differs}; legacy differed from itself in {field.noise} of {_times(field.replays, 'replay')}"
 
 
 def _rule(field: FieldSummary, operation: Operation | None, tree: Tree | None) -> Suggestion:
-    """An `x-compare` for the node of a schema."""
+    """Return an `x-compare` for a node of the schema."""
     steps = field.field.split(".")[1:]
     if not steps and field.kind != "order":
-        return _told(field, note="a rule for the whole body would hide everything")
-    nodes = _written(tree, operation, steps) if tree and operation else []
+        return _suggestion(field, remark="a rule for the whole body would hide every difference")
+    nodes = _response_nodes(tree, operation, steps) if tree and operation else []
     arrays = [one for one in nodes if one.get("items")]
     node = next(iter(arrays if field.kind == "order" and arrays else nodes), None)
     if node is None:
-        return _told(field, note="the contract does not know this place, so no rule can be put there")
-    return _told(field, f"{node.file}:{node.line}", f"x-compare: {_compare(field.kind, node)}")
+        return _suggestion(field, remark="the contract does not contain this field, so it has no node for a rule")
+    return _suggestion(field, f"{node.file}:{node.line}", f"x-compare: {_compare(field.kind, node)}")
 
 
 def _compare(kind: Kind, node: Tree) -> str:
@@ -100,8 +99,8 @@ def _compare(kind: Kind, node: Tree) -> str:
     return f"{{key: {named[0]}}}" if named else "unordered"
 
 
-def _written(tree: Tree, operation: Operation, steps: Sequence[str]) -> list[Tree]:
-    """The schemas, as they are written, that speak of a place in an operation's answers; the outermost first."""
+def _response_nodes(tree: Tree, operation: Operation, steps: Sequence[str]) -> list[Tree]:
+    """Return the schema nodes for a path in an operation's answers, the outermost first."""
     responses = tree.at("paths", operation.template, operation.method.lower(), "responses")
     contents = (answer.get("content") for _, answer in responses.entries())
     media = (one for content in contents if content for _, one in content.entries())
@@ -109,7 +108,7 @@ def _written(tree: Tree, operation: Operation, steps: Sequence[str]) -> list[Tre
 
 
 def _nodes(schema: Tree, steps: Sequence[str]) -> Iterator[Tree]:
-    """The schemas that speak of a place, by properties and items."""
+    """Yield the schema nodes for a path, through properties and items."""
     if steps:
         properties = schema.get("properties")
         below = schema.get("items") if steps[0] == "*" else (properties.get(steps[0]) if properties else None)
@@ -127,9 +126,9 @@ def _nodes(schema: Tree, steps: Sequence[str]) -> Iterator[Tree]:
 def _divergence(
     field: FieldSummary, operation: Operation | None, statuses: tuple[int, int] | None, release: str
 ) -> Suggestion:
-    """An entry of divergences.yaml, with what only a person can say left open."""
+    """Return an entry of divergences.yaml, with a placeholder for the reason."""
     if operation is None:
-        return _told(field, note="the contract has no such operation, so no divergence can name it")
+        return _suggestion(field, remark="the contract has no operation for it, so no divergence can name one")
     glob = ".".join("*" if _UNNAMED.fullmatch(step) else step for step in field.field.split("."))
     legacy, native = _DOES[field.kind]
     entry: dict[str, Any] = {
@@ -141,21 +140,21 @@ def _divergence(
         "since": release,
         "when": {"paths": [glob]},
     }
-    note = _breadth(entry, glob)
+    remark = _breadth(entry, glob)
     if statuses and all(statuses):
         entry["when"] = {"legacy": {"status": statuses[0]}, "native": {"status": statuses[1]}, "paths": [glob]}
-    return _told(field, "divergences.yaml", yaml.safe_dump([entry], sort_keys=False, width=110).strip(), note)
+    return _suggestion(field, "divergences.yaml", yaml.safe_dump([entry], sort_keys=False, width=110).strip(), remark)
 
 
 def _breadth(entry: dict[str, Any], glob: str) -> str:
-    """What else an entry would explain, as it stands."""
+    """Return a warning if an entry would explain more than this field."""
     if catch_all_divergences([Divergence.model_validate(entry)]):
-        return "mind: this explains any difference of the body, and so hides every fault; narrow it"
-    return "mind: this explains every difference below, too; narrow it" if glob.endswith("*") else ""
+        return "this explains any difference of the body, and so hides every fault; narrow it"
+    return "this also explains every difference below; narrow it" if glob.endswith("*") else ""
 
 
-def _told(field: FieldSummary, where: str = "", rule: str = "", note: str = "") -> Suggestion:
-    return Suggestion(field.route, field.field, field.kind, evidence(field), where, rule, note)
+def _suggestion(field: FieldSummary, where: str = "", rule: str = "", remark: str = "") -> Suggestion:
+    return Suggestion(field.route, field.field, field.kind, evidence(field), where, rule, remark)
 
 
 def _times(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Counts, as they are read, summed up as views. Pure.
+"""Summarize stored counts as views. Pure.
 
 A row is a dict of a count's particulars with `number`, `first`, `last`, and `at` where it belongs to a slice.
 """
@@ -20,47 +20,47 @@ _SEVERITIES: Final[tuple[Severity, ...]] = ("minor", "major", "breaking")
 
 
 def routes(rows: Iterable[Row], trends: Iterable[Row], step: int) -> tuple[RouteSummary, ...]:
-    """Every route of which there is a row, by name; the slices of a trend are `step` seconds long."""
-    found: dict[str, list[Row]] = defaultdict(list)
+    """Return every route with a row, by name; the slices of a trend are `step` seconds long."""
+    by_route: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        found[row["route"]].append(row)
+        by_route[row["route"]].append(row)
     slices: dict[str, list[Row]] = defaultdict(list)
     for row in trends:
         slices[row["route"]].append(row)
-    return tuple(_route(name, found[name], _trend(slices[name], step)) for name in sorted(found))
+    return tuple(_route(name, by_route[name], _trend(slices[name], step)) for name in sorted(by_route))
 
 
 def fields(rows: Iterable[Row], noise: Iterable[Row], replays: Iterable[Row]) -> tuple[FieldSummary, ...]:
-    """Every place and way in which sides differ: first what is unexplained most often."""
+    """Return every field and kind of difference, the most often unexplained first."""
     noisy = {(row["route"], row["field"]): row["number"] for row in noise}
-    asked = {row["route"]: row["number"] for row in replays}
-    found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    replayed = {row["route"]: row["number"] for row in replays}
+    groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        found[row["route"], row["field"], row["kind"]].append(row)
+        groups[row["route"], row["field"], row["kind"]].append(row)
     summed = [
         FieldSummary(
             route=route,
-            field=place,
+            field=field,
             kind=some[0]["kind"],
             severity=max((row["severity"] for row in some), key=_SEVERITIES.index),
             count=sum(row["number"] for row in some),
             declared=sum(row["number"] for row in some if row["declared"]),
-            noise=noisy.get((route, place), 0),
-            replays=asked.get(route, 0),
+            noise=noisy.get((route, field), 0),
+            replays=replayed.get(route, 0),
             first=min(row["first"] for row in some),
             last=max(row["last"] for row in some),
             operations=tuple(sorted({row["operation"] for row in some if row["operation"] is not None})),
         )
-        for (route, place, _), some in found.items()
+        for (route, field, _), some in groups.items()
     ]
     return tuple(sorted(summed, key=lambda one: (-one.unexplained, -one.count, one.route, one.field, one.kind)))
 
 
 def divergences(declared: Iterable[Divergence], rows: Iterable[Row]) -> tuple[DivergenceSummary, ...]:
-    """Those declared, in their order; then those that were seen and are declared no longer."""
-    seen = {row["divergence"]: row for row in rows}
-    known = [_divergence(one, seen.pop(one.id, None)) for one in declared]
-    return (*known, *(_undeclared(seen[name]) for name in sorted(seen)))
+    """Return the declared ones in their order, then observed ones that are no longer declared."""
+    observed = {row["divergence"]: row for row in rows}
+    known = [_divergence(one, observed.pop(one.id, None)) for one in declared]
+    return (*known, *(_undeclared(observed[name]) for name in sorted(observed)))
 
 
 def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSummary:
@@ -76,7 +76,7 @@ def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSum
         declared=numbers["verdict", "declared"],
         mismatch=numbers["verdict", "mismatch"],
         violation=numbers["verdict", "violation"],
-        skipped={cast(Reason, why): number for (what, why), number in numbers.items() if what == "skipped"},
+        skipped={cast(Reason, reason): number for (what, reason), number in numbers.items() if what == "skipped"},
         requests={backend: counts.total() for backend, counts in statuses.items()},
         statuses={backend: dict(counts) for backend, counts in statuses.items()},
         replays=numbers["replay", True] + numbers["replay", False],
@@ -87,7 +87,7 @@ def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSum
 
 
 def _trend(rows: list[Row], step: int) -> tuple[TimeSlice, ...]:
-    """Slices in which something was compared, in their order."""
+    """Return the slices with comparisons, in order."""
     slices: dict[float, Counter[str]] = defaultdict(Counter)
     for row in rows:
         slices[row["at"]][row["verdict"] or "skipped"] += row["number"]
@@ -102,7 +102,7 @@ def _divergence(declared: Divergence, row: Row | None) -> DivergenceSummary:
         native=declared.native,
         reason=declared.reason,
         since=str(declared.since),
-        seen=row["number"] if row else 0,
+        count=row["number"] if row else 0,
         first=row["first"] if row else None,
         last=row["last"] if row else None,
     )
@@ -111,5 +111,5 @@ def _divergence(declared: Divergence, row: Row | None) -> DivergenceSummary:
 def _undeclared(row: Row) -> DivergenceSummary:
     nothing = dict.fromkeys(("operation", "legacy", "native", "reason", "since"), "")
     return DivergenceSummary(
-        id=row["divergence"], seen=row["number"], first=row["first"], last=row["last"], stale=True, **nothing
+        id=row["divergence"], count=row["number"], first=row["first"], last=row["last"], stale=True, **nothing
     )

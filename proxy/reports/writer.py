@@ -23,7 +23,7 @@ from proxy.reports import counter_keys
 from proxy.reports.counters import CounterBatch, Fields, Key, key
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
 from proxy.reports.redaction import KEY_BYTES, Redactor
-from proxy.reports.samples import Place, document
+from proxy.reports.samples import FieldAndKind, document
 from proxy.reports.storage import Storage
 from proxy.runtime.database import Database, DatabaseError, Document
 
@@ -47,7 +47,7 @@ class _Batch:
 
     tally: CounterBatch = field(default_factory=CounterBatch)
     samples: list[Document] = field(default_factory=list)
-    sampled: set[tuple[str, Place]] = field(default_factory=set)
+    sampled: set[tuple[str, FieldAndKind]] = field(default_factory=set)
     entries: Counter[str] = field(default_factory=Counter)
 
 
@@ -144,7 +144,7 @@ class ReportWriter:
         """Add a sample of the comparison where it has a field of which this batch has no sample yet."""
         redactor = self._redactor(comparison)
         route = comparison.route
-        fields = counter_keys.places(comparison, redactor, lambda name: self._fields.admit(route, name, at))
+        fields = counter_keys.differing_fields(comparison, redactor, lambda name: self._fields.admit(route, name, at))
         new = [field_kind for field_kind in fields if (route, field_kind) not in self._batch.sampled]
         if new:
             self._batch.samples.append(document(comparison, new, redactor, at))

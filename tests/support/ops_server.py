@@ -198,7 +198,7 @@ DRY_RUN = compared(
     notes(),
     notes(body="another"),
     "notes.create",
-    wrote=[{"collection": "notes", "operation": "insert", "document": {"body": PATIENT, "tags": ["a", "b"]}}],
+    writes=[{"collection": "notes", "operation": "insert", "document": {"body": PATIENT, "tags": ["a", "b"]}}],
 )
 GONE = compared(notes(), exchange(outcome="gone"), "prompts.list")
 

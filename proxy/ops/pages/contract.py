@@ -51,8 +51,8 @@ def divergences(situation: ProcessView) -> Endpoint:
         found = found or ()
         view = Divergences(
             span=asked.span,
-            seen=tuple(sorted((one for one in found if one.seen and not one.stale), key=lambda one: -one.seen)),
-            unseen=tuple(one for one in found if not one.seen),
+            seen=tuple(sorted((one for one in found if one.count and not one.stale), key=lambda one: -one.count)),
+            unseen=tuple(one for one in found if not one.count),
             stale=tuple(one for one in found if one.stale),
             away=away,
         )

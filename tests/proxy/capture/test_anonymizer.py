@@ -270,12 +270,12 @@ def test_so_is_what_was_too_large_or_nested_too_deep() -> None:
 
 def test_a_stand_in_that_would_break_the_contract_is_none() -> None:
     strict = operation(properties(code={"type": "string", "pattern": "^[0-9]{4}$"}))
-    with pytest.raises(Unsuitable, match="breaks the contract"):
+    with pytest.raises(Unsuitable, match="violates the contract"):
         told(answered({"code": "1234"}), AnonymizerTerms("/api/notes", strict))
     assert told(answered({"code": "none"}), AnonymizerTerms("/api/notes", strict))
     asked = operation(True, requests={"application/json": properties(code={"type": "string", "pattern": "^[0-9]$"})})
     sent = ((b"content-type", b"application/json"),)
-    with pytest.raises(Unsuitable, match="breaks the contract"):
+    with pytest.raises(Unsuitable, match="violates the contract"):
         told(exchange(outcome="hang", sent=b'{"code":"1"}', sent_headers=sent), AnonymizerTerms("/", asked))
 
 

@@ -43,7 +43,7 @@ def swift(monkeypatch: pytest.MonkeyPatch) -> None:
 async def database(mongodb_url: str) -> AsyncIterator[Database]:
     database = Database(mongodb_url, "test_capture")
     yield database
-    for name in ("capture_orders", "captured"):
+    for name in ("capture_jobs", "captured"):
         await database.collection(name).delete_many({})
     await database.close()
 
@@ -75,7 +75,7 @@ async def becomes(condition: Callable[[], object]) -> None:
 
 async def placed(orders: CaptureJobs, one: CaptureJob) -> None:
     """Placed, and taken up."""
-    await orders.place(one)
+    await orders.create(one)
     async with asyncio.timeout(5):
         while not await orders.taken_up(one):
             await asyncio.sleep(0.01)
@@ -112,7 +112,7 @@ async def test_so_many_of_each_operation_and_status_and_no_more(database: Databa
     found = await collected(orders, wanted, 6)
     assert sorted(one.status for one in found) == ["200", "200", "404", "404", "hang", "hang"]
     assert len(await orders.collect(wanted, 3)) == 3
-    await orders.keep(wanted, found)
+    await orders.store(wanted, found)
     assert len(await orders.collect(wanted, 100)) == 6
 
 
@@ -134,7 +134,7 @@ async def test_what_cannot_be_captured_is_let_go(
     capturer.record(compared(exchange(outcome="gone")))
     broken = replace(compared(), legacy=None)  # type: ignore[arg-type]
     capturer.record(broken)
-    monkeypatch.setattr(agent, "WAITING", 1)
+    monkeypatch.setattr(agent, "MAX_PENDING", 1)
     capturer.record(compared())
     capturer.record(compared())
     assert len(await collected(orders, wanted, 1)) == 1
@@ -157,9 +157,9 @@ async def test_an_order_ends_when_its_time_is_over_or_it_is_withdrawn(
 
 async def test_what_is_stored_goes_by_itself(database: Database) -> None:
     orders, wanted = CaptureJobs(database), order()
-    await orders.place(wanted)
-    await orders.keep(wanted, [CapturedExchange("GET /", "200", {})])
-    for name in ("capture_orders", "captured"):
+    await orders.create(wanted)
+    await orders.store(wanted, [CapturedExchange("GET /", "200", {})])
+    for name in ("capture_jobs", "captured"):
         indexes = await database.collection(name).index_information()
         assert indexes["expires_1"]["expireAfterSeconds"] == 0
         [document] = [one async for one in database.collection(name).find({})]

@@ -177,7 +177,7 @@ def test_an_overview_tells_each_route_and_where_it_differs(reported: str, contra
     assert "1 of 3" in " ".join(row(result.stdout, NOTES))
     assert "body.notes.*.title" in result.stdout
     assert "9 of 1,011 comparisons on 3 routes differ" in result.stdout
-    assert "! blind: in 1 of its requests x-compare hid all that there was to compare" in result.stderr
+    assert "! blind: in 1 of its requests x-compare hid the whole answer" in result.stderr
 
 
 def test_a_route_is_told_by_field_kind_breach_and_sample(reported: str, contracts: Path) -> None:
@@ -429,10 +429,10 @@ def test_what_was_hidden_and_what_a_dry_run_wrote_is_told() -> None:
         legacy=answer,
         native=answer,
         differences=(),
-        breaches=(),
+        violations=(),
         declared=("late",),
         hidden=("body.etag",),
-        wrote=(StoredWrite("notes", "insert", tree),),
+        writes=(StoredWrite("notes", "insert", tree),),
     )
     out = Console(width=120, file=io.StringIO())
     out.print(sample_account(sample))
@@ -451,6 +451,6 @@ def test_what_could_not_be_kept_and_what_is_declared_no_longer_is_warned_of() ->
     findings = QueryResult(routes, (), (), (stale,), (), None, ReportHealth(0, None), ("a",), ())
     [declared] = TypeAdapter(list[Divergence]).validate_python(yaml.safe_load(DIVERGENCES))[:1]
     assert warnings(findings, ContractBundle(None, (declared,))) == [
-        "a: 1,200 more were compared and could not be stored",
-        "seen, but declared no longer: gone",
+        "a: 1,200 more comparisons could not be stored",
+        "observed, but no longer declared: gone",
     ]

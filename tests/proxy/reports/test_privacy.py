@@ -161,7 +161,7 @@ async def test_a_patient_is_found_nowhere(routing: Path, mongodb_url: str, datab
         routing.write_text(written(legacy, mongodb_url))
         async with served(routing) as (process, port, ops):
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-                await orders.place(order)
+                await orders.create(order)
                 await until(lambda: orders.taken_up(order))
                 for request in requests(client):
                     await client.send(request)

@@ -177,10 +177,10 @@ def test_a_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
             "kind": "type",
             "severity": "breaking",
             "legacy": {
-                "place": "body.notes.0.body",
+                "path": "body.notes.0.body",
                 "value": {"type": "string", "length": 1, "digest": digest("a")},
             },
-            "native": {"place": "body.notes.0.body", "value": {"type": "integer", "digest": digest(1)}},
+            "native": {"path": "body.notes.0.body", "value": {"type": "integer", "digest": digest(1)}},
             "declared": False,
         },
         {
@@ -189,13 +189,13 @@ def test_a_verdict_tells_where_and_what_and_whether_it_was_meant() -> None:
             "severity": "minor",
             "legacy": None,
             "native": {
-                "place": f"body.notes.0.~{digest('Agnes')}",
+                "path": f"body.notes.0.~{digest('Agnes')}",
                 "value": {"type": "integer", "digest": digest(2)},
             },
             "declared": False,
         },
     ]
-    assert told["breaches"] == [
+    assert told["violations"] == [
         {
             "backend": "native",
             "field": "body.notes.*.body",
@@ -212,7 +212,7 @@ def test_no_part_of_what_a_dry_run_wrote_is_told(document: JSON) -> None:
         {"collection": "notes", "operation": "update", "filter": {"_id": document}, "update": {"$set": document}},
         {"collection": document, "operation": document},
     ]
-    told = json.dumps(Redactor(KEY, CONTRACT).wrote(writes), ensure_ascii=False)
+    told = json.dumps(Redactor(KEY, CONTRACT).writes(writes), ensure_ascii=False)
     kept = {"notes", "body", "_id"}
     assert not [leak for text in texts(document) if text not in kept for leak in leaks(text, told)]
 
@@ -220,7 +220,7 @@ def test_no_part_of_what_a_dry_run_wrote_is_told(document: JSON) -> None:
 def test_what_a_dry_run_wrote_is_told_by_names_of_the_contract_and_of_mongodb() -> None:
     write: dict[str, JSON] = {"collection": "notes", "operation": "update", "update": {"$set": {"body": 1, "Agnes": 2}}}
     digest = Redactor(KEY).digest
-    [told] = Redactor(KEY, CONTRACT).wrote([write])
+    [told] = Redactor(KEY, CONTRACT).writes([write])
     fields = [["body", {"type": "integer", "digest": digest(1)}], [f"~{digest('Agnes')}", leaf(Redactor(KEY), 2)]]
     changed = {"type": "object", "length": 1, "fields": [["$set", {"type": "object", "length": 2, "fields": fields}]]}
     assert told == {
@@ -233,7 +233,7 @@ def test_what_a_dry_run_wrote_is_told_by_names_of_the_contract_and_of_mongodb() 
 def test_a_name_that_only_an_example_has_is_not_known() -> None:
     schema: JSON = {"anyOf": [properties(body=True), {"enum": [{"properties": {"Agnes": 1}}]}]}
     write: dict[str, JSON] = {"collection": "notes", "operation": "insert", "document": {"body": 1, "Agnes": 2}}
-    told = json.dumps(Redactor(KEY, operation(schema)).wrote([write]))
+    told = json.dumps(Redactor(KEY, operation(schema)).writes([write]))
     assert '"body"' in told
     assert "Agnes" not in told
 
@@ -244,7 +244,7 @@ def test_without_a_lasting_key_a_field_is_the_same_for_all_unknown_names() -> No
     fleeting = Redactor(KEY, CONTRACT, fleeting=True)
     assert fleeting.field(difference.path, legacy) == "body.~"
     spot = cast("dict[str, JSON]", fleeting.difference(difference, legacy, native)["legacy"])
-    assert spot["place"] == f"body.~{fleeting.digest('Agnes')}"
+    assert spot["path"] == f"body.~{fleeting.digest('Agnes')}"
 
 
 def test_a_content_type_that_the_contract_lacks_is_not_quoted() -> None:

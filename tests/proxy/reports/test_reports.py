@@ -213,7 +213,7 @@ async def test_a_sample_tells_both_answers_side_by_side(reports: ReportWriter, r
     legacy = answered({"notes": [{"body": PATIENT, "status": "active"}], "count": "x"}, headers=[("etag", "1")])
     native = answered({"notes": [{"body": 5, "status": "ended"}], "count": "x"}, status=201)
     wrote: list[dict[str, JSON]] = [{"collection": "notes", "operation": "insert", "document": {"body": PATIENT}}]
-    reports.record(compared(legacy, native, wrote=wrote))
+    reports.record(compared(legacy, native, writes=wrote))
     reports.record(ReplayEvent("notes.list", CONTRACT, compare(legacy, native, CONTRACT), legacy, native))
     await reports.flush()
     [head, *_] = await reading.samples(recently())
@@ -226,14 +226,14 @@ async def test_a_sample_tells_both_answers_side_by_side(reports: ReportWriter, r
     body = next(one for one in sample.differences if one.kind == "type")
     assert body.legacy is not None
     assert body.native is not None
-    assert (body.field, body.legacy.place, body.noise) == ("body.notes.*.body", "body.notes.0.body", True)
+    assert (body.field, body.legacy.path, body.noise) == ("body.notes.*.body", "body.notes.0.body", True)
     assert body.legacy.value["length"] == len(PATIENT)
     assert body.native.value["type"] == "integer"
     assert sample.legacy.body.content is not None
     assert '"value": "active"' in json.dumps(sample.legacy.body.content)
-    assert {(one.backend, one.field, one.rule) for one in sample.breaches} >= {("legacy", "body.count", "type")}
-    assert sample.wrote is not None
-    assert (sample.wrote[0].collection, sample.wrote[0].operation) == ("notes", "insert")
+    assert {(one.backend, one.field, one.rule) for one in sample.violations} >= {("legacy", "body.count", "type")}
+    assert sample.writes is not None
+    assert (sample.writes[0].collection, sample.writes[0].operation) == ("notes", "insert")
     assert PATIENT not in repr(sample)
 
 
@@ -264,11 +264,11 @@ async def test_divergences_seen_never_seen_and_no_longer_declared(reports: Repor
     await reports.flush()
     other = DIVERGENCE.model_copy(update={"id": "another"})
     never, seen = await reading.divergences(recently(), [other, DIVERGENCE])
-    assert (never.id, never.seen, never.last, never.stale) == ("another", 0, None, False)
-    assert (seen.id, seen.seen, seen.native, seen.since) == ("count-is-text", 1, "counts in words", "0.2.0")
+    assert (never.id, never.count, never.last, never.stale) == ("another", 0, None, False)
+    assert (seen.id, seen.count, seen.native, seen.since) == ("count-is-text", 1, "counts in words", "0.2.0")
     assert seen.first is not None
     [_, stale] = await reading.divergences(recently(), [other])
-    assert (stale.id, stale.seen, stale.stale, stale.reason) == ("count-is-text", 1, True, "")
+    assert (stale.id, stale.count, stale.stale, stale.reason) == ("count-is-text", 1, True, "")
 
 
 async def test_drift_says_who_breaks_which_rule_where(reports: ReportWriter, reading: ReportReader) -> None:
@@ -323,7 +323,7 @@ async def test_nothing_stored_holds_what_was_compared(database: Database, report
     headers = [("x-" + secret.encode().decode("latin-1").lower(), secret.encode().decode("latin-1"))]
     legacy = answered(values, headers=headers, target=f"/api/notes/{secret}?q={secret}", sent=secret.encode())
     wrote: list[dict[str, JSON]] = [{"collection": secret, "operation": secret, "document": values}]
-    reports.record(compared(legacy, answered({"notes": [{"body": 1}]}), wrote=wrote))
+    reports.record(compared(legacy, answered({"notes": [{"body": 1}]}), writes=wrote))
     reports.record(ReplayEvent("notes.list", None, compare(legacy, answered({})), legacy, answered({})))
     await reports.flush()
     stored = await everything(database)
@@ -335,10 +335,10 @@ async def test_nothing_stored_holds_what_was_compared(database: Database, report
 
 async def test_documents_go_when_their_time_has_come(database: Database, reports: ReportWriter) -> None:
     await reports.flush()
-    assert await lasting(database) == {"counts_by_minute": 7500, "counts_by_hour": 2_592_000, "samples": 2_592_000}
+    assert await lasting(database) == {"counts_by_minute": 7500, "counts_by_hour": 2_592_000, SAMPLES: 2_592_000}
     reports.apply_config(Config.model_validate({"legacy": {"url": "http://a"}, "reports": {"retention": "1h"}}))
     await reports.flush()
-    assert await lasting(database) == {"counts_by_minute": 3600, "counts_by_hour": 3600, "samples": 3600}
+    assert await lasting(database) == {"counts_by_minute": 3600, "counts_by_hour": 3600, SAMPLES: 3600}
 
 
 async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(

@@ -78,28 +78,28 @@ def test_noise_suggests_a_rule_for_the_node(
 @pytest.mark.parametrize(
     ("field", "kind", "note"),
     [
-        ("body", "value", "would hide everything"),
-        ("body.unknown", "value", "does not know this place"),
-        ("body.free.~bcdf", "value", "does not know this place"),
-        ("…", "value", "were not told apart"),
+        ("body", "value", "would hide every difference"),
+        ("body.unknown", "value", "does not contain this field"),
+        ("body.free.~bcdf", "value", "does not contain this field"),
+        ("…", "value", "over the limit of a route"),
     ],
 )
 def test_noise_where_no_rule_can_be_says_why(written: tuple[Contract, Tree], field: str, kind: str, note: str) -> None:
     found = suggest(differing(field, kind, noise=2), *written)
     assert (found.rule, found.where) == ("", "")
-    assert note in found.note
+    assert note in found.remark
 
 
 def test_without_a_contract_nothing_can_be_named() -> None:
-    assert "no such operation" in suggest(differing("body.a")).note
-    assert "does not know this place" in suggest(differing("body.a", noise=1)).note
+    assert "no operation for it" in suggest(differing("body.a")).remark
+    assert "does not contain this field" in suggest(differing("body.a", noise=1)).remark
 
 
 def test_an_operation_that_the_file_no_longer_has(written: tuple[Contract, Tree], tmp_path: Path) -> None:
     other = tmp_path / "openapi.yaml"
     other.write_text(OPENAPI.replace("/notes:", "/other:"))
     found = suggest(differing("body.notes", noise=1), written[0], read_tree(other))
-    assert "does not know this place" in found.note
+    assert "does not contain this field" in found.remark
 
 
 @pytest.mark.parametrize("field", ["header.x-powered-by", "body.notes.*.at", "status"])
@@ -112,7 +112,7 @@ def test_what_legacy_repeats_suggests_a_divergence_for_a_person_to_finish(
     assert (divergence.operation, divergence.since, found.where) == ("GET /notes", "1.2", "divergences.yaml")
     [case] = divergence.when
     assert (case.paths, case.legacy.status, case.native.status) == ([field], 200, 204)
-    assert found.note == ""
+    assert found.remark == ""
 
 
 def test_a_header_that_legacy_does_not_repeat_has_no_rule_but_a_divergence(written: tuple[Contract, Tree]) -> None:
@@ -125,17 +125,17 @@ def test_a_status_that_never_came_is_left_open(written: tuple[Contract, Tree]) -
 
 
 @pytest.mark.parametrize(
-    ("field", "note"), [("body.~bcdf", "hides every fault"), ("body.notes.*", "every difference below, too")]
+    ("field", "note"), [("body.~bcdf", "hides every fault"), ("body.notes.*", "every difference below")]
 )
 def test_what_explains_too_much_says_so(written: tuple[Contract, Tree], field: str, note: str) -> None:
     found = suggest(differing(field, "missing"), *written, statuses=(200, 200))
-    assert note in found.note
+    assert note in found.remark
     assert "~" not in found.rule
 
 
 def test_the_evidence_is_what_legacy_does_by_itself() -> None:
     assert evidence(differing("body.a", replays=0)).endswith(
-        "legacy was never asked twice on this route (shadow.noise)"
+        "no request of this route was sent to legacy twice (shadow.noise)"
     )
     assert evidence(differing("body.a")).endswith("legacy repeated itself in all of 9 replays")
     assert evidence(differing("body.a", noise=4)).endswith("legacy differed from itself in 4 of 9 replays")
