@@ -31,7 +31,15 @@ LONGEST: Final = (
 """Begun first, so that no process is left alone with them in the end."""
 
 OWN_VARIABLES: Final = frozenset(
-    {"LEGACY_URL", "OPS_TOKEN", "OPS_URL", "SCRIBE_PROXY_PIN", "SCRIBE_OVERRIDE_SECRET", "REPORTS_KEY"}
+    {
+        "LEGACY_URL",
+        "OPS_TOKEN",
+        "OPS_URL",
+        "OPS_VIEWER_TOKEN",
+        "SCRIBE_PROXY_PIN",
+        "SCRIBE_OVERRIDE_SECRET",
+        "REPORTS_KEY",
+    }
     | {name.upper() for name in Settings.model_fields if name != "mongodb_url"}
 )
 """Variables that the product reads and that a person's shell may hold, as the demo prints them; MONGODB_URL is asked

@@ -54,7 +54,6 @@ NOT_YET_CLEAN: frozenset[str] = frozenset(
         "proxy/observability/process_metrics.py",
         "proxy/observability/tracing.py",
         "proxy/observability/webhook.py",
-        "proxy/ops/access.py",
         "proxy/ops/charts.py",
         "proxy/ops/formatting.py",
         "proxy/ops/hosts.py",

@@ -69,7 +69,9 @@ def serve(
     and reports the errors on the ops page, in the log and in the metric scribe_proxy_config_valid.
     """
     token = os.environ.get("OPS_TOKEN") or None
+    viewer_token = os.environ.get("OPS_VIEWER_TOKEN") or None
     _refuse_open_ops(port, ops_host, ops_port, token)
+    _refuse_viewer_token(ops_host, token, viewer_token)
     with ExitStack() as stack:
         state = _writable(state_dir or default_state_directory(os.environ), stack)
         _check(file, LastGood(state, file))
@@ -78,7 +80,7 @@ def serve(
             click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
         shared = Path(_temporary(stack)) if workers > 1 else None
         hub = shared / "state.sock" if shared is not None else None
-        settings = WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state, hub)
+        settings = WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state, hub, viewer_token)
         config = uvicorn.Config(
             partial(create_worker_app, settings),
             factory=True,
@@ -103,6 +105,22 @@ def _refuse_open_ops(port: int, ops_host: str, ops_port: int, token: str | None)
         raise click.UsageError(f"--ops-host {ops_host} is not loopback: set OPS_TOKEN")
     if len(token) < MIN_TOKEN:
         raise click.UsageError(f"--ops-host {ops_host} is not loopback: OPS_TOKEN needs {MIN_TOKEN} characters or more")
+
+
+def _refuse_viewer_token(ops_host: str, token: str | None, viewer_token: str | None) -> None:
+    """Raise UsageError where the viewer's token would protect nothing."""
+    if viewer_token is None:
+        return
+    if token is None:
+        raise click.UsageError(
+            "OPS_VIEWER_TOKEN is set, but OPS_TOKEN is not: without it everybody reads the ops pages"
+        )
+    if viewer_token == token:
+        raise click.UsageError("OPS_VIEWER_TOKEN and OPS_TOKEN are the same: a viewer would be an operator")
+    if len(viewer_token) < MIN_TOKEN and not _is_loopback(ops_host):
+        raise click.UsageError(
+            f"--ops-host {ops_host} is not loopback: OPS_VIEWER_TOKEN needs {MIN_TOKEN} characters or more"
+        )
 
 
 def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None) -> None:

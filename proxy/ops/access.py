@@ -1,9 +1,10 @@
-"""Who may see the ops pages, and who may change anything through them.
+"""Authenticate and authorize requests to the ops pages.
 
-With a token set, everything but the health checks wants it: machines bear it (`Authorization: Bearer …`), people give
-it once at `/login` and get a session, a signed cookie that no script can read and no other site's page can make the
-browser send (HttpOnly, SameSite=Strict). What changes something wants more of a session: the form must repeat what
-only our own pages could know of it (`Visitor.form_token`). Without a token set nothing can be changed, loopback or not.
+With a token set, everything but the health checks requires it: machines send it (`Authorization: Bearer …`), people
+enter it once at `/login` and get a session, a signed cookie that no script can read and no other site's page can make
+the browser send (HttpOnly, SameSite=Strict). A change through a session also requires the form to repeat the session's
+form token (`Principal.form_token`), which only our own pages know. The operator's token allows everything, the viewer's
+reading and triage. Without a token nothing can be changed, on loopback neither.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from proxy.gateway.cookies import OPS_COOKIE as COOKIE
 from proxy.gateway.gateway import RoutingSnapshot
 from proxy.ops.attempts import TooManyAttemptsError
 from proxy.ops.hosts import is_own_host
-from proxy.ops.sessions import LASTING, Session, Sessions
+from proxy.ops.sessions import LASTING, Role, Session, Sessions
 
 OPEN: Final = frozenset(("/healthz", "/readyz", "/login"))
 OPEN_BELOW: Final = "/static/"
@@ -42,29 +43,37 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. `name` is what a person called themselves at `/login`, None of a machine that bears the token.
+    """The client of a request. `name` is the name that a person entered at `/login`, None for a machine.
 
-    `session` is the one of a person who logged in.
+    `may_triage`: set the states of differences and pin samples. `may_change`: change shares, too. `session` is the
+    session of a person.
     """
 
     name: str | None = None
     may_read: bool = True
+    may_triage: bool = False
     may_change: bool = False
     session: Session | None = None
 
+    @classmethod
+    def of(cls, role: Role, session: Session | None = None) -> Principal:
+        """Return the principal of a role, with the session of a person or None for a machine."""
+        name = session.name if session is not None else None
+        return cls(name, may_triage=True, may_change=role == "operator", session=session)
+
     @property
     def form_token(self) -> str:
-        """What a person's forms must repeat; empty where there is no session."""
+        """Return the token that a person's forms must repeat; empty without a session."""
         return self.session.form if self.session is not None else ""
 
     @property
     def is_machine(self) -> bool:
-        """Whether it bears the token itself."""
-        return self.may_change and self.session is None
+        """Return whether it sent a token itself."""
+        return self.may_triage and self.session is None
 
     def sent(self, form_token: str) -> bool:
-        """Whether a form came from our own pages. A bearer needs no such proof: no browser adds it by itself."""
-        if not self.may_change:
+        """Return whether a form came from our own pages. A machine needs no form token: no browser adds its header."""
+        if not self.may_triage:
             return False
         return not self.form_token or hmac.compare_digest(form_token.encode(), self.form_token.encode())
 
@@ -73,9 +82,9 @@ ANONYMOUS: Final = Principal(may_read=False)
 
 
 class AuthMiddleware:
-    """Admits requests by their host and their credentials, and sends the headers that every answer bears.
+    """Admits requests by their host and their credentials, and adds the headers that every answer has.
 
-    `scope["state"]["visitor"]` says who it is. Without credentials a browser is sent to `/login`, a machine gets a 401.
+    `scope["state"]["visitor"]` is the principal. Without one a browser is sent to `/login`, a machine gets a 401.
     """
 
     def __init__(self, app: ASGIApp, sessions: Sessions | None, plan: Callable[[], RoutingSnapshot]) -> None:
@@ -104,14 +113,15 @@ class AuthMiddleware:
         return resolve_client(scope["headers"], client and client[0], self._plan().trusted).address
 
     async def _visitor(self, connection: HTTPConnection) -> Principal | None:
-        """Return who shows the token or a session; None for anybody else. Raises TooManyAttemptsError."""
+        """Return the principal of a token or a session, else None. Raises TooManyAttemptsError."""
         if self._sessions is None:
             return Principal()
         token = _bearer(connection)
-        if token is not None and self._sessions.accepts(token, connection.scope["state"]["address"]):
-            return Principal(may_change=True)
+        role = self._sessions.role_of(token, connection.scope["state"]["address"]) if token is not None else None
+        if role is not None:
+            return Principal.of(role)
         session = await self._sessions.find(connection.cookies.get(COOKIE, ""))
-        return Principal(session.name, may_change=True, session=session) if session is not None else None
+        return Principal.of(session.role, session) if session is not None else None
 
     def _refusal(self, connection: HTTPConnection, visitor: Principal | None) -> Response | None:
         path, bears_token = connection.scope["path"], visitor is not None and visitor.is_machine
@@ -135,23 +145,23 @@ def _bearer(connection: HTTPConnection) -> str | None:
 
 
 def visitor(request: Request) -> Principal:
-    """Who asks, as the middleware found it."""
-    found: Principal = request.state.visitor
-    return found
+    """Return the principal that the middleware determined."""
+    principal: Principal = request.state.visitor
+    return principal
 
 
 def own_path(target: str) -> str:
-    """Where to go after `/login`: a path of ours, whatever a link says."""
+    """Return the target after `/login`: the given path, or `/` for a URL of another site."""
     return target if target.startswith("/") and target[1:2] not in ("/", "\\") and target.isprintable() else "/"
 
 
 def give_session(response: Response, session: str, *, secure: bool) -> None:
-    """Let the browser keep a session. (Cookies know no ports: it comes to the public port of the same host, too.)"""
+    """Set the session cookie. (Cookies ignore ports: the browser sends it to the public port of the same host, too.)"""
     response.set_cookie(COOKIE, session, max_age=LASTING, path="/", secure=secure, httponly=True, samesite="strict")
 
 
 def end_session(response: Response) -> None:
-    """Let the browser forget its session."""
+    """Delete the session cookie."""
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
 
 

@@ -38,18 +38,24 @@ from proxy.ops.process_view import ProcessView
 from proxy.ops.readiness import LegacyProbe
 from proxy.ops.rendering import not_found, paged, wrong_filter
 from proxy.ops.revocations import RevokedSessions
-from proxy.ops.sessions import Sessions
+from proxy.ops.sessions import Role, Sessions
 from proxy.ops.status import Current, Status, describe
 
 STATIC: Final = Path(__file__).parent / "static"
 
 
-def create_ops(situation: ProcessView, token: str | None = None) -> Starlette:
-    """The ops app of one process. `token`: what every request but a health check must bear."""
+def create_ops(situation: ProcessView, token: str | None = None, viewer_token: str | None = None) -> Starlette:
+    """Return the ops app of one process.
+
+    With a `token`, every request but a health check requires it, or the `viewer_token` for reading and triage.
+    """
     probe = LegacyProbe()
     shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # of this machine's workers
     revoked = RevokedSessions(situation.database, Path(shared) if shared else None)
-    sessions = Sessions(token, revoked) if token else None
+    tokens: dict[Role, str] = {"operator": token} if token else {}
+    if tokens and viewer_token:
+        tokens["viewer"] = viewer_token
+    sessions = Sessions(tokens, revoked) if tokens else None
 
     async def current() -> Status:
         legacy = await probe.reachable(situation.gateway.plan.config.legacy.url)

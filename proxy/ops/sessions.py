@@ -1,7 +1,8 @@
-"""Sessions of people on the ops pages, and the check of the token that begins them.
+"""Sessions of people on the ops pages, and the check of the tokens that begin them.
 
-A session is a signed cookie, so that every process with the same token knows it: other workers and later ones too. A
-logout ends it in all of them (`revocations`); changing the token ends all sessions.
+There are two roles with a token each: an operator may do everything, a viewer may read and triage. A session is a
+signed cookie, so that every process with the same tokens knows it. A logout ends it in all of them (`revocations`);
+changing the token of a role ends the sessions of that role.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import hmac
 import logging
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import jwt
 
@@ -21,6 +23,8 @@ from proxy.ops.revocations import RevokedSessions
 
 logger = logging.getLogger("scribe_proxy")
 
+Role = Literal["operator", "viewer"]
+
 LASTING: Final = 12 * 3600
 """Seconds a session lasts."""
 _CLAIMS: Final = ["exp", "name", "form", "jti"]
@@ -28,53 +32,62 @@ _CLAIMS: Final = ["exp", "name", "form", "jti"]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session that was found valid. `expires` is in seconds since the epoch; `form` is what its forms must repeat."""
+    """A valid session. `expires` is in seconds since the epoch; `form` is the token that its forms must repeat."""
 
     id: str
     name: str
+    role: Role
     form: str
     expires: float
 
 
 class Sessions:
-    """Makes sessions, recognises them, and ends them."""
+    """Begins, recognizes and ends sessions. `tokens` has a secret for each role that exists."""
 
     def __init__(
-        self, token: str, revoked: RevokedSessions | None = None, attempts: FailedAttempts | None = None
+        self, tokens: Mapping[Role, str], revoked: RevokedSessions | None = None, attempts: FailedAttempts | None = None
     ) -> None:
-        self._token: Final = token.encode()
-        self._key: Final = hashlib.sha256(b"scribe-proxy ops session\0" + self._token).digest()
+        self._tokens: Final = {role: token.encode() for role, token in tokens.items()}
+        self._keys: Final = {role: _key(role, token) for role, token in self._tokens.items()}
         self._revoked: Final = revoked or RevokedSessions()
         self._attempts: Final = attempts or FailedAttempts()
 
-    def accepts(self, token: str, address: str | None) -> bool:
-        """Return whether it is the token; compared in constant time. A wrong one is logged with the client's address.
+    def role_of(self, token: str, address: str | None) -> Role | None:
+        """Return the role of a token, compared in constant time; None for a wrong one, logged with the address.
 
         Raises TooManyAttemptsError where the address was wrong too often: then nothing is compared.
         """
         self._attempts.admit(address)
-        if hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token):
+        given = token.encode("utf-8", "surrogatepass")
+        roles = [role for role, expected in self._tokens.items() if hmac.compare_digest(given, expected)]
+        if roles:
             self._attempts.succeed(address)
-            return True
+            return roles[0]
         self._attempts.fail(address)
         logger.warning("ops: a wrong token from %s", address or "a Unix socket")
-        return False
+        return None
 
-    def begin(self, name: str) -> str:
+    def begin(self, name: str, role: Role) -> str:
         """Return a session of that person, as the cookie's value."""
         now = int(time.time())
         claims = {"name": name, "form": secrets.token_urlsafe(16), "jti": secrets.token_urlsafe(16)}
-        return jwt.encode({**claims, "exp": now + LASTING}, self._key, "HS256")
+        return jwt.encode({**claims, "exp": now + LASTING}, self._keys[role], "HS256")
 
     async def find(self, cookie: str) -> Session | None:
-        """Return the session that a cookie's value is; None for anything else, expired and ended ones included."""
-        try:
-            claims: dict[str, Any] = jwt.decode(cookie, self._key, ["HS256"], {"require": _CLAIMS})
-        except jwt.InvalidTokenError:
-            return None
-        session = Session(claims["jti"], claims["name"], claims["form"], claims["exp"])
-        return None if await self._revoked.is_revoked(session.id) else session
+        """Return the session of a cookie's value; None for anything else, expired and ended ones included."""
+        for role, key in self._keys.items():
+            try:
+                claims: dict[str, Any] = jwt.decode(cookie, key, ["HS256"], {"require": _CLAIMS})
+            except jwt.InvalidTokenError:
+                continue
+            session = Session(claims["jti"], claims["name"], role, claims["form"], claims["exp"])
+            return None if await self._revoked.is_revoked(session.id) else session
+        return None
 
     async def end(self, session: Session) -> None:
-        """End a session, for whoever has a copy of its cookie, in all processes."""
+        """End a session, for every copy of its cookie, in all processes."""
         await self._revoked.revoke(session.id, session.expires)
+
+
+def _key(role: Role, token: bytes) -> bytes:
+    return hashlib.sha256(f"scribe-proxy ops session {role}\0".encode() + token).digest()

@@ -258,6 +258,7 @@ def create_app(
     ops_token: str | None,
     last_good: LastGood | None = None,
     hub: HubStore | None = None,
+    ops_viewer_token: str | None = None,
 ) -> Router:
     """Return the app of one process, for both listeners. `hub` is what workers share. Raises ConfigError."""
     process = GatewayProcess(file, os.environ, last_good, hub)
@@ -276,5 +277,5 @@ def create_app(
             }
 
     public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
-    dispatcher = ListenerDispatcher(public, create_ops(process, ops_token), ops_listener)
+    dispatcher = ListenerDispatcher(public, create_ops(process, ops_token, ops_viewer_token), ops_listener)
     return Router(default=dispatcher, redirect_slashes=False, lifespan=lifespan)

@@ -38,6 +38,7 @@ class WorkerSettings:
     ops_token: str | None
     state_directory: Path
     hub: Path | None
+    ops_viewer_token: str | None = None
 
 
 def create_worker_app(settings: WorkerSettings) -> Router:
@@ -53,7 +54,9 @@ def create_worker_app(settings: WorkerSettings) -> Router:
     last_good = LastGood(settings.state_directory, settings.file)
     hub = HubStore(settings.hub) if settings.hub is not None else None
     try:
-        return create_app(settings.file, settings.ops_listener, settings.ops_token, last_good, hub)
+        return create_app(
+            settings.file, settings.ops_listener, settings.ops_token, last_good, hub, settings.ops_viewer_token
+        )
     except ConfigError as error:
         for problem in error.problems:
             logger.error("%s", problem.located(str(settings.file)))

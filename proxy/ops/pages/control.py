@@ -65,7 +65,7 @@ def control_routes(situation: ProcessView) -> list[Path]:
     async def act(request: Request) -> Response:
         form, principal = await read_form(request), visitor(request)
         if not principal.may_change:
-            return error_page(request, 403, "Nothing can be changed here", "OPS_TOKEN is not set.")
+            return error_page(request, 403, "Nothing can be changed here", _denial(principal))
         if not principal.sent(form.get("form", "")):
             return error_page(request, 403, "Nothing was done", "This did not come from one of these pages.")
         name, step = request.path_params["route"], request.path_params["step"]
@@ -74,6 +74,10 @@ def control_routes(situation: ProcessView) -> list[Path]:
         return await _done(situation, request, name, step, form, principal)
 
     return [*paged("/live/{route}", show), Path("/live/{route}/{step}", act, methods=["POST"])]
+
+
+def _denial(principal: Principal) -> str:
+    return "The viewer token does not allow it." if principal.may_triage else "OPS_TOKEN is not set."
 
 
 async def _done(

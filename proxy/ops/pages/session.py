@@ -45,15 +45,15 @@ def session_routes(sessions: Sessions | None) -> list[Route]:
         form = await read_form(request)
         name, target = form.get("name", "").strip(), own_path(form.get("next", "/"))
         try:
-            accepted = sessions.accepts(form.get("token", ""), request.state.address)
+            role = sessions.role_of(form.get("token", ""), request.state.address)
         except TooManyAttemptsError as error:
             return too_many_attempts(error)
-        if not accepted:
+        if role is None:
             return _asking(request, target, name, "This is not the token.", 403)
         if not name or len(name) > NAME or not name.isprintable():
             return _asking(request, target, "", "A name is needed, of at most 64 characters.", 400)
         response = RedirectResponse(target, 303)
-        give_session(response, sessions.begin(name), secure=request.url.scheme == "https")
+        give_session(response, sessions.begin(name, role), secure=request.url.scheme == "https")
         return response
 
     async def logout(request: Request) -> Response:

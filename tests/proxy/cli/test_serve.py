@@ -150,6 +150,27 @@ def test_short_ops_token_is_refused_beyond_loopback(token: str, monkeypatch: pyt
     assert token not in output
 
 
+@pytest.mark.parametrize(
+    ("token", "viewer", "message"),
+    [
+        (None, "a-viewer-of-some-length", "OPS_TOKEN is not"),
+        ("one-token-of-some-length", "one-token-of-some-length", "are the same"),
+        ("one-token-of-some-length", "short", "OPS_VIEWER_TOKEN needs 16 characters"),
+    ],
+)
+def test_viewer_token_that_protects_nothing_is_refused(
+    token: str | None, viewer: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPS_TOKEN", raising=False)
+    if token is not None:
+        monkeypatch.setenv("OPS_TOKEN", token)
+    monkeypatch.setenv("OPS_VIEWER_TOKEN", viewer)
+    code, output = run("--ops-host", "0.0.0.0" if token else "127.0.0.1")
+    assert code == 2
+    assert message in output
+    assert viewer not in output
+
+
 @pytest.mark.parametrize("ops_host", ["127.0.0.1", "127.0.0.2", "::1"])
 def test_one_port_for_both_listeners_is_refused(ops_host: str) -> None:
     code, output = run("--host", "127.0.0.1", "--port", "8123", "--ops-host", ops_host, "--ops-port", "8123")

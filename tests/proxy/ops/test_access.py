@@ -25,6 +25,7 @@ from tests.support.ops_server import stage
 TOKEN = "an-ops-token-of-some-length"
 BROWSER = {"accept": "text/html"}
 BEARER = {"authorization": f"Bearer {TOKEN}"}
+VIEWER = "a-viewer-token-of-some-length"
 WRONG = {"authorization": "Bearer wrong"}
 
 
@@ -34,9 +35,9 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-def log_in(client: TestClient) -> str:
+def log_in(client: TestClient, token: str = TOKEN) -> str:
     """Log in, and return the cookie's value."""
-    answer = client.post("/login", data={"name": "Ada", "token": TOKEN})
+    answer = client.post("/login", data={"name": "Ada", "token": token})
     assert answer.status_code == 303
     return answer.cookies[OPS_COOKIE]
 
@@ -55,6 +56,38 @@ def test_logout_ends_copies_of_the_cookie_too(client: TestClient) -> None:
     client.cookies.clear()
     assert client.get("/", headers={"cookie": f"{OPS_COOKIE}={copied}"}).status_code == 401
     assert client.get("/", headers={"cookie": f"{OPS_COOKIE}={other}"}).status_code == 200
+
+
+@pytest.fixture
+def shared_with_viewers(tmp_path: Path) -> Iterator[TestClient]:
+    app = create_ops(stage(tmp_path, free_port()), TOKEN, VIEWER)
+    with TestClient(app, follow_redirects=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("by", ["bearer", "session"])
+def test_viewer_reads_and_changes_no_share(by: str, shared_with_viewers: TestClient) -> None:
+    client, headers = shared_with_viewers, {}
+    if by == "bearer":
+        headers = {"authorization": f"Bearer {VIEWER}"}
+    else:
+        log_in(client, VIEWER)
+    page = client.get("/live/notes.list", headers=headers)
+    assert (page.status_code, "A viewer can read this page" in page.text) == (200, True)
+    for step in ("rollback", "promote", "pause", "resume", "ack"):
+        form = {"reason": "r", "actor": "Ada", "form": page.text.partition('name="form" value="')[2].partition('"')[0]}
+        refused = client.post(f"/live/notes.list/{step}", data=form, headers=headers)
+        assert (refused.status_code, "The viewer token does not allow it" in refused.text) == (403, True)
+
+
+def test_viewer_session_ends_with_its_token_only(tmp_path: Path, shared_with_viewers: TestClient) -> None:
+    viewer = {"cookie": f"{OPS_COOKIE}={log_in(shared_with_viewers, VIEWER)}"}
+    operator = {"cookie": f"{OPS_COOKIE}={log_in(shared_with_viewers)}"}
+    with TestClient(create_ops(stage(tmp_path, free_port()), TOKEN, "another-viewer-token")) as changed:
+        assert changed.get("/", headers=viewer).status_code == 401
+        assert changed.get("/", headers=operator).status_code == 200
+    with TestClient(create_ops(stage(tmp_path, free_port()), TOKEN)) as without:
+        assert without.get("/", headers=viewer).status_code == 401
 
 
 def test_logout_ends_the_session_in_other_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

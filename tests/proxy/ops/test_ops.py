@@ -189,7 +189,7 @@ def test_a_session_ends_by_itself_or_when_it_is_ended(guarded: TestClient, monke
     [
         "nonsense",
         "a.b.c",
-        Sessions("another token").begin("Ada"),
+        Sessions({"operator": "another token"}).begin("Ada", "operator"),
         jwt.encode({"name": "Ada", "form": "x", "exp": 9_999_999_999}, TOKEN.ljust(32), "HS256"),
         jwt.encode({"name": "Ada", "form": "x", "exp": 9_999_999_999}, None, "none"),
     ],
