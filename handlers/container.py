@@ -50,7 +50,9 @@ class Services:
 
 def create_services(settings: Settings) -> Services:
     """Create the services and start their background tasks; needs a running event loop."""
-    store = Store(settings.mongodb_url, settings.database_name, timeout=DATABASE_TIMEOUT)
+    store = Store(
+        settings.mongodb_url, settings.database_name, timeout=DATABASE_TIMEOUT, driver=settings.mongodb_driver
+    )
     passwords = Passwords()
     token_blocklist = TokenBlocklist(store.blacktokens, lifetime_of(settings), store.now)
     model = LLMClient.open(

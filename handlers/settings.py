@@ -5,7 +5,7 @@ hangs or dies there is nothing to restore.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from limits import RateLimitItem
 from limits import parse as parse_limit
@@ -49,6 +49,9 @@ class Settings(BaseSettings):
         "mongodb://127.0.0.1:27017", min_length=1, description="URL of the MongoDB that both backends share"
     )
     database_name: str = Field("scribe", min_length=1, description="name of the database")
+    mongodb_driver: Literal["motor", "pymongo"] = Field(
+        "motor", description="driver: motor, or pymongo's own for asyncio"
+    )
     jwt_secret_key: SecretStr = Field(description="the secret that both backends sign tokens with")
     access_token_expire_minutes: int = Field(60, gt=0, description="lifetime of a login, in minutes")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(

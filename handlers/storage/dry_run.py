@@ -24,11 +24,11 @@ from typing import Final, NamedTuple, TypeVar
 
 import pymongo
 
+from handlers.storage.driver import Session
 from handlers.storage.errors import StoreError, UnavailableError, translate_errors
 from handlers.storage.transactions import (
     ABORT_TIMEOUT,
     Operation,
-    Session,
     Write,
     driver_timeout,
     retry_conflicts,
@@ -94,7 +94,9 @@ class DryRunTransaction:
 
     async def _execute(self, operation: Operation[T], write: Write | None) -> T:
         try:
-            result = await retry_conflicts(lambda: self._try(operation), self._deadline, _MAX_RETRY_DELAY)
+            result = await retry_conflicts(
+                lambda: self._try(operation), self._session, self._deadline, _MAX_RETRY_DELAY
+            )
         except UnavailableError:
             self.outcome_unknown = True
             raise
@@ -109,7 +111,7 @@ class DryRunTransaction:
             with translate_errors(), driver_timeout(self._deadline + SLACK):
                 if not self._open:
                     await self._begin()
-                return await operation(self._session)
+                return await operation(self._session.native)
         except StoreError:
             self._open = False
             raise
@@ -117,11 +119,11 @@ class DryRunTransaction:
     async def _begin(self) -> None:
         if not self.has_begun:
             self._notify_begin()
-        if self._session.delegate.in_transaction:
+        if self._session.in_transaction:
             await self._session.abort_transaction()
-        self._session.start_transaction()
+        await self._session.start_transaction()
         for recorded in self._recorded:
-            await recorded.operation(self._session)
+            await recorded.operation(self._session.native)
         self._open = True
 
     def _notify_begin(self) -> None:
@@ -141,6 +143,6 @@ class DryRunTransaction:
         """Return whether the abort was immediate: the driver hides failures, which only show as a delay."""
         started = time.monotonic()
         with pymongo.timeout(ABORT_TIMEOUT):
-            if self._session.delegate.in_transaction:
+            if self._session.in_transaction:
                 await self._session.abort_transaction()
         return time.monotonic() - started < _MAX_ABORT_DURATION

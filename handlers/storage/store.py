@@ -1,4 +1,4 @@
-"""MongoDB access; the only module that imports motor.
+"""MongoDB access: the collections, lookups in batches, transactions and dry runs.
 
     store = Store("mongodb://127.0.0.1:27017", "scribe")
     await store.users.get(some_object_id)                       # batched with concurrent lookups
@@ -30,7 +30,6 @@ import pymongo
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorCollection
 from pymongo import IndexModel, ReturnDocument, errors
 from pymongo.errors import PyMongoError
 
@@ -38,6 +37,7 @@ from handlers.failure_log import summary_of
 from handlers.storage.circuit_breaker import CircuitBreaker
 from handlers.storage.dataloader import Loader
 from handlers.storage.documents import break_ties, group_by_field
+from handlers.storage.driver import DriverName, Session, open_driver
 from handlers.storage.dry_run import DryRunTransaction
 from handlers.storage.errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translate_errors
 from handlers.storage.indexes import INDEX_EXISTS, INDEXES
@@ -70,7 +70,7 @@ _OPEN_FOR: Final = 60
 class Collection:
     """The operations of one collection; all raise `StoreError`."""
 
-    def __init__(self, collection: AsyncIOMotorCollection[Document], breaker: CircuitBreaker) -> None:
+    def __init__(self, collection: Any, breaker: CircuitBreaker) -> None:
         self._collection = collection
         self._breaker = breaker
         self._loaders: dict[Hashable, Loader[Hashable, list[Document]]] = {}
@@ -133,7 +133,8 @@ class Collection:
                 session=session,
                 show_record_id=bool(sort),
             )
-            return await cursor.to_list(None)
+            documents: list[Document] = await cursor.to_list(None)
+            return documents
 
         documents = await self._execute(query)
         return break_ties(documents, sort) if sort else documents
@@ -194,19 +195,16 @@ class Collection:
 class Store:
     """The collections of one database, over one connection pool."""
 
-    def __init__(self, url: str, database: str, *, timeout: float = OPERATION_TIMEOUT) -> None:
-        limit = int(timeout * 1000)
-        self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-            url,
-            serverSelectionTimeoutMS=limit,
-            connectTimeoutMS=limit,
-            timeoutMS=limit,
-            appname="scribe-native",
-        )
+    def __init__(
+        self, url: str, database: str, *, timeout: float = OPERATION_TIMEOUT, driver: DriverName = "motor"
+    ) -> None:
+        limits = dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "timeoutMS"), int(timeout * 1000))
+        self._driver = open_driver(driver, url, {**limits, "appname": "scribe-native"})
         self._timeout = timeout
         self._breaker = CircuitBreaker(self._probe, timeout)
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
-        self._database = self._client.get_database(database, codec_options=codec)
+        self._database = self._driver.database(database, codec)
+        self._admin = self._driver.database("admin")
         self._indexing: asyncio.Task[None] | None = None
         self._cleanup_tasks: set[asyncio.Task[None]] = set()
         self._reaper = Reaper(url)
@@ -241,7 +239,7 @@ class Store:
             task.cancel()
         await asyncio.gather(*self._cleanup_tasks, return_exceptions=True)
         await asyncio.to_thread(self._reaper.close)
-        self._client.close()
+        await self._driver.close()
 
     async def ping(self) -> None:
         """Return if the server answers; raise `UnavailableError` if it does not, immediately if that is known."""
@@ -289,7 +287,7 @@ class Store:
     @property
     def has_transactions(self) -> bool:
         """Return whether the server is known to belong to a replica set or a sharded cluster."""
-        servers = self._client.delegate.topology_description.server_descriptions().values()
+        servers = self._driver.topology.server_descriptions().values()
         return any(server.server_type_name not in _WITHOUT_TRANSACTIONS for server in servers)
 
     async def run_in_transaction(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -305,19 +303,19 @@ class Store:
         if not self.has_transactions:
             return await work()
         deadline = time.monotonic() + self._timeout
-        async with await self._client.start_session() as session:
+        async with await self._driver.start_session() as session:
             transaction = Transaction(session, deadline)
             try:
                 return await transaction.run(work)
             except UnavailableError:
-                if not self._client.delegate.topology_description.has_known_servers:
+                if not self._driver.topology.has_known_servers:
                     self._breaker.record_failure()
                 if transaction.outcome_unknown:
-                    self._in_background(self._kill(session.delegate.session_id))
+                    self._in_background(self._kill(session.id))
                 raise
 
     async def _discover_server(self) -> None:
-        if not self._client.delegate.topology_description.has_known_servers:
+        if not self._driver.topology.has_known_servers:
             await self.ping()
 
     @contextlib.asynccontextmanager
@@ -332,17 +330,15 @@ class Store:
         await self._discover_server()
         if not self.has_transactions:
             raise NoTransactionsError
-        session = await self._client.start_session()
-        transaction = DryRunTransaction(
-            session, deadline, lambda: self._reaper.watch(session.delegate.session_id, deadline)
-        )
+        session = await self._driver.start_session()
+        transaction = DryRunTransaction(session, deadline, lambda: self._reaper.watch(session.id, deadline))
         try:
             with use_transaction(transaction):
                 yield transaction
         finally:
             await asyncio.shield(self._in_background(self._abandon(transaction, session)))
 
-    async def _abandon(self, transaction: DryRunTransaction, session: AsyncIOMotorClientSession) -> None:
+    async def _abandon(self, transaction: DryRunTransaction, session: Session) -> None:
         """End the transaction and the session.
 
         If the abort is not certain, kill the session now and leave a second kill to the reaper: requests sent before
@@ -350,11 +346,11 @@ class Store:
         """
         if not await transaction.end():
             with contextlib.suppress(StoreError), translate_errors(), pymongo.timeout(ABORT_TIMEOUT):
-                await self._client.admin.command("killSessions", [session.delegate.session_id])
+                await self._admin.command("killSessions", [session.id])
             return
         if transaction.has_begun:
-            self._reaper.discard(session.delegate.session_id)
-        await session.end_session()
+            self._reaper.discard(session.id)
+        await session.end()
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, context=Context())
@@ -371,7 +367,7 @@ class Store:
         killed = 0
         for _ in range(_OPEN_FOR):
             try:
-                await self._client.admin.command("killSessions", [session])
+                await self._admin.command("killSessions", [session])
             except errors.OperationFailure as error:
                 logger.warning("an abandoned transaction stays open for a minute: %s", summary_of(error))
                 return

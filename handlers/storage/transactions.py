@@ -1,6 +1,6 @@
 """Transactions: retried after a conflict, limited in time, with a report of those possibly left open.
 
-This replaces motor's `with_transaction`, which retries for two minutes and knows only the driver's own errors.
+This replaces the drivers' `with_transaction`, which retries for two minutes and knows only the driver's own errors.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import pymongo
 from pymongo import errors
-from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
+from handlers.storage.driver import Session
 from handlers.storage.errors import StoreError, UnavailableError, translate_errors
 
 T = TypeVar("T")
@@ -40,16 +40,6 @@ class Write:
     collection: str
     operation: Literal["insert", "update", "delete"]
     fields: Mapping[str, object]
-
-
-class Session(Protocol):
-    """The driver session's transaction methods."""
-
-    delegate: ClientSession
-
-    def start_transaction(self) -> Any: ...
-    async def commit_transaction(self) -> None: ...
-    async def abort_transaction(self) -> None: ...
 
 
 class TransactionContext(Protocol):
@@ -96,15 +86,20 @@ async def execute(operation: Operation[T], write: Write | None = None) -> T:
 
 
 async def retry_conflicts(
-    attempt: Callable[[], Awaitable[T]], deadline: float, max_delay: float = MAX_RETRY_DELAY
+    attempt: Callable[[], Awaitable[T]], session: Session, deadline: float, max_delay: float = MAX_RETRY_DELAY
 ) -> T:
-    """Return an attempt's result, retrying conflicts until `deadline` (monotonic seconds); raises `StoreError`."""
+    """Return an attempt's result, retrying conflicts until `deadline` (monotonic seconds); raises `StoreError`.
+
+    Where a connection has no sessions, the next attempt uses new connections.
+    """
     pause = MIN_DELAY
     while True:
         try:
             return await attempt()
         except StoreError as error:
-            if not _is_retryable(error):
+            if _lacks_sessions(error):
+                await session.replace_connections()
+            elif not _is_transient(error):
                 raise
             if time.monotonic() + pause > deadline:
                 raise UnavailableError(str(error)) from error
@@ -112,14 +107,15 @@ async def retry_conflicts(
         pause = min(pause * 1.5, max_delay)
 
 
-def _is_retryable(error: StoreError) -> bool:
-    """Return whether a retry may succeed.
+def _lacks_sessions(error: StoreError) -> bool:
+    """Return whether the driver knows no server, or used a connection of a server that was in no replica set yet."""
+    return isinstance(error.__cause__, errors.ConfigurationError)
 
-    The driver labels conflicts and broken connections; it has no sessions while it knows no server.
-    """
+
+def _is_transient(error: StoreError) -> bool:
+    """Return whether the driver labels the error as a conflict or a broken connection."""
     cause = error.__cause__
-    transient = isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
-    return transient or isinstance(cause, errors.ConfigurationError)
+    return isinstance(cause, PyMongoError) and cause.has_error_label("TransientTransactionError")
 
 
 def driver_timeout(deadline: float) -> contextlib.AbstractContextManager[object]:
@@ -158,18 +154,18 @@ class Transaction:
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return the result of `work`; raises `StoreError`."""
-        return await retry_conflicts(lambda: self._try(work), self._deadline)
+        return await retry_conflicts(lambda: self._try(work), self._session, self._deadline)
 
     async def execute(self, operation: Operation[T], write: Write | None = None) -> T:
         """Execute an operation within the transaction."""
-        return await run_to_completion(operation(self._session))
+        return await run_to_completion(operation(self._session.native))
 
     async def run_nested(self, work: Callable[[], Awaitable[T]]) -> T:
         """Return the result of `work`, whose exception is expected to end this transaction as well."""
         return await work()
 
     async def _try(self, work: Callable[[], Awaitable[T]]) -> T:
-        self._session.start_transaction()
+        await self._session.start_transaction()
         try:
             with use_transaction(self), translate_errors(), driver_timeout(self._deadline):
                 result = await work()
@@ -186,6 +182,6 @@ class Transaction:
 
     async def _abort(self) -> None:
         """Abort within `ABORT_TIMEOUT`, or with almost no waiting if the connection is broken."""
-        if self._session.delegate.in_transaction:
+        if self._session.in_transaction:
             with pymongo.timeout(MIN_DELAY if self.outcome_unknown else ABORT_TIMEOUT):
                 await self._session.abort_transaction()

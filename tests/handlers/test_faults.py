@@ -165,9 +165,6 @@ def paused(mongod: Mongod) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.xfail(
-    reason="open fault: after a first start, transactions answer 503 for over 40 s in about half of the runs"
-)
 async def test_a_database_that_comes_goes_and_falls_silent(tmp_path: Path) -> None:
     mongod = Mongod(tmp_path / "data")
     try:

@@ -14,6 +14,7 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from handlers.storage import dry_run as dry_runs
+from handlers.storage.driver import DRIVERS
 from handlers.storage.dry_run import DryRunTransaction
 from handlers.storage.errors import DuplicateError, RefusedError, UnavailableError
 from handlers.storage.store import Store
@@ -34,9 +35,9 @@ def scratch(mongodb_url: str) -> Iterator[Documents]:
         yield found
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def store(mongodb_url: str, scratch: Documents) -> AsyncIterator[Store]:
-    opened = Store(mongodb_url, scratch.name)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=DRIVERS)
+async def store(mongodb_url: str, scratch: Documents, request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    opened = Store(mongodb_url, scratch.name, driver=request.param)
     await opened.ping()
     yield opened
     await opened.close()

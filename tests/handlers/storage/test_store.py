@@ -16,6 +16,7 @@ from pymongo.database import Database
 from demo.mongod import Mongod, find_mongod
 from demo.ports import free_port
 from handlers.storage.documents import equals, group_by_field
+from handlers.storage.driver import DRIVERS, DriverName
 from handlers.storage.errors import (
     DuplicateError,
     NoTransactionsError,
@@ -37,9 +38,11 @@ def database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
         yield found
 
 
-@pytest.fixture
-async def store(mongodb_url: str, database: Database[dict[str, Any]]) -> AsyncIterator[Store]:
-    opened = Store(mongodb_url, database.name)
+@pytest.fixture(params=DRIVERS)
+async def store(
+    mongodb_url: str, database: Database[dict[str, Any]], request: pytest.FixtureRequest
+) -> AsyncIterator[Store]:
+    opened = Store(mongodb_url, database.name, driver=request.param)
     await opened.ping()
     yield opened
     await opened.close()
@@ -182,8 +185,9 @@ def test_shares_out_as_mongodb_would_match() -> None:
     assert not equals(value=1, wanted=True)
 
 
-async def test_without_a_server_every_operation_gives_up_in_time() -> None:
-    store = Store(f"mongodb://127.0.0.1:{free_port()}", "nowhere", timeout=0.5)
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_without_a_server_every_operation_gives_up_in_time(driver: DriverName) -> None:
+    store = Store(f"mongodb://127.0.0.1:{free_port()}", "nowhere", timeout=0.5, driver=driver)
     store.start()
     begun = time.monotonic()
     asked = (store.notes.get(A), store.notes.find({}), store.notes.insert({"_id": A}), store.ping())
@@ -197,10 +201,11 @@ async def test_without_a_server_every_operation_gives_up_in_time() -> None:
 
 
 @pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start")
-async def test_recovers_when_the_server_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_recovers_when_the_server_comes_back(tmp_path: Path, driver: DriverName) -> None:
     mongod = Mongod(tmp_path / "data", port=free_port())
     await asyncio.to_thread(mongod.start)
-    store = Store(mongod.url, "recovery", timeout=1)
+    store = Store(mongod.url, "recovery", timeout=1, driver=driver)
     try:
         await store.notes.insert({"_id": A})
         await asyncio.to_thread(mongod.stop)

@@ -1,0 +1,190 @@
+"""MongoDB's drivers for asyncio behind one interface; the only module that imports motor.
+
+    driver = open_driver("motor", url, {"timeoutMS": 2000})
+    await driver.database("scribe", codec)["notes"].insert_one({…})
+    async with await driver.start_session() as session:
+        await session.start_transaction()
+
+`motor` runs PyMongo in threads, `pymongo` is PyMongo's own client for asyncio. Their databases, collections and cursors
+have the same methods as far as the store uses them; this module covers the differences. It translates no errors.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypeAlias
+
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.client_session import ClientSession
+from pymongo.topology_description import TopologyDescription
+
+DriverName: TypeAlias = Literal["motor", "pymongo"]
+DriverDatabase: TypeAlias = Any
+"""A driver's database, whose methods return awaitables."""
+
+
+class Session(ABC):
+    """A session. `native` is the driver's own, which its operations take as `session`."""
+
+    def __init__(self, driver: Driver, native: Any) -> None:
+        self.native = native
+        self._driver = driver
+
+    @property
+    @abstractmethod
+    def _state(self) -> ClientSession | AsyncClientSession:
+        """Return the object of PyMongo that holds the session's state."""
+
+    @property
+    def id(self) -> Mapping[str, Any]:
+        """Return the id that the server knows the session by."""
+        return self._state.session_id
+
+    @property
+    def in_transaction(self) -> bool:
+        """Return whether a transaction has been started and not ended."""
+        return self._state.in_transaction
+
+    @abstractmethod
+    async def start_transaction(self) -> None:
+        """Start a transaction, without I/O."""
+
+    async def commit_transaction(self) -> None:
+        """Commit the transaction."""
+        await self.native.commit_transaction()
+
+    async def abort_transaction(self) -> None:
+        """Abort the transaction."""
+        await self.native.abort_transaction()
+
+    async def end(self) -> None:
+        """End the session; abort a transaction that is still open."""
+        await self.native.end_session()
+
+    async def replace_connections(self) -> None:
+        """Let the session's driver open new connections."""
+        await self._driver.replace_connections()
+
+    async def __aenter__(self) -> Self:
+        """Return the session."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the session."""
+        await self.end()
+
+
+class Driver(ABC):
+    """One client with its connection pool."""
+
+    @property
+    @abstractmethod
+    def topology(self) -> TopologyDescription:
+        """Return the known state of the servers. No I/O."""
+
+    @abstractmethod
+    def database(self, name: str, codec: CodecOptions[Any] | None = None) -> DriverDatabase:
+        """Return a database."""
+
+    @abstractmethod
+    async def start_session(self) -> Session:
+        """Return a new session."""
+
+    @abstractmethod
+    async def replace_connections(self) -> None:
+        """Close the idle connections now and those in use after their operation.
+
+        A connection never learns of its server's later abilities: one that was opened while the server had not joined
+        its replica set yet refuses sessions for as long as it lives.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class _MotorSession(Session):
+    native: AsyncIOMotorClientSession
+
+    @property
+    def _state(self) -> ClientSession:
+        state: ClientSession = self.native.delegate
+        return state
+
+    async def start_transaction(self) -> None:
+        self.native.start_transaction()
+
+
+class _PyMongoSession(Session):
+    native: AsyncClientSession
+
+    @property
+    def _state(self) -> AsyncClientSession:
+        return self.native
+
+    async def start_transaction(self) -> None:
+        await self.native.start_transaction()
+
+
+class _MotorDriver(Driver):
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(url, **options)
+
+    @property
+    def topology(self) -> TopologyDescription:
+        topology: TopologyDescription = self._client.delegate.topology_description
+        return topology
+
+    def database(self, name: str, codec: CodecOptions[Any] | None = None) -> DriverDatabase:
+        return self._client.get_database(name, codec_options=codec)
+
+    async def start_session(self) -> Session:
+        return _MotorSession(self, await self._client.start_session())
+
+    async def replace_connections(self) -> None:
+        for server in list(self._client.delegate._topology._servers.values()):
+            server.pool.reset_without_pause()
+
+    async def close(self) -> None:
+        self._client.close()
+
+
+class _PyMongoDriver(Driver):
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, **options)
+
+    @property
+    def topology(self) -> TopologyDescription:
+        return self._client.topology_description
+
+    def database(self, name: str, codec: CodecOptions[Any] | None = None) -> DriverDatabase:
+        return self._client.get_database(name, codec_options=codec)
+
+    async def start_session(self) -> Session:
+        return _PyMongoSession(self, self._client.start_session())
+
+    async def replace_connections(self) -> None:
+        for server in list(self._client._topology._servers.values()):
+            await server.pool.reset_without_pause()
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+_CLIENTS: Final[Mapping[DriverName, type[_MotorDriver | _PyMongoDriver]]] = {
+    "motor": _MotorDriver,
+    "pymongo": _PyMongoDriver,
+}
+DRIVERS: Final[tuple[DriverName, ...]] = tuple(_CLIENTS)
+
+
+def open_driver(name: DriverName, url: str, options: Mapping[str, Any]) -> Driver:
+    """Return a driver's client with PyMongo's options, which connects with its first operation."""
+    return _CLIENTS[name](url, options)
