@@ -101,13 +101,13 @@ def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> No
     config = opened(file)
     route = _named(config, name, file)
     try:
-        state = asyncio.run(_done(config, route, step, actor, reason))
+        state = asyncio.run(_apply(config, route, step, actor, reason))
     except (Refused, DatabaseError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(_told(route, state))
+    click.echo(_describe(route, state))
 
 
-async def _done(config: Config, route: Route, step: Step, actor: str, reason: str) -> RouteState:
+async def _apply(config: Config, route: Route, step: Step, actor: str, reason: str) -> RouteState:
     database = Database.of(config.mongodb)
     if database is None:
         raise Refused("no mongodb.url, no MONGODB_URL: each gateway keeps shares for itself; its ops page changes them")
@@ -126,7 +126,7 @@ def _named(config: Config, name: str, file: Path) -> Route:
     return routes[name]
 
 
-def _told(route: Route, state: RouteState) -> str:
+def _describe(route: Route, state: RouteState) -> str:
     change = state.change
     if change.kind == "ack" and state.cap is not None:
         left = show_duration(float(max(1, round(state.cap.until - change.by.at))))

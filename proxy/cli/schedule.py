@@ -28,7 +28,7 @@ from proxy.rollout.progress import timetable
 def schedule(file: Path, name: str | None, start: datetime | None, *, as_json: bool) -> None:
     """Print when each stage of each rollout is reached at the earliest.
 
-    That is at the earliest: every gate passed for the whole bake time, and nobody in the way.
+    That is: every gate passes for the whole bake time, and no rollout is paused.
     """
     begin = start.timestamp() if start is not None else time.time()
     rows = list(_rows(_chosen(opened(file), name), begin))

@@ -1,6 +1,6 @@
-"""`scribe-proxy serve`: the gateway, until it is told to stop.
+"""`scribe-proxy serve`: run the gateway until it is stopped.
 
-The two sockets are bound here, before anything else, so that a taken port is told at once; workers inherit them.
+The two sockets are bound here, first, so that a port in use is reported immediately; workers inherit them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def serve(
         state = _writable(state_dir or default_state_directory(os.environ), stack)
         _check(file, LastGood(state, file))
         public, ops = stack.enter_context(_bound(host, port)), stack.enter_context(_bound(ops_host, ops_port))
-        with suppress(OSError):  # nobody has to read it
+        with suppress(OSError):  # standard error may be closed
             click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
         shared = Path(_temporary(stack)) if workers > 1 else None
         hub = shared / "state.sock" if shared is not None else None

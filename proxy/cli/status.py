@@ -112,7 +112,7 @@ def _head(now: Live) -> list[Text]:
         lines.append(Text("legacy accepts no connections; the circuit breaker is open", style="red"))
     if not now.healthy:
         lines.append(Text("native fails its health checks", style="red"))
-    if now.away:
+    if now.unreachable:
         lines.append(Text("MongoDB cannot be reached: shares stay, nothing is promoted", style="red"))
     if not now.shared:
         lines.append(Text("no MongoDB: shares belong to this gateway only and are lost at a restart", style="yellow"))

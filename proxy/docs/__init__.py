@@ -1,1 +1,1 @@
-"""Pages that show the API on the public port: Swagger UI, Redoc, and the OpenAPI that both read; all of it shipped."""
+"""API documentation on the public port: Swagger UI, Redoc and their OpenAPI document, served without other hosts."""

@@ -1,6 +1,6 @@
-"""Stands in front of the gateway on the public port, and answers what `docs:` in routing.yaml names; all else passes.
+"""The public app: serves the paths of `docs:` in routing.yaml and passes all other requests to the gateway.
 
-It asks for the configuration anew with each request, since a reload may switch the pages on, off, or move them.
+The configuration is read with each request, since a reload may enable, disable or move the pages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Answer = Callable[[], Awaitable[AssetFile]]
 
 
 class Docs:
-    """The public app: docs pages, and behind them the gateway. `directory` is routing.yaml's."""
+    """The documentation pages in front of the gateway. `directory` is that of routing.yaml."""
 
     def __init__(self, gateway: ASGIApp, config: Callable[[], Config], native: ASGIApp | None, directory: Path) -> None:
         self._gateway = gateway
@@ -52,7 +52,7 @@ class Docs:
             await _respond(await answer(), scope, receive, send, named=config.served_by)
 
     def _prepare(self, config: Config) -> dict[bytes, Answer]:
-        """What is answered at which path."""
+        """Return the documents by path."""
         docs = config.docs
         if docs is None:
             return {}

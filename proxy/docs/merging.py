@@ -1,4 +1,4 @@
-"""One OpenAPI document of two: the contract, which tells what legacy answers, and what native tells of itself. Pure."""
+"""Merge two OpenAPI documents: the contract, which describes legacy, and the native app's own. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PREFIX: Final = "native."
 
 
 def published(contract: Document) -> dict[str, Any]:
-    """A contract without what is told to comparisons and reports alone.
+    """Return a contract without the keywords of comparisons and reports.
 
-    Its references are expanded, so that of its components the security schemes alone are still referred to.
+    Its references are expanded; of its components only the security schemes are still referenced, and stay.
     """
     shown = {key: _without(value, INTERNAL) for key, value in contract.items() if key not in INTERNAL}
     schemes = shown.pop("components", {}).get("securitySchemes")
@@ -26,13 +26,13 @@ def published(contract: Document) -> dict[str, Any]:
 
 
 def merge(contract: Document, native: Document) -> dict[str, Any]:
-    """Both as one: of an operation that both have the contract's; what native calls by a taken name is renamed."""
+    """Merge both documents. The contract's operations win; names of native that the contract uses are prefixed."""
     native = _renamed(native, _clashes(_schemes(contract), _schemes(native)))
     paths = {path: dict(item) for path, item in contract.get("paths", {}).items()}
     taken = {operation.get("operationId") for operation in _operations(contract)}
     for path, item in native.get("paths", {}).items():
-        told = {key: _alone(value, contract, native, taken) if key in METHODS else value for key, value in item.items()}
-        paths[path] = {**told, **paths.get(path, {})}
+        own = {key: _alone(value, contract, native, taken) if key in METHODS else value for key, value in item.items()}
+        paths[path] = {**own, **paths.get(path, {})}
     schemes = {**_schemes(native), **_schemes(contract)}
     components = {**native.get("components", {}), **({"securitySchemes": schemes} if schemes else {})}
     return {
@@ -46,10 +46,10 @@ def merge(contract: Document, native: Document) -> dict[str, Any]:
 
 
 def _info(contract: Document, native: Document) -> dict[str, Any]:
-    """The contract's title and version; what both say of themselves."""
-    said = [info["description"].strip() for info in (contract, native) if info.get("description")]
-    told = {"description": "\n\n".join(said)} if said else {}
-    return {"title": "API", "version": "1", **native, **contract, **told}
+    """Return the contract's title and version with both descriptions."""
+    texts = [info["description"].strip() for info in (contract, native) if info.get("description")]
+    description = {"description": "\n\n".join(texts)} if texts else {}
+    return {"title": "API", "version": "1", **native, **contract, **description}
 
 
 def _without(value: JSON, keys: frozenset[str]) -> Any:
@@ -68,13 +68,13 @@ def _schemes(document: Document) -> dict[str, Any]:
     return schemes
 
 
-def _clashes(ours: Document, theirs: Document) -> frozenset[str]:
-    """Names that two sets of security schemes use for different ones."""
-    return frozenset(name for name in ours if name in theirs and ours[name] != theirs[name])
+def _clashes(first: Document, second: Document) -> frozenset[str]:
+    """Return the names that two sets of security schemes define differently."""
+    return frozenset(name for name in first if name in second and first[name] != second[name])
 
 
 def _renamed(document: Document, names: frozenset[str]) -> Document:
-    """A document in which security schemes have other names, wherever they are required too."""
+    """Prefix the names of security schemes in a document, and where they are required."""
     if not names:
         return document
     schemes = {"securitySchemes": _prefixed(_schemes(document), names)}
@@ -86,7 +86,7 @@ def _renamed(document: Document, names: frozenset[str]) -> Document:
 
 
 def _requiring(holder: Document, names: frozenset[str]) -> dict[str, Any]:
-    """An operation, or a document, with its `security` renamed."""
+    """Prefix the names in the `security` of an operation or a document."""
     wanted = {"security": [_prefixed(each, names) for each in holder["security"]]} if "security" in holder else {}
     return {**holder, **wanted}
 
@@ -96,17 +96,17 @@ def _prefixed(mapping: Document, names: frozenset[str]) -> dict[str, Any]:
 
 
 def _alone(operation: Document, contract: Document, native: Document, taken: set[object]) -> dict[str, Any]:
-    """An operation of native's that depends on nothing at the top of either document, with an id of its own."""
-    told = dict(operation)
+    """Return an operation of native with its own `security` and a unique id, independent of the documents' defaults."""
+    result = dict(operation)
     if "security" in native or "security" in contract:
-        told.setdefault("security", native.get("security", []))
-    if told.get("operationId") in taken:
-        told["operationId"] = _PREFIX + told["operationId"]
-    return told
+        result.setdefault("security", native.get("security", []))
+    if result.get("operationId") in taken:
+        result["operationId"] = _PREFIX + result["operationId"]
+    return result
 
 
 def _tags(tags: list[dict[str, Any]], native: Document) -> list[dict[str, Any]]:
-    """The contract's tags, and those of native's operations after them."""
+    """Return the contract's tags, then those of native's operations."""
     named = {tag["name"] for tag in tags}
     described = {tag["name"]: tag for tag in native.get("tags", [])}
     used = dict.fromkeys(tag for operation in _operations(native) for tag in operation.get("tags", []))

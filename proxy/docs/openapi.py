@@ -1,7 +1,6 @@
-"""The OpenAPI of the public port: the contract's files, and what native tells of itself, made one when asked for.
+"""The OpenAPI document of the public port: the contract merged with the native app's own document.
 
-It is made again when a file has changed. What cannot be had is left out, and the log says so: a page of half the API
-helps more than none.
+Built on request, and again after a file has changed. A part that is not available is omitted and logged.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from proxy.docs.merging import merge, published
 
 logger = logging.getLogger("scribe_proxy.docs")
 
-PATIENCE: Final = 10.0
-"""Seconds for the native app to say what it answers."""
+NATIVE_TIMEOUT: Final = 10.0
+"""Seconds that the native app may take."""
 
 _Stamp = tuple[tuple[str, int, int], ...]
 
 
 class OpenAPI:
-    """The document, as JSON. `contracts` is the directory of openapi.yaml; `path` where native answers its own."""
+    """The document as JSON. `contracts` is the directory of openapi.yaml; `path` is that of native's own document."""
 
     def __init__(self, contracts: Path, native: ASGIApp | None, path: str | None) -> None:
         self._contracts = contracts
@@ -38,49 +37,49 @@ class OpenAPI:
         self._made: tuple[_Stamp, bytes] | None = None
 
     async def body(self) -> bytes:
-        """The document as it is now."""
+        """Return the current document."""
         async with self._lock:
             stamp = _stamp(self._contracts)
             if self._made is None or self._made[0] != stamp:
                 contract = await asyncio.to_thread(read_contract, self._contracts / "openapi.yaml")
-                native = await self._ask()
+                native = await self._fetch_native()
                 body = json.dumps(merge(contract, native), ensure_ascii=False, separators=(",", ":")).encode()
                 if self._path is not None and not native:
                     return body
                 self._made = stamp, body
             return self._made[1]
 
-    async def _ask(self) -> dict[str, Any]:
-        """What native says of itself; nothing where it says nothing of use."""
+    async def _fetch_native(self) -> dict[str, Any]:
+        """Return native's document; empty where it is not available."""
         if self._native is None or self._path is None:
             return {}
         transport = httpx.ASGITransport(self._native)
         try:
             async with (
-                asyncio.timeout(PATIENCE),
+                asyncio.timeout(NATIVE_TIMEOUT),
                 httpx.AsyncClient(transport=transport, base_url="http://native") as client,
             ):
                 answer = await client.get(self._path)
-                said = answer.raise_for_status().json()
+                document = answer.raise_for_status().json()
         except Exception as error:
-            logger.warning("native does not say what it answers at %s: %s", self._path, type(error).__name__)
+            logger.warning("native has no OpenAPI document at %s: %s", self._path, type(error).__name__)
             return {}
-        return said if isinstance(said, dict) else {}
+        return document if isinstance(document, dict) else {}
 
 
 def read_contract(file: Path) -> dict[str, Any]:
-    """The contract as it may be published; nothing where there is none, or where it is faulty."""
+    """Return the contract for publication; empty where it is missing or invalid."""
     if not file.exists():
         return {}
     try:
         value = read_tree(file).value
     except ContractError as error:
-        logger.warning("the contract is left out of the docs: %s", error.faults[0])
+        logger.warning("the contract is omitted from the docs: %s", error.faults[0])
         return {}
     return published(value) if isinstance(value, dict) else {}
 
 
 def _stamp(directory: Path) -> _Stamp:
-    """What the contract's files are known again by."""
-    found = ((file.name, file.stat()) for file in sorted(directory.glob("*.yaml")))
-    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in found)
+    """Return names, times and sizes of the contract's files, which change with them."""
+    files = ((file.name, file.stat()) for file in sorted(directory.glob("*.yaml")))
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in files)

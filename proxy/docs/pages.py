@@ -1,6 +1,6 @@
-"""Swagger UI and Redoc, as they are shipped in `assets/`: each page, the files it loads, and what it may do at all.
+"""Swagger UI and Redoc from `assets/`: their pages, files and content security policy.
 
-A page's policy lets it load from this port and nowhere else, whatever is in its scripts.
+The policy allows loading from this port only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ POLICY: Final = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        "style-src 'self' 'unsafe-inline'",  # both pages make styles as they run
+        "style-src 'self' 'unsafe-inline'",  # both pages create styles at run time
         "img-src 'self' data:",
         "connect-src 'self'",
         "worker-src blob:",  # Redoc's search
@@ -42,7 +42,7 @@ _TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class AssetFile:
-    """Something to answer with; `tag` is its entity tag."""
+    """The body of a response with its media type; `tag` is its entity tag."""
 
     body: bytes
     media_type: str
@@ -50,25 +50,25 @@ class AssetFile:
 
     @classmethod
     def of(cls, name: str, body: bytes) -> AssetFile:
-        """A body, whose type its name tells."""
+        """Create a file; its media type follows from its name."""
         return cls(body, _TYPES[Path(name).suffix], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One of the pages: its template, and the files that stand below its path."""
+    """A page: its template, and the files below its path."""
 
     template: str
     directory: str
     files: tuple[str, ...]
 
     def html(self, at: str, openapi: str, title: str) -> AssetFile:
-        """The page at a path; `openapi` is the path of what it shows."""
+        """Render the page for the path `at`; `openapi` is the path of its document."""
         text = _TEMPLATES.get_template(self.template).render(at=at, openapi=openapi, title=title)
         return AssetFile.of(self.template, text.encode())
 
     def file(self, name: str) -> AssetFile:
-        """One of its files."""
+        """Return one of its files."""
         return _asset(f"{self.directory}/{name}")
 
 
@@ -80,5 +80,5 @@ REDOC: Final = Page("redoc.html", "redoc", ("redoc.standalone.js",))
 
 @cache
 def _asset(name: str) -> AssetFile:
-    """A shipped file as it is, but for the one thing that Redoc would load from elsewhere: its maker's logo."""
+    """Read a shipped file; the one URL of another host, in Redoc, is removed."""
     return AssetFile.of(name, (ASSETS / name).read_bytes().replace(_LOGO, _NOTHING))

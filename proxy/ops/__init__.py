@@ -1,1 +1,1 @@
-"""The listener for people and machines that run the gateway; never reachable through the public one."""
+"""The ops listener: pages and JSON for operators. It is never reachable through the public listener."""

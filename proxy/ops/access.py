@@ -71,7 +71,7 @@ class Principal:
         """Return whether it sent a token itself."""
         return self.may_triage and self.session is None
 
-    def sent(self, form_token: str) -> bool:
+    def has_sent(self, form_token: str) -> bool:
         """Return whether a form came from our own pages. A machine needs no form token: no browser adds its header."""
         if not self.may_triage:
             return False
@@ -84,7 +84,7 @@ ANONYMOUS: Final = Principal(may_read=False)
 class AuthMiddleware:
     """Admits requests by their host and their credentials, and adds the headers that every answer has.
 
-    `scope["state"]["visitor"]` is the principal. Without one a browser is sent to `/login`, a machine gets a 401.
+    `scope["state"]["principal"]` is the principal. Without one a browser is sent to `/login`, a machine gets a 401.
     """
 
     def __init__(self, app: ASGIApp, sessions: Sessions | None, plan: Callable[[], RoutingSnapshot]) -> None:
@@ -94,25 +94,25 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            app = self._app if scope["type"] == "lifespan" else WebSocketClose()  # nothing here speaks WebSocket
+            app = self._app if scope["type"] == "lifespan" else WebSocketClose()  # the ops app has no WebSockets
             await app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
         scope.setdefault("state", {})["address"] = self._address(scope)
         try:
-            visitor = await self._visitor(connection)
+            principal = await self._principal(connection)
         except TooManyAttemptsError as error:
             await too_many_attempts(error)(scope, receive, _with_headers(send))
             return
-        scope["state"]["visitor"] = visitor or ANONYMOUS
-        refusal = self._refusal(connection, visitor)
+        scope["state"]["principal"] = principal or ANONYMOUS
+        refusal = self._refusal(connection, principal)
         await (refusal or self._app)(scope, receive, _with_headers(send))
 
     def _address(self, scope: Scope) -> str | None:
         client = scope.get("client")
         return resolve_client(scope["headers"], client and client[0], self._plan().trusted).address
 
-    async def _visitor(self, connection: HTTPConnection) -> Principal | None:
+    async def _principal(self, connection: HTTPConnection) -> Principal | None:
         """Return the principal of a token or a session, else None. Raises TooManyAttemptsError."""
         if self._sessions is None:
             return Principal()
@@ -123,18 +123,18 @@ class AuthMiddleware:
         session = await self._sessions.find(connection.cookies.get(COOKIE, ""))
         return Principal.of(session.role, session) if session is not None else None
 
-    def _refusal(self, connection: HTTPConnection, visitor: Principal | None) -> Response | None:
-        path, bears_token = connection.scope["path"], visitor is not None and visitor.is_machine
-        if path not in HEALTH and not bears_token:
+    def _refusal(self, connection: HTTPConnection, principal: Principal | None) -> Response | None:
+        path, sends_token = connection.scope["path"], principal is not None and principal.is_machine
+        if path not in HEALTH and not sends_token:
             host = connection.headers.get("host", "")
             if not is_own_host(host, self._plan().config.ops.hosts):
                 return PlainTextResponse(_UNKNOWN_HOST, 421)
         open_to_all = path in OPEN or path.startswith(OPEN_BELOW)
-        return None if visitor or open_to_all else _refusal(connection)
+        return None if principal or open_to_all else _refusal(connection)
 
 
 def too_many_attempts(error: TooManyAttemptsError) -> Response:
-    """Return the answer to an address that was wrong too often."""
+    """Return the response to an address with too many wrong tokens."""
     seconds = str(math.ceil(error.seconds))
     return PlainTextResponse("too many wrong tokens; try again later\n", 429, {"retry-after": seconds})
 
@@ -144,9 +144,9 @@ def _bearer(connection: HTTPConnection) -> str | None:
     return token if scheme.lower() == "bearer" else None
 
 
-def visitor(request: Request) -> Principal:
+def principal_of(request: Request) -> Principal:
     """Return the principal that the middleware determined."""
-    principal: Principal = request.state.visitor
+    principal: Principal = request.state.principal
     return principal
 
 
@@ -156,7 +156,7 @@ def own_path(target: str) -> str:
 
 
 def give_session(response: Response, session: str, *, secure: bool) -> None:
-    """Set the session cookie. (Cookies ignore ports: the browser sends it to the public port of the same host, too.)"""
+    """Set the session cookie. Browsers ignore ports: they also send it to the public port of the same host."""
     response.set_cookie(COOKIE, session, max_age=LASTING, path="/", secure=secure, httponly=True, samesite="strict")
 
 

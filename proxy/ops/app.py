@@ -1,11 +1,11 @@
-"""The ops listener: pages for people, JSON beside each of them, and what machines ask for.
+"""The app of the ops listener: pages for people, each also as JSON, and endpoints for machines.
 
-    /  /routes/NAME  /samples/ID  /divergences  /drift     what comparing the sides has shown
-    /live  /history  /config                               shares, and what becomes of them
+    /  /routes/NAME  /samples/ID  /divergences  /drift     results of comparisons
+    /live  /history  /config                               shares, their changes, the configuration
     /status.json  /metrics  /healthz  /readyz              machines
-    /login  /logout                                        people with the token
+    /login  /logout                                        sessions
 
-`access.py` says who may do what, `rendering.py` how a view becomes a page, `pages/` what each page gathers.
+`access.py` authenticates, `rendering.py` renders a view as a page or JSON, `pages/` builds each page's view.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from proxy.ops.pages.sample import sample
 from proxy.ops.pages.session import session_routes
 from proxy.ops.process_view import ProcessView
 from proxy.ops.readiness import LegacyProbe
-from proxy.ops.rendering import not_found, paged, wrong_filter
+from proxy.ops.rendering import paged, unknown_page, wrong_filter
 from proxy.ops.revocations import RevokedSessions
 from proxy.ops.sessions import Role, Sessions
 from proxy.ops.status import Current, Status, describe
@@ -50,7 +50,7 @@ def create_ops(situation: ProcessView, token: str | None = None, viewer_token: s
     With a `token`, every request but a health check requires it, or the `viewer_token` for reading and triage.
     """
     probe = LegacyProbe()
-    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # of this machine's workers
+    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # shared by this machine's workers
     revoked = RevokedSessions(situation.database, Path(shared) if shared else None)
     tokens: dict[Role, str] = {"operator": token} if token else {}
     if tokens and viewer_token:
@@ -64,7 +64,7 @@ def create_ops(situation: ProcessView, token: str | None = None, viewer_token: s
     return Starlette(
         routes=[*_machines(current), *_pages(situation, current), *session_routes(sessions)],
         middleware=[Middleware(AuthMiddleware, sessions=sessions, plan=lambda: situation.gateway.plan)],
-        exception_handlers={FilterError: wrong_filter, 404: not_found},
+        exception_handlers={FilterError: wrong_filter, 404: unknown_page},
     )
 
 

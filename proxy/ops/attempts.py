@@ -1,7 +1,7 @@
-"""Slow down whoever guesses the ops token. Pure.
+"""Slow down guesses of the ops token. Pure.
 
-Each client address may be wrong a few times; after that its next attempts are refused unread for a time that doubles
-with every further failure. Others are not affected, so nobody can lock an operator out from elsewhere.
+Each client address may send a few wrong tokens; after that its attempts are refused unread for a time that doubles with
+every failure. Other addresses are not affected, so an operator cannot be locked out from elsewhere.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Final
 from proxy.gateway.client_address import read_address
 
 FREE: Final = 5
-"""Failures of one address that have no consequence."""
+"""Failures of one address without a consequence."""
 LONGEST: Final = 60.0
-"""Seconds that an address waits at most."""
+"""Longest wait of an address, in seconds."""
 FORGOTTEN_AFTER: Final = 600.0
-"""Seconds without a failure after which an address begins anew."""
+"""Seconds without a failure after which the failures of an address are forgotten."""
 MAX_CLIENTS: Final = 4096
 
 
 class TooManyAttemptsError(Exception):
-    """An address was wrong too often. `seconds`: when it may try again."""
+    """An address has sent too many wrong tokens. `seconds`: the time until it may try again."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -39,7 +39,7 @@ class _Failures:
 
 
 class FailedAttempts:
-    """Failures by client address: of IPv6 by /64, since a client has all of it."""
+    """Failures by client address; for IPv6 by /64, which one client controls."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock: Final = clock

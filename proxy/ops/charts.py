@@ -1,6 +1,6 @@
-"""The geometry of bars, sparklines and small charts; `templates/charts.html` draws it as SVG. Pure.
+"""Geometry of bars, sparklines and small charts, which `templates/parts.html` draws as SVG. Pure.
 
-All in a box of `WIDTH` by `HEIGHT` that the page stretches as it needs.
+Coordinates are in a box of `WIDTH` by `HEIGHT` that the page scales.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from proxy.reports.models import HOUR, Span, TimeSlice
 WIDTH: Final = 100.0
 HEIGHT: Final = 24.0
 LEAST: Final = 1.5
-"""How high the smallest mismatch is drawn, so that it is seen beside a thousand matches."""
+"""Minimum height of a mismatch, so that one among a thousand matches is visible."""
 COLUMNS: Final = 48
-"""The most columns that a trend is drawn with."""
+"""Maximum number of columns of a trend."""
 
 
 @dataclass(frozen=True, slots=True)
 class BarSegment:
-    """A piece of a bar: from `x`, `width` wide, in percent."""
+    """A segment of a bar: its start `x` and its `width`, in percent."""
 
     name: str
     x: float
@@ -30,7 +30,7 @@ class BarSegment:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One slice of a trend: how high its comparisons stand, and how much of that the mismatches take."""
+    """One column of a trend: the height of its comparisons, and the part of it that mismatches take."""
 
     x: float
     width: float
@@ -40,14 +40,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """A line over time, as the pieces between its gaps: each the `points` of an SVG polyline."""
+    """A line over time, split at its gaps; each piece is the `points` of an SVG polyline."""
 
     name: str
     pieces: tuple[str, ...]
 
 
 def bar(parts: Sequence[tuple[str, float]]) -> tuple[BarSegment, ...]:
-    """Parts side by side that fill the bar; none where there is nothing to show."""
+    """Return segments that fill the bar; none where all values are zero."""
     whole = sum(value for _, value in parts)
     pieces, x = [], 0.0
     for name, value in parts:
@@ -59,18 +59,18 @@ def bar(parts: Sequence[tuple[str, float]]) -> tuple[BarSegment, ...]:
 
 
 def trend(slices: Sequence[TimeSlice], span: Span) -> tuple[Column, ...]:
-    """Comparisons over the time looked at, at most `COLUMNS` columns, as high as the highest of them allows."""
+    """Return the comparisons over a span in at most `COLUMNS` columns, scaled to the highest."""
     length = max((span.until - span.since) / COLUMNS, slices[0].seconds if slices else HOUR)
     sums: dict[int, tuple[int, int]] = {}
     for one in slices:
-        place = max(0, int((one.at - span.since) // length))
-        good, bad = sums.get(place, (0, 0))
-        sums[place] = good + one.match + one.declared, bad + one.mismatch + one.violation
+        column = max(0, int((one.at - span.since) // length))
+        good, bad = sums.get(column, (0, 0))
+        sums[column] = good + one.match + one.declared, bad + one.mismatch + one.violation
     highest = max((good + bad for good, bad in sums.values()), default=0)
     if not highest:
         return ()
     step = WIDTH * length / (span.until - span.since)
-    return tuple(_column(place * step, step, *sums[place], highest) for place in sorted(sums))
+    return tuple(_column(column * step, step, *sums[column], highest) for column in sorted(sums))
 
 
 def _column(x: float, step: float, good: int, bad: int, highest: int) -> Column:
@@ -80,7 +80,7 @@ def _column(x: float, step: float, good: int, bad: int, highest: int) -> Column:
 
 
 def lines(series: Sequence[tuple[str, Sequence[float | None]]]) -> tuple[ChartLine, ...]:
-    """Lines over the same steps of time, on one scale from zero; None is a gap."""
+    """Return lines over the same time steps, on one scale from zero; None is a gap."""
     highest = max((value for _, values in series for value in values if value is not None), default=0.0)
     return tuple(ChartLine(name, _pieces(values, highest or 1.0)) for name, values in series)
 

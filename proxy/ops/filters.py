@@ -1,8 +1,8 @@
-"""What a page is about, as its URL says: which times, which verdict. Pure.
+"""Filters of a page, from its URL: the time span and the verdict. Pure.
 
 ?last=24h                                     the time up to now: 1h, 24h, 7d, 30d
-?from=2026-11-22T14:00Z&until=…               one that stays the same when a colleague opens it tomorrow
-?verdict=mismatch                             what came of the comparisons
+?from=2026-11-22T14:00Z&until=…               a fixed span, for a permalink
+?verdict=mismatch                             comparisons with this verdict
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ VERDICTS: Final[tuple[Name, ...]] = get_args(Name)
 
 
 class FilterError(ValueError):
-    """A URL that asks for what cannot be; the text is for a person."""
+    """The URL has an invalid filter; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """`last` is the name of a time up to now, None where the URL gives its own ends."""
+    """Filters. `last` is the name of a span up to now, None where the URL gives both ends."""
 
     span: Span
     last: str | None = USUAL
@@ -36,27 +36,27 @@ class Filters:
 
     @classmethod
     def of(cls, query: Mapping[str, str], now: float) -> Filters:
-        """What a query asks for. Raises FilterError. Unknown names in it are no business of this."""
+        """Return the filters of a query; unknown parameters are ignored. Raises FilterError."""
         verdict = query.get("verdict") or None
         if verdict is not None and verdict not in VERDICTS:
-            raise FilterError(f"verdict: one of {', '.join(VERDICTS)}")
+            raise FilterError(f"verdict: must be one of {', '.join(VERDICTS)}")
         known: Name | None = next((name for name in VERDICTS if name == verdict), None)
         if query.get("from"):
             return cls(_between(query["from"], query.get("until") or iso(now)), None, known)
         last = query.get("last") or USUAL
         if last not in LAST:
-            raise FilterError(f"last: one of {', '.join(LAST)}")
+            raise FilterError(f"last: must be one of {', '.join(LAST)}")
         return cls(Span(now - LAST[last], now), last, known)
 
     @property
     def words(self) -> str:
-        """The time, for a heading."""
+        """The span in words, for a heading."""
         if self.last is not None:
             return _WORDS[self.last]
         return f"{moment(self.span.since)} to {moment(self.span.until)}"
 
     def link(self, path: str, **changes: str | None) -> str:
-        """A path with these filters, but for the changes; `from_` stands for `from`, None takes one away."""
+        """Return a path with these filters and the given changes; `from_` is `from`, None removes a filter."""
         query: dict[str, str | None] = {"verdict": self.verdict}
         if self.last is None:
             query |= {"from": iso(self.span.since), "until": iso(self.span.until)}
@@ -69,7 +69,7 @@ class Filters:
         return quote(path) + (f"?{urlencode(given, safe=':')}" if given else "")
 
     def fixed(self, path: str, **changes: str | None) -> str:
-        """The same with both ends of the time named, so that it shows the same tomorrow."""
+        """Return the permalink of a path: with both ends of the span."""
         ends = {"last": None, "from_": iso(self.span.since), "until": iso(self.span.until)}
         return self.link(path, **ends, **changes)
 
@@ -85,9 +85,9 @@ def _between(since: str, until: str) -> Span:
 
 
 def _seconds(name: str, text: str) -> float:
-    """A moment as ISO 8601 has it; UTC where it does not say."""
+    """Parse an ISO 8601 time; UTC where it has no offset."""
     try:
         at = datetime.fromisoformat(text)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise FilterError(f"{name}: a moment, as in 2026-11-22T14:00Z") from None
+        raise FilterError(f"{name}: must be an ISO 8601 time, as in 2026-11-22T14:00Z") from None

@@ -1,7 +1,7 @@
-"""Numbers, times and shares as people read them. Pure; every page shows them through here.
+"""Format numbers, times and shares for people. Pure.
 
-What is nearly all or nearly nothing never reads as all or nothing: 999,999 of a million is `>99.99%`, one of it
-`<0.01%`. Times are seconds since the epoch, and shown in UTC.
+Nearly all and nearly nothing are never rounded to all or nothing: 999,999 of a million is `>99.99%`, one of a million
+`<0.01%`. Times are seconds since the epoch, shown in UTC.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def number(value: float) -> str:
-    """`1,204`; below ten with what stands behind the point, as far as it says something: `0.34`."""
+    """Format a number: `1,204`; below ten with two significant digits: `0.34`."""
     if value >= 10 or value == int(value):
         return f"{round(value):,}"
     return f"{value:.2g}" if value >= 0.01 else "<0.01"
 
 
 def percent(part: float, whole: float = 1) -> str:
-    """A part of a whole: `12.5%`; a dash where there is no whole."""
+    """Format a part of a whole: `12.5%`; a dash where the whole is zero."""
     if whole <= 0:
         return NOTHING
     value = 100 * part / whole
@@ -37,7 +37,7 @@ def percent(part: float, whole: float = 1) -> str:
 
 
 def latency(seconds: float | None) -> str:
-    """`0.84 ms`, `12 ms`, `1.2 s`; a dash for None."""
+    """Format a latency: `0.84 ms`, `12 ms`, `1.2 s`; a dash for None."""
     if seconds is None:
         return NOTHING
     if seconds >= 1:
@@ -47,7 +47,7 @@ def latency(seconds: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units, what is below them left out: `6 d 4 h`, `3 min 20 s`, `0 s`."""
+    """Format a duration by its two largest units: `6 d 4 h`, `3 min 20 s`, `0 s`."""
     left, words = max(0, int(seconds)), list[str]()
     for size, unit in _UNITS:
         count, left = divmod(left, size)
@@ -59,7 +59,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(then: float, now: float) -> str:
-    """How long since, by the largest unit: `just now`, `4 min ago`, `3 d ago`."""
+    """Format the time since, by its largest unit: `just now`, `4 min ago`, `3 d ago`."""
     seconds = now - then
     if seconds < 5:
         return "just now"
@@ -68,31 +68,31 @@ def ago(then: float, now: float) -> str:
 
 
 def moment(then: float) -> str:
-    """`22 Nov 2026, 14:05:09 UTC`."""
+    """Format a time in full: `22 Nov 2026, 14:05:09 UTC`."""
     at = datetime.fromtimestamp(then, UTC)
     return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
 
 
 def clock(then: float) -> str:
-    """`22 Nov, 14:05:09`, where it is said elsewhere that times are UTC."""
+    """Format a time briefly: `22 Nov, 14:05:09`; the page names the time zone elsewhere."""
     at = datetime.fromtimestamp(then, UTC)
     return f"{at.day} {at:%b, %H:%M:%S}"
 
 
 def iso(then: float) -> str:
-    """`2026-11-22T14:05:09Z`, as `<time>`, JSON and links have it."""
+    """Format a time for `<time>`, JSON and links: `2026-11-22T14:05:09Z`."""
     return f"{datetime.fromtimestamp(then, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def size(octets: float) -> str:
-    """`512 B`, `2.4 KiB`, `1.0 MiB`."""
+    """Format a size: `512 B`, `2.4 KiB`, `1.0 MiB`."""
     if octets < 1024:
         return f"{octets:.0f} B"
     return f"{octets / 1024:.1f} KiB" if octets < 1 << 20 else f"{octets / (1 << 20):.1f} MiB"
 
 
-def told(tree: Mapping[str, JSON] | None) -> str:
-    """A redacted value in a line: what may be shown, else its kind and length; see `reports.views.Tree`."""
+def described(tree: Mapping[str, JSON] | None) -> str:
+    """Describe a redacted value (`reports.models.Tree`): the value if it may be shown, else its type and length."""
     if tree is None:
         return NOTHING
     if "value" in tree:
@@ -116,6 +116,6 @@ FILTERS: Final = {
     "percent": percent,
     "share": show_share,
     "size": size,
-    "told": told,
+    "described": described,
 }
-"""What templates call them."""
+"""The filters of the templates, by name."""

@@ -1,9 +1,8 @@
-"""routing.yaml as it is written, comments and all, with whatever may be secret left out. Pure.
+"""Mask what may be secret in routing.yaml, comments included. Pure.
 
-A value is shown where the models know its key and do not call it a secret. Anything else (a misspelt key, a value where
-none belongs) might hold what was meant for another place, and is shown only if it is as short and dull as `5%`. Of a
-secret only a reference (`${NAME}`) is shown, since it says where the secret comes from and nothing of it. A text that
-cannot be taken apart is not shown at all. Lines stay where they are.
+A value is shown where the models know its key and do not declare it a secret. Any other value (of a misspelt key, or
+misplaced) may be a secret, and is shown only if it is as short and plain as `5%`. Of a secret only a reference
+(`${NAME}`) is shown. A text that is not valid YAML is not shown at all. Line numbers stay the same.
 """
 
 from __future__ import annotations
@@ -24,28 +23,28 @@ _REFERENCE: Final = re.compile(r"\$\{\w+(?::-)?\}", re.ASCII)
 _DULL: Final = re.compile(r"[\d.]{0,6} ?(?:%|x|ms|s|m|h|d|B|KiB|MiB)?|true|false|yes|no|on|off|null|~", re.ASCII)
 _WORD: Final = re.compile(r"[\w.-]{1,24}", re.ASCII)
 _CREDENTIALS: Final = re.compile(r"://[^/\s]*@")
-_TELLING: Final = re.compile(
+_REVEALING: Final = re.compile(
     r"(?:^#[\s-]*|[{,]\s*)[\w.-]*(?:secret|token|passw|key|url)\w*\s*[:=]|://[^/\s]*@", re.IGNORECASE
 )
-"""A comment that holds a setting which was taken out."""
+"""A comment that contains a setting, which may be a secret."""
 _COMMENT: Final = re.compile(r"(?:(?<=\s)|^)#.*", re.MULTILINE)
 
 _Meaning = Any
-"""What the models say of a place: an annotation; `_FREE` below `x-…`, where anything may stand; None for nothing."""
+"""The models' annotation of a position; `_FREE` below `x-…`, where anything is allowed; None where nothing is."""
 _FREE: Final = object()
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Masked:
-    """A text to be shown, and the pieces that are not."""
+    """A text with its secrets masked, and the masked pieces."""
 
     text: str
     left_out: tuple[str, ...] = field(repr=False)
 
 
 def masked(text: str) -> Masked | None:
-    """The text without secrets; None where it is no YAML, so that nobody can tell where in it the secrets are."""
+    """Return the text with its secrets masked; None where it is not valid YAML."""
     walk = _SecretScanner()
     try:
         for event in yaml.parse(text, Loader=_Loader):
@@ -59,7 +58,7 @@ def masked(text: str) -> Masked | None:
 
 @dataclass(slots=True)
 class _Level:
-    """A mapping or list that is open. `key`: whether a mapping's next scalar is one; `value`: what comes next means."""
+    """A mapping or list being parsed. `key`: a mapping's next scalar is a key; `value`: the next value's meaning."""
 
     meaning: _Meaning
     mapping: bool
@@ -69,7 +68,7 @@ class _Level:
 
 @dataclass(slots=True)
 class _SecretScanner:
-    """Follows the parser, and notes every scalar, and those of them that must not be shown."""
+    """Follows the YAML parser and records every scalar, and those that must not be shown."""
 
     scalars: list[Span] = field(default_factory=list)
     left_out: set[Span] = field(default_factory=set)
@@ -105,7 +104,7 @@ class _SecretScanner:
             self.left_out.add(span)
 
     def _next(self) -> _Meaning:
-        """What the value that comes now means."""
+        """Return the meaning of the value that follows."""
         level = self.levels[-1]
         level.key = True
         return level.value
@@ -116,21 +115,22 @@ def _opened(meaning: _Meaning, *, mapping: bool) -> _Level:
 
 
 def _items(meaning: _Meaning) -> _Meaning:
-    """What a list's items mean: a tuple's, or, since one may stand for a list of it, the value's own."""
-    found = [one for one in _plain(meaning) if get_origin(one) is tuple]
-    return get_args(found[0])[0] if found else meaning
+    """Return the meaning of a list's items: a tuple's, or the value's own, since one item may stand for a list."""
+    tuples = [one for one in _plain(meaning) if get_origin(one) is tuple]
+    return get_args(tuples[0])[0] if tuples else meaning
 
 
 def _below(meaning: _Meaning, key: str) -> _Meaning:
     if meaning is RoutingFile and key.startswith("x-"):
         return _FREE
     sections = _SECTIONS if meaning is _FREE else [one for one in _plain(meaning) if _is_section(one)]
-    found = [section.model_fields[key].annotation for section in sections if key in section.model_fields]
-    if any(SecretStr in _plain(one) for one in found):
+    annotations = [section.model_fields[key].annotation for section in sections if key in section.model_fields]
+    if any(SecretStr in _plain(one) for one in annotations):
         return SecretStr
     if meaning is _FREE:
-        return _FREE if not found or any(_is_section(one) for one in _plain(found[0])) else found[0]
-    return found[0] if found else None
+        free = not annotations or any(_is_section(one) for one in _plain(annotations[0]))
+        return _FREE if free else annotations[0]
+    return annotations[0] if annotations else None
 
 
 def _may_be_shown(value: str, meaning: _Meaning) -> bool:
@@ -143,7 +143,7 @@ def _may_be_shown(value: str, meaning: _Meaning) -> bool:
 
 
 def _plain(annotation: _Meaning) -> list[Any]:
-    """An annotation's types, without `Annotated` and `| None`."""
+    """Return an annotation's types, without `Annotated` and `| None`."""
     origin: Any = get_origin(annotation)
     if origin is Annotated:
         return _plain(get_args(annotation)[0])
@@ -177,5 +177,5 @@ def _pieces(text: str, scalars: list[Span], spans: set[Span]) -> Iterator[str]:
     yield _COMMENT.sub(_comment, text[at:])
 
 
-def _comment(found: re.Match[str]) -> str:
-    return f"# {MASK}" if _TELLING.search(found[0]) else found[0]
+def _comment(comment: re.Match[str]) -> str:
+    return f"# {MASK}" if _REVEALING.search(comment[0]) else comment[0]

@@ -1,4 +1,4 @@
-"""What the pages show of this process: what `serving.Process` is, as far as they need to know."""
+"""The parts of a gateway process that the ops pages read."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class ProcessView(Protocol):
 
     @property
     def watcher(self) -> ConfigWatcher:
-        """Knows routing.yaml, the text in force and the one that is refused."""
+        """The watcher of routing.yaml: the text in force, and the refused one."""
 
     @property
     def native_started(self) -> bool: ...
 
     @property
     def database(self) -> Database | None:
-        """Where comparisons and shares are kept; None where nothing is kept or shared."""
+        """The database of comparisons and shares; None where they are neither stored nor shared."""
 
     @property
     def controller(self) -> RolloutController:
-        """Knows every route's share, and changes it."""
+        """The controller of the routes' shares."""

@@ -1,6 +1,6 @@
-"""A view, which is plain data, as the page or the JSON that was asked for: both show the same.
+"""Render a view, which is plain data, as a page or as JSON; both show the same.
 
-A page's JSON is at its path with `.json` behind it (`/index.json` for `/`), or comes of `Accept: application/json`.
+A page's JSON is at its path with `.json` appended (`/index.json` for `/`), or selected by `Accept: application/json`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from proxy.ops import charts
-from proxy.ops.access import visitor
+from proxy.ops.access import principal_of
 from proxy.ops.filters import LAST, VERDICTS, FilterError, Filters
 from proxy.ops.formatting import FILTERS
 
@@ -35,7 +35,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class View(Protocol):
-    """A frozen dataclass: what a page shows, and what its JSON says."""
+    """A frozen dataclass: the contents of a page and of its JSON."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -63,58 +63,58 @@ _ENVIRONMENT: Final = _environment()
 
 
 def paged(path: str, endpoint: Endpoint) -> list[Route]:
-    """A page, and its JSON beside it."""
-    return [Route(beside(path), endpoint), Route(path, endpoint)]
+    """Return the routes of a page and of its JSON."""
+    return [Route(json_path(path), endpoint), Route(path, endpoint)]
 
 
-def beside(path: str) -> str:
-    """Where a page's JSON is."""
+def json_path(path: str) -> str:
+    """Return the path of a page's JSON."""
     return "/index.json" if path == "/" else f"{path}.json"
 
 
 async def answer(request: Request, template: str, view: View, *, area: str, **shown: object) -> Response:
-    """The view as a page, or as JSON. `area` is the page of the navigation that it belongs to; a page shows more.
+    """Render the view as a page or as JSON. `area` is its entry in the navigation; `shown` is for the page only.
 
-    Made in a thread, since a page of many routes takes longer than requests under way should wait.
+    Rendered in a thread: a page of many routes takes longer than requests in flight should wait.
     """
     if wants_json(request):
         return JSONResponse(await asyncio.to_thread(to_jsonable_python, view), headers={"vary": "accept"})
     query = f"?{request.url.query}" if request.url.query else ""
-    shown |= {"view": view, "area": area, "beside": beside(request.url.path) + query}
+    shown |= {"view": view, "area": area, "json_path": json_path(request.url.path) + query}
     return await asyncio.to_thread(page, template, request, shown)
 
 
 def page(template: str, request: Request, shown: Mapping[str, object], status: int = 200) -> Response:
-    """A page of any values."""
-    context = {"area": None, "beside": None, "visitor": visitor(request), "now": time.time(), **shown}
+    """Render a template with any values."""
+    context = {"area": None, "json_path": None, "principal": principal_of(request), "now": time.time(), **shown}
     text = _ENVIRONMENT.get_template(template).render(context)
     return HTMLResponse(text, status, {"vary": "accept"})
 
 
 def wants_json(request: Request) -> bool:
-    """Whether the JSON was asked for, by the path or by `Accept`."""
+    """Return True where the path or `Accept` selects JSON."""
     accept = request.headers.get("accept", "")
     return request.url.path.endswith(".json") or ("application/json" in accept and "text/html" not in accept)
 
 
 def error_page(request: Request, status: int, title: str, text: str) -> Response:
-    """Why there is nothing to show, for whoever asked."""
+    """Render an error as a page or as JSON."""
     if wants_json(request):
         return JSONResponse({"error": title, "detail": text}, status)
-    return page("trouble.html", request, {"title": title, "text": text}, status)
+    return page("error.html", request, {"title": title, "text": text}, status)
 
 
 def filters(request: Request) -> Filters:
-    """What the URL asks for. Raises FilterError."""
+    """Return the filters of the URL. Raises FilterError."""
     return Filters.of(request.query_params, time.time())
 
 
 async def wrong_filter(request: Request, error: Exception) -> Response:
-    """An exception handler: what is wrong with the URL."""
+    """Handle an invalid filter."""
     assert isinstance(error, FilterError)
-    return error_page(request, 400, "This cannot be looked at", str(error))
+    return error_page(request, 400, "Invalid filter", str(error))
 
 
-async def not_found(request: Request, _: Exception) -> Response:
-    """An exception handler: no such page."""
-    return error_page(request, 404, "There is nothing here", "No page has this address.")
+async def unknown_page(request: Request, _: Exception) -> Response:
+    """Handle an unknown path."""
+    return error_page(request, 404, "Page not found", "No page has this address.")

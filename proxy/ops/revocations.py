@@ -1,7 +1,7 @@
-"""Sessions that were logged out: ended in every process that knows the same token, until they would expire anyway.
+"""Revoked sessions: a logout ends a session in every process with the same token, until it would expire anyway.
 
-Kept in memory; for the workers of one machine as files in the directory that they share, and for replicas in MongoDB.
-While MongoDB is away a process does not learn of logouts on other machines.
+Revocations are stored in memory, as files in a directory for the workers of one machine, and in MongoDB for replicas.
+While MongoDB is unreachable a process does not learn of logouts on other machines.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ logger = logging.getLogger("scribe_proxy")
 
 COLLECTION: Final = "ops_ended_sessions"
 TIMEOUT: Final = 1.0
-"""Seconds that MongoDB may take; pages do not wait longer for it."""
+"""Seconds that a page waits for MongoDB."""
 
 
 class RevokedSessions:
-    """Ids of sessions that no longer count. `directory` is shared by this machine's workers."""
+    """The ids of revoked sessions. `directory` is shared by this machine's workers."""
 
     def __init__(self, database: Database | None = None, directory: Path | None = None) -> None:
         self._database: Final = database
@@ -32,7 +32,7 @@ class RevokedSessions:
         self._expiries: Final[dict[str, float]] = {}
 
     async def revoke(self, session_id: str, expires: float) -> None:
-        """End a session everywhere. `expires` is when it would have ended (seconds since the epoch)."""
+        """Revoke a session everywhere. `expires`: its expiry in seconds since the epoch."""
         now, key = time.time(), _key(session_id)
         for ended in [ended for ended, expiry in self._expiries.items() if expiry < now]:
             del self._expiries[ended]
@@ -46,7 +46,7 @@ class RevokedSessions:
             await self._store(self._database, key, expires)
 
     async def is_revoked(self, session_id: str) -> bool:
-        """Return whether a session was ended, here or elsewhere."""
+        """Return True where a session was revoked, here or elsewhere."""
         key = _key(session_id)
         if key in self._expiries or (self._directory is not None and (self._directory / key).exists()):
             return True
@@ -68,9 +68,9 @@ class RevokedSessions:
                     at = datetime.fromtimestamp(expires, UTC)
                     await collection.update_one({"_id": key}, {"$set": {"expires": at}}, upsert=True)
         except (DatabaseError, TimeoutError):
-            logger.warning("a logout could not be shared with other replicas: MongoDB is away")
+            logger.warning("a logout could not be shared with other replicas: MongoDB is unreachable")
 
 
 def _key(session_id: str) -> str:
-    """Return the name under which a session is known as ended: nobody can make a session of it."""
+    """Return the key of a revoked session; the session cannot be derived from it."""
     return f"ops-session-{hashlib.sha256(session_id.encode()).hexdigest()}"

@@ -26,7 +26,7 @@ logger = logging.getLogger("scribe_proxy")
 Role = Literal["operator", "viewer"]
 
 LASTING: Final = 12 * 3600
-"""Seconds a session lasts."""
+"""Duration of a session in seconds."""
 _CLAIMS: Final = ["exp", "name", "form", "jti"]
 
 
@@ -55,7 +55,7 @@ class Sessions:
     def role_of(self, token: str, address: str | None) -> Role | None:
         """Return the role of a token, compared in constant time; None for a wrong one, logged with the address.
 
-        Raises TooManyAttemptsError where the address was wrong too often: then nothing is compared.
+        Raises TooManyAttemptsError, without comparing, where the address has sent too many wrong tokens.
         """
         self._attempts.admit(address)
         given = token.encode("utf-8", "surrogatepass")

@@ -1,8 +1,7 @@
-"""Two redacted answers as the rows of one table, field by field, with what differs marked. Pure.
+"""Align two redacted answers field by field in the rows of one table, with differences marked. Pure.
 
-Both trees are walked at once: legacy's fields in their order, those that native alone has after them. A row stands for
-one place; where the sides put the same thing at different places (an order that says nothing), each is marked where it
-stands on its own side.
+Both trees are walked together: legacy's fields in their order, then those that only native has. A row is one path;
+where the backends have the same value at different paths (an order without meaning), each is marked at its own path.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from proxy.types import JSON
 
 Mark = Literal["different", "declared", "noise", ""]
 NEAR: Final = 1
-"""How many rows are kept on both sides of one that is marked, where only differences are shown."""
+"""Rows shown before and after each marked one, where only differences are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands at a place on one side; None where nothing does. `kind` says how it differs."""
+    """One backend's value at a path, None where it has none. `kind` is the kind of difference."""
 
     value: Tree | None
     mark: Mark = ""
@@ -31,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class SideBySideRow:
-    """A place: `name` is its last step, `depth` how far in it stands. `skipped`: rows left out before this one."""
+    """A path: `name` is its last step, `depth` its nesting. `skipped`: the rows omitted before this one."""
 
     name: str
     depth: int
@@ -41,12 +40,12 @@ class SideBySideRow:
 
     @property
     def marked(self) -> bool:
-        """Whether a difference stands here."""
+        """True where the backends differ at this path."""
         return bool(self.legacy.mark or self.native.mark)
 
 
 class Marks:
-    """The differences of a sample by the places they stand at, on each side."""
+    """The differences of a sample by path, of each backend."""
 
     def __init__(self, differences: Iterable[StoredDifference]) -> None:
         self._legacy: dict[str, StoredDifference] = {}
@@ -57,60 +56,58 @@ class Marks:
             if one.native is not None:
                 self._native[one.native.path] = one
 
-    def row(self, place: str, name: str, depth: int, legacy: Tree | None, native: Tree | None) -> SideBySideRow:
-        """The row of a place."""
-        return SideBySideRow(
-            name, depth, _cell(legacy, self._legacy.get(place)), _cell(native, self._native.get(place))
-        )
+    def row(self, path: str, name: str, depth: int, legacy: Tree | None, native: Tree | None) -> SideBySideRow:
+        """Return the row of a path."""
+        return SideBySideRow(name, depth, _cell(legacy, self._legacy.get(path)), _cell(native, self._native.get(path)))
 
 
 def rows(sample: Sample) -> tuple[SideBySideRow, ...]:
-    """Status, headers and body of both answers."""
+    """Return the rows of status, headers and body of both answers."""
     marks = Marks(sample.differences)
     return tuple(_rows(sample.legacy, sample.native, marks))
 
 
-def only_near(found: Sequence[SideBySideRow]) -> tuple[SideBySideRow, ...]:
-    """The rows that are marked, with their neighbours and what they stand in; each says how many are left out above."""
-    marked = [at for at, row in enumerate(found) if row.marked]
-    kept = {near for at in marked for near in (*range(at - NEAR, at + NEAR + 1), *_above(found, at))}
+def only_near(every: Sequence[SideBySideRow]) -> tuple[SideBySideRow, ...]:
+    """Return the marked rows with their neighbours and parents, each with the number of rows omitted before it."""
+    marked = [at for at, row in enumerate(every) if row.marked]
+    shown_at = {near for at in marked for near in (*range(at - NEAR, at + NEAR + 1), *_parents(every, at))}
     result, skipped = list[SideBySideRow](), 0
-    for at, row in enumerate(found):
-        if at in kept:
+    for at, row in enumerate(every):
+        if at in shown_at:
             result.append(SideBySideRow(row.name, row.depth, row.legacy, row.native, skipped))
-        skipped = 0 if at in kept else skipped + 1
+        skipped = 0 if at in shown_at else skipped + 1
     return tuple(result)
 
 
-def _above(found: Sequence[SideBySideRow], at: int) -> Iterator[int]:
-    """The rows of what a row stands in, the innermost first."""
-    depth = found[at].depth
+def _parents(every: Sequence[SideBySideRow], at: int) -> Iterator[int]:
+    """Yield the parents of a row, innermost first."""
+    depth = every[at].depth
     for above in range(at - 1, -1, -1):
-        if found[above].depth < depth:
-            depth = found[above].depth
+        if every[above].depth < depth:
+            depth = every[above].depth
             yield above
 
 
 def _rows(legacy: StoredAnswer, native: StoredAnswer, marks: Marks) -> Iterator[SideBySideRow]:
     yield marks.row("outcome", "outcome", 0, _shown(legacy.outcome), _shown(native.outcome))
     yield marks.row("status", "status", 0, _shown(legacy.status), _shown(native.status))
-    here, there = dict(legacy.headers), dict(native.headers)
-    for name in [*here, *(name for name in there if name not in here)]:
-        yield marks.row(f"header.{name}", name, 0, here.get(name), there.get(name))
+    of_legacy, of_native = dict(legacy.headers), dict(native.headers)
+    for name in [*of_legacy, *(name for name in of_native if name not in of_legacy)]:
+        yield marks.row(f"header.{name}", name, 0, of_legacy.get(name), of_native.get(name))
     yield from _walk(("body",), legacy.body.content, native.body.content, marks)
 
 
-def _walk(place: tuple[str, ...], legacy: Tree | None, native: Tree | None, marks: Marks) -> Iterator[SideBySideRow]:
+def _walk(path: tuple[str, ...], legacy: Tree | None, native: Tree | None, marks: Marks) -> Iterator[SideBySideRow]:
     if legacy is None and native is None:
         return
-    yield marks.row(".".join(place), place[-1], len(place) - 1, legacy, native)
-    here, there = dict(_below(legacy)), dict(_below(native))
-    for step in [*here, *(step for step in there if step not in here)]:
-        yield from _walk((*place, step), here.get(step), there.get(step), marks)
+    yield marks.row(".".join(path), path[-1], len(path) - 1, legacy, native)
+    of_legacy, of_native = dict(_children(legacy)), dict(_children(native))
+    for step in [*of_legacy, *(step for step in of_native if step not in of_legacy)]:
+        yield from _walk((*path, step), of_legacy.get(step), of_native.get(step), marks)
 
 
-def _below(tree: Tree | None) -> Iterator[tuple[str, Tree]]:
-    """What stands below a place, by the step that leads there."""
+def _children(tree: Tree | None) -> Iterator[tuple[str, Tree]]:
+    """Yield the children of a value, each with its step."""
     fields, items = (tree.get("fields"), tree.get("items")) if tree is not None else (None, None)
     for entry in fields if isinstance(fields, list) else ():
         name, value = entry if isinstance(entry, list) else ("", None)

@@ -1,4 +1,4 @@
-"""What the gateway on this machine has counted since it started: what pages show while MongoDB is away.
+"""Counts of this machine's gateway since its start, which pages show while MongoDB is unreachable.
 
 Read from the metrics, which all workers of a machine share.
 """
@@ -14,7 +14,7 @@ from prometheus_client.samples import Sample
 from proxy.observability import metrics
 from proxy.reports.models import RouteSummary
 
-_COUNTED = {  # the metric, and the label that its counts are told apart by
+_COUNTED = {  # metrics, each with the label that it is counted by
     "scribe_proxy_requests_total": "backend",
     "scribe_proxy_comparisons_total": "verdict",
     "scribe_proxy_skipped_total": "reason",
@@ -22,16 +22,16 @@ _COUNTED = {  # the metric, and the label that its counts are told apart by
 
 
 def since_start() -> tuple[RouteSummary, ...]:
-    """Every route of which anything was counted, by name."""
-    found: defaultdict[str, defaultdict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    """Return every route that has counts, by name."""
+    counts: defaultdict[str, defaultdict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for sample in _samples(metrics.expose().decode()):
         label = _COUNTED[sample.name]
-        found[sample.labels["route"]][label][sample.labels[label]] += int(sample.value)
-    return tuple(_summary(route, found[route]) for route in sorted(found))
+        counts[sample.labels["route"]][label][sample.labels[label]] += int(sample.value)
+    return tuple(_summary(route, counts[route]) for route in sorted(counts))
 
 
 def _samples(exposition: str) -> Iterator[Sample]:
-    """Those that are counted here; the parser is too slow to be given all the rest."""
+    """Yield the samples of these metrics; the parser is too slow for all of them."""
     lines = (line for line in exposition.splitlines() if line.startswith(tuple(_COUNTED)))
     for family in text_string_to_metric_families("\n".join(lines)):
         yield from family.samples

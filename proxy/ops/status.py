@@ -1,4 +1,4 @@
-"""What a process would say of itself, as data: the JSON of `/status.json`, and the head of the pages."""
+"""The status of a process, for `/status.json` and the pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from proxy.rollout.shares import Effective
 
 @dataclass(frozen=True, slots=True)
 class RouteStatus:
-    """One route in force. Shares are in percent of callers; `native` is the file's, `effective` what is left of it."""
+    """One route. Shares are in percent of callers; `native` is the file's, `effective` the one in force."""
 
     name: str
     match: str
@@ -27,7 +27,7 @@ class RouteStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One process. `revision` is that of the configuration in force; `problems` are those of the file as it stands."""
+    """One process. `revision` is that of the configuration in force; `problems` are those of the file on disk."""
 
     revision: str
     legacy_url: str
@@ -39,16 +39,16 @@ class Status:
 
     @property
     def ready(self) -> bool:
-        """A refused file does not make a process unready: it serves by the last good one."""
+        """True where a backend is available. A refused file does not matter: the last good one is in force."""
         return self.legacy or self.native
 
 
 Current = Callable[[], Awaitable[Status]]
-"""Gives the process's status as it is now."""
+"""Returns the current status of the process."""
 
 
 def describe(situation: ProcessView, *, legacy: bool) -> Status:
-    """A process as it is now. `legacy`: whether it accepts connections."""
+    """Return the status of a process. `legacy`: it accepts connections."""
     config = situation.gateway.plan.config
     return Status(
         revision=config.revision,

@@ -38,7 +38,7 @@ PHONE: Settings = {"viewport": {"width": 390, "height": 844}, "color_scheme": "d
 PLAIN: Settings = {"viewport": {"width": 390, "height": 844}, "java_script_enabled": False}
 PAGES = (
     *("/", "/?last=7d&verdict=mismatch", "/routes/notes.list", "/divergences", "/drift"),
-    *("/live?renew=no", "/live/prompts.list", "/live/consultations.list", "/history", "/config", "/nothing"),
+    *("/live?refresh=no", "/live/prompts.list", "/live/consultations.list", "/history", "/config", "/nothing"),
 )
 FAULTS = (Path(__file__).parent / "faults.js").read_text()
 """Gives what is wrong with a page, in words: text that is hard to read, what has no name, what is too wide."""
@@ -112,7 +112,7 @@ async def test_the_pages_are_sound_and_usable_at_every_width(
                 await look_at_all(tab, dark=settings is PHONE)
                 if settings is DESK:
                     await find_a_difference(tab.page)
-                    await watch_it_renew(tab.page, staged)
+                    await watch_it_refresh(tab.page, staged)
         async with Tab.opened(browser.browser, base, PLAIN) as tab:
             await tab.log_in()
             await promote_without_scripts(tab.page)
@@ -130,7 +130,7 @@ async def find_a_difference(page: Page) -> None:
     """From the overview to the answer that differs, by the keyboard alone."""
     await page.goto("/")
     await page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to the content")
+    skip = page.get_by_role("link", name="Skip to content")
     await expect(skip).to_be_focused()
     assert "2px" in await skip.evaluate("element => getComputedStyle(element).outline")
     await page.get_by_role("link", name="notes.list").press("Enter")
@@ -143,7 +143,7 @@ async def find_a_difference(page: Page) -> None:
     assert await page.evaluate(FAULTS) == []
 
 
-async def watch_it_renew(page: Page, staged: Stage) -> None:
+async def watch_it_refresh(page: Page, staged: Stage) -> None:
     """The page's clock is moved on instead of waited for."""
     await page.clock.install()
     await page.goto("/live")
@@ -153,7 +153,7 @@ async def watch_it_renew(page: Page, staged: Stage) -> None:
     serve_a_minute(staged.stats, time.monotonic() + 120, [("transcription", 0, 3, 0)])
     await page.clock.fast_forward(6000)
     await expect(route.get_by_text("requests/s, up to")).to_be_visible()
-    assert await page.evaluate("window.kept")  # renewed in place
+    assert await page.evaluate("window.kept")  # refreshed in place
 
 
 async def promote_without_scripts(page: Page) -> None:

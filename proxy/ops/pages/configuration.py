@@ -1,6 +1,6 @@
-"""routing.yaml as it is in force, what its last change was, and what is wrong with one that is refused.
+"""The page of routing.yaml: the text in force, its last change, and the errors of a refused one.
 
-The texts are shown with their secrets left out (`masking.py`).
+Secrets are masked (`masking.py`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from proxy.ops.rendering import Endpoint, answer
 from proxy.runtime.config_watcher import ConfigSnapshot, ConfigWatcher
 
 NEAR: Final = 2
-"""Lines of a refused file that are shown around each that is wrong."""
+"""Lines shown before and after each wrong line of a refused file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigLine:
-    """A line of a file; `wrong` says what is wrong there."""
+    """A line of a file. `wrong` are the errors in it."""
 
     number: int
     text: str
@@ -35,26 +35,26 @@ class ConfigLine:
 
 @dataclass(frozen=True, slots=True)
 class ChangedLines:
-    """A line of a diff. `place` is a heading such as `@@ -3,7 +3,6 @@`."""
+    """A line of a diff. `range` is a heading such as `@@ -3,7 +3,6 @@`."""
 
-    kind: Literal["added", "removed", "same", "place"]
+    kind: Literal["added", "removed", "same", "range"]
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigDifference:
-    """What has changed from one text to the next. `unseen`: something that is left out here has changed, too."""
+    """The difference of two texts. `masked`: a masked value has changed as well."""
 
     lines: tuple[ChangedLines, ...]
-    unseen: bool
+    masked: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`at` is since when this process goes by the text, in seconds since the epoch; None in its first second.
+    """routing.yaml. `at`: since when the text is in force (seconds since the epoch); None in the first second.
 
-    `refused` are the lines near problems of the text as it stands, none where it is in force or cannot be shown.
-    `pending` is how that text differs from the one in force, `last` how that one differs from the one before.
+    `refused` are the lines near errors of the file on disk, none where it is in force or cannot be shown. `pending` is
+    the difference between that file and the text in force, `last` between that and the one before.
     """
 
     file: str
@@ -68,7 +68,7 @@ class Configuration:
 
 
 def configuration(situation: ProcessView) -> Endpoint:
-    """The page of the file."""
+    """Return the endpoint of the configuration."""
 
     async def show(request: Request) -> Response:
         view = await asyncio.to_thread(_view, situation.watcher)
@@ -107,16 +107,16 @@ def _near(lines: Sequence[ConfigLine]) -> Iterator[ConfigLine]:
 
 
 def _difference(before: ConfigSnapshot, after: ConfigSnapshot) -> ConfigDifference | None:
-    """None where one of them cannot be shown."""
+    """Return the difference; None where one of the texts cannot be shown."""
     old, new = masked(before.text), masked(after.text)
     if old is None or new is None:
         return None
     lines = list(difflib.unified_diff(old.text.splitlines(), new.text.splitlines(), n=3, lineterm=""))[2:]
-    return ConfigDifference(tuple(map(_changed, lines)), unseen=old.left_out != new.left_out)
+    return ConfigDifference(tuple(map(_changed, lines)), masked=old.left_out != new.left_out)
 
 
 def _changed(line: str) -> ChangedLines:
     if line.startswith("@@"):
-        return ChangedLines("place", line)
+        return ChangedLines("range", line)
     kinds: dict[str, Literal["added", "removed", "same"]] = {"+": "added", "-": "removed", " ": "same"}
     return ChangedLines(kinds[line[0]], line[1:])

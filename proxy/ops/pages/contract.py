@@ -1,4 +1,4 @@
-"""What both sides have to do with what is written of them: declared divergences, and drift from the contract."""
+"""The pages of declared divergences and of answers that break the contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from proxy.contract.divergences import Divergence, DivergenceError, load
-from proxy.ops.pages.report_access import Unavailability, ask
+from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, filters
 from proxy.reports.models import DivergenceSummary, Drift, ReportCoverage, Span
@@ -19,50 +19,53 @@ from proxy.reports.reader import ReportReader
 
 @dataclass(frozen=True, slots=True)
 class Divergences:
-    """Declared differences: those seen in the span, those not, and those seen that divergences.yaml no longer has."""
+    """Declared divergences: observed in the span, never observed, and observed but no longer declared (`stale`)."""
 
     span: Span
-    seen: tuple[DivergenceSummary, ...]
-    unseen: tuple[DivergenceSummary, ...]
+    observed: tuple[DivergenceSummary, ...]
+    unobserved: tuple[DivergenceSummary, ...]
     stale: tuple[DivergenceSummary, ...]
-    away: Unavailability | None
+    unavailable: Unavailability | None
 
 
 @dataclass(frozen=True, slots=True)
 class Drifts:
-    """Answers that break the contract, legacy's and native's; and legacy's answers that no operation of it takes."""
+    """Answers that break the contract, and answers of legacy to requests that match no operation (`unknown`)."""
 
     span: Span
     legacy: tuple[Drift, ...]
     native: tuple[Drift, ...]
     unknown: tuple[ReportCoverage, ...]
-    away: Unavailability | None
+    unavailable: Unavailability | None
 
 
 def divergences(situation: ProcessView) -> Endpoint:
-    """The page of declared divergences."""
-
-    declared_in = _Remembered()
+    """Return the endpoint of the page of declared divergences."""
+    declared_in = _DeclaredIn()
 
     async def show(request: Request) -> Response:
-        asked = filters(request)
+        chosen = filters(request)
         declared = await asyncio.to_thread(declared_in, _file(situation))
-        found, away = await ask(situation.database, lambda kept: kept.divergences(asked.span, declared))
-        found = found or ()
-        view = Divergences(
-            span=asked.span,
-            seen=tuple(sorted((one for one in found if one.count and not one.stale), key=lambda one: -one.count)),
-            unseen=tuple(one for one in found if not one.count),
-            stale=tuple(one for one in found if one.stale),
-            away=away,
+        summaries, unavailable = await read_reports(
+            situation.database, lambda reports: reports.divergences(chosen.span, declared)
         )
-        return await answer(request, "divergences.html", view, area="/divergences", filters=asked)
+        summaries = summaries or ()
+        view = Divergences(
+            span=chosen.span,
+            observed=tuple(
+                sorted((one for one in summaries if one.count and not one.stale), key=lambda one: -one.count)
+            ),
+            unobserved=tuple(one for one in summaries if not one.count),
+            stale=tuple(one for one in summaries if one.stale),
+            unavailable=unavailable,
+        )
+        return await answer(request, "divergences.html", view, area="/divergences", filters=chosen)
 
     return show
 
 
-class _Remembered:
-    """The divergences of a file, read again when it changes; none of one that is faulty or not there."""
+class _DeclaredIn:
+    """Cache of the divergences of a file; empty where the file is missing or invalid."""
 
     def __init__(self) -> None:
         self._known: tuple[Path, float, tuple[Divergence, ...]] = (Path(), 0.0, ())
@@ -82,23 +85,23 @@ def _file(situation: ProcessView) -> Path:
 
 
 def drift(situation: ProcessView) -> Endpoint:
-    """The page of what breaks the contract."""
+    """Return the endpoint of the page of answers that break the contract."""
 
     async def show(request: Request) -> Response:
-        asked = filters(request)
+        chosen = filters(request)
 
-        async def breaking(kept: ReportReader) -> tuple[tuple[Drift, ...], tuple[ReportCoverage, ...]]:
-            return await kept.drift(asked.span), await kept.coverage(asked.span)
+        async def breaking(reports: ReportReader) -> tuple[tuple[Drift, ...], tuple[ReportCoverage, ...]]:
+            return await reports.drift(chosen.span), await reports.coverage(chosen.span)
 
-        found, away = await ask(situation.database, breaking)
-        drifts, coverage = found or ((), ())
+        result, unavailable = await read_reports(situation.database, breaking)
+        drifts, coverage = result or ((), ())
         view = Drifts(
-            span=asked.span,
+            span=chosen.span,
             legacy=tuple(one for one in drifts if one.backend == "legacy"),
             native=tuple(one for one in drifts if one.backend == "native"),
             unknown=tuple(one for one in coverage if one.operation is None),
-            away=away,
+            unavailable=unavailable,
         )
-        return await answer(request, "drift.html", view, area="/drift", filters=asked)
+        return await answer(request, "drift.html", view, area="/drift", filters=chosen)
 
     return show

@@ -17,9 +17,9 @@ from starlette.routing import Route as Path
 
 from proxy.config.field_types import read_share
 from proxy.config.models import Route
-from proxy.ops.access import Principal, visitor
+from proxy.ops.access import Principal, principal_of
 from proxy.ops.pages.live import RouteNow, route_now
-from proxy.ops.pages.session import read_form
+from proxy.ops.pages.session import FOREIGN_FORM, read_form
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import answer, error_page, paged, wants_json
 from proxy.rollout import actions
@@ -29,7 +29,7 @@ from proxy.rollout.transitions import Refused
 from proxy.runtime.database import DatabaseError
 
 LISTED: Final = 20
-"""How many changes of a route are shown beside its share."""
+"""Number of changes shown on a route's page."""
 Form = Mapping[str, str]
 
 _STEPS: Final[Mapping[str, Callable[[Form], Step]]] = {
@@ -43,7 +43,7 @@ _STEPS: Final[Mapping[str, Callable[[Form], Step]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """`stages` are those of the rollout, in percent; `bake_time` is in seconds. `lower`: shares one may go back to."""
+    """A route with its actions. `stages` are in percent, `bake_time` in seconds; `lower`: shares of a rollback."""
 
     route: RouteNow
     stages: tuple[float, ...]
@@ -54,7 +54,7 @@ class Control:
 
 
 def control_routes(situation: ProcessView) -> list[Path]:
-    """The page of one route's share, and where its steps are asked for."""
+    """Return the routes of a route's page and of its actions."""
 
     async def show(request: Request) -> Response:
         route = _named(situation, request)
@@ -63,11 +63,11 @@ def control_routes(situation: ProcessView) -> list[Path]:
         return await answer(request, "control.html", await _view(situation, route), area="/live")
 
     async def act(request: Request) -> Response:
-        form, principal = await read_form(request), visitor(request)
+        form, principal = await read_form(request), principal_of(request)
         if not principal.may_change:
-            return error_page(request, 403, "Nothing can be changed here", _denial(principal))
-        if not principal.sent(form.get("form", "")):
-            return error_page(request, 403, "Nothing was done", "This did not come from one of these pages.")
+            return error_page(request, 403, "Nothing was changed", _denial(principal))
+        if not principal.has_sent(form.get("form", "")):
+            return error_page(request, 403, "Nothing was changed", FOREIGN_FORM)
         name, step = request.path_params["route"], request.path_params["step"]
         if step not in _STEPS or _named(situation, request) is None:
             return _unknown(request)
@@ -90,11 +90,11 @@ async def _done(
             name, _STEPS[step](form), person, form.get("reason", ""), expected_version=expected
         )
     except ValueError as error:
-        return error_page(request, 400, "Nothing was done", str(error))
+        return error_page(request, 400, "Nothing was changed", str(error))
     except Refused as refusal:
-        return error_page(request, 409, "Nothing was done", str(refusal))
+        return error_page(request, 409, "Nothing was changed", str(refusal))
     except DatabaseError as error:
-        return error_page(request, 503, "Nothing was done", str(error))
+        return error_page(request, 503, "Nothing was changed", str(error))
     if wants_json(request):
         return JSONResponse({"route": name, "version": state.version, "share": state.change.after / 100})
     return RedirectResponse(f"/live/{name}", 303)
@@ -125,4 +125,4 @@ def _named(situation: ProcessView, request: Request) -> Route | None:
 
 
 def _unknown(request: Request) -> Response:
-    return error_page(request, 404, "There is no such route", "routing.yaml has none of that name.")
+    return error_page(request, 404, "Route not found", "routing.yaml has no route of that name.")

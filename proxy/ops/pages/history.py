@@ -1,4 +1,4 @@
-"""What became of shares and of the file, by whom and why, the newest first."""
+"""The history of shares and of the configuration, newest first."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ from proxy.rollout.store import Store
 from proxy.runtime.database import DatabaseError
 
 LISTED: Final = 200
-AWAY: Final = Unavailability(
-    "MongoDB is away", "What happened before is in it, and shows again when it is back.", fault=True
+UNREACHABLE: Final = Unavailability(
+    "MongoDB is unreachable", "The history is stored there, and is shown again when it is back.", fault=True
 )
-ALONE: Final = Unavailability(
-    "Nobody else knows", "Without a MongoDB this is what this gateway has seen since it began."
-)
+ALONE: Final = Unavailability("No MongoDB", "The history is this gateway's alone, and begins at its start.")
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`route` is the one that was asked for, empty for all and the file."""
+    """Entries of the history. `route` is the chosen one, empty for all routes and the configuration."""
 
     route: str
     changes: tuple[AuditEntry, ...]
-    away: Unavailability | None
+    unavailable: Unavailability | None
 
 
 def history(situation: ProcessView) -> Endpoint:
-    """The page of what happened."""
+    """Return the endpoint of the history."""
 
     async def show(request: Request) -> Response:
         route = request.query_params.get("route", "")
@@ -48,5 +46,5 @@ async def _history(store: Store, route: str) -> History:
     try:
         changes = await store.history(LISTED, route)
     except DatabaseError:
-        return History(route, (), AWAY)
+        return History(route, (), UNREACHABLE)
     return History(route, changes, None if store.shared else ALONE)

@@ -1,6 +1,6 @@
-"""Every route as it is now: its share and why, its stage, what both sides did lately, what the guard says.
+"""The page of all routes now: shares, stages, both backends' numbers, guards.
 
-The numbers are those of the process that answers, over the guard's window.
+The numbers are those of the answering process over the guard's window.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from proxy.rollout.progress import Progress
 from proxy.rollout.shares import LimitedBy
 
 PERIOD: Final = 5
-"""Seconds until the page is renewed."""
-LATELY: Final = 4
-"""How many slices of the window requests per second are told of."""
+"""Seconds between two refreshes of the page."""
+RECENT: Final = 4
+"""Number of slices of the window that the current request rate is the mean of."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendNow:
-    """One side of a route. `rate` is requests a second just now, the rest is of the whole window; latencies in seconds.
+    """One backend of a route. `rate` is the current number of requests per second; the rest is of the whole window.
 
-    `rates` and `slowest` are those of the window's slices, the oldest first: requests a second, and the 95th
-    percentile, None where there were no requests.
+    Latencies are in seconds. `rates` and `slowest` are of the window's slices, oldest first: requests per second, and
+    the 95th percentile, None without requests.
     """
 
     rate: float
@@ -50,9 +50,9 @@ class BackendNow:
 
 @dataclass(frozen=True, slots=True)
 class RouteNow:
-    """One route. `file` and `effective` are shares in percent; `by` is what limits the latter, `why` says it in words.
+    """One route. `file` and `effective` are shares in percent; `by` is what limits the latter, `reason` explains it.
 
-    `version` names this state of the route, for whoever wants to change it and nothing newer. `window` is in seconds.
+    `version` identifies this state: an action may be limited to it. `window` is in seconds.
     """
 
     name: str
@@ -74,39 +74,39 @@ class RouteNow:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """`shared`: other replicas have the same shares. `away`: what they share is out of reach just now.
+    """All routes. `shared`: replicas have the same shares. `unreachable`: the shared state cannot be reached now.
 
-    `legacy_down`: legacy accepted no connection several times in a row. `healthy`: native answers its health checks.
+    `legacy_down`: the circuit breaker is open. `healthy`: native passes its health checks.
     """
 
     status: Status
     process: int
     shared: bool
-    away: bool
+    unreachable: bool
     legacy_down: bool
     healthy: bool
     routes: tuple[RouteNow, ...]
 
 
 def live(situation: ProcessView, current: Current) -> Endpoint:
-    """The page of all routes."""
+    """Return the endpoint of the live page."""
 
     async def show(request: Request) -> Response:
         controller, status = situation.controller, await current()
         routes = situation.gateway.plan.config.routes
-        found = tuple(route_now(controller.describe(route)) for route in routes)
+        views = tuple(route_now(controller.describe(route)) for route in routes)
         backends = controller.legacy_down, controller.healthy
-        view = Live(status, os.getpid(), controller.store.shared, controller.unreachable, *backends, found)
-        period = PERIOD if request.query_params.get("renew") != "no" else 0
+        view = Live(status, os.getpid(), controller.store.shared, controller.unreachable, *backends, views)
+        period = PERIOD if request.query_params.get("refresh") != "no" else 0
         return await answer(request, "live.html", view, area="/live", period=period)
 
     return show
 
 
 def route_now(rollout: RouteRollout) -> RouteNow:
-    """A route for people."""
+    """Return the view of a route."""
     route, state, window = rollout.route, rollout.state, rollout.stats.window
-    seen, ended = window.total(), window.slices()
+    total, ended = window.total(), window.slices()
     return RouteNow(
         name=route.name,
         match=route.match,
@@ -121,22 +121,22 @@ def route_now(rollout: RouteRollout) -> RouteNow:
         cap=state.cap,
         guard=rollout.analysis,
         window=window.span,
-        legacy=_backend(seen.legacy, [one.legacy for one in ended], window),
-        native=_backend(seen.native, [one.native for one in ended], window),
+        legacy=_backend(total.legacy, [one.legacy for one in ended], window),
+        native=_backend(total.native, [one.native for one in ended], window),
     )
 
 
-def _backend(seen: RequestStats, ended: Sequence[RequestStats], window: Window) -> BackendNow:
+def _backend(total: RequestStats, ended: Sequence[RequestStats], window: Window) -> BackendNow:
     rates = tuple(one.requests / window.seconds for one in ended)
-    lately = rates[-LATELY:]
+    recent = rates[-RECENT:]
     return BackendNow(
-        rate=sum(lately) / len(lately),
-        requests=seen.requests,
-        errors=seen.errors,
-        server_errors=seen.server_errors,
-        p50=seen.percentile(0.5),
-        p95=seen.percentile(0.95),
-        p99=seen.percentile(0.99),
+        rate=sum(recent) / len(recent),
+        requests=total.requests,
+        errors=total.errors,
+        server_errors=total.server_errors,
+        p50=total.percentile(0.5),
+        p95=total.percentile(0.95),
+        p99=total.percentile(0.99),
         rates=rates,
         slowest=tuple(one.percentile(0.95) for one in ended),
     )

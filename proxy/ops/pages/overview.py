@@ -1,4 +1,4 @@
-"""Every route with the shares of its sides, and what comparing them has shown."""
+"""The page of all routes with their shares and the results of comparisons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from proxy.comparison.verdicts import Name, Reason
-from proxy.ops.pages.report_access import Unavailability, ask
+from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, filters
 from proxy.ops.since_start import since_start
@@ -23,48 +23,50 @@ from proxy.types import Backend
 
 @dataclass(frozen=True, slots=True)
 class RouteLine:
-    """A route. `route` is None for one that the file no longer names, and for `-`, which is what no route matched."""
+    """A route. `route` is None where the file no longer has it, and for `-`: requests that match no route."""
 
     name: str
     route: RouteStatus | None
-    seen: RouteSummary
+    summary: RouteSummary
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`total` is of the routes that are shown; `away` says why the numbers are this machine's own, since its start."""
+    """All routes. `total` is of those shown; with `unavailable` the numbers are this machine's since its start."""
 
     status: Status
     span: Span
     verdict: Name | None
     total: RouteSummary
     routes: tuple[RouteLine, ...]
-    away: Unavailability | None
+    unavailable: Unavailability | None
 
 
 def overview(situation: ProcessView, current: Current) -> Endpoint:
-    """The page of all routes."""
+    """Return the endpoint of the page of all routes."""
 
     async def show(request: Request) -> Response:
-        asked = filters(request)
-        seen, away = await summaries(situation, asked.span)
+        chosen = filters(request)
+        known, unavailable = await summaries(situation, chosen.span)
         status = await current()
-        shown = [line for line in lines(status.routes, seen) if _has(line.seen, asked.verdict)]
-        view = Overview(status, asked.span, asked.verdict, total([one.seen for one in shown]), tuple(shown), away)
-        return await answer(request, "overview.html", view, area="/", filters=asked)
+        shown = [line for line in lines(status.routes, known) if _has(line.summary, chosen.verdict)]
+        view = Overview(
+            status, chosen.span, chosen.verdict, total([one.summary for one in shown]), tuple(shown), unavailable
+        )
+        return await answer(request, "overview.html", view, area="/", filters=chosen)
 
     return show
 
 
 async def summaries(situation: ProcessView, span: Span) -> tuple[Sequence[RouteSummary], Unavailability | None]:
-    """What was seen of routes: what is kept, else what this machine has counted since it started."""
-    found, away = await ask(situation.database, lambda kept: kept.routes(span))
-    return (await asyncio.to_thread(since_start) if found is None else found), away
+    """Return the stored summaries of routes, else this machine's counts since its start."""
+    stored, unavailable = await read_reports(situation.database, lambda reports: reports.routes(span))
+    return (await asyncio.to_thread(since_start) if stored is None else stored), unavailable
 
 
-def lines(routes: Iterable[RouteStatus], seen: Iterable[RouteSummary]) -> Iterator[RouteLine]:
-    """The file's routes in their order, then the others by name."""
-    known = {summary.route: summary for summary in seen}
+def lines(routes: Iterable[RouteStatus], summaries: Iterable[RouteSummary]) -> Iterator[RouteLine]:
+    """Yield the file's routes in order, then the others by name."""
+    known = {summary.route: summary for summary in summaries}
     for route in routes:
         yield RouteLine(route.name, route, known.pop(route.name, RouteSummary(route.name)))
     for name in sorted(known, key=lambda name: (name == UNMATCHED, name)):
@@ -72,7 +74,7 @@ def lines(routes: Iterable[RouteStatus], seen: Iterable[RouteSummary]) -> Iterat
 
 
 def total(summaries: Sequence[RouteSummary]) -> RouteSummary:
-    """The sum of several routes, without a trend."""
+    """Return the sum of several routes, without a trend."""
     skipped, requests = Counter[Reason](), Counter[Backend]()
     for one in summaries:
         skipped.update(one.skipped)
@@ -89,13 +91,13 @@ def total(summaries: Sequence[RouteSummary]) -> RouteSummary:
     )
 
 
-def _has(seen: RouteSummary, verdict: Name | None) -> bool:
+def _has(summary: RouteSummary, verdict: Name | None) -> bool:
     counts: dict[Name | None, int] = {
         None: 1,
-        "match": seen.match,
-        "declared": seen.declared,
-        "mismatch": seen.mismatch,
-        "violation": seen.violation,
-        "skipped": sum(seen.skipped.values()),
+        "match": summary.match,
+        "declared": summary.declared,
+        "mismatch": summary.mismatch,
+        "violation": summary.violation,
+        "skipped": sum(summary.skipped.values()),
     }
     return counts[verdict] > 0

@@ -1,4 +1,4 @@
-"""What pages read from MongoDB, and what they say while it cannot be read."""
+"""Access of pages to the stored reports, and the notices for when they are not available."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Final, TypeVar
 from proxy.reports.reader import ReportReader
 from proxy.runtime.database import Database, DatabaseError
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailability:
-    """Why there is less to show than there might be; `fault`: something is wrong."""
+    """The reason why stored data is not shown. `fault`: it is an error."""
 
     title: str
     text: str
     fault: bool = False
 
 
-NOT_KEPT: Final = Unavailability(
-    "Comparisons are not kept",
-    "Neither routing.yaml nor MONGODB_URL names a MongoDB to keep them in.",
+NOT_STORED: Final = Unavailability(
+    "Comparisons are not stored",
+    "Neither routing.yaml nor MONGODB_URL names a MongoDB.",
 )
 UNREACHABLE: Final = Unavailability(
-    "MongoDB is away",
-    "Traffic goes on untouched; what is compared meanwhile is dropped, and counted as that.",
+    "MongoDB is unreachable",
+    "Requests are not affected. Results of comparisons are dropped, and counted, until it is back.",
     fault=True,
 )
 
 
-async def ask(
-    database: Database | None, question: Callable[[ReportReader], Awaitable[_Found]]
-) -> tuple[_Found | None, Unavailability | None]:
-    """The answer to what the reports are asked, or None and why there is none."""
+async def read_reports(
+    database: Database | None, query: Callable[[ReportReader], Awaitable[_Result]]
+) -> tuple[_Result | None, Unavailability | None]:
+    """Return the result of a query, or None and the reason why there is none."""
     if database is None:
-        return None, NOT_KEPT
+        return None, NOT_STORED
     if not await database.is_reachable():
         return None, UNREACHABLE
     try:
-        return await question(ReportReader(database)), None
+        return await query(ReportReader(database)), None
     except DatabaseError:
         return None, UNREACHABLE

@@ -1,4 +1,4 @@
-"""One route: where its sides differ, the worst first, and samples of it."""
+"""The report of one route: the fields that differ, the worst first, and samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name
 from proxy.ops.filters import FilterError
 from proxy.ops.pages.overview import lines, summaries
-from proxy.ops.pages.report_access import Unavailability, ask
+from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page, filters
 from proxy.ops.status import Current, RouteStatus
@@ -20,13 +20,13 @@ from proxy.reports.models import FieldKind, FieldSummary, RouteSummary, SampleHe
 from proxy.reports.reader import ReportReader
 
 LISTED: Final = 50
-"""How many samples a page lists."""
+"""Number of samples on a page."""
 _KINDS: Final[tuple[FieldKind, ...]] = (*get_args(Kind), "violation")
 
 
 @dataclass(frozen=True, slots=True)
 class RouteView:
-    """`samples` are those of `field` and `kind` where asked for; `route` is None if the file has it no more."""
+    """The report of a route. `samples` are those of `field` and `kind` if given; `route` is None if not in the file."""
 
     name: str
     route: RouteStatus | None
@@ -34,34 +34,36 @@ class RouteView:
     verdict: Name | None
     field: str | None
     kind: FieldKind | None
-    seen: RouteSummary
+    summary: RouteSummary
     fields: tuple[FieldSummary, ...]
     samples: tuple[SampleHead, ...]
-    away: Unavailability | None
+    unavailable: Unavailability | None
 
 
 def route(situation: ProcessView, current: Current) -> Endpoint:
-    """The page of one route."""
+    """Return the endpoint of a route's report."""
 
     async def show(request: Request) -> Response:
-        asked, status = filters(request), await current()
+        chosen, status = filters(request), await current()
         name: str = request.path_params["route"]
         field, kind = request.query_params.get("field"), _kind(request)
-        seen, away = await summaries(situation, asked.span)
-        line = next((line for line in lines(status.routes, seen) if line.name == name), None)
+        known, unavailable = await summaries(situation, chosen.span)
+        line = next((line for line in lines(status.routes, known) if line.name == name), None)
         if line is None:
-            return error_page(
-                request, 404, "There is no such route", f"Neither routing.yaml nor the reports know {name}."
-            )
+            return error_page(request, 404, "Route not found", f"Neither routing.yaml nor the reports have {name}.")
 
-        async def differing(kept: ReportReader) -> tuple[tuple[FieldSummary, ...], tuple[SampleHead, ...]]:
-            samples = await kept.samples(asked.span, name, field, kind, asked.verdict, LISTED)
-            return await kept.fields(asked.span, name), samples
+        async def differing(reports: ReportReader) -> tuple[tuple[FieldSummary, ...], tuple[SampleHead, ...]]:
+            samples = await reports.samples(chosen.span, name, field, kind, chosen.verdict, LISTED)
+            return await reports.fields(chosen.span, name), samples
 
-        found, away = (None, away) if away else await ask(situation.database, differing)
-        fields, samples = found or ((), ())
-        view = RouteView(name, line.route, asked.span, asked.verdict, field, kind, line.seen, fields, samples, away)
-        return await answer(request, "route.html", view, area="/", filters=asked)
+        result = None
+        if unavailable is None:
+            result, unavailable = await read_reports(situation.database, differing)
+        fields, samples = result or ((), ())
+        view = RouteView(
+            name, line.route, chosen.span, chosen.verdict, field, kind, line.summary, fields, samples, unavailable
+        )
+        return await answer(request, "route.html", view, area="/", filters=chosen)
 
     return show
 
@@ -69,5 +71,5 @@ def route(situation: ProcessView, current: Current) -> Endpoint:
 def _kind(request: Request) -> FieldKind | None:
     given = request.query_params.get("kind") or None
     if given is not None and given not in _KINDS:
-        raise FilterError(f"kind: one of {', '.join(_KINDS)}")
+        raise FilterError(f"kind: must be one of {', '.join(_KINDS)}")
     return next((kind for kind in _KINDS if kind == given), None)

@@ -1,4 +1,4 @@
-"""One comparison: both answers beside each other, redacted, with what differs marked."""
+"""The page of one comparison: both answers side by side, redacted, with differences marked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.ops.pages.report_access import ask
+from proxy.ops.pages.report_access import read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page
 from proxy.ops.side_by_side import SideBySideRow, only_near, rows
@@ -16,7 +16,7 @@ from proxy.reports.models import Sample
 
 @dataclass(frozen=True, slots=True)
 class SampleView:
-    """`rows` are both answers, `whole` or only what is near a difference."""
+    """A sample. `rows` are both answers: all of them (`whole`), or those near a difference."""
 
     sample: Sample
     rows: tuple[SideBySideRow, ...]
@@ -24,18 +24,20 @@ class SampleView:
 
 
 def sample(situation: ProcessView) -> Endpoint:
-    """The page of one sample."""
+    """Return the endpoint of a sample's page."""
 
     async def show(request: Request) -> Response:
         name: str = request.path_params["sample"]
-        found, away = await ask(situation.database, lambda kept: kept.sample(name))
-        if away is not None:
-            return error_page(request, 503, away.title, away.text)
-        if found is None:
-            return error_page(request, 404, "There is no such sample", "Of each difference only the newest are kept.")
+        stored, unavailable = await read_reports(situation.database, lambda reports: reports.sample(name))
+        if unavailable is not None:
+            return error_page(request, 503, unavailable.title, unavailable.text)
+        if stored is None:
+            return error_page(
+                request, 404, "Sample not found", "Only the newest samples of each difference are stored."
+            )
         whole = request.query_params.get("rows") == "all"
-        beside = rows(found)
-        view = SampleView(found, beside if whole else only_near(beside), whole)
+        both = rows(stored)
+        view = SampleView(stored, both if whole else only_near(both), whole)
         return await answer(request, "sample.html", view, area="/")
 
     return show

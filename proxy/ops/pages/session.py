@@ -1,4 +1,4 @@
-"""Logging in and out: a person gives the token and a name once, and the browser keeps a session."""
+"""Login and logout: a person enters the token and a name once, and the browser gets a session."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from proxy.ops.access import end_session, give_session, own_path, too_many_attempts, visitor
+from proxy.ops.access import end_session, give_session, own_path, principal_of, too_many_attempts
 from proxy.ops.attempts import TooManyAttemptsError
 from proxy.ops.rendering import error_page, page
 from proxy.ops.sessions import Sessions
 
 FORM: Final = 16 * 1024
-"""Bytes of the longest form."""
+"""Maximum size of a form in bytes."""
+FOREIGN_FORM: Final = "The form was not sent from one of these pages. Reload the page and try again."
 NAME: Final = 64
-"""Characters of the longest name."""
+"""Maximum length of a name in characters."""
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
-    """An urlencoded form's fields; what is longer than `FORM`, or no such form, has none."""
+    """Return the fields of a URL-encoded form; none where it is invalid or longer than `FORM`."""
     data = b""
     async for piece in request.stream():
         data += piece
@@ -35,13 +36,13 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 def session_routes(sessions: Sessions | None) -> list[Route]:
-    """`/login` and `/logout`; None where there is no token, and so nothing to log in to."""
+    """Return the routes of `/login` and `/logout`. `sessions` is None without a token."""
 
     async def login(request: Request) -> Response:
         if sessions is None:
-            return error_page(request, 404, "There is nothing to log in to", "OPS_TOKEN is not set.")
+            return error_page(request, 404, "Login is not available", "OPS_TOKEN is not set.")
         if request.method != "POST":
-            return _asking(request, own_path(request.query_params.get("next", "/")))
+            return _login_page(request, own_path(request.query_params.get("next", "/")))
         form = await read_form(request)
         name, target = form.get("name", "").strip(), own_path(form.get("next", "/"))
         try:
@@ -49,18 +50,18 @@ def session_routes(sessions: Sessions | None) -> list[Route]:
         except TooManyAttemptsError as error:
             return too_many_attempts(error)
         if role is None:
-            return _asking(request, target, name, "This is not the token.", 403)
+            return _login_page(request, target, name, "Wrong token.", 403)
         if not name or len(name) > NAME or not name.isprintable():
-            return _asking(request, target, "", "A name is needed, of at most 64 characters.", 400)
+            return _login_page(request, target, "", "A name of 1 to 64 characters is required.", 400)
         response = RedirectResponse(target, 303)
         give_session(response, sessions.begin(name, role), secure=request.url.scheme == "https")
         return response
 
     async def logout(request: Request) -> Response:
         form = await read_form(request)
-        if not visitor(request).sent(form.get("form", "")):
-            return error_page(request, 403, "Not logged out", "This did not come from one of these pages.")
-        session = visitor(request).session
+        if not principal_of(request).has_sent(form.get("form", "")):
+            return error_page(request, 403, "Not logged out", FOREIGN_FORM)
+        session = principal_of(request).session
         if sessions is not None and session is not None:
             await sessions.end(session)
         response = RedirectResponse("/login", 303)
@@ -70,5 +71,5 @@ def session_routes(sessions: Sessions | None) -> list[Route]:
     return [Route("/login", login, methods=["GET", "POST"]), Route("/logout", logout, methods=["POST"])]
 
 
-def _asking(request: Request, target: str, name: str = "", wrong: str = "", status: int = 200) -> Response:
+def _login_page(request: Request, target: str, name: str = "", wrong: str = "", status: int = 200) -> Response:
     return page("login.html", request, {"next": target, "name": name, "wrong": wrong}, status)

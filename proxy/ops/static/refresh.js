@@ -1,14 +1,14 @@
-// Renews what a live page shows without a flicker; without scripts the page's own <meta refresh> does it, with one.
-// Nothing is renewed while the page is hidden, or while somebody is writing in a form or holds a button.
+// Refreshes a page's live parts in place; without scripts <meta refresh> reloads the page.
+// Paused while the page is hidden, or while a form or a button has the focus.
 "use strict";
 
 const main = document.querySelector("main[data-refresh]");
 const seconds = main ? Number(main.dataset.refresh) : 0;
 
-const busy = () => document.hidden || document.activeElement?.closest("form, summary, details[open]") !== null;
+const paused = () => document.hidden || document.activeElement?.closest("form, summary, details[open]") !== null;
 
-async function renew() {
-  if (!busy()) {
+async function refresh() {
+  if (!paused()) {
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" } });
       if (answer.redirected) return location.reload();
@@ -18,7 +18,7 @@ async function renew() {
       main.classList.add("stale");
     }
   }
-  setTimeout(renew, seconds * 1000);
+  setTimeout(refresh, seconds * 1000);
 }
 
 function show(page) {
@@ -28,4 +28,4 @@ function show(page) {
   }
 }
 
-if (seconds) setTimeout(renew, seconds * 1000);
+if (seconds) setTimeout(refresh, seconds * 1000);

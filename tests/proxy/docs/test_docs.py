@@ -189,7 +189,7 @@ async def test_a_faulty_contract_is_left_out_and_told(stage: Stage, caplog: pyte
     (stage.file.parent / "contracts" / "notes.yaml").unlink()
     with caplog.at_level(logging.WARNING, "scribe_proxy.docs"):
         assert (await stage.document())["info"]["title"] == "Native"
-    assert "the contract is left out of the docs" in caplog.text
+    assert "the contract is omitted from the docs" in caplog.text
 
 
 async def test_without_anything_there_is_an_empty_document(tmp_path: Path) -> None:

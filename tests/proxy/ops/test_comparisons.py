@@ -82,13 +82,13 @@ def test_the_overview_shows_every_route_with_shares_and_what_was_seen(client: Te
     assert list(routes) == [
         *("users.login", "consultations.list", "notes.list", "notes.create", "prompts.list", "transcription", "-")
     ]
-    notes = routes["notes.list"]["seen"]
+    notes = routes["notes.list"]["summary"]
     assert min(notes["match"], notes["declared"], notes["mismatch"], notes["violation"]) > 0
     assert f"{notes['mismatch'] + notes['violation']}" in text
-    assert data["total"]["mismatch"] == notes["mismatch"] + routes["notes.create"]["seen"]["mismatch"]
+    assert data["total"]["mismatch"] == notes["mismatch"] + routes["notes.create"]["summary"]["mismatch"]
     assert routes["-"]["route"] is None
     assert page.count('class="spark"') == 4
-    assert data["away"] is None
+    assert data["unavailable"] is None
 
 
 def test_a_verdict_narrows_the_overview(client: TestClient) -> None:
@@ -166,17 +166,17 @@ def test_no_page_shows_a_patient(client: TestClient) -> None:
 
 def test_divergences_are_told_apart_by_whether_they_were_seen(client: TestClient, staged: Stage) -> None:
     data = client.get("/divergences.json").json()
-    assert [one["id"] for one in data["seen"]] == ["count-in-words"]
-    assert [one["id"] for one in data["unseen"]] == ["login-wrong-password"]
+    assert [one["id"] for one in data["observed"]] == ["count-in-words"]
+    assert [one["id"] for one in data["unobserved"]] == ["login-wrong-password"]
     text = words(client.get("/divergences").text)
-    assert "Seen 1 of 2" in text
-    assert "Legacy counts in numbers Native counts in words Why words are nicer Since 0.2.0" in text
+    assert "Observed 1 of 2" in text
+    assert "Legacy counts in numbers Native counts in words Reason words are nicer Since 0.2.0" in text
     file = staged.watcher.path.parent / "contracts" / "divergences.yaml"
     written = file.read_text()
     file.write_text("- no: divergence\n")
     data = client.get("/divergences.json").json()
-    assert ([one["id"] for one in data["stale"]], data["unseen"]) == (["count-in-words"], [])
-    assert "Seen, but no longer declared" in client.get("/divergences").text
+    assert ([one["id"] for one in data["stale"]], data["unobserved"]) == (["count-in-words"], [])
+    assert "Observed, but no longer declared" in client.get("/divergences").text
     file.write_text(written)
     assert client.get("/divergences.json").json()["stale"] == []
 
@@ -215,18 +215,18 @@ def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_p
     staged.database = Database(f"mongodb://127.0.0.1:{free_port()}", DATABASE, timeout=0.05)
     with visiting(staged) as client:
         data = client.get("/index.json").json()
-        assert data["away"]["title"] == "MongoDB is away"
+        assert data["unavailable"]["title"] == "MongoDB is unreachable"
         prompts = next(line for line in data["routes"] if line["name"] == "prompts.list")
-        seen = prompts["seen"]
+        seen = prompts["summary"]
         assert min(seen["requests"]["native"], seen["match"] - 2, seen["mismatch"], seen["skipped"]["timeout"]) >= 1
         for path in ("/routes/prompts.list", "/divergences"):
             page = client.get(path)
             assert page.status_code == 200
-            assert "MongoDB is away" in page.text
+            assert "MongoDB is unreachable" in page.text
 
 
 def test_without_mongodb_the_pages_say_that_nothing_is_kept(tmp_path: Path) -> None:
     with TestClient(create_ops(stage(tmp_path, free_port()))) as client:
-        assert "Comparisons are not kept" in client.get("/").text
+        assert "Comparisons are not stored" in client.get("/").text
         sample = client.get("/samples/any.json")
-        assert (sample.status_code, sample.json()["error"]) == (503, "Comparisons are not kept")
+        assert (sample.status_code, sample.json()["error"]) == (503, "Comparisons are not stored")

@@ -66,16 +66,16 @@ async def test_the_last_change_is_shown_as_a_diff(client: TestClient, staged: St
     last = config(client)["last"]
     changed = [line for line in last["lines"] if line["kind"] in ("added", "removed")]
     assert [(line["kind"], "30%" in line["text"]) for line in changed] == [("removed", False), ("added", True)]
-    assert last["lines"][0]["kind"] == "place"
-    assert not last["unseen"]
+    assert last["lines"][0]["kind"] == "range"
+    assert not last["masked"]
 
 
 async def test_a_change_of_a_secret_is_told_and_not_shown(client: TestClient, staged: Stage) -> None:
     await settle(staged.watcher)
     await write(staged.watcher, (SECRET, "another-secret-another"))
-    assert config(client)["last"] == {"lines": [], "unseen": True}
+    assert config(client)["last"] == {"lines": [], "masked": True}
     page = client.get("/config").text
-    assert "Something that is left out here." in page
+    assert "A masked value has changed." in page
     assert "another-secret" not in page
 
 
@@ -90,7 +90,7 @@ async def test_a_refused_text_is_shown_where_it_is_wrong(client: TestClient, sta
     assert [line["number"] for line in data["refused"]] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert len([line for line in data["pending"]["lines"] if line["kind"] == "added"]) == 2
     assert SECRET not in page + str(data)
-    assert "the last good one is in force" in page
+    assert "the last good version is in force" in page
 
 
 async def test_a_text_that_cannot_be_taken_apart_is_not_shown(client: TestClient, staged: Stage) -> None:
@@ -100,5 +100,5 @@ async def test_a_text_that_cannot_be_taken_apart_is_not_shown(client: TestClient
     data, page = config(client), client.get("/config").text
     assert (data["refused"], data["pending"]) == ([], None)
     assert "not YAML" in page
-    assert "cannot be taken apart" in page
+    assert "not valid YAML" in page
     assert SECRET not in page + str(data)

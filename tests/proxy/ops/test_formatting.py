@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.ops.formatting import ago, duration, iso, latency, moment, number, percent, size, told
+from proxy.ops.formatting import ago, described, duration, iso, latency, moment, number, percent, size
 from proxy.reports.models import Tree
 
 AT = 1_795_356_309.0
@@ -97,4 +97,4 @@ def test_sizes(octets: int, text: str) -> None:
     ],
 )
 def test_redacted_values(tree: Tree | None, text: str) -> None:
-    assert told(tree) == text
+    assert described(tree) == text

@@ -225,5 +225,5 @@ def test_no_answer_lets_a_browser_fetch_from_elsewhere(client: TestClient, path:
 def test_what_is_nowhere_says_so(client: TestClient) -> None:
     page, data = client.get("/nothing", headers=BROWSER), client.get("/nothing.json")
     assert (page.status_code, data.status_code) == (404, 404)
-    assert "There is nothing here" in page.text
-    assert data.json() == {"error": "There is nothing here", "detail": "No page has this address."}
+    assert "Page not found" in page.text
+    assert data.json() == {"error": "Page not found", "detail": "No page has this address."}

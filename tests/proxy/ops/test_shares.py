@@ -69,7 +69,7 @@ def form(page: str, step: str) -> dict[str, str]:
 
 def test_the_live_view_tells_of_both_sides_of_every_route(machine: TestClient) -> None:
     data = machine.get("/live.json").json()
-    assert (data["shared"], data["away"]) == (False, False)
+    assert (data["shared"], data["unreachable"]) == (False, False)
     found = routes(machine)["notes.list"]
     assert (found["file"], found["effective"], found["by"], found["guard"]) == (12.5, 12.5, "file", None)
     legacy, native = found["legacy"], found["native"]
@@ -96,7 +96,7 @@ def test_the_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> N
     assert found["consultations.list"]["guard"]["findings"][1]["outcome"] == "fail"
     assert found["transcription"]["by"] == "pin"
     text = words(machine.get("/live").text)
-    assert "the rollout is at 10%, the file's is 100%" in text
+    assert "the rollout is at 10%, the file allows 100%" in text
     assert re.search(r"10% → 50% in 1 h 59 min bake time", text)
     assert "capped limited to 0% by Ada: notes came out twice" in text
     assert "guard fails" in text
@@ -107,7 +107,7 @@ def test_the_live_view_renews_itself_unless_it_is_paused(machine: TestClient) ->
     page = machine.get("/live").text
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
     assert 'data-refresh="5"' in page
-    paused = machine.get("/live?renew=no").text
+    paused = machine.get("/live?refresh=no").text
     assert "http-equiv" not in paused
     assert "refresh.js" not in paused
 
@@ -141,12 +141,12 @@ def test_a_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
         ("rollback", False, pinned),
     ):
         assert (f'/{step}"' in on) is there, step
-    assert "There is nothing to pause, promote or lower here" in words(pinned)
+    assert "No action is available" in words(pinned)
     text = words(staged)
     assert "bake time 2 h 1% 10% 50% 100% 10% → 50% in" in text
-    assert "as Ada; the history keeps who and why" in text
+    assert "as Ada; actor and reason are recorded in the history" in text
     assert "server errors fail" in words(capped)
-    assert "It stays until somebody acknowledges it." in words(capped)
+    assert "In force until acknowledged." in words(capped)
 
 
 def test_a_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -> None:
@@ -176,7 +176,7 @@ def test_a_cap_is_acknowledged(person: TestClient) -> None:
     path = "/live/consultations.list"
     sent = {**form(person.get(path).text, "ack"), "reason": "fixed"}
     assert person.post(f"{path}/ack", data=sent).status_code == 303
-    assert re.search(r"Acknowledged by Ada; it goes once it has cooled down, in 9 min", words(person.get(path).text))
+    assert re.search(r"Acknowledged by Ada; removed after the cooldown, in 9 min", words(person.get(path).text))
     assert routes(person)["consultations.list"]["effective"] == 0
     assert 'action="/live/consultations.list/ack"' not in person.get(path).text
 
@@ -186,7 +186,7 @@ def test_a_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
     sent = {**form(person.get(path).text, "promote"), "reason": "because"}
     for forged in ({**sent, "form": "forged"}, {**sent, "form": ""}, {"reason": "because"}):
         answer = person.post(f"{path}/promote", data=forged)
-        assert (answer.status_code, "did not come from one of these pages" in answer.text) == (403, True)
+        assert (answer.status_code, "was not sent from one of these pages" in answer.text) == (403, True)
     assert routes(person)["prompts.list"]["effective"] == 10
 
 
@@ -231,7 +231,7 @@ def test_what_cannot_be_done_is_not(machine: TestClient, path: str, data: dict[s
 def test_without_a_token_nothing_can_be_changed(staged: Stage) -> None:
     with visiting(staged, token=None) as client:
         page = client.get("/live/prompts.list").text
-        assert "the gateway was started without OPS_TOKEN" in words(page)
+        assert "The gateway runs without OPS_TOKEN" in words(page)
         assert "<form" not in page
         refused = client.post("/live/prompts.list/promote", data={"actor": "anybody", "reason": "because"})
         assert (refused.status_code, "OPS_TOKEN is not set" in refused.text) == (403, True)
@@ -247,7 +247,7 @@ def test_while_mongodb_is_away_shares_stand_and_can_be_lowered(tmp_path: Path) -
     database = Database(f"mongodb://127.0.0.1:{free_port()}", "test_ops_shares", timeout=0.05)
     staged = stage(tmp_path, free_port(), store=MongoStore(database))
     with TestClient(create_ops(staged, TOKEN), headers=BEARER) as client:
-        assert client.get("/history.json").json()["away"]["title"] == "MongoDB is away"
+        assert client.get("/history.json").json()["unavailable"]["title"] == "MongoDB is unreachable"
         assert routes(client)["prompts.list"]["by"] == "unread"
         sent = {"actor": "Ada", "reason": "to be safe", "share": "0%"}
         assert client.post("/live/notes.list/rollback", data=sent, headers={"accept": "application/json"}).json() == {
