@@ -167,10 +167,10 @@ def shortened(line: str) -> str:
     return calls + line.replace("--for 10m", "--for 8s") if "--for 10m" in line else line
 
 
-def set_route(file: Path, **settings: str) -> None:
-    """Write a routing file whose prompts.list has other settings."""
+def set_group(file: Path, **settings: str) -> None:
+    """Write a routing file whose group of prompts has other settings."""
     config = yaml.safe_load(ROUTING.read_text())
-    config["routes"] = [{**one, **(settings if one["name"] == "prompts.list" else {})} for one in config["routes"]]
+    config["groups"]["prompts"].update(settings)
     config["shadow"] = {"max_cpu_wait": "100%"}  # however busy the machine is
     file.write_text(yaml.safe_dump(config, sort_keys=False))
 
@@ -180,7 +180,7 @@ def demo(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Its reader stands in a copy of the project's own files; a list of prompts has been compared."""
     place = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "contracts", place / "contracts")
-    set_route(place / "routing.yaml", shadow="100%")
+    set_group(place / "routing.yaml", shadow="100%")
     ports = Ports(*(free_port() for _ in range(6)))
     options = [f"--{name.replace('_', '-')}={port}" for name, port in asdict(ports).items()]
     command = [
@@ -230,7 +230,7 @@ def test_shell_block_runs_against_the_demo(demo: Demo, block: Block) -> None:
 
 
 def test_steps_of_the_runbook_work_with_the_pasted_line(demo: Demo) -> None:
-    set_route(demo.place / "routing.yaml", native="5%")
+    set_group(demo.place / "routing.yaml", native="5%")
     told = demo.run('scribe-proxy rollback prompts.list --why "a look"')
     assert told.returncode == 0, told.stderr
     told = demo.run('scribe-proxy ack prompts.list --why "seen"')

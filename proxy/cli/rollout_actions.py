@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,8 @@ from proxy.config.field_types import FULL, show_duration, show_share
 from proxy.config.models import Config, Route
 from proxy.rollout import actions
 from proxy.rollout.actions import Step, carry_out
-from proxy.rollout.model import RouteState
+from proxy.rollout.groups import RouteGroups
+from proxy.rollout.model import RouteState, state_key
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.transitions import Refused
 from proxy.runtime.database import Database, DatabaseError
@@ -36,7 +37,7 @@ def _user() -> str:
 def _with_options(command: Command) -> Command:
     """Add the route, the reason, the actor and the routing file to a command."""
     options = (
-        click.argument("route"),
+        click.argument("route", metavar="ROUTE_OR_GROUP"),
         click.option("--why", "reason", required=True, help="The reason, for the history."),
         click.option("--who", "actor", default=_user, show_default="$USER", help="Who you are."),
         click.option(
@@ -99,38 +100,41 @@ def ack(route: str, reason: str, actor: str, file: Path, *, at_once: bool) -> No
 
 def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> None:
     config = opened(file)
-    route = _named(config, name, file)
+    members = _named(config, name, file)
     try:
-        state = asyncio.run(_apply(config, route, step, actor, reason))
+        state = asyncio.run(_apply(config, members, step, actor, reason))
     except (Refused, DatabaseError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(_describe(route, state))
+    click.echo(_describe(members[0], state))
 
 
-async def _apply(config: Config, route: Route, step: Step, actor: str, reason: str) -> RouteState:
+async def _apply(config: Config, members: Sequence[Route], step: Step, actor: str, reason: str) -> RouteState:
     database = Database.of(config.mongodb)
     if database is None:
         raise Refused("no mongodb.url, no MONGODB_URL: each gateway keeps shares for itself; its ops page changes them")
     try:
-        return await carry_out(MongoStore(database), route, step, actor, reason)
+        return await carry_out(MongoStore(database), members, step, actor, reason)
     finally:
         await database.close()
 
 
-def _named(config: Config, name: str, file: Path) -> Route:
-    routes = {route.name: route for route in config.routes}
-    if name not in routes:
-        close = difflib.get_close_matches(name, routes, 1)
+def _named(config: Config, name: str, file: Path) -> Sequence[Route]:
+    """Return the routes of a group by its name, or by the name of any of its routes."""
+    groups = RouteGroups(config.routes)
+    route = groups.find(name)
+    if route is None:
+        known = dict.fromkeys(name for route in config.routes for name in (route.name, route.domain))
+        close = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise click.ClickException(f"{file} has no route {name}{hint}")
-    return routes[name]
+        raise click.ClickException(f"{file} has no route or group {name}{hint}")
+    return groups.members(state_key(route))
 
 
 def _describe(route: Route, state: RouteState) -> str:
     change = state.change
     if change.kind == "ack" and state.cap is not None:
         left = show_duration(float(max(1, round(state.cap.until - change.by.at))))
-        return f"{route.name}: acknowledged; stays at {show_share(change.after)} until it has cooled down, for {left}"
+        return f"{route.domain}: acknowledged; stays at {show_share(change.after)} until it has cooled down, for {left}"
     if change.before == change.after:
-        return f"{route.name}: {change.kind}, at {show_share(change.after)}"
-    return f"{route.name}: {change.kind}, from {show_share(change.before)} to {show_share(change.after)}"
+        return f"{route.domain}: {change.kind}, at {show_share(change.after)}"
+    return f"{route.domain}: {change.kind}, from {show_share(change.before)} to {show_share(change.after)}"

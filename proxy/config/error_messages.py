@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from proxy.config import renamed
+from proxy.config import renamed, section
 from proxy.config.models import RoutingFile
 
 Location = tuple[int | str, ...]
@@ -53,14 +53,17 @@ def message(error: ErrorDetails, location: Location) -> str:
 
 def section_keys(location: Location) -> list[str]:
     """Return the keys that the section at a location may have."""
-    section = _section(tuple(part for part in location if isinstance(part, str)))
-    return list(section.model_fields) if section else []
+    model = _section(tuple(part for part in location if isinstance(part, str)))
+    return list(section.section_keys(model)) if model else []
 
 
 @cache
 def all_keys() -> tuple[str, ...]:
-    """Return every key of the file as a dotted path such as `legacy.timeouts.connect`."""
-    return tuple(_keys_below(RoutingFile, ""))
+    """Return every key of the file as a dotted path such as `legacy.timeouts.connect`.
+
+    Keys of `defaults` and `groups` are left out: they are those of `routes`.
+    """
+    return tuple(key for key in _keys_below(RoutingFile, "") if not key.startswith(("defaults.", "groups.")))
 
 
 def _unknown(location: Location) -> str:
@@ -76,24 +79,27 @@ def _unknown(location: Location) -> str:
     return f"unknown key; known here: {', '.join(section_keys(location[:-1]))}"
 
 
-def _keys_below(section: type[BaseModel], prefix: str) -> Iterator[str]:
-    for name, field in section.model_fields.items():
-        yield prefix + name
+def _keys_below(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for key, field in section.section_keys(model).items():
+        yield prefix + key
         below = _model_in(field.annotation)
         if below:
-            yield from _keys_below(below, f"{prefix}{name}.")
+            yield from _keys_below(below, f"{prefix}{key}.")
 
 
 def _section(keys: tuple[str, ...]) -> type[BaseModel] | None:
-    section: type[BaseModel] | None = RoutingFile
-    for key in keys:
-        field = section.model_fields.get(key) if section else None
-        section = _model_in(field.annotation) if field else None
-    return section
+    model: type[BaseModel] | None = RoutingFile
+    rest = list(keys)
+    while rest and model is not None:
+        field = section.section_keys(model).get(rest.pop(0))
+        model = _model_in(field.annotation) if field else None
+        if rest and field is not None and get_origin(field.annotation) is dict:
+            rest.pop(0)  # the name of an entry
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the section type of a field: itself, optional, or in a tuple."""
+    """Return the section type of a field: itself, optional, in a tuple or in a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for part in get_args(annotation) if (model := _model_in(part))), None)

@@ -7,19 +7,10 @@ checked here; what takes two keys, or two routes, in `rules`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from proxy.config.field_types import (
     FULL,
@@ -28,19 +19,29 @@ from proxy.config.field_types import (
     Match,
     Memory,
     Origin,
-    PositiveShare,
-    Ratio,
-    Share,
     Switch,
     Text,
     TrustedProxy,
     read_legacy_url,
     read_secret,
-    show_share,
     split_list,
 )
+from proxy.config.key_sources import TOKEN, KeySource, read_key_source
 from proxy.config.legacy_tls import LegacyTls
 from proxy.config.problems import Problem
+from proxy.config.route_models import (
+    Groups,
+    GroupSettings,
+    Guard,
+    Name,
+    NativeTraffic,
+    NotEmpty,
+    RouteDefaults,
+    RouteShadow,
+    RouteTimeouts,
+    Schedule,
+    none_if_off,
+)
 from proxy.config.section import Section
 from proxy.config.service_models import (
     BreakerSettings,
@@ -56,47 +57,8 @@ from proxy.config.service_models import (
 from proxy.gateway.patterns import Pattern
 from proxy.types import Backend
 
-_Item = TypeVar("_Item")
-KeyKind = Literal["jwt", "header", "cookie", "client-ip"]
-
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
-_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,253})|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 _IMPORT: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class KeySource:
-    """Where a caller's key may be found; `name` is the claim, header (lower case) or cookie."""
-
-    kind: KeyKind
-    name: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.name}" if self.name else self.kind
-
-
-def read_key_source(value: object) -> KeySource:
-    """`jwt:CLAIM`, `header:NAME`, `cookie:NAME` or `client-ip`. Raises ValueError."""
-    if isinstance(value, KeySource):
-        return value
-    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if value == "client-ip":
-        return KeySource("client-ip")
-    if kind == "jwt" and name and name.isprintable():
-        return KeySource("jwt", name)
-    if kind == "header" and _TOKEN.fullmatch(name):
-        return KeySource("header", name.lower())
-    if kind == "cookie" and _TOKEN.fullmatch(name):
-        return KeySource("cookie", name)
-    raise ValueError("must be jwt:CLAIM, header:NAME, cookie:NAME or client-ip")
-
-
-def read_name(value: object) -> str:
-    """Check a name for routes and groups, as used in logs, metrics and reports. Raises ValueError."""
-    if isinstance(value, str) and _NAME.fullmatch(value):
-        return value
-    raise ValueError("must be 1 to 64 letters, digits, `.`, `_` or `-`, as in notes.create")
 
 
 def read_import(value: object) -> str:
@@ -108,14 +70,14 @@ def read_import(value: object) -> str:
 
 def read_header_name(value: object) -> str:
     """Return a header's name in lower case. Raises ValueError."""
-    if isinstance(value, str) and _TOKEN.fullmatch(value):
+    if isinstance(value, str) and TOKEN.fullmatch(value):
         return value.lower()
     raise ValueError("must be a header's name")
 
 
 def read_cookie_name(value: object) -> str:
     """Check a cookie's name (RFC 6265 §4.1.1). Raises ValueError."""
-    if isinstance(value, str) and _TOKEN.fullmatch(value) and len(value) <= 64:
+    if isinstance(value, str) and TOKEN.fullmatch(value) and len(value) <= 64:
         return value
     raise ValueError("must be a cookie's name, of at most 64 characters, as in scribe_caller")
 
@@ -127,25 +89,7 @@ def read_host_header(value: object) -> str:
     raise ValueError("must be preserve, upstream, or a host as in legacy.example or legacy.example:8080")
 
 
-Name = Annotated[str, BeforeValidator(read_name)]
 Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
-
-
-def _not_empty(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
-    if not items:
-        raise ValueError("must hold at least one item")
-    return items
-
-
-NotEmpty = AfterValidator(_not_empty)
-
-
-class RouteTimeouts(Section):
-    """Those of legacy's timeouts that differ for one route."""
-
-    connect: Duration | None = None
-    response: Duration | None = None
-    idle: Duration | None = None
 
 
 class TimeoutSettings(Section):
@@ -222,66 +166,16 @@ class LimitSettings(Section):
     memory: Memory = 256 * 1024 * 1024
 
 
-class RouteShadow(Section):
-    """The share of callers whose requests also run on the other side."""
-
-    share: Share = 0
-    writes: Literal["never", "dry_run"] = "never"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _share_alone(cls, data: Any) -> Any:
-        return {"share": data} if isinstance(data, str | int) else data
-
-
-class Guard(Section):
-    """When native is judged to fail, over a sliding window, and what then becomes of its share."""
-
-    error_rate: Share = 500
-    server_errors: Share = 100
-    latency: Ratio = 2.0
-    mismatch: Share | None = None
-    max_dependency_failures: Share = 5000
-    window: Duration = 60.0
-    minimum: Count = 50
-    on_failure: Literal["zero", "previous"] = "zero"
-    cooldown: Duration = 600.0
-
-
-class Gates(Section):
-    """What must not be passed for a stage to be followed by the next."""
-
-    mismatch: Share = 10
-    errors: Share = 10
-
-
-class Schedule(Section):
-    """Shares that follow one another by themselves: each lasts until its gates were passed for `bake_time`.
-
-    `minimum`: native requests, and shadow comparisons where there are any, fewer of which pass no gate.
-    """
-
-    stages: Annotated[tuple[PositiveShare, ...], NotEmpty]
-    bake_time: Duration = 7 * 86_400.0
-    gates: Gates = Gates()
-    minimum: Count = 100
-    approve: Switch = False
-
-    @field_validator("stages")
-    @classmethod
-    def _ascending(cls, stages: tuple[int, ...]) -> tuple[int, ...]:
-        for before, after in pairwise(stages):
-            if after <= before:
-                raise ValueError(f"stages must go up: {show_share(after)} comes after {show_share(before)}")
-        return stages
-
-
 class Route(Section):
-    """One endpoint, or one family of paths, and how its traffic is shared out."""
+    """One endpoint, or one family of paths, and how its traffic is shared out.
+
+    `native_traffic` is the key `native`; `native` is its share. Settings of the route's group and of `defaults` are
+    part of it already.
+    """
 
     name: Name
     match: Match
-    native: Share = 0
+    native_traffic: NativeTraffic = Field(default=NativeTraffic(), alias="native")
     group: Name | None = None
     pin: Backend | None = None
     timeouts: RouteTimeouts | None = None
@@ -292,13 +186,20 @@ class Route(Section):
     on_legacy_down: Literal["native", "fail"] = "fail"
     on_native_error: Literal["legacy", "fail"] = "fail"
 
+    _switchable = field_validator("guard", "rollout", mode="before")(none_if_off)
+
     @model_validator(mode="before")
     @classmethod
     def _all_to_the_rollout(cls, data: Any) -> Any:
-        """With a rollout, `native` is the most that its stages may reach: everything, where nothing is said."""
-        if isinstance(data, dict) and data.get("rollout") is not None and data.get("native") is None:
+        """Give native everything where only a rollout is given: `native` is the most that its stages may reach."""
+        if isinstance(data, dict) and none_if_off(data.get("rollout")) is not None and data.get("native") is None:
             return {**data, "native": FULL}
         return data
+
+    @property
+    def native(self) -> int:
+        """The share of callers that the file gives to native, in basis points."""
+        return self.native_traffic.share
 
     @cached_property
     def pattern(self) -> Pattern:
@@ -312,7 +213,7 @@ class Route(Section):
 
     @property
     def domain(self) -> str:
-        """What its callers' buckets are drawn for: the group's name, or its own."""
+        """The name that its callers' buckets are drawn for, and that its rollout has: its group's, or its own."""
         return self.group or self.name
 
     @property
@@ -344,6 +245,8 @@ class RoutingFile(Section):
     health: HealthSettings | None = None
     notify: WebhookSettings | None = None
     docs: DocsSettings | None = None
+    defaults: RouteDefaults = RouteDefaults()
+    groups: Annotated[dict[Name, GroupSettings], AfterValidator(Groups)] = Field(default=Groups())
     routes: tuple[Route, ...] = ()
 
     _listed = field_validator("allowed_origins", "trusted_proxies", mode="before")(split_list)

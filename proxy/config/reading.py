@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config import error_messages, rules, yaml_nodes
+from proxy.config import error_messages, groups, rules, yaml_nodes
 from proxy.config.environment import SubstitutionError, references, substitute
+from proxy.config.inheritance import inherited
 from proxy.config.models import Config, Route, RoutingFile
 from proxy.config.problems import ConfigError, Problem
 from proxy.config.service_models import MongoSettings
@@ -35,6 +37,8 @@ class ConfigReader:
         self._lines: dict[Location, int] = {(): root.line}
         self._filled: set[Location] = set()  # values that hold something of the environment: never quoted
         self._lacking: set[Location] = set()  # values whose variable is not set: complained of once
+        self._origins: dict[Location, Location] = {}  # of inherited settings: where they are written
+        self._inherited_at: dict[Problem, Location] = {}
         self._problems: list[Problem] = []
         self._names: Final = _names(root)
         self._data: Final[dict[str, Any]] = self._plain(root, ())
@@ -42,10 +46,14 @@ class ConfigReader:
     def config(self, duplicates: Iterable[Problem]) -> Config:
         """Return the configuration. Raises ConfigError with every problem."""
         self._problems += duplicates
-        routes, head = self._routes(), self._head()
+        head = self._head()
+        routes = self._routes(head)
         native = self._data.get("native") is not None
         self._problems += rules.between(self._outlines(), self._locate)
         self._problems += rules.within(routes, native=native, locate=self._locate)
+        if head is not None:
+            named = {outline.group for outline in self._outlines() if outline.group is not None}
+            self._problems += groups.problems(routes, head.groups, named, self._locate)
         self._problems += self._mispinned()
         self._problems += rules.overall(head, native=native, locate=self._locate) if head is not None else ()
         if self._problems or head is None:
@@ -54,7 +62,9 @@ class ConfigReader:
         values["routes"] = tuple(route for _, route in routes)
         values["mongodb"] = self._mongodb(head)
         shared = bool(values["mongodb"].url.get_secret_value())
-        notes = tuple(sorted(rules.notes(routes, docs=head.docs, shared=shared, locate=self._locate)))
+        warnings = [*rules.notes(routes, docs=head.docs, shared=shared, locate=self._locate)]
+        warnings += groups.notes(routes, head.groups, self._locate)
+        notes = tuple(sorted(self._without_partial(warnings)))
         return Config(**values, pin=self._pin(), revision=_digest(self._root), notes=notes)
 
     def _mongodb(self, head: RoutingFile) -> MongoSettings:
@@ -75,12 +85,28 @@ class ConfigReader:
         if value == "native" and self._data.get("native") is None:
             yield Problem(0, PIN_VARIABLE, "the environment variable pins all to native; there is no `native:` app")
 
-    def _routes(self) -> list[rules.Placed]:
-        """Return the readable routes, each with its index in the list."""
+    def _routes(self, head: RoutingFile | None) -> list[rules.Placed]:
+        """Return the readable routes with their index in the list, settings of group and `defaults` included."""
         listed = self._data.get("routes")
         items = enumerate(listed if isinstance(listed, list) else ())
-        read = [(index, self._validated(Route, item, ("routes", index))) for index, item in items]
+        read = [
+            (index, self._validated(Route, self._with_inherited(index, item, head), ("routes", index)))
+            for index, item in items
+        ]
         return [(index, route) for index, route in read if route is not None]
+
+    def _with_inherited(self, index: int, item: object, head: RoutingFile | None) -> object:
+        """Return a route's plain values with the settings that it inherits, and record where those are written."""
+        if not isinstance(item, dict) or head is None:
+            return item
+        found = inherited(item, head.defaults, head.groups)
+        self._origins |= {("routes", index, key): location for key, (_, location) in found.items()}
+        return {**item, **{key: value for key, (value, _) in found.items()}}
+
+    def _without_partial(self, notes: list[Problem]) -> Iterator[Problem]:
+        """Drop notes about an inherited setting that do not hold for every route which inherits it."""
+        heirs, number = Counter(self._origins.values()), Counter(notes)
+        return (note for note in number if number[note] >= heirs[self._inherited_at.get(note, ())])
 
     def _outlines(self) -> list[rules.Outline]:
         """Name, pattern and group of every route that has them, whatever else is wrong with it."""
@@ -153,7 +179,14 @@ class ConfigReader:
             return node.text
 
     def _locate(self, message: str, *at: int | str) -> Problem:
-        return Problem(self._lines[self._written(at)], self._where(at), message)
+        """Return a problem at a location; for an inherited setting, at the one where it is written."""
+        origin = self._origins.get(at[:3])
+        if origin is not None:
+            at = (*origin, *at[3:])
+        problem = Problem(self._lines[self._written(at)], self._where(at), message)
+        if origin is not None:
+            self._inherited_at[problem] = origin
+        return problem
 
     def _written(self, at: Location) -> Location:
         """Return the longest part of a location that the file contains."""

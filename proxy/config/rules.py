@@ -6,13 +6,12 @@ effect.
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from proxy.config.field_types import show_duration, show_share
+from proxy.config.inheritance import SAFE
 from proxy.config.models import Route, RoutingFile
 from proxy.config.problems import Problem
 from proxy.config.service_models import DocsSettings
@@ -21,8 +20,6 @@ from proxy.gateway.patterns import ANY, WEBSOCKET, Cover, Pattern, PatternError,
 
 Locate = Callable[..., Problem]  # (message, *location) -> Problem, with its line and where
 Placed = tuple[int, Route]  # a route and its index in the file's list
-
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "REPORT", "PROPFIND", "SEARCH", "TRACE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +86,9 @@ def notes(routes: Sequence[Placed], *, docs: DocsSettings | None, shared: bool, 
         if route.shadow.share and route.shadow.writes == "never" and not _reads(route) and route.pattern.method != ANY:
             message = f"{route.pattern.method} requests are writes, and shadow.writes is never: none will run"
             yield locate(message, "routes", index, "shadow")
-        if route.pin is not None and "native" in route.model_fields_set:
+        if route.pin is not None and "native_traffic" in route.model_fields_set:
             message = f"the route is pinned to {route.pin}, so the share of {show_share(route.native)} rests"
             yield locate(message, "routes", index, "pin")
-    yield from _lonely_groups(routes, locate)
 
 
 def _cookie_names(file: RoutingFile, locate: Locate) -> Iterator[Problem]:
@@ -206,19 +202,6 @@ def _moving(index: int, route: Route, locate: Locate) -> Iterator[Problem]:
     if rollout is not None and "mismatch" in rollout.gates.model_fields_set:
         at = ("routes", index, "rollout", "gates", "mismatch")
         yield locate("is not asked: none of the route is compared, see `shadow`", *at)
-
-
-def _lonely_groups(routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
-    members = Counter(route.group for _, route in routes if route.group)
-    for index, route in routes:
-        if route.group and members[route.group] == 1:
-            hint = _meant(route.group, (name for name in members if name != route.group))
-            yield locate(f"no other route is in the group {route.group}{hint}", "routes", index, "group")
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _text(value: object) -> str | None:

@@ -18,7 +18,8 @@ from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
 from proxy.config.field_types import FULL
-from proxy.config.models import Bucketing, Config, KeySource, Overrides, Route
+from proxy.config.key_sources import KeySource
+from proxy.config.models import Bucketing, Config, Overrides, Route
 from proxy.gateway.cookies import cookie_value
 from proxy.types import Backend
 

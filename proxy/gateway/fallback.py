@@ -10,8 +10,8 @@ from __future__ import annotations
 from starlette.types import Message, Receive, Scope, Send
 
 from proxy.config.field_types import FULL
+from proxy.config.inheritance import SAFE
 from proxy.config.models import Route
-from proxy.config.rules import SAFE
 from proxy.gateway.bucketing import UNLIMITED, Decision, Limit, share_in_force
 
 FORCED_REASONS = frozenset(("pin", "pin-all", "override", "no-native"))

@@ -6,15 +6,16 @@ current state is still the same then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
 from proxy.config.models import Route
 from proxy.rollout import transitions
+from proxy.rollout.groups import former_keys, merged_state
 from proxy.rollout.model import Attribution, RouteState, state_key
 from proxy.rollout.store import Store
-from proxy.rollout.transitions import Refused, acknowledge, initial_state, roll_back
+from proxy.rollout.transitions import Refused, acknowledge, roll_back
 
 Step: TypeAlias = Callable[[Route, RouteState, Attribution], RouteState]
 ATTEMPTS: Final = 5
@@ -37,24 +38,40 @@ def ack(*, at_once: bool = False) -> Step:
 
 
 async def carry_out(
-    store: Store, route: Route, step: Step, actor: str, reason: str, *, expected_version: int | None = None
+    store: Store,
+    members: Sequence[Route],
+    step: Step,
+    actor: str,
+    reason: str,
+    *,
+    expected_version: int | None = None,
 ) -> RouteState:
-    """Carry out a step and return the resulting state.
+    """Carry out a step on a route, or on all routes of a group, and return the resulting state.
 
     `expected_version`: the version of the state that the person acted on; another is `Refused`, so that a rollout that
     has just been promoted is not promoted twice. Raises `Refused`, `DatabaseError`.
     """
     actor, reason = require_actor(actor), require_reason(reason)
+    route = members[0]
     for _ in range(ATTEMPTS):
-        state = await store.state(state_key(route)) or initial_state(route)
+        state = await _stored(store, members)
         if expected_version is not None and state.version != expected_version:
             change = f"{state.change.kind} by {state.change.by.actor}"
-            raise Refused(f"{route.name} has changed meanwhile ({change}): check it and try again")
+            raise Refused(f"{route.domain} has changed meanwhile ({change}): check it and try again")
         expected_version = state.version if step is promote else expected_version
         after = step(route, state, Attribution(actor, reason, await store.now()))
         if await store.replace(after):
             return after
-    raise Refused(f"{route.name} keeps changing: check it and try again")
+    raise Refused(f"{route.domain} keeps changing: check it and try again")
+
+
+async def _stored(store: Store, members: Sequence[Route]) -> RouteState:
+    """Return the state of a route or group; of a group without one, what its routes had before they were in it."""
+    state = await store.state(state_key(members[0]))
+    if state is not None:
+        return state
+    former = [await store.state(key) for key in former_keys(members)]
+    return merged_state(members[0], [each for each in former if each is not None])
 
 
 def require_actor(actor: str) -> str:

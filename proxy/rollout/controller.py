@@ -131,15 +131,17 @@ class RolloutController:
     async def act(
         self, name: str, step: Step, actor: str, reason: str, *, expected_version: int | None = None
     ) -> RouteState:
-        """Carry out a person's action on a route (see `actions`), and apply it here. Raises `Refused`, `DatabaseError`.
+        """Carry out a person's action on a route or group (see `actions`), and apply it here.
 
+        Raises `Refused`, `DatabaseError`.
         While the store is unreachable a route can still be rolled back: in this process alone, until the store is
         reachable again.
         """
         shares = self._shares
         route = shares.route(name)
         try:
-            after = await carry_out(self.store, route, step, actor, reason, expected_version=expected_version)
+            members = shares.members(route)
+            after = await carry_out(self.store, members, step, actor, reason, expected_version=expected_version)
         except Unavailable:
             by = Attribution(require_actor(actor), require_reason(reason), shares.clock.now())
             after = step(route, shares.cache.state(route), by)

@@ -43,9 +43,11 @@ class GuardEvaluator:
 
     def _cap(self, route: Route, reason: str) -> None:
         shares = self._shares
+        if route.group is not None:
+            reason = f"{route.name}: {reason}"
         after = guard_failed(route, shares.cache.state(route), reason, shares.clock.now())
         if after is None:
             return
         before_at, after_at = show_share(after.change.before), show_share(after.change.after)
-        logger.warning("%s is capped, from %s to %s: %s", route.name, before_at, after_at, reason)
+        logger.warning("%s is capped, from %s to %s: %s", route.domain, before_at, after_at, reason)
         shares.apply_local(route, after)

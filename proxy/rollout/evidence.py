@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
 from proxy.rollout.analysis.analysis import FailureRatio
 from proxy.rollout.analysis.route_stats import StatsRegistry
-from proxy.rollout.model import Evidence, RouteState, state_key
+from proxy.rollout.model import Evidence, RouteState, stats_key
 from proxy.rollout.progress import Progress, progress
 from proxy.rollout.store import Store
 
@@ -30,9 +31,11 @@ class EvidenceCollector:
 
     def progress(self, route: Route, state: RouteState, now: float) -> Progress | None:
         """Return the progress of a route's rollout at `now`; None where it has none, or has not begun."""
-        baseline = self._stats.of(route.name).baseline
-        usual = FailureRatio(baseline.errors, baseline.requests) if baseline is not None else None
-        return progress(route, state, self.shared(state), usual, now)
+        members = self._stats.of_group(route)
+        known = [stats.baseline for stats in members if stats.baseline is not None]
+        usual = FailureRatio(sum(each.errors for each in known), sum(each.requests for each in known))
+        compared = any(is_compared(stats.route.pattern.method, stats.route.shadow) for stats in members)
+        return progress(route, state, self.shared(state), usual if known else None, now, compared=compared)
 
     async def exchange(self, running: Mapping[str, RouteState]) -> None:
         """Add this process's evidence of the running bake times (by route name), and fetch that of all replicas."""
@@ -51,11 +54,11 @@ class EvidenceCollector:
         if time.monotonic() - self._baselines_stored_at < interval:
             return
         self._baselines_stored_at = time.monotonic()
-        baselines = {state_key(stats.route): stats.baseline for stats in self._stats}
+        baselines = {stats_key(stats.route): stats.baseline for stats in self._stats}
         await self._store.set_baselines({key: each for key, each in baselines.items() if each is not None})
 
     async def load_baselines(self) -> None:
         """Load the stored baselines for the routes that have none here."""
         stored = await self._store.baselines()
         for stats in self._stats:
-            stats.baseline = stats.baseline or stored.get(state_key(stats.route))
+            stats.baseline = stats.baseline or stored.get(stats_key(stats.route))

@@ -40,5 +40,6 @@ class StateFollower:
             shares.record(state)
         shares.cache.load(states)
         shares.refresh()
+        shares.report_without_route()
         self.loaded.set()
         shares.wake.set()

@@ -10,18 +10,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from proxy.config.field_types import FULL
+from proxy.config.field_types import FULL, show_share
 from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Limit
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.clock import Clock
+from proxy.rollout.groups import RouteGroups
 from proxy.rollout.model import AuditEntry, RouteState, state_key
 from proxy.rollout.shares import Effective
 from proxy.rollout.state_cache import RouteStateCache
-from proxy.rollout.transitions import Refused
+from proxy.rollout.transitions import Refused, rebase_local_cap
 from proxy.runtime.database import DatabaseError
 
 logger = logging.getLogger("scribe_proxy.state")
@@ -56,27 +57,60 @@ class SharesInForce:
         self.unreachable = False
         self.wake: Final = asyncio.Event()
         self._effective: dict[str, Effective] = {}
+        self._without_route: set[str] = set()
         self._reported: set[str] = set()  # keys of local changes that were reported while the store was unreachable
-        stats.set_routes(config.routes, time.monotonic())
-        self.refresh()
+        self._set_routes()
 
     def apply_config(self, config: Config) -> None:
         """Apply a changed routing.yaml."""
+        before = {route.name: route for route in self.config.routes}
+        capped = {name: self.cache.state(route) for name, route in before.items()}
         self.config = config
-        self.stats.set_routes(config.routes, time.monotonic())
-        self.refresh()
+        self._set_routes()
+        for route in config.routes:
+            if route.name in before:
+                self._take_cap_along(before[route.name], route, capped[route.name])
+        self.report_without_route()
         self.wake.set()
+
+    def _set_routes(self) -> None:
+        self.cache.groups = RouteGroups(self.config.routes)
+        self.stats.set_routes(self.config.routes, time.monotonic())
+        self.refresh()
+
+    def _take_cap_along(self, before: Route, route: Route, state: RouteState) -> None:
+        """Cap the new group of a route as its former one is: a change of group must not raise a share."""
+        if before.domain == route.domain or before.revision != route.revision or state.cap is None:
+            return
+        capped = rebase_local_cap(route, self.cache.state(route), state)
+        if capped is not None:
+            self.apply_local(route, capped)
+
+    def report_without_route(self) -> None:
+        """Log the caps that hold for no route any more, each once."""
+        for state in self.cache.without_route():
+            if state.key not in self._without_route and state.cap is not None:
+                cap = state.cap
+                logger.warning(
+                    "%s is capped at %s by %s (%s), and no route has that name or group any more",
+                    *(state.key, show_share(cap.share), cap.by.actor, cap.by.reason),
+                )
+        self._without_route = {state.key for state in self.cache.without_route()}
 
     def effective(self, route: Route) -> Effective:
         """Return the share of a route that is in force."""
         return self._effective[route.name]
 
     def route(self, name: str) -> Route:
-        """Return a route by its name. Raises `Refused` where there is none."""
-        route = next((route for route in self.config.routes if route.name == name), None)
+        """Return a route by its name, or one of the group of that name. Raises `Refused` where there is neither."""
+        route = self.cache.groups.find(name)
         if route is None:
-            raise Refused(f"there is no route {name}")
+            raise Refused(f"there is no route or group {name}")
         return route
+
+    def members(self, route: Route) -> Sequence[Route]:
+        """Return the routes that have the same state as a route."""
+        return self.cache.groups.members(state_key(route))
 
     def apply_local(self, route: Route, after: RouteState) -> None:
         """Put a cap in force here, without waiting for the store, and hand it to the synchroniser."""
@@ -84,7 +118,8 @@ class SharesInForce:
             self.hooks.changed(after.change)
             self._reported.add(after.key)
         self.cache.set_local(route, after)
-        self.stats.of(route.name).reset()
+        for member in self.members(route):
+            self.stats.of(member.name).reset()
         self.refresh()
         self.wake.set()
 
@@ -96,15 +131,15 @@ class SharesInForce:
 
     def record(self, state: RouteState) -> None:
         """Apply a state that is in the store; statistics of another cap or another bake time no longer count."""
-        route = next((route for route in self.config.routes if state_key(route) == state.key), None)
-        before = self.cache.state(route) if route is not None else None
-        if not self.cache.record(state) or route is None or before is None:
+        members = self.cache.groups.members(state.key)
+        before = self.cache.state(members[0]) if members else None
+        if not self.cache.record(state) or before is None:
             return
-        stats = self.stats.of(route.name)
-        if (before.cap is None) is not (state.cap is None):
-            stats.reset()
-        elif before.epoch != state.epoch:
-            stats.take()
+        for stats in (self.stats.of(member.name) for member in members):
+            if (before.cap is None) is not (state.cap is None):
+                stats.reset()
+            elif before.epoch != state.epoch:
+                stats.take()
         self.refresh()
 
     def refresh(self) -> None:

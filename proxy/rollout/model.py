@@ -47,6 +47,7 @@ class Cap:
 class AuditEntry:
     """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty where none applies.
 
+    `route` is the name of a group, where the change is of all its routes.
     `revision` is the route's own, or for `config` the file's.
     """
 
@@ -60,8 +61,9 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class RouteState:
-    """State of one revision of a route. `version` grows by one with each change; `change` is the latest.
+    """State of one revision of a route, or of a group of routes.
 
+    `version` grows by one with each change; `change` is the latest.
     `stage` is the share that the rollout has reached (None: not started, or no rollout) at `since`. `passing` is the
     start of the current bake time: since then no gate has failed. `missed` is the gate that failed last; `paused` is
     set while a person has paused the rollout.
@@ -130,13 +132,22 @@ def change_of(document: StateDocument) -> AuditEntry:
 
 
 def state_key(route: Route) -> str:
-    """Return the key of a route's state. Each `revision` of a route has a state of its own."""
-    return f"{route.name}@{route.revision}" if route.revision is not None else route.name
+    """Return the key of a route's state, which it shares with its group. Each `revision` has a state of its own."""
+    return _with_revision(route.domain, route)
+
+
+def stats_key(route: Route) -> str:
+    """Return the key of what is stored of one route alone."""
+    return _with_revision(route.name, route)
 
 
 def ceiling(route: Route) -> int:
     """Return the share that the file allows native, in basis points."""
     return route.native if route.pin is None else FULL * (route.pin == "native")
+
+
+def _with_revision(name: str, route: Route) -> str:
+    return f"{name}@{route.revision}" if route.revision is not None else name
 
 
 def _known(of: type[RouteState] | type[AuditEntry], document: StateDocument) -> StateDocument:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from proxy.config.field_types import FULL
-from proxy.config.models import Route, Schedule
-from proxy.config.rules import SAFE
-from proxy.gateway.patterns import ANY, WEBSOCKET
+from proxy.config.inheritance import is_compared
+from proxy.config.models import Route
+from proxy.config.route_models import Schedule
 from proxy.rollout.analysis.analysis import FailureRatio, MetricResult, exceeding
 from proxy.rollout.model import Evidence, RouteState
 from proxy.rollout.shares import effective, following, reached
@@ -36,39 +36,41 @@ class Progress:
 
 
 def progress(
-    route: Route, state: RouteState, evidence: Evidence, usual: FailureRatio | None, now: float
+    route: Route,
+    state: RouteState,
+    evidence: Evidence,
+    usual: FailureRatio | None,
+    now: float,
+    *,
+    compared: bool | None = None,
 ) -> Progress | None:
     """Return the progress of a route's rollout; None where it has none, or has not started.
 
     `evidence`: of all replicas since the bake time began. `usual`: legacy's error ratio where the evidence has too few
-    requests of legacy.
+    requests of legacy. `compared`: any request of the group runs in the shadow; by default any of the route's.
     """
     if route.rollout is None or state.stage is None:
         return None
     stage = reached(route, state)
-    results = gates(route, route.rollout, evidence, usual)
+    compared = is_compared(route.pattern.method, route.shadow) if compared is None else compared
+    results = gates(route.rollout, evidence, usual, compared=compared)
     left = max(0.0, state.passing + route.rollout.bake_time - now)
     follows = following(route, stage)
     return Progress(stage, follows, _waits(route, state, follows, left, results), left, results)
 
 
-def gates(route: Route, schedule: Schedule, evidence: Evidence, usual: FailureRatio | None) -> tuple[MetricResult, ...]:
-    """Evaluate the gates. A route without shadow comparisons has no mismatch gate."""
+def gates(
+    schedule: Schedule, evidence: Evidence, usual: FailureRatio | None, *, compared: bool
+) -> tuple[MetricResult, ...]:
+    """Evaluate the gates. Without shadow comparisons there is no mismatch gate."""
     legacy = FailureRatio(evidence.legacy_errors, evidence.legacy) if evidence.legacy >= schedule.minimum else usual
     limit = schedule.gates.errors / FULL
     native = FailureRatio(evidence.native_errors, evidence.native)
     results = [exceeding("errors", native, legacy, limit, schedule.minimum)]
-    if is_compared(route):
+    if compared:
         differing = FailureRatio(evidence.differing, evidence.compared)
         results.append(exceeding("mismatch", differing, None, schedule.gates.mismatch / FULL, schedule.minimum))
     return tuple(results)
-
-
-def is_compared(route: Route) -> bool:
-    """Return True where any of a route's requests are shadowed."""
-    method = route.pattern.method
-    some = method in SAFE or method == ANY or route.shadow.writes == "dry_run"
-    return route.shadow.share > 0 and some and method != WEBSOCKET
 
 
 def timetable(rollout: Schedule, start: float) -> Iterator[tuple[int, float]]:

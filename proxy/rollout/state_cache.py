@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from proxy.config.models import Route
+from proxy.rollout.groups import RouteGroups, former_keys, merged_state
 from proxy.rollout.model import RouteState, state_key
 from proxy.rollout.shares import Effective, effective
 from proxy.rollout.transitions import initial_state, rebase_local_cap
 
 
 class RouteStateCache:
-    """Cache of route states by key. `loaded` is False until all of the store's states were read once."""
+    """Cache of the states of routes and groups, by key.
+
+    `groups` are those of the configuration in force. `loaded` is False until all of the store's states were read once.
+    """
 
     def __init__(self) -> None:
+        self.groups = RouteGroups(())
         self.loaded = False
         self._stored: dict[str, RouteState] = {}
         self._local: dict[str, tuple[Route, RouteState]] = {}
@@ -22,12 +27,29 @@ class RouteStateCache:
         """Return the state in force: the local one, else the stored one, else the initial one."""
         key = state_key(route)
         _, local = self._local.get(key, (None, None))
-        return local or self._stored.get(key) or initial_state(route)
+        return local or self.stored(route) or initial_state(route)
+
+    def stored(self, route: Route) -> RouteState | None:
+        """Return the stored state; of a group without one, what its routes had before they were in it."""
+        key = state_key(route)
+        if key in self._stored:
+            return self._stored[key]
+        keys = former_keys(self.groups.members(key))
+        former = [self._stored[key] for key in keys if key in self._stored]
+        return merged_state(route, former) if former else None
+
+    def without_route(self) -> list[RouteState]:
+        """Return the capped states that no route has any more."""
+        known = {key for route in self.groups.leaders() for key in self._keys(route)}
+        return [state for state in self._stored.values() if state.cap is not None and state.key not in known]
+
+    def _keys(self, route: Route) -> list[str]:
+        return [state_key(route), *former_keys(self.groups.members(state_key(route)))]
 
     def effective(self, route: Route) -> Effective:
         """Return the share in force: the lower one where the local and the stored state differ."""
         key = state_key(route)
-        stored = effective(route, self._stored.get(key), read=self.loaded)
+        stored = effective(route, self.stored(route), read=self.loaded)
         if key in self._local:
             local = effective(route, self._local[key][1], read=self.loaded)
             return local if local.share < stored.share else stored

@@ -70,7 +70,7 @@ class StateSynchroniser:
         states = {r.name: shares.cache.state(r) for r in shares.config.routes if r.rollout is not None}
         await self._evidence.exchange({name: state for name, state in states.items() if state.stage is not None})
         config = shares.config
-        for route in config.routes:
+        for route in shares.cache.groups.leaders():
             after = self._due(route) if config is shares.config else None  # a reload may have come in between
             if after is not None:
                 await self._replace(after)
@@ -109,7 +109,7 @@ class StateSynchroniser:
         reason = f"revision {revision} follows {before[0]}" if before[0] else f"revision {revision} is the first"
         by = Attribution(FILE, reason, self._shares.clock.now())
         await self._store.record(AuditEntry("config", by, 0, 0, revision=revision))
-        for route in routes:
+        for route in self._shares.cache.groups.leaders():
             former = before[1].get(route.name)
             if former is not None and former != ceiling(route):
                 await self._announce_share(route, former, by)
@@ -120,7 +120,7 @@ class StateSynchroniser:
         if state.stage is not None and route.rollout is not None:
             await self._replace(share_changed(route, state, by))
         else:
-            await self._store.record(AuditEntry("share", by, former, share, route.name, route.revision or ""))
+            await self._store.record(AuditEntry("share", by, former, share, route.domain, route.revision or ""))
 
     def _due(self, route: Route) -> RouteState | None:
         """Return the state that follows now without anybody's action; None where none does."""

@@ -34,30 +34,32 @@ def start_rollout(route: Route, state: RouteState, now: float) -> RouteState:
 def promote(route: Route, state: RouteState, by: Attribution) -> RouteState:
     """Move the rollout to its next stage."""
     if route.rollout is None:
-        raise Refused(f"{route.name} has no rollout; its share is `native` in the file")
+        raise Refused(f"{route.domain} has no rollout; its share is `native` in the file")
     if state.cap is not None:
-        raise Refused(f"{route.name} is capped at {show_share(state.cap.share)} by {state.cap.by.actor}; ack it first")
+        raise Refused(
+            f"{route.domain} is capped at {show_share(state.cap.share)} by {state.cap.by.actor}; ack it first"
+        )
     if state.stage is None:
-        raise Refused(f"the rollout of {route.name} has not started yet")
+        raise Refused(f"the rollout of {route.domain} has not started yet")
     stage = following(route, reached(route, state))
     if stage is None:
-        raise Refused(f"{route.name} is at its last stage")
+        raise Refused(f"{route.domain} is at its last stage")
     return _changed(route, state, "promotion", by, stage=stage, since=by.at, passing=by.at, missed=None)
 
 
 def pause(route: Route, state: RouteState, by: Attribution) -> RouteState:
     """Pause the rollout at its current stage."""
     if route.rollout is None:
-        raise Refused(f"{route.name} has no rollout that could be paused")
+        raise Refused(f"{route.domain} has no rollout that could be paused")
     if state.paused is not None:
-        raise Refused(f"{route.name} is paused already, by {state.paused.actor}: {state.paused.reason}")
+        raise Refused(f"{route.domain} is paused already, by {state.paused.actor}: {state.paused.reason}")
     return _changed(route, state, "pause", by, paused=by)
 
 
 def resume(route: Route, state: RouteState, by: Attribution) -> RouteState:
     """Resume a paused rollout."""
     if state.paused is None:
-        raise Refused(f"{route.name} is not paused")
+        raise Refused(f"{route.domain} is not paused")
     return _changed(route, state, "resume", by, paused=None)
 
 
@@ -94,10 +96,10 @@ def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteS
 def roll_back(route: Route, state: RouteState, share: int, by: Attribution) -> RouteState:
     """Cap the share on behalf of a person, until that is acknowledged."""
     if route.pin is not None:
-        raise Refused(f"{route.name} is pinned to {route.pin} in the file, which takes precedence over every share")
+        raise Refused(f"{route.domain} is pinned to {route.pin} in the file, which takes precedence over every share")
     now_at = effective(route, state, read=True)
     if share >= now_at.share:
-        raise Refused(f"{route.name} is at {show_share(now_at.share)} already: {now_at.reason}")
+        raise Refused(f"{route.domain} is at {show_share(now_at.share)} already: {now_at.reason}")
     return _with_cap(route, state, share, "rollback", by, 0.0)
 
 
@@ -105,12 +107,12 @@ def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bo
     """Acknowledge the cap: remove it now if its cooldown has passed (or `at_once`), else once it has."""
     cap = state.cap
     if cap is None:
-        raise Refused(f"{route.name} is not capped")
+        raise Refused(f"{route.domain} is not capped")
     if at_once or by.at >= cap.until:
         return _released(route, state, "ack", by)
     if cap.acknowledged is not None:
         left = show_duration(float(round(cap.until - by.at) or 1))
-        raise Refused(f"{route.name} is acknowledged already, by {cap.acknowledged.actor}, and cools down for {left}")
+        raise Refused(f"{route.domain} is acknowledged already, by {cap.acknowledged.actor}, and cools down for {left}")
     return _changed(route, state, "ack", by, cap=replace(cap, acknowledged=by))
 
 
@@ -136,5 +138,5 @@ def _released(route: Route, state: RouteState, kind: Kind, by: Attribution) -> R
 def _changed(route: Route, state: RouteState, kind: Kind, by: Attribution, **fields: object) -> RouteState:
     after = replace(state, version=state.version + 1, **fields)  # type: ignore[arg-type]
     before_at, after_at = (effective(route, each, read=True).share for each in (state, after))
-    change = AuditEntry(kind, by, before_at, after_at, route=route.name, revision=route.revision or "")
+    change = AuditEntry(kind, by, before_at, after_at, route=route.domain, revision=route.revision or "")
     return replace(after, change=change)

@@ -25,8 +25,8 @@ from starlette.types import Receive, Scope
 from proxy.comparison.exchange import RawExchange
 from proxy.comparison.verdicts import Reason
 from proxy.config.field_types import FULL
+from proxy.config.inheritance import SAFE
 from proxy.config.models import Config, Route
-from proxy.config.rules import SAFE
 from proxy.gateway import bucketing
 from proxy.gateway.request_record import ComparisonObserver
 from proxy.observability import metrics

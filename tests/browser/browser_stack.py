@@ -83,6 +83,7 @@ class Neighbourhood:
 def write_routing(file: Path, settings: Mapping[str, object], *, legacy_down: bool = False) -> None:
     """The project's routing file with `settings` on every route; each draws its callers by itself, without a group."""
     config = yaml.safe_load(ROUTING.read_text())
+    del config["defaults"], config["groups"]
     config["routes"] = [_settle(route, settings) for route in (*config["routes"], _REST)]
     if legacy_down:
         config["routes"].pop()

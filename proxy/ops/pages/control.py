@@ -106,7 +106,7 @@ async def _view(situation: ProcessView, route: Route) -> Control:
     stages = rollout.stages if rollout else ()
     lower = sorted({0, *(stage for stage in stages if stage < now.effective.share)})
     try:
-        changes = await controller.store.history(LISTED, route.name)
+        changes = await controller.store.history(LISTED, route.domain)
     except DatabaseError:
         changes = ()
     return Control(

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from proxy.config.field_types import FULL
-from proxy.config.models import Guard
+from proxy.config.route_models import Guard
 from proxy.rollout.analysis.statistics import binomial_tail, clopper_pearson_lower, fisher_one_sided
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
 

@@ -6,10 +6,11 @@ after a change of a share: earlier requests are no evidence about the new one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from proxy.config.models import Guard, Route
+from proxy.config.models import Route
+from proxy.config.route_models import Guard
 from proxy.gateway.request_record import ComparisonRecord, RequestRecord
 from proxy.rollout.analysis.analysis import Analysis, analyse
 from proxy.rollout.analysis.window import RequestStats, Window, WindowBucket, bucket
@@ -59,6 +60,7 @@ class StatsRegistry:
 
     def __init__(self) -> None:
         self._stats: dict[str, RouteStats] = {}
+        self._groups: dict[str, list[RouteStats]] = {}
 
     def __call__(self, observation: RequestRecord) -> None:
         stats = self._stats.get(observation.route or "")
@@ -99,6 +101,9 @@ class StatsRegistry:
                 known = RouteStats(route, now)
             known.route = route
             self._stats[route.name] = known
+        self._groups = {}
+        for stats in self:
+            self._groups.setdefault(stats.route.domain, []).append(stats)
 
     def advance(self, now: float) -> None:
         """Advance the windows of all routes to `now` (monotonic seconds)."""
@@ -111,6 +116,10 @@ class StatsRegistry:
     def of(self, route: str) -> RouteStats:
         """Return the statistics of one route. Raises KeyError where there is none."""
         return self._stats[route]
+
+    def of_group(self, route: Route) -> Sequence[RouteStats]:
+        """Return the statistics of all routes of a route's group."""
+        return self._groups[route.domain]
 
 
 def _is_another(before: Route, after: Route) -> bool:

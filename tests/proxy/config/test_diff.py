@@ -104,12 +104,10 @@ def test_a_certain_share_is_the_same_however_callers_are_drawn() -> None:
 
 
 def test_an_added_route_is_held_against_what_took_its_requests_before() -> None:
-    old = config("name: all, match: '* /api/*', native: 40%, group: g")
-    new = config(
-        "name: a, match: GET /api/a, native: 10%, group: g", "name: all, match: '* /api/*', native: 40%, group: g"
-    )
+    old = config("name: all, match: '* /api/*', native: 100%")
+    new = config("name: a, match: GET /api/a, native: 10%", "name: all, match: '* /api/*', native: 100%")
     change = only(old, new)
-    assert (change.kind, change.before, change.after, change.to_legacy) == ("added", 4000, 1000, 3000)
+    assert (change.kind, change.before, change.after, change.to_legacy) == ("added", 10_000, 1000, 9000)
     assert change.notes == ("was taken by all",)
 
 

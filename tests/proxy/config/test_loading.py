@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from proxy.config.error_messages import all_keys
 from proxy.config.field_types import FULL
+from proxy.config.key_sources import KeySource
 from proxy.config.loading import MAX_BYTES, load, parse
-from proxy.config.models import Bucketing, Config, KeySource, Route
+from proxy.config.models import Bucketing, Config, Route
 from proxy.config.problems import ConfigError, Problem
 from tests.support.shipped import ROUTING
 
@@ -42,7 +43,6 @@ routes:
     guard: *strict
   - name: prompts.create
     match: POST /api/prompts
-    group: prompts
     shadow: {share: 5%, writes: dry_run}
     rollout: {stages: [1%, 10%, 100%], bake_time: 7d, gates: {mismatch: 0.1%, errors: 0.1%}, approve: true}
   - name: transcription
@@ -107,12 +107,14 @@ def test_a_configuration_is_a_frozen_value() -> None:
 
 
 def test_models_can_be_built_in_python() -> None:
-    route = Route(name="a", match="GET /a/{b}", native=2500, pin="native")
+    route = Route.model_validate({"name": "a", "match": "GET /a/{b}", "native": 2500, "pin": "native"})
     assert (route.share, route.pattern.method) == (FULL, "GET")
     bucketing = Bucketing(key=(KeySource("cookie", "sid"),))
     config = Config.model_validate({"legacy": {"url": "http://x"}, "routes": [route], "bucketing": bucketing})
     assert config.routes[0] is route
-    assert config.routes[0] == Route(name="a", match="GET /a/{b}", native=2500, pin="native")
+    assert config.routes[0] == Route.model_validate(
+        {"name": "a", "match": "GET /a/{b}", "native": 2500, "pin": "native"}
+    )
     assert Config.model_validate(config) == config
 
 

@@ -236,7 +236,7 @@ async def test_people_take_the_wheel() -> None:
 @pytest.mark.parametrize(
     ("name", "actor", "reason", "text"),
     [
-        ("b", "amara", "because", "there is no route b"),
+        ("b", "amara", "because", "there is no route or group b"),
         ("a", " ", "because", "say who you are"),
         ("a", "amara", "\n", "a reason is required"),
     ],

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
 from proxy.rollout.analysis.analysis import FailureRatio
 from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
-from proxy.rollout.progress import is_compared, progress, timetable
+from proxy.rollout.progress import progress, timetable
 from proxy.rollout.transitions import initial_state, promote, start_rollout
 
 DAY = 86_400.0
@@ -96,7 +97,7 @@ def test_a_route_that_is_not_compared_has_no_gate_of_mismatches() -> None:
     ],
 )
 def test_what_is_compared(match: str, shadow: object, expected: bool) -> None:
-    assert is_compared(route(match=match, shadow=shadow)) is expected
+    assert is_compared(match.partition(" ")[0], route(match=match, shadow=shadow).shadow) is expected
 
 
 def test_the_file_is_in_the_way_where_it_allows_no_more_than_there_is() -> None:

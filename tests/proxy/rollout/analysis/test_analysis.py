@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.models import Guard
+from proxy.config.route_models import Guard
 from proxy.rollout.analysis.analysis import Analysis, FailureRatio, MetricResult, analyse, exceeding
 from proxy.rollout.analysis.window import RequestStats, WindowBucket, bucket
 

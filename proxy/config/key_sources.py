@@ -1,0 +1,38 @@
+"""Places of a request where a caller's key is found: a claim, a header, a cookie or the client's address."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+KeyKind = Literal["jwt", "header", "cookie", "client-ip"]
+TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A token of HTTP (RFC 9110 section 5.6.2): names of headers and cookies."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """A place where a caller's key is found; `name` is the claim, header (lower case) or cookie."""
+
+    kind: KeyKind
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+def read_key_source(value: object) -> KeySource:
+    """Parse `jwt:CLAIM`, `header:NAME`, `cookie:NAME` or `client-ip`. Raises ValueError."""
+    if isinstance(value, KeySource):
+        return value
+    kind, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if value == "client-ip":
+        return KeySource("client-ip")
+    if kind == "jwt" and name and name.isprintable():
+        return KeySource("jwt", name)
+    if kind == "header" and TOKEN.fullmatch(name):
+        return KeySource("header", name.lower())
+    if kind == "cookie" and TOKEN.fullmatch(name):
+        return KeySource("cookie", name)
+    raise ValueError("must be jwt:CLAIM, header:NAME, cookie:NAME or client-ip")

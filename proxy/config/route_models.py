@@ -1,0 +1,155 @@
+"""Sections of routing.yaml that stand on a route, on a group of routes, or under `defaults` for all routes.
+
+Shares are in basis points, durations in seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, field_validator, model_validator
+
+from proxy.config.field_types import (
+    Count,
+    Duration,
+    PositiveShare,
+    Ratio,
+    Share,
+    Switch,
+    Text,
+    show_share,
+)
+from proxy.config.section import Section
+from proxy.types import Backend
+
+_Item = TypeVar("_Item")
+_OFF: Final = frozenset({"off", "false", "no"})
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+
+
+def read_name(value: object) -> str:
+    """Check a name of a route or a group, as used in logs, metrics and reports. Raises ValueError."""
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    raise ValueError("must be 1 to 64 letters, digits, `.`, `_` or `-`, as in notes.create")
+
+
+def _not_empty(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    if not items:
+        raise ValueError("must hold at least one item")
+    return items
+
+
+def none_if_off(value: object) -> object:
+    """Return None for `off`, which replaces an inherited setting by none."""
+    return None if isinstance(value, str) and value.strip().lower() in _OFF else value
+
+
+Name = Annotated[str, BeforeValidator(read_name)]
+NotEmpty = AfterValidator(_not_empty)
+
+
+class RouteTimeouts(Section):
+    """Those of legacy's timeouts that differ for one route."""
+
+    connect: Duration | None = None
+    response: Duration | None = None
+    idle: Duration | None = None
+
+
+class NativeTraffic(Section):
+    """The callers that native answers: a share of all."""
+
+    share: Share = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_alone(cls, data: Any) -> Any:
+        return {"share": data} if isinstance(data, str | int) else data
+
+
+class RouteShadow(Section):
+    """The share of callers whose requests also run on the other backend."""
+
+    share: Share = 0
+    writes: Literal["never", "dry_run"] = "never"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_alone(cls, data: Any) -> Any:
+        return {"share": data} if isinstance(data, str | int) else data
+
+
+class Guard(Section):
+    """Limits beyond which native fails, over a sliding window, and the effect on its share."""
+
+    error_rate: Share = 500
+    server_errors: Share = 100
+    latency: Ratio = 2.0
+    mismatch: Share | None = None
+    max_dependency_failures: Share = 5000
+    window: Duration = 60.0
+    minimum: Count = 50
+    on_failure: Literal["zero", "previous"] = "zero"
+    cooldown: Duration = 600.0
+
+
+class Gates(Section):
+    """Limits that must not be exceeded for the next stage to follow."""
+
+    mismatch: Share = 10
+    errors: Share = 10
+
+
+class Schedule(Section):
+    """Shares that follow one another: each lasts until its gates were passed for `bake_time`.
+
+    `minimum`: native requests, and shadow comparisons where there are any, fewer of which pass no gate.
+    """
+
+    stages: Annotated[tuple[PositiveShare, ...], NotEmpty]
+    bake_time: Duration = 7 * 86_400.0
+    gates: Gates = Gates()
+    minimum: Count = 100
+    approve: Switch = False
+
+    @field_validator("stages")
+    @classmethod
+    def _ascending(cls, stages: tuple[int, ...]) -> tuple[int, ...]:
+        for before, after in pairwise(stages):
+            if after <= before:
+                raise ValueError(f"stages must go up: {show_share(after)} comes after {show_share(before)}")
+        return stages
+
+
+class RouteDefaults(Section):
+    """Settings of all routes; a route's group, and the route itself, may replace each of them.
+
+    A setting that is given and None, as `guard: off` is, replaces one by none.
+    """
+
+    native: NativeTraffic | None = None
+    shadow: RouteShadow | None = None
+    guard: Guard | None = None
+    rollout: Schedule | None = None
+    timeouts: RouteTimeouts | None = None
+    on_legacy_down: Literal["native", "fail"] | None = None
+    on_native_error: Literal["legacy", "fail"] | None = None
+
+    _switchable = field_validator("guard", "rollout", mode="before")(none_if_off)
+
+
+class GroupSettings(RouteDefaults):
+    """Settings of all routes of a group."""
+
+    pin: Backend | None = None
+    revision: Text | None = None
+
+
+class Groups(dict[str, GroupSettings]):
+    """Settings by group name, hashable like the rest of a configuration."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(self.items()))

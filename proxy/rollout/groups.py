@@ -1,0 +1,60 @@
+"""Groups of routes that have one state: those with the same `group` and `revision`, else each route by itself. Pure.
+
+The routes of a group have the same share and the same rollout (`check` refuses others), so any of them stands for the
+group in a transition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from proxy.config.models import Route
+from proxy.rollout.model import RouteState, state_key, stats_key
+from proxy.rollout.transitions import initial_state
+
+
+class RouteGroups:
+    """The groups of a configuration, by state key."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._members: dict[str, list[Route]] = {}
+        for route in routes:
+            self._members.setdefault(state_key(route), []).append(route)
+
+    def members(self, key: str) -> Sequence[Route]:
+        """Return the routes that have a state; empty where no route has it."""
+        return self._members.get(key, ())
+
+    def leaders(self) -> list[Route]:
+        """Return one route of each group, one that is not pinned where there is one."""
+        return [next((each for each in members if each.pin is None), members[0]) for members in self._members.values()]
+
+    def find(self, name: str) -> Route | None:
+        """Return the route of a name, or the leader of the group of that name; None where there is neither."""
+        named = {each.name: each for members in self._members.values() for each in members}
+        return named.get(name) or next((each for each in self.leaders() if each.domain == name), None)
+
+
+def former_keys(members: Iterable[Route]) -> list[str]:
+    """Return the keys of the states that the routes of a group had before they were in it."""
+    return [stats_key(route) for route in members if route.group is not None]
+
+
+def merged_state(route: Route, former: Iterable[RouteState]) -> RouteState:
+    """Return the initial state of a group whose routes had states of their own.
+
+    It has the lowest cap and the lowest stage of those, and is paused if any is.
+    """
+    states = list(former)
+    caps = [state.cap for state in states if state.cap is not None]
+    reached = [state for state in states if state.stage is not None]
+    lowest = min(reached, key=lambda state: state.stage or 0, default=None)
+    return replace(
+        initial_state(route),
+        cap=min(caps, key=lambda cap: cap.share, default=None),
+        stage=lowest.stage if lowest is not None else None,
+        since=lowest.since if lowest is not None else 0.0,
+        passing=max((state.passing for state in reached), default=0.0),
+        paused=next((state.paused for state in states if state.paused is not None), None),
+    )

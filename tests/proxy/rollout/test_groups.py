@@ -1,0 +1,162 @@
+"""The routes of a group have one state: a cap, a stage and a rollback hold for all of them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from proxy.config.loading import parse
+from proxy.config.models import Config
+from proxy.gateway.request_record import RequestRecord
+from proxy.rollout.actions import ack, carry_out, rollback
+from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.evaluator import GuardEvaluator
+from proxy.rollout.evidence import EvidenceCollector
+from proxy.rollout.groups import RouteGroups, merged_state
+from proxy.rollout.in_force import ControllerHooks, SharesInForce
+from proxy.rollout.model import Attribution, Cap, RouteState
+from proxy.rollout.store import MemoryStore
+from proxy.rollout.synchroniser import StateSynchroniser
+from proxy.rollout.transitions import Refused, initial_state, roll_back
+
+GUARD = "guard: {window: 12s, minimum: 20}"
+SERVED = RequestRecord("1", "http", "GET", "list", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
+LIST, CREATE, OTHER = "name: list, match: GET /n", "name: create, match: POST /n", "name: other, match: GET /o"
+
+
+def config(*routes: str, groups: str = f"{{notes: {{native: 50%, {GUARD}}}}}") -> Config:
+    listed = "".join(f"- {{{route}}}\n" for route in routes)
+    used = groups if any("group: notes" in route for route in routes) else "{}"
+    return parse(f"legacy: {{url: http://x}}\nnative: a:b\ngroups: {used}\nroutes:\n{listed}", {})
+
+
+GROUPED = config(f"{LIST}, group: notes", f"{CREATE}, group: notes", f"{OTHER}, native: 5%, {GUARD}")
+
+
+class Process:
+    """The shares of one process, without its tasks."""
+
+    def __init__(self, text: Config = GROUPED, store: MemoryStore | None = None) -> None:
+        self.store = store or MemoryStore()
+        self.stats = StatsRegistry()
+        self.shares = SharesInForce(text, self.stats, ControllerHooks(apply=lambda _: None))
+        self.shares.cache.loaded = True
+        self.evaluator = GuardEvaluator(self.shares, 1.0)
+        self.evidence = EvidenceCollector(self.stats, self.store)
+        self.synchroniser = StateSynchroniser(self.shares, self.store, self.evidence, 1.0, 60.0)
+        self.shares.refresh()
+
+    def serve(self, name: str, status: int, times: int = 100) -> None:
+        for _ in range(times):
+            self.stats(replace(SERVED, route=name, status=status))
+
+    def shares_now(self) -> dict[str, int]:
+        return {route.name: self.shares.effective(route).share for route in self.shares.config.routes}
+
+    async def restarted(self, text: Config | None = None) -> Process:
+        """Another process on the same store."""
+        other = Process(text or self.shares.config, self.store)
+        other.shares.cache.load(await self.store.states())
+        other.shares.refresh()
+        return other
+
+
+async def test_a_guard_that_fails_on_one_route_caps_its_group() -> None:
+    process = Process()
+    process.serve("create", 500)
+    process.evaluator.evaluate()
+    assert process.shares_now() == {"list": 0, "create": 0, "other": 500}
+    await process.synchroniser.synchronise()
+    (state,) = (await process.store.states()).values()
+    assert (state.key, state.change.route, state.change.kind) == ("notes", "notes", "cap")
+    assert state.change.by.reason.startswith("create: errors 100% of 100")
+    assert (await process.restarted()).shares_now() == {"list": 0, "create": 0, "other": 500}
+
+
+@pytest.mark.parametrize("name", ["list", "create", "notes"])
+async def test_a_rollback_by_route_or_group_holds_for_the_group(name: str) -> None:
+    process = Process()
+    route = process.shares.route(name)
+    state = await carry_out(process.store, process.shares.members(route), rollback(100), "amara", "because")
+    process.shares.record(state)
+    assert process.shares_now() == {"list": 100, "create": 100, "other": 500}
+
+
+async def test_the_evidence_of_a_group_is_that_of_all_its_routes() -> None:
+    text = config(
+        f"{LIST}, group: notes",
+        f"{CREATE}, group: notes",
+        groups="{notes: {rollout: {stages: [1%, 10%], bake_time: 1ms}}}",
+    )
+    process = Process(text)
+    await process.synchroniser.synchronise()
+    process.serve("list", 200, 60)
+    process.serve("create", 200, 60)
+    process.stats.advance(float("1e9"))
+    await process.synchroniser.synchronise()
+    assert process.shares_now() == {"list": 1000, "create": 1000}
+    (change,) = [entry for entry in await process.store.history(9) if entry.kind == "promotion"]
+    assert change.route == "notes"
+
+
+async def test_a_capped_route_takes_its_cap_into_a_group_and_out_of_it() -> None:
+    alone = config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%")
+    process = Process(alone)
+    process.serve("list", 500)
+    process.evaluator.evaluate()
+    process.shares.apply_config(GROUPED)
+    assert process.shares_now() == {"list": 0, "create": 0, "other": 500}
+    await process.synchroniser.synchronise()
+    process.shares.apply_config(alone)
+    assert process.shares_now() == {"list": 0, "create": 0}
+
+
+async def test_a_group_without_a_state_starts_with_those_of_its_routes() -> None:
+    alone = Process(config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%"))
+    alone.serve("list", 500)
+    alone.evaluator.evaluate()
+    await alone.synchroniser.synchronise()
+    process = await alone.restarted(GROUPED)
+    assert process.shares_now() == {"list": 0, "create": 0, "other": 500}
+    members = process.shares.members(process.shares.route("notes"))
+    process.shares.record(await carry_out(process.store, members, ack(at_once=True), "amara", "because"))
+    assert process.shares_now() == {"list": 5000, "create": 5000, "other": 500}
+
+
+async def test_a_cap_whose_routes_vanish_is_logged_and_returns_with_them(caplog: pytest.LogCaptureFixture) -> None:
+    process = Process()
+    process.serve("list", 500)
+    process.evaluator.evaluate()
+    await process.synchroniser.synchronise()
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        process.shares.apply_config(config(OTHER))
+        process.shares.apply_config(config(f"{OTHER}, native: 1%"))
+    (message,) = caplog.messages
+    assert message.startswith("notes is capped at 0% by guard (list: errors")
+    assert message.endswith("and no route has that name or group any more")
+    with pytest.raises(Refused, match="there is no route or group notes"):
+        process.shares.route("notes")
+    process.shares.apply_config(GROUPED)
+    assert process.shares_now() == {"list": 0, "create": 0, "other": 500}
+
+
+def test_a_group_has_the_lowest_cap_and_stage_of_its_routes() -> None:
+    route = GROUPED.routes[0]
+    by = Attribution("amara", "because", 5.0)
+    low, high = (replace(initial_state(route), stage=stage, passing=float(stage)) for stage in (100, 1000))
+    capped = replace(high, cap=Cap(500, by, 9.0), paused=by)
+    merged = merged_state(route, [capped, low])
+    assert (merged.key, merged.version, merged.stage, merged.passing) == ("notes", 0, 100, 1000.0)
+    assert (merged.cap, merged.paused) == (capped.cap, by)
+    assert merged_state(route, []) == initial_state(route)
+
+
+def test_the_leader_of_a_group_is_not_pinned_where_another_is_not() -> None:
+    text = config(f"{LIST}, group: notes, pin: legacy", f"{CREATE}, group: notes")
+    leaders = RouteGroups(text.routes).leaders()
+    assert [route.name for route in leaders] == ["create"]
+    state: RouteState = roll_back(leaders[0], initial_state(leaders[0]), 0, Attribution("amara", "because", 1.0))
+    assert state.change.route == "notes"
