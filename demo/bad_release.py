@@ -183,7 +183,7 @@ class Play(threading.Thread):
         assert database is not None
         try:
             step = actions.ack(at_once=True)
-            await actions.carry_out(MongoStore(database), config.routes[0], step, "demo", "the release was mended")
+            await actions.carry_out(MongoStore(database), config.routes[:1], step, "demo", "the release was mended")
         finally:
             await database.close()
 

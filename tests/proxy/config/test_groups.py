@@ -92,21 +92,22 @@ def test_a_group_without_shadow_ends_the_default() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "groups", "expected"),
     [
-        ("native: 25%", "native: 1%", "{}", "8: routes[b].native: differs within the group g: 1% here, 25% on line 7"),
-        ("native: 25%", "", "{}", "8: routes[b].native: differs within the group g: 0% here, 25% on line 7"),
-        ("native: 1%", "", "{g: {native: 2%}}", "7: routes[a].native: differs within the group g: 1% here, 2% on line 4"),
-        ("revision: x", "revision: y", "{}", "8: routes[b].revision: differs within the group g: y here, x on line 7"),
+        ("native: 25%", "native: 1%", "{}", "8: routes[b].native: 1% here, 25% on line 7"),
+        ("native: 25%", "", "{}", "8: routes[b].native: 0% here, 25% on line 7"),
+        ("native: 1%", "", "{g: {native: 2%}}", "7: routes[a].native: 1% here, 2% on line 4"),
+        ("revision: x", "revision: y", "{}", "8: routes[b].revision: y here, x on line 7"),
         (
             "native: 100%, rollout: {stages: [1%, 2%]}",
             "native: 100%, rollout: {stages: [1%]}",
             "{}",
-            "8: routes[b].rollout: differs within the group g: 1% here, 1% → 2% on line 7",
+            "8: routes[b].rollout: 1% here, 1% → 2% on line 7",
         ),
     ],
 )  # fmt: skip
 def test_what_differs_within_a_group_is_refused(one: str, other: str, groups: str, expected: str) -> None:
     found = problems(f"{A}, {one}", f"{B}{', ' if other else ''}{other}", groups=groups)
-    assert found == [f":{expected}; write it once, under `groups`"]
+    where, values = expected.rsplit(": ", 1)
+    assert found == [f":{where}: differs within the group g: {values}; write it once, under `groups`"]
 
 
 def test_a_group_that_names_no_route_is_refused() -> None:
