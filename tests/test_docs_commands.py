@@ -32,6 +32,8 @@ pytestmark = pytest.mark.timeout(300)
 
 DOCS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 OTHERS = (ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", ROOT / "deploy" / "README.md")
+SCRIBES = [page for page in DOCS if page.name != "another-service.md"]
+"""Pages whose commands run against the demo; `test_another_service` runs those of the other one."""
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 NOT_RUN = ("make ", "docker ", "kubectl ", ".ci/run")
 """What is held to its options and names: this is `make test` already, and there is no engine and no cluster here."""
@@ -215,7 +217,7 @@ def runnable(block: Block) -> bool:
     return not any(line.startswith(NOT_RUN) for line in block.commands)
 
 
-@pytest.mark.parametrize("block", [one for one in blocks(*DOCS) if runnable(one)], ids=lambda block: block.where)
+@pytest.mark.parametrize("block", [one for one in blocks(*SCRIBES) if runnable(one)], ids=lambda block: block.where)
 def test_shell_block_runs_against_the_demo(demo: Demo, block: Block) -> None:
     if all(line.startswith(("curl", "token=")) for line in block.commands):
         told = demo.run(f"set -e\n{block.text.replace('curl ', 'curl --fail ')}")

@@ -29,6 +29,7 @@ COMMANDS: Final = {
         "Run everything on this machine: MongoDB, a legacy, the gateway.",
         "the demo is not part of this installation; run it from a checkout",
     ),
+    "init": Lazy("proxy.cli.init:init", "Draft a routing.yaml and a contract for a service."),
     "check": Lazy(
         "proxy.cli.check:check",
         "Validate a routing.yaml and the contracts that it names.",

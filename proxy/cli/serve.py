@@ -46,6 +46,14 @@ MIN_TOKEN: Final = 16
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 @click.option("--grace", default=30, show_default=True, metavar="SECONDS", help="For requests under way at the end.")
 @click.option(
+    "--app-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path("."),
+    show_default=True,
+    metavar="DIR",
+    help="Where Python looks first for the native app.",
+)
+@click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
     envvar="SCRIBE_PROXY_STATE_DIR",
@@ -61,6 +69,7 @@ def serve(
     ops_port: int,
     workers: int,
     grace: int,
+    app_dir: Path,
     state_dir: Path | None,
 ) -> None:
     """Run the gateway.
@@ -68,6 +77,7 @@ def serve(
     A FILE that is refused is fatal, unless the gateway has run with an earlier version of it: then it starts with that,
     and reports the errors on the ops page, in the log and in the metric scribe_proxy_config_valid.
     """
+    sys.path.insert(0, str(app_dir.resolve()))
     token = os.environ.get("OPS_TOKEN") or None
     viewer_token = os.environ.get("OPS_VIEWER_TOKEN") or None
     _refuse_open_ops(port, ops_host, ops_port, token)

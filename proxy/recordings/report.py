@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from proxy.comparison.correspondence import TextDifference
 from proxy.comparison.volatile import split_volatile
@@ -124,6 +124,9 @@ class Endpoints:
         return next((name for name, pattern in self.templates.items() if pattern.fullmatch(own)), own)
 
 
+_NUMBER: Final = re.compile(r"/[0-9]+(?=/|$)", re.ASCII)
+
+
 def operation(method: str, target: str) -> str:
     """Method and path without the query, as divergences name them."""
     return f"{method} {target.partition('?')[0]}"
@@ -132,7 +135,8 @@ def operation(method: str, target: str) -> str:
 def _templated(method: str, target: str) -> str:
     path = operation(method, target)
     short = path if path.endswith(" /") else path.rstrip("/")
-    return "".join("{id}" if piece.kind == "id" else piece.text for piece in split_volatile(short))
+    named = "".join("{id}" if piece.kind == "id" else piece.text for piece in split_volatile(short))
+    return _NUMBER.sub("/{id}", named)
 
 
 def _pattern(template: str) -> re.Pattern[str]:
