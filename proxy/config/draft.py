@@ -95,8 +95,10 @@ def render(
         text += f"contracts: {json.dumps(contracts)}\n"
     text += "\nbucketing:\n  key: client-ip         # better: [jwt:CLAIM, header:NAME, cookie:NAME, client-ip]\n"
     text += f"  salt: {json.dumps(_slug(title) or 'service')}\n"
+    groups = list(dict.fromkeys(route.group for route in routes if route.group))
+    text += _native_sections(groups) if native else ""
     text += "\nroutes:\n" if routes else "\nroutes: []\n"
-    text += "\n".join(_route(route, native=native is not None) for route in routes)
+    text += "\n".join(map(_route, routes))
     for one in unroutable:
         text += (
             f"  # {_one_line(f'{one.endpoint.method} {one.endpoint.path}')} goes to legacy: {_one_line(one.reason)}\n"
@@ -104,9 +106,20 @@ def render(
     return text
 
 
-def _route(route: DraftRoute, *, native: bool) -> str:
+def _native_sections(groups: list[str]) -> str:
+    """Return `defaults` and `groups`: nothing goes to native, and all reads are compared."""
+    text = (
+        "\n# For routes and groups that say nothing else. Reads also run on native, and the two answers are compared.\n"
+    )
+    text += "defaults:\n  native: 0%\n  shadow: 100%\n"
+    if groups:
+        text += "\n# Routes of a group move together. The first step of a migration is `native: 1%` here.\ngroups:\n"
+        text += "".join(f"  {group}: {{native: 0%}}\n" for group in groups)
+    return text
+
+
+def _route(route: DraftRoute) -> str:
     lines = [f"  - name: {route.name}", f"    match: {_scalar(str(route.match))}"]
-    lines += ["    native: 0%"] if native else []
     lines += [f"    group: {route.group}"] if route.group else []
     return "\n".join(lines) + "\n"
 
