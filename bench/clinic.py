@@ -23,7 +23,7 @@ class Clinic:
         self.targets.setdefault(question, []).append((path, token))
 
     def script(self, question: str, place: Path) -> Path:
-        """A wrk script that asks one question of all users in turn."""
+        """Return a wrk script that sends one request as each user in turn."""
         lines = ["local requests, turn = {}, 0"]
         for path, token in self.targets[question]:
             lines.append(f'requests[#requests + 1] = {{"{path}", {{Authorization = "Bearer {token}"}}}}')

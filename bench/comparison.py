@@ -33,7 +33,7 @@ class Pace:
 
 
 def comparison(count: int = COUNT) -> list[Pace]:
-    """The same bytes; one field of the last item changed; every id and every date made anew on each side."""
+    """Measure equal bodies, one changed field in the last item, and new ids and dates in each response."""
     legacy = _answer(_body(0, PROSE))
     contenders = {
         "the same bytes": legacy,
@@ -91,7 +91,7 @@ def _id(serial: int) -> str:
 
 
 def _operation() -> Operation:
-    """The contract of such an answer."""
+    """Return the contract of such a response."""
     text: JSON = {"type": "string"}
     ident: JSON = {"type": "string", "format": "objectid"}
     date: JSON = {"type": "string", "format": "date-time"}

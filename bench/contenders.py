@@ -41,7 +41,7 @@ class Field:
             self._children.pop().stop()
 
     def upstream(self) -> int:
-        """A bare Node server; gives its port."""
+        """Start a bare Node server and return its port."""
         port = free_port()
         self.start("upstream", ["node", PEERS / "upstream.js", str(port)], port)
         return port
@@ -60,7 +60,7 @@ class Field:
         return port
 
     def nginx(self, upstream: int) -> int:
-        """nginx with one worker, as the gateway has one process."""
+        """Start nginx with one worker, as the gateway has one process."""
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         if not Path(program).exists():
             raise SystemExit("nginx is needed: apt-get install nginx")
@@ -72,14 +72,14 @@ class Field:
         return port
 
     def gateway(self, config: str, env: Mapping[str, str] | None = None, *, name: str = "gateway") -> tuple[int, Child]:
-        """The gateway, one process, its access log written to a file; gives its port and process."""
+        """Start the gateway in one process, with its access log in a file; return its port and process."""
         port = free_port()
         file = self.place / f"{name}-{port}.yaml"
         file.write_text(config)
         return port, self.serve(file, port, free_port(), env)
 
     def serve(self, file: Path, port: int, ops: int, env: Mapping[str, str] | None = None) -> Child:
-        """The gateway by a file, one process, its access log written to another."""
+        """Start the gateway from a routing file in one process, with its access log in another file."""
         program = Path(sys.executable).with_name("scribe-proxy")
         command: list[str | Path] = [program, "serve", "--config", file, "--port", str(port), "--ops-port", str(ops)]
         return self.start(file.stem, command, ops, env)  # which listens after the other
@@ -131,7 +131,7 @@ def field() -> Iterator[Field]:
 
 
 def routing(legacy: int, routes: int, native: str | None = None, share: str = "0%") -> str:
-    """A routing.yaml with so many routes; the last ones take everything, so that all are asked."""
+    """Return a routing.yaml with this many routes; only the last ones match, so that all are tried."""
     lines = ["legacy:", f"  url: http://127.0.0.1:{legacy}"]
     lines += [f"native: {native}"] if native else []
     lines.append("routes:")

@@ -30,7 +30,7 @@ def forwarding(seconds: float, rounds: int, connections: tuple[int, ...]) -> lis
 
 
 def routes(seconds: float, rounds: int) -> list[Comparison]:
-    """The cost of a long file: 500 routes against 20, at 16 connections."""
+    """Measure the cost of a long file: 500 routes against 20, at 16 connections."""
     with field() as contenders:
         upstream = contenders.upstream()
         ports = {

@@ -41,7 +41,7 @@ class Watching:
 
 
 async def native(scope: Scope, receive: Receive, send: Send) -> None:
-    """The native app of these files, which nobody reaches."""
+    """Answer nothing: the native app of these files, which no request reaches."""
     raise AssertionError("every caller of this bench is legacy's")
 
 
@@ -84,7 +84,7 @@ class _Cost:
 
 
 def _alone(count: int = 200_000) -> tuple[float, float]:
-    """What the stats and the guard take by themselves."""
+    """Measure the statistics and the guard alone."""
     stats = StatsRegistry()
     stats.set_routes([Route.model_validate({"name": "a", "match": "GET /a", "native": "50%", "guard": {}})], 0.0)
     backends = [

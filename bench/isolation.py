@@ -33,8 +33,7 @@ _COUNTED = re.compile(r'^scribe_proxy_(?:comparisons|skipped)_total\{.*(?:verdic
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Peak memory in bytes, of the gateway and of what it has started; and what came of the shadows, by verdict or
-    reason."""
+    """Peak memory in bytes of the gateway and its child processes, and the comparisons by verdict or reason."""
 
     mode: str
     gateway: int
@@ -122,13 +121,13 @@ def _counted(ops: int) -> Counter[str]:
 
 
 def _children(pid: int) -> list[int]:
-    """The processes that a process has started (Linux)."""
+    """Return the child processes of a process (Linux)."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def _peak(pid: int) -> int:
-    """The most memory a process has had, in bytes (Linux); 0 where it is no more."""
+    """Return the peak resident memory of a process in bytes (Linux), 0 after its end."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

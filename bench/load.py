@@ -65,7 +65,7 @@ def in_turns(contenders: Mapping[str, Callable[[], Reading]], rounds: int) -> Re
 
 
 def typical(readings: Sequence[Reading]) -> Reading:
-    """The median of each figure; the sum of what failed."""
+    """Return the median of each figure, and the sum of the failures."""
     return Reading(
         median(each.rate for each in readings),
         median(each.p50 for each in readings),

@@ -23,7 +23,7 @@ BEFORE = 1.0
 
 
 def logins(seconds: float, rounds: int) -> list[Comparison]:
-    """The questions on one connection, and the logins beside them on 200."""
+    """Measure requests on one connection while 200 others log in."""
     with mongodb() as url, field() as contenders:
         ports = contend(contenders, url)
         account = {**PERSON, "username": "clinician", "role": "clinician"}
@@ -49,7 +49,7 @@ def _ask(port: int, seconds: float, script: Path, beside: list[Reading]) -> Read
 
 
 def _script(place: Path) -> Path:
-    """A wrk script that logs the one user in."""
+    """Return a wrk script that logs in as one user."""
     file = place / "login.lua"
     body = json.dumps(PERSON)
     file.write_text(

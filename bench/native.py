@@ -33,7 +33,7 @@ def native(seconds: float, rounds: int) -> list[Comparison]:
 
 
 def contend(contenders: Field, mongodb_url: str) -> dict[str, int]:
-    """The stand-in, the native app, and the gateway before it, on one database; gives their ports."""
+    """Start the legacy, the native app and the gateway on one database; return their ports."""
     env = {
         "MONGODB_URL": mongodb_url,
         "DATABASE_NAME": "bench",

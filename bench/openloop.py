@@ -103,4 +103,4 @@ class _Connection(asyncio.Protocol):
             self._load.answered(self, self._meant, well=well)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """What was asked here is not answered any more; the end finds it missing."""
+        """Count the pending requests of a lost connection as unanswered."""

@@ -21,7 +21,7 @@ class Comparison:
     base: str
 
     def rows(self) -> list[dict[str, str | float]]:
-        """The medians of all rounds. Ratios are of readings of one round: the machine may be slower in another."""
+        """Return the medians of all rounds. Ratios compare figures of one round, because the machine's speed varies."""
         return [self._row(name, readings, typical(readings)) for name, readings in self.readings.items()]
 
     def _row(self, name: str, readings: Sequence[Reading], middle: Reading) -> dict[str, str | float]:

@@ -35,7 +35,7 @@ async def hanging(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def crashing(scope: Scope, receive: Receive, send: Send) -> None:
-    """Takes its process along."""
+    """Stop its process as well."""
     if scope["type"] == "http":
         os._exit(1)
     await healthy(scope, receive, send)

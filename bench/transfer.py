@@ -61,7 +61,7 @@ def _ask(port: int, head: bytes, upload: int) -> int:
 
 
 def _peak(pid: int) -> int:
-    """The most memory the process has had, in bytes (Linux)."""
+    """Return the peak resident memory of the process in bytes (Linux)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

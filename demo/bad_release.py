@@ -40,8 +40,7 @@ _PATIENCE_S: Final = 30.0
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast it goes: seconds that a stage bakes, that the guard looks back on, that the cap stays to be looked at
-    before it is acknowledged; and requests a second."""
+    """Seconds of a stage's bake time, of the guard's window and of the wait at the cap; and requests a second."""
 
     bake_time: float = 6.0
     window: float = 6.0
@@ -58,7 +57,7 @@ class Ops:
     token: str = field(repr=False)
 
     def open(self) -> httpx.AsyncClient:
-        """A client that bears the token."""
+        """Return a client that sends the token."""
         headers = {"authorization": f"Bearer {self.token}"}
         return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=_PATIENCE_S)
 
@@ -109,7 +108,7 @@ class Play(threading.Thread):
         self._told: float | None = None
 
     def check(self) -> None:
-        """Raises ChildError where it broke down."""
+        """Raise ChildError if it has failed."""
         if self._fault is not None:
             raise ChildError(f"the scenario broke down: {self._fault!r}")
 

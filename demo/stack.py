@@ -81,7 +81,7 @@ def run(
     played: Played | None = None,
     scenario: Scenario | None = None,
 ) -> int:
-    """Runs the demo until Ctrl-C or SIGTERM and returns the exit code: 0, or 1 where it could not go on.
+    """Run the demo until Ctrl-C or SIGTERM and return the exit code: 0, or 1 where it failed.
 
     `host` is the gateway's alone; everything else is on loopback. `data` takes documents and logs. With
     MONGODB_URL in `env` that MongoDB is used, and none started. `played` has a clinic's days played on it;
@@ -131,7 +131,7 @@ class Stack:
         return f"http://127.0.0.1:{self._ports.ops_port}"
 
     def start(self, running: ExitStack, more: Mapping[str, str] = {}) -> None:
-        """Starts everything, in order, and leaves the stopping to `running`. `more` is for the gateway to know."""
+        """Start everything in order; `running` stops it. `more` is added to the gateway's environment."""
         self._check()
         self._ops_token = ops_token(self._data, self._env)
         with _progress(self._console) as progress:
@@ -163,7 +163,7 @@ class Stack:
         return self._begin(running, Play(scenario, self.url, ops, self._mongodb_url, self._console))
 
     def watch(self) -> NoReturn:
-        """Waits; raises ChildError as soon as a server has gone."""
+        """Wait. Raises ChildError as soon as a server has ended."""
         while True:
             for service in self._services:
                 service.check()
@@ -185,7 +185,7 @@ class Stack:
         self._console.print("\n[dim]Ctrl-C stops everything.[/]")
 
     def _for_commands(self) -> dict[str, str]:
-        """What the commands of the docs need to know of this stack."""
+        """Return the environment that the commands of the docs need."""
         elsewhere = self._ports.ops_port != Ports().ops_port
         return {"MONGODB_URL": self._mongodb_url, "OPS_TOKEN": self._ops_token} | (
             {"OPS_URL": self.ops_url} if elsewhere else {}
@@ -212,7 +212,7 @@ class Stack:
         return f"port {port}, meant for {_NAMES[name]}, is taken by {who}: choose another with --{_option(name)}"
 
     def _origins(self) -> dict[str, str]:
-        """The page may be served on a port that neither backend would expect it on."""
+        """Allow the page's origin, since its port may differ from the backends' default."""
         known = self._env.get("ALLOWED_ORIGINS") or _FRONTENDS
         return {} if self.page_url in known.split(",") else {"ALLOWED_ORIGINS": f"{known},{self.page_url}"}
 
@@ -283,7 +283,7 @@ def _progress(console: Console) -> Iterator[Progress]:
 
 @contextmanager
 def _step(progress: Progress, name: str) -> Iterator[TaskID]:
-    """A step under way; where there is no terminal to show it on, a line once it is done."""
+    """Show a step while it runs; without a terminal, print a line when it is done."""
     began = time.monotonic()
     task = progress.add_task(name, total=None)
     yield task
@@ -304,7 +304,7 @@ def _option(name: str) -> str:
 
 
 def _short(path: Path) -> str:
-    """The path as seen from here."""
+    """Return the path relative to the working directory."""
     path = path.absolute()
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 

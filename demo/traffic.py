@@ -121,7 +121,7 @@ class Clinic:
         return f"{self._day} {self._clock.minute // 120}"
 
     def describe(self) -> str:
-        """The day so far, on a line."""
+        """Return the counts of the day on one line."""
         answers, done = self.tally.answers, self.tally.done
         return (
             f"day {self._day}, {self._clock}: {self.tally.at_work} at work, {done['consultations']} consultations, "
@@ -147,7 +147,7 @@ class Traffic:
         self._thread.start()
 
     def check(self) -> None:
-        """Raises ChildError where it broke down."""
+        """Raise ChildError if it has failed."""
         if self._fault is not None:
             raise ChildError(f"the traffic broke down: {self._fault!r}")
 

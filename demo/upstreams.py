@@ -55,7 +55,7 @@ async def transcribe(request: Request) -> Response:
 
 
 async def grant_token(request: Request) -> Response:
-    """The terminology server's token, for any client."""
+    """Return a token of the terminology server to any client."""
     _keep(request, (await request.body()).decode(errors="replace"))
     return JSONResponse({"access_token": "nhs-token", "expires_in": 300, "token_type": "Bearer"})
 
@@ -82,7 +82,7 @@ async def forget_calls(request: Request) -> Response:
 
 
 def create_app() -> Starlette:
-    """The offline services, with no calls seen yet."""
+    """Return the offline services, with an empty list of calls."""
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", complete_chat, methods=["POST"]),
@@ -101,7 +101,7 @@ app = create_app()
 
 
 def _keep(request: Request, body: str) -> None:
-    """Adds a call as the recordings write it: OpenAI by its path, the terminology server by its address."""
+    """Add a call as the recordings write it: OpenAI by its path, the terminology server by its address."""
     path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1").partition("?")[0]
     query = request.scope["query_string"].decode("latin-1")
     host = "" if path.startswith("/v1/") else _TERMINOLOGY
@@ -162,7 +162,7 @@ def _refusal(message: str) -> Response:
 
 
 def _shorten(body: Any) -> Any:
-    """The body with the instructions that no field holds shortened in angle brackets, as in the recordings."""
+    """Return the body with constant instructions shortened in angle brackets, as in the recordings."""
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
         return body
     messages = [_shorten_message(message, body["messages"][-1]) for message in body["messages"]]
@@ -189,7 +189,7 @@ def _parse(raw: bytes) -> Any:
 
 
 def _fields(content_type: str, raw: bytes) -> dict[str, Any]:
-    """A multipart form's fields by name; of a file its name, its type and its size in bytes."""
+    """Return a multipart form's fields by name; for a file its name, type and size in bytes."""
     parsed = BytesParser().parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + raw)
     parts = [part for part in parsed.walk() if not part.is_multipart()]
     return {str(part.get_param("name", header="content-disposition")): _field(part) for part in parts}

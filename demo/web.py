@@ -51,7 +51,7 @@ class ProtectiveHeaders:
 
 
 def create_app(api: str | None = None, chunk_ms: int = _CHUNK_MS) -> Starlette:
-    """The page, which calls `api` (scheme and authority; from the environment where it is not given).
+    """Return the page, which calls `api` (scheme and authority; default from the environment).
 
     `chunk_ms` is how much of a recording goes into one audio frame; the legacy transcribes eight at a time.
     """
@@ -68,7 +68,7 @@ def create_app(api: str | None = None, chunk_ms: int = _CHUNK_MS) -> Starlette:
 
 
 def content_security_policy(api: str) -> str:
-    """What the page may load and call: its own files, and the API by HTTP and WebSocket."""
+    """Return the page's content security policy: its own files, and the API by HTTP and WebSocket."""
     parts = urlsplit(api)
     stream = f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}"
     own = ("script-src 'self'", "style-src 'self'", "img-src 'self'")
