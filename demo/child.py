@@ -78,7 +78,7 @@ class Child:
                 raise ChildError(f"{self.name} cannot be run: {error}") from error
 
     def wait_for(self, pattern: str, timeout: float) -> re.Match[str]:
-        """Wait for `pattern` in the child's output. Raises ChildError when the child ends, or prints nothing for too long."""
+        """Wait for `pattern` in the output. Raises ChildError when the child ends, or prints nothing for too long."""
         deadline = time.monotonic() + timeout
         while True:
             if match := re.search(pattern, self.output()):
