@@ -17,6 +17,9 @@ RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-di
     && python -m compileall -q /opt/scribe-proxy/lib
 
 FROM ${PYTHON_IMAGE}
+# The commit of the image, by which reports tell one native release from the next: --build-arg IMAGE_REVISION=$(git rev-parse --short HEAD)
+ARG IMAGE_REVISION=
+ENV IMAGE_REVISION=${IMAGE_REVISION}
 RUN groupadd --system --gid 10001 scribe && useradd --system --uid 10001 --gid 10001 --no-create-home scribe
 COPY --from=build /opt/scribe-proxy /opt/scribe-proxy
 WORKDIR /etc/scribe-proxy

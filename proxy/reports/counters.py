@@ -25,12 +25,18 @@ MAX_UNKNOWN_NAMES: Final = 10
 OTHERS: Final = "…"
 """The field that stands for all fields over the limit."""
 
+_OF_NATIVE: Final = frozenset(("drift", "field", "request", "skipped", "verdict"))
 _DIGESTED_NAME: Final = re.compile(r"~[^.]+")
 
 
 def key(what: What, **particulars: Particular) -> Key:
     """Return the key of a count."""
     return (("what", what), *particulars.items())
+
+
+def of_revision(key: Key, revision: str | None) -> Key:
+    """Return the key for one revision of native; unchanged where it is unknown, or has no part in the count."""
+    return key if revision is None or key[0][1] not in _OF_NATIVE else (*key, ("revision", revision))
 
 
 @dataclass(slots=True)

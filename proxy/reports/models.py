@@ -92,6 +92,27 @@ class RouteSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisionSummary:
+    """The comparisons of one revision of native; `revision` is None where it was not known.
+
+    `first` and `last` are the times of its first and last comparison within the span.
+    """
+
+    revision: str | None
+    match: int
+    declared: int
+    mismatch: int
+    violation: int
+    first: float
+    last: float
+
+    @property
+    def compared(self) -> int:
+        """Return the number of comparisons with a verdict."""
+        return self.match + self.declared + self.mismatch + self.violation
+
+
+@dataclass(frozen=True, slots=True)
 class FieldSummary:
     """One field of a route in which the backends differ in one way. `field` is as in `Difference.field`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -23,17 +24,16 @@ from proxy.reports.models import (
     FieldSummary,
     ReportCoverage,
     ReportHealth,
+    RevisionSummary,
     RouteSummary,
     Sample,
     SampleHead,
     Span,
 )
-from proxy.reports.storage import COUNTS, MINUTE_RETENTION, SAMPLES
+from proxy.reports.resolution import Segment, segments, trend_step
+from proxy.reports.storage import COUNTS, SAMPLES
 from proxy.runtime.database import Database, Document
 from proxy.types import Backend
-
-LONG: Final = 3 * DAY
-"""Spans (s) longer than this have a trend by days."""
 
 Only: TypeAlias = Mapping[str, Any]
 _UNITS: Final = {MINUTE: "minute", HOUR: "hour", DAY: "day"}
@@ -46,23 +46,36 @@ class ReportReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def routes(self, span: Span) -> tuple[RouteSummary, ...]:
-        """Return every route with a record, by name."""
-        grain = _grain(span)
-        step = DAY if span.until - span.since > LONG else grain
+    async def routes(
+        self, span: Span, route: str | None = None, revision: str | None = None
+    ) -> tuple[RouteSummary, ...]:
+        """Return every route with a record, by name; with `revision`, without legacy's replays and drops."""
+        step = trend_step(span, time.time())
         by = ("route", "what", "verdict", "reason", "backend", "status", "noisy")
-        rows = await self._counts(span, ("verdict", "skipped", "request", "replay", "dropped"), by)
-        trends = await self._counts(span, ("verdict", "skipped"), ("route", "verdict"), step=step)
+        only = _given(route=route, revision=revision)
+        rows, trends = await asyncio.gather(
+            self._counts(span, ("verdict", "skipped", "request", "replay", "dropped"), by, only),
+            self._counts(span, ("verdict", "skipped"), ("route", "verdict"), only, step),
+        )
         return summaries.routes(rows, trends, step)
 
-    async def fields(self, span: Span, route: str | None = None) -> tuple[FieldSummary, ...]:
+    async def fields(
+        self, span: Span, route: str | None = None, revision: str | None = None
+    ) -> tuple[FieldSummary, ...]:
         """Return the fields in which the backends differ, the most often unexplained first."""
         only = _given(route=route)
         by = ("route", "operation", "field", "kind", "severity", "declared")
-        rows = await self._counts(span, ("field",), by, only)
-        noise = await self._counts(span, ("noise",), ("route", "field"), only)
-        replays = await self._counts(span, ("replay",), ("route",), only)
+        rows, noise, replays = await asyncio.gather(
+            self._counts(span, ("field",), by, {**only, **_given(revision=revision)}),
+            self._counts(span, ("noise",), ("route", "field"), only),
+            self._counts(span, ("replay",), ("route",), only),
+        )
         return summaries.fields(rows, noise, replays)
+
+    async def revisions(self, span: Span, route: str) -> tuple[RevisionSummary, ...]:
+        """Return the revisions of native that were compared on a route, the one that began first first."""
+        rows = await self._counts(span, ("verdict",), ("revision", "verdict"), {"route": route})
+        return summaries.revisions(rows)
 
     async def samples(
         self,
@@ -121,17 +134,25 @@ class ReportReader:
 
         Fields that a count lacks are None. The greatest number comes first.
         """
-        grain = _grain(span)
-        since = span.since - span.since % grain
-        wanted = {"what": {"$in": list(what)}, "at": {"$gte": _date(since), "$lt": _date(span.until)}, **(only or {})}
         group: Document = {name: f"${name}" for name in by}
         if step is not None:
             group["at"] = {"$dateTrunc": {"date": "$at", "unit": _UNITS[step]}}
         sums = {"number": {"$sum": "$number"}, "first": {"$min": "$first"}, "last": {"$max": "$last"}}
-        stages = [{"$match": wanted}, {"$group": {"_id": group, **sums}}, {"$sort": {"number": -1, "_id": 1}}]
+        wanted = {"what": {"$in": list(what)}, **(only or {})}
+        parts = await asyncio.gather(
+            *(
+                self._aggregate(segment, wanted, {"$group": {"_id": group, **sums}})
+                for segment in segments(span, time.time())
+            )
+        )
+        return summaries.merge([_row(one, by) for part in parts for one in part], by)
+
+    async def _aggregate(self, segment: Segment, wanted: Document, group: Document) -> list[Document]:
+        at = {"$gte": _date(segment.since), "$lt": _date(segment.until)}
+        stages = [{"$match": {**wanted, "at": at}}, group]
         with self._database.translate_errors():
-            result = self._database.collection(COUNTS[grain]).aggregate(stages, maxTimeMS=_QUERY_TIMEOUT_MS)
-            return [_row(one, by) async for one in result]
+            counts = self._database.collection(COUNTS[segment.seconds])
+            return await counts.aggregate(stages, maxTimeMS=_QUERY_TIMEOUT_MS).to_list(None)
 
 
 def _row(result: Document, by: Iterable[str]) -> dict[str, Any]:
@@ -139,11 +160,6 @@ def _row(result: Document, by: Iterable[str]) -> dict[str, Any]:
     if "at" in identity:
         identity["at"] = identity["at"].replace(tzinfo=UTC).timestamp()
     return {**dict.fromkeys(by), **identity, **result}
-
-
-def _grain(span: Span) -> int:
-    """Return the slice length in seconds: a minute while such counts exist for the whole span, else an hour."""
-    return MINUTE if span.since >= time.time() - MINUTE_RETENTION - MINUTE else HOUR
 
 
 def _everything() -> Span:

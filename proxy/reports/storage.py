@@ -1,4 +1,4 @@
-"""The collections of the reports: counts by minute for two hours, counts by hour, and samples.
+"""The collections of the reports: counts by minute for two hours, counts by hour and by day, and samples.
 
 Every process increments the same document for a count; its `_id` is a digest of time slice and key. MongoDB removes
 expired documents itself (TTL indexes on `at`).
@@ -15,15 +15,14 @@ from typing import Final
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
 from proxy.reports.counters import Count, CounterBatch, Key
-from proxy.reports.models import HOUR, MINUTE
+from proxy.reports.models import DAY, HOUR, MINUTE
+from proxy.reports.resolution import MINUTE_RETENTION
 from proxy.reports.samples import FieldAndKind
 from proxy.runtime.database import Collection, Database, Document
 
-COUNTS: Final = {MINUTE: "counts_by_minute", HOUR: "counts_by_hour"}
+COUNTS: Final = {MINUTE: "counts_by_minute", HOUR: "counts_by_hour", DAY: "counts_by_day"}
 """The collection of counts by slices of so many seconds."""
 SAMPLES: Final = "report_samples"
-MINUTE_RETENTION: Final = 2 * HOUR
-"""Retention of the counts by minute, in seconds; MongoDB removes them a few minutes later."""
 
 _SLACK: Final = 300
 
@@ -41,6 +40,7 @@ class Storage:
                 expiry = min(retention, MINUTE_RETENTION + _SLACK) if seconds == MINUTE else retention
                 counts = self._database.collection(name)
                 await counts.create_index([("what", ASCENDING), ("at", ASCENDING)])
+                await counts.create_index([("route", ASCENDING), ("what", ASCENDING), ("at", ASCENDING)])
                 await self._expire(counts, int(expiry))
             samples = self._database.collection(SAMPLES)
             await samples.create_index([("route", ASCENDING), ("fields.field", ASCENDING), ("at", DESCENDING)])

@@ -6,17 +6,30 @@ A row is a dict of a count's particulars with `number`, `first`, `last`, and `at
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from proxy.comparison.verdicts import Reason, Severity
 from proxy.contract.divergences import Divergence
-from proxy.reports.models import DivergenceSummary, FieldSummary, RouteSummary, StatusClass, TimeSlice
+from proxy.reports.models import DivergenceSummary, FieldSummary, RevisionSummary, RouteSummary, StatusClass, TimeSlice
 from proxy.types import Backend
 
 Row: TypeAlias = Mapping[str, Any]
 
+_VERDICTS: Final = ("match", "declared", "mismatch", "violation")
 _SEVERITIES: Final[tuple[Severity, ...]] = ("minor", "major", "breaking")
+
+
+def merge(rows: Sequence[dict[str, Any]], by: Iterable[str]) -> list[dict[str, Any]]:
+    """Return rows with equal values of the fields `by` and `at` as one, the greatest number first."""
+    names = (*by, "at")
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        other = merged.setdefault(tuple(row.get(name) for name in names), row)
+        if other is not row:
+            other["number"] += row["number"]
+            other["first"], other["last"] = min(other["first"], row["first"]), max(other["last"], row["last"])
+    return sorted(merged.values(), key=lambda row: (-row["number"], *(str(row.get(name)) for name in names)))
 
 
 def routes(rows: Iterable[Row], trends: Iterable[Row], step: int) -> tuple[RouteSummary, ...]:
@@ -54,6 +67,23 @@ def fields(rows: Iterable[Row], noise: Iterable[Row], replays: Iterable[Row]) ->
         for (route, field, _), some in groups.items()
     ]
     return tuple(sorted(summed, key=lambda one: (-one.unexplained, -one.count, one.route, one.field, one.kind)))
+
+
+def revisions(rows: Iterable[Row]) -> tuple[RevisionSummary, ...]:
+    """Return the comparisons by revision of native, in the order of their first comparison."""
+    groups: dict[str | None, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row["revision"]].append(row)
+    summed = [
+        RevisionSummary(
+            revision=revision,
+            **{name: sum(row["number"] for row in group if row["verdict"] == name) for name in _VERDICTS},
+            first=min(row["first"] for row in group),
+            last=max(row["last"] for row in group),
+        )
+        for revision, group in groups.items()
+    ]
+    return tuple(sorted(summed, key=lambda one: one.first))
 
 
 def divergences(declared: Iterable[Divergence], rows: Iterable[Row]) -> tuple[DivergenceSummary, ...]:

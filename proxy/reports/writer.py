@@ -20,9 +20,10 @@ from proxy.config.service_models import ReportSettings as Settings
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
 from proxy.reports import counter_keys
-from proxy.reports.counters import CounterBatch, Fields, Key, key
-from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
+from proxy.reports.counters import CounterBatch, Fields, Key, key, of_revision
+from proxy.reports.events import UNMATCHED, ComparisonEvent, Entry, ReplayEvent, SkippedEvent
 from proxy.reports.redaction import KEY_BYTES, Redactor
+from proxy.reports.revisions import IMAGE_REVISION, NO_REVISIONS, Revisions
 from proxy.reports.samples import FieldAndKind, document
 from proxy.reports.storage import Storage
 from proxy.runtime.database import Database, DatabaseError, Document
@@ -54,7 +55,14 @@ class _Batch:
 class ReportWriter:
     """Writes the reports of one process to `database`; records nothing without one."""
 
-    def __init__(self, database: Database | None, settings: Settings, dropped: Dropped = count_dropped) -> None:
+    def __init__(
+        self,
+        database: Database | None,
+        settings: Settings,
+        dropped: Dropped = count_dropped,
+        revisions: Revisions = NO_REVISIONS,
+    ) -> None:
+        self._revisions = revisions
         self._storage = Storage(database) if database is not None else None
         self._settings = settings
         self._dropped = dropped
@@ -79,6 +87,7 @@ class ReportWriter:
     def apply_config(self, config: Config) -> None:
         """Apply a changed configuration. Another MongoDB takes effect at a restart."""
         self._settings = config.reports
+        self._revisions = Revisions.of(config, {IMAGE_REVISION: self._revisions.image or ""})
 
     def record(self, entry: Entry) -> None:
         """Count an event and take a sample of a new difference. Never waits and never raises."""
@@ -96,7 +105,8 @@ class ReportWriter:
     def observe(self, observation: RequestRecord) -> None:
         """Count a served request (an `Observer`)."""
         if self._storage is not None and self._batch.tally.has_room():
-            self._batch.tally.add(counter_keys.of_observation(observation), time.time())
+            revision = self._revisions.of_route(observation.route or UNMATCHED)
+            self._batch.tally.add(of_revision(counter_keys.of_observation(observation), revision), time.time())
 
     async def flush(self) -> None:
         """Write everything recorded; drop and count the rest if that fails. Raises nothing."""
@@ -124,7 +134,7 @@ class ReportWriter:
     def _add(self, entry: Entry, at: float) -> None:
         batch, number = self._batch, _number(entry)
         for count_key in self._keys(entry, at):
-            batch.tally.add(count_key, at, number)
+            batch.tally.add(of_revision(count_key, self._revisions.of_route(entry.route)), at, number)
         if isinstance(entry, ComparisonEvent):
             self._sample(entry, at)
         if not isinstance(entry, ReplayEvent):

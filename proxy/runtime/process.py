@@ -34,6 +34,7 @@ from proxy.observability.process_metrics import ProcessMetrics
 from proxy.observability.tracing import Tracing
 from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
+from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
 from proxy.rollout import publish
 from proxy.rollout.analysis.route_stats import StatsRegistry
@@ -89,7 +90,7 @@ class GatewayProcess:
         self._access_log = AccessLog(self._output.write)
         self._tracing = Tracing.configured(env)
         self.database = Database.of(config.mongodb)
-        self.reports = ReportWriter(self.database, config.reports)
+        self.reports = ReportWriter(self.database, config.reports, revisions=Revisions.of(config, env))
         self.stats = StatsRegistry()
         observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.stats)
         self.shadow = ShadowClient(config, file.parent, (self.stats.compared,), self.reports.record)

@@ -27,6 +27,7 @@ from proxy.comparison.verdicts import Verdict, skipped
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.tracing import Tracing
 from proxy.reports.events import Entry, SkippedEvent
+from proxy.reports.revisions import Revisions
 from proxy.reports.writer import DropReason, ReportWriter
 from proxy.runtime import parent_death
 from proxy.runtime.database import Database
@@ -103,7 +104,9 @@ class Worker:
         native = Native(message.config.native)
         await native.start()
         database = Database.of(message.config.mongodb)
-        self._reports = ReportWriter(database, message.config.reports, self._report_dropped)
+        self._reports = ReportWriter(
+            database, message.config.reports, self._report_dropped, Revisions.of(message.config, os.environ)
+        )
         tracing = Tracing.configured(os.environ)
         self._backends = ShadowBackends(native, tracing)
         self._capture = CaptureAgent(database, message.config)

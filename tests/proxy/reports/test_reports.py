@@ -20,10 +20,12 @@ from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import Operation
 from proxy.gateway.request_record import RequestRecord
+from proxy.reports.counters import CounterBatch, key
 from proxy.reports.events import ComparisonEvent, ReplayEvent, SkippedEvent
 from proxy.reports.models import HOUR, MINUTE, Span
 from proxy.reports.reader import ReportReader
-from proxy.reports.storage import COUNTS, SAMPLES
+from proxy.reports.revisions import Revisions
+from proxy.reports.storage import COUNTS, SAMPLES, Storage
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Database, Unavailable
 from proxy.types import JSON
@@ -55,6 +57,9 @@ def dropped_at_the_end(mongodb_url: str) -> Iterator[None]:
     yield
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         client.drop_database("test_reports")
+
+
+MONTH = 30 * 86_400
 
 
 @pytest.fixture
@@ -131,6 +136,44 @@ async def test_verdicts_are_counted_by_route(reports: ReportWriter, reading: Rep
     assert other.skipped == {"timeout": 1}
     assert (other.compared, other.different) == (0, None)
     assert (unmatched.route, unmatched.requests) == ("-", {"legacy": 1})
+
+
+async def test_long_span_adds_hours_and_days_up(database: Database, reading: ReportReader) -> None:
+    """Counted are each hour of ten days; the span begins and ends amid a day."""
+    now = time.time() // HOUR * HOUR
+    for hours in range(240):
+        batch = CounterBatch()
+        batch.add(key("verdict", route="notes.list", verdict="match"), now - hours * HOUR + 1, 2)
+        await Storage(database).add(batch)
+    for since, until, expected in ((200, 0, 201), (200, 90, 110), (239, 2, 237), (50, 0, 51)):
+        [notes] = await reading.routes(Span(now - since * HOUR, now - until * HOUR + (2 if not until else 0)))
+        assert (since, until, notes.match) == (since, until, 2 * expected)
+        assert sum(slice_.match for slice_ in notes.trend) == notes.match
+
+
+async def test_counts_are_told_apart_by_revision(database: Database, reading: ReportReader) -> None:
+    settings = Config.model_validate(
+        {
+            "legacy": {"url": "http://a"},
+            "native": "a.b:c",
+            "routes": [
+                {"name": "notes.list", "match": "GET /n", "revision": "own"},
+                {"name": "other", "match": "GET /o"},
+            ],
+        }
+    )
+    for image in ("one", "two"):
+        reports = ReportWriter(database, SETTINGS, revisions=Revisions.of(settings, {"IMAGE_REVISION": image}))
+        reports.record(differing())
+        reports.record(differing("other"))
+        reports.observe(served("other"))
+        await reports.flush()
+    revisions = {one.revision: one for one in await reading.revisions(recently(), "other")}
+    assert {name: one.compared for name, one in revisions.items()} == {"one": 1, "two": 1}
+    assert [one.revision for one in await reading.revisions(recently(), "notes.list")] == ["own"]
+    [other] = await reading.routes(recently(), revision="two")
+    assert (other.route, other.mismatch, other.requests) == ("other", 1, {"legacy": 1})
+    assert {one.count for one in await reading.fields(recently(), revision="one")} == {1}
 
 
 async def test_counts_of_several_processes_and_flushes_add_up(database: Database, reading: ReportReader) -> None:
@@ -335,10 +378,15 @@ async def test_nothing_stored_holds_what_was_compared(database: Database, report
 
 async def test_documents_go_when_their_time_has_come(database: Database, reports: ReportWriter) -> None:
     await reports.flush()
-    assert await lasting(database) == {"counts_by_minute": 7500, "counts_by_hour": 2_592_000, SAMPLES: 2_592_000}
+    assert await lasting(database) == {
+        "counts_by_minute": 7500,
+        "counts_by_hour": MONTH,
+        "counts_by_day": MONTH,
+        SAMPLES: MONTH,
+    }
     reports.apply_config(Config.model_validate({"legacy": {"url": "http://a"}, "reports": {"retention": "1h"}}))
     await reports.flush()
-    assert await lasting(database) == {"counts_by_minute": 3600, "counts_by_hour": 3600, SAMPLES: 3600}
+    assert await lasting(database) == dict.fromkeys((*COUNTS.values(), SAMPLES), 3600)
 
 
 async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
