@@ -1,7 +1,8 @@
 """The app of the ops listener: pages for people, each also as JSON, and endpoints for machines.
 
-    /  /routes/NAME  /samples/ID  /divergences  /drift     results of comparisons
-    /live  /history  /config                               shares, their changes, the configuration
+    /  /live  /history  /config                            the migration, shares, their changes, the configuration
+    /comparisons  /routes/NAME  /samples/ID                results of comparisons
+    /divergences  /drift                                   declared divergences, violations of the contract
     /status.json  /metrics  /healthz  /readyz              machines
     /login  /logout                                        sessions
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,7 @@ from starlette.staticfiles import StaticFiles
 from proxy.observability import metrics
 from proxy.ops.access import AuthMiddleware
 from proxy.ops.filters import FilterError
+from proxy.ops.pages.board import board, current_banner
 from proxy.ops.pages.configuration import configuration
 from proxy.ops.pages.contract import divergences, drift
 from proxy.ops.pages.control import control_routes
@@ -61,16 +64,19 @@ def create_ops(situation: ProcessView, token: str | None = None, viewer_token: s
         legacy = await probe.reachable(situation.gateway.plan.config.legacy.url)
         return describe(situation, legacy=legacy)
 
-    return Starlette(
+    app = Starlette(
         routes=[*_machines(current), *_pages(situation, current), *session_routes(sessions)],
         middleware=[Middleware(AuthMiddleware, sessions=sessions, plan=lambda: situation.gateway.plan)],
         exception_handlers={FilterError: wrong_filter, 404: unknown_page},
     )
+    app.state.banner = partial(current_banner, situation)
+    return app
 
 
 def _pages(situation: ProcessView, current: Current) -> list[BaseRoute]:
     return [
-        *paged("/", overview(situation, current)),
+        *paged("/", board(situation, current)),
+        *paged("/comparisons", overview(situation, current)),
         *paged("/routes/{route}", route(situation, current)),
         *paged("/samples/{sample}", sample(situation)),
         *paged("/divergences", divergences(situation)),

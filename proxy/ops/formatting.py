@@ -79,6 +79,12 @@ def clock(then: float) -> str:
     return f"{at.day} {at:%b, %H:%M:%S}"
 
 
+def day(then: float) -> str:
+    """Format the date of a time: `22 Nov 2026`."""
+    at = datetime.fromtimestamp(then, UTC)
+    return f"{at.day} {at:%b %Y}"
+
+
 def iso(then: float) -> str:
     """Format a time for `<time>`, JSON and links: `2026-11-22T14:05:09Z`."""
     return f"{datetime.fromtimestamp(then, UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -108,6 +114,7 @@ def described(tree: Mapping[str, JSON] | None) -> str:
 FILTERS: Final = {
     "ago": ago,
     "clock": clock,
+    "day": day,
     "duration": duration,
     "iso": iso,
     "latency": latency,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from proxy.gateway.gateway import Gateway
+from proxy.observability.recent_failures import RecentFailures
 from proxy.rollout.controller import RolloutController
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
@@ -22,6 +23,10 @@ class ProcessView(Protocol):
 
     @property
     def native_started(self) -> bool: ...
+
+    @property
+    def failures(self) -> RecentFailures:
+        """The failures of the last minute."""
 
     @property
     def database(self) -> Database | None:

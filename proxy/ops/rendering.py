@@ -24,8 +24,9 @@ from proxy.ops.formatting import FILTERS
 
 HERE: Final = Path(__file__).parent
 AREAS: Final = (
-    ("/", "Overview"),
+    ("/", "Migration"),
     ("/live", "Live"),
+    ("/comparisons", "Comparisons"),
     ("/divergences", "Divergences"),
     ("/drift", "Contract"),
     ("/history", "History"),
@@ -86,7 +87,15 @@ async def answer(request: Request, template: str, view: View, *, area: str, **sh
 
 def page(template: str, request: Request, shown: Mapping[str, object], status: int = 200) -> Response:
     """Render a template with any values."""
-    context = {"area": None, "json_path": None, "principal": principal_of(request), "now": time.time(), **shown}
+    context = {
+        "area": None,
+        "json_path": None,
+        "period": 0,
+        "principal": principal_of(request),
+        "banner": request.app.state.banner(),
+        "now": time.time(),
+        **shown,
+    }
     text = _ENVIRONMENT.get_template(template).render(context)
     return HTMLResponse(text, status, {"vary": "accept"})
 

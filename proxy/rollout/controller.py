@@ -23,8 +23,9 @@ from proxy.rollout.analysis.route_stats import RouteStats, StatsRegistry
 from proxy.rollout.evaluator import GuardEvaluator
 from proxy.rollout.evidence import EvidenceCollector
 from proxy.rollout.follower import StateFollower
+from proxy.rollout.groups import RouteGroups
 from proxy.rollout.in_force import ControllerHooks, SharesInForce
-from proxy.rollout.model import Attribution, RouteState
+from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
 from proxy.rollout.progress import Progress
 from proxy.rollout.shares import Effective
 from proxy.rollout.store import Store
@@ -44,7 +45,7 @@ class ControllerIntervals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RouteRollout:
-    """A route with its share, state, progress, guard's analysis and statistics, for display."""
+    """A route with its share, state, progress, guard's analysis, statistics and evidence, for display."""
 
     route: Route
     effective: Effective
@@ -52,6 +53,7 @@ class RouteRollout:
     progress: Progress | None
     analysis: Analysis | None
     stats: RouteStats
+    evidence: Evidence
 
 
 class RolloutController:
@@ -106,6 +108,22 @@ class RolloutController:
         return self._shares.config
 
     @property
+    def groups(self) -> RouteGroups:
+        """The groups of routes of the configuration in force."""
+        return self._shares.cache.groups
+
+    @property
+    def stats(self) -> StatsRegistry:
+        """The statistics of all routes in this process."""
+        return self._shares.stats
+
+    def caps(self) -> list[Cap]:
+        """Return the caps in force, one of each group that has one."""
+        leaders = [leader for leader in self.groups.leaders() if self.effective(leader).by == "cap"]
+        caps = [self._shares.cache.state(leader).cap for leader in leaders]
+        return [cap for cap in caps if cap is not None]
+
+    @property
     def unreachable(self) -> bool:
         """True where the last access to the store failed."""
         return self._shares.unreachable
@@ -126,7 +144,8 @@ class RolloutController:
         stats = shares.stats.of(route.name)
         progress = self._evidence.progress(route, state, shares.clock.now())
         analysis = stats.analyse(healthy=self.healthy)
-        return RouteRollout(route, shares.effective(route), state, progress, analysis, stats)
+        evidence = self._evidence.shared(state)
+        return RouteRollout(route, shares.effective(route), state, progress, analysis, stats, evidence)
 
     async def act(
         self, name: str, step: Step, actor: str, reason: str, *, expected_version: int | None = None

@@ -31,6 +31,7 @@ from proxy.observability import metrics
 from proxy.observability.access_log import AccessLog
 from proxy.observability.log_writer import FLUSH_TIMEOUT, LogWriter, flush_logs
 from proxy.observability.process_metrics import ProcessMetrics
+from proxy.observability.recent_failures import RecentFailures
 from proxy.observability.tracing import Tracing
 from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
@@ -92,7 +93,8 @@ class GatewayProcess:
         self.database = Database.of(config.mongodb)
         self.reports = ReportWriter(self.database, config.reports, revisions=Revisions.of(config, env))
         self.stats = StatsRegistry()
-        observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.stats)
+        self.failures = RecentFailures()
+        observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.stats, self.failures)
         self.shadow = ShadowClient(config, file.parent, (self.stats.compared,), self.reports.record)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
         self.memory = MemoryBudget(config.limits.memory, metrics.MEMORY_EVICTIONS.inc)

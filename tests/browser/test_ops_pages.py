@@ -21,6 +21,7 @@ from proxy.rollout.mongo import MongoStore
 from proxy.runtime.database import Database
 from tests.browser.browsing import Browsing
 from tests.browser.chromium import find_chromium
+from tests.support.board_scene import board_stage
 from tests.support.ops_server import Stage, keep_a_day, roll_out, serve_a_minute, stage
 from tests.support.sockets import serving
 
@@ -37,7 +38,7 @@ DESK: Settings = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "l
 PHONE: Settings = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "is_mobile": True}
 PLAIN: Settings = {"viewport": {"width": 390, "height": 844}, "java_script_enabled": False}
 PAGES = (
-    *("/", "/?last=7d&verdict=mismatch", "/routes/notes.list", "/divergences", "/drift"),
+    *("/", "/comparisons?last=7d&verdict=mismatch", "/routes/notes.list", "/divergences", "/drift"),
     *("/live?refresh=no", "/live/prompts.list", "/live/consultations.list", "/history", "/config", "/nothing"),
 )
 FAULTS = (Path(__file__).parent / "faults.js").read_text()
@@ -128,7 +129,7 @@ async def look_at_all(tab: Tab, *, dark: bool) -> None:
 
 async def find_a_difference(page: Page) -> None:
     """From the overview to the answer that differs, by the keyboard alone."""
-    await page.goto("/")
+    await page.goto("/comparisons")
     await page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to content")
     await expect(skip).to_be_focused()
@@ -154,6 +155,40 @@ async def watch_it_refresh(page: Page, staged: Stage) -> None:
     await page.clock.fast_forward(6000)
     await expect(route.get_by_text("requests/s, up to")).to_be_visible()
     assert await page.evaluate("window.kept")  # refreshed in place
+
+
+FIRST_SCREEN = """() => {
+  const within = element => element.checkVisibility() && element.getBoundingClientRect().bottom <= innerHeight;
+  const texts = [...document.querySelectorAll("a, p, h1, dt, dd, th, td, span")].filter(within);
+  return texts.map(element => element.innerText).join("\\n");
+}"""
+"""Returns the text of all elements that are wholly on the first screen."""
+
+
+@pytest.mark.parametrize("settings", [DESK, PHONE], ids=["desk", "phone"])
+async def test_first_screen_names_problem_cause_and_next_step(
+    tmp_path: Path, browser: Browsing, settings: Settings
+) -> None:
+    staged = await board_stage(tmp_path)
+    try:
+        async with (
+            serving(create_ops(staged, TOKEN)) as port,
+            Tab.opened(browser.browser, f"http://127.0.0.1:{port}", settings) as tab,
+        ):
+            await tab.log_in()
+            await tab.page.goto("/")
+            assert await tab.page.evaluate(FAULTS) == []
+            text = await tab.page.evaluate(FIRST_SCREEN)
+    finally:
+        await staged.controller.stop()
+    for expected in (
+        "1 group rolled back · by the guard",
+        *("notes is rolled back to 0%", "server errors 18.41% of 603", "Fix native, then acknowledge"),
+        *("routing.yaml is refused", "bake_tiem: unknown key; did you mean `bake_time`?", "Correct the file"),
+        *("prompts is blocked at 10%", "too little evidence: 0 of 100 requests", "Next: 50%"),
+    ):
+        assert expected in text, expected
+    assert staged.controller.config.routes[27:] == staged.controller.config.routes[-1:]
 
 
 async def promote_without_scripts(page: Page) -> None:

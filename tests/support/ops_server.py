@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -21,6 +21,7 @@ from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.gateway.request_record import RequestRecord
+from proxy.observability.recent_failures import RecentFailures
 from proxy.reports import counter_keys
 from proxy.reports.counters import CounterBatch, key
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
@@ -51,7 +52,6 @@ routes:
   - name: notes.create
     match: POST /api/notes/{{id}}
     native: 12.5%
-    group: notes
     shadow: {{share: 5%, writes: dry_run}}
   - name: prompts.list
     match: GET /api/prompts
@@ -110,6 +110,7 @@ class Stage:
     stats: StatsRegistry
     native_started: bool = True
     database: Database | None = None
+    failures: RecentFailures = field(default_factory=RecentFailures)
 
 
 async def nobody(*_: object) -> None:

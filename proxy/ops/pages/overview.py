@@ -53,7 +53,7 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
         view = Overview(
             status, chosen.span, chosen.verdict, total([one.summary for one in shown]), tuple(shown), unavailable
         )
-        return await answer(request, "overview.html", view, area="/", filters=chosen)
+        return await answer(request, "overview.html", view, area="/comparisons", filters=chosen)
 
     return show
 

@@ -63,7 +63,7 @@ def route(situation: ProcessView, current: Current) -> Endpoint:
         view = RouteView(
             name, line.route, chosen.span, chosen.verdict, field, kind, line.summary, fields, samples, unavailable
         )
-        return await answer(request, "route.html", view, area="/", filters=chosen)
+        return await answer(request, "route.html", view, area="/comparisons", filters=chosen)
 
     return show
 

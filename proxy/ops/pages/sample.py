@@ -38,6 +38,6 @@ def sample(situation: ProcessView) -> Endpoint:
         whole = request.query_params.get("rows") == "all"
         both = rows(stored)
         view = SampleView(stored, both if whole else only_near(both), whole)
-        return await answer(request, "sample.html", view, area="/")
+        return await answer(request, "sample.html", view, area="/comparisons")
 
     return show

@@ -69,7 +69,7 @@ def words(page: str) -> str:
 
 
 def test_the_overview_shows_every_route_with_shares_and_what_was_seen(client: TestClient) -> None:
-    page = client.get("/").text
+    page = client.get("/comparisons").text
     text = words(page)
     assert "consultations.list GET /api/consultations 25%" in text
     assert "with group notes" in text
@@ -77,7 +77,7 @@ def test_the_overview_shows_every_route_with_shares_and_what_was_seen(client: Te
     assert "client gone" in text
     assert "queue full" in text
     assert "matched by no route" in text
-    data = client.get("/index.json").json()
+    data = client.get("/comparisons.json").json()
     routes = {line["name"]: line for line in data["routes"]}
     assert list(routes) == [
         *("users.login", "consultations.list", "notes.list", "notes.create", "prompts.list", "transcription", "-")
@@ -92,10 +92,10 @@ def test_the_overview_shows_every_route_with_shares_and_what_was_seen(client: Te
 
 
 def test_a_verdict_narrows_the_overview(client: TestClient) -> None:
-    declared = client.get("/index.json?verdict=declared").json()["routes"]
+    declared = client.get("/comparisons.json?verdict=declared").json()["routes"]
     assert [line["name"] for line in declared] == ["notes.list"]
     assert "No route had the verdict violation in the last hour" in words(
-        client.get("/?from=2020-01-01T00:00&until=2020-01-02T00:00&verdict=violation").text
+        client.get("/comparisons?from=2020-01-01T00:00&until=2020-01-02T00:00&verdict=violation").text
     ).replace("1 Jan 2020, 00:00:00 UTC to 2 Jan 2020, 00:00:00 UTC", "the last hour")
 
 
@@ -160,7 +160,7 @@ def test_a_dry_run_shows_what_native_would_have_written(client: TestClient) -> N
 def test_no_page_shows_a_patient(client: TestClient) -> None:
     heads = client.get("/routes/notes.list.json").json()["samples"]
     for path in ("/", "/routes/notes.list", "/drift", *(f"/samples/{one['id']}" for one in heads)):
-        for form in (path, f"{path}?rows=all", "/index.json" if path == "/" else f"{path}.json"):
+        for form in (path, f"{path}?rows=all", "/comparisons.json" if path == "/" else f"{path}.json"):
             assert PATIENT not in client.get(form).text
 
 
@@ -194,7 +194,7 @@ def test_drift_names_the_side_that_breaks_the_contract(client: TestClient) -> No
         ("/routes/nothing", 404),
         ("/routes/nothing.json", 404),
         ("/samples/nothing", 404),
-        ("/?last=2h", 400),
+        ("/comparisons?last=2h", 400),
         ("/drift.json?verdict=good", 400),
         ("/routes/notes.list?kind=odd", 400),
     ],
@@ -202,7 +202,7 @@ def test_drift_names_the_side_that_breaks_the_contract(client: TestClient) -> No
 def test_what_cannot_be_shown_says_why(client: TestClient, path: str, status: int) -> None:
     answer = client.get(path)
     assert answer.status_code == status
-    assert answer.json()["detail"] if ".json" in path else "To the overview" in answer.text
+    assert answer.json()["detail"] if ".json" in path else "To the migration board" in answer.text
 
 
 def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_p
     staged = stage(tmp_path, free_port())
     staged.database = Database(f"mongodb://127.0.0.1:{free_port()}", DATABASE, timeout=0.05)
     with visiting(staged) as client:
-        data = client.get("/index.json").json()
+        data = client.get("/comparisons.json").json()
         assert data["unavailable"]["title"] == "MongoDB is unreachable"
         prompts = next(line for line in data["routes"] if line["name"] == "prompts.list")
         seen = prompts["summary"]
@@ -227,6 +227,6 @@ def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_p
 
 def test_without_mongodb_the_pages_say_that_nothing_is_kept(tmp_path: Path) -> None:
     with TestClient(create_ops(stage(tmp_path, free_port()))) as client:
-        assert "Comparisons are not stored" in client.get("/").text
+        assert "Comparisons are not stored" in client.get("/comparisons").text
         sample = client.get("/samples/any.json")
         assert (sample.status_code, sample.json()["error"]) == (503, "Comparisons are not stored")

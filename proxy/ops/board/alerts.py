@@ -1,0 +1,153 @@
+"""The problems on the migration board, each with its next action, the worst first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from proxy.config.field_types import show_share
+from proxy.config.problems import Problem
+from proxy.ops.board.groups import GroupLine
+from proxy.ops.formatting import ago, number
+from proxy.rollout.model import GUARD, Cap
+
+Severity = Literal["bad", "warn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A problem: what it is, the details, the next action, and the page that shows more."""
+
+    severity: Severity
+    title: str
+    detail: str
+    action: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackendsHealth:
+    """The health of both backends and of the shared state.
+
+    `legacy_failures` and `limits` are counts of the last minute, by error code and by limit.
+    """
+
+    legacy_reachable: bool = True
+    legacy_down: bool = False
+    legacy_requests: int = 0
+    legacy_failures: Mapping[str, int] | None = None
+    native_started: bool = True
+    native_healthy: bool = True
+    state_unreachable: bool = False
+    limits: Mapping[str, int] | None = None
+
+    @property
+    def failing(self) -> int:
+        """The requests of the last minute that legacy did not answer, where those are most of its requests; else 0."""
+        failures = sum((self.legacy_failures or {}).values())
+        return failures if failures >= 5 and 2 * failures >= self.legacy_requests else 0
+
+    @property
+    def legacy(self) -> str:
+        """The state of legacy in a word or two."""
+        if self.legacy_down or not self.legacy_reachable:
+            return "unreachable"
+        return "does not answer" if self.failing else "reachable"
+
+    @property
+    def native(self) -> str:
+        """The state of native in a word or two."""
+        if not self.native_started:
+            return "not running"
+        return "started" if self.native_healthy else "fails its health checks"
+
+
+def alerts(
+    lines: Sequence[GroupLine], problems: Sequence[Problem], revision: str, health: BackendsHealth, now: float
+) -> tuple[Alert, ...]:
+    """Return all problems, the worst first."""
+    every = [
+        *(_rolled_back(line, now) for line in lines if line.cap is not None),
+        *_refused(problems, revision),
+        *_backends(health),
+        *(_blocked(line) for line in lines if line.step.problem),
+        *_limits(health),
+    ]
+    return tuple(sorted(every, key=lambda alert: alert.severity != "bad"))
+
+
+def _rolled_back(line: GroupLine, now: float) -> Alert:
+    assert line.cap is not None
+    by = line.cap.by
+    actor = "the guard" if by.actor == GUARD else by.actor
+    detail = f"by {actor}, {ago(by.at, now)}: {by.reason}"
+    action = f"{line.step.action[:1].upper()}{line.step.action[1:]}"
+    return Alert("bad", f"{line.name} is rolled back to {show_share(line.cap.share)}", detail, action, _page(line))
+
+
+def _refused(problems: Sequence[Problem], revision: str) -> Iterator[Alert]:
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        action = f"Correct the file; revision {revision} stays in force"
+        yield Alert("bad", "routing.yaml is refused", _problem(problems[0]) + more, action, "/config")
+
+
+def _problem(problem: Problem) -> str:
+    where = f"{problem.where}: " if problem.where else ""
+    return f"line {problem.line}: {where}{problem.message}"
+
+
+def _backends(health: BackendsHealth) -> Iterator[Alert]:
+    if health.legacy == "unreachable":
+        yield Alert(
+            "bad", "Legacy is unreachable", "It accepts no connections", "Check legacy and its address", "/live"
+        )
+    elif health.failing:
+        codes = _counts(health.legacy_failures or {})
+        detail = f"{codes} of {number(max(health.legacy_requests, health.failing))} requests in the last minute"
+        yield Alert("bad", "Legacy does not answer", detail, "Check legacy: it accepts connections only", "/live")
+    if health.native == "not running":
+        yield Alert("warn", "Native is not running", "Every request goes to legacy", "Check the log", "/live")
+    elif not health.native_healthy:
+        yield Alert("bad", "Native fails its health checks", "Guards cap its share", "Check native", "/live")
+    if health.state_unreachable:
+        detail = "Shares stay as last known; nothing is promoted"
+        yield Alert("bad", "The shared state is unreachable", detail, "Check MongoDB", "/live")
+
+
+def _blocked(line: GroupLine) -> Alert:
+    needed = ", ".join(map(str, line.step.needed))
+    detail = f"{line.step.blocked}: {needed}" if needed else line.step.blocked
+    return Alert("warn", f"{line.name} is blocked at {line.share:g}%", detail, f"Next: {line.step.action}", _page(line))
+
+
+def _limits(health: BackendsHealth) -> Iterator[Alert]:
+    if health.limits:
+        detail = f"{_counts(health.limits)} requests refused in the last minute"
+        yield Alert("warn", "A limit is reached", detail, "See the runbook: the gateway is overloaded", "/live")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number(count)}" for name, count in sorted(counts.items(), key=lambda one: -one[1]))
+
+
+def _page(line: GroupLine) -> str:
+    return f"/routes/{line.routes[0]}/actions"
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """The banner of all pages while any group is rolled back; of the latest rollback."""
+
+    groups: int
+    actor: str
+    at: float
+
+
+def banner(caps: Sequence[Cap]) -> Banner | None:
+    """Return the banner of the groups with these caps; None where there are none."""
+    if not caps:
+        return None
+    latest = max(caps, key=lambda cap: cap.by.at)
+    return Banner(len(caps), latest.by.actor, latest.by.at)

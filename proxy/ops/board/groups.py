@@ -1,0 +1,225 @@
+"""The state of each group of routes on the migration board: what is next, when, and what blocks it. Pure.
+
+    not compared ─▶ comparing ─▶ clean ─▶ rolling out ─▶ done
+                                    rolled back ◀─┘
+
+Shares are in percent, times in seconds since the epoch, durations in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from proxy.config.field_types import FULL, show_share
+from proxy.config.inheritance import is_compared
+from proxy.config.models import Route
+from proxy.ops.formatting import number
+from proxy.reports.models import RouteSummary
+from proxy.rollout.analysis.analysis import Analysis
+from proxy.rollout.model import Cap, Evidence, RouteState, ceiling
+from proxy.rollout.progress import Progress
+from proxy.rollout.shares import Effective
+
+State = Literal["rolled back", "rolling out", "clean", "comparing", "not compared", "pinned", "done"]
+STATES: Final[tuple[State, ...]] = (
+    *("rolled back", "rolling out", "clean", "comparing", "not compared", "pinned", "done"),
+)
+MINIMUM: Final = 100
+"""Comparisons that a group without a rollout needs to be clean, within the span of the reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """The known facts of a group; its routes share `state`, `effective` and `progress`.
+
+    `summary` are the requests and comparisons of its routes in the reports' span, `evidence` those of the bake time.
+    """
+
+    name: str
+    routes: Sequence[Route]
+    state: RouteState
+    effective: Effective
+    progress: Progress | None
+    evidence: Evidence
+    analysis: Analysis | None
+    summary: RouteSummary
+
+    @property
+    def leader(self) -> Route:
+        """The route that stands for the group: one that is not pinned, where there is one."""
+        return next((route for route in self.routes if route.pin is None), self.routes[0])
+
+
+@dataclass(frozen=True, slots=True)
+class NeededEvidence:
+    """Evidence for the next step: `have` of `need` requests or comparisons."""
+
+    unit: Literal["requests", "comparisons"]
+    have: int
+    need: int
+
+    def __str__(self) -> str:
+        """Return it in words: `0 of 100 requests`."""
+        return f"{number(self.have)} of {number(self.need)} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """The next step of a group, and when it is due: `left` seconds from now, None where it has no time.
+
+    `blocked` is the reason why it does not happen by itself; `problem` marks one that needs somebody's attention.
+    """
+
+    action: str
+    left: float | None = None
+    blocked: str = ""
+    problem: bool = False
+    needed: tuple[NeededEvidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLine:
+    """A group on the board. `file` is the share that routing.yaml allows; `requests` are those of the reports' span."""
+
+    name: str
+    routes: tuple[str, ...]
+    state: State
+    share: float
+    file: float
+    step: NextStep
+    requests: int
+    compared: int
+    different: int
+    cap: Cap | None
+    ends: float | None
+
+    @property
+    def severity(self) -> Literal["bad", "warn", ""]:
+        """The severity of its problem; empty where it has none."""
+        if self.state == "rolled back":
+            return "bad"
+        return "warn" if self.step.problem else ""
+
+
+def group_line(facts: GroupFacts, now: float) -> GroupLine:
+    """Return the line of a group."""
+    state = _state(facts)
+    return GroupLine(
+        name=facts.name,
+        routes=tuple(route.name for route in facts.routes),
+        state=state,
+        share=facts.effective.share / 100,
+        file=ceiling(facts.leader) / 100,
+        step=_step(facts, state, now),
+        requests=sum(facts.summary.requests.values()),
+        compared=facts.summary.compared,
+        different=facts.summary.mismatch + facts.summary.violation,
+        cap=facts.state.cap if state == "rolled back" else None,
+        ends=_end(facts, state, now),
+    )
+
+
+def _state(facts: GroupFacts) -> State:
+    route, share = facts.leader, facts.effective.share
+    if facts.effective.by == "cap":
+        return "rolled back"
+    if route.pin == "legacy":
+        return "pinned"
+    if share == FULL:
+        return "done"
+    if share or route.rollout is not None:
+        return "rolling out"
+    if not _is_shadowed(facts.routes):
+        return "not compared"
+    differs = facts.summary.mismatch + facts.summary.violation
+    return "comparing" if differs or facts.summary.compared < MINIMUM else "clean"
+
+
+def _is_shadowed(routes: Sequence[Route]) -> bool:
+    return any(is_compared(route.pattern.method, route.shadow) for route in routes)
+
+
+def _step(facts: GroupFacts, state: State, now: float) -> NextStep:
+    if state == "rolled back":
+        return _step_after_cap(facts, now)
+    if state == "rolling out":
+        return _step_of_rollout(facts)
+    if state == "comparing":
+        return _step_of_comparing(facts)
+    actions: dict[State, str] = {
+        "pinned": "remove `pin`",
+        "done": "",
+        "clean": "raise `native`, or add a `rollout`",
+        "not compared": "set `shadow`",
+    }
+    return NextStep(actions[state], blocked="pinned to legacy" if state == "pinned" else "")
+
+
+def _step_after_cap(facts: GroupFacts, now: float) -> NextStep:
+    cap = facts.state.cap
+    if cap is None:
+        return NextStep("acknowledge")
+    blocked = f"capped by {cap.by.actor}: {cap.by.reason}"
+    if cap.acknowledged is not None:
+        return NextStep("the cap is removed", max(0.0, cap.until - now), blocked)
+    return NextStep("fix native, then acknowledge" if cap.by.actor == "guard" else "lift the rollback", None, blocked)
+
+
+def _step_of_comparing(facts: GroupFacts) -> NextStep:
+    differs = facts.summary.mismatch + facts.summary.violation
+    if differs:
+        noun = "mismatch" if differs == 1 else "mismatches"
+        return NextStep("fix or declare the differences", blocked=f"{number(differs)} {noun}")
+    return NextStep("clean", needed=(NeededEvidence("comparisons", facts.summary.compared, MINIMUM),))
+
+
+def _step_of_rollout(facts: GroupFacts) -> NextStep:
+    progress, route = facts.progress, facts.leader
+    if route.rollout is None:
+        return NextStep("raise `native`, or add a `rollout`")
+    if progress is None:
+        return NextStep(f"starts at {show_share(route.rollout.stages[0])}", 0.0)
+    following = show_share(progress.following) if progress.following is not None else "the last stage"
+    needed = _needed(facts, route.rollout.minimum)
+    if progress.waits == "bake_time":
+        return NextStep(following, progress.left, needed=needed)
+    if progress.waits == "nothing":
+        return NextStep(following, 0.0)
+    if progress.waits == "paused" and facts.state.paused is not None:
+        by = facts.state.paused
+        return NextStep(f"resume, then {following}", blocked=f"paused by {by.actor}: {by.reason}", problem=True)
+    if progress.waits == "gate" and progress.failed_gate is not None:
+        return NextStep(
+            following, blocked=f"gate fails: {progress.failed_gate.description}", problem=True, needed=needed
+        )
+    if progress.waits == "file":
+        allowed = show_share(ceiling(route))
+        return NextStep(f"raise `native` above {allowed}", blocked=f"`native` allows {allowed}")
+    if progress.waits == "approval":
+        return NextStep(f"approve {following}", blocked="needs approval", problem=True)
+    if progress.waits == "evidence":
+        return NextStep(following, blocked="too little evidence", problem=True, needed=needed)
+    return NextStep(following, blocked=progress.waits.replace("_", " "))
+
+
+def _needed(facts: GroupFacts, minimum: int) -> tuple[NeededEvidence, ...]:
+    """Return the evidence that is still missing."""
+    required = [NeededEvidence("requests", facts.evidence.native, minimum)]
+    if _is_shadowed(facts.routes):
+        required.append(NeededEvidence("comparisons", facts.evidence.compared, minimum))
+    return tuple(one for one in required if one.have < one.need)
+
+
+def _end(facts: GroupFacts, state: State, now: float) -> float | None:
+    """Return the earliest time at which native answers everything; None where the file does not plan it."""
+    rollout, progress = facts.leader.rollout, facts.progress
+    if state == "done":
+        return now
+    if rollout is None or state == "pinned" or ceiling(facts.leader) < FULL or rollout.stages[-1] < FULL:
+        return None
+    if progress is None:
+        return now + rollout.bake_time * (len(rollout.stages) - 1)
+    above = [stage for stage in rollout.stages if stage > progress.stage]
+    return now + progress.left + rollout.bake_time * (len(above) - 1)

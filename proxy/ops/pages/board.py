@@ -1,0 +1,157 @@
+"""The page `/`: progress of the migration, its problems, and each group with its next step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from proxy.config.models import Route
+from proxy.ops.board.alerts import Alert, BackendsHealth, Banner, alerts, banner
+from proxy.ops.board.groups import STATES, GroupFacts, GroupLine, group_line
+from proxy.ops.board.migration import Migration, migration
+from proxy.ops.pages.overview import summaries, total
+from proxy.ops.pages.report_access import Unavailability
+from proxy.ops.process_view import ProcessView
+from proxy.ops.rendering import Endpoint, answer
+from proxy.ops.status import Current, Status
+from proxy.reports.models import RouteSummary, Span
+from proxy.rollout.model import state_key
+
+SPAN: Final = 86_400.0
+"""Seconds of the reports whose requests and comparisons the board counts."""
+PERIOD: Final = 5
+"""Seconds between two refreshes of the page."""
+Sort = Literal["problems", "name", "state", "share", "traffic"]
+SORTS: Final[tuple[Sort, ...]] = ("problems", "name", "state", "share", "traffic")
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The board. `query` and `sort` choose and order the groups; all numbers above them are of all groups.
+
+    `unavailable`: the reports cannot be read, and counts are this machine's since its start.
+    """
+
+    revision: str
+    health: BackendsHealth
+    legacy: str
+    native: str
+    migration: Migration
+    alerts: tuple[Alert, ...]
+    groups: tuple[GroupLine, ...]
+    query: str
+    sort: Sort
+    shared: bool
+    unavailable: Unavailability | None
+
+
+def board(situation: ProcessView, current: Current) -> Endpoint:
+    """Return the endpoint of the board."""
+
+    async def show(request: Request) -> Response:
+        now = time.time()
+        known, unavailable = await summaries(situation, Span(now - SPAN, now))
+        lines = group_lines(situation, {one.route: one for one in known}, now)
+        view = _view(situation, await current(), lines, request, unavailable, now)
+        return await answer(request, "board.html", view, area="/", period=period(request, PERIOD), sorts=SORTS)
+
+    return show
+
+
+def _view(
+    situation: ProcessView,
+    status: Status,
+    lines: Sequence[GroupLine],
+    request: Request,
+    unavailable: Unavailability | None,
+    now: float,
+) -> Board:
+    health = backends_health(situation, status)
+    query = request.query_params.get("q", "").strip()
+    chosen: Sort = next((sort for sort in SORTS if sort == request.query_params.get("sort")), "problems")
+    return Board(
+        revision=status.revision,
+        health=health,
+        legacy=health.legacy,
+        native=health.native,
+        migration=migration(lines),
+        alerts=alerts(lines, status.problems, status.revision, health, now),
+        groups=tuple(ordered((line for line in lines if has(line, query)), chosen)),
+        query=query,
+        sort=chosen,
+        shared=situation.controller.store.shared,
+        unavailable=unavailable,
+    )
+
+
+def period(request: Request, seconds: int) -> int:
+    """Return the seconds between two refreshes; 0 where the URL stops them."""
+    return seconds if request.query_params.get("refresh") != "no" else 0
+
+
+def group_lines(situation: ProcessView, known: Mapping[str, RouteSummary], now: float) -> list[GroupLine]:
+    """Return the lines of all groups, in the file's order. `known` are the reports' summaries by route."""
+    groups = situation.controller.groups
+    return [
+        group_line(_facts(situation, leader, groups.members(state_key(leader)), known), now)
+        for leader in groups.leaders()
+    ]
+
+
+def _facts(
+    situation: ProcessView, leader: Route, members: Sequence[Route], known: Mapping[str, RouteSummary]
+) -> GroupFacts:
+    rollout = situation.controller.describe(leader)
+    return GroupFacts(
+        name=leader.domain,
+        routes=members,
+        state=rollout.state,
+        effective=rollout.effective,
+        progress=rollout.progress,
+        evidence=rollout.evidence,
+        analysis=rollout.analysis,
+        summary=total([known[route.name] for route in members if route.name in known]),
+    )
+
+
+def backends_health(situation: ProcessView, status: Status) -> BackendsHealth:
+    """Return the health of both backends as this process knows it."""
+    controller = situation.controller
+    return BackendsHealth(
+        legacy_reachable=status.legacy,
+        legacy_down=controller.legacy_down,
+        legacy_requests=sum(stats.window.total().legacy.requests for stats in controller.stats),
+        legacy_failures=situation.failures.of("legacy"),
+        native_started=status.native,
+        native_healthy=controller.healthy,
+        state_unreachable=controller.unreachable,
+        limits=situation.failures.of("limit"),
+    )
+
+
+def current_banner(situation: ProcessView) -> Banner | None:
+    """Return the banner of all pages; None where no group is rolled back."""
+    return banner(situation.controller.caps())
+
+
+def has(line: GroupLine, query: str) -> bool:
+    """Return True where the group, one of its routes or its state contains the text."""
+    return any(query.lower() in text.lower() for text in (line.name, *line.routes, line.state))
+
+
+def ordered(lines: Iterable[GroupLine], sort: Sort) -> list[GroupLine]:
+    """Return the groups in an order; equal ones stay in that of the file."""
+    severities = {"bad": 0, "warn": 1, "": 2}
+    keys: dict[Sort, Callable[[GroupLine], Any]] = {
+        "problems": lambda line: (severities[line.severity], STATES.index(line.state)),
+        "name": lambda line: line.name,
+        "state": lambda line: STATES.index(line.state),
+        "share": lambda line: -line.share,
+        "traffic": lambda line: -line.requests,
+    }
+    return sorted(lines, key=keys[sort])

@@ -1,0 +1,222 @@
+"""The migration board: each group's state, next step and problems, as data and as a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from proxy.config.loading import parse
+from proxy.config.problems import Problem
+from proxy.gateway.request_record import RequestRecord
+from proxy.observability.recent_failures import SPAN, RecentFailures
+from proxy.ops.app import create_ops
+from proxy.ops.board.alerts import BackendsHealth, alerts
+from proxy.ops.board.groups import MINIMUM, GroupFacts, GroupLine, group_line
+from proxy.ops.board.migration import migration
+from proxy.reports.models import RouteSummary
+from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
+from proxy.rollout.progress import progress
+from proxy.rollout.shares import effective
+from proxy.rollout.transitions import initial_state
+from tests.support.board_scene import GROUPS, board_stage
+
+NOW = 1_800_000_000.0
+HOUR = 3600.0
+ADA = Attribution("Ada", "notes came out twice", NOW - 720)
+GUARD = Attribution("guard", "errors 12% of 402", NOW - 720)
+ROLLOUT = "rollout: {stages: [10%, 50%, 100%], bake_time: 2h}"
+
+
+def facts(
+    settings: str, *, stage: int | None = None, age: float = 0.0, evidence: Evidence | None = None, **more: object
+) -> GroupFacts:
+    """Return a group of one route; `age` is the time since its bake time began, `more` goes into its state."""
+    text = f"legacy: {{url: http://x}}\nnative: a:b\nroutes: [{{name: notes, match: GET /notes, {settings}}}]"
+    route = parse(text, {}).routes[0]
+    summary, evidence = more.pop("summary", RouteSummary("notes")), evidence or Evidence()
+    began = {"stage": stage, "since": NOW - age, "passing": NOW - age, **more}
+    state = RouteState(**{**_fields(initial_state(route)), **began})  # type: ignore[arg-type]
+    shown = progress(route, state, evidence, None, NOW)
+    in_force = effective(route, state, read=True)
+    return GroupFacts("notes", (route,), state, in_force, shown, evidence, None, summary)  # type: ignore[arg-type]
+
+
+def _fields(state: RouteState) -> dict[str, object]:
+    return {name: getattr(state, name) for name in RouteState.__dataclass_fields__}
+
+
+def seen(match: int, mismatch: int = 0) -> RouteSummary:
+    return RouteSummary("notes", match=match, mismatch=mismatch, requests={"legacy": match + mismatch})
+
+
+ENOUGH = Evidence(native=500, compared=500)
+CASES: tuple[tuple[GroupFacts, str, str, float | None, str, str], ...] = (
+    (facts("native: 0%"), "not compared", "set `shadow`", None, "", ""),
+    (facts("shadow: 5%", summary=seen(7)), "comparing", "clean", None, "", f"7 of {MINIMUM} comparisons"),
+    (
+        facts("shadow: 5%", summary=seen(999, 3)),
+        "comparing",
+        "fix or declare the differences",
+        None,
+        "3 mismatches",
+        "",
+    ),
+    (facts("shadow: 5%", summary=seen(999)), "clean", "raise `native`, or add a `rollout`", None, "", ""),
+    (facts("native: 25%"), "rolling out", "raise `native`, or add a `rollout`", None, "", ""),
+    (facts(ROLLOUT), "rolling out", "starts at 10%", 0.0, "", ""),
+    (facts(ROLLOUT, stage=1000, age=HOUR), "rolling out", "50%", HOUR, "", "0 of 100 requests"),
+    (facts(ROLLOUT, stage=1000, age=3 * HOUR), "rolling out", "50%", None, "too little evidence", "0 of 100 requests"),
+    (facts(ROLLOUT, stage=1000, age=3 * HOUR, evidence=ENOUGH), "rolling out", "50%", 0.0, "", ""),
+    (
+        facts(f"{ROLLOUT}, shadow: 5%", stage=1000, age=3 * HOUR, evidence=Evidence(native=200, compared=3)),
+        *("rolling out", "50%", None, "too little evidence", "3 of 100 comparisons"),
+    ),
+    (
+        facts(ROLLOUT, stage=1000, paused=ADA, evidence=ENOUGH),
+        *("rolling out", "resume, then 50%", None, "paused by Ada: notes came out twice", ""),
+    ),
+    (
+        facts(f"native: 10%, {ROLLOUT}", stage=1000, age=3 * HOUR, evidence=ENOUGH),
+        *("rolling out", "raise `native` above 10%", None, "`native` allows 10%", ""),
+    ),
+    (facts(ROLLOUT, stage=10_000), "done", "", None, "", ""),
+    (facts("native: 100%"), "done", "", None, "", ""),
+    (facts("native: 100%, pin: legacy"), "pinned", "remove `pin`", None, "pinned to legacy", ""),
+    (
+        facts("native: 25%", cap=Cap(0, GUARD, NOW + 60)),
+        *("rolled back", "fix native, then acknowledge", None, "capped by guard: errors 12% of 402", ""),
+    ),
+    (
+        facts("native: 25%", cap=Cap(0, ADA, NOW)),
+        *("rolled back", "lift the rollback", None, "capped by Ada: notes came out twice", ""),
+    ),
+    (
+        facts("native: 25%", cap=Cap(0, GUARD, NOW + 60, acknowledged=ADA)),
+        *("rolled back", "the cap is removed", 60.0, "capped by guard: errors 12% of 402", ""),
+    ),
+)
+
+
+@pytest.mark.parametrize(("given", "state", "action", "left", "blocked", "needed"), CASES)
+def test_group_state_and_next_step_follow_from_its_facts(
+    given: GroupFacts, state: str, action: str, left: float | None, blocked: str, needed: str
+) -> None:
+    line = group_line(given, NOW)
+    assert (line.state, line.step.action, line.step.left) == (state, action, left)
+    assert (line.step.blocked, ", ".join(map(str, line.step.needed))) == (blocked, needed)
+
+
+@pytest.mark.parametrize(
+    ("given", "ends"),
+    [
+        (facts(ROLLOUT), NOW + 4 * HOUR),
+        (facts(ROLLOUT, stage=1000, age=HOUR), NOW + 3 * HOUR),
+        (facts(ROLLOUT, stage=5000, age=9 * HOUR), NOW),
+        (facts(f"native: 50%, {ROLLOUT}", stage=1000), None),
+        (facts("native: 25%"), None),
+        (facts("native: 100%"), NOW),
+    ],
+)
+def test_end_is_estimated_from_bake_times(given: GroupFacts, ends: float | None) -> None:
+    assert group_line(given, NOW).ends == ends
+
+
+def line(settings: str, **more: object) -> GroupLine:
+    return group_line(facts(settings, **more), NOW)  # type: ignore[arg-type]
+
+
+def test_migration_weighs_shares_by_traffic() -> None:
+    lines = [line("native: 100%", summary=seen(100)), line("native: 25%", summary=seen(300)), line(ROLLOUT)]
+    progress_of_all = migration(lines)
+    assert (progress_of_all.traffic, progress_of_all.requests) == (43.75, 400)
+    assert (progress_of_all.routes, progress_of_all.all_routes) == (1, 3)
+    assert (progress_of_all.states, progress_of_all.unplanned) == ({"rolling out": 2, "done": 1}, 1)
+    assert progress_of_all.ends == NOW + 4 * HOUR
+
+
+def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
+    lines = [
+        line(ROLLOUT, stage=1000, age=3 * HOUR),
+        line("native: 25%", cap=Cap(0, GUARD, NOW + 60)),
+    ]
+    health = BackendsHealth(
+        native_healthy=False, legacy_requests=9, legacy_failures={"legacy_timeout": 8}, limits={"per_client": 12}
+    )
+    found = alerts(lines, (Problem(7, "routes[1].native", "wrong"), Problem(9, "x", "y")), "abc", health, NOW)
+    assert [(one.severity, one.title, one.detail) for one in found] == [
+        ("bad", "notes is rolled back to 0%", "by the guard, 12 min ago: errors 12% of 402"),
+        ("bad", "routing.yaml is refused", "line 7: routes[1].native: wrong (and 1 more)"),
+        ("bad", "Legacy does not answer", "legacy_timeout 8 of 9 requests in the last minute"),
+        ("bad", "Native fails its health checks", "Guards cap its share"),
+        ("warn", "notes is blocked at 10%", "too little evidence: 0 of 100 requests"),
+        ("warn", "A limit is reached", "per_client 12 requests refused in the last minute"),
+    ]
+    assert [one.action for one in found[:2]] == [
+        "Fix native, then acknowledge",
+        "Correct the file; revision abc stays in force",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("failures", "requests", "legacy"), [(4, 4, "reachable"), (5, 10, "does not answer"), (5, 11, "reachable")]
+)
+def test_legacy_that_times_out_is_not_reachable(failures: int, requests: int, legacy: str) -> None:
+    health = BackendsHealth(legacy_requests=requests, legacy_failures={"legacy_timeout": failures})
+    assert health.legacy == legacy
+
+
+def failed(code: str, cause: str | None = None) -> RequestRecord:
+    return RequestRecord("i", "http", "GET", "notes", None, "legacy", "share", None, 504, code, 1.0, 1.0, cause)
+
+
+def test_recent_failures_are_those_of_the_last_minute() -> None:
+    now = 1000.0
+    failures = RecentFailures(lambda: now)
+    for number in range(3 * SPAN):
+        now = 1000.0 + number
+        failures(failed("legacy_timeout"))
+    failures(failed("gateway_overloaded", "per_client"))
+    assert failures.of("legacy") == {"legacy_timeout": SPAN}
+    assert failures.of("limit") == {"per_client": 1}
+    now += SPAN
+    assert failures.of("legacy") == {}
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    with TestClient(Starlette()) as setup:
+        assert setup.portal is not None
+        staged = setup.portal.call(board_stage, tmp_path)
+        with TestClient(create_ops(staged)) as client:
+            yield client
+        setup.portal.call(staged.controller.stop)
+
+
+def words(page: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def test_board_shows_problems_first_and_a_banner_on_every_page(client: TestClient) -> None:
+    text = words(client.get("/").text)
+    assert text.index("notes is rolled back to 0%") < text.index("prompts is blocked at 10%") < text.index("8 of 28")
+    for path in ("/live", "/history", "/config", "/nothing"):
+        assert "1 group rolled back · by the guard" in words(client.get(path).text)
+    data = client.get("/index.json").json()
+    assert {line["name"]: len(line["routes"]) for line in data["groups"]} == GROUPS
+    assert [line["name"] for line in data["groups"]][:2] == ["notes", "prompts"]
+
+
+def test_board_is_searched_and_sorted(client: TestClient) -> None:
+    names = [line["name"] for line in client.get("/index.json?sort=name&q=a").json()["groups"]]
+    assert names == sorted(names)
+    assert "ai" in names
+    assert "v1" not in names
+    assert "No group matches “nothing”" in words(client.get("/?q=nothing").text)
+    shares = [line["share"] for line in client.get("/index.json?sort=share").json()["groups"]]
+    assert shares == sorted(shares, reverse=True)
