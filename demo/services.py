@@ -13,6 +13,7 @@ from demo.web import API_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 LEGACY = ROOT / "demo" / "legacy"
+INSTRUCTIONS = ROOT / "demo" / "instructions.yaml"
 SECRET = "dev-secret"  # noqa: S105 - signs the tokens of the demo and of the recordings, nothing else
 _READY_S = 30.0
 _GRACE_S = 10
@@ -27,6 +28,7 @@ def backend_environment(mongodb_url: str, upstreams_url: str, database: str = "s
         "JWT_SECRET_KEY": SECRET,
         "OPENAI_API_KEY": "sk-test",
         "OPENAI_BASE_URL": f"{upstreams_url}/v1",
+        "MODEL_INSTRUCTIONS": str(INSTRUCTIONS),
         "NHS_CLIENT_ID": "cid",
         "NHS_CLIENT_SECRET": "csecret",
         "NHS_AUTH_URL": f"{upstreams_url}{_TOKEN_PATH}",

@@ -128,7 +128,7 @@ class Native:
         self._http = legacy_dialect(services, settings, limits)
         self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
         self._dry_runs = DryRunMiddleware(
-            legacy_dialect(offline_services(services), settings), services.store, accepts=is_of_dialect
+            legacy_dialect(offline_services(services, settings), settings), services.store, accepts=is_of_dialect
         )
         if self._settings is None:  # served rather than embedded
             gc.collect()

@@ -58,7 +58,7 @@ def create_services(settings: Settings) -> Services:
     model = LLMClient.open(
         settings.openai_api_key.get_secret_value(), settings.openai_base_url, deadline=settings.model_deadline
     )
-    assistant = Assistant(model)
+    assistant = Assistant(model, settings.model_instructions)
     store.start()
     token_blocklist.start()
     return Services(
@@ -77,10 +77,10 @@ def create_services(settings: Settings) -> Services:
     )
 
 
-def offline_services(services: Services) -> Services:
+def offline_services(services: Services, settings: Settings) -> Services:
     """Return the services with the model and the terminology server replaced by offline ones."""
-    model = OfflineModel()
-    assistant = Assistant(model)
+    model = OfflineModel(settings.model_instructions)
+    assistant = Assistant(model, settings.model_instructions)
     return replace(
         services,
         model=model,

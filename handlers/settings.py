@@ -5,12 +5,15 @@ hangs or dies there is nothing to restore.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from limits import RateLimitItem
 from limits import parse as parse_limit
 from pydantic import Field, PlainValidator, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from handlers.services.instructions import SHIPPED, Instructions, InstructionsError, read_instructions
 
 FRONTENDS: Final = (
     "https://scribe-project-nextjs.vercel.app",
@@ -36,6 +39,15 @@ def _read_limit(value: object) -> RateLimitItem:
 Limit = Annotated[RateLimitItem, PlainValidator(_read_limit)]
 
 
+def _read_instructions(value: object) -> Instructions:
+    if isinstance(value, Instructions):
+        return value
+    try:
+        return read_instructions(Path(str(value))) if value else SHIPPED
+    except InstructionsError as error:
+        raise ValueError(str(error)) from None
+
+
 class SettingsError(Exception):
     """Invalid settings; the message is one line that names each of them."""
 
@@ -58,6 +70,9 @@ class Settings(BaseSettings):
         FRONTENDS, description="the frontends' origins, separated by commas"
     )
     openai_api_key: SecretStr = Field(SecretStr(""), description="API key of the model")
+    model_instructions: Annotated[Instructions, NoDecode, PlainValidator(_read_instructions)] = Field(
+        SHIPPED, description="YAML file of the instructions for the model, if not the shipped ones"
+    )
     openai_base_url: str | None = Field(None, description="base URL of the model, if not OpenAI's")
     nhs_client_id: str = Field("", description="client id at the terminology server")
     nhs_client_secret: SecretStr = Field(SecretStr(""), description="client secret at the terminology server")

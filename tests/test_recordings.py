@@ -127,7 +127,7 @@ def test_through_the_gateway_all_of_it_is_what_legacy_alone_would_have_been(arou
         report = asyncio.run(play(base_url, around, declared=False))
     assert told(report) == ""
     counted = {subject: tally.equal for subject, tally in report.by_subject().items()}
-    assert counted == {"step": 301, "store": 44, "calls": 44, "conversation": 14, "connection": 4}
+    assert counted == {"step": 345, "store": 53, "calls": 53, "conversation": 14, "connection": 4}
 
 
 @pytest.mark.timeout(240)

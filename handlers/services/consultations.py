@@ -61,17 +61,18 @@ class Consultations:
         """Update a transcript alone."""
         await self._store.transcripts.update_one(where, update)
 
-    async def end(self, transcript: tuple[Filter, Filter], consultation: tuple[Filter, Filter]) -> tuple[bool, bool]:
+    async def end(
+        self, transcript: tuple[Filter, Filter], consultation: tuple[Filter, Filter]
+    ) -> tuple[Document | None, bool]:
         """Update a consultation and its transcript at its end, in one transaction.
 
-        Each argument is a filter and an update; return whether each matched. Without the transcript nothing is
-        changed; without the consultation the transcript is.
+        Each argument is a filter and an update; return the updated transcript (None if none matched) and whether the
+        consultation matched. Neither depends on the other.
         """
 
-        async def write() -> tuple[bool, bool]:
-            transcripts = await self._store.transcripts.update_one(*transcript)
-            ended = await self._store.consultations.update_one(*consultation) if transcripts else 0
-            return bool(transcripts), bool(ended)
+        async def write() -> tuple[Document | None, bool]:
+            updated = await self._store.transcripts.update_and_get(*transcript)
+            return updated, bool(await self._store.consultations.update_one(*consultation))
 
         return await self._store.run_in_transaction(write)
 

@@ -4,9 +4,12 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-_ADDRESS: Final = re.compile(r"https?://|data:image/", re.ASCII | re.IGNORECASE)
-_LABELLED: Final = re.compile(r"base64:(image/[a-z0-9.+-]+):([^\n\r\u2028\u2029]+)", re.ASCII | re.IGNORECASE)
+_WEB: Final = re.compile(r"https?://", re.ASCII | re.IGNORECASE)
+_IMAGE: Final = re.compile(r"image/", re.ASCII | re.IGNORECASE)
+_DATA: Final = "data:"
+_LABEL: Final = "base64:"
 _BARE: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_PNG: Final = "image/png"
 
 
 def image_urls(images: Iterable[object]) -> list[str]:
@@ -17,10 +20,25 @@ def image_urls(images: Iterable[object]) -> list[str]:
 def image_url(image: str) -> str | None:
     """Return an http(s) or `data:image/` URL unchanged; base64, bare (taken as PNG) or labelled, as a data URL.
 
-    The labelled form is `base64:MIME:PAYLOAD`. Return None for other schemes, other media types and other text.
+    The labelled form is `base64:MIME:PAYLOAD`, a PNG where MIME is empty. As in the legacy, `data:` is lower case, and
+    a labelled form of fewer than three parts becomes a PNG with the whole text as its payload. Return None for other
+    schemes, other media types and other text.
     """
-    if _ADDRESS.match(image):
+    if _WEB.match(image):
         return image
-    if labelled := _LABELLED.fullmatch(image):
-        return f"data:{labelled[1]};base64,{labelled[2]}"
-    return f"data:image/png;base64,{image}" if _BARE.fullmatch(image) else None
+    if image.startswith(_DATA):
+        return image if _IMAGE.match(image, len(_DATA)) else None
+    if image[: len(_LABEL)].lower() == _LABEL:
+        return _labelled(image)
+    return _data_url(_PNG, image) if _BARE.fullmatch(image) else None
+
+
+def _labelled(image: str) -> str | None:
+    _, mime, *payload = image.split(":")
+    if not payload:
+        return _data_url(_PNG, image)
+    return _data_url(mime or _PNG, ":".join(payload)) if not mime or _IMAGE.match(mime) else None
+
+
+def _data_url(mime: str, payload: str) -> str:
+    return f"data:{mime};base64,{payload}"

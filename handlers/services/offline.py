@@ -7,7 +7,7 @@ concepts. They contain nothing of the request.
 from collections.abc import Sequence
 from typing import Final
 
-from handlers.services.assistant import CODING
+from handlers.services.instructions import SHIPPED, Instructions
 from handlers.services.model import Message
 from handlers.services.terminology import Code
 
@@ -20,12 +20,15 @@ CODES: Final = (
 
 
 class OfflineModel:
-    """An `LLMClient` with constant answers."""
+    """An `LLMClient` with constant answers; it recognises a coding request by the instructions' opening."""
+
+    def __init__(self, instructions: Instructions = SHIPPED) -> None:
+        self._opening = instructions.codes.opening
 
     async def complete(self, messages: Sequence[Message]) -> str:
         """Return a text, or JSON for a coding request."""
         instructions = messages[0].get("content")
-        return HIGHLIGHTS if isinstance(instructions, str) and instructions.startswith(CODING) else TEXT
+        return HIGHLIGHTS if isinstance(instructions, str) and instructions.startswith(self._opening) else TEXT
 
     async def transcribe(self, audio: bytes, name: str) -> str:
         """Return a text."""

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from handlers.container import Services
 from handlers.disconnect import cancel_on_disconnect, wait_for_disconnect
-from handlers.services.assistant import SOAP
 from handlers.services.documents import new_consultation
 from handlers.storage.errors import RefusedError, UnstorableError
 from handlers.v1 import document_readers
@@ -118,7 +117,8 @@ async def end(
     if transcript is None:
         raise not_found("Transcript")
     conclusion = await cancel_on_disconnect(
-        wait_for_disconnect(request.receive), services.assistant.conclude({"prompt_text": instructions}, transcript)
+        wait_for_disconnect(request.receive),
+        services.assistant.conclude(instructions, document_readers.text(transcript, "transcript_text")),
     )
     ended = await services.consultations.finish(consultation_id, clinician, conclusion.summary)
     if ended is None:
@@ -135,10 +135,10 @@ async def get_own_consultation(services: Services, identity: ObjectId, clinician
     return consultation
 
 
-async def _instructions(services: Services, prompt: ObjectId | None, clinician: ObjectId) -> str:
-    """Return the text of a prompt that the clinician may use; raises a 404."""
+async def _instructions(services: Services, prompt: ObjectId | None, clinician: ObjectId) -> str | None:
+    """Return the text of a prompt that the clinician may use, None without a prompt; raises a 404."""
     if prompt is None:
-        return SOAP
+        return None
     document = await services.prompts.get_visible(prompt, clinician)
     if document is None:
         raise not_found("Prompt")

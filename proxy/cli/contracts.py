@@ -205,7 +205,7 @@ def _routed(routing: Path) -> Contract:
 
 def _recorded(directory: Path) -> Recordings:
     try:
-        return model.load(directory)
+        return model.load(directory, counterexamples=False)
     except RecordingError as error:
         raise click.UsageError(str(error)) from error
 

@@ -1,8 +1,9 @@
 """Recorded exchanges: what was sent to a service, what it answered, and what it left behind.
 
-A directory holds `http.json`, a list of scenarios, and `ws.json`, a list of conversations and of connection
-attempts; either may be absent. Everything is read and checked at once, so that a player never stumbles over a
-malformed step half way through.
+A directory holds `http.json`, a list of scenarios, and `ws.json`, a list of conversations and of connection attempts;
+either may be absent. Further scenarios are in `http-*.json`: counterexamples that a search found, with odd documents
+and requests, which are played like the others, but from which no contract is inferred. Everything is read and checked
+at once, so that a player never stumbles over a malformed step half way through.
 """
 
 import json
@@ -116,15 +117,23 @@ class Recordings:
     connections: tuple[RecordedConnection, ...] = ()
 
 
-def load(directory: Path) -> Recordings:
-    """The recordings in `directory`; raises RecordingError naming the file and the place of the first fault."""
-    files = [directory / name for name in ("http.json", "ws.json")]
-    if not any(file.is_file() for file in files):
+def load(directory: Path, *, counterexamples: bool = True) -> Recordings:
+    """Return the recordings in `directory`; without `counterexamples` those of `http.json` and `ws.json` alone.
+
+    Raises RecordingError naming the file and the place of the first fault.
+    """
+    files = [file for file in http_files(directory) if counterexamples or file.name == "http.json"]
+    websocket = directory / "ws.json"
+    if not files and not websocket.is_file():
         raise RecordingError(f"{directory}: neither http.json nor ws.json is there")
-    http, sockets = (_read(file) if file.is_file() else [] for file in files)
-    scenarios = _each(files[0], http, scenario)
-    conversations, connections = _sockets(files[1], sockets)
+    scenarios = tuple(one for file in files for one in _each(file, _read(file), scenario))
+    conversations, connections = _sockets(websocket, _read(websocket) if websocket.is_file() else [])
     return Recordings(scenarios, conversations, connections)
+
+
+def http_files(directory: Path) -> list[Path]:
+    """Return the files of scenarios in a directory: `http.json`, then `http-*.json` in the order of their names."""
+    return [file for file in (directory / "http.json", *sorted(directory.glob("http-*.json"))) if file.is_file()]
 
 
 def scenario(value: JSON) -> Scenario:
@@ -136,7 +145,7 @@ def scenario(value: JSON) -> Scenario:
         store=_documents(entry.get("store", {})),
         calls=_list(entry.get("calls", [])),
         before=_documents(entry.get("before", {})),
-        moment=_moment([entry["steps"], entry.get("store", {})]),
+        moment=_moment([entry["steps"], entry.get("store", {})], entry.get("before", {})),
         about=_text(entry.get("about", "")),
     )
 
@@ -275,9 +284,9 @@ def _documents(value: JSON) -> dict[str, list[JSON]]:
     return {name: _list(documents) for name, documents in _object(value).items()}
 
 
-def _moment(value: JSON) -> int | None:
-    """The middle of all moments that are mentioned: most are those of the recording itself."""
-    mentioned = timestamps(json.dumps(value))
+def _moment(value: JSON, before: JSON = None) -> int | None:
+    """Return the middle of all moments that are mentioned, except those that documents put there before mention."""
+    mentioned = timestamps(json.dumps(value)) - timestamps(json.dumps(before))
     return int(statistics.median_high(mentioned)) if mentioned else None
 
 

@@ -248,7 +248,7 @@ async def test_answers_as_if_it_had_written(house: House) -> None:
 
 async def test_what_a_refused_link_leaves_is_told_as_the_legacy_would_leave_it(house: House) -> None:
     """The note and its link are one transaction; the link is refused, and the note kept without it."""
-    house.legacy.database.consultations.update_one({}, {"$set": {"notes": "no list"}})
+    house.legacy.database.consultations.update_one({}, {"$set": {"notes": "64b7f0f0f0f0f0f0f0f0f0f0"}})
     before = house.whole()
     answer = await house.dry_run(NOTED)
     assert (answer.status, answer.kinds) == (500, [("insert", "notes")])

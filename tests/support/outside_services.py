@@ -14,9 +14,10 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from demo.upstreams import create_app
+from proxy.recordings.model import http_files
 from tests.support.sockets import serving
 
-_RECORDINGS: Final = Path(__file__).parents[2] / "contracts" / "recordings" / "http.json"
+_RECORDINGS: Final = Path(__file__).parents[2] / "contracts" / "recordings"
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ async def upstreams() -> AsyncIterator[Upstreams]:
 
 def recorded(scenario: str) -> dict[str, Any]:
     """A recorded scenario, raw."""
-    found: list[dict[str, Any]] = [item for item in json.loads(_RECORDINGS.read_text()) if item["scenario"] == scenario]
-    return found[0]
+    entries: list[dict[str, Any]] = [item for file in http_files(_RECORDINGS) for item in json.loads(file.read_text())]
+    return next(item for item in entries if item["scenario"] == scenario)
 
 
 def recorded_calls(scenario: str) -> list[dict[str, str | None]]:

@@ -31,6 +31,7 @@ noteRouter.post("/:consultationId", async (req, res) => {
     });
     await note.save();
 
+    if (!Array.isArray(consultation.notes)) consultation.notes = [];
     consultation.notes.push(note._id);
     await consultation.save();
 
@@ -53,7 +54,6 @@ noteRouter.get("/:consultationId", authenticate, async (req, res) => {
 
 noteRouter.patch("/:noteId", authenticate, async (req, res) => {
   try {
-    const { body } = req.body;
     const note = await NoteModel.findById(req.params.noteId);
     if (!note) {
       return res.status(404).json({ msg: "Note not found." });
@@ -62,7 +62,7 @@ noteRouter.patch("/:noteId", authenticate, async (req, res) => {
       return res.status(403).json({ msg: "Not authorized." });
     }
 
-    note.body = body || note.body;
+    note.body = req.body.body || note.body;
     note.updated_at = new Date();
     await note.save();
 

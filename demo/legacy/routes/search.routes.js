@@ -1,11 +1,8 @@
 const express = require("express");
 
+const { SEARCH } = require("../config/instructions");
 const { complete } = require("../config/openai");
 const { expand } = require("../services/terminology.service");
-
-const INSTRUCTIONS =
-  "You are a helpful medical research assistant. Provide concise, safe, and factual medical information." +
-  " Do not give personal diagnosis.";
 
 const searchRouter = express.Router();
 
@@ -15,7 +12,7 @@ searchRouter.post("/search", async (req, res) => {
     if (!query) {
       return res.status(400).json({ error: "Query is required" });
     }
-    const answer = await complete(INSTRUCTIONS, query);
+    const answer = await complete(SEARCH, query);
     res.json({ query, answer });
   } catch (err) {
     res.status(500).json({ error: "Something went wrong", msg: err.message });

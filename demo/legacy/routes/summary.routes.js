@@ -3,30 +3,28 @@ const path = require("path");
 
 const ConsultationModel = require("../models/consultation.model");
 const TranscriptModel = require("../models/transcript.model");
+const { IMAGES, SUMMARY } = require("../config/instructions");
 const { complete } = require("../config/openai");
 const { toImageUrl } = require("../services/images");
 
 const summaryRouter = express.Router();
 
-const SOAP_PROMPT =
-  "You are a clinician's assistant. Write a SOAP note (Subjective, Objective, Assessment, Plan) of the" +
-  " consultation below, in British English, using only what was said.";
-
-const IMAGE_INSTRUCTIONS =
-  "You are a UK medical expert who explains clinical images and documents to clinicians. Describe what is" +
-  " seen in each image, what it may mean under UK guidance, and what to consider next. Answer in markdown.";
-
-// What a caller gets to see of a failure. Stack traces name the place where the service is deployed, wherever this checkout is.
+// What a caller gets to see of a failure. A stack names the directory in which the legacy is deployed, wherever this
+// checkout is, and the legacy's own line: a recording shows that `analyze` destructures its body in line 77 of this file.
 const ROOT = path.resolve(__dirname, "..");
 const DEPLOYED_AT = "/srv/legacy";
 
 function describe(err) {
-  const lines = err.stack.split("\n").slice(0, 3);
+  const excerpt = err.stack
+    .split("\n")
+    .slice(0, 3)
+    .join("\n")
+    .replaceAll(ROOT, DEPLOYED_AT);
   return {
     name: err.name,
     type: err.type,
     message: err.message,
-    stackExcerpt: lines.join("\n").replaceAll(ROOT, DEPLOYED_AT),
+    stackExcerpt: excerpt,
   };
 }
 
@@ -49,7 +47,7 @@ summaryRouter.post("/:consultationId/summarise", async (req, res) => {
     const text = transcripts
       .map((transcript) => transcript.transcript_text)
       .join("\n");
-    const summary = await complete(usedPrompt || SOAP_PROMPT, text);
+    const summary = await complete(usedPrompt || SUMMARY, text);
 
     transcripts[0].summary = summary;
     transcripts[0].updated_at = new Date();
@@ -61,6 +59,8 @@ summaryRouter.post("/:consultationId/summarise", async (req, res) => {
   }
 });
 
+// The model takes an image as a part of its own beside the text; what is no image in any of the known forms is
+// left out.
 function userContent(prompt, images) {
   return [
     { type: "text", text: prompt },
@@ -71,14 +71,14 @@ function userContent(prompt, images) {
   ];
 }
 
-// Takes words, pictures, or both.
+// Takes words, pictures, or both; `images` that is no array counts as none.
 summaryRouter.post("/analyze", async (req, res) => {
   try {
     let { prompt, images } = req.body;
     prompt = prompt || "Explain this image !";
     images = Array.isArray(images) ? images : [];
 
-    const response = await complete(IMAGE_INSTRUCTIONS, userContent(prompt, images));
+    const response = await complete(IMAGES, userContent(prompt, images));
     res.json({ status: "ok", response });
   } catch (err) {
     res.status(500).json({ status: "error", error: describe(err) });

@@ -136,6 +136,12 @@ class Request:
         body = self.body
         return [body.get(name, UNDEFINED) if isinstance(body, dict) else UNDEFINED for name in names]
 
+    def field(self, name: str) -> Value:
+        """Return the field of `req.body.name`; raises `JavaScriptTypeError` without a body."""
+        if self.body is UNDEFINED:
+            raise JavaScriptTypeError(f"Cannot read properties of undefined (reading '{name}')")
+        return self.body.get(name, UNDEFINED) if isinstance(self.body, dict) else UNDEFINED
+
     @property
     def client_host(self) -> str:
         """Return the client's address, empty where it is unknown."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.express import Reply, Request, Router, json
-from handlers.legacy.javascript import UNDEFINED, Value
+from handlers.legacy.javascript import Value
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import CONSULTATIONS, PROMPTS, TRANSCRIPTS, after, now
 from handlers.legacy.mongoose import (
     Changes,
     Document,
+    Schema,
     ValidationError,
     by_id,
     cast_filter,
+    identity_of,
+    to_bson,
     write_array,
     write_object,
 )
@@ -111,46 +117,65 @@ class ConsultationRoutes:
         return await self._conclude(consultation, transcript, Document.read(PROMPTS, prompt))
 
     async def _transcript_of(self, consultation: Document) -> Document | None:
-        identity = cast_filter(TRANSCRIPTS, by_id(consultation.get("transcript")))["_id"]
-        stored = await self.consultations.transcript(identity)
+        """Return the transcript that the consultation's populated link leads to; a link without an id leads nowhere."""
+        identity = identity_of(consultation.get("transcript"))
+        stored = await self.consultations.transcript(identity) if isinstance(identity, ObjectId) else None
         return None if stored is None else Document.read(TRANSCRIPTS, stored)
 
     async def _conclude(self, consultation: Document, transcript: Document, prompt: Document) -> Reply:
-        conclusion = await self.assistant.conclude(given(prompt.fields), given(transcript.fields))
-        transcript.set("summary", UNDEFINED if conclusion.summary is None else conclusion.summary)
-        transcript.set("updated_at", now())
-        transcript.validate()
+        """Summarise, update the transcript without validation, then save the consultation with it."""
+        texts = text_of(prompt, "prompt_text"), text_of(transcript, "transcript_text")
+        conclusion = await self.assistant.conclude(*texts)
+        updated_at = now()
+        summary: dict[str, object] = {"summary": conclusion.summary} if conclusion.summary else {}
+        change: tuple[dict[str, object], dict[str, object]] = (
+            {"_id": to_bson(transcript.get("_id"))},
+            {"$set": {**summary, "updated_at": updated_at}},
+        )
         consultation.set("status", "ended")
-        consultation.set("ended_at", after(transcript.get("updated_at")))
-        await self._save(transcript, consultation)
+        read_at = DatetimeMS(int(updated_at) + 1)
+        consultation.set("ended_at", after(read_at))
+        updated = await self._save(change, consultation)
         answer: dict[str, object] = {
             "msg": "Consultation ended successfully",
-            "transcript": transcript.to_json(),
+            "transcript": None if updated is None else read_later(TRANSCRIPTS, updated, read_at).to_json(),
             "summary": conclusion.summary or "Summary not generated",
             "highlights": conclusion.highlights,
         }
         return json(200, answer)
 
-    async def _save(self, transcript: Document, consultation: Document) -> None:
-        """Write both documents together, or the transcript alone if the consultation is refused, as the legacy does."""
-        changes = expect(transcript)
+    async def _save(
+        self, transcript: tuple[dict[str, object], dict[str, object]], consultation: Document
+    ) -> dict[str, Any] | None:
+        """Write both documents together, or the transcript alone if the consultation is refused, as the legacy does.
+
+        Return the updated transcript.
+        """
         try:
             consultation.validate()
         except ValidationError:
-            await self.consultations.update_transcript(changes.where, changes.update)
+            await self.consultations.update_transcript(*transcript)
             raise
         ended = expect(consultation)
-        was_updated, was_ended = await self.consultations.end(
-            (changes.where, changes.update), (ended.where, ended.update)
-        )
-        if not (was_updated and was_ended):
-            raise consultation.conflict(ended) if was_updated else transcript.conflict(changes)
-        transcript.saved(changes)
+        updated, was_ended = await self.consultations.end(transcript, (ended.where, ended.update))
+        if not was_ended:
+            raise consultation.conflict(ended)
+        return updated
 
 
-def given(fields: dict[str, Value]) -> dict[str, Value]:
-    """Return a document's fields without undefined ones."""
-    return {name: value for name, value in fields.items() if value is not UNDEFINED}
+def text_of(document: Document, field: str) -> str | None:
+    """Return a text field, None where it is absent, null or empty."""
+    value = document.get(field)
+    return value if isinstance(value, str) and value else None
+
+
+def read_later(schema: Schema, stored: Mapping[str, Value], moment: DatetimeMS) -> Document:
+    """Return a document as read at `moment`, which is then the date of its dates by default."""
+    document = Document.read(schema, stored)
+    for name, state in document.states.items():
+        if state == "default" and isinstance(document.get(name), DatetimeMS):
+            document.fields[name] = moment
+    return document
 
 
 def expect(document: Document) -> Changes:

@@ -70,6 +70,8 @@ class NoteRoutes:
         """Store the note and its link together; if the link is refused, store the note alone, as the legacy does."""
         document = note.to_insert()
         try:
+            if not isinstance(consultation.get("notes"), list):
+                consultation.set("notes", [])
             consultation.push("notes", note.get("_id"))
             consultation.validate()
             changes = consultation.changes()
@@ -93,12 +95,12 @@ class NoteRoutes:
     @legacy_errors(refuse)
     async def change(self, request: Request) -> Reply:
         """Answer `PATCH /:noteId {body}`: the caller's own; an empty body leaves the text unchanged."""
-        (body,) = request.fields("body")
         note = await self._find(request)
         if note is None:
             return json(404, _NOT_FOUND)
         if not is_of(note, request.user_id):
             return json(403, _NOT_YOURS)
+        body = request.field("body")
         note.set("body", body if is_true(body) else note.get("body"))
         note.set("updated_at", now())
         await self._save(note)

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from handlers.services.assistant import CODING, IMAGES, SOAP, Assistant, Conclusion, is_given
+from handlers.services.assistant import Assistant, Conclusion, is_given
+from handlers.services.instructions import SHIPPED, parse_instructions
 from handlers.services.model import (
     InvalidResponseError,
     LLMClient,
@@ -78,62 +79,79 @@ async def test_images_are_put_as_recorded(assistant: Assistant, offline: Upstrea
 async def test_a_prompt_of_any_kind_is_put_as_it_is(prompt: object) -> None:
     told = Told("x")
     await Assistant(told).analyze(prompt, [])
-    assert told.asked[0][0] == {"role": "system", "content": IMAGES}
+    assert told.asked[0][0] == {"role": "system", "content": SHIPPED.images.text}
     assert told.asked[0][1]["content"] == [{"type": "text", "text": prompt}]
 
 
 async def test_a_consultation_ends_as_recorded(assistant: Assistant, offline: Upstreams) -> None:
-    prompt = {"prompt_text": "Summarise in four lines."}
-    transcript = {"transcript_text": "Patient reports chest pain."}
     for _ in range(2):
-        end = await assistant.conclude(prompt, transcript)
+        end = await assistant.conclude("Summarise in four lines.", "Patient reports chest pain.")
         assert end == Conclusion("answer[27]: Patient reports chest pain.", list(CODES))
     assert offline.calls == recorded_calls("consultation-end")
 
 
 async def test_highlights_that_are_not_json_are_none(assistant: Assistant, offline: Upstreams) -> None:
-    prompt, transcript = {"prompt_text": "Summarise in four lines."}, {"transcript_text": "BADJSON"}
-    assert await assistant.conclude(prompt, transcript) == Conclusion("answer[7]: BADJSON", [])
+    ended = await assistant.conclude("Summarise in four lines.", "BADJSON")
+    assert ended == Conclusion("answer[7]: BADJSON", [])
     assert offline.calls == recorded_calls("consultation-end-bad-highlights")
 
 
 async def test_a_refused_summary_ends_the_asking(assistant: Assistant, offline: Upstreams) -> None:
-    end = await assistant.conclude({"prompt_text": "FAIL-AI please"}, {"transcript_text": ""})
+    end = await assistant.conclude("FAIL-AI please", "")
     assert end == Conclusion(None, [])
     assert offline.calls == recorded_calls("consultation-end-ai-fails")
 
 
 @pytest.mark.parametrize("answer", ["NaN", "[NaN]", "", "[" * 100_000, "```json\n[]\n```"])
 async def test_highlights_that_cannot_be_read_are_none(answer: str) -> None:
-    assert await Assistant(Told("s", answer)).conclude({}, {}) == Conclusion("s", [])
+    assert await Assistant(Told("s", answer)).conclude(None, None) == Conclusion("s", [])
 
 
 @pytest.mark.parametrize("answer", ["{}", '"[]"', "null", "5"])
 async def test_highlights_are_handed_on_whatever_they_are(answer: str) -> None:
-    assert await Assistant(Told("s", answer)).conclude({}, {}) == Conclusion("s", json.loads(answer))
+    assert await Assistant(Told("s", answer)).conclude(None, None) == Conclusion("s", json.loads(answer))
 
 
 @pytest.mark.parametrize(("content", "highlights"), [(None, None), (5, 5), (True, True), (..., []), ({"a": 1}, [])])
 async def test_a_model_without_words_highlights_what_is_json_as_it_stands(content: object, highlights: object) -> None:
     wordless = InvalidResponseError("application/json", "", content)
-    assert await Assistant(Told("s", wordless)).conclude({}, {}) == Conclusion("s", highlights)
+    assert await Assistant(Told("s", wordless)).conclude(None, None) == Conclusion("s", highlights)
 
 
 async def test_highlights_may_fail_alone() -> None:
-    assert await Assistant(Told("s", ModelUnreachableError())).conclude({}, {}) == Conclusion("s", [])
+    assert await Assistant(Told("s", ModelUnreachableError())).conclude(None, None) == Conclusion("s", [])
 
 
 async def test_an_empty_summary_is_coded_like_any() -> None:
     told = Told(" \n", "[]")
-    assert await Assistant(told).conclude({}, {}) == Conclusion("", [])
-    assert told.asked[1][0] == {"role": "system", "content": CODING}
+    assert await Assistant(told).conclude(None, None) == Conclusion("", [])
+    assert told.asked[1][0] == {"role": "system", "content": SHIPPED.codes.fill(summary="")}
 
 
-async def test_what_is_not_there_is_not_sent_and_null_is_null() -> None:
+@pytest.mark.parametrize("prompt", [None, ""])
+@pytest.mark.parametrize("transcript", [None, ""])
+async def test_missing_texts_have_defaults(prompt: str | None, transcript: str | None) -> None:
     told = Told("s", "[]")
-    await Assistant(told).conclude({}, {"transcript_text": None})
-    user = {"role": "user", "content": None}
-    assert told.asked == [[{"role": "system"}, user], [{"role": "system", "content": CODING + "s"}, user]]
+    await Assistant(told).conclude(prompt, transcript)
+    user = {"role": "user", "content": ""}
+    instructions = [SHIPPED.summary.text, SHIPPED.codes.fill(summary="s")]
+    assert told.asked == [[{"role": "system", "content": text}, user] for text in instructions]
+
+
+async def test_default_instructions_are_the_recorded_ones(assistant: Assistant, offline: Upstreams) -> None:
+    await assistant.conclude(None, "2020-02-30")
+    assert offline.calls == recorded_calls("found-end-default-instructions")
+
+
+async def test_instructions_of_ones_own_replace_the_shipped_ones() -> None:
+    own = parse_instructions("{summary: Sum., codes: 'Code ${summary}!', images: Look., search: Find.}", "own")
+    told = Told("s", "[]", "found", "seen", "one")
+    assistant = Assistant(told, own)
+    await assistant.conclude(None, "x")
+    await assistant.search("x")
+    await assistant.analyze("x", [])
+    await assistant.summarise(["x"])
+    assert [asked[0]["content"] for asked in told.asked] == ["Sum.", "Code s!", "Find.", "Look.", "Sum."]
 
 
 async def test_transcripts_are_summarised_together_as_soap_or_as_instructed() -> None:
@@ -141,7 +159,7 @@ async def test_transcripts_are_summarised_together_as_soap_or_as_instructed() ->
     assert await Assistant(told).summarise(["a", "b"]) == "one"
     assert await Assistant(told).summarise(["c"], "Be brief.") == "two"
     contents = [[message["content"] for message in messages] for messages in told.asked]
-    assert contents == [[SOAP, "a\n\nb"], ["Be brief.", "c"]]
+    assert contents == [[SHIPPED.summary.text, "a\n\nb"], ["Be brief.", "c"]]
 
 
 async def test_lone_surrogates_reach_the_model_escaped() -> None:
@@ -154,12 +172,12 @@ async def test_lone_surrogates_reach_the_model_escaped() -> None:
 
 
 def test_the_instructions_ask_for_what_the_answers_are_read_as() -> None:
-    assert CODING.endswith("The summary: ")
+    assert SHIPPED.codes.opening.endswith("The summary: ")
     for word in ("a JSON array of terms with possible SNOMED codes", '"term"', '"possible_snomed"'):
-        assert word in CODING
-    assert "markdown" in IMAGES
+        assert word in SHIPPED.codes.text
+    assert "markdown" in SHIPPED.images.text
     for heading in ("Subjective", "Objective", "Assessment", "Plan"):
-        assert heading in SOAP
+        assert heading in SHIPPED.summary.text
 
 
 @pytest.mark.parametrize("value", [None, False, 0, -0.0, ""])

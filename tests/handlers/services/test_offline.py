@@ -21,7 +21,7 @@ async def test_conversations_are_answered_with_a_text() -> None:
 
 
 async def test_a_consultation_is_concluded_with_codes() -> None:
-    said = await Assistant(OfflineModel()).conclude({"prompt_text": "Sum up."}, {"transcript_text": "Patient: …"})
+    said = await Assistant(OfflineModel()).conclude("Sum up.", "Patient: …")
     assert said.summary == TEXT
     assert isinstance(said.highlights, list)
     assert [sorted(each) for each in said.highlights] == [["possible_snomed", "term"]]

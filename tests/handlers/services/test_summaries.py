@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from bson import ObjectId
 
-from handlers.services.assistant import SOAP, Assistant
+from handlers.services.assistant import Assistant
+from handlers.services.instructions import SHIPPED
 from handlers.services.model import Message
 from handlers.services.summaries import NoConsultationError, NoTranscriptsError, Summaries
 from handlers.storage.store import Store
@@ -48,7 +49,7 @@ async def _consultation(store: Store, *texts: object) -> ObjectId:
 async def test_a_consultations_transcripts_are_summarised_oldest_first(store: Store, summaries: Summaries) -> None:
     consultation = await _consultation(store, "first", None, " ", 5, "second")
     await _consultation(store, "somebody else's")
-    assert await summaries.summarise(consultation) == f"{SOAP}|first\n\nsecond"
+    assert await summaries.summarise(consultation) == f"{SHIPPED.summary.text}|first\n\nsecond"
     assert await summaries.summarise(consultation, "Brief.") == "Brief.|first\n\nsecond"
 
 

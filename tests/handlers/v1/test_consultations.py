@@ -17,7 +17,7 @@ from tests.support.v1_client import NOBODY, Surface, expect, v1_surface
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SOAP = "SOAP summary"
+SOAP = "into SOAP format"
 CODING = "possible SNOMED"
 
 

@@ -32,7 +32,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def recorded() -> model.Recordings:
-    return model.load(RECORDED)
+    return model.load(RECORDED, counterexamples=False)
 
 
 @pytest.fixture

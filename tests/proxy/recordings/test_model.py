@@ -31,11 +31,12 @@ def write(directory: Path, http: JSON | None = None, sockets: JSON | None = None
 
 def test_the_legacys_recordings_are_all_there() -> None:
     recordings = load(RECORDINGS)
-    assert len(recordings.scenarios) == 44
-    assert sum(len(one.steps) for one in recordings.scenarios) == 301
+    assert len(recordings.scenarios) == 44 + 9
+    assert sum(len(one.steps) for one in recordings.scenarios) == 301 + 44
     assert len(recordings.conversations) == 14
     assert [one.result for one in recordings.connections] == ["400", "400", "400", "open"]
     assert {one.target for one in recordings.conversations} == {"/transcription-stream"}
+    assert len(load(RECORDINGS, counterexamples=False).scenarios) == 44
 
 
 @pytest.mark.parametrize(
@@ -74,8 +75,10 @@ def test_answers_and_their_absence_are_read() -> None:
 
 def test_the_time_of_recording_is_the_middle_of_what_is_mentioned() -> None:
     dates = ["2020-01-01T00:00:00Z", "2026-11-22T19:41:08.000Z", "2026-11-22T19:41:09.000Z"]
-    found = scenario({"scenario": "s", "steps": [], "store": {"a": [{"d": date} for date in dates]}})
+    entry: dict[str, JSON] = {"scenario": "s", "steps": [], "store": {"a": [{"d": date} for date in dates]}}
+    found = scenario(entry)
     assert found.moment == 1_795_376_468_000
+    assert scenario({**entry, "before": {"a": [{"d": dates[1]}]}}).moment == 1_795_376_469_000
     assert scenario(in_scenario()).moment is None
 
 
@@ -131,7 +134,7 @@ def test_a_directory_without_recordings_is_refused(tmp_path: Path) -> None:
     ("pattern", "scenarios", "conversations", "connections"),
     [
         ("login-*", 4, 0, 0),
-        ("PATCH /api/prompts/*", 5, 0, 0),
+        ("PATCH /api/prompts/*", 8, 0, 0),
         ("record-twice", 0, 1, 0),
         ("WS *", 0, 14, 4),
         ("nothing", 0, 0, 0),

@@ -129,6 +129,39 @@ async def test_ends_whatever_documents_lack(duel: Duel, consultation: object, pr
     await same(duel, BEFORE, end, end, ask("GET", f"/api/consultation/{consultation}"))
 
 
+ODD_LINKS: list[Any] = [
+    *(b"hello", Int64(2**60), Timestamp(1, 2), MinKey(), Code("f()"), {}, {"a": 1}, {"_id": "abc"}, {"_id": ABSENT_ID}),
+    *({"_id": TRANSCRIPT}, {"_id": str(TRANSCRIPT)}, [TRANSCRIPT], [], "abc", 5, True, str(TRANSCRIPT), [[TRANSCRIPT]]),
+]
+ODD_FIELDS: list[dict[str, Any]] = [
+    *({"clinician": None}, {"clinician": [1]}, {"consultation": "bad"}, {"created_at": "then"}, {"updated_at": [1]}),
+    *({"transcript_text": [1]}, {"transcript_text": None}, {"transcript_text": 5}, {"prompt_used": "bad"}),
+    *({"summary": "kept"}, {"summary": {"a": {}}}, {"__v": "x"}, {"extra": {"a": {}}}),
+]
+
+
+async def test_ends_with_odd_links_to_transcripts(duel: Duel) -> None:
+    stored = [
+        {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{place:02x}"), "transcript": link}
+        for place, link in enumerate(ODD_LINKS)
+    ]
+    ends = [ask("POST", f"/api/consultation/{one['_id']}/end", {"prompt_used": str(PROMPT)}) for one in stored]
+    await same(duel, {**BEFORE, "consultations": stored}, *ends)
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
+async def test_ends_with_transcripts_that_would_not_validate(duel: Duel, prompt: ObjectId) -> None:
+    ids = [(ObjectId(f"6002000000000000000001{n:02x}"), ObjectId(f"6003000000000000000001{n:02x}")) for n in range(26)]
+    odd = [*ODD_FIELDS, *ODD_FIELDS]
+    consultations = [
+        {"_id": one, "clinician": AMARA_ID if place < len(ODD_FIELDS) else None, "transcript": other}
+        for place, (one, other) in enumerate(ids)
+    ]
+    transcripts = [{**TRANSCRIPTS[0], "_id": other, **fields} for (_, other), fields in zip(ids, odd, strict=True)]
+    ends = [ask("POST", f"/api/consultation/{one}/end", {"prompt_used": str(prompt)}) for one, _ in ids]
+    await same(duel, {**BEFORE, "consultations": consultations, "transcripts": transcripts}, *ends)
+
+
 PROMPTS_USED: list[Any] = [
     *(str(PROMPT).upper(), None, "", "x", 5, True, [], [str(PROMPT)], {}, {"a": 1}, {"_id": str(PROMPT)}),
     *({"$in": [str(ODD_PROMPT), str(PROMPT)]}, {"$foo": 1}, {"$gt": ""}, {"_bsontype": "ObjectId", "id": "x"}),

@@ -104,6 +104,13 @@ async def test_takes_odd_owners_as_mongoose_does(duel: Duel, clinician: object) 
     await same(duel, {"users": PEOPLE, "notes": [note]}, ask("PATCH", path, {"body": "y"}), ask("DELETE", path))
 
 
+@pytest.mark.parametrize("notes", [42, 0, "", "bad", None, True, [1], ["bad"], 1.5, {}, [[NOTE], "bad"]])
+async def test_adds_to_notes_that_are_no_array(duel: Duel, notes: object) -> None:
+    odd = {"_id": ODD, "clinician": AMARA_ID, "notes": notes, "__v": 1}
+    add = ask("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
+    await same(duel, {"consultations": [odd]}, add, ask("GET", f"/api/consultation/{ODD}"))
+
+
 async def test_an_array_of_another_kind_leaves_the_note_as_the_legacy_does(duel: Duel) -> None:
     odd = {"_id": ODD, "clinician": AMARA_ID, "notes": str(NOTE), "__v": 0}
     add = ask("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
