@@ -89,7 +89,7 @@ routes:
     match: GET /api/prompts
     revision: "{revision}"
     shadow: 20%
-    guard: {{window: {pace.window}s, minimum: 20, cooldown: 5s}}
+    guard: {{window: {pace.window}s, minimum: 20, min_callers: 1, cooldown: 5s}}
     rollout: {{stages: [{pace.stages}], bake_time: {pace.bake_time}s, minimum: 5}}
 """
 

@@ -29,8 +29,8 @@ mongodb: {{url: "{mongodb}", database: replicas}}
 bucketing: {{key: header:x-caller}}
 access_log: false
 routes:
-  - {{name: a, match: GET /a, native: 50%, guard: {{window: 5s, minimum: 30, cooldown: 1s}}}}
-  - {{name: b, match: GET /b, native: 50%, guard: {{window: 5s, minimum: 30, cooldown: 1s}}}}
+  - {{name: a, match: GET /a, native: 50%, guard: {{window: 5s, minimum: 30, min_callers: 1, cooldown: 1s}}}}
+  - {{name: b, match: GET /b, native: 50%, guard: {{window: 5s, minimum: 30, min_callers: 1, cooldown: 1s}}}}
 """
 
 

@@ -186,6 +186,11 @@ def read_secret(value: object) -> SecretStr:
     raise ValueError("must be 16 to 128 visible ASCII characters without `;`, or empty to switch it off")
 
 
+def read_any_secret(value: object) -> SecretStr:
+    """Parse a secret of any form, or empty text (off)."""
+    return value if isinstance(value, SecretStr) else SecretStr(_text(value, "a secret"))
+
+
 def read_size(value: object) -> int:
     """Parse `512B`, `256KiB` or `4MiB` into bytes; above zero, at most 16 MiB."""
     if type(value) is int:

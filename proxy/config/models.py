@@ -22,6 +22,7 @@ from proxy.config.field_types import (
     Switch,
     Text,
     TrustedProxy,
+    read_any_secret,
     read_legacy_url,
     read_secret,
     split_list,
@@ -144,6 +145,12 @@ class Bucketing(Section):
         return self.key if self.cookie is None else (KeySource("cookie", self.cookie.name), *self.key)
 
 
+class TokenSettings(Section):
+    """The secret that both backends sign tokens with, so that the gateway can verify them."""
+
+    secret: Annotated[SecretStr, BeforeValidator(read_any_secret)] = SecretStr("")
+
+
 class Overrides(Section):
     """The header `NAME: native; key=SECRET` that picks a side for one request."""
 
@@ -230,6 +237,7 @@ class RoutingFile(Section):
     legacy: Legacy
     native: Annotated[str, BeforeValidator(read_import)] | None = None
     bucketing: Bucketing = Bucketing()
+    tokens: TokenSettings = TokenSettings()
     overrides: Overrides | None = None
     served_by: Switch = True
     access_log: Switch = True

@@ -24,7 +24,14 @@ _Model = TypeVar("_Model", bound=BaseModel)
 PIN_VARIABLE: Final = "SCRIBE_PROXY_PIN"
 MONGODB_VARIABLE: Final = "MONGODB_URL"
 _SECRETS: Final[frozenset[Location]] = frozenset(
-    {("overrides", "secret"), ("reports", "key"), ("mongodb", "url"), ("notify", "url"), ("notify", "secret")}
+    {
+        ("overrides", "secret"),
+        ("reports", "key"),
+        ("mongodb", "url"),
+        ("notify", "url"),
+        ("notify", "secret"),
+        ("tokens", "secret"),
+    }
 )
 
 

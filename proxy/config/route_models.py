@@ -92,6 +92,7 @@ class Guard(Section):
     max_dependency_failures: Share = 5000
     window: Duration = 60.0
     minimum: Count = 50
+    min_callers: Count = 3
     on_failure: Literal["zero", "previous"] = "zero"
     cooldown: Duration = 600.0
 

@@ -26,8 +26,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proxy.backends.legacy.http import Timeouts
 from proxy.comparison.exchange import ExchangeRecorder
 from proxy.config.models import Config, Route
+from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.gateway import bucketing, fallback
 from proxy.gateway.admission import Admission, Slot
+from proxy.gateway.callers import CallerIdentity
 from proxy.gateway.client_address import TrustedProxies
 from proxy.gateway.cookies import OPS_COOKIE, cookie_value, without_cookies
 from proxy.gateway.errors import Failure, NativeFailed, NotConnected, Overloaded, error_response
@@ -37,12 +39,13 @@ from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, Observer, Reques
 from proxy.gateway.routing import Match, RouteTable
 from proxy.gateway.scope import first_header
 from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
+from proxy.gateway.tokens import TokenVerifier
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
 from proxy.server.client_connection import CLIENT_CONNECTION, ClientConnection
 from proxy.shadow import ShadowClient
 from proxy.shadow.mirror import MirroredRequest
-from proxy.types import Backend
+from proxy.types import Backend, RawHeaders
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -59,7 +62,8 @@ class RoutingSnapshot:
 
     `timeouts`: those of routes that have some of their own. `origins`: who may read the gateway's own answers.
     `secret_header`: the override header, which holds a secret that is no side's business. `trusted`: the peers whose
-    forwarding headers are believed.
+    forwarding headers are believed. `callers` identifies callers for guards; `declared` are refusals of native's that
+    guards do not count.
     """
 
     config: Config
@@ -71,6 +75,8 @@ class RoutingSnapshot:
     secret_header: bytes | None
     trusted: TrustedProxies
     own_cookies: frozenset[bytes]
+    callers: CallerIdentity
+    declared: DeclaredRefusals
 
     def for_backends(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Return a request's headers without the override's secret and without the gateway's own cookies."""
@@ -79,7 +85,9 @@ class RoutingSnapshot:
         return without_cookies(headers, self.own_cookies)
 
     @classmethod
-    def of(cls, config: Config, legacy: ASGIApp, native: ASGIApp | None) -> RoutingSnapshot:
+    def of(
+        cls, config: Config, legacy: ASGIApp, native: ASGIApp | None, declared: DeclaredRefusals | None = None
+    ) -> RoutingSnapshot:
         own = {
             route.name: Timeouts(**config.timeouts(route).model_dump())
             for route in config.routes
@@ -91,7 +99,10 @@ class RoutingSnapshot:
         trusted = TrustedProxies(config.trusted_proxies)
         cookie = config.bucketing.cookie
         cookies = frozenset(name.encode() for name in (OPS_COOKIE, cookie and cookie.name) if name)
-        return cls(config, RouteTable(config.routes), legacy, native, own, origins, secret, trusted, cookies)
+        token_secret = config.tokens.secret.get_secret_value()
+        callers = CallerIdentity(TokenVerifier(token_secret) if token_secret else None, config.bucketing.key)
+        table, declared = RouteTable(config.routes), declared or DeclaredRefusals()
+        return cls(config, table, legacy, native, own, origins, secret, trusted, cookies, callers, declared)
 
 
 class Gateway:
@@ -139,6 +150,8 @@ class Gateway:
                 scope["proxy.timeouts"] = plan.timeouts[match.route.name]
         passage.connection = scope.get(CLIENT_CONNECTION)
         self._admit(plan, scope, passage)
+        if match is not None and match.route.guard is not None and passage.slot is not None:
+            scope["proxy.caller"] = plan.callers.identify(scope["headers"], passage.slot.client)
         attendance = self._attend(plan, match, decision, scope, receive) if passage.slot is not None else None
         try:
             if attendance is not None:
@@ -152,7 +165,7 @@ class Gateway:
             passage.record_eviction()
             if trace is not None:
                 trace.end(passage.status, passage.failure)
-            self._observe(request_id, method, match, passage)  # 4
+            self._observe(plan, scope, request_id, method, match, passage)  # 4
             if attendance is not None:
                 with _ASIDE:
                     attendance.end(passage.decision.backend, passage.failure)
@@ -303,7 +316,15 @@ class Gateway:
         await passage.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})
         await passage.send({"type": f"{prefix}.body", "body": body, "more_body": False})
 
-    def _observe(self, request_id: str, method: str, match: Match | None, passage: _ResponseTracker) -> None:
+    def _observe(
+        self,
+        plan: RoutingSnapshot,
+        scope: Scope,
+        request_id: str,
+        method: str,
+        match: Match | None,
+        passage: _ResponseTracker,
+    ) -> None:
         ended, decision = time.perf_counter(), passage.decision
         observation = RequestRecord(
             request_id=request_id,
@@ -320,6 +341,8 @@ class Gateway:
             dependency=passage.dependency,
             head=(passage.headed or ended) - passage.started,
             total=ended - passage.started,
+            caller=scope.get("proxy.caller"),
+            declared=passage.refused and _is_declared(plan, scope, method, passage),
         )
         for observer in self._observers:
             try:
@@ -334,6 +357,14 @@ class Gateway:
         if kind not in self._failed_observers:
             self._failed_observers.add(kind)
             logger.error("%s failed with %s; further failures of this kind are only counted", *kind, exc_info=error)
+
+
+def _is_declared(plan: RoutingSnapshot, scope: Scope, method: str, passage: _ResponseTracker) -> bool:
+    """Return whether native's 4xx is one of a declared divergence."""
+    if passage.decision.backend != "native" or "proxy.caller" not in scope:
+        return False
+    operation = f"{method} {scope['raw_path'].decode('latin-1')}"
+    return plan.declared.include(operation, passage.status, scope["headers"], passage.headers)
 
 
 class _Aside:
@@ -367,7 +398,7 @@ class _ResponseTracker:
     __slots__ = (
         *("_request_id", "_send", "answered_by", "begun", "capture", "cause", "decision", "dependency", "failure"),
         *("headed", "kind", "started", "status", "sticky_cookie", "turned"),
-        *("connection", "refusal", "slot"),
+        *("connection", "headers", "refusal", "slot"),
     )
 
     def __init__(self, kind: str, send: Send, decision: bucketing.Decision, request_id: str | None) -> None:
@@ -386,6 +417,7 @@ class _ResponseTracker:
         self.sticky_cookie: bytes | None = None
         self.slot: Slot | None = None
         self.refusal: Overloaded | None = None
+        self.headers: RawHeaders = []
         self.connection: ClientConnection | None = None
         self._send = send
         self._request_id = request_id
@@ -395,6 +427,11 @@ class _ResponseTracker:
         self.decision = bucketing.Decision(backend, reason, self.decision.bucket)
         if self.turned is not None:
             self.turned(self.decision)
+
+    @property
+    def refused(self) -> bool:
+        """True where the answer has a status of 4xx."""
+        return 400 <= self.status < 500 and self.begun
 
     def record_eviction(self) -> None:
         """Record the limit for which the listener ended the request, if it did."""
@@ -433,7 +470,7 @@ class _ResponseTracker:
             headers.append((b"date", _date()))
         if self.sticky_cookie is not None and self.answered_by is None and is_private(self.status, headers):
             headers.append((b"set-cookie", self.sticky_cookie))
-        message["headers"] = headers
+        message["headers"] = self.headers = headers
 
 
 _SERVED_BY: Final = {name: (b"x-served-by", name.encode()) for name in ("legacy", "native", "gateway")}

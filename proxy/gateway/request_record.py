@@ -22,7 +22,8 @@ class RequestRecord:
     `route` and `template` are None where no route matched; `bucket` is None where none was needed; `failure` is the
     code of a `failures.Failure`, and `cause` names the connection fault behind it, also where native took over.
     `dependency` is the one that native says it failed for want of: `database`, `model` or `terminology`. `head` and
-    `total` are seconds until the answer began and ended.
+    `total` are seconds until the answer began and ended. `caller` is the identity of its caller on routes with a guard,
+    see `callers`. `declared`: native's 4xx is one that the declared divergences say that it gives.
     """
 
     request_id: str
@@ -39,6 +40,8 @@ class RequestRecord:
     total: float
     cause: str | None = None
     dependency: str | None = None
+    caller: int | None = None
+    declared: bool = False
 
 
 Observer = Callable[[RequestRecord], None]
@@ -53,6 +56,7 @@ class ComparisonRecord:
     verdict: Name
     reason: Reason | None = None
     number: int = 1
+    caller: int | None = None
 
 
 ComparisonObserver = Callable[[ComparisonRecord], None]

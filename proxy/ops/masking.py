@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, SecretStr
 
 from proxy.config.models import RoutingFile
+from proxy.config.section import section_keys
 
 MASK: Final = "•••"
 _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -123,8 +124,12 @@ def _items(meaning: _Meaning) -> _Meaning:
 def _below(meaning: _Meaning, key: str) -> _Meaning:
     if meaning is RoutingFile and key.startswith("x-"):
         return _FREE
+    origin: Any = get_origin(meaning)
+    if origin is dict:
+        return get_args(meaning)[1]
     sections = _SECTIONS if meaning is _FREE else [one for one in _plain(meaning) if _is_section(one)]
-    annotations = [section.model_fields[key].annotation for section in sections if key in section.model_fields]
+    fields = [section_keys(section) for section in sections]
+    annotations = [each[key].annotation for each in fields if key in each]
     if any(SecretStr in _plain(one) for one in annotations):
         return SecretStr
     if meaning is _FREE:

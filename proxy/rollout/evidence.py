@@ -8,7 +8,7 @@ from typing import Final
 
 from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
-from proxy.rollout.analysis.analysis import FailureRatio
+from proxy.rollout.analysis.callers import FailureRatio
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.model import Evidence, RouteState, stats_key
 from proxy.rollout.progress import Progress, progress

@@ -174,7 +174,7 @@ def _entry(state: RouteState) -> UpdateOne:
 
 def _flat(stats: RequestStats) -> Document:
     values = asdict(stats)
-    del values["dependency_failures"]  # legacy has none, and earlier releases do not know the field
+    del values["dependency_failures"], values["by_caller"]  # legacy has none, and callers are those of a window
     return {**values, "latencies": [list(pair) for pair in stats.latencies.items()]}
 
 

@@ -10,7 +10,8 @@ from proxy.config.field_types import FULL
 from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
 from proxy.config.route_models import Schedule
-from proxy.rollout.analysis.analysis import FailureRatio, MetricResult, exceeding
+from proxy.rollout.analysis.analysis import MetricResult, exceeding
+from proxy.rollout.analysis.callers import FailureRatio
 from proxy.rollout.model import Evidence, RouteState
 from proxy.rollout.shares import effective, following, reached
 

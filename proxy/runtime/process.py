@@ -21,6 +21,7 @@ from proxy.backends.health import HealthChecks
 from proxy.backends.legacy.configured import upstream_of
 from proxy.backends.native import Native
 from proxy.config.models import Config
+from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.docs.app import Docs
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.circuit_breaker import CircuitBreaker
@@ -96,6 +97,7 @@ class GatewayProcess:
         self.failures = RecentFailures()
         observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.stats, self.failures)
         self.shadow = ShadowClient(config, file.parent, (self.stats.compared,), self.reports.record)
+        self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
         self.memory = MemoryBudget(config.limits.memory, metrics.MEMORY_EVICTIONS.inc)
         self._vitals = ProcessMetrics(
@@ -103,7 +105,6 @@ class GatewayProcess:
         )
         self.listener_timeouts = ListenerTimeouts(_client_timeouts(config))
         self.proxy_protocol = ProxyProtocolPolicy(_header_senders(config))
-        self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
         self.notices = WebhookQueue(config)
         self.health = HealthChecks(self.native, config)
         self.controller = self._keeper(config)
@@ -151,7 +152,8 @@ class GatewayProcess:
         await asyncio.to_thread(flush_logs, FLUSH_TIMEOUT)
 
     def _plan(self, config: Config) -> RoutingSnapshot:
-        return RoutingSnapshot.of(config, self.breaker, self.native)
+        declared = DeclaredRefusals(self.watcher.agreement.divergences)
+        return RoutingSnapshot.of(config, self.breaker, self.native, declared)
 
     def _breaker(self, config: Config) -> CircuitBreaker:
         settings = config.legacy.breaker

@@ -125,7 +125,8 @@ class ShadowClient:
     def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
         """Submit a read that `served` has answered for comparison."""
         deadline = time.monotonic() + self._config.shadow.deadline
-        number = self._pending.add(PendingRequest(route, served, raw.size, deadline), self._max_pending)
+        pending = PendingRequest(route, served, raw.size, deadline, caller=connection.caller)
+        number = self._pending.add(pending, self._max_pending)
         if number is None:
             self.skip(route, served, "queue_full")
         else:
@@ -134,7 +135,8 @@ class ShadowClient:
     async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
         """Run a write dry and wait for the end; return its number, None where nothing will be compared."""
         result: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
-        pending = PendingRequest(route, "legacy", len(request.body), result=result)
+        caller = request.connection.caller
+        pending = PendingRequest(route, "legacy", len(request.body), result=result, caller=caller)
         number = self._pending.add(pending, self._max_pending)
         if number is None:
             self.skip(route, "legacy", "queue_full")
@@ -200,7 +202,8 @@ class ShadowClient:
         if isinstance(message, Compared):
             pending = self._pending.pop(message.number)
             if pending is not None:
-                self._counts.add_verdict(pending.route, pending.served, message.verdict, message.reason)
+                verdict, reason = message.verdict, message.reason
+                self._counts.add_verdict(pending.route, pending.served, verdict, reason, pending.caller)
         elif isinstance(message, DryRunFinished):
             self._resolve(self._pending.get(message.number), message.reason)
         elif isinstance(message, ReportsDropped):

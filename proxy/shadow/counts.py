@@ -15,7 +15,7 @@ from proxy.types import Backend
 PUBLISH_DELAY: Final = 0.1
 """Seconds that a count waits for others to be published with it."""
 
-_Key: TypeAlias = tuple[str, Backend, Name, Reason | None]
+_Key: TypeAlias = tuple[str, Backend, Name, Reason | None, int | None]
 
 
 class Counts:
@@ -33,13 +33,15 @@ class Counts:
         self._skipped: dict[_Key, int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add_verdict(self, route: str, served: Backend, verdict: Name, reason: Reason | None) -> None:
+    def add_verdict(
+        self, route: str, served: Backend, verdict: Name, reason: Reason | None, caller: int | None = None
+    ) -> None:
         """Count a verdict of the worker, which has recorded it."""
-        self._add(self._compared, (route, served, verdict, reason))
+        self._add(self._compared, (route, served, verdict, reason, caller))
 
     def add_skipped(self, route: str, served: Backend, reason: Reason) -> None:
         """Count a request that was skipped without the worker."""
-        self._add(self._skipped, (route, served, "skipped", reason))
+        self._add(self._skipped, (route, served, "skipped", reason, None))
 
     def publish(self) -> None:
         """Publish all counts now."""
@@ -48,9 +50,9 @@ class Counts:
             self._timer = None
         compared, self._compared = self._compared, {}
         skipped, self._skipped = self._skipped, {}
-        for key, number in (*compared.items(), *skipped.items()):
-            self._publish(ComparisonRecord(*key, number))
-        for (route, served, _, reason), number in skipped.items():
+        for (route, served, verdict, reason, caller), number in (*compared.items(), *skipped.items()):
+            self._publish(ComparisonRecord(route, served, verdict, reason, number, caller))
+        for (route, served, _, reason, _), number in skipped.items():
             if self._record_skipped is not None and reason is not None:
                 self._record_skipped(SkippedEvent(route, served, reason, number))
 

@@ -22,7 +22,8 @@ from proxy.types import Backend
 class ConnectionInfo(NamedTuple):
     """The parts of an ASGI scope that a request itself does not contain.
 
-    `client` and `server` are addresses as in the scope; `template` is the path pattern of the matched route.
+    `client` and `server` are addresses as in the scope; `template` is the path pattern of the matched route, `caller`
+    the identity of the caller where a guard needs it.
     """
 
     scheme: str
@@ -31,6 +32,7 @@ class ConnectionInfo(NamedTuple):
     server: tuple[str, int | None] | None
     request_id: bytes
     template: str | None = None
+    caller: int | None = None
 
 
 class RequestSnapshot(NamedTuple):

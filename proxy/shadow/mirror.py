@@ -146,4 +146,5 @@ def connection_info_of(scope: Scope) -> ConnectionInfo:
         get("server"),
         get("proxy.request_id", b"-"),
         get("proxy.template"),
+        get("proxy.caller"),
     )

@@ -29,6 +29,7 @@ class PendingRequest:
     size: int
     deadline: float = inf
     result: Future[Reason | None] | None = None
+    caller: int | None = None
 
 
 class PendingTable:

@@ -9,7 +9,7 @@ requests, expired tokens):
 each at the level `LEVEL`. Latency is tested the same way, by the ratio of native's requests that take longer than the
 limit's multiple of legacy's 95th percentile: 5% of them may. Both tests are exact, see `statistics`. A ratio that is
 not above its limit passes; one that is, but may be by chance, is unknown, as is any with fewer than the minimum of
-requests.
+requests. Failures are tested by caller, see `callers`: a noisy caller, or a few, do not fail a ratio.
 
 Legacy's ratio is that of its requests in the window where there are enough, else of its `baseline`: at a share of 100%
 legacy has no requests, while the callers' own errors continue.
@@ -23,8 +23,9 @@ from typing import Final, Literal
 
 from proxy.config.field_types import FULL
 from proxy.config.route_models import Guard
+from proxy.rollout.analysis.callers import FailureRatio, independent
 from proxy.rollout.analysis.statistics import binomial_tail, clopper_pearson_lower, fisher_one_sided
-from proxy.rollout.analysis.window import RequestStats, WindowBucket
+from proxy.rollout.analysis.window import Measure, RequestStats, WindowBucket
 
 LEVEL: Final = 0.001
 """Significance level: the probability, per window, that a native exactly at its limit fails."""
@@ -32,18 +33,6 @@ TAIL: Final = 0.05  # of the requests, beyond the 95th percentile
 
 Outcome = Literal["pass", "fail", "unknown"]
 Trigger = Literal["errors", "server_errors", "latency", "mismatch", "dependencies", "health"]
-
-
-@dataclass(frozen=True, slots=True)
-class FailureRatio:
-    """`part` of `whole` requests."""
-
-    part: int
-    whole: int
-
-    @property
-    def ratio(self) -> float:
-        return self.part / self.whole if self.whole else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +81,36 @@ def analyse(guard: Guard, window: WindowBucket, baseline: RequestStats | None, *
     native, least = window.native, guard.minimum
     legacy = window.legacy if window.legacy.requests >= least else baseline
     findings = [
-        _share("errors", native.errors, native, legacy, guard.error_rate, least),
-        _share("server_errors", native.server_errors, native, legacy, guard.server_errors, least),
-        _latency(native, legacy, guard.latency, least),
+        _errors("errors", native, legacy, guard),
+        _errors("server_errors", native, legacy, guard),
+        _latency(native, legacy, guard),
     ]
     if native.dependency_failures:
         findings.append(_dependencies(native, guard))
     if guard.mismatch is not None:
-        differing = FailureRatio(window.differing, window.compared)
-        findings.append(exceeding("mismatch", differing, None, guard.mismatch / FULL, least))
+        findings.append(_mismatch(window, guard))
     if not healthy:
         findings.append(MetricResult("health", "fail"))
     return Analysis(tuple(findings))
+
+
+def _errors(
+    trigger: Literal["errors", "server_errors"], native: RequestStats, legacy: RequestStats | None, guard: Guard
+) -> MetricResult:
+    limit = guard.error_rate if trigger == "errors" else guard.server_errors
+    reference = _ratio(trigger, legacy) if legacy is not None else None
+    tested = _by_caller(trigger, native, guard), _by_caller(trigger, legacy, guard) if legacy is not None else None
+    return exceeding(trigger, _ratio(trigger, native), reference, limit / FULL, guard.minimum, tested)
+
+
+def _ratio(trigger: Literal["errors", "server_errors"], stats: RequestStats) -> FailureRatio:
+    return FailureRatio(stats.errors if trigger == "errors" else stats.server_errors, stats.requests)
+
+
+def _by_caller(trigger: Literal["errors", "server_errors"], stats: RequestStats, guard: Guard) -> FailureRatio:
+    measures = [Measure.SERVER_ERRORS] if trigger == "server_errors" else [Measure.CLIENT_ERRORS, Measure.SERVER_ERRORS]
+    failures, requests = stats.counts_of(*measures), stats.counts_of(Measure.REQUESTS)
+    return independent(_ratio(trigger, stats), failures, requests, guard.min_callers - 1)
 
 
 def _dependencies(native: RequestStats, guard: Guard) -> MetricResult:
@@ -112,22 +119,42 @@ def _dependencies(native: RequestStats, guard: Guard) -> MetricResult:
     Up to `error_rate` it passes; in between it is unknown, which suspends the guard while a dependency is down.
     """
     failed = FailureRatio(native.dependency_failures, native.requests + native.dependency_failures)
-    finding = exceeding("dependencies", failed, None, guard.max_dependency_failures / FULL, guard.minimum)
+    failures = native.counts_of(Measure.DEPENDENCY_FAILURES)
+    requests = native.counts_of(Measure.REQUESTS, Measure.DEPENDENCY_FAILURES)
+    tested = independent(failed, failures, requests, guard.min_callers - 1), None
+    finding = exceeding("dependencies", failed, None, guard.max_dependency_failures / FULL, guard.minimum, tested)
     if finding.outcome == "pass" and failed.ratio > guard.error_rate / FULL:
         return replace(finding, outcome="unknown")
     return finding
 
 
+def _mismatch(window: WindowBucket, guard: Guard) -> MetricResult:
+    assert guard.mismatch is not None
+    differing = FailureRatio(window.differing, window.compared)
+    failures, compared = window.native.counts_of(Measure.DIFFERING), window.native.counts_of(Measure.COMPARED)
+    tested = independent(differing, failures, compared, guard.min_callers - 1), None
+    return exceeding("mismatch", differing, None, guard.mismatch / FULL, guard.minimum, tested)
+
+
 def exceeding(
-    trigger: Trigger, native: FailureRatio, legacy: FailureRatio | None, limit: float, least: int
+    trigger: Trigger,
+    native: FailureRatio,
+    legacy: FailureRatio | None,
+    limit: float,
+    least: int,
+    tested: tuple[FailureRatio, FailureRatio | None] | None = None,
 ) -> MetricResult:
-    """Test whether native's ratio is more than `limit` above legacy's; each needs `least` requests at least."""
+    """Test whether native's ratio is more than `limit` above legacy's; each needs `least` requests at least.
+
+    `tested`: the independent failures of both that are tested in place of the ratios, see `callers`.
+    """
     reference = legacy if legacy is not None and legacy.whole >= least else None
-    allowed = limit + (reference.ratio if reference is not None else 0.0)
     outcome: Outcome = "unknown"
+    own, other = tested or (native, legacy)
+    other = other if reference is not None else None
     if native.whole >= least:
-        outcome = _compared(native, reference, allowed)
-    bound = clopper_pearson_lower(native.part, native.whole, LEVEL) if outcome == "fail" else None
+        outcome = _compared(own, other, limit + (other.ratio if other is not None else 0.0))
+    bound = clopper_pearson_lower(own.part, own.whole, LEVEL) if outcome == "fail" else None
     return MetricResult(
         trigger, outcome, limit, native.ratio, reference.ratio if reference else None, native.whole, bound
     )
@@ -142,23 +169,24 @@ def _compared(native: FailureRatio, legacy: FailureRatio | None, allowed: float)
     return "fail" if proven else "unknown"
 
 
-def _share(
-    trigger: Trigger, part: int, native: RequestStats, legacy: RequestStats | None, limit: int, least: int
-) -> MetricResult:
-    reference = None
-    if legacy is not None:
-        reference = FailureRatio(legacy.errors if trigger == "errors" else legacy.server_errors, legacy.requests)
-    return exceeding(trigger, FailureRatio(part, native.requests), reference, limit / FULL, least)
-
-
-def _latency(native: RequestStats, legacy: RequestStats | None, ratio: float, least: int) -> MetricResult:
-    usual = legacy.percentile(1 - TAIL) if legacy is not None and legacy.timed >= least else None
-    if legacy is None or usual is None or native.timed < least:
+def _latency(native: RequestStats, legacy: RequestStats | None, guard: Guard) -> MetricResult:
+    limit, least = slow_limit(legacy, guard), guard.minimum
+    usual = limit / guard.latency if limit is not None else None
+    if legacy is None or limit is None or native.timed < least:
         return MetricResult("latency", "unknown", None, native.percentile(1 - TAIL), usual, native.timed)
-    limit = usual * ratio
     slow = FailureRatio(native.slower(limit), native.timed)
-    outcome = _compared(slow, FailureRatio(legacy.slower(limit), legacy.timed), TAIL)
+    failures, requests = native.counts_of(Measure.SLOW), native.counts_of(Measure.REQUESTS)
+    own = independent(slow, failures, requests, guard.min_callers - 1)
+    outcome = _compared(own, FailureRatio(legacy.slower(limit), legacy.timed), TAIL)
     return MetricResult("latency", outcome, limit, native.percentile(1 - TAIL), usual, native.timed)
+
+
+def slow_limit(legacy: RequestStats | None, guard: Guard) -> float | None:
+    """Return the seconds beyond which a request of native is slow; None where legacy has too few requests."""
+    if legacy is None or legacy.timed < guard.minimum:
+        return None
+    usual = legacy.percentile(1 - TAIL)
+    return usual * guard.latency if usual is not None else None
 
 
 def _describe(finding: MetricResult) -> str:

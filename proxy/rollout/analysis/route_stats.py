@@ -6,14 +6,16 @@ after a change of a share: earlier requests are no evidence about the new one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from proxy.config.models import Route
 from proxy.config.route_models import Guard
 from proxy.gateway.request_record import ComparisonRecord, RequestRecord
-from proxy.rollout.analysis.analysis import Analysis, analyse
-from proxy.rollout.analysis.window import RequestStats, Window, WindowBucket, bucket
+from proxy.rollout.analysis.analysis import Analysis, analyse, slow_limit
+from proxy.rollout.analysis.callers import slot_of
+from proxy.rollout.analysis.window import Measure, RequestStats, Window, WindowBucket, bucket
 
 DEFAULT_GUARD: Final = Guard()
 """Its window applies to routes without a guard, for the ops pages."""
@@ -22,13 +24,17 @@ GATEWAY_FAILURES: Final = frozenset(("gateway_overloaded",))  # failures of neit
 
 
 class RouteStats:
-    """Statistics of one route. `pending` are the counts since evidence was last taken."""
+    """Statistics of one route. `pending` are the counts since evidence was last taken.
+
+    `slow_after`: seconds beyond which a request counts as slow for its caller.
+    """
 
     def __init__(self, route: Route, now: float) -> None:
         self.route = route
         self.window: Final = Window((route.guard or DEFAULT_GUARD).window, now)
         self.baseline: RequestStats | None = None
         self.pending = WindowBucket()
+        self.slow_after = math.inf
 
     def advance(self, now: float) -> None:
         """Advance the window to `now` (monotonic seconds)."""
@@ -38,6 +44,13 @@ class RouteStats:
                 self.baseline = legacy  # an outage of legacy is not a baseline
         for ended in self.window.advance(now):
             self.pending.add(ended)
+        if self.route.guard is not None:
+            self._set_slow_after(self.route.guard)
+
+    def _set_slow_after(self, guard: Guard) -> None:
+        legacy = self.window.total().legacy
+        limit = slow_limit(legacy if legacy.requests >= guard.minimum else self.baseline, guard)
+        self.slow_after = limit if limit is not None else math.inf
 
     def analyse(self, *, healthy: bool) -> Analysis | None:
         """Evaluate the route's guard; None without a guard."""
@@ -69,28 +82,47 @@ class StatsRegistry:
         now = stats.window.now
         if observation.dependency is not None:
             now.native.dependency_failures += 1
+            if observation.caller is not None:
+                now.native.count(Measure.DEPENDENCY_FAILURES, slot_of(observation.caller))
             return
         if observation.reason == "native-error":  # legacy has answered after native failed
             now.native.requests += 1
             now.native.server_errors += 1
+            if observation.caller is not None:
+                self._count_caller(now.native, Measure.SERVER_ERRORS, slot_of(observation.caller), slow=False)
             return
         counts = now.native if observation.backend == "native" else now.legacy
         counts.requests += 1
-        status = observation.status
+        status, measure = observation.status, Measure.REQUESTS
         if status >= 500 or observation.failure is not None:
             counts.server_errors += 1
-        elif status >= 400:
+            measure = Measure.SERVER_ERRORS
+        elif status >= 400 and not observation.declared:
             counts.client_errors += 1
+            measure = Measure.CLIENT_ERRORS
         if observation.kind == "http":
             index = bucket(observation.head)
             counts.latencies[index] = counts.latencies.get(index, 0) + 1
+        if observation.caller is not None:
+            self._count_caller(counts, measure, slot_of(observation.caller), observation.head > stats.slow_after)
+
+    def _count_caller(self, counts: RequestStats, measure: Measure, slot: int, slow: bool) -> None:
+        counts.count(Measure.REQUESTS, slot)
+        if measure is not Measure.REQUESTS:
+            counts.count(measure, slot)
+        if slow:
+            counts.count(Measure.SLOW, slot)
 
     def compared(self, comparison: ComparisonRecord) -> None:
         """Count shadow comparisons; skipped ones do not count."""
         stats = self._stats.get(comparison.route)
         if stats is not None and comparison.verdict != "skipped":
-            stats.window.now.compared += comparison.number
-            stats.window.now.differing += comparison.number * (comparison.verdict in DIFFERING)
+            now, differs = stats.window.now, comparison.verdict in DIFFERING
+            now.compared += comparison.number
+            now.differing += comparison.number * differs
+            if comparison.caller is not None:
+                for measure in (Measure.COMPARED, Measure.DIFFERING)[: 1 + differs]:
+                    now.native.count(measure, slot_of(comparison.caller), comparison.number)
 
     def set_routes(self, routes: Iterable[Route], now: float) -> None:
         """Replace the routes. A route that is still the same, with a window of the same length, retains its counts."""

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 SLICES: Final = 12
@@ -33,13 +34,29 @@ def edge(index: int) -> float:
     return FIRST_EDGE * math.exp2(index / BUCKETS_PER_OCTAVE)
 
 
+class Measure(IntEnum):
+    """Requests that are counted by caller: all, those with 4xx, with 5xx, slow ones, failures of a dependency.
+
+    `COMPARED` and `DIFFERING` are shadow comparisons.
+    """
+
+    REQUESTS = 0
+    CLIENT_ERRORS = 1
+    SERVER_ERRORS = 2
+    SLOW = 3
+    DEPENDENCY_FAILURES = 4
+    COMPARED = 5
+    DIFFERING = 6
+
+
 @dataclass(slots=True)
 class RequestStats:
     """Counts of one backend: requests, those with 4xx and 5xx, and requests by latency bucket.
 
     A client that disconnects before a response counts as 4xx (status 499): slow responses make clients disconnect.
     WebSockets count as requests, without a latency. `dependency_failures` are counted separately from the requests:
-    responses that native reports as failures of a dependency.
+    responses that native reports as failures of a dependency. `by_caller` counts by measure and by
+    the caller's slot, see `callers`.
     """
 
     requests: int = 0
@@ -47,6 +64,7 @@ class RequestStats:
     server_errors: int = 0
     latencies: dict[int, int] = field(default_factory=dict)
     dependency_failures: int = 0
+    by_caller: dict[Measure, dict[int, int]] = field(default_factory=dict)
 
     @property
     def errors(self) -> int:
@@ -76,12 +94,32 @@ class RequestStats:
         self.client_errors += sign * other.client_errors
         self.server_errors += sign * other.server_errors
         self.dependency_failures += sign * other.dependency_failures
-        for index, count in other.latencies.items():
-            left = self.latencies.get(index, 0) + sign * count
-            if left:
-                self.latencies[index] = left
-            else:
-                del self.latencies[index]
+        _add(self.latencies, other.latencies, sign)
+        for measure, counts in other.by_caller.items():
+            _add(self.by_caller.setdefault(measure, {}), counts, sign)
+
+    def count(self, measure: Measure, slot: int, number: int = 1) -> None:
+        """Count requests of a caller's slot."""
+        counts = self.by_caller.get(measure)
+        if counts is None:
+            counts = self.by_caller[measure] = {}
+        counts[slot] = counts.get(slot, 0) + number
+
+    def counts_of(self, *measures: Measure) -> dict[int, int]:
+        """Return the counts of some measures by slot, added up."""
+        counts: dict[int, int] = {}
+        for measure in measures:
+            _add(counts, self.by_caller.get(measure, {}), 1)
+        return counts
+
+
+def _add(counts: dict[int, int], others: dict[int, int], sign: int) -> None:
+    for key, count in others.items():
+        left = counts.get(key, 0) + sign * count
+        if left:
+            counts[key] = left
+        else:
+            del counts[key]
 
 
 @dataclass(slots=True)

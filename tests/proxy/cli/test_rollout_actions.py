@@ -99,7 +99,7 @@ def test_without_a_reason_or_a_name_nothing_is_done(file: Path, step: str, mongo
 
 def test_what_cannot_be_is_told_in_a_line(file: Path) -> None:
     for arguments, text in (
-        (("rollback", "notes.lst"), "has no route notes.lst; did you mean notes.list?"),
+        (("rollback", "notes.lst"), "has no route or group notes.lst; did you mean notes.list?"),
         (("promote", "notes.create"), "notes.create has no rollout; its share is `native` in the file"),
         (("ack", "notes.create"), "notes.create is not capped"),
         (("rollback", "notes.create", "--to", "30%"), "notes.create is at 25% already: the file's share"),

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 
+import jwt
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.client import connect
@@ -16,6 +17,8 @@ from websockets.exceptions import InvalidStatus
 
 from proxy.backends.legacy.http import Timeouts
 from proxy.config.loading import parse
+from proxy.contract.declared_refusals import DeclaredRefusals
+from proxy.contract.divergences import Divergence
 from proxy.gateway.errors import AnswerTimeout
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
@@ -361,3 +364,50 @@ async def test_dependency_that_native_reports_is_observed(reported: str | None, 
     assert body == b"native"
     assert "dependency" not in str(head)
     assert [seen.dependency for seen in stand.observed] == [observed]
+
+
+GUARDED = f"""
+legacy: {{url: http://x}}
+native: a:b
+trusted_proxies: 127.0.0.1
+tokens: {{secret: {"s" * 64}}}
+bucketing: {{key: [jwt:userID, header:x-caller]}}
+routes: [{{name: new, match: GET /new, native: 100%, guard: {{}}}}, {{name: plain, match: GET /plain, native: 100%}}]
+"""
+
+
+async def test_forged_keys_are_one_caller_and_verified_ones_several() -> None:
+    async with standing(GUARDED) as stand:
+
+        async def callers(*headers: str) -> set[int | None]:
+            stand.observed.clear()
+            for header in headers:
+                await stand.ask("/new", "X-Forwarded-For: 10.0.0.1", header)
+            return {record.caller for record in stand.observed}
+
+        tokens = [[jwt.encode({"userID": name}, secret, "HS256") for name in "abc"] for secret in ("s" * 64, "f" * 64)]
+        signed, forged = ([f"Authorization: Bearer {token}" for token in each] for each in tokens)
+        assert len(await callers(*signed)) == 3
+        one = await callers(*forged, "X-Caller: 1", "X-Caller: 2", "Cookie: a=b")
+        assert len(one) == 1
+        assert None not in one
+        await stand.ask("/plain", signed[0])
+        assert stand.observed[-1].caller is None
+
+
+async def test_a_declared_refusal_is_marked() -> None:
+    divergence = {"id": "a", "operation": "GET /new", "legacy": "x", "native": "y", "reason": "z", "since": "1"}
+    when = {"native": {"status": 429, "headers": {"retry-after": "*"}}}
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"retry-after", b"1")] if scope["query_string"] else []
+        await send({"type": "http.response.start", "status": 429, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    declared = DeclaredRefusals([Divergence.model_validate({**divergence, "when": when})])
+    async with standing(GUARDED) as stand:
+        plan = stand.gateway.plan
+        stand.gateway.plan = replace(plan, native=refuse, declared=declared)
+        for target in ("/new?declared", "/new"):
+            await stand.ask(target)
+        assert [(record.status, record.declared) for record in stand.observed] == [(429, True), (429, False)]

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
-from proxy.rollout.analysis.analysis import FailureRatio
+from proxy.rollout.analysis.callers import FailureRatio
 from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
 from proxy.rollout.progress import progress, timetable
 from proxy.rollout.transitions import initial_state, promote, start_rollout

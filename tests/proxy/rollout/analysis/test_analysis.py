@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.route_models import Guard
-from proxy.rollout.analysis.analysis import Analysis, FailureRatio, MetricResult, analyse, exceeding
+from proxy.rollout.analysis.analysis import Analysis, MetricResult, analyse, exceeding
+from proxy.rollout.analysis.callers import FailureRatio
 from proxy.rollout.analysis.window import RequestStats, WindowBucket, bucket
 
 GUARD = Guard.model_validate({"error_rate": "5%", "server_errors": "1%", "latency": "2x", "minimum": "50"})

@@ -1,0 +1,45 @@
+"""Who a request comes from, as far as it can be trusted: a claim of a verified token, else the client's address. Pure.
+
+Statistics by caller use it: a forged token, header or cookie makes nobody another caller. An identity is a number that
+differs in every process and cannot be reversed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Final
+
+from proxy.config.key_sources import KeySource
+from proxy.gateway.tokens import TokenVerifier
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class CallerIdentity:
+    """Identifies callers by the first claim among `sources` that a verified token has, else by their address."""
+
+    def __init__(self, tokens: TokenVerifier | None, sources: Iterable[KeySource]) -> None:
+        self._tokens: Final = tokens
+        self._claims: Final = tuple(source.name for source in sources if source.kind == "jwt")
+
+    def identify(self, headers: Headers, address: str | None) -> int | None:
+        """Return a number for the caller of a request; None where it has neither a verified claim nor an address.
+
+        `address`: the client's address, of an IPv6 client its /64.
+        """
+        claims = self._tokens.claims(headers) if self._tokens is not None and self._claims else None
+        for claim in self._claims if claims is not None else ():
+            value = claims.get(claim) if claims is not None else None
+            if isinstance(value, str | int):
+                return _digest(f"{claim}={value}")
+        return _digest(address) if address else None
+
+
+_KEY: Final = secrets.token_bytes(16)
+
+
+def _digest(text: str) -> int:
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=_KEY).digest()
+    return int.from_bytes(digest, "big")

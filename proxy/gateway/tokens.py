@@ -1,0 +1,85 @@
+"""Verification of the tokens that both backends sign: JSON Web Tokens with a shared secret (RFC 7519, RFC 7515). Pure.
+
+A token is what stands second in `Authorization` when that is split at single spaces, as the legacy takes it. Accepted
+are HS256, HS384 and HS512. A correct signature never changes, so verified tokens are cached; their times are checked
+on every request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+Headers = Sequence[tuple[bytes, bytes]]
+Claims = Mapping[str, Any]
+
+MAX_TOKEN: Final = 16_384
+"""Bytes of `Authorization`, beyond which it is not read."""
+CACHE_SIZE: Final = 4096
+_HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+
+
+class TokenVerifier:
+    """Verifies tokens with one secret."""
+
+    def __init__(self, secret: str, cache_size: int = CACHE_SIZE, now: Callable[[], float] = time.time) -> None:
+        self._secret: Final = secret.encode()
+        self._cache_size: Final = cache_size
+        self._now: Final = now
+        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
+
+    def claims(self, headers: Headers) -> Claims | None:
+        """Return the claims of a request's token; None without a token that is signed, and valid now."""
+        token = bearer(headers)
+        if token is None:
+            return None
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._verify(token)
+            if claims is None:
+                return None
+            self._remember(token, claims)
+        return claims if _is_current(claims, self._now()) else None
+
+    def _verify(self, token: bytes) -> Claims | None:
+        signed, _, signature = token.rpartition(b".")
+        header, _, payload = signed.partition(b".")
+        head, claims = _object(header), _object(payload)
+        algorithm = _HASHES.get(str(head.get("alg"))) if head is not None else None
+        if algorithm is None:
+            return None
+        expected = base64.urlsafe_b64encode(hmac.digest(self._secret, signed, algorithm)).rstrip(b"=")
+        return claims if hmac.compare_digest(signature, expected) else None
+
+    def _remember(self, token: bytes, claims: Claims) -> None:
+        self._verified[token] = claims
+        if len(self._verified) > self._cache_size:
+            self._verified.popitem(last=False)
+
+
+def bearer(headers: Headers) -> bytes | None:
+    """Return a request's token as it is sent; None where there is none in three parts."""
+    for name, value in headers:
+        if name == b"authorization":
+            words = value.split(b" ", 2) if len(value) <= MAX_TOKEN else ()
+            return words[1] if len(words) > 1 and words[1].count(b".") == 2 else None
+    return None
+
+
+def _object(part: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(base64.urlsafe_b64decode(part + b"=="))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _is_current(claims: Claims, now: float) -> bool:
+    """Return True within the token's times (RFC 7519 sections 4.1.4 and 4.1.5); a time that is not a number is past."""
+    expires, begins = claims.get("exp", now + 1), claims.get("nbf", now)
+    return all(type(at) in (int, float) for at in (expires, begins)) and begins <= now < expires

@@ -1,0 +1,84 @@
+"""Failure ratios by caller, so that one noisy caller decides nothing. Pure.
+
+Requests of one caller fail together: an expired token fails all of them. So a ratio is tested
+
+    1. without the callers that fail most, one less than the minimum number of callers: no trigger can be reached with
+       the failures of fewer, and
+    2. with each caller's requests counted up to a multiple of the median, so that none hides what others show, and
+    3. with counts divided by the design effect, the ratio of the variance between callers to that of independent
+       requests (Rao and Scott 1992): failures that come in bursts are as few as there are bursts.
+
+Callers are counted in a fixed number of slots by a hash of their identity, so memory does not grow with them. Callers
+that share a slot count as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+SLOTS: Final = 64
+"""Slots of callers in each period and backend."""
+MAX_WEIGHT: Final = 4
+"""Requests of one caller that count, as a multiple of the median of all callers."""
+ROUNDING: Final = 1e-9  # a sum of weighted failures may be this much below a whole number
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRatio:
+    """`part` of `whole` requests."""
+
+    part: int
+    whole: int
+
+    @property
+    def ratio(self) -> float:
+        return self.part / self.whole if self.whole else 0.0
+
+
+def slot_of(caller: int) -> int:
+    """Return the slot of a caller's identity."""
+    return caller % SLOTS
+
+
+def independent(
+    total: FailureRatio, failures: Mapping[int, int], requests: Mapping[int, int], ignored: int
+) -> FailureRatio:
+    """Return how many independent failures among independent requests a ratio is worth.
+
+    `failures` and `requests` are those of `total` by slot, as far as their callers are known; the rest counts as
+    independent. `ignored`: the number of callers left out, those with most failures first.
+    """
+    if not total.part:
+        return total
+    unknown = total.part - sum(failures.values()), total.whole - sum(requests.values())
+    noisy = sorted(failures, key=lambda slot: failures[slot], reverse=True)[:ignored]
+    callers = _weighted([(failures.get(slot, 0), count) for slot, count in requests.items() if slot not in noisy])
+    part = unknown[0] + sum(failed for failed, _ in callers)
+    whole = unknown[1] + sum(count for _, count in callers)
+    effect = design_effect(part, whole, callers)
+    worth = max(0, int(part / effect + ROUNDING))
+    return FailureRatio(worth, max(worth, round(whole / effect)))
+
+
+def design_effect(part: float, whole: float, callers: Sequence[tuple[float, float]]) -> float:
+    """Return the variance of a ratio between callers, relative to that of independent requests; at least 1.
+
+    `callers`: failures and requests of each, with `part` failures of `whole` requests in all.
+    """
+    number = len(callers)
+    if number < 2 or not 0 < part < whole:
+        return 1.0
+    ratio = part / whole
+    between = sum((failed - ratio * count) ** 2 for failed, count in callers) * number / (number - 1)
+    return max(1.0, between / (whole * ratio * (1 - ratio)))
+
+
+def _weighted(callers: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+    """Return failures and requests of each caller, where none counts more than `MAX_WEIGHT` times the median."""
+    if not callers:
+        return []
+    limit = MAX_WEIGHT * median(count for _, count in callers)
+    return [(failed * min(1.0, limit / count), min(count, limit)) for failed, count in callers]
