@@ -162,6 +162,20 @@ def read_endpoint(value: object) -> SecretStr:
     return SecretStr(text)
 
 
+def read_page_url(value: object) -> str:
+    """Parse the http or https URL of pages, without a query; empty text is none. Raises ValueError."""
+    text = _text(value, "a URL")
+    if not text:
+        return text
+    try:
+        read_endpoint(text)
+    except ValueError:
+        raise ValueError("must be an http or https URL, as in https://ops.example") from None
+    if "?" in text or "#" in text or "@" in text:
+        raise ValueError("must be a URL without a login, a query and a fragment, as in https://ops.example")
+    return text.rstrip("/")
+
+
 def read_mongodb_url(value: object) -> SecretStr:
     """Parse `mongodb://…`, `mongodb+srv://…` or empty text; a secret, since it may hold credentials."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a MongoDB URL")

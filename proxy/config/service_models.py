@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, SecretStr, field_validator
 
@@ -18,6 +18,7 @@ from proxy.config.field_types import (
     Text,
     read_endpoint,
     read_mongodb_url,
+    read_page_url,
     read_secret,
     split_list,
 )
@@ -44,9 +45,14 @@ class Server(Section):
 
 
 class Ops(Section):
-    """The ops listener. `hosts` are names by which people reach its pages, besides addresses and `localhost`."""
+    """The ops listener.
+
+    `hosts` are names by which people reach its pages, besides addresses and `localhost`; `url` is the address of the
+    pages for links in webhook messages and JUnit files.
+    """
 
     hosts: tuple[HostName, ...] = ()
+    url: Annotated[str, BeforeValidator(read_page_url)] = ""
 
     _listed = field_validator("hosts", mode="before")(split_list)
 
@@ -104,10 +110,11 @@ class HealthSettings(Section):
 
 
 class WebhookSettings(Section):
-    """A webhook that hears of caps, promotions and refused files; `secret` signs what it is sent."""
+    """A webhook for caps, promotions, refused files and differences; `secret` signs what it is sent."""
 
     url: Annotated[SecretStr, BeforeValidator(read_endpoint)]
     secret: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")
+    format: Literal["standard", "slack", "teams"] = "standard"
 
 
 class DocsSettings(Section):

@@ -70,6 +70,9 @@ MONGODB_SECONDS = Histogram(
 REPORTS_DROPPED = Counter(
     "scribe_proxy_reports_dropped", "Comparisons and requests that no report counts, by why not", ("reason",)
 )
+DIFFERENCE_NOTICES = Counter(
+    "scribe_proxy_difference_notices", "Notices of differences that are new, drift or returned, by type", ("type",)
+)
 COMPARISONS = Counter(
     "scribe_proxy_comparisons", "Requests that were to run on both sides, by verdict", ("route", "served", "verdict")
 )

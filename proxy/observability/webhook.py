@@ -25,6 +25,7 @@ import httpx
 
 from proxy.config.models import Config
 from proxy.observability import metrics
+from proxy.observability.webhook_formats import Format, message_body
 
 logger = logging.getLogger("scribe_proxy.notify")
 
@@ -35,7 +36,18 @@ PATIENCE: Final = 10.0
 WAITING: Final = 256
 """How many notices may wait; the oldest give way."""
 
-Type = Literal["cap", "release", "promotion", "pause", "rollback", "completed", "config_refused"]
+Type = Literal[
+    "cap",
+    "release",
+    "promotion",
+    "pause",
+    "rollback",
+    "completed",
+    "config_refused",
+    "new_difference",
+    "contract_drift",
+    "difference_returned",
+]
 Result = Literal["delivered", "retried", "given_up"]
 
 
@@ -74,7 +86,10 @@ class WebhookSender:
         *,
         counted: Callable[[Result], None] = lambda _: None,
         pauses: Sequence[float] = PAUSES,
+        form: Format = "standard",
+        ops_url: str = "",
     ) -> None:
+        self._form, self._ops_url = form, ops_url
         self._url, self._secret = url, secret
         self._counted, self._pauses = counted, tuple(pauses)
         self._waiting: deque[WebhookEvent] = deque(maxlen=WAITING)
@@ -124,16 +139,22 @@ class WebhookSender:
     async def _attempt(self, client: httpx.AsyncClient, notice: WebhookEvent) -> str | None:
         """Why the receiver does not have it; None where it has. The URL may hold secrets, so it is never told."""
         try:
-            answer = await client.post(self._url, content=notice.body(), headers=self._headers(notice))
+            body = self._body(notice)
+            answer = await client.post(self._url, content=body, headers=self._headers(notice, body))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return type(error).__name__
         return None if answer.is_success else f"status {answer.status_code}"
 
-    def _headers(self, notice: WebhookEvent) -> dict[str, str]:
+    def _body(self, notice: WebhookEvent) -> bytes:
+        if self._form == "standard":
+            return notice.body()
+        return message_body(self._form, notice.type, notice.data, self._ops_url)
+
+    def _headers(self, notice: WebhookEvent, body: bytes) -> dict[str, str]:
         now = int(datetime.now(UTC).timestamp())
         headers = {"content-type": "application/json", "webhook-id": notice.id, "webhook-timestamp": str(now)}
         if self._secret:
-            headers["webhook-signature"] = sign(self._secret, notice.id, now, notice.body())
+            headers["webhook-signature"] = sign(self._secret, notice.id, now, body)
         return headers
 
 
@@ -141,7 +162,7 @@ class WebhookQueue:
     """The webhook that routing.yaml names, if it names one; another from the moment the file does."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config.notify
+        self._config, self._ops_url = config.notify, config.ops.url
         self._webhook: WebhookSender | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -160,9 +181,9 @@ class WebhookQueue:
 
     def apply_config(self, config: Config) -> None:
         """Go on by a changed file."""
-        if config.notify == self._config:
+        if (config.notify, config.ops.url) == (self._config, self._ops_url):
             return
-        self._config = config.notify
+        self._config, self._ops_url = config.notify, config.ops.url
         if self._webhook is not None:
             ending = asyncio.create_task(self._webhook.stop())
             self._ending.add(ending)
@@ -173,5 +194,11 @@ class WebhookQueue:
         self._webhook = None
         if self._config is not None:
             url, secret = self._config.url.get_secret_value(), self._config.secret.get_secret_value()
-            self._webhook = WebhookSender(url, secret, counted=lambda result: metrics.WEBHOOKS.labels(result).inc())
+            self._webhook = WebhookSender(
+                url,
+                secret,
+                counted=lambda result: metrics.WEBHOOKS.labels(result).inc(),
+                form=self._config.format,
+                ops_url=self._ops_url,
+            )
             self._webhook.start()

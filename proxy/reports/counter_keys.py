@@ -90,6 +90,22 @@ def differing_fields(comparison: ComparisonEvent, redactor: Redactor, admit: Adm
     return list(dict.fromkeys(pairs))
 
 
+def undeclared(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> list[tuple[str, FieldKind]]:
+    """Return the fields and kinds that no divergence declares, with the violations of the contract."""
+    fields = summarize_fields(comparison.verdict, comparison.legacy, comparison.native, redactor)
+    pairs: list[tuple[str, FieldKind]] = [(admit(one.field), one.kind) for one in fields if not one.declared]
+    pairs += ((path, "violation") for path in _violated_paths(comparison, redactor, admit))
+    return list(dict.fromkeys(pairs))
+
+
+def legacy_violations(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[str]:
+    """Yield the fields in which legacy's answer violates the contract."""
+    paths = _violated_paths(comparison, redactor, admit)
+    for violation, path in zip(comparison.verdict.violations, paths, strict=True):
+        if violation.backend == "legacy":
+            yield path
+
+
 def _violated_paths(comparison: ComparisonEvent, redactor: Redactor, admit: Admit) -> Iterator[str]:
     backends: dict[Backend | None, Exchange] = {"legacy": comparison.legacy, "native": comparison.native}
     for violation in comparison.verdict.violations:

@@ -19,19 +19,23 @@ from proxy.config.models import Config
 from proxy.config.service_models import ReportSettings as Settings
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
-from proxy.reports import counter_keys
+from proxy.observability.webhook import WebhookEvent
+from proxy.reports import counter_keys, notices
 from proxy.reports.counters import CounterBatch, Fields, Key, key, of_revision
 from proxy.reports.events import UNMATCHED, ComparisonEvent, Entry, ReplayEvent, SkippedEvent
 from proxy.reports.redaction import KEY_BYTES, Redactor
+from proxy.reports.registry import DifferenceRegistry
 from proxy.reports.revisions import IMAGE_REVISION, NO_REVISIONS, Revisions
 from proxy.reports.samples import FieldAndKind, document
 from proxy.reports.storage import Storage
+from proxy.reports.triage import Observation, difference_id
 from proxy.runtime.database import Database, DatabaseError, Document
 
 logger = logging.getLogger("scribe_proxy")
 
 DropReason = Literal["database", "full", "fault"]
 Dropped: TypeAlias = Callable[[DropReason, int], None]
+Publish: TypeAlias = Callable[[WebhookEvent], None]
 
 INTERVAL: Final = 1.0
 """Seconds between two writes."""
@@ -44,11 +48,17 @@ def count_dropped(reason: DropReason, number: int) -> None:
 
 @dataclass(slots=True)
 class _Batch:
-    """Everything recorded since the last write; `entries` are comparisons by route."""
+    """Everything recorded since the last write; `entries` are comparisons by route.
+
+    `observations` are the newest by id of the difference, `legacy_violations` the ids in which legacy violates the
+    contract.
+    """
 
     tally: CounterBatch = field(default_factory=CounterBatch)
     samples: list[Document] = field(default_factory=list)
     sampled: set[tuple[str, FieldAndKind]] = field(default_factory=set)
+    observations: dict[str, Observation] = field(default_factory=dict)
+    legacy_violations: set[str] = field(default_factory=set)
     entries: Counter[str] = field(default_factory=Counter)
 
 
@@ -61,7 +71,10 @@ class ReportWriter:
         settings: Settings,
         dropped: Dropped = count_dropped,
         revisions: Revisions = NO_REVISIONS,
+        publish: Publish = lambda _: None,
     ) -> None:
+        self._registry = DifferenceRegistry(database) if database is not None else None
+        self._publish = publish
         self._revisions = revisions
         self._storage = Storage(database) if database is not None else None
         self._settings = settings
@@ -123,8 +136,16 @@ class ReportWriter:
         self._report_recovery()
         try:
             await self._storage.add_samples(batch.samples, self._settings.samples)
+            await self._register(batch)
         except Exception as error:
             logger.warning("samples are dropped: %s", _describe(error))
+
+    async def _register(self, batch: _Batch) -> None:
+        """Register the differences of a batch, and publish those that are new or have returned."""
+        if self._registry is not None and batch.observations:
+            registered = await self._registry.register(batch.observations.values())
+            for event in notices.events(registered, batch.legacy_violations):
+                self._publish(event)
 
     async def _write(self) -> None:
         while True:
@@ -137,6 +158,7 @@ class ReportWriter:
             batch.tally.add(of_revision(count_key, self._revisions.of_route(entry.route)), at, number)
         if isinstance(entry, ComparisonEvent):
             self._sample(entry, at)
+            self._observe_differences(entry, at)
         if not isinstance(entry, ReplayEvent):
             batch.entries[entry.route] += number
 
@@ -160,6 +182,18 @@ class ReportWriter:
             self._batch.samples.append(document(comparison, new, redactor, at))
             self._batch.sampled |= {(route, field_kind) for field_kind in new}
 
+    def _observe_differences(self, comparison: ComparisonEvent, at: float) -> None:
+        redactor, route = self._redactor(comparison), comparison.route
+
+        def admit(name: str) -> str:
+            return self._fields.admit(route, name, at)
+
+        for name, kind in counter_keys.undeclared(comparison, redactor, admit):
+            observation = Observation(route, name, kind, at, self._revisions.of_route(route))
+            self._batch.observations[observation.id] = observation
+        for name in counter_keys.legacy_violations(comparison, redactor, admit):
+            self._batch.legacy_violations.add(difference_id(route, name, "violation"))
+
     def _redactor(self, entry: ComparisonEvent | ReplayEvent) -> Redactor:
         configured = self._settings.key.get_secret_value().encode()
         return Redactor(configured or self._generated_key, entry.operation, fleeting=not configured)
@@ -168,6 +202,8 @@ class ReportWriter:
         retention = self._settings.retention
         if self._prepared != retention:
             await storage.prepare(retention)
+            if self._registry is not None:
+                await self._registry.prepare(retention)
             self._prepared = retention
 
     def _drop(self, entries: Counter[str], reason: DropReason) -> None:

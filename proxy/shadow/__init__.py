@@ -30,6 +30,7 @@ from proxy.config.models import Config, Route
 from proxy.gateway import bucketing
 from proxy.gateway.request_record import ComparisonObserver
 from proxy.observability import metrics
+from proxy.observability.webhook import WebhookEvent
 from proxy.reports.events import SkippedEvent
 from proxy.shadow.counts import Counts
 from proxy.shadow.load_shedder import INTERVAL, CpuLoadShedder
@@ -42,6 +43,7 @@ from proxy.shadow.messages import (
     DryRun,
     DryRunFinished,
     LegacyServed,
+    Notice,
     ReportsDropped,
     RequestSnapshot,
     ToGateway,
@@ -56,7 +58,7 @@ class ShadowClient:
     """The shadow of one gateway process. A worker process runs as long as a route has a `shadow` share.
 
     `directory` is the one of routing.yaml. `observers` receive every outcome; `record_skipped` receives the requests
-    that never reached the worker, which records the others itself.
+    that never reached the worker, which records the others itself. `publish` receives its events for the webhook.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class ShadowClient:
         directory: Path,
         observers: Iterable[ComparisonObserver] = (),
         record_skipped: Callable[[SkippedEvent], None] | None = None,
+        publish: Callable[[WebhookEvent], None] = lambda _: None,
     ) -> None:
+        self._publish = publish
         self._config = config
         self._native = config.native
         self._directory = directory
@@ -208,6 +212,9 @@ class ShadowClient:
             self._resolve(self._pending.get(message.number), message.reason)
         elif isinstance(message, ReportsDropped):
             metrics.REPORTS_DROPPED.labels(message.reason).inc(message.number)
+        elif isinstance(message, Notice):
+            metrics.DIFFERENCE_NOTICES.labels(message.event.type).inc()
+            self._publish(message.event)
 
     def _resolve(self, pending: PendingRequest | None, reason: Reason | None) -> bool:
         """Resolve an awaited dry run; return False where nothing awaits it."""

@@ -1,7 +1,7 @@
 """Messages between a gateway process and its shadow process. Immutable values only.
 
     gateway ──▶ shadow   Configure, CompareRead, DryRun, then LegacyServed or Discard; Ping
-    shadow ──▶ gateway   Ready, DryRunFinished, Compared, ReportsDropped; Pong
+    shadow ──▶ gateway   Ready, DryRunFinished, Compared, ReportsDropped, Notice; Pong
 
 The gateway numbers requests; a number identifies one request in both directions. Deadlines are in `time.monotonic()`,
 which both processes share. Messages are named tuples because the gateway builds and pickles one for each mirrored
@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 from proxy.comparison.exchange import Exchange, Headers, RawExchange
 from proxy.comparison.verdicts import Name, Reason
 from proxy.config.models import Config
+from proxy.observability.webhook import WebhookEvent
 from proxy.types import Backend
 
 
@@ -131,9 +132,15 @@ class ReportsDropped(NamedTuple):
     number: int
 
 
+class Notice(NamedTuple):
+    """An event for the webhook: differences that are new or have returned."""
+
+    event: WebhookEvent
+
+
 class Pong(NamedTuple):
     """The answer to `Ping`."""
 
 
 ToShadow: TypeAlias = Configure | CompareRead | DryRun | LegacyServed | Discard | Ping
-ToGateway: TypeAlias = Ready | DryRunFinished | Compared | ReportsDropped | Pong
+ToGateway: TypeAlias = Ready | DryRunFinished | Compared | ReportsDropped | Notice | Pong

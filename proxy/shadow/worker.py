@@ -43,6 +43,7 @@ from proxy.shadow.messages import (
     DryRun,
     DryRunFinished,
     LegacyServed,
+    Notice,
     Pong,
     Ready,
     ReportsDropped,
@@ -105,7 +106,11 @@ class Worker:
         await native.start()
         database = Database.of(message.config.mongodb)
         self._reports = ReportWriter(
-            database, message.config.reports, self._report_dropped, Revisions.of(message.config, os.environ)
+            database,
+            message.config.reports,
+            self._report_dropped,
+            Revisions.of(message.config, os.environ),
+            lambda event: self._channel.send(Notice(event)),
         )
         tracing = Tracing.configured(os.environ)
         self._backends = ShadowBackends(native, tracing)

@@ -1,0 +1,79 @@
+"""Bodies of webhook requests: the event itself, or a message as Slack or Teams shows it. Pure.
+
+A message is one sentence for each event, with a link to the ops pages where `ops.url` is set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+Format = Literal["standard", "slack", "teams"]
+Data: TypeAlias = Mapping[str, Any]
+
+MAX_NAMED: Final = 5
+"""Maximum number of differences that a message names."""
+_TITLES: Final = {
+    "new_difference": ("new difference", "new differences"),
+    "contract_drift": ("new violation of the contract by legacy", "new violations of the contract by legacy"),
+    "difference_returned": ("difference has returned", "differences have returned"),
+}
+
+
+def message_body(form: Format, kind: str, data: Data, ops_url: str) -> bytes:
+    """Return the JSON body of an event of type `kind` for Slack or Teams."""
+    text, path = sentence(kind, data), _path(kind, data)
+    link = f"{ops_url.rstrip('/')}{path}" if ops_url else ""
+    return json.dumps(_slack(text, link) if form == "slack" else _teams(text, link), sort_keys=True).encode()
+
+
+def sentence(kind: str, data: Data) -> str:
+    """Return an event as a line of text."""
+    if kind in _TITLES:
+        return _differences(kind, data)
+    if kind == "config_refused":
+        return f"routing.yaml is refused; {data.get('in_force') or 'the last valid one'} stays in force"
+    if "route" not in data:
+        return kind.replace("_", " ")
+    change = f" from {_percent(data.get('before'))} to {_percent(data.get('after'))}"
+    reason = f": {data['reason']}" if data.get("reason") else ""
+    actor = f" by {data['actor']}" if data.get("actor") else ""
+    return f"{data['route']}: {kind}{change}{actor}{reason}"
+
+
+def _differences(kind: str, data: Data) -> str:
+    listed: Sequence[Data] = data["differences"]
+    named = [f"{one['route']} {one['field']} ({one['kind']})" for one in listed[:MAX_NAMED]]
+    total: int = data["total"]
+    rest = f" and {total - len(named)} more" if total > len(named) else ""
+    revision = f", native {listed[0]['revision']}" if listed[0].get("revision") else ""
+    return f"{total} {_TITLES[kind][total != 1]}{revision}: {', '.join(named)}{rest}"
+
+
+def _path(kind: str, data: Data) -> str:
+    if kind in _TITLES:
+        return f"/differences/{data['differences'][0]['id']}" if data["total"] == 1 else "/"
+    return f"/live/{data['route']}" if "route" in data else "/config"
+
+
+def _slack(text: str, link: str) -> Data:
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return {"text": f"{escaped} <{link}|Open>" if link else escaped}
+
+
+def _teams(text: str, link: str) -> Data:
+    actions = [{"type": "Action.OpenUrl", "title": "Open", "url": link}] if link else []
+    card = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": [{"type": "TextBlock", "text": text, "wrap": True}],
+        "actions": actions,
+    }
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
+    return {"type": "message", "attachments": [attachment]}
+
+
+def _percent(value: object) -> str:
+    return f"{value:g}%" if isinstance(value, int | float) else "?"

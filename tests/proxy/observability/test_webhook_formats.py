@@ -1,0 +1,53 @@
+"""Messages for Slack and Teams: one line, escaped, with a link where the ops pages have an address."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.observability.webhook_formats import message_body, sentence
+
+DIFFERENCE = {"id": "abc", "route": "notes.list", "field": "body.<id>", "kind": "value", "revision": "r2"}
+ROLLBACK = {"route": "notes.list", "before": 25.0, "after": 0.0, "actor": "Ada", "reason": "p99 & errors"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "expected"),
+    [
+        (
+            "difference_returned",
+            {"differences": [DIFFERENCE], "total": 1},
+            "1 difference has returned, native r2: notes.list body.<id> (value)",
+        ),
+        (
+            "new_difference",
+            {"differences": [{**DIFFERENCE, "field": str(n), "revision": None} for n in range(7)], "total": 30},
+            "30 new differences: " + ", ".join(f"notes.list {n} (value)" for n in range(5)) + " and 25 more",
+        ),
+        ("rollback", ROLLBACK, "notes.list: rollback from 25% to 0% by Ada: p99 & errors"),
+        ("config_refused", {"in_force": "ab12"}, "routing.yaml is refused; ab12 stays in force"),
+        ("completed", {}, "completed"),
+    ],
+)
+def test_event_becomes_a_line(kind: str, data: dict[str, Any], expected: str) -> None:
+    assert sentence(kind, data) == expected
+
+
+def test_slack_gets_an_escaped_text_with_a_link() -> None:
+    data = {"differences": [DIFFERENCE], "total": 1}
+    body = json.loads(message_body("slack", "new_difference", data, "https://ops.example/"))
+    assert "body.&lt;id&gt;" in body["text"]
+    assert body["text"].endswith("<https://ops.example/differences/abc|Open>")
+    assert "|Open>" not in json.loads(message_body("slack", "new_difference", data, ""))["text"]
+
+
+def test_teams_gets_an_adaptive_card() -> None:
+    body = json.loads(message_body("teams", "rollback", ROLLBACK, "https://ops.example"))
+    card = body["attachments"][0]["content"]
+    assert (body["type"], card["type"]) == ("message", "AdaptiveCard")
+    assert "by Ada" in card["body"][0]["text"]
+    assert card["actions"] == [
+        {"type": "Action.OpenUrl", "title": "Open", "url": "https://ops.example/live/notes.list"}
+    ]
