@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from proxy.contract.editing import write_whole
 from proxy.recordings import model
 from proxy.recordings.model import RecordingError, Recordings
-from proxy.recordings.player import ServiceUnreachable
-from proxy.recordings.recorder import Notice, Recorder, Script, encode_recordings, read_scripts
+from proxy.recordings.recorder import OnStep, Recorder, Script, encode_recordings, read_scripts
+from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
 from proxy.types import JSON
 
@@ -104,7 +104,7 @@ def record(
     _print_summary(target, scenarios, scripts)
 
 
-async def _record(service: Service, scripts: list[Script], harvest: Harvest, notice: Notice) -> None:
+async def _record(service: Service, scripts: list[Script], harvest: Harvest, notice: OnStep) -> None:
     async with AsyncExitStack() as stack:
         documents = calls = None
         if service.mongodb_url and service.database:
@@ -155,7 +155,7 @@ def _refuse_foreign(mongodb_url: str | None, empty: bool) -> None:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Notice]:
+def _progress(total: int) -> Iterator[OnStep]:
     """Show a progress bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<32.32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -14,12 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from proxy.comparison.exchange import Outcome
+from proxy.comparison.modes import TRANSPORT_HEADERS
 from proxy.contract import divergences
 from proxy.recordings import model
-from proxy.recordings.answers import IGNORED_HEADERS
-from proxy.recordings.model import Outcome, Recordings
-from proxy.recordings.player import Notice, Player, PlayerSettings, ServiceUnreachable
-from proxy.recordings.report import Report, Result, ResultCounts, tally
+from proxy.recordings.model import Recordings
+from proxy.recordings.player import OnResult, Player, PlayerSettings
+from proxy.recordings.report import Report, Result, ResultCounts, tally, value_text
+from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
 
 _UNUSABLE = 2
@@ -113,7 +115,7 @@ def verify(
         raise click.UsageError(str(error)) from error
     if not (chosen.scenarios or chosen.conversations or chosen.connections):
         raise click.UsageError("no recording matches")
-    headers = IGNORED_HEADERS | {name.lower() for name in ignored}
+    headers = TRANSPORT_HEADERS | {name.lower() for name in ignored}
     terms = PlayerSettings(hang_after, _accepted(accepted), declared, headers)
     around = VerifyTargets(mongodb_url, _database(mongodb_url, database), calls_url)
     report = _run(base_url, chosen, terms, around)
@@ -131,7 +133,7 @@ def _run(base_url: str, chosen: Recordings, terms: PlayerSettings, around: Verif
 
 
 async def _play(
-    base_url: str, chosen: Recordings, terms: PlayerSettings, around: VerifyTargets, notice: Notice
+    base_url: str, chosen: Recordings, terms: PlayerSettings, around: VerifyTargets, notice: OnResult
 ) -> Report:
     async with AsyncExitStack() as stack:
         documents = calls = None
@@ -176,7 +178,7 @@ def _expected(chosen: Recordings, around: VerifyTargets) -> int:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Notice]:
+def _progress(total: int) -> Iterator[OnResult]:
     """Show a progress bar on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:<32.32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -226,8 +228,9 @@ def _account(result: Result) -> Text:
     if result.declared:
         text.append(f"  [{', '.join(result.declared)}]", style="yellow")
     for difference in result.unexplained:
-        text.append(f"\n  {difference.path} ({difference.kind})", style="bold default")
-        text.append(f"\n    recorded  {difference.recorded}\n    live      {difference.live}", style="default")
+        text.append(f"\n  {difference.place} ({difference.kind}, {difference.severity})", style="bold default")
+        recorded, live = value_text(difference.legacy), value_text(difference.native)
+        text.append(f"\n    recorded  {recorded}\n    live      {live}", style="default")
     return text
 
 

@@ -1,7 +1,8 @@
-"""Which item of one array stands for which of another, settled before any two are compared.
+"""Align two arrays before their items are compared. Pure.
 
-Settling it first keeps the work linear: arrays within arrays are never compared twice. Items belong together by the
-field that tells them apart, else by being equal, else by being equal but for ids and dates, else by their place.
+Aligning first keeps the work linear: arrays within arrays are never compared twice. Items belong together by the field
+that identifies them, else by being equal, else by being equal but for ids and dates, else by their index. The result
+is the same, mirrored, when the sides are swapped.
 """
 
 from __future__ import annotations
@@ -10,89 +11,105 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import ne
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
-from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.volatile import mask
 from proxy.types import JSON
 
-_KEYS = ("_id", "id")
-_TELLING = frozenset((str, int))
+MayCorrespond: TypeAlias = Callable[[str, str], bool]
+"""Whether two ids can stand for each other."""
 Pair: TypeAlias = tuple[int | None, int | None]
+
+_KEYS: Final = ("_id", "id")
+_IDENTIFYING: Final = frozenset((str, int))
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Index pairs in legacy's order, then what only native has; `moved` where both have the same in another order."""
+    """Index pairs in legacy's order, then the items that only native has.
+
+    `moved` is set where the same items have another order.
+    """
 
     pairs: tuple[Pair, ...]
     moved: bool = False
 
 
 def align(
-    legacy: Sequence[JSON], native: Sequence[JSON], names: Correspondence, key: str | None, *, free: bool
+    legacy: Sequence[JSON], native: Sequence[JSON], may_correspond: MayCorrespond, key: str | None, *, free: bool
 ) -> Alignment:
-    """Match two arrays; `key` is the field that a contract names, `free` says that order does not count."""
-    if not free and _in_place(legacy, native):
-        return _by_place(len(legacy), len(native))
-    key = key or _telling(legacy, native)
-    if key is not None and not free and _all_new(legacy, native, key):
-        return _by_place(len(legacy), len(native))
+    """Align two arrays; `key` is the field that a contract names, `free` says that their order has no meaning."""
+    if not free and _is_in_place(legacy, native):
+        return _by_index(len(legacy), len(native))
+    key = key or _identifying_key(legacy, native)
+    if key is not None and not free and (_all_new(legacy, native, key) or _only_keys_differ(legacy, native, key)):
+        return _by_index(len(legacy), len(native))
     matching = _Matching(legacy, native)
     if key is not None:
         matching.match(lambda item: _identity(item, key))
-    matching.match(_spelling)
+    matching.match(repr)
     moved = matching.moved()
     matching.match(lambda item: mask(repr(item)))
-    matching.match_rest(lambda one, other: key is None or _may_be_same(one, other, key, names))
+    matching.match_rest(lambda one, other: key is None or _may_be_same(one, other, key, may_correspond))
     return Alignment(matching.pairs(), moved and not free)
 
 
-def _by_place(legacy: int, native: int) -> Alignment:
+def _by_index(legacy: int, native: int) -> Alignment:
     shared = min(legacy, native)
     pairs: list[Pair] = [(index, index) for index in range(shared)]
     pairs += [(index, None) for index in range(shared, legacy)]
     return Alignment((*pairs, *((None, index) for index in range(shared, native))))
 
 
-def _in_place(legacy: Sequence[JSON], native: Sequence[JSON]) -> bool:
-    """Whether at most one item differs from what stands in its place: nothing can have moved."""
+def _is_in_place(legacy: Sequence[JSON], native: Sequence[JSON]) -> bool:
+    """Return whether at most one item differs from the one with its index, so that none can have moved."""
     return len(legacy) == len(native) and sum(map(ne, legacy, native)) < 2
 
 
-def _telling(legacy: Sequence[JSON], native: Sequence[JSON]) -> str | None:
-    """The field that tells items apart on both sides: an id, or one that has the same values on both."""
+def _identifying_key(legacy: Sequence[JSON], native: Sequence[JSON]) -> str | None:
+    """Return the field that identifies items on both sides: an id, or one that has the same values on both."""
     for key in _KEYS:
         if _values(legacy, key) and _values(native, key):
             return key
     shared = _fields(legacy) & _fields(native)
     return next(
-        (key for key in sorted(shared) if (ours := _values(legacy, key)) and ours == _values(native, key)), None
+        (key for key in sorted(shared) if (values := _values(legacy, key)) and values == _values(native, key)), None
     )
 
 
 def _fields(items: Sequence[JSON]) -> set[str]:
-    """The fields that every item has; none where one is no object."""
+    """Return the fields that every item has; none where one is not an object."""
     if not items or not all(isinstance(item, dict) for item in items):
         return set()
     return set.intersection(*(set(item) for item in items if isinstance(item, dict)))
 
 
 def _values(items: Sequence[JSON], key: str) -> set[Hashable] | None:
-    """The values of a field, None where they do not tell the items apart."""
-    found = [item.get(key) if isinstance(item, dict) else None for item in items]
-    if not _TELLING.issuperset(map(type, found)):
+    """Return the values of a field, None where they do not identify the items."""
+    values = [item.get(key) if isinstance(item, dict) else None for item in items]
+    if not _IDENTIFYING.issuperset(map(type, values)):
         return None
-    values: set[Hashable] = set(cast("list[Hashable]", found))
-    return values if len(values) == len(found) else None
+    distinct: set[Hashable] = set(cast("list[Hashable]", values))
+    return distinct if len(distinct) == len(values) else None
 
 
 def _all_new(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
-    """Whether the sides have not one item in common, as when each has made its own."""
+    """Return whether the sides have no item in common, as when each has made its own."""
     if len(legacy) != len(native):
         return False
     ours, theirs = ({_identity(item, key) for item in items} for items in (legacy, native))
     return not ours & theirs
+
+
+def _only_keys_differ(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
+    """Return whether items with one index differ in the key alone, while the same items in another order would not."""
+    if len(legacy) != len(native) or any(map(ne, _without(legacy, key), _without(native, key))):
+        return False
+    return sorted(map(repr, legacy)) != sorted(map(repr, native))
+
+
+def _without(items: Sequence[JSON], key: str) -> Iterable[JSON]:
+    return ({**item, key: None} if isinstance(item, dict) else item for item in items)
 
 
 def _identity(item: JSON, key: str) -> Hashable:
@@ -100,53 +117,51 @@ def _identity(item: JSON, key: str) -> Hashable:
     return (type(value), value) if isinstance(value, str | int | float) else None
 
 
-def _spelling(item: JSON) -> Hashable:
-    return repr(item)
-
-
-def _may_be_same(one: JSON, other: JSON, key: str, names: Correspondence) -> bool:
-    """Whether items with different keys may be one: made on each side just now, or without a key at all."""
+def _may_be_same(one: JSON, other: JSON, key: str, may_correspond: MayCorrespond) -> bool:
+    """Return whether items with different keys may be one: both without a key, or with keys that can correspond."""
     ours, theirs = (item.get(key) if isinstance(item, dict) else None for item in (one, other))
     if isinstance(ours, str) and isinstance(theirs, str):
-        return names.may_stand_for(ours, theirs)
+        return may_correspond(ours, theirs)
     return ours is None and theirs is None
 
 
 class _Matching:
     def __init__(self, legacy: Sequence[JSON], native: Sequence[JSON]) -> None:
         self._legacy, self._native = legacy, native
-        self._found: dict[int, int] = {}
-        self._left, self._right = list(range(len(legacy))), list(range(len(native)))
+        self._partners: dict[int, int] = {}
+        self._unmatched_legacy, self._unmatched_native = list(range(len(legacy))), list(range(len(native)))
 
-    def match(self, tell: Callable[[JSON], Hashable]) -> None:
-        """Match what is unmatched and told the same, first come first served; None tells nothing."""
-        if not self._left or not self._right:
+    def match(self, identify: Callable[[JSON], Hashable]) -> None:
+        """Match unmatched items of one identity in their order; None identifies nothing."""
+        if not self._unmatched_legacy or not self._unmatched_native:
             return
-        waiting: dict[Hashable, deque[int]] = {}
-        for index in self._right:
-            waiting.setdefault(tell(self._native[index]), deque()).append(index)
-        waiting.pop(None, None)
-        for index in self._left:
-            if queue := waiting.get(tell(self._legacy[index])):
-                self._found[index] = queue.popleft()
-        self._forget()
+        candidates: dict[Hashable, deque[int]] = {}
+        for index in self._unmatched_native:
+            candidates.setdefault(identify(self._native[index]), deque()).append(index)
+        candidates.pop(None, None)
+        for index in self._unmatched_legacy:
+            if queue := candidates.get(identify(self._legacy[index])):
+                self._partners[index] = queue.popleft()
+        self._drop_matched()
 
-    def match_rest(self, may: Callable[[JSON, JSON], bool]) -> None:
-        """Match what is left in its order, where the two may be one."""
-        for one, other in zip(self._left, self._right, strict=False):
-            if may(self._legacy[one], self._native[other]):
-                self._found[one] = other
-        self._forget()
+    def match_rest(self, may_match: Callable[[JSON, JSON], bool]) -> None:
+        """Match the remaining items in their order, where the two may be one."""
+        for one, other in zip(self._unmatched_legacy, self._unmatched_native, strict=False):
+            if may_match(self._legacy[one], self._native[other]):
+                self._partners[one] = other
+        self._drop_matched()
 
     def moved(self) -> bool:
-        found = [self._found[index] for index in sorted(self._found)]
-        return found != sorted(found)
+        """Return whether the matched items have another order."""
+        partners = [self._partners[index] for index in sorted(self._partners)]
+        return partners != sorted(partners)
 
     def pairs(self) -> tuple[Pair, ...]:
-        ours: Iterable[Pair] = ((index, self._found.get(index)) for index in range(len(self._legacy)))
-        return (*ours, *((None, index) for index in self._right))
+        """Return all pairs in legacy's order, then native's unmatched items."""
+        ours: Iterable[Pair] = ((index, self._partners.get(index)) for index in range(len(self._legacy)))
+        return (*ours, *((None, index) for index in self._unmatched_native))
 
-    def _forget(self) -> None:
-        taken = set(self._found.values())
-        self._left = [index for index in self._left if index not in self._found]
-        self._right = [index for index in self._right if index not in taken]
+    def _drop_matched(self) -> None:
+        matched = set(self._partners.values())
+        self._unmatched_legacy = [index for index in self._unmatched_legacy if index not in self._partners]
+        self._unmatched_native = [index for index in self._unmatched_native if index not in matched]

@@ -100,7 +100,7 @@ def _text(data: bytes, charset: str) -> str | None:
 
 def _json(text: str) -> tuple[Form, JSON]:
     try:
-        return "json", parse_json(text, unique_names=True)
+        return "json", parse_json(text)
     except PayloadError:
         return "text", text
 

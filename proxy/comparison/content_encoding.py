@@ -1,44 +1,95 @@
-"""Content codings undone (RFC 9110 §8.4), never beyond a bound: a small body must not become a large one in memory."""
+"""Undo content codings (RFC 9110 §8.4) within a limit: a small body must not become a large one in memory. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 import zlib
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
 
 import brotli  # type: ignore[import-untyped]
 
-LIMIT = 1024 * 1024
-"""How large a decoded body may be, in bytes."""
+LIMIT: Final = 1024 * 1024
+"""Maximum size of a decoded body, in bytes."""
+DIGEST_BLOCK: Final = 64 * 1024
+"""Bytes of a body that one digest covers."""
+MAX_BLOCKS: Final = 1024
+"""Maximum number of digests; the last one covers the rest of the body."""
 
-_GZIP = 16 + zlib.MAX_WBITS
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class CodingError(ValueError):
-    """The bytes are not what `Content-Encoding` says, end too early, or the coding is unknown."""
+    """The bytes do not match `Content-Encoding`, end too early, or the coding is unknown."""
 
 
 class OversizeError(ValueError):
     """Decoded, the body is larger than the limit."""
 
 
-class _Decoder(Protocol):
-    def __call__(self, data: bytes, limit: int) -> bytes: ...
+class BlockDigests:
+    """Digests of a stream of bytes, one for each `DIGEST_BLOCK`, independent of how the stream is cut."""
+
+    __slots__ = ("_current", "_digests", "_remaining", "length")
+
+    def __init__(self) -> None:
+        self._digests: list[bytes] = []
+        self._current = hashlib.sha256()
+        self._remaining = DIGEST_BLOCK
+        self.length = 0
+
+    def update(self, data: bytes) -> None:
+        """Add the next bytes."""
+        self.length += len(data)
+        view = memoryview(data)
+        while len(view) >= self._remaining and len(self._digests) < MAX_BLOCKS - 1:
+            self._current.update(view[: self._remaining])
+            view = view[self._remaining :]
+            self._digests.append(self._current.digest()[:16])
+            self._current, self._remaining = hashlib.sha256(), DIGEST_BLOCK
+        self._current.update(view)
+        self._remaining -= len(view)
+
+    def blocks(self) -> tuple[bytes, ...]:
+        """Return the digests so far, that of an incomplete block included."""
+        return (*self._digests, self._current.digest()[:16])
+
+
+def digests_of(data: bytes) -> BlockDigests:
+    """Return the digests of bytes that are available as a whole."""
+    digests = BlockDigests()
+    digests.update(data)
+    return digests
 
 
 def decode(data: bytes, codings: str, limit: int = LIMIT) -> bytes:
-    """The body with every coding in a `Content-Encoding` value undone. Raises CodingError, OversizeError."""
+    """Return the body with every coding in a `Content-Encoding` value undone.
+
+    Raises:
+        CodingError: the body does not match its codings.
+        OversizeError: the decoded body exceeds `limit` bytes.
+    """
+    for name in _names(codings):
+        data = _DECODERS[name](data, limit)
+    return data
+
+
+def _names(codings: str) -> Iterator[str]:
     for coding in reversed(codings.lower().split(",")):
         name = coding.strip()
         if name in ("", "identity"):
             continue
         if name not in _DECODERS:
             raise CodingError("unknown coding")
-        data = _DECODERS[name](data, limit)
-    return data
+        yield name
+
+
+class _Decoder(Protocol):
+    def __call__(self, data: bytes, limit: int) -> bytes: ...
 
 
 def _gzip(data: bytes, limit: int) -> bytes:
-    """One or more gzip members; zeros may follow (RFC 1952 §2.2)."""
+    """Decode one or more gzip members; zeros may follow (RFC 1952 §2.2)."""
     output = b""
     while data.strip(b"\0") or not output:
         piece, data = _inflate(data, _GZIP, limit - len(output))
@@ -49,7 +100,7 @@ def _gzip(data: bytes, limit: int) -> bytes:
 
 
 def _deflate(data: bytes, limit: int) -> bytes:
-    """A zlib stream, or the bare deflate that some servers send under this name."""
+    """Decode a zlib stream, or the bare deflate that some servers send under this name."""
     try:
         return _inflate(data, zlib.MAX_WBITS, limit)[0]
     except CodingError:
@@ -57,7 +108,7 @@ def _deflate(data: bytes, limit: int) -> bytes:
 
 
 def _inflate(data: bytes, window: int, limit: int) -> tuple[bytes, bytes]:
-    """One stream inflated, and the bytes behind it."""
+    """Return one stream inflated, and the bytes after it."""
     stream = zlib.decompressobj(window)
     try:
         output = stream.decompress(data, limit + 1)
@@ -71,7 +122,7 @@ def _inflate(data: bytes, window: int, limit: int) -> tuple[bytes, bytes]:
 
 
 def _unbrotli(data: bytes, limit: int) -> bytes:
-    """A Brotli stream (RFC 7932)."""
+    """Decode a Brotli stream (RFC 7932)."""
     stream = brotli.Decompressor()
     output = b""
     try:
@@ -87,7 +138,7 @@ def _unbrotli(data: bytes, limit: int) -> bytes:
     return output
 
 
-_DECODERS: dict[str, _Decoder] = {
+_DECODERS: Final[Mapping[str, _Decoder]] = {
     "gzip": _gzip,
     "x-gzip": _gzip,
     "deflate": _deflate,

@@ -1,281 +1,209 @@
-"""Tell two values apart that were produced at different times by different processes.
+"""Match by role the ids, dates and tokens that each of two backends makes itself. Pure.
 
-Ids, dates and tokens never repeat, so they are compared by identity: what stands at a place on the recorded
-side corresponds to what stands at the same place on the live side, and must keep corresponding to it for as
-long as the scenario lasts. That is the same as naming each one in order of its first appearance, and it says
-in addition what to send in later requests in place of what was recorded.
+Such values never repeat, so they are compared by identity: the value at a path on one side corresponds to the value at
+the same path on the other, and must correspond to it everywhere else, for as long as the scenario or exchange lasts.
+The correspondence also says what to send in a later request in place of the value that was recorded.
 """
 
-import base64
+from __future__ import annotations
+
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from proxy.comparison.volatile import VOLATILE, Segment, match_volatile, split_volatile, timestamp_of
+from proxy.comparison.spelling import moment_of, text_kind
+from proxy.comparison.tokens import Token, decode_token, flatten
+from proxy.comparison.volatile import VOLATILE, Segment, date_layout, match_volatile, split_volatile, timestamp_of
 from proxy.types import JSON
 
-Kind = Literal["missing", "extra", "type", "value", "order", "outcome", "status", "header"]
+Kind = Literal["missing", "extra", "type", "value", "format", "order", "outcome", "status", "header"]
 
-FRESH = 24 * 3600 * 1000
-"""How far from its side's own time (ms) an id or a date may lie and still count as made there and then."""
+FRESH: Final = 24 * 3600 * 1000
+"""Maximum distance (ms) of an id or a date from its side's own time to count as made by that side."""
+COINCIDENCE: Final = 25
+"""Maximum distance (ms) of two events whose dates may coincide on one side by chance."""
 
-COINCIDENCE = 25
-"""How near (ms) two events may be for their dates to fall together on one side by chance."""
-
-_REPLACEABLE = re.compile(VOLATILE.pattern + r'|(?P<etag>W/"[^"]*")', re.ASCII)
-_HASH_PREFIX = len("$2b$08$")
-_TIMES = ("iat", "exp", "nbf")
+_REPLACEABLE: Final = re.compile(VOLATILE.pattern + r'|(?P<etag>W/"[^"]*")', re.ASCII)
+_HASH_PREFIX: Final = len("$2b$08$")
 
 
-@dataclass(frozen=True, slots=True)
-class TextDifference:
-    """One place where two sides disagree.
+class TextDifference(NamedTuple):
+    """A difference between two texts; `path` leads to it within a token (`claims`, `exp`), else it is empty."""
 
-    `path` is dotted (`body.data.notes.0._id`, `header.etag`, `store.users.0.email`), `recorded` and `live`
-    are the two values as short text, empty where a side has none.
-    """
-
-    path: str
+    path: tuple[str, ...]
     kind: Kind
-    recorded: str
-    live: str
+    legacy: JSON
+    native: JSON
 
 
 class _Partner(NamedTuple):
-    text: str
     moment: int
-    place: str
+    name: str
     step: int
 
 
-class _Token(NamedTuple):
-    header: JSON
-    claims: JSON
-
-
 def abbreviate(value: JSON, limit: int = 300) -> str:
-    """`value` as JSON text, cut in the middle of nowhere where it is long."""
+    """Return a value as JSON text of at most `limit` characters."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 @dataclass
 class Correspondence:
-    """What of the recorded side stands for what of the live side, learnt while answers are compared.
+    """The values of native that correspond to those of legacy, learned while answers are compared.
 
-    `recorded_at` and `live_at` are each side's own time in ms; where they are given, an id or a date that
-    differs must lie near its own side's time, since one that does not was chosen by the caller, and must be
-    equal. `step` tells dates of one answer from those of another; advance it between answers. `fresh` and
-    `coincidence` (ms) stand in for FRESH and COINCIDENCE.
+    `legacy_at` and `native_at` are each side's own time in ms. Where they are given, ids and dates that differ must lie
+    within `fresh` ms of it: others were stored before or chosen by the caller, and must be equal. `step` tells dates of
+    one answer from those of another; increment it between answers.
     """
 
-    recorded_at: int | None = None
-    live_at: int | None = None
+    legacy_at: int | None = None
+    native_at: int | None = None
     step: int = 0
     fresh: int = FRESH
     coincidence: int = COINCIDENCE
-    _live: dict[str, str] = field(default_factory=dict)
-    _recorded: dict[str, str] = field(default_factory=dict)
-    _lives: dict[int, list[_Partner]] = field(default_factory=dict)
-    _recordeds: dict[int, list[_Partner]] = field(default_factory=dict)
+    _natives: dict[str, str] = field(default_factory=dict)
+    _legacies: dict[str, str] = field(default_factory=dict)
+    _native_moments: dict[int, list[_Partner]] = field(default_factory=dict)
+    _legacy_moments: dict[int, list[_Partner]] = field(default_factory=dict)
 
-    def live_text(self, text: str) -> str:
-        """Recorded text with everything known replaced by what the live side has in its place."""
-        known = self._live.get(text)
-        return known or _REPLACEABLE.sub(lambda found: self._live.get(found.group(), found.group()), text)
+    def native_text(self, text: str) -> str:
+        """Return legacy's text with every known value replaced by native's."""
+        known = self._natives.get(text)
+        return known or _REPLACEABLE.sub(lambda match: self._natives.get(match.group(), match.group()), text)
 
-    def learn(self, recorded: str, live: str) -> None:
-        """Say that `live` is to be sent where `recorded` was."""
-        self._live[recorded] = live
+    def learn(self, legacy: str, native: str) -> None:
+        """Record that `native` is to be sent where `legacy` was."""
+        self._natives[legacy] = native
 
-    def stands_for(self, recorded: str) -> str | None:
-        """What the live side has in place of an id or stamp, None where none was seen yet."""
-        return self._live.get(recorded)
+    def counterpart(self, legacy: str) -> str | None:
+        """Return native's value for one of legacy's, None where none is known."""
+        return self._natives.get(legacy)
 
-    def may_stand_for(self, recorded: str, live: str) -> bool:
-        """Whether a live id corresponds to a recorded one, or still can; learns nothing."""
-        ours, theirs = match_volatile(recorded), match_volatile(live)
-        known, known_back = self._live.get(recorded), self._recorded.get(live)
+    def may_correspond(self, legacy: str, native: str) -> bool:
+        """Return whether two ids correspond, or still can. Learns nothing."""
+        known, known_back = self._natives.get(legacy), self._legacies.get(native)
         if known is not None or known_back is not None:
-            return known == live and known_back == recorded
-        return recorded == live or (
-            ours is not None
-            and theirs is not None
-            and ours.kind == theirs.kind
-            and self._both_fresh(ours.kind, recorded, live)
-        )
+            return known == native and known_back == legacy
+        one, other = match_volatile(legacy), match_volatile(native)
+        same_kind = one is not None and other is not None and one.kind == other.kind
+        return legacy == native or (one is not None and same_kind and self._both_fresh(one.kind, legacy, native))
 
-    def renamed(self) -> tuple[set[str], set[str]]:
-        """The recorded and the live ids, dates and tokens that stand for something other than themselves."""
-        pairs = [(ours, theirs) for ours, theirs in self._live.items() if ours != theirs]
-        return {ours for ours, _ in pairs}, {theirs for _, theirs in pairs}
+    def compare_text(self, legacy: str, native: str, name: str = "") -> list[TextDifference]:
+        """Return the differences of two texts that may contain ids, dates, tokens and password hashes.
 
-    def compare(self, recorded: JSON, live: JSON, path: str, *, ordered: bool = True) -> list[TextDifference]:
-        """Every place where two JSON values differ; `ordered` holds objects to the order of their keys."""
-        if type(recorded) is not type(live):
-            return [TextDifference(path, "type", abbreviate(recorded), abbreviate(live))]
-        if isinstance(recorded, dict) and isinstance(live, dict):
-            return self._compare_objects(recorded, live, path, ordered)
-        if isinstance(recorded, list) and isinstance(live, list):
-            return self._compare_arrays(recorded, live, path, ordered)
-        if isinstance(recorded, str) and isinstance(live, str):
-            return self.compare_text(recorded, live, path)
-        if recorded == live:
-            return []
-        if isinstance(recorded, int) and not isinstance(recorded, bool):
-            return self.compare_text(str(recorded), str(live), path)
-        return [TextDifference(path, "value", abbreviate(recorded), abbreviate(live))]
-
-    def compare_text(self, recorded: str, live: str, path: str) -> list[TextDifference]:
-        """The differences of two strings in which ids, dates, tokens and password hashes may stand."""
-        one, other = VOLATILE.fullmatch(recorded), VOLATILE.fullmatch(live)
+        `name` is the name of the field; dates of other names may part by chance.
+        """
+        one, other = VOLATILE.fullmatch(legacy), VOLATILE.fullmatch(native)
         if one and other and (kind := one.lastgroup) and kind == other.lastgroup != "hash":
-            return self._compare_pieces(kind, recorded, live, path)
-        ours, theirs = list(split_volatile(recorded)), list(split_volatile(live))
-        if [_shape(piece) for piece in ours] != [_shape(piece) for piece in theirs]:
-            return [TextDifference(path, "value", abbreviate(recorded), abbreviate(live))]
-        return [
-            difference
-            for one, other in zip(ours, theirs, strict=True)
-            for difference in self._compare_pieces(one.kind, one.text, other.text, path)
-        ]
+            return self._compare_segments(kind, legacy, native, name)
+        ours, theirs = list(split_volatile(legacy)), list(split_volatile(native))
+        if [_shape(segment) for segment in ours] != [_shape(segment) for segment in theirs]:
+            return [TextDifference((), self._other_kind(legacy, native), legacy, native)]
+        pairs = zip(ours, theirs, strict=True)
+        parts = [part for a, b in pairs for part in self._compare_segments(a.kind, a.text, b.text, name)]
+        whole = [TextDifference((), part.kind, legacy, native) for part in parts if not part.path]
+        return whole[:1] + [part for part in parts if part.path]
 
-    def _compare_objects(
-        self, recorded: Mapping[str, JSON], live: Mapping[str, JSON], path: str, ordered: bool
-    ) -> list[TextDifference]:
-        found: list[TextDifference] = []
-        names = {name: self.live_text(name) for name in recorded}
-        for name, live_name in names.items():
-            where = f"{path}.{name}"
-            if live_name in live:
-                found += self.compare(recorded[name], live[live_name], where, ordered=ordered)
-            else:
-                found.append(TextDifference(where, "missing", abbreviate(recorded[name]), ""))
-        extra = [name for name in live if name not in names.values()]
-        found += [TextDifference(f"{path}.{name}", "extra", "", abbreviate(live[name])) for name in extra]
-        return found + (_order(list(names.values()), list(live), path) if ordered else [])
+    def _other_kind(self, legacy: str, native: str) -> Kind:
+        """Return the kind of a difference in shape: two dates of now in other notations have a role in common."""
+        ours, theirs = moment_of(legacy), moment_of(native)
+        if ours is not None and theirs is not None:
+            fresh = self._is_fresh(int(ours.timestamp() * 1000), self.legacy_at)
+            if fresh and self._is_fresh(int(theirs.timestamp() * 1000), self.native_at):
+                return "format"
+        return text_kind(legacy, native)
 
-    def _compare_arrays(self, recorded: list[JSON], live: list[JSON], path: str, ordered: bool) -> list[TextDifference]:
-        found: list[TextDifference] = []
-        for index, (one, other) in enumerate(zip(recorded, live, strict=False)):
-            found += self.compare(one, other, f"{path}.{index}", ordered=ordered)
-        shared = min(len(recorded), len(live))
-        for index, value in enumerate(recorded[shared:], shared):
-            found.append(TextDifference(f"{path}.{index}", "missing", abbreviate(value), ""))
-        for index, value in enumerate(live[shared:], shared):
-            found.append(TextDifference(f"{path}.{index}", "extra", "", abbreviate(value)))
-        return found
-
-    def _compare_pieces(self, kind: str, recorded: str, live: str, path: str) -> list[TextDifference]:
-        if kind == "id" or kind == "stamp":
-            return self._compare_ids(kind, recorded, live, path)
-        if kind == "date" or kind == "epoch":
-            return self._compare_moments(kind, recorded, live, path)
-        return self._compare_tokens(recorded, live, path) if kind == "token" else []
-
-    def _compare_ids(self, kind: str, recorded: str, live: str, path: str) -> list[TextDifference]:
-        known, known_back = self._live.get(recorded), self._recorded.get(live)
-        if known == live and known_back == recorded:
+    def _compare_segments(self, kind: str, legacy: str, native: str, name: str) -> list[TextDifference]:
+        if kind == "token":
+            return self._compare_tokens(legacy, native)
+        if kind in ("id", "stamp"):
+            return _difference("value", legacy, native, not self._ids_correspond(kind, legacy, native))
+        if kind not in ("date", "epoch"):
             return []
-        new = known is None and known_back is None
-        if not new or not (recorded == live or self._both_fresh(kind, recorded, live)):
-            return [TextDifference(path, "value", _named(recorded, known), _named(live, known_back))]
-        self._live[recorded], self._recorded[live] = live, recorded
-        return []
+        if not self._moments_correspond(kind, legacy, native, name):
+            return [TextDifference((), "value", legacy, native)]
+        return _difference("format", legacy, native, kind == "date" and date_layout(legacy) != date_layout(native))
 
-    def _both_fresh(self, kind: str, recorded: str, live: str) -> bool:
-        fresh = self._fresh(timestamp_of(kind, recorded), self.recorded_at)
-        return fresh and self._fresh(timestamp_of(kind, live), self.live_at)
+    def _ids_correspond(self, kind: str, legacy: str, native: str) -> bool:
+        known, known_back = self._natives.get(legacy), self._legacies.get(native)
+        if known is not None or known_back is not None:
+            return known == native and known_back == legacy
+        if legacy != native and not self._both_fresh(kind, legacy, native):
+            return False
+        self._natives[legacy], self._legacies[native] = native, legacy
+        return True
 
-    def _fresh(self, made: int | None, at: int | None) -> bool:
+    def _both_fresh(self, kind: str, legacy: str, native: str) -> bool:
+        fresh = self._is_fresh(timestamp_of(kind, legacy), self.legacy_at)
+        return fresh and self._is_fresh(timestamp_of(kind, native), self.native_at)
+
+    def _is_fresh(self, made: int | None, at: int | None) -> bool:
         return at is None or (made is not None and abs(made - at) <= self.fresh)
 
-    def _compare_moments(self, kind: str, recorded: str, live: str, path: str) -> list[TextDifference]:
-        different = [TextDifference(path, "value", recorded, live)]
-        ours, theirs = timestamp_of(kind, recorded), timestamp_of(kind, live)
+    def _moments_correspond(self, kind: str, legacy: str, native: str, name: str) -> bool:
+        ours, theirs = timestamp_of(kind, legacy), timestamp_of(kind, native)
         if ours is None or theirs is None:
-            return [] if recorded == live else different
-        lives, recordeds = self._lives.setdefault(ours, []), self._recordeds.setdefault(theirs, [])
-        if any(partner.moment == theirs for partner in lives):
-            return []
-        place = path.rpartition(".")[2]
-        apart = lives and not any(self._may_part(partner, theirs, place) for partner in lives)
-        merged = recordeds and not any(abs(partner.moment - ours) <= self.coincidence for partner in recordeds)
-        fresh = self._fresh(ours, self.recorded_at) and self._fresh(theirs, self.live_at)
+            return legacy == native
+        natives, legacies = self._native_moments.setdefault(ours, []), self._legacy_moments.setdefault(theirs, [])
+        if any(partner.moment == theirs for partner in natives):
+            return True
+        apart = natives and not any(self._may_part(partner, theirs, name) for partner in natives)
+        merged = legacies and not any(abs(partner.moment - ours) <= self.coincidence for partner in legacies)
+        fresh = self._is_fresh(ours, self.legacy_at) and self._is_fresh(theirs, self.native_at)
         if apart or merged or not (ours == theirs or fresh):
-            return different
-        lives.append(_Partner(live, theirs, place, self.step))
-        recordeds.append(_Partner(recorded, ours, place, self.step))
-        self._live[recorded] = live
-        return []
+            return False
+        natives.append(_Partner(theirs, name, self.step))
+        legacies.append(_Partner(ours, name, self.step))
+        self._natives[legacy] = native
+        return True
 
-    def _may_part(self, partner: _Partner, live: int, place: str) -> bool:
-        """Whether one recorded date may be two live ones: two events that fell into one ms by chance."""
-        near = abs(partner.moment - live) <= self.coincidence
-        return near and (partner.step == self.step or partner.place != place)
+    def _may_part(self, partner: _Partner, native: int, name: str) -> bool:
+        """Return whether one date of legacy may be two of native: two events that coincided by chance."""
+        near = abs(partner.moment - native) <= self.coincidence
+        return near and (partner.step == self.step or partner.name != name)
 
-    def _compare_tokens(self, recorded: str, live: str, path: str) -> list[TextDifference]:
-        if recorded == live:
+    def _compare_tokens(self, legacy: str, native: str) -> list[TextDifference]:
+        if legacy == native:
             return []
-        ours, theirs = _decode(recorded), _decode(live)
+        ours, theirs = decode_token(legacy), decode_token(native)
         if ours is None or theirs is None:
-            return [TextDifference(path, "value", recorded, live)]
-        self._live[recorded] = live
-        found = self.compare(ours.header, theirs.header, f"{path}.header")
-        found += self._compare_issue(ours, theirs, f"{path}.claims.iat")
-        return found + self.compare(_relative(ours.claims), _relative(theirs.claims), f"{path}.claims")
+            return [TextDifference((), "value", legacy, native)]
+        self._natives[legacy] = native
+        differences = self._compare_issue(ours, theirs)
+        one, other = dict(flatten(ours.header, ("header",))), dict(flatten(theirs.header, ("header",)))
+        one |= flatten(ours.relative_claims(), ("claims",))
+        other |= flatten(theirs.relative_claims(), ("claims",))
+        for path in dict.fromkeys((*one, *other)):
+            differences += self._compare_claim(path, one, other)
+        return differences
 
-    def _compare_issue(self, recorded: _Token, live: _Token, path: str) -> list[TextDifference]:
-        ours, theirs = _issued(recorded.claims), _issued(live.claims)
+    def _compare_claim(
+        self, path: tuple[str, ...], legacy: dict[tuple[str, ...], JSON], native: dict[tuple[str, ...], JSON]
+    ) -> list[TextDifference]:
+        if path not in legacy:
+            return [TextDifference(path, "extra", None, native[path])]
+        if path not in native:
+            return [TextDifference(path, "missing", legacy[path], None)]
+        one, other = legacy[path], native[path]
+        if isinstance(one, str) and isinstance(other, str):
+            return [part._replace(path=path) for part in self.compare_text(one, other, path[-1])]
+        return [] if one == other else [TextDifference(path, "value", one, other)]
+
+    def _compare_issue(self, legacy: Token, native: Token) -> list[TextDifference]:
+        ours, theirs = legacy.issued, native.issued
         if ours is None or theirs is None or ours == theirs:
             return []
-        fresh = self._fresh(ours * 1000, self.recorded_at) and self._fresh(theirs * 1000, self.live_at)
-        return [] if fresh else [TextDifference(path, "value", str(ours), str(theirs))]
+        fresh = self._is_fresh(ours * 1000, self.legacy_at) and self._is_fresh(theirs * 1000, self.native_at)
+        return [] if fresh else [TextDifference(("claims", "iat"), "value", ours, theirs)]
 
 
-def _named(text: str, partner: str | None) -> str:
-    return f"{text} (elsewhere {partner} on the other side)" if partner else text
+def _difference(kind: Kind, legacy: str, native: str, differs: bool) -> list[TextDifference]:
+    return [TextDifference((), kind, legacy, native)] if differs else []
 
 
-def _shape(piece: Segment) -> Segment:
-    if piece.kind == "hash":
-        return Segment("hash", piece.text[:_HASH_PREFIX])
-    return Segment(piece.kind, "") if piece.kind else piece
-
-
-def _order(recorded: list[str], live: list[str], path: str) -> list[TextDifference]:
-    ours = [name for name in recorded if name in live]
-    theirs = [name for name in live if name in recorded]
-    return [] if ours == theirs else [TextDifference(path, "order", ", ".join(ours), ", ".join(theirs))]
-
-
-def _decode(token: str) -> _Token | None:
-    """A JWT's header and claims, unverified; None where it is no JWT."""
-    try:
-        header, claims = (json.loads(_unpadded(part)) for part in token.split(".")[:2])
-    except (ValueError, RecursionError):
-        return None
-    return _Token(header, claims)
-
-
-def _unpadded(part: str) -> bytes:
-    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-
-
-def _relative(claims: JSON) -> JSON:
-    """The claims with their other times counted from `iat`, which `_issued` compares."""
-    issued = _issued(claims)
-    if issued is None or not isinstance(claims, dict):
-        return claims
-    return {name: _after(name, value, issued) for name, value in claims.items()}
-
-
-def _after(name: str, value: JSON, issued: int) -> JSON:
-    return value - issued if name in _TIMES and isinstance(value, int | float) else value
-
-
-def _issued(claims: JSON) -> int | None:
-    issued = claims.get("iat") if isinstance(claims, dict) else None
-    return issued if isinstance(issued, int) and not isinstance(issued, bool) else None
+def _shape(segment: Segment) -> Segment:
+    if segment.kind == "hash":
+        return Segment("hash", segment.text[:_HASH_PREFIX])
+    return Segment(segment.kind, "") if segment.kind else segment

@@ -1,8 +1,8 @@
-"""A request and its answer as they passed a side, kept within bounds, so that two sides can be held together later.
+"""Record one request and its answer as they pass a backend, within limits, for a later comparison. Pure.
 
-`Capture` is shown every message that passes between a client and a side. It keeps references to the chunks it sees,
-copies nothing, and never holds more than `limit` bytes of a body: what is longer becomes its length and a digest. What
-it has seen is asked for once, at the end.
+`ExchangeRecorder` observes every message between a client and a backend. It holds references to the chunks, copies
+nothing, and never holds more than `limit` bytes of a body: a longer one becomes its length and digests of its blocks.
+`RawExchange` is its result and cheap to send to another process, where `Exchange` gives it its final shape.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from starlette.types import Message, Scope
 
+from proxy.comparison.content_encoding import BlockDigests
 from proxy.gateway.scope import request_target
 
-Headers = tuple[tuple[bytes, bytes], ...]
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Outcome = Literal["response", "hang", "reset", "gone", "unasked"]
 
-LIMIT = 256 * 1024
-"""How much of a body is kept, in bytes, unless something else is asked for."""
+LIMIT: Final = 256 * 1024
+"""Maximum number of bytes of a body that are held, unless a limit is given."""
 
-_OUTCOMES: dict[str, Outcome] = {
+_OUTCOMES: Final[dict[str, Outcome]] = {
     "legacy_timeout": "hang",
     "legacy_reset": "reset",
     "legacy_bad_answer": "reset",
@@ -33,34 +34,39 @@ _OUTCOMES: dict[str, Outcome] = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """`data` is empty where the body was longer than the limit; then `digest` is its SHA-256 in hex.
+    """A body; `data` is empty where it was longer than the limit, and `blocks` are its digests.
 
-    `length` counts all bytes that passed. Shows nothing of itself in logs and tracebacks.
+    `length` counts all bytes that passed.
     """
 
     data: bytes = field(default=b"", repr=False)
     length: int = 0
-    digest: str | None = field(default=None, repr=False)
+    blocks: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def truncated(self) -> bool:
-        """Whether only length and digest are left."""
-        return self.digest is not None
+        """Return whether only length and digests are left."""
+        return bool(self.blocks)
+
+    @property
+    def digest(self) -> str | None:
+        """Return one digest for all blocks in hex, None where the whole body is held."""
+        return hashlib.sha256(b"".join(self.blocks)).hexdigest() if self.blocks else None
 
     @classmethod
     def of(cls, data: bytes) -> Body:
-        """A body that is there as a whole."""
+        """Return a body that is held as a whole."""
         return cls(data, len(data))
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request as one side saw it, and what that side answered.
+    """One request as one backend received it, and its answer.
 
-    Header names are in lower case, order and duplicates kept. `status` is 0 where no answer began. `outcome` is
-    `response` for a whole answer, `hang` for none in time, `reset` for one that broke off or a side that died of it,
-    `gone` where the client left first, `unasked` where the side could not be reached at all. `started` is in seconds
-    since the epoch; `head` and `total` are seconds until the answer began and ended.
+    Header names are in lower case, in their order, with duplicates. `status` is 0 where no answer began. `outcome` is
+    `response` for a whole answer, `hang` for none in time, `reset` for one that broke off or a backend that crashed,
+    `gone` where the client left first, `unasked` where the backend could not be reached. `started` is in seconds since
+    the epoch; `head` and `total` are seconds until the answer began and ended.
     """
 
     method: str
@@ -77,31 +83,31 @@ class Exchange:
 
 
 class RawBody(NamedTuple):
-    """A body as it came. `chunks` is empty where the body was longer than the limit; then `digest` is its SHA-256."""
+    """A body in chunks as they came; no chunks but the digests of `blocks` where it was longer than the limit."""
 
     chunks: Sequence[bytes]
     length: int
-    digest: str | None
+    blocks: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Chunks(length={self.length})"
+        return f"RawBody(length={self.length})"
 
     def body(self) -> Body:
-        """The same in one piece."""
-        return Body(b"".join(self.chunks), self.length, self.digest)
+        """Return the body in one piece."""
+        return Body(b"".join(self.chunks), self.length, self.blocks)
 
 
 class RawExchange(NamedTuple):
-    """What a capture has seen of one request: quick to make, and to send to another process, which then looks at it.
+    """The record of one request: quick to make, and to send to another process.
 
-    `asked`: whether the request's body had passed as a whole. The rest is as in `Exchange`, but as it came.
+    `is_request_complete` says that the whole request body had passed. The rest is as in `Exchange`, but as it came.
     """
 
     method: str
     target: bytes
     request_headers: Sequence[tuple[bytes, bytes]]
     request_body: RawBody
-    asked: bool
+    is_request_complete: bool
     outcome: Outcome
     status: int
     headers: Sequence[tuple[bytes, bytes]]
@@ -111,15 +117,15 @@ class RawExchange(NamedTuple):
     total: float
 
     def __repr__(self) -> str:
-        return f"Seen({self.method}, {self.outcome}, {self.status})"
+        return f"RawExchange({self.method}, {self.outcome}, {self.status})"
 
     @property
     def size(self) -> int:
-        """How many bytes of bodies are held."""
-        return sum(each.length for each in (self.request_body, self.body) if each.digest is None)
+        """Return the number of bytes of bodies that are held."""
+        return sum(each.length for each in (self.request_body, self.body) if not each.blocks)
 
     def exchange(self) -> Exchange:
-        """The same, set in order."""
+        """Return the exchange in its final shape."""
         return Exchange(
             method=self.method,
             target=self.target,
@@ -136,15 +142,15 @@ class RawExchange(NamedTuple):
 
 
 class ExchangeRecorder:
-    """What passes between a client and one side: tell it of each message by `received` and `sent`."""
+    """Records what passes between a client and one backend; call `received` and `sent` for each message."""
 
     __slots__ = (
         "_answered",
-        "_asked",
         "_ended",
-        "_headed",
+        "_head_at",
         "_headers",
         "_received",
+        "_request_complete",
         "_scope",
         "_sent",
         "_started",
@@ -154,64 +160,67 @@ class ExchangeRecorder:
 
     def __init__(self, scope: Scope, limit: int = LIMIT) -> None:
         self._scope = scope
-        self._received, self._sent = _Gathering(limit), _Gathering(limit)
+        self._received, self._sent = _BodyBuffer(limit), _BodyBuffer(limit)
         self._status = 0
         self._headers: Sequence[tuple[bytes, bytes]] = ()
-        self._asked = self._answered = False
+        self._request_complete = self._answered = False
         self._wall = time.time()
         self._started = time.perf_counter()
-        self._headed = self._ended = 0.0
+        self._head_at = self._ended = 0.0
 
     @property
     def answered(self) -> bool:
-        """Whether the answer has passed as a whole."""
+        """Return whether the whole answer has passed."""
         return self._answered
 
     @property
     def sent_length(self) -> int:
-        """How much of the answer's body has passed, in bytes."""
+        """Return how many bytes of the answer's body have passed."""
         return self._sent.length
 
     def received(self, message: Message) -> None:
-        """A message from the client."""
+        """Record a message from the client."""
         if message["type"] == "http.request":
-            self._received.add(message.get("body", b""))
-            self._asked = not message.get("more_body", False)
+            body = message.get("body", b"")
+            if body:
+                self._received.add(body)
+            self._request_complete = not message.get("more_body", False)
 
     def sent(self, message: Message) -> None:
-        """A message to the client; to be told before it is passed on, since it is the side's whether it arrives."""
+        """Record a message to the client, before it is passed on: the backend has sent it even if the client left."""
         kind = message["type"]
         if kind == "http.response.body":
-            if self._scope["method"] != "HEAD":  # a server leaves out what an app says there (RFC 9110 §9.3.2)
-                self._sent.add(message.get("body", b""))
+            body = message.get("body", b"")
+            if body and self._scope["method"] != "HEAD":  # a server omits what an app sends there (RFC 9110 §9.3.2)
+                self._sent.add(body)
             if not message.get("more_body", False):
                 self._answered = True
                 self._ended = time.perf_counter()
         elif kind == "http.response.start":
-            self._headed = time.perf_counter()
+            self._head_at = time.perf_counter()
             self._status = message["status"]
             self._headers = message.get("headers", ())
 
     def exchange(self, failure: str | None = None) -> Exchange:
-        """What passed until now; `failure` is the code of a `failures.Failure` that the side raised, if it did."""
-        return self.seen(failure).exchange()
+        """Return what has passed; `failure` is the code of an `errors.Failure` that the backend raised, if it did."""
+        return self.raw(failure).exchange()
 
-    def seen(self, failure: str | None = None) -> RawExchange:
-        """The same, as it came."""
+    def raw(self, failure: str | None = None) -> RawExchange:
+        """Return what has passed, as it came."""
         ended = self._ended or time.perf_counter()
         scope = self._scope
         return RawExchange(
             scope["method"],
             request_target(scope),
             scope["headers"],
-            self._received.chunks(),
-            self._asked,
+            self._received.body(),
+            self._request_complete,
             self._outcome(failure),
             self._status,
             self._headers,
-            self._sent.chunks(),
+            self._sent.body(),
             self._wall,
-            (self._headed or ended) - self._started,
+            (self._head_at or ended) - self._started,
             ended - self._started,
         )
 
@@ -223,29 +232,30 @@ class ExchangeRecorder:
         return "reset" if self._status else _OUTCOMES.get(failure, "unasked")
 
 
-class _Gathering:
-    """The chunks of one body while they fit, a running digest from the moment they do not."""
+class _BodyBuffer:
+    """The chunks of one body while they fit, digests from the moment they do not."""
 
-    __slots__ = ("_chunks", "_digest", "_limit", "length")
+    __slots__ = ("_chunks", "_digests", "_limit", "length")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.length = 0
         self._chunks: list[bytes] = []
-        self._digest: hashlib._Hash | None = None
+        self._digests: BlockDigests | None = None
 
     def add(self, chunk: bytes) -> None:
-        if not chunk:
-            return
         self.length += len(chunk)
-        if self._digest is not None:
-            self._digest.update(chunk)
-        elif self.length <= self._limit:
+        if self._digests is None:
             self._chunks.append(bytes(chunk))
-        else:
-            self._digest = hashlib.sha256(b"".join(self._chunks))
-            self._digest.update(chunk)
+            if self.length <= self._limit:
+                return
+            self._digests = BlockDigests()
+            for each in self._chunks:
+                self._digests.update(each)
             self._chunks.clear()
+        else:
+            self._digests.update(chunk)
 
-    def chunks(self) -> RawBody:
-        return RawBody(list(self._chunks), self.length, self._digest.hexdigest() if self._digest is not None else None)
+    def body(self) -> RawBody:
+        blocks = self._digests.blocks() if self._digests is not None else ()
+        return RawBody(list(self._chunks), self.length, blocks)

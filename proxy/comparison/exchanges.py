@@ -1,41 +1,37 @@
-"""The verdict on one request that both sides have answered.
+"""Compare two exchanges of one request, and judge the differences by divergences and the contract. Pure.
 
-What is compared first decides how far it goes: sides that did not both answer differ in that alone; statuses of
-different classes (200 and 404) make anything more a repetition; then come headers and bodies.
+The first difference decides how far the comparison goes: where not both backends answered, that is the only
+difference; statuses of different classes (200 and 404) make any other one a repetition; then follow headers and bodies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Final
 
-from proxy.comparison.bodies import Content, is_utf8, media, read
-from proxy.comparison.content_encoding import CodingError, OversizeError, decode
+from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.bodies import Content, media
+from proxy.comparison.content_encoding import DIGEST_BLOCK, CodingError, OversizeError
 from proxy.comparison.correspondence import COINCIDENCE, Correspondence, Kind
-from proxy.comparison.correspondence import TextDifference as Told
 from proxy.comparison.exchange import Exchange, Outcome
-from proxy.comparison.fast_path import is_equivalent
-from proxy.comparison.headers import compare_headers, joined
-from proxy.comparison.values import Asking, TooDeepError, ValueFindings, compare_values, shape, shows_nothing
-from proxy.comparison.verdicts import (
-    Difference,
-    LocatedValue,
-    Reason,
-    Verdict,
-    grade,
-    skipped,
-)
+from proxy.comparison.headers import HeaderComparison
+from proxy.comparison.modes import READ, Mode
+from proxy.comparison.values import HintsAt, TooDeepError, ValueFindings, compare_values, is_fully_ignored, shape
+from proxy.comparison.verdicts import Difference, LocatedValue, Reason, Verdict, grade, skipped
+from proxy.comparison.volatile import mask
 from proxy.contract.divergences import AnswerPattern, Case, Divergence, Occurrence, RequestPattern, explain
 from proxy.contract.model import Operation
-from proxy.contract.payloads import is_json, read_payload
 from proxy.contract.values import ContractViolation
-from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON, ValuePath
 
-FRESH = 60_000
-"""How far (ms) from its exchange an id or a date may lie and still count as made in it; clocks differ that much."""
+CLOCK_TOLERANCE: Final = 2_000
+"""Maximum distance (ms) of an id or a date from its exchange to count as made in it, by the clock of its backend."""
+UNKNOWN_CLOCK_TOLERANCE: Final = 60_000
+"""The same for a legacy that sends no `Date` header: its clock may differ that much."""
 
 _UNANSWERED: Final[Mapping[Outcome, Reason]] = {"gone": "client_gone", "unasked": "backend_unavailable"}
 
@@ -45,41 +41,43 @@ def compare(
     native: Exchange,
     operation: Operation | None = None,
     divergences: Iterable[Divergence] = (),
+    mode: Mode = READ,
 ) -> Verdict:
-    """The verdict on one request's two exchanges. Never raises, whatever the answers hold."""
+    """Return the verdict on one request's two exchanges. Never raises, whatever the answers hold."""
     reason = incomparable(legacy) or incomparable(native)
     if reason is not None:
         return skipped(reason)
     try:
-        ours, theirs = _DecodedAnswer(legacy), _DecodedAnswer(native)
-    except OversizeError:
+        ours, theirs = DecodedAnswer.of(legacy), DecodedAnswer.of(native)
+    except (OversizeError, CodingError):
         return skipped("body_too_large")
-    comparison = _ExchangeComparison(ours, theirs, operation)
+    names = _LazyCorrespondence(legacy, native)
+    comparison = AnswerComparison(ours, theirs, mode, names, operation)
     findings = comparison.findings()
     if findings is None:
         return skipped("body_too_large")
-    if comparison.is_blinded(findings):
+    if comparison.is_fully_hidden(findings):
         return Verdict("skipped", hidden=tuple(findings.hidden), reason="hidden")
-    return _judge(comparison, findings, divergences)
+    return _judge(comparison, findings, divergences, legacy)
 
 
 def catch_all_divergences(divergences: Iterable[Divergence]) -> tuple[str, ...]:
-    """The ids of divergences that would explain any difference of their operation, and so hide every fault."""
-    return tuple(one.id for one in divergences if any(_is_blanket(case) for case in one.when))
+    """Return the ids of divergences that explain any difference of their operation, and so hide every fault."""
+    return tuple(one.id for one in divergences if any(_is_catch_all(case) for case in one.when))
 
 
-def _is_blanket(case: Case) -> bool:
+def _is_catch_all(case: Case) -> bool:
     free = case.request == RequestPattern() and case.legacy == case.native == AnswerPattern() and not case.scenario
     return free and any(not glob.strip("*") or glob in ("body*", "body.*") for glob in case.paths)
 
 
 def unanswered(outcome: Outcome) -> Reason | None:
-    """Why an exchange of such an outcome has nothing that could be compared; None where it has."""
+    """Return the reason why an exchange of such an outcome cannot be compared; None where it can."""
     return _UNANSWERED.get(outcome)
 
 
 def incomparable(exchange: Exchange) -> Reason | None:
-    """Why an exchange cannot be compared with any other; None where it can."""
+    """Return the reason why an exchange cannot be compared with any other; None where it can."""
     reason = unanswered(exchange.outcome)
     if reason is not None:
         return reason
@@ -87,160 +85,175 @@ def incomparable(exchange: Exchange) -> Reason | None:
     return "streaming" if any(kind.lower().startswith(b"text/event-stream") for kind in kinds) else None
 
 
-class _DecodedAnswer:
-    """An exchange with its headers by name, its body's coding undone, and the body read once somebody asks."""
+class AnswerComparison:
+    """The comparison of two answers to one request.
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
-        self.headers = joined(exchange.headers)
-        self.content_type = self.headers.get("content-type", "")
-        self.decoded, self._broken = exchange.body.data, False
-        try:
-            self.decoded = decode(exchange.body.data, self.headers.get("content-encoding", ""))
-        except CodingError:
-            self._broken = True
+    `names` returns the correspondence of ids and dates, the same object every time.
+    """
 
-    def is_like(self, other: _DecodedAnswer) -> bool:
-        """Whether the two are the same in all that a contract speaks of."""
-        ours, theirs = self.exchange, other.exchange
-        same = ours.outcome == theirs.outcome and ours.status == theirs.status and self.headers == other.headers
-        return same and ours.body.digest == theirs.body.digest and self.decoded == other.decoded
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the body claims to be JSON, of a coding that could be undone."""
-        return not self._broken and is_json(media(self.content_type)[0])
-
-    @cached_property
-    def content(self) -> Content:
-        """The body as a value; bytes where its coding could not be undone."""
-        return Content("binary", self.decoded) if self._broken else read(self.decoded, self.content_type)
-
-    def payload(self, content_type: str, body: bytes) -> JSON:
-        """The body as a contract reads it, not read again where the comparison has read it alike."""
-        content: Content | None = vars(self).get("content")
-        if content and content.form == "json" and is_utf8(body, content_type):
-            return content.as_json
-        return read_payload(content_type, body)
-
-
-class _ExchangeComparison:
-    """The comparison of two answers to one request."""
-
-    def __init__(self, legacy: _DecodedAnswer, native: _DecodedAnswer, operation: Operation | None) -> None:
+    def __init__(
+        self,
+        legacy: DecodedAnswer,
+        native: DecodedAnswer,
+        mode: Mode,
+        names: Callable[[], Correspondence],
+        operation: Operation | None = None,
+    ) -> None:
         self.legacy, self.native, self.operation = legacy, native, operation
-        self._exchanges = (legacy.exchange, native.exchange)
+        self._mode, self._names = mode, names
 
     def findings(self) -> ValueFindings | None:
-        """What differs; None where nothing does so far and the bodies were not kept."""
-        ours, theirs = self._exchanges
+        """Return the differences; None where the bodies are too large and nothing else differs."""
+        ours, theirs = self.legacy, self.native
         if ours.outcome != theirs.outcome:
-            return ValueFindings([_of("outcome", "outcome", _outcome(ours), _outcome(theirs))])
+            return ValueFindings([_whole("outcome", "outcome", _outcome(ours), _outcome(theirs))])
         if ours.outcome != "response":
             return ValueFindings()
-        found = ValueFindings()
+        result = ValueFindings()
         if ours.status != theirs.status:
-            found.differences.append(_of("status", "status", ours.status, theirs.status))
+            result.differences.append(_whole("status", "status", ours.status, theirs.status))
         if ours.status // 100 != theirs.status // 100:
-            return found
-        found.differences += compare_headers(ours, theirs, self._names)
-        if ours.body.truncated or theirs.body.truncated:
-            return found if ours.body == theirs.body or found.differences else None
-        bodies = self._bodies()
-        return ValueFindings(found.differences + bodies.differences, bodies.hidden)
+            return result
+        result.differences += self._header_differences()
+        bodies = self._large_bodies() if ours.blocks or theirs.blocks else self._bodies()
+        if bodies is None:
+            return result if result.differences else None
+        return ValueFindings(result.differences + bodies.differences, bodies.hidden)
 
-    def is_blinded(self, findings: ValueFindings) -> bool:
-        """Whether rules hide differences, and leave nothing that could show any."""
-        asking = self._asking()
-        if findings.differences or not findings.hidden or asking is None:
+    def is_fully_hidden(self, findings: ValueFindings) -> bool:
+        """Return whether rules hide differences, and leave nothing that could show any."""
+        hints = self._hints
+        if findings.differences or not findings.hidden or hints is None:
             return False
-        return all(shows_nothing(answer.content.as_json, asking) for answer in (self.legacy, self.native))
+        return all(is_fully_ignored(answer.content.as_json, hints) for answer in (self.legacy, self.native))
 
     def violations(self) -> tuple[ContractViolation, ...]:
-        """What of either answer breaks the contract."""
-        ours = self._violations(self.legacy)
-        theirs = ours if self.legacy.is_like(self.native) else self._violations(self.native)
+        """Return every violation of the contract in either answer."""
+        if self.operation is None:
+            return ()
+        ours = self._violations(self.operation, self.legacy)
+        theirs = ours if self.legacy == self.native else self._violations(self.operation, self.native)
         return (
             *(replace(one, backend="legacy") for one in ours),
             *(replace(one, backend="native") for one in theirs),
         )
 
-    def _violations(self, answer: _DecodedAnswer) -> Sequence[ContractViolation]:
-        exchange = answer.exchange
-        if self.operation is None or exchange.outcome != "response" or exchange.body.truncated:
+    def _violations(self, operation: Operation, answer: DecodedAnswer) -> Sequence[ContractViolation]:
+        if answer.outcome != "response" or answer.blocks:
             return ()
-        return self.operation.violations(exchange.status, answer.headers, answer.decoded, answer.payload)
+        return operation.violations(answer.status, answer.headers, answer.body, answer.payload)
 
-    def occurrence(self) -> Occurrence:
-        """The request and its answers as divergences know them."""
-        sent = self.legacy.exchange
-        target = sent.target.decode("latin-1")
-        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in sent.request_headers)
-        request = RecordedRequest(sent.method, target, headers, sent.request_body.data)
-        operation = f"{sent.method} {target.partition('?')[0]}"
-        return Occurrence(operation, exchange=(request, _told(self.legacy), _told(self.native)))
+    def _header_differences(self) -> list[Difference]:
+        same_body = self.legacy.body == self.native.body and self.legacy.blocks == self.native.blocks
+        comparison = HeaderComparison(self.legacy, self.native, self._mode, self._names, self._hints, same_body)
+        return comparison.differences()
+
+    def _large_bodies(self) -> ValueFindings | None:
+        """Compare bodies by the digests of their blocks; None where those prove nothing."""
+        ours, theirs = self.legacy.blocks_of(self.native), self.native.blocks_of(self.legacy)
+        lengths = self.legacy.length or len(self.legacy.body), self.native.length or len(self.native.body)
+        if ours == theirs and lengths[0] == lengths[1]:
+            return ValueFindings()
+        if self._mode.by_role or self.legacy.is_coded or self.native.is_coded:
+            return None
+        blocks = zip(ours, theirs, strict=False)
+        equal = next((index for index, (one, other) in enumerate(blocks) if one != other), min(len(ours), len(theirs)))
+        shown: list[JSON] = [{"length": length, "equal_until": equal * DIGEST_BLOCK} for length in lengths]
+        return ValueFindings([_whole("body", "value", *shown)])
 
     def _bodies(self) -> ValueFindings:
-        if self.legacy.decoded == self.native.decoded or self._are_alike():
+        if self.legacy.body == self.native.body and not self._mode.by_role:
             return ValueFindings()
         ours, theirs = self.legacy.content, self.native.content
         if ours.form != theirs.form:
-            return ValueFindings([self._unlike(ours, theirs)])
+            return ValueFindings([self._other_form(ours, theirs)])
         if ours.form == "binary":
-            return ValueFindings([_of("body", "value", ours.value, theirs.value)])
+            same = ours.value == theirs.value
+            return ValueFindings([] if same else [_whole("body", "value", ours.value, theirs.value)])
+        if ours.form == "html" and self._mode.strict:
+            return self._walk(self.legacy.text, self.native.text)
+        result = self._walk(ours.as_json, theirs.as_json)
+        if ours.form == "json" and not (result.differences or result.hidden or result.lenient):
+            result.differences += self._other_spelling()
+        return result
+
+    def _walk(self, legacy: JSON, native: JSON) -> ValueFindings:
         try:
-            return compare_values(ours.as_json, theirs.as_json, self._names, self._asking())
+            return compare_values(legacy, native, self._names, self._hints, by_role=self._mode.by_role)
         except (TooDeepError, RecursionError):
-            one, other = (answer.decoded.decode("utf-8", "replace") for answer in (self.legacy, self.native))
-            return compare_values(one, other, self._names)
+            texts = self.legacy.text, self.native.text
+            return compare_values(*texts, self._names, by_role=self._mode.by_role)
 
-    def _are_alike(self) -> bool:
-        """Whether a quick look tells that two JSON bodies do not differ, and no rule would have hidden anything."""
-        if not (self.legacy.is_json and self.native.is_json) or self._hides():
-            return False
-        return is_equivalent(self.legacy.decoded, self.native.decoded, self._names)
+    def _other_spelling(self) -> list[Difference]:
+        """Compare the texts of equal JSON: spaces, escapes, 1.50 for 1.5, a name given twice."""
+        if media(self.legacy.content_type) != media(self.native.content_type):
+            return []
+        texts = self.legacy.text, self.native.text
+        if self._mode.by_role:
+            texts = mask(texts[0]), mask(texts[1])
+        return [] if texts[0] == texts[1] else [_whole("body", "format", *texts)]
 
-    def _hides(self) -> bool:
-        operation, (status, content_type) = self.operation, self._situation()
-        return operation is not None and operation.hides(status, content_type)
-
-    def _unlike(self, ours: Content, theirs: Content) -> Difference:
-        """One is JSON and the other is not, or one is empty."""
-        if ours.form == "none":
-            return _of("body", "extra", None, theirs.value)
-        return _of("body", "missing" if theirs.form == "none" else "type", ours.value, theirs.value)
-
-    def _names(self) -> Correspondence:
-        """Names for ids and dates, in which those that the client sent stand for themselves."""
-        ours, theirs = self._exchanges
-        longest = int(max(ours.total, theirs.total) * 1000)
-        names = Correspondence(
-            int(ours.started * 1000),
-            int(theirs.started * 1000),
-            fresh=FRESH + longest,
-            coincidence=max(COINCIDENCE, longest),
-        )
-        for sent in {one for each in (ours, theirs) for one in (each.target, each.request_body.data)}:
-            text = sent.decode("latin-1")
-            names.compare_text(text, text, "")
-        return names
-
-    def _asking(self) -> Asking | None:
+    @cached_property
+    def _hints(self) -> HintsAt | None:
         operation = self.operation
         if operation is None:
             return None
-        situation = self._situation()
-        return lambda path: operation.hints(path, *situation)
+        status = min(self.legacy.status, self.native.status)
+        content_type = min(self.legacy.content_type, self.native.content_type)  # the same when the sides are swapped
+        return lambda path: operation.hints(path, status, content_type)
 
-    def _situation(self) -> tuple[int, str]:
-        """The status and content type to ask the contract about, the same whichever side is which."""
-        status = min(exchange.status for exchange in self._exchanges)
-        return status, min(self.legacy.content_type, self.native.content_type)
+    def _other_form(self, legacy: Content, native: Content) -> Difference:
+        """Return the difference where one body is JSON and the other is not, or one is empty."""
+        if legacy.form == "none":
+            return _whole("body", "extra", None, native.value)
+        return _whole("body", "missing" if native.form == "none" else "type", legacy.value, native.value)
 
 
-def _judge(comparison: _ExchangeComparison, findings: ValueFindings, divergences: Iterable[Divergence]) -> Verdict:
+class _LazyCorrespondence:
+    """The correspondence of one exchange, in which the ids that the client sent correspond to themselves."""
+
+    def __init__(self, legacy: Exchange, native: Exchange) -> None:
+        self._exchanges = legacy, native
+        self._names: Correspondence | None = None
+
+    def __call__(self) -> Correspondence:
+        if self._names is None:
+            self._names = self._create()
+        return self._names
+
+    def _create(self) -> Correspondence:
+        legacy, native = self._exchanges
+        longest = int(max(legacy.total, native.total) * 1000)
+        clock = _clock(legacy)
+        tolerance = UNKNOWN_CLOCK_TOLERANCE if clock is None else CLOCK_TOLERANCE
+        names = Correspondence(
+            int(legacy.started * 1000) if clock is None else clock,
+            int(native.started * 1000),
+            fresh=tolerance + longest,
+            coincidence=max(COINCIDENCE, longest),
+        )
+        for sent in {part for one in self._exchanges for part in (one.target, one.request_body.data)}:
+            text = sent.decode("latin-1")
+            names.compare_text(text, text)
+        return names
+
+
+def _clock(exchange: Exchange) -> int | None:
+    """Return the time of an answer by its backend's clock in ms, from its `Date` header; None where it has none."""
+    for name, value in exchange.headers:
+        if name == b"date":
+            try:
+                return int(parsedate_to_datetime(value.decode("latin-1")).timestamp() * 1000) + 500
+            except (ValueError, TypeError, OverflowError):
+                return None
+    return None
+
+
+def _judge(
+    comparison: AnswerComparison, findings: ValueFindings, divergences: Iterable[Divergence], request: Exchange
+) -> Verdict:
     differences = tuple(findings.differences)
-    declared, unexplained = _explain(comparison, differences, divergences)
+    declared, unexplained = _explain(comparison, differences, divergences, request)
     left = {id(one) for one in unexplained}
     meant = [one for one in differences if id(one) not in left]
     violations = tuple(one for one in comparison.violations() if one.backend == "legacy" or not _is_meant(one, meant))
@@ -253,46 +266,51 @@ def _judge(comparison: _ExchangeComparison, findings: ValueFindings, divergences
 
 
 def _explain(
-    comparison: _ExchangeComparison, differences: Sequence[Difference], divergences: Iterable[Divergence]
+    comparison: AnswerComparison,
+    differences: Sequence[Difference],
+    divergences: Iterable[Divergence],
+    request: Exchange,
 ) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
-    """The ids of divergences that account for differences, and the differences left over."""
+    """Return the ids of divergences that explain differences, and the differences that none explains."""
     if not differences:
         return (), ()
-    told = [Told(one.place, one.kind, "", "") for one in differences]
-    explanation = explain(divergences, comparison.occurrence(), told)
-    left = {(one.path, one.kind) for one in explanation.unexplained}
-    return explanation.declared, tuple(one for one in differences if (one.place, one.kind) in left)
+    explanation = explain(divergences, _occurrence(comparison, request), differences)
+    return explanation.declared, explanation.unexplained
+
+
+def _occurrence(comparison: AnswerComparison, request: Exchange) -> Occurrence:
+    """Return the request and its answers as divergences know them."""
+    target = request.target.decode("latin-1")
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.request_headers)
+    sent = RecordedRequest(request.method, target, headers, request.request_body.data)
+    operation = f"{request.method} {target.partition('?')[0]}"
+    return Occurrence(operation, exchange=(sent, comparison.legacy, comparison.native))
 
 
 def _is_meant(violation: ContractViolation, declared: Iterable[Difference]) -> bool:
-    """Whether a difference that is meant is why native breaks the contract, which says what legacy does."""
+    """Return whether a declared difference is the reason why native breaks the contract, which describes legacy."""
     return any(_leads_to(one, violation.path) for one in declared)
 
 
 def _leads_to(difference: Difference, path: ValuePath) -> bool:
-    """Whether it stands at or above a place in native's answer, or is of a field just beneath."""
+    """Return whether a difference is at or above a path in native's answer, or of a field directly below it."""
     if difference.kind in ("status", "outcome"):
         return True
     if difference.kind in ("missing", "extra") and difference.path[:-1] == shape(path):
         return True
-    place = difference.native.path if difference.native else difference.path
-    return path[: len(place)] == place
+    above = difference.native.path if difference.native else difference.path
+    return path[: len(above)] == above
 
 
-def _told(answer: _DecodedAnswer) -> RecordedAnswer:
-    exchange = answer.exchange
-    if exchange.outcome == "hang" or exchange.outcome == "reset":
-        return RecordedAnswer(exchange.outcome)
-    return RecordedAnswer("response", exchange.status, answer.headers, answer.decoded)
+def _outcome(answer: DecodedAnswer) -> str:
+    return f"response {answer.status}" if answer.outcome == "response" else answer.outcome
 
 
-def _outcome(exchange: Exchange) -> str:
-    return f"response {exchange.status}" if exchange.outcome == "response" else exchange.outcome
-
-
-def _of(place: str, kind: Kind, ours: JSON | bytes, theirs: JSON | bytes) -> Difference:
-    """A difference of the answer as a whole."""
-    path = (place,)
-    legacy = None if kind == "extra" else LocatedValue(path, ours)
-    native = None if kind == "missing" else LocatedValue(path, theirs)
-    return Difference(path, kind, grade(kind, path), legacy, native)
+def _whole(part: str, kind: Kind, legacy: JSON | bytes, native: JSON | bytes) -> Difference:
+    """Return a difference of the answer as a whole."""
+    path = (part,)
+    spots = (
+        None if kind == "extra" else LocatedValue(path, legacy),
+        None if kind == "missing" else LocatedValue(path, native),
+    )
+    return Difference(path, kind, grade(kind, path), *spots)

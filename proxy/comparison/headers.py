@@ -1,83 +1,149 @@
-"""The headers of two answers, as far as they matter to a client.
+"""Compare the headers of two answers, as far as they matter to a client. Pure.
 
-Everything counts but what belongs to a connection, to the moment, or to how the body was sent. Lists whose order says
-nothing are sets; values that depend on the body or the clock are held to being there.
+Every header counts but those of the mode's `ignored_headers`. Lists whose order has no meaning are sets; entity tags
+follow the body; the contract's `x-compare` applies to headers, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from proxy.comparison.bodies import media
-from proxy.comparison.correspondence import Correspondence, Kind
-from proxy.comparison.exchange import Exchange, Headers
+from proxy.comparison.correspondence import Kind
+from proxy.comparison.exchange import Headers
+from proxy.comparison.modes import Mode
+from proxy.comparison.spelling import is_same_value
+from proxy.comparison.values import HintsAt, Names
 from proxy.comparison.verdicts import Difference, LocatedValue, grade
 from proxy.comparison.volatile import mask
-from proxy.recordings.answers import IGNORED_HEADERS
+from proxy.types import ValuePath
 
-NOT_COMPARED = IGNORED_HEADERS | frozenset(
-    ("age", "content-encoding", "content-length", "proxy-connection", "server", "server-timing", "upgrade", "via")
-)
-
-_SETS = frozenset(
+_SETS: Final = frozenset(
     ("access-control-allow-headers", "access-control-allow-methods", "access-control-expose-headers", "allow", "vary")
 )
-_MOMENTS = frozenset(("expires", "last-modified"))
+_MOMENTS: Final = frozenset(("expires",))
+"""Headers that are counted from the moment of the answer."""
 
 
-def compare_headers(legacy: Exchange, native: Exchange, begin: Callable[[], Correspondence]) -> list[Difference]:
-    """Every header that one side lacks, or that says something else; `begin` as for `values.compare_values`."""
-    if legacy.headers == native.headers:
-        return []
-    ours, theirs = joined(legacy.headers), joined(native.headers)
-    same_body = legacy.body == native.body
-    found: list[Difference] = []
-    for name in sorted((ours.keys() | theirs.keys()) - NOT_COMPARED):
-        one, other = ours.get(name), theirs.get(name)
-        if one is None or other is None:
-            found.append(_difference(name, "extra" if one is None else "missing", one, other))
-        elif one != other and not _is_same(name, one, other, begin, same_body=same_body):
-            found.append(_difference(name, "header", one, other))
-    return found
+class AnswerHead(Protocol):
+    """The parts of an answer that the comparison of headers reads."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
+@dataclass(slots=True)
+class HeaderComparison:
+    """The comparison of two answers' headers; `same_body` says that their bodies are equal byte for byte."""
+
+    legacy: AnswerHead
+    native: AnswerHead
+    mode: Mode
+    names: Names
+    hints: HintsAt | None = None
+    same_body: bool = False
+
+    def differences(self) -> list[Difference]:
+        """Return a difference for every header that one side lacks, or whose values differ."""
+        ours, theirs = self.legacy.headers, self.native.headers
+        if ours == theirs and not self.mode.by_role:
+            return []
+        names = (name for name in sorted({*ours, *theirs}) if name not in self.mode.ignored_headers)
+        return [difference for name in names for difference in self._compare(name, ours.get(name), theirs.get(name))]
+
+    def _compare(self, name: str, legacy: str | None, native: str | None) -> Iterable[Difference]:
+        if self._rule(name) == "ignore" or (name == "content-encoding" and _coding(legacy) == _coding(native)):
+            return
+        if legacy is None or native is None:
+            yield _difference(name, "extra" if legacy is None else "missing", legacy, native)
+        elif not self._is_same(name, legacy, native):
+            yield _difference(name, "header", legacy, native)
+
+    def _rule(self, name: str) -> str | None:
+        return self.hints(("header", name)).compare if self.hints is not None else None
+
+    def _is_same(self, name: str, legacy: str, native: str) -> bool:
+        if name == "etag":
+            return self._tags_agree(legacy, native)
+        if name == "content-length" and self.legacy.body and self.native.body:
+            return True  # each is framed by its own
+        if legacy == native and not self.mode.by_role:
+            return True
+        rule = self._rule(name)
+        if rule == "instant":
+            return is_same_value(legacy, native)
+        by_role = rule != "literal" and (self.mode.by_role or rule == "generated")
+        if not self.mode.strict and (known := _same_by_kind(name, legacy, native, by_role)) is not None:
+            return known
+        return not self.names().compare_text(legacy, native, name) if by_role else legacy == native
+
+    def _tags_agree(self, legacy: str, native: str) -> bool:
+        """Return whether entity tags follow their bodies, which hold ids and dates of each side's own."""
+        if not self.mode.strict:
+            return legacy == native if self.same_body else legacy.startswith("W/") == native.startswith("W/")
+        names, body = self.names(), self.legacy.body
+        known = names.counterpart(legacy)
+        names.learn(legacy, native)
+        if body and legacy == entity_tag(body):
+            return native == entity_tag(self.native.body)
+        if body:  # another algorithm made it, or the recorded text was edited since
+            return legacy.startswith("W/") == native.startswith("W/")
+        return native == known if known else legacy.partition("-")[0] == native.partition("-")[0]
+
+
+def entity_tag(body: bytes) -> str:
+    """Return the weak tag of jshttp's etag library: length in hex, 27 characters of base64 SHA-1."""
+    digest = base64.b64encode(hashlib.sha1(body, usedforsecurity=False).digest()).decode()
+    return f'W/"{len(body):x}-{digest[:27]}"'
 
 
 def joined(headers: Headers) -> dict[str, str]:
-    """Headers by name; what came twice is joined by `, `, cookies by line breaks (RFC 6265 §3)."""
-    found: dict[str, str] = {}
+    """Return headers by name; values of one name are joined by `, `, cookies by line breaks (RFC 6265 §3)."""
+    result: dict[str, str] = {}
     for raw, raw_value in headers:
         name, value = raw.decode("latin-1"), raw_value.decode("latin-1").strip()
         separator = "\n" if name == "set-cookie" else ", "
-        found[name] = f"{found[name]}{separator}{value}" if name in found else value
-    return found
+        result[name] = f"{result[name]}{separator}{value}" if name in result else value
+    return result
 
 
-def _difference(name: str, kind: Kind, ours: str | None, theirs: str | None) -> Difference:
-    path = ("header", name)
-    legacy = LocatedValue(path, ours) if ours is not None else None
-    native = LocatedValue(path, theirs) if theirs is not None else None
-    return Difference(path, kind, grade(kind, path), legacy, native)
+def _difference(name: str, kind: Kind, legacy: str | None, native: str | None) -> Difference:
+    path: ValuePath = ("header", name)
+    spots = (LocatedValue(path, value) if value is not None else None for value in (legacy, native))
+    return Difference(path, kind, grade(kind, path), *spots)
 
 
-def _is_same(name: str, ours: str, theirs: str, begin: Callable[[], Correspondence], *, same_body: bool) -> bool:
-    if name == "etag":
-        return not same_body and ours.startswith("W/") == theirs.startswith("W/")
+def _same_by_kind(name: str, legacy: str, native: str, by_role: bool) -> bool | None:
+    """Return whether two values of a header with a grammar agree; None for other headers."""
     if name in _SETS:
-        return _tokens(ours) == _tokens(theirs)
+        return _tokens(legacy) == _tokens(native)
     if name == "content-type":
-        return media(ours) == media(theirs)
+        return media(legacy) == media(native)
     if name == "set-cookie":
-        return _cookies(ours) == _cookies(theirs)
-    return name in _MOMENTS or not begin().compare_text(ours, theirs, "")
+        return _cookies(legacy, by_role) == _cookies(native, by_role)
+    return True if name in _MOMENTS else None
+
+
+def _coding(value: str | None) -> str:
+    return "" if value is None or value.lower() == "identity" else value.lower().replace("x-gzip", "gzip")
 
 
 def _tokens(value: str) -> set[str]:
     return {token.strip() for token in value.lower().split(",")}
 
 
-def _cookies(value: str) -> list[tuple[str, ...]]:
-    """Cookies by name and attributes; a value that is an id, a date or a token by its kind."""
+def _cookies(value: str, by_role: bool) -> list[tuple[str, ...]]:
+    """Return cookies by name and attributes; by role, a value that is an id, a date or a token by its kind."""
     split = (cookie.split(";") for cookie in value.split("\n"))
-    return sorted((mask(first.strip()), *sorted(map(_attribute, rest))) for first, *rest in split)
+    spelled = mask if by_role else str
+    return sorted((spelled(first.strip()), *sorted(map(_attribute, rest))) for first, *rest in split)
 
 
 def _attribute(text: str) -> str:

@@ -1,113 +1,119 @@
-"""Two JSON values walked side by side, by what a contract says of each place.
+"""Compare two JSON values node by node, by the contract's rules for each node. Pure.
 
-Strings that hold ids, dates and tokens go to `canonical.Correspondence`. Those that are equal need no look, unless some
-id was renamed: then the walk is made once more, strictly, so that an id that stands for itself in one place and for
-another in the next shows.
+Every node has a strictness: `literal` compares values as they are spelled, `generated` by role (`correspondence.py`).
+The mode of the comparison gives it, unless the contract's `x-compare` does.
 """
 
 from __future__ import annotations
 
 import marshal
-import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast
 
 from proxy.comparison.arrays import align
 from proxy.comparison.bodies import DEPTH
 from proxy.comparison.correspondence import Correspondence, Kind
+from proxy.comparison.spelling import is_same_number, is_same_value, text_kind
 from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
-from proxy.comparison.volatile import mask, match_volatile, split_volatile
+from proxy.comparison.volatile import mask, match_volatile
 from proxy.contract.values import Hints
 from proxy.types import JSON, ValuePath
 
-Asking: TypeAlias = Callable[[ValuePath], Hints]
-"""Asks a contract what it says of a place in the body."""
+HintsAt: TypeAlias = Callable[[ValuePath], Hints]
+"""Returns the contract's hints on a path in the body."""
+Names: TypeAlias = Callable[[], Correspondence]
+"""Returns the correspondence of this comparison; called only where something is compared by role."""
+Strictness: TypeAlias = Literal["literal", "generated", "instant", "text"]
 
-_VOLATILE_FROM = 13
-"""No id, date or token is shorter than this."""
-_IDS_TO = 40
-"""No id, date or stamp is longer; tokens are."""
-_PERHAPS = re.compile(r"[0-9a-f]{13}", re.ASCII)
-"""What every id holds."""
-_PLAIN = frozenset((str, int, float, bool, type(None)))
+MAX_DIFFERENCES: Final = 1000
+"""Maximum number of differences of one answer."""
 
-
-ENOUGH = 1000
-"""How many differences are told of one answer."""
+_SHORTEST_VOLATILE: Final = 13
+"""Minimum length of an id, date or token."""
+_SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 
 
 class TooDeepError(ValueError):
     """The values nest deeper than is compared."""
 
 
-class _EnoughError(Exception):
-    """There are so many differences that more would say nothing."""
+class _TooManyError(Exception):
+    """The walk has reached `MAX_DIFFERENCES`."""
 
 
 @dataclass(slots=True)
 class ValueFindings:
-    """What a walk has found; `hidden` are fields in which a rule hid a difference."""
+    """The differences of two values.
+
+    `hidden` are fields in which `x-compare: ignore` hid a difference. `lenient` is set where another rule, or a match
+    by role, let values pass that are not equal: then the spelling of the whole text proves nothing.
+    """
 
     differences: list[Difference] = field(default_factory=list)
     hidden: list[ValuePath] = field(default_factory=list)
+    lenient: bool = False
 
 
 def compare_values(
-    legacy: JSON, native: JSON, begin: Callable[[], Correspondence], asking: Asking | None = None
+    legacy: JSON,
+    native: JSON,
+    names: Names | None = None,
+    hints: HintsAt | None = None,
+    *,
+    by_role: bool = False,
+    root: ValuePath = ("body",),
 ) -> ValueFindings:
-    """Every place in the body where two values differ; `begin` makes names that know the request's ids.
+    """Return every difference of two values; `root` is their path. `names` returns the same object every time.
 
     Raises TooDeepError, and RecursionError where the stack is short already.
     """
-    root = _Rules(asking, ("body",)) if asking else None
-    walk = _ValueWalk(begin())
-    walk.run(legacy, native, root)
-    if not walk.is_contradicted():
-        return walk.findings
-    strict = _ValueWalk(begin(), strict=True)
-    strict.run(legacy, native, root)
-    return strict.findings
+    rules = _Rules(hints, root) if hints else None
+    own = Correspondence()
+    walk = _ValueWalk(names or (lambda: own), root, by_role=by_role)
+    with suppress(_TooManyError):
+        walk.values(legacy, native, rules)
+    return walk.findings
 
 
-def shows_nothing(value: JSON, asking: Asking) -> bool:
-    """Whether the contract ignores all of a value."""
-    waiting = [(value, _Rules(asking, ("body",)))]
+def is_fully_ignored(value: JSON, hints: HintsAt) -> bool:
+    """Return whether the contract ignores all of a value."""
+    waiting = [(value, _Rules(hints, ("body",)))]
     while waiting:
         value, rules = waiting.pop()
         if rules.compare == "ignore":
             continue
         if isinstance(value, dict) and value:
-            waiting += [(one, rules.below(name)) for name, one in value.items()]
+            waiting += [(item, rules.below(name)) for name, item in value.items()]
         elif isinstance(value, list) and value:
-            waiting += [(one, rules.items()) for one in value]
+            waiting += [(item, rules.items()) for item in value]
         else:
             return False
     return True
 
 
 def shape(path: Iterable[str | int]) -> ValuePath:
-    """The path that all places of its kind share."""
+    """Return the path that all nodes of a kind share: `*` for an index, the kind for an id or date in a name."""
     return tuple("*" if isinstance(step, int) else mask(step) for step in path)
 
 
 class _Rules:
-    """The contract's rules by place, asked for once a walk: all items of an array share theirs."""
+    """The contract's rules by path, looked up once in a walk: all items of an array share theirs."""
 
-    __slots__ = ("_asking", "_below", "_path", "compare", "key")
+    __slots__ = ("_below", "_hints", "_path", "compare", "key")
 
-    def __init__(self, asking: Asking, path: ValuePath) -> None:
-        self._asking, self._path = asking, path
+    def __init__(self, hints_at: HintsAt, path: ValuePath) -> None:
+        self._hints, self._path = hints_at, path
         self._below: dict[str | int, _Rules] = {}
-        hints = asking(path)
+        hints = hints_at(path)
         self.compare, self.key = hints.compare, hints.key
 
     def below(self, step: str | int) -> _Rules:
         known = self._below.get(step)
         if known is None:
-            known = self._below[step] = _Rules(self._asking, (*self._path, step))
+            known = self._below[step] = _Rules(self._hints, (*self._path, step))
         return known
 
     def items(self) -> _Rules:
@@ -115,213 +121,200 @@ class _Rules:
 
 
 class _ValueWalk:
-    def __init__(self, names: Correspondence, *, strict: bool = False) -> None:
+    def __init__(self, names: Names, root: ValuePath, *, by_role: bool) -> None:
         self.findings = ValueFindings()
-        self._names, self._strict = names, strict
-        self._equal: list[JSON] = []
-        self._keyed: list[dict[str, JSON]] = []
-        self._ours: list[str | int] = ["body"]
-        self._theirs: list[str | int] = ["body"]
+        self._names, self._by_role = names, by_role
+        self._default: Strictness = "generated" if by_role else "literal"
+        self._legacy_path: list[str | int] = list(root)
+        self._native_path: list[str | int] = list(root)
 
-    def run(self, ours: JSON, theirs: JSON, rules: _Rules | None) -> None:
-        """Walk from the root."""
-        with suppress(_EnoughError):
-            self.values(ours, theirs, rules)
-
-    def values(self, ours: JSON, theirs: JSON, rules: _Rules | None) -> None:
+    def values(self, legacy: JSON, native: JSON, rules: _Rules | None) -> None:
         if rules is not None and rules.compare == "ignore":
-            if ours != theirs:
-                self._hide()
-        elif type(ours) is not type(theirs):
-            self._add_types(ours, theirs)
-        elif isinstance(ours, dict):
-            self._objects(ours, cast("dict[str, JSON]", theirs), rules)
-        elif isinstance(ours, list):
-            self._arrays(ours, cast("list[JSON]", theirs), rules)
-        elif isinstance(ours, str):
-            self._texts(ours, cast(str, theirs), rules)
-        elif ours != theirs:
-            self._strings(str(ours), str(theirs), None, ours, theirs)
+            if legacy != native:
+                self.findings.hidden.append(shape(self._legacy_path))
+        elif type(legacy) is not type(native):
+            self._add("format" if is_same_number(legacy, native) else "type", legacy, native)
+        elif isinstance(legacy, dict):
+            self._objects(legacy, cast("dict[str, JSON]", native), rules)
+        elif isinstance(legacy, list):
+            self._arrays(legacy, cast("list[JSON]", native), rules)
+        elif isinstance(legacy, str):
+            self._texts(legacy, cast(str, native), self._strictness(rules))
+        elif legacy != native and not self._are_epochs_of_one_role(legacy, native, rules):
+            self._add("value", legacy, native)
 
-    def _texts(self, ours: str, theirs: str, rules: _Rules | None) -> None:
-        if ours != theirs or self._strict:
-            self._strings(ours, theirs, rules)
+    def _strictness(self, rules: _Rules | None) -> Strictness:
+        if rules is None or rules.compare is None or rules.compare in ("ignore", "unordered"):
+            return self._default
+        return cast("Strictness", rules.compare)
 
-    def is_contradicted(self) -> bool:
-        """Whether an id that was renamed stands for itself somewhere."""
-        ours, theirs = self._names.renamed()
-        renamed = ours | theirs
-        if not renamed:
-            return False
-        texts = set(_texts(self._equal)).union(*self._keyed)
-        return any(_mentions(text, renamed) for text in texts)
-
-    def _objects(self, ours: dict[str, JSON], theirs: dict[str, JSON], rules: _Rules | None) -> None:
-        self._keyed.append(ours)
-        if list(ours) != list(theirs):
-            self._unlike(ours, theirs, rules)
+    def _objects(self, legacy: dict[str, JSON], native: dict[str, JSON], rules: _Rules | None) -> None:
+        if list(legacy) != list(native):
+            self._other_names(legacy, native, rules)
             return
-        strict, equal = self._strict, self._equal
-        for name, one in ours.items():
-            other = theirs[name]
-            kind = type(one)
-            if kind is not type(other) or kind not in _PLAIN or strict:
-                self._pair(name, name, one, other, rules.below(name) if rules else None)
-            elif one == other:
-                if isinstance(one, str) and len(one) >= _VOLATILE_FROM:
-                    equal.append(one)
-            else:
-                below = rules.below(name) if rules else None
-                if not isinstance(one, str) or not self._is_renamed(one, cast(str, other), below):
-                    self._pair(name, name, one, other, below)
+        for name, one in legacy.items():
+            other = native[name]
+            if one == other and type(one) is type(other) and self._is_settled(name, one):
+                continue
+            self._pair(name, name, one, other, rules.below(name) if rules else None)
 
-    def _is_renamed(self, ours: str, theirs: str, rules: _Rules | None) -> bool:
-        """Whether texts that differ are the same but for their ids and dates."""
-        if len(ours) <= _IDS_TO and self._names.stands_for(ours) == theirs:
+    def _is_settled(self, name: str, value: JSON) -> bool:
+        """Return whether an equal scalar needs no closer look: by role, an equal id may still contradict another."""
+        if type(value) not in _SCALARS:
+            return False
+        if not self._by_role:
             return True
-        return not (rules and rules.compare) and not self._names.compare_text(ours, theirs, "")
+        return len(name) < _SHORTEST_VOLATILE and not (isinstance(value, str) and len(value) >= _SHORTEST_VOLATILE)
 
     def _pair(self, here: str | int, there: str | int, one: JSON, other: JSON, rules: _Rules | None) -> None:
-        """Two values beneath the present place."""
-        if not self._strict and one == other and _is_identical(one, other):
-            self._equal.append(one)
+        """Compare two values below the current path."""
+        if not self._by_role and one == other and _is_identical(one, other):
             return
-        self._ours.append(here)
-        self._theirs.append(there)
-        if len(self._ours) > DEPTH:
+        self._legacy_path.append(here)
+        self._native_path.append(there)
+        if len(self._legacy_path) > DEPTH:
             raise TooDeepError
-        if self._strict and isinstance(here, str) and isinstance(there, str):
-            self._strings(here, there, None)
+        if self._by_role and isinstance(here, str) and isinstance(there, str) and len(here) >= _SHORTEST_VOLATILE:
+            self._texts(here, there, "generated")
         self.values(one, other, rules)
-        self._ours.pop()
-        self._theirs.pop()
+        self._legacy_path.pop()
+        self._native_path.pop()
 
-    def _unlike(self, ours: dict[str, JSON], theirs: dict[str, JSON], rules: _Rules | None) -> None:
-        """Objects whose names are not the same, or stand in another order."""
-        partners = {name: name for name in ours if name in theirs} | self._renamed(ours, theirs)
-        taken = set(partners.values())
-        for name, one in ours.items():
+    def _other_names(self, legacy: dict[str, JSON], native: dict[str, JSON], rules: _Rules | None) -> None:
+        """Compare objects that have other names, or the same in another order."""
+        partners = {name: name for name in legacy if name in native} | self._renamed(legacy, native)
+        matched = set(partners.values())
+        in_order = [partners[name] for name in legacy if name in partners] == [one for one in native if one in matched]
+        for name in legacy if in_order else sorted(legacy):
             below = rules.below(name) if rules else None
             if name in partners:
-                self._pair(name, partners[name], one, theirs[partners[name]], below)
+                self._pair(name, partners[name], legacy[name], native[partners[name]], below)
             else:
-                self._lone(name, "missing", one, below)
-        for name, other in theirs.items():
-            if name not in taken:
+                self._lone(name, "missing", legacy[name], below)
+        for name, other in native.items():
+            if name not in matched:
                 self._lone(name, "extra", other, rules.below(name) if rules else None)
-        free = rules is not None and rules.compare == "unordered"
-        if not free and [partners[name] for name in ours if name in partners] != [n for n in theirs if n in taken]:
-            self._add("order", cast(JSON, list(ours)), cast(JSON, list(theirs)), "minor")
+        if not in_order and rules is not None and rules.compare == "unordered":
+            self.findings.lenient = True
+        elif not in_order:
+            self._add("order", cast(JSON, list(legacy)), cast(JSON, list(native)), "minor")
 
-    def _renamed(self, ours: dict[str, JSON], theirs: dict[str, JSON]) -> dict[str, str]:
-        """Names that hold ids or dates, matched in order with those that are spelled alike on the other side."""
+    def _renamed(self, legacy: dict[str, JSON], native: dict[str, JSON]) -> dict[str, str]:
+        """Match names that contain ids or dates, in order, with those of the same spelling on the other side."""
         free: dict[str, deque[str]] = {}
-        for name in theirs:
-            if name not in ours and (spelling := mask(name)) != name:
+        for name in native if self._by_role else ():
+            if name not in legacy and (spelling := mask(name)) != name:
                 free.setdefault(spelling, deque()).append(name)
         partners: dict[str, str] = {}
-        for name in ours if free else ():
-            waiting = free.get(mask(name)) if name not in theirs else None
-            if waiting and self._agree(name, waiting[0]):
+        for name in legacy if free else ():
+            waiting = free.get(mask(name)) if name not in native else None
+            if waiting and self._may_be_one_name(name, waiting[0]):
                 partners[name] = waiting.popleft()
         return partners
 
-    def _agree(self, here: str, there: str) -> bool:
-        one, other = match_volatile(here), match_volatile(there)
-        if one and other and one.kind in ("id", "stamp") and not self._names.may_stand_for(here, there):
+    def _may_be_one_name(self, here: str, there: str) -> bool:
+        one, other, names = match_volatile(here), match_volatile(there), self._names()
+        if one and other and one.kind in ("id", "stamp") and not names.may_correspond(here, there):
             return False
-        return not self._names.compare_text(here, there, "")
+        return not names.compare_text(here, there)
 
-    def _arrays(self, ours: list[JSON], theirs: list[JSON], rules: _Rules | None) -> None:
+    def _arrays(self, legacy: list[JSON], native: list[JSON], rules: _Rules | None) -> None:
         free = rules is not None and (rules.compare == "unordered" or rules.key is not None)
-        alignment = align(ours, theirs, self._names, rules.key if rules else None, free=free)
+        may_correspond = self._names().may_correspond if self._by_role else str.__eq__
+        alignment = align(legacy, native, may_correspond, rules.key if rules else None, free=free)
         below = rules.items() if rules else None
-        for here, there in alignment.pairs:
+        pairs = alignment.pairs
+        self.findings.lenient |= free and any(here != there for here, there in pairs)
+        for here, there in _in_symmetric_order(pairs, legacy, native) if self._by_role else pairs:
             if here is not None and there is not None:
-                self._pair(here, there, ours[here], theirs[there], below)
+                self._pair(here, there, legacy[here], native[there], below)
             elif here is not None:
-                self._lone(here, "missing", ours[here], below)
+                self._lone(here, "missing", legacy[here], below)
             elif there is not None:
-                self._lone(there, "extra", theirs[there], below)
+                self._lone(there, "extra", native[there], below)
         if alignment.moved:
-            self._add("order", cast(JSON, ours), cast(JSON, theirs))
+            self._add("order", cast(JSON, legacy), cast(JSON, native))
 
-    def _strings(self, ours: str, theirs: str, rules: _Rules | None, one: JSON = None, other: JSON = None) -> None:
-        """Two texts, or two numbers (`one` and `other`) by their spelling."""
-        values = (ours, theirs) if one is None else (one, other)
-        if rules is not None and rules.compare == "text":
-            ours, theirs = " ".join(ours.split()), " ".join(theirs.split())
-        for found in self._names.compare_text(ours, theirs, ""):
-            if found.path:
-                self._add_within(found.path.split(".")[1:], found.recorded, found.live)
-            else:
-                self._add("value" if _is_alike(ours, theirs) else "type", *values)
+    def _texts(self, legacy: str, native: str, strictness: Strictness) -> None:
+        if strictness == "generated" or (strictness == "text" and self._by_role):
+            self._texts_by_role(legacy, native, words=strictness == "text")
+        elif legacy != native and _is_lenient(strictness, legacy, native):
+            self.findings.lenient = True
+        elif legacy != native:
+            self._add(text_kind(legacy, native), legacy, native)
+
+    def _texts_by_role(self, legacy: str, native: str, *, words: bool = False) -> None:
+        if words:
+            legacy, native = " ".join(legacy.split()), " ".join(native.split())
+        differences = self._names().compare_text(legacy, native, str(self._legacy_path[-1]))
+        for one in differences:
+            path = (*self._legacy_path, *one.path), (*self._native_path, *one.path)
+            spots = LocatedValue(path[0], one.legacy), LocatedValue(path[1], one.native)
+            general = shape(path[0])
+            self._record(Difference(general, one.kind, grade(one.kind, general), *_present(one.kind, *spots)))
+        self.findings.lenient |= words or not self._by_role
+
+    def _are_epochs_of_one_role(self, legacy: JSON, native: JSON, rules: _Rules | None) -> bool:
+        if not isinstance(legacy, int) or isinstance(legacy, bool) or self._strictness(rules) != "generated":
+            return False
+        texts = str(legacy), str(native)
+        return match_volatile(texts[0]) is not None and not self._names().compare_text(*texts)
 
     def _lone(self, step: str | int, kind: Kind, value: JSON, rules: _Rules | None) -> None:
-        path = self._ours if kind == "missing" else self._theirs
+        path = self._legacy_path if kind == "missing" else self._native_path
         path.append(step)
+        general = shape(path)
         if rules is not None and rules.compare == "ignore":
-            self.findings.hidden.append(shape(path))
+            self.findings.hidden.append(general)
         else:
-            spot, general = LocatedValue(tuple(path), value), shape(path)
-            sides = (spot, None) if kind == "missing" else (None, spot)
-            self._tell(Difference(general, kind, grade(kind, general), *sides))
+            spot = LocatedValue(tuple(path), value)
+            self._record(Difference(general, kind, grade(kind, general), *_present(kind, spot, spot)))
         path.pop()
 
-    def _add_types(self, ours: JSON, theirs: JSON) -> None:
-        numbers = {type(ours), type(theirs)} == {int, float} and ours == theirs
-        self._add("type", ours, theirs, "minor" if numbers else None)
+    def _add(self, kind: Kind, legacy: JSON, native: JSON, severity: Severity | None = None) -> None:
+        path = shape(self._legacy_path)
+        spots = LocatedValue(tuple(self._legacy_path), legacy), LocatedValue(tuple(self._native_path), native)
+        self._record(Difference(path, kind, severity or grade(kind, path), *spots))
 
-    def _add(self, kind: Kind, ours: JSON, theirs: JSON, severity: Severity | None = None) -> None:
-        path = shape(self._ours)
-        legacy, native = LocatedValue(tuple(self._ours), ours), LocatedValue(tuple(self._theirs), theirs)
-        self._tell(Difference(path, kind, severity or grade(kind, path), legacy, native))
-
-    def _add_within(self, steps: list[str], ours: str, theirs: str) -> None:
-        """A difference inside a token."""
-        legacy, native = LocatedValue((*self._ours, *steps), ours), LocatedValue((*self._theirs, *steps), theirs)
-        path = shape(legacy.path)
-        self._tell(Difference(path, "value", grade("value", path), legacy, native))
-
-    def _tell(self, difference: Difference) -> None:
+    def _record(self, difference: Difference) -> None:
         self.findings.differences.append(difference)
-        if len(self.findings.differences) >= ENOUGH:
-            raise _EnoughError
-
-    def _hide(self) -> None:
-        self.findings.hidden.append(shape(self._ours))
+        if len(self.findings.differences) >= MAX_DIFFERENCES:
+            raise _TooManyError
 
 
-def _is_identical(ours: JSON, theirs: JSON) -> bool:
-    """Whether equal values have equal types (1 is not true) and names in one order: told by their serialisation,
-    which before version 3 of the format depends on nothing else."""
+def _is_lenient(strictness: Strictness, legacy: str, native: str) -> bool:
+    """Return whether a rule lets two texts pass that are not equal."""
+    if strictness == "instant":
+        return is_same_value(legacy, native)
+    return strictness == "text" and legacy.split() == native.split()
+
+
+def _present(kind: Kind, legacy: LocatedValue, native: LocatedValue) -> tuple[LocatedValue | None, LocatedValue | None]:
+    """Return the sides that have a value: one of them for what is missing or extra."""
+    return None if kind == "extra" else legacy, None if kind == "missing" else native
+
+
+def _in_symmetric_order(
+    pairs: Iterable[tuple[int | None, int | None]], legacy: list[JSON], native: list[JSON]
+) -> list[tuple[int | None, int | None]]:
+    """Return pairs in an order that does not depend on the sides, so that both orders learn the same names."""
+
+    def rank(pair: tuple[int | None, int | None]) -> tuple[int, int, str]:
+        indices = [index for index in pair if index is not None]
+        crossed = len(indices) == 2 and indices[0] != indices[1]
+        text = min(repr(legacy[pair[0] or 0]), repr(native[pair[1] or 0])) if crossed else ""
+        return min(indices), max(indices), text
+
+    listed = list(pairs)
+    return listed if all(here is None or there in (here, None) for here, there in listed) else sorted(listed, key=rank)
+
+
+def _is_identical(legacy: JSON, native: JSON) -> bool:
+    """Return whether equal values have equal types (1 is not true) and names in one order.
+
+    Their serialisation before version 3 of the format depends on nothing else.
+    """
     try:
-        return marshal.dumps(ours, 2) == marshal.dumps(theirs, 2)
+        return marshal.dumps(legacy, 2) == marshal.dumps(native, 2)
     except ValueError:  # nested deeper than the format goes
         raise TooDeepError from None
-
-
-def _texts(values: Iterable[JSON]) -> Iterator[str]:
-    """Every text and every name in some values."""
-    waiting = list(values)
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, list):
-            waiting += value
-        elif isinstance(value, dict):
-            waiting += value.values()
-            yield from value
-
-
-def _is_alike(ours: str, theirs: str) -> bool:
-    """Whether both are texts, both ids, both dates and so on."""
-    one, other = match_volatile(ours), match_volatile(theirs)
-    return (one.kind if one else "") == (other.kind if other else "")
-
-
-def _mentions(text: str, ids: set[str]) -> bool:
-    return text in ids or (
-        _PERHAPS.search(text) is not None and any(piece.text in ids for piece in split_volatile(text))
-    )

@@ -6,8 +6,9 @@ Values from messages are excluded from every `repr`, so that no log line and no 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from proxy.comparison.correspondence import Kind
 from proxy.contract.values import ContractViolation
@@ -28,12 +29,13 @@ Reason = Literal[
     "timeout",
     "write_not_allowed",
 ]
-"""Why two answers were not compared.
+"""The reason why two answers were not compared.
 
-`shed`: the machine had no processor to spare. `changed`: they differed, and when both sides were asked again they did
-not: somebody wrote in between. `hidden`: a rule hides all that there was to compare. `worker_crashed`: the process that
-the other side runs in ended amid it. `backend_unavailable`: one of the sides could not be asked. `streaming`: an answer
-without an end, a request whose body the served side did not read, or one for another protocol.
+`shed`: the CPU is contended. `changed`: the answers differed, and when both backends were asked again they did not: a
+write happened in between. `hidden`: a rule hides all that could be compared. `worker_crashed`: the shadow process
+ended. `backend_unavailable`: a backend could not be reached. `body_too_large`: a body that is too large to be parsed
+is compressed, or is an answer to a write. `streaming`: an answer without an end, a request whose body the served
+backend did not read, or one for another protocol.
 """
 
 _MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}
@@ -41,7 +43,7 @@ _MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}
 
 @dataclass(frozen=True, slots=True)
 class LocatedValue:
-    """Where on one side, and what stands there. `path` may hold data (ids as keys): see `Difference.path`."""
+    """A value of one side and its path there, which may contain data (ids as names): see `Difference.path`."""
 
     path: ValuePath = field(repr=False)
     value: JSON | bytes = field(repr=False)
@@ -49,11 +51,11 @@ class LocatedValue:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where the sides disagree.
+    """A difference between the two sides at one path.
 
-    `path` is the same for all such places: `*` for an index, the kind (`<id>`) for an id or date within a key.
-    `missing` is on legacy's side only, `extra` on native's. Severity says who notices: `breaking` a client's code,
-    `major` its user, `minor` hardly anybody.
+    `path` is the same for all nodes of a kind: `*` for an index, the kind (`<id>`) for an id or date within a name.
+    `missing` is on legacy's side only, `extra` on native's. `format` is the same value in another spelling. Severity
+    says who notices: `breaking` a client's code, `major` its user, `minor` hardly anybody.
     """
 
     path: ValuePath
@@ -64,17 +66,17 @@ class Difference:
 
     @property
     def field(self) -> str:
-        """The path in dots: `body.notes.*._id`."""
+        """Return the path in dots: `body.notes.*._id`."""
         return ".".join(map(str, self.path))
 
     @property
     def place(self) -> str:
-        """The path in dots as it is on legacy's side (on native's for what is extra): `body.notes.0._id`."""
+        """Return the exact path in dots on legacy's side (native's for what is extra): `body.notes.0._id`."""
         spot = self.legacy or self.native
         return ".".join(map(str, spot.path if spot else self.path))
 
     def mirrored(self) -> Difference:
-        """The same with the sides swapped."""
+        """Return the same difference with the sides swapped."""
         kind = _MIRRORED.get(self.kind, self.kind)
         swapped = replace(self, kind=kind, legacy=self.native, native=self.legacy)
         return replace(swapped, severity=grade(kind, self.path)) if kind != self.kind else swapped
@@ -82,11 +84,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of comparing two exchanges.
+    """The result of comparing two exchanges.
 
-    `declared` are the ids of divergences that explain `differences`, `unexplained` what they leave. `violations`
-    are those of the contract, without native's where that is what a divergence declares. `hidden` are the fields in
-    which an `ignore` hid a difference. `reason` says why nothing was compared.
+    `name` is the worst of its parts: a `mismatch` may break the contract, too, so count `is_mismatch` and
+    `is_violation` separately. `declared` are the ids of divergences that explain `differences`, `unexplained` the
+    differences that none explains. `violations` are those of the contract, without native's where a divergence
+    declares them. `hidden` are the fields in which `x-compare: ignore` hid a difference. `reason` says why nothing was
+    compared.
     """
 
     name: Name
@@ -97,21 +101,38 @@ class Verdict:
     hidden: tuple[ValuePath, ...] = ()
     reason: Reason | None = None
 
+    @property
+    def is_mismatch(self) -> bool:
+        """Return whether the answers differ and no divergence explains it."""
+        return bool(self.unexplained)
+
+    @property
+    def is_violation(self) -> bool:
+        """Return whether an answer breaks the contract, whether or not the answers differ as well."""
+        return bool(self.violations)
+
 
 def skipped(reason: Reason) -> Verdict:
-    """The verdict on what was not compared."""
+    """Return the verdict on a request that was not compared."""
     return Verdict("skipped", reason=reason)
 
 
-_NOTICED_HEADERS = frozenset(
-    ("access-control-allow-credentials", "access-control-allow-origin", "content-type", "location", "set-cookie")
-)
+_HEADER_SEVERITIES: Final[Mapping[str, Severity]] = {
+    "access-control-allow-credentials": "breaking",
+    "access-control-allow-origin": "breaking",
+    "content-type": "breaking",
+    "location": "breaking",
+    "set-cookie": "breaking",
+    "content-encoding": "major",
+}
 
 
 def grade(kind: Kind, path: ValuePath) -> Severity:
-    """How much a difference of a kind matters at a place."""
+    """Return the severity of a kind of difference at a path."""
     if path[0] == "header":
-        return "breaking" if path[1] in _NOTICED_HEADERS else "minor"
+        return _HEADER_SEVERITIES.get(str(path[1]), "minor")
     if kind in ("missing", "type", "status", "outcome"):
         return "breaking"
+    if kind == "format" and len(path) == 1:  # only the text of the JSON: spaces, escapes
+        return "minor"
     return "minor" if kind == "extra" else "major"

@@ -14,48 +14,52 @@ VOLATILE = re.compile(
     r"|(?P<epoch>(?<!\d)1\d{12}(?!\d))",
     re.ASCII,
 )
+_DIGIT = re.compile(r"\d")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Segment(NamedTuple):
-    """A run of text: `kind` is empty for what must be the same on both sides."""
+    """A run of text; `kind` is empty for a literal one, which must be the same on both sides."""
 
     kind: str
     text: str
 
 
 def match_volatile(text: str) -> Segment | None:
-    """The text as the one volatile run that it is, None where it is anything else."""
-    found = VOLATILE.fullmatch(text)
-    return Segment(found.lastgroup or "", text) if found else None
+    """Return a text as the one volatile run that it is, None where it is anything else."""
+    match = VOLATILE.fullmatch(text)
+    return Segment(match.lastgroup or "", text) if match else None
 
 
 def split_volatile(text: str) -> Iterator[Segment]:
-    """The literal and volatile runs that make up `text`, none of them empty."""
+    """Yield the literal and volatile runs that make up `text`, none of them empty."""
     end = 0
-    for found in VOLATILE.finditer(text):
-        if found.start() > end:
-            yield Segment("", text[end : found.start()])
-        yield Segment(found.lastgroup or "", found.group())
-        end = found.end()
+    for match in VOLATILE.finditer(text):
+        if match.start() > end:
+            yield Segment("", text[end : match.start()])
+        yield Segment(match.lastgroup or "", match.group())
+        end = match.end()
     if end < len(text):
         yield Segment("", text[end:])
 
 
 def mask(text: str) -> str:
-    """`text` with every volatile run replaced by its kind: what is left is the spelling."""
+    """Return a text with every volatile run replaced by its kind, dates by their layout."""
     return VOLATILE.sub(_masked, text)
 
 
-def _masked(found: re.Match[str]) -> str:
-    if found.lastgroup == "date":
-        return re.sub(r"\d", "0", found.group())
-    return f"<{found.lastgroup}>"
+def date_layout(text: str) -> str:
+    """Return a date with every digit replaced by 0."""
+    return _DIGIT.sub("0", text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    return date_layout(match.group()) if match.lastgroup == "date" else f"<{match.lastgroup}>"
 
 
 def timestamp_of(kind: str, text: str) -> int | None:
-    """When an id, date or stamp says it was made, in ms since the epoch; None where it does not say."""
+    """Return the time of an id, date or stamp in ms since the epoch; None where it has none."""
     if kind == "id":
         return int(text[:8], 16) * 1000
     if kind in ("stamp", "epoch"):
@@ -67,9 +71,9 @@ def timestamp_of(kind: str, text: str) -> int | None:
 
 
 def timestamps(text: str) -> set[int]:
-    """Every distinct moment that `text` mentions."""
-    found = (timestamp_of(piece.kind, piece.text) for piece in split_volatile(text))
-    return {at for at in found if at is not None}
+    """Return every distinct moment in a text, in ms since the epoch."""
+    moments = (timestamp_of(segment.kind, segment.text) for segment in split_volatile(text))
+    return {at for at in moments if at is not None}
 
 
 def _milliseconds(date: str) -> int:

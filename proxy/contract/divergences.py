@@ -32,10 +32,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from proxy.comparison.correspondence import TextDifference
+from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.verdicts import Difference
 from proxy.contract.payloads import parse_json
-from proxy.recordings.answers import content
-from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 
 
@@ -78,11 +78,11 @@ class AnswerPattern(_Model):
     headers: dict[str, Pattern] = {}
     body: Pattern = "*"
 
-    def accepts(self, answer: RecordedAnswer) -> bool:
+    def accepts(self, answer: DecodedAnswer) -> bool:
         """Return whether the answer matches; a body that is not JSON is compared as text."""
         if self.outcome not in (None, answer.outcome) or self.status not in (None, answer.status):
             return False
-        return _headers_match(self.headers, answer.headers) and matches(self.body, content(answer))
+        return _headers_match(self.headers, answer.headers) and matches(self.body, answer.json_or_text)
 
 
 class RequestPattern(_Model):
@@ -121,9 +121,9 @@ class Case(_Model):
         request, legacy, native = occurrence.exchange
         return self.request.accepts(request) and self.legacy.accepts(legacy) and self.native.accepts(native)
 
-    def explains(self, difference: TextDifference) -> bool:
+    def explains(self, difference: Difference) -> bool:
         """Return whether the case accounts for the difference."""
-        return any(fnmatchcase(difference.path, glob) for glob in self.paths)
+        return any(fnmatchcase(difference.place, glob) for glob in self.paths)
 
 
 class Divergence(_Model):
@@ -161,7 +161,7 @@ class Occurrence:
 
     operation: str
     scenario: str = ""
-    exchange: tuple[RecordedRequest, RecordedAnswer, RecordedAnswer] | None = None
+    exchange: tuple[RecordedRequest, DecodedAnswer, DecodedAnswer] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Explanation:
     """The ids of the divergences that account for differences, and the differences without an explanation."""
 
     declared: tuple[str, ...]
-    unexplained: tuple[TextDifference, ...]
+    unexplained: tuple[Difference, ...]
 
 
 def load(path: Path) -> tuple[Divergence, ...]:
@@ -188,9 +188,9 @@ def load(path: Path) -> tuple[Divergence, ...]:
 
 
 def explain(
-    divergences: Iterable[Divergence], occurrence: Occurrence, differences: Sequence[TextDifference]
+    divergences: Iterable[Divergence], occurrence: Occurrence, differences: Sequence[Difference]
 ) -> Explanation:
-    """Which divergences account for which of the differences."""
+    """Return the divergences that account for differences, and the differences that none accounts for."""
     cases = [(one.id, case) for one in divergences for case in one.cases(occurrence)]
     declared = {name for name, case in cases if any(case.explains(each) for each in differences)}
     unexplained = [each for each in differences if not any(case.explains(each) for _, case in cases)]
@@ -198,7 +198,7 @@ def explain(
 
 
 def covers(template: str, operation: str) -> bool:
-    """Whether an operation such as `GET /notes/17` is one of `GET /notes/{id}`.
+    """Return whether an operation such as `GET /notes/17` is one of `GET /notes/{id}`.
 
     As in express 5: letters of either case, a trailing slash allowed, a parameter never empty, no `/` in it.
     """
@@ -207,7 +207,7 @@ def covers(template: str, operation: str) -> bool:
 
 
 def matches(pattern: JSON, value: JSON) -> bool:
-    """Whether a value is as a pattern says; see the module's docstring."""
+    """Return whether a value matches a pattern; see the module's docstring."""
     if isinstance(pattern, dict):
         return isinstance(value, dict) and all(
             name in value and matches(expected, value[name]) for name, expected in pattern.items()

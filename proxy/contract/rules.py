@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from proxy.contract.faults import Fault
@@ -14,7 +14,13 @@ from proxy.contract.values import COMPARES
 _NESTED: Final = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
 _LISTED: Final = (*BRANCHES, "prefixItems")
 _NAMED: Final = ("properties", "patternProperties", "$defs", "dependentSchemas")
-_NEEDED: Final = {"unordered": "array", "text": "string"}
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "unordered": ("array",),
+    "text": ("string",),
+    "instant": ("string",),
+    "generated": ("string", "integer"),
+    "literal": ("string", "integer", "number", "boolean", "null"),
+}
 
 
 def schema_faults(tree: Tree, name: str) -> Iterator[Fault]:
@@ -61,9 +67,10 @@ def _hint_faults(node: Tree, name: str) -> Iterator[Fault]:
     elif compare.value not in COMPARES:
         yield compare.fault(f"x-compare must be one of {', '.join(COMPARES)} or `key: NAME`", name)
     else:
-        needed = _NEEDED.get(str(compare.value))
-        if needed and not _may_be(node, needed):
-            yield compare.fault(f"x-compare: {compare.value} is for {needed}s, and this is none", name)
+        needed = _NEEDED.get(str(compare.value), ())
+        if needed and not any(_may_be(node, one) for one in needed):
+            usable = "scalars" if len(needed) > 2 else " and ".join(f"{one}s" for one in needed)
+            yield compare.fault(f"x-compare: {compare.value} is for {usable}, and this is none", name)
 
 
 def _is_closed(node: Tree) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from proxy.comparison.answers import DecodedAnswer
 from proxy.contract.divergences import covers
 from proxy.contract.model import OTHERWISE, Contract, Operation
 from proxy.gateway.patterns import WEBSOCKET, Parameter, Pattern, PatternError
-from proxy.recordings.model import OPEN, RecordedAnswer, RecordedRequest, Recordings
+from proxy.recordings.model import OPEN, RecordedRequest, Recordings
 from proxy.recordings.report import Endpoints
 from proxy.types import JSON
 
@@ -23,7 +24,7 @@ class ObservedSample:
     """One recorded request and its answer."""
 
     request: RecordedRequest
-    answer: RecordedAnswer
+    answer: DecodedAnswer
     location: str
 
     @property

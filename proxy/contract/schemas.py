@@ -15,7 +15,7 @@ from typing import Final, NoReturn, cast
 from jsonschema_rs import Draft202012Validator, ValidationError
 
 from proxy.contract.schema_paths import DATA_KEYWORDS, nodes_at
-from proxy.contract.values import COMPARES, NOTHING, Compare, ContractViolation, Hints
+from proxy.contract.values import COMPARES, NOTHING, ContractViolation, Hints
 from proxy.types import JSON, ValuePath
 
 _PATTERNS: Final = {
@@ -151,7 +151,7 @@ def _hints_of(schema: dict[str, JSON]) -> Hints:
     compare, format_ = schema.get("x-compare"), schema.get("format")
     key = compare.get("key") if isinstance(compare, dict) else None
     return Hints(
-        compare=cast(Compare, compare) if compare in COMPARES else None,
+        compare=compare if compare in COMPARES else None,
         key=key if isinstance(key, str) else None,
         report="show" if schema.get("x-report") == "show" else None,
         format=format_ if isinstance(format_, str) else None,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from proxy.types import Backend, ValuePath
 
-Compare = Literal["ignore", "unordered", "text"]
-COMPARES: Final = ("ignore", "unordered", "text")
+Compare = Literal["literal", "instant", "generated", "text", "unordered", "ignore"]
+COMPARES: Final[tuple[Compare, ...]] = get_args(Compare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class ContractViolation:
 class Hints:
     """How to compare a value, and whether reports may show it.
 
-    `compare` is `x-compare`: `ignore` the value, compare an array as `unordered`, compare only the words of a `text`.
+    `compare` is `x-compare`: compare a value as spelled (`literal`), a date by its moment (`instant`), an id, date or
+    token by its role (`generated`), only the words of a `text`, an array as `unordered`, or `ignore` the value.
     `key` names the field that identifies the items of an array (`x-compare: {key: _id}`). `report` is `x-report`.
     """
 

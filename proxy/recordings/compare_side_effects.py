@@ -1,12 +1,14 @@
-"""What a scenario leaves behind, on both sides held against each other: stored documents and outside calls."""
+"""Compare the side effects of a scenario with those recorded: stored documents and outside calls. Pure."""
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from proxy.comparison.correspondence import Correspondence, TextDifference, abbreviate
+from proxy.comparison.correspondence import Correspondence, abbreviate
+from proxy.comparison.verdicts import Difference
 from proxy.contract.payloads import parse_json
+from proxy.recordings.comparing import compare_recorded_values, one_sided
 from proxy.types import JSON
 
 _SHORTENED = re.compile(r"<instructions.*>", re.DOTALL)
@@ -14,51 +16,50 @@ _WHOLE_SECOND = re.compile(r"(T\d\d:\d\d:\d\d)(Z|[+-]\d\d:\d\d)$")
 
 
 class _Pair(NamedTuple):
-    place: int
-    recorded: JSON
-    live: JSON
+    expected: JSON
+    actual: JSON
 
 
 def compare_documents(
-    collection: str, recorded: Sequence[JSON], live: Sequence[JSON], names: Correspondence
-) -> list[TextDifference]:
-    """The documents of one collection, in relaxed extended JSON, each against the one that stands for it.
+    collection: str, expected: Sequence[JSON], actual: Sequence[JSON], names: Correspondence
+) -> list[Difference]:
+    """Return the differences of one collection's documents in relaxed extended JSON.
 
-    A document whose `_id` has been seen is found by it, the others in the order in which they are stored.
+    A document with a known `_id` is compared with its counterpart, the others in the order in which they are stored.
     """
-    found: list[TextDifference] = []
-    for index, ours, theirs in _pair(recorded, live, names):
-        path = f"store.{collection}.{index}"
-        if theirs is None:
-            found.append(TextDifference(path, "missing", abbreviate(ours), ""))
-        elif ours is None:
-            found.append(TextDifference(path, "extra", "", abbreviate(theirs)))
+    differences: list[Difference] = []
+    for index, (one, other) in enumerate(_pair(expected, actual, names)):
+        path = ("store", collection, index)
+        if other is None:
+            differences.append(one_sided("missing", one, *path))
+        elif one is None:
+            differences.append(one_sided("extra", other, *path))
         else:
-            found += names.compare(_with_milliseconds(ours), _with_milliseconds(theirs), path)
-    return found
+            differences += compare_recorded_values(_with_milliseconds(one), _with_milliseconds(other), names, *path)
+    return differences
 
 
-def compare_calls(recorded: Sequence[JSON], live: Sequence[JSON], names: Correspondence) -> list[TextDifference]:
-    """Calls to outside services in order: method, path and body, whatever the order of a JSON body's keys."""
-    ours, theirs = [_plain(call) for call in recorded], [_plain(call) for call in live]
-    return names.compare(_filled(ours, theirs), theirs, "calls", ordered=False)
+def compare_calls(expected: Sequence[JSON], actual: Sequence[JSON], names: Correspondence) -> list[Difference]:
+    """Return the differences of calls to outside services: method, path and body, without a JSON body's key order."""
+    ours, theirs = [_plain(call) for call in expected], [_plain(call) for call in actual]
+    return compare_recorded_values(_filled(ours, theirs), theirs, names, "calls")
 
 
-def _pair(recorded: Sequence[JSON], live: Sequence[JSON], names: Correspondence) -> list[_Pair]:
-    unmatched = list(live)
+def _pair(expected: Sequence[JSON], actual: Sequence[JSON], names: Correspondence) -> list[_Pair]:
+    unmatched = list(actual)
     pairs: list[_Pair] = []
-    for index, document in enumerate(recorded):
-        known = _known(document, unmatched, names)
-        if known is not None:
-            unmatched.remove(known)
-        pairs.append(_Pair(index, document, known))
+    for document in expected:
+        counterpart = _counterpart(document, unmatched, names)
+        if counterpart is not None:
+            unmatched.remove(counterpart)
+        pairs.append(_Pair(document, counterpart))
     rest = iter(unmatched)
-    pairs = [pair if pair.live is not None else pair._replace(live=next(rest, None)) for pair in pairs]
-    return pairs + [_Pair(index, None, document) for index, document in enumerate(rest, len(pairs))]
+    pairs = [pair if pair.actual is not None else pair._replace(actual=next(rest, None)) for pair in pairs]
+    return pairs + [_Pair(None, document) for document in rest]
 
 
-def _known(document: JSON, candidates: Sequence[JSON], names: Correspondence) -> JSON:
-    identity = names.live_text(abbreviate(_identity(document)))
+def _counterpart(document: JSON, candidates: Sequence[JSON], names: Correspondence) -> JSON:
+    identity = names.native_text(abbreviate(_identity(document)))
     return next((one for one in candidates if abbreviate(_identity(one)) == identity), None)
 
 
@@ -67,7 +68,7 @@ def _identity(document: JSON) -> JSON:
 
 
 def _with_milliseconds(value: JSON) -> JSON:
-    """Extended JSON leaves out a date's milliseconds where there are none, which is chance, not meaning."""
+    """Return a value with the milliseconds that extended JSON omits from a date on a whole second."""
     if isinstance(value, list):
         return [_with_milliseconds(one) for one in value]
     if not isinstance(value, dict):
@@ -79,7 +80,7 @@ def _with_milliseconds(value: JSON) -> JSON:
 
 
 def _plain(call: JSON) -> JSON:
-    """A call without its host, and its query and body taken apart: those are spelled in many ways."""
+    """Return a call without its host, with its query and body parsed: clients spell those in many ways."""
     if not isinstance(call, dict):
         return call
     url = urlsplit(str(call.get("path", "")))
@@ -88,31 +89,38 @@ def _plain(call: JSON) -> JSON:
         "method": call.get("method"),
         "path": url.path,
         "query": _fields(url.query),
-        "body": _taken_apart(body, kind),
+        "body": _parsed_body(body, kind),
     }
 
 
-def _taken_apart(body: str, kind: str) -> JSON:
+def _parsed_body(body: str, kind: str) -> JSON:
     if kind.startswith("application/x-www-form-urlencoded"):
         return _fields(body)
     boundary = re.search(r'boundary="?([^";]+)', kind)
     try:
-        return parse_json(body)
+        return _sorted(parse_json(body))
     except ValueError:
         return body.replace(boundary[1], "boundary") if boundary else body
+
+
+def _sorted(value: JSON) -> JSON:
+    """Return a value with the names of every object in one order."""
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def _fields(query: str) -> JSON:
     return [[name, value] for name, value in parse_qsl(query, keep_blank_values=True)]
 
 
-def _filled(recorded: JSON, live: JSON) -> JSON:
-    """`recorded` with the live text wherever the recording holds instructions cut short in angle brackets."""
-    if isinstance(recorded, dict) and isinstance(live, dict):
-        return {name: _filled(value, live.get(name)) for name, value in recorded.items()}
-    if isinstance(recorded, list) and isinstance(live, list):
-        others = [*live, *[None] * len(recorded)]
-        return [_filled(one, other) for one, other in zip(recorded, others, strict=False)]
-    cut_short = isinstance(recorded, str) and _SHORTENED.fullmatch(recorded)
-    whole = isinstance(live, str) and not _SHORTENED.fullmatch(live)
-    return live if cut_short and whole else recorded
+def _filled(expected: JSON, actual: JSON) -> JSON:
+    """Return the recorded value with the actual text wherever the recording abridges instructions as `<…>`."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return {name: _filled(value, actual.get(name)) for name, value in expected.items()}
+    if isinstance(expected, list) and isinstance(actual, list):
+        others = [*actual, *[None] * len(expected)]
+        return [_filled(one, other) for one, other in zip(expected, others, strict=False)]
+    cut_short = isinstance(expected, str) and _SHORTENED.fullmatch(expected)
+    whole = isinstance(actual, str) and not _SHORTENED.fullmatch(actual)
+    return actual if cut_short and whole else expected

@@ -10,15 +10,16 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
+from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.exchange import Outcome
 from proxy.comparison.volatile import timestamps
 from proxy.types import JSON
 
-Outcome = Literal["response", "hang", "reset"]
 _OUTCOMES = ("response", "hang", "reset")
 _BODIED = ("POST", "PUT", "PATCH")
 OPEN = "open"
@@ -41,30 +42,12 @@ class RecordedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedAnswer:
-    """What came back: `hang` is nothing in time, `reset` a connection closed without a whole answer.
-
-    Header names are in lower case; a name that came twice stands once, its values joined by `, `.
-    """
-
-    outcome: Outcome
-    status: int = 0
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    @property
-    def text(self) -> str:
-        """The body as UTF-8, faults replaced."""
-        return self.body.decode(errors="replace")
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """One request and the answer it got."""
 
     name: str
     request: RecordedRequest
-    answer: RecordedAnswer
+    answer: DecodedAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +218,14 @@ def _step(value: JSON) -> Step:
     )
 
 
-def _answer(outcome: Outcome, response: dict[str, JSON]) -> RecordedAnswer:
+def _answer(outcome: Outcome, response: dict[str, JSON]) -> DecodedAnswer:
     if outcome != "response":
-        return RecordedAnswer(outcome)
+        return DecodedAnswer(outcome)
     status = response["status"]
     if not isinstance(status, int):
         raise TypeError(f"status {status!r} is not a number")
     body = _text(response.get("text", "")).encode(errors="surrogatepass")
-    return RecordedAnswer(outcome, status, dict(_headers(response.get("headers", {}))), body)
+    return DecodedAnswer(outcome, status, dict(_headers(response.get("headers", {}))), body)
 
 
 def _request(entry: dict[str, JSON]) -> RecordedRequest:

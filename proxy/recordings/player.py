@@ -1,25 +1,28 @@
-"""Play recordings against a service and compare, step by step, what it does with what was recorded.
+"""Play recordings against a service and compare each step with its record.
 
-Played one after the other, since all share a database: each scenario begins on an empty one, every request waits
-for its answer, and what earlier answers brought (ids, tokens, dates) is put where the recorded ones stand in
-later requests.
+Scenarios are played one after the other, since all share a database: each begins on an empty one, every request waits
+for its answer, and the ids, tokens and dates of earlier answers replace the recorded ones in later requests.
 """
+
+from __future__ import annotations
 
 import asyncio
 import copy
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Final
 
-from proxy.comparison.correspondence import Correspondence, TextDifference
+from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.exchange import Outcome
+from proxy.comparison.modes import TRANSPORT_HEADERS
+from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.contract.divergences import Divergence, Occurrence, explain
-from proxy.recordings.answers import IGNORED_HEADERS, compare_answers
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
+from proxy.recordings.comparing import compare_answers, compare_frames
 from proxy.recordings.model import (
     OPEN,
-    Outcome,
-    RecordedAnswer,
     RecordedConnection,
     RecordedConversation,
     RecordedRequest,
@@ -27,40 +30,34 @@ from proxy.recordings.model import (
     Scenario,
     Step,
 )
-from proxy.recordings.raw_http import Origin, exchange, reach
 from proxy.recordings.report import CALLS, STORE, Endpoints, Report, Result, operation
+from proxy.recordings.service_client import RESTART_TIMEOUT, ServiceClient
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from proxy.recordings.websocket_player import HandshakeRefused, PlaybackPace, converse, shake_hands
 from proxy.types import JSON
 
-_RETURN = 15.0
-_FAULTS = (502, 503, 504)
-_PROBE = RecordedRequest("GET", "/")
-_PAUSE = 0.05
-_SETTLE_DELAY = 0.2
-_PACE_FACTORS = (0.6, 1.6, 0.4, 2.5, 4.0, 6.0, 1.0)
+SETTLE_DELAY: Final = 0.2
+"""Seconds for writes that a service makes after its answer."""
+PACE_FACTORS: Final = (0.6, 1.6, 0.4, 2.5, 4.0, 6.0, 1.0)
+"""Factors of the pace at which a conversation that differs is repeated."""
 
-T = TypeVar("T")
-Notice = Callable[[Result], None]
-
-
-class ServiceUnreachable(Exception):
-    """The service accepts no connections, or did not come back within 15 s."""
+OnResult = Callable[[Result], None]
 
 
 @dataclass(frozen=True)
 class PlayerSettings:
-    """How to play and what to let pass.
+    """How recordings are played.
 
-    `hang_after` s without an answer are a hang. `accepted` gives, for a recorded hang or reset, the status that
-    may stand in its place, as a gateway's 504 does for a hang.
+    `hang_after` seconds without an answer are a hang. `accepted` gives, for a recorded hang or reset, the status that
+    is accepted in its place, as a gateway's 504 for a hang. `restart_timeout` is in seconds.
     """
 
     hang_after: float = 3.0
     accepted: Mapping[Outcome, int] = field(default_factory=dict)
     divergences: tuple[Divergence, ...] = ()
-    ignored_headers: Collection[str] = IGNORED_HEADERS
+    ignored_headers: Collection[str] = TRANSPORT_HEADERS
     pace: PlaybackPace = field(default_factory=PlaybackPace)
+    restart_timeout: float = RESTART_TIMEOUT
 
 
 class Player:
@@ -69,40 +66,42 @@ class Player:
     def __init__(
         self,
         base_url: str,
-        terms: PlayerSettings | None = None,
+        settings: PlayerSettings | None = None,
         documents: StoredDocuments | None = None,
         calls: OutsideCalls | None = None,
     ) -> None:
-        self._origin = Origin.parse(base_url)
-        self._terms = terms or PlayerSettings()
+        self._settings = settings or PlayerSettings()
+        self._client = ServiceClient(base_url, self._settings.hang_after, self._settings.restart_timeout)
         self._documents = documents
         self._calls = calls
         self._endpoints = Endpoints()
 
-    async def play(self, recordings: Recordings, notice: Notice = lambda result: None) -> Report:
-        """Everything in the recorded order; `notice` hears of each result at once.
+    async def play(self, recordings: Recordings, on_result: OnResult = lambda result: None) -> Report:
+        """Play everything in the recorded order; `on_result` is called with each result at once.
 
-        Raises Unreachable, and AftermathError where the database or the list of calls cannot be reached.
+        Raises:
+            ServiceUnreachable: the service accepts no connections.
+            SideEffectsError: the database or the list of calls cannot be reached.
         """
-        await self._reach()
+        await self._client.reach()
         self._endpoints = Endpoints.learn(recordings)
         results: list[Result] = []
 
-        def keep(result: Result) -> None:
+        def add(result: Result) -> None:
             results.append(result)
-            notice(result)
+            on_result(result)
 
-        begun = time.monotonic()
+        started = time.monotonic()
         for scenario in recordings.scenarios:
-            await self.play_scenario(scenario, keep)
+            await self.play_scenario(scenario, add)
         for conversation in recordings.conversations:
-            keep(await self.play_conversation(conversation))
+            add(await self.play_conversation(conversation))
         for connection in recordings.connections:
-            keep(await self.try_connection(connection))
-        return Report(tuple(results), time.monotonic() - begun, self._unseen(results))
+            add(await self.try_connection(connection))
+        return Report(tuple(results), time.monotonic() - started, self._unseen(results))
 
-    async def play_scenario(self, scenario: Scenario, notice: Notice) -> None:
-        """One scenario from an empty database to what it leaves behind."""
+    async def play_scenario(self, scenario: Scenario, on_result: OnResult) -> None:
+        """Play one scenario from an empty database, and compare its side effects."""
         if self._documents:
             await self._documents.reset(scenario.before)
         if self._calls:
@@ -110,23 +109,22 @@ class Player:
         names = Correspondence(scenario.moment, _now())
         for step in scenario.steps:
             names.step += 1
-            notice(await self._play_step(scenario, step, names))
+            on_result(await self._play_step(scenario, step, names))
         names.step += 1
-        for result in await self._compare_traces(scenario, names):
-            notice(result)
+        for result in await self._compare_side_effects(scenario, names):
+            on_result(result)
 
     async def play_conversation(self, conversation: RecordedConversation) -> Result:
-        """One WebSocket conversation, its frames in the order in which they came.
+        """Play one WebSocket conversation, and compare its frames in the order in which they came.
 
-        In which order frames come depends on how fast outside services are in comparison with the pace, and how
-        fast they were is not recorded: a conversation that differs is held again faster and slower before that
-        counts.
+        The order of frames depends on the speed of outside services relative to the pace, which is not recorded: a
+        conversation that differs is repeated faster and slower before that counts.
         """
-        first = await self._play_conversation(conversation, self._terms.pace)
+        first = await self._play_conversation(conversation, self._settings.pace)
         if first.verdict != "differing":
             return first
-        for tempo in _PACE_FACTORS:
-            pace = replace(self._terms.pace, between=self._terms.pace.between * tempo)
+        for factor in PACE_FACTORS:
+            pace = replace(self._settings.pace, between=self._settings.pace.between * factor)
             again = await self._play_conversation(conversation, pace)
             if again.verdict != "differing":
                 return again
@@ -134,122 +132,97 @@ class Player:
 
     async def _play_conversation(self, conversation: RecordedConversation, pace: PlaybackPace) -> Result:
         target, names = conversation.target, Correspondence(conversation.moment, _now())
-        expected = len(conversation.received)
+        expected, origin = len(conversation.received), self._client.origin
         try:
-            received = await self._connected(lambda: converse(self._origin, target, conversation.sent, expected, pace))
-            found = names.compare(list(conversation.received), received, "frames")
+            received = await self._client.connect(lambda: converse(origin, target, conversation.sent, expected, pace))
+            differences = compare_frames(conversation.received, received, names)
         except HandshakeRefused as refusal:
-            found = [TextDifference("connection", "outcome", OPEN, str(refusal))]
+            differences = _connection_difference(OPEN, str(refusal))
         result = Result("conversation", conversation.name, "", f"WS {target}", target)
-        return self._judge(result, found, Occurrence(operation("WS", target), conversation.name))
+        return self._judge(result, differences, Occurrence(operation("WS", target), conversation.name))
 
     async def try_connection(self, connection: RecordedConnection) -> Result:
-        """One handshake, which may be refused."""
-        target = connection.target
-        how = await self._connected(lambda: shake_hands(self._origin, target, self._terms.hang_after))
-        found = [] if how == connection.result else [TextDifference("connection", "outcome", connection.result, how)]
+        """Try one handshake, which may be refused."""
+        target, timeout = connection.target, self._settings.hang_after
+        outcome = await self._client.connect(lambda: shake_hands(self._client.origin, target, timeout))
+        differences = [] if outcome == connection.result else _connection_difference(connection.result, outcome)
         result = Result("connection", "connect", target, operation("WS", target), target)
-        return self._judge(result, found, Occurrence(operation("WS", target), "connect"))
+        return self._judge(result, differences, Occurrence(operation("WS", target), "connect"))
 
     async def _play_step(self, scenario: Scenario, step: Step, names: Correspondence) -> Result:
-        recorded, request = step.answer, _brought_up_to_date(step.request, names)
-        live = await self._connected(lambda: exchange(self._origin, request, self._terms.hang_after))
-        if "reset" in (recorded.outcome, live.outcome):
-            await self._await_return()
-        found = [] if self._stands_for(recorded, live) else self._compare(recorded, live, names)
+        expected, request = step.answer, _current(step.request, names)
+        actual = await self._client.send(request)
+        if "reset" in (expected.outcome, actual.outcome):
+            await self._client.await_restart()
+        differences = [] if self._is_accepted(expected, actual) else self._compare(expected, actual, names)
         method, target = step.request.method, step.request.target
         result = Result("step", scenario.name, step.name, self._endpoints.name(method, target), target)
-        occurrence = Occurrence(operation(method, target), scenario.name, (request, recorded, live))
-        return self._judge(result, found, occurrence)
+        occurrence = Occurrence(operation(method, target), scenario.name, (request, expected, actual))
+        return self._judge(result, differences, occurrence)
 
-    def _compare(self, recorded: RecordedAnswer, live: RecordedAnswer, names: Correspondence) -> list[TextDifference]:
-        return compare_answers(recorded, live, names, self._terms.ignored_headers)
+    def _compare(self, expected: DecodedAnswer, actual: DecodedAnswer, names: Correspondence) -> list[Difference]:
+        return compare_answers(expected, actual, names, self._settings.ignored_headers)
 
-    def _stands_for(self, recorded: RecordedAnswer, live: RecordedAnswer) -> bool:
-        accepted = self._terms.accepted.get(recorded.outcome)
-        return accepted is not None and live.outcome == "response" and live.status == accepted
+    def _is_accepted(self, expected: DecodedAnswer, actual: DecodedAnswer) -> bool:
+        accepted = self._settings.accepted.get(expected.outcome)
+        return accepted is not None and actual.outcome == "response" and actual.status == accepted
 
-    async def _compare_traces(self, scenario: Scenario, names: Correspondence) -> list[Result]:
-        """A late write is given a moment before it counts as missing."""
-        results = await self._traces(scenario, copy.deepcopy(names))
+    async def _compare_side_effects(self, scenario: Scenario, names: Correspondence) -> list[Result]:
+        """Compare side effects; where they differ once more after `SETTLE_DELAY`."""
+        results = await self._side_effects(scenario, copy.deepcopy(names))
         if any(result.differences for result in results):
-            await asyncio.sleep(_SETTLE_DELAY)
-            results = await self._traces(scenario, names)
+            await asyncio.sleep(SETTLE_DELAY)
+            results = await self._side_effects(scenario, names)
         return results
 
-    async def _traces(self, scenario: Scenario, names: Correspondence) -> list[Result]:
+    async def _side_effects(self, scenario: Scenario, names: Correspondence) -> list[Result]:
         results: list[Result] = []
         if self._documents:
             results.append(self._judge_store(scenario, await self._documents.read(), names))
         if self._calls:
             result = Result("calls", scenario.name, "", CALLS)
-            found = compare_calls(scenario.calls, await self._calls.read(), names)
-            results.append(self._judge(result, found, Occurrence("CALLS", scenario.name)))
+            differences = compare_calls(scenario.calls, await self._calls.read(), names)
+            results.append(self._judge(result, differences, Occurrence("CALLS", scenario.name)))
         return results
 
     def _judge_store(self, scenario: Scenario, stored: Mapping[str, list[JSON]], names: Correspondence) -> Result:
-        """One result for all collections, each of which divergences know by its own operation."""
+        """Return one result for all collections; divergences have an operation for each of them."""
         whole = Result("store", scenario.name, "", STORE)
         for collection in [*scenario.store, *(name for name in stored if name not in scenario.store)]:
-            recorded, live = scenario.store.get(collection, ()), stored.get(collection, ())
-            found = compare_documents(collection, recorded, live, names)
-            occurrence = Occurrence(f"STORE {collection}", scenario.name)
-            whole = self._judge(whole, found, occurrence)
+            expected, actual = scenario.store.get(collection, ()), stored.get(collection, ())
+            differences = compare_documents(collection, expected, actual, names)
+            whole = self._judge(whole, differences, Occurrence(f"STORE {collection}", scenario.name))
         return whole
 
-    def _judge(self, result: Result, found: list[TextDifference], occurrence: Occurrence) -> Result:
-        """The result with differences added, and those that divergences account for."""
-        explanation = explain(self._terms.divergences, occurrence, found)
+    def _judge(self, result: Result, differences: Sequence[Difference], occurrence: Occurrence) -> Result:
+        """Return the result with differences added, and those that divergences explain."""
+        explanation = explain(self._settings.divergences, occurrence, differences)
         return replace(
             result,
-            differences=(*result.differences, *found),
+            differences=(*result.differences, *differences),
             declared=tuple(sorted({*result.declared, *explanation.declared})),
             unexplained=(*result.unexplained, *explanation.unexplained),
         )
 
     def _unseen(self, results: list[Result]) -> tuple[str, ...]:
-        seen = {name for result in results for name in result.declared}
-        return tuple(one.id for one in self._terms.divergences if one.id not in seen)
-
-    async def _reach(self) -> None:
-        try:
-            await reach(self._origin, self._terms.hang_after)
-        except OSError as error:
-            raise ServiceUnreachable(f"{self._origin.authority}: {error or 'no connection in time'}") from error
-
-    async def _connected(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Only the connecting is tried again: nothing has been sent when it fails."""
-        deadline = time.monotonic() + _RETURN
-        while True:
-            try:
-                return await attempt()
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise ServiceUnreachable(f"{self._origin.authority}: {error}") from error
-            await asyncio.sleep(_PAUSE)
-
-    async def _await_return(self) -> None:
-        """After a reset the service may be starting again; a gateway before it says so with its own faults."""
-        deadline = time.monotonic() + _RETURN
-        while True:
-            answer = await self._connected(lambda: exchange(self._origin, _PROBE, self._terms.hang_after))
-            if answer.outcome == "response" and answer.status not in _FAULTS:
-                return
-            if time.monotonic() > deadline:
-                raise ServiceUnreachable(f"{self._origin.authority}: not back within {_RETURN:.0f} s of a reset")
-            await asyncio.sleep(_PAUSE)
+        declared = {name for result in results for name in result.declared}
+        return tuple(one.id for one in self._settings.divergences if one.id not in declared)
 
 
-def _brought_up_to_date(request: RecordedRequest, names: Correspondence) -> RecordedRequest:
-    """The request with what the live side has in place of what was recorded."""
-    headers = tuple((name, names.live_text(value)) for name, value in request.headers)
-    return replace(request, target=names.live_text(request.target), headers=headers, body=_renewed(request.body, names))
+def _connection_difference(expected: str, actual: str) -> list[Difference]:
+    path = ("connection",)
+    return [Difference(path, "outcome", "breaking", LocatedValue(path, expected), LocatedValue(path, actual))]
 
 
-def _renewed(body: bytes | None, names: Correspondence) -> bytes | None:
-    if not body:
-        return body
-    return names.live_text(body.decode("latin-1")).encode("latin-1")
+def _current(request: RecordedRequest, names: Correspondence) -> RecordedRequest:
+    """Return the request with the actual values in place of the recorded ones."""
+    headers = tuple((name, names.native_text(value)) for name, value in request.headers)
+    target = names.native_text(request.target)
+    return replace(request, target=target, headers=headers, body=_current_body(request.body, names))
+
+
+def _current_body(body: bytes | None, names: Correspondence) -> bytes | None:
+    return names.native_text(body.decode("latin-1")).encode("latin-1") if body else body
 
 
 def _now() -> int:

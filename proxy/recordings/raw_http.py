@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import h11
 
-from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.comparison.answers import DecodedAnswer
+from proxy.recordings.model import RecordedRequest
 
 _SLICE = 64 * 1024
 _LINE_LIMIT = 256 * 1024
@@ -51,7 +52,7 @@ async def reach(origin: Origin, patience: float) -> None:
     transport.abort()
 
 
-async def exchange(origin: Origin, request: RecordedRequest, patience: float) -> RecordedAnswer:
+async def exchange(origin: Origin, request: RecordedRequest, patience: float) -> DecodedAnswer:
     """Send one request on a connection of its own.
 
     `patience` is how long to wait for the whole answer, in seconds. Raises OSError where nothing accepts the
@@ -67,7 +68,7 @@ async def exchange(origin: Origin, request: RecordedRequest, patience: float) ->
     try:
         return await asyncio.wait_for(reception.answer, patience)
     except TimeoutError:
-        return RecordedAnswer("hang")
+        return DecodedAnswer("hang")
     finally:
         sending.cancel()
         transport.abort()
@@ -110,7 +111,7 @@ class _Reception(asyncio.Protocol):
     """Reads one answer, as an answer to `method`."""
 
     def __init__(self, method: str) -> None:
-        self.answer: asyncio.Future[RecordedAnswer] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[DecodedAnswer] = asyncio.get_running_loop().create_future()
         self.writable = asyncio.Event()
         self.writable.set()
         self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LINE_LIMIT)
@@ -131,7 +132,7 @@ class _Reception(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._take(b"")
-        self._finish(RecordedAnswer("reset"))
+        self._finish(DecodedAnswer("reset"))
 
     def _take(self, data: bytes) -> None:
         if self.answer.done():
@@ -141,7 +142,7 @@ class _Reception(asyncio.Protocol):
             while not self.answer.done() and self._note(self._parser.next_event()):
                 pass
         except h11.RemoteProtocolError:
-            self._finish(RecordedAnswer("reset"))
+            self._finish(DecodedAnswer("reset"))
 
     def _note(self, event: object) -> bool:
         """Keep what has come; False where more must come first."""
@@ -151,10 +152,10 @@ class _Reception(asyncio.Protocol):
             self._body += event.data
         elif isinstance(event, h11.EndOfMessage) and self._head is not None:
             headers = _joined(self._head.headers)
-            self._finish(RecordedAnswer("response", self._head.status_code, headers, bytes(self._body)))
+            self._finish(DecodedAnswer("response", self._head.status_code, headers, bytes(self._body)))
         return isinstance(event, h11.Event)
 
-    def _finish(self, answer: RecordedAnswer) -> None:
+    def _finish(self, answer: DecodedAnswer) -> None:
         if not self.answer.done():
             self.answer.set_result(answer)
 

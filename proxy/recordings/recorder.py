@@ -1,10 +1,11 @@
-"""Play scenarios against a live service and keep what it answers, in the format that `recordings` reads.
+"""Play scenarios against a live service and record its answers, in the format that `model.py` reads.
 
-A scenario is written as in `http.json`, with or without answers. What earlier answers brought is put into later
-requests: where there are old answers, new ids and tokens take the place of the old ones; and `{{login:/token}}` in a
-request stands for what the JSON answer of the step `login` holds at that JSON pointer (RFC 6901), all of the answer
-without a pointer.
+A scenario is written as in `http.json`, with or without answers. Values of earlier answers are put into later requests:
+where there are old answers, new ids and tokens replace the old ones; and `{{login:/token}}` in a request stands for the
+value at that JSON pointer (RFC 6901) in the JSON answer of the step `login`, for the whole answer without a pointer.
 """
+
+from __future__ import annotations
 
 import asyncio
 import copy
@@ -17,34 +18,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.correspondence import Correspondence
 from proxy.contract.payloads import PayloadError, is_json, media_type, parse_json
 from proxy.recordings import model
-from proxy.recordings.answers import compare_answers, content
-from proxy.recordings.model import RecordedAnswer, RecordedRequest, RecordingError, Scenario, Step
-from proxy.recordings.player import ServiceUnreachable
-from proxy.recordings.raw_http import Origin, exchange, reach
+from proxy.recordings.comparing import compare_answers
+from proxy.recordings.model import RecordedRequest, RecordingError, Scenario, Step
+from proxy.recordings.player import SETTLE_DELAY
+from proxy.recordings.service_client import ServiceClient
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from proxy.types import JSON
 
-_RETURN: Final = 15.0
-_PAUSE: Final = 0.05
-_SETTLE_DELAY: Final = 0.2
 _REFERENCE: Final = re.compile(r"\{\{([^{}:]+):?([^{}]*)\}\}")
 
-Notice = Callable[[str], None]
+OnStep = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A scenario to play: its JSON, what that means, and whether its steps have old answers."""
+    """A scenario to play, as JSON and as it was read."""
 
     entry: dict[str, JSON]
     scenario: Scenario
 
     @classmethod
-    def read(cls, value: JSON) -> "Script":
-        """Raises KeyError, TypeError or ValueError where the scenario is malformed, or refers to no earlier step."""
+    def read(cls, value: JSON) -> Script:
+        """Read a scenario. Raises KeyError, TypeError or ValueError where it is malformed or refers to a later step."""
         if not isinstance(value, dict):
             raise TypeError("a scenario is an object")
         entry = copy.deepcopy(value)
@@ -57,14 +56,14 @@ class Script:
         return cls(value, scenario)
 
     def steps(self) -> list[tuple[dict[str, JSON], Step]]:
-        """Each step as it is written and as it was read."""
+        """Return each step as it is written and as it was read."""
         written = self.entry["steps"]
         assert isinstance(written, list)
         return [(one, step) for one, step in zip(written, self.scenario.steps, strict=True) if isinstance(one, dict)]
 
 
 def read_scripts(path: Path) -> list[Script]:
-    """The scenarios in a file, or in a directory's `http.json`. Raises RecordingError naming the first fault."""
+    """Read the scenarios of a file, or of a directory's `http.json`. Raises RecordingError with the first fault."""
     file = path / "http.json" if path.is_dir() else path
     try:
         entries = json.loads(file.read_bytes())
@@ -85,22 +84,21 @@ class Recorder:
         documents: StoredDocuments | None = None,
         calls: OutsideCalls | None = None,
     ) -> None:
-        self._origin = Origin.parse(base_url)
-        self._hang_after = hang_after
+        self._client = ServiceClient(base_url, hang_after)
         self._documents = documents
         self._calls = calls
 
     async def reach(self) -> None:
-        """Raises Unreachable where the service accepts no connections."""
-        try:
-            await reach(self._origin, self._hang_after)
-        except OSError as error:
-            raise ServiceUnreachable(f"{self._origin.authority}: {error or 'no connection in time'}") from error
+        """Raise ServiceUnreachable where the service accepts no connections."""
+        await self._client.reach()
 
-    async def record(self, script: Script, notice: Notice = lambda step: None) -> dict[str, JSON]:
-        """One scenario, played from an empty database where documents are reached.
+    async def record(self, script: Script, on_step: OnStep = lambda step: None) -> dict[str, JSON]:
+        """Play one scenario, from an empty database where documents are reached, and return it with its answers.
 
-        Raises Unreachable, AftermathError, and RecordingError where an answer lacks what a later request refers to.
+        Raises:
+            ServiceUnreachable: the service accepts no connections.
+            SideEffectsError: the database or the list of calls cannot be reached.
+            RecordingError: an answer lacks a value to which a later request refers.
         """
         scenario = script.scenario
         if self._documents:
@@ -112,55 +110,39 @@ class Recorder:
         for written, step in script.steps():
             names.step += 1
             steps.append(await self._record_step(scenario.name, written, step, names, answers))
-            notice(step.name)
-        kept = {name: value for name, value in script.entry.items() if name not in ("steps", "store", "calls")}
-        return {**kept, "steps": steps, **await self._traces()}
+            on_step(step.name)
+        rest = {name: value for name, value in script.entry.items() if name not in ("steps", "store", "calls")}
+        return {**rest, "steps": steps, **await self._side_effects()}
 
     async def _record_step(
         self, scenario: str, written: dict[str, JSON], step: Step, names: Correspondence, answers: dict[str, JSON]
     ) -> JSON:
         request = _filled(written["request"], _Filling(f"{scenario} / {step.name}", names, answers))
-        answer = await self._exchange(_request(step.name, request))
+        answer = await self._client.send(_request(step.name, request))
         if "outcome" in written:
             compare_answers(step.answer, answer, names)
-        answers[step.name] = content(answer)
-        kept: dict[str, JSON] = {"name": step.name, "request": request, "outcome": answer.outcome}
+        answers[step.name] = answer.json_or_text
+        recorded: dict[str, JSON] = {"name": step.name, "request": request, "outcome": answer.outcome}
         if answer.outcome == "response":
-            kept["response"] = _response(answer)
+            recorded["response"] = _response(answer)
         elif answer.outcome == "reset":
-            await self._await_return()
-        return kept
+            await self._client.await_restart()
+        return recorded
 
-    async def _exchange(self, request: RecordedRequest) -> RecordedAnswer:
-        """Only the connecting is tried again: nothing has been sent when it fails."""
-        deadline = time.monotonic() + _RETURN
-        while True:
-            try:
-                return await exchange(self._origin, request, self._hang_after)
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise ServiceUnreachable(f"{self._origin.authority}: {error}") from error
-            await asyncio.sleep(_PAUSE)
-
-    async def _await_return(self) -> None:
-        """After a reset the service may be starting again."""
-        await asyncio.sleep(_PAUSE)
-        await self._exchange(RecordedRequest("GET", "/"))
-
-    async def _traces(self) -> dict[str, JSON]:
-        """What is left behind; a late write is given a moment."""
-        found: dict[str, JSON] = {}
+    async def _side_effects(self) -> dict[str, JSON]:
+        """Return documents and calls, once late writes have had time to arrive."""
+        result: dict[str, JSON] = {}
         if self._documents or self._calls:
-            await asyncio.sleep(_SETTLE_DELAY)
+            await asyncio.sleep(SETTLE_DELAY)
         if self._documents:
-            found["store"] = {**await self._documents.read()}
+            result["store"] = {**await self._documents.read()}
         if self._calls:
-            found["calls"] = await self._calls.read()
-        return found
+            result["calls"] = await self._calls.read()
+        return result
 
 
 def encode_recordings(entries: Sequence[JSON]) -> bytes:
-    """The text of an `http.json`."""
+    """Return the text of an `http.json`."""
     try:
         return (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:  # lone surrogates, which only an escape can write
@@ -169,27 +151,27 @@ def encode_recordings(entries: Sequence[JSON]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Filling:
-    place: str
+    location: str
     names: Correspondence
     answers: dict[str, JSON]
 
     def text(self, text: str) -> str:
-        """The text with references and old ids replaced."""
-        return _REFERENCE.sub(self._look_up, self.names.live_text(text))
+        """Return a text with references and old ids replaced."""
+        return _REFERENCE.sub(self._resolve, self.names.native_text(text))
 
-    def _look_up(self, found: re.Match[str]) -> str:
-        if found[1] not in self.answers:
-            return found[0]
-        value = self.answers[found[1]]
-        for step in found[2].split("/")[1:]:
+    def _resolve(self, match: re.Match[str]) -> str:
+        if match[1] not in self.answers:
+            return match[0]
+        value = self.answers[match[1]]
+        for step in match[2].split("/")[1:]:
             value = _below(value, step.replace("~1", "/").replace("~0", "~"))
         if value is None:
-            raise RecordingError(f"{self.place}: the answer of {found[1]} has nothing at {found[2] or '/'}")
+            raise RecordingError(f"{self.location}: the answer of {match[1]} has nothing at {match[2] or '/'}")
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _filled(value: JSON, filling: _Filling) -> JSON:
-    """A request's JSON with every text in it filled in; bytes are read as Latin-1 for it."""
+    """Return a request's JSON with every text in it filled in."""
     if isinstance(value, str):
         return filling.text(value)
     if isinstance(value, dict):
@@ -212,12 +194,12 @@ def _request(name: str, request: JSON) -> RecordedRequest:
     return model.scenario({"scenario": "", "steps": [step]}).steps[0].request
 
 
-def _response(answer: RecordedAnswer) -> JSON:
-    found: dict[str, JSON] = {"status": answer.status, "headers": {**answer.headers}, "text": answer.text}
+def _response(answer: DecodedAnswer) -> JSON:
+    response: dict[str, JSON] = {"status": answer.status, "headers": {**answer.headers}, "text": answer.text}
     if is_json(media_type(answer.headers.get("content-type", ""))):
         with suppress(PayloadError):
-            found["json"] = parse_json(answer.text)
-    return found
+            response["json"] = parse_json(answer.text)
+    return response
 
 
 def _script(file: Path, index: int, entry: JSON) -> Script:
@@ -229,11 +211,11 @@ def _script(file: Path, index: int, entry: JSON) -> Script:
 
 
 def _check_references(entry: dict[str, JSON], scenario: Scenario) -> None:
-    """A reference to a later step, or to none, would be sent as it stands."""
+    """Raise ValueError for a reference to a later step, which would be sent as it is written."""
     every, earlier = {step.name for step in scenario.steps}, set[str]()
     written = entry["steps"]
     for step, raw in zip(scenario.steps, written if isinstance(written, list) else [], strict=True):
-        for found in _REFERENCE.finditer(json.dumps(raw, ensure_ascii=False)):
-            if found[1] in every - earlier:
-                raise ValueError(f"step {step.name}: {found[0]} refers to a step that comes later")
+        for match in _REFERENCE.finditer(json.dumps(raw, ensure_ascii=False)):
+            if match[1] in every - earlier:
+                raise ValueError(f"step {step.name}: {match[0]} refers to a step that comes later")
         earlier.add(step.name)

@@ -1,16 +1,19 @@
-"""What came of playing recordings: results, counted by endpoint."""
+"""Results of playing recordings, counted by endpoint. Pure."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from proxy.comparison.correspondence import TextDifference
+from proxy.comparison.correspondence import abbreviate
+from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.comparison.volatile import split_volatile
 from proxy.recordings.model import Recordings
 from proxy.types import JSON
 
-Verdict = Literal["equal", "declared", "differing"]
+_NUMBER: Final = re.compile(r"/[0-9]+(?=/|$)", re.ASCII)
+
+ResultVerdict = Literal["equal", "declared", "differing"]
 Subject = Literal["step", "store", "calls", "conversation", "connection"]
 
 STORE = "documents left behind"
@@ -19,10 +22,10 @@ CALLS = "outside calls"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One thing compared: a step, what a scenario left behind, a conversation, a handshake.
+    """The result of one step, of a scenario's side effects, of a conversation or of a handshake.
 
-    `scenario` and `name` say where it stands in the recordings, `endpoint` is METHOD /template, `target` the path
-    as recorded. `unexplained` are those `differences` that no divergence in `declared` accounts for.
+    `scenario` and `name` identify it in the recordings, `endpoint` is METHOD /template, `target` the path as recorded.
+    `unexplained` are those `differences` that no divergence in `declared` explains.
     """
 
     subject: Subject
@@ -30,13 +33,13 @@ class Result:
     name: str
     endpoint: str
     target: str = ""
-    differences: tuple[TextDifference, ...] = ()
+    differences: tuple[Difference, ...] = ()
     declared: tuple[str, ...] = ()
-    unexplained: tuple[TextDifference, ...] = ()
+    unexplained: tuple[Difference, ...] = ()
 
     @property
-    def verdict(self) -> Verdict:
-        """Equal without differences, declared where divergences account for all of them."""
+    def verdict(self) -> ResultVerdict:
+        """Return `equal` without differences, `declared` where divergences explain all of them."""
         if not self.differences:
             return "equal"
         return "differing" if self.unexplained else "declared"
@@ -44,7 +47,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class ResultCounts:
-    """How many results of each verdict."""
+    """The number of results of each verdict."""
 
     equal: int = 0
     declared: int = 0
@@ -52,7 +55,7 @@ class ResultCounts:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Return the number of all results."""
         return self.equal + self.declared + self.differing
 
 
@@ -64,7 +67,7 @@ def tally(results: Iterable[Result]) -> ResultCounts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All results of a run; `seconds` it took; `unseen` divergences that no difference called for."""
+    """All results of a run, its duration in seconds, and the divergences that explained nothing (`unseen`)."""
 
     results: tuple[Result, ...]
     seconds: float = 0.0
@@ -72,24 +75,24 @@ class Report:
 
     @property
     def differing(self) -> tuple[Result, ...]:
-        """Those with differences that are not declared."""
+        """Return the results with differences that are not declared."""
         return tuple(result for result in self.results if result.verdict == "differing")
 
     def by_subject(self) -> dict[Subject, ResultCounts]:
-        """Counts of steps, stores, calls, conversations and connections, those that there are."""
+        """Return the counts by subject, for the subjects that have results."""
         subjects = {result.subject for result in self.results}
         order: tuple[Subject, ...] = ("step", "store", "calls", "conversation", "connection")
         return {one: tally(each for each in self.results if each.subject == one) for one in order if one in subjects}
 
     def by_endpoint(self) -> dict[str, ResultCounts]:
-        """Counts by endpoint: paths in order, what scenarios left behind after them."""
+        """Return the counts by endpoint: paths in order, then side effects."""
         grouped: dict[str, list[Result]] = {}
         for result in self.results:
             grouped.setdefault(result.endpoint, []).append(result)
-        return {endpoint: tally(grouped[endpoint]) for endpoint in sorted(grouped, key=_place)}
+        return {endpoint: tally(grouped[endpoint]) for endpoint in sorted(grouped, key=_sort_key)}
 
     def as_json(self) -> JSON:
-        """Everything, as `verify --json` prints it."""
+        """Return the report as `verify --json` prints it."""
         whole = tally(self.results)
         return {
             **_counts(whole),
@@ -103,39 +106,35 @@ class Report:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Names METHOD /template for paths, learnt from recordings: a segment that is an id somewhere is one elsewhere.
+    """Templates (METHOD /notes/{id}) for recorded paths.
 
-    Recorded paths hold ids made while recording, and here and there something that is no id in the same place;
-    the first make templates, and the others are then found to match them.
+    A segment that is an id in one recorded path is a parameter; paths with any other text there match its template.
     """
 
     templates: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, recordings: Recordings) -> "Endpoints":
-        """From every request of the recordings."""
+        """Return the templates of every request of the recordings."""
         requests = [step.request for scenario in recordings.scenarios for step in scenario.steps]
         named = {_templated(request.method, request.target) for request in requests}
         return cls({name: _pattern(name) for name in sorted(named) if "{id}" in name})
 
     def name(self, method: str, target: str) -> str:
-        """The endpoint of a request."""
+        """Return the endpoint of a request."""
         own = _templated(method, target)
         return next((name for name, pattern in self.templates.items() if pattern.fullmatch(own)), own)
 
 
-_NUMBER: Final = re.compile(r"/[0-9]+(?=/|$)", re.ASCII)
-
-
 def operation(method: str, target: str) -> str:
-    """Method and path without the query, as divergences name them."""
+    """Return method and path without the query, as divergences name them."""
     return f"{method} {target.partition('?')[0]}"
 
 
 def _templated(method: str, target: str) -> str:
     path = operation(method, target)
     short = path if path.endswith(" /") else path.rstrip("/")
-    named = "".join("{id}" if piece.kind == "id" else piece.text for piece in split_volatile(short))
+    named = "".join("{id}" if segment.kind == "id" else segment.text for segment in split_volatile(short))
     return _NUMBER.sub("/{id}", named)
 
 
@@ -143,7 +142,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.escape(template).replace(r"\{id\}", "[^/]+"), re.IGNORECASE)
 
 
-def _place(endpoint: str) -> tuple[bool, str, str]:
+def _sort_key(endpoint: str) -> tuple[bool, str, str]:
     method, _, path = endpoint.partition(" ")
     return (not path.startswith("/"), path, method)
 
@@ -165,12 +164,22 @@ def _plain(result: Result) -> JSON:
     }
 
 
-def _differences(every: Sequence[TextDifference], unexplained: Sequence[TextDifference]) -> Iterator[JSON]:
+def _differences(every: Sequence[Difference], unexplained: Sequence[Difference]) -> Iterator[JSON]:
     for one in every:
         yield {
-            "path": one.path,
+            "path": one.place,
             "kind": one.kind,
-            "recorded": one.recorded,
-            "live": one.live,
+            "severity": one.severity,
+            "recorded": value_text(one.legacy),
+            "live": value_text(one.native),
             "declared": one not in unexplained,
         }
+
+
+def value_text(spot: LocatedValue | None) -> str:
+    """Return a value as short text: texts as they are, other values as JSON; empty for a side that has none."""
+    if spot is None:
+        return ""
+    if isinstance(spot.value, bytes):
+        return f"{len(spot.value):,} bytes"
+    return spot.value[:300] if isinstance(spot.value, str) else abbreviate(spot.value)

@@ -30,6 +30,7 @@ _DOES: Final[dict[Kind, tuple[str, str]]] = {
     "extra": ("lacks it", "has it"),
     "type": ("has a value of one type", "has a value of another"),
     "value": ("has one value", "has another"),
+    "format": ("spells it one way", "spells it another"),
     "order": ("has one order", "has another"),
     "status": ("answers one status", "answers another"),
     "outcome": ("ends one way", "ends another"),
@@ -93,6 +94,8 @@ def _rule(field: FieldSummary, operation: Operation | None, tree: Tree | None) -
 
 
 def _compare(kind: Kind, node: Tree) -> str:
+    if kind == "format":
+        return "instant"
     if kind != "order":
         return "ignore"
     named = [name for name in _IDENTITIES if any(True for _ in _nodes(node, ["*", name]))]

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 from proxy.comparison.correspondence import Kind
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare, incomparable
+from proxy.comparison.modes import DRY_RUN, READ, Mode
 from proxy.comparison.verdicts import Reason, Verdict, skipped
 from proxy.config.field_types import FULL
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
@@ -76,13 +77,14 @@ class Comparator:
 
     def compare_dry_run(self, route: str, legacy: Exchange, native: Exchange, writes: Writes) -> Verdict:
         """Return the verdict on a write that native ran dry and legacy served."""
-        verdict = self._compare(legacy, native)
+        verdict = self._compare(legacy, native, DRY_RUN)
         operation = self._backends.operation(legacy)
         self._record(ComparisonEvent(route, operation, "legacy", verdict, legacy, native, writes))
         return verdict
 
-    def _compare(self, legacy: Exchange, native: Exchange) -> Verdict:
-        return compare(legacy, native, self._backends.operation(legacy), self._backends.contracts.divergences)
+    def _compare(self, legacy: Exchange, native: Exchange, mode: Mode = READ) -> Verdict:
+        contracts = self._backends.contracts
+        return compare(legacy, native, self._backends.operation(legacy), contracts.divergences, mode)
 
     async def _confirm(
         self, first: ComparisonEvent, request: RequestSnapshot

@@ -69,7 +69,7 @@ class MirroredRead:
         return message
 
     def end(self, backend: Backend, failure: str | None) -> None:
-        raw = self.capture.seen(failure)
+        raw = self.capture.raw(failure)
         reason = unanswered(raw.outcome)
         if reason is not None:
             self._sink.skip(self._route, backend, reason)
@@ -113,7 +113,7 @@ class MirroredDryRun:
         if self._number is None or self.capture is None:
             return
         if backend == "legacy":
-            self._sink.submit_legacy_answer(self._number, self.capture.seen(failure))
+            self._sink.submit_legacy_answer(self._number, self.capture.raw(failure))
         else:
             self._sink.discard(self._number, "backend_unavailable")  # legacy was down: native served as the fallback
 

@@ -68,9 +68,9 @@ async def replay_request(
 
 def not_repeatable(raw: RawExchange, request: RequestSnapshot) -> Reason | None:
     """Return the reason why a request cannot be repeated; None where it can."""
-    if raw.request_body.digest is not None:
+    if raw.request_body.blocks:
         return "body_too_large"
-    unread = not raw.asked and _has_body(request.headers)
+    unread = not raw.is_request_complete and _has_body(request.headers)
     return "streaming" if unread or first_header(request.headers, b"upgrade") is not None else None
 
 

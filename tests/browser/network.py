@@ -13,14 +13,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from playwright.async_api import CDPSession, Page
 
-from proxy.comparison.correspondence import Correspondence, TextDifference
-from proxy.recordings.answers import IGNORED_HEADERS, compare_answers, entity_tag
-from proxy.recordings.model import RecordedAnswer
+from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.headers import entity_tag
+from proxy.comparison.modes import TRANSPORT_HEADERS
+from proxy.comparison.verdicts import Difference
+from proxy.recordings.comparing import compare_answers, compare_recorded_values
 from proxy.types import JSON
 
 _Event = dict[str, Any]
@@ -28,7 +31,7 @@ _Event = dict[str, Any]
 _HEARD = re.compile(r"heard \d+k")
 _HEARD_IN_PARTS = re.compile(r"heard #k partial(?: heard #k partial)+")
 _ASKED = ("origin", "authorization", "content-type", "access-control-request-method", "access-control-request-headers")
-_OF_THE_HANDSHAKE = IGNORED_HEADERS | {"sec-websocket-accept", "upgrade"}
+_OF_THE_HANDSHAKE = TRANSPORT_HEADERS | {"sec-websocket-accept", "upgrade"}
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Exchange:
     target: str
     asked: Mapping[str, str]
     body: JSON
-    answer: RecordedAnswer
-    preflight: RecordedAnswer | None
+    answer: DecodedAnswer
+    preflight: DecodedAnswer | None
 
     @property
     def path(self) -> str:
@@ -58,7 +61,7 @@ class Conversation:
     """One WebSocket: the handshake's answer, and the frames of either direction."""
 
     target: str
-    handshake: RecordedAnswer = field(default_factory=lambda: RecordedAnswer("hang"))
+    handshake: DecodedAnswer = field(default_factory=lambda: DecodedAnswer("hang"))
     sent: list[JSON] = field(default_factory=list)
     received: list[JSON] = field(default_factory=list)
 
@@ -90,22 +93,22 @@ def compare_logs(one: Log, other: Log, names: Correspondence) -> list[str]:
     return found
 
 
-def _compare(ours: Exchange, theirs: Exchange, names: Correspondence) -> list[TextDifference]:
-    requests = [{"method": it.method, "asked": dict(it.asked), "body": it.body} for it in (ours, theirs)]
-    found = names.compare_text(ours.target, theirs.target, "target")
-    found += names.compare(requests[0], requests[1], "request")  # type: ignore[arg-type]
+def _compare(ours: Exchange, theirs: Exchange, names: Correspondence) -> list[Difference]:
+    one, other = (cast(JSON, {"method": it.method, "asked": {**it.asked}, "body": it.body}) for it in (ours, theirs))
+    found = compare_recorded_values(ours.target, theirs.target, names, "target")
+    found += compare_recorded_values(one, other, names, "request")
     if ours.preflight and theirs.preflight:
         found += compare_answers(ours.preflight, theirs.preflight, names)
     elif ours.preflight is not theirs.preflight:
-        found.append(TextDifference("preflight", "missing", str(ours.preflight), str(theirs.preflight)))
+        found += compare_recorded_values(str(ours.preflight), str(theirs.preflight), names, "preflight")
     return found + compare_answers(ours.answer, theirs.answer, names)
 
 
-def _compare_conversations(ours: Conversation, theirs: Conversation, names: Correspondence) -> list[TextDifference]:
-    found = names.compare_text(ours.target, theirs.target, "target")
+def _compare_conversations(ours: Conversation, theirs: Conversation, names: Correspondence) -> list[Difference]:
+    found = compare_recorded_values(ours.target, theirs.target, names, "target")
     found += compare_answers(ours.handshake, theirs.handshake, names, ignored=_OF_THE_HANDSHAKE)
-    found += names.compare(_condense(ours.sent), _condense(theirs.sent), "sent")
-    return found + names.compare(_condense(ours.received), _condense(theirs.received), "received")
+    found += compare_recorded_values(_condense(ours.sent), _condense(theirs.sent), names, "sent")
+    return found + compare_recorded_values(_condense(ours.received), _condense(theirs.received), names, "received")
 
 
 def _condense(frames: Sequence[JSON]) -> JSON:
@@ -188,16 +191,16 @@ class Recording:
             preflight=await self._answer(preflight["requestId"], with_body=False) if preflight else None,
         )
 
-    async def _answer(self, request: str, *, with_body: bool) -> RecordedAnswer:
+    async def _answer(self, request: str, *, with_body: bool) -> DecodedAnswer:
         if request not in self._answers:
-            return RecordedAnswer("reset")
+            return DecodedAnswer("reset")
         wire = self._on_the_wire[request]
         body = await self._body(request) if with_body else b""
         headers = {name.lower(): value for name, value in wire["headers"].items()}
         settled = settle(body.decode()).encode()
         if settled != body and headers.get("etag") == entity_tag(body):
             headers["etag"] = entity_tag(settled)
-        return RecordedAnswer("response", wire["statusCode"], headers, settled)
+        return DecodedAnswer("response", wire["statusCode"], headers, settled)
 
     async def _body(self, request: str) -> bytes:
         found = await self._session.send("Network.getResponseBody", {"requestId": request})
@@ -209,7 +212,7 @@ class Recording:
     def _shake(self, event: _Event) -> None:
         response = event["response"]
         headers = {name.lower(): value for name, value in response["headers"].items()}
-        self._socket(event).handshake = RecordedAnswer("response", response["status"], headers)
+        self._socket(event).handshake = DecodedAnswer("response", response["status"], headers)
 
     def _socket(self, event: _Event) -> Conversation:
         return self._sockets[event["requestId"]]

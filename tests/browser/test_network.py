@@ -6,23 +6,23 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.correspondence import Correspondence
-from proxy.recordings.answers import entity_tag
-from proxy.recordings.model import RecordedAnswer
+from proxy.comparison.headers import entity_tag
 from proxy.types import JSON
 from tests.browser.network import Conversation, Exchange, Log, compare_logs, settle
 
 AT = 1_795_390_000_000
 IDS = ("6b0391577d3c6b6673804483", "6b0391587d3c6b6673804499")
 CORS = {"access-control-allow-origin": "http://localhost:3000", "vary": "Origin"}
-PREFLIGHT = RecordedAnswer("response", 204, CORS)
+PREFLIGHT = DecodedAnswer("response", 204, CORS)
 
 
 def exchange(name: str) -> Exchange:
     body = f'{{"note":{{"_id":"{name}","body":"heard #k"}}}}'.encode()
     headers = {**CORS, "content-type": "application/json", "etag": entity_tag(body), "x-served-by": "legacy"}
     asked = {"origin": "http://localhost:3000", "content-type": "application/json"}
-    answer = RecordedAnswer("response", 200, headers, body)
+    answer = DecodedAnswer("response", 200, headers, body)
     return Exchange("PATCH", f"/api/notes/{name}", asked, {"body": name}, answer, PREFLIGHT)
 
 
@@ -31,7 +31,7 @@ def conversation(chunks: int = 12, partials: int = 1, audio_data: str = "GkXfo0h
     heard: list[JSON] = [{"type": "transcript", "text": "heard #k partial", "isPartial": True}] * partials
     final: JSON = {"type": "transcript", "text": "heard #k final", "isPartial": False}
     sent: list[JSON] = [{"type": "start_recording"}, *audio, {"type": "stop_recording"}]
-    return Conversation("/transcription-stream", RecordedAnswer("response", 101, {}), sent, [*heard, final])
+    return Conversation("/transcription-stream", DecodedAnswer("response", 101, {}), sent, [*heard, final])
 
 
 def log(name: str = IDS[0]) -> Log:
@@ -39,7 +39,7 @@ def log(name: str = IDS[0]) -> Log:
 
 
 def compare(one: Log, other: Log) -> list[str]:
-    return compare_logs(one, other, Correspondence(recorded_at=AT, live_at=AT))
+    return compare_logs(one, other, Correspondence(AT, AT))
 
 
 def test_other_ids_another_side_and_more_audio_are_the_same() -> None:
@@ -57,9 +57,9 @@ def test_other_ids_another_side_and_more_audio_are_the_same() -> None:
         {"asked": {"origin": "http://localhost:3000"}},
         {"body": {"body": "x"}},
         {"preflight": None},
-        {"preflight": RecordedAnswer("response", 204, {"vary": "Origin"})},
-        {"preflight": RecordedAnswer("response", 200, CORS)},
-        {"answer": RecordedAnswer("reset")},
+        {"preflight": DecodedAnswer("response", 204, {"vary": "Origin"})},
+        {"preflight": DecodedAnswer("response", 200, CORS)},
+        {"answer": DecodedAnswer("reset")},
         {"answer": replace(exchange(IDS[0]).answer, status=201)},
         {"answer": replace(exchange(IDS[0]).answer, headers={**exchange(IDS[0]).answer.headers, "x-extra": "1"})},
         {"answer": replace(exchange(IDS[0]).answer, body=b'{"note":null}')},
@@ -79,7 +79,7 @@ def test_any_other_difference_is_told(change: dict[str, object]) -> None:
         conversation(audio_data=""),
         replace(conversation(), received=conversation().received[1:]),
         replace(conversation(), received=conversation().received[::-1]),
-        replace(conversation(), handshake=RecordedAnswer("response", 400, {})),
+        replace(conversation(), handshake=DecodedAnswer("response", 400, {})),
         replace(conversation(), target="/transcription"),
     ],
     ids=("no stop", "no audio", "no partial text", "another order", "refused", "elsewhere"),

@@ -33,7 +33,7 @@ class Visit:
 
 def compare_visits(one: Visit, other: Visit) -> list[str]:
     """Every place where two visits differ, on the wire or on the screen; empty where they are the same."""
-    names = Correspondence(recorded_at=one.log.at, live_at=other.log.at)
+    names = Correspondence(one.log.at, other.log.at)
     found = compare_logs(one.log, other.log, names)
     assert one.screens.keys() == other.screens.keys()
     for step, screen in one.screens.items():
@@ -45,7 +45,7 @@ def _compare_screens(one: str, other: str, names: Correspondence) -> list[str]:
     ours, theirs = one.splitlines(), other.splitlines()
     if len(ours) != len(theirs):
         return list(unified_diff(ours, theirs, lineterm="", n=1))
-    return [f"{a} | {b}" for a, b in zip(ours, theirs, strict=True) if names.compare_text(a, b, "")]
+    return [f"{a} | {b}" for a, b in zip(ours, theirs, strict=True) if names.compare_text(a, b)]
 
 
 async def visit(browser: Browsing, api: str) -> Visit:

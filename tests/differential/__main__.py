@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
 
 from demo.mongod import mongodb
-from proxy.comparison.correspondence import TextDifference
+from proxy.comparison.verdicts import Difference
 from proxy.contract import divergences
+from proxy.recordings.report import value_text
 from proxy.recordings.side_effects import SideEffectsError
 from tests.differential.runner import Account, Duel
 from tests.differential.sequences import Sequence, sequences
@@ -109,14 +110,18 @@ class Search:
 def signatures(account: Account) -> set[Signature]:
     """What kinds of differences there are: where, of which kind, places in lists and ids aside."""
     return {
-        (result.subject, result.endpoint.split("?")[0], re.sub(r"\d+", "N", one.path), one.kind, *_statuses(one))
+        (result.subject, result.endpoint.split("?")[0], re.sub(r"\d+", "N", one.field), one.kind, *_statuses(one))
         for result in account.differing
         for one in result.unexplained
     }
 
 
-def _statuses(difference: TextDifference) -> tuple[str, ...]:
-    return (difference.recorded, difference.live) if difference.kind in ("status", "outcome") else ()
+def _statuses(difference: Difference) -> tuple[str, ...]:
+    return (
+        (value_text(difference.legacy), value_text(difference.native))
+        if difference.kind in ("status", "outcome")
+        else ()
+    )
 
 
 def _size(account: Account) -> tuple[int, int]:

@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.comparison.answers import DecodedAnswer
+from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 from tests.differential.people import ABSENT, TOKEN
 
@@ -43,7 +44,7 @@ class Answered:
 
     found: dict[str, list[str]] = field(default_factory=lambda: {"id": [], "token": [], "tag": []})
 
-    def note(self, answer: RecordedAnswer) -> None:
+    def note(self, answer: DecodedAnswer) -> None:
         """Keep the ids, tokens and tag of one more answer."""
         for kind, pattern in (("id", _ID), ("token", _ISSUED)):
             known = self.found[kind]

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxy.comparison.answers import DecodedAnswer
 from proxy.contract import divergences
 from proxy.contract.divergences import Divergence
-from proxy.recordings.model import RecordedAnswer, RecordedRequest, Scenario, Step
+from proxy.recordings.model import RecordedRequest, Scenario, Step
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.raw_http import Origin, exchange
-from proxy.recordings.report import Result
+from proxy.recordings.report import Result, value_text
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from proxy.types import JSON
 from tests.differential.actions import Action, Answered
@@ -48,7 +49,10 @@ class Account:
             lines.append(f"    legacy: {step.answer.outcome} {step.answer.status or ''} {step.answer.text[:300]}")
         for result in self.differing:
             lines.append(f"differs in {result.subject} {result.name} ({result.endpoint}):")
-            lines += [f"    {one.path} {one.kind}: {one.recorded!r} / {one.live!r}" for one in result.unexplained]
+            lines += [
+                f"    {one.place} {one.kind}: {value_text(one.legacy)!r} / {value_text(one.native)!r}"
+                for one in result.unexplained
+            ]
         return "\n".join(lines)
 
     def as_recording(self) -> JSON:
@@ -123,7 +127,7 @@ class Duel:
             about="found by tests/differential",
         )
 
-    async def _ask(self, request: RecordedRequest) -> RecordedAnswer:
+    async def _ask(self, request: RecordedRequest) -> DecodedAnswer:
         answer = await exchange(self._origin, request, PATIENCE)
         if answer.outcome == "reset":
             await self._await_return()

@@ -26,7 +26,8 @@ from bson import ObjectId
 from handlers.json_structure import MAX_SURROGATES, MAX_VALUES
 from handlers.services import token_blocklist
 from handlers.settings import Settings
-from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.comparison.answers import DecodedAnswer
+from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 from tests.differential.people import AMARA, BOLA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
 from tests.differential.people import TOKEN as FOREVER
@@ -307,20 +308,20 @@ async def in_pieces(twins: Twins, encoding: str, *pieces: bytes) -> Seen:
     headers = (("content-type", "application/json"), ("content-encoding", encoding), ("transfer-encoding", "chunked"))
     request = RecordedRequest("POST", "/users/login", headers, b"".join(pieces))
 
-    async def ask(twin: Twin) -> RecordedAnswer:
+    async def ask(twin: Twin) -> DecodedAnswer:
         await twin.ask(get("/"))  # it may have to come back first
         return await asyncio.to_thread(send, twin)
 
-    def send(twin: Twin) -> RecordedAnswer:
+    def send(twin: Twin) -> DecodedAnswer:
         connection = HTTPConnection(twin.origin.host, twin.origin.port, timeout=10)
         try:
             connection.request("POST", request.target, iter(pieces), dict(headers), encode_chunked=True)
             answer = connection.getresponse()
-            return RecordedAnswer(
+            return DecodedAnswer(
                 "response", answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
             )
         except ConnectionError:
-            return RecordedAnswer("reset")
+            return DecodedAnswer("reset")
         finally:
             connection.close()
 

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 import handlers.container
 from proxy.contract.divergences import Occurrence
+from proxy.recordings.comparing import compare_recorded_values
 from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import serialise
 from proxy.types import JSON
@@ -191,7 +192,7 @@ async def test_a_model_that_fails_in_passing(twins: Twins) -> None:
     lasts.assert_equal()
     assert (ours.times("lasts"), theirs.times("lasts")) == (3, 2)
     calls: list[list[JSON]] = [[{"method": "POST"}] * choice.times("lasts") for choice in (ours, theirs)]
-    differences = names().compare(calls[0], calls[1], "calls")
+    differences = compare_recorded_values(calls[0], calls[1], names(), "calls")
     assert_traced((Occurrence("CALLS", "some-model-faults-in-passing"), differences), "model-retries")
     assert [seen.legacy.status for seen in found] == [200, 200, 500, 500, 500, 500]
     assert [seen.native.status for seen in found] == [500, 500, 200, 200, 500, 500]
@@ -241,7 +242,7 @@ async def test_a_client_that_goes(twins: Twins) -> None:
     assert twins.stored("consultations")[1] == twins.stored("transcripts")[1] == []
     made: list[JSON] = [{"method": "POST"}]
     gone = Occurrence("CALLS", "search-client-gone")
-    assert_traced((gone, names().compare([*made, *made], made, "calls")), "model-client-gone")
+    assert_traced((gone, compare_recorded_values([*made, *made], [*made], names(), "calls")), "model-client-gone")
 
 
 RUBBISH = [Answer(body=b"{"), Answer(body=b"<html>", content_type="text/html"), Answer(body=b"null"), Answer(204, b"")]

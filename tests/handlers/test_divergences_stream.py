@@ -12,6 +12,7 @@ import pytest
 from handlers.json_structure import MAX_VALUES
 from handlers.services.transcription import MAX_WAITING
 from proxy.contract.divergences import Occurrence
+from proxy.recordings.comparing import compare_frames
 from proxy.recordings.websocket_player import PlaybackPace, converse
 from proxy.types import JSON
 from tests.support.backend_pair import Twin, Twins, assert_traced, names, shows
@@ -42,7 +43,7 @@ async def recorded(twin: Twin, sent: Sequence[JSON], expected: int, *answers: An
 
 
 def assert_framed(ours: list[str], theirs: list[str], identity: str, scenario: str) -> None:
-    found = names().compare([*ours], [*theirs], "frames")
+    found = compare_frames(ours, theirs, names())
     assert_traced((Occurrence("WS /transcription-stream", scenario), found), identity)
 
 

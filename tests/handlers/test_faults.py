@@ -27,8 +27,10 @@ from starlette.types import Receive, Scope, Send
 
 import handlers.container
 from demo.mongod import Mongod
+from proxy.comparison.answers import DecodedAnswer
 from proxy.contract.divergences import explain
-from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.recordings.comparing import compare_frames
+from proxy.recordings.model import RecordedRequest
 from proxy.recordings.websocket_player import PlaybackPace, converse
 from proxy.types import JSON
 from tests.differential.people import AMARA, CONSULTATIONS, HASH, NOTES, PASSWORD, PROMPTS, TRANSCRIPTS, identity
@@ -111,7 +113,7 @@ def everything() -> list[RecordedRequest]:
     return [*asked, post("/users/logout", token=FOREVER)]
 
 
-async def timed(native: Twin, request: RecordedRequest) -> tuple[RecordedAnswer, float]:
+async def timed(native: Twin, request: RecordedRequest) -> tuple[DecodedAnswer, float]:
     began = time.monotonic()
     return await native.ask(request), time.monotonic() - began
 
@@ -351,7 +353,7 @@ async def test_a_failing_transcription_is_told_in_the_same_frames(twins: Twins, 
     for twin in (twins.legacy, twins.native):
         with twin.outside.giving(Script([HEARD[name]])):
             heard.append(await converse(twin.origin, "/transcription-stream", sent, 5, PlaybackPace(0.01, 0.5, 0.1)))
-    assert names().compare(heard[0], heard[1], "frames") == []
+    assert compare_frames(heard[0], heard[1], names()) == []
 
 
 # Bodies of any kind

@@ -24,12 +24,14 @@ from demo.services import StandIn, backend_environment
 from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
 from handlers.settings import Settings
-from proxy.comparison.correspondence import Correspondence, TextDifference
+from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.verdicts import Difference
 from proxy.contract import divergences
 from proxy.contract.divergences import Occurrence, explain
-from proxy.recordings.answers import compare_answers
 from proxy.recordings.compare_side_effects import compare_calls, compare_documents
-from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.recordings.comparing import compare_answers
+from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange
 from proxy.types import JSON
 from tests.support.backends import scratch_database
@@ -40,7 +42,7 @@ HANG: Final = 0.8
 """Seconds without an answer that count as never, where that is what is expected."""
 PATIENCE: Final = 20.0
 
-_PAGE: Final = RecordedAnswer(
+_PAGE: Final = DecodedAnswer(
     "response", 500, {"content-type": "text/html; charset=utf-8"}, b"<pre>Internal Server Error</pre>"
 )
 
@@ -94,7 +96,7 @@ class Twin:
     database: Database[dict[str, Any]]
     outside: Outside
 
-    async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> RecordedAnswer:
+    async def ask(self, request: RecordedRequest, patience: float = PATIENCE) -> DecodedAnswer:
         """Its answer, waited for once more where the stand-in is just being started again."""
         while True:
             try:
@@ -114,18 +116,18 @@ class Seen:
     """What both answered to one request."""
 
     request: RecordedRequest
-    legacy: RecordedAnswer
-    native: RecordedAnswer
+    legacy: DecodedAnswer
+    native: DecodedAnswer
 
     @property
-    def differences(self) -> list[TextDifference]:
+    def differences(self) -> list[Difference]:
         return compare_answers(self.legacy, self.native, names())
 
     @property
     def occurrence(self) -> Occurrence:
         return self._occurrence(self.native)
 
-    def _occurrence(self, native: RecordedAnswer) -> Occurrence:
+    def _occurrence(self, native: DecodedAnswer) -> Occurrence:
         path = self.request.target.partition("?")[0]
         return Occurrence(f"{self.request.method} {path}", exchange=(self.request, self.legacy, native))
 
@@ -166,13 +168,13 @@ class Twins:
         for twin in (self.legacy, self.native):
             twin.outside.calls.clear()
 
-    def stored(self, collection: str, scenario: str = "") -> tuple[Occurrence, list[TextDifference]]:
+    def stored(self, collection: str, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
         """How what is stored differs."""
         ours, theirs = self.legacy.documents(collection), self.native.documents(collection)
         found = compare_documents(collection, ours, theirs, names())
         return Occurrence(f"STORE {collection}", scenario), found
 
-    def called(self, scenario: str = "") -> tuple[Occurrence, list[TextDifference]]:
+    def called(self, scenario: str = "") -> tuple[Occurrence, list[Difference]]:
         """How what was asked of others differs."""
         found = compare_calls(self.legacy.outside.calls, self.native.outside.calls, names())
         return Occurrence("CALLS", scenario), found
@@ -184,7 +186,7 @@ def names() -> Correspondence:
     return Correspondence(now, now)
 
 
-def assert_traced(traces: tuple[Occurrence, list[TextDifference]], identity: str) -> None:
+def assert_traced(traces: tuple[Occurrence, list[Difference]], identity: str) -> None:
     """The entry alone accounts for every difference in what was left behind, but not in a recording of another name."""
     occurrence, differences = traces
     entry = [one for one in DECLARED if one.id == identity]
@@ -210,7 +212,7 @@ def _authorization(token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),) if token else ()
 
 
-def read(answer: RecordedAnswer) -> Any:
+def read(answer: DecodedAnswer) -> Any:
     """The JSON of an answer."""
     return json.loads(answer.body)
 

@@ -49,11 +49,11 @@ def answered(value: JSON, **more: object) -> Exchange:
     return exchange(json.dumps(value).encode(), **more)  # type: ignore[arg-type]
 
 
-def seen(exchange: Exchange, *, asked: bool = True) -> RawExchange:
-    """The exchange as a capture has seen it."""
-    sent, body = (RawBody([each.data], each.length, each.digest) for each in (exchange.request_body, exchange.body))
+def raw(exchange: Exchange, *, complete: bool = True) -> RawExchange:
+    """Return the exchange as a recorder gives it."""
+    sent, body = (RawBody([each.data], each.length, each.blocks) for each in (exchange.request_body, exchange.body))
     fields = {name: getattr(exchange, name) for name in Exchange.__slots__}
-    return RawExchange(**{**fields, "request_body": sent, "body": body, "asked": asked})
+    return RawExchange(**{**fields, "request_body": sent, "body": body, "is_request_complete": complete})
 
 
 def operation(schema: JSON, *statuses: int, requests: Mapping[str, JSON] | None = None) -> Operation:

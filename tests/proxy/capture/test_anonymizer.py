@@ -261,7 +261,7 @@ def test_what_cannot_be_recorded_is_left_alone(one: Exchange) -> None:
 
 def test_so_is_what_was_too_large_or_nested_too_deep() -> None:
     with pytest.raises(Unsuitable, match="too large"):
-        told(Exchange(**{**_fields(exchange()), "body": Body(b"", 999_999, "digest")}))
+        told(Exchange(**{**_fields(exchange()), "body": Body(b"", 999_999, (b"digest",))}))
     deep = b'{"notes":' + b"[" * 40 + b"]" * 40 + b"}"
     with pytest.raises(Unsuitable, match="too deep"):
         told(exchange(deep))

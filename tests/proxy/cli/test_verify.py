@@ -69,7 +69,7 @@ async def test_differing_is_1_with_the_place_and_both_values(
     result = await run_against(client, "status", mongodb_url, recordings)
     assert result.exit_code == 1
     assert "differing  notes / 1  POST /notes" in result.output
-    assert "status (status)\n    recorded  201\n    live      200" in result.output
+    assert "status (status, breaking)\n    recorded  201\n    live      200" in result.output
     assert "Differing: 2." in result.output
 
 

@@ -16,7 +16,7 @@ from tests.support.exchanges import NOW, object_id
 
 def aligned(legacy: list[JSON], native: list[JSON], key: str | None = None, *, free: bool = False) -> Alignment:
     names = Correspondence(NOW * 1000, NOW * 1000, fresh=60_000)
-    return align(legacy, native, names, key, free=free)
+    return align(legacy, native, names.may_correspond, key, free=free)
 
 
 def noted(*pairs: tuple[object, object], key: str = "_id") -> list[JSON]:

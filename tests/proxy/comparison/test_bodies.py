@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from proxy.comparison.bodies import read, words
 from proxy.comparison.content_encoding import LIMIT, CodingError, OversizeError, decode
 from proxy.comparison.exchanges import compare
+from proxy.comparison.modes import DRY_RUN
 from tests.support.exchanges import exchange, object_id
 
 FORM = "application/x-www-form-urlencoded"
@@ -34,6 +35,8 @@ CODERS: dict[str, Callable[[bytes], bytes]] = {
     "identity": bytes,
     "": bytes,
 }
+
+GZIP = [("content-encoding", "gzip")]
 
 
 def fields(legacy: bytes, native: bytes, kind: str, other: str = "") -> list[tuple[str, str]]:
@@ -78,15 +81,20 @@ def test_nothing_is_unpacked_beyond_the_limit(coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", sorted(CODERS))
-def test_a_compressed_answer_matches_a_plain_one(coding: str) -> None:
+def test_a_compressed_answer_differs_from_a_plain_one_in_its_coding(coding: str) -> None:
     body = json.dumps({"note": "Rest and fluids. " * 20}).encode()
     packed = exchange(CODERS[coding](body), headers=[("content-encoding", coding)] if coding else [])
-    assert compare(packed, exchange(body)).name == "match"
+    plain = coding in ("", "identity")
+    expected = [] if plain else [("header.content-encoding", "missing", "major")]
+    assert [(one.field, one.kind, one.severity) for one in compare(packed, exchange(body)).differences] == expected
+    assert compare(packed, packed).name == "match"
 
 
 def test_a_broken_coding_is_another_type_of_body() -> None:
     broken = exchange(b"not gzip", headers=[("content-encoding", "gzip")])
-    assert [one.kind for one in compare(broken, exchange(b"{}")).differences] == ["type"]
+    plain = exchange(b"{}", headers=[("content-encoding", "gzip")])
+    assert [one.kind for one in compare(broken, exchange(gzip.compress(b"{}"), headers=GZIP)).differences] == ["type"]
+    assert compare(plain, plain).name == "match"
     assert compare(broken, broken).name == "match"
 
 
@@ -176,9 +184,10 @@ def test_pages_compare_by_what_they_say() -> None:
     assert words("<<p>x</p") == "x"
 
 
-def test_text_compares_but_for_its_ids() -> None:
+def test_text_compares_as_spelled_and_by_role_but_for_its_ids() -> None:
     old, new = (f"note {object_id(serial)} is gone".encode() for serial in (1, 2))
-    assert not fields(old, new, "text/plain")
+    assert fields(old, new, "text/plain") == [("body", "value")]
+    assert compare(exchange(old, "text/plain"), exchange(new, "text/plain"), mode=DRY_RUN).name == "match"
     assert fields(old, new.replace(b"gone", b"here"), "text/plain") == [("body", "value")]
     assert fields(old, b"note 1 is gone", "text/plain") == [("body", "value")]
 

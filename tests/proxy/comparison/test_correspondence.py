@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.comparison.correspondence import Correspondence, abbreviate
 from proxy.comparison.volatile import mask, split_volatile, timestamp_of, timestamps
+from proxy.recordings.comparing import compare_recorded_values
 from proxy.types import JSON
 
 RECORDED_AT = 1_795_376_469_000
@@ -39,8 +40,8 @@ def names() -> Correspondence:
 
 
 def differ(recorded: object, live: object, correspondence: Correspondence | None = None) -> list[str]:
-    found = (correspondence or names()).compare(cast(JSON, recorded), cast(JSON, live), "body")
-    return [one.path for one in found]
+    known = correspondence or names()
+    return [one.place for one in compare_recorded_values(cast(JSON, recorded), cast(JSON, live), known, "body")]
 
 
 ids = st.integers(0, 6).map(lambda serial: object_id(RECORDED_AT, serial))
@@ -104,9 +105,8 @@ def test_two_ids_that_became_one_show(recorded: list[str], data: st.DataObject) 
 @given(st.permutations(["a", "b", "c", "d"]))
 def test_the_order_of_keys_shows(order: list[str]) -> None:
     recorded: JSON = dict.fromkeys("abcd", 1)
-    found = names().compare(recorded, dict.fromkeys(order, 1), "body")
+    found = compare_recorded_values(recorded, dict.fromkeys(order, 1), names(), "body")
     assert [one.kind for one in found] == ([] if order == list("abcd") else ["order"])
-    assert not names().compare(recorded, dict.fromkeys(order, 1), "body", ordered=False)
 
 
 @given(literals, literals)
@@ -126,7 +126,7 @@ def test_pieces_put_together_are_the_text(text: str) -> None:
         ({}, {"a": 1}, "extra"),
         ([1], [1, 2], "extra"),
         ([1, 2], [1], "missing"),
-        (1, 1.0, "type"),
+        (1, 1.0, "format"),
         (1, True, "type"),
         (None, "", "type"),
         (1, 2, "value"),
@@ -136,7 +136,7 @@ def test_pieces_put_together_are_the_text(text: str) -> None:
     ],
 )
 def test_each_kind_of_difference_is_named(recorded: JSON, live: JSON, kind: str) -> None:
-    assert [one.kind for one in names().compare(recorded, live, "body")] == [kind]
+    assert [one.kind for one in compare_recorded_values(recorded, live, names(), "body")] == [kind]
 
 
 def test_paths_lead_to_the_place() -> None:
@@ -261,13 +261,13 @@ def test_later_requests_get_the_live_values() -> None:
     assert differ([ours, old], [theirs, new], correspondence) == []
     correspondence.learn('"1f"', '"2f"')
     correspondence.learn('W/"1f-a"', 'W/"1f-b"')
-    assert correspondence.live_text(f"/notes/{ours}?t={old}") == f"/notes/{theirs}?t={new}"
-    assert correspondence.live_text(json.dumps({"id": ours})) == json.dumps({"id": theirs})
-    assert correspondence.live_text('"1f"') == '"2f"'
-    assert correspondence.live_text('W/"x", W/"1f-a"') == 'W/"x", W/"1f-b"'
-    assert correspondence.live_text("nothing known") == "nothing known"
-    assert correspondence.stands_for(ours) == theirs
-    assert correspondence.stands_for("unknown") is None
+    assert correspondence.native_text(f"/notes/{ours}?t={old}") == f"/notes/{theirs}?t={new}"
+    assert correspondence.native_text(json.dumps({"id": ours})) == json.dumps({"id": theirs})
+    assert correspondence.native_text('"1f"') == '"2f"'
+    assert correspondence.native_text('W/"x", W/"1f-a"') == 'W/"x", W/"1f-b"'
+    assert correspondence.native_text("nothing known") == "nothing known"
+    assert correspondence.counterpart(ours) == theirs
+    assert correspondence.counterpart("unknown") is None
 
 
 def test_the_spelling_remains_when_all_is_masked() -> None:

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.comparison.content_encoding import DIGEST_BLOCK, digests_of
 from proxy.comparison.exchange import Body, Exchange
 from proxy.comparison.exchanges import catch_all_divergences, compare
+from proxy.comparison.modes import DRY_RUN
 from proxy.comparison.verdicts import Difference, Verdict
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import DeclaredAnswer, Operation
@@ -177,23 +179,54 @@ def test_what_cannot_be_compared_says_why(one: Exchange, reason: str) -> None:
         assert (verdict.name, verdict.reason) == ("skipped", reason)
 
 
-def truncated(length: int, digest: str, **more: Any) -> Exchange:
-    plain = exchange(**more)
+def truncated(data: bytes, **more: Any) -> Exchange:
+    plain, digests = exchange(**more), digests_of(data)
     return Exchange(
         **{name: getattr(plain, name) for name in Exchange.__slots__ if name != "body"},
-        body=Body(b"", length, digest),
+        body=Body(b"", digests.length, digests.blocks()),
     )
 
 
-def test_a_body_too_large_to_keep_compares_by_its_digest() -> None:
-    assert compare(truncated(10, "a"), truncated(10, "a"), CONTRACT).name == "match"
-    assert compare(truncated(10, "a"), truncated(10, "b"), CONTRACT).reason == "body_too_large"
-    assert compare(truncated(10, "a"), answered(NOTE)).reason == "body_too_large"
-    assert fields(compare(truncated(10, "a"), truncated(9, "b", status=500))) == [("status", "status")]
+LARGE = b"0" * 300_000
+GZIP = [("content-encoding", "gzip")]
 
 
-def test_a_body_that_would_unpack_to_a_great_one_is_left_packed() -> None:
-    bomb = exchange(gzip.compress(b"0" * 50_000_000), headers=[("content-encoding", "gzip")])
+@pytest.mark.parametrize(
+    ("native", "equal_until"),
+    [
+        (b"1" + LARGE[1:], 0),
+        (LARGE[:200_000] + b"1" + LARGE[200_001:], 3 * DIGEST_BLOCK),
+        (LARGE + b"0", 4 * DIGEST_BLOCK),
+        (LARGE[:-1], 4 * DIGEST_BLOCK),
+    ],
+)
+def test_bodies_too_large_to_parse_differ_in_a_block(native: bytes, equal_until: int) -> None:
+    for other in (truncated(native), exchange(native)):
+        verdict = compare(truncated(LARGE), other, CONTRACT)
+        assert fields(verdict) == [("body", "value")]
+        assert verdict.differences[0].legacy is not None
+        assert verdict.differences[0].legacy.value == {"length": len(LARGE), "equal_until": equal_until}
+
+
+def test_equal_bodies_too_large_to_parse_match() -> None:
+    assert compare(truncated(LARGE), truncated(LARGE), CONTRACT).name == "match"
+    assert compare(truncated(LARGE), exchange(LARGE)).name == "match"
+    assert fields(compare(truncated(LARGE), truncated(b"", status=500))) == [("status", "status")]
+
+
+def test_digests_prove_nothing_of_large_bodies_that_are_compressed_or_answer_a_write() -> None:
+    packed = [truncated(data, headers=GZIP) for data in (LARGE, LARGE[1:])]
+    assert compare(packed[0], packed[1]).reason == "body_too_large"
+    assert compare(packed[0], packed[0]).name == "match"
+    assert compare(truncated(LARGE), truncated(LARGE[1:]), mode=DRY_RUN).reason == "body_too_large"
+
+
+def test_a_body_that_would_unpack_to_a_large_one_is_compared_by_digests_up_to_a_limit() -> None:
+    packed, other, bomb = (
+        exchange(gzip.compress(data), headers=GZIP) for data in (LARGE * 7, LARGE * 7 + b"1", b"0" * 50_000_000)
+    )
+    assert fields(compare(packed, other)) == [("body", "value")]
+    assert compare(packed, exchange(gzip.compress(LARGE * 7, 1), headers=GZIP)).name == "match"
     assert compare(bomb, answered(NOTE)).reason == "body_too_large"
 
 
@@ -242,7 +275,9 @@ def test_an_id_that_the_client_sent_must_come_back() -> None:
         answered({"_id": other}, target=f"/api/notes/{asked}"),
     )
     assert fields(wrong) == [("body._id", "value")]
-    assert compare(answered({"_id": asked}), answered({"_id": other})).name == "match"
+    for target, name in ((f"/api/notes/{asked}", "mismatch"), ("/api/notes", "match")):
+        one, another = (answered({"_id": each}, target=target) for each in (asked, other))
+        assert compare(one, another, mode=DRY_RUN).name == name
 
 
 def test_an_id_or_a_date_from_long_ago_was_not_made_here() -> None:
@@ -257,8 +292,10 @@ def test_tokens_compare_by_their_claims() -> None:
     def login(user: str, at: int) -> Exchange:
         return answered({"token": jwt.encode({"userID": user, "iat": at, "exp": at + 3600}, secret)})
 
-    assert compare(login("a", NOW), login("a", NOW + 3)).name == "match"
-    assert fields(compare(login("a", NOW), login("b", NOW))) == [("body.token.claims.userID", "value")]
+    assert fields(compare(login("a", NOW), login("a", NOW + 3))) == [("body.token", "value")]
+    assert compare(login("a", NOW), login("a", NOW + 3), mode=DRY_RUN).name == "match"
+    differing = compare(login("a", NOW), login("b", NOW), mode=DRY_RUN)
+    assert fields(differing) == [("body.token.claims.userID", "value")]
 
 
 def test_a_body_on_one_side_only_is_missing_or_extra() -> None:
@@ -379,7 +416,7 @@ def test_a_thousand_differences_are_enough() -> None:
 
 def test_the_awkward_is_told_within_a_compressed_body_too() -> None:
     packed = exchange(gzip.compress(DEEP), headers=[("content-encoding", "gzip")])
-    assert compare(packed, exchange(DEEP)).name == "match"
+    assert fields(compare(packed, exchange(DEEP))) == [("header.content-encoding", "missing")]
 
 
 def test_a_content_type_is_not_needed() -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 
 from proxy.comparison.exchanges import compare
+from proxy.comparison.modes import DRY_RUN, READ, Mode
+from proxy.contract.model import DeclaredAnswer, DeclaredHeader, Operation
+from proxy.contract.schemas import Schema
 from tests.support.exchanges import NOW, exchange, object_id
 
 
-def kinds(legacy: list[tuple[str, str]], native: list[tuple[str, str]], *bodies: bytes) -> list[tuple[str, str, str]]:
+def kinds(
+    legacy: list[tuple[str, str]], native: list[tuple[str, str]], *bodies: bytes, mode: Mode = READ
+) -> list[tuple[str, str, str]]:
     one, other = bodies or (b"{}", b"{}")
-    verdict = compare(exchange(one, headers=legacy), exchange(other, headers=native))
+    verdict = compare(exchange(one, headers=legacy), exchange(other, headers=native), mode=mode)
     return [(each.field, each.kind, each.severity) for each in verdict.differences if each.path[0] == "header"]
 
 
@@ -58,19 +63,39 @@ def test_an_entity_tag_follows_the_body() -> None:
 
 
 def test_moments_are_held_to_being_there() -> None:
-    assert not kinds([("last-modified", "a")], [("last-modified", "b")])
-    assert kinds([("last-modified", "a")], [])
+    assert not kinds([("expires", "a")], [("expires", "b")])
+    assert kinds([("expires", "a")], [])
+    assert kinds([("last-modified", "a")], [("last-modified", "b")])
 
 
 def test_ids_made_on_the_way_may_differ() -> None:
     legacy, native, old = (f"/notes/{one}" for one in (object_id(1), object_id(2), object_id(1, NOW - 9999)))
-    assert not kinds([("location", legacy)], [("location", native)])
-    assert kinds([("location", old)], [("location", native)])
+    assert kinds([("location", legacy)], [("location", native)])
+    assert not kinds([("location", legacy)], [("location", native)], mode=DRY_RUN)
+    assert kinds([("location", old)], [("location", native)], mode=DRY_RUN)
 
 
 def test_cookies_compare_by_name_and_attributes() -> None:
     legacy = [("set-cookie", f"sid={object_id(1)}; Path=/; HttpOnly; Expires=Mon"), ("set-cookie", "theme=dark")]
     native = [("set-cookie", "theme=dark"), ("set-cookie", f"sid={object_id(2)}; HttpOnly; path=/; Expires=Tue")]
-    assert not kinds(legacy, native)
-    assert kinds(legacy, native[:1])
-    assert kinds(legacy, [native[0], ("set-cookie", f"sid={object_id(2)}; Path=/")])
+    assert not kinds(legacy, native, mode=DRY_RUN)
+    assert kinds(legacy, native)
+    assert not kinds(native, native[::-1])
+    assert kinds(legacy, native[:1], mode=DRY_RUN)
+    assert kinds(legacy, [native[0], ("set-cookie", f"sid={object_id(2)}; Path=/")], mode=DRY_RUN)
+
+
+@pytest.mark.parametrize(
+    ("rule", "legacy", "native"),
+    [
+        ("ignore", "a", "b"),
+        ("generated", f"/notes/{object_id(1)}", f"/notes/{object_id(2)}"),
+        ("instant", "Mon, 05 Jan 2026 10:00:00 GMT", "2026-01-05T10:00:00Z"),
+    ],
+)
+def test_the_contract_says_how_to_compare_a_header(rule: str, legacy: str, native: str) -> None:
+    declared = DeclaredAnswer({"x-a": DeclaredHeader(Schema({"x-compare": rule}))})
+    contract = Operation("notes", "GET", "/api/notes", {"200": declared})
+    one, other = (exchange(b"", "", headers=[("x-a", value)]) for value in (legacy, native))
+    assert compare(one, other, contract).name == "match"
+    assert compare(one, other).name == "mismatch"

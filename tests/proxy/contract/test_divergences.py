@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.comparison.correspondence import TextDifference
+from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.correspondence import Kind
+from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.contract.divergences import Divergence, DivergenceError, Occurrence, covers, explain, load, matches
-from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 
 LOGIN = """
@@ -37,9 +39,16 @@ STORE = """
       native: {status: 401, headers: {content-type: "/^application.json/"}}
 """
 REQUEST = RecordedRequest("POST", "/users/login", body=b'{"email":"a@b.c"}')
-ANSWER = RecordedAnswer("response", 200, {"content-type": "application/json"}, b'{"msg":"wrong credentials","more":1}')
-HANG = RecordedAnswer("hang")
-OUTCOME = TextDifference("outcome", "outcome", "hang", "response")
+ANSWER = DecodedAnswer("response", 200, {"content-type": "application/json"}, b'{"msg":"wrong credentials","more":1}')
+HANG = DecodedAnswer("hang")
+
+
+def difference(path: str, kind: Kind) -> Difference:
+    steps = tuple(path.split("."))
+    return Difference(steps, kind, "major", LocatedValue(steps, "a"), LocatedValue(steps, "b"))
+
+
+OUTCOME = difference("outcome", "outcome")
 
 
 def read(tmp_path: Path, text: str) -> tuple[Divergence, ...]:
@@ -49,7 +58,7 @@ def read(tmp_path: Path, text: str) -> tuple[Divergence, ...]:
 
 
 def login(
-    request: RecordedRequest = REQUEST, legacy: RecordedAnswer = HANG, native: RecordedAnswer = ANSWER
+    request: RecordedRequest = REQUEST, legacy: DecodedAnswer = HANG, native: DecodedAnswer = ANSWER
 ) -> Occurrence:
     return Occurrence("POST /users/login", "any", (request, legacy, native))
 
@@ -62,11 +71,11 @@ def test_what_is_as_the_case_says_is_declared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "occurrence",
     [
-        Occurrence("POST /users/register", "any", (REQUEST, RecordedAnswer("hang"), ANSWER)),
-        login(legacy=RecordedAnswer("reset")),
-        login(native=RecordedAnswer("response", 500, ANSWER.headers, ANSWER.body)),
-        login(native=RecordedAnswer("response", 200, ANSWER.headers, b'{"msg":"other"}')),
-        login(native=RecordedAnswer("response", 200, {}, ANSWER.body)),
+        Occurrence("POST /users/register", "any", (REQUEST, DecodedAnswer("hang"), ANSWER)),
+        login(legacy=DecodedAnswer("reset")),
+        login(native=DecodedAnswer("response", 500, ANSWER.headers, ANSWER.body)),
+        login(native=DecodedAnswer("response", 200, ANSWER.headers, b'{"msg":"other"}')),
+        login(native=DecodedAnswer("response", 200, {}, ANSWER.body)),
         login(RecordedRequest("POST", "/users/login", body=b"{}")),
         login(RecordedRequest("POST", "/users/login", body=b"not json")),
         login(RecordedRequest("POST", "/users/login", (("authorization", "Bearer x"),), REQUEST.body)),
@@ -78,8 +87,8 @@ def test_what_is_otherwise_is_not(tmp_path: Path, occurrence: Occurrence) -> Non
 
 
 def test_a_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None:
-    expires = TextDifference("store.blacktokens.0.expires_at", "extra", "", "…")
-    other = TextDifference("store.blacktokens.0.token", "missing", "…", "")
+    expires = difference("store.blacktokens.0.expires_at", "extra")
+    other = difference("store.blacktokens.0.token", "missing")
     divergences = read(tmp_path, STORE)
     found = explain(divergences, Occurrence("STORE blacktokens", "logout"), [expires, other])
     assert (found.declared, found.unexplained) == (("tokens-expire",), (other,))
@@ -94,8 +103,8 @@ def test_a_consequence_elsewhere_has_an_operation_of_its_own(
 ) -> None:
     exchange = (
         RecordedRequest("GET", "/users/profile"),
-        RecordedAnswer("response", 200),
-        RecordedAnswer("response", 401, headers),
+        DecodedAnswer("response", 200),
+        DecodedAnswer("response", 401, headers),
     )
     occurrence = Occurrence("GET /Users/Profile/", "", exchange)
     assert bool(explain(read(tmp_path, STORE), occurrence, [OUTCOME]).declared) is declared

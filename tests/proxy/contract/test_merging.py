@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.comparison.answers import DecodedAnswer
 from proxy.contract.checking import violations_of
 from proxy.contract.editing import Files, write_whole
 from proxy.contract.faults import ContractError
@@ -21,7 +22,6 @@ from proxy.contract.schemas import Schema
 from proxy.contract.widening import widen
 from proxy.gateway.patterns import Pattern
 from proxy.recordings.model import (
-    RecordedAnswer,
     RecordedConnection,
     RecordedConversation,
     RecordedRequest,
@@ -45,7 +45,7 @@ def step(method: str, target: str, status: int, body: JSON = None, sent: JSON = 
     auth = (("authorization", "Bearer x"),) if named.pop("auth", "") else ()
     request = RecordedRequest(method, target, (*asked, *auth), None if sent is None else encode(sent))
     return Step(
-        target, request, RecordedAnswer("response", status, {**named, "content-type": kind, "date": "now"}, content)
+        target, request, DecodedAnswer("response", status, {**named, "content-type": kind, "date": "now"}, content)
     )
 
 
@@ -75,7 +75,7 @@ FIRST = recorded(
     step("GET", "/plain", 200, "text"),
     step("HEAD", "/plain", 200),
     step("GET", "/nope", 404, "no such page"),
-    Step("hangs", RecordedRequest("GET", "/plain"), RecordedAnswer("hang")),
+    Step("hangs", RecordedRequest("GET", "/plain"), DecodedAnswer("hang")),
 )
 
 
@@ -208,9 +208,9 @@ def test_bodies_that_no_schema_speaks_of_are_declared_by_their_type_alone(tmp_pa
     main = tmp_path / "openapi.yaml"
     odd = step("GET", "/plain", 299, None, None)
     answers = [
-        RecordedAnswer("response", 299, {"content-type": "image/png"}, b"\xff"),
-        RecordedAnswer("response", 299, {"content-type": "application/json"}, b'{"cut'),
-        RecordedAnswer("response", 299, {}, b"what is this"),
+        DecodedAnswer("response", 299, {"content-type": "image/png"}, b"\xff"),
+        DecodedAnswer("response", 299, {"content-type": "application/json"}, b'{"cut'),
+        DecodedAnswer("response", 299, {}, b"what is this"),
     ]
     recordings = recorded(*(Step("odd", odd.request, answer) for answer in answers))
     infer(main, recordings)

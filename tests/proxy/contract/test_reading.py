@@ -101,7 +101,7 @@ def answer(*lines: str) -> str:
         (
             schema("properties:", "  a: {x-compare: unorderd}", "  b: {x-report: hide}"),
             [
-                ":13: ~: x-compare must be one of ignore, unordered, text or `key: NAME`",
+                ":13: ~: x-compare must be one of literal, instant, generated, text, unordered, ignore or `key: NAME`",
                 ":14: ~: x-report can only be `show`",
             ],
         ),

@@ -15,8 +15,9 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from proxy.contract.divergences import Case, Divergence
 from proxy.recordings.model import RecordedConnection, RecordedConversation, Recordings, scenario
-from proxy.recordings.player import Player, PlayerSettings, ServiceUnreachable
-from proxy.recordings.report import Report
+from proxy.recordings.player import Player, PlayerSettings
+from proxy.recordings.report import Report, value_text
+from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 from proxy.recordings.websocket_player import PlaybackPace
 from proxy.types import JSON
@@ -24,6 +25,7 @@ from tests.support.notebook import DATABASE, Database, Notebook, a_days_work, re
 from tests.support.sockets import Script, read_head, scripted, serving
 
 QUICK = PlayerSettings(hang_after=0.3, pace=PlaybackPace(0.01, 0.3, 0.05))
+IMPATIENT = replace(QUICK, restart_timeout=0.2)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
@@ -46,7 +48,7 @@ async def play_notebook(client: Database, url: str, fault: str, terms: PlayerSet
 
 def where(report: Report) -> list[tuple[str, list[str]]]:
     return [
-        (one.name or one.subject, [each.path for each in one.differences]) for one in report.results if one.differences
+        (one.name or one.subject, [each.place for each in one.differences]) for one in report.results if one.differences
     ]
 
 
@@ -148,14 +150,14 @@ def behaving(how: str) -> Script:
         ("reset", "ok", ["outcome"]),
         ("response", "reset", ["outcome"]),
         ("response", "hang", ["outcome"]),
-        ("response", "504", ["status", "header.content-length", "body"]),
+        ("response", "504", ["status"]),
     ],
 )
 async def test_an_outcome_is_equal_or_stood_for(recorded: str, live: str, paths: list[str]) -> None:
     terms = replace(QUICK, accepted={"hang": 504, "reset": 502})
     async with scripted(behaving(live)) as port:
         report = await Player(f"http://127.0.0.1:{port}", terms).play(single(recorded))
-    assert [each.path for one in report.results for each in one.differences] == paths
+    assert [each.place for one in report.results for each in one.differences] == paths
 
 
 async def test_a_gateways_status_stands_for_nothing_unless_told() -> None:
@@ -184,15 +186,13 @@ async def test_after_a_reset_the_service_is_waited_for() -> None:
     assert len(asked) > 4
 
 
-async def test_a_service_that_does_not_come_back_ends_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.recordings.player._RETURN", 0.2)
-
+async def test_a_service_that_does_not_come_back_ends_the_play() -> None:
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
 
     async with scripted(never) as port:
         with pytest.raises(ServiceUnreachable, match="not back"):
-            await Player(f"http://127.0.0.1:{port}", QUICK).play(single("reset"))
+            await Player(f"http://127.0.0.1:{port}", IMPATIENT).play(single("reset"))
 
 
 async def test_a_service_that_goes_away_for_a_moment_is_waited_for() -> None:
@@ -212,11 +212,10 @@ async def test_a_service_that_goes_away_for_a_moment_is_waited_for() -> None:
         pass
 
 
-async def test_a_service_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.recordings.player._RETURN", 0.2)
+async def test_a_service_that_stays_away_is_told() -> None:
     async with scripted(behaving("ok")) as port:
         pass
-    player = Player(f"http://127.0.0.1:{port}", QUICK)
+    player = Player(f"http://127.0.0.1:{port}", IMPATIENT)
     with pytest.raises(ServiceUnreachable):
         await player.play_scenario(single("response").scenarios[0], lambda result: None)
 
@@ -309,4 +308,4 @@ async def test_frames_missing_and_extra_show(client: Database) -> None:
         more = await player.play(talks(hello, {"said": {"a": 1}}, {"said": 2}, {"said": 3}))
     assert where(fewer) == [("conversation", ["frames.2"])]
     assert where(more) == [("conversation", ["frames.3"])]
-    assert json.loads(more.results[0].differences[0].recorded) == {"said": 3}
+    assert json.loads(value_text(more.results[0].differences[0].legacy)) == {"said": 3}

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from proxy.recordings.model import RecordedAnswer, RecordedRequest
+from proxy.comparison.answers import DecodedAnswer
+from proxy.recordings.model import RecordedRequest
 from proxy.recordings.raw_http import Origin, exchange, reach, serialise
 from tests.support.sockets import Script, read_head, scripted
 
@@ -25,7 +26,7 @@ def answering(*parts: bytes, pause: float = 0.0) -> Script:
     return script
 
 
-async def ask(script: Script, request: RecordedRequest, patience: float = 2.0) -> RecordedAnswer:
+async def ask(script: Script, request: RecordedRequest, patience: float = 2.0) -> DecodedAnswer:
     async with scripted(script) as port:
         return await exchange(Origin("127.0.0.1", port), request, patience)
 
@@ -87,7 +88,7 @@ def test_a_chunked_body_is_framed() -> None:
 async def test_an_answer_is_read_whole() -> None:
     parts = (b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\ncontent-le", b"ngth: 4\r\n\r\nab", b"cd")
     answer = await ask(answering(*parts, pause=0.01), RecordedRequest("GET", "/"))
-    assert answer == RecordedAnswer("response", 200, {"x-a": "1, 2", "content-length": "4"}, b"abcd")
+    assert answer == DecodedAnswer("response", 200, {"x-a": "1, 2", "content-length": "4"}, b"abcd")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ async def test_every_framing_is_understood(method: str, raw: bytes, status: int,
     ],
 )
 async def test_a_connection_that_ends_before_the_answer_is_a_reset(raw: bytes) -> None:
-    assert await ask(answering(raw), RecordedRequest("GET", "/")) == RecordedAnswer("reset")
+    assert await ask(answering(raw), RecordedRequest("GET", "/")) == DecodedAnswer("reset")
 
 
 async def test_a_connection_that_is_torn_down_is_a_reset() -> None:
@@ -125,13 +126,13 @@ async def test_a_connection_that_is_torn_down_is_a_reset() -> None:
         await read_head(reader)
         writer.transport.abort()
 
-    assert await ask(script, RecordedRequest("GET", "/")) == RecordedAnswer("reset")
+    assert await ask(script, RecordedRequest("GET", "/")) == DecodedAnswer("reset")
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"])
 async def test_nothing_whole_in_time_is_a_hang(begun: bytes) -> None:
     answer = await ask(answering(begun, pause=5), RecordedRequest("GET", "/"), patience=0.1)
-    assert answer == RecordedAnswer("hang")
+    assert answer == DecodedAnswer("hang")
 
 
 async def test_an_answer_before_the_body_is_through_counts() -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.comparison.correspondence import TextDifference
-from proxy.recordings.model import RecordedAnswer, RecordedRequest, Recordings, Scenario, Step
+from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.verdicts import Difference, LocatedValue
+from proxy.recordings.model import RecordedRequest, Recordings, Scenario, Step
 from proxy.recordings.report import CALLS, STORE, Endpoints, Report, Result, ResultCounts, Subject, operation
 
-ONE, TWO = TextDifference("body.a", "value", "1", "2"), TextDifference("body.b", "value", "1", "2")
+ONE, TWO = (
+    Difference(path, "value", "major", LocatedValue(path, 1), LocatedValue(path, 2))
+    for path in (("body", "a"), ("body", "b"))
+)
 ID = "6b034563940a5b5bf227fda4"
 
 
-def result(subject: Subject = "step", endpoint: str = "GET /a", *found: TextDifference, left: int = 0) -> Result:
+def result(subject: Subject = "step", endpoint: str = "GET /a", *found: Difference, left: int = 0) -> Result:
     return Result(subject, "s", "n", endpoint, "/a", found, ("d",) if left < len(found) else (), found[:left])
 
 
 def recorded(*requests: tuple[str, str]) -> Recordings:
-    steps = tuple(Step("n", RecordedRequest(method, target), RecordedAnswer("hang")) for method, target in requests)
+    steps = tuple(Step("n", RecordedRequest(method, target), DecodedAnswer("hang")) for method, target in requests)
     return Recordings((Scenario("s", steps, {}, [], {}, None),))
 
 
@@ -70,8 +74,22 @@ def test_the_json_tells_all_that_is_not_equal() -> None:
                 "verdict": "differing",
                 "declared": ["d"],
                 "differences": [
-                    {"path": "body.a", "kind": "value", "recorded": "1", "live": "2", "declared": False},
-                    {"path": "body.b", "kind": "value", "recorded": "1", "live": "2", "declared": True},
+                    {
+                        "path": "body.a",
+                        "kind": "value",
+                        "severity": "major",
+                        "recorded": "1",
+                        "live": "2",
+                        "declared": False,
+                    },
+                    {
+                        "path": "body.b",
+                        "kind": "value",
+                        "severity": "major",
+                        "recorded": "1",
+                        "live": "2",
+                        "declared": True,
+                    },
                 ],
             }
         ],

@@ -24,7 +24,7 @@ from proxy.shadow.messages import (
     ReportsDropped,
     RequestSnapshot,
 )
-from tests.support.exchanges import exchange, seen
+from tests.support.exchanges import exchange, raw
 
 ARRIVAL = ConnectionInfo("http", "1.1", ("127.0.0.1", 1), None, b"id")
 
@@ -122,8 +122,8 @@ def test_nothing_of_a_request_shows_in_a_traceback() -> None:
     told = exchange(b"Agnes", target="/patients/Agnes", sent=b"Agnes")
     asked = RequestSnapshot.of(told, ARRIVAL)
     for message in (
-        CompareRead(1, "r", "legacy", ARRIVAL, seen(told), 0.0),
+        CompareRead(1, "r", "legacy", ARRIVAL, raw(told), 0.0),
         DryRun(1, "r", asked, 0.0),
-        LegacyServed(1, seen(told)),
+        LegacyServed(1, raw(told)),
     ):
         assert "Agnes" not in repr(message)

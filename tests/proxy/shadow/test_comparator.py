@@ -21,7 +21,7 @@ from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
 from proxy.types import JSON, Backend
 from tests.proxy.shadow.test_replay import ARRIVAL
-from tests.support.exchanges import answered, exchange, seen
+from tests.support.exchanges import answered, exchange, raw
 
 
 class Stage:
@@ -61,7 +61,7 @@ class Room:
         told: list[Verdict] = []
         given = served if isinstance(served, Exchange) else answered(served)
         await self._comparator.compare_read(
-            CompareRead(1, route, backend, ARRIVAL, seen(given), time.monotonic() + 1), told.append
+            CompareRead(1, route, backend, ARRIVAL, raw(given), time.monotonic() + 1), told.append
         )
         [verdict] = told
         return verdict

@@ -106,7 +106,7 @@ async def test_a_read_says_whether_its_body_was_read() -> None:
     mirrored = reading(sink, content_length="8")
     assert [await mirrored.receive(), await mirrored.receive()] == [part(b"sent", True), part(b"more", False)]
     mirrored.end("legacy", None)
-    assert [one[3].asked for one in sink.reads] == [False, True]
+    assert [one[3].is_request_complete for one in sink.reads] == [False, True]
     assert sink.reads[1][3].exchange().request_body.data == b"sentmore"
 
 

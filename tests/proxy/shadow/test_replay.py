@@ -17,7 +17,7 @@ from proxy.shadow import replay
 from proxy.shadow.dry_run import DryRunExchange, supports_dry_run
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.replay import Bounds, UncancellableAppError, not_repeatable, replay_request
-from tests.support.exchanges import exchange, seen
+from tests.support.exchanges import exchange, raw
 from tests.support.shadowed import plain, with_dry_runs
 
 ARRIVAL = ConnectionInfo("https", "1.1", ("10.0.0.7", 4711), ("127.0.0.1", 8000), b"id-1", "/notes/{id}")
@@ -138,12 +138,12 @@ def test_what_cannot_be_asked_again_as_it_was_says_why(
     headers: Headers, sent: bytes, read: bool, reason: str | None
 ) -> None:
     told = exchange(sent=sent, sent_headers=headers)
-    assert not_repeatable(seen(told, asked=read), RequestSnapshot.of(told, ARRIVAL)) == reason
+    assert not_repeatable(raw(told, complete=read), RequestSnapshot.of(told, ARRIVAL)) == reason
 
 
 def test_too_long_a_body_cannot_be_asked_again() -> None:
     told = exchange()
-    long = seen(told)._replace(request_body=RawBody((), 7, "digest"))
+    long = raw(told)._replace(request_body=RawBody((), 7, (b"digest",)))
     assert not_repeatable(long, RequestSnapshot.of(told, ARRIVAL)) == "body_too_large"
 
 

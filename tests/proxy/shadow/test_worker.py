@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from proxy.backends.native import NativeUnavailable
+from proxy.comparison.content_encoding import digests_of
 from proxy.comparison.exchange import RawBody
 from proxy.config.loading import parse
 from proxy.observability.tracing import Tracing
@@ -39,7 +39,7 @@ from proxy.shadow.worker import Worker
 from proxy.types import Backend
 from tests.proxy.shadow.test_replay import ARRIVAL, asked
 from tests.support import shadowed
-from tests.support.exchanges import exchange, seen
+from tests.support.exchanges import exchange, raw
 from tests.support.sockets import serving
 
 CONTRACT = """
@@ -80,7 +80,7 @@ class Gateway:
         self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy", number: int = 1, seconds: float = 3.0
     ) -> None:
         served = exchange(body, target=f"/x/{path}", sent_headers=((b"host", b"clinic.example"),))
-        self.link.send(CompareRead(number, "all", served_by, ARRIVAL, seen(served), time.monotonic() + seconds))
+        self.link.send(CompareRead(number, "all", served_by, ARRIVAL, raw(served), time.monotonic() + seconds))
 
     async def verdict(self, path: str, body: bytes = b'{"a":1}', served_by: Backend = "legacy") -> Compared:
         self.read(path, body, served_by)
@@ -176,7 +176,7 @@ async def test_a_dry_run_is_compared_with_what_legacy_then_did(gateway: Gateway)
         gateway.dry_run("same")
         assert await gateway.next() == DryRunFinished(1)
         served = exchange(body, status=201, target="/x/same", method="POST", sent=b"text")
-        gateway.link.send(LegacyServed(1, seen(served)))
+        gateway.link.send(LegacyServed(1, raw(served)))
         found = await gateway.next()
         assert isinstance(found, Compared)
         assert found.verdict == verdict
@@ -195,7 +195,7 @@ async def test_a_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
     gateway.dry_run("hang", 2, 0.05)
     assert await gateway.next() == DryRunFinished(2, "timeout")
     for number in (1, 2, 99):
-        gateway.link.send(LegacyServed(number, seen(exchange())))
+        gateway.link.send(LegacyServed(number, raw(exchange())))
         gateway.link.send(Discard(number))
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
@@ -204,7 +204,7 @@ async def test_a_dry_run_that_fails_is_not_compared(gateway: Gateway) -> None:
 async def test_a_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
     gateway.dry_run("hang")
     gateway.link.send(Discard(1))
-    gateway.link.send(LegacyServed(1, seen(exchange())))
+    gateway.link.send(LegacyServed(1, raw(exchange())))
     gateway.link.send(Ping())
     assert await gateway.next() == Pong()
 
@@ -243,8 +243,8 @@ async def test_faulty_contracts_leave_those_before_in_force(
 
 async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
     body = shadowed.MEGABYTE * 100
-    served = seen(exchange(b"", "text/plain", target="/x/huge"))
-    digest = RawBody((), len(body), hashlib.sha256(body).hexdigest())
+    served = raw(exchange(b"", "text/plain", target="/x/huge"))
+    digest = RawBody((), len(body), digests_of(body).blocks())
     gateway.link.send(CompareRead(1, "all", "legacy", ARRIVAL, served._replace(body=digest), time.monotonic() + 5))
     assert await gateway.next() == Compared(1, "match")
 

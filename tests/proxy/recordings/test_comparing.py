@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.exchange import Outcome
+from proxy.comparison.headers import entity_tag
 from proxy.contract.payloads import parse_json
-from proxy.recordings.answers import compare_answers, content, describe, entity_tag
-from proxy.recordings.model import Outcome, RecordedAnswer
+from proxy.recordings.comparing import compare_answers
+from proxy.recordings.report import value_text
 
 RECORDED_AT = 1_795_376_469_000
 OURS, THEIRS = f"{RECORDED_AT // 1000:08x}{1:016x}", f"{RECORDED_AT // 1000 + 99:08x}{2:016x}"
@@ -19,19 +22,19 @@ def names() -> Correspondence:
     return Correspondence(RECORDED_AT, RECORDED_AT)
 
 
-def answer(body: str, kind: str = "application/json; charset=utf-8", **headers: str) -> RecordedAnswer:
+def answer(body: str, kind: str = "application/json; charset=utf-8", **headers: str) -> DecodedAnswer:
     data = body.encode()
     own = {"content-type": kind, "content-length": str(len(data)), "etag": entity_tag(data)}
-    return RecordedAnswer(
+    return DecodedAnswer(
         "response", 200, own | {name.replace("_", "-"): value for name, value in headers.items()}, data
     )
 
 
-def paths(recorded: RecordedAnswer, live: RecordedAnswer, correspondence: Correspondence | None = None) -> list[str]:
-    return [one.path for one in compare_answers(recorded, live, correspondence or names())]
+def paths(recorded: DecodedAnswer, live: DecodedAnswer, correspondence: Correspondence | None = None) -> list[str]:
+    return [one.place for one in compare_answers(recorded, live, correspondence or names())]
 
 
-def without(given: RecordedAnswer, *headers: str) -> RecordedAnswer:
+def without(given: DecodedAnswer, *headers: str) -> DecodedAnswer:
     return replace(given, headers={name: value for name, value in given.headers.items() if name not in headers})
 
 
@@ -57,7 +60,7 @@ def test_headers_may_be_left_out_of_the_comparison() -> None:
 )
 def test_a_header_of_another_value_shows(header: str, recorded: str, live: str) -> None:
     found = compare_answers(answer("{}", **{header: recorded}), answer("{}", **{header: live}), names())
-    assert [(one.path, one.kind) for one in found] == [(f"header.{header}", "header")]
+    assert [(one.place, one.kind) for one in found] == [(f"header.{header}", "header")]
 
 
 def test_headers_missing_and_extra_show() -> None:
@@ -68,13 +71,14 @@ def test_headers_missing_and_extra_show() -> None:
 
 @pytest.mark.parametrize("live", ["hang", "reset"])
 def test_another_outcome_shows(live: Outcome) -> None:
-    found = compare_answers(answer("{}"), RecordedAnswer(live), names())
-    assert [(one.path, one.recorded, one.live) for one in found] == [("outcome", "response 200 {}", live)]
-    assert paths(RecordedAnswer(live), RecordedAnswer(live)) == []
+    found = compare_answers(answer("{}"), DecodedAnswer(live), names())
+    texts = [(one.place, value_text(one.legacy), value_text(one.native)) for one in found]
+    assert texts == [("outcome", "response 200", live)]
+    assert paths(DecodedAnswer(live), DecodedAnswer(live)) == []
 
 
 def test_another_status_shows_beside_the_rest() -> None:
-    assert paths(answer('{"a":1}'), replace(answer('{"a":2}'), status=500)) == ["status", "body.a"]
+    assert paths(answer('{"a":1}'), replace(answer('{"a":2}'), status=500)) == ["status"]
 
 
 def test_bodies_compare_with_ids_named_and_tags_by_their_own_body() -> None:
@@ -86,7 +90,7 @@ def test_bodies_compare_with_ids_named_and_tags_by_their_own_body() -> None:
 @pytest.mark.parametrize("live", ['{"a": 1.5}', '{"a":1.50}', '{"a":1.5,"a":1.5}', '{"\\u0061":1.5}'])
 def test_the_spelling_of_json_shows(live: str) -> None:
     found = compare_answers(answer('{"a":1.5}'), answer(live), names())
-    assert [(one.path, one.kind) for one in found] == [("body", "value")]
+    assert [(one.place, one.kind) for one in found] == [("body", "format")]
 
 
 def test_the_order_of_keys_shows() -> None:
@@ -104,7 +108,7 @@ def test_text_compares_as_text() -> None:
     assert paths(answer(page.format("a"), "text/html"), answer(page.format("b"), "text/html")) == ["body"]
 
 
-def bodiless(given: RecordedAnswer) -> RecordedAnswer:
+def bodiless(given: DecodedAnswer) -> DecodedAnswer:
     return replace(given, body=b"")
 
 
@@ -138,18 +142,12 @@ def test_the_tag_is_expresss() -> None:
 
 
 def test_content_is_json_where_it_is_and_says_so() -> None:
-    assert content(answer("[1]")) == [1]
-    assert content(answer("[1")) == "[1"
-    assert content(answer("[1]", "text/plain")) == "[1]"
-    assert content(answer("[" * 100_000)) == "[" * 100_000
+    assert answer("[1]").json_or_text == [1]
+    assert answer("[1").json_or_text == "[1"
+    assert answer("[1]", "text/plain").json_or_text == "[1]"
+    assert answer("[" * 100_000).json_or_text == "[" * 100_000
 
 
 def test_json_is_strict() -> None:
     with pytest.raises(ValueError, match="is not JSON"):
         parse_json("[NaN]")
-
-
-def test_an_answer_is_described_briefly() -> None:
-    assert describe(RecordedAnswer("hang")) == "hang"
-    assert describe(RecordedAnswer("response", 204)) == "response 204"
-    assert len(describe(answer("x" * 1000))) < 150

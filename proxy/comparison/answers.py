@@ -1,0 +1,90 @@
+"""An answer as a client reads it: headers by name, the body's content coding undone, and its value. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from proxy.comparison.bodies import Content, is_utf8, media, read
+from proxy.comparison.content_encoding import CodingError, OversizeError, decode, digests_of
+from proxy.comparison.exchange import Exchange, Outcome
+from proxy.comparison.headers import joined
+from proxy.contract.payloads import is_json, read_payload
+from proxy.types import JSON
+
+MAX_DIGESTED: Final = 16 * 1024 * 1024
+"""Maximum size in bytes of a compressed body's content that is compared by its digests."""
+
+
+@dataclass(frozen=True)
+class DecodedAnswer:
+    """One answer. Header names are in lower case; values of one name are joined by `, `, cookies by line breaks.
+
+    `body` is empty where it is too large to be parsed: then `blocks` are the digests of its content (of its coded bytes
+    where `is_coded`) and `length` is their number of bytes. `is_broken` says that the coding could not be undone.
+    """
+
+    outcome: Outcome
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    blocks: tuple[bytes, ...] = field(default=(), repr=False)
+    length: int = 0
+    is_coded: bool = False
+    is_broken: bool = False
+
+    @classmethod
+    def of(cls, exchange: Exchange) -> DecodedAnswer:
+        """Return the answer of an exchange. Raises OversizeError for a body that is too large even for digests."""
+        headers, body = joined(exchange.headers), exchange.body
+        codings = headers.get("content-encoding", "")
+        parts = exchange.outcome, exchange.status, headers
+        if body.blocks:
+            return cls(*parts, blocks=body.blocks, length=body.length, is_coded=codings not in ("", "identity"))
+        try:
+            return cls(*parts, decode(body.data, codings) if codings else body.data)
+        except CodingError:
+            return cls(*parts, body.data, is_broken=True)
+        except OversizeError:
+            digests = digests_of(decode(body.data, codings, MAX_DIGESTED))
+            return cls(*parts, blocks=digests.blocks(), length=digests.length)
+
+    @property
+    def content_type(self) -> str:
+        """Return the header, empty where there is none."""
+        return self.headers.get("content-type", "")
+
+    @property
+    def text(self) -> str:
+        """Return the body as UTF-8, invalid bytes replaced."""
+        return self.body.decode(errors="replace")
+
+    @property
+    def is_json(self) -> bool:
+        """Return whether the body claims to be JSON, of a coding that could be undone."""
+        return not self.is_broken and is_json(media(self.content_type)[0])
+
+    @cached_property
+    def content(self) -> Content:
+        """Return the body as a value; as bytes where its coding could not be undone."""
+        return Content("binary", self.body) if self.is_broken else read(self.body, self.content_type)
+
+    @property
+    def json_or_text(self) -> JSON:
+        """Return the value of a JSON body, else the text."""
+        return self.content.as_json if self.content.form == "json" else self.text
+
+    def payload(self, content_type: str, body: bytes) -> JSON:
+        """Return the body as a contract reads it, without a second parsing where the comparison reads it alike."""
+        content: Content | None = vars(self).get("content")
+        if content is None and self.is_json:
+            content = self.content
+        if content and content.form == "json" and is_utf8(body, content_type):
+            return content.as_json
+        return read_payload(content_type, body)
+
+    def blocks_of(self, other: DecodedAnswer) -> tuple[bytes, ...]:
+        """Return the digests of this body's blocks, computed where only `other` has some."""
+        return self.blocks or (digests_of(self.body).blocks() if other.blocks else ())

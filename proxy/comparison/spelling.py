@@ -1,0 +1,78 @@
+"""Two texts or numbers that are not equal: do they spell the same value, and are they of one kind? Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Final, Literal
+
+from proxy.comparison.volatile import match_volatile
+from proxy.types import JSON
+
+TextKind = Literal["format", "value", "type"]
+"""`format` is the same value in another spelling, `type` a text of another kind (an id, a date, any other text)."""
+
+_ISO_DATE: Final = re.compile(
+    r"\d{4}-\d\d-\d\d([Tt ]\d\d:?\d\d(:?\d\d([.,]\d{1,9})?)?)? ?([Zz]|[+-]\d\d(:?\d\d)?|UTC)?", re.ASCII
+)
+_NAMED_DATE: Final = re.compile(r"[A-Z][a-z]{2},? (\d|[A-Z]).{10,50}", re.ASCII)
+_JAVASCRIPT_DATE: Final = re.compile(
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) (\d\d) (\d{4}) ([\d:]{8}) GMT([+-]\d{4})(?: \([^)]*\))?", re.ASCII
+)
+_HEX_ID: Final = re.compile(r"[0-9a-f]{24}|[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_LONGEST_DATE: Final = 80
+
+
+def text_kind(legacy: str, native: str) -> TextKind:
+    """Return the kind of difference between two texts that are not equal."""
+    if is_same_value(legacy, native):
+        return "format"
+    return "value" if _kind_of(legacy) == _kind_of(native) else "type"
+
+
+def is_same_value(legacy: str, native: str) -> bool:
+    """Return whether two texts are the same moment, the same id, or the same characters in other Unicode forms."""
+    if len(legacy) <= _LONGEST_DATE and len(native) <= _LONGEST_DATE:
+        moment = moment_of(legacy)
+        if moment is not None:
+            return moment == moment_of(native)
+        if _HEX_ID.fullmatch(legacy):
+            return legacy.replace("-", "").lower() == native.replace("-", "").lower()
+    if legacy.isascii() and native.isascii():
+        return False
+    return unicodedata.normalize("NFC", legacy) == unicodedata.normalize("NFC", native)
+
+
+def is_same_number(legacy: JSON, native: JSON) -> bool:
+    """Return whether two values of different types are one number (1 and 1.0); booleans are not numbers."""
+    return {type(legacy), type(native)} == {int, float} and legacy == native
+
+
+@lru_cache(maxsize=1024)
+def moment_of(text: str) -> datetime | None:
+    """Return the moment that a text is in any usual notation, UTC where it names no zone; None for other texts."""
+    try:
+        parsed = _parse(text)
+        return None if parsed is None else parsed.replace(tzinfo=parsed.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def _parse(text: str) -> datetime | None:
+    if _ISO_DATE.fullmatch(text):
+        return datetime.fromisoformat(text.upper().replace(" UTC", "Z").replace("UTC", "Z").replace(" +", "+"))
+    scripted = _JAVASCRIPT_DATE.fullmatch(text)
+    if scripted:
+        month, day, year, time, zone = scripted.groups()
+        return datetime.strptime(f"{month} {day} {year} {time} {zone}", "%b %d %Y %H:%M:%S %z")
+    return parsedate_to_datetime(text) if _NAMED_DATE.fullmatch(text) else None
+
+
+def _kind_of(text: str) -> str:
+    segment = match_volatile(text)
+    if segment is not None:
+        return segment.kind
+    return "date" if len(text) <= _LONGEST_DATE and moment_of(text) is not None else ""
