@@ -1,16 +1,11 @@
-"""A limit on the number of values in a JSON text, checked before parsing.
+"""A limit on the number of values in a JSON text, counted without parsing it.
 
-Parsing takes time per value, not per byte: ten megabytes of brackets block the event loop for seconds. A text's
-values are therefore counted first, in slices between which the event loop runs, and a text with too many is refused:
-
-    counter = StructureCounter(MAX_VALUES)
-    counter.feed(piece)                          # bytes or text in pieces; raises StructureError
-    await check_structure(text)                  # the same for a complete text, slice by slice
+Parsing takes time per value: ten megabytes of brackets block the event loop for seconds. A body's values are therefore
+counted as it arrives, and one with too many is refused. `sliced_json` counts those of a complete text.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Final
 
@@ -20,7 +15,7 @@ MAX_VALUES: Final = 5_000
 SLICE: Final = 65_536
 """Characters or bytes counted without yielding; the slowest take about two milliseconds."""
 
-_ESCAPED = re.compile(r"\\.", re.DOTALL)
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 MAX_SURROGATES: Final = 50_000
@@ -74,26 +69,13 @@ class StructureCounter:
 
     def _outside_strings(self, text: str) -> str:
         if self._after_backslash:
-            text = text[1:]
-        text = _ESCAPED.sub("", text)
-        self._after_backslash = text.endswith("\\")
-        parts = text.split('"')
-        outside = parts[1 if self._in_string else 0 :: 2]
-        self._in_string ^= len(parts) % 2 == 0
-        return "".join(outside)
-
-
-async def check_structure(text: str | bytes, limit: int = MAX_VALUES) -> None:
-    """Raise `StructureError` if a text has more than `limit` values; let the event loop run between slices."""
-    if len(text) <= limit:
-        return
-    counter = StructureCounter(limit)
-    for start in range(0, len(text), SLICE):
-        counter.feed(text[start : start + SLICE])
-        await asyncio.sleep(0)
-
-
-async def pause_after(text: str | bytes) -> None:
-    """Let the event loop run after a long text was parsed."""
-    if len(text) > SLICE:
-        await asyncio.sleep(0)
+            text, self._after_backslash = text[1:], False
+        if self._in_string:
+            text = f'"{text}'
+        ends_in_escape = (len(text) - len(text.rstrip("\\"))) % 2 == 1
+        if ends_in_escape:
+            text = text[:-1]
+        outside = _STRING.sub("", f'{text}"')  # the quote closes the last string, or is left
+        self._in_string = not outside.endswith('"')
+        self._after_backslash = self._in_string and ends_in_escape
+        return outside

@@ -4,8 +4,10 @@ import base64
 import math
 import re
 import string
+from collections.abc import Iterator
 from typing import Final
 
+from handlers.json_structure import SLICE
 from handlers.legacy.javascript import JavaScriptRangeError, JavaScriptTypeError, Value, to_number
 
 _BASE64: Final = (string.ascii_letters + string.digits + "+/-_").encode()
@@ -21,7 +23,7 @@ def from_value(value: Value, limit: int) -> bytes:
     `limit` bytes (Node would allocate them).
     """
     if isinstance(value, str):
-        return from_base64(value)
+        return b"".join(base64_slices(value))
     if isinstance(value, list):
         return bytes(_byte(member) for member in value)
     if isinstance(value, dict):
@@ -29,16 +31,24 @@ def from_value(value: Value, limit: int) -> bytes:
     raise JavaScriptTypeError("The first argument must be a string or something like an array")
 
 
-def from_base64(text: str) -> bytes:
-    """Decode Node's lenient base64: either alphabet, up to the first `=`, skipping all other characters.
+def base64_slices(text: str, size: int = SLICE) -> Iterator[bytes]:
+    """Decode Node's lenient base64 slice by slice: either alphabet, up to the first `=`, skipping all others.
 
-    Code units count by their low byte; a lone last character is dropped.
+    `size` is in characters. Code units count by their low byte; a lone last character is dropped.
     """
-    units = text.encode() if text.isascii() else text.encode("utf-16-le", "surrogatepass")[::2]
-    sextets = units.partition(b"=")[0].translate(_URL_SAFE, _NOT_BASE64)
-    if len(sextets) % 4 == 1:
-        sextets = sextets[:-1]
-    return base64.b64decode(sextets + b"=" * (-len(sextets) % 4))
+    rest, padding = b"", b""
+    for start in range(0, len(text), size):
+        piece = text[start : start + size]
+        units = piece.encode() if piece.isascii() else piece.encode("utf-16-le", "surrogatepass")[::2]
+        before, padding, _ = units.partition(b"=")
+        sextets = rest + before.translate(_URL_SAFE, _NOT_BASE64)
+        whole = len(sextets) & ~3
+        rest = sextets[whole:]
+        yield base64.b64decode(sextets[:whole])
+        if padding:
+            break
+    if len(rest) > 1:
+        yield base64.b64decode(rest + b"=" * (4 - len(rest)))
 
 
 def _from_object(value: dict[str, Value], limit: int) -> bytes:

@@ -28,6 +28,8 @@ PORTION: Final = 8
 LIMIT: Final = 25 * 1024 * 1024
 """Maximum bytes of audio per connection: the model's limit for one file."""
 
+_FRAME_MARGIN: Final = 64 * 1024
+
 MAX_WAITING: Final = 32
 """Maximum calls to the model that may wait per connection."""
 
@@ -38,6 +40,11 @@ logger = logging.getLogger(__name__)
 
 Transcribe = Callable[[bytes, str], Awaitable[str]]
 """Return the text of an audio file with this name, or raise `ModelError`."""
+
+
+def frame_limit(audio_limit: int) -> int:
+    """Return the maximum characters or bytes of one frame: all the audio of a recording in base64, and its JSON."""
+    return -(-audio_limit // 3) * 4 + _FRAME_MARGIN
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,30 @@
-"""Routers whose routes are described in the OpenAPI by their functions' docstrings."""
+"""Routers whose routes are described in the OpenAPI by their functions' docstrings, and parse bodies in slices."""
 
+import codecs
 import inspect
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.routing import APIRoute
+
+from handlers.json_structure import SLICE, StructureError
+from handlers.sliced_json import decode_utf8, parse_in_slices
+
+
+class SlicedRequest(Request):
+    """A request whose long JSON body is parsed in slices between which the event loop runs."""
+
+    async def json(self) -> Any:
+        """Return the value of the body; raises ValueError, and `HTTPException` for too many values."""
+        body = await self.body()
+        if len(body) <= SLICE or not json.detect_encoding(body).startswith("utf-8"):
+            return await super().json()
+        try:
+            return await parse_in_slices(await decode_utf8(body.removeprefix(codecs.BOM_UTF8)), json.loads)
+        except StructureError as error:
+            raise HTTPException(413, "Content Too Large") from error
 
 
 class DocumentedRoute(APIRoute):
@@ -15,6 +34,15 @@ class DocumentedRoute(APIRoute):
         summary, _, rest = " ".join((inspect.getdoc(endpoint) or "").split()).partition(". ")
         super().__init__(path, endpoint, **{**settings, "summary": summary.removesuffix(".")})
         self.description = rest
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, called with a `SlicedRequest`."""
+        handle = super().get_route_handler()
+
+        async def handle_sliced(request: Request) -> Response:
+            return await handle(SlicedRequest(request.scope, request.receive))
+
+        return handle_sliced
 
 
 def create_router(name: str, prefix: str = "") -> APIRouter:

@@ -8,6 +8,7 @@ with 1008.
 
 import asyncio
 import base64
+import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -17,12 +18,21 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import HTTPException, WebSocket
 from fastapi.responses import JSONResponse
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from handlers.dependency_failures import report_failure
-from handlers.json_structure import StructureError, check_structure, pause_after
-from handlers.services.transcription import AudioLimitReached, Event, FinalFailed, Interrupted, Recorder, Transcribed
+from handlers.json_structure import SLICE, StructureError
+from handlers.services.transcription import (
+    AudioLimitReached,
+    Event,
+    FinalFailed,
+    Interrupted,
+    Recorder,
+    Transcribed,
+    frame_limit,
+)
+from handlers.sliced_json import decode_utf8, parse_in_slices
 from handlers.storage.errors import UnavailableError
 from handlers.v1.dependencies import AppState, Caller, identify
 from handlers.v1.routing import create_router
@@ -33,8 +43,6 @@ router = create_router("transcription")
 PROTOCOL: Final = "bearer"
 POLICY_VIOLATION: Final = 1008
 TRY_AGAIN_LATER: Final = 1013
-FRAME_LIMIT: Final = 4 * 1024 * 1024
-"""Maximum characters or bytes of one frame."""
 _LONGEST: Final = 86_400.0
 _FAULTS: Final[Mapping[type[Event], str]] = {
     Interrupted: "Transcription temporarily unavailable",
@@ -56,18 +64,11 @@ class Start(Frame):
     consultation_id: Identity
 
 
-def _decode(text: object) -> bytes:
-    """Decode base64 strictly, unlike pydantic's own type; raises ValueError."""
-    if not isinstance(text, str):
-        raise ValueError("must be text")
-    return base64.b64decode(text, validate=True)
-
-
 class Chunk(Frame):
-    """A chunk of audio."""
+    """A chunk of audio, in base64."""
 
     type: Literal["audio_chunk"]
-    audio_data: Annotated[bytes, BeforeValidator(_decode)]
+    audio_data: str
 
 
 class Stop(Frame):
@@ -79,14 +80,29 @@ class Stop(Frame):
 _frames: TypeAdapter[Start | Chunk | Stop] = TypeAdapter(Annotated[Start | Chunk | Stop, Field(discriminator="type")])
 
 
-async def _read(text: str | bytes) -> Start | Chunk | Stop:
-    """Return a frame; raises `ValidationError`, or `StructureError` for one that is too large."""
-    if len(text) > FRAME_LIMIT:
+async def _read(text: str | bytes, limit: int) -> Start | bytes | Stop:
+    """Return a frame, or a chunk's audio. Raises ValueError for an invalid frame and for one that is too large."""
+    if len(text) > limit:
         raise StructureError("the frame is too large")
-    await check_structure(text)
-    frame = _frames.validate_json(text)
-    await pause_after(text)
-    return frame
+    decoded = text if isinstance(text, str) else await decode_utf8(text)
+    try:
+        value = await parse_in_slices(decoded, json.loads)
+    except RecursionError:
+        raise StructureError("nested too deeply") from None
+    frame = _frames.validate_python(value)
+    return await _decode(frame.audio_data) if isinstance(frame, Chunk) else frame
+
+
+async def _decode(text: str) -> bytes:
+    """Decode base64 strictly, in slices between which the event loop runs; raises ValueError."""
+    slices = []
+    for start in range(0, len(text), SLICE):
+        piece = text[start : start + SLICE]
+        if piece.endswith("=") and start + SLICE < len(text):
+            raise ValueError("padding within base64")
+        slices.append(base64.b64decode(piece, validate=True))
+        await asyncio.sleep(0)
+    return b"".join(slices)
 
 
 @router.websocket("/transcription-stream")
@@ -143,6 +159,7 @@ class _Conversation:
         self._state = state
         self._caller = caller
         self._identity = f"conn-{secrets.token_hex(12)}"
+        self._frame_limit = frame_limit(state.settings.audio_limit)
         transcribe = state.services.model.transcribe
         self.recorder = Recorder(self._identity, transcribe, self._send_event, limit=state.settings.audio_limit)
 
@@ -151,18 +168,18 @@ class _Conversation:
         await self._send("connection", connectionId=self._identity, message="Connected to transcription stream")
         while (message := await self._socket.receive())["type"] == "websocket.receive":
             try:
-                frame = await _read(message.get("text") or message.get("bytes") or "")
-            except (ValidationError, StructureError):
+                frame = await _read(message.get("text") or message.get("bytes") or "", self._frame_limit)
+            except ValueError:
                 await self._send("error", message="Invalid message format")
             else:
                 await self._act(frame)
 
-    async def _act(self, frame: Start | Chunk | Stop) -> None:
+    async def _act(self, frame: Start | bytes | Stop) -> None:
         match frame:
             case Start():
                 await self._start(frame)
-            case Chunk():
-                await self.recorder.add(frame.audio_data)
+            case bytes():
+                await self.recorder.add(frame)
             case Stop():
                 await self.recorder.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,9 @@ NO_STATUS: Final = 1005
 PROTOCOL_ERROR: Final = 1002
 INVALID_TEXT: Final = 1007
 TOO_BIG: Final = 1009
+
+DECODE_STEP: Final = 64 * 1024
+"""Bytes of a text message from which it is decoded as it arrives, so that its end does not hold the event loop."""
 
 _RESERVED_BITS: Final = 0x70
 _RESERVED_CODES: Final = frozenset((1004, 1005, 1006))
@@ -62,6 +66,7 @@ class MessageReader:
         self._remaining = 0
         self._message_size = 0
         self._message = bytearray()
+        self._text = _Text()
         self._control = bytearray()
         self._is_closed = self._is_discarding = False
 
@@ -69,11 +74,12 @@ class MessageReader:
         """Drop what is held, and the payload of all that follows but control frames."""
         self._is_discarding = True
         self._message = bytearray()
+        self._text = _Text()
 
     @property
     def buffered(self) -> int:
         """Bytes held of a message that is not complete."""
-        return len(self._message)
+        return len(self._message) + self._text.size
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """Yield what is complete. Nothing follows a `Closed`. Raises `ProtocolViolation` after what came before it."""
@@ -130,6 +136,9 @@ class MessageReader:
         if self._frame_opcode < CLOSE:
             if not self._is_discarding:
                 self._message += piece
+                if self._message_opcode == TEXT and len(self._message) >= DECODE_STEP:
+                    self._text.add(self._message)
+                    self._message = bytearray()
         else:
             self._control += piece
         self._remaining -= step
@@ -152,7 +161,10 @@ class MessageReader:
         message, self._message = self._message, bytearray()
         is_text = self._message_opcode == TEXT
         self._message_opcode = self._message_size = 0
-        return _decode(message) if is_text else bytes(message)
+        if not is_text:
+            return bytes(message)
+        text, self._text = self._text, _Text()
+        return text.end(message) if text.size else _decode(message)
 
     @staticmethod
     def _read_close(payload: bytes) -> Closed:
@@ -162,6 +174,40 @@ class MessageReader:
         if not is_close_code(code):
             raise ProtocolViolation(PROTOCOL_ERROR)
         return Closed(code, _decode(payload[2:]))
+
+
+class _Text:
+    """A long text message decoded piece by piece. An invalid one is refused at its end, as `ws` refuses it."""
+
+    __slots__ = ("_decoder", "_pieces", "size")
+
+    def __init__(self) -> None:
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._pieces: list[str] = []
+        self.size = 0
+
+    def add(self, data: bytes | bytearray) -> None:
+        """Decode a piece."""
+        if not self.size:
+            self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self.size += len(data)
+        self._decode(data, final=False)
+
+    def end(self, data: bytes | bytearray) -> str:
+        """Decode the last piece, and return the text; raises `ProtocolViolation`."""
+        self._decode(data, final=True)
+        if self._decoder is None:
+            raise ProtocolViolation(INVALID_TEXT)
+        return "".join(self._pieces)
+
+    def _decode(self, data: bytes | bytearray, *, final: bool) -> None:
+        if self._decoder is None:
+            return
+        try:
+            self._pieces.append(self._decoder.decode(data, final))
+        except UnicodeDecodeError:
+            self._decoder = None
+            self._pieces.clear()
 
 
 def _decode(data: bytes | bytearray) -> str:

@@ -9,6 +9,7 @@ native answer passes through it, and its cost is measured in microseconds.
               a middleware or mounted router: the same, below its path
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,9 @@ from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JsonText,
 _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:\Z|\W)", re.IGNORECASE)
 
 logger = logging.getLogger("handlers.legacy")
+
+_LONG_BODY: Final = 1 << 20
+"""Bytes of an answer from which the event loop runs before it is tagged and sent."""
 
 _JSON: Final = (b"content-type", b"application/json; charset=utf-8")
 
@@ -281,6 +285,8 @@ class Application:
             reply = await self._answer(request, scope)
         except ClientDisconnectedError:
             return
+        if len(reply.body) > _LONG_BODY:
+            await asyncio.sleep(0)
         await _transmit(send, *_finish(request, reply, self._cors.preface(origin)))
 
     async def _answer(self, request: Request, scope: Scope) -> Reply:

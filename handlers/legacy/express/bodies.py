@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Final
 
-from handlers.json_structure import StructureError, check_structure, pause_after
+from handlers.json_structure import StructureError
 from handlers.legacy.express import Handler, HttpError, Reply, Request, charsets, content_type
 from handlers.legacy.express.decompression import CorruptError, Inflater, inflater
 from handlers.legacy.javascript import JSONSyntaxError, Value, parse
+from handlers.sliced_json import parse_in_slices
 
 _STEPS: Final = 16
 """Decompression steps between two yields to the event loop: at most a megabyte."""
@@ -95,9 +96,7 @@ async def _parse(text: str) -> Value:
     if not text:
         return {}
     try:
-        await check_structure(text)
-        value = parse(text)
-        await pause_after(text)
+        value = await parse_in_slices(text, parse)
     except StructureError as error:
         raise HttpError(413, str(error)) from error
     except JSONSyntaxError as error:  # its message would cost a second parse and is never sent

@@ -106,16 +106,23 @@ def stringify(value: object) -> str:
 
 def _is_odd(text: str, value: object) -> bool:
     """Return whether the fast encoder's `text` of a value may be wrong."""
-    if len(text) > _CROWDED and sum(map(text.count, '",[')) > _CROWDED:
-        return _holds_odd_values(value)
+    if len(text) > _CROWDED:
+        odd = _holds_odd_values(value, _CROWDED // 10)  # faster where a text is long for its strings
+        if odd is None and sum(map(text.count, '",[')) > _CROWDED:
+            odd = _holds_odd_values(value)
+        if odd is not None:
+            return odd
     return any(is_odd(text) for is_odd in _ODD)
 
 
-def _holds_odd_values(value: object) -> bool:
-    """Return the same by traversing the value, for texts with many candidates."""
-    waiting = [value]
+def _holds_odd_values(value: object, limit: float = math.inf) -> bool | None:
+    """Return the same by traversing the value; None where it has more than `limit` values."""
+    waiting, visited = [value], 0
     while waiting:
         member = waiting.pop()
+        visited += 1
+        if visited > limit:
+            return None
         if isinstance(member, dict):
             if any(key[:1].isdigit() for key in member):
                 return True
@@ -163,7 +170,11 @@ _write_plain = _make_plain_writer()
 
 def _spell_surrogates(text: str) -> str:
     """Escape lone surrogates; Python has already joined pairs."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
 def _write(value: object) -> str:

@@ -4,6 +4,7 @@ Each connection has a `Recorder`; this module parses frames, words the recorder'
 library refuses. Frames are answered as they arrive, while the model works on earlier ones.
 """
 
+import asyncio
 import secrets
 import string
 import time
@@ -12,8 +13,8 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
-from handlers.json_structure import StructureError, check_structure, pause_after
-from handlers.legacy.buffers import from_value
+from handlers.json_structure import SLICE, StructureError
+from handlers.legacy.buffers import base64_slices, from_value
 from handlers.legacy.express import request_target
 from handlers.legacy.express.charsets import decode_utf8
 from handlers.legacy.javascript import (
@@ -35,11 +36,11 @@ from handlers.services.transcription import (
     Recorder,
     Transcribe,
     Transcribed,
+    frame_limit,
 )
+from handlers.sliced_json import parse_in_slices
 
 PATH: Final = "/transcription-stream"
-FRAME_LIMIT: Final = 4 * 1024 * 1024
-"""Maximum characters or bytes of one frame."""
 
 _ID_ALPHABET: Final = string.digits + string.ascii_lowercase
 _ID_LENGTH: Final = 9
@@ -104,7 +105,7 @@ class _LegacyConversation:
     async def read(self, frame: Message) -> None:
         """Handle one frame; invalid JSON and `null` are errors, unknown types are ignored."""
         try:
-            data = await _parse(frame)
+            data = await _parse(frame, frame_limit(self._limit))
         except (JSONSyntaxError, StructureError):
             data = None
         if data is None:
@@ -126,7 +127,7 @@ class _LegacyConversation:
 
     async def _add_audio(self, audio: Value) -> None:
         try:
-            piece = from_value(audio, self._limit)
+            piece = await _read_audio(audio, self._limit)
         except (JavaScriptTypeError, JavaScriptRangeError):
             await self._send_json("error", message="Error processing audio")
         else:
@@ -148,20 +149,28 @@ class _LegacyConversation:
         await self._send({"type": "websocket.send", "text": stringify({"type": kind, **fields})})
 
 
-async def _parse(frame: Message) -> Value:
+async def _read_audio(audio: Value, limit: int) -> bytes:
+    """Return the bytes of a value as Node's `Buffer.from`; the event loop runs between the slices of a long text."""
+    if not isinstance(audio, str) or len(audio) <= SLICE:
+        return from_value(audio, limit)
+    slices = []
+    for piece in base64_slices(audio):
+        slices.append(piece)
+        await asyncio.sleep(0)
+    return b"".join(slices)
+
+
+async def _parse(frame: Message, limit: int) -> Value:
     """Return a frame's value, reading binary frames as UTF-8.
 
     Raises `JSONSyntaxError`, or `StructureError` for a frame that is too large.
     """
     text: str | None = frame.get("text")
-    if len(text if text is not None else frame["bytes"]) > FRAME_LIMIT:
+    if len(text if text is not None else frame["bytes"]) > limit:
         raise StructureError("the frame is too large")
     if text is None:
         text = await decode_utf8(frame["bytes"])
-    await check_structure(text)
-    value = parse(text)
-    await pause_after(text)
-    return value
+    return await parse_in_slices(text, parse)
 
 
 async def _refuse(scope: Scope, send: Send) -> None:

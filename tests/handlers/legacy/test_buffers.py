@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.legacy.buffers import from_base64, from_value
+from handlers.legacy.buffers import base64_slices, from_value
 from handlers.legacy.javascript import JavaScriptRangeError, JavaScriptTypeError, Value, parse
 
 MOST = 1000
@@ -40,14 +40,19 @@ TEXTS = [
 
 @pytest.mark.parametrize(("text", "content"), TEXTS)
 def test_base64_is_read_leniently(text: str, content: str) -> None:
-    assert from_base64(text).hex() == content
     assert from_value(text, MOST).hex() == content
 
 
 @given(st.binary())
 def test_proper_base64_is_read_either_way(content: bytes) -> None:
-    assert from_base64(base64.b64encode(content).decode()) == content
-    assert from_base64(base64.urlsafe_b64encode(content).decode().rstrip("=")) == content
+    assert from_value(base64.b64encode(content).decode(), MOST) == content
+    assert from_value(base64.urlsafe_b64encode(content).decode().rstrip("="), MOST) == content
+
+
+@given(content=st.binary(max_size=40), noise=st.text("\n é", max_size=3), slice_size=st.integers(1, 9))
+def test_base64_in_slices_equals_the_whole(content: bytes, noise: str, slice_size: int) -> None:
+    text = noise.join(base64.b64encode(content).decode())
+    assert b"".join(base64_slices(text, slice_size)) == content
 
 
 @pytest.mark.parametrize(
@@ -99,4 +104,4 @@ def test_node_agrees(tmp_path: Path) -> None:
         "console.log(JSON.stringify(texts.map(text => Buffer.from(text, 'base64').toString('hex'))));"
     )
     answer = subprocess.run(["node", "-e", program], capture_output=True, check=True, text=True)
-    assert [from_base64(text).hex() for text in texts] == json.loads(answer.stdout)
+    assert [from_value(text, MOST).hex() for text in texts] == json.loads(answer.stdout)

@@ -1,0 +1,310 @@
+"""JSON parsed in slices between which the event loop runs, so that no text, however long, holds it.
+
+A C parser holds the event loop for as long as it takes, in a thread too, since it holds the GIL. Its time depends on
+the number of values, which is limited, and on their lengths, which are not. Long strings, numbers and white space are
+therefore taken out of a text first:
+
+    {"audioData":"QUJD…"}  ─▶  {"audioData":"<mark>0"}  ─▶ parse ─▶  the value, with the string in place of its mark
+                   └─▶ decoded in slices ─────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import re
+import secrets
+from bisect import bisect_right
+from collections.abc import Callable
+from json import JSONDecodeError, decoder
+from typing import Any, Final, Protocol, TypeVar, cast
+
+from handlers.json_structure import MAX_SURROGATES, MAX_VALUES, SLICE, StructureCounter, StructureError
+
+Parsed = TypeVar("Parsed")
+_Container = list[Any] | dict[str, Any]
+
+LONG: Final = 256
+"""Characters of a literal from which it is taken out: what is left is at most `MAX_VALUES` times as long."""
+
+_TOKEN_COST: Final = 64
+"""Characters that a token counts for besides its own."""
+_SIGNIFICANT: Final = 1_100
+"""Digits of a number that are left: 768 decide a double, with one more where others follow."""
+_MAX_EXPONENT: Final = 10**9
+_ERROR_CONTEXT: Final = 12
+
+_NUMERIC: Final = "-+.0123456789eE"
+_BLANK: Final = " \t\n\r"
+_STRING = re.compile(r'[^"\\]*+(?:\\(?:u[0-9a-fA-F]{4}|[^u])[^"\\]*+)*+', re.DOTALL)
+_LONG_RUN = re.compile(rf"(?<![{_BLANK}])[{_BLANK}]{{{LONG},}}+|(?<![{_NUMERIC}])[{_NUMERIC}]{{{LONG},}}+")
+_SPACES = re.compile(rf"[{_BLANK}]*+")
+_NUMERALS = re.compile(rf"[{_NUMERIC}]*+")
+_DIGITS = re.compile("[0-9]*+")
+_ZEROS = re.compile("0*+")
+
+
+class _StringReader(Protocol):
+    def __call__(self, text: str, start: int, strict: bool, /) -> tuple[str, int]: ...
+
+
+_read_string: Final[_StringReader] = decoder.scanstring  # type: ignore[attr-defined]  # absent from typeshed
+
+
+async def parse_in_slices(
+    text: str, parse: Callable[[str], Parsed], limit: int = MAX_VALUES, slice_size: int = SLICE
+) -> Parsed:
+    """Return `parse(text)`, with long literals parsed here. `parse` returns lists, dicts and scalars.
+
+    Raises `StructureError` for more than `limit` values, and what `parse` raises; the position of a `JSONDecodeError`
+    is that in `text`. A number that is too long for a double is read as one (`1e999`), by Python's parser too.
+    """
+    if len(text) <= slice_size:
+        counter = StructureCounter(limit)
+        counter.feed(text)
+        return parse(text)
+    outline = _Outline(text, limit, slice_size)
+    await outline.draw()
+    try:
+        value = parse(outline.text)
+    except JSONDecodeError as error:
+        raise JSONDecodeError(error.msg, text, outline.position_of(error.pos)) from None
+    await asyncio.sleep(0)
+    if outline.strings:
+        top: list[Any] = [value]
+        _restore(top, outline.mark, outline.strings)
+        return cast("Parsed", top[0])
+    return value
+
+
+async def decode_utf8(data: bytes) -> str:
+    """Decode in slices between which the event loop runs; raises UnicodeDecodeError, a ValueError."""
+    if len(data) <= SLICE:
+        return data.decode()
+    incremental = codecs.getincrementaldecoder("utf-8")()
+    slices = []
+    for start in range(0, len(data), SLICE):
+        slices.append(incremental.decode(data[start : start + SLICE], final=start + SLICE >= len(data)))
+        await asyncio.sleep(0)
+    return "".join(slices)
+
+
+class _Outline:
+    """A JSON text without its long literals. `strings` holds the strings that are taken out."""
+
+    def __init__(self, source: str, limit: int, slice_size: int) -> None:
+        self._source = source
+        self._slice = slice_size
+        self._limit = limit
+        self._commas = self._strings = self._surrogates = 0
+        self._parts: list[str] = []
+        self._size = 0
+        self._shifts: list[tuple[int, int]] = []
+        self._work = 0
+        self.mark = secrets.token_hex(8)
+        self.strings: list[str] = []
+        self.text = ""
+
+    async def draw(self) -> None:
+        """Set `text`. Raises `StructureError`."""
+        at, end = 0, len(self._source)
+        while at < end:
+            quote = self._source.find('"', at)
+            await self._add_outside(at, quote if quote >= 0 else end)
+            if quote < 0:
+                break
+            at = await self._add_string(quote + 1)
+        self.text = "".join(self._parts)
+        self._parts.clear()
+
+    def position_of(self, position: int) -> int:
+        """Return the position in the source of one in `text`."""
+        index = bisect_right(self._shifts, (position, len(self._source)))
+        return position + (self._shifts[index - 1][1] if index else 0)
+
+    # -- parts of the text
+
+    def _add(self, part: str) -> None:
+        self._parts.append(part)
+        self._size += len(part)
+
+    def _skip_to(self, position: int) -> None:
+        """Record that what is added next stands at this position of the source."""
+        self._shifts.append((self._size, position - self._size))
+
+    def _fail(self, position: int) -> int:
+        """Add a fault, which the parser will find, and return the end."""
+        self._skip_to(position)
+        self._add(self._source[position : position + _ERROR_CONTEXT])
+        return len(self._source)
+
+    async def _spend(self, work: int) -> None:
+        """Let the event loop run after work on a slice."""
+        self._work += work + _TOKEN_COST
+        if self._work >= self._slice:
+            self._work = 0
+            await asyncio.sleep(0)
+
+    async def _end_of(self, pattern: re.Pattern[str], at: int, end: int) -> int:
+        """Return where a run of characters ends, at most `end`."""
+        while at < end:
+            stop = min(at + self._slice, end)
+            match = pattern.match(self._source, at, stop)
+            reached = match.end() if match is not None else at
+            await self._spend(reached - at)
+            at = reached
+            if at < stop:
+                break
+        return at
+
+    # -- outside strings
+
+    async def _add_outside(self, at: int, end: int) -> None:
+        while at < end:
+            stop = min(at + self._slice, end)
+            run = _LONG_RUN.search(self._source, at, stop) if stop - at >= LONG else None
+            if run is not None:
+                self._count(self._source[at : run.start()])
+                at = await self._add_run(run.start(), end)
+                continue
+            piece = self._source[at:stop]
+            if stop < end:  # a run that begins here may be a long one
+                piece = piece.rstrip(_BLANK) if piece[-1] in _BLANK else piece.rstrip(_NUMERIC)
+            self._count(piece)
+            at += len(piece)
+            await self._spend(len(piece))
+
+    def _count(self, piece: str) -> None:
+        self._commas += piece.count(",") + piece.count("[") + piece.count("{")
+        if self._commas >= self._limit:
+            raise StructureError("too many values")
+        self._add(piece)
+
+    async def _add_run(self, at: int, end: int) -> int:
+        if self._source[at] in _BLANK:
+            after = await self._end_of(_SPACES, at, end)
+            self._add(" ")
+        else:
+            after = await self._add_number(at, await self._end_of(_NUMERALS, at, end))
+        self._skip_to(after)
+        return after
+
+    async def _add_number(self, at: int, end: int) -> int:
+        """Add a number of the same value, and return the end of its run."""
+        source = self._source
+        sign = "-" if source[at] == "-" else ""
+        whole = at + len(sign)
+        point = await self._end_of(_DIGITS, whole, end)
+        if point == whole or (source[whole] == "0" and point > whole + 1):
+            return self._fail(at)
+        after = point
+        if source[point : point + 1] == ".":
+            fraction_end = await self._end_of(_DIGITS, point + 1, end)
+            after = fraction_end if fraction_end > point + 1 else point
+        digits, scale = await self._significant(whole, point, after)
+        exponent, after = await self._exponent(after, end)
+        self._add(f"{sign}0.{digits or 0}e{max(min(exponent + scale, _MAX_EXPONENT), -_MAX_EXPONENT)}")
+        return end if after == end else self._fail(after)
+
+    async def _exponent(self, at: int, end: int) -> tuple[int, int]:
+        """Return the exponent that stands here, if one does, and its end."""
+        source = self._source
+        if source[at : at + 1] not in ("e", "E"):
+            return 0, at
+        sign = source[at + 1 : at + 2] if source[at + 1 : at + 2] in ("+", "-") else ""
+        first = at + 1 + len(sign)
+        after = await self._end_of(_DIGITS, first, end)
+        if after == first:
+            return 0, at
+        start = await self._end_of(_ZEROS, first, after)
+        size = _MAX_EXPONENT if after - start > 9 else int(source[start:after] or 0)
+        return -size if sign == "-" else size, after
+
+    async def _significant(self, whole: int, point: int, end: int) -> tuple[str, int]:
+        """Return the digits that decide the number from the first that is not 0, and their power of ten."""
+        source = self._source
+        start = await self._end_of(_ZEROS, whole, point)
+        scale = point - start
+        if start == point and point < end:
+            start = await self._end_of(_ZEROS, point + 1, end)
+            scale = point + 1 - start
+        window = source[start : min(start + _SIGNIFICANT, end)]
+        rest = await self._end_of(_ZEROS, start + len(window), end)
+        if rest == point:
+            rest = await self._end_of(_ZEROS, point + 1, end)
+        return window.replace(".", "") + ("1" if rest < end else ""), scale
+
+    # -- strings
+
+    async def _add_string(self, start: int) -> int:
+        """Add the string that begins after a quote, and return the position after its end."""
+        self._strings += 1
+        if self._strings > 2 * self._limit:
+            raise StructureError("too many strings")
+        source, end = self._source, len(self._source)
+        at, pieces = start, list[str]()
+        while True:
+            after = self._end_of_piece(at, end)
+            closed = source[after : after + 1] == '"'
+            if closed and after - start <= LONG:
+                self._add(source[start - 1 : after + 1])
+                await self._spend(after - start)
+                return after + 1
+            try:
+                pieces.append(_read_string(f'{source[at:after]}"', 0, True)[0])
+            except JSONDecodeError as error:
+                self._add('"')
+                return self._fail(at + error.pos)
+            await self._spend(after - at)
+            if closed:
+                break
+            if after == end or (after == at and source[at] == "\\"):
+                self._add('"')
+                return self._fail(after)
+            at = after
+        self._add(f'"{self.mark}{len(self.strings)}"')
+        self._skip_to(after + 1)
+        self.strings.append(_join(pieces))
+        return after + 1
+
+    def _end_of_piece(self, at: int, end: int) -> int:
+        """Return where a piece of a string ends: at its quote, at a bad escape, or between two characters."""
+        match = _STRING.match(self._source, at, min(at + self._slice, end))
+        after = match.end() if match is not None else at
+        escaped = self._source.count("\\ud", at, after) + self._source.count("\\uD", at, after)
+        self._surrogates += escaped
+        if self._surrogates > MAX_SURROGATES:
+            raise StructureError("too many surrogates")
+        return after
+
+
+def _join(pieces: list[str]) -> str:
+    """Join the pieces of a string; a surrogate pair may be divided between two."""
+    for index in range(1, len(pieces)):
+        before, after = pieces[index - 1], pieces[index]
+        if before and after and "\ud800" <= before[-1] <= "\udbff" and "\udc00" <= after[0] <= "\udfff":
+            pair = (before[-1] + after[0]).encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+            pieces[index - 1], pieces[index] = before[:-1] + pair, after[1:]
+    return "".join(pieces)
+
+
+def _restore(top: list[Any], mark: str, strings: list[str]) -> None:
+    """Put the strings in place of their marks, in a value within a list."""
+    waiting: list[_Container] = [top]
+    while waiting:
+        container = waiting.pop()
+        if isinstance(container, list):
+            container[:] = [_restored(member, mark, strings) for member in container]
+            members = container
+        else:
+            items = [
+                (_restored(name, mark, strings), _restored(member, mark, strings)) for name, member in container.items()
+            ]
+            container.clear()
+            container.update(items)
+            members = list(container.values())
+        waiting += [member for member in members if isinstance(member, list | dict)]
+
+
+def _restored(value: Any, mark: str, strings: list[str]) -> Any:
+    return strings[int(value[len(mark) :])] if isinstance(value, str) and value.startswith(mark) else value

@@ -1,0 +1,93 @@
+"""JSON parsed in slices gives what a parser gives at once, whatever the text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.json_structure import StructureError
+from handlers.legacy.javascript import JSONSyntaxError, parse
+from handlers.sliced_json import parse_in_slices
+
+SMALL = 300
+"""Characters of a slice, so that small texts have many."""
+
+digits = st.integers(0, 3000).map(lambda size: "1234567890" * (size // 10)) | st.sampled_from(("", "0" * 900))
+numbers = st.builds(
+    lambda sign, whole, fraction, exponent: f"{sign}{whole.lstrip('0') or 0}{fraction and '.' + fraction}{exponent}",
+    st.sampled_from(("", "-")),
+    digits,
+    digits,
+    st.sampled_from(("", "e5", "E-700", "e+" + "0" * 300 + "12", "e-2990", "e2990")),
+)
+strings = st.builds(
+    lambda piece, times: '"' + piece * times + '"',
+    st.sampled_from(("a", "é", "😀", "\\n", "é\\ud83d\\ude00", '\\"', "\\\\", "x\\u0041", "ab\\\\\\u00e9")),
+    st.sampled_from((1, 200, 300, 12_000)),
+)
+texts = st.recursive(
+    numbers | strings | st.sampled_from(("true", "null")),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda members: f"[{','.join(members)}]")
+        | st.lists(st.tuples(strings, inner), max_size=3).map(
+            lambda members: "{" + ",".join(f"{name} :{' ' * 300}{value}" for name, value in members) + "}"
+        )
+    ),
+    max_leaves=8,
+)
+
+damages = st.sampled_from(("", "x", '"', "\\", "\\u12", "\n", "1", "-", "e", ".", "]", "}", ",", "[", "+", "0"))
+
+
+def in_javascript(text: str) -> object:
+    try:
+        return repr(parse(text))
+    except JSONSyntaxError:
+        return "refused"
+
+
+async def sliced_in_javascript(text: str) -> object:
+    try:
+        return repr(await parse_in_slices(text, parse, slice_size=SMALL))
+    except JSONSyntaxError:
+        return "refused"
+
+
+@given(text=texts)
+async def test_text_in_slices_has_the_value_of_the_whole(text: str) -> None:
+    assert await sliced_in_javascript(text) == in_javascript(text)
+
+
+@given(text=texts, damage=damages, where=st.floats(0, 1), size=st.integers(0, 3))
+async def test_damaged_text_is_refused_as_the_whole_is(text: str, damage: str, where: float, size: int) -> None:
+    at = int(where * len(text))
+    damaged = text[:at] + damage + text[at + size :]
+    assert await sliced_in_javascript(damaged) == in_javascript(damaged)
+
+
+@given(text=texts, damage=damages, where=st.floats(0, 1))
+async def test_error_position_is_that_in_the_whole(text: str, damage: str, where: float) -> None:
+    at = int(where * len(text))
+    damaged = text[:at] + damage + text[at:]
+    expected = actual = None
+    try:
+        json.loads(damaged, parse_int=float)
+    except json.JSONDecodeError as error:
+        expected = (error.msg, error.pos)
+    try:
+        await parse_in_slices(damaged, json.loads, slice_size=SMALL)
+    except json.JSONDecodeError as error:
+        actual = (error.msg, error.pos)
+    assert actual == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 50_000, '{"a":' * 20_000, '"",' * 40_000, '""' * 40_000, "[1" + ",1" * 50_000, '"' + "\\ud83d" * 60_000],
+)
+async def test_text_of_too_many_values_is_refused(text: str) -> None:
+    with pytest.raises(StructureError):
+        await parse_in_slices(text, parse)
