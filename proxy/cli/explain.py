@@ -17,6 +17,8 @@ from proxy.config.field_types import FULL, show_share
 from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Client, Decision, Headers, Limit, bucket, decide, is_shadowed, source_key
 from proxy.gateway.routing import Match, RouteTable
+from proxy.gateway.targeting import TargetMatch, match_target
+from proxy.gateway.tokens import TokenVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,16 @@ def explained(
     match = table.match(method, raw_path)
     route = match.route if match else None
     at = _stage(route, stage)
-    decision = decide(route, config, headers, client, limit=Limit(FULL if at is None else at), key=key)
+    tokens = _verifier(config)
+    limit = Limit(FULL if at is None else at)
+    decision = decide(route, config, headers, client, limit=limit, key=key, tokens=tokens)
+    target = match_target(route.native_traffic, headers, client, tokens) if route is not None else None
     key, source = _key(config, headers, client, key)
     index = bucket(config.bucketing.salt, route.domain, key) if route and key else None
     return RouteExplanation(
         backend=decision.backend,
         reason=decision.reason,
-        because=_because(decision, route, index, at) + _other_methods(table, match, raw_path),
+        because=_because(decision, route, index, at, target) + _other_methods(table, match, raw_path),
         route=route.name if route else None,
         match=route.match if route else None,
         params=_params(match),
@@ -133,7 +138,17 @@ def _stage(route: Route | None, given: int | None) -> int | None:
     return given if given is not None else route.rollout.stages[0]
 
 
-def _because(decision: Decision, route: Route | None, index: int | None, stage: int | None) -> str:
+def _verifier(config: Config) -> TokenVerifier | None:
+    secret = config.tokens.secret.get_secret_value()
+    return TokenVerifier(secret) if secret else None
+
+
+def _because(
+    decision: Decision, route: Route | None, index: int | None, stage: int | None, target: TargetMatch | None
+) -> str:
+    if decision.reason in ("include", "exclude") and target is not None:
+        origin = f" (from {target.file})" if target.file else ""
+        return f"`native.{target.rule}` names {target.source} {target.value}{origin}"
     native = min(route.native, FULL if stage is None else stage) if route else 0
     share = show_share(native) if route else ""
     if decision.reason == "share":

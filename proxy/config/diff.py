@@ -18,6 +18,7 @@ from proxy.config.models import Config, Route, RoutingFile
 from proxy.gateway.patterns import Cover
 
 _OTHER_KEYS: Final = ("timeouts", "revision", "shadow", "guard", "rollout", "on_legacy_down", "on_native_error")
+_OF_ROUTES: Final = ("routes", "groups", "defaults")
 _CERTAIN: Final = frozenset({0, FULL})
 
 
@@ -139,6 +140,11 @@ def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
         return
     if kind == "changed" and was.name != now.name:
         yield f"was named {was.name}"
+    if (was.native_traffic.include, was.native_traffic.exclude) != (
+        now.native_traffic.include,
+        now.native_traffic.exclude,
+    ):
+        yield "targets differ: callers that `include` and `exclude` name are not counted"
     for key in ("pin", "group"):
         if getattr(was, key) != getattr(now, key):
             yield f"{key}: {getattr(was, key) or '-'} → {getattr(now, key) or '-'}"
@@ -148,7 +154,7 @@ def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
 
 
 def _settings(config: Config) -> Iterator[tuple[str, object]]:
-    keys = {key: getattr(config, key) for key in RoutingFile.model_fields if key != "routes"}
+    keys = {key: getattr(config, key) for key in RoutingFile.model_fields if key not in _OF_ROUTES}
     yield from _flat(keys, "")
 
 

@@ -69,7 +69,7 @@ def _differing(group: str, placed: Sequence[Placed], first: Placed, key: str, lo
 
 def _shown(route: Route, key: str) -> str:
     if key == "native":
-        return show_share(route.native)
+        return show_share(route.native) + (" with targets" if route.targeted else "")
     if key == "rollout":
         return " → ".join(map(show_share, route.rollout.stages)) if route.rollout is not None else "none"
     return route.revision or "none"

@@ -1,7 +1,8 @@
 """Settings that a route has from `defaults` and from its group. Pure.
 
 The nearest one counts, as a whole: the route's own, else its group's, else the one of `defaults`. Only those are
-inherited that can have an effect on the route: a WebSocket has no shadow, and a write is not repeated on legacy.
+inherited that can have an effect on the route: a WebSocket has no shadow, and a write is not repeated on legacy. A
+rollout has the share that is given beside it, or nearer; else it may reach everything.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from proxy.config.route_models import GroupSettings, RouteDefaults, RouteShadow
+from proxy.config.route_models import GroupSettings, RouteDefaults, RouteShadow, none_if_off
 from proxy.config.section import section_keys
 from proxy.gateway.patterns import ANY, WEBSOCKET
 
@@ -28,7 +29,11 @@ def inherited(
     own = groups.get(group) if isinstance(group, str) else None
     nearest: dict[str, Inherited] = {key: (value, ("defaults", key)) for key, value in _given(defaults)}
     if own is not None:
+        if own.rollout is not None:
+            nearest.pop("native", None)
         nearest |= {key: (value, ("groups", str(group), key)) for key, value in _given(own)}
+    if none_if_off(route.get("rollout")) is not None:
+        nearest.pop("native", None)
     match = str(route.get("match"))
     return {
         key: (value, location)

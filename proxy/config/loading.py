@@ -10,13 +10,26 @@ from proxy.config import yaml_nodes
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
 from proxy.config.reading import ConfigReader
+from proxy.config.targets import ListReader
 
 MAX_BYTES: Final = 1 << 20
 
 
 def load(path: Path, env: Mapping[str, str]) -> Config:
     """Read a file. Raises ConfigError, also where it cannot be opened, is too large, or is no text."""
-    return parse(decode(read(path), str(path)), env, str(path))
+    return parse(decode(read(path), str(path)), env, str(path), lists=list_reader(path.parent))
+
+
+def list_reader(directory: Path) -> ListReader:
+    """Return the reader of lists of values in a directory, each at most MAX_BYTES of UTF-8."""
+
+    def read_list(name: str) -> str:
+        data = (directory / name).read_bytes()
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"{name} is larger than 1 MiB")
+        return data.decode("utf-8-sig")
+
+    return read_list
 
 
 def read(path: Path) -> bytes:
@@ -45,8 +58,13 @@ def decode(data: bytes, source: str) -> str:
     return text
 
 
-def parse(text: str, env: Mapping[str, str], source: str = "routing.yaml") -> Config:
-    """Read a text. `source` is what messages call it. Raises ConfigError with every problem at once."""
+def parse(
+    text: str, env: Mapping[str, str], source: str = "routing.yaml", *, lists: ListReader | None = None
+) -> Config:
+    """Read a text. `source` is its name in messages; `lists` reads the lists of values that it names.
+
+    Raises ConfigError with every problem at once.
+    """
     try:
         root, duplicates = yaml_nodes.read(text)
         if root is None or (isinstance(root, yaml_nodes.Scalar) and root.text is None):
@@ -54,6 +72,6 @@ def parse(text: str, env: Mapping[str, str], source: str = "routing.yaml") -> Co
         if not isinstance(root, yaml_nodes.Mapping):
             kind = "a list" if isinstance(root, yaml_nodes.Sequence) else "a piece of text"
             raise ConfigError((Problem(root.line, "", f"must be a mapping (`key: value`), but is {kind}"),))
-        return ConfigReader(root, env).config(duplicates)
+        return ConfigReader(root, env, lists).config(duplicates)
     except ConfigError as error:
         raise ConfigError(error.problems, source) from None

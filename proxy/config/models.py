@@ -199,9 +199,21 @@ class Route(Section):
     @classmethod
     def _all_to_the_rollout(cls, data: Any) -> Any:
         """Give native everything where only a rollout is given: `native` is the most that its stages may reach."""
-        if isinstance(data, dict) and none_if_off(data.get("rollout")) is not None and data.get("native") is None:
+        if not isinstance(data, dict) or none_if_off(data.get("rollout")) is None:
+            return data
+        native = data.get("native")
+        if native is None:
             return {**data, "native": FULL}
+        if isinstance(native, dict) and native.get("share") is None:
+            return {**data, "native": {**native, "share": FULL}}
+        if isinstance(native, NativeTraffic) and "share" not in native.model_fields_set:  # a group's
+            return {**data, "native": native.model_copy(update={"share": FULL})}
         return data
+
+    @cached_property
+    def targeted(self) -> bool:
+        """True where `native` names callers to include or exclude."""
+        return self.native_traffic.has_targets
 
     @property
     def native(self) -> int:

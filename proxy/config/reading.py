@@ -11,12 +11,13 @@ from typing import Any, Final, TypeVar, get_args
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config import error_messages, groups, rules, yaml_nodes
+from proxy.config import error_messages, groups, rules, target_rules, yaml_nodes
 from proxy.config.environment import SubstitutionError, references, substitute
 from proxy.config.inheritance import inherited
 from proxy.config.models import Config, Route, RoutingFile
 from proxy.config.problems import ConfigError, Problem
 from proxy.config.service_models import MongoSettings
+from proxy.config.targets import ListReader
 from proxy.types import Backend
 
 Location = tuple[int | str, ...]
@@ -38,7 +39,8 @@ _SECRETS: Final[frozenset[Location]] = frozenset(
 class ConfigReader:
     """The plain values of a document, their lines, and the problems so far."""
 
-    def __init__(self, root: yaml_nodes.Mapping, env: Mapping[str, str]) -> None:
+    def __init__(self, root: yaml_nodes.Mapping, env: Mapping[str, str], lists: ListReader | None = None) -> None:
+        self._lists: Final = lists
         self._root: Final = root
         self._env: Final = env
         self._lines: dict[Location, int] = {(): root.line}
@@ -61,6 +63,8 @@ class ConfigReader:
         if head is not None:
             named = {outline.group for outline in self._outlines() if outline.group is not None}
             self._problems += groups.problems(routes, head.groups, named, self._locate)
+            verifies = bool(head.tokens.secret.get_secret_value())
+            self._problems += target_rules.problems(routes, verifies=verifies, locate=self._locate)
         self._problems += self._mispinned()
         self._problems += rules.overall(head, native=native, locate=self._locate) if head is not None else ()
         if self._problems or head is None:
@@ -71,8 +75,9 @@ class ConfigReader:
         shared = bool(values["mongodb"].url.get_secret_value())
         warnings = [*rules.notes(routes, docs=head.docs, shared=shared, locate=self._locate)]
         warnings += groups.notes(routes, head.groups, self._locate)
+        warnings += target_rules.notes(routes, self._locate)
         notes = tuple(sorted(self._without_partial(warnings)))
-        return Config(**values, pin=self._pin(), revision=_digest(self._root), notes=notes)
+        return Config(**values, pin=self._pin(), revision=_digest(self._root, routes), notes=notes)
 
     def _mongodb(self, head: RoutingFile) -> MongoSettings:
         """Return the section of the file, else the MongoDB of the environment."""
@@ -129,7 +134,7 @@ class ConfigReader:
 
     def _validated(self, model: type[_Model], data: object, at: Location) -> _Model | None:
         try:
-            return model.model_validate(data)
+            return model.model_validate(data, context={"lists": self._lists})
         except ValidationError as error:
             self._problems += self._described(error.errors(include_url=False), at)
             return None
@@ -224,9 +229,18 @@ def _names(root: yaml_nodes.Mapping) -> dict[Location, str]:
     return {location: node.text for location, node in named if isinstance(node, yaml_nodes.Scalar) and node.text}
 
 
-def _digest(root: yaml_nodes.Mapping) -> str:
-    """Twelve hexadecimal digits of what the file says, before the environment is filled in."""
-    return hashlib.sha256(json.dumps(_written_as(root), sort_keys=True).encode()).hexdigest()[:12]
+def _digest(root: yaml_nodes.Mapping, routes: Iterable[rules.Placed]) -> str:
+    """Return twelve hexadecimal digits of the file and its lists, before the environment is filled in."""
+    digest = hashlib.sha256(json.dumps(_written_as(root), sort_keys=True).encode())
+    listed = [
+        (target.file, sorted(target.values))
+        for _, route in routes
+        for target in (*route.native_traffic.include.values(), *route.native_traffic.exclude.values())
+        if target.file
+    ]
+    if listed:
+        digest.update(json.dumps(listed).encode())
+    return digest.hexdigest()[:12]
 
 
 def _written_as(node: yaml_nodes.Node) -> Any:

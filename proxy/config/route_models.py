@@ -9,7 +9,7 @@ import re
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from proxy.config.field_types import (
     Count,
@@ -22,6 +22,7 @@ from proxy.config.field_types import (
     show_share,
 )
 from proxy.config.section import Section
+from proxy.config.targets import TargetMap, Targets, contradiction
 from proxy.types import Backend
 
 _Item = TypeVar("_Item")
@@ -60,9 +61,23 @@ class RouteTimeouts(Section):
 
 
 class NativeTraffic(Section):
-    """The callers that native answers: a share of all."""
+    """The callers that native answers: a share of all, those that are included, and none that is excluded."""
 
     share: Share = 0
+    include: TargetMap = Field(default=Targets())
+    exclude: TargetMap = Field(default=Targets())
+
+    @property
+    def has_targets(self) -> bool:
+        """True where a caller is answered by native, or not, whatever the share."""
+        return bool(self.include or self.exclude)
+
+    @model_validator(mode="after")
+    def _without_contradiction(self) -> NativeTraffic:
+        found = contradiction(self.include, self.exclude)
+        if found is not None:
+            raise ValueError(f"targets contradict each other: {found}")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -166,7 +166,7 @@ def _borrowed_groups(outlines: Sequence[Outline], locate: Locate) -> Iterator[Pr
 
 def _without_native(index: int, route: Route, locate: Locate) -> Iterator[Problem]:
     wanting: dict[str, bool] = {
-        "native": route.native > 0 and route.rollout is None,
+        "native": (route.native > 0 and route.rollout is None) or bool(route.native_traffic.include),
         "pin": route.pin == "native",
         "shadow": route.shadow.share > 0,
         "rollout": route.rollout is not None,

@@ -3,7 +3,7 @@
 A caller's key is hashed with the salt and the route's domain (its group, or its own name) into one of 10,000 buckets;
 native answers those below the share. So raising a share only ever moves callers from legacy to native, and the same
 salt and key give the same answer on every replica, restart and release. Above the share stand, strongest first:
-no native app, the pin of everything (SCRIBE_PROXY_PIN), the route's pin, an override header, no route.
+no native app, the pin of everything (SCRIBE_PROXY_PIN), the route's pin, an override header, no route, its targets.
 """
 
 from __future__ import annotations
@@ -21,10 +21,23 @@ from proxy.config.field_types import FULL
 from proxy.config.key_sources import KeySource
 from proxy.config.models import Bucketing, Config, Overrides, Route
 from proxy.gateway.cookies import cookie_value
+from proxy.gateway.targeting import match_target
+from proxy.gateway.tokens import TokenVerifier
 from proxy.types import Backend
 
 Reason = Literal[
-    "share", "cap", "no-key", "no-route", "override", "pin", "pin-all", "no-native", "legacy-down", "native-error"
+    "share",
+    "cap",
+    "include",
+    "exclude",
+    "no-key",
+    "no-route",
+    "override",
+    "pin",
+    "pin-all",
+    "no-native",
+    "legacy-down",
+    "native-error",
 ]
 """Why a side answers. `legacy-down` and `native-error` are for a side that took over, see `fallback`."""
 Headers = Sequence[tuple[bytes, bytes]]
@@ -67,12 +80,15 @@ def decide(
     *,
     limit: Limit = UNLIMITED,
     key: str | None = None,
+    tokens: TokenVerifier | None = None,
 ) -> Decision:
     """Decide for one request. `headers` and `client` as in an ASGI scope (names in lower case).
 
-    `key` stands in for the caller's own.
+    `key` replaces the caller's own; `tokens` verifies the tokens whose claims are targets.
     """
     chosen = _chosen(route, config, headers)
+    if chosen is None and route is not None and route.targeted:
+        chosen = _targeted(route, headers, client, limit, tokens)
     if chosen is not None:
         place = None
         if route is not None and route.shadow.share not in _CERTAIN:
@@ -137,6 +153,21 @@ def _chosen(route: Route | None, config: Config, headers: Headers) -> tuple[Back
         return route.pin, "pin"
     backend = overridden(config.overrides, headers) if config.overrides is not None else None
     return (backend, "override") if backend is not None else None
+
+
+def _targeted(
+    route: Route, headers: Headers, client: Client, limit: Limit, tokens: TokenVerifier | None
+) -> tuple[Backend, Reason] | None:
+    """Return the backend of a caller that the route's targets name; None where the share decides.
+
+    Nobody is included where a cap, or a rollout that has not started, leaves nothing to native.
+    """
+    target = match_target(route.native_traffic, headers, client, tokens)
+    if target is None:
+        return None
+    if target.rule == "exclude":
+        return "legacy", "exclude"
+    return ("native", "include") if limit.cap and limit.stage else None
 
 
 def _by_share(

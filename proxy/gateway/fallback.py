@@ -14,7 +14,7 @@ from proxy.config.inheritance import SAFE
 from proxy.config.models import Route
 from proxy.gateway.bucketing import UNLIMITED, Decision, Limit, share_in_force
 
-FORCED_REASONS = frozenset(("pin", "pin-all", "override", "no-native"))
+FORCED_REASONS = frozenset(("pin", "pin-all", "override", "no-native", "exclude"))
 
 
 def native_may(route: Route | None, decision: Decision, limit: Limit, *, preflight: bool = False) -> bool:

@@ -77,6 +77,7 @@ class RoutingSnapshot:
     own_cookies: frozenset[bytes]
     callers: CallerIdentity
     declared: DeclaredRefusals
+    tokens: TokenVerifier | None
 
     def for_backends(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Return a request's headers without the override's secret and without the gateway's own cookies."""
@@ -100,9 +101,10 @@ class RoutingSnapshot:
         cookie = config.bucketing.cookie
         cookies = frozenset(name.encode() for name in (OPS_COOKIE, cookie and cookie.name) if name)
         token_secret = config.tokens.secret.get_secret_value()
-        callers = CallerIdentity(TokenVerifier(token_secret) if token_secret else None, config.bucketing.key)
+        tokens = TokenVerifier(token_secret) if token_secret else None
+        callers = CallerIdentity(tokens, config.bucketing.key)
         table, declared = RouteTable(config.routes), declared or DeclaredRefusals()
-        return cls(config, table, legacy, native, own, origins, secret, trusted, cookies, callers, declared)
+        return cls(config, table, legacy, native, own, origins, secret, trusted, cookies, callers, declared, tokens)
 
 
 class Gateway:
@@ -190,7 +192,8 @@ class Gateway:
 
     def _decide(self, plan: RoutingSnapshot, match: Match | None, scope: Scope) -> bucketing.Decision:
         route = match.route if match is not None else None
-        return bucketing.decide(route, plan.config, scope["headers"], scope.get("client"), limit=self._limit(route))
+        headers, limit = scope["headers"], self._limit(route)
+        return bucketing.decide(route, plan.config, headers, scope.get("client"), limit=limit, tokens=plan.tokens)
 
     def _limit(self, route: Route | None) -> bucketing.Limit:
         return self.limits.get(route.name, bucketing.UNLIMITED) if route is not None else bucketing.UNLIMITED

@@ -35,7 +35,9 @@ class GuardEvaluator:
         shares.stats.advance(time.monotonic())
         healthy = hooks.healthy()
         for route in shares.config.routes:
-            if route.guard is None or route.pin is not None or not shares.effective(route).share:
+            if route.guard is None or route.pin is not None:
+                continue
+            if not shares.effective(route).share and not route.native_traffic.include:
                 continue
             analysis = shares.stats.of(route.name).analyse(healthy=healthy)
             if analysis is not None and analysis.outcome == "fail" and not hooks.legacy_down():

@@ -48,6 +48,14 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
     return Effective(route.native, "file", "the file's share", stage, cap_share)
 
 
+def lowers(route: Route, state: RouteState, share: int) -> bool:
+    """Return True where a cap at a share takes anything from native: callers that targets include, too."""
+    now = effective(route, state, read=True)
+    if share < now.share:
+        return True
+    return share == 0 and bool(route.native_traffic.include) and route.pin is None and now.cap > 0
+
+
 def reached(route: Route, state: RouteState | None) -> int:
     """Return the stage of the rollout: 0 before its start, 10,000 without a rollout.
 

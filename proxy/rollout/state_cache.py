@@ -52,7 +52,7 @@ class RouteStateCache:
         stored = effective(route, self.stored(route), read=self.loaded)
         if key in self._local:
             local = effective(route, self._local[key][1], read=self.loaded)
-            return local if local.share < stored.share else stored
+            return local if (local.share, local.cap) < (stored.share, stored.cap) else stored
         return stored
 
     def load(self, states: Mapping[str, RouteState]) -> None:

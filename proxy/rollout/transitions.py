@@ -11,7 +11,7 @@ from dataclasses import replace
 from proxy.config.field_types import show_duration, show_share
 from proxy.config.models import Route
 from proxy.rollout.model import GUARD, SCHEDULE, Attribution, AuditEntry, Cap, Kind, RouteState, state_key
-from proxy.rollout.shares import at_most, below, effective, following, reached
+from proxy.rollout.shares import at_most, below, effective, following, lowers, reached
 
 
 class Refused(Exception):
@@ -79,7 +79,7 @@ def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> Ro
     assert route.guard is not None
     now_at = effective(route, state, read=True).share
     share = below(route, now_at) if route.guard.on_failure == "previous" else 0
-    if share >= now_at:
+    if not lowers(route, state, share):
         return None
     return _with_cap(route, state, share, "cap", Attribution(GUARD, reason, now), route.guard.cooldown)
 
@@ -87,9 +87,9 @@ def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> Ro
 def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteState | None:
     """Apply a local cap to the store's newer state. None where the share there is not above the cap."""
     assert own.cap is not None
-    if effective(route, state, read=True).share <= own.cap.share:
-        return None
     cap = own.cap
+    if not lowers(route, state, cap.share):
+        return None
     return _with_cap(route, state, cap.share, own.change.kind, cap.by, cap.until - cap.by.at)
 
 
@@ -98,7 +98,7 @@ def roll_back(route: Route, state: RouteState, share: int, by: Attribution) -> R
     if route.pin is not None:
         raise Refused(f"{route.domain} is pinned to {route.pin} in the file, which takes precedence over every share")
     now_at = effective(route, state, read=True)
-    if share >= now_at.share:
+    if not lowers(route, state, share):
         raise Refused(f"{route.domain} is at {show_share(now_at.share)} already: {now_at.reason}")
     return _with_cap(route, state, share, "rollback", by, 0.0)
 

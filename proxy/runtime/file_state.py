@@ -12,6 +12,7 @@ from pathlib import Path
 
 from proxy.config.loading import MAX_BYTES
 from proxy.config.problems import Problem
+from proxy.config.targets import list_files
 from proxy.contract.bundle import Stamp, fingerprint
 
 Content = bytes | Problem
@@ -23,7 +24,8 @@ class FileState:
     """One reading. `inode` is (device, inode) and `modified` nanoseconds; both are 0 where nothing could be read.
 
     `open_for_writing`: some process on this machine has the file open for writing, as far as Linux tells (False where
-    the file belongs to another user, or the file system has no leases). `contracts`: the stamp of the contracts.
+    the file belongs to another user, or the file system has no leases). `contracts`: the stamp of the contracts and of
+    the lists of values that the file names.
     """
 
     content: Content
@@ -51,11 +53,27 @@ def read_state(path: Path, contracts: Path) -> FileState:
             return FileState(_unreadable("not a regular file"), *missing, fingerprint(contracts))
         content = _read(descriptor)
         written = _is_open_for_writing(descriptor)
-        return FileState(content, (found.st_dev, found.st_ino), found.st_mtime_ns, written, fingerprint(contracts))
+        stamp = stamp_of(path, contracts, content)
+        return FileState(content, (found.st_dev, found.st_ino), found.st_mtime_ns, written, stamp)
     except OSError as error:
         return FileState(_unreadable(error.strerror), *missing, fingerprint(contracts))
     finally:
         os.close(descriptor)
+
+
+def stamp_of(path: Path, contracts: Path, content: bytes) -> Stamp:
+    """Return the stamp of the files that a routing.yaml names: its contracts, and lists of values beside it."""
+    return fingerprint(contracts) + tuple(
+        _stamp(path.parent, name) for name in list_files(content.decode(errors="ignore"))
+    )
+
+
+def _stamp(directory: Path, name: str) -> tuple[str, int, int, int]:
+    try:
+        found = (directory / name).stat()
+    except (OSError, ValueError):
+        return name, 0, 0, 0
+    return name, found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _read(descriptor: int) -> bytes:

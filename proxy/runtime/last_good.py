@@ -17,16 +17,17 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from proxy.config.loading import decode, parse
+from proxy.config.loading import decode, list_reader, parse
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
-from proxy.contract.bundle import ContractBundle, Stamp, fingerprint, load_bundle, load_named_bundle
+from proxy.config.targets import list_files
+from proxy.contract.bundle import ContractBundle, Stamp, load_bundle, load_named_bundle
 from proxy.contract.faults import ContractError
-from proxy.runtime.file_state import Content, read_state
+from proxy.runtime.file_state import Content, read_state, stamp_of
 
 logger = logging.getLogger("scribe_proxy.reload")
 
@@ -51,11 +52,12 @@ class LoadedConfig:
 
 @dataclass(frozen=True, slots=True)
 class SavedConfig:
-    """The texts of a routing.yaml and of its contracts, by the names of their files."""
+    """The texts of a routing.yaml, of its contracts and of its lists of values, by the names of their files."""
 
     text: str
     contracts: Mapping[str, str]
     at: float
+    lists: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_config(path: Path, env: Mapping[str, str], last_good: LastGood | None = None) -> LoadedConfig:
@@ -73,8 +75,8 @@ def load_content(content: Content, path: Path, env: Mapping[str, str]) -> Loaded
     """Load what was read from a file, and the contracts that it names. Raises ConfigError."""
     if isinstance(content, Problem):
         raise ConfigError((content,), str(path))
-    config = parse(decode(content, str(path)), env, str(path))
-    contracts = fingerprint(path.parent / config.contracts)
+    config = parse(decode(content, str(path)), env, str(path), lists=list_reader(path.parent))
+    contracts = stamp_of(path, path.parent / config.contracts, content)
     return LoadedConfig(config, load_named_bundle(path, config), content, contracts)
 
 
@@ -85,7 +87,7 @@ def _load_saved(
     if saved is None:
         return None
     try:
-        config = parse(saved.text, env, f"{path} (last good)")
+        config = parse(saved.text, env, f"{path} (last good)", lists=saved.lists.__getitem__)
         agreement = _agreement(saved)
     except (ConfigError, ContractError) as error:
         logger.error("the last good configuration cannot be used: %s", error)
@@ -128,7 +130,8 @@ class LastGood:
                     logger.error("%s may have been written by another user, and is not used", self.path)
                     return None
                 data = json.load(file)
-            return SavedConfig(str(data["text"]), dict(data["contracts"]), float(data["at"]))
+            lists = dict(data.get("lists", {}))
+            return SavedConfig(str(data["text"]), dict(data["contracts"]), float(data["at"]), lists)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -141,14 +144,21 @@ class LastGood:
             text = content.decode("utf-8-sig")
             files = {name: (contracts / name) for name in CONTRACT_FILES}
             texts = {name: path.read_text(encoding="utf-8") for name, path in files.items() if path.exists()}
+            lists = self._lists(text)
             saved = self.load() if self.path.exists() else None
-            if saved is None or (saved.text, saved.contracts) != (text, texts):
-                self._write({"file": self._file, "at": time.time(), "text": text, "contracts": texts})
+            if saved is None or (saved.text, saved.contracts, saved.lists) != (text, texts, lists):
+                data = {"file": self._file, "at": time.time(), "text": text, "contracts": texts, "lists": lists}
+                self._write(data)
             self._failing = False
         except (OSError, ValueError) as error:
             if not self._failing:
                 logger.warning("%s cannot be written (%s): a restart cannot fall back to it", self.path, error)
             self._failing = True
+
+    def _lists(self, text: str) -> dict[str, str]:
+        directory = Path(self._file).parent
+        names = [name for name in list_files(text) if (directory / name).is_file()]
+        return {name: (directory / name).read_text(encoding="utf-8") for name in names}
 
     def _write(self, data: Mapping[str, object]) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -135,3 +135,20 @@ def test_a_rollout_is_at_its_first_stage_unless_said_otherwise(file: Path) -> No
     assert data(file, "GET", "/staged", "--key", "k", "--stage", "100%")["backend"] == "native"
     assert "0.01%, if the rollout is there" in run(file, "GET", "/staged", "--key", "k").output
     assert data(file, "GET", "/pinned")["stage"] is None
+
+
+def test_the_target_that_decides_is_named(tmp_path: Path) -> None:
+    (tmp_path / "staff.txt").write_text("amara\n")
+    path = tmp_path / "targets.yaml"
+    path.write_text(
+        "legacy: {url: http://x}\nnative: a:b\ntokens: {secret: " + "s" * 32 + "}\n"
+        "routes: [{name: a, match: GET /a, native: {share: 50%, include: {jwt:userID: {file: staff.txt}},"
+        " exclude: {client-ip: 10.0.0.0/8}}}]\n"
+    )
+    signed, forged = (jwt.encode({"userID": "amara"}, secret * 32) for secret in "sf")
+    staff = data(path, "GET", "/a", "--header", f"Authorization: Bearer {signed}")
+    assert (staff["backend"], staff["reason"]) == ("native", "include")
+    assert staff["because"] == "`native.include` names jwt:userID amara (from staff.txt)"
+    assert data(path, "GET", "/a", "--header", f"Authorization: Bearer {forged}")["reason"] == "no-key"
+    never = data(path, "GET", "/a", "--client-ip", "10.2.3.4", "--header", f"Authorization: Bearer {signed}")
+    assert (never["backend"], never["because"]) == ("legacy", "`native.exclude` names client-ip 10.0.0.0/8")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.config.field_types import FULL
 from proxy.config.loading import parse
 from proxy.config.models import Config
 from proxy.gateway.request_record import RequestRecord
@@ -160,3 +161,23 @@ def test_the_leader_of_a_group_is_not_pinned_where_another_is_not() -> None:
     assert [route.name for route in leaders] == ["create"]
     state: RouteState = roll_back(leaders[0], initial_state(leaders[0]), 0, Attribution("amara", "because", 1.0))
     assert state.change.route == "notes"
+
+
+async def test_included_callers_of_a_share_of_nothing_are_guarded_and_rolled_back() -> None:
+    text = config(f"{LIST}, native: {{include: {{header:x: a}}}}, {GUARD}")
+    (route,) = text.routes
+    process = Process(text)
+    assert process.shares.effective(route).cap == FULL
+    process.serve("list", 500)
+    process.evaluator.evaluate()
+    effective = process.shares.effective(route)
+    assert (effective.by, effective.share, effective.cap) == ("cap", 0, 0)
+    await process.synchroniser.synchronise()
+    assert (await process.restarted()).shares.effective(route).cap == 0
+    released = await carry_out(process.store, [route], ack(at_once=True), "amara", "because")
+    process.shares.record(released)
+    assert process.shares.effective(route).cap == FULL
+    again = await carry_out(process.store, [route], rollback(), "amara", "because")
+    assert again.cap is not None
+    with pytest.raises(Refused, match="is at 0% already"):
+        await carry_out(process.store, [route], rollback(), "amara", "because")

@@ -1,0 +1,40 @@
+"""Rules about targets: claims need a secret to verify tokens with, and a target should have an effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from proxy.config.field_types import FULL, show_share
+from proxy.config.key_sources import KeySource
+from proxy.config.models import Route
+from proxy.config.problems import Problem
+from proxy.config.rules import Locate, Placed
+from proxy.config.targets import TargetValues
+
+
+def problems(routes: Sequence[Placed], *, verifies: bool, locate: Locate) -> Iterator[Problem]:
+    """Yield targets by claims where no token is verified; `verifies`: the file has a secret for tokens."""
+    for index, route in routes:
+        for key, targets in _both(route):
+            claims = [str(source) for source in targets if source.kind == "jwt"]
+            if claims and not verifies:
+                message = f"{claims[0]} needs `tokens.secret`: claims are read from verified tokens only"
+                yield locate(message, "routes", index, "native", key, claims[0])
+
+
+def notes(routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
+    """Yield warnings about targets without an effect."""
+    for index, route in routes:
+        traffic = route.native_traffic
+        for key, targets in _both(route):
+            if targets and route.pin is not None:
+                yield locate(f"has no effect: the route is pinned to {route.pin}", "routes", index, "native", key)
+        if traffic.include and route.native == FULL and route.rollout is None and route.pin is None:
+            message = f"has no effect: native's share is {show_share(route.native)} already"
+            yield locate(message, "routes", index, "native", "include")
+        if traffic.exclude and not route.native and not traffic.include and route.pin is None:
+            yield locate("has no effect: native's share is 0%", "routes", index, "native", "exclude")
+
+
+def _both(route: Route) -> tuple[tuple[str, Mapping[KeySource, TargetValues]], ...]:
+    return ("include", route.native_traffic.include), ("exclude", route.native_traffic.exclude)

@@ -1,0 +1,78 @@
+"""Which target of a route a request meets. Pure.
+
+Claims are read from verified tokens only. A header or a cookie is what the client sends, and anyone can send it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from proxy.config.key_sources import KeySource
+from proxy.config.route_models import NativeTraffic
+from proxy.config.targets import TargetValues
+from proxy.gateway.client_address import read_address
+from proxy.gateway.cookies import cookie_value
+from proxy.gateway.tokens import TokenVerifier
+
+Headers = Sequence[tuple[bytes, bytes]]
+Client = tuple[str, int] | None
+
+
+class TargetMatch(NamedTuple):
+    """The rule that decides: its source, the value that it has, and the file of the value, empty for routing.yaml."""
+
+    rule: Literal["include", "exclude"]
+    source: KeySource
+    value: str
+    file: str
+
+
+def match_target(
+    traffic: NativeTraffic, headers: Headers, client: Client, tokens: TokenVerifier | None
+) -> TargetMatch | None:
+    """Return the first target that a request meets; `exclude` comes before `include`."""
+    for source, target in traffic.exclude.items():
+        value = _met(source, target, headers, client, tokens)
+        if value is not None:
+            return TargetMatch("exclude", source, value, target.file)
+    for source, target in traffic.include.items():
+        value = _met(source, target, headers, client, tokens)
+        if value is not None:
+            return TargetMatch("include", source, value, target.file)
+    return None
+
+
+def _met(
+    source: KeySource, target: TargetValues, headers: Headers, client: Client, tokens: TokenVerifier | None
+) -> str | None:
+    """Return the value of a target that a request has; None where it has none."""
+    if source.kind == "client-ip":
+        return _address(target, client)
+    if source.kind == "jwt":
+        claims = tokens.claims(headers) if tokens is not None else None
+        return _claimed(target, claims.get(source.name)) if claims is not None else None
+    value = _header(source.name, headers) if source.kind == "header" else cookie_value(headers, source.name)
+    return value if value in target.values else None
+
+
+def _address(target: TargetValues, client: Client) -> str | None:
+    address = read_address(client[0]) if client else None
+    if address is None:
+        return None
+    if str(address) in target.values:
+        return str(address)
+    networks = target.networks
+    return next((str(each) for each in networks if each.version == address.version and address in each), None)
+
+
+def _claimed(target: TargetValues, claim: Any) -> str | None:
+    """Return the value that a claim has: text, a whole number, or any item of a list of these."""
+    items = claim if isinstance(claim, list) else [claim]
+    texts = (str(item) for item in items if isinstance(item, str) or type(item) is int)
+    return next((text for text in texts if text in target.values), None)
+
+
+def _header(name: str, headers: Headers) -> str | None:
+    wanted = name.encode()
+    return next((value.strip().decode("latin-1") for given, value in headers if given == wanted), None)
