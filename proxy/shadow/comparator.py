@@ -2,19 +2,16 @@
 
 A read with a mismatch is sent to both backends once more. Where they then agree, a write happened between the two
 answers, and the read is skipped (`changed`); where they differ again, the differences of both rounds are reported. A
-confirmed difference needs no further confirmation for `CONFIRMATION_TTL`.
+write with a mismatch runs dry on native once more, see `confirmation.py`.
 
 Besides, a share of all reads is sent to legacy again: fields that legacy does not repeat are noise.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeAlias
 
-from proxy.comparison.correspondence import Kind
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare, incomparable
 from proxy.comparison.modes import DRY_RUN, READ, Mode
@@ -22,20 +19,11 @@ from proxy.comparison.verdicts import Reason, Verdict, skipped
 from proxy.config.field_types import FULL
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
 from proxy.shadow.backends import ShadowBackends
-from proxy.shadow.dry_run import Writes
+from proxy.shadow.confirmation import ChangeLimiter, ConfirmationCache, repeated, shows_own_write
+from proxy.shadow.dry_run import DryRunExchange, Writes
 from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import not_repeatable
-from proxy.types import Backend, ValuePath
-
-CONFIRMATION_TTL: Final = 10.0
-"""Seconds for which a confirmed difference needs no further confirmation."""
-MAX_CONFIRMATIONS: Final = 10
-"""Maximum number of reads a second that are sent again to confirm a mismatch."""
-MAX_CONFIRMED: Final = 10_000
-"""Maximum number of differences in the cache of confirmed ones."""
-
-_DifferenceKey: TypeAlias = tuple[str, str | None, ValuePath, Kind]
-"""Route, operation, path in the answer and kind of difference."""
+from proxy.types import Backend
 
 
 class Comparator:
@@ -44,7 +32,8 @@ class Comparator:
     def __init__(self, backends: ShadowBackends, record: Callable[[Entry], None]) -> None:
         self._backends = backends
         self._record = record
-        self._confirmations = _ConfirmationCache()
+        self._confirmations = ConfirmationCache()
+        self._changes = ChangeLimiter()
         self._noise_sampler = _NoiseSampler()
 
     async def compare_read(self, job: CompareRead, on_verdict: Callable[[Verdict], None]) -> None:
@@ -75,12 +64,34 @@ class Comparator:
         backend: Backend = "native" if job.served == "legacy" else "legacy"
         return await self._backends.fetch(backend, job.route, request, self._backends.bounds(job.deadline, served))
 
-    def compare_dry_run(self, route: str, legacy: Exchange, native: Exchange, writes: Writes) -> Verdict:
-        """Return the verdict on a write that native ran dry and legacy served."""
+    async def compare_dry_run(
+        self, route: str, request: RequestSnapshot, legacy: Exchange, native: Exchange, writes: Writes
+    ) -> Verdict:
+        """Return the verdict on a write that native ran dry and legacy served.
+
+        Raises:
+            UncancellableAppError: the native app ignores its cancellation.
+        """
         verdict = self._compare(legacy, native, DRY_RUN)
-        operation = self._backends.operation(legacy)
-        self._record(ComparisonEvent(route, operation, "legacy", verdict, legacy, native, writes))
-        return verdict
+        event = ComparisonEvent(route, self._backends.operation(legacy), "legacy", verdict, legacy, native, writes)
+        self._changes.count(route)
+        if verdict.name == "mismatch" and self._confirmations.needs_confirmation(event):
+            event = await self._confirm_dry_run(event, request)
+        self._record(event)
+        return event.verdict
+
+    async def _confirm_dry_run(self, first: ComparisonEvent, request: RequestSnapshot) -> ComparisonEvent:
+        """Run a write dry once more, now that legacy has served it; return the confirmed event."""
+        bounds = self._backends.bounds(other=first.native)
+        native = await self._backends.dry_run(DryRunExchange(), first.route, request, bounds)
+        if isinstance(native, str):
+            return first
+        second = self._compare(first.legacy, native, DRY_RUN)
+        if second.name in ("match", "declared") and not shows_own_write(first) and self._changes.admits(first):
+            return replace(first, verdict=skipped("changed"))
+        confirmed = replace(first, verdict=repeated(first.verdict, second))
+        self._confirmations.add(confirmed)
+        return confirmed
 
     def _compare(self, legacy: Exchange, native: Exchange, mode: Mode = READ) -> Verdict:
         contracts = self._backends.contracts
@@ -96,7 +107,7 @@ class Comparator:
         second = self._compare(legacy, native)
         if second.name in ("match", "declared"):
             return replace(first, verdict=skipped("changed")), None
-        confirmed = replace(first, verdict=_repeated(first.verdict, second))
+        confirmed = replace(first, verdict=repeated(first.verdict, second))
         self._confirmations.add(confirmed)
         return confirmed, legacy
 
@@ -115,41 +126,6 @@ class Comparator:
         return None if isinstance(result, str) else result
 
 
-def _repeated(first: Verdict, second: Verdict) -> Verdict:
-    """Return the first verdict without the differences that the second lacks; unchanged where it has none of them."""
-    repeated = {(one.path, one.kind) for one in second.unexplained}
-    unexplained = tuple(one for one in first.unexplained if (one.path, one.kind) in repeated)
-    if not unexplained:
-        return first
-    dropped = set(map(id, first.unexplained)) - set(map(id, unexplained))
-    differences = tuple(one for one in first.differences if id(one) not in dropped)
-    return replace(first, differences=differences, unexplained=unexplained)
-
-
-class _ConfirmationCache:
-    """Differences confirmed lately, and a rate limit on confirmations."""
-
-    def __init__(self) -> None:
-        self._expiries: dict[_DifferenceKey, float] = {}
-        self._second, self._remaining = 0, MAX_CONFIRMATIONS
-
-    def needs_confirmation(self, event: ComparisonEvent) -> bool:
-        """Return whether a difference is not confirmed yet and the rate limit admits a confirmation."""
-        now = time.monotonic()
-        if all(self._expiries.get(key, 0.0) > now for key in _difference_keys(event)):
-            return False
-        if self._second != int(now):
-            self._second, self._remaining = int(now), MAX_CONFIRMATIONS
-        self._remaining -= 1
-        return self._remaining >= 0
-
-    def add(self, event: ComparisonEvent) -> None:
-        """Store the differences of an event as confirmed for `CONFIRMATION_TTL`."""
-        if len(self._expiries) > MAX_CONFIRMED:
-            self._expiries.clear()
-        self._expiries |= dict.fromkeys(_difference_keys(event), time.monotonic() + CONFIRMATION_TTL)
-
-
 class _NoiseSampler:
     """Samples a share of each route's comparisons evenly, the first of each route included."""
 
@@ -160,8 +136,3 @@ class _NoiseSampler:
         due = self._due.get(route, FULL - share) + share
         self._due[route] = due % FULL
         return due >= FULL and share > 0
-
-
-def _difference_keys(event: ComparisonEvent) -> list[_DifferenceKey]:
-    operation = event.operation.id if event.operation is not None else None
-    return [(event.route, operation, one.path, one.kind) for one in event.verdict.unexplained]

@@ -59,8 +59,8 @@ BATCH_DELAY: Final = 0.02
 SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
 
-DryRunResult = tuple[str, Exchange, Writes]
-"""A dry run's route, native's answer, and the writes that it reported."""
+DryRunResult = tuple[DryRun, Exchange, Writes]
+"""A dry run, native's answer, and the writes that it reported."""
 
 
 class Worker:
@@ -188,14 +188,19 @@ class Worker:
             return None
         reason = result if isinstance(result, str) else None
         self._channel.send(DryRunFinished(job.number, reason), urgent=True)
-        return None if isinstance(result, str) else (job.route, result, dry_run.writes)
+        return None if isinstance(result, str) else (job, result, dry_run.writes)
 
     async def _compare_dry_run(self, message: LegacyServed) -> None:
         task = self._dry_runs.pop(message.number, None)
         result = await task if task is not None else None
         if result is not None:
-            route, native, writes = result
-            verdict = self._comparator.compare_dry_run(route, message.raw.exchange(), native, writes)
+            job, native, writes = result
+            legacy = message.raw.exchange()
+            try:
+                verdict = await self._comparator.compare_dry_run(job.route, job.request, legacy, native, writes)
+            except UncancellableAppError:
+                self._give_up()
+                return
             self._send_verdict(message.number, verdict)
 
     def _discard(self, number: int) -> None:

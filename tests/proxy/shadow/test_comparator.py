@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 
@@ -15,13 +15,15 @@ from proxy.config.service_models import ShadowWorkerSettings
 from proxy.contract.bundle import ContractBundle
 from proxy.contract.model import Operation
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
-from proxy.shadow import comparator
 from proxy.shadow.comparator import Comparator
+from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
 from proxy.types import JSON, Backend
 from tests.proxy.shadow.test_replay import ARRIVAL
-from tests.support.exchanges import answered, exchange, raw
+from tests.support.exchanges import NOW, answered, exchange, object_id, raw
+
+SENT_JSON = ((b"Content-Type", b"application/json"),)
 
 
 class Stage:
@@ -48,6 +50,12 @@ class Stage:
         self.requested.append(backend)
         return next(self._answers[backend])
 
+    async def dry_run(
+        self, dry_run: DryRunExchange, route: str, request: RequestSnapshot, bounds: Bounds
+    ) -> Exchange | Reason:
+        self.requested.append("native")
+        return next(self._answers["native"])
+
 
 class Room:
     """A review on such a stage, and what came of it."""
@@ -65,6 +73,13 @@ class Room:
         )
         [verdict] = told
         return verdict
+
+    async def write(self, legacy: JSON, native: JSON, sent: JSON = None) -> Verdict:
+        """Compare a dry run; the second one has the answer that the stage was told."""
+        body = json.dumps(sent).encode()
+        one, other = (answered(each, method="PATCH", sent=body, sent_headers=SENT_JSON) for each in (legacy, native))
+        request = RequestSnapshot.of(one, ARRIVAL)
+        return await self._comparator.compare_dry_run("r", request, one, other, ())
 
     def noted_as(self, kind: type[Entry]) -> list[Entry]:
         return [entry for entry in self.noted if isinstance(entry, kind)]
@@ -109,7 +124,7 @@ async def test_what_differs_each_time_elsewhere_is_told_as_it_was() -> None:
     assert fields(await room.read({"a": 1, "b": 1})) == ["body.a"]
 
 
-async def test_what_was_confirmed_is_believed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_confirmed_is_believed_for_a_while() -> None:
     room = Room()
     room.stage.tell("native", {"a": 2, "b": 1})
     room.stage.tell("legacy", {"a": 1, "b": 1})
@@ -121,26 +136,6 @@ async def test_what_was_confirmed_is_believed_for_a_while(monkeypatch: pytest.Mo
     assert len(room.stage.requested) == 4 + 3
     assert fields(await room.read({"a": 1, "b": 1}, route="other")) == ["body.a", "body.b"]
     assert len(room.stage.requested) == 7 + 3
-
-
-async def test_no_more_is_asked_again_than_so_many_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparator, "time", SimpleNamespace(monotonic=lambda: 1000.0))
-    room = Room()
-    for number in range(comparator.MAX_CONFIRMATIONS + 5):
-        room.stage.tell("native", {f"a{number}": 2})
-        room.stage.tell("legacy", {f"a{number}": 1})
-        assert (await room.read({f"a{number}": 1})).name == "mismatch"
-    assert room.stage.requested.count("legacy") == comparator.MAX_CONFIRMATIONS
-
-
-async def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparator, "MAX_CONFIRMED", 0)
-    room = Room()
-    for name in ("a", "b", "a"):
-        room.stage.tell("native", {name: 2})
-        room.stage.tell("legacy", {name: 1})
-        await room.read({name: 1})
-    assert room.stage.requested.count("legacy") == 3
 
 
 async def test_a_side_that_cannot_be_asked_again_leaves_the_difference() -> None:
@@ -188,3 +183,49 @@ async def test_a_legacy_that_did_not_answer_is_not_asked_again() -> None:
     room.stage.tell("native", exchange(outcome="hang"))
     assert (await room.read(exchange(outcome="hang"))).name == "match"
     assert room.stage.requested == ["native"]
+
+
+OLD: dict[str, JSON] = {"title": "t", "count": 1}
+NEW: dict[str, JSON] = {"title": "t", "count": 2}
+
+
+async def test_a_dry_run_that_matches_is_not_repeated() -> None:
+    room = Room()
+    assert (await room.write({"_id": object_id(1)}, {"_id": object_id(2)})).name == "match"
+    assert room.stage.requested == []
+
+
+async def test_a_dry_run_that_agrees_when_repeated_differed_by_another_write() -> None:
+    room = Room()
+    room.stage.tell("native", {**NEW})
+    verdict = await room.write({**NEW}, {**OLD}, {"title": "t"})
+    assert (verdict.name, verdict.reason) == ("skipped", "changed")
+    assert [entry.verdict.reason for entry in room.noted if isinstance(entry, ComparisonEvent)] == ["changed"]
+
+
+async def test_a_dry_run_that_differs_again_is_a_mismatch() -> None:
+    room = Room()
+    room.stage.tell("native", {"title": "t", "count": 9})
+    assert fields(await room.write({**NEW}, {**OLD})) == ["body.count"]
+    room.stage.tell("native", "timeout")
+    assert fields(await room.write({"other": 1}, {"other": 2})) == ["body.other"]
+
+
+@pytest.mark.parametrize(
+    ("legacy", "native", "sent"),
+    [
+        ({"title": "new"}, {"title": "old"}, {"title": "new"}),
+        ({"note": {"tags": ["a", "b"]}}, {"note": {"tags": ["a", "c"]}}, {"tags": ["a", "b"]}),
+        ({"_id": object_id(1)}, {"_id": object_id(2, NOW - 9999)}, {}),
+    ],
+)
+async def test_a_stale_answer_to_a_write_is_no_other_write(legacy: JSON, native: JSON, sent: JSON) -> None:
+    room = Room()
+    room.stage.tell("native", legacy)
+    assert (await room.write(legacy, native, sent)).name == "mismatch"
+
+
+async def test_a_difference_that_vanishes_each_time_is_no_other_write() -> None:
+    room = Room()
+    room.stage.tell("native", {**NEW})
+    assert [(await room.write({**NEW}, {**OLD})).name for _ in range(3)] == ["skipped", "mismatch", "mismatch"]
