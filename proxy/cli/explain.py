@@ -135,7 +135,7 @@ def _key(config: Config, headers: Headers, client: Client, given: str | None) ->
 def _stage(route: Route | None, given: int | None) -> int | None:
     if route is None or route.rollout is None:
         return None
-    return given if given is not None else route.rollout.stages[0]
+    return given if given is not None else route.rollout.first
 
 
 def _verifier(config: Config) -> TokenVerifier | None:

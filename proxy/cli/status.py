@@ -30,6 +30,7 @@ _WAITS: Final[dict[WaitReason, str]] = {
     "bake_time": "",
     "evidence": "too little seen to tell",
     "approval": "waits for `promote`",
+    "window": "",
     "nothing": "goes up now",
 }
 _COLOURS: Final = {"pass": "green", "fail": "red", "unknown": "dim"}
@@ -142,7 +143,7 @@ def _stage(route: RouteNow) -> str:
     if progress is None:
         return ""
     follows = f" → {percent(progress.following, 10_000)}" if progress.following is not None else ""
-    waits = f"in {duration(progress.left)}" if progress.waits == "bake_time" else _WAITS[progress.waits]
+    waits = f"in {duration(progress.left)}" if progress.waits in ("bake_time", "window") else _WAITS[progress.waits]
     return f"{percent(progress.stage, 10_000)}{follows} {waits}".strip()
 
 

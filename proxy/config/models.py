@@ -237,10 +237,10 @@ class Route(Section):
 
     @property
     def share(self) -> int:
-        """The share of callers that the file gives to native: of a rollout its first stage; a pin included."""
+        """The share of callers that the file gives to native: of a rollout the stage it starts at; a pin included."""
         if self.pin is not None:
             return FULL * (self.pin == "native")
-        return self.native if self.rollout is None else min(self.native, self.rollout.stages[0])
+        return self.native if self.rollout is None else min(self.native, self.rollout.first)
 
 
 class RoutingFile(Section):

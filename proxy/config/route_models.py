@@ -9,7 +9,7 @@ import re
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from proxy.config.field_types import (
     Count,
@@ -19,8 +19,10 @@ from proxy.config.field_types import (
     Share,
     Switch,
     Text,
+    read_positive_share,
     show_share,
 )
+from proxy.config.promotion_window import PromotionWindow
 from proxy.config.section import Section
 from proxy.config.targets import TargetMap, Targets, contradiction
 from proxy.types import Backend
@@ -119,25 +121,63 @@ class Gates(Section):
     errors: Share = 10
 
 
-class Schedule(Section):
-    """Shares that follow one another: each lasts until its gates were passed for `bake_time`.
+class Stage(Section):
+    """One stage of a rollout; `bake_time` is the rollout's where it has none."""
 
-    `minimum`: native requests, and shadow comparisons where there are any, fewer of which pass no gate.
+    share: PositiveShare
+    bake_time: Duration | None = None
+
+
+def read_stage(value: object) -> object:
+    """Read a stage that is a share alone, or a mapping. Raises ValueError."""
+    return value if isinstance(value, dict | Stage) else Stage(share=read_positive_share(value))
+
+
+class Schedule(Section):
+    """Shares that follow one another: each lasts until its gates were passed for its bake time.
+
+    `minimum`: native requests, and shadow comparisons where there are any, fewer of which pass no gate. `start_at`: the
+    stage that it starts at, the first one where it is absent. `window`: the times at which it starts and is promoted.
     """
 
-    stages: Annotated[tuple[PositiveShare, ...], NotEmpty]
+    steps: Annotated[tuple[Annotated[Stage, BeforeValidator(read_stage)], ...], NotEmpty] = Field(alias="stages")
+    start_at: PositiveShare | None = None
     bake_time: Duration = 7 * 86_400.0
     gates: Gates = Gates()
     minimum: Count = 100
     approve: Switch = False
+    window: PromotionWindow | None = None
 
-    @field_validator("stages")
+    @field_validator("steps")
     @classmethod
-    def _ascending(cls, stages: tuple[int, ...]) -> tuple[int, ...]:
-        for before, after in pairwise(stages):
+    def _ascending(cls, steps: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        for before, after in pairwise(step.share for step in steps):
             if after <= before:
                 raise ValueError(f"stages must go up: {show_share(after)} comes after {show_share(before)}")
-        return stages
+        return steps
+
+    @field_validator("start_at")
+    @classmethod
+    def _one_of_the_stages(cls, start: int | None, info: ValidationInfo) -> int | None:
+        stages = [step.share for step in info.data.get("steps", ())]
+        if start is not None and stages and start not in stages:
+            raise ValueError(f"must be one of the stages: {', '.join(map(show_share, stages))}")
+        return start
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The shares of the stages, in basis points."""
+        return tuple(step.share for step in self.steps)
+
+    @property
+    def first(self) -> int:
+        """The share of the stage that it starts at."""
+        return self.start_at if self.start_at is not None else self.steps[0].share
+
+    def bake_time_of(self, stage: int) -> float:
+        """Return the bake time of a stage, in seconds."""
+        own = next((step.bake_time for step in self.steps if step.share == stage), None)
+        return own if own is not None else self.bake_time
 
 
 class RouteDefaults(Section):

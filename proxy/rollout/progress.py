@@ -9,20 +9,24 @@ from typing import Literal
 from proxy.config.field_types import FULL
 from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
+from proxy.config.promotion_window import HORIZON
 from proxy.config.route_models import Schedule
 from proxy.rollout.analysis.analysis import MetricResult, exceeding
 from proxy.rollout.analysis.callers import FailureRatio
 from proxy.rollout.model import Evidence, RouteState
 from proxy.rollout.shares import effective, following, reached
 
-WaitReason = Literal["cap", "completed", "paused", "file", "gate", "bake_time", "evidence", "approval", "nothing"]
+WaitReason = Literal[
+    "cap", "completed", "paused", "file", "gate", "bake_time", "evidence", "approval", "window", "nothing"
+]
 """Why a rollout stays at its stage: a cap; no further stage; paused by a person; the file allows no more; a gate fails;
-the bake time has not passed; too little evidence; approval by a person. `nothing`: it can be promoted."""
+the bake time has not passed; too little evidence; approval by a person; its window is closed. `nothing`: it can be
+promoted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of a rollout. `left` is the rest of the bake time, in seconds."""
+    """Progress of a rollout. `left` is the rest of the bake time, in seconds; then that until its window opens."""
 
     stage: int
     following: int | None
@@ -55,9 +59,11 @@ def progress(
     stage = reached(route, state)
     compared = is_compared(route.pattern.method, route.shadow) if compared is None else compared
     results = gates(route.rollout, evidence, usual, compared=compared)
-    left = max(0.0, state.passing + route.rollout.bake_time - now)
+    left = max(0.0, state.passing + route.rollout.bake_time_of(stage) - now)
+    opens = opening(route.rollout, now)
     follows = following(route, stage)
-    return Progress(stage, follows, _waits(route, state, follows, left, results), left, results)
+    waits = _waits(route, state, follows, left, results, is_open=opens == now)
+    return Progress(stage, follows, waits, left or opens - now, results)
 
 
 def gates(
@@ -74,14 +80,37 @@ def gates(
     return tuple(results)
 
 
+def opening(rollout: Schedule, at: float) -> float:
+    """Return the first time from `at` on at which a rollout may be promoted, at most HORIZON days later."""
+    opens = rollout.window.next_open(at) if rollout.window is not None else at
+    return opens if opens is not None else at + HORIZON * 86_400.0
+
+
 def timetable(rollout: Schedule, start: float) -> Iterator[tuple[int, float]]:
-    """Yield each stage with the earliest time it is reached, where the rollout starts at `start` and all gates pass."""
-    for index, stage in enumerate(rollout.stages):
-        yield stage, start + index * rollout.bake_time
+    """Yield each stage with the earliest time it is reached, where the rollout starts from `start` on and all pass."""
+    yield from _times(rollout, rollout.first, opening(rollout, start) if rollout.start_at is None else start)
+
+
+def end_of(rollout: Schedule, stage: int, at: float) -> float:
+    """Return the earliest time of the last stage, where `stage` is reached from `at` on and all gates pass."""
+    return max(time for _, time in _times(rollout, stage, opening(rollout, at)))
+
+
+def _times(rollout: Schedule, stage: int, at: float) -> Iterator[tuple[int, float]]:
+    for each in rollout.stages:
+        if each >= stage:
+            yield each, at
+            at = opening(rollout, at + rollout.bake_time_of(each))
 
 
 def _waits(
-    route: Route, state: RouteState, follows: int | None, left: float, results: tuple[MetricResult, ...]
+    route: Route,
+    state: RouteState,
+    follows: int | None,
+    left: float,
+    results: tuple[MetricResult, ...],
+    *,
+    is_open: bool,
 ) -> WaitReason:
     assert route.rollout is not None
     outcomes = {gate.outcome for gate in results}
@@ -94,5 +123,6 @@ def _waits(
         "bake_time": left > 0,
         "evidence": "unknown" in outcomes,
         "approval": route.rollout.approve,
+        "window": not is_open,
     }
     return next((reason for reason, applies in reasons.items() if applies), "nothing")

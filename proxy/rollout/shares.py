@@ -57,14 +57,14 @@ def lowers(route: Route, state: RouteState, share: int) -> bool:
 
 
 def reached(route: Route, state: RouteState | None) -> int:
-    """Return the stage of the rollout: 0 before its start, 10,000 without a rollout.
+    """Return the stage of the rollout: before its start `start_at` or 0, 10,000 without a rollout.
 
     Where the stages have changed since it was stored: the highest one that is not above it, else the first.
     """
     if route.rollout is None:
         return FULL
     if state is None or state.stage is None:
-        return 0
+        return route.rollout.start_at or 0
     return at_most(route, state.stage)
 
 

@@ -16,6 +16,7 @@ from proxy.config.models import Config, Route
 from proxy.rollout.evidence import EvidenceCollector
 from proxy.rollout.in_force import SharesInForce, logged_errors
 from proxy.rollout.model import FILE, SCHEDULE, Attribution, AuditEntry, RouteState, ceiling
+from proxy.rollout.progress import opening
 from proxy.rollout.store import Store
 from proxy.rollout.transitions import (
     gate_failed,
@@ -27,6 +28,9 @@ from proxy.rollout.transitions import (
 )
 
 logger = logging.getLogger("scribe_proxy.state")
+
+MAX_JUMP: Final = 60.0
+"""Seconds by which the store's clock may differ from what this process expects, and still time a stage."""
 
 
 class StateSynchroniser:
@@ -46,6 +50,7 @@ class StateSynchroniser:
         self._interval: Final = interval
         self._baseline_interval: Final = baseline_interval
         self._announced: Config | None = None  # the configuration that was announced last
+        self._jump = 0.0  # seconds by which the store's clock differed from this process's
 
     async def run(self) -> None:
         """Synchronise every `interval` seconds, and immediately when woken, until cancelled."""
@@ -62,6 +67,7 @@ class StateSynchroniser:
         """Store local caps, exchange evidence, and carry out what is due. Raises `DatabaseError`."""
         shares = self._shares
         shares.clock.set(await self._store.now())
+        self._jump = shares.clock.take_jump()
         await self._store_local_caps()
         if not shares.cache.loaded:
             return
@@ -129,11 +135,20 @@ class StateSynchroniser:
         if released is not None or route.rollout is None or route.pin is not None:
             return released
         if state.stage is None:
-            return start_rollout(route, state, now)
+            may_start = route.rollout.start_at is not None or opening(route.rollout, now) == now
+            return start_rollout(route, state, now) if may_start else None
+        if clock_jumped(state, now, self._jump):
+            return gate_failed(route, state, "the clock jumped, so the bake time starts again", now)
         progress = self._evidence.progress(route, state, now)
         if progress is None or progress.waits not in ("gate", "nothing"):
             return None
         if progress.failed_gate is not None:
             return gate_failed(route, state, progress.failed_gate.description, now)
-        reason = f"every gate was passed for {show_duration(route.rollout.bake_time)}"
+        reason = f"every gate was passed for {show_duration(route.rollout.bake_time_of(progress.stage))}"
         return promote(route, state, Attribution(SCHEDULE, reason, now))
+
+
+def clock_jumped(state: RouteState, now: float, jump: float) -> bool:
+    """Return True where a bake time cannot be trusted: it began before the clock jumped, or begins in the future."""
+    before_jump = abs(jump) > MAX_JUMP and abs(now - state.passing) > MAX_JUMP
+    return before_jump or state.passing > now + MAX_JUMP

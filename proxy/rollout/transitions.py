@@ -26,7 +26,7 @@ def initial_state(route: Route) -> RouteState:
 def start_rollout(route: Route, state: RouteState, now: float) -> RouteState:
     """Start the rollout at its first stage."""
     assert route.rollout is not None
-    first = route.rollout.stages[0]
+    first = route.rollout.first
     by = Attribution(SCHEDULE, f"the rollout starts at {show_share(first)}", now)
     return _changed(route, state, "start", by, stage=first, since=now, passing=now)
 

@@ -19,7 +19,7 @@ from proxy.ops.formatting import number
 from proxy.reports.models import RouteSummary
 from proxy.rollout.analysis.analysis import Analysis
 from proxy.rollout.model import Cap, Evidence, RouteState, ceiling
-from proxy.rollout.progress import Progress
+from proxy.rollout.progress import Progress, end_of
 from proxy.rollout.shares import Effective
 
 State = Literal["rolled back", "rolling out", "clean", "comparing", "not compared", "pinned", "done"]
@@ -180,10 +180,10 @@ def _step_of_rollout(facts: GroupFacts) -> NextStep:
     if route.rollout is None:
         return NextStep("raise `native`, or add a `rollout`")
     if progress is None:
-        return NextStep(f"starts at {show_share(route.rollout.stages[0])}", 0.0)
+        return NextStep(f"starts at {show_share(route.rollout.first)}", 0.0)
     following = show_share(progress.following) if progress.following is not None else "the last stage"
     needed = _needed(facts, route.rollout.minimum)
-    if progress.waits == "bake_time":
+    if progress.waits in ("bake_time", "window"):
         return NextStep(following, progress.left, needed=needed)
     if progress.waits == "nothing":
         return NextStep(following, 0.0)
@@ -220,6 +220,6 @@ def _end(facts: GroupFacts, state: State, now: float) -> float | None:
     if rollout is None or state == "pinned" or ceiling(facts.leader) < FULL or rollout.stages[-1] < FULL:
         return None
     if progress is None:
-        return now + rollout.bake_time * (len(rollout.stages) - 1)
-    above = [stage for stage in rollout.stages if stage > progress.stage]
-    return now + progress.left + rollout.bake_time * (len(above) - 1)
+        return end_of(rollout, rollout.first, now)
+    follows = [stage for stage in rollout.stages if stage > progress.stage]
+    return end_of(rollout, follows[0], now + progress.left) if follows else now + progress.left

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from proxy.config.field_types import FULL
 from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
 from proxy.rollout.analysis.callers import FailureRatio
 from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
-from proxy.rollout.progress import progress, timetable
+from proxy.rollout.progress import end_of, progress, timetable
+from proxy.rollout.shares import effective
 from proxy.rollout.transitions import initial_state, promote, start_rollout
 
 DAY = 86_400.0
+HOUR = 3600.0
 GOOD = Evidence(native=5000, native_errors=1, legacy=5000, legacy_errors=2, compared=4000, differing=0)
 
 
@@ -130,3 +134,51 @@ def test_without_a_rollout_there_is_no_progress() -> None:
 def test_the_timetable_gives_each_stage_its_earliest_time() -> None:
     assert ROUTE.rollout is not None
     assert list(timetable(ROUTE.rollout, 1000.0)) == [(100, 1000.0), (5000, 1000.0 + DAY)]
+
+
+MONDAY = datetime(2026, 11, 30, tzinfo=UTC).timestamp()
+WINDOW = {"days": "mon-fri", "hours": "09:00-17:00", "zone": "UTC", "never_on": "2026-12-01"}
+
+
+def scheduled(**rollout: object) -> Route:
+    return route(shadow=0, rollout={"stages": ["1%", "50%", "100%"], "bake_time": "1d", **rollout})
+
+
+def test_stages_may_have_bake_times_of_their_own() -> None:
+    chosen = scheduled(stages=["1%", {"share": "50%", "bake_time": "3d"}, "100%"])
+    assert chosen.rollout is not None
+    assert list(timetable(chosen.rollout, 0.0)) == [(100, 0.0), (5000, DAY), (FULL, 4 * DAY)]
+    second = promote(chosen, start_rollout(chosen, initial_state(chosen), 0.0), MARK)
+    assert waits(second, now=2.9 * DAY, chosen=chosen) == "bake_time"
+    assert waits(second, now=3.1 * DAY, chosen=chosen) == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected", "left"),
+    [(9, "nothing", 0.0), (16.9, "nothing", 0.0), (17, "window", 40 * HOUR), (24, "window", 33 * HOUR)],
+)
+def test_a_rollout_waits_for_its_window(hours: float, expected: str, left: float) -> None:
+    """Tuesday, the 1st of December, is a date on which nothing is promoted."""
+    chosen = scheduled(window=WINDOW)
+    state = start_rollout(chosen, initial_state(chosen), MONDAY - 2 * DAY)
+    found = progress(chosen, state, GOOD, None, MONDAY + hours * HOUR)
+    assert found is not None
+    assert found.waits == expected
+    assert found.left == pytest.approx(left)
+
+
+def test_the_timetable_skips_what_is_outside_the_window() -> None:
+    chosen = scheduled(window=WINDOW)
+    assert chosen.rollout is not None
+    times = [at for _, at in timetable(chosen.rollout, MONDAY - DAY)]
+    assert times == [MONDAY + hours * HOUR for hours in (9, 57, 81)]
+    assert end_of(chosen.rollout, 5000, MONDAY) == MONDAY + 57 * HOUR
+
+
+def test_a_rollout_starts_at_the_running_share() -> None:
+    chosen = scheduled(start_at="50%", window=WINDOW)
+    assert (chosen.share, effective(chosen, None, read=True).share) == (5000, 5000)
+    state = start_rollout(chosen, initial_state(chosen), 0.0)
+    assert (state.stage, state.change.before, state.change.after) == (5000, 5000, 5000)
+    assert chosen.rollout is not None
+    assert list(timetable(chosen.rollout, MONDAY)) == [(5000, MONDAY), (FULL, MONDAY + 57 * HOUR)]

@@ -1,0 +1,83 @@
+"""The clock that replicas share, and stages that are timed by it when it jumps."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.config.loading import parse
+from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.clock import Clock
+from proxy.rollout.evidence import EvidenceCollector
+from proxy.rollout.in_force import ControllerHooks, SharesInForce
+from proxy.rollout.store import MemoryStore
+from proxy.rollout.synchroniser import StateSynchroniser
+
+DAY = 86_400.0
+CONFIG = parse(
+    "legacy: {url: http://x}\nnative: a:b\nroutes:\n"
+    "- {name: a, match: GET /a, rollout: {stages: [1%, 10%], bake_time: 7d, minimum: 1}}\n",
+    {},
+)
+
+
+class Stepped:
+    """A process whose monotonic clock, and the store's clock, are set by hand."""
+
+    def __init__(self) -> None:
+        self.steady, self.wall = 0.0, 1000 * DAY
+        self.store = MemoryStore(Clock(lambda: self.wall, lambda: 0.0))
+        self.store.now = self._now  # type: ignore[method-assign]
+        self.shares = SharesInForce(CONFIG, StatsRegistry(), ControllerHooks(apply=lambda _: None))
+        self.shares.clock._steady = lambda: self.steady
+        self.shares.cache.loaded = True
+        evidence = EvidenceCollector(self.shares.stats, self.store)
+        self.synchroniser = StateSynchroniser(self.shares, self.store, evidence, 1.0, 60.0)
+
+    async def _now(self) -> float:
+        return self.wall
+
+    async def after(self, seconds: float, jump: float = 0.0) -> list[str]:
+        """Synchronise after some time, in which the store's clock jumps; return all kinds of changes so far."""
+        self.steady += seconds
+        self.wall += seconds + jump
+        await self.synchroniser.synchronise()
+        return [entry.kind for entry in reversed(await self.store.history(99)) if entry.kind != "config"]
+
+
+@pytest.mark.parametrize("jump", [8 * DAY, 365 * DAY, -DAY / 2, -365 * DAY])
+async def test_a_jump_of_the_clock_starts_the_bake_time_again(jump: float) -> None:
+    process = Stepped()
+    assert await process.after(0.0) == ["start"]
+    assert await process.after(DAY) == ["start"]
+    assert await process.after(2.0, jump) == ["start", "gate"]
+    assert await process.after(2.0) == ["start", "gate"]
+    state = process.shares.cache.state(CONFIG.routes[0])
+    assert (state.stage, state.passing) == (100, process.wall - 2.0)
+    assert state.missed is not None
+    assert state.missed.reason == "the clock jumped, so the bake time starts again"
+
+
+async def test_small_steps_of_the_clock_change_nothing() -> None:
+    process = Stepped()
+    await process.after(0.0)
+    for _ in range(20):
+        assert await process.after(DAY / 4, 5.0) == ["start"]
+
+
+async def test_a_bake_time_that_begins_in_the_future_starts_again() -> None:
+    """As after a restart of all processes while the clock was set back."""
+    process = Stepped()
+    await process.after(0.0)
+    process.shares.clock = Clock(lambda: 0.0, lambda: process.steady)  # type: ignore[misc]
+    assert await process.after(1.0, -DAY) == ["start", "gate"]
+
+
+def test_the_clock_follows_the_store_and_tells_its_jumps() -> None:
+    steady = [0.0]
+    clock = Clock(lambda: 500.0, lambda: steady[0])
+    clock.set(1000.0)
+    assert (clock.now(), clock.take_jump()) == (1000.0, 0.0)
+    steady[0] = 10.0
+    clock.set(2010.0)
+    clock.set(2010.0)
+    assert (clock.now(), clock.take_jump(), clock.take_jump()) == (2010.0, 1000.0, 0.0)
