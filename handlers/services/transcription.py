@@ -14,9 +14,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 from handlers.failure_log import summary_of, trace_of
 from handlers.services.model import ModelError, ModelRefusedError
@@ -28,6 +28,8 @@ PORTION: Final = 8
 LIMIT: Final = 25 * 1024 * 1024
 """Maximum bytes of audio per connection: the model's limit for one file."""
 
+PARSING_COPIES: Final = 3
+"""Times the size of a frame that it takes while it is parsed: the text, its long string, its audio."""
 _FRAME_MARGIN: Final = 64 * 1024
 
 MAX_WAITING: Final = 32
@@ -40,6 +42,41 @@ logger = logging.getLogger(__name__)
 
 Transcribe = Callable[[bytes, str], Awaitable[str]]
 """Return the text of an audio file with this name, or raise `ModelError`."""
+
+
+class Memory(Protocol):
+    """The memory budget of the process, as far as one connection draws on it. Sizes are in bytes."""
+
+    def retain(self, size: int) -> bool:
+        """Enter bytes that are held; False where the server closes the connection instead."""
+
+    def release(self, size: int) -> None:
+        """Take bytes out."""
+
+
+class UnlimitedMemory:
+    """The budget of a server that has none."""
+
+    def retain(self, size: int) -> bool:
+        """Allow everything."""
+        return True
+
+    def release(self, size: int) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMemory:
+    """The budget of the server's ASGI extension `proxy.memory`."""
+
+    retain: Callable[[int], bool]
+    release: Callable[[int], None]
+
+
+def memory_of(scope: Mapping[str, Any]) -> Memory:
+    """Return the budget of a connection's server."""
+    extension = (scope.get("extensions") or {}).get("proxy.memory")
+    return UnlimitedMemory() if extension is None else ServerMemory(extension["retain"], extension["release"])
 
 
 def frame_limit(audio_limit: int) -> int:
@@ -117,7 +154,8 @@ class _Job:
 class Recorder:
     """Records one connection. Call `close` when it ends: calls to the model are then cancelled.
 
-    `identity` names the files for the model; `limit` is in bytes; `clock` gives milliseconds.
+    `identity` names the files for the model; `limit` is in bytes; `clock` gives milliseconds; the audio is
+    entered in `memory`.
     """
 
     def __init__(
@@ -128,6 +166,7 @@ class Recorder:
         *,
         limit: int = LIMIT,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        memory: Memory | None = None,
     ) -> None:
         self.is_recording = False
         self._identity = identity
@@ -135,6 +174,8 @@ class Recorder:
         self._emit = emit
         self._limit = limit
         self._clock = clock
+        self._memory = memory or UnlimitedMemory()
+        self._retained = 0
         self._current = _Recording()
         self._jobs: deque[_Job] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -142,6 +183,7 @@ class Recorder:
     def start(self) -> None:
         """Start a recording, independent of earlier ones, whose running calls continue."""
         self._current = _Recording()
+        self._account()
         self.is_recording = True
 
     async def add(self, chunk: bytes) -> None:
@@ -154,6 +196,9 @@ class Recorder:
             await self._emit(AudioLimitReached())
             return
         recording.add(chunk)
+        if not self._account():
+            recording.full = True
+            return
         if recording.chunks and len(recording.chunks) % PORTION == 0:
             await self._submit(_Job(recording, len(recording.chunks) - PORTION, len(recording.chunks), final=False))
 
@@ -170,9 +215,19 @@ class Recorder:
         self.is_recording = False
         self._current = _Recording()
         self._jobs.clear()
+        self._account()
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.wait([self._worker])
+
+    def _account(self) -> bool:
+        """Make the budget's figure that of the bytes held; False where the server closes the connection."""
+        before, self._retained = self._retained, self._stored_bytes()
+        if self._retained > before:
+            return self._memory.retain(self._retained - before)
+        if self._retained < before:
+            self._memory.release(before - self._retained)
+        return True
 
     def _stored_bytes(self) -> int:
         """Return the bytes of audio in memory: this recording's, and those of waiting calls."""
@@ -203,6 +258,7 @@ class Recorder:
         finally:
             if self._jobs:
                 self._jobs.popleft()
+                self._account()
 
     async def _do(self, job: _Job) -> None:
         prefix = "final" if job.final else "temp"

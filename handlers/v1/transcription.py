@@ -24,6 +24,7 @@ from pydantic.alias_generators import to_camel
 from handlers.dependency_failures import report_failure
 from handlers.json_structure import SLICE, StructureError
 from handlers.services.transcription import (
+    PARSING_COPIES,
     AudioLimitReached,
     Event,
     FinalFailed,
@@ -31,6 +32,7 @@ from handlers.services.transcription import (
     Recorder,
     Transcribed,
     frame_limit,
+    memory_of,
 )
 from handlers.sliced_json import decode_utf8, parse_in_slices
 from handlers.storage.errors import UnavailableError
@@ -159,20 +161,33 @@ class _Conversation:
         self._state = state
         self._caller = caller
         self._identity = f"conn-{secrets.token_hex(12)}"
+        self._memory = memory_of(socket.scope)
         self._frame_limit = frame_limit(state.settings.audio_limit)
         transcribe = state.services.model.transcribe
-        self.recorder = Recorder(self._identity, transcribe, self._send_event, limit=state.settings.audio_limit)
+        self.recorder = Recorder(
+            self._identity, transcribe, self._send_event, limit=state.settings.audio_limit, memory=self._memory
+        )
 
     async def run(self) -> None:
         """Greet, and handle frames until the client disconnects; raises `HTTPException` for an invalid token."""
         await self._send("connection", connectionId=self._identity, message="Connected to transcription stream")
         while (message := await self._socket.receive())["type"] == "websocket.receive":
+            text = message.get("text") or message.get("bytes") or ""
+            size = PARSING_COPIES * len(text)
+            if not self._memory.retain(size):
+                continue
             try:
-                frame = await _read(message.get("text") or message.get("bytes") or "", self._frame_limit)
-            except ValueError:
-                await self._send("error", message="Invalid message format")
-            else:
-                await self._act(frame)
+                await self._handle(text)
+            finally:
+                self._memory.release(size)
+
+    async def _handle(self, text: str | bytes) -> None:
+        try:
+            frame = await _read(text, self._frame_limit)
+        except ValueError:
+            await self._send("error", message="Invalid message format")
+        else:
+            await self._act(frame)
 
     async def _act(self, frame: Start | bytes | Stop) -> None:
         match frame:

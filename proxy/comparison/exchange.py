@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from starlette.types import Message, Scope
 
@@ -141,10 +141,31 @@ class RawExchange(NamedTuple):
         )
 
 
+class Account(Protocol):
+    """The account of one holder in a memory budget. Sizes are in bytes."""
+
+    def acquire(self, size: int) -> bool:
+        """Enter bytes; False where the holder must let its bytes go."""
+
+    def release(self, size: int) -> None:
+        """Take bytes out."""
+
+    def close(self) -> None:
+        """Take everything out."""
+
+
+OpenAccount: TypeAlias = Callable[[Callable[[], None]], Account]
+"""Opens an account; the function that it is given lets the holder's bytes go."""
+
+
 class ExchangeRecorder:
-    """Records what passes between a client and one backend; call `received` and `sent` for each message."""
+    """Records what passes between a client and one backend; call `received` and `sent` for each message.
+
+    `open_account` opens an account for the bodies. Where the budget needs their bytes, digests replace them.
+    """
 
     __slots__ = (
+        "_account",
         "_answered",
         "_ended",
         "_head_at",
@@ -158,8 +179,9 @@ class ExchangeRecorder:
         "_wall",
     )
 
-    def __init__(self, scope: Scope, limit: int = LIMIT) -> None:
+    def __init__(self, scope: Scope, limit: int = LIMIT, open_account: OpenAccount | None = None) -> None:
         self._scope = scope
+        self._account = open_account(self._shorten) if open_account is not None else None
         self._received, self._sent = _BodyBuffer(limit), _BodyBuffer(limit)
         self._status = 0
         self._headers: Sequence[tuple[bytes, bytes]] = ()
@@ -183,7 +205,7 @@ class ExchangeRecorder:
         if message["type"] == "http.request":
             body = message.get("body", b"")
             if body:
-                self._received.add(body)
+                self._add(self._received, body)
             self._request_complete = not message.get("more_body", False)
 
     def sent(self, message: Message) -> None:
@@ -192,7 +214,7 @@ class ExchangeRecorder:
         if kind == "http.response.body":
             body = message.get("body", b"")
             if body and self._scope["method"] != "HEAD":  # a server omits what an app sends there (RFC 9110 §9.3.2)
-                self._sent.add(body)
+                self._add(self._sent, body)
             if not message.get("more_body", False):
                 self._answered = True
                 self._ended = time.perf_counter()
@@ -200,6 +222,25 @@ class ExchangeRecorder:
             self._head_at = time.perf_counter()
             self._status = message["status"]
             self._headers = message.get("headers", ())
+
+    def _add(self, buffer: _BodyBuffer, chunk: bytes) -> None:
+        before = buffer.held
+        buffer.add(chunk)
+        if self._account is None:
+            return
+        if buffer.held < before:
+            self._account.release(before)
+        elif buffer.held and not self._account.acquire(len(chunk)):
+            self._shorten()
+
+    def close(self) -> None:
+        """Give the bytes back to the memory budget; call this where `raw` is not called."""
+        if self._account is not None:
+            self._account.close()
+
+    def _shorten(self) -> None:
+        self._received.shorten()
+        self._sent.shorten()
 
     def exchange(self, failure: str | None = None) -> Exchange:
         """Return what has passed; `failure` is the code of an `errors.Failure` that the backend raised, if it did."""
@@ -209,6 +250,7 @@ class ExchangeRecorder:
         """Return what has passed, as it came."""
         ended = self._ended or time.perf_counter()
         scope = self._scope
+        self.close()
         return RawExchange(
             scope["method"],
             request_target(scope),
@@ -243,18 +285,27 @@ class _BodyBuffer:
         self._chunks: list[bytes] = []
         self._digests: BlockDigests | None = None
 
+    @property
+    def held(self) -> int:
+        """Return the number of bytes that are held."""
+        return self.length if self._digests is None else 0
+
     def add(self, chunk: bytes) -> None:
         self.length += len(chunk)
-        if self._digests is None:
-            self._chunks.append(bytes(chunk))
-            if self.length <= self._limit:
-                return
+        if self._digests is not None:
+            self._digests.update(chunk)
+            return
+        self._chunks.append(bytes(chunk))
+        if self.length > self._limit:
+            self.shorten()
+
+    def shorten(self) -> None:
+        """Replace the chunks by digests; nothing where there are none."""
+        if self._chunks:
             self._digests = BlockDigests()
             for each in self._chunks:
                 self._digests.update(each)
             self._chunks.clear()
-        else:
-            self._digests.update(chunk)
 
     def body(self) -> RawBody:
         blocks = self._digests.blocks() if self._digests is not None else ()

@@ -8,7 +8,7 @@ new one is refused. Runs on the event loop; does no I/O.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
@@ -49,6 +49,29 @@ class Slot:
         self.bulkhead = bulkhead
 
 
+@dataclass(frozen=True, slots=True)
+class LimitUsage:
+    """A limit, how much of it is used now, and the requests that it refused in the last minute.
+
+    `limit` is 0 for one whose use is not known here.
+    """
+
+    name: str
+    used: int
+    limit: int
+    refused: int = 0
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is full, or refused a request in the last minute."""
+        return self.used >= self.limit > 0 or self.refused > 0
+
+    def __str__(self) -> str:
+        refused = f", {self.refused:,} refused in the last minute" if self.refused else ""
+        used = f": {self.used:,} of {self.limit:,}" if self.limit else ""
+        return f"{self.name} is reached{used}{refused}"
+
+
 @dataclass(slots=True, eq=False)
 class Bulkhead:
     """The slots of one backend for one kind. `limit` counts all of them, `per_client` those of one client."""
@@ -75,6 +98,11 @@ class Bulkhead:
         self._slots[slot] = None
         if client is not None:
             self._clients[client] = self._clients.get(client, 0) + 1
+
+    @property
+    def largest_client(self) -> int:
+        """Slots of the client that uses most."""
+        return max(self._clients.values(), default=0)
 
     def remove(self, slot: Slot) -> None:
         """Take a slot back; once more has no effect."""
@@ -140,6 +168,13 @@ class Admission:
     def used(self, kind: Kind) -> int:
         """Slots in use of one kind, at both backends."""
         return sum(bulkhead.used for (_, each), bulkhead in self._bulkheads.items() if each == kind)
+
+    def usage(self, refused: Mapping[str, int]) -> tuple[LimitUsage, ...]:
+        """Return every limit; `per_client` as the client sees it that uses most. `refused`: of the last minute."""
+        whole = [LimitUsage(each.name, each.used, each.limit, refused.get(each.name, 0)) for each in self]
+        client = max(self, key=lambda each: each.largest_client / each.per_client)
+        one = LimitUsage("per_client", client.largest_client, client.per_client, refused.get("per_client", 0))
+        return (*whole, one)
 
     def __iter__(self) -> Iterator[Bulkhead]:
         return iter(self._bulkheads.values())

@@ -101,7 +101,12 @@ def _machines(current: Current) -> list[BaseRoute]:
 
     async def ready(_: Request) -> Response:
         now = await current()
-        state = {"status": "ready" if now.ready else "unready", "legacy": now.legacy, "native": now.native}
+        state = {
+            "status": "ready" if now.ready else "unready",
+            "legacy": now.legacy,
+            "native": now.native,
+            "limits_reached": now.limits_reached,
+        }
         return JSONResponse(state, 200 if now.ready else 503)
 
     return [

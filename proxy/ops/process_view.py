@@ -9,6 +9,7 @@ from proxy.observability.recent_failures import RecentFailures
 from proxy.rollout.controller import RolloutController
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
+from proxy.server.memory_budget import MemoryBudget
 
 
 class ProcessView(Protocol):
@@ -27,6 +28,10 @@ class ProcessView(Protocol):
     @property
     def failures(self) -> RecentFailures:
         """The failures of the last minute."""
+
+    @property
+    def memory(self) -> MemoryBudget:
+        """The budget for bytes that are buffered for clients."""
 
     @property
     def database(self) -> Database | None:

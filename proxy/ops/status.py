@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from proxy.config.models import Route
 from proxy.config.problems import Problem
+from proxy.gateway.admission import LimitUsage
 from proxy.ops.process_view import ProcessView
 from proxy.rollout.model import ceiling
 from proxy.rollout.shares import Effective
@@ -27,7 +28,10 @@ class RouteStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One process. `revision` is that of the configuration in force; `problems` are those of the file on disk."""
+    """One process. `revision` is that of the configuration in force; `problems` are those of the file on disk.
+
+    `limits` has every limit, `limits_reached` a sentence for each that is full or refused a request in the last minute.
+    """
 
     revision: str
     legacy_url: str
@@ -36,6 +40,8 @@ class Status:
     in_flight: int
     routes: tuple[RouteStatus, ...]
     problems: tuple[Problem, ...]
+    limits: tuple[LimitUsage, ...] = ()
+    limits_reached: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -50,6 +56,7 @@ Current = Callable[[], Awaitable[Status]]
 def describe(situation: ProcessView, *, legacy: bool) -> Status:
     """Return the status of a process. `legacy`: it accepts connections."""
     config = situation.gateway.plan.config
+    limits = _limits(situation)
     return Status(
         revision=config.revision,
         legacy_url=config.legacy.url,
@@ -58,7 +65,18 @@ def describe(situation: ProcessView, *, legacy: bool) -> Status:
         in_flight=situation.gateway.in_flight,
         routes=tuple(_route(route, situation.controller.effective(route)) for route in config.routes),
         problems=situation.watcher.problems,
+        limits=limits,
+        limits_reached=tuple(str(each) for each in limits if each.reached),
     )
+
+
+def _limits(situation: ProcessView) -> tuple[LimitUsage, ...]:
+    memory = situation.memory
+    refused = situation.failures.of("limit")
+    buffered = LimitUsage("memory", memory.used, memory.limit, refused.get("memory", 0))
+    known = (*situation.gateway.admission.usage(refused), buffered)
+    names = {each.name for each in known}
+    return (*known, *(LimitUsage(name, 0, 0, count) for name, count in refused.items() if name not in names))
 
 
 def _route(route: Route, effective: Effective) -> RouteStatus:

@@ -135,6 +135,18 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._peer is not None:
             self._peer.close(TRY_AGAIN_LATER)
 
+    def _retain(self, size: int) -> bool:
+        """Enter bytes that the app holds of what this client sent; False where the connection is closed instead."""
+        if self._account is None or self._account.acquire(size):
+            return True
+        self._evict()
+        return False
+
+    def _release(self, size: int) -> None:
+        """Take bytes out that the app no longer holds."""
+        if self._account is not None:
+            self._account.release(size)
+
     # -- the handshake
 
     def _begin(self, head: bytes) -> None:
@@ -170,7 +182,11 @@ class WebSocketProtocol(asyncio.Protocol):
             "headers": headers,
             "subprotocols": [name.strip() for name in offered.split(",")] if offered else [],
             "state": self._app_state.copy(),
-            "extensions": {"websocket.http.response": {}, "proxy.relay": {}},
+            "extensions": {
+                "websocket.http.response": {},
+                "proxy.relay": {},
+                "proxy.memory": {"retain": self._retain, "release": self._release},
+            },
             "proxy.target": target,
         }
 

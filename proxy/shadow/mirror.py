@@ -7,10 +7,11 @@ from typing import Protocol
 
 from starlette.types import Message, Receive, Scope
 
-from proxy.comparison.exchange import ExchangeRecorder, RawExchange
+from proxy.comparison.exchange import ExchangeRecorder, OpenAccount, RawExchange
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
 from proxy.gateway.scope import first_header, request_target
+from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.types import Backend
 
@@ -57,7 +58,7 @@ class MirroredRead:
     """A read: submitted for comparison once its answer is complete."""
 
     def __init__(self, sink: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
-        self.capture = ExchangeRecorder(scope, limit)
+        self.capture = ExchangeRecorder(scope, limit, _opener(scope))
         self._sink, self._route, self._scope, self._receive = sink, route, scope, receive
 
     async def prepare(self) -> None:
@@ -101,7 +102,7 @@ class MirroredDryRun:
         )
         self._number = await self._sink.dry_run(self._route, request)
         if self._number is not None:
-            self.capture = ExchangeRecorder(self._scope, self._limit)
+            self.capture = ExchangeRecorder(self._scope, self._limit, _opener(self._scope))
 
     async def receive(self) -> Message:
         message = self._buffered.popleft() if self._buffered else await self._receive()
@@ -115,6 +116,7 @@ class MirroredDryRun:
         if backend == "legacy":
             self._sink.submit_legacy_answer(self._number, self.capture.raw(failure))
         else:
+            self.capture.close()
             self._sink.discard(self._number, "backend_unavailable")  # legacy was down: native served as the fallback
 
     async def _read_body(self) -> bytes | Reason:
@@ -134,6 +136,12 @@ class MirroredDryRun:
                 return "body_too_large"
             more = message.get("more_body", False)
         return b"".join(chunks)
+
+
+def _opener(scope: Scope) -> OpenAccount | None:
+    """Return what opens an account in the memory budget of the process; None where it has none."""
+    budget: MemoryBudget | None = scope.get("state", {}).get(BUDGET_KEY)
+    return budget.open if budget is not None else None
 
 
 def connection_info_of(scope: Scope) -> ConnectionInfo:

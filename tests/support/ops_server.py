@@ -35,6 +35,7 @@ from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.store import MemoryStore, Store
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
+from proxy.server.memory_budget import MemoryBudget
 from proxy.types import JSON, Backend
 from tests.support.exchanges import answered, exchange, properties
 
@@ -111,6 +112,7 @@ class Stage:
     native_started: bool = True
     database: Database | None = None
     failures: RecentFailures = field(default_factory=RecentFailures)
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
 
 
 async def nobody(*_: object) -> None:

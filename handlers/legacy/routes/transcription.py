@@ -29,14 +29,17 @@ from handlers.legacy.javascript import (
 )
 from handlers.services.transcription import (
     LIMIT,
+    PARSING_COPIES,
     AudioLimitReached,
     Event,
     FinalFailed,
     Interrupted,
+    Memory,
     Recorder,
     Transcribe,
     Transcribed,
     frame_limit,
+    memory_of,
 )
 from handlers.sliced_json import parse_in_slices
 
@@ -76,7 +79,7 @@ class TranscriptionStream:
             return
         subprotocol = next(iter(scope.get("subprotocols", ())), None)
         await send({"type": "websocket.accept", "subprotocol": subprotocol})
-        conversation = _LegacyConversation(self._transcribe, send, self._limit, self._clock)
+        conversation = _LegacyConversation(self._transcribe, send, self._limit, self._clock, memory_of(scope))
         try:
             await conversation.greet()
             while (message := await receive())["type"] == "websocket.receive":
@@ -88,15 +91,18 @@ class TranscriptionStream:
 class _LegacyConversation:
     """One connection: frames in, frames out, and the recorder between them."""
 
-    __slots__ = ("_clock", "_identity", "_limit", "_send", "recorder")
+    __slots__ = ("_clock", "_identity", "_limit", "_memory", "_send", "recorder")
 
-    def __init__(self, transcribe: Transcribe, send: Send, limit: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, transcribe: Transcribe, send: Send, limit: int, clock: Callable[[], int], memory: Memory
+    ) -> None:
         token = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
         self._identity = f"conn-{clock()}-{token}"
         self._send = send
         self._limit = limit
         self._clock = clock
-        self.recorder = Recorder(self._identity, transcribe, self._send_event, limit=limit, clock=clock)
+        self._memory = memory
+        self.recorder = Recorder(self._identity, transcribe, self._send_event, limit=limit, clock=clock, memory=memory)
 
     async def greet(self) -> None:
         """Send the connection's id."""
@@ -104,6 +110,14 @@ class _LegacyConversation:
 
     async def read(self, frame: Message) -> None:
         """Handle one frame; invalid JSON and `null` are errors, unknown types are ignored."""
+        size = PARSING_COPIES * len(frame.get("text") or frame.get("bytes") or "")
+        if self._memory.retain(size):
+            try:
+                await self._read(frame)
+            finally:
+                self._memory.release(size)
+
+    async def _read(self, frame: Message) -> None:
         try:
             data = await _parse(frame, frame_limit(self._limit))
         except (JSONSyntaxError, StructureError):

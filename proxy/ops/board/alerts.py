@@ -30,7 +30,7 @@ class Alert:
 class BackendsHealth:
     """The health of both backends and of the shared state.
 
-    `legacy_failures` and `limits` are counts of the last minute, by error code and by limit.
+    `legacy_failures` are counts of the last minute, by error code; `limits` has a sentence for each limit reached.
     """
 
     legacy_reachable: bool = True
@@ -40,7 +40,7 @@ class BackendsHealth:
     native_started: bool = True
     native_healthy: bool = True
     state_unreachable: bool = False
-    limits: Mapping[str, int] | None = None
+    limits: Sequence[str] = ()
 
     @property
     def failing(self) -> int:
@@ -124,8 +124,13 @@ def _blocked(line: GroupLine) -> Alert:
 
 def _limits(health: BackendsHealth) -> Iterator[Alert]:
     if health.limits:
-        detail = f"{_counts(health.limits)} requests refused in the last minute"
-        yield Alert("warn", "A limit is reached", detail, "See the runbook: the gateway is overloaded", "/live")
+        yield Alert(
+            "warn",
+            "A limit is reached",
+            "; ".join(health.limits),
+            "See the runbook: the gateway is overloaded",
+            "/live",
+        )
 
 
 def _counts(counts: Mapping[str, int]) -> str:

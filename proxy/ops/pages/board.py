@@ -130,7 +130,7 @@ def backends_health(situation: ProcessView, status: Status) -> BackendsHealth:
         native_started=status.native,
         native_healthy=controller.healthy,
         state_unreachable=controller.unreachable,
-        limits=situation.failures.of("limit"),
+        limits=status.limits_reached,
     )
 
 

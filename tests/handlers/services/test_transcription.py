@@ -16,6 +16,7 @@ from handlers.services.transcription import (
     Event,
     FinalFailed,
     Interrupted,
+    Memory,
     Recorder,
     Stopped,
     Transcribed,
@@ -58,10 +59,10 @@ class Ear:
 class Room:
     """A recorder, and all that it told."""
 
-    def __init__(self, ear: Ear, *, limit: int = 10_000) -> None:
+    def __init__(self, ear: Ear, *, limit: int = 10_000, memory: Memory | None = None) -> None:
         self.told: list[Event] = []
         self.ear = ear
-        self.recorder = Recorder("conn-1", ear, self.tell, limit=limit, clock=lambda: 7)
+        self.recorder = Recorder("conn-1", ear, self.tell, limit=limit, clock=lambda: 7, memory=memory)
 
     async def tell(self, event: Event) -> None:
         self.told.append(event)
@@ -295,3 +296,42 @@ def test_whatever_comes_every_stop_is_answered_in_order(actions: list[str]) -> N
                 assert isinstance(event, Stopped)
 
     asyncio.run(live())
+
+
+class Budget:
+    """A memory budget of so many bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def retain(self, size: int) -> bool:
+        self.used += size
+        return self.used <= self.limit
+
+    def release(self, size: int) -> None:
+        self.used -= size
+
+
+async def test_audio_counts_in_the_memory_budget_until_the_end() -> None:
+    budget = Budget(10_000)
+    room = Room(Ear(), memory=budget)
+    room.recorder.start()
+    await room.add([bytes(1000), bytes(1000)])
+    assert budget.used >= 2000
+    room.recorder.start()
+    assert budget.used == 0
+    await room.add(pieces(20))
+    await room.recorder.stop()
+    await room.settle()
+    assert budget.used > 0
+    await room.recorder.close()
+    assert budget.used == 0
+
+
+async def test_no_audio_is_added_where_the_memory_budget_has_no_room() -> None:
+    budget = Budget(2_500)
+    room = Room(Ear(), memory=budget)
+    room.recorder.start()
+    await room.add([bytes(1000) for _ in range(9)])
+    assert budget.used < 4_000

@@ -11,6 +11,7 @@ from starlette.types import Message, Scope
 
 from proxy.comparison.content_encoding import digests_of
 from proxy.comparison.exchange import Body, Exchange, ExchangeRecorder
+from proxy.server.memory_budget import MemoryBudget
 
 SCOPE: Scope = {
     "type": "http",
@@ -135,3 +136,30 @@ def test_nothing_of_the_content_shows_in_a_traceback() -> None:
     assert "Agnes" not in shown
     assert "clinic" not in shown
     assert "a%20b" not in shown
+
+
+def test_bodies_of_a_capture_count_in_the_memory_budget() -> None:
+    budget = MemoryBudget(100)
+    capture = ExchangeRecorder(SCOPE, 50, budget.open)
+    capture.received({"type": "http.request", "body": b"x" * 40, "more_body": True})
+    assert budget.used == 40
+    capture.sent(piece(b"y" * 30, more=True))
+    assert budget.used == 70
+    capture.received({"type": "http.request", "body": b"x" * 20})  # over the capture's own limit: digests
+    assert budget.used == 30
+    capture.raw()
+    assert (budget.used, dict(budget.accounts)) == (0, {})
+
+
+@pytest.mark.parametrize("idle", [False, True], ids=["asking", "idle"])
+def test_capture_that_is_short_of_memory_holds_digests(idle: bool) -> None:
+    budget = MemoryBudget(50)
+    capture = ExchangeRecorder(SCOPE, 1000, budget.open)
+    capture.received({"type": "http.request", "body": b"x" * 40})
+    if idle:
+        next(iter(budget.accounts)).changed_at -= 60
+        assert budget.open(lambda: None).acquire(20)
+    else:
+        capture.sent(piece(b"y" * 20))
+    exchange = capture.exchange()
+    assert exchange.request_body == Body(b"", 40, digests_of(b"x" * 40).blocks())

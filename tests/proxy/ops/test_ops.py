@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 from demo.ports import free_port
 from proxy.config.problems import Problem
 from proxy.gateway.cookies import OPS_COOKIE as COOKIE
+from proxy.gateway.request_record import RequestRecord
 from proxy.ops.app import create_ops
 from proxy.ops.sessions import Sessions
 from tests.support.ops_server import Stage, stage
@@ -52,7 +54,24 @@ def test_a_process_that_runs_is_alive(client: TestClient) -> None:
 
 def test_native_alone_makes_a_process_ready(client: TestClient) -> None:
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "legacy": False, "native": True})
+    expected = {"status": "ready", "legacy": False, "native": True, "limits_reached": []}
+    assert (answer.status_code, answer.json()) == (200, expected)
+
+
+def test_limit_that_is_reached_is_named_everywhere(client: TestClient, staged: Stage) -> None:
+    staged.memory.limit, staged.memory.used = 1000, 1500
+    record = RequestRecord("i", "http", "GET", "x", None, "native", "share", None, 503, "gateway_overloaded", 0, 0)
+    staged.failures(replace(record, cause="native_requests"))
+    refused = "native_requests is reached: 0 of 1,024, 1 refused in the last minute"
+    expected = [refused, "memory is reached: 1,500 of 1,000"]
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["limits_reached"]) == (200, expected)
+    status = client.get("/status.json").json()
+    assert status["limits_reached"] == expected
+    assert {"name": "memory", "used": 1500, "limit": 1000, "refused": 0} in status["limits"]
+    page = client.get("/", headers=BROWSER).text
+    assert "A limit is reached" in page
+    assert all(sentence in page for sentence in expected)
 
 
 def test_neither_side_makes_it_unready(client: TestClient, staged: Stage) -> None:
@@ -75,7 +94,12 @@ async def test_a_legacy_that_accepts_connections_makes_it_ready(tmp_path: Path) 
         staged.native_started = False
         async with AsyncClient(transport=ASGITransport(create_ops(staged)), base_url="http://ops") as client:
             for _ in range(3):
-                assert (await client.get("/readyz")).json() == {"status": "ready", "legacy": True, "native": False}
+                assert (await client.get("/readyz")).json() == {
+                    "status": "ready",
+                    "legacy": True,
+                    "native": False,
+                    "limits_reached": [],
+                }
     assert connections == 1  # asked once, remembered for a while
 
 

@@ -13,6 +13,7 @@ from proxy.server import memory_budget
 from proxy.server.client_connection import CLIENT_CONNECTION
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from tests.support.sockets import serving
+from tests.support.websocket_client import frame, raw_client
 from tests.support.websocket_server import with_state
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -130,3 +131,31 @@ async def test_body_beyond_the_limit_alone_is_503() -> None:
         streams.append(await upload(port, 1_500_000, 1_600_000))
         assert (await streams[0][0].readline()).split()[1] == b"503"
         await until_used(budget, 0)
+
+
+async def hoarder(scope: Scope, receive: Receive, send: Send) -> None:
+    """A WebSocket app that holds every message."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    retain = scope["extensions"]["proxy.memory"]["retain"]
+    while (message := await receive())["type"] == "websocket.receive":
+        retain(len(message["bytes"]))
+        await send({"type": "websocket.send", "text": "held"})
+
+
+async def test_idle_websocket_goes_first_for_what_its_app_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_budget, "IDLE", 0.2)
+    budget = MemoryBudget(5_000)
+    async with (
+        serving(with_state(hoarder, {BUDGET_KEY: budget}), lifespan="on") as port,
+        raw_client(port) as idle,
+        raw_client(port) as active,
+    ):
+        idle.writer.write(frame(2, bytes(4_000)))
+        assert (await idle.read_frame())[1] == b"held"
+        await asyncio.sleep(0.3)
+        active.writer.write(frame(2, bytes(2_000)))
+        assert (await active.read_frame())[1] == b"held"
+        assert (await idle.read_frame())[1][:2] == (1013).to_bytes(2, "big")
+        assert budget.used == 2_000
+    await until_used(budget, 0)
