@@ -113,6 +113,15 @@ class RevisionSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisionCount:
+    """The number of observations of a difference in one revision of native, with the first and the last time."""
+
+    count: int
+    first: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
 class FieldSummary:
     """One field of a route in which the backends differ in one way. `field` is as in `Difference.field`.
 
@@ -221,7 +230,8 @@ class StoredWrite:
 class SampleHead:
     """A sample as a list shows it. `statuses` are legacy's and native's, 0 where no answer began.
 
-    `fields` are the first of its differences and violations, as pairs of field and kind.
+    `fields` are the first of its differences and violations, as pairs of field and kind. A `pinned` one remains until
+    it is unpinned. `revision` is that of native, where it is known.
     """
 
     id: str
@@ -232,6 +242,8 @@ class SampleHead:
     at: float
     statuses: tuple[int, int]
     fields: tuple[tuple[str, FieldKind], ...]
+    pinned: bool = False
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +268,8 @@ class Sample:
     declared: tuple[str, ...]
     hidden: tuple[str, ...]
     writes: tuple[StoredWrite, ...] | None
+    pinned: bool = False
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,14 @@ from proxy.reports.models import (
     FieldSummary,
     ReportCoverage,
     ReportHealth,
+    RevisionCount,
     RevisionSummary,
     RouteSummary,
     Sample,
     SampleHead,
     Span,
 )
+from proxy.reports.registry import DifferenceRegistry
 from proxy.reports.resolution import Segment, segments, trend_step
 from proxy.reports.storage import COUNTS, SAMPLES
 from proxy.runtime.database import Database, Document
@@ -104,6 +106,23 @@ class ReportReader:
             return None
         noise = await self._counts(_everything(), ("noise",), ("field",), {"route": result["route"]})
         return samples.sample(result, {row["field"] for row in noise})
+
+    async def newest_sample_instead(self, identity: str) -> str | None:
+        """Return the id of the newest sample of the same difference as a removed one, None where there is none."""
+        difference = samples.difference_of(identity)
+        registered = await DifferenceRegistry(self._database).find(difference) if difference else None
+        if registered is None:
+            return None
+        newest = await self.samples(_everything(), registered.route, registered.field, registered.kind, limit=1)
+        return newest[0].id if newest else None
+
+    async def field_revisions(
+        self, span: Span, route: str, field: str, kind: FieldKind
+    ) -> dict[str | None, RevisionCount]:
+        """Return how often a difference was observed in each revision of native."""
+        what, only = ("drift", {"path": field}) if kind == "violation" else ("field", {"field": field, "kind": kind})
+        rows = await self._counts(span, (what,), ("revision",), {"route": route, **only})  # type: ignore[arg-type]
+        return {row["revision"]: RevisionCount(row["number"], row["first"], row["last"]) for row in rows}
 
     async def divergences(self, span: Span, declared: Iterable[Divergence]) -> tuple[DivergenceSummary, ...]:
         """Return the declared divergences in their order, then observed ones that are no longer declared."""

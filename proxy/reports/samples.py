@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,20 +27,31 @@ from proxy.reports.models import (
     Tree,
 )
 from proxy.reports.redaction import Redactor
+from proxy.reports.triage import difference_id
 from proxy.types import JSON
 
 Document: TypeAlias = dict[str, Any]
 FieldAndKind: TypeAlias = tuple[str, FieldKind]
 _Stored: TypeAlias = Mapping[str, Any]
 
+_ID: Final = re.compile(r"[0-9a-f]{8}-([0-9a-f]{16})")
 MAX_FIELDS: Final = 20
 """Maximum number of fields by which a sample is found."""
 MAX_DIFFERENCES: Final = 200
 """Maximum number of stored differences of a sample."""
 
 
-def document(comparison: ComparisonEvent, fields: Sequence[FieldAndKind], redactor: Redactor, at: float) -> Document:
-    """Return the redacted document of a comparison, found by its route and `fields`."""
+def document(
+    comparison: ComparisonEvent,
+    fields: Sequence[FieldAndKind],
+    redactor: Redactor,
+    at: float,
+    revision: str | None = None,
+) -> Document:
+    """Return the redacted document of a comparison, found by its route and `fields`.
+
+    Its id ends with that of its first difference, so that a link to a removed sample leads to that difference.
+    """
     legacy, native = comparison.legacy, comparison.native
     verdict = redactor.verdict(comparison.verdict, legacy, native)
     content: dict[str, JSON] = {
@@ -53,8 +65,11 @@ def document(comparison: ComparisonEvent, fields: Sequence[FieldAndKind], redact
         "writes": None if comparison.writes is None else redactor.writes(comparison.writes),
     }
     return {
-        "_id": secrets.token_hex(8),
+        "_id": f"{secrets.token_hex(4)}-{difference_id(comparison.route, *fields[0])}",
         "at": datetime.fromtimestamp(at, UTC),
+        "expire_from": datetime.fromtimestamp(at, UTC),
+        "pinned": False,
+        "revision": revision,
         "route": comparison.route,
         "operation": comparison.operation.id if comparison.operation else None,
         "verdict": comparison.verdict.name,
@@ -63,6 +78,12 @@ def document(comparison: ComparisonEvent, fields: Sequence[FieldAndKind], redact
         "fields": [{"field": field, "kind": kind} for field, kind in fields[:MAX_FIELDS]],
         "content": json.dumps(content, separators=(",", ":")),
     }
+
+
+def difference_of(identity: str) -> str | None:
+    """Return the id of the first difference of a sample with this id; None for another id."""
+    match = _ID.fullmatch(identity)
+    return match[1] if match else None
 
 
 def head(stored: Document) -> SampleHead:
@@ -76,6 +97,8 @@ def head(stored: Document) -> SampleHead:
         at=stored["at"].replace(tzinfo=UTC).timestamp(),
         statuses=(stored["statuses"][0], stored["statuses"][1]),
         fields=tuple((one["field"], one["kind"]) for one in stored["fields"]),
+        pinned=stored["pinned"],
+        revision=stored["revision"],
     )
 
 
@@ -97,6 +120,8 @@ def sample(stored: Document, noise: Collection[str]) -> Sample:
         violations=tuple(StoredViolation(**one) for one in content["violations"]),
         declared=tuple(content["declared"]),
         hidden=tuple(content["hidden"]),
+        pinned=listed.pinned,
+        revision=listed.revision,
         writes=None if content["writes"] is None else tuple(StoredWrite(**one) for one in content["writes"]),
     )
 

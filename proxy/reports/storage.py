@@ -44,7 +44,7 @@ class Storage:
                 await self._expire(counts, int(expiry))
             samples = self._database.collection(SAMPLES)
             await samples.create_index([("route", ASCENDING), ("fields.field", ASCENDING), ("at", DESCENDING)])
-            await self._expire(samples, int(retention))
+            await self._expire(samples, int(retention), "expire_from")
 
     async def add(self, batch: CounterBatch) -> None:
         """Add a batch of counts to the stored ones."""
@@ -55,7 +55,7 @@ class Storage:
                     await self._database.collection(name).bulk_write(changes, ordered=False)
 
     async def add_samples(self, samples: Sequence[Document], each: int) -> None:
-        """Store samples; of each route, field and kind only the `each` newest remain."""
+        """Store samples; of each route, field and kind the first, the `each` newest and the pinned ones remain."""
         if not samples:
             return
         with self._database.translate_errors():
@@ -68,24 +68,43 @@ class Storage:
             for route, *field_kind in sorted(touched):
                 await self._trim(route, (field_kind[0], field_kind[1]), each)
 
-    async def _expire(self, collection: Collection, seconds: int) -> None:
+    async def pin_sample(self, identity: str, *, pinned: bool) -> bool:
+        """Let a sample remain until it is unpinned, or let it expire again; return False where it does not exist."""
+        now = datetime.now(UTC)
+        change: Document = {"$set": {"pinned": pinned} if pinned else {"pinned": pinned, "expire_from": now}}
+        if pinned:
+            change["$unset"] = {"expire_from": ""}  # TTL indexes pass over documents without the field
+        with self._database.translate_errors():
+            result = await self._database.collection(SAMPLES).update_one({"_id": identity}, change)
+        return result.matched_count == 1
+
+    async def _expire(self, collection: Collection, seconds: int, field: str = "at") -> None:
         """Create the TTL index or change its expiry: create_index refuses to change the options of an existing one."""
         indexes = await collection.index_information()
-        known = indexes.get("at_1", {}).get("expireAfterSeconds")
+        known = indexes.get(f"{field}_1", {}).get("expireAfterSeconds")
         if known is None:
-            await collection.create_index([("at", ASCENDING)], expireAfterSeconds=seconds)
+            await collection.create_index([(field, ASCENDING)], expireAfterSeconds=seconds)
         elif known != seconds:
-            index = {"keyPattern": {"at": ASCENDING}, "expireAfterSeconds": seconds}
+            index = {"keyPattern": {field: ASCENDING}, "expireAfterSeconds": seconds}
             await self._database.command({"collMod": collection.name, "index": index})
 
     async def _trim(self, route: str, field_kind: FieldAndKind, each: int) -> None:
-        """Remove a field from all but its newest samples, and samples without any field left."""
+        """Remove a field from all but its first, newest and pinned samples, and samples without any field left.
+
+        The first one expires only after the newest.
+        """
         samples, named = self._database.collection(SAMPLES), {"field": field_kind[0], "kind": field_kind[1]}
-        newest = samples.find({"route": route, "fields": {"$elemMatch": named}}, {"_id": 1}).sort("at", DESCENDING)
-        old = [one["_id"] async for one in newest.skip(each)]
-        if old:
-            await samples.update_many({"_id": {"$in": old}}, {"$pull": {"fields": named}})
-            await samples.delete_many({"_id": {"$in": old}, "fields": []})
+        wanted = {"route": route, "fields": {"$elemMatch": named}}
+        newest = samples.find(wanted, {"pinned": 1}).sort("at", DESCENDING)
+        old = [one async for one in newest.skip(each)]
+        if not old:
+            return
+        first = {"_id": old[-1]["_id"], "pinned": False}
+        await samples.update_one(first, {"$set": {"expire_from": datetime.now(UTC)}})
+        surplus = [one["_id"] for one in old[:-1] if not one["pinned"]]
+        if surplus:
+            await samples.update_many({"_id": {"$in": surplus}}, {"$pull": {"fields": named}})
+            await samples.delete_many({"_id": {"$in": surplus}, "fields": []})
 
 
 def _change(key: Key, slice_: int, count: Count) -> UpdateOne:

@@ -179,7 +179,7 @@ class ReportWriter:
         fields = counter_keys.differing_fields(comparison, redactor, lambda name: self._fields.admit(route, name, at))
         new = [field_kind for field_kind in fields if (route, field_kind) not in self._batch.sampled]
         if new:
-            self._batch.samples.append(document(comparison, new, redactor, at))
+            self._batch.samples.append(document(comparison, new, redactor, at, self._revisions.of_route(route)))
             self._batch.sampled |= {(route, field_kind) for field_kind in new}
 
     def _observe_differences(self, comparison: ComparisonEvent, at: float) -> None:

@@ -280,26 +280,56 @@ async def test_a_sample_tells_both_answers_side_by_side(reports: ReportWriter, r
     assert PATIENT not in repr(sample)
 
 
-async def test_the_newest_samples_of_a_place_are_kept(reports: ReportWriter, reading: ReportReader) -> None:
-    ids = []
-    for number in range(4):
+async def test_first_and_newest_samples_of_a_difference_remain(
+    database: Database, reports: ReportWriter, reading: ReportReader
+) -> None:
+    ids: list[str] = []
+    for number in range(5):
         reports.record(differing(body=f"text {number}"))
         reports.record(differing(body=f"more {number}"))
         await reports.flush()
         ids += [one.id for one in await reading.samples(recently()) if one.id not in ids]
     left = [one.id for one in await reading.samples(recently())]
-    assert left == [ids[3], ids[2]]
-    assert await reading.sample(ids[0]) is None
+    assert left == [ids[4], ids[3], ids[0]]
+    assert await reading.sample(ids[1]) is None
+    assert await reading.newest_sample_instead(ids[1]) == ids[4]
+    assert await reading.newest_sample_instead("00000000-" + "0" * 16) is None
+    assert await reading.newest_sample_instead("anything") is None
+
+
+async def test_pinned_sample_remains_until_it_is_unpinned(
+    database: Database, reports: ReportWriter, reading: ReportReader
+) -> None:
+    async def more(number: int) -> list[str]:
+        for _ in range(number):
+            reports.record(differing())
+            await reports.flush()
+        return [one.id for one in await reading.samples(recently())]
+
+    pinned = (await more(2))[0]
+    assert await Storage(database).pin_sample(pinned, pinned=True)
+    ids = await more(3)
+    assert (len(ids), pinned in ids) == (4, True)
+    assert [one.pinned for one in await reading.samples(recently())] == [one == pinned for one in ids]
+    document = await database.collection(SAMPLES).find_one({"_id": pinned})
+    assert document is not None
+    assert "expire_from" not in document
+    assert await Storage(database).pin_sample(pinned, pinned=False)
+    assert pinned not in await more(1)
+    assert not await Storage(database).pin_sample(pinned, pinned=True)
 
 
 async def test_a_sample_stays_for_the_places_that_have_no_newer(reports: ReportWriter, reading: ReportReader) -> None:
+    reports.record(differing())
+    await reports.flush()
     reports.record(compared(answered({"notes": [{"body": "a"}], "count": 1}), answered({"notes": [{"body": "b"}]})))
     await reports.flush()
     for _ in range(2):
         reports.record(differing())
         await reports.flush()
-    oldest = (await reading.samples(recently()))[-1]
-    assert oldest.fields == (("body.count", "missing"),)
+    first, second = (await reading.samples(recently()))[:-3:-1]
+    assert first.fields == (("body.notes.*.body", "value"),)
+    assert second.fields == (("body.count", "missing"),)
 
 
 async def test_divergences_seen_never_seen_and_no_longer_declared(reports: ReportWriter, reading: ReportReader) -> None:
@@ -494,7 +524,7 @@ async def everything(database: Database) -> str:
 async def lasting(database: Database) -> dict[str, int]:
     names = (*COUNTS.values(), SAMPLES)
     indexes = {name: await database.collection(name).index_information() for name in names}
-    return {name: indexes[name]["at_1"]["expireAfterSeconds"] for name in names}
+    return {name: (indexes[name].get("at_1") or indexes[name]["expire_from_1"])["expireAfterSeconds"] for name in names}
 
 
 def metric(reason: str) -> float:
