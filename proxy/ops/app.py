@@ -31,9 +31,11 @@ from proxy.ops.pages.board import board, current_banner
 from proxy.ops.pages.configuration import configuration
 from proxy.ops.pages.contract import divergences, drift
 from proxy.ops.pages.control import control_routes
+from proxy.ops.pages.difference import difference_routes
 from proxy.ops.pages.history import history
 from proxy.ops.pages.live import live
 from proxy.ops.pages.overview import overview
+from proxy.ops.pages.releases import releases
 from proxy.ops.pages.route import route
 from proxy.ops.pages.sample import sample
 from proxy.ops.pages.session import session_routes
@@ -78,6 +80,8 @@ def _pages(situation: ProcessView, current: Current) -> list[BaseRoute]:
         *paged("/", board(situation, current)),
         *paged("/comparisons", overview(situation, current)),
         *paged("/routes/{route}", route(situation, current)),
+        *paged("/routes/{route}/releases", releases(situation)),
+        *difference_routes(situation),
         *paged("/samples/{sample}", sample(situation)),
         *paged("/divergences", divergences(situation)),
         *paged("/drift", drift(situation)),

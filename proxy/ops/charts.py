@@ -39,6 +39,14 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Marker:
+    """A vertical line at `x`, in percent of the width."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChartLine:
     """A line over time, split at its gaps; each piece is the `points` of an SVG polyline."""
 
@@ -71,6 +79,13 @@ def trend(slices: Sequence[TimeSlice], span: Span) -> tuple[Column, ...]:
         return ()
     step = WIDTH * length / (span.until - span.since)
     return tuple(_column(column * step, step, *sums[column], highest) for column in sorted(sums))
+
+
+def markers(times: Sequence[tuple[float, str]], span: Span) -> tuple[Marker, ...]:
+    """Return the positions of labelled times within a span; those outside it are left out."""
+    length = span.until - span.since
+    inside = [(at, label) for at, label in times if span.since < at < span.until]
+    return tuple(Marker(round(WIDTH * (at - span.since) / length, 2), label) for at, label in inside)
 
 
 def _column(x: float, step: float, good: int, bad: int, highest: int) -> Column:

@@ -21,6 +21,7 @@ from proxy.ops import charts
 from proxy.ops.access import principal_of
 from proxy.ops.filters import LAST, VERDICTS, FilterError, Filters
 from proxy.ops.formatting import FILTERS
+from proxy.reports.triage import difference_id
 
 HERE: Final = Path(__file__).parent
 AREAS: Final = (
@@ -56,6 +57,8 @@ def _environment() -> Environment:
         split=charts.bar,
         trend=charts.trend,
         lines=charts.lines,
+        markers=charts.markers,
+        difference_id=difference_id,
     )
     return environment
 

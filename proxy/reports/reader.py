@@ -34,6 +34,7 @@ from proxy.reports.models import (
 from proxy.reports.registry import DifferenceRegistry
 from proxy.reports.resolution import Segment, segments, trend_step
 from proxy.reports.storage import COUNTS, SAMPLES
+from proxy.reports.triage import Difference
 from proxy.runtime.database import Database, Document
 from proxy.types import Backend
 
@@ -47,6 +48,7 @@ class ReportReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._registry = DifferenceRegistry(database)
 
     async def routes(
         self, span: Span, route: str | None = None, revision: str | None = None
@@ -110,11 +112,19 @@ class ReportReader:
     async def newest_sample_instead(self, identity: str) -> str | None:
         """Return the id of the newest sample of the same difference as a removed one, None where there is none."""
         difference = samples.difference_of(identity)
-        registered = await DifferenceRegistry(self._database).find(difference) if difference else None
+        registered = await self._registry.find(difference) if difference else None
         if registered is None:
             return None
         newest = await self.samples(_everything(), registered.route, registered.field, registered.kind, limit=1)
         return newest[0].id if newest else None
+
+    async def difference(self, identity: str) -> Difference | None:
+        """Return a difference with its state by its id, None where it was not observed."""
+        return await self._registry.find(identity)
+
+    async def differences(self, span: Span, route: str | None = None) -> dict[str, Difference]:
+        """Return the differences that were observed within a span or since, by id."""
+        return await self._registry.find_all(span, route)
 
     async def field_revisions(
         self, span: Span, route: str, field: str, kind: FieldKind

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +19,12 @@ from proxy.ops.since_start import since_start
 from proxy.ops.status import Current, RouteStatus, Status
 from proxy.reports.events import UNMATCHED
 from proxy.reports.models import RouteSummary, Span
+from proxy.reports.registry import count_states
+from proxy.reports.triage import State
 from proxy.types import Backend
+
+Sort = Literal["file", "attention", "mismatches", "requests", "name"]
+SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +38,20 @@ class RouteLine:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All routes. `total` is of those shown; with `unavailable` the numbers are this machine's since its start."""
+    """The routes that the filters select. `total` is of all routes, whatever the filters select.
+
+    `states` counts the differences of each route by state. With `unavailable` the numbers are this machine's since its
+    start.
+    """
 
     status: Status
     span: Span
     verdict: Name | None
     total: RouteSummary
     routes: tuple[RouteLine, ...]
+    states: Mapping[str, Mapping[State, int]]
+    query: str
+    sort: Sort
     unavailable: Unavailability | None
 
 
@@ -49,19 +62,61 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
         chosen = filters(request)
         known, unavailable = await summaries(situation, chosen.span)
         status = await current()
-        shown = [line for line in lines(status.routes, known) if _has(line.summary, chosen.verdict)]
+        everything = list(lines(status.routes, known))
+        states = await _states(situation, chosen.span)
+        query, sort = request.query_params.get("q", "").strip(), _sort(request)
+        shown = [
+            line for line in everything if _has(line.summary, chosen.verdict) and query.lower() in line.name.lower()
+        ]
         view = Overview(
-            status, chosen.span, chosen.verdict, total([one.summary for one in shown]), tuple(shown), unavailable
+            status=status,
+            span=chosen.span,
+            verdict=chosen.verdict,
+            total=total([one.summary for one in everything]),
+            routes=tuple(_sorted(shown, sort, states)),
+            states=states,
+            query=query,
+            sort=sort,
+            unavailable=unavailable,
         )
-        return await answer(request, "overview.html", view, area="/comparisons", filters=chosen)
+        return await answer(request, "overview.html", view, area="/comparisons", filters=chosen, sorts=SORTS)
 
     return show
 
 
-async def summaries(situation: ProcessView, span: Span) -> tuple[Sequence[RouteSummary], Unavailability | None]:
+async def summaries(
+    situation: ProcessView, span: Span, route: str | None = None, revision: str | None = None
+) -> tuple[Sequence[RouteSummary], Unavailability | None]:
     """Return the stored summaries of routes, else this machine's counts since its start."""
-    stored, unavailable = await read_reports(situation.database, lambda reports: reports.routes(span))
+    stored, unavailable = await read_reports(situation.database, lambda reports: reports.routes(span, route, revision))
     return (await asyncio.to_thread(since_start) if stored is None else stored), unavailable
+
+
+async def _states(situation: ProcessView, span: Span) -> dict[str, Counter[State]]:
+    differences, _ = await read_reports(situation.database, lambda reports: reports.differences(span))
+    return count_states((differences or {}).values())
+
+
+def _sort(request: Request) -> Sort:
+    given = request.query_params.get("sort")
+    return next((sort for sort in SORTS if sort == given), "file")
+
+
+def _sorted(shown: Sequence[RouteLine], sort: Sort, states: Mapping[str, Mapping[State, int]]) -> list[RouteLine]:
+    """Return the lines in order; `attention` begins with returned and new differences."""
+
+    def attention(line: RouteLine) -> tuple[int, int]:
+        counts = states.get(line.name, {})
+        return -counts.get("returned", 0), -counts.get("new", 0)
+
+    keys: dict[Sort, Callable[[RouteLine], Any]] = {
+        "file": lambda line: 0,
+        "attention": attention,
+        "mismatches": lambda line: -(line.summary.different or 0.0),
+        "requests": lambda line: -sum(line.summary.requests.values()),
+        "name": lambda line: line.name,
+    }
+    return sorted(shown, key=keys[sort])
 
 
 def lines(routes: Iterable[RouteStatus], summaries: Iterable[RouteSummary]) -> Iterator[RouteLine]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, get_args
 
 from starlette.requests import Request
@@ -16,8 +18,9 @@ from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page, filters
 from proxy.ops.status import Current, RouteStatus
-from proxy.reports.models import FieldKind, FieldSummary, RouteSummary, SampleHead, Span
+from proxy.reports.models import FieldKind, FieldSummary, RevisionSummary, RouteSummary, SampleHead, Span
 from proxy.reports.reader import ReportReader
+from proxy.reports.triage import ATTENTION, Difference, State, difference_id
 
 LISTED: Final = 50
 """Number of samples on a page."""
@@ -26,7 +29,11 @@ _KINDS: Final[tuple[FieldKind, ...]] = (*get_args(Kind), "violation")
 
 @dataclass(frozen=True, slots=True)
 class RouteView:
-    """The report of a route. `samples` are those of `field` and `kind` if given; `route` is None if not in the file."""
+    """The report of a route. `samples` are those of `field` and `kind` if given; `route` is None if not in the file.
+
+    `states` are those of differences by id; with `revision` the numbers are of that revision of native. `query` selects
+    fields by a part of their name, and changes no other number.
+    """
 
     name: str
     route: RouteStatus | None
@@ -37,6 +44,10 @@ class RouteView:
     summary: RouteSummary
     fields: tuple[FieldSummary, ...]
     samples: tuple[SampleHead, ...]
+    states: Mapping[str, State]
+    revisions: tuple[RevisionSummary, ...]
+    revision: str | None
+    query: str
     unavailable: Unavailability | None
 
 
@@ -47,25 +58,60 @@ def route(situation: ProcessView, current: Current) -> Endpoint:
         chosen, status = filters(request), await current()
         name: str = request.path_params["route"]
         field, kind = request.query_params.get("field"), _kind(request)
-        known, unavailable = await summaries(situation, chosen.span)
+        revision, query = request.query_params.get("revision") or None, request.query_params.get("q", "").strip()
+        known, unavailable = await summaries(situation, chosen.span, name, revision)
         line = next((line for line in lines(status.routes, known) if line.name == name), None)
         if line is None:
             return error_page(request, 404, "Route not found", f"Neither routing.yaml nor the reports have {name}.")
 
-        async def differing(reports: ReportReader) -> tuple[tuple[FieldSummary, ...], tuple[SampleHead, ...]]:
-            samples = await reports.samples(chosen.span, name, field, kind, chosen.verdict, LISTED)
-            return await reports.fields(chosen.span, name), samples
+        async def read(reports: ReportReader) -> RouteView:
+            fields, samples, differences, revisions = await asyncio.gather(
+                reports.fields(chosen.span, name, revision),
+                reports.samples(chosen.span, name, field, kind, chosen.verdict, LISTED),
+                reports.differences(chosen.span, name),
+                reports.revisions(chosen.span, name),
+            )
+            return replace(
+                empty,
+                fields=_by_attention([one for one in fields if query.lower() in one.field.lower()], differences),
+                samples=samples,
+                states={identity: difference.state for identity, difference in differences.items()},
+                revisions=revisions,
+            )
 
-        result = None
-        if unavailable is None:
-            result, unavailable = await read_reports(situation.database, differing)
-        fields, samples = result or ((), ())
-        view = RouteView(
-            name, line.route, chosen.span, chosen.verdict, field, kind, line.summary, fields, samples, unavailable
+        empty = RouteView(
+            name=name,
+            route=line.route,
+            span=chosen.span,
+            verdict=chosen.verdict,
+            field=field,
+            kind=kind,
+            summary=line.summary,
+            fields=(),
+            samples=(),
+            states={},
+            revisions=(),
+            revision=revision,
+            query=query,
+            unavailable=unavailable,
         )
+        view = None
+        if unavailable is None:
+            view, unavailable = await read_reports(situation.database, read)
+        view = view or replace(empty, unavailable=unavailable)
         return await answer(request, "route.html", view, area="/comparisons", filters=chosen)
 
     return show
+
+
+def _by_attention(fields: Sequence[FieldSummary], differences: Mapping[str, Difference]) -> tuple[FieldSummary, ...]:
+    """Return fields by state, those that returned and the new ones first, else in the given order."""
+
+    def attention(one: FieldSummary) -> int:
+        difference = differences.get(difference_id(one.route, one.field, one.kind))
+        return ATTENTION.index(difference.state) if difference is not None and one.unexplained else len(ATTENTION)
+
+    return tuple(sorted(fields, key=attention))
 
 
 def _kind(request: Request) -> FieldKind | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from proxy.ops.pages.report_access import read_reports
 from proxy.ops.process_view import ProcessView
@@ -16,11 +17,15 @@ from proxy.reports.models import Sample
 
 @dataclass(frozen=True, slots=True)
 class SampleView:
-    """A sample. `rows` are both answers: all of them (`whole`), or those near a difference."""
+    """A sample. `rows` are both answers: all of them (`whole`), or those near a difference.
+
+    `replaced` is the id of a removed sample of the same difference that was requested.
+    """
 
     sample: Sample
     rows: tuple[SideBySideRow, ...]
     whole: bool
+    replaced: str | None = None
 
 
 def sample(situation: ProcessView) -> Endpoint:
@@ -32,12 +37,22 @@ def sample(situation: ProcessView) -> Endpoint:
         if unavailable is not None:
             return error_page(request, 503, unavailable.title, unavailable.text)
         if stored is None:
-            return error_page(
-                request, 404, "Sample not found", "Only the newest samples of each difference are stored."
-            )
+            return await _instead(situation, request, name)
         whole = request.query_params.get("rows") == "all"
         both = rows(stored)
-        view = SampleView(stored, both if whole else only_near(both), whole)
+        replaced = request.query_params.get("instead")
+        view = SampleView(stored, both if whole else only_near(both), whole, replaced)
         return await answer(request, "sample.html", view, area="/comparisons")
 
     return show
+
+
+async def _instead(situation: ProcessView, request: Request, name: str) -> Response:
+    """Redirect from a removed sample to the newest one of the same difference."""
+    newest, _ = await read_reports(situation.database, lambda reports: reports.newest_sample_instead(name))
+    if newest is None:
+        return error_page(
+            request, 404, "Sample not found", "It was removed, and no newer one of its difference is stored."
+        )
+    json = ".json" if request.url.path.endswith(".json") else ""
+    return RedirectResponse(f"/samples/{newest}{json}?{urlencode({'instead': name})}", 303)
