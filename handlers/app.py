@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.container import Services, create_services, lifetime_of, offline_services
+from handlers.disconnect import is_read_without_body, run_cancellable
 from handlers.dry_run import DECLARATION, DryRunMiddleware, dry_run_of
 from handlers.legacy.auth import Verifier, authenticate
 from handlers.legacy.express import Application, Handler, Reply, Request, Router, json
@@ -122,7 +123,7 @@ class Native:
         """Run the services for the lifetime of the app and declare its extensions; raises `SettingsError`."""
         settings = self._settings or Settings.load()
         services = create_services(settings)
-        rate_limiter = create_rate_limiter(settings)
+        rate_limiter = create_rate_limiter(services.store if settings.rate_limits_shared else None)
         limits = LoginLimits(rate_limiter, settings.login_limit, settings.failed_login_limit)
         self._v1 = assemble(create_v1(), services, settings, rate_limiter, limits)
         self._http = legacy_dialect(services, settings, limits)
@@ -137,12 +138,15 @@ class Native:
             yield DECLARATION
         finally:
             self._v1 = self._http = self._websocket = self._dry_runs = None
-            rate_limiter.close()
             await services.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or one WebSocket."""
-        await _require_started(self._choose(scope))(scope, receive, send)
+        app = _require_started(self._choose(scope))
+        if is_read_without_body(scope):
+            await run_cancellable(app, scope, receive, send)
+        else:
+            await app(scope, receive, send)
 
     def _choose(self, scope: Scope) -> ASGIApp | None:
         if is_v1_request(scope):

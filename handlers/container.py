@@ -16,6 +16,8 @@ from handlers.services.token_blocklist import TokenBlocklist
 from handlers.services.transcripts import Transcripts
 from handlers.services.users import Users
 from handlers.settings import Settings
+from handlers.storage import counters
+from handlers.storage.indexes import INDEXES
 from handlers.storage.store import Store
 
 DATABASE_TIMEOUT: Final = 2.0
@@ -59,7 +61,7 @@ def create_services(settings: Settings) -> Services:
         settings.openai_api_key.get_secret_value(), settings.openai_base_url, deadline=settings.model_deadline
     )
     assistant = Assistant(model, settings.model_instructions)
-    store.start()
+    store.start({**INDEXES, **counters.INDEXES} if settings.rate_limits_shared else INDEXES)
     token_blocklist.start()
     return Services(
         store=store,

@@ -1,14 +1,20 @@
-"""Cancellation of work, such as a call to the model, when its client disconnects."""
+"""Cancellation of work, such as a call to the model or a query, when its client disconnects."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from starlette.types import Receive
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 T = TypeVar("T")
+
+
+WATCH_DELAY: Final = 0.25
+"""Seconds that a read may take before its client is watched."""
+
+_BODY_HEADERS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class ClientDisconnectedError(Exception):
@@ -34,3 +40,67 @@ async def wait_for_disconnect(receive: Receive) -> None:
     """Return when the client has disconnected; discard what is left of its body."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def is_read_without_body(scope: Scope) -> bool:
+    """Return whether a request is a GET or HEAD without a body."""
+    return (
+        scope["type"] == "http"
+        and scope["method"] in ("GET", "HEAD")
+        and not any(name in _BODY_HEADERS for name, _ in scope["headers"])
+    )
+
+
+async def run_cancellable(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Await an app's answer to a read without a body; cancel it when the client disconnects.
+
+    Writes are not cancelled: the legacy completes them as well.
+    """
+    watch = _DisconnectWatch(receive)
+    try:
+        async with asyncio.timeout(None) as limit:
+            watch.start(limit)
+            await app(scope, watch.receive, send)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    finally:
+        watch.stop()
+
+
+class _DisconnectWatch:
+    """Reads a request without a body for its app, and for the disconnect from `WATCH_DELAY` on."""
+
+    __slots__ = ("_has_ended", "_limit", "_receive", "_task", "_timer")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._has_ended = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, limit: asyncio.Timeout) -> None:
+        """Expire `limit` when the client disconnects."""
+        self._limit = limit
+        self._timer = asyncio.get_running_loop().call_later(WATCH_DELAY, self._watch)
+
+    def _watch(self) -> None:
+        self._task = asyncio.create_task(self._expire())
+
+    async def _expire(self) -> None:
+        await wait_for_disconnect(self._receive)
+        if not self._limit.expired():
+            self._limit.reschedule(0)
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def receive(self) -> Message:
+        """Return the end of the body, then the disconnect."""
+        if not self._has_ended:
+            self._has_ended = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await wait_for_disconnect(self._receive)
+        return {"type": "http.disconnect"}

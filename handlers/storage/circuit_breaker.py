@@ -1,10 +1,13 @@
 """A circuit breaker for the database: while it is unavailable, operations fail immediately.
 
-    closed ── TRIP_AFTER consecutive failures ──▶ open: every operation fails immediately
+    closed ── the database is unavailable ──▶ open: every operation fails immediately, running ones too
       ▲                                            │
       └─────────── a probe succeeds ◀──────────────┘  (in the background, every PROBE_INTERVAL)
 
-The driver runs each operation in one of a few threads, which waits for a server to return. Operations therefore
+The database is unavailable when `TRIP_AFTER` consecutive operations have failed, or when an operation runs for
+`SILENCE` and the driver then knows that no server can be reached, or no operation ends meanwhile and a probe fails.
+
+The driver may run each operation in one of a few threads, which waits for a server to return. Operations therefore
 queue here, where waiting costs no thread, and each is limited by the timeout.
 """
 
@@ -24,20 +27,40 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 TRIP_AFTER: Final = 3
+SILENCE: Final = 0.5
+"""Seconds without the end of an operation, while some are running, after which a probe is sent."""
+PROBE_TIMEOUT: Final = 1.0
 PROBE_INTERVAL: Final = 0.25
 """Seconds between two probes."""
+MAX_LAG: Final = 0.1
+"""Seconds by which the event loop may be late for its silence to count as the database's."""
 MAX_CONCURRENT: Final = 16
-"""Concurrent operations: slightly more than the driver has threads."""
+"""Concurrent operations, where the driver sets no lower limit."""
 
 
 class CircuitBreaker:
-    """Runs operations that raise `UnavailableError` without a database, as `probe` does. `timeout`: seconds."""
+    """Runs operations that raise `UnavailableError` without a database, as `probe` does.
 
-    def __init__(self, probe: Callable[[], Awaitable[None]], timeout: float) -> None:
+    `timeout`: seconds. `is_away` returns whether the driver knows that no server can be reached, without I/O.
+    """
+
+    def __init__(
+        self,
+        probe: Callable[[], Awaitable[None]],
+        timeout: float,
+        *,
+        is_away: Callable[[], bool] = bool,
+        concurrency: int = MAX_CONCURRENT,
+    ) -> None:
         self._probe = probe
         self._timeout = timeout
+        self._is_away = is_away
         self._failures = 0
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
+        self._ended = 0
+        self._slots = asyncio.Semaphore(concurrency)
+        self._running: set[asyncio.Timeout] = set()
+        self._silence: asyncio.TimerHandle | None = None
+        self._confirming: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
 
     @property
@@ -47,16 +70,15 @@ class CircuitBreaker:
 
     def require_closed(self) -> None:
         """Raise `UnavailableError` if the database is known to be unavailable."""
-        if self.is_open:
+        if self._probing is not None:
             raise UnavailableError("the database is known to be unavailable")
 
     async def run(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Return an operation's result; raise `UnavailableError` immediately, or at the timeout, which cancels it."""
         self.require_closed()
         try:
-            async with asyncio.timeout(self._timeout), self._slots:
-                self.require_closed()
-                result = await operation()
+            async with asyncio.timeout(self._timeout) as limit:
+                result = await self._run(operation, limit)
         except TimeoutError:
             self.record_failure()
             raise UnavailableError("the database did not answer in time") from None
@@ -66,12 +88,59 @@ class CircuitBreaker:
         self._failures = 0
         return result
 
+    async def _run(self, operation: Callable[[], Awaitable[T]], limit: asyncio.Timeout) -> T:
+        self._running.add(limit)
+        if self._silence is None:
+            self._watch_for_silence()
+        try:
+            async with self._slots:
+                return await operation()
+        finally:
+            self._running.discard(limit)
+            self._ended += 1
+
+    def _watch_for_silence(self) -> None:
+        if self._running and self._silence is None and self._confirming is None:
+            loop = asyncio.get_running_loop()
+            self._silence = loop.call_later(SILENCE, self._judge_silence, loop.time() + SILENCE, self._ended)
+
+    def _judge_silence(self, due: float, ended: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._silence = None
+        if self._running and self._is_away():
+            self._open()
+        elif self._running and self._ended == ended and loop.time() < due + MAX_LAG:
+            self._confirming = loop.create_task(self._confirm_silence(), context=Context())
+        else:
+            self._watch_for_silence()
+
+    async def _confirm_silence(self) -> None:
+        loop = asyncio.get_running_loop()
+        ended, due = self._ended, loop.time() + PROBE_TIMEOUT
+        try:
+            async with asyncio.timeout_at(due):
+                await self._probe()
+        except (UnavailableError, TimeoutError):
+            if self._ended == ended and loop.time() < due + MAX_LAG:
+                self._open()
+        finally:
+            self._confirming = None
+            self._watch_for_silence()
+
     def record_failure(self) -> None:
         """Count a failure of the database; open after `TRIP_AFTER` consecutive ones."""
         self._failures += 1
-        if self._failures >= TRIP_AFTER and self._probing is None:
+        if self._failures >= TRIP_AFTER:
+            self._open()
+
+    def _open(self) -> None:
+        if self._probing is None:
             logger.warning("the database is unavailable: requests that need it are refused until it answers")
-            self._probing = asyncio.get_running_loop().create_task(self._wait_for_answer(), context=Context())
+            loop = asyncio.get_running_loop()
+            self._probing = loop.create_task(self._wait_for_answer(), context=Context())
+            for limit in self._running:
+                if not limit.expired():
+                    limit.reschedule(loop.time())
 
     async def _wait_for_answer(self) -> None:
         while True:
@@ -86,7 +155,10 @@ class CircuitBreaker:
 
     async def close(self) -> None:
         """Stop probing."""
-        if self._probing is not None:
-            self._probing.cancel()
-            await asyncio.gather(self._probing, return_exceptions=True)
-            self._probing = None
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+        for task in filter(None, (self._confirming, self._probing)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._confirming = self._probing = None

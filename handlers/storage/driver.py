@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeAlias
 
 from bson.codec_options import CodecOptions
+from motor.frameworks.asyncio import max_workers
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -84,6 +85,9 @@ class Session(ABC):
 class Driver(ABC):
     """One client with its connection pool."""
 
+    concurrency: int
+    """Operations that run at the same time without keeping a probe waiting."""
+
     @property
     @abstractmethod
     def topology(self) -> TopologyDescription:
@@ -134,6 +138,8 @@ class _PyMongoSession(Session):
 
 
 class _MotorDriver(Driver):
+    concurrency = max(1, max_workers - 2)  # each operation occupies a thread
+
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(url, **options)
 
@@ -157,6 +163,8 @@ class _MotorDriver(Driver):
 
 
 class _PyMongoDriver(Driver):
+    concurrency = 64  # of 100 connections
+
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url, **options)
 

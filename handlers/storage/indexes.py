@@ -1,14 +1,16 @@
 """The indexes of the product's collections."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 INDEX_EXISTS: Final = frozenset({85, 86})
 """Server error codes of an index with the same keys or name but other options."""
 
-INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
+Indexes: TypeAlias = Mapping[str, Sequence[IndexModel]]
+
+INDEXES: Final[Indexes] = {
     "users": [IndexModel([("email", ASCENDING)], name="email_1", unique=True)],
     "blacktokens": [IndexModel([("blackToken", "hashed")], name="blackToken_hashed")],
     "consultations": [IndexModel([("clinician", ASCENDING), ("started_at", DESCENDING)])],

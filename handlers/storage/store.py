@@ -40,7 +40,7 @@ from handlers.storage.documents import break_ties, group_by_field
 from handlers.storage.driver import DriverName, Session, open_driver
 from handlers.storage.dry_run import DryRunTransaction
 from handlers.storage.errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translate_errors
-from handlers.storage.indexes import INDEX_EXISTS, INDEXES
+from handlers.storage.indexes import INDEX_EXISTS, INDEXES, Indexes
 from handlers.storage.transaction_reaper import Reaper
 from handlers.storage.transactions import (
     ABORT_TIMEOUT,
@@ -163,12 +163,14 @@ class Collection:
 
         return await self._execute(change, self._write("update", filter=filter_, update=update))
 
-    async def update_and_get(self, filter_: Filter, update: Filter) -> Document | None:
-        """Update the first match; return the updated document."""
+    async def update_and_get(
+        self, filter_: Filter, update: Filter | Sequence[Filter], *, upsert: bool = False
+    ) -> Document | None:
+        """Update the first match, which `upsert` inserts where there is none; return the updated document."""
 
         async def change(session: Any) -> Document | None:
             changed: Document | None = await self._collection.find_one_and_update(
-                filter_, update, return_document=ReturnDocument.AFTER, session=session
+                filter_, update, return_document=ReturnDocument.AFTER, upsert=upsert, session=session
             )
             return changed
 
@@ -201,32 +203,35 @@ class Store:
         limits = dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "timeoutMS"), int(timeout * 1000))
         self._driver = open_driver(driver, url, {**limits, "appname": "scribe-native"})
         self._timeout = timeout
-        self._breaker = CircuitBreaker(self._probe, timeout)
+        self._breaker = CircuitBreaker(
+            self._probe, timeout, is_away=self._is_away, concurrency=self._driver.concurrency
+        )
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
         self._database = self._driver.database(database, codec)
         self._admin = self._driver.database("admin")
         self._indexing: asyncio.Task[None] | None = None
         self._cleanup_tasks: set[asyncio.Task[None]] = set()
         self._reaper = Reaper(url)
-        self.users = self._collection("users")
-        self.blacktokens = self._collection("blacktokens")
-        self.consultations = self._collection("consultations")
-        self.transcripts = self._collection("transcripts")
-        self.notes = self._collection("notes")
-        self.prompts = self._collection("prompts")
+        self.users = self.collection("users")
+        self.blacktokens = self.collection("blacktokens")
+        self.consultations = self.collection("consultations")
+        self.transcripts = self.collection("transcripts")
+        self.notes = self.collection("notes")
+        self.prompts = self.collection("prompts")
 
-    def _collection(self, name: str) -> Collection:
-        return Collection(self._database.get_collection(name), self._breaker)
+    def collection(self, name: str) -> Collection:
+        """Return a collection besides the product's own."""
+        return Collection(self._database[name], self._breaker)
 
     async def read(self, model: str, identities: Sequence[ObjectId], fields: Sequence[str] = ()) -> list[Document]:
         """Return documents of the collection named `model`, by their ids."""
         collection: Collection = getattr(self, model)
         return await collection.get_all(identities, fields)
 
-    def start(self) -> None:
-        """Start creating the indexes in the background; needs a running event loop."""
+    def start(self, indexes: Indexes = INDEXES) -> None:
+        """Start creating indexes in the background; needs a running event loop."""
         if self._indexing is None:
-            self._indexing = asyncio.create_task(self.make_indexes())
+            self._indexing = asyncio.create_task(self.make_indexes(indexes))
 
     async def close(self) -> None:
         """Stop the background tasks and close the connections."""
@@ -254,6 +259,11 @@ class Store:
         if not (await self._hello())["isWritablePrimary"]:
             raise UnavailableError("no primary")
 
+    def _is_away(self) -> bool:
+        """Return whether the driver knows no server after it has tried to reach one."""
+        servers = self._driver.topology.server_descriptions().values()
+        return not any(server.is_server_type_known for server in servers) and any(server.error for server in servers)
+
     async def _hello(self) -> Mapping[str, Any]:
         with translate_errors():
             answer: Mapping[str, Any] = await self._database.command("hello")
@@ -264,11 +274,11 @@ class Store:
         reply = await self._breaker.run(self._hello)
         return int(DatetimeMS(reply["localTime"])) / 1000
 
-    async def make_indexes(self) -> None:
-        """Create the indexes in `INDEXES`, retrying until a server is available."""
-        for name, indexes in INDEXES.items():
-            for index in indexes:
-                await self._make_index(name, index)
+    async def make_indexes(self, indexes: Indexes = INDEXES) -> None:
+        """Create the indexes of each collection, retrying until a server is available."""
+        for name, models in indexes.items():
+            for model in models:
+                await self._make_index(name, model)
 
     async def _make_index(self, collection: str, index: IndexModel) -> None:
         while True:

@@ -3,20 +3,59 @@
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from fastapi import Request
 from limits import RateLimitItem
-from limits.aio.storage import MemoryStorage, MongoDBStorage, Storage
+from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
-from limits.errors import StorageError
 
-from handlers.container import DATABASE_TIMEOUT
 from handlers.services.login_limits import TooManyAttemptsError, client_key
-from handlers.settings import Settings
-from handlers.storage.errors import UnavailableError
+from handlers.storage.counters import COLLECTION, Counters
+from handlers.storage.errors import StoreError, UnavailableError
+from handlers.storage.store import Store
 
-COLLECTION: Final = "rate_limits"
+
+class SharedStorage(Storage):
+    """Counts in the store's database, through its circuit breaker; all methods raise `StoreError`."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, counters: Counters) -> None:
+        super().__init__()
+        self._counters = counters
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """Return the error of an unavailable store."""
+        return StoreError
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Add to a count that expires `expiry` seconds after its first increment; return the sum."""
+        return await self._counters.increment(key, expiry, amount)
+
+    async def get(self, key: str) -> int:
+        """Return a count."""
+        return await self._counters.count_of(key)
+
+    async def get_expiry(self, key: str) -> float:
+        """Return when a count expires, in seconds since 1970."""
+        return await self._counters.expiry_of(key)
+
+    async def clear(self, key: str) -> None:
+        """Remove a count."""
+        await self._counters.delete(key)
+
+    async def check(self) -> bool:
+        """Return whether the store is available."""
+        try:
+            await self._counters.count_of("")
+        except StoreError:
+            return False
+        return True
+
+    async def reset(self) -> None:
+        """Raise: counts that other processes share are removed one by one only."""
+        raise NotImplementedError
 
 
 class RateLimiter:
@@ -39,7 +78,7 @@ class RateLimiter:
             if await admits(limit, *key):
                 return
             reset, _ = await self._limiter.get_window_stats(limit, *key)
-        except StorageError as error:
+        except StoreError as error:
             raise UnavailableError(str(error)) from error
         raise TooManyAttemptsError(max(1, int(reset - time.time()) + 1))
 
@@ -47,28 +86,14 @@ class RateLimiter:
         """Reset the attempts; raises `UnavailableError`."""
         try:
             await self._limiter.clear(limit, action, _digest(actor))
-        except StorageError as error:
+        except StoreError as error:
             raise UnavailableError(str(error)) from error
 
-    def close(self) -> None:
-        """Close the connections."""
-        if isinstance(self._storage, MongoDBStorage):
-            self._storage.storage.close()
 
-
-def create_rate_limiter(settings: Settings, timeout: float = DATABASE_TIMEOUT) -> RateLimiter:
-    """Return a rate limiter, in MongoDB if the settings say so; `timeout` in seconds. Needs a running event loop."""
-    if not settings.rate_limits_shared:
-        return RateLimiter(MemoryStorage())
-    storage = MongoDBStorage(
-        f"async+{settings.mongodb_url}",
-        settings.database_name,
-        counter_collection_name=COLLECTION,
-        wrap_exceptions=True,
-        serverSelectionTimeoutMS=int(timeout * 1000),
-        timeoutMS=int(timeout * 1000),
-    )
-    return RateLimiter(storage)
+def create_rate_limiter(store: Store | None) -> RateLimiter:
+    """Return a rate limiter that counts in a store, shared by all processes, or else in this process."""
+    shared = None if store is None else SharedStorage(Counters(store.collection(COLLECTION)))
+    return RateLimiter(shared or MemoryStorage())
 
 
 def client_of(request: Request) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,20 +12,24 @@ from starlette.types import Scope
 
 from handlers.services.login_limits import TooManyAttemptsError
 from handlers.settings import Settings, SettingsError
+from handlers.storage.counters import COLLECTION
+from handlers.storage.driver import DRIVERS
 from handlers.storage.errors import UnavailableError
-from handlers.v1.rate_limits import COLLECTION, RateLimiter, client_of, create_rate_limiter
-from tests.support.backends import SECRET, scratch_database, settings_for
+from handlers.storage.store import Store
+from handlers.v1.rate_limits import RateLimiter, client_of, create_rate_limiter
+from tests.support.backends import SECRET, scratch_database
 
 THRICE = parse("3/minute")
+NOWHERE_MONGODB = "mongodb://127.0.0.1:9"
 
 
-@contextlib.asynccontextmanager
-async def rate_limiter_of(settings: Settings, timeout: float = 2) -> AsyncIterator[RateLimiter]:
-    rate_limiter = create_rate_limiter(settings, timeout)
-    try:
-        yield rate_limiter
-    finally:
-        rate_limiter.close()
+@pytest.fixture(params=DRIVERS)
+async def stores(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIterator[list[Store]]:
+    """Two processes' stores on one database."""
+    with scratch_database(mongodb_url) as database:
+        opened = [Store(mongodb_url, database.name, driver=request.param) for _ in range(2)]
+        yield opened
+        await asyncio.gather(*(store.close() for store in opened))
 
 
 async def tries(rate_limiter: RateLimiter, number: int, who: str = "amara") -> list[bool]:
@@ -40,34 +43,44 @@ async def tries(rate_limiter: RateLimiter, number: int, who: str = "amara") -> l
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_admits_so_many_of_each_and_forgives(mongodb_url: str, shared: bool) -> None:
-    with scratch_database(mongodb_url) as database:
-        settings = settings_for(mongodb_url, database.name, rate_limits_shared=shared)
-        async with rate_limiter_of(settings) as rate_limiter:
-            assert await tries(rate_limiter, 5) == [False, False, True, True, True]
-            assert await tries(rate_limiter, 1, "ben") == [True]
-            await rate_limiter.reset(THRICE, "login", "amara")
-            assert await tries(rate_limiter, 3) == [True, True, True]
+async def test_admits_so_many_of_each_and_forgives(stores: list[Store], shared: bool) -> None:
+    rate_limiter = create_rate_limiter(stores[0] if shared else None)
+    assert await tries(rate_limiter, 5) == [False, False, True, True, True]
+    assert await tries(rate_limiter, 1, "ben") == [True]
+    with pytest.raises(TooManyAttemptsError):
+        await rate_limiter.check(THRICE, "login", "amara")
+    await rate_limiter.check(THRICE, "login", "ben")
+    await rate_limiter.reset(THRICE, "login", "amara")
+    assert await tries(rate_limiter, 3) == [True, True, True]
 
 
-async def test_processes_count_together_in_mongodb(mongodb_url: str) -> None:
-    with scratch_database(mongodb_url) as database:
-        settings = settings_for(mongodb_url, database.name, rate_limits_shared=True)
-        async with rate_limiter_of(settings) as one, rate_limiter_of(settings) as other:
-            assert await tries(one, 2) == [True, True]
-            assert await tries(other, 2) == [False, True]
-        kept = list(database[COLLECTION].find())
-        assert len(kept) == 1
-        assert "amara" not in str(kept)
+async def test_processes_count_together_in_mongodb(stores: list[Store]) -> None:
+    one, other = map(create_rate_limiter, stores)
+    assert await tries(one, 2) == [True, True]
+    assert await tries(other, 2) == [False, True]
+    kept = await stores[0].collection(COLLECTION).find({})
+    assert len(kept) == 1
+    assert "amara" not in str(kept)
+
+
+async def test_shared_count_starts_again_after_its_window(stores: list[Store]) -> None:
+    limit, rate_limiter = parse("1/second"), create_rate_limiter(stores[0])
+    await rate_limiter.count_attempt(limit, "login", "amara")
+    with pytest.raises(TooManyAttemptsError):
+        await rate_limiter.count_attempt(limit, "login", "amara")
+    await asyncio.sleep(1.1)
+    await rate_limiter.check(limit, "login", "amara")
+    await rate_limiter.count_attempt(limit, "login", "amara")
 
 
 async def test_without_mongodb_nobody_is_admitted() -> None:
-    settings = settings_for("mongodb://127.0.0.1:9", "none", rate_limits_shared=True)
-    async with rate_limiter_of(settings, 0.1) as rate_limiter:
-        with pytest.raises(UnavailableError):
-            await rate_limiter.count_attempt(THRICE, "login", "amara")
-        with pytest.raises(UnavailableError):
-            await rate_limiter.reset(THRICE, "login", "amara")
+    store = Store(NOWHERE_MONGODB, "none", timeout=0.1)
+    rate_limiter = create_rate_limiter(store)
+    for attempt in (rate_limiter.count_attempt, rate_limiter.check, rate_limiter.reset, rate_limiter.count_attempt):
+        with pytest.raises(UnavailableError) as refusal:
+            await attempt(THRICE, "login", "amara")
+    assert "known to be unavailable" in str(refusal.value), "the circuit breaker is open"
+    await store.close()
 
 
 @pytest.mark.parametrize(
