@@ -41,7 +41,7 @@ MAX_CONCURRENT: Final = 16
 class CircuitBreaker:
     """Runs operations that raise `UnavailableError` without a database, as `probe` does.
 
-    `timeout`: seconds. `is_away` returns whether the driver knows that no server can be reached, without I/O.
+    `timeout`: seconds. `is_unreachable` returns whether the driver knows that no server can be reached, without I/O.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class CircuitBreaker:
         probe: Callable[[], Awaitable[None]],
         timeout: float,
         *,
-        is_away: Callable[[], bool] = bool,
+        is_unreachable: Callable[[], bool] = bool,
         concurrency: int = MAX_CONCURRENT,
     ) -> None:
         self._probe = probe
         self._timeout = timeout
-        self._is_away = is_away
+        self._is_unreachable = is_unreachable
         self._failures = 0
         self._ended = 0
         self._slots = asyncio.Semaphore(concurrency)
@@ -107,7 +107,7 @@ class CircuitBreaker:
     def _judge_silence(self, due: float, ended: int) -> None:
         loop = asyncio.get_running_loop()
         self._silence = None
-        if self._running and self._is_away():
+        if self._running and self._is_unreachable():
             self._open()
         elif self._running and self._ended == ended and loop.time() < due + MAX_LAG:
             self._confirming = loop.create_task(self._confirm_silence(), context=Context())

@@ -204,7 +204,7 @@ class Store:
         self._driver = open_driver(driver, url, {**limits, "appname": "scribe-native"})
         self._timeout = timeout
         self._breaker = CircuitBreaker(
-            self._probe, timeout, is_away=self._is_away, concurrency=self._driver.concurrency
+            self._probe, timeout, is_unreachable=self._is_unreachable, concurrency=self._driver.concurrency
         )
         codec: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
         self._database = self._driver.database(database, codec)
@@ -259,7 +259,7 @@ class Store:
         if not (await self._hello())["isWritablePrimary"]:
             raise UnavailableError("no primary")
 
-    def _is_away(self) -> bool:
+    def _is_unreachable(self) -> bool:
         """Return whether the driver knows no server after it has tried to reach one."""
         servers = self._driver.topology.server_descriptions().values()
         return not any(server.is_server_type_known for server in servers) and any(server.error for server in servers)

@@ -100,11 +100,11 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_impatient")
-@pytest.mark.parametrize("known", [False, True], ids=["silent", "known to be away"])
+@pytest.mark.parametrize("known", [False, True], ids=["silent", "unreachable"])
 async def test_running_operations_fail_when_the_breaker_opens(known: bool) -> None:
     database = Database()
     database.state = "silent"
-    breaker = CircuitBreaker(database.ask, 60, is_away=lambda: known, concurrency=2)
+    breaker = CircuitBreaker(database.ask, 60, is_unreachable=lambda: known, concurrency=2)
     results = await asyncio.gather(*(breaker.run(database.ask) for _ in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {UnavailableError}
     assert breaker.is_open
