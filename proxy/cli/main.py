@@ -48,10 +48,10 @@ COMMANDS: Final = {
     ),
     "pause": Lazy("proxy.cli.rollout_actions:pause", "Pause a rollout at its current stage."),
     "resume": Lazy("proxy.cli.rollout_actions:resume", "Resume a paused rollout."),
-    "rollback": Lazy("proxy.cli.rollout_actions:rollback", "Roll a route back to legacy now, until `ack`."),
+    "rollback": Lazy("proxy.cli.rollout_actions:rollback", "Roll a route or group back to legacy now, until `ack`."),
     "ack": Lazy(
         "proxy.cli.rollout_actions:ack",
-        "Acknowledge a cap or a rollback, so that the share may rise again.",
+        "Acknowledge a cap or lift a rollback, so that the share may rise again.",
     ),
     "verify": Lazy(
         "proxy.cli.verify:verify",

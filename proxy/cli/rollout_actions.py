@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import getpass
 import os
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +25,7 @@ from proxy.config.models import Config, Route
 from proxy.rollout import actions
 from proxy.rollout.actions import Step, carry_out
 from proxy.rollout.groups import RouteGroups
-from proxy.rollout.model import RouteState, state_key
+from proxy.rollout.model import LABELS, RouteState, state_key
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.transitions import Refused
 from proxy.runtime.database import Database, DatabaseError
@@ -30,16 +33,25 @@ from proxy.runtime.database import Database, DatabaseError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _user() -> str:
-    return os.environ.get("USER", "")
+def current_user() -> str:
+    """Return the user as `user@host`, also without an entry in the user database."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _with_route(command: Command) -> Command:
+    """Add the route and the common options to a command."""
+    return click.argument("route", metavar="ROUTE_OR_GROUP")(_with_options(command))
 
 
 def _with_options(command: Command) -> Command:
-    """Add the route, the reason, the actor and the routing file to a command."""
+    """Add the reason, the actor and the routing file to a command."""
     options = (
-        click.argument("route", metavar="ROUTE_OR_GROUP"),
         click.option("--why", "reason", required=True, help="The reason, for the history."),
-        click.option("--who", "actor", default=_user, show_default="$USER", help="Who you are."),
+        click.option("--who", "actor", default=current_user, show_default="user@host", help="Your name."),
         click.option(
             "--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE"
         ),
@@ -50,17 +62,17 @@ def _with_options(command: Command) -> Command:
 
 
 @click.command()
-@_with_options
+@_with_route
 def promote(route: str, reason: str, actor: str, file: Path) -> None:
     """Promote a rollout to its next stage now, whatever its gates report.
 
-    It is also how to agree to the next stage where `approve: true`.
+    It also approves the next stage where `approve: true`.
     """
     _carry_out(file, route, actions.promote, actor, reason)
 
 
 @click.command()
-@_with_options
+@_with_route
 def pause(route: str, reason: str, actor: str, file: Path) -> None:
     """Pause a rollout at its current stage.
 
@@ -70,50 +82,93 @@ def pause(route: str, reason: str, actor: str, file: Path) -> None:
 
 
 @click.command()
-@_with_options
+@_with_route
 def resume(route: str, reason: str, actor: str, file: Path) -> None:
     """Resume a paused rollout."""
     _carry_out(file, route, actions.resume, actor, reason)
 
 
 @click.command()
-@click.option("--to", "share", type=ShareParam(), default="0%", show_default=True, help="What is left to native.")
+@click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False)
+@click.option("--group", metavar="GROUP", help="Roll back this group.")
+@click.option("--all", "everything", is_flag=True, help="Roll back every group and route.")
+@click.option("--to", "share", type=ShareParam(), default="0%", show_default=True, help="Native's share afterwards.")
 @_with_options
-def rollback(route: str, reason: str, actor: str, file: Path, share: float) -> None:
-    """Roll a route back to legacy now, until `ack`.
+def rollback(
+    route: str | None,
+    group: str | None,
+    reason: str,
+    actor: str,
+    file: Path,
+    share: float,
+    *,
+    everything: bool,
+) -> None:
+    """Roll a route or group back to legacy now, until `ack`.
 
-    Works on every route, with a rollout or without.
+    Works with a rollout and without. With --all, groups that are not above the share stay as they are.
     """
-    _carry_out(file, route, actions.rollback(round(share * FULL)), actor, reason)
+    name = route or group
+    if (route is not None) + (group is not None) + everything != 1:
+        raise click.UsageError("give one of ROUTE_OR_GROUP, --group GROUP and --all")
+    step = actions.rollback(round(share * FULL))
+    if name is not None:
+        _carry_out(file, name, step, actor, reason)
+    else:
+        _roll_back_all(opened(file), step, actor, reason)
 
 
 @click.command()
-@click.option("--now", "at_once", is_flag=True, help="Do not wait until it has cooled down.")
-@_with_options
+@click.option("--now", "at_once", is_flag=True, help="Remove the cap before its cooldown has passed.")
+@_with_route
 def ack(route: str, reason: str, actor: str, file: Path, *, at_once: bool) -> None:
-    """Acknowledge a cap or a rollback, so that the share may rise again.
+    """Acknowledge a cap or lift a rollback, so that the share may rise again.
 
-    A rollout goes on from the stage that it fell to.
+    The guard's cap is removed after its cooldown, a person's rollback now. A rollout continues at its stage.
     """
     _carry_out(file, route, actions.ack(at_once=at_once), actor, reason)
+
+
+def _roll_back_all(config: Config, step: Step, actor: str, reason: str) -> None:
+    async def roll_back_all() -> None:
+        groups = RouteGroups(config.routes)
+        async with _store(config) as store:
+            for leader in groups.leaders():
+                try:
+                    state = await carry_out(store, groups.members(state_key(leader)), step, actor, reason)
+                except Refused as refusal:
+                    click.echo(f"{leader.domain}: unchanged: {refusal}")
+                else:
+                    click.echo(_describe(leader, state))
+
+    _run(roll_back_all())
 
 
 def _carry_out(file: Path, name: str, step: Step, actor: str, reason: str) -> None:
     config = opened(file)
     members = _named(config, name, file)
+
+    async def apply() -> None:
+        async with _store(config) as store:
+            click.echo(_describe(members[0], await carry_out(store, members, step, actor, reason)))
+
+    _run(apply())
+
+
+def _run(action: Coroutine[Any, Any, None]) -> None:
     try:
-        state = asyncio.run(_apply(config, members, step, actor, reason))
+        asyncio.run(action)
     except (Refused, DatabaseError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(_describe(members[0], state))
 
 
-async def _apply(config: Config, members: Sequence[Route], step: Step, actor: str, reason: str) -> RouteState:
+@asynccontextmanager
+async def _store(config: Config) -> AsyncIterator[MongoStore]:
     database = Database.of(config.mongodb)
     if database is None:
-        raise Refused("no mongodb.url, no MONGODB_URL: each gateway keeps shares for itself; its ops page changes them")
+        raise Refused("no mongodb.url, no MONGODB_URL: each gateway has its own shares; its ops page changes them")
     try:
-        return await carry_out(MongoStore(database), members, step, actor, reason)
+        yield MongoStore(database)
     finally:
         await database.close()
 
@@ -136,5 +191,5 @@ def _describe(route: Route, state: RouteState) -> str:
         left = show_duration(float(max(1, round(state.cap.until - change.by.at))))
         return f"{route.domain}: acknowledged; stays at {show_share(change.after)} until it has cooled down, for {left}"
     if change.before == change.after:
-        return f"{route.domain}: {change.kind}, at {show_share(change.after)}"
-    return f"{route.domain}: {change.kind}, from {show_share(change.before)} to {show_share(change.after)}"
+        return f"{route.domain}: {LABELS[change.kind]}, at {show_share(change.after)}"
+    return f"{route.domain}: {LABELS[change.kind]}, from {show_share(change.before)} to {show_share(change.after)}"

@@ -50,7 +50,7 @@ CAPPED = Gauge(
     "scribe_proxy_capped", "1 while a cap limits the route's share", ("route",), multiprocess_mode="mostrecent"
 )
 SHARE_CHANGES = Counter(
-    "scribe_proxy_share_changes", "Changes of a route's share that this replica made, by kind", ("route", "change")
+    "scribe_proxy_share_changes", "Changes of a route's share by kind, each counted by one replica", ("route", "change")
 )
 BREAKER_OPEN = Gauge("scribe_proxy_breaker_open", "1 while legacy counts as down", multiprocess_mode="livemax")
 RELOADS = Counter("scribe_proxy_config_reloads", "Changes of routing.yaml, by what became of them", ("result",))

@@ -42,6 +42,7 @@ Type = Literal[
     "promotion",
     "pause",
     "rollback",
+    "share",
     "completed",
     "config_refused",
     "new_difference",

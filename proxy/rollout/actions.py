@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
+from proxy.config.field_types import show_share
 from proxy.config.models import Route
 from proxy.rollout import transitions
 from proxy.rollout.groups import former_keys, merged_state
-from proxy.rollout.model import Attribution, RouteState, state_key
+from proxy.rollout.model import LABELS, Attribution, AuditEntry, RouteState, state_key
 from proxy.rollout.store import Store
 from proxy.rollout.transitions import Refused, acknowledge, roll_back
 
@@ -56,13 +57,17 @@ async def carry_out(
     for _ in range(ATTEMPTS):
         state = await _stored(store, members)
         if expected_version is not None and state.version != expected_version:
-            change = f"{state.change.kind} by {state.change.by.actor}"
-            raise Refused(f"{route.domain} has changed meanwhile ({change}): check it and try again")
+            raise Refused(f"{route.domain} has changed meanwhile: {_describe(state.change)}. Check it and try again")
         expected_version = state.version if step is promote else expected_version
         after = step(route, state, Attribution(actor, reason, await store.now()))
         if await store.replace(after):
             return after
     raise Refused(f"{route.domain} keeps changing: check it and try again")
+
+
+def _describe(change: AuditEntry) -> str:
+    shares = f"from {show_share(change.before)} to {show_share(change.after)}"
+    return f"{LABELS[change.kind]} by {change.by.actor}, {shares} ({change.by.reason})"
 
 
 async def _stored(store: Store, members: Sequence[Route]) -> RouteState:

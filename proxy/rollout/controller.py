@@ -20,6 +20,7 @@ from proxy.config.models import Config, Route
 from proxy.rollout.actions import Step, carry_out, require_actor, require_reason
 from proxy.rollout.analysis.analysis import Analysis
 from proxy.rollout.analysis.route_stats import RouteStats, StatsRegistry
+from proxy.rollout.announcer import ChangeAnnouncer
 from proxy.rollout.evaluator import GuardEvaluator
 from proxy.rollout.evidence import EvidenceCollector
 from proxy.rollout.follower import StateFollower
@@ -72,11 +73,12 @@ class RolloutController:
         self._start_timeout: Final = intervals.start
         self._shares: Final = SharesInForce(config, stats, hooks)
         self._evidence: Final = EvidenceCollector(stats, store)
+        self._announcer: Final = ChangeAnnouncer(self._shares, store)
         self._evaluator: Final = GuardEvaluator(self._shares, intervals.evaluate)
         self._synchroniser: Final = StateSynchroniser(
-            self._shares, store, self._evidence, intervals.synchronise, intervals.baselines
+            self._shares, store, self._evidence, self._announcer, intervals.synchronise, intervals.baselines
         )
-        self._follower: Final = StateFollower(self._shares, store, self._evidence, intervals.evaluate)
+        self._follower: Final = StateFollower(self._shares, store, self._evidence, self._announcer, intervals.evaluate)
         self._tasks: Final = BackgroundTasks()
 
     async def start(self) -> None:
@@ -169,5 +171,5 @@ class RolloutController:
             shares.apply_local(route, after)
         else:
             shares.record(after)
-            shares.hooks.changed(after.change)
+            await self._announcer.announce(after)
         return after

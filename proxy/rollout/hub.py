@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from proxy.rollout.analysis.window import RequestStats
-from proxy.rollout.model import AuditEntry, Evidence, RouteState
+from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState
 from proxy.rollout.store import MemoryStore
 from proxy.runtime.database import Unavailable
 from proxy.runtime.message_channel import MessageChannel
@@ -44,6 +44,7 @@ METHODS: Final = frozenset(
         "state",
         "replace",
         "record",
+        "claim",
         "history",
         "announce",
         "add",
@@ -251,11 +252,16 @@ class HubStore:
     async def record(self, change: AuditEntry) -> None:
         await self._call("record", change)
 
-    async def history(self, limit: int, route: str = "") -> tuple[AuditEntry, ...]:
-        return cast(tuple[AuditEntry, ...], await self._call("history", limit, route))
+    async def claim(self, state: RouteState, owner: str) -> bool:
+        return cast(bool, await self._call("claim", state, owner))
 
-    async def announce(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
-        return cast(tuple[str, dict[str, int]] | None, await self._call("announce", revision, dict(shares)))
+    async def history(
+        self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
+    ) -> tuple[AuditEntry, ...]:
+        return cast(tuple[AuditEntry, ...], await self._call("history", limit, route, kind, actor, before))
+
+    async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
+        return cast(AnnouncedConfig | None, await self._call("announce", config))
 
     async def add(self, evidence: Mapping[str, Evidence]) -> None:
         await self._call("add", dict(evidence))

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from proxy.config.field_types import FULL, show_share
@@ -31,8 +32,9 @@ logger = logging.getLogger("scribe_proxy.state")
 class ControllerHooks(NamedTuple):
     """Callbacks of a controller.
 
-    `apply` receives the limits of all routes that have one, `changed` each change that this process made, `in_force`
-    a route with its share whenever that share changes. `healthy` and `legacy_down` return the backends' health.
+    `apply` receives the limits of all routes that have one, `changed` each change that this process announces,
+    `in_force` a route with its share whenever that share changes. `healthy` and `legacy_down` return the health of the
+    backends, `config_text` the text of routing.yaml in force without its secrets.
     """
 
     apply: Callable[[Mapping[str, Limit]], None]
@@ -40,6 +42,7 @@ class ControllerHooks(NamedTuple):
     legacy_down: Callable[[], bool] = lambda: False
     changed: Callable[[AuditEntry], None] = lambda _: None
     in_force: Callable[[Route, Effective], None] = lambda _route, _effective: None
+    config_text: Callable[[], str] = lambda: ""
 
 
 class SharesInForce:
@@ -58,7 +61,6 @@ class SharesInForce:
         self.wake: Final = asyncio.Event()
         self._effective: dict[str, Effective] = {}
         self._without_route: set[str] = set()
-        self._reported: set[str] = set()  # keys of local changes that were reported while the store was unreachable
         self._set_routes()
 
     def apply_config(self, config: Config) -> None:
@@ -114,33 +116,31 @@ class SharesInForce:
 
     def apply_local(self, route: Route, after: RouteState) -> None:
         """Put a cap in force here, without waiting for the store, and hand it to the synchroniser."""
-        if self.unreachable:
+        if self.unreachable and not after.change.announced:
             self.hooks.changed(after.change)
-            self._reported.add(after.key)
+            after = replace(after, change=replace(after.change, announced=True))
         self.cache.set_local(route, after)
         for member in self.members(route):
             self.stats.of(member.name).reset()
         self.refresh()
         self.wake.set()
 
-    def report_stored(self, own: RouteState) -> None:
-        """Report a local change once the store has it, unless it was reported already."""
-        if own.key not in self._reported:
-            self.hooks.changed(own.change)
-        self._reported.discard(own.key)
+    def record(self, state: RouteState) -> bool:
+        """Apply a state that is in the store; return False where it is not newer, or of no route.
 
-    def record(self, state: RouteState) -> None:
-        """Apply a state that is in the store; statistics of another cap or another bake time no longer count."""
+        Statistics of another cap or another bake time no longer count.
+        """
         members = self.cache.groups.members(state.key)
         before = self.cache.state(members[0]) if members else None
         if not self.cache.record(state) or before is None:
-            return
+            return False
         for stats in (self.stats.of(member.name) for member in members):
             if (before.cap is None) is not (state.cap is None):
                 stats.reset()
             elif before.epoch != state.epoch:
                 stats.take()
         self.refresh()
+        return True
 
     def refresh(self) -> None:
         """Recompute the shares in force, and apply them."""

@@ -6,7 +6,8 @@ points: ten-thousandths of callers.
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias
 
 from proxy.config.field_types import FULL
@@ -21,6 +22,20 @@ FILE: Final = "routing.yaml"
 Kind = Literal["start", "promotion", "gate", "pause", "resume", "cap", "rollback", "ack", "release", "share", "config"]
 """Kinds of changes: a rollout starts, reaches its next stage, fails a gate, is paused or resumed by a person; the guard
 caps a share, a person rolls it back; the cap is acknowledged, released; the file's share changes; the file changes."""
+LABELS: Final[Mapping[Kind, str]] = {
+    "start": "rollout started",
+    "promotion": "promoted",
+    "gate": "gate failed",
+    "pause": "paused",
+    "resume": "resumed",
+    "cap": "capped",
+    "rollback": "rolled back",
+    "ack": "acknowledged",
+    "release": "cap removed",
+    "share": "share changed in the file",
+    "config": "configuration changed",
+}
+"""Names of the kinds for people."""
 StateDocument: TypeAlias = dict[str, Any]
 
 
@@ -48,7 +63,8 @@ class AuditEntry:
     """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty where none applies.
 
     `route` is the name of a group, where the change is of all its routes.
-    `revision` is the route's own, or for `config` the file's.
+    `revision` is the route's own, or for `config` the file's; `difference` is then a unified diff to the text before,
+    without secrets. `announced`: it was announced before it could be stored.
     """
 
     kind: Kind
@@ -57,6 +73,21 @@ class AuditEntry:
     after: int
     route: str = ""
     revision: str = ""
+    difference: str = ""
+    announced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedConfig:
+    """A routing.yaml in force: its revision, the shares that it allows by route, and its text without secrets.
+
+    `rollouts` are the routes that have one.
+    """
+
+    revision: str = ""
+    shares: Mapping[str, int] = field(default_factory=dict)
+    rollouts: tuple[str, ...] = ()
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

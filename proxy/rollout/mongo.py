@@ -22,7 +22,7 @@ from typing import Final
 from pymongo import DESCENDING, UpdateOne
 
 from proxy.rollout.analysis.window import RequestStats
-from proxy.rollout.model import AuditEntry, Evidence, RouteState, change_of
+from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState, change_of
 from proxy.runtime.database import Conflict, Database, DatabaseError, Document, Unavailable
 
 POLL_INTERVAL: Final = 1.0
@@ -117,21 +117,42 @@ class MongoStore:
         with self._database.translate_errors():
             await self._history.insert_one(asdict(change))
 
-    async def history(self, limit: int, route: str = "") -> tuple[AuditEntry, ...]:
-        chosen = {"route": route} if route else {}
+    async def claim(self, state: RouteState, owner: str) -> bool:
+        unclaimed = {"_id": f"{state.key}#{state.version}", "announced_by": {"$in": [None, owner]}}
+        with suppress(Conflict), self._database.translate_errors():  # another replica adds the entry now
+            await self._history.bulk_write([_entry(state)])
+        with self._database.translate_errors():
+            return (await self._history.update_one(unclaimed, {"$set": {"announced_by": owner}})).matched_count == 1
+
+    async def history(
+        self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
+    ) -> tuple[AuditEntry, ...]:
+        given = {"route": route, "kind": kind, "by.actor": actor}
+        chosen: Document = {name: value for name, value in given.items() if value}
+        if before is not None:
+            chosen["by.at"] = {"$lt": before}
         with self._database.translate_errors():
             cursor = self._history.find(chosen, {"_id": 0}).sort("by.at", DESCENDING).limit(limit)
             return tuple([change_of(document) async for document in cursor])
 
-    async def announce(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
-        announced = {"revision": revision, "shares": [list(pair) for pair in shares.items()]}  # names may contain dots
+    async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
+        revision, shares = config.revision, [list(pair) for pair in config.shares.items()]  # names may contain dots
+        announced = {
+            "revision": revision,
+            "shares": shares,
+            "rollouts": list(config.rollouts),
+            "text": config.text,
+        }
         try:
             with self._database.translate_errors():
                 another = {"_id": "in force", "revision": {"$ne": revision}}
                 before = await self._files.find_one_and_update(another, {"$set": announced}, upsert=True)
         except Conflict:  # this revision is in force already
             return None
-        return (before["revision"], dict(before["shares"])) if before else ("", {})
+        if not before:
+            return AnnouncedConfig()
+        rollouts, text = tuple(before.get("rollouts", ())), before.get("text", "")
+        return AnnouncedConfig(before["revision"], dict(before["shares"]), rollouts, text)
 
     async def add(self, evidence: Mapping[str, Evidence]) -> None:
         changes = [

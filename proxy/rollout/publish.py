@@ -18,12 +18,13 @@ WEBHOOK_TYPES: Final[dict[Kind, Type]] = {
     "release": "release",
     "promotion": "promotion",
     "pause": "pause",
+    "share": "share",
 }
-"""Webhook event types by kind of change; an acknowledgement that raises the share is a `release`."""
+"""Webhook event types by kind of change."""
 
 
 def count(change: AuditEntry) -> None:
-    """Count a change that this replica made."""
+    """Count a change that this replica announces: of all replicas one counts it."""
     metrics.SHARE_CHANGES.labels(change.route, change.kind).inc()
 
 
@@ -37,8 +38,6 @@ def show(route: Route, share: Effective) -> None:
 def webhook_event(change: AuditEntry) -> WebhookEvent | None:
     """Return the webhook's event of a change, None where there is none; shares are in percent."""
     kind = WEBHOOK_TYPES.get(change.kind)
-    if change.kind == "ack" and change.after > change.before:
-        kind = "release"
     if kind is None:
         return None
     data = {

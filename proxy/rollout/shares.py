@@ -56,6 +56,12 @@ def lowers(route: Route, state: RouteState, share: int) -> bool:
     return share == 0 and bool(route.native_traffic.include) and route.pin is None and now.cap > 0
 
 
+def share_before(state: RouteState, former: int, *, had_rollout: bool) -> int:
+    """Return the share that was in force with a state while the file allowed `former`, with a rollout or without."""
+    stage = state.stage if had_rollout and state.stage is not None else FULL
+    return min(former, stage, state.cap.share if state.cap is not None else FULL)
+
+
 def reached(route: Route, state: RouteState | None) -> int:
     """Return the stage of the rollout: before its start `start_at` or 0, 10,000 without a rollout.
 

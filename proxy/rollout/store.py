@@ -7,13 +7,14 @@ time, one succeeds and the other receives the result.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol
 
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.clock import Clock
-from proxy.rollout.model import AuditEntry, Evidence, RouteState
+from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState
 
 HISTORY: Final = 1000
 """Number of changes that the store in memory retains."""
@@ -46,14 +47,19 @@ class Store(Protocol):
     async def record(self, change: AuditEntry) -> None:
         """Append a change to the history that belongs to no state."""
 
-    async def history(self, limit: int, route: str = "") -> tuple[AuditEntry, ...]:
-        """Return the latest `limit` changes, of one route or of all, newest first."""
+    async def claim(self, state: RouteState, owner: str) -> bool:
+        """Return True to the first owner that claims the change of a stored state, also if it repeats the claim."""
 
-    async def announce(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
-        """Announce the routing.yaml in force: its revision, and each route's share (basis points).
+    async def history(
+        self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
+    ) -> tuple[AuditEntry, ...]:
+        """Return the latest `limit` changes, newest first: of a route, kind or actor where given, before a time."""
 
-        Returns the revision and shares in force before, to the first replica that announces a revision ("" and an
-        empty dict where there were none), and None to all others.
+    async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
+        """Announce the routing.yaml in force.
+
+        Returns the one in force before, to the first replica that announces a revision (an empty one where there was
+        none), and None to all others.
         """
 
     async def add(self, evidence: Mapping[str, Evidence]) -> None:
@@ -79,7 +85,8 @@ class MemoryStore:
         self._states: dict[str, RouteState] = {}
         self._evidence: dict[str, Evidence] = {}
         self._history: list[AuditEntry] = []
-        self._announced: tuple[str, dict[str, int]] = "", {}
+        self._announced = AnnouncedConfig()
+        self._claimed: dict[str, tuple[int, str]] = {}
 
     async def now(self) -> float:
         return self._clock.now()
@@ -109,13 +116,29 @@ class MemoryStore:
         self._history.append(change)
         del self._history[:-HISTORY]
 
-    async def history(self, limit: int, route: str = "") -> tuple[AuditEntry, ...]:
-        chosen = (change for change in reversed(self._history) if not route or change.route == route)
-        return tuple(change for change, _ in zip(chosen, range(limit), strict=False))
+    async def claim(self, state: RouteState, owner: str) -> bool:
+        claimed, by = self._claimed.get(state.key, (0, ""))
+        if state.version > claimed:
+            self._claimed[state.key] = state.version, owner
+            return True
+        return (state.version, owner) == (claimed, by)
 
-    async def announce(self, revision: str, shares: Mapping[str, int]) -> tuple[str, dict[str, int]] | None:
-        before, self._announced = self._announced, (revision, dict(shares))
-        return before if before[0] != revision else None
+    async def history(
+        self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
+    ) -> tuple[AuditEntry, ...]:
+        chosen = (
+            change
+            for change in reversed(self._history)
+            if route in ("", change.route)
+            and kind in ("", change.kind)
+            and actor in ("", change.by.actor)
+            and (before is None or change.by.at < before)
+        )
+        return tuple(itertools.islice(chosen, limit))
+
+    async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
+        before, self._announced = self._announced, config
+        return before if before.revision != config.revision else None
 
     async def add(self, evidence: Mapping[str, Evidence]) -> None:
         for epoch, more in evidence.items():

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import logging
+from dataclasses import replace
 from typing import Final
 
 from proxy.config.field_types import show_duration, show_share
 from proxy.config.models import Config, Route
+from proxy.rollout.announcer import ChangeAnnouncer, log_change
 from proxy.rollout.evidence import EvidenceCollector
 from proxy.rollout.in_force import SharesInForce, logged_errors
-from proxy.rollout.model import FILE, SCHEDULE, Attribution, AuditEntry, RouteState, ceiling
+from proxy.rollout.model import FILE, SCHEDULE, AnnouncedConfig, Attribution, AuditEntry, RouteState, ceiling
 from proxy.rollout.progress import opening
+from proxy.rollout.shares import share_before
 from proxy.rollout.store import Store
 from proxy.rollout.transitions import (
     gate_failed,
@@ -41,6 +45,7 @@ class StateSynchroniser:
         shares: SharesInForce,
         store: Store,
         evidence: EvidenceCollector,
+        announcer: ChangeAnnouncer,
         interval: float,
         baseline_interval: float,
     ) -> None:
@@ -49,6 +54,7 @@ class StateSynchroniser:
         self._evidence: Final = evidence
         self._interval: Final = interval
         self._baseline_interval: Final = baseline_interval
+        self._announcer: Final = announcer
         self._announced: Config | None = None  # the configuration that was announced last
         self._jump = 0.0  # seconds by which the store's clock differed from this process's
 
@@ -87,7 +93,7 @@ class StateSynchroniser:
         for route, own in shares.cache.local_states():
             if await self._store.replace(own):
                 shares.cache.confirm_local(own)
-                shares.report_stored(own)
+                await self._announcer.announce(own, log=False)
             else:
                 shares.cache.rebase_local(own, await self._store.state(own.key) or initial_state(route))
                 shares.wake.set()
@@ -97,36 +103,42 @@ class StateSynchroniser:
         """Store a state, unless another replica has stored its version first; the follower then receives theirs."""
         if await self._store.replace(after):
             self._shares.record(after)
-            self._shares.hooks.changed(after.change)
-            change = after.change
-            shown = show_share(change.before), show_share(change.after)
-            logger.info(
-                "%s: %s by %s, from %s to %s: %s", change.route, change.kind, change.by.actor, *shown, change.by.reason
-            )
+            await self._announcer.announce(after)
 
     async def _announce_config(self) -> None:
         """Announce the revision in force; the first replica that does records its changes of shares in the history."""
         config = self._shares.config
-        revision, routes = config.revision, config.routes
-        before = await self._store.announce(revision, {route.name: ceiling(route) for route in routes})
+        text = await asyncio.to_thread(self._shares.hooks.config_text)
+        revision, shares = config.revision, {route.name: ceiling(route) for route in config.routes}
+        rollouts = tuple(route.name for route in config.routes if route.rollout is not None)
+        before = await self._store.announce(AnnouncedConfig(revision, shares, rollouts, text))
         self._announced = config
         if before is None:
             return
-        reason = f"revision {revision} follows {before[0]}" if before[0] else f"revision {revision} is the first"
+        reason = f"revision {revision} follows {before.revision}" if before.revision else f"{revision} is the first"
         by = Attribution(FILE, reason, self._shares.clock.now())
-        await self._store.record(AuditEntry("config", by, 0, 0, revision=revision))
+        difference = unified_difference(before.text, text) if before.text else ""
+        await self._store.record(AuditEntry("config", by, 0, 0, revision=revision, difference=difference))
         for route in self._shares.cache.groups.leaders():
-            former = before[1].get(route.name)
-            if former is not None and former != ceiling(route):
-                await self._announce_share(route, former, by)
+            former = before.shares.get(route.name)
+            had_rollout = route.name in before.rollouts
+            if former is not None and (former, had_rollout) != (ceiling(route), route.rollout is not None):
+                await self._announce_share(route, former, by, had_rollout=had_rollout)
 
-    async def _announce_share(self, route: Route, former: int, by: Attribution) -> None:
-        state, share = self._shares.cache.state(route), ceiling(route)
-        by = Attribution(by.actor, f"`native` was {show_share(former)}, and is {show_share(share)}", by.at)
+    async def _announce_share(self, route: Route, former: int, by: Attribution, *, had_rollout: bool) -> None:
+        """Record a change of the share in force that the file made. `former`: the share that it allowed before."""
+        state, allowed = self._shares.cache.state(route), ceiling(route)
+        before = share_before(state, former, had_rollout=had_rollout)
+        after = self._shares.effective(route).share
+        by = Attribution(by.actor, _reason(former, allowed, route), by.at)
         if state.stage is not None and route.rollout is not None:
-            await self._replace(share_changed(route, state, by))
-        else:
-            await self._store.record(AuditEntry("share", by, former, share, route.domain, route.revision or ""))
+            changed = share_changed(route, state, by)
+            await self._replace(replace(changed, change=replace(changed.change, before=before)))
+            return
+        entry = AuditEntry("share", by, before, after, route.domain, route.revision or "")
+        await self._store.record(entry)
+        log_change(entry)
+        self._shares.hooks.changed(entry)
 
     def _due(self, route: Route) -> RouteState | None:
         """Return the state that follows now without anybody's action; None where none does."""
@@ -152,3 +164,15 @@ def clock_jumped(state: RouteState, now: float, jump: float) -> bool:
     """Return True where a bake time cannot be trusted: it began before the clock jumped, or begins in the future."""
     before_jump = abs(jump) > MAX_JUMP and abs(now - state.passing) > MAX_JUMP
     return before_jump or state.passing > now + MAX_JUMP
+
+
+def _reason(former: int, allowed: int, route: Route) -> str:
+    if former != allowed:
+        return f"`native` was {show_share(former)}, and is {show_share(allowed)}"
+    return "a `rollout` was added" if route.rollout is not None else "the `rollout` was removed"
+
+
+def unified_difference(before: str, after: str) -> str:
+    """Return the difference of two texts as a unified diff without file names."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=2, lineterm="")
+    return "\n".join(list(lines)[2:])

@@ -90,7 +90,8 @@ def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteS
     cap = own.cap
     if not lowers(route, state, cap.share):
         return None
-    return _with_cap(route, state, cap.share, own.change.kind, cap.by, cap.until - cap.by.at)
+    after = _with_cap(route, state, cap.share, own.change.kind, cap.by, cap.until - cap.by.at)
+    return replace(after, change=replace(after.change, announced=own.change.announced))
 
 
 def roll_back(route: Route, state: RouteState, share: int, by: Attribution) -> RouteState:
@@ -109,7 +110,7 @@ def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bo
     if cap is None:
         raise Refused(f"{route.domain} is not capped")
     if at_once or by.at >= cap.until:
-        return _released(route, state, "ack", by)
+        return _released(route, state, "release", by)
     if cap.acknowledged is not None:
         left = show_duration(float(round(cap.until - by.at) or 1))
         raise Refused(f"{route.domain} is acknowledged already, by {cap.acknowledged.actor}, and cools down for {left}")

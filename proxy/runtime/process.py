@@ -36,6 +36,7 @@ from proxy.observability.recent_failures import RecentFailures
 from proxy.observability.tracing import Tracing
 from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
+from proxy.ops.masking import masked
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
 from proxy.rollout import publish
@@ -177,8 +178,14 @@ class GatewayProcess:
             legacy_down=lambda: self.breaker.is_open,
             changed=self._tell,
             in_force=publish.show,
+            config_text=self._config_text,
         )
         return RolloutController(config, store, self.stats, around)
+
+    def _config_text(self) -> str:
+        snapshots = self.watcher.snapshots
+        shown = masked(snapshots[-1].text) if snapshots else None
+        return shown.text if shown is not None else ""
 
     def _limit(self, limits: Mapping[str, Limit]) -> None:
         self.gateway.limits = limits

@@ -129,7 +129,7 @@ def _state(facts: GroupFacts) -> State:
         return "pinned"
     if share == FULL:
         return "done"
-    if share or route.rollout is not None:
+    if share or route.rollout is not None or route.native_traffic.include:
         return "rolling out"
     if not _is_shadowed(facts.routes):
         return "not compared"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ def file(tmp_path: Path, mongodb_url: str) -> Iterator[Path]:
 
 def run(file: Path, *arguments: str, reason: str | None = "because", actor: str | None = "amara") -> Result:
     told = [*(("--why", reason) if reason is not None else ()), *(("--who", actor) if actor is not None else ())]
-    return CliRunner().invoke(main, [*arguments, "--config", str(file), *told], env={"USER": "", "MONGODB_URL": ""})
+    return CliRunner().invoke(
+        main, [*arguments, "--config", str(file), *told], env={"USER": "", "LOGNAME": "", "MONGODB_URL": ""}
+    )
 
 
 def history(url: str) -> list[tuple[str, str, str, str]]:
@@ -47,15 +50,16 @@ def history(url: str) -> list[tuple[str, str, str, str]]:
 
 
 def test_a_route_is_rolled_back_and_acknowledged(file: Path, mongodb_url: str) -> None:
-    assert run(file, "rollback", "notes.create", "--to", "10%").stdout == "notes.create: rollback, from 25% to 10%\n"
-    assert run(file, "rollback", "notes.create", reason="worse").stdout == "notes.create: rollback, from 10% to 0%\n"
+    assert run(file, "rollback", "notes.create", "--to", "10%").stdout == "notes.create: rolled back, from 25% to 10%\n"
+    assert run(file, "rollback", "notes.create", reason="worse").stdout == "notes.create: rolled back, from 10% to 0%\n"
     assert (
-        run(file, "ack", "notes.create", reason="mended", actor="ben").stdout == "notes.create: ack, from 0% to 25%\n"
+        run(file, "ack", "notes.create", reason="mended", actor="ben").stdout
+        == "notes.create: cap removed, from 0% to 25%\n"
     )
     assert history(mongodb_url) == [
         ("notes.create", "rollback", "amara", "because"),
         ("notes.create", "rollback", "amara", "worse"),
-        ("notes.create", "ack", "ben", "mended"),
+        ("notes.create", "release", "ben", "mended"),
     ]
 
 
@@ -63,10 +67,10 @@ def test_a_rollout_is_promoted_held_and_resumed(file: Path, mongodb_url: str) ->
     assert "has not started yet" in run(file, "promote", "notes.list").stderr
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         begin(client)
-    assert run(file, "promote", "notes.list").stdout == "notes.list: promotion, from 1% to 10%\n"
-    assert run(file, "pause", "notes.list").stdout == "notes.list: pause, at 10%\n"
+    assert run(file, "promote", "notes.list").stdout == "notes.list: promoted, from 1% to 10%\n"
+    assert run(file, "pause", "notes.list").stdout == "notes.list: paused, at 10%\n"
     assert "is paused already, by amara: because" in run(file, "pause", "notes.list").stderr
-    assert run(file, "resume", "notes.list").stdout == "notes.list: resume, at 10%\n"
+    assert run(file, "resume", "notes.list").stdout == "notes.list: resumed, at 10%\n"
 
 
 def begin(client: MongoClient[dict[str, Any]]) -> None:
@@ -86,14 +90,14 @@ def test_a_cap_that_cools_down_says_for_how_long(file: Path, mongodb_url: str) -
         client[DATABASE]["states"].insert_one(capped.document())
     told = run(file, "ack", "notes.create").stdout
     assert told.startswith("notes.create: acknowledged; stays at 0% until it has cooled down, for ")
-    assert run(file, "ack", "notes.create", "--now").stdout == "notes.create: ack, from 0% to 25%\n"
+    assert run(file, "ack", "notes.create", "--now").stdout == "notes.create: cap removed, from 0% to 25%\n"
 
 
 @pytest.mark.parametrize("step", ["promote", "pause", "resume", "rollback", "ack"])
 def test_without_a_reason_or_a_name_nothing_is_done(file: Path, step: str, mongodb_url: str) -> None:
     assert "Missing option '--why'" in run(file, step, "notes.list", reason=None).stderr
     assert "a reason is required" in run(file, step, "notes.list", reason=" ").stderr
-    assert "say who you are" in run(file, step, "notes.list", actor=None).stderr
+    assert "say who you are" in run(file, step, "notes.list", actor=" ").stderr
     assert history(mongodb_url) == []
 
 
@@ -121,3 +125,26 @@ def test_a_mongodb_that_is_away_is_told(file: Path) -> None:
     file.write_text(FILE.format(url="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"))
     result = run(file, "rollback", "notes.create")
     assert (result.exit_code, result.stderr) == (1, "Error: MongoDB cannot be reached\n")
+
+
+def test_actor_defaults_to_user_and_host(file: Path, mongodb_url: str) -> None:
+    assert run(file, "rollback", "--group", "notes.create", actor=None).exit_code == 0
+    ((_, _, actor, _),) = history(mongodb_url)
+    user, _, host = actor.partition("@")
+    assert user
+    assert host == socket.gethostname()
+
+
+def test_everything_is_rolled_back_at_once(file: Path, mongodb_url: str) -> None:
+    result = run(file, "rollback", "--all")
+    assert result.stdout.splitlines() == [
+        "notes.list: unchanged: notes.list is at 0% already: the rollout is at 0%",
+        "notes.create: rolled back, from 25% to 0%",
+    ]
+    assert [entry[:2] for entry in history(mongodb_url)] == [("notes.create", "rollback")]
+
+
+@pytest.mark.parametrize("arguments", [(), ("notes.list", "--all"), ("notes.list", "--group", "notes.create")])
+def test_rollback_of_none_or_two_is_wrong_usage(file: Path, arguments: tuple[str, ...]) -> None:
+    result = run(file, "rollback", *arguments)
+    assert (result.exit_code, "give one of" in result.stderr) == (2, True)

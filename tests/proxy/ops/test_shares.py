@@ -196,7 +196,9 @@ def test_a_step_from_a_state_that_is_no_more_is_refused(person: TestClient) -> N
     assert person.post(f"{path}/promote", data=sent).status_code == 303
     again = person.post(f"{path}/promote", data=sent)
     assert again.status_code == 409
-    assert "has changed meanwhile (promotion by Ada): check it and try again" in words(again.text)
+    assert "has changed meanwhile: promoted by Ada, from 10% to 50% (because). Check it and try again" in words(
+        again.text
+    )
     assert routes(person)["prompts.list"]["effective"] == 50
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.config.loading import parse
 from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.announcer import ChangeAnnouncer
 from proxy.rollout.clock import Clock
 from proxy.rollout.evidence import EvidenceCollector
 from proxy.rollout.in_force import ControllerHooks, SharesInForce
@@ -31,7 +32,8 @@ class Stepped:
         self.shares.clock._steady = lambda: self.steady
         self.shares.cache.loaded = True
         evidence = EvidenceCollector(self.shares.stats, self.store)
-        self.synchroniser = StateSynchroniser(self.shares, self.store, evidence, 1.0, 60.0)
+        announcer = ChangeAnnouncer(self.shares, self.store)
+        self.synchroniser = StateSynchroniser(self.shares, self.store, evidence, announcer, 1.0, 60.0)
 
     async def _now(self) -> float:
         return self.wall

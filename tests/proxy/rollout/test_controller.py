@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from proxy.config.loading import parse
 from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.request_record import RequestRecord
-from proxy.rollout.actions import ack, pause, promote, resume, rollback
+from proxy.rollout.actions import ack, carry_out, pause, promote, resume, rollback
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.controller import ControllerIntervals, RolloutController
 from proxy.rollout.in_force import ControllerHooks
@@ -76,7 +77,9 @@ class Replica:
                 await asyncio.sleep(0.01)
 
 
-def replica(text: Config, store: Store, pace: ControllerIntervals = QUICK) -> Replica:
+def replica(
+    config_: Config, store: Store, pace: ControllerIntervals = QUICK, text: Callable[[], str] = lambda: ""
+) -> Replica:
     stats = StatsRegistry()
     found: Replica | None = None
 
@@ -89,8 +92,9 @@ def replica(text: Config, store: Store, pace: ControllerIntervals = QUICK) -> Re
         healthy=lambda: found is None or found.is_healthy(),
         legacy_down=lambda: found is not None and found.legacy_down,
         changed=lambda change: found.changes.append(change) if found is not None else None,
+        config_text=text,
     )
-    found = Replica(RolloutController(text, store, stats, around, pace), stats, early)
+    found = Replica(RolloutController(config_, store, stats, around, pace), stats, early)
     return found
 
 
@@ -228,7 +232,7 @@ async def test_people_take_the_wheel() -> None:
             ("promotion", "looks fine"),
             ("pause", "over the weekend"),
             ("rollback", "too many calls"),
-            ("ack", "calmer"),
+            ("release", "calmer"),
             ("resume", "monday"),
         ]
 
@@ -462,3 +466,66 @@ async def test_a_start_while_mongodb_is_away_leaves_what_may_be_capped_on_legacy
             assert (one.share(), one.share("b")) == (0, 500)
             await relay.mend()
             await one.until(lambda: one.share() == 5000)
+
+
+async def test_change_of_a_command_is_announced_by_one_replica(
+    databases: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "scribe_proxy.state")
+    replicas = [replica(config(PLAIN), databases()) for _ in range(3)]
+    async with running(*replicas):
+        await carry_out(databases(), [replicas[0].route()], rollback(), "ada@laptop", "notes came out twice")
+        for one in replicas:
+            await one.until(partial(_is_at_zero, one))
+        await replicas[0].until(lambda: any(one.changes for one in replicas))
+        await asyncio.sleep(0.2)
+    assert [change.kind for one in replicas for change in one.changes] == ["rollback"]
+    lines = [record.message for record in caplog.records if "ada@laptop" in record.message]
+    assert lines == ["a: rollback by ada@laptop, from 50% to 0%: notes came out twice"] * 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (PLAIN, PLAIN.replace("native: 50%", "native: 30%"), [("share", 5000, 3000)]),
+        (PLAIN, STAGED, [("start", 0, 1000), ("share", 5000, 0)]),
+        (PLAIN, PLAIN.replace("50%", "50%, revision: two"), []),
+    ],
+)
+async def test_history_has_the_share_in_force_before_and_after(
+    before: str, after: str, shown: list[tuple[str, int, int]]
+) -> None:
+    one = replica(config(before), MemoryStore())
+    async with running(one):
+        await recorded_config(one, 1)
+        one.controller.apply_config(config(after))
+        await recorded_config(one, 2)
+        await asyncio.sleep(0.1)
+        history = await one.controller.store.history(9)
+    assert [(entry.kind, entry.before, entry.after) for entry in history if entry.kind != "config"] == shown
+
+
+async def recorded_config(one: Replica, number: int) -> None:
+    """Wait until the history has so many revisions of the file."""
+    async with asyncio.timeout(5):
+        while len(await one.controller.store.history(9, kind="config")) < number:
+            await asyncio.sleep(0.01)
+
+
+async def test_history_holds_the_difference_of_each_revision() -> None:
+    texts = ["routes:\n  - native: 50%\n", "routes:\n  - native: 30%\n"]
+    one = replica(config(PLAIN), MemoryStore(), text=lambda: texts[0])
+    async with running(one):
+        await recorded_config(one, 1)
+        texts.pop(0)
+        one.controller.apply_config(config(PLAIN.replace("native: 50%", "native: 30%")))
+        await recorded_config(one, 2)
+        history = await one.controller.store.history(9, kind="config")
+    assert [entry.difference for entry in history] == [
+        "@@ -1,2 +1,2 @@\n routes:\n-  - native: 50%\n+  - native: 30%",
+        "",
+    ]
+
+
+def _is_at_zero(one: Replica) -> bool:
+    return one.share() == 0

@@ -13,6 +13,7 @@ from proxy.config.models import Config
 from proxy.gateway.request_record import RequestRecord
 from proxy.rollout.actions import ack, carry_out, rollback
 from proxy.rollout.analysis.route_stats import StatsRegistry
+from proxy.rollout.announcer import ChangeAnnouncer
 from proxy.rollout.evaluator import GuardEvaluator
 from proxy.rollout.evidence import EvidenceCollector
 from proxy.rollout.groups import RouteGroups, merged_state
@@ -46,7 +47,8 @@ class Process:
         self.shares.cache.loaded = True
         self.evaluator = GuardEvaluator(self.shares, 1.0)
         self.evidence = EvidenceCollector(self.stats, self.store)
-        self.synchroniser = StateSynchroniser(self.shares, self.store, self.evidence, 1.0, 60.0)
+        announcer = ChangeAnnouncer(self.shares, self.store)
+        self.synchroniser = StateSynchroniser(self.shares, self.store, self.evidence, announcer, 1.0, 60.0)
         self.shares.refresh()
 
     def serve(self, name: str, status: int, times: int = 100) -> None:

@@ -43,11 +43,10 @@ def test_a_notice_says_what_became_of_a_share_and_why() -> None:
         (change("promotion", 100, 1000), "promotion"),
         (change("pause", 100, 100), "pause"),
         (change("release", 0, 100), "release"),
-        (change("ack", 0, 100), "release"),
+        (change("share", 100, 50), "share"),
         (change("ack", 0, 0), None),
         (change("start"), None),
         (change("gate"), None),
-        (change("share"), None),
     ],
 )
 def test_some_changes_are_worth_a_notice(told: AuditEntry, kind: str | None) -> None:

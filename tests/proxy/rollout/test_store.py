@@ -18,7 +18,7 @@ from demo.ports import free_port
 from proxy.config.models import Route
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
 from proxy.rollout.hub import HubStore, StateHub
-from proxy.rollout.model import Attribution, AuditEntry, Evidence, RouteState
+from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Evidence, RouteState
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore, Store
 from proxy.rollout.transitions import gate_failed, guard_failed, initial_state, promote, start_rollout
@@ -124,10 +124,32 @@ async def test_evidence_adds_up_and_goes_with_its_epoch(store: Store) -> None:
 
 
 async def test_a_file_is_adopted_by_one_replica(store: Store) -> None:
-    assert await store.announce("r1", {"notes.list": 100}) == ("", {})
-    assert await store.announce("r1", {"notes.list": 100}) is None
-    found = await asyncio.gather(*(store.announce("r2", {"notes.list": 200}) for _ in range(5)))
-    assert [each for each in found if each] == [("r1", {"notes.list": 100})]
+    first = AnnouncedConfig("r1", {"notes.list": 100}, ("notes.list",), "routes: []")
+    assert await store.announce(first) == AnnouncedConfig()
+    assert await store.announce(first) is None
+    found = await asyncio.gather(*(store.announce(AnnouncedConfig("r2", {"notes.list": 200})) for _ in range(5)))
+    assert [each for each in found if each] == [first]
+
+
+async def test_change_is_claimed_by_one_replica(store: Store) -> None:
+    assert await store.replace(FIRST)
+    owners = [str(number) for number in range(5)]
+    first = await asyncio.gather(*(store.claim(FIRST, owner) for owner in owners))
+    assert sorted(first) == [False] * 4 + [True]
+    assert await asyncio.gather(*(store.claim(FIRST, owner) for owner in owners)) == first
+    second = gate_failed(ROUTE, FIRST, "errors 2%", 50.0)
+    assert await store.replace(second)
+    assert await store.claim(second, "3")
+    assert [change.kind for change in await store.history(9)] == ["gate", "start"]
+
+
+async def test_history_is_filtered_and_paged(store: Store) -> None:
+    for at in range(6):
+        by = Attribution("Ada" if at % 2 else "guard", "because", float(at))
+        await store.record(AuditEntry("cap" if at < 3 else "rollback", by, 100, 0, "notes.list"))
+    assert [change.by.at for change in await store.history(2, before=4.0)] == [3.0, 2.0]
+    assert [change.by.at for change in await store.history(9, actor="Ada")] == [5.0, 3.0, 1.0]
+    assert [change.by.at for change in await store.history(9, "notes.list", "cap", "guard")] == [2.0, 0.0]
 
 
 async def test_what_legacy_last_showed_is_kept_for_a_restart(database: Database) -> None:

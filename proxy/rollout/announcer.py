@@ -1,0 +1,72 @@
+"""Announces changes of states: to the log of every replica, and once of all replicas to metrics and webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import deque
+from typing import Final
+
+from proxy.config.field_types import show_share
+from proxy.rollout.in_force import SharesInForce
+from proxy.rollout.model import AuditEntry, RouteState
+from proxy.rollout.store import Store
+from proxy.runtime.database import DatabaseError
+
+logger = logging.getLogger("scribe_proxy.state")
+
+MAX_UNCLAIMED: Final = 1000
+"""Changes that wait to be announced while the store is unreachable."""
+
+
+class ChangeAnnouncer:
+    """Announces each stored change, whoever made it: this process, another replica or a command."""
+
+    def __init__(self, shares: SharesInForce, store: Store) -> None:
+        self._shares: Final = shares
+        self._store: Final = store
+        self._owner: Final = secrets.token_hex(8)
+        self._unclaimed: Final[deque[RouteState]] = deque(maxlen=MAX_UNCLAIMED)
+        self._versions: Final[dict[str, int]] = {}  # that were added last, by key
+        self._claiming: Final = asyncio.Lock()
+
+    async def follow(self, state: RouteState) -> None:
+        """Apply a stored state, and announce its change where it is new to this process and not of its first read.
+
+        Raises `DatabaseError`; the change is then announced with the next one.
+        """
+        first_read = not self._shares.cache.loaded
+        if self._shares.record(state) and not first_read:
+            self._add(state, log=True)
+        await self._claim_all()
+
+    async def announce(self, state: RouteState, *, log: bool = True) -> None:
+        """Announce a change of this process, as soon as the store is reachable. `log` is False where it was logged."""
+        self._add(state, log=log)
+        with contextlib.suppress(DatabaseError):
+            await self._claim_all()
+
+    def _add(self, state: RouteState, *, log: bool) -> None:
+        if self._versions.get(state.key, 0) >= state.version:
+            return  # the store's event of this process's own change may come before the reply
+        self._versions[state.key] = state.version
+        if log:
+            log_change(state.change)
+        self._unclaimed.append(state)
+
+    async def _claim_all(self) -> None:
+        async with self._claiming:
+            while self._unclaimed:
+                state = self._unclaimed[0]
+                first = await self._store.claim(state, self._owner)
+                self._unclaimed.popleft()
+                if first and not state.change.announced:
+                    self._shares.hooks.changed(state.change)
+
+
+def log_change(change: AuditEntry) -> None:
+    """Log a change with its actor and reason."""
+    shown = show_share(change.before), show_share(change.after)
+    logger.info("%s: %s by %s, from %s to %s: %s", change.route, change.kind, change.by.actor, *shown, change.by.reason)
