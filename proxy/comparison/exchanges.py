@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final
 
 from proxy.comparison.answers import DecodedAnswer
-from proxy.comparison.bodies import Content, media
+from proxy.comparison.bodies import Content, media, read
 from proxy.comparison.content_encoding import DIGEST_BLOCK, CodingError, OversizeError
 from proxy.comparison.correspondence import COINCIDENCE, Correspondence, Kind
 from proxy.comparison.exchange import Exchange, Outcome
@@ -144,7 +144,8 @@ class AnswerComparison:
         return operation.violations(answer.status, answer.headers, answer.body, answer.payload)
 
     def _header_differences(self) -> list[Difference]:
-        same_body = self.legacy.body == self.native.body and self.legacy.blocks == self.native.blocks
+        bodies = ((one.body, one.blocks, one.headers.get("content-encoding")) for one in (self.legacy, self.native))
+        same_body = next(bodies) == next(bodies)
         comparison = HeaderComparison(self.legacy, self.native, self._mode, self._names, self._hints, same_body)
         return comparison.differences()
 
@@ -164,7 +165,7 @@ class AnswerComparison:
     def _bodies(self) -> ValueFindings:
         if self.legacy.body == self.native.body and not self._mode.by_role:
             return ValueFindings()
-        ours, theirs = self.legacy.content, self.native.content
+        ours, theirs = self._contents()
         if ours.form != theirs.form:
             return ValueFindings([self._other_form(ours, theirs)])
         if ours.form == "binary":
@@ -176,6 +177,15 @@ class AnswerComparison:
         if ours.form == "json" and not (result.differences or result.hidden or result.lenient):
             result.differences += self._other_spelling()
         return result
+
+    def _contents(self) -> tuple[Content, Content]:
+        """Return both bodies as values; as JSON where both are JSON and one content type does not say so."""
+        contents = self.legacy.content, self.native.content
+        if contents[0].form == contents[1].form or self.legacy.content_type == self.native.content_type:
+            return contents
+        content_type = min(self.legacy.content_type, self.native.content_type)
+        again = read(self.legacy.body, content_type), read(self.native.body, content_type)
+        return again if again[0].form == again[1].form == "json" else contents
 
     def _walk(self, legacy: JSON, native: JSON) -> ValueFindings:
         try:

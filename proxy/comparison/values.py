@@ -207,9 +207,11 @@ class _ValueWalk:
                 free.setdefault(spelling, deque()).append(name)
         partners: dict[str, str] = {}
         for name in legacy if free else ():
-            waiting = free.get(mask(name)) if name not in native else None
-            if waiting and self._may_be_one_name(name, waiting[0]):
-                partners[name] = waiting.popleft()
+            waiting = free.get(mask(name), ()) if name not in native else ()
+            partner = next((other for other in waiting if self._may_be_one_name(name, other)), None)
+            if partner is not None:
+                partners[name] = partner
+                free[mask(name)].remove(partner)
         return partners
 
     def _may_be_one_name(self, here: str, there: str) -> bool:

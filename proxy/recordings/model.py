@@ -11,6 +11,7 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar, cast
@@ -128,7 +129,8 @@ def scenario(value: JSON) -> Scenario:
         store=_documents(entry.get("store", {})),
         calls=_list(entry.get("calls", [])),
         before=_documents(entry.get("before", {})),
-        moment=_moment([entry["steps"], entry.get("store", {})], entry.get("before", {})),
+        moment=_recorded_at(entry["steps"])
+        or _moment([entry["steps"], entry.get("store", {})], entry.get("before", {})),
         about=_text(entry.get("about", "")),
     )
 
@@ -265,6 +267,17 @@ def _headers(value: JSON) -> Iterator[tuple[str, str]]:
 
 def _documents(value: JSON) -> dict[str, list[JSON]]:
     return {name: _list(documents) for name, documents in _object(value).items()}
+
+
+def _recorded_at(steps: JSON) -> int | None:
+    """Return the time of the last answer with a `Date` header in ms; None where no answer has one."""
+    answers = [step.get("response") for step in _list(steps) if isinstance(step, dict)]
+    headers = [answer.get("headers") for answer in answers if isinstance(answer, dict)]
+    dates = [value for each in headers if isinstance(each, dict) and isinstance(value := each.get("date"), str)]
+    try:
+        return int(parsedate_to_datetime(dates[-1]).timestamp() * 1000) if dates else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _moment(value: JSON, before: JSON = None) -> int | None:

@@ -1,0 +1,128 @@
+"""Each fault of the table is named by every comparison, by kind and path, and nothing else is.
+
+The table goes through the engine as the shadow and `verify` call it, for reads and for writes; a part of it through
+real backends: the demo's legacy on Node, the native app, MongoDB.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from proxy.comparison.answers import DecodedAnswer
+from proxy.comparison.correspondence import Correspondence
+from proxy.comparison.exchange import Exchange
+from proxy.comparison.exchanges import compare
+from proxy.comparison.headers import entity_tag
+from proxy.comparison.modes import DRY_RUN, READ
+from proxy.comparison.verdicts import Difference
+from proxy.recordings.comparing import compare_answers
+from tests.support.exchanges import NOW, exchange, object_id
+from tests.support.planted_faults import Answer, PlantedFault, compact, note, page, planted_faults
+
+FAULTS = list(planted_faults())
+HEADERS = {
+    "content-type": "application/json; charset=utf-8",
+    "cache-control": "no-store",
+    "set-cookie": "sid=a; Path=/; HttpOnly",
+}
+
+
+def sound(kind: str) -> Answer:
+    """Return the answer that legacy gives."""
+    if kind == "page":
+        return Answer(None, 404, {"content-type": "text/html; charset=utf-8"}, page("Cannot GET /nope"))
+    if kind == "error":
+        return Answer({"success": False, "message": "not found"}, 404, dict(HEADERS))
+    return Answer(note(), 200, dict(HEADERS))
+
+
+def with_generated(answer: Answer, serial: int, second: int) -> Answer:
+    """Add what a write makes: an id and a date of the backend's own, each twice."""
+    if isinstance(answer.value, dict):
+        made, at = object_id(serial), f"2026-11-22T19:41:09.{second:03d}Z"
+        answer.value |= {"made": {"_id": made, "at": at}, "log": f"created {made} at {at}"}
+    return answer
+
+
+def exchanged(answer: Answer) -> Exchange:
+    body = answer.written()
+    headers = [*answer.headers.items(), ("etag", entity_tag(body)), ("content-length", str(len(body)))]
+    date = ("date", "Sun, 22 Nov 2026 19:41:09 GMT")
+    return exchange(body, "", status=answer.status, headers=[*headers, date], method="PATCH")
+
+
+def differences(found: Iterable[Difference]) -> set[tuple[str, str]]:
+    return {(one.field, one.kind) for one in found}
+
+
+def in_reads(legacy: Answer, native: Answer) -> set[tuple[str, str]]:
+    return differences(compare(exchanged(legacy), exchanged(native), mode=READ).differences)
+
+
+def in_dry_runs(legacy: Answer, native: Answer) -> set[tuple[str, str]]:
+    return differences(compare(exchanged(legacy), exchanged(native), mode=DRY_RUN).differences)
+
+
+def in_recordings(expected: Answer, actual: Answer) -> set[tuple[str, str]]:
+    one, other = (DecodedAnswer.of(exchanged(each)) for each in (expected, actual))
+    return differences(compare_answers(one, other, Correspondence(NOW * 1000, NOW * 1000)))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_named_in_every_comparison(fault: PlantedFault) -> None:
+    legacy, native = sound(fault.answer), sound(fault.answer)
+    fault.plant(native)
+    assert in_reads(legacy, native) == fault.expected
+    assert in_recordings(legacy, native) == fault.expected
+    assert in_dry_runs(legacy, native) == fault.expected
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_named_beside_what_each_backend_makes_itself(fault: PlantedFault) -> None:
+    legacy, native = (with_generated(sound(fault.answer), *made) for made in ((1, 100), (2, 120)))
+    fault.plant(native)
+    assert in_dry_runs(legacy, native) == fault.expected
+    assert in_recordings(legacy, native) == fault.expected
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("data", "_id"), object_id(9), ("body.data._id", "value")),
+        (("data", "notes", 0, "_id"), object_id(9), ("body.data.notes.*._id", "value")),
+        (("data", "created_at"), "2026-11-22T19:41:09.120Z", ("body.data.created_at", "value")),
+        (("made", "_id"), object_id(9, NOW - 3600), ("body.made._id", "value")),
+        (("made", "at"), "2026-11-22T18:41:09.120Z", ("body.made.at", "value")),
+        (("made", "at"), "2026-11-22T19:41:09.120000+00:00", ("body.made.at", "format")),
+        (("made", "at"), "2026-11-22T19:41:09.120", ("body.made.at", "format")),
+        (("log",), f"created {object_id(9)} at 2026-11-22T19:41:09.120Z", ("body.log", "value")),
+    ],
+)
+def test_stored_and_generated_values_are_told_apart_in_writes(
+    path: tuple[Any, ...], value: str, expected: tuple[str, str]
+) -> None:
+    legacy, native = (with_generated(sound("note"), *made) for made in ((1, 100), (2, 120)))
+    target = native.value
+    for step in path[:-1]:
+        target = target[step]
+    target[path[-1]] = value
+    assert in_dry_runs(legacy, native) == {expected}
+
+
+def test_no_fault_is_found_in_a_sound_answer() -> None:
+    for kind in ("note", "page", "error"):
+        assert in_reads(sound(kind), sound(kind)) == in_recordings(sound(kind), sound(kind)) == set()
+    legacy, native = (with_generated(sound("note"), *made) for made in ((1, 100), (2, 120)))
+    assert in_dry_runs(legacy, native) == in_recordings(legacy, native) == set()
+    assert in_reads(legacy, native) == {("body.made._id", "value"), ("body.made.at", "value"), ("body.log", "value")}
+
+
+def test_the_table_leaves_the_sound_answer_alone() -> None:
+    before = copy.deepcopy(note())
+    assert json.loads(compact(note())) == before
+    assert len(FAULTS) >= 45
