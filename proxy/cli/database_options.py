@@ -25,12 +25,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class DatabaseTarget:
-    """The database to use, and from a valid routing.yaml the contracts' directory and the names of the routes."""
+    """The database to use, and from a valid routing.yaml the contracts' directory, the routes and `ops.url`.
+
+    `shadowed` are the routes with a `shadow` share.
+    """
 
     url: str
     name: str
     contracts: Path
     routes: tuple[str, ...] = ()
+    shadowed: tuple[str, ...] = ()
+    ops_url: str = ""
 
 
 def options(command: F) -> F:
@@ -63,7 +68,14 @@ def find(url: str | None, database: str | None, file: Path) -> DatabaseTarget:
     if config is None:
         return DatabaseTarget(url or named, database or "scribe_proxy", file.parent / "contracts")
     routes = tuple(route.name for route in config.routes)
-    return DatabaseTarget(url or named, database or config.mongodb.database, file.parent / config.contracts, routes)
+    return DatabaseTarget(
+        url or named,
+        database or config.mongodb.database,
+        file.parent / config.contracts,
+        routes,
+        tuple(route.name for route in config.routes if route.shadow.share),
+        config.ops.url,
+    )
 
 
 def run_query(target: DatabaseTarget, query: Callable[[Database], Awaitable[T]]) -> T:

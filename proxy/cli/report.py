@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,34 +17,43 @@ import click
 from proxy.cli import database_options
 from proxy.cli import report_tables as tables
 from proxy.cli.console import console
+from proxy.cli.database_options import DatabaseTarget
 from proxy.cli.param_types import ShareParam, TimeParam
+from proxy.cli.report_triage import triage
 from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name
 from proxy.contract.bundle import ContractBundle, load_bundle
 from proxy.contract.faults import ContractError
 from proxy.contract.tree import Tree, read_tree
-from proxy.reports.exports import as_json, exceeds, fields_csv, junit, routes_csv
+from proxy.reports.exports import as_json, fields_csv, junit, routes_csv
+from proxy.reports.gate import Gate, evaluate, with_states
 from proxy.reports.models import FieldKind, RouteSummary, Span
 from proxy.reports.query import NEWEST, QueryResult, ReportQuery, run_query, suggestions, warnings
 from proxy.reports.reader import ReportReader
+from proxy.reports.revisions import ReleaseComparison, compare_releases
 from proxy.reports.suggestions import Suggestion
+from proxy.reports.triage import by_attention
 from proxy.runtime.database import Database
 
 _SHOWN = 20
+_DEFAULT_MISMATCH = 0.001
 
 
 @dataclass(frozen=True)
 class Output:
-    """Output format and CI gate; `most` is the share (0 to 1) of comparisons that may differ."""
+    """Output format and CI gate; `required` are the routes that must have been compared."""
 
     as_json: bool
     as_csv: bool
     suggest: bool
     junit: Path | None
-    most: float | None
+    gate: Gate | None
+    required: tuple[str, ...]
+    ops_url: str
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.pass_context
 @database_options.options
 @click.option(
     "--contracts",
@@ -56,6 +66,9 @@ class Output:
 @click.option("--route", metavar="NAME", help="One route, with its fields and samples.")
 @click.option("--field", metavar="PATH", help="One field, as in body.notes.*.title.")
 @click.option("--kind", type=click.Choice([*get_args(Kind), "violation"]), help="One kind of difference.")
+@click.option(
+    "--revision", metavar="REVISION", help="One revision of native; BEFORE..AFTER compares two (with --route)."
+)
 @click.option("--verdict", type=click.Choice(get_args(Name)), help="One verdict.")
 @click.option(
     "--sample",
@@ -77,7 +90,16 @@ class Output:
 @click.option(
     "--max-mismatch", "most", type=ShareParam(), metavar="SHARE", help="Exit with 1 where more of a route differs."
 )
+@click.option(
+    "--min-compared",
+    "minimum",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Exit with 1 where fewer requests of a route were compared; routes without a report count as 0.",
+)
 def report(
+    ctx: click.Context,
     mongodb_url: str | None,
     database: str | None,
     config_file: Path,
@@ -87,6 +109,7 @@ def report(
     route: str | None,
     field: str | None,
     kind: str | None,
+    revision: str | None,
     verdict: str | None,
     sample: str | None,
     suggest: bool,
@@ -94,20 +117,29 @@ def report(
     as_csv: bool,
     junit_file: Path | None,
     most: float | None,
+    minimum: int,
 ) -> None:
     """Report where native and legacy differ in live traffic.
 
-    Exits with 1 if more of a route's comparisons differ than --max-mismatch allows, with 2 if MongoDB cannot be reached
-    or nothing was compared.
+    Exits with 1 if more of a route's comparisons differ than --max-mismatch allows, fewer were made than --min-compared
+    demands, or a difference that was fixed has returned; with 2 if MongoDB cannot be reached or nothing was compared.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     span = Span(since, time.time() + 1 if until is None else until)
     if span.until <= span.since:
         raise click.UsageError("--until must be after --since")
     if as_json_ and as_csv:
         raise click.UsageError("--json or --csv, not both")
-    question = ReportQuery(span, route, field, cast("FieldKind | None", kind), cast("Name | None", verdict), sample)
-    output = Output(as_json_, as_csv, suggest, junit_file, 0.001 if junit_file and most is None else most)
+    question = ReportQuery(
+        span, route, field, cast("FieldKind | None", kind), cast("Name | None", verdict), sample, revision
+    )
     own = database_options.find(mongodb_url, database, config_file)
+    if revision is not None and ".." in revision:
+        _print_releases(own, span, route, revision)
+        return
+    gate = _gate_of(most, minimum, junit_file)
+    output = Output(as_json_, as_csv, suggest, junit_file, gate, _required(own, route), own.ops_url)
     agreement, tree = _agreement(directory or own.contracts)
 
     async def read(database: Database) -> tuple[QueryResult, list[Suggestion]]:
@@ -139,8 +171,10 @@ def _refuse_unknown(question: ReportQuery, findings: QueryResult, routes: Sequen
         raise click.UsageError(_unknown("route", question.route, [*findings.all_routes, *routes]))
     if question.field is not None and question.field not in findings.all_fields:
         raise click.UsageError(_unknown("field", question.field, findings.all_fields))
+    if findings.sample_instead is not None:
+        click.echo(f"sample {findings.sample_instead} was removed; this is the newest of the same difference", err=True)
     if question.sample not in (None, NEWEST) and findings.sample is None:
-        raise click.UsageError(f"there is no sample {question.sample} (any more)")
+        raise click.UsageError(f"there is no sample {question.sample}, and no newer one of its difference")
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
@@ -186,14 +220,17 @@ def _print_tables(question: ReportQuery, findings: QueryResult) -> None:
         findings.fields if question.route or question.verdict else [one for one in findings.fields if one.unexplained]
     )
     out.print(tables.route_table(findings.routes))
-    if fields:
-        out.print(tables.field_table(fields[:_SHOWN] if question.route is None else fields, routed=not question.route))
+    listed = with_states(fields, findings.differences)
+    if listed:
+        out.print(tables.field_table(listed[:_SHOWN] if question.route is None else listed, routed=not question.route))
     drift = [one for one in findings.drift if question.route or one.backend == "legacy"]  # native's differ, too
     if drift:
         out.print(tables.drift_table(drift[:_SHOWN]))
     if question.route is not None and findings.samples:
         out.print(tables.sample_table(findings.samples[:_SHOWN]))
-    out.print(_summary(findings.routes, between), soft_wrap=True, highlight=False)
+    out.print(_summary(findings.selected, between), soft_wrap=True, highlight=False)
+    if attention := _attention(findings):
+        out.print(attention, soft_wrap=True, highlight=False)
 
 
 def _summary(routes: Sequence[RouteSummary], between: str) -> str:
@@ -215,27 +252,69 @@ def _json(
         "since": question.span.since,
         "until": question.span.until,
         **{name: [as_json(one) for one in getattr(findings, name)] for name in listed},
+        "differences": [
+            {"id": one.id, "route": one.route, "field": one.field, "kind": one.kind, "state": one.state}
+            for one in by_attention(findings.differences.values())
+        ],
         "health": as_json(findings.health),
     }
 
 
+def _attention(findings: QueryResult) -> str:
+    """Return how many differences are new, and how many have returned; empty for none."""
+    counts = Counter(one.state for one in findings.differences.values())
+    parts = [f"{counts[state]:,} {state}" for state in ("returned", "new") if counts[state]]
+    return f"differences: {', '.join(parts)} (scribe-proxy report triage)" if parts else ""
+
+
+def _gate_of(most: float | None, minimum: int, junit_file: Path | None) -> Gate | None:
+    if most is None and junit_file is not None:
+        most = _DEFAULT_MISMATCH
+    return Gate(most, minimum) if most is not None or minimum else None
+
+
+def _required(own: DatabaseTarget, route: str | None) -> tuple[str, ...]:
+    """Return the shadowed routes of routing.yaml that the query includes."""
+    return tuple(name for name in own.shadowed if route in (None, name))
+
+
 def _gate(findings: QueryResult, output: Output) -> None:
     """Write the JUnit file and raise Exit if the gate fails."""
-    most = output.most
-    if most is None:
+    if output.gate is None:
         return
+    results = evaluate(output.gate, findings.selected, findings.fields, findings.differences, output.required)
     if output.junit is not None:
-        output.junit.write_text(junit(findings.routes, findings.fields, most), encoding="utf-8")
-    if not any(route.compared for route in findings.routes):
+        output.junit.write_text(junit(results, output.ops_url), encoding="utf-8")
+    if not output.gate.min_compared and not any(one.compared for one in results):
         click.echo("nothing was compared, so the mismatch is unknown", err=True)
         raise click.exceptions.Exit(database_options.UNUSABLE)
-    over = [route for route in findings.routes if exceeds(route, most)]
-    for route in over:
-        click.echo(
-            f"{route.route}: {route.different:.2%} of {route.compared:,} differ, at most {most:.2%} may", err=True
-        )
-    if over:
+    for one in results:
+        for reason in one.reasons:
+            click.echo(f"{one.route}: {reason}", err=True)
+    if any(one.reasons for one in results):
         raise click.exceptions.Exit(1)
+
+
+def _print_releases(own: DatabaseTarget, span: Span, route: str | None, revisions: str) -> None:
+    """Print how the differences of a route changed from one revision of native to another."""
+    if route is None:
+        raise click.UsageError("BEFORE..AFTER needs --route")
+    names = dict(zip(("before", "after"), revisions.split("..", 1), strict=True))
+
+    async def read(database: Database) -> ReleaseComparison:
+        reader = ReportReader(database)
+        known = {one.revision: one for one in await reader.revisions(span, route)}
+        for name in names.values():
+            if name not in known:
+                raise click.UsageError(_unknown("revision", name, [one for one in known if one is not None]))
+        before, after = known[names["before"]], known[names["after"]]
+        fields = [await reader.fields(span, route, one.revision) for one in (before, after)]
+        return compare_releases(before, after, fields[0], fields[1])
+
+    console().print(tables.releases_table(database_options.run_query(own, read)))
+
+
+report.add_command(triage)
 
 
 def _release() -> str:

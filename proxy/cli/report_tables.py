@@ -24,11 +24,13 @@ from proxy.reports.models import (
     StoredValue,
     Tree,
 )
+from proxy.reports.revisions import ReleaseComparison
 from proxy.reports.suggestions import Suggestion
 from proxy.types import JSON
 
 _RED: Final = "bold red"
 _DIM: Final = "dim"
+_STATE_STYLES: Final = {"returned": _RED, "new": "yellow"}
 
 
 def route_table(routes: Sequence[RouteSummary]) -> Table:
@@ -52,12 +54,12 @@ def route_table(routes: Sequence[RouteSummary]) -> Table:
     return table
 
 
-def field_table(fields: Sequence[FieldSummary], *, routed: bool = True) -> Table:
-    """Return the fields that differ, with a route column if `routed`."""
+def field_table(fields: Sequence[tuple[FieldSummary, str, str]], *, routed: bool = True) -> Table:
+    """Return the fields that differ with the state of each, and if `routed` a route column in place of `first`."""
     table = _table(*(["route"] if routed else []), "field", "kind", "severity", "unexplained-", "declared-")
-    for heading in ("legacy differs from itself", "first", "last"):
+    for heading in ("legacy differs from itself", *(() if routed else ("first",)), "last", "state"):
         table.add_column(heading, no_wrap=True)
-    for one in fields:
+    for one, _, state in fields:
         noise = f"{one.noise} of {one.replays} replays" if one.replays else "not replayed"
         table.add_row(
             *([Text(one.route)] if routed else []),
@@ -67,8 +69,9 @@ def field_table(fields: Sequence[FieldSummary], *, routed: bool = True) -> Table
             _number(one.unexplained, _RED),
             _number(one.declared, "yellow"),
             Text(noise, style="yellow" if one.noise else _DIM),
-            moment(one.first),
+            *([] if routed else [moment(one.first)]),
             moment(one.last),
+            Text(state, style=_STATE_STYLES.get(state, _DIM)),
         )
     return table
 
@@ -79,6 +82,17 @@ def drift_table(drifts: Sequence[Drift]) -> Table:
     for one in drifts:
         cells = (Text(one.route), one.backend, Text(one.path, style="bold"), Text(one.message))
         table.add_row(*cells, _number(one.count, _RED), moment(one.first), moment(one.last))
+    return table
+
+
+def releases_table(both: ReleaseComparison) -> Table:
+    """Return the differences of two revisions of native, new ones first."""
+    before, after = (f"{one.revision} of {one.compared:,}-" for one in (both.before, both.after))
+    table = _table("field", "kind", "change", before, after)
+    for one in both.fields:
+        style = _RED if one.change == "new" else "green" if one.change in ("gone", "less") else "yellow"
+        counts = (_number(one.before), _number(one.after))
+        table.add_row(Text(one.field, style="bold"), one.kind, Text(one.change, style=style), *counts)
     return table
 
 

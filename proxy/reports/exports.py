@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from proxy.reports.gate import RouteResult
 from proxy.reports.models import FieldSummary, RouteSummary
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -40,27 +41,27 @@ def fields_csv(fields: Sequence[FieldSummary]) -> str:
     return _csv((*_FIELD_COLUMNS, "first", "last"), rows)
 
 
-def junit(routes: Sequence[RouteSummary], fields: Sequence[FieldSummary], most: float) -> str:
-    """Return a test case for each route: failed over the share `most` (0 to 1), skipped without comparisons."""
-    failed = sum(exceeds(route, most) for route in routes)
-    skipped = sum(route.different is None for route in routes)
-    counts = {"tests": str(len(routes)), "failures": str(failed), "skipped": str(skipped)}
+def junit(results: Sequence[RouteResult], ops_url: str = "") -> str:
+    """Return a test case for each route: failed for the reasons of the gate, skipped without comparisons.
+
+    A failure lists the differing fields with the ids of the differences, and links to them where `ops_url` is given.
+    """
+    failed = sum(bool(one.reasons) for one in results)
+    skipped = sum(one.skipped for one in results)
+    counts = {"tests": str(len(results)), "failures": str(failed), "skipped": str(skipped)}
     suite = Element("testsuite", {"name": "scribe-proxy report", **counts})
-    for route in routes:
-        case = SubElement(suite, "testcase", {"classname": "routes", "name": route.route})
-        if route.different is None:
+    for result in results:
+        case = SubElement(suite, "testcase", {"classname": "routes", "name": result.route})
+        if ops_url:
+            properties = SubElement(case, "properties")
+            SubElement(properties, "property", {"name": "url", "value": f"{ops_url}/routes/{result.route}"})
+        if result.skipped:
             SubElement(case, "skipped", {"message": "nothing was compared"})
-        elif exceeds(route, most):
-            message = f"{route.different:.2%} of {route.compared} comparisons differ, at most {most:.2%} may"
-            failure = SubElement(case, "failure", {"message": message})
-            failure.text = "\n".join(_line(one) for one in fields if one.route == route.route and one.unexplained)
+        elif result.reasons:
+            failure = SubElement(case, "failure", {"message": "; ".join(result.reasons)})
+            failure.text = "\n".join(_line(*one, ops_url) for one in result.fields)
     indent(suite)
     return tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def exceeds(route: RouteSummary, most: float) -> bool:
-    """Return whether more than the share `most` (0 to 1) of a route's comparisons differ."""
-    return route.different is not None and route.different > most
 
 
 def _route(one: RouteSummary) -> list[object]:
@@ -69,8 +70,10 @@ def _route(one: RouteSummary) -> list[object]:
     return [*(getattr(one, name) for name in _ROUTE_COLUMNS), *sums]
 
 
-def _line(field: FieldSummary) -> str:
-    return f"{field.field} ({field.kind}, {field.severity}): {field.unexplained}"
+def _line(field: FieldSummary, identity: str, state: str, ops_url: str) -> str:
+    link = f" {ops_url}/differences/{identity}" if ops_url and state else ""
+    label = f"{state} " if state else ""
+    return f"{identity} {label}{field.field} ({field.kind}, {field.severity}): {field.unexplained}{link}"
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

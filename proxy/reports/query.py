@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from proxy.comparison.exchanges import catch_all_divergences
@@ -23,6 +23,7 @@ from proxy.reports.models import (
 )
 from proxy.reports.reader import ReportReader
 from proxy.reports.suggestions import Suggestion, suggest
+from proxy.reports.triage import Difference
 
 NEWEST: Literal["newest"] = "newest"
 """Stands for the id of the newest sample."""
@@ -30,7 +31,7 @@ NEWEST: Literal["newest"] = "newest"
 
 @dataclass(frozen=True, slots=True)
 class ReportQuery:
-    """The filters of a query; None matches anything. `sample` is an id or NEWEST."""
+    """The filters of a query; None matches anything. `sample` is an id or NEWEST, `revision` one of native."""
 
     span: Span
     route: str | None = None
@@ -38,13 +39,16 @@ class ReportQuery:
     kind: FieldKind | None = None
     verdict: Name | None = None
     sample: str | None = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
     """The result of a query.
 
-    `routes` and `fields` match the filters; `all_routes` and `all_fields` are the names without the filters.
+    `routes` and `fields` match the filters; `all_routes` and `all_fields` are the names without the filters. `selected`
+    are the routes regardless of `verdict`, which changes no sums. `differences` are those of the span, by id.
+    `sample_instead` is the id of a removed sample that was requested, in whose place `sample` is.
     """
 
     routes: tuple[RouteSummary, ...]
@@ -56,27 +60,47 @@ class QueryResult:
     health: ReportHealth
     all_routes: tuple[str, ...]
     all_fields: tuple[str, ...]
+    selected: tuple[RouteSummary, ...] = ()
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    sample_instead: str | None = None
 
 
 async def run_query(reader: ReportReader, query: ReportQuery, bundle: ContractBundle) -> QueryResult:
     """Run a query. Raises `DatabaseError`."""
     span, route = query.span, query.route
-    routes = await reader.routes(span)
-    fields = await reader.fields(span, route)
+    routes = await reader.routes(span, revision=query.revision)
+    fields = await reader.fields(span, route, query.revision)
     drift = await reader.drift(span, route)
     samples = await reader.samples(span, route, query.field, query.kind, query.verdict)
-    sample_id = samples[0].id if query.sample == NEWEST and samples else query.sample
+    selected = tuple(one for one in routes if route in (None, one.route))
+    sample, instead = await _sample(reader, query.sample, samples)
     return QueryResult(
-        routes=tuple(one for one in routes if route in (None, one.route) and _has_verdict(one, query.verdict)),
+        routes=tuple(one for one in selected if _has_verdict(one, query.verdict)),
+        selected=selected,
+        differences=await reader.differences(span, route),
+        sample_instead=instead,
         fields=tuple(one for one in fields if _matches(one, query)),
         drift=tuple(one for one in drift if query.field in (None, one.path)),
         divergences=await reader.divergences(span, bundle.divergences),
         samples=samples,
-        sample=await reader.sample(sample_id) if sample_id and sample_id != NEWEST else None,
+        sample=sample,
         health=await reader.health(),
         all_routes=tuple(one.route for one in routes),
         all_fields=tuple(dict.fromkeys([*(one.field for one in fields), *(one.path for one in drift)])),
     )
+
+
+async def _sample(
+    reader: ReportReader, requested: str | None, newest: Sequence[SampleHead]
+) -> tuple[Sample | None, str | None]:
+    """Return the requested sample; for a removed one the newest of the same difference, and the requested id."""
+    if requested is None or (requested == NEWEST and not newest):
+        return None, None
+    sample = await reader.sample(newest[0].id if requested == NEWEST else requested)
+    if sample is not None:
+        return sample, None
+    instead = await reader.newest_sample_instead(requested)
+    return (await reader.sample(instead), requested) if instead else (None, None)
 
 
 async def suggestions(

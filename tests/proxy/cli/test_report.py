@@ -42,6 +42,8 @@ from proxy.reports.models import (
     StoredWrite,
 )
 from proxy.reports.query import QueryResult, warnings
+from proxy.reports.registry import DifferenceRegistry
+from proxy.reports.triage import Observation, difference_id
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Database
 from proxy.types import JSON
@@ -303,9 +305,65 @@ def test_junit_has_a_case_a_route(reported: str, contracts: Path, tmp_path: Path
     assert blind.find("skipped") is not None
     failure = notes.find("failure")
     assert failure is not None
-    assert failure.attrib["message"] == "80.00% of 10 comparisons differ, at most 0.10% may"
+    assert failure.attrib["message"] == "80.00% of 10 differ, at most 0.10% may"
     assert "body.notes.*.title (value, major): 2" in (failure.text or "")
     assert len(quiet) == 0
+
+
+def test_junit_names_and_links_differences(reported: str, contracts: Path, tmp_path: Path) -> None:
+    config = tmp_path / "routing.yaml"
+    config.write_text(
+        "legacy: {url: 'http://127.0.0.1:1'}\nnative: a.b:c\nops: {url: 'https://ops.example'}\n"
+        f"routes: [{{name: {NOTES}, match: GET /n, shadow: 100%}}, {{name: absent, match: GET /a, shadow: 1%}}]\n"
+    )
+    options = ("--config", config, "--min-compared", 11, "--junit", tmp_path / "report.xml")
+    result = report(reported, contracts, *options)
+    assert result.exit_code == 1
+    assert "absent: 0 compared, at least 11 must be" in result.stderr
+    suite = ElementTree.parse(tmp_path / "report.xml").getroot()
+    cases = {case.attrib["name"]: case for case in suite}
+    assert {name for name, case in cases.items() if case.find("failure") is not None} == {NOTES, "absent", "blind"}
+    failure = cases[NOTES].find("failure")
+    assert failure is not None
+    identity = difference_id(NOTES, "body.notes.*.title", "value")
+    line = f"{identity} new body.notes.*.title (value, major): 2 https://ops.example/differences/{identity}"
+    assert line in (failure.text or "").splitlines()
+
+
+def test_filters_leave_the_sums_and_the_gate(reported: str, contracts: Path) -> None:
+    for filters in (["--verdict", "declared"], ["--verdict", "skipped"], ["--kind", "type"]):
+        result = report(reported, contracts, *filters, "--max-mismatch", "0.1%")
+        assert (result.exit_code, f"{NOTES}: 80.00% of 10 differ" in result.stderr) == (1, True)
+        assert "9 of 1,011 comparisons on 3 routes differ" in result.stdout
+
+
+def test_triage_lists_and_sets_states_and_a_return_fails_the_gate(reported: str, contracts: Path) -> None:
+    def triage(*arguments: object) -> Any:
+        command = ["report", "triage", "--mongodb-url", reported, "--database", DATABASE, "--json"]
+        return CliRunner().invoke(main, [*command, *map(str, arguments)])
+
+    listed_ones = json.loads(triage("--route", NOTES).stdout)
+    assert {one["state"] for one in listed_ones} == {"new"}
+    identity = difference_id(NOTES, "body.notes.*.title", "value")
+    assert "a known difference needs a reason" in triage(identity, "known", "--who", "Ada").output
+    [known] = json.loads(triage(identity, "known", "--who", "Ada", "--why", "as agreed", "--ticket", "QA-7").stdout)
+    assert (known["state"], known["mark"]["actor"], known["mark"]["ticket"]) == ("known", "Ada", "QA-7")
+    assert json.loads(triage("--route", NOTES).stdout)[-1]["id"] == identity
+    json.loads(triage(identity, "fixed", "--who", "Ada", "--in", "r2").stdout)
+    asyncio.run(_observe(reported, Observation(NOTES, "body.notes.*.title", "value", time.time() + 1, "r2")))
+    assert json.loads(triage(identity).stdout)[0]["state"] == "returned"
+    failed = report(reported, contracts, "--max-mismatch", "100%")
+    assert (failed.exit_code, "body.notes.*.title (value) was fixed and has returned" in failed.stderr) == (1, True)
+    assert "differences: 1 returned" in failed.stdout
+    assert triage("0" * 16).exit_code == 2
+    json.loads(triage(identity, "new", "--who", "Ada").stdout)
+    assert report(reported, contracts, "--max-mismatch", "100%").exit_code == 0
+
+
+async def _observe(url: str, observation: Observation) -> None:
+    database = Database(url, DATABASE)
+    await DifferenceRegistry(database).register([observation])
+    await database.close()
 
 
 def test_nothing_noted_in_a_time_says_when_there_was_something(reported: str, contracts: Path) -> None:
@@ -323,7 +381,7 @@ def test_nothing_noted_in_a_time_says_when_there_was_something(reported: str, co
         (["--route", "notes.lst"], "no route notes.lst has a report in this time; did you mean notes.list?"),
         (["--route", "zzz"], "no route zzz has a report in this time"),
         (["--route", NOTES, "--field", "body.notes.*.titel"], "did you mean body.notes.*.title?"),
-        (["--sample", "nothing"], "there is no sample nothing (any more)"),
+        (["--sample", "nothing"], "there is no sample nothing, and no newer one of its difference"),
         (["--since", "soon"], "a duration as in 24h, or a time"),
         (["--since", "1h", "--until", "2h"], "--until must be after --since"),
         (["--max-mismatch", "1"], "did you mean 1%?"),

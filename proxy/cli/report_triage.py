@@ -1,0 +1,133 @@
+"""`scribe-proxy report triage`: list differences by state, or set the state of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from proxy.cli import database_options
+from proxy.cli.console import console
+from proxy.cli.param_types import TimeParam
+from proxy.reports.models import Span
+from proxy.reports.registry import DifferenceRegistry, UnknownDifference
+from proxy.reports.triage import MARKS, Difference, InvalidMark, Mark, State, by_attention
+from proxy.runtime.database import Conflict, Database
+
+_STYLES = {"returned": "bold red", "new": "yellow", "fixed": "green", "known": ""}
+
+
+def _user() -> str:
+    return os.environ.get("USER", "")
+
+
+@click.command()
+@database_options.options
+@click.argument("identity", required=False, metavar="[ID]")
+@click.argument("state", required=False, type=click.Choice(MARKS))
+@click.option("--why", "reason", default="", help="The reason; required for `known`.")
+@click.option("--ticket", default="", help="A ticket, as in QA-7.")
+@click.option("--in", "revision", metavar="REVISION", help="The revision of native in which it is fixed.")
+@click.option("--who", "actor", default=_user, show_default="$USER", help="Who you are.")
+@click.option("--route", metavar="NAME", help="List one route.")
+@click.option("--since", type=TimeParam(), default="30d", show_default=True, metavar="TIME", help="List since then.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def triage(
+    mongodb_url: str | None,
+    database: str | None,
+    config_file: Path,
+    identity: str | None,
+    state: str | None,
+    reason: str,
+    ticket: str,
+    revision: str | None,
+    actor: str,
+    route: str | None,
+    since: float,
+    as_json: bool,
+) -> None:
+    """List differences by state, or set the state of one.
+
+    Without an ID all differences are listed, returned and new ones first; with an ID and a state it is set. The ids are
+    those of the ops pages, of the webhook and of JUnit files.
+    """
+    target = database_options.find(mongodb_url, database, config_file)
+    if identity is None:
+        span = Span(since, time.time() + 1)
+        stored = database_options.run_query(target, lambda db: DifferenceRegistry(db).find_all(span, route))
+        _print(by_attention(stored.values()), as_json=as_json)
+    elif state is None:
+        stored_one = database_options.run_query(target, lambda db: DifferenceRegistry(db).find(identity))
+        if stored_one is None:
+            raise click.UsageError(f"no difference has the id {identity}")
+        _print([stored_one], as_json=as_json)
+    else:
+        given = Mark("new", time.time(), actor, reason.strip(), ticket.strip(), revision)
+        marked = database_options.run_query(target, _marking(identity, cast("State", state), given))
+        _print([marked], as_json=as_json)
+
+
+def _marking(identity: str, state: State, given: Mark) -> Callable[[Database], Awaitable[Difference]]:
+    async def mark(database: Database) -> Difference:
+        try:
+            return await DifferenceRegistry(database).mark(identity, state, given)
+        except UnknownDifference:
+            raise click.UsageError(f"no difference has the id {identity}") from None
+        except (InvalidMark, Conflict) as error:
+            raise click.UsageError(str(error)) from None
+
+    return mark
+
+
+def _print(differences: list[Difference], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([_described(one) for one in differences], indent=2, ensure_ascii=False))
+    elif not differences:
+        click.echo("no difference was observed")
+    else:
+        console().print(triage_table(differences))
+
+
+def _described(difference: Difference) -> dict[str, Any]:
+    mark = difference.mark
+    return {
+        "id": difference.id,
+        "route": difference.route,
+        "field": difference.field,
+        "kind": difference.kind,
+        "state": difference.state,
+        "first": difference.first,
+        "last": difference.last,
+        "revisions": list(difference.revisions),
+        "mark": {name: getattr(mark, name) for name in ("at", "actor", "reason", "ticket", "revision")},
+        "version": difference.version,
+    }
+
+
+def triage_table(differences: list[Difference]) -> Table:
+    """Return a table of differences with their ids and states."""
+    table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False)
+    for name in ("id", "state", "route", "field", "kind", "by", "last"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("id", "state", "last"))
+    for one in differences:
+        mark = one.mark
+        remarks = (mark.actor, mark.ticket, f"in {mark.revision}" if mark.revision else "", mark.reason)
+        table.add_row(
+            one.id,
+            Text(one.state, style=_STYLES[one.state]),
+            Text(one.route),
+            Text(one.field, style="bold"),
+            one.kind,
+            Text(", ".join(filter(None, remarks))),
+            datetime.fromtimestamp(one.last, UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
+        )
+    return table

@@ -1,0 +1,79 @@
+"""The gate of CI: which routes fail, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from proxy.reports.models import FieldSummary, RouteSummary
+from proxy.reports.triage import ATTENTION, Difference, difference_id
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The conditions for each route.
+
+    `max_mismatch` is the share (0 to 1) of comparisons that may differ, None for any; `min_compared` the number of
+    comparisons that are needed.
+    """
+
+    max_mismatch: float | None = None
+    min_compared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteResult:
+    """A route at the gate: it fails for the `reasons`. `fields` have unexplained differences, in order of attention."""
+
+    route: str
+    compared: int
+    reasons: tuple[str, ...]
+    fields: tuple[tuple[FieldSummary, str, str], ...] = ()
+
+    @property
+    def skipped(self) -> bool:
+        """Return True where nothing was compared and nothing had to be."""
+        return not self.compared and not self.reasons
+
+
+def evaluate(
+    gate: Gate,
+    routes: Sequence[RouteSummary],
+    fields: Sequence[FieldSummary],
+    differences: Mapping[str, Difference],
+    required: Collection[str] = (),
+) -> list[RouteResult]:
+    """Return the result of each route; `min_compared` applies to `required` ones without a report, too."""
+    known = {one.route for one in routes}
+    absent = [RouteSummary(name) for name in required if name not in known] if gate.min_compared else []
+    return [_result(gate, route, fields, differences) for route in (*routes, *absent)]
+
+
+def exceeds(route: RouteSummary, share: float) -> bool:
+    """Return whether more than a share (0 to 1) of a route's comparisons differ."""
+    return route.different is not None and route.different > share
+
+
+def with_states(
+    fields: Sequence[FieldSummary], differences: Mapping[str, Difference]
+) -> tuple[tuple[FieldSummary, str, str], ...]:
+    """Return fields with the id and the state of each difference: returned and new ones first, then by their order."""
+    listed = []
+    for one in fields:
+        identity = difference_id(one.route, one.field, one.kind)
+        listed.append((one, identity, differences[identity].state if identity in differences else ""))
+    ranks: dict[str, int] = {state: rank for rank, state in enumerate(ATTENTION)}
+    return tuple(sorted(listed, key=lambda one: ranks.get(one[2], len(ranks))))
+
+
+def _result(
+    gate: Gate, route: RouteSummary, fields: Sequence[FieldSummary], differences: Mapping[str, Difference]
+) -> RouteResult:
+    own = [one for one in fields if one.route == route.route and one.unexplained]
+    returned = [one for one in differences.values() if one.route == route.route and one.state == "returned"]
+    reasons = [f"{one.field} ({one.kind}) was fixed and has returned" for one in returned]
+    if route.compared < gate.min_compared:
+        reasons.append(f"{route.compared:,} compared, at least {gate.min_compared:,} must be")
+    if gate.max_mismatch is not None and exceeds(route, gate.max_mismatch):
+        reasons.append(f"{route.different:.2%} of {route.compared:,} differ, at most {gate.max_mismatch:.2%} may")
+    return RouteResult(route.route, route.compared, tuple(reasons), with_states(own, differences))
