@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from proxy.cli.config_file import ROUTING_FILE
+from proxy.cli.diagnostics import Diagnostic, Format, github_of, json_of, text_of
+from proxy.cli.import_strings import import_problem
 from proxy.config.loading import load
 from proxy.config.models import Config
-from proxy.config.problems import ConfigError
-from proxy.contract.bundle import load_bundle
-from proxy.contract.faults import ContractError
+from proxy.config.problems import ConfigError, Problem
 
 
 @click.command()
@@ -24,49 +24,90 @@ from proxy.contract.faults import ContractError
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Directory of openapi.yaml and divergences.yaml; default the key `contracts` of the file.",
 )
-def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None) -> None:
-    """Validate a routing.yaml and the contracts that it names.
+@click.option("--json", "output", flag_value="json", type=str, help="Print a JSON list of problems and warnings.")
+@click.option("--github", "output", flag_value="github", type=str, help="Print annotations for GitHub workflows.")
+def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None, output: Format | None) -> None:
+    r"""Validate a routing.yaml and the contracts that it names.
 
-    Prints each problem as `file:line: where: message` and exits with 1. Warnings, marked `(note)`, are for valid
-    settings with an unexpected effect. References like ${NAME} are resolved from this shell's environment.
+    Prints each problem as `file:line:column: where: message` with the line of the file, and exits with 1. Warnings,
+    marked `(note)`, are for valid settings with an unexpected effect. References like ${NAME} are resolved from this
+    shell's environment.
+
+    \b
+    Examples:
+      scribe-proxy check
+      scribe-proxy check --strict staging.yaml production.yaml
+      scribe-proxy check --github        # in a workflow
     """
-    chosen = files or (Path("routing.yaml"),)
-    configs = {file: _loaded(file) for file in chosen}
-    named = {
-        directory or file.parent / (config.contracts if config else "contracts") for file, config in configs.items()
-    }
-    unsound = [each for each in sorted(named) if each.is_dir() and not _agreed(each)]
-    if unsound or not all(config and not (strict and config.notes) for config in configs.values()):
+    checked = Checked(directory)
+    for file in files or (Path("routing.yaml"),):
+        checked.add(file)
+    checked.add_contracts()
+    if output == "json":
+        click.echo(json_of(checked.diagnostics))
+    elif output == "github":
+        click.echo("".join(f"{line}\n" for line in github_of(checked.diagnostics)), nl=False)
+    else:
+        checked.print()
+    if any(each.severity == "error" or strict for each in checked.diagnostics):
         raise click.exceptions.Exit(1)
 
 
-def _loaded(file: Path) -> Config | None:
-    """Return the configuration of a valid file, and print its problems or notes."""
-    try:
-        config = load(file, os.environ)
-    except ConfigError as error:
-        click.echo(str(error))
-        click.echo(f"{file}: {_counted(len(error.problems), 'problem')}", err=True)
-        return None
-    for warning in config.notes:
-        click.echo(f"{warning.located(str(file))} (note)")
-    click.echo(_summary(file, config))
-    return config
+class Checked:
+    """The diagnostics of some files, with a summary of each valid one."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self.diagnostics: list[Diagnostic] = []
+        self._directory = directory
+        self._summaries: dict[str, str] = {}
+        self._contracts: set[Path] = set()
+
+    def add(self, file: Path) -> None:
+        """Check a routing.yaml."""
+        try:
+            config = load(file, os.environ)
+        except ConfigError as error:
+            self.diagnostics += [Diagnostic(str(file), problem) for problem in error.problems]
+            self._contracts.add(self._directory or file.parent / "contracts")
+            return
+        self.diagnostics += [Diagnostic(str(file), note, "warning") for note in config.notes]
+        if config.native is not None and (problem := import_problem(config.native)) is not None:
+            found = Problem(_line_of_native(file), "native", f"cannot be imported here: {problem}")
+            self.diagnostics.append(Diagnostic(str(file), found, "warning"))
+        self._summaries[str(file)] = _summary(file, config)
+        self._contracts.add(self._directory or file.parent / config.contracts)
+
+    def add_contracts(self) -> None:
+        """Check the contracts that the files name."""
+        from proxy.contract.bundle import load_bundle  # loads the checks of JSON Schema
+        from proxy.contract.faults import ContractError
+
+        for directory in sorted(each for each in self._contracts if each.is_dir()):
+            try:
+                bundle = load_bundle(directory)
+            except ContractError as error:
+                self.diagnostics += [Diagnostic(str(fault.file), fault.problem) for fault in error.faults]
+                continue
+            if bundle.contract is not None:
+                operations = _counted(len(bundle.contract.operations), "operation")
+                declared = _counted(len(bundle.divergences), "divergence")
+                openapi = str(directory / "openapi.yaml")
+                self._summaries[openapi] = f"{openapi}: sound, {operations}, {declared}"
+
+    def print(self) -> None:
+        """Print diagnostics and summaries, and the number of problems of each file on standard error."""
+        for line in text_of(self.diagnostics):
+            click.echo(line)
+        for summary in self._summaries.values():
+            click.echo(summary)
+        errors = [each.file for each in self.diagnostics if each.severity == "error"]
+        for file in dict.fromkeys(errors):
+            click.echo(f"{file}: {_counted(errors.count(file), 'problem')}", err=True)
 
 
-def _agreed(directory: Path) -> bool:
-    """Return True if a directory's contract and divergences are valid, and print their problems."""
-    try:
-        agreement = load_bundle(directory)
-    except ContractError as error:
-        click.echo(str(error))
-        click.echo(f"{directory}: {_counted(len(error.faults), 'problem')}", err=True)
-        return False
-    if agreement.contract is not None:
-        operations = _counted(len(agreement.contract.operations), "operation")
-        declared = _counted(len(agreement.divergences), "divergence")
-        click.echo(f"{directory / 'openapi.yaml'}: sound, {operations}, {declared}")
-    return True
+def _line_of_native(file: Path) -> int:
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    return next((number for number, line in enumerate(lines, start=1) if line.startswith("native:")), 0)
 
 
 def _summary(file: Path, config: Config) -> str:

@@ -34,6 +34,7 @@ COMMANDS: Final = {
         "proxy.cli.check:check",
         "Validate a routing.yaml and the contracts that it names.",
     ),
+    "schema": Lazy("proxy.cli.schema:schema", "Print the JSON Schema of routing.yaml, for editors."),
     "explain": Lazy("proxy.cli.explain:explain", "Show which backend answers a request, and why."),
     "plan": Lazy("proxy.cli.plan:plan", "Show how many callers a changed routing.yaml moves."),
     "schedule": Lazy(

@@ -19,6 +19,7 @@ _KINDS: Final = {
     "model_attributes_type": "must be a mapping (`key: value`)",
     "tuple_type": "must be a list",
 }
+_SWITCHED_ON: Final = frozenset(("true", "yes", "on"))
 
 
 def is_unknown(error: ErrorDetails) -> bool:
@@ -48,7 +49,22 @@ def message(error: ErrorDetails, location: Location) -> str:
         if new is not None:
             return f"renamed to `{new}`"
         return f"must be {error['ctx']['expected']}"
-    return _KINDS.get(error["type"], error["msg"])
+    return _KINDS.get(error["type"], error["msg"]) + _form_hint(error, location)
+
+
+def _form_hint(error: ErrorDetails, location: Location) -> str:
+    """Return the suggestion for a value where a section or a list belongs: `guard: true`, `stages: 10%`."""
+    value, key = error["input"], location[-1] if location else ""
+    if not isinstance(value, str) or "\n" in value or len(value) > 40:
+        return ""
+    if error["type"] == "tuple_type" and key == "stages":
+        return f"; did you mean [{value}]?"
+    if error["type"] in _KINDS and value.strip().lower() in _SWITCHED_ON:
+        model = _section(tuple(part for part in location if isinstance(part, str)))
+        required = [name for name, field in section.section_keys(model).items() if field.is_required()] if model else []
+        example = ", ".join(f"{name}: …" for name in required)
+        return f"; did you mean `{key}: {{{example}}}`" + ("?" if required else ", which takes the defaults?")
+    return ""
 
 
 def section_keys(location: Location) -> list[str]:

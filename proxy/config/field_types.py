@@ -21,6 +21,14 @@ FULL: Final = 10_000  # a share of 100%: shares are counted in steps of 0.01%
 _YEAR: Final = 365 * 86_400.0
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(ms|s|m|h|d)", re.ASCII)
+_SPELLED: Final = re.compile(r"(\d{1,9}) ?([A-Za-z]+)", re.ASCII)
+_UNIT_WORDS: Final = {
+    "ms": ("msec", "msecs", "millis", "millisecond", "milliseconds"),
+    "s": ("sec", "secs", "second", "seconds"),
+    "m": ("min", "mins", "minute", "minutes"),
+    "h": ("hr", "hrs", "hour", "hours"),
+    "d": ("day", "days"),
+}
 _PERCENTAGE: Final = re.compile(r"(\d{1,3})(?:\.(\d{1,2}))? ?%", re.ASCII)
 _RATIO: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?x", re.ASCII)
 _WHOLE: Final = re.compile(r"\d{1,9}(?:_?\d{1,9})*", re.ASCII)
@@ -61,7 +69,7 @@ def read_duration(value: object) -> float:
         text = _text(value, "a duration")
         match = _DURATION.fullmatch(text)
         if match is None:
-            hint = _with_unit(text, "s")
+            hint = _with_unit(text, "s") or _in_known_unit(text)
             raise ValueError(f"must be a duration with its unit, as in 250ms, 2s, 5m, 12h or 7d{hint}")
         seconds = float(match[1]) * _SECONDS[match[2]]
     if not 0 < seconds <= _YEAR:
@@ -298,6 +306,18 @@ def _text(value: object, wanted: str) -> str:
 
 def _with_unit(text: str, unit: str) -> str:
     return f"; did you mean {text}{unit}?" if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else ""
+
+
+def _in_known_unit(text: str) -> str:
+    """Return the suggestion for a duration in another unit, or in words: `1w`, `30 minutes`."""
+    match = _SPELLED.fullmatch(text)
+    if match is None:
+        return ""
+    word = match[2].lower()
+    if word.startswith("w"):
+        return f"; did you mean {int(match[1]) * 7}d?"
+    unit = next((unit for unit, words in _UNIT_WORDS.items() if word in words), None)
+    return f"; did you mean {match[1]}{unit}?" if unit else ""
 
 
 def _within(number: int, low: int, high: int, message: str) -> int:

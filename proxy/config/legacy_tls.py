@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import ssl
 from pathlib import Path
 from typing import Annotated, Final, Self
 
@@ -60,6 +59,8 @@ class LegacyTls(Section):
     def _ca_is_readable(cls, path: str | None) -> str | None:
         if path is not None:
             read_file(path)
+            import ssl  # only where the section is used: it takes as long to import as all models
+
             try:
                 ssl.create_default_context(cafile=path)
             except ssl.SSLError:
@@ -78,6 +79,8 @@ class LegacyTls(Section):
     def _certificate_has_its_key(cls, path: str | None, info: ValidationInfo) -> str | None:
         if path is not None:
             read_file(path)
+            import ssl
+
             try:
                 ssl.create_default_context().load_cert_chain(path, info.data.get("client_key"), password="")
             except ssl.SSLError:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One fault. `line` counts from 1, 0 is the file as a whole; `where` is the key, and may be empty."""
+    """One fault. `line` and `column` count from 1, 0 is the whole file or line; `where` is the key, or empty."""
 
     line: int
     where: str
     message: str
+    column: int = field(default=0, compare=False)
 
-    def located(self, source: str) -> str:
-        """`file:line: where: message`, as compilers print it, for editors to jump to."""
+    def located(self, source: str, *, column: bool = False) -> str:
+        """Return `file:line: where: message`, with `column` as `file:line:column: …`, for editors to jump to."""
         position = f"{source}:{self.line}" if self.line else source
+        if column and self.line and self.column:
+            position += f":{self.column}"
         return f"{position}: {self.where}: {self.message}" if self.where else f"{position}: {self.message}"
 
 

@@ -21,6 +21,8 @@ from proxy.config.targets import ListReader
 from proxy.types import Backend
 
 Location = tuple[int | str, ...]
+_OF_KEYS: Final = ("unknown key", "renamed", "is missing")
+"""Beginnings of messages about a key, not its value."""
 _Model = TypeVar("_Model", bound=BaseModel)
 PIN_VARIABLE: Final = "SCRIBE_PROXY_PIN"
 MONGODB_VARIABLE: Final = "MONGODB_URL"
@@ -44,6 +46,8 @@ class ConfigReader:
         self._root: Final = root
         self._env: Final = env
         self._lines: dict[Location, int] = {(): root.line}
+        self._columns: dict[Location, int] = {}  # of the value, where it begins on the line of its key, else of the key
+        self._key_columns: dict[Location, int] = {}
         self._filled: set[Location] = set()  # values that hold something of the environment: never quoted
         self._lacking: set[Location] = set()  # values whose variable is not set: complained of once
         self._origins: dict[Location, Location] = {}  # of inherited settings: where they are written
@@ -168,14 +172,19 @@ class ConfigReader:
 
     def _plain(self, node: yaml_nodes.Node, at: Location) -> Any:
         self._lines.setdefault(at, node.line)
+        self._columns.setdefault(at, node.column)
         if isinstance(node, yaml_nodes.Sequence):
             return [self._plain(item, (*at, index)) for index, item in enumerate(node.items)]
         if isinstance(node, yaml_nodes.Mapping):
-            return {key: self._entry(line, value, (*at, key)) for key, (line, value) in node.entries.items()}
+            return {
+                key: self._entry(line, node.key_columns.get(key, 0), value, (*at, key))
+                for key, (line, value) in node.entries.items()
+            }
         return self._filled_in(node, at)
 
-    def _entry(self, line: int, node: yaml_nodes.Node, at: Location) -> Any:
-        self._lines[at] = line
+    def _entry(self, line: int, column: int, node: yaml_nodes.Node, at: Location) -> Any:
+        self._lines[at], self._key_columns[at] = line, column
+        self._columns[at] = node.column if node.line == line and node.column > column else column
         return self._plain(node, at)
 
     def _filled_in(self, node: yaml_nodes.Scalar, at: Location) -> str | None:
@@ -195,7 +204,9 @@ class ConfigReader:
         origin = self._origins.get(at[:3])
         if origin is not None:
             at = (*origin, *at[3:])
-        problem = Problem(self._lines[self._written(at)], self._where(at), message)
+        written = self._written(at)
+        columns = self._key_columns if message.startswith(_OF_KEYS) else self._columns
+        problem = Problem(self._lines[written], self._where(at), message, column=columns.get(written, 0))
         if origin is not None:
             self._inherited_at[problem] = origin
         return problem

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 class Section(BaseModel):
     """A mapping of the file: unknown keys are refused, a key without a value counts as absent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

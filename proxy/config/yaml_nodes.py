@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
+from proxy.config.indentation import indentation_hint
 from proxy.config.problems import ConfigError, Problem
 
 MAX_DEPTH: Final = 20
@@ -27,6 +28,7 @@ class Scalar:
     line: int
     text: str | None
     plain: bool = field(default=True, compare=False)
+    column: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Sequence:
 
     line: int
     items: list[Node]
+    column: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Mapping:
 
     line: int
     entries: dict[str, tuple[int, Node]]
+    column: int = field(default=0, compare=False)
+    key_columns: dict[str, int] = field(default_factory=dict, compare=False)
 
 
 Node = Scalar | Sequence | Mapping
@@ -80,7 +85,10 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
     line = min(mark.line + 1, text.count("\n") + 1) if mark else 1
     reason = error.problem or error.context or "cannot be read"
     context = f" ({error.context})" if error.context and error.problem else ""
-    return Problem(line, "", f"not YAML: {reason}{context}")
+    if context and error.context_mark and "flow" in context:
+        context = f"{context[:-1]} that begins on line {error.context_mark.line + 1})"
+    column = mark.column + 1 if mark and mark.line + 1 == line else 0
+    return Problem(line, "", f"not YAML: {reason}{context}{indentation_hint(text, line)}", column=column)
 
 
 @dataclass(slots=True)
@@ -120,14 +128,15 @@ class _Composer:
         return node
 
     def collection(self, event: yaml.Event, depth: int) -> Node:
-        line = _line(event)
+        line, column = _line(event), _column(event)
         if isinstance(event, yaml.MappingStartEvent):
-            return Mapping(line, self.entries(depth + 1))
+            columns: dict[str, int] = {}
+            return Mapping(line, self.entries(depth + 1, columns), column, columns)
         if isinstance(event, yaml.SequenceStartEvent):
-            return Sequence(line, self.items(depth + 1))
+            return Sequence(line, self.items(depth + 1), column)
         assert isinstance(event, yaml.ScalarEvent)
         plain = event.style in (None, "")
-        return Scalar(line, None if plain and event.value in _NULLS else event.value, plain)
+        return Scalar(line, None if plain and event.value in _NULLS else event.value, plain, column)
 
     def items(self, depth: int) -> list[Node]:
         items: list[Node] = []
@@ -135,7 +144,8 @@ class _Composer:
             items.append(self.node(event, depth))
         return items
 
-    def entries(self, depth: int) -> dict[str, tuple[int, Node]]:
+    def entries(self, depth: int, columns: dict[str, int]) -> dict[str, tuple[int, Node]]:
+        """Return the entries of a mapping, and put the columns of its keys into `columns`."""
         entries: dict[str, tuple[int, Node]] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
@@ -143,9 +153,11 @@ class _Composer:
             line, key = _line(event), event.value
             value = self.node(next(self.events), depth)
             if key in entries:
-                self.duplicates.append(Problem(line, key, f"already given on line {entries[key][0]}"))
+                message = f"already given on line {entries[key][0]}"
+                self.duplicates.append(Problem(line, key, message, column=_column(event)))
             else:
                 entries[key] = (line, value)
+                columns[key] = _column(event)
         return entries
 
     def alias(self, event: yaml.AliasEvent, depth: int) -> Node:
@@ -167,7 +179,7 @@ class _Composer:
             self.refuse(event, f"nested more than {self.max_depth} levels deep")
 
     def refuse(self, event: yaml.Event, message: str) -> NoReturn:
-        raise ConfigError((Problem(_line(event), "", message),))
+        raise ConfigError((Problem(_line(event), "", message, column=_column(event)),))
 
 
 def _height(node: Node) -> int:
@@ -179,3 +191,7 @@ def _height(node: Node) -> int:
 
 def _line(event: yaml.Event) -> int:
     return int(event.start_mark.line) + 1 if event.start_mark else 1
+
+
+def _column(event: yaml.Event) -> int:
+    return int(event.start_mark.column) + 1 if event.start_mark else 0

@@ -38,6 +38,8 @@ from proxy.contract.payloads import parse_json
 from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 class DivergenceError(ValueError):
     """A divergences file that cannot be read; the message names the entry and the fault."""
@@ -175,7 +177,7 @@ class Explanation:
 def load(path: Path) -> tuple[Divergence, ...]:
     """Load the divergences in a YAML file. Raises DivergenceError."""
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        entries = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER) or []  # noqa: S506 - a safe loader
         parsed = TypeAdapter(tuple[Divergence, ...]).validate_python(entries)
     except ValidationError as error:
         raise DivergenceError(f"{path}: {_every(error)}") from error

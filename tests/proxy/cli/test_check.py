@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 
 from proxy.cli.main import main
 
-SOUND = "legacy: {url: '${LEGACY_URL:-http://x}'}\nnative: a:b\nroutes:\n- {name: a, match: GET /a, native: 5%}\n"
+SOUND = "legacy: {url: '${LEGACY_URL:-http://x}'}\nnative: proxy.cli.main:main\nroutes:\n"
+SOUND += "- {name: a, match: GET /a, native: 5%}\n"
 
 
 def check(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
@@ -33,9 +34,9 @@ def test_every_problem_is_a_line_with_its_place(file: Path) -> None:
     file.write_text("legacy: {ulr: http://x}\nroutes:\n- {name: a, match: GTE /a}\n")
     result = check(file)
     assert result.exit_code == 1
-    assert result.stdout.splitlines() == [
-        f"{file}:1: legacy.ulr: unknown key; did you mean `url`?",
-        f"{file}:3: routes[a].match: 'GTE' is no method; did you mean GET?",
+    assert result.stdout.splitlines()[::3] == [
+        f"{file}:1:10: legacy.ulr: unknown key; did you mean `url`?",
+        f"{file}:3:20: routes[a].match: 'GTE' is no method; did you mean GET?",
     ]
     assert result.stderr == f"{file}: 2 problems\n"
 
@@ -61,6 +62,6 @@ def test_the_environment_counts(file: Path) -> None:
 def test_notes_fail_only_where_that_is_asked_for(file: Path) -> None:
     file.write_text(SOUND.replace("5%}", "5%, guard: {}}"))
     result = check(file)
-    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2)
-    assert result.stdout.startswith(f"{file}:1: mongodb: there is none: what guards and rollouts do is kept by each")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 4)
+    assert result.stdout.startswith(f"{file}:1:1: mongodb: there is none: what guards and rollouts do is kept by each")
     assert check("--strict", file).exit_code == 1

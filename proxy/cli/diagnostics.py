@@ -1,0 +1,90 @@
+"""Problems of files as a command prints them: for people with the place marked, as JSON, and for GitHub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from proxy.config.problems import Problem
+
+Format = Literal["text", "json", "github"]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem, or a warning, of a file."""
+
+    file: str
+    problem: Problem
+    severity: Literal["error", "warning"] = "error"
+
+
+def text_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
+    """Return the lines for people: each problem, and below it the line of the file with a caret."""
+    lines: list[str] = []
+    sources: dict[str, list[str]] = {}
+    for each in diagnostics:
+        note = " (note)" if each.severity == "warning" else ""
+        lines.append(each.problem.located(each.file, column=True) + note)
+        if each.file not in sources:
+            sources[each.file] = _shown_lines(each.file)
+        lines += _marked(sources[each.file], each.problem)
+    return lines
+
+
+def json_of(diagnostics: Iterable[Diagnostic]) -> str:
+    """Return a JSON list of objects with `file`, `line`, `column`, `where`, `message` and `severity`."""
+    listed = [
+        {
+            "file": each.file,
+            "line": each.problem.line,
+            "column": each.problem.column,
+            "where": each.problem.where,
+            "message": each.problem.message,
+            "severity": each.severity,
+        }
+        for each in diagnostics
+    ]
+    return json.dumps(listed, indent=2, ensure_ascii=False)
+
+
+def github_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
+    """Return workflow commands, which GitHub shows as annotations of the changed lines."""
+    return [_annotation(each) for each in diagnostics]
+
+
+def _annotation(diagnostic: Diagnostic) -> str:
+    problem = diagnostic.problem
+    places = {"file": diagnostic.file, "line": problem.line, "col": problem.column, "title": problem.where}
+    properties = ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in places.items() if value)
+    return f"::{diagnostic.severity} {properties}::{_escaped(problem.message)}"
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """Return text as workflow commands want it: what would end a property or the command is percent-encoded."""
+    for sign in "%\r\n" + more:
+        text = text.replace(sign, f"%{ord(sign):02X}")
+    return text
+
+
+def _shown_lines(file: str) -> list[str]:
+    """Return the lines of a file with its secrets masked; empty where it cannot be read as YAML."""
+    from proxy.ops.masking import masked  # only for a file with problems
+
+    try:
+        shown = masked(Path(file).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return []
+    return shown.text.splitlines() if shown is not None else []
+
+
+def _marked(lines: list[str], problem: Problem) -> list[str]:
+    if not problem.column or not 0 < problem.line <= len(lines):
+        return []
+    line, gutter = lines[problem.line - 1], f"{problem.line:5} | "
+    if problem.column > len(line):
+        return []
+    return [gutter + line, " " * (len(gutter) + problem.column - 1) + "^"]

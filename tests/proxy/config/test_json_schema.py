@@ -1,0 +1,113 @@
+"""The JSON Schema of routing.yaml: shipped as it is made, and of one mind with `check` about the form of values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from proxy.config.error_messages import all_keys
+from proxy.config.json_schema import routing_schema
+from proxy.config.loading import parse
+from proxy.config.problems import ConfigError
+from tests.proxy.config.test_loading import WHOLE
+from tests.support.shipped import ROUTING
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = routing_schema()
+VALIDATOR = jsonschema_rs.validator_for(SCHEMA)
+HEAD = "legacy: {url: http://x}\nnative: a:b\ntokens: {secret: s}\n"
+
+
+def accepts(text: str) -> bool:
+    return bool(VALIDATOR.is_valid(yaml.safe_load(text)))
+
+
+def checked(text: str) -> bool:
+    try:
+        parse(text, {})
+    except ConfigError:
+        return False
+    return True
+
+
+def test_the_shipped_schema_is_the_present_one() -> None:
+    shipped = json.loads((ROOT / "docs" / "routing.schema.json").read_text())
+    assert shipped == SCHEMA, "run: scribe-proxy schema >docs/routing.schema.json"
+
+
+@pytest.mark.parametrize("file", [ROUTING, ROOT / "deploy" / "kubernetes" / "routing.yaml"])
+def test_shipped_files_are_valid(file: Path) -> None:
+    text = file.read_text()
+    document = yaml.safe_load(text)
+    if "data" in document:
+        text = document["data"]["routing.yaml"]
+    assert accepts(text)
+
+
+def test_the_file_names_its_schema() -> None:
+    first = ROUTING.read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=docs/routing.schema.json"
+
+
+def _keys(schema: dict[str, Any], prefix: str = "") -> set[str]:
+    """The keys of a schema as dotted paths."""
+    found: set[str] = set()
+    for name, below in schema.get("properties", {}).items():
+        found |= {prefix + name} | _keys(below, f"{prefix}{name}.")
+    for below in (*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())):
+        found |= _keys(below, prefix)
+    return found
+
+
+def test_every_key_is_in_the_schema() -> None:
+    assert set(all_keys()) <= _keys(SCHEMA)
+
+
+def route(settings: str) -> str:
+    return f"routes: [{{name: a, match: GET /a, {settings}}}]"
+
+
+VALID = {
+    "whole": WHOLE,
+    "no values": "legacy: {url: http://x}\nnative:\nlimits:\nroutes:\n",
+    "groups": f"{HEAD}groups: {{g: {{native: 25%, guard: {{}}, rollout: off}}}}\n{route('group: g')}",
+    "targets": HEAD + route("native: {share: 0%, include: {jwt:id: [1, a], client-ip: {file: x}}}"),
+    "stages": HEAD + route("rollout: {stages: [1%, {share: 5%, bake_time: 1d}], start_at: 5%}"),
+    "window": HEAD
+    + route(
+        "rollout: {stages: [1%], window: {days: mon-fri, hours: 09:00-17:00, zone: UTC, never_on: ['2026-12-25']}}"
+    ),
+    "references": "legacy: {url: '${A}'}\nlimits: {memory: '${B:-64MiB}', in_flight: '${C}'}\nserved_by: '${D}'\n",
+    "extension": "legacy: {url: http://x}\nx-anything: [1, {a: b}]\n",
+}
+
+
+@pytest.mark.parametrize("text", VALID.values(), ids=VALID)
+def test_what_may_be_written_is_valid(text: str) -> None:
+    assert accepts(text)
+
+
+INVALID = {
+    "no legacy": "native: a:b",
+    "unknown key": f"{HEAD}foo: 1",
+    "unknown key of a route": f"{HEAD}routes: [{{name: a, match: GET /a, nativ: 5%}}]",
+    "bare share": f"{HEAD}routes: [{{name: a, match: GET /a, native: 25}}]",
+    "bare duration": "legacy: {url: http://x, timeouts: {connect: 5}}",
+    "week": f"{HEAD}routes: [{{name: a, match: GET /a, rollout: {{stages: [1%], bake_time: 1w}}}}]",
+    "guard true": f"{HEAD}routes: [{{name: a, match: GET /a, guard: true}}]",
+    "no method": f"{HEAD}routes: [{{name: a, match: /a}}]",
+    "no zone": f"{HEAD}routes: [{{name: a, match: GET /a, rollout: {{stages: [1%], window: {{days: mon}}}}}}]",
+    "source": f"{HEAD}routes: [{{name: a, match: GET /a, native: {{include: {{jwt: a}}}}}}]",
+    "url": "legacy: {url: localhost}",
+}
+
+
+@pytest.mark.parametrize("text", INVALID.values(), ids=INVALID)
+def test_what_check_refuses_is_invalid(text: str) -> None:
+    assert not accepts(text)
+    assert not checked(text)
