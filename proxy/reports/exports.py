@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from proxy.reports.coverage import coverage_of
 from proxy.reports.gate import RouteResult
 from proxy.reports.models import FieldSummary, RouteSummary
 
@@ -24,7 +25,8 @@ def as_json(view: Any) -> JsonObject:
     """Return a view as JSON, with the sums of routes and fields."""
     result: JsonObject = dataclasses.asdict(view)
     if isinstance(view, RouteSummary):
-        result |= {"compared": view.compared, "different": view.different}
+        coverage = coverage_of(view)
+        result |= {"compared": view.compared, "different": view.different, "requested": coverage.requested}
     if isinstance(view, FieldSummary):
         result |= {"unexplained": view.unexplained}
     return result

@@ -33,7 +33,7 @@ from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
 from proxy.reports.events import SkippedEvent
 from proxy.shadow.counts import Counts
-from proxy.shadow.load_shedder import INTERVAL, CpuLoadShedder
+from proxy.shadow.load_shedder import INTERVAL, CpuLoadShedder, RouteFloors
 from proxy.shadow.messages import (
     Compared,
     CompareRead,
@@ -77,6 +77,7 @@ class ShadowClient:
         self._supervisor = WorkerSupervisor(self._handle, self._drop_all)
         self._pending = PendingTable()
         self._load_shedder = CpuLoadShedder()
+        self._floors = RouteFloors()
         self._dry_runs = 0
         self._housekeeping: asyncio.Task[None] | None = None
 
@@ -198,9 +199,13 @@ class ShadowClient:
         if not reads and not ready.supports_dry_run:
             return "write_not_allowed"
         full = not reads and self._dry_runs >= self._config.shadow.concurrency
-        if full or len(self._pending) >= self._max_pending:
+        due = self._floors.is_due(route.name)
+        if full or not self._pending.has_room(route.name, self._max_pending):
             return "queue_full"
-        return None if self._load_shedder.admits() else "shed"
+        if not self._load_shedder.admits(route.name) and not due:
+            return "shed"
+        self._floors.admitted(route.name)
+        return None
 
     def _handle(self, message: ToGateway) -> None:
         if isinstance(message, Compared):
@@ -208,6 +213,8 @@ class ShadowClient:
             if pending is not None:
                 verdict, reason = message.verdict, message.reason
                 self._counts.add_verdict(pending.route, pending.served, verdict, reason, pending.caller)
+                if reason is None:
+                    self._floors.compared(pending.route)
         elif isinstance(message, DryRunFinished):
             self._resolve(self._pending.get(message.number), message.reason)
         elif isinstance(message, ReportsDropped):

@@ -5,11 +5,16 @@ processes, the shadow process among them: a low priority still lets that one fin
 rarely idles has no spare capacity either, although it never waits: two processors may be hyper-threads of one core.
 Each check that finds contention halves the share, each other one adds `STEP` (additive increase, multiplicative
 decrease).
+
+Shedding is fair: every route has a floor of one request each `FLOOR_INTERVAL`, whatever the share; beyond it, the share
+applies to each route by itself, so that a route with much traffic takes nothing from a rare one.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,6 +26,11 @@ STEP: Final = 0.02
 """The increase of the share at an update without contention."""
 MIN_IDLE: Final = 0.25
 """The share of its time that a gateway with spare capacity idles."""
+
+FLOOR_INTERVAL: Final = 1.0
+"""Seconds after which a route with traffic is due for a comparison."""
+MAX_FLOORS: Final = 50
+"""Maximum number of requests a second that floors admit; routes that were never compared are not limited."""
 
 _SCHEDSTAT: Final = Path("/proc/self/schedstat")
 
@@ -42,13 +52,13 @@ def cpu_times() -> CpuTimes | None:
 
 
 class CpuLoadShedder:
-    """Admits `share` (0 to 1) of all requests; the share is 1 without contention."""
+    """Admits `share` (0 to 1) of each route's requests; the share is 1 without contention."""
 
     def __init__(self, read_times: Callable[[], CpuTimes | None] = cpu_times) -> None:
         self.share = 1.0
         self._read_times = read_times
         self._last: tuple[float, CpuTimes] | None = None
-        self._credit = 0.0
+        self._credits: dict[str, float] = {}
 
     def update(self, now: float, limit: float) -> None:
         """Adapt the share to the time since the last update; `now` is in seconds.
@@ -66,10 +76,39 @@ class CpuLoadShedder:
         else:
             self.share = min(1.0, self.share + STEP)
 
-    def admits(self) -> bool:
-        """Return whether the next request is admitted: `share` of them are, evenly spread."""
-        self._credit += self.share
-        if self._credit < 1.0:
+    def admits(self, route: str) -> bool:
+        """Return whether a route's next request is admitted: `share` of them are, evenly spread."""
+        credit = self._credits.get(route, 0.0) + self.share
+        admitted = credit >= 1.0
+        self._credits[route] = credit - 1.0 if admitted else credit
+        return admitted
+
+
+class RouteFloors:
+    """Gives every route with traffic a request each `FLOOR_INTERVAL`, first to those that were never compared."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._admitted_at: dict[str, float] = {}
+        self._compared: set[str] = set()
+        self._second, self._remaining = 0, MAX_FLOORS
+
+    def is_due(self, route: str) -> bool:
+        """Return whether a route has had no admitted request for `FLOOR_INTERVAL`, within the limit on floors."""
+        now = self._clock()
+        if now - self._admitted_at.get(route, -inf) < FLOOR_INTERVAL:
             return False
-        self._credit -= 1.0
-        return True
+        if route not in self._compared:
+            return True
+        if self._second != int(now):
+            self._second, self._remaining = int(now), MAX_FLOORS
+        self._remaining -= 1
+        return self._remaining >= 0
+
+    def admitted(self, route: str) -> None:
+        """Record that a request of a route was admitted."""
+        self._admitted_at[route] = self._clock()
+
+    def compared(self, route: str) -> None:
+        """Record that a request of a route was compared."""
+        self._compared.add(route)

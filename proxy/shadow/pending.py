@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from asyncio import Future
+from collections import Counter
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -13,6 +14,8 @@ from proxy.types import Backend
 
 MAX_PENDING_BYTES: Final = 32 * 1024 * 1024
 """Maximum size of all pending requests and answers together, in bytes."""
+RESERVED: Final = 16
+"""Number of pending requests beyond the limit for routes that have none, so that busy routes do not exclude others."""
 EXPIRY_GRACE: Final = 1.0
 """Seconds past its deadline after which a comparison without a verdict expires."""
 
@@ -39,18 +42,24 @@ class PendingTable:
         self._requests: dict[int, PendingRequest] = {}
         self._next_number = itertools.count()
         self._size = 0
+        self._by_route: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._requests)
 
     def add(self, request: PendingRequest, limit: int) -> int | None:
         """Add a request and return its number; None where `limit` requests or too many bytes are pending already."""
-        if len(self._requests) >= limit or self._size + request.size > MAX_PENDING_BYTES:
+        if not self.has_room(request.route, limit) or self._size + request.size > MAX_PENDING_BYTES:
             return None
         number = next(self._next_number)
+        self._by_route[request.route] += 1
         self._requests[number] = request
         self._size += request.size
         return number
+
+    def has_room(self, route: str, limit: int) -> bool:
+        """Return whether another request of a route may be pending: of one that has none, up to `RESERVED` more."""
+        return len(self._requests) < (limit if self._by_route[route] else limit + RESERVED)
 
     def get(self, number: int) -> PendingRequest | None:
         """Return the request with a number, None where it is not pending."""
@@ -61,6 +70,7 @@ class PendingTable:
         request = self._requests.pop(number, None)
         if request is not None:
             self._size -= request.size
+            self._by_route[request.route] -= 1
         return request
 
     def expired(self, now: float) -> list[int]:

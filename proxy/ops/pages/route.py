@@ -18,6 +18,7 @@ from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page, filters
 from proxy.ops.status import Current, RouteStatus
+from proxy.reports.coverage import Coverage, coverage_of
 from proxy.reports.models import FieldKind, FieldSummary, RevisionSummary, RouteSummary, SampleHead, Span
 from proxy.reports.reader import ReportReader
 from proxy.reports.triage import ATTENTION, Difference, State, difference_id
@@ -49,6 +50,11 @@ class RouteView:
     revision: str | None
     query: str
     unavailable: Unavailability | None
+
+    @property
+    def coverage(self) -> Coverage:
+        """Return how many of the requested comparisons were made."""
+        return coverage_of(self.summary)
 
 
 def route(situation: ProcessView, current: Current) -> Endpoint:

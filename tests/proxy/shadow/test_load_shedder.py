@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.shadow import load_shedder
-from proxy.shadow.load_shedder import INTERVAL, MIN_SHARE, CpuLoadShedder, CpuTimes
+from proxy.shadow.load_shedder import (
+    FLOOR_INTERVAL,
+    INTERVAL,
+    MAX_FLOORS,
+    MIN_SHARE,
+    CpuLoadShedder,
+    CpuTimes,
+    RouteFloors,
+)
 
 
 class Machine:
@@ -52,7 +60,7 @@ def test_unknown_times_admit_everything() -> None:
 def test_admits_its_share_evenly(share: float, number: int) -> None:
     shedder = CpuLoadShedder(lambda: None)
     shedder.share = share
-    admitted = [shedder.admits() for _ in range(number)]
+    admitted = [shedder.admits("r") for _ in range(number)]
     assert abs(sum(admitted) - share * number) <= 1 + 1e-6
     if share == 1.0:
         assert all(admitted)
@@ -80,3 +88,46 @@ def test_unreadable_times_are_none(
     assert load_shedder.cpu_times() is None
     file.write_bytes(content)
     assert load_shedder.cpu_times() is None
+
+
+def test_a_busy_route_takes_nothing_from_a_rare_one() -> None:
+    shedder = CpuLoadShedder(lambda: None)
+    shedder.share = 0.1
+    admitted = [route for number in range(1000) for route in _due(number) if shedder.admits(route)]
+    assert abs(admitted.count("busy") - 100) <= 1
+    assert abs(admitted.count("rare") - 10) <= 1
+
+
+def _due(number: int) -> list[str]:
+    return ["busy", "rare"] if number % 10 == 0 else ["busy"]
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_every_route_with_traffic_is_due_each_second() -> None:
+    clock = Clock()
+    floors = RouteFloors(clock)
+    taken: list[tuple[str, float]] = []
+    for step in range(100):
+        for route in ("busy", "busy", *(["rare"] if step % 30 == 0 else [])):
+            if floors.is_due(route):
+                floors.admitted(route)
+                floors.compared(route)
+                taken.append((route, clock.now))
+        clock.now += FLOOR_INTERVAL / 10
+    assert [route for route, _ in taken].count("busy") == 10
+    assert [route for route, _ in taken].count("rare") == 4
+
+
+def test_floors_are_limited_but_for_routes_that_were_never_compared() -> None:
+    floors = RouteFloors(Clock())
+    known = [f"known {number}" for number in range(MAX_FLOORS + 20)]
+    for route in known:
+        floors.compared(route)
+    assert sum(map(floors.is_due, known)) == MAX_FLOORS
+    assert all(floors.is_due(f"new {number}") for number in range(20))
