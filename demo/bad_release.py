@@ -162,7 +162,7 @@ class Play(threading.Thread):
     async def _stay_at_cap(self) -> None:
         """Leave time to look at the capped route."""
         url, seconds = self._ops.url, self._scenario.pace.at_cap
-        self._say(f"it stays so for {seconds:g} s; see {url}/live/{ROUTE} and {url}/history (they ask for OPS_TOKEN)")
+        self._say(f"it stays so for {seconds:g} s; see {url}/routes/{ROUTE}/live and {url}/history (with OPS_TOKEN)")
         await asyncio.sleep(seconds)
 
     async def _rise(self, ops: httpx.AsyncClient, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _differences(kind: str, data: Data) -> str:
 def _path(kind: str, data: Data) -> str:
     if kind in _TITLES:
         return f"/differences/{data['differences'][0]['id']}" if data["total"] == 1 else "/"
-    return f"/live/{data['route']}" if "route" in data else "/config"
+    return f"/routes/{data['route']}/live" if "route" in data else "/config"
 
 
 def _slack(text: str, link: str) -> Data:

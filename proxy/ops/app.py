@@ -27,16 +27,17 @@ from starlette.staticfiles import StaticFiles
 from proxy.observability import metrics
 from proxy.ops.access import AuthMiddleware
 from proxy.ops.filters import FilterError
+from proxy.ops.pages.actions import action_routes
 from proxy.ops.pages.board import board, current_banner
 from proxy.ops.pages.configuration import configuration
 from proxy.ops.pages.contract import divergences, drift
-from proxy.ops.pages.control import control_routes
 from proxy.ops.pages.difference import difference_routes
-from proxy.ops.pages.history import history
+from proxy.ops.pages.history import history, route_history
 from proxy.ops.pages.live import live
 from proxy.ops.pages.overview import overview
 from proxy.ops.pages.releases import releases
 from proxy.ops.pages.route import route
+from proxy.ops.pages.route_live import route_live
 from proxy.ops.pages.sample import sample
 from proxy.ops.pages.session import session_routes
 from proxy.ops.process_view import ProcessView
@@ -88,7 +89,9 @@ def _pages(situation: ProcessView, current: Current) -> list[BaseRoute]:
         *paged("/config", configuration(situation)),
         *paged("/live", live(situation, current)),
         *paged("/history", history(situation)),
-        *control_routes(situation),
+        *paged("/routes/{route}/live", route_live(situation)),
+        *paged("/routes/{route}/history", route_history(situation)),
+        *action_routes(situation),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 

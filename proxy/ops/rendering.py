@@ -22,6 +22,7 @@ from proxy.ops.access import principal_of
 from proxy.ops.filters import LAST, VERDICTS, FilterError, Filters
 from proxy.ops.formatting import FILTERS
 from proxy.reports.triage import difference_id
+from proxy.rollout.model import LABELS
 
 HERE: Final = Path(__file__).parent
 AREAS: Final = (
@@ -57,6 +58,7 @@ def _environment() -> Environment:
         split=charts.bar,
         trend=charts.trend,
         lines=charts.lines,
+        labels=LABELS,
         markers=charts.markers,
         difference_id=difference_id,
     )

@@ -38,7 +38,7 @@
     faults.push(`the page is ${document.documentElement.scrollWidth} wide in a window of ${width}`);
   }
 
-  for (const [name, count] of Object.entries({ h1: 1, main: 1, "body > header": 1, "body > footer": 1, "title": 1 })) {
+  for (const [name, count] of Object.entries({ h1: 1, main: 1, "body > header": 1, "body > footer": 1, "head > title": 1 })) {
     if (document.querySelectorAll(`html ${name}`).length !== count) faults.push(`not ${count} of ${name}`);
   }
   for (const control of document.querySelectorAll("input:not([type=hidden]), select, textarea")) {

@@ -39,7 +39,8 @@ PHONE: Settings = {"viewport": {"width": 390, "height": 844}, "color_scheme": "d
 PLAIN: Settings = {"viewport": {"width": 390, "height": 844}, "java_script_enabled": False}
 PAGES = (
     *("/", "/comparisons?last=7d&verdict=mismatch", "/routes/notes.list", "/divergences", "/drift"),
-    *("/live?refresh=no", "/live/prompts.list", "/live/consultations.list", "/history", "/config", "/nothing"),
+    *("/live?refresh=no", "/routes/prompts.list/live", "/routes/consultations.list/actions", "/history"),
+    *("/routes/prompts.list/history", "/config", "/nothing"),
 )
 FAULTS = (Path(__file__).parent / "faults.js").read_text()
 """Gives what is wrong with a page, in words: text that is hard to read, what has no name, what is too wide."""
@@ -193,11 +194,11 @@ async def test_first_screen_names_problem_cause_and_next_step(
 
 async def promote_without_scripts(page: Page) -> None:
     await page.get_by_role("link", name="prompts.list").click()
+    await page.get_by_role("link", name="Actions").click()
     step = page.locator("form", has=page.get_by_role("button", name="Promote to 50%"))
     await step.get_by_label("Reason").fill("all quiet")
     await step.get_by_role("button").click()
-    await expect(page.get_by_text("Promote to 100%")).to_be_visible()
-    await expect(page.get_by_role("region", name="History").get_by_role("listitem").first).to_contain_text(
+    await expect(page.get_by_role("region", name="Latest changes").get_by_role("listitem").first).to_contain_text(
         "10% → 50% all quiet by Ada"
     )
 

@@ -43,7 +43,7 @@ def test_a_bad_release_is_taken_back_by_itself_and_goes_out_again(mongodb_url: s
             "25% of callers",
             "a bad release is out",
             "the guard took it back",
-            f"/live/{ROUTE}",
+            f"/routes/{ROUTE}/live",
             "acknowledges",
         )
     ]

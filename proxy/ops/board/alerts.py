@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proxy.config.field_types import show_share
 from proxy.config.problems import Problem
 from proxy.ops.board.groups import GroupLine
-from proxy.ops.formatting import ago, number
+from proxy.ops.formatting import ago, number, percent
 from proxy.rollout.model import GUARD, Cap
 
 Severity = Literal["bad", "warn"]
@@ -83,7 +82,7 @@ def _rolled_back(line: GroupLine, now: float) -> Alert:
     actor = "the guard" if by.actor == GUARD else by.actor
     detail = f"by {actor}, {ago(by.at, now)}: {by.reason}"
     action = f"{line.step.action[:1].upper()}{line.step.action[1:]}"
-    return Alert("bad", f"{line.name} is rolled back to {show_share(line.cap.share)}", detail, action, _page(line))
+    return Alert("bad", f"{line.name} is rolled back to {percent(line.cap.share, 100)}", detail, action, _page(line))
 
 
 def _refused(problems: Sequence[Problem], revision: str) -> Iterator[Alert]:

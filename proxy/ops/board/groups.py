@@ -16,9 +16,10 @@ from proxy.config.field_types import FULL, show_share
 from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
 from proxy.ops.formatting import number
+from proxy.ops.rollout_views import CapView
 from proxy.reports.models import RouteSummary
 from proxy.rollout.analysis.analysis import Analysis
-from proxy.rollout.model import Cap, Evidence, RouteState, ceiling
+from proxy.rollout.model import Evidence, RouteState, ceiling
 from proxy.rollout.progress import Progress, end_of
 from proxy.rollout.shares import Effective
 
@@ -92,7 +93,7 @@ class GroupLine:
     requests: int
     compared: int
     different: int
-    cap: Cap | None
+    cap: CapView | None
     ends: float | None
 
     @property
@@ -116,7 +117,7 @@ def group_line(facts: GroupFacts, now: float) -> GroupLine:
         requests=sum(facts.summary.requests.values()),
         compared=facts.summary.compared,
         different=facts.summary.mismatch + facts.summary.violation,
-        cap=facts.state.cap if state == "rolled back" else None,
+        cap=CapView.of(facts.state.cap) if state == "rolled back" else None,
         ends=_end(facts, state, now),
     )
 

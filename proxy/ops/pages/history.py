@@ -1,21 +1,25 @@
-"""The history of shares and of the configuration, newest first."""
+"""The history of shares and of the configuration, newest first: all of it, and that of one route."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from proxy.ops.pages.report_access import Unavailability
+from proxy.ops.pages.route_live import named, unknown_route
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
-from proxy.rollout.model import AuditEntry
+from proxy.ops.rollout_views import ChangeView
 from proxy.rollout.store import Store
 from proxy.runtime.database import DatabaseError
 
-LISTED: Final = 200
+LISTED: Final = 50
+"""Entries of a page."""
+MAX_LISTED: Final = 1000
 UNREACHABLE: Final = Unavailability(
     "MongoDB is unreachable", "The history is stored there, and is shown again when it is back.", fault=True
 )
@@ -23,11 +27,40 @@ ALONE: Final = Unavailability("No MongoDB", "The history is this gateway's alone
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """Entries of the history. `route` is the chosen one, empty for all routes and the configuration."""
+class HistoryFilters:
+    """Filters of the history, from the URL; `route` may be a group. `before`: seconds since the epoch."""
 
-    route: str
-    changes: tuple[AuditEntry, ...]
+    route: str = ""
+    kind: str = ""
+    actor: str = ""
+    before: float | None = None
+    limit: int = LISTED
+
+    @classmethod
+    def of(cls, request: Request, route: str = "") -> HistoryFilters:
+        """Return the filters of a URL; numbers that are none are ignored."""
+        query = request.query_params
+        limit = int(query["limit"]) if query.get("limit", "").isdecimal() else LISTED
+        try:
+            before = float(query["before"])
+        except (KeyError, ValueError):
+            before = None
+        given = route or query.get("route", "")
+        return cls(given, query.get("kind", ""), query.get("actor", ""), before, max(1, min(limit, MAX_LISTED)))
+
+    def older_than(self, at: float) -> str:
+        """Return the query of the next page, of entries before a time."""
+        given = {"route": self.route, "kind": self.kind, "actor": self.actor, "before": repr(at)}
+        return urlencode({name: value for name, value in given.items() if value})
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Entries of the history. `older` is the query of the next page; empty on the last."""
+
+    filters: HistoryFilters
+    changes: tuple[ChangeView, ...]
+    older: str
     unavailable: Unavailability | None
 
 
@@ -35,16 +68,33 @@ def history(situation: ProcessView) -> Endpoint:
     """Return the endpoint of the history."""
 
     async def show(request: Request) -> Response:
-        route = request.query_params.get("route", "")
-        view = await _history(situation.controller.store, route)
+        filters = HistoryFilters.of(request)
+        route = situation.controller.groups.find(filters.route) if filters.route else None
+        group = route.domain if route is not None else filters.route
+        view = await _history(situation.controller.store, filters, group)
         return await answer(request, "history.html", view, area="/history")
 
     return show
 
 
-async def _history(store: Store, route: str) -> History:
+def route_history(situation: ProcessView) -> Endpoint:
+    """Return the endpoint of a route's history."""
+
+    async def show(request: Request) -> Response:
+        route = named(situation, request)
+        if route is None:
+            return unknown_route(request)
+        view = await _history(situation.controller.store, HistoryFilters.of(request, route.name), route.domain)
+        return await answer(request, "route_history.html", view, area="/", name=route.name)
+
+    return show
+
+
+async def _history(store: Store, filters: HistoryFilters, group: str) -> History:
     try:
-        changes = await store.history(LISTED, route)
+        entries = await store.history(filters.limit + 1, group, filters.kind, filters.actor, filters.before)
     except DatabaseError:
-        return History(route, (), UNREACHABLE)
-    return History(route, changes, None if store.shared else ALONE)
+        return History(filters, (), "", UNREACHABLE)
+    changes = tuple(map(ChangeView.of, entries[: filters.limit]))
+    older = filters.older_than(changes[-1].by.at) if len(entries) > filters.limit else ""
+    return History(filters, changes, older, None if store.shared else ALONE)

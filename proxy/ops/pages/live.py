@@ -15,12 +15,12 @@ from starlette.responses import Response
 
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
+from proxy.ops.rollout_views import CapView, ProgressView
 from proxy.ops.status import Current, Status
 from proxy.rollout.analysis.analysis import Analysis
 from proxy.rollout.analysis.window import RequestStats, Window
 from proxy.rollout.controller import RouteRollout
-from proxy.rollout.model import Attribution, Cap, ceiling
-from proxy.rollout.progress import Progress
+from proxy.rollout.model import Attribution, ceiling
 from proxy.rollout.shares import LimitedBy
 
 PERIOD: Final = 5
@@ -62,10 +62,10 @@ class RouteNow:
     by: LimitedBy
     reason: str
     version: int
-    progress: Progress | None
+    progress: ProgressView | None
     paused: Attribution | None
     missed: Attribution | None
-    cap: Cap | None
+    cap: CapView | None
     guard: Analysis | None
     window: float
     legacy: BackendNow
@@ -115,10 +115,10 @@ def route_now(rollout: RouteRollout) -> RouteNow:
         by=rollout.effective.by,
         reason=rollout.effective.reason,
         version=state.version,
-        progress=rollout.progress,
+        progress=ProgressView.of(rollout.progress),
         paused=state.paused,
         missed=state.missed,
-        cap=state.cap,
+        cap=CapView.of(state.cap),
         guard=rollout.analysis,
         window=window.span,
         legacy=_backend(total.legacy, [one.legacy for one in ended], window),

@@ -49,5 +49,5 @@ def test_teams_gets_an_adaptive_card() -> None:
     assert (body["type"], card["type"]) == ("message", "AdaptiveCard")
     assert "by Ada" in card["body"][0]["text"]
     assert card["actions"] == [
-        {"type": "Action.OpenUrl", "title": "Open", "url": "https://ops.example/live/notes.list"}
+        {"type": "Action.OpenUrl", "title": "Open", "url": "https://ops.example/routes/notes.list/live"}
     ]

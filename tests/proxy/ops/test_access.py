@@ -72,11 +72,11 @@ def test_viewer_reads_and_changes_no_share(by: str, shared_with_viewers: TestCli
         headers = {"authorization": f"Bearer {VIEWER}"}
     else:
         log_in(client, VIEWER)
-    page = client.get("/live/notes.list", headers=headers)
+    page = client.get("/routes/notes.list/actions", headers=headers)
     assert (page.status_code, "A viewer cannot change shares" in page.text) == (200, True)
     for step in ("rollback", "promote", "pause", "resume", "ack"):
         form = {"reason": "r", "actor": "Ada", "form": page.text.partition('name="form" value="')[2].partition('"')[0]}
-        refused = client.post(f"/live/notes.list/{step}", data=form, headers=headers)
+        refused = client.post(f"/routes/notes.list/{step}", data=form, headers=headers)
         assert (refused.status_code, "The viewer token does not allow it" in refused.text) == (403, True)
 
 

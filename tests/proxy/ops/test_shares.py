@@ -89,7 +89,7 @@ def test_the_live_view_tells_why_a_share_is_what_it_is(machine: TestClient) -> N
     found = routes(machine)
     assert (found["prompts.list"]["by"], found["prompts.list"]["effective"]) == ("stage", 10.0)
     assert (found["prompts.list"]["progress"]["following"], found["prompts.list"]["progress"]["waits"]) == (
-        5000,
+        50.0,
         "bake_time",
     )
     assert (found["consultations.list"]["by"], found["consultations.list"]["effective"]) == ("cap", 0.0)
@@ -122,13 +122,16 @@ def test_the_history_tells_who_did_what_and_why(machine: TestClient) -> None:
         ("config", "routing.yaml", ""),
     ]
     text = words(machine.get("/history?route=prompts.list").text)
-    assert "promotion prompts.list 1% → 10% all quiet since Monday by Grace" in text
+    assert "promoted prompts.list 1% → 10% all quiet since Monday by Grace" in text
     assert "notes.create" not in text
 
 
 def test_a_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
-    staged, capped = person.get("/live/prompts.list").text, person.get("/live/consultations.list").text
-    pinned = person.get("/live/transcription").text
+    staged, capped = (
+        person.get("/routes/prompts.list/actions").text,
+        person.get("/routes/consultations.list/actions").text,
+    )
+    pinned = person.get("/routes/transcription/actions").text
     for step, there, on in (
         ("promote", True, staged),
         ("pause", True, staged),
@@ -143,23 +146,24 @@ def test_a_route_shows_what_may_be_done_to_it(person: TestClient) -> None:
         assert (f'/{step}"' in on) is there, step
     assert "No action is available" in words(pinned)
     text = words(staged)
-    assert "bake time 2 h 1% 10% 50% 100% 10% → 50% in" in text
+    assert "bake time 2 h 1% 10% 50% 100% 10% → 50% in" in words(person.get("/routes/prompts.list/live").text)
     assert "as Ada; actor and reason are recorded in the history" in text
-    assert "server errors fail" in words(capped)
-    assert "In force until acknowledged." in words(capped)
+    capped = words(person.get("/routes/consultations.list/live").text)
+    assert "server errors fail" in capped
+    assert "In force until acknowledged." in capped
 
 
 def test_a_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -> None:
-    path = "/live/prompts.list"
+    path = "/routes/prompts.list"
     for step, more, by, share in (
         ("promote", {}, "stage", 50.0),
         ("pause", {}, "stage", 50.0),
         ("resume", {}, "stage", 50.0),
         ("rollback", {"share": "1%"}, "cap", 1.0),
     ):
-        sent = {**form(person.get(path).text, step), "reason": f"to try {step}", **more}
+        sent = {**form(person.get(f"{path}/actions").text, step), "reason": f"to try {step}", **more}
         answer = person.post(f"{path}/{step}", data=sent)
-        assert (answer.status_code, answer.headers["location"]) == (303, path)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{path}/live")
         found = routes(person)["prompts.list"]
         assert (found["by"], found["effective"]) == (by, share)
     assert routes(person)["prompts.list"]["cap"]["by"]["actor"] == "Ada"
@@ -173,17 +177,17 @@ def test_a_person_promotes_holds_lets_go_on_and_rolls_back(person: TestClient) -
 
 
 def test_a_cap_is_acknowledged(person: TestClient) -> None:
-    path = "/live/consultations.list"
-    sent = {**form(person.get(path).text, "ack"), "reason": "fixed"}
+    path = "/routes/consultations.list"
+    sent = {**form(person.get(f"{path}/actions").text, "ack"), "reason": "fixed"}
     assert person.post(f"{path}/ack", data=sent).status_code == 303
-    assert re.search(r"Acknowledged by Ada; removed after the cooldown, in 9 min", words(person.get(path).text))
+    assert "Acknowledged by Ada; removed after the cooldown, in 9 min" in words(person.get(f"{path}/live").text)
     assert routes(person)["consultations.list"]["effective"] == 0
-    assert 'action="/live/consultations.list/ack"' not in person.get(path).text
+    assert 'action="/routes/consultations.list/ack"' not in person.get(f"{path}/actions").text
 
 
 def test_a_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
-    path = "/live/prompts.list"
-    sent = {**form(person.get(path).text, "promote"), "reason": "because"}
+    path = "/routes/prompts.list"
+    sent = {**form(person.get(f"{path}/actions").text, "promote"), "reason": "because"}
     for forged in ({**sent, "form": "forged"}, {**sent, "form": ""}, {"reason": "because"}):
         answer = person.post(f"{path}/promote", data=forged)
         assert (answer.status_code, "was not sent from one of these pages" in answer.text) == (403, True)
@@ -191,8 +195,8 @@ def test_a_form_that_is_not_ours_changes_nothing(person: TestClient) -> None:
 
 
 def test_a_step_from_a_state_that_is_no_more_is_refused(person: TestClient) -> None:
-    path = "/live/prompts.list"
-    sent = {**form(person.get(path).text, "promote"), "reason": "because"}
+    path = "/routes/prompts.list"
+    sent = {**form(person.get(f"{path}/actions").text, "promote"), "reason": "because"}
     assert person.post(f"{path}/promote", data=sent).status_code == 303
     again = person.post(f"{path}/promote", data=sent)
     assert again.status_code == 409
@@ -202,10 +206,54 @@ def test_a_step_from_a_state_that_is_no_more_is_refused(person: TestClient) -> N
     assert routes(person)["prompts.list"]["effective"] == 50
 
 
+def test_refused_action_keeps_the_entered_reason(person: TestClient) -> None:
+    path = "/routes/prompts.list"
+    stale = {**form(person.get(f"{path}/actions").text, "promote"), "reason": 'all "quiet" here'}
+    assert person.post(f"{path}/promote", data=stale).status_code == 303
+    refused = person.post(f"{path}/promote", data=stale)
+    assert refused.status_code == 409
+    assert 'value="all &#34;quiet&#34; here"' in refused.text
+    again = {**form(refused.text, "promote"), "reason": "again"}
+    assert person.post(f"{path}/promote", data=again).status_code == 303
+
+
+def test_own_rollback_is_lifted_at_once(person: TestClient) -> None:
+    path = "/routes/notes.create"
+    page = person.get(f"{path}/actions").text
+    assert "Lift the rollback" in page
+    assert "Acknowledge" not in page
+    assert person.post(f"{path}/ack", data={**form(page, "ack"), "reason": "fixed"}).status_code == 303
+    newest = person.get("/history.json?route=notes.create").json()["changes"][0]
+    assert (newest["kind"], newest["before"], newest["after"]) == ("release", 0.0, 12.5)
+
+
+def test_history_is_filtered_and_paged(machine: TestClient) -> None:
+    page = machine.get("/history.json?limit=2").json()
+    assert len(page["changes"]) == 2
+    assert page["changes"][0]["kind"] == "cap"
+    older = machine.get(f"/history.json?limit=2&{page['older']}").json()
+    assert [one["kind"] for one in older["changes"]] == ["promotion", "start"]
+    assert [one["by"]["actor"] for one in machine.get("/history.json?actor=Grace").json()["changes"]] == ["Grace"]
+    assert [one["route"] for one in machine.get("/history.json?kind=rollback").json()["changes"]] == ["notes.create"]
+    assert "Older changes" in machine.get("/history?limit=2").text
+    assert "No change matches." in machine.get("/history?actor=nobody").text
+
+
+def test_route_pages_show_the_share_over_time(machine: TestClient) -> None:
+    page = machine.get("/routes/prompts.list/live").text
+    assert "10% from" in page
+    assert "promoted by Grace: all quiet since Monday" in unescape(page)
+    assert page.count('class="stage"') == 4
+    for path in ("", "/live", "/actions", "/history"):
+        assert f'href="/routes/prompts.list{path}"' in page
+        assert machine.get(f"/routes/prompts.list{path}").status_code == 200
+    assert machine.get("/routes/notes/live.json").json()["route"]["name"] == "notes.list"  # a group's name
+
+
 def test_a_machine_says_who_it_is(staged: Stage) -> None:
     with visiting(staged) as client:
         client.headers.update({**BEARER, "accept": "application/json"})
-        path = "/live/prompts.list/promote"
+        path = "/routes/prompts.list/promote"
         nameless = client.post(path, data={"reason": "because"})
         assert (nameless.status_code, nameless.json()["detail"]) == (409, "an actor is required: say who you are")
         done = client.post(path, data={"actor": "deploy job", "reason": "because"})
@@ -224,25 +272,25 @@ def test_a_machine_says_who_it_is(staged: Stage) -> None:
     ],
 )
 def test_what_cannot_be_done_is_not(machine: TestClient, path: str, data: dict[str, str], status: int) -> None:
-    answer = machine.post(f"/live/{path}", data={"actor": "a job", **data})
+    answer = machine.post(f"/routes/{path}", data={"actor": "a job", **data})
     assert answer.status_code == status
     assert machine.get("/history.json").json()["changes"][0]["kind"] == "cap"
-    assert machine.get("/live/nothing").status_code == 404
+    assert machine.get("/routes/nothing/live").status_code == 404
 
 
 def test_without_a_token_nothing_can_be_changed(staged: Stage) -> None:
     with visiting(staged, token=None) as client:
-        page = client.get("/live/prompts.list").text
+        page = client.get("/routes/prompts.list/actions").text
         assert "The gateway runs without OPS_TOKEN" in words(page)
         assert "<form" not in page
-        refused = client.post("/live/prompts.list/promote", data={"actor": "anybody", "reason": "because"})
+        refused = client.post("/routes/prompts.list/promote", data={"actor": "anybody", "reason": "because"})
         assert (refused.status_code, "OPS_TOKEN is not set" in refused.text) == (403, True)
         assert routes(client)["prompts.list"]["effective"] == 10
 
 
 def test_with_the_token_set_nobody_else_changes_anything(staged: Stage) -> None:
     with visiting(staged) as client:
-        assert client.post("/live/prompts.list/promote", data={"actor": "a", "reason": "b"}).status_code == 401
+        assert client.post("/routes/prompts.list/promote", data={"actor": "a", "reason": "b"}).status_code == 401
 
 
 def test_while_mongodb_is_away_shares_stand_and_can_be_lowered(tmp_path: Path) -> None:
@@ -252,11 +300,11 @@ def test_while_mongodb_is_away_shares_stand_and_can_be_lowered(tmp_path: Path) -
         assert client.get("/history.json").json()["unavailable"]["title"] == "MongoDB is unreachable"
         assert routes(client)["prompts.list"]["by"] == "unread"
         sent = {"actor": "Ada", "reason": "to be safe", "share": "0%"}
-        assert client.post("/live/notes.list/rollback", data=sent, headers={"accept": "application/json"}).json() == {
+        assert client.post("/routes/notes.list/rollback", data=sent, headers={"accept": "application/json"}).json() == {
             "route": "notes.list",
             "version": 1,
             "share": 0.0,
         }
-        assert client.post("/live/notes.list/ack", data=sent).status_code == 503
+        assert client.post("/routes/notes.list/ack", data=sent).status_code == 503
         assert client.portal is not None
         client.portal.call(database.close)

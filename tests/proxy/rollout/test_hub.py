@@ -199,7 +199,7 @@ async def _is(answers: object, expected: set[bytes]) -> bool:
 async def act(ops: int, step: str, **form: str) -> bytes:
     body = "&".join(f"{name}={value}" for name, value in {"actor": "ada", "reason": "because", **form}.items())
     head = (
-        f"POST /live/all/{step} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nAccept: application/json\r\n"
+        f"POST /routes/all/{step} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nAccept: application/json\r\n"
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return await exchange(ops, (head + body).encode())

@@ -1,0 +1,124 @@
+"""The actions on one route's share: promote, pause, resume, rollback, ack.
+
+Actions are POST requests with a `reason` and the hidden fields of the page's forms. The actor is the session's user; a
+client with the bearer token names it (`actor`). `version`, where given, is the version of the state that the page
+showed: an action on another version is refused. A page that refuses keeps what was entered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route as Path
+
+from proxy.config.field_types import read_share
+from proxy.config.models import Route
+from proxy.ops.access import Principal, principal_of
+from proxy.ops.pages.live import RouteNow, route_now
+from proxy.ops.pages.route_live import named, unknown_route
+from proxy.ops.pages.session import FOREIGN_FORM, read_form
+from proxy.ops.process_view import ProcessView
+from proxy.ops.rendering import answer, error_page, paged, wants_json
+from proxy.rollout import actions
+from proxy.rollout.actions import Step
+from proxy.rollout.model import state_key
+from proxy.rollout.transitions import Refused
+from proxy.runtime.database import DatabaseError
+
+Form = Mapping[str, str]
+
+_STEPS: Final[Mapping[str, Callable[[Form], Step]]] = {
+    "promote": lambda form: actions.promote,
+    "pause": lambda form: actions.pause,
+    "resume": lambda form: actions.resume,
+    "rollback": lambda form: actions.rollback(read_share(form.get("share", "0"))),
+    "ack": lambda form: actions.ack(at_once=form.get("at_once") == "yes"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An action that was refused: its name, the reason of the refusal, and the reason that the person entered."""
+
+    step: str
+    message: str
+    entered: str
+    status: int = 409
+
+
+@dataclass(frozen=True, slots=True)
+class RouteActions:
+    """A route with its actions. `group` are the routes they act on; `lower`: shares of a rollback."""
+
+    route: RouteNow
+    group: tuple[str, ...]
+    lower: tuple[str, ...]
+    refusal: Refusal | None = None
+
+
+def action_routes(situation: ProcessView) -> list[Path]:
+    """Return the routes of the page of actions, and of the actions."""
+
+    async def show(request: Request) -> Response:
+        route = named(situation, request)
+        if route is None:
+            return unknown_route(request)
+        return await answer(request, "actions.html", _view(situation, route), area="/")
+
+    async def act(request: Request) -> Response:
+        form, principal = await read_form(request), principal_of(request)
+        if not principal.may_change:
+            return error_page(request, 403, "Nothing was changed", _denial(principal))
+        if not principal.has_sent(form.get("form", "")):
+            return error_page(request, 403, "Nothing was changed", FOREIGN_FORM)
+        route, step = named(situation, request), request.path_params["step"]
+        if step not in _STEPS or route is None:
+            return unknown_route(request)
+        refusal = await _carry_out(situation, request.path_params["route"], step, form, principal)
+        return await _respond(situation, request, route, refusal)
+
+    return [*paged("/routes/{route}/actions", show), Path("/routes/{route}/{step}", act, methods=["POST"])]
+
+
+def _denial(principal: Principal) -> str:
+    return "The viewer token does not allow it." if principal.may_triage else "OPS_TOKEN is not set."
+
+
+async def _carry_out(situation: ProcessView, name: str, step: str, form: Form, principal: Principal) -> Refusal | None:
+    reason = form.get("reason", "")
+    try:
+        expected = int(form["version"]) if form.get("version") else None
+        actor = principal.name or form.get("actor", "")
+        await situation.controller.act(name, _STEPS[step](form), actor, reason, expected_version=expected)
+    except ValueError as error:
+        return Refusal(step, str(error), reason, 400)
+    except Refused as refusal:
+        return Refusal(step, str(refusal), reason, 409)
+    except DatabaseError as error:
+        return Refusal(step, str(error), reason, 503)
+    return None
+
+
+async def _respond(situation: ProcessView, request: Request, route: Route, refusal: Refusal | None) -> Response:
+    if refusal is None and wants_json(request):
+        state = situation.controller.describe(route).state
+        return JSONResponse({"route": route.name, "version": state.version, "share": state.change.after / 100})
+    if refusal is None:
+        return RedirectResponse(f"/routes/{route.name}/live", 303)
+    if wants_json(request):
+        return error_page(request, refusal.status, "Nothing was changed", refusal.message)
+    response = await answer(request, "actions.html", _view(situation, route, refusal), area="/")
+    response.status_code = refusal.status
+    return response
+
+
+def _view(situation: ProcessView, route: Route, refusal: Refusal | None = None) -> RouteActions:
+    now = situation.controller.describe(route)
+    stages = route.rollout.stages if route.rollout else ()
+    lower = sorted({0, *(stage for stage in stages if stage < now.effective.share)})
+    group = tuple(member.name for member in situation.controller.groups.members(state_key(route)))
+    return RouteActions(route_now(now), group, tuple(f"{share / 100:g}%" for share in lower), refusal)

@@ -1,0 +1,80 @@
+"""The live page of one route: its share over time, its rollout, its guard, and both backends' numbers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from proxy.config.models import Route
+from proxy.ops.pages.board import period
+from proxy.ops.pages.live import PERIOD, RouteNow, route_now
+from proxy.ops.process_view import ProcessView
+from proxy.ops.rendering import Endpoint, answer, error_page
+from proxy.ops.rollout_views import ChangeView
+from proxy.ops.share_chart import ShareChart, share_chart
+from proxy.rollout.model import state_key
+from proxy.runtime.database import DatabaseError
+
+CHARTED: Final = 200
+"""Changes that the chart of a share shows at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLive:
+    """A route now. `group` are the routes with the same state. `stages` are in percent, `bake_time` in seconds."""
+
+    route: RouteNow
+    group: tuple[str, ...]
+    stages: tuple[float, ...]
+    bake_time: float | None
+    approve: bool
+    chart: ShareChart
+    changes: tuple[ChangeView, ...]
+
+
+def route_live(situation: ProcessView) -> Endpoint:
+    """Return the endpoint of a route's live page."""
+
+    async def show(request: Request) -> Response:
+        route = named(situation, request)
+        if route is None:
+            return unknown_route(request)
+        view = await live_view(situation, route)
+        return await answer(request, "route_live.html", view, area="/", period=period(request, PERIOD))
+
+    return show
+
+
+async def live_view(situation: ProcessView, route: Route) -> RouteLive:
+    """Return the view of a route."""
+    controller, rollout = situation.controller, route.rollout
+    now = controller.describe(route)
+    stages = tuple(stage / 100 for stage in rollout.stages) if rollout else ()
+    try:
+        history = await controller.store.history(CHARTED, route.domain)
+    except DatabaseError:
+        history = ()
+    changes = tuple(map(ChangeView.of, history))
+    return RouteLive(
+        route=route_now(now),
+        group=tuple(member.name for member in controller.groups.members(state_key(route))),
+        stages=stages,
+        bake_time=rollout.bake_time_of(now.progress.stage if now.progress else rollout.stages[0]) if rollout else None,
+        approve=rollout.approve if rollout else False,
+        chart=share_chart(changes, now.effective.share / 100, stages, time.time()),
+        changes=changes,
+    )
+
+
+def named(situation: ProcessView, request: Request) -> Route | None:
+    """Return the route of the path, or one of the group of that name."""
+    return situation.controller.groups.find(request.path_params["route"])
+
+
+def unknown_route(request: Request) -> Response:
+    """Render the error for an unknown route."""
+    return error_page(request, 404, "Route not found", "routing.yaml has no route or group of that name.")

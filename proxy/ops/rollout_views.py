@@ -1,0 +1,67 @@
+"""Rollout states for pages and their JSON: every share in percent, every duration in seconds. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.rollout.analysis.analysis import MetricResult
+from proxy.rollout.model import Attribution, AuditEntry, Cap, Kind
+from proxy.rollout.progress import Progress, WaitReason
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressView:
+    """Progress of a rollout. `left`: seconds of the bake time, then those until its window opens."""
+
+    stage: float
+    following: float | None
+    waits: WaitReason
+    left: float
+    gates: tuple[MetricResult, ...]
+
+    @classmethod
+    def of(cls, progress: Progress | None) -> ProgressView | None:
+        """Return the view of a progress; None for None."""
+        if progress is None:
+            return None
+        following = progress.following / 100 if progress.following is not None else None
+        return cls(progress.stage / 100, following, progress.waits, progress.left, progress.gates)
+
+
+@dataclass(frozen=True, slots=True)
+class CapView:
+    """A cap; `until`: the end of its cooldown. `is_rollback`: a person has set it, and may lift it at any time."""
+
+    share: float
+    by: Attribution
+    until: float
+    acknowledged: Attribution | None
+    is_rollback: bool
+
+    @classmethod
+    def of(cls, cap: Cap | None) -> CapView | None:
+        """Return the view of a cap; None for None."""
+        if cap is None:
+            return None
+        return cls(cap.share / 100, cap.by, cap.until, cap.acknowledged, cap.until <= cap.by.at)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """An entry of the history: the shares in force before and after, and the difference of the file's text."""
+
+    kind: Kind
+    by: Attribution
+    before: float
+    after: float
+    route: str
+    revision: str
+    difference: str
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> ChangeView:
+        """Return the view of an entry."""
+        return cls(
+            *(entry.kind, entry.by, entry.before / 100, entry.after / 100),
+            *(entry.route, entry.revision, entry.difference),
+        )
