@@ -44,7 +44,8 @@ format: $(STAMP)  ## have ruff mend and format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-fuzz: $(STAMP)  ## random requests at length, both surfaces; FUZZ_EXAMPLES (200 an operation), FUZZ_SEED (the time)
+fuzz: $(STAMP) $(MODULES)  ## random requests at length: FUZZ_MINUTES (10) between the stand-in and native, FUZZ_EXAMPLES (200 an operation) on each surface, FUZZ_SEED (the time)
+	$(BIN)/python -m tests.differential --minutes $${FUZZ_MINUTES:-10} --seed $${FUZZ_SEED:-$$(date +%s)}
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/pytest -s tests/test_schemathesis.py
 
 .PHONY: conformance

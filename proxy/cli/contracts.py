@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from proxy.cli import database_options
 from proxy.cli.console import console
+from proxy.cli.coverage_table import coverage_table, summarize_coverage
 from proxy.cli.param_types import TimeParam
 from proxy.config.loading import load as load_routing
 from proxy.config.problems import ConfigError
 from proxy.contract.bundle import load_divergences
-from proxy.contract.checking import CoverageRow, ObservedOperation, coverage, violations_of, with_live_counts
+from proxy.contract.checking import ObservedOperation, coverage, violations_of, with_live_counts
 from proxy.contract.editing import Files
 from proxy.contract.faults import ContractError
 from proxy.contract.merging import merge
@@ -157,8 +156,8 @@ def show_coverage(
     if as_json:
         click.echo(json.dumps([row.as_json() for row in rows], indent=2))
         return
-    console().print(_table(rows))
-    click.echo(_summed(rows))
+    console().print(coverage_table(rows))
+    click.echo(summarize_coverage(rows))
 
 
 async def _live_operations(reading: ReportReader, since: float) -> list[ObservedOperation]:
@@ -166,34 +165,6 @@ async def _live_operations(reading: ReportReader, since: float) -> list[Observed
     return [
         ObservedOperation(one.operation, one.status, one.media, one.count) for one in rows if one.operation is not None
     ]
-
-
-def _summed(rows: list[CoverageRow]) -> str:
-    empty = sum(1 for row in rows if not row.samples and not row.live)
-    undeclared = sum(1 for row in rows if not row.declared)
-    samples, live = sum(row.samples for row in rows), sum(row.live or 0 for row in rows)
-    counted = _counted(samples, "sample") + (f" and {_counted(live, 'live answer')}" if live else "")
-    operations = len({row.operation.name for row in rows})
-    summary = f"{empty} declared without a sample, {undeclared} seen and not declared"
-    return f"{counted} of {_counted(operations, 'operation')}; {summary}"
-
-
-def _table(rows: list[CoverageRow]) -> Table:
-    statuses = sorted({row.status for row in rows}, key=lambda status: (not status[0].isdecimal(), status))
-    table = Table("operation", box=None, header_style="bold", pad_edge=False)
-    for status in statuses:
-        table.add_column(status, justify="right", no_wrap=True)
-    for name in dict.fromkeys(row.operation.name for row in rows):
-        cells = {row.status: _cell(row) for row in rows if row.operation.name == name}
-        table.add_row(Text(name), *(cells.get(status, Text()) for status in statuses))
-    return table
-
-
-def _cell(row: CoverageRow) -> Text:
-    summary = f"{row.samples}+{row.live}" if row.live else str(row.samples)
-    if not row.declared:
-        return Text(f"{summary}!", style="bold red")
-    return Text(summary, style="" if row.samples or row.live else "yellow")
 
 
 def _routed(routing: Path) -> Contract:

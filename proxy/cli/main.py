@@ -62,6 +62,7 @@ COMMANDS: Final = {
         "proxy.cli.record:record",
         "Play SCENARIOS against a service and write its answers as recordings.",
     ),
+    "fuzz": Lazy("proxy.cli.fuzz:fuzz", "Search for differences between two backends with random requests."),
     "capture": Lazy("proxy.cli.capture:capture", "Write anonymized recordings of live traffic."),
     "report": Lazy("proxy.cli.report:report", "Report where native and legacy differ in live traffic."),
     "contracts": Lazy(

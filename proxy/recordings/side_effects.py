@@ -120,7 +120,7 @@ def is_local(url: str) -> bool:
     """Whether every host of a MongoDB URL is this machine, as far as the URL itself tells; ValueError if it is none."""
     if url.startswith(_BY_DNS):
         return False
-    return all(_is_loopback(host) for host, _ in _parse(url)["nodelist"])
+    return all(is_loopback(host) for host, _ in _parse(url)["nodelist"])
 
 
 def database_of(url: str) -> str | None:
@@ -136,7 +136,8 @@ def _parse(url: str) -> dict[str, Any]:
         raise ValueError(f"no MongoDB URL: {error}") from error
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host name, an address or a socket's path is this machine."""
     if host == "localhost" or host.startswith("/"):
         return True
     try:

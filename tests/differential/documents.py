@@ -23,7 +23,7 @@ from tests.differential.people import (
     USERS,
     identity,
 )
-from tests.differential.values import Strategy, words
+from tests.differential.values import Strategy, mostly, words
 
 Documents = dict[str, list[JSON]]
 
@@ -127,7 +127,7 @@ def _consultation(age: int, place: int) -> Strategy[JSON]:
         {
             "clinician": clinicians,
             "patient": patients | exotic,
-            "notes": st.lists(_ids(NOTES) | st.just(oid(ABSENT)), max_size=3),
+            "notes": mostly(st.lists(_ids(NOTES) | st.just(oid(ABSENT)), max_size=3), st.lists(odd, max_size=2)),
             "status": st.sampled_from(["active", "ended"]),
             "started_at": dates,
             "__v": counts,

@@ -18,6 +18,28 @@ from tests.differential.people import CONSULTATIONS, NOTES, OTHER_TOKEN, PASSWOR
 from tests.differential.tokens import AUTHORISATIONS
 from tests.differential.values import Strategy, anything, flags, ids, mostly, names, odd_ids, references, texts
 
+image_parts = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "http://",
+                "HTTPS://",
+                "data:",
+                "DATA:",
+                "data:image/png;base64,",
+                "base64:",
+                "BASE64:",
+                "image/png",
+                ":",
+            ),
+            *("image/", "IMAGE/gif", "text/plain", "AAAA", "AA==", "a+/9", "two words", "\n", " ", "", "é", "\u017f"),
+        ]
+    ),
+    min_size=1,
+    max_size=5,
+)
+images: Strategy[JSON] = st.lists(image_parts.map("".join), max_size=4)
+
 emails: Strategy[JSON] = st.sampled_from(
     [
         *(
@@ -72,7 +94,7 @@ ENDPOINTS: Final = (
     Endpoint("POST", "/api/ai/search", query={"query": texts}),
     Endpoint("GET", "/api/ai/search/clinicalcodes", query={"name": st.just("diabetes")}),
     Endpoint("POST", "/api/ai/{id}/summarise", (CONSULTATIONS,), {"usedPrompt": texts}),
-    Endpoint("POST", "/api/ai/analyze", fields={"prompt": texts, "images": st.lists(texts, max_size=3)}),
+    Endpoint("POST", "/api/ai/analyze", fields={"prompt": texts, "images": images}),
 )
 REGISTER: Final = Endpoint(
     "POST",
@@ -295,7 +317,7 @@ CHANGES: Final[Strategy[Change]] = st.one_of(
     _header("authorization", st.just(f"Bearer {OTHER_TOKEN}")),
     _header("origin", st.sampled_from(["http://localhost:3000", "https://evil.example", "null", ""])),
     _header("content-type", st.sampled_from(TYPES)),
-    _header("if-none-match", st.sampled_from(["*", "<tag 0>", "<tag 1>", 'W/"x", <tag 2>', "", '"x"'])),
+    _header("if-none-match", st.sampled_from(["*", "<etag 0>", "<etag 1>", 'W/"x", <etag 2>', "", '"x"'])),
     _header("cache-control", st.sampled_from(["no-cache", "max-age=0"])),
     _header("accept", st.sampled_from(["text/html", "*/*", "application/xml", ""])),
     _header("transfer-encoding", st.just("chunked")),

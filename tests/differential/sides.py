@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -17,21 +16,14 @@ from demo.services import StandIn, backend_environment
 from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
 from handlers.settings import Settings
+from proxy.fuzz.options import FuzzBackend
 from proxy.server import HttpProtocol
 
 
-@dataclass(frozen=True)
-class Side:
-    """Where one side is, and what it leaves behind."""
-
-    url: str
-    mongodb_url: str
-    database: str
-    calls_url: str
-
-
 @contextlib.asynccontextmanager
-async def sides(mongodb_url: str, log: Path, prefix: str = "differential") -> AsyncIterator[tuple[Side, Side]]:
+async def sides(
+    mongodb_url: str, log: Path, prefix: str = "differential"
+) -> AsyncIterator[tuple[FuzzBackend, FuzzBackend]]:
     """The stand-in and the native app, ready; the native app keeps the legacy's way wherever it has a switch."""
     names = [f"{prefix}_legacy", f"{prefix}_native"]
     async with contextlib.AsyncExitStack() as stack:
@@ -45,7 +37,7 @@ async def sides(mongodb_url: str, log: Path, prefix: str = "differential") -> As
         native = await stack.enter_async_context(serving(create_app(keeping_legacy(environments[1]))))
         urls = (stand_in.url, native)
         legacy_side, native_side = (
-            Side(url, mongodb_url, name, f"{calls}/_calls")
+            FuzzBackend(url, mongodb_url, name, f"{calls}/_calls")
             for url, name, calls in zip(urls, names, outside, strict=True)
         )
         yield legacy_side, native_side

@@ -68,7 +68,7 @@ words = st.sampled_from(WORDS)
 ids = st.one_of(
     st.sampled_from([identity(kind, place) for kind in range(1, 6) for place in range(2)]),
     st.sampled_from([AMARA, BOLA, ABSENT]),
-    st.integers(0, 9).map(lambda place: f"<id {place}>"),
+    st.integers(0, 9).map(lambda place: f"<_id {place}|{ABSENT}>"),
 )
 odd_ids = st.sampled_from(
     [

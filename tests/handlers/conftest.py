@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.differential.runner import Duel
+from proxy.fuzz.differential import Differential
+from tests.differential.runner import between
 from tests.differential.sides import sides
 from tests.support.backend_pair import Twins, legacy_twin, native_twin
 
@@ -44,8 +45,8 @@ async def hurried(mongodb_url: str, twins: Twins) -> AsyncIterator[Twins]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def duel(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Duel]:
+async def duel(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Differential]:
     """Both sides for whole sequences of requests; the native app keeps the legacy's way."""
     log = tmp_path_factory.mktemp("legacy") / "log"
-    async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, Duel.between(*both) as found:
+    async with sides(mongodb_url, log, f"test_{uuid.uuid4().hex[:10]}") as both, between(*both) as found:
         yield found

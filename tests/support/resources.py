@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from bson import ObjectId, json_util
 
+from proxy.fuzz.differential import Differential
+from proxy.fuzz.execution import Execution
 from proxy.types import JSON
 from tests.differential.actions import Action, spelled
 from tests.differential.people import ABSENT, AMARA, BOLA, TOKEN, claims, sign
-from tests.differential.runner import Account, Duel
 
 UNSAID = object()
 
@@ -33,15 +34,15 @@ def extended(document: Mapping[str, object]) -> JSON:
     return json_util.json.loads(text)  # type: ignore[attr-defined, no-any-return]
 
 
-async def same(duel: Duel, before: Mapping[str, Sequence[Mapping[str, object]]], *actions: Action) -> Account:
+async def same(duel: Differential, before: Mapping[str, Sequence[Mapping[str, object]]], *actions: Action) -> Execution:
     """Puts the actions to both sides, which have to answer and to store the same; what the legacy did."""
     planted = {name: [extended(document) for document in documents] for name, documents in before.items()}
-    account = await duel.fight(planted, actions)
+    account = await duel.run(planted, actions)
     assert not account.differing, account.describe()
     return account
 
 
-def texts(account: Account) -> list[str]:
+def texts(account: Execution) -> list[str]:
     """What the legacy answered, step by step."""
     return [f"{step.answer.status} {step.answer.text}" for step in account.scenario.steps]
 

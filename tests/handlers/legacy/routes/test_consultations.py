@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bson import Binary, Code, Int64, MinKey, ObjectId, Timestamp
 
-from tests.differential.runner import Duel
+from proxy.fuzz.differential import Differential
 from tests.handlers.legacy.mongoose.test_oracle import KNOWN_ID
 from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, PEOPLE, UNSAID, as_user, ask, same, texts
 
@@ -83,19 +83,19 @@ PATIENTS: list[Any] = [
 ]
 
 
-async def test_starts_with_patients_of_every_kind(duel: Duel) -> None:
+async def test_starts_with_patients_of_every_kind(duel: Differential) -> None:
     starts = [ask("POST", "/api/consultation/start", {"patient_data": patient}) for patient in PATIENTS]
     account = await same(duel, {"users": PEOPLE}, *starts, ask("GET", "/api/consultation"))
     assert sum(text.startswith("200") for text in texts(account)) == len(PATIENTS) - 1
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"patient": 1}])
-async def test_starts_without_a_patient(duel: Duel, body: object) -> None:
+async def test_starts_without_a_patient(duel: Differential, body: object) -> None:
     await same(duel, {}, ask("POST", "/api/consultation/start", body))
 
 
 @pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, str(AMARA_ID).upper(), {}, {"$ne": None}, [str(AMARA_ID)]])
-async def test_whoever_a_token_names(duel: Duel, user: Any) -> None:
+async def test_whoever_a_token_names(duel: Differential, user: Any) -> None:
     token = as_user(user)
     await same(
         duel,
@@ -109,7 +109,7 @@ async def test_whoever_a_token_names(duel: Duel, user: Any) -> None:
 
 
 @pytest.mark.parametrize("user", [AMARA_ID, BOLA_ID, ABSENT_ID])
-async def test_lists_and_shows_whatever_documents_lack(duel: Duel, user: ObjectId) -> None:
+async def test_lists_and_shows_whatever_documents_lack(duel: Differential, user: ObjectId) -> None:
     token = as_user(str(user))
     shown = [ask("GET", f"/api/consultation/{document['_id']}", token=token) for document in CONSULTATIONS]
     account = await same(duel, BEFORE, ask("GET", "/api/consultation", token=token), *shown)
@@ -117,14 +117,14 @@ async def test_lists_and_shows_whatever_documents_lack(duel: Duel, user: ObjectI
 
 
 @pytest.mark.parametrize("identity", ["abc", "123456789012", ABSENT_ID, str(WHOLE).upper(), "%zz", "a%2Fb"])
-async def test_refuses_odd_ids(duel: Duel, identity: object) -> None:
+async def test_refuses_odd_ids(duel: Differential, identity: object) -> None:
     path = f"/api/consultation/{identity}"
     await same(duel, BEFORE, ask("GET", path), ask("POST", f"{path}/end", {"prompt_used": str(PROMPT)}))
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
 @pytest.mark.parametrize("consultation", [document["_id"] for document in CONSULTATIONS])
-async def test_ends_whatever_documents_lack(duel: Duel, consultation: object, prompt: ObjectId) -> None:
+async def test_ends_whatever_documents_lack(duel: Differential, consultation: object, prompt: ObjectId) -> None:
     end = ask("POST", f"/api/consultation/{consultation}/end", {"prompt_used": str(prompt)})
     await same(duel, BEFORE, end, end, ask("GET", f"/api/consultation/{consultation}"))
 
@@ -140,7 +140,7 @@ ODD_FIELDS: list[dict[str, Any]] = [
 ]
 
 
-async def test_ends_with_odd_links_to_transcripts(duel: Duel) -> None:
+async def test_ends_with_odd_links_to_transcripts(duel: Differential) -> None:
     stored = [
         {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{place:02x}"), "transcript": link}
         for place, link in enumerate(ODD_LINKS)
@@ -150,7 +150,7 @@ async def test_ends_with_odd_links_to_transcripts(duel: Duel) -> None:
 
 
 @pytest.mark.parametrize("prompt", [PROMPT, FAILING, ODD_PROMPT])
-async def test_ends_with_transcripts_that_would_not_validate(duel: Duel, prompt: ObjectId) -> None:
+async def test_ends_with_transcripts_that_would_not_validate(duel: Differential, prompt: ObjectId) -> None:
     ids = [(ObjectId(f"6002000000000000000001{n:02x}"), ObjectId(f"6003000000000000000001{n:02x}")) for n in range(26)]
     odd = [*ODD_FIELDS, *ODD_FIELDS]
     consultations = [
@@ -168,7 +168,7 @@ PROMPTS_USED: list[Any] = [
 ]
 
 
-async def test_ends_by_prompts_of_every_type(duel: Duel) -> None:
+async def test_ends_by_prompts_of_every_type(duel: Differential) -> None:
     path = f"/api/consultation/{WHOLE}/end"
     bodies = [*({"prompt_used": prompt} for prompt in PROMPTS_USED), [], {}, UNSAID]
     await same(duel, BEFORE, *(ask("POST", path, body) for body in bodies))
@@ -191,7 +191,7 @@ NOTES_THAT_ARE_NO_LIST: list[Any] = [
 ]
 
 
-async def test_whatever_stands_where_notes_should(duel: Duel) -> None:
+async def test_whatever_stands_where_notes_should(duel: Differential) -> None:
     stored = [
         {**CONSULTATIONS[0], "_id": ObjectId(f"6002000000000000000001{place:02x}"), "notes": notes}
         for place, notes in enumerate(NOTES_THAT_ARE_NO_LIST)
@@ -207,7 +207,9 @@ async def test_whatever_stands_where_notes_should(duel: Duel) -> None:
 
 @pytest.mark.parametrize("transcript", [ABSENT_ID, TRANSCRIPT, None])
 @pytest.mark.parametrize("prompt", [ABSENT_ID, PROMPT, "abc"])
-async def test_looks_for_the_transcript_before_the_prompt(duel: Duel, transcript: object, prompt: object) -> None:
+async def test_looks_for_the_transcript_before_the_prompt(
+    duel: Differential, transcript: object, prompt: object
+) -> None:
     stored = {**CONSULTATIONS[0], "transcript": transcript}
     end = ask("POST", f"/api/consultation/{WHOLE}/end", {"prompt_used": str(prompt)})
     account = await same(duel, {**BEFORE, "consultations": [stored]}, end)

@@ -13,7 +13,7 @@ from bson import ObjectId
 
 from handlers.services.prompts import Prompts
 from handlers.storage.store import Store
-from tests.differential.runner import Duel
+from proxy.fuzz.differential import Differential
 from tests.handlers.legacy.mongoose.test_oracle import KNOWN_ID
 from tests.support.backends import Backend, native_backend, token_of
 from tests.support.resources import ABSENT_ID, AMARA_ID, BOLA_ID, UNSAID, as_user, ask, same, texts
@@ -72,12 +72,12 @@ TEXTS: list[Any] = ["text", " trimmed\u00a0", "", "  ", 5, 1.5, True, None, [], 
 
 
 @pytest.mark.parametrize("body", [UNSAID, [], {}, [1], {"prompt_name": "only"}])
-async def test_a_prompt_needs_a_name_and_a_text(duel: Duel, body: object) -> None:
+async def test_a_prompt_needs_a_name_and_a_text(duel: Differential, body: object) -> None:
     account = await same(duel, {}, ask("POST", "/api/prompts", body))
     assert texts(account) == ['500 {"error":"Internal Server Error"}']
 
 
-async def test_creates_from_values_of_every_type(duel: Duel) -> None:
+async def test_creates_from_values_of_every_type(duel: Differential) -> None:
     whole = {"prompt_name": "name", "prompt_text": "text"}
     bodies = [{**whole, "prompt_name": text} for text in TEXTS]
     bodies += [{**whole, "prompt_text": text, "clinician": KNOWN_ID, "created_at": 5} for text in TEXTS]
@@ -87,14 +87,14 @@ async def test_creates_from_values_of_every_type(duel: Duel) -> None:
 
 
 @pytest.mark.parametrize("user", [None, 5, "abc", KNOWN_ID, KNOWN_ID.upper(), {}, {"$ne": None}, [KNOWN_ID], [[]]])
-async def test_whoever_a_token_names(duel: Duel, user: Any) -> None:
+async def test_whoever_a_token_names(duel: Differential, user: Any) -> None:
     asked = ("GET", "/api/prompts"), ("PATCH", f"/api/prompts/{MINE}"), ("DELETE", f"/api/prompts/{MINE}")
     body = {"prompt_name": "n", "prompt_text": "t"}
     requests = [ask(method, path, {} if method == "PATCH" else UNSAID, token=as_user(user)) for method, path in asked]
     await same(duel, BEFORE, *requests, ask("POST", "/api/prompts", body, token=as_user(user)))
 
 
-async def test_lists_ones_own_and_shared_ones_whatever_they_lack(duel: Duel) -> None:
+async def test_lists_ones_own_and_shared_ones_whatever_they_lack(duel: Differential) -> None:
     account = await same(
         duel, BEFORE, ask("GET", "/api/prompts"), ask("GET", "/api/prompts", token=as_user(str(BOLA_ID)))
     )
@@ -103,7 +103,7 @@ async def test_lists_ones_own_and_shared_ones_whatever_they_lack(duel: Duel) -> 
 
 
 @pytest.mark.parametrize("identity", [MINE, THEIRS, RETIRED, BARE, WRONG, ABSENT_ID, "abc", "123456789012"])
-async def test_changes_and_retires_ones_own(duel: Duel, identity: object) -> None:
+async def test_changes_and_retires_ones_own(duel: Differential, identity: object) -> None:
     path = f"/api/prompts/{identity}"
     await same(
         duel,
@@ -136,13 +136,15 @@ CHANGES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
-async def test_any_field_may_be_changed_where_the_legacys_way_is_kept(duel: Duel, change: dict[str, Any]) -> None:
+async def test_any_field_may_be_changed_where_the_legacys_way_is_kept(
+    duel: Differential, change: dict[str, Any]
+) -> None:
     await same(duel, BEFORE, ask("PATCH", f"/api/prompts/{MINE}", change), ask("GET", "/api/prompts"))
 
 
 @pytest.mark.parametrize("used", [MINE, RETIRED, THEIRS, ABSENT_ID, "abc"])
 @pytest.mark.parametrize("transcript", [TRANSCRIPT, ABSENT_ID, "abc"])
-async def test_notes_on_a_transcript_what_it_was_used_with(duel: Duel, used: object, transcript: object) -> None:
+async def test_links_a_transcript_to_its_prompt(duel: Differential, used: object, transcript: object) -> None:
     await same(duel, BEFORE, ask("PATCH", f"/api/prompts/{used}/add-prompt/{transcript}"))
 
 

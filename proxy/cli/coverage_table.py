@@ -1,0 +1,42 @@
+"""The coverage of a contract as a table: operations by statuses."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from proxy.contract.checking import CoverageRow
+
+
+def coverage_table(rows: list[CoverageRow]) -> Table:
+    """Return a row for each operation; `0` is declared without a sample, `!` a sample that is not declared."""
+    statuses = sorted({row.status for row in rows}, key=lambda status: (not status[0].isdecimal(), status))
+    table = Table("operation", box=None, header_style="bold", pad_edge=False)
+    for status in statuses:
+        table.add_column(status, justify="right", no_wrap=True)
+    for name in dict.fromkeys(row.operation.name for row in rows):
+        cells = {row.status: _cell(row) for row in rows if row.operation.name == name}
+        table.add_row(Text(name), *(cells.get(status, Text()) for status in statuses))
+    return table
+
+
+def summarize_coverage(rows: list[CoverageRow]) -> str:
+    """Return one line that counts samples, operations and gaps."""
+    empty = sum(1 for row in rows if not row.samples and not row.live)
+    undeclared = sum(1 for row in rows if not row.declared)
+    samples, live = sum(row.samples for row in rows), sum(row.live or 0 for row in rows)
+    counted = _counted(samples, "sample") + (f" and {_counted(live, 'live answer')}" if live else "")
+    operations = len({row.operation.name for row in rows})
+    summary = f"{empty} declared without a sample, {undeclared} seen and not declared"
+    return f"{counted} of {_counted(operations, 'operation')}; {summary}"
+
+
+def _cell(row: CoverageRow) -> Text:
+    summary = f"{row.samples}+{row.live}" if row.live else str(row.samples)
+    if not row.declared:
+        return Text(f"{summary}!", style="bold red")
+    return Text(summary, style="" if row.samples or row.live else "yellow")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,193 @@
+"""`scribe-proxy fuzz`: put random sequences of requests to two backends and write what differs as recordings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from proxy.fuzz.options import FuzzBackend, FuzzOptions
+from proxy.fuzz.safety import ForeignHostError, refuse_foreign
+
+if TYPE_CHECKING:
+    from proxy.fuzz.search import Search
+
+UNUSABLE: Final = 2
+_PACKAGES: Final = ("schemathesis", "hypothesis")
+
+
+@click.command()
+@click.option("--legacy", required=True, metavar="URL", help="The backend that decides.")
+@click.option("--native", required=True, metavar="URL", help="The backend to compare with it.")
+@click.option(
+    "--contracts",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=Path("contracts"),
+    show_default=True,
+    help="Directory of openapi.yaml and, if there are any, divergences.yaml and recordings/.",
+)
+@click.option(
+    "--recordings",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Recordings to learn from, if not those of the contracts.",
+)
+@click.option(
+    "--divergences",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="Declared differences besides those of the contracts; may be repeated.",
+)
+@click.option("--plugin", metavar="MODULE", help="Python module or file with the service's own strategies and hooks.")
+@click.option("--minutes", type=click.FloatRange(min=0.01), default=1.0, show_default=True, metavar="N")
+@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Repeat a run; the default is the time.")
+@click.option("--mongodb-url", metavar="URL", help="The MongoDB of both backends, whose databases are EMPTIED.")
+@click.option("--legacy-database", metavar="NAME", help="The legacy's database.")
+@click.option("--native-database", metavar="NAME", help="The native app's database.")
+@click.option("--legacy-calls-url", metavar="URL", help="The legacy's outside calls: GET reads, DELETE clears them.")
+@click.option("--native-calls-url", metavar="URL", help="The native app's outside calls.")
+@click.option("--hang-after", type=click.FloatRange(min=0.1), default=1.5, show_default=True, metavar="SECONDS")
+@click.option("--max-findings", type=click.IntRange(min=1), default=20, show_default=True, help="Stop after so many.")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("fuzz-findings"),
+    show_default=True,
+    help="Directory for the recordings of what differs.",
+)
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="A test host that may be used; may be repeated.")
+@click.option("--i-own-this-host", "owned", is_flag=True, help="Use any host, as your own test system.")
+def fuzz(
+    legacy: str,
+    native: str,
+    contracts: Path,
+    recordings: Path | None,
+    divergences: tuple[Path, ...],
+    plugin: str | None,
+    minutes: float,
+    seed: int | None,
+    mongodb_url: str | None,
+    legacy_database: str | None,
+    native_database: str | None,
+    legacy_calls_url: str | None,
+    native_calls_url: str | None,
+    hang_after: float,
+    max_findings: int,
+    into: Path,
+    junit: Path | None,
+    hosts: tuple[str, ...],
+    owned: bool,
+) -> None:
+    """Search for differences between two backends with random requests.
+
+    Requests come from the contract, valid, mutated and along its links, from recordings, and from a plug-in. What
+    differs undeclared is shrunk, grouped by kind and written as a recording that `verify` plays.
+
+    Exits with 0 if nothing differs undeclared, 1 if something does, 2 if the backends cannot be compared.
+    """
+    _refuse_missing_packages()
+    _refuse_incomplete_databases(mongodb_url, legacy_database, native_database)
+    backends = (
+        FuzzBackend(legacy, mongodb_url, legacy_database, legacy_calls_url),
+        FuzzBackend(native, mongodb_url, native_database, native_calls_url),
+    )
+    try:
+        refuse_foreign([url for backend in backends for url in backend.urls], hosts, owned=owned)
+    except ForeignHostError as error:
+        raise click.UsageError(str(error)) from error
+    first_seed = int(time.time()) if seed is None else seed
+    options = FuzzOptions(
+        contracts, minutes * 60, first_seed, hang_after, max_findings, recordings, plugin, divergences
+    )
+    click.echo(f"seed {first_seed}; findings go to {into}")
+    raise SystemExit(_run(backends, options, into, junit))
+
+
+def _run(backends: tuple[FuzzBackend, FuzzBackend], options: FuzzOptions, into: Path, junit: Path | None) -> int:
+    from proxy.contract.divergences import DivergenceError
+    from proxy.contract.faults import ContractError
+    from proxy.fuzz.junit import as_junit
+    from proxy.fuzz.plugin import PluginError
+    from proxy.fuzz.run import open_search
+    from proxy.recordings.model import RecordingError
+    from proxy.recordings.service_client import ServiceUnreachable
+    from proxy.recordings.side_effects import SideEffectsError
+
+    unusable = (ContractError, DivergenceError, PluginError, RecordingError, ServiceUnreachable, SideEffectsError)
+    begun = time.monotonic()
+    try:
+        with _progress(options) as on_execution, open_search(*backends, options, on_execution) as search:
+            try:
+                search.run(options.seed, options.max_findings)
+            except KeyboardInterrupt:
+                click.echo("interrupted", err=True)
+    except unusable as error:
+        click.echo(f"Error: {error}", err=True)
+        return UNUSABLE
+    seconds = time.monotonic() - begun
+    _report(search, seconds, into)
+    if junit:
+        junit.write_bytes(as_junit(search.coverage.rows(search.contract), search.findings, seconds))
+    return 1 if search.findings else 0
+
+
+@contextmanager
+def _progress(options: FuzzOptions) -> Iterator[Callable[[Search], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    begun = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("fuzz", total=options.seconds)
+
+        def show(search: Search) -> None:
+            counts = search.counts
+            summary = f"{counts.requests} requests, {len(search.findings)} findings"
+            progress.update(task, description=summary, completed=time.monotonic() - begun)
+
+        yield show
+
+
+def _report(search: Search, seconds: float, into: Path) -> None:
+    """Print coverage, findings and a summary; write each finding as a recording."""
+    from proxy.cli.console import console
+    from proxy.cli.coverage_table import coverage_table, summarize_coverage
+    from proxy.fuzz.differential import write_execution
+
+    rows = search.coverage.rows(search.contract)
+    console().print(coverage_table(rows))
+    for number, finding in enumerate(search.findings, 1):
+        directory = write_execution(finding.execution, into / f"{number:03d}")
+        click.echo(f"\n{number}. {directory}")
+        click.echo("".join(f"   {kind}\n" for kind in sorted(finding.kinds)), nl=False)
+        click.echo(finding.execution.describe().encode(errors="backslashreplace"))
+    counts = search.counts
+    declared = f" of {len(counts.declared)} kinds" if counts.declared else ""
+    click.echo(
+        f"\n{summarize_coverage(rows)}\n"
+        f"{counts.requests} requests in {counts.executions} sequences, {seconds:.0f} s"
+        f" ({counts.requests / max(seconds, 0.001) * 60:.0f} a minute):"
+        f" {counts.verdicts['equal']} equal, {counts.verdicts['declared']} declared{declared},"
+        f" {len(search.findings)} undeclared; {counts.unconfirmed} not confirmed, {counts.refused} sequences refused"
+    )
+
+
+def _refuse_missing_packages() -> None:
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise click.ClickException(f"fuzz needs {', '.join(missing)}: pip install 'scribe-proxy[fuzz]'")
+
+
+def _refuse_incomplete_databases(url: str | None, legacy: str | None, native: str | None) -> None:
+    given = [value is not None for value in (url, legacy, native)]
+    if any(given) and not all(given):
+        raise click.UsageError("--mongodb-url, --legacy-database and --native-database belong together")
+    if url is not None and legacy == native:
+        raise click.UsageError("each backend needs a database of its own: both are emptied before every sequence")

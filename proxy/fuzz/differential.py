@@ -1,0 +1,140 @@
+"""Two backends under one sequence of requests: recorded from the legacy, then played to the native app and compared.
+
+    async with Differential.between(legacy, native, settings) as differential:
+        execution = await differential.run(documents, requests)
+
+Both backends start from the same documents where their databases are named. The comparison is that of
+`scribe-proxy verify`, so that an execution is also the recording which reproduces it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from proxy.comparison.answers import DecodedAnswer
+from proxy.fuzz.execution import Documents, Execution, name_of
+from proxy.fuzz.options import FuzzBackend
+from proxy.fuzz.requests import FuzzRequest, LearnedValues
+from proxy.recordings.model import Scenario, Step
+from proxy.recordings.player import Player, PlayerSettings
+from proxy.recordings.report import Result
+from proxy.recordings.service_client import ServiceClient
+from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
+
+
+class Differential:
+    """Two backends, and the state of the execution that is under way."""
+
+    def __init__(
+        self,
+        client: ServiceClient,
+        player: Player,
+        repeater: Player,
+        documents: StoredDocuments | None,
+        calls: OutsideCalls | None,
+    ) -> None:
+        self._client = client
+        self._player = player
+        self._repeater = repeater
+        self._documents = documents
+        self._calls = calls
+        self._before: Documents = {}
+        self._learned = LearnedValues()
+        self._steps: list[Step] = []
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def between(
+        cls, legacy: FuzzBackend, native: FuzzBackend, settings: PlayerSettings, *, hang_after: float = 1.5
+    ) -> AsyncIterator[Differential]:
+        """Open two running backends; `hang_after` is the time in seconds that the legacy has for an answer.
+
+        Raises `ServiceUnreachable` where one of them accepts no connections.
+        """
+        client = ServiceClient(legacy.url, hang_after)
+        for service in (client, ServiceClient(native.url, hang_after)):
+            await service.reach()
+        async with contextlib.AsyncExitStack() as stack:
+            documents, calls = await _open(stack, legacy)
+            player = Player(native.url, settings, *await _open(stack, native))
+            repeater = Player(legacy.url, replace(settings, divergences=()), documents, calls)
+            yield cls(client, player, repeater, documents, calls)
+
+    async def run(self, before: Documents, requests: Sequence[FuzzRequest]) -> Execution:
+        """Put requests to the legacy, then to the native app, both from the same documents on."""
+        await self.begin(before)
+        for request in requests:
+            await self.send(request)
+        return await self.finish()
+
+    async def begin(self, before: Documents) -> None:
+        """Reset the legacy's documents and outside calls for a new execution."""
+        self._before, self._learned, self._steps = before, LearnedValues(), []
+        if self._documents:
+            await self._documents.reset(before)
+        if self._calls:
+            await self._calls.clear()
+
+    async def send(self, request: FuzzRequest) -> DecodedAnswer:
+        """Put the next request to the legacy, with values of earlier answers in its placeholders."""
+        sent = self._learned.fill(request)
+        answer = await self._client.send(sent)
+        if answer.outcome == "reset":
+            await self._client.await_restart()
+        self._learned.learn(answer)
+        self._steps.append(Step(f"step {len(self._steps)}", sent, answer))
+        return answer
+
+    async def finish(self) -> Execution:
+        """Play the requests to the native app, and compare answers, documents and outside calls."""
+        scenario = Scenario(
+            name=name_of(self._steps),
+            steps=tuple(self._steps),
+            store=await self._documents.read() if self._documents else {},
+            calls=await self._calls.read() if self._calls else [],
+            before=self._before,
+            moment=time.time_ns() // 1_000_000,
+            about="written by scribe-proxy fuzz",
+        )
+        results: list[Result] = []
+        await self._player.play_scenario(scenario, results.append)
+        return Execution(scenario, tuple(results))
+
+    async def confirm(self, execution: Execution) -> Execution | None:
+        """Play an execution again; return what the native app does now, None where the legacy does not repeat itself.
+
+        Without a database nothing can be repeated from the same state: return the execution as it is.
+        """
+        if self._documents is None:
+            return execution
+        repeated: list[Result] = []
+        await self._repeater.play_scenario(execution.scenario, repeated.append)
+        if any(result.differences for result in repeated):
+            return None
+        results: list[Result] = []
+        await self._player.play_scenario(execution.scenario, results.append)
+        return Execution(execution.scenario, tuple(results))
+
+
+def write_execution(execution: Execution, directory: Path) -> Path:
+    """Write a recording into a directory that `scribe-proxy verify --recordings` takes, with an account of it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "http.json").write_text(json.dumps([execution.as_recording()], indent=1))
+    (directory / "account.txt").write_text(execution.describe(), errors="backslashreplace")
+    return directory
+
+
+async def _open(
+    stack: contextlib.AsyncExitStack, backend: FuzzBackend
+) -> tuple[StoredDocuments | None, OutsideCalls | None]:
+    documents = calls = None
+    if backend.mongodb_url and backend.database:
+        documents = await stack.enter_async_context(StoredDocuments(backend.mongodb_url, backend.database))
+    if backend.calls_url:
+        calls = await stack.enter_async_context(OutsideCalls(backend.calls_url))
+    return documents, calls

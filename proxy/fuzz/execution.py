@@ -1,0 +1,91 @@
+"""An execution: the recording of the legacy, and the results of playing it to the native app. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.recordings.model import RecordedRequest, Scenario, Step
+from proxy.recordings.report import Result, value_text
+from proxy.types import JSON
+
+Documents = Mapping[str, Sequence[JSON]]
+"""Documents by collection, in relaxed MongoDB extended JSON."""
+
+_WORD: Final = re.compile(r"[a-z][a-z-]*\Z")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The recording of the legacy, and every result of playing it to the native app."""
+
+    scenario: Scenario
+    results: tuple[Result, ...]
+
+    @property
+    def differing(self) -> tuple[Result, ...]:
+        """Return the results with differences that no divergence declares."""
+        return tuple(result for result in self.results if result.verdict == "differing")
+
+    def describe(self) -> str:
+        """Return the sequence with its answers, and the differences of the native app."""
+        lines = [f"{len(self.scenario.steps)} requests:"]
+        for step in self.scenario.steps:
+            lines.append(f"  {step.name}: {_shown(step.request)}")
+            lines.append(f"    legacy: {step.answer.outcome} {step.answer.status or ''} {step.answer.text[:300]}")
+        for result in self.differing:
+            lines.append(f"differs in {result.subject} {result.name} ({result.endpoint}):")
+            lines += [
+                f"    {one.place} {one.kind}: {value_text(one.legacy)!r} / {value_text(one.native)!r}"
+                for one in result.unexplained
+            ]
+        return "\n".join(lines)
+
+    def as_recording(self) -> JSON:
+        """Return the scenario as `http.json` holds it."""
+        return {
+            "scenario": self.scenario.name,
+            "about": self.scenario.about,
+            "env": {},
+            "before": {name: list(documents) for name, documents in self.scenario.before.items()},
+            "steps": [_step_json(step) for step in self.scenario.steps],
+            "store": {name: list(documents) for name, documents in self.scenario.store.items()},
+            "calls": list(self.scenario.calls),
+        }
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return a measure by which a smaller execution is simpler."""
+        return len(self.scenario.steps), len(repr(self.as_recording()))
+
+
+def name_of(steps: Sequence[Step]) -> str:
+    """Return a scenario's name: `fuzz-` and the words of its paths, by which divergences of outside calls match."""
+    segments = (segment for step in steps for segment in step.request.target.lower().partition("?")[0].split("/"))
+    words = dict.fromkeys(segment for segment in segments if _WORD.match(segment))
+    return "-".join(["fuzz", *words])[:150]
+
+
+def _shown(request: RecordedRequest) -> str:
+    return f"{request.method} {request.target} {dict(request.headers)} {(request.body or b'')[:400]!r}"
+
+
+def _step_json(step: Step) -> JSON:
+    request, answer = step.request, step.answer
+    sent: dict[str, JSON] = {"method": request.method, "path": request.target, "headers": _headers_json(request)}
+    if request.body is not None:
+        sent["content"] = list(request.body)
+    written: dict[str, JSON] = {"name": step.name, "request": sent, "outcome": answer.outcome}
+    if answer.outcome == "response":
+        written["response"] = {"status": answer.status, "headers": dict(answer.headers), "text": answer.text}
+    return written
+
+
+def _headers_json(request: RecordedRequest) -> dict[str, JSON]:
+    """Return the headers by name; a name that comes twice has a list of its values."""
+    values: dict[str, list[JSON]] = {}
+    for name, value in request.headers:
+        values.setdefault(name, []).append(value)
+    return {name: several if len(several) > 1 else several[0] for name, several in values.items()}

@@ -1,0 +1,59 @@
+"""One run: everything that a search needs, opened from its options and closed again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from proxy.contract import divergences
+from proxy.contract.divergences import Divergence
+from proxy.contract.reading import load as load_contract
+from proxy.fuzz.contract_cases import case_strategies, read_schema
+from proxy.fuzz.dictionary import Dictionary
+from proxy.fuzz.differential import Differential
+from proxy.fuzz.options import FuzzBackend, FuzzOptions
+from proxy.fuzz.plugin import Plugin, load_plugin
+from proxy.fuzz.search import Search
+from proxy.fuzz.sources import Sources
+from proxy.recordings import model
+from proxy.recordings.model import Recordings
+from proxy.recordings.player import PlayerSettings
+
+
+@contextlib.contextmanager
+def open_search(
+    legacy: FuzzBackend, native: FuzzBackend, options: FuzzOptions, on_execution: Callable[[Search], None]
+) -> Iterator[Search]:
+    """Open a search between two running backends; the time counts from here.
+
+    Raises `ContractError`, `DivergenceError`, `RecordingError`, `PluginError` and `SideEffectsError`.
+    """
+    contract_file = options.contracts / "openapi.yaml"
+    contract, schema = load_contract(contract_file), read_schema(contract_file)
+    plugin = load_plugin(options.plugin) if options.plugin else Plugin()
+    sources = Sources(case_strategies(schema), Dictionary.learn(_recordings(options)), plugin)
+    settings = PlayerSettings(hang_after=2 * options.hang_after, divergences=_declared(options))
+    with asyncio.Runner() as runner:
+        opened = Differential.between(legacy, native, settings, hang_after=options.hang_after)
+        differential = runner.run(opened.__aenter__())
+        deadline = time.monotonic() + options.seconds
+        search = Search(runner, differential, contract, schema, sources, deadline)
+        search.on_execution = lambda: on_execution(search)
+        try:
+            yield search
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+
+
+def _recordings(options: FuzzOptions) -> Recordings:
+    directory = options.recordings or options.contracts / "recordings"
+    return model.load(directory) if options.recordings or directory.is_dir() else Recordings()
+
+
+def _declared(options: FuzzOptions) -> tuple[Divergence, ...]:
+    own = options.contracts / "divergences.yaml"
+    files: list[Path] = [*([own] if own.is_file() else []), *options.divergences]
+    return tuple(one for file in files for one in divergences.load(file))

@@ -1,0 +1,188 @@
+"""The search: rounds of sequences until the time is over; each round ends at a new kind of difference, shrunk.
+
+A kind that has been reported is passed over for the rest of the run, so that others show. A difference counts once it
+is confirmed: the legacy repeats its own recording, and the native app differs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import HypothesisException
+from schemathesis.core.errors import NoLinksFound
+from schemathesis.generation.stateful import run_state_machine_as_test
+from schemathesis.schemas import BaseSchema
+
+from proxy.comparison.answers import DecodedAnswer
+from proxy.contract.model import Contract
+from proxy.fuzz.coverage import FuzzCoverage
+from proxy.fuzz.differential import Differential
+from proxy.fuzz.execution import Documents, Execution
+from proxy.fuzz.kinds import DifferenceKind, kinds_of
+from proxy.fuzz.requests import FuzzRequest
+from proxy.fuzz.sources import MAX_REQUESTS, Sources
+from proxy.fuzz.state_machine import machine_for
+from proxy.recordings.side_effects import SideEffectsError
+
+ROUND: Final = 200
+"""Sequences in one round."""
+
+STATEFUL_SHARE: Final = 4
+"""Every round of this number follows links."""
+
+SHRINK_TIMEOUT: Final = 45.0
+"""Seconds to make one counterexample smaller."""
+
+
+class NewDifferenceError(AssertionError):
+    """A sequence on which the backends differ in a new way."""
+
+
+class SearchOver(Exception):
+    """The time is over, in the middle of a scenario."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A shrunk execution and the kinds of difference that it shows."""
+
+    execution: Execution
+    kinds: frozenset[DifferenceKind]
+
+
+@dataclass
+class SearchCounts:
+    """Counters of a run: executions, requests, results by verdict, and differences that were not confirmed."""
+
+    executions: int = 0
+    requests: int = 0
+    refused: int = 0
+    unconfirmed: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    declared: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Search:
+    """A run: its sources, what it has reported, and its counters; `on_execution` is called after each sequence."""
+
+    runner: asyncio.Runner
+    differential: Differential
+    contract: Contract
+    schema: BaseSchema
+    sources: Sources
+    deadline: float
+    on_execution: Callable[[], None] = lambda: None
+    known: set[DifferenceKind] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+    counts: SearchCounts = field(default_factory=SearchCounts)
+    coverage: FuzzCoverage = field(default_factory=FuzzCoverage)
+    has_links: bool = True
+    _best: Execution | None = None
+    _shrink_until: float = 0.0
+
+    def run(self, first_seed: int, max_findings: int) -> None:
+        """Run rounds with consecutive seeds."""
+        number = first_seed
+        while time.monotonic() < self.deadline and len(self.findings) < max_findings:
+            stateful = self.has_links and (number - first_seed) % STATEFUL_SHARE == STATEFUL_SHARE - 1
+            self._round(self._follow_links if stateful else self._draw_sequences, number)
+            number += 1
+
+    def _round(self, attempt: Callable[[int], None], number: int) -> None:
+        self._best, self._shrink_until = None, 0.0
+        try:
+            attempt(number)
+        except NoLinksFound:
+            self.has_links = False
+        except (NewDifferenceError, SearchOver, HypothesisException, ExceptionGroup):
+            if self._best is None and not self._is_over():
+                raise
+        self._report(self._best)
+
+    def _report(self, execution: Execution | None) -> None:
+        if execution is not None:
+            kinds = kinds_of(execution, self.contract) - self.known
+            self.findings.append(Finding(execution, kinds))
+            self.known |= kinds
+
+    def _draw_sequences(self, number: int) -> None:
+        @seed(number)
+        @_settings()
+        @given(sequence=self.sources.sequences())
+        def search(sequence: tuple[Documents, Sequence[FuzzRequest]]) -> None:
+            if self._is_over():
+                return
+            documents, requests = sequence
+            try:
+                self.begin(documents)
+                for request in requests:
+                    self.send(request)
+                self.finish()
+            except SideEffectsError:
+                self.counts.refused += 1
+
+        search()
+
+    def _follow_links(self, number: int) -> None:
+        machine = machine_for(self.schema, self, self.sources.documents(), self.sources.headers())
+        seed(number)(machine)
+        run_state_machine_as_test(machine, settings=_settings())
+
+    def begin(self, documents: Documents) -> None:
+        """Start an execution; raises `SearchOver` where the time is over."""
+        if self._is_over():
+            raise SearchOver
+        self.runner.run(self.differential.begin(documents))
+
+    def send(self, request: FuzzRequest) -> DecodedAnswer:
+        """Put a request of the execution to the legacy."""
+        return self.runner.run(self.differential.send(request))
+
+    def finish(self) -> None:
+        """Play the execution to the native app; raises `NewDifferenceError` where it shows a new kind of difference."""
+        execution = self.runner.run(self.differential.finish())
+        self._count(execution)
+        if not self._is_new(execution):
+            return
+        confirmed = self.runner.run(self.differential.confirm(execution))
+        if confirmed is None or not self._is_new(confirmed):
+            self.counts.unconfirmed += 1
+            return
+        self._shrink_until = self._shrink_until or time.monotonic() + SHRINK_TIMEOUT
+        if self._best is None or confirmed.size <= self._best.size:
+            self._best = confirmed
+        raise NewDifferenceError
+
+    def _is_over(self) -> bool:
+        return time.monotonic() > (self._shrink_until if self._best else self.deadline)
+
+    def _is_new(self, execution: Execution) -> bool:
+        return bool(kinds_of(execution, self.contract) - self.known)
+
+    def _count(self, execution: Execution) -> None:
+        self.counts.executions += 1
+        self.counts.requests += len(execution.scenario.steps)
+        self.counts.verdicts.update(result.verdict for result in execution.results)
+        self.counts.declared.update(name for result in execution.results for name in result.declared)
+        self.coverage.count(execution, self.contract)
+        self.on_execution()
+
+
+def _settings() -> settings:
+    return settings(
+        max_examples=ROUND,
+        stateful_step_count=MAX_REQUESTS,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+        report_multiple_bugs=False,
+    )

@@ -1,0 +1,78 @@
+"""Whole sequences: the documents that both backends start from, and the requests.
+
+A sequence is the plug-in's own, where it has any, in half of the cases; else its requests come from the contract, the
+dictionary and the plug-in in equal parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from proxy.fuzz.contract_cases import request_of
+from proxy.fuzz.dictionary import Dictionary
+from proxy.fuzz.execution import Documents
+from proxy.fuzz.plugin import Headers, Plugin
+from proxy.fuzz.requests import FuzzRequest
+
+MAX_REQUESTS: Final = 10
+"""Requests in one sequence."""
+
+_CONTRACT, _DICTIONARY, _PLUGIN = range(3)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where requests and documents come from; `cases` are strategies for Schemathesis' cases by operation."""
+
+    cases: dict[str, st.SearchStrategy[Any]]
+    dictionary: Dictionary
+    plugin: Plugin
+
+    def headers(self) -> st.SearchStrategy[Headers]:
+        """Return a strategy for the headers that are added to requests from the contract."""
+        return st.just(()) if self.plugin.headers is None else self.plugin.headers
+
+    def documents(self) -> st.SearchStrategy[Documents]:
+        """Return a strategy for documents: the plug-in's, else none or those of a recording."""
+        return st.composite(self._draw_documents)()
+
+    def sequences(self) -> st.SearchStrategy[tuple[Documents, Sequence[FuzzRequest]]]:
+        """Return a strategy for a whole sequence."""
+        drawn = st.tuples(self.documents(), st.lists(self.requests(), min_size=1, max_size=MAX_REQUESTS))
+        return drawn if self.plugin.sequences is None else st.one_of(drawn, self.plugin.sequences)
+
+    def requests(self) -> st.SearchStrategy[FuzzRequest]:
+        """Return a strategy for one request from any source."""
+        sources = [_CONTRACT] if self.cases else []
+        sources += [_DICTIONARY] if self.dictionary.requests else []
+        sources += [] if self.plugin.requests is None else [_PLUGIN]
+        return st.composite(self._draw_request)(sources)
+
+    def _draw_request(self, draw: st.DrawFn, sources: Sequence[int]) -> FuzzRequest:
+        source = draw(st.sampled_from(sources))
+        if source == _CONTRACT:
+            operation = draw(st.sampled_from(sorted(self.cases)))
+            return request_of(draw(self.cases[operation]), draw(self.headers()))
+        if source == _DICTIONARY:
+            return self._draw_recorded(draw)
+        assert self.plugin.requests is not None
+        return draw(self.plugin.requests)
+
+    def _draw_recorded(self, draw: st.DrawFn) -> FuzzRequest:
+        """Give a recorded request the plug-in's headers in half of the cases: recorded tokens may have expired."""
+        request = self.dictionary.draw_request(draw)
+        if self.plugin.headers is not None and draw(st.booleans()):
+            for name, value in draw(self.plugin.headers):
+                request = request.with_header(name, value)
+        return request
+
+    def _draw_documents(self, draw: st.DrawFn) -> Documents:
+        if self.plugin.documents is not None:
+            return draw(self.plugin.documents)
+        recorded = self.dictionary.documents
+        number = draw(st.integers(-len(recorded), len(recorded) - 1)) if recorded else -1
+        return recorded[number] if number >= 0 else {}

@@ -1,0 +1,143 @@
+"""`fuzz` between two small services that know nothing of Scribe, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proxy.cli import fuzz as fuzz_command
+from proxy.cli.fuzz import fuzz
+from proxy.recordings import model
+from proxy.recordings.player import Player, PlayerSettings
+from tests.support.shelf import create_shelf, write_contract
+from tests.support.sockets import threaded
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]  # Hypothesis' own, on odd strategies
+NOWHERE = "http://127.0.0.1:9"
+DATABASES = ("--legacy-database", "a", "--native-database", "b")
+
+
+@contextmanager
+def shelves(fault: str) -> Iterator[tuple[str, str]]:
+    with threaded(create_shelf(), lifespan="off") as legacy, threaded(create_shelf(fault), lifespan="off") as native:
+        yield legacy, native
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(fuzz, [str(one) for one in arguments])
+
+
+def search(fault: str, tmp_path: Path, *arguments: object, minutes: float = 0.5, findings: int = 1) -> Result:
+    contracts = write_contract(tmp_path / "contracts")
+    limits = ("--seed", 1, "--minutes", minutes, "--max-findings", findings, "--into", tmp_path / "found")
+    with shelves(fault) as (legacy, native):
+        return run("--legacy", legacy, "--native", native, "--contracts", contracts, *limits, *arguments)
+
+
+def test_equal_services_are_0_with_their_coverage(tmp_path: Path) -> None:
+    result = search("", tmp_path, "--junit", tmp_path / "junit.xml", minutes=0.1)
+    assert result.exit_code == 0, result.output
+    assert " 0 undeclared" in result.output
+    assert "GET /books/{number}" in result.output
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (suite.get("failures"), len(suite)) == ("0", 3)
+    assert not (tmp_path / "found").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("gone", "GET /books/{number}: status (status 404 / 410)"),
+        ("header", "GET /books/{number}: header.x-shelf (extra)"),
+        ("long", "GET /books/{number}: body.pages (value)"),
+    ],
+)
+def test_a_difference_is_1_shrunk_and_a_recording(tmp_path: Path, fault: str, kind: str) -> None:
+    result = search(fault, tmp_path, "--junit", tmp_path / "junit.xml")
+    assert result.exit_code == 1, result.output
+    assert kind in result.output
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    (failure,) = suite.findall("testcase[@name='GET /books/{number}']/failure")
+    assert failure.get("message") == kind
+    (scenario,) = model.load(tmp_path / "found" / "001").scenarios
+    assert len(scenario.steps) <= 2
+    with threaded(create_shelf(fault), lifespan="off") as native:
+        report = asyncio.run(Player(native, PlayerSettings()).play(model.Recordings((scenario,))))
+    assert report.differing
+
+
+def test_a_declared_difference_is_0(tmp_path: Path) -> None:
+    declared = tmp_path / "declared.yaml"
+    entry = {"id": "gone", "operation": "GET /books/{number}", "legacy": "404", "native": "410", "reason": "r"}
+    when = {"legacy": {"status": 404}, "native": {"status": 410}}
+    declared.write_text(json.dumps([{**entry, "since": "1", "when": when}]))
+    result = search("gone", tmp_path, "--divergences", declared, minutes=0.1)
+    assert result.exit_code == 0, result.output
+    assert "declared of 1 kinds" in result.output
+
+
+def test_the_service_that_is_not_there_is_2(tmp_path: Path) -> None:
+    contracts = write_contract(tmp_path / "contracts")
+    result = run("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", contracts, "--minutes", 0.01)
+    assert (result.exit_code, "127.0.0.1:9" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--legacy", "http://api.example.org"), "api.example.org: random requests"),
+        (("--native", "https://10.0.0.1:8000"), "10.0.0.1: random requests"),
+        (
+            ("--mongodb-url", "mongodb://db.example/?replicaSet=a", "--legacy-database", "a", "--native-database", "b"),
+            "db",
+        ),
+        (("--mongodb-url", "mongodb+srv://c.example", "--legacy-database", "a", "--native-database", "b"), "c.example"),
+        (("--legacy-calls-url", "http://calls.example/"), "calls.example"),
+        (("--mongodb-url", "mongodb://127.0.0.1"), "belong together"),
+        (("--mongodb-url", "mongodb://127.0.0.1", "--legacy-database", "a", "--native-database", "a"), "of its own"),
+    ],
+)
+def test_foreign_hosts_and_shared_databases_are_refused(
+    tmp_path: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    base = ("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", write_contract(tmp_path))
+    result = run(*base, *arguments)
+    assert (result.exit_code, reason in result.output) == (2, True), result.output
+
+
+@pytest.mark.parametrize("permission", [("--host", "localhost.example"), ("--i-own-this-host",)])
+def test_a_named_or_owned_host_may_be_used(tmp_path: Path, permission: tuple[str, ...]) -> None:
+    contracts = write_contract(tmp_path)
+    (contracts / "openapi.yaml").write_text("openapi: 5")
+    result = run("--legacy", "http://localhost.example", "--native", NOWHERE, "--contracts", contracts, *permission)
+    assert result.exit_code == 2
+    assert "random requests" not in result.output
+
+
+def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(name: str) -> object:
+        return None if name == "schemathesis" else importlib.util.find_spec(name)
+
+    monkeypatch.setattr(fuzz_command, "find_spec", lacking)
+    result = run("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", write_contract(tmp_path))
+    assert (result.exit_code, "fuzz needs schemathesis: pip install 'scribe-proxy[fuzz]'" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("x = 1", "none of HEADERS"), ("HEADERS = 5", "HEADERS is not a Hypothesis strategy"), ("1 / 0", "ZeroDivision")],
+)
+def test_a_faulty_plugin_is_2(tmp_path: Path, content: str, reason: str) -> None:
+    contracts = write_contract(tmp_path)
+    (tmp_path / "own.py").write_text(content)
+    base = ("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", contracts)
+    result = run(*base, "--plugin", tmp_path / "own.py")
+    assert (result.exit_code, reason in result.output) == (2, True), result.output
