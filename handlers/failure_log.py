@@ -6,6 +6,7 @@ the duplicate email address), and the traceback of a RecursionError has a thousa
 
 from __future__ import annotations
 
+import hashlib
 import traceback
 from collections.abc import Iterator
 from pathlib import PurePath
@@ -22,8 +23,8 @@ def summary_of(error: BaseException) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """Return the same with the innermost code locations, as `file:line function`."""
-    return " from ".join(f"{_name(each)} at {_locations(each)}" for each in _chain(error))
+    """Return the same with the innermost code locations, as `file:line function`, and a fingerprint of both."""
+    return " from ".join(map(_describe, _chain(error)))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -38,6 +39,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _name(error: BaseException) -> str:
     code = getattr(error, "code", None)
     return f"{type(error).__name__} (code {code})" if isinstance(code, int) else type(error).__name__
+
+
+def _describe(error: BaseException) -> str:
+    text = f"{_name(error)} at {_locations(error)}"
+    return f"{text} [{hashlib.sha256(text.encode()).hexdigest()[:8]}]"
 
 
 def _locations(error: BaseException) -> str:

@@ -27,6 +27,7 @@ from proxy.backends.legacy.http import Timeouts
 from proxy.comparison.exchange import ExchangeRecorder
 from proxy.config.models import Config, Route
 from proxy.contract.declared_refusals import DeclaredRefusals
+from proxy.failure_log import trace_of
 from proxy.gateway import bucketing, fallback
 from proxy.gateway.admission import Admission, Slot
 from proxy.gateway.callers import CallerIdentity
@@ -359,7 +360,7 @@ class Gateway:
         metrics.OBSERVER_FAILURES.labels(*kind).inc()
         if kind not in self._failed_observers:
             self._failed_observers.add(kind)
-            logger.error("%s failed with %s; further failures of this kind are only counted", *kind, exc_info=error)
+            logger.error("%s failed: %s; further failures of this kind are only counted", kind[0], trace_of(error))
 
 
 def _is_declared(plan: RoutingSnapshot, scope: Scope, method: str, passage: _ResponseTracker) -> bool:
@@ -382,7 +383,7 @@ class _Aside:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, Exception):
             return False
-        logger.error("a shadow failed; the answer has nothing to do with it", exc_info=error)
+        logger.error("mirroring failed, which does not affect the answer: %s", trace_of(error))
         return True
 
 

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, Literal
 
+from proxy.failure_log import FailureFormatter, hide_messages
 from proxy.observability import metrics
 
 logger = logging.getLogger("scribe_proxy.logs")
@@ -211,7 +212,10 @@ class _TextStream(io.TextIOBase):
 def configure_logging(format_: str = FORMAT) -> None:
     """Send the records of `logging` through a LogWriter to standard error, unless logging is configured already."""
     if not logging.root.handlers:
-        logging.basicConfig(level=logging.WARNING, format=format_, handlers=[_Handler(LogWriter(2, "stderr"))])
+        handler = _Handler(LogWriter(2, "stderr"))
+        handler.setFormatter(FailureFormatter(format_))
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
+        hide_messages()
     logging.getLogger("scribe_proxy").setLevel(logging.INFO)  # below that, HTTP clients log whole URLs
 
 

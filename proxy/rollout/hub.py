@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from proxy.failure_log import trace_of
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState
 from proxy.rollout.store import MemoryStore
@@ -206,7 +207,7 @@ class _Client:
         try:
             reply = Reply(call.number, await self._hub.call(self, call))
         except Exception as error:
-            logger.exception("%s failed", call.method)
+            logger.error("%s failed: %s", call.method, trace_of(error))
             reply = Reply(call.number, error=type(error).__name__)
         self.channel.send(reply, urgent=True)
 

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from proxy.config.field_types import FULL, show_share
 from proxy.config.models import Config, Route
+from proxy.failure_log import trace_of
 from proxy.gateway.bucketing import Limit
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.clock import Clock
@@ -172,5 +173,5 @@ def logged_errors(activity: str) -> Iterator[None]:
     """Log any error of the block instead of raising it, so that a loop continues."""
     try:
         yield
-    except Exception:
-        logger.exception("%s failed", activity)
+    except Exception as error:
+        logger.error("%s failed: %s", activity, trace_of(error))

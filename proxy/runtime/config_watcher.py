@@ -30,6 +30,7 @@ from proxy.config.loading import decode
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
 from proxy.contract.bundle import ContractBundle
+from proxy.failure_log import trace_of
 from proxy.observability import metrics
 from proxy.runtime.daemon_thread import DaemonThreads
 from proxy.runtime.file_state import Content, FileState, read_state
@@ -134,8 +135,8 @@ class ConfigWatcher:
             await step()
         except TimeoutError:
             self._report_hanging()
-        except Exception:
-            logger.exception("%s: could not be read; the configuration in force stays", self.path)
+        except Exception as error:
+            logger.error("%s: could not be read (%s); the configuration in force stays", self.path, trace_of(error))
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         """Run a function that reads files. Raises TimeoutError where it hangs, or too many hang already."""
@@ -182,8 +183,8 @@ class ConfigWatcher:
         except TimeoutError:
             raise
         except Exception as error:
-            logger.exception("%s: a valid change could not be applied", self.path)
-            self._refuse((Problem(0, "", f"could not be applied: {error}"),), state.content)
+            logger.error("%s: a valid change could not be applied: %s", self.path, trace_of(error))
+            self._refuse((Problem(0, "", f"could not be applied: {trace_of(error)}"),), state.content)
         return True
 
     def _may_be_unfinished(self, state: FileState) -> bool:

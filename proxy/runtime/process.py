@@ -23,6 +23,7 @@ from proxy.backends.native import Native
 from proxy.config.models import Config
 from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.docs.app import Docs
+from proxy.failure_log import report_unhandled
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.client_address import TrustedProxies
@@ -127,6 +128,7 @@ class GatewayProcess:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Native started, the file watched. Raises `NativeUnavailable`."""
+        asyncio.get_running_loop().set_exception_handler(report_unhandled)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._close)
             if self.native is not None:

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
+from proxy.failure_log import trace_of
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.memory_budget import Account
 from proxy.server.request_head import RequestHead
@@ -149,8 +150,8 @@ class Exchange:
         except asyncio.CancelledError:  # the time for a graceful shutdown is over
             self._connection.break_off()
             raise
-        except Exception:
-            logger.exception("the app failed")
+        except Exception as error:
+            logger.error("the app failed: %s", trace_of(error))
         if self.over or self.disconnected:
             return
         if self.begun:

@@ -32,6 +32,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 from websockets.utils import accept_key
 
+from proxy.failure_log import trace_of
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.drain import drain_delay
 from proxy.server.memory_budget import BUDGET_KEY, Account, MemoryBudget
@@ -201,7 +202,7 @@ class WebSocketProtocol(asyncio.Protocol):
             raise
         except Exception as error:
             if not isinstance(error, Failure):
-                logger.exception("the app failed")
+                logger.error("the app failed: %s", trace_of(error))
             await self._finish(error if isinstance(error, Failure) else Failure(), INTERNAL_ERROR)
         else:
             await self._finish(Failure(), 1000)

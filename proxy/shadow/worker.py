@@ -24,6 +24,7 @@ from proxy.backends.native import Native, NativeUnavailable
 from proxy.capture.agent import CaptureAgent
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Verdict, skipped
+from proxy.failure_log import report_unhandled
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.tracing import Tracing
 from proxy.reports.events import Entry, SkippedEvent
@@ -237,6 +238,7 @@ def lower_priority(niceness: int) -> None:
 
 
 async def _run(connection: socket.socket) -> None:
+    asyncio.get_running_loop().set_exception_handler(report_unhandled)
     await Worker().run(connection)
 
 

@@ -80,9 +80,9 @@ def endpoints(person: Person) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield "PATCH", f"/api/v1/notes/{person.note}", ("body",)
     yield "POST", "/api/v1/prompts", ("name", "text", "is_shareable")
     yield "PATCH", f"/api/v1/prompts/{person.prompt}", ("name", "text", "is_shareable")
-    yield "POST", "/api/v1/assistant/search", ("query",)
-    yield "POST", "/api/v1/assistant/summary", ("consultation_id", "instructions")
-    yield "POST", "/api/v1/assistant/images", ("images", "prompt")
+    yield "POST", "/api/v1/ai/search", ("query",)
+    yield "POST", "/api/v1/ai/summary", ("consultation_id", "instructions")
+    yield "POST", "/api/v1/ai/images", ("images", "prompt")
 
 
 def bodies(text: str, fields: tuple[str, ...]) -> Iterator[tuple[str, str]]:

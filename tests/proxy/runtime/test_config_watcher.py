@@ -208,7 +208,7 @@ async def test_a_change_that_cannot_be_put_in_place_is_refused(file: Path) -> No
     file.write_text(text("http://two"))
     await settle(watcher)
     assert watcher.config.legacy.url == "http://one"
-    assert [problem.message for problem in watcher.problems] == ["could not be applied: no room"]
+    assert watcher.problems[0].message.startswith("could not be applied: RuntimeError at ")
 
 
 async def test_a_change_between_start_up_and_watching_is_not_missed(file: Path) -> None:

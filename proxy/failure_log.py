@@ -1,0 +1,96 @@
+"""Failures as they are logged: types, code locations and a fingerprint, never the messages of exceptions.
+
+Messages quote documents and requests. A native app shares the process, and with it asyncio's and Python's own reports
+of uncaught exceptions: `hide_messages` has all of them written in this form.
+
+    ValueError at app.py:12 read, json.py:7 parse [3f9a01c2] from KeyError at - [8c4410de]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import PurePath
+from types import TracebackType
+from typing import Any, Final
+
+MAX_FRAMES: Final = 8
+"""Innermost code locations per exception."""
+MAX_CAUSES: Final = 4
+
+logger = logging.getLogger("scribe_proxy.failures")
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the type of an error and of its causes, each with its innermost code locations and its fingerprint.
+
+    The fingerprint is the same for the same type at the same locations.
+    """
+    return " from ".join(map(_describe, _chain(error)))
+
+
+class FailureFormatter(logging.Formatter):
+    """A formatter that writes exceptions as `trace_of`, on the line of their record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one record's text."""
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        line = self.formatMessage(_with_message(record, self.usesTime() and self.formatTime(record, self.datefmt)))
+        return line if error is None else f"{line}: {trace_of(error)}"
+
+
+def hide_messages() -> None:
+    """Report uncaught exceptions of threads and of the interpreter as `trace_of`."""
+    sys.excepthook = _report
+    threading.excepthook = lambda args: _report(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _report(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def report_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what an event loop has no other place for; set this as its exception handler."""
+    error = context.get("exception")
+    if error is not None:
+        logger.error("an error in the event loop: %s", trace_of(error))
+    else:
+        logger.error("an error in the event loop")
+
+
+def _report(_: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.__excepthook__(type(error), error, trace)
+    elif error is not None:
+        logger.error("uncaught: %s", trace_of(error))
+
+
+def _with_message(record: logging.LogRecord, time: str | bool) -> logging.LogRecord:
+    record.message = record.getMessage()
+    if isinstance(time, str):
+        record.asctime = time
+    return record
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    following: BaseException | None = error
+    for _ in range(MAX_CAUSES):
+        if following is None:
+            return
+        yield following
+        following = following.__cause__
+
+
+def _describe(error: BaseException) -> str:
+    name, places = type(error).__name__, _locations(error)
+    fingerprint = hashlib.sha256(f"{name} {places}".encode()).hexdigest()[:8]
+    return f"{name} at {places} [{fingerprint}]"
+
+
+def _locations(error: BaseException) -> str:
+    frames = traceback.StackSummary.extract(
+        traceback.walk_tb(error.__traceback__), limit=-MAX_FRAMES, lookup_lines=False
+    )
+    return ", ".join(f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames) or "-"

@@ -1,0 +1,92 @@
+"""The log names failures by type, code location and fingerprint, and quotes none of their messages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import handlers
+import proxy
+from proxy.failure_log import FailureFormatter, report_unhandled, trace_of
+
+CANARY = "jane.roe@clinic.example"
+SOURCES = [path for package in (proxy, handlers) for path in Path(package.__file__ or "").parent.rglob("*.py")]
+
+
+def failure(depth: int = 0) -> Exception:
+    def fail(left: int) -> None:
+        if left:
+            fail(left - 1)
+        raise ValueError(CANARY) from KeyError(CANARY)
+
+    try:
+        fail(depth)
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+def test_trace_holds_types_locations_and_fingerprints() -> None:
+    trace = trace_of(failure())
+    assert re.fullmatch(
+        r"ValueError at test_failure_log.py:\d+ .*\[[0-9a-f]{8}\] from KeyError at - \[[0-9a-f]{8}\]", trace
+    )
+    assert CANARY not in trace
+
+
+def test_fingerprint_depends_on_the_location_alone() -> None:
+    assert trace_of(failure()) == trace_of(failure()) != trace_of(failure(1))
+
+
+def test_formatter_hides_messages_of_any_exception() -> None:
+    error = failure()
+    record = logging.LogRecord(
+        "app", logging.ERROR, "", 0, "%s failed", ("x",), (type(error), error, error.__traceback__)
+    )
+    line = FailureFormatter("%(levelname)s %(name)s: %(message)s").format(record)
+    assert line == f"ERROR app: x failed: {trace_of(error)}"
+
+
+async def test_failed_task_is_reported_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise failure()
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(report_unhandled)
+    task = asyncio.create_task(fail())
+    await asyncio.wait([task])
+    del task
+    loop.call_exception_handler({"message": CANARY})
+    assert "ValueError at" in caplog.text
+    assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "raise ValueError(secret)",
+        "import threading; threading.Thread(target=lambda: int(secret)).start()",
+        "type('Left', (), {'__del__': lambda self: int(secret)})()",
+        "import logging; logging.getLogger('app').error('failed', exc_info=ValueError(secret))",
+    ],
+    ids=["process", "thread", "finaliser", "log"],
+)
+def test_uncaught_error_is_reported_without_its_message(fault: str) -> None:
+    program = (
+        "from proxy.observability.log_writer import configure_logging\nconfigure_logging()\n"
+        f"secret = ''.join(reversed({CANARY[::-1]!r}))\n{fault}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert re.search(r"(ValueError|failed)", done.stderr)
+    assert CANARY not in done.stderr
+
+
+def test_no_module_logs_an_exception_with_its_message() -> None:
+    found = [path.name for path in SOURCES if re.search(r"logger\.exception|exc_info=(?!None)", path.read_text())]
+    assert found == []
