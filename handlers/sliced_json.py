@@ -44,11 +44,11 @@ _DIGITS = re.compile("[0-9]*+")
 _ZEROS = re.compile("0*+")
 
 
-class _StringReader(Protocol):
+class _SlicedStringReader(Protocol):
     def __call__(self, text: str, start: int, strict: bool, /) -> tuple[str, int]: ...
 
 
-_read_string: Final[_StringReader] = decoder.scanstring  # type: ignore[attr-defined]  # absent from typeshed
+_read_string: Final[_SlicedStringReader] = decoder.scanstring  # type: ignore[attr-defined]  # absent from typeshed
 
 
 async def parse_in_slices(

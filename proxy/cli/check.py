@@ -70,10 +70,10 @@ class Checked:
             self.diagnostics += [Diagnostic(str(file), problem) for problem in error.problems]
             self._contracts.add(self._directory or file.parent / "contracts")
             return
-        self.diagnostics += [Diagnostic(str(file), note, "warning") for note in config.notes]
+        self.diagnostics += [Diagnostic(str(file), warning, "warning") for warning in config.notes]
         if config.native is not None and (problem := import_problem(config.native)) is not None:
-            found = Problem(_line_of_native(file), "native", f"cannot be imported here: {problem}")
-            self.diagnostics.append(Diagnostic(str(file), found, "warning"))
+            problem_here = Problem(_line_of_native(file), "native", f"cannot be imported here: {problem}")
+            self.diagnostics.append(Diagnostic(str(file), problem_here, "warning"))
         self._summaries[str(file)] = _summary(file, config)
         self._contracts.add(self._directory or file.parent / config.contracts)
 

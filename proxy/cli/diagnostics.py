@@ -27,8 +27,8 @@ def text_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
     lines: list[str] = []
     sources: dict[str, list[str]] = {}
     for each in diagnostics:
-        note = " (note)" if each.severity == "warning" else ""
-        lines.append(each.problem.located(each.file, column=True) + note)
+        suffix = " (note)" if each.severity == "warning" else ""
+        lines.append(each.problem.located(each.file, column=True) + suffix)
         if each.file not in sources:
             sources[each.file] = _shown_lines(each.file)
         lines += _marked(sources[each.file], each.problem)
@@ -58,8 +58,8 @@ def github_of(diagnostics: Iterable[Diagnostic]) -> list[str]:
 
 def _annotation(diagnostic: Diagnostic) -> str:
     problem = diagnostic.problem
-    places = {"file": diagnostic.file, "line": problem.line, "col": problem.column, "title": problem.where}
-    properties = ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in places.items() if value)
+    location = {"file": diagnostic.file, "line": problem.line, "col": problem.column, "title": problem.where}
+    properties = ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in location.items() if value)
     return f"::{diagnostic.severity} {properties}::{_escaped(problem.message)}"
 
 

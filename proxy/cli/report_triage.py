@@ -20,7 +20,7 @@ from proxy.cli.console import console
 from proxy.cli.param_types import TimeParam
 from proxy.reports.models import Span
 from proxy.reports.registry import DifferenceRegistry, UnknownDifference
-from proxy.reports.triage import MARKS, Difference, InvalidMark, Mark, State, by_attention
+from proxy.reports.triage import MARKS, InvalidMark, Mark, State, TrackedDifference, by_attention
 from proxy.runtime.database import Conflict, Database
 
 _STYLES = {"returned": "bold red", "new": "yellow", "fixed": "green", "known": ""}
@@ -76,8 +76,8 @@ def triage(
         _print([marked], as_json=as_json)
 
 
-def _marking(identity: str, state: State, given: Mark) -> Callable[[Database], Awaitable[Difference]]:
-    async def mark(database: Database) -> Difference:
+def _marking(identity: str, state: State, given: Mark) -> Callable[[Database], Awaitable[TrackedDifference]]:
+    async def mark(database: Database) -> TrackedDifference:
         try:
             return await DifferenceRegistry(database).mark(identity, state, given)
         except UnknownDifference:
@@ -88,7 +88,7 @@ def _marking(identity: str, state: State, given: Mark) -> Callable[[Database], A
     return mark
 
 
-def _print(differences: list[Difference], *, as_json: bool) -> None:
+def _print(differences: list[TrackedDifference], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_described(one) for one in differences], indent=2, ensure_ascii=False))
     elif not differences:
@@ -97,7 +97,7 @@ def _print(differences: list[Difference], *, as_json: bool) -> None:
         console().print(triage_table(differences))
 
 
-def _described(difference: Difference) -> dict[str, Any]:
+def _described(difference: TrackedDifference) -> dict[str, Any]:
     mark = difference.mark
     return {
         "id": difference.id,
@@ -113,7 +113,7 @@ def _described(difference: Difference) -> dict[str, Any]:
     }
 
 
-def triage_table(differences: list[Difference]) -> Table:
+def triage_table(differences: list[TrackedDifference]) -> Table:
     """Return a table of differences with their ids and states."""
     table = Table(box=box.SIMPLE, header_style="bold", pad_edge=False)
     for name in ("id", "state", "route", "field", "kind", "by", "last"):

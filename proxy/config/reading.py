@@ -115,14 +115,14 @@ class ConfigReader:
         """Return a route's plain values with the settings that it inherits, and record where those are written."""
         if not isinstance(item, dict) or head is None:
             return item
-        found = inherited(item, head.defaults, head.groups)
-        self._origins |= {("routes", index, key): location for key, (_, location) in found.items()}
-        return {**item, **{key: value for key, (value, _) in found.items()}}
+        inherited_values = inherited(item, head.defaults, head.groups)
+        self._origins |= {("routes", index, key): location for key, (_, location) in inherited_values.items()}
+        return {**item, **{key: value for key, (value, _) in inherited_values.items()}}
 
     def _without_partial(self, notes: list[Problem]) -> Iterator[Problem]:
         """Drop notes about an inherited setting that do not hold for every route which inherits it."""
         heirs, number = Counter(self._origins.values()), Counter(notes)
-        return (note for note in number if number[note] >= heirs[self._inherited_at.get(note, ())])
+        return (warning for warning in number if number[warning] >= heirs[self._inherited_at.get(warning, ())])
 
     def _outlines(self) -> list[rules.Outline]:
         """Name, pattern and group of every route that has them, whatever else is wrong with it."""

@@ -76,9 +76,9 @@ class NativeTraffic(Section):
 
     @model_validator(mode="after")
     def _without_contradiction(self) -> NativeTraffic:
-        found = contradiction(self.include, self.exclude)
-        if found is not None:
-            raise ValueError(f"targets contradict each other: {found}")
+        conflict = contradiction(self.include, self.exclude)
+        if conflict is not None:
+            raise ValueError(f"targets contradict each other: {conflict}")
         return self
 
     @model_validator(mode="before")

@@ -72,10 +72,10 @@ def _listed(name: str, reader: ListReader | None) -> list[str]:
     except KeyError:
         raise ValueError(f"{name} cannot be read") from None
     values = [line.partition("#")[0].strip() for line in text.splitlines()]
-    found = [value for value in values if value]
-    if len(found) > MAX_VALUES:
+    listed = [value for value in values if value]
+    if len(listed) > MAX_VALUES:
         raise ValueError(f"{name} holds more than {MAX_VALUES:,} values")
-    return found
+    return listed
 
 
 def _item(item: object) -> str:
@@ -118,9 +118,9 @@ def contradiction(include: Mapping[KeySource, TargetValues], exclude: Mapping[Ke
             continue
         if source.kind == "client-ip":
             pairs = ((inner, outer) for inner in included.networks for outer in excluded.networks)
-            found: Any = next(((inner, outer) for inner, outer in pairs if _is_within(inner, outer)), None)
-            if found is not None:
-                return f"client-ip {_shown(found[0])} is included, and {_shown(found[1])} is excluded"
+            overlap: Any = next(((inner, outer) for inner, outer in pairs if _is_within(inner, outer)), None)
+            if overlap is not None:
+                return f"client-ip {_shown(overlap[0])} is included, and {_shown(overlap[1])} is excluded"
         elif both := included.values & excluded.values:
             return f"{source} {min(both)} is included and excluded"
     return None

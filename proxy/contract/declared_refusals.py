@@ -18,7 +18,7 @@ _WILD_METHOD: Final = re.compile(r"\{[^{}]*\} ")
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
+class _DeclaredRefusal:
     operation: str
     request: Mapping[str, Any]
     answer: Mapping[str, Any]
@@ -33,7 +33,7 @@ class DeclaredRefusals:
     """The refusals that the divergences of a service declare."""
 
     def __init__(self, divergences: Iterable[Divergence] = ()) -> None:
-        self._by_status: Final[dict[int, list[_Refusal]]] = {}
+        self._by_status: Final[dict[int, list[_DeclaredRefusal]]] = {}
         for divergence in divergences:
             for case in divergence.when:
                 self._add(case.operation or divergence.operation, case)
@@ -51,7 +51,7 @@ class DeclaredRefusals:
         narrowed = bool(case.native.headers or case.request.headers)
         if _WILD_METHOD.match(operation) and needs_body and not narrowed:
             return
-        refusal = _Refusal(operation, case.request.headers, case.native.headers)
+        refusal = _DeclaredRefusal(operation, case.request.headers, case.native.headers)
         self._by_status.setdefault(status, []).append(refusal)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.reports.models import FieldSummary, RouteSummary
-from proxy.reports.triage import ATTENTION, Difference, difference_id
+from proxy.reports.triage import ATTENTION, TrackedDifference, difference_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def evaluate(
     gate: Gate,
     routes: Sequence[RouteSummary],
     fields: Sequence[FieldSummary],
-    differences: Mapping[str, Difference],
+    differences: Mapping[str, TrackedDifference],
     required: Collection[str] = (),
 ) -> list[RouteResult]:
     """Return the result of each route; `min_compared` applies to `required` ones without a report, too."""
@@ -55,7 +55,7 @@ def exceeds(route: RouteSummary, share: float) -> bool:
 
 
 def with_states(
-    fields: Sequence[FieldSummary], differences: Mapping[str, Difference]
+    fields: Sequence[FieldSummary], differences: Mapping[str, TrackedDifference]
 ) -> tuple[tuple[FieldSummary, str, str], ...]:
     """Return fields with the id and the state of each difference: returned and new ones first, then by their order."""
     listed = []
@@ -67,7 +67,7 @@ def with_states(
 
 
 def _result(
-    gate: Gate, route: RouteSummary, fields: Sequence[FieldSummary], differences: Mapping[str, Difference]
+    gate: Gate, route: RouteSummary, fields: Sequence[FieldSummary], differences: Mapping[str, TrackedDifference]
 ) -> RouteResult:
     own = [one for one in fields if one.route == route.route and one.unexplained]
     returned = [one for one in differences.values() if one.route == route.route and one.state == "returned"]

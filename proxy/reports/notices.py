@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from proxy.observability.webhook import Type, WebhookEvent
 from proxy.reports.registry import Registered
-from proxy.reports.triage import Difference
+from proxy.reports.triage import TrackedDifference
 
 MAX_LISTED: Final = 20
 """Maximum number of differences that one event lists; `total` counts all."""
@@ -26,14 +26,14 @@ def events(registered: Registered, legacy_violations: Collection[str]) -> Iterat
     yield from _event("difference_returned", registered.returned)
 
 
-def _event(kind: Type, differences: Sequence[Difference]) -> Iterator[WebhookEvent]:
+def _event(kind: Type, differences: Sequence[TrackedDifference]) -> Iterator[WebhookEvent]:
     if differences:
         at = datetime.fromtimestamp(max(one.mark.at for one in differences), UTC)
         listed = [_described(one) for one in differences[:MAX_LISTED]]
         yield WebhookEvent(kind, {"differences": listed, "total": len(differences)}, at)
 
 
-def _described(difference: Difference) -> dict[str, Any]:
+def _described(difference: TrackedDifference) -> dict[str, Any]:
     described: dict[str, Any] = {
         "id": difference.id,
         "route": difference.route,

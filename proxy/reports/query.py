@@ -23,7 +23,7 @@ from proxy.reports.models import (
 )
 from proxy.reports.reader import ReportReader
 from proxy.reports.suggestions import Suggestion, suggest
-from proxy.reports.triage import Difference
+from proxy.reports.triage import TrackedDifference
 
 NEWEST: Literal["newest"] = "newest"
 """Stands for the id of the newest sample."""
@@ -61,7 +61,7 @@ class QueryResult:
     all_routes: tuple[str, ...]
     all_fields: tuple[str, ...]
     selected: tuple[RouteSummary, ...] = ()
-    differences: Mapping[str, Difference] = field(default_factory=dict)
+    differences: Mapping[str, TrackedDifference] = field(default_factory=dict)
     sample_instead: str | None = None
 
 

@@ -32,9 +32,9 @@ from proxy.reports.models import (
     Span,
 )
 from proxy.reports.registry import DifferenceRegistry
-from proxy.reports.resolution import Segment, segments, trend_step
+from proxy.reports.resolution import CounterSpan, segments, trend_step
 from proxy.reports.storage import COUNTS, SAMPLES
-from proxy.reports.triage import Difference
+from proxy.reports.triage import TrackedDifference
 from proxy.runtime.database import Database, Document
 from proxy.types import Backend
 
@@ -118,11 +118,11 @@ class ReportReader:
         newest = await self.samples(_everything(), registered.route, registered.field, registered.kind, limit=1)
         return newest[0].id if newest else None
 
-    async def difference(self, identity: str) -> Difference | None:
+    async def difference(self, identity: str) -> TrackedDifference | None:
         """Return a difference with its state by its id, None where it was not observed."""
         return await self._registry.find(identity)
 
-    async def differences(self, span: Span, route: str | None = None) -> dict[str, Difference]:
+    async def differences(self, span: Span, route: str | None = None) -> dict[str, TrackedDifference]:
         """Return the differences that were observed within a span or since, by id."""
         return await self._registry.find_all(span, route)
 
@@ -176,7 +176,7 @@ class ReportReader:
         )
         return summaries.merge([_row(one, by) for part in parts for one in part], by)
 
-    async def _aggregate(self, segment: Segment, wanted: Document, group: Document) -> list[Document]:
+    async def _aggregate(self, segment: CounterSpan, wanted: Document, group: Document) -> list[Document]:
         at = {"$gte": _date(segment.since), "$lt": _date(segment.until)}
         stages = [{"$match": {**wanted, "at": at}}, group]
         with self._database.translate_errors():

@@ -18,7 +18,7 @@ from pymongo import ASCENDING
 
 from proxy.reports import triage
 from proxy.reports.models import Span
-from proxy.reports.triage import Difference, Mark, Observation, State
+from proxy.reports.triage import Mark, Observation, State, TrackedDifference
 from proxy.runtime.database import Conflict, Database, Document
 
 DIFFERENCES: Final = "report_differences"
@@ -35,8 +35,8 @@ class UnknownDifference(LookupError):
 class Registered:
     """The differences that this process was the first to register: new ones, and fixed ones that returned."""
 
-    new: tuple[Difference, ...] = ()
-    returned: tuple[Difference, ...] = ()
+    new: tuple[TrackedDifference, ...] = ()
+    returned: tuple[TrackedDifference, ...] = ()
 
 
 class DifferenceRegistry:
@@ -61,8 +61,8 @@ class DifferenceRegistry:
         if not due:
             return Registered()
         stored = {one.id: one for one in await self._find({"_id": {"$in": list(due)}})}
-        new: list[Difference] = []
-        returned: list[Difference] = []
+        new: list[TrackedDifference] = []
+        returned: list[TrackedDifference] = []
         for identity, observation in due.items():
             before = stored.get(identity)
             after = await self._register(before, observation)
@@ -73,18 +73,20 @@ class DifferenceRegistry:
         self._refreshed |= dict.fromkeys(due, now + REFRESH)
         return Registered(tuple(new), tuple(returned))
 
-    async def find(self, identity: str) -> Difference | None:
+    async def find(self, identity: str) -> TrackedDifference | None:
         """Return a difference, None where none has the id."""
         return next(iter(await self._find({"_id": identity})), None)
 
-    async def find_all(self, span: Span, route: str | None = None) -> dict[str, Difference]:
+    async def find_all(self, span: Span, route: str | None = None) -> dict[str, TrackedDifference]:
         """Return the differences whose last observation is not before the span, by id."""
         wanted: Document = {"last": {"$gte": span.since}, "first": {"$lt": span.until}}
         if route is not None:
             wanted["route"] = route
         return {one.id: one for one in await self._find(wanted)}
 
-    async def mark(self, identity: str, state: State, given: Mark, expected_version: int | None = None) -> Difference:
+    async def mark(
+        self, identity: str, state: State, given: Mark, expected_version: int | None = None
+    ) -> TrackedDifference:
         """Set a state. Raises UnknownDifference, `triage.InvalidMark`, and Conflict for another version."""
         for _ in range(MAX_ATTEMPTS):
             before = await self.find(identity)
@@ -97,7 +99,7 @@ class DifferenceRegistry:
                 return after
         raise Conflict("the state changes too often")
 
-    async def _register(self, before: Difference | None, observation: Observation) -> Difference | None:
+    async def _register(self, before: TrackedDifference | None, observation: Observation) -> TrackedDifference | None:
         """Store one observation; return the difference if it is new or has returned, and nobody else stored that."""
         if before is None:
             return await self._insert(triage.begin(observation))
@@ -114,7 +116,7 @@ class DifferenceRegistry:
             await self._database.collection(DIFFERENCES).update_one({"_id": before.id}, changes)
         return None
 
-    async def _insert(self, difference: Difference) -> Difference | None:
+    async def _insert(self, difference: TrackedDifference) -> TrackedDifference | None:
         document = {**triage.to_document(difference), "expires": self._expires(difference)}
         try:
             with self._database.translate_errors():
@@ -123,7 +125,7 @@ class DifferenceRegistry:
             return None
         return difference
 
-    async def _replace(self, before: Difference, after: Difference) -> bool:
+    async def _replace(self, before: TrackedDifference, after: TrackedDifference) -> bool:
         """Store `after` if the stored version is still that of `before`."""
         document = triage.to_document(after)
         if after.state == "new":
@@ -133,18 +135,18 @@ class DifferenceRegistry:
             result = await self._database.collection(DIFFERENCES).replace_one(wanted, document)
         return result.matched_count == 1
 
-    async def _find(self, wanted: Mapping[str, object]) -> list[Difference]:
+    async def _find(self, wanted: Mapping[str, object]) -> list[TrackedDifference]:
         with self._database.translate_errors():
             documents = await self._database.collection(DIFFERENCES).find(dict(wanted)).to_list(None)
         return [triage.from_document(document) for document in documents]
 
     _retention = 30 * 86_400.0
 
-    def _expires(self, difference: Difference) -> datetime:
+    def _expires(self, difference: TrackedDifference) -> datetime:
         return datetime.fromtimestamp(difference.last + self._retention, UTC)
 
 
-def count_states(differences: Iterable[Difference]) -> dict[str, Counter[State]]:
+def count_states(differences: Iterable[TrackedDifference]) -> dict[str, Counter[State]]:
     """Return the number of differences by route and state."""
     counts: dict[str, Counter[State]] = {}
     for one in differences:

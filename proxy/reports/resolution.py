@@ -16,7 +16,7 @@ LONG: Final = 3 * DAY
 """Spans (s) longer than this are read by day and have a trend by day."""
 
 
-class Segment(NamedTuple):
+class CounterSpan(NamedTuple):
     """A part of a span, read from the counters of `seconds`: from `since` until before `until`."""
 
     seconds: int
@@ -24,19 +24,19 @@ class Segment(NamedTuple):
     until: float
 
 
-def segments(span: Span, now: float) -> tuple[Segment, ...]:
+def segments(span: Span, now: float) -> tuple[CounterSpan, ...]:
     """Return the parts of a span, in order and without overlap; `now` in seconds since the epoch."""
     if span.since >= now - MINUTE_RETENTION - MINUTE:
-        return (Segment(MINUTE, _floor(span.since, MINUTE), span.until),)
+        return (CounterSpan(MINUTE, _floor(span.since, MINUTE), span.until),)
     since = _floor(span.since, HOUR)
     if span.until - span.since <= LONG:
-        return (Segment(HOUR, since, span.until),)
+        return (CounterSpan(HOUR, since, span.until),)
     first_midnight = -_floor(-since, DAY)
     last_midnight = span.until if span.until >= now else _floor(span.until, DAY)
     parts = (
-        Segment(HOUR, since, first_midnight),
-        Segment(DAY, first_midnight, last_midnight),
-        Segment(HOUR, last_midnight, span.until),
+        CounterSpan(HOUR, since, first_midnight),
+        CounterSpan(DAY, first_midnight, last_midnight),
+        CounterSpan(HOUR, last_midnight, span.until),
     )
     return tuple(part for part in parts if part.since < part.until)
 

@@ -46,7 +46,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TrackedDifference:
     """A difference with its state. `first` and `last` are the times of its first and its last observation.
 
     `revisions` are those in which it was observed, `fixed_after` those of them before it was marked as fixed. `version`
@@ -92,9 +92,9 @@ def difference_id(route: str, field: str, kind: FieldKind) -> str:
     return hashlib.blake2b("\0".join((route, field, kind)).encode(), digest_size=8).hexdigest()
 
 
-def begin(observation: Observation) -> Difference:
+def begin(observation: Observation) -> TrackedDifference:
     """Return a new difference."""
-    return Difference(
+    return TrackedDifference(
         id=observation.id,
         route=observation.route,
         field=observation.field,
@@ -106,7 +106,7 @@ def begin(observation: Observation) -> Difference:
     )
 
 
-def observe(difference: Difference, observation: Observation) -> Difference:
+def observe(difference: TrackedDifference, observation: Observation) -> TrackedDifference:
     """Return a difference after another observation: `returned` if it was fixed and this is no older release."""
     revisions = difference.revisions
     if observation.revision not in revisions:
@@ -118,7 +118,7 @@ def observe(difference: Difference, observation: Observation) -> Difference:
     return _marked(observed, Mark("returned", observation.at, revision=observation.revision))
 
 
-def mark(difference: Difference, state: State, given: Mark) -> Difference:
+def mark(difference: TrackedDifference, state: State, given: Mark) -> TrackedDifference:
     """Return a difference with the state that a person sets. Raises InvalidMark."""
     if state not in MARKS:
         raise InvalidMark(f"the state is one of {', '.join(MARKS)}")
@@ -139,12 +139,12 @@ def mark(difference: Difference, state: State, given: Mark) -> Difference:
     return _marked(replace(difference, fixed_after=before if state == "fixed" else ()), checked)
 
 
-def by_attention(differences: Iterable[Difference]) -> list[Difference]:
+def by_attention(differences: Iterable[TrackedDifference]) -> list[TrackedDifference]:
     """Return differences in the order in which they need attention: returned, new, known, fixed."""
     return sorted(differences, key=lambda one: (ATTENTION.index(one.state), -one.last, one.id))
 
 
-def to_document(difference: Difference) -> dict[str, Any]:
+def to_document(difference: TrackedDifference) -> dict[str, Any]:
     """Return a difference as plain data for the database."""
     document = asdict(difference)
     document["_id"] = document.pop("id")
@@ -152,10 +152,10 @@ def to_document(difference: Difference) -> dict[str, Any]:
     return document
 
 
-def from_document(document: Mapping[str, Any]) -> Difference:
+def from_document(document: Mapping[str, Any]) -> TrackedDifference:
     """Return the difference of `to_document`."""
     values = {name: value for name, value in document.items() if name not in ("_id", "state", "expires")}
-    return Difference(
+    return TrackedDifference(
         id=document["_id"],
         **{
             **values,
@@ -167,7 +167,7 @@ def from_document(document: Mapping[str, Any]) -> Difference:
     )
 
 
-def _marked(difference: Difference, new: Mark) -> Difference:
+def _marked(difference: TrackedDifference, new: Mark) -> TrackedDifference:
     history = (*difference.history, difference.mark)[-MAX_HISTORY:]
     return replace(difference, mark=new, history=history, version=difference.version + 1)
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from proxy.failure_log import trace_of
 from proxy.gateway.errors import Failure, error_response
-from proxy.server.memory_budget import Account
+from proxy.server.memory_budget import MemoryAccount
 from proxy.server.request_head import RequestHead
 from proxy.server.response import InvalidResponse, ResponseFramer
 
@@ -55,7 +55,13 @@ class Exchange:
     )
 
     def __init__(
-        self, connection: Connection, head: RequestHead, scope: Scope, account: Account | None = None, *, whole: bool
+        self,
+        connection: Connection,
+        head: RequestHead,
+        scope: Scope,
+        account: MemoryAccount | None = None,
+        *,
+        whole: bool,
     ) -> None:
         """`whole`: the request has no body. `account`: where the memory that it takes is entered."""
         self.account = account

@@ -27,13 +27,13 @@ class MemoryBudget:
         self.limit = limit
         self.used = 0
         self._evicted = evicted
-        self.accounts: Final[dict[Account, None]] = {}
+        self.accounts: Final[dict[MemoryAccount, None]] = {}
 
-    def open(self, evict: Callable[[], None]) -> Account:
+    def open(self, evict: Callable[[], None]) -> MemoryAccount:
         """Return an account. `evict` is called to end its holder, which then lets its bytes go."""
-        return Account(self, evict)
+        return MemoryAccount(self, evict)
 
-    def make_room(self, account: Account) -> bool:
+    def make_room(self, account: MemoryAccount) -> bool:
         """End idle holders, the largest first, until the limit holds; False where `account` itself must go."""
         while self.used > self.limit:
             idle_before = time.monotonic() - IDLE
@@ -47,7 +47,7 @@ class MemoryBudget:
         return True
 
 
-class Account:
+class MemoryAccount:
     """Bytes of one holder. Once closed it takes no more."""
 
     __slots__ = ("_budget", "_closed", "changed_at", "evict", "size")

@@ -26,7 +26,7 @@ from proxy.server.client_connection import CLIENT_CONNECTION, MinimumRate
 from proxy.server.deadline import Deadline
 from proxy.server.exchange import Exchange
 from proxy.server.head_parser import HeadParser
-from proxy.server.memory_budget import BUDGET_KEY, Account, MemoryBudget
+from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.refusal import Refused, refusal
 from proxy.server.request_head import RequestHead, split_target
 from proxy.server.timeouts import STATE_KEY, timeouts_in_force
@@ -197,7 +197,7 @@ class HttpProtocol(asyncio.Protocol):
         if self._body is not None:
             self._body_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
 
-    def _open_account(self) -> Account | None:
+    def _open_account(self) -> MemoryAccount | None:
         budget: MemoryBudget | None = self._app_state.get(BUDGET_KEY)
         return budget.open(lambda: self.evict("memory")) if budget is not None else None
 

@@ -35,7 +35,7 @@ from websockets.utils import accept_key
 from proxy.failure_log import trace_of
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.drain import drain_delay
-from proxy.server.memory_budget import BUDGET_KEY, Account, MemoryBudget
+from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.timeouts import timeouts_in_force
 from proxy.types import RawHeaders
 from proxy.websocket.link import Timing
@@ -78,7 +78,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._relay: Relay | None = None
         self._refusal: _Refusal | None = None
         self._connect_received = self._gone = self._is_leaving = False
-        self._account: Account | None = None
+        self._account: MemoryAccount | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._decided = asyncio.Event()
 

@@ -27,7 +27,7 @@ from proxy.reports.reader import ReportReader
 from proxy.reports.registry import DifferenceRegistry, UnknownDifference
 from proxy.reports.revisions import GoneSince, RevisionLine, gone_since, revision_lines
 from proxy.reports.storage import Storage
-from proxy.reports.triage import Difference, InvalidMark, Mark, State
+from proxy.reports.triage import InvalidMark, Mark, State, TrackedDifference
 from proxy.runtime.database import Conflict, Database, DatabaseError
 
 NOTHING_CHANGED: Final = "Nothing was changed"
@@ -40,7 +40,7 @@ Form = Mapping[str, str]
 class DifferenceView:
     """A difference. `count` and `revisions` are of the span; `samples` are the newest, the first and pinned ones."""
 
-    difference: Difference
+    difference: TrackedDifference
     span: Span
     count: int
     revisions: tuple[RevisionLine, ...]
@@ -106,7 +106,7 @@ def _filters(request: Request) -> Filters:
     return filters(request) if query.get("last") or query.get("from") else Filters.of({"last": "30d"}, time.time())
 
 
-async def _view(reports: ReportReader, difference: Difference, span: Span) -> DifferenceView:
+async def _view(reports: ReportReader, difference: TrackedDifference, span: Span) -> DifferenceView:
     counts = await reports.field_revisions(span, difference.route, difference.field, difference.kind)
     lines = revision_lines(await reports.revisions(span, difference.route), counts)
     everything = Span(0, time.time() + 86_400)
@@ -153,5 +153,5 @@ def _missing(request: Request, unavailable: Unavailability | None) -> Response:
     if unavailable is not None:
         return error_page(request, 503, unavailable.title, unavailable.text)
     return error_page(
-        request, 404, "Difference not found", "It was never observed, or not for as long as reports are stored."
+        request, 404, "TrackedDifference not found", "It was never observed, or not for as long as reports are stored."
     )

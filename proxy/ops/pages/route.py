@@ -21,7 +21,7 @@ from proxy.ops.status import Current, RouteStatus
 from proxy.reports.coverage import Coverage, coverage_of
 from proxy.reports.models import FieldKind, FieldSummary, RevisionSummary, RouteSummary, SampleHead, Span
 from proxy.reports.reader import ReportReader
-from proxy.reports.triage import ATTENTION, Difference, State, difference_id
+from proxy.reports.triage import ATTENTION, State, TrackedDifference, difference_id
 
 LISTED: Final = 50
 """Number of samples on a page."""
@@ -110,7 +110,9 @@ def route(situation: ProcessView, current: Current) -> Endpoint:
     return show
 
 
-def _by_attention(fields: Sequence[FieldSummary], differences: Mapping[str, Difference]) -> tuple[FieldSummary, ...]:
+def _by_attention(
+    fields: Sequence[FieldSummary], differences: Mapping[str, TrackedDifference]
+) -> tuple[FieldSummary, ...]:
     """Return fields by state, those that returned and the new ones first, else in the given order."""
 
     def attention(one: FieldSummary) -> int:

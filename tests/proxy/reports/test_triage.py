@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.reports import triage
-from proxy.reports.triage import Difference, InvalidMark, Mark, Observation, difference_id
+from proxy.reports.triage import InvalidMark, Mark, Observation, TrackedDifference, difference_id
 
 BY = Mark("new", 100.0, "Ada")
 
@@ -18,7 +18,7 @@ def observed(at: float, revision: str | None = None) -> Observation:
     return Observation("notes.list", "body.notes.*.title", "value", at, revision)
 
 
-def fixed(revision: str | None, *before: str | None) -> Difference:
+def fixed(revision: str | None, *before: str | None) -> TrackedDifference:
     """Return a difference that was observed in releases and is marked as fixed at 100."""
     difference = triage.begin(observed(1.0, before[0] if before else None))
     for at, one in enumerate(before[1:], 2):
