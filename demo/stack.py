@@ -38,6 +38,9 @@ _NAMES = {
 }
 _FRONTENDS = "https://scribe-project-nextjs.vercel.app,http://localhost:3000,http://localhost:3001"
 
+UNREDACTED = {"REPORTS_REDACT": "off", "REPORTS_STAGING": "true"}
+"""The demo has no patients: its reports show what answers contain."""
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -148,7 +151,7 @@ class Stack:
             with _step(progress, "legacy stand-in"):
                 legacy = self._begin(running, StandIn(environment, self._log("legacy"), self._ports.legacy_port))
             with _step(progress, "gateway"):
-                own = {"LEGACY_URL": legacy.url, "OPS_TOKEN": self._ops_token}
+                own = {"LEGACY_URL": legacy.url, "OPS_TOKEN": self._ops_token, **UNREDACTED}
                 self._begin(running, self._gateway({**environment, **more, **own}))
             with _step(progress, "frontend"):
                 self._begin(running, Frontend(self.url, self._log("frontend"), self._ports.frontend_port))

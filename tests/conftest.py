@@ -39,6 +39,8 @@ OWN_VARIABLES: Final = frozenset(
         "SCRIBE_PROXY_PIN",
         "SCRIBE_OVERRIDE_SECRET",
         "REPORTS_KEY",
+        "REPORTS_REDACT",
+        "REPORTS_STAGING",
     }
     | {name.upper() for name in Settings.model_fields if name != "mongodb_url"}
 )

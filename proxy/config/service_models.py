@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, SecretStr, field_validator
+from pydantic import BeforeValidator, SecretStr, field_validator, model_validator
 
 from proxy.config.field_types import (
     Count,
@@ -18,6 +18,7 @@ from proxy.config.field_types import (
     Text,
     read_endpoint,
     read_mongodb_url,
+    read_off,
     read_page_url,
     read_secret,
     split_list,
@@ -80,11 +81,21 @@ class ReportSettings(Section):
     """What is kept of comparisons. `samples` are those of each route, field and kind of difference.
 
     `key` keys the digests of values; without one each process draws its own, and digests compare within a sample only.
+    `redact`: `full` stores names that the contract or native's code knows, `values` all names, `off` values as well,
+    which needs `staging`: that these are no patients' data.
     """
 
     retention: Duration = 30 * 86_400.0
     samples: Count = 5
     key: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")
+    redact: Annotated[Literal["full", "values", "off"], BeforeValidator(read_off)] = "full"
+    staging: Switch = False
+
+    @model_validator(mode="after")
+    def _unredacted_in_staging_only(self) -> ReportSettings:
+        if self.redact == "off" and not self.staging:
+            raise ValueError("redact: off stores the data of answers in plain text; it needs `staging: true` beside it")
+        return self
 
 
 class MongoSettings(Section):

@@ -72,6 +72,7 @@ def create_ops(situation: ProcessView, token: str | None = None, viewer_token: s
         middleware=[Middleware(AuthMiddleware, sessions=sessions, plan=lambda: situation.gateway.plan)],
         exception_handlers={FilterError: wrong_filter, 404: unknown_page},
     )
+    app.state.unredacted = lambda: situation.gateway.plan.config.reports.redact == "off"
     app.state.banner = partial(current_banner, situation)
     return app
 

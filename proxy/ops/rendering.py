@@ -98,6 +98,7 @@ def page(template: str, request: Request, shown: Mapping[str, object], status: i
         "period": 0,
         "principal": principal_of(request),
         "banner": request.app.state.banner(),
+        "unredacted": request.app.state.unredacted(),
         "now": time.time(),
         **shown,
     }

@@ -1,27 +1,28 @@
-"""Align two redacted answers field by field in the rows of one table, with differences marked. Pure.
+"""Two redacted answers as the rows of one table, with the differences marked. Pure.
 
-Both trees are walked together: legacy's fields in their order, then those that only native has. A row is one path;
-where the backends have the same value at different paths (an order without meaning), each is marked at its own path.
+A row is one entry of both trees: fields are paired by name, or by content where only the name differs; items of arrays
+by content, so that a row says where an item has moved to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from proxy.comparison.correspondence import Kind
+from proxy.ops.alignment import Pair, pair_fields, pair_items
 from proxy.reports.models import Sample, StoredAnswer, StoredDifference, Tree
 from proxy.types import JSON
 
 Mark = Literal["different", "declared", "noise", ""]
 NEAR: Final = 1
-"""Rows shown before and after each marked one, where only differences are shown."""
+"""Number of rows around a marked one that remain where only differences are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One backend's value at a path, None where it has none. `kind` is the kind of difference."""
+    """The value of one backend; None where it has none. `kind` is that of the difference."""
 
     value: Tree | None
     mark: Mark = ""
@@ -30,92 +31,120 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class SideBySideRow:
-    """A path: `name` is its last step, `depth` its nesting. `skipped`: the rows omitted before this one."""
+    """An entry of both answers: `name` is the last step of its path, `depth` the number of steps above it.
+
+    `other_name` is native's name or index where it is another: the field may be `renamed`, the item has `moved`.
+    `reordered`: the array that it is in differs in its order. `skipped`: rows left out before this one.
+    """
 
     name: str
     depth: int
     legacy: Cell
     native: Cell
     skipped: int = 0
+    other_name: str | None = None
+    relation: Literal["moved", "renamed", ""] = ""
+    reordered: bool = False
 
     @property
     def marked(self) -> bool:
-        """True where the backends differ at this path."""
-        return bool(self.legacy.mark or self.native.mark)
+        """Return whether there is a difference."""
+        return bool(self.legacy.mark or self.native.mark or (self.reordered and self.relation == "moved"))
 
 
 class Marks:
-    """The differences of a sample by path, of each backend."""
+    """The differences of a sample by path and backend."""
 
     def __init__(self, differences: Iterable[StoredDifference]) -> None:
         self._legacy: dict[str, StoredDifference] = {}
         self._native: dict[str, StoredDifference] = {}
+        self._both: list[tuple[list[str], list[str]]] = []
         for one in differences:
             if one.legacy is not None:
                 self._legacy[one.legacy.path] = one
             if one.native is not None:
                 self._native[one.native.path] = one
+            if one.legacy is not None and one.native is not None:
+                self._both.append((one.legacy.path.split("."), one.native.path.split(".")))
 
-    def row(self, path: str, name: str, depth: int, legacy: Tree | None, native: Tree | None) -> SideBySideRow:
-        """Return the row of a path."""
-        return SideBySideRow(name, depth, _cell(legacy, self._legacy.get(path)), _cell(native, self._native.get(path)))
+    def cells(self, paths: tuple[str, str], legacy: Tree | None, native: Tree | None) -> tuple[Cell, Cell]:
+        """Return the cells of an entry by its path on each side."""
+        return _cell(legacy, self._legacy.get(paths[0])), _cell(native, self._native.get(paths[1]))
+
+    def is_reordered(self, path: str) -> bool:
+        """Return whether the array at a path of legacy's differs in its order."""
+        difference = self._legacy.get(path)
+        return difference is not None and difference.kind == "order"
+
+    def index_hints(self, paths: tuple[str, str]) -> dict[int, int]:
+        """Return which items of two arrays were compared with each other, as their differences show it."""
+        one, other = paths[0].split("."), paths[1].split(".")
+        hints: dict[int, int] = {}
+        for legacy, native in self._both:
+            if legacy[: len(one)] == one and native[: len(other)] == other:
+                below = legacy[len(one) : len(one) + 1], native[len(other) : len(other) + 1]
+                if all(step and step[0].isdecimal() for step in below):
+                    hints.setdefault(int(below[0][0]), int(below[1][0]))
+        return hints
 
 
 def rows(sample: Sample) -> tuple[SideBySideRow, ...]:
     """Return the rows of status, headers and body of both answers."""
-    marks = Marks(sample.differences)
-    return tuple(_rows(sample.legacy, sample.native, marks))
+    return tuple(_rows(sample.legacy, sample.native, Marks(sample.differences)))
 
 
-def only_near(every: Sequence[SideBySideRow]) -> tuple[SideBySideRow, ...]:
-    """Return the marked rows with their neighbours and parents, each with the number of rows omitted before it."""
-    marked = [at for at, row in enumerate(every) if row.marked]
-    shown_at = {near for at in marked for near in (*range(at - NEAR, at + NEAR + 1), *_parents(every, at))}
+def only_near(all_rows: Sequence[SideBySideRow]) -> tuple[SideBySideRow, ...]:
+    """Return the marked rows with their neighbours and parents; each says how many rows are left out above it."""
+    marked = [index for index, row in enumerate(all_rows) if row.marked]
+    retained = {near for at in marked for near in (*range(at - NEAR, at + NEAR + 1), *_parents(all_rows, at))}
     result, skipped = list[SideBySideRow](), 0
-    for at, row in enumerate(every):
-        if at in shown_at:
-            result.append(SideBySideRow(row.name, row.depth, row.legacy, row.native, skipped))
-        skipped = 0 if at in shown_at else skipped + 1
+    for index, row in enumerate(all_rows):
+        if index in retained:
+            result.append(replace(row, skipped=skipped))
+        skipped = 0 if index in retained else skipped + 1
     return tuple(result)
 
 
-def _parents(every: Sequence[SideBySideRow], at: int) -> Iterator[int]:
-    """Yield the parents of a row, innermost first."""
-    depth = every[at].depth
-    for above in range(at - 1, -1, -1):
-        if every[above].depth < depth:
-            depth = every[above].depth
+def _parents(all_rows: Sequence[SideBySideRow], index: int) -> Iterator[int]:
+    """Yield the indexes of the rows that contain a row, the innermost first."""
+    depth = all_rows[index].depth
+    for above in range(index - 1, -1, -1):
+        if all_rows[above].depth < depth:
+            depth = all_rows[above].depth
             yield above
 
 
 def _rows(legacy: StoredAnswer, native: StoredAnswer, marks: Marks) -> Iterator[SideBySideRow]:
-    yield marks.row("outcome", "outcome", 0, _shown(legacy.outcome), _shown(native.outcome))
-    yield marks.row("status", "status", 0, _shown(legacy.status), _shown(native.status))
-    of_legacy, of_native = dict(legacy.headers), dict(native.headers)
-    for name in [*of_legacy, *(name for name in of_native if name not in of_legacy)]:
-        yield marks.row(f"header.{name}", name, 0, of_legacy.get(name), of_native.get(name))
-    yield from _walk(("body",), legacy.body.content, native.body.content, marks)
+    for name in ("outcome", "status"):
+        values = (_shown(getattr(legacy, name)), _shown(getattr(native, name)))
+        yield SideBySideRow(name, 0, *marks.cells((name, name), *values))
+    headers: list[Tree] = [{"fields": [[name, dict(value)] for name, value in one.headers]} for one in (legacy, native)]
+    for pair in pair_fields(*headers):
+        yield from _walk((("header",), ("header",)), pair, marks, base=-1)
+    if legacy.body.content is not None or native.body.content is not None:
+        yield from _walk(((), ()), Pair("body", "body", legacy.body.content, native.body.content), marks)
 
 
-def _walk(path: tuple[str, ...], legacy: Tree | None, native: Tree | None, marks: Marks) -> Iterator[SideBySideRow]:
-    if legacy is None and native is None:
-        return
-    yield marks.row(".".join(path), path[-1], len(path) - 1, legacy, native)
-    of_legacy, of_native = dict(_children(legacy)), dict(_children(native))
-    for step in [*of_legacy, *(step for step in of_native if step not in of_legacy)]:
-        yield from _walk((*path, step), of_legacy.get(step), of_native.get(step), marks)
+def _walk(
+    above: tuple[tuple[str, ...], tuple[str, ...]], pair: Pair, marks: Marks, *, base: int = 0, reordered: bool = False
+) -> Iterator[SideBySideRow]:
+    """Yield the row of a pair and of everything below it. `above` are the paths that lead to it on each side."""
+    steps = (pair.legacy_step or pair.native_step or "", pair.native_step or pair.legacy_step or "")
+    paths = (*above[0], steps[0]), (*above[1], steps[1])
+    dotted = ".".join(paths[0]), ".".join(paths[1])
+    cells = marks.cells(dotted, pair.legacy, pair.native)
+    row = SideBySideRow(steps[0], len(above[0]) + base, *cells, reordered=reordered)
+    yield _related(row, pair) if pair.differs_in_step else row
+    in_order = not marks.is_reordered(dotted[0])
+    for below in pair_fields(pair.legacy, pair.native):
+        yield from _walk(paths, below, marks, base=base)
+    for below in pair_items(pair.legacy, pair.native, marks.index_hints(dotted)):
+        yield from _walk(paths, below, marks, base=base, reordered=not in_order)
 
 
-def _children(tree: Tree | None) -> Iterator[tuple[str, Tree]]:
-    """Yield the children of a value, each with its step."""
-    fields, items = (tree.get("fields"), tree.get("items")) if tree is not None else (None, None)
-    for entry in fields if isinstance(fields, list) else ():
-        name, value = entry if isinstance(entry, list) else ("", None)
-        if isinstance(value, dict):
-            yield str(name), value
-    for index, item in enumerate(items if isinstance(items, list) else ()):
-        if isinstance(item, dict):
-            yield str(index), item
+def _related(row: SideBySideRow, pair: Pair) -> SideBySideRow:
+    moved = (pair.legacy_step or "").isdecimal() and (pair.native_step or "").isdecimal()
+    return replace(row, other_name=pair.native_step, relation="moved" if moved else "renamed")
 
 
 def _cell(value: Tree | None, difference: StoredDifference | None) -> Cell:

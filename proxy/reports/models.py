@@ -248,7 +248,7 @@ class SampleHead:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One comparison in full, redacted.
+    """One comparison in full, redacted by the mode `redaction`.
 
     `declared` are ids of divergences, `hidden` fields in which an `ignore` hid a difference; `wrote` is None unless it
     was a dry run.
@@ -270,6 +270,7 @@ class Sample:
     writes: tuple[StoredWrite, ...] | None
     pinned: bool = False
     revision: str | None = None
+    redaction: Literal["full", "values", "off"] = "full"
 
 
 @dataclass(frozen=True, slots=True)

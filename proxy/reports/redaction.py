@@ -1,9 +1,10 @@
 """Reduce an exchange to what a report may store: paths, types, lengths and keyed digests. Pure.
 
-Answers hold medical data, so values are redacted unless the contract says `x-report: show`. Names of fields and headers
-are stored only where the contract or HTTP knows them, because others may be data themselves (an object keyed by
-patients' names). A digest is an HMAC: with the same key equal values have equal digests, and nobody without the key can
-try values. Digests consist of consonants, which form no words and no numbers.
+Answers hold medical data, so in the mode `full` values are redacted unless the contract says `x-report: show`. Names of
+fields and headers are stored only where the contract, native's code or HTTP knows them, because others may be data
+themselves (an object keyed by patients' names). The mode `values` stores all names; `off`, for staging, values too,
+except credentials. A digest is an HMAC: with the same key equal values have equal digests, and nobody without the key
+can try values. Digests consist of consonants, which form no words and no numbers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Literal
 
 from proxy.comparison.bodies import read
 from proxy.comparison.content_encoding import CodingError, OversizeError, decode
@@ -23,6 +26,7 @@ from proxy.comparison.volatile import match_volatile
 from proxy.contract.disclosure import HEADER_NAMES, DisclosurePolicy, FieldPolicy, KnownNames
 from proxy.contract.model import Operation
 from proxy.contract.values import ContractViolation
+from proxy.reports.plain_headers import is_plain
 from proxy.types import JSON, Backend, ValuePath
 
 KEY_BYTES = 16
@@ -35,10 +39,15 @@ DEPTH = 60
 """Maximum depth of a stored body."""
 SHOWN = 200
 """Maximum number of characters of a shown text."""
+SHOWN_UNREDACTED = 2000
+"""The same where nothing is redacted."""
+Mode = Literal["full", "values", "off"]
 
 _MASKS = frozenset(("<id>", "<stamp>", "<epoch>", "<token>", "<hash>"))
 _METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 _LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")
+_CREDENTIALS = ("token", "hash")
+_CREDENTIAL_HEADERS = frozenset(("authorization", "cookie", "proxy-authorization", "set-cookie"))
 _WRITES = ("insert", "update", "delete")
 _CONTENTS = ("document", "filter", "update")
 _COLLECTION = re.compile(r"[a-z_]{1,40}", re.ASCII)
@@ -48,13 +57,26 @@ class Redactor:
     """Redacts exchanges of one operation. `key` is secret, at least 16 bytes, shared by all processes.
 
     `fleeting`: the key belongs to this process alone. Then unknown names are `~` in a `field`, without a digest,
-    because two processes would name the same field differently.
+    because two processes would name the same field differently. `names` are those of native's code.
     """
 
-    def __init__(self, key: bytes, operation: Operation | None = None, *, fleeting: bool = False) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        operation: Operation | None = None,
+        *,
+        fleeting: bool = False,
+        mode: Mode = "full",
+        names: frozenset[str] = frozenset(),
+    ) -> None:
         if len(key) < KEY_BYTES:
             raise ValueError(f"a key for digests needs at least {KEY_BYTES} bytes")
         self._key, self._operation, self._fleeting = key, operation, fleeting
+        self.mode, self._names = mode, names
+
+    @cached_property
+    def _contract_names(self) -> KnownNames:
+        return KnownNames(self._operation)
 
     def verdict(self, verdict: Verdict, legacy: Exchange, native: Exchange) -> dict[str, JSON]:
         """Return a verdict with its differences and violations."""
@@ -117,8 +139,8 @@ class Redactor:
         return {
             "method": exchange.method if exchange.method in _METHODS else self.digest(exchange.method),
             "template": operation.template if operation else None,
-            "path": leaf(self, path.decode("latin-1")),
-            "query": leaf(self, query.decode("latin-1")) if query else None,
+            "path": self.leaf(path.decode("latin-1")),
+            "query": self.leaf(query.decode("latin-1")) if query else None,
             "headers": self._headers(exchange.request_headers, policy),
             "body": self._body(exchange.request_body, exchange.request_headers, policy),
         }
@@ -146,8 +168,22 @@ class Redactor:
         step = path[-1]
         if isinstance(step, int) or step == "*" or len(path) == 1:
             return str(step)
-        known = step in HEADER_NAMES if path[0] == "header" else names.names(path)
-        return step if known or step in _MASKS else f"~{self.digest(step)}"
+        return step if self._is_known(path, names) or step in _MASKS else f"~{self.digest(step)}"
+
+    def leaf(self, value: JSON | bytes) -> dict[str, JSON]:
+        """Return a value without entries, redacted unless the mode is `off`."""
+        redacted = leaf(self, value)
+        if self.mode == "off" and not isinstance(value, bytes) and redacted["type"] not in _CREDENTIALS:
+            redacted["value"] = _shown(value, SHOWN_UNREDACTED)
+        return redacted
+
+    def _is_known(self, path: ValuePath, policy: DisclosurePolicy) -> bool:
+        """Return whether the name at the end of a path may be stored."""
+        if self.mode != "full":
+            return True
+        if path[0] == "header":
+            return path[-1] in HEADER_NAMES
+        return policy.names(path) or self._contract_names.names(path) or path[-1] in self._names
 
     def _steps(self, path: ValuePath, exchange: Exchange) -> list[str]:
         policy = FieldPolicy.of(exchange, self._operation)
@@ -161,8 +197,13 @@ class Redactor:
         if located.path[0] in ("status", "outcome"):  # holds no data
             value = {"type": "string", "value": str(located.value)}
         else:
-            value = _ValueRedactor(self, policy).redact(located.value, located.path)
+            value = self._value(located.value, located.path, _ValueRedactor(self, policy))
         return {"path": ".".join(self._steps(located.path, exchange)), "value": value}
+
+    def _value(self, value: JSON | bytes, path: ValuePath, values: _ValueRedactor) -> JSON:
+        if path[0] == "header" and isinstance(value, str) and isinstance(path[-1], str):
+            return self._header(path[-1], value, values)
+        return values.redact(value, path)
 
     def _collection(self, name: JSON) -> str:
         return name if isinstance(name, str) and _COLLECTION.fullmatch(name) else f"~{self.digest(name)}"
@@ -170,9 +211,14 @@ class Redactor:
     def _headers(self, headers: Headers, policy: FieldPolicy) -> list[JSON]:
         values = _ValueRedactor(self, policy)
         return [
-            [self.step(("header", name), policy), values.redact(value, ("header", name))]
+            [self.step(("header", name), policy), self._header(name, value, values)]
             for name, value in joined(headers).items()
         ]
+
+    def _header(self, name: str, value: str, values: _ValueRedactor) -> JSON:
+        if is_plain(name, value, self._operation):
+            return {**leaf(self, value), "value": _shown(value)}
+        return leaf(self, value) if name in _CREDENTIAL_HEADERS else values.redact(value, ("header", name))
 
     def _body(self, body: Body, headers: Headers, policy: FieldPolicy) -> JSON:
         if body.truncated:
@@ -204,7 +250,7 @@ class _ValueRedactor:
             return self._object(value, path) if isinstance(value, dict) else self._array(value, path)
         if not isinstance(value, bytes) and self._policy.allows(path, value):
             return {"type": type_of(value), "value": _shown(value)}
-        return leaf(self._redactor, value)
+        return self._redactor.leaf(value)
 
     def _object(self, value: dict[str, JSON], path: ValuePath) -> JSON:
         fields: list[JSON] = []
@@ -247,9 +293,9 @@ _TYPES: dict[type, str] = {
 }
 
 
-def _shown(value: JSON) -> JSON:
+def _shown(value: JSON, limit: int = SHOWN) -> JSON:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()[:SHOWN]
+        return value.encode("utf-8", "replace").decode()[:limit]
     return value
 
 

@@ -70,6 +70,7 @@ def document(
         "expire_from": datetime.fromtimestamp(at, UTC),
         "pinned": False,
         "revision": revision,
+        "redaction": redactor.mode,
         "route": comparison.route,
         "operation": comparison.operation.id if comparison.operation else None,
         "verdict": comparison.verdict.name,
@@ -122,6 +123,7 @@ def sample(stored: Document, noise: Collection[str]) -> Sample:
         hidden=tuple(content["hidden"]),
         pinned=listed.pinned,
         revision=listed.revision,
+        redaction=stored["redaction"],
         writes=None if content["writes"] is None else tuple(StoredWrite(**one) for one in content["writes"]),
     )
 

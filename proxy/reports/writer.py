@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 
 from proxy.config.models import Config
 from proxy.config.service_models import ReportSettings as Settings
+from proxy.contract.model import Operation
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
@@ -80,6 +81,8 @@ class ReportWriter:
         self._settings = settings
         self._dropped = dropped
         self._generated_key = secrets.token_bytes(KEY_BYTES)
+        self._code_names: frozenset[str] = frozenset()
+        self._redactors: dict[str, tuple[Operation | None, Redactor]] = {}
         self._fields = Fields()
         self._batch = _Batch()
         self._prepared: float | None = None
@@ -100,6 +103,7 @@ class ReportWriter:
     def apply_config(self, config: Config) -> None:
         """Apply a changed configuration. Another MongoDB takes effect at a restart."""
         self._settings = config.reports
+        self._redactors.clear()
         self._revisions = Revisions.of(config, {IMAGE_REVISION: self._revisions.image or ""})
 
     def record(self, entry: Entry) -> None:
@@ -195,8 +199,28 @@ class ReportWriter:
             self._batch.legacy_violations.add(difference_id(route, name, "violation"))
 
     def _redactor(self, entry: ComparisonEvent | ReplayEvent) -> Redactor:
+        """Return the redactor of an event's operation; it is reused until the settings change."""
+        name = entry.operation.name if entry.operation is not None else ""
+        operation, redactor = self._redactors.get(name, (None, None))
+        if redactor is None or operation is not entry.operation:
+            redactor = self._new_redactor(entry.operation)
+            self._redactors[name] = entry.operation, redactor
+        return redactor
+
+    def _new_redactor(self, operation: Operation | None) -> Redactor:
         configured = self._settings.key.get_secret_value().encode()
-        return Redactor(configured or self._generated_key, entry.operation, fleeting=not configured)
+        return Redactor(
+            configured or self._generated_key,
+            operation,
+            fleeting=not configured,
+            mode=self._settings.redact,
+            names=self._code_names,
+        )
+
+    def use_code_names(self, names: frozenset[str]) -> None:
+        """Store field names that native's code contains, even if the contract lacks them."""
+        self._code_names = names
+        self._redactors.clear()
 
     async def _prepare(self, storage: Storage) -> None:
         retention = self._settings.retention

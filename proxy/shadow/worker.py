@@ -27,6 +27,7 @@ from proxy.comparison.verdicts import Verdict, skipped
 from proxy.failure_log import report_unhandled
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.tracing import Tracing
+from proxy.reports.code_names import collect_names
 from proxy.reports.events import Entry, SkippedEvent
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import DropReason, ReportWriter
@@ -116,6 +117,7 @@ class Worker:
         tracing = Tracing.configured(os.environ)
         self._backends = ShadowBackends(native, tracing)
         self._capture = CaptureAgent(database, message.config)
+        names = asyncio.create_task(self._collect_names(message.config.native))
         self._comparator = Comparator(self._backends, self._record)
         try:
             await self._backends.apply_config(message)
@@ -128,6 +130,7 @@ class Worker:
                 self._reports.apply_config(message.config)
                 self._capture.apply_config(message.config)
         finally:
+            names.cancel()
             self._backends.close()
             await self._capture.stop()
             await _within(SHUTDOWN_TIMEOUT, self._reports.stop())
@@ -136,6 +139,9 @@ class Worker:
                 await database.close()
             if tracing is not None:
                 await _within(SHUTDOWN_TIMEOUT, asyncio.to_thread(tracing.close))
+
+    async def _collect_names(self, app: str) -> None:
+        self._reports.use_code_names(await asyncio.to_thread(collect_names, app))
 
     def _record(self, entry: Entry) -> None:
         self._reports.record(entry)

@@ -19,7 +19,7 @@ from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Database
 from tests.proxy.ops.test_comparisons import words
-from tests.support.ops_server import DRIFTING, KEY, MATCHING, RENAMED, TYPED, stage
+from tests.support.ops_server import DRIFTING, KEY, MATCHING, RENAMED, ROUTING, TYPED, stage
 
 DATABASE = "test_ops_differences"
 TOKEN, VIEWER = "an-ops-token-of-some-length", "a-viewer-token-of-some-length"
@@ -169,3 +169,10 @@ def test_sample_is_pinned_and_a_removed_one_leads_to_the_newest(client: TestClie
 
 def test_difference_that_was_never_observed_is_not_found(client: TestClient) -> None:
     assert client.get("/differences/" + "0" * 16).status_code == 404
+
+
+def test_pages_of_unredacted_reports_have_a_banner(tmp_path: Path, client: TestClient) -> None:
+    text = ROUTING + "reports: {{redact: off, staging: true}}\n"
+    with TestClient(create_ops(stage(tmp_path, free_port(), text))) as unredacted:
+        assert "Reports are not redacted here" in words(unredacted.get("/comparisons").text)
+    assert "not redacted" not in words(client.get("/comparisons").text)

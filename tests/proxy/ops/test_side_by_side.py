@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
+from proxy.ops.alignment import pair_fields, pair_items
 from proxy.ops.side_by_side import SideBySideRow, only_near, rows
 from proxy.reports import samples
 from proxy.reports.events import ComparisonEvent
@@ -40,12 +45,58 @@ def test_a_field_that_one_side_lacks_has_a_row_and_a_mark_on_the_other() -> None
     assert (more.legacy.value, more.native.mark, more.native.kind) == (None, "different", "extra")
 
 
-def test_what_stands_elsewhere_is_marked_where_it_stands_on_either_side() -> None:
-    """Tags are told apart by their name, so their order says nothing."""
+def test_items_are_paired_by_their_key_and_content() -> None:
+    """Tags have a key, so their order is no difference."""
     legacy: JSON = {"tags": [{"name": "a", "text": "1"}, {"name": "b", "text": "2"}]}
     native: JSON = {"tags": [{"name": "b", "text": "another"}, {"name": "a", "text": "1"}]}
-    found = rows(sample(answered(legacy), answered(native)))
-    assert [row[2:] for row in told(found) if row[0] == "text"] == [("", "different"), ("different", "")]
+    result = rows(sample(answered(legacy), answered(native)))
+    assert [(row.name, row.other_name, row.relation) for row in result if row.relation] == [
+        ("0", "1", "moved"),
+        ("1", "0", "moved"),
+    ]
+    assert [row[2:] for row in told(result) if row[0] == "text"] == [("", ""), ("different", "different")]
+    assert not any(row.marked for row in result if row.relation)
+
+
+def test_array_in_another_order_shows_which_items_moved() -> None:
+    legacy: JSON = {"list": ["a", "b", "c", "d"]}
+    result = rows(sample(answered(legacy), answered({"list": ["a", "c", "b", "d"]})))
+    moved = [(row.name, row.other_name) for row in result if row.relation == "moved"]
+    assert moved == [("1", "2"), ("2", "1")]
+
+
+def test_field_under_another_name_stands_in_one_row() -> None:
+    legacy: JSON = {"name": "Agnes", "tags": [], "flag": True}
+    [renamed] = [
+        row
+        for row in rows(sample(answered(legacy), answered({"tags": [], "label": "Agnes", "mark": True})))
+        if row.relation
+    ]
+    assert renamed.relation == "renamed"
+    assert renamed.name == "name"
+    assert (renamed.legacy.kind, renamed.native.kind) == ("missing", "extra")
+    twice = rows(sample(answered({"name": "Agnes"}), answered({"one": "Agnes", "two": "Agnes"})))
+    assert not any(row.relation for row in twice)
+
+
+trees = st.recursive(
+    st.sampled_from("abc").map(lambda digest: {"type": "string", "digest": digest}) | st.just({"type": "boolean"}),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda items: {"type": "array", "length": len(items), "items": items})
+        | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3).map(
+            lambda fields: {"type": "object", "length": len(fields), "fields": [list(pair) for pair in fields.items()]}
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(trees, trees, st.dictionaries(st.integers(0, 4), st.integers(0, 4)))
+def test_each_entry_stands_in_one_row(legacy: Any, native: Any, hints: dict[int, int]) -> None:
+    for pairs, entries in ((pair_fields(legacy, native), "fields"), (pair_items(legacy, native, hints), "items")):
+        for side, tree in (("legacy_step", legacy), ("native_step", native)):
+            steps = [getattr(pair, side) for pair in pairs if getattr(pair, side) is not None]
+            assert len(steps) == len(set(steps)) == len(tree.get(entries, ()))
 
 
 def test_a_header_that_differs_is_marked() -> None:

@@ -1,0 +1,106 @@
+"""The settings of redaction: what each mode shows, and what none does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from proxy.comparison.exchange import Exchange
+from proxy.comparison.exchanges import compare
+from proxy.config.service_models import ReportSettings
+from proxy.reports.code_names import collect_names
+from proxy.reports.plain_headers import is_plain
+from proxy.reports.redaction import Mode, Redactor
+from tests.proxy.reports.test_redaction import CONTRACT, KEY, PATIENT
+from tests.support.exchanges import answered
+
+TOKEN = "Bearer a-secret-token"
+
+
+def redacted(mode: Mode, answer: Exchange, names: frozenset[str] = frozenset()) -> str:
+    redactor = Redactor(KEY, CONTRACT, mode=mode, names=names)
+    verdict = redactor.verdict(compare(answered({}), answer, CONTRACT), answered({}), answer)
+    return json.dumps([verdict, redactor.answer(answer), redactor.request(answer)], ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "value"), [("full", False, False), ("values", True, False), ("off", True, True)]
+)
+def test_mode_decides_on_names_and_values(mode: Mode, name: bool, value: bool) -> None:
+    text = redacted(mode, answered({"surprise": PATIENT}))
+    assert ('"surprise"' in text, PATIENT in text) == (name, value)
+
+
+@pytest.mark.parametrize("mode", ["full", "values", "off"])
+def test_no_mode_shows_credentials(mode: Mode) -> None:
+    sent = ((b"authorization", TOKEN.encode()), (b"cookie", b"session=a-secret-token"))
+    answer = answered({}, headers=[("set-cookie", "session=a-secret-token")])
+    answer = replace(answer, request_headers=sent)
+    assert "a-secret-token" not in redacted(mode, answer)
+
+
+def test_names_of_the_contract_and_of_the_code_are_shown_everywhere() -> None:
+    """`body` is a field of notes in the contract, `titel` is one in native's code; both stand elsewhere here."""
+    answer = answered({"body": 1, "titel": 2, PATIENT: 3}, status=404)
+    text = redacted("full", answer, frozenset({"titel"}))
+    assert '"body"' in text
+    assert '"titel"' in text
+    assert PATIENT not in text
+    assert '"titel"' not in redacted("full", answer)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "plain"),
+    [
+        ("content-type", "application/json; charset=utf-8", True),
+        ("content-type", "text/html", True),
+        ("content-type", "application/agnes", False),
+        ("content-type", "multipart/form-data; boundary=agnes", False),
+        ("x-powered-by", "Express", True),
+        ("server", "uvicorn", True),
+        ("server", "agnes", False),
+        ("server", "19430521", False),
+        ("content-length", "1204", True),
+        ("cache-control", "public, max-age=0", True),
+        ("vary", "Origin, Accept-Encoding", True),
+        ("etag", 'W/"2-abc"', False),
+        ("location", "/a", False),
+        ("set-cookie", "true", False),
+    ],
+)
+def test_framework_headers_are_shown(name: str, value: str, plain: bool) -> None:
+    assert is_plain(name, value, CONTRACT) == plain
+    answer = replace(answered({}), headers=((name.encode(), value.encode()),))
+    assert (f'"value": {json.dumps(value)}' in redacted("full", answer)) == plain
+
+
+@given(st.text(st.characters(categories=["Lo", "Lu"]), min_size=4), st.sampled_from(["server", "vary", "allow"]))
+def test_other_words_are_not_shown_in_headers(value: str, name: str) -> None:
+    assert not is_plain(name, f"Express {value}ž", CONTRACT)
+
+
+def test_names_are_collected_from_the_code_of_an_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "clinic_of_names"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "app.py").write_text('class Note:\n    written: str\n\ndef f(): return {"titel": 1, "a text": "x y"}\n')
+    (package / "broken.py").write_text("def (")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = collect_names("clinic_of_names.app:app")
+    assert {"titel", "written"} <= names
+    assert not names & {"a text", "x y", "f", "Note"}
+    assert collect_names("no_such_package.app:app") == frozenset()
+
+
+@pytest.mark.parametrize("value", ["off", False])
+def test_unredacted_reports_need_staging(value: object) -> None:
+    with pytest.raises(ValidationError, match="staging: true"):
+        ReportSettings.model_validate({"redact": value})
+    assert ReportSettings.model_validate({"redact": value, "staging": True}).redact == "off"
+    assert ReportSettings.model_validate({}).redact == "full"
