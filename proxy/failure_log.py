@@ -84,9 +84,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _describe(error: BaseException) -> str:
-    name, places = type(error).__name__, _locations(error)
-    fingerprint = hashlib.sha256(f"{name} {places}".encode()).hexdigest()[:8]
-    return f"{name} at {places} [{fingerprint}]"
+    name, locations = type(error).__name__, _locations(error)
+    fingerprint = hashlib.sha256(f"{name} {locations}".encode()).hexdigest()[:8]
+    return f"{name} at {locations} [{fingerprint}]"
 
 
 def _locations(error: BaseException) -> str:
