@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +28,8 @@ OWN_HEADERS: Final = frozenset(
 """Headers that Schemathesis and its client add to every request."""
 
 _SWITCHING: Final = "101"
+_ID_MARK: Final = "fuzz-id-"
+_MARKED_ID: Final = re.compile(rf"{_ID_MARK}(\d+)")
 
 
 def read_schema(file: Path) -> BaseSchema:
@@ -56,8 +60,19 @@ def _cases(operation: Any) -> st.SearchStrategy[Any]:
     return st.integers(0, 3).flatmap(lambda number: valid if number else mutated)
 
 
-def request_of(case: Case[Any], headers: tuple[tuple[str, str], ...] = ()) -> FuzzRequest:
-    """Return the request of a case; `headers` replace its own of the same name."""
+def request_of(case: Case[Any], headers: tuple[tuple[str, str], ...] = (), id_number: int | None = None) -> FuzzRequest:
+    """Return the request of a case; `headers` replace its own of the same name.
+
+    With `id_number` its path's parameters are placeholders for ids of the sequence, from this number on.
+    """
+    if id_number is not None and case.path_parameters:
+        names = enumerate(case.path_parameters, id_number)
+        case.path_parameters = {name: f"{_ID_MARK}{number}" for number, name in names}
+    request = _prepared(case, headers)
+    return replace(request, target=_MARKED_ID.sub(r"<id \1|\g<0>>", request.target))
+
+
+def _prepared(case: Case[Any], headers: tuple[tuple[str, str], ...]) -> FuzzRequest:
     arguments = case.as_transport_kwargs(base_url=BASE_URL)
     known = ("method", "url", "headers", "data", "json", "params", "cookies", "files", "auth")
     prepared = requests.Request(**{name: arguments[name] for name in known if name in arguments}).prepare()

@@ -24,7 +24,7 @@ MAX_BODY: Final = 32 * 1024
 """Bytes of a recorded body that is played again; the largest ones only cost time."""
 
 _MAX_VALUES: Final = 500
-_MAX_IDS: Final = 10
+_MAX_IDS: Final = 30
 _PLAIN: Final[tuple[JSON, ...]] = (None, True, False, 0, 1, -1, 1.5, "", " ", "x", [], {}, [None], {"a": 1})
 _UNCHANGED, _METHOD, _HEADER, _MEMBER, _REMOVAL = range(5)
 

@@ -75,6 +75,7 @@ class Differential:
     async def begin(self, before: Documents) -> None:
         """Reset the legacy's documents and outside calls for a new execution."""
         self._before, self._learned, self._steps = before, LearnedValues(), []
+        self._learned.learn_documents({name: list(several) for name, several in before.items()})
         if self._documents:
             await self._documents.reset(before)
         if self._calls:

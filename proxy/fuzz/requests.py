@@ -1,8 +1,8 @@
 """Requests before they are sent: with placeholders for values that only an earlier answer brings. Pure.
 
-`<id 2>` is the third id that the legacy's answers have brought in this sequence (counting round), `<id 2|abc>` is `abc`
-where there has been none. `id`, `token` and `etag` are recognised anywhere in an answer, by their form; any other name
-is that of a member of a JSON answer.
+`<id 2>` is the third id of this sequence (counting round): of the documents that it starts from, then of the legacy's
+answers. `<id 2|abc>` is `abc` where there has been none. `id`, `token` and `etag` are recognised anywhere in an answer,
+by their form; any other name is that of a member of a JSON answer.
 """
 
 from __future__ import annotations
@@ -60,6 +60,12 @@ class LearnedValues:
             self._add("etag", answer.headers["etag"])
         for name, value in _members(_parsed(answer)):
             self._add(name, value)
+
+    def learn_documents(self, documents: JSON) -> None:
+        """Add the ids of the documents that a sequence starts from."""
+        for match in VOLATILE.finditer(json.dumps(documents)):
+            if match.lastgroup == "id":
+                self._add("id", match.group())
 
     def fill(self, request: FuzzRequest) -> RecordedRequest:
         """Return the request with its placeholders replaced, as it is sent."""

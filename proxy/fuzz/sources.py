@@ -21,6 +21,9 @@ from proxy.fuzz.requests import FuzzRequest
 MAX_REQUESTS: Final = 10
 """Requests in one sequence."""
 
+MAX_IDS: Final = 30
+"""Ids of one sequence that later requests choose from."""
+
 _CONTRACT, _DICTIONARY, _PLUGIN = range(3)
 
 
@@ -37,7 +40,7 @@ class Sources:
         return st.just(()) if self.plugin.headers is None else self.plugin.headers
 
     def documents(self) -> st.SearchStrategy[Documents]:
-        """Return a strategy for documents: the plug-in's, else none or those of a recording."""
+        """Return a strategy for documents: those of a recording, or the plug-in's (without a plug-in, none)."""
         return st.composite(self._draw_documents)()
 
     def sequences(self) -> st.SearchStrategy[tuple[Documents, Sequence[FuzzRequest]]]:
@@ -56,7 +59,8 @@ class Sources:
         source = draw(st.sampled_from(sources))
         if source == _CONTRACT:
             operation = draw(st.sampled_from(sorted(self.cases)))
-            return request_of(draw(self.cases[operation]), draw(self.headers()))
+            number = draw(st.none() | st.integers(0, MAX_IDS - 1))
+            return request_of(draw(self.cases[operation]), draw(self.headers()), number)
         if source == _DICTIONARY:
             return self._draw_recorded(draw)
         assert self.plugin.requests is not None
@@ -71,8 +75,8 @@ class Sources:
         return request
 
     def _draw_documents(self, draw: st.DrawFn) -> Documents:
-        if self.plugin.documents is not None:
-            return draw(self.plugin.documents)
         recorded = self.dictionary.documents
-        number = draw(st.integers(-len(recorded), len(recorded) - 1)) if recorded else -1
-        return recorded[number] if number >= 0 else {}
+        number = draw(st.integers(0, 2 * len(recorded) - 1)) if recorded else 0
+        if number > len(recorded):
+            return recorded[number - len(recorded)]
+        return {} if self.plugin.documents is None else draw(self.plugin.documents)

@@ -195,7 +195,7 @@ def databases(draw: st.DrawFn, age: int) -> Documents:
     found: Documents = {"users": [draw(person) for person in _people(age)]}
     makers = {"consultations": _consultation, "transcripts": _transcript, "notes": _note, "prompts": _prompt}
     for name, make in makers.items():
-        count = draw(st.integers(0, 3))
+        count = draw(st.sampled_from([3, 3, 3, 2, 1, 0]))
         if count:
             found[name] = [draw(make(age, place)) for place in range(count)]
     return found

@@ -49,3 +49,4 @@ def test_without_a_plugin_documents_are_none_or_recorded_ones() -> None:
     find(documents, lambda drawn: "users" in drawn, settings=settings(database=None))
     own = Sources({}, RECORDED, Plugin(documents=st.just({"a": [1]}))).documents()
     assert find(own, lambda drawn: True, settings=settings(database=None)) == {"a": [1]}
+    find(own, lambda drawn: "users" in drawn, settings=settings(database=None))

@@ -39,6 +39,12 @@ def test_placeholders_are_filled_from_answers(text: str, filled: str) -> None:
     assert (request.target, request.headers, request.body) == (filled, (("x", filled),), filled.encode())
 
 
+def test_documents_bring_the_first_ids() -> None:
+    values = LearnedValues()
+    values.learn_documents({"notes": [{"_id": {"$oid": OTHER}, "body": ONE}]})
+    assert values.fill(FuzzRequest("GET", "/<id 0>/<id 1>/<id 2>")).target == f"/{OTHER}/{ONE}/{OTHER}"
+
+
 @pytest.mark.parametrize("text", ["", "not json", "[" * 100_000, "5"])
 def test_answers_without_members_teach_nothing(text: str) -> None:
     assert set(learned(text).values) == {"etag"}

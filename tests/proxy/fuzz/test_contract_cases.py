@@ -1,0 +1,40 @@
+"""Cases of a contract become requests without what the client adds, and with ids of the sequence in their paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.fuzz.contract_cases import OWN_HEADERS, case_strategies, read_schema, request_of
+
+CONTRACT = Path(__file__).parents[3] / "contracts" / "openapi.yaml"
+CASES = case_strategies(read_schema(CONTRACT))
+
+
+def test_every_operation_but_websockets_has_cases() -> None:
+    assert len(CASES) == 26
+    assert not any("transcription" in name for name in CASES)
+
+
+@settings(max_examples=30)
+@given(st.data(), st.sampled_from(sorted(CASES)))
+def test_cases_become_requests(data: st.DataObject, operation: str) -> None:
+    request = request_of(data.draw(CASES[operation]), (("authorization", "x"),))
+    names = [name for name, _ in request.headers]
+    assert not OWN_HEADERS & set(names)
+    assert names.count("authorization") == 1
+    (request.body or "").encode("latin-1")
+
+
+def test_paths_take_ids_of_the_sequence() -> None:
+    operation = "PATCH /api/prompts/{promptId}/add-prompt/{transcriptId}"
+
+    @settings(max_examples=5, database=None)
+    @given(CASES[operation])
+    def check(case: object) -> None:
+        target = request_of(case, (), 4).target  # type: ignore[arg-type]
+        assert {"<id 4|fuzz-id-4>", "<id 5|fuzz-id-5>"} <= set(target.split("/"))
+
+    check()
