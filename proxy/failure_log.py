@@ -34,16 +34,6 @@ def trace_of(error: BaseException) -> str:
     return " from ".join(map(_describe, _chain(error)))
 
 
-class FailureFormatter(logging.Formatter):
-    """A formatter that writes exceptions as `trace_of`, on the line of their record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return one record's text."""
-        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        line = self.formatMessage(_with_message(record, self.usesTime() and self.formatTime(record, self.datefmt)))
-        return line if error is None else f"{line}: {trace_of(error)}"
-
-
 def hide_messages() -> None:
     """Report uncaught exceptions of threads and of the interpreter as `trace_of`."""
     sys.excepthook = _report
@@ -65,13 +55,6 @@ def _report(_: type[BaseException], error: BaseException | None, trace: Tracebac
         sys.__excepthook__(type(error), error, trace)
     elif error is not None:
         logger.error("uncaught: %s", trace_of(error))
-
-
-def _with_message(record: logging.LogRecord, time: str | bool) -> logging.LogRecord:
-    record.message = record.getMessage()
-    if isinstance(time, str):
-        record.asctime = time
-    return record
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

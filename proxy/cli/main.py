@@ -42,8 +42,9 @@ COMMANDS: Final = {
     ),
     "status": Lazy(
         "proxy.cli.status:status",
-        "Show every route of a running gateway: share, reason, stage, both backends, guard.",
+        "Show how far the migration is, its problems, and the next step of each group.",
     ),
+    "history": Lazy("proxy.cli.history:history", "Show changes of shares and of the configuration, newest first."),
     "promote": Lazy(
         "proxy.cli.rollout_actions:promote", "Promote a rollout to its next stage now, whatever its gates report."
     ),

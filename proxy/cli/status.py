@@ -1,76 +1,77 @@
-"""`scribe-proxy status`: the ops page `/live` in a terminal."""
+"""`scribe-proxy status`: the migration board in a terminal, or one route of it."""
 
 from __future__ import annotations
 
-import os
+import sys
 import time
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import click
 import httpx
-from pydantic import TypeAdapter, ValidationError
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from proxy.cli.console import console
-from proxy.ops.formatting import duration, latency, number, percent
-from proxy.ops.pages.live import BackendNow, Live, RouteNow
-from proxy.rollout.progress import WaitReason
+from proxy.cli.history import table_of
+from proxy.cli.ops_client import fetch, ops_client, ops_url_option, read
+from proxy.ops.board.alerts import Alert
+from proxy.ops.board.groups import GroupLine
+from proxy.ops.board.migration import Migration
+from proxy.ops.formatting import day, duration, latency, number, percent
+
+if TYPE_CHECKING:
+    from proxy.ops.pages.live import BackendNow, RouteNow
 
 PERIOD: Final = 2.0
 """Seconds between two requests with `--watch`."""
-_WAITS: Final[dict[WaitReason, str]] = {
-    "cap": "capped",
-    "completed": "the last stage",
-    "paused": "paused by a person",
-    "file": "the file allows no more",
-    "gate": "a gate is missed",
-    "bake_time": "",
-    "evidence": "too little seen to tell",
-    "approval": "waits for `promote`",
-    "window": "",
-    "nothing": "goes up now",
-}
-_COLOURS: Final = {"pass": "green", "fail": "red", "unknown": "dim"}
-_FIGURES: Final = ("native", "req/s", "errors", "5xx", "p50", "p95", "p99")
-_HEADINGS: Final = ("route", "native", "reason", "stage", "backend", *_FIGURES[1:], "guard")
-_READER: Final = TypeAdapter(Live)
+_COLOURS: Final = {"bad": "red", "warn": "yellow", "": "", "pass": "green", "fail": "red", "unknown": "dim"}
+_FIGURES: Final = ("req/s", "errors", "5xx", "p50", "p95", "p99")
+
+
+@dataclass(frozen=True, slots=True)
+class BoardSummary:
+    """The parts of the board's JSON that are shown."""
+
+    revision: str
+    legacy: str
+    native: str
+    migration: Migration
+    alerts: tuple[Alert, ...]
+    groups: tuple[GroupLine, ...]
+    shared: bool
 
 
 @click.command()
-@click.option(
-    "--ops-url",
-    default="http://127.0.0.1:8001",
-    envvar="OPS_URL",
-    show_envvar=True,
-    show_default=True,
-    help="The gateway's ops listener.",
-)
+@click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False)
+@ops_url_option
+@click.option("--failing", is_flag=True, help="Show only problems; exit with 1 where there are any.")
 @click.option("--watch", is_flag=True, help="Refresh every two seconds.")
-@click.option("--json", "as_json", is_flag=True, help="Print the ops listener's JSON.")
-def status(ops_url: str, *, watch: bool, as_json: bool) -> None:
-    """Show every route of a running gateway: share, reason, stage, both backends, guard.
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; shares in percent, durations in seconds.")
+def status(ops_url: str, route: str | None, *, failing: bool, watch: bool, as_json: bool) -> None:
+    """Show how far the migration is, its problems, and the next step of each group.
 
-    The figures are those of the answering process over the guard's window. OPS_TOKEN of the environment is sent.
+    With a route or group: its share, rollout and guard, both backends, and its latest changes.
     """
-    token = os.environ.get("OPS_TOKEN", "")
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    with httpx.Client(base_url=ops_url, headers=headers, timeout=5.0, trust_env=False) as client:
+    with ops_client(ops_url) as client:
         if as_json:
-            click.echo(_fetch(client).text)
+            click.echo(fetch(client, f"/routes/{route}/live.json" if route else "/index.json").text)
         elif watch:
-            _watch(client)
+            _watch(client, route, failing=failing)
         else:
-            console().print(_shown(_read(client)))
+            problems, shown = _shown(client, route, failing=failing)
+            console().print(shown)
+            sys.exit(1 if failing and problems else 0)
 
 
-def _watch(client: httpx.Client) -> None:
+def _watch(client: httpx.Client, route: str | None, *, failing: bool) -> None:
     out = console()
     while True:
         try:
-            shown = _shown(_read(client))
+            _, shown = _shown(client, route, failing=failing)
         except click.ClickException as error:  # the gateway may return
             shown = Text(error.message, style="red")
         out.clear()
@@ -78,81 +79,81 @@ def _watch(client: httpx.Client) -> None:
         time.sleep(PERIOD)
 
 
-def _read(client: httpx.Client) -> Live:
-    try:
-        return _READER.validate_json(_fetch(client).content)
-    except ValidationError:
-        raise click.ClickException(f"{client.base_url} is not an ops listener of this version") from None
+def _shown(client: httpx.Client, route: str | None, *, failing: bool) -> tuple[int, RenderableType]:
+    """Return the number of problems, and the text."""
+    if route is not None:
+        from proxy.ops.pages.route_live import RouteLive
+
+        live = read(client, fetch(client, f"/routes/{route}/live.json"), RouteLive)
+        return int(live.route.cap is not None), Group(
+            *_route(live.route, live.group), table_of(live.changes[:5], time.time())
+        )
+    board = read(client, fetch(client, "/index.json"), BoardSummary)
+    groups = [line for line in board.groups if line.severity or not failing]
+    return len(board.alerts), Group(*_head(board), *_alerts(board.alerts), _groups(groups))
 
 
-def _fetch(client: httpx.Client) -> httpx.Response:
-    try:
-        answer = client.get("/live.json")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise click.ClickException(f"{client.base_url} cannot be reached: {error}") from None
-    if answer.status_code == 401:
-        raise click.ClickException(f"{client.base_url} requires a token: set OPS_TOKEN")
-    if not answer.is_success:
-        raise click.ClickException(f"{client.base_url} answered {answer.status_code}")
-    return answer
+def _head(board: BoardSummary) -> Iterator[Text]:
+    migration = board.migration
+    traffic = f"{percent(migration.traffic, 100)} of traffic" if migration.traffic is not None else "no traffic yet"
+    end = f" · earliest end {day(migration.ends)}" if migration.ends else ""
+    unplanned = f" · {migration.unplanned} groups without a rollout to 100%" if migration.unplanned else ""
+    routes = f"{migration.routes} of {migration.all_routes} routes"
+    yield Text(f"native: {traffic} · {routes}{end}{unplanned}", style="bold")
+    yield Text(f"revision {board.revision} · legacy {board.legacy} · native {board.native}", style="dim")
+    if not board.shared:
+        yield Text("no MongoDB: shares belong to this gateway only, and a restart forgets them", style="yellow")
 
 
-def _shown(now: Live) -> RenderableType:
-    return Group(*_head(now), _table(now))
+def _alerts(alerts: tuple[Alert, ...]) -> Iterator[Text]:
+    for alert in alerts:
+        text = Text("\n").append(alert.title, style=f"bold {_COLOURS[alert.severity]}")
+        yield text.append(f"  {alert.detail}").append(f"\n  → {alert.action}", style="dim")
 
 
-def _head(now: Live) -> list[Text]:
-    status = now.status
-    legacy = "reachable" if status.legacy else "unreachable"
-    native = "started" if status.native else "not running"
-    summary = f"revision {status.revision} · legacy {legacy} · native {native}"
-    lines = [Text(f"{summary} · {status.in_flight} under way in process {now.process}")]
-    if status.problems:
-        lines.append(Text(f"routing.yaml is rejected, with {len(status.problems)} problems", style="red"))
-    if now.legacy_down:
-        lines.append(Text("legacy accepts no connections; the circuit breaker is open", style="red"))
-    if not now.healthy:
-        lines.append(Text("native fails its health checks", style="red"))
-    if now.unreachable:
-        lines.append(Text("MongoDB cannot be reached: shares stay, nothing is promoted", style="red"))
-    if not now.shared:
-        lines.append(Text("no MongoDB: shares belong to this gateway only and are lost at a restart", style="yellow"))
-    return lines
-
-
-def _table(now: Live) -> Table:
+def _groups(lines: list[GroupLine]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="right" if heading in _FIGURES else "left", overflow="fold")
-    for route in now.routes:
-        table.add_row(*_route(route, route.native, "native"))
-        table.add_row(*[""] * 4, *_backend(route.legacy, "legacy"), end_section=True)
+    for heading in ("group", "state", "share", "next", "blocked by, evidence needed"):
+        table.add_column(heading, justify="right" if heading == "share" else "left", overflow="fold")
+    for line in lines:
+        step = line.step
+        left = f" in {duration(step.left)}" if step.left else " now" if step.left == 0 else ""
+        blocked = "; ".join(filter(None, (step.blocked, ", ".join(map(str, step.needed)))))
+        name = line.name if len(line.routes) == 1 else f"{line.name} ({len(line.routes)})"
+        cells = (name, line.state, percent(line.share, 100), f"{step.action}{left}", blocked)
+        table.add_row(*map(Text, cells), style=_COLOURS[line.severity])
     return table
 
 
-def _route(route: RouteNow, backend: BackendNow, name: str) -> list[Text | str]:
-    share = Text(percent(route.effective, 100), style="red" if route.by == "cap" else "bold")
-    guard = Text("-", style="dim")
+def _route(route: RouteNow, group: tuple[str, ...]) -> Iterator[RenderableType]:
+    others = f" · one share with {', '.join(name for name in group if name != route.name)}" if len(group) > 1 else ""
+    yield Text(f"{route.name} · {route.match}{others}", style="bold")
+    style = "red" if route.by == "cap" else ""
+    yield Text(f"native {percent(route.effective, 100)} of {percent(route.file, 100)}: {route.reason}", style=style)
+    if route.progress is not None:
+        following = route.progress.following
+        then = f" → {percent(following, 100)}" if following is not None else ""
+        left = f" in {duration(route.progress.left)}" if route.progress.left else ""
+        waits = "" if route.progress.waits == "nothing" else f" ({route.progress.waits.replace('_', ' ')})"
+        yield Text(f"rollout {percent(route.progress.stage, 100)}{then}{left}{waits}")
     if route.guard is not None:
-        guard = Text(route.guard.outcome, style=_COLOURS[route.guard.outcome])
-    return [Text(route.name), share, Text(route.reason), Text(_stage(route)), *_backend(backend, name), guard]
+        yield Text(f"guard: {route.guard.outcome} {route.guard.reason}".rstrip(), style=_COLOURS[route.guard.outcome])
+    yield _backends(route)
 
 
-def _stage(route: RouteNow) -> str:
-    progress = route.progress
-    if progress is None:
-        return ""
-    follows = f" → {percent(progress.following, 10_000)}" if progress.following is not None else ""
-    waits = f"in {duration(progress.left)}" if progress.waits in ("bake_time", "window") else _WAITS[progress.waits]
-    return f"{percent(progress.stage, 10_000)}{follows} {waits}".strip()
+def _backends(route: RouteNow) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in (f"last {duration(route.window)}", "requests", *_FIGURES):
+        table.add_column(heading, justify="left" if heading.startswith("last") else "right")
+    for name, backend in (("native", route.native), ("legacy", route.legacy)):
+        table.add_row(name, number(backend.requests), *_figures(backend), style="" if backend.requests else "dim")
+    return table
 
 
-def _backend(backend: BackendNow, name: str) -> list[Text | str]:
-    style = "" if backend.requests else "dim"
-    figures = (
+def _figures(backend: BackendNow) -> tuple[str, ...]:
+    return (
         number(backend.rate),
         percent(backend.errors, backend.requests),
         percent(backend.server_errors, backend.requests),
         *map(latency, (backend.p50, backend.p95, backend.p99)),
     )
-    return [Text(name, style=style), *(Text(figure, style=style) for figure in figures)]

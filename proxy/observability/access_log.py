@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from proxy.gateway.request_record import RequestRecord
+from proxy.observability.log_writer import timestamp
 
 FLUSH_AFTER = 0.25
 """Seconds a line may wait for others."""
@@ -44,10 +45,8 @@ class AccessLog:
 
 def render(observation: RequestRecord, now: float) -> str:
     """The line of one request that ended at `now` (seconds since the epoch). Times are in milliseconds."""
-    seconds = int(now)
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     record: dict[str, str | int | float] = {
-        "time": f"{stamp}.{int((now - seconds) * 1000):03d}Z",
+        "time": timestamp(now),
         "id": observation.request_id,
         "kind": observation.kind,
         "method": observation.method,

@@ -11,6 +11,7 @@ counted (`scribe_proxy_log_lines_dropped_total`), and never a request.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import select
@@ -21,7 +22,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from proxy.failure_log import FailureFormatter, hide_messages
+from proxy.failure_log import hide_messages, trace_of
 from proxy.observability import metrics
 
 logger = logging.getLogger("scribe_proxy.logs")
@@ -30,8 +31,6 @@ MAX_PENDING: Final = 1 << 20
 """Bytes that may wait to be written, of each writer."""
 FLUSH_TIMEOUT: Final = 2.0
 """Seconds that a shutdown waits for what is pending."""
-FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
-
 _STDERR: Final = 2
 _POLL_INTERVAL: Final = 0.1
 _REPORT_INTERVAL: Final = 10.0
@@ -209,11 +208,43 @@ class _TextStream(io.TextIOBase):
         return len(text)
 
 
-def configure_logging(format_: str = FORMAT) -> None:
-    """Send the records of `logging` through a LogWriter to standard error, unless logging is configured already."""
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON with the time in UTC, and exceptions as `trace_of`, without their messages.
+
+    `process` names the kind of process.
+    """
+
+    def __init__(self, process: str = "gateway") -> None:
+        super().__init__()
+        self._process: Final = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without its newline."""
+        line = {
+            "time": timestamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": self._process,
+            "pid": record.process,
+            "message": record.getMessage(),
+        }
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if error is not None:
+            line["exception"] = trace_of(error)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def timestamp(at: float) -> str:
+    """Format seconds since the epoch as RFC 3339 in UTC, with milliseconds: `2026-11-22T14:05:09.123Z`."""
+    seconds, milliseconds = divmod(int(at * 1000), 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z"
+
+
+def configure_logging(process: str = "gateway") -> None:
+    """Send the records of `logging` as JSON through a LogWriter to standard error, unless logging is configured."""
     if not logging.root.handlers:
         handler = _Handler(LogWriter(2, "stderr"))
-        handler.setFormatter(FailureFormatter(format_))
+        handler.setFormatter(JsonFormatter(process))
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
         hide_messages()
     logging.getLogger("scribe_proxy").setLevel(logging.INFO)  # below that, HTTP clients log whole URLs

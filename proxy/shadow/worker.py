@@ -254,7 +254,7 @@ def main() -> None:
 
     descriptor, niceness = map(int, sys.argv[1:])
     lower_priority(niceness)
-    configure_logging("%(levelname)s %(name)s (shadow): %(message)s")
+    configure_logging("shadow")
     redirect_standard_streams()
     code = 0
     try:

@@ -138,7 +138,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
         capture_output=True,
         check=True,
     )
-    assert "prompts.list" in told.stdout
+    assert "prompts" in told.stdout
 
 
 def test_a_server_that_dies_is_named_and_takes_the_rest_along_but_not_a_mongodb_of_ones_own(

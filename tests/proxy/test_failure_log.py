@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 
 import handlers
 import proxy
-from proxy.failure_log import FailureFormatter, report_unhandled, trace_of
+from proxy.failure_log import report_unhandled, trace_of
+from proxy.observability.log_writer import JsonFormatter
 
 CANARY = "jane.roe@clinic.example"
 SOURCES = [path for package in (proxy, handlers) for path in Path(package.__file__ or "").parent.rglob("*.py")]
@@ -49,8 +51,9 @@ def test_formatter_hides_messages_of_any_exception() -> None:
     record = logging.LogRecord(
         "app", logging.ERROR, "", 0, "%s failed", ("x",), (type(error), error, error.__traceback__)
     )
-    line = FailureFormatter("%(levelname)s %(name)s: %(message)s").format(record)
-    assert line == f"ERROR app: x failed: {trace_of(error)}"
+    line = JsonFormatter().format(record)
+    assert CANARY not in line
+    assert json.loads(line)["exception"] == trace_of(error)
 
 
 async def test_failed_task_is_reported_without_its_message(caplog: pytest.LogCaptureFixture) -> None:

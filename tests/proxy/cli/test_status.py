@@ -38,31 +38,44 @@ async def fail(request: object) -> PlainTextResponse:
 sick = Starlette(routes=[Route("/{rest:path}", fail)])
 
 
-def run(ops: int, *arguments: str, token: str = "") -> Result:
-    command = ["status", "--ops-url", f"http://127.0.0.1:{ops}", *arguments]
-    return CliRunner().invoke(main, command, env={"OPS_TOKEN": token})
+def run(ops: int, *arguments: str, token: str = "", command: str = "status") -> Result:
+    line = [command, "--ops-url", f"http://127.0.0.1:{ops}", *arguments]
+    return CliRunner().invoke(main, line, env={"OPS_TOKEN": token, "COLUMNS": "160"})
 
 
-async def test_every_route_is_shown_with_its_share_and_both_sides(tmp_path: Path) -> None:
+async def test_board_route_and_history_are_shown(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     async with scripted(legacy) as port:
         file.write_text(ROUTES.format(port=port))
         async with process(file) as (public, ops):
             for path in ("/moved", "/moved", "/elsewhere"):
                 await get(public, path)
-            told = await asyncio.to_thread(run, ops)
-            while "1% → 50%" not in told.stdout:  # its rollout begins in a moment
-                told = await asyncio.to_thread(run, ops)
+            board = await asyncio.to_thread(run, ops)
+            while "50% in" not in board.stdout:  # its rollout begins in a moment
+                board = await asyncio.to_thread(run, ops)
             data = await asyncio.to_thread(run, ops, "--json")
-    assert told.exit_code == 0, told.output
-    lines = {line.split()[0]: line for line in told.stdout.splitlines() if line.strip()}
-    assert "no MongoDB: shares belong to this gateway only" in told.stdout
-    assert "the file's share" in lines["moved"]
-    assert "unknown" in lines["moved"]  # the guard, with two requests
-    assert re.search("1% → 50% in (7 d|6 d 23 h)", lines["staged"])
-    assert "legacy" in told.stdout
-    routes = {route["name"]: route for route in json.loads(data.stdout)["routes"]}
-    assert (routes["moved"]["native"]["requests"], routes["rest"]["legacy"]["requests"]) == (2, 1)
+            route = await asyncio.to_thread(run, ops, "moved")
+            failing = await asyncio.to_thread(run, ops, "--failing")
+            missing = await asyncio.to_thread(run, ops, "mooved")
+            changes = await asyncio.to_thread(run, ops, command="history")
+            old = await asyncio.to_thread(run, ops, "staged", "--kind", "start", "--json", command="history")
+    assert board.exit_code == 0, board.output
+    lines = {line.split()[0]: line for line in board.stdout.splitlines() if line.strip()}
+    assert "1 of 3 routes" in board.stdout
+    assert "no MongoDB: shares belong to this gateway only" in board.stdout
+    assert "done" in lines["moved"]
+    assert re.search("rolling out +1% +50% in (7 d|6 d 23 h)", lines["staged"])
+    assert {line["name"]: line["share"] for line in json.loads(data.stdout)["groups"]} == {
+        "moved": 100.0,
+        "staged": 1.0,
+        "rest": 0.0,
+    }
+    assert re.search("native +2 ", route.stdout)
+    assert "the file's share" in route.stdout
+    assert (failing.exit_code, "staged" in failing.stdout) == (0, False)
+    assert (missing.exit_code, "no route or group" in missing.stderr) == (1, True)
+    assert re.search("rollout started +staged +0% → 1% +schedule", changes.stdout)
+    assert [change["after"] for change in json.loads(old.stdout)["changes"]] == [1.0]
 
 
 async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
@@ -75,10 +88,9 @@ async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
         file.write_text("routes: 5")
         told = ""
         texts = (
-            "is rejected, with",
-            "legacy unreachable",
-            "legacy accepts no connections; the circuit breaker is open",
-            "native fails its health checks",
+            "routing.yaml is refused",
+            "Legacy is unreachable",
+            "Native fails its health checks",
         )
         async with asyncio.timeout(30):
             while not all(text in told for text in texts):

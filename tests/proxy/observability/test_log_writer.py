@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -20,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
 from proxy.observability import metrics
-from proxy.observability.log_writer import LogWriter, _Handler
+from proxy.observability.log_writer import JsonFormatter, LogWriter, _Handler
 from tests.proxy.cli.test_serve import PROGRAM
 from tests.proxy.runtime.test_process import get, legacy
 from tests.support.sockets import scripted
@@ -227,3 +228,25 @@ async def answering(ops: int, seconds: float = 60) -> None:
 async def counter(ops: int, name: str) -> float:
     lines = (await get(ops, "/metrics"))[1].decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
+def test_record_is_one_line_of_json_with_its_time() -> None:
+    formatter = JsonFormatter("shadow")
+    record = logging.LogRecord("scribe_proxy", logging.WARNING, "f.py", 1, "two\nlines of %s", ("Ünï",), None)
+    record.created = 1_795_356_309.0567
+    line = formatter.format(record)
+    assert "\n" not in line
+    found = json.loads(line)
+    assert found.pop("pid") == os.getpid()
+    assert found == {
+        "time": "2026-11-22T14:05:09.056Z",
+        "level": "warning",
+        "logger": "scribe_proxy",
+        "process": "shadow",
+        "message": "two\nlines of Ünï",
+    }
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        record.exc_info = sys.exc_info()
+    assert "ZeroDivisionError" in json.loads(formatter.format(record))["exception"]
