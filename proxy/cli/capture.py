@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.cli import database_options
+from proxy.cli.completion import complete_routes
 from proxy.cli.param_types import DurationParam
 from proxy.contract.editing import write_whole
 from proxy.recordings.recorder import encode_recordings
@@ -51,7 +52,14 @@ ProgressCallback = Callable[[int, int], None]
     help="Maximum for an operation and status.",
 )
 @click.option("--max-total", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="Maximum in total.")
-@click.option("--route", "routes", multiple=True, metavar="NAME", help="Only this route; may be repeated.")
+@click.option(
+    "--route",
+    "routes",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_routes,
+    help="Only this route; may be repeated.",
+)
 @click.option(
     "--keep-names",
     "named",

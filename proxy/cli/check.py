@@ -27,7 +27,7 @@ from proxy.config.problems import ConfigError, Problem
 @click.option("--json", "output", flag_value="json", type=str, help="Print a JSON list of problems and warnings.")
 @click.option("--github", "output", flag_value="github", type=str, help="Print annotations for GitHub workflows.")
 def check(files: tuple[Path, ...], *, strict: bool, directory: Path | None, output: Format | None) -> None:
-    r"""Validate a routing.yaml and the contracts that it names.
+    """Validate a routing.yaml and the contracts that it names.
 
     Prints each problem as `file:line:column: where: message` with the line of the file, and exits with 1. Warnings,
     marked `(note)`, are for valid settings with an unexpected effect. References like ${NAME} are resolved from this

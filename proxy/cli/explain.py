@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -15,10 +16,23 @@ from proxy.cli.console import console
 from proxy.cli.param_types import ShareParam
 from proxy.config.field_types import FULL, show_share
 from proxy.config.models import Config, Route
-from proxy.gateway.bucketing import Client, Decision, Headers, Limit, bucket, decide, is_shadowed, source_key
+from proxy.gateway.bucketing import (
+    Client,
+    Decision,
+    Headers,
+    Limit,
+    bucket,
+    decide,
+    is_shadowed,
+    share_in_force,
+    source_key,
+)
 from proxy.gateway.routing import Match, RouteTable
 from proxy.gateway.targeting import TargetMatch, match_target
 from proxy.gateway.tokens import TokenVerifier
+
+if TYPE_CHECKING:
+    from proxy.cli.live_state import LiveState
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,8 @@ class RouteExplanation:
     shadow: str | None
     shadowed: bool
     revision: str
+    live: str | None = None
+    live_revision: str | None = None
 
 
 @click.command()
@@ -52,6 +68,15 @@ class RouteExplanation:
 @click.option("--client-ip", metavar="ADDRESS", help="The caller's address.")
 @click.option("--stage", type=ShareParam(), help="The rollout's current stage; default its first.")
 @click.option("--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE")
+@click.option("--live", is_flag=True, help="Use the stage and the cap of a running gateway.")
+@click.option(
+    "--ops-url",
+    default="http://127.0.0.1:8001",
+    envvar="OPS_URL",
+    show_envvar=True,
+    show_default=True,
+    help="The gateway's ops listener, for --live.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
     method: str,
@@ -60,23 +85,33 @@ def explain(
     headers: tuple[str, ...],
     client_ip: str | None,
     stage: float | None,
+    ops_url: str,
     file: Path,
     *,
+    live: bool,
     as_json: bool,
 ) -> None:
     """Show which backend answers a request, and why.
 
-    Reads routing.yaml only; `scribe-proxy status` shows stages that are reached and caps.
+    Reads routing.yaml only; with --live also the stage and the cap in force, from the ops listener of a running
+    gateway (OPS_TOKEN of the environment is sent).
 
     METHOD is an HTTP method, or WS for a WebSocket; PATH is as the client sends it. SCRIBE_PROXY_PIN applies as in the
     gateway.
+
+    \b
+    Examples:
+      scribe-proxy explain GET /api/prompts --key 64b7f0f0f0f0f0f0f0f0f0f0
+      scribe-proxy explain GET /api/prompts --header 'Authorization: Bearer …' --live
+      scribe-proxy explain POST /users/login --client-ip 192.0.2.7
     """
     if not path.startswith("/"):
         raise click.BadParameter("must begin with a slash", param_hint="PATH")
     config = opened(file)
     client = (client_ip, 0) if client_ip else None
     given, at = [_header(text) for text in headers], None if stage is None else round(stage * FULL)
-    explanation = explained(config, method.upper(), path, given, client, key, at)
+    state = _live(config, ops_url, method.upper(), path) if live else None
+    explanation = explained(config, method.upper(), path, given, client, key, at, state)
     if as_json:
         click.echo(json.dumps(asdict(explanation), indent=2))
     else:
@@ -91,15 +126,19 @@ def explained(
     client: Client,
     key: str | None,
     stage: int | None = None,
+    live: LiveState | None = None,
 ) -> RouteExplanation:
-    """Return the explanation as data; `stage` is the share of the rollout's current stage, in basis points."""
+    """Return the explanation as data.
+
+    `stage` is the share of the rollout's current stage, in basis points; `live`, where it is given, replaces it.
+    """
     raw_path = _bytes(path.partition("?")[0])
     table = RouteTable(config.routes)
     match = table.match(method, raw_path)
     route = match.route if match else None
-    at = _stage(route, stage)
+    at = _stage(route, stage if live is None else live.limit.stage)
     tokens = _verifier(config)
-    limit = Limit(FULL if at is None else at)
+    limit = live.limit if live is not None else Limit(FULL if at is None else at)
     decision = decide(route, config, headers, client, limit=limit, key=key, tokens=tokens)
     target = match_target(route.native_traffic, headers, client, tokens) if route is not None else None
     key, source = _key(config, headers, client, key)
@@ -107,7 +146,7 @@ def explained(
     return RouteExplanation(
         backend=decision.backend,
         reason=decision.reason,
-        because=_because(decision, route, index, at, target) + _other_methods(table, match, raw_path),
+        because=_because(decision, route, index, limit, target, live) + _other_methods(table, match, raw_path),
         route=route.name if route else None,
         match=route.match if route else None,
         params=_params(match),
@@ -122,7 +161,16 @@ def explained(
         shadow=show_share(route.shadow.share) if route and route.shadow.share else None,
         shadowed=route is not None and is_shadowed(route, index),
         revision=config.revision,
+        live=live.reason if live is not None else None,
+        live_revision=live.revision if live is not None else None,
     )
+
+
+def _live(config: Config, ops_url: str, method: str, path: str) -> LiveState:
+    from proxy.cli.live_state import live_state  # needs an HTTP client
+
+    match = RouteTable(config.routes).match(method, _bytes(path.partition("?")[0]))
+    return live_state(ops_url, match.route if match is not None else None)
 
 
 def _key(config: Config, headers: Headers, client: Client, given: str | None) -> tuple[str | None, str | None]:
@@ -144,12 +192,19 @@ def _verifier(config: Config) -> TokenVerifier | None:
 
 
 def _because(
-    decision: Decision, route: Route | None, index: int | None, stage: int | None, target: TargetMatch | None
+    decision: Decision,
+    route: Route | None,
+    index: int | None,
+    limit: Limit,
+    target: TargetMatch | None,
+    live: LiveState | None,
 ) -> str:
+    if decision.reason == "cap" and live is not None:
+        return live.reason
     if decision.reason in ("include", "exclude") and target is not None:
         origin = f" (from {target.file})" if target.file else ""
         return f"`native.{target.rule}` names {target.source} {target.value}{origin}"
-    native = min(route.native, FULL if stage is None else stage) if route else 0
+    native = share_in_force(route, limit) if route else 0
     share = show_share(native) if route else ""
     if decision.reason == "share":
         return _by_share(share, index, native)
@@ -223,9 +278,14 @@ def _lines(explanation: RouteExplanation) -> list[tuple[str, str]]:
     if explanation.native:
         lines.append(("share", f"{explanation.native} of callers answered natively"))
     if explanation.stage:
-        lines.append(("stage", f"{explanation.stage}, if the rollout is there: see `scribe-proxy status`"))
+        known = "" if explanation.live is not None else ", if the rollout is there: see --live"
+        lines.append(("stage", explanation.stage + known))
     if explanation.shadow:
         lines.append(
             ("shadow", f"{explanation.shadow} of callers, {'this one too' if explanation.shadowed else 'not this one'}")
         )
+    if explanation.live is not None:
+        lines.append(("live", explanation.live))
+    if explanation.live_revision not in (None, explanation.revision):
+        lines.append(("differs", f"the gateway runs revision {explanation.live_revision}, not this file"))
     return [*lines, ("revision", explanation.revision)]

@@ -34,7 +34,10 @@ COMMANDS: Final = {
         "proxy.cli.check:check",
         "Validate a routing.yaml and the contracts that it names.",
     ),
-    "schema": Lazy("proxy.cli.schema:schema", "Print the JSON Schema of routing.yaml, for editors."),
+    "schema": Lazy("proxy.cli.schema:schema", "Print the JSON Schema of routing.yaml."),
+    "completion": Lazy(
+        "proxy.cli.completion:completion", "Print the script that completes commands, options and route names."
+    ),
     "explain": Lazy("proxy.cli.explain:explain", "Show which backend answers a request, and why."),
     "plan": Lazy("proxy.cli.plan:plan", "Show how many callers a changed routing.yaml moves."),
     "schedule": Lazy(
@@ -73,6 +76,21 @@ COMMANDS: Final = {
 }
 
 
+SECTIONS: Final = {
+    "Run": ("serve", "demo", "init"),
+    "Change routing.yaml": ("check", "schema", "explain", "plan", "schedule"),
+    "Watch and act": ("status", "history", "report", "promote", "pause", "resume", "rollback", "ack"),
+    "Recordings and contracts": ("verify", "record", "capture", "contracts"),
+}
+"""The sections of the help; a command that is in none stands last."""
+EXAMPLES: Final = (
+    "scribe-proxy demo                                  everything on this machine",
+    "scribe-proxy check                                 before routing.yaml is used",
+    "scribe-proxy plan routing.yaml new.yaml            who moves with a change",
+    "scribe-proxy explain GET /api/prompts --key K      one caller's backend, and why",
+    'scribe-proxy rollback GROUP --why "5xx since 9"    back to legacy, now',
+)
+
 RENAMED: Final = {"hold": "pause"}
 """Earlier names of commands, each with its present one."""
 
@@ -90,14 +108,34 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the present command where an earlier name is typed."""
+        """Name the present command where an earlier name, or a similar one, is typed."""
         if args and args[0] in RENAMED:
             ctx.fail(f"`{args[0]}` is now `{RENAMED[args[0]]}`")
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"there is no command `{args[0]}`{_meant(args[0])}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])
+        listed = {name for names in SECTIONS.values() for name in names}
+        rest = {"Other": tuple(name for name in COMMANDS if name not in listed)}
+        width = max(map(len, COMMANDS))
+        for title, names in (SECTIONS | rest).items():
+            rows = [(name.ljust(width), COMMANDS[name].help) for name in names if name in COMMANDS]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for example in EXAMPLES:
+                formatter.write(f"  {example}\n")
+
+
+def _meant(name: str) -> str:
+    import difflib  # only for a mistyped command
+
+    close = difflib.get_close_matches(name, [*COMMANDS, *RENAMED], 1)
+    return f"; did you mean `{RENAMED.get(close[0], close[0])}`?" if close else ""
 
 
 def _imported(name: str, lazy: Lazy) -> click.Command:
@@ -125,7 +163,6 @@ def _version() -> str:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Start with `scribe-proxy demo`. Before a change to routing.yaml, run `check` and `plan`.",
 )
 @click.version_option(_version(), prog_name="scribe-proxy", message="%(prog)s %(version)s")
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import click
 from rich import box
@@ -16,6 +17,9 @@ from proxy.cli.console import console
 from proxy.config.diff import RouteChange, SettingChange, route_changes, setting_changes
 from proxy.config.field_types import show_share
 
+MOVES: Final = 2
+"""Exit code where callers move, so that a pipeline can stop for it."""
+
 
 @click.command()
 @click.argument("old", type=ROUTING_FILE)
@@ -26,15 +30,22 @@ def plan(old: Path, new: Path, *, as_json: bool) -> None:
 
     Prints for every route that changes its native share before and after, and the share of callers that move to native
     or back to legacy. The shares are exact while buckets stay; where a change draws new buckets they are expectations,
-    marked with ≈. SCRIBE_PROXY_PIN is ignored.
+    marked with ≈. SCRIBE_PROXY_PIN is ignored. Exits with 2 where callers move, with 0 where none does.
+
+    \b
+    Examples:
+      scribe-proxy plan routing.yaml new.yaml
+      git show HEAD:routing.yaml >old.yaml && scribe-proxy plan old.yaml routing.yaml --json
     """
     before, after = opened(old, pinned=False), opened(new, pinned=False)
     routes, settings = route_changes(before, after), setting_changes(before, after)
     if as_json:
         changes = {"routes": [asdict(each) for each in routes], "settings": [asdict(each) for each in settings]}
         click.echo(json.dumps(changes, indent=2))
-        return
-    _print(routes, settings)
+    else:
+        _print(routes, settings)
+    if any(change.to_native or change.to_legacy for change in routes):
+        raise click.exceptions.Exit(MOVES)
 
 
 def _print(routes: tuple[RouteChange, ...], settings: tuple[SettingChange, ...]) -> None:

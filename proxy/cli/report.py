@@ -16,6 +16,7 @@ import click
 
 from proxy.cli import database_options
 from proxy.cli import report_tables as tables
+from proxy.cli.completion import complete_routes
 from proxy.cli.console import console
 from proxy.cli.database_options import DatabaseTarget
 from proxy.cli.param_types import ShareParam, TimeParam
@@ -63,7 +64,7 @@ class Output:
 )
 @click.option("--since", type=TimeParam(), default="24h", show_default=True, metavar="TIME", help="2h, 7d, or a time.")
 @click.option("--until", type=TimeParam(), metavar="TIME", help="Default now.")
-@click.option("--route", metavar="NAME", help="One route, with its fields and samples.")
+@click.option("--route", metavar="NAME", shell_complete=complete_routes, help="One route, with its fields and samples.")
 @click.option("--field", metavar="PATH", help="One field, as in body.notes.*.title.")
 @click.option("--kind", type=click.Choice([*get_args(Kind), "violation"]), help="One kind of difference.")
 @click.option(

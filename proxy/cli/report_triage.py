@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.cli import database_options
+from proxy.cli.completion import complete_routes
 from proxy.cli.console import console
 from proxy.cli.param_types import TimeParam
 from proxy.reports.models import Span
@@ -38,7 +39,7 @@ def _user() -> str:
 @click.option("--ticket", default="", help="A ticket, as in QA-7.")
 @click.option("--in", "revision", metavar="REVISION", help="The revision of native in which it is fixed.")
 @click.option("--who", "actor", default=_user, show_default="$USER", help="Who you are.")
-@click.option("--route", metavar="NAME", help="List one route.")
+@click.option("--route", metavar="NAME", shell_complete=complete_routes, help="List one route.")
 @click.option("--since", type=TimeParam(), default="30d", show_default=True, metavar="TIME", help="List since then.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def triage(

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import click
 
+from proxy.cli.completion import complete_routes_and_groups
 from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.param_types import ShareParam
 from proxy.config.field_types import FULL, show_duration, show_share
@@ -44,7 +45,9 @@ def current_user() -> str:
 
 def _with_route(command: Command) -> Command:
     """Add the route and the common options to a command."""
-    return click.argument("route", metavar="ROUTE_OR_GROUP")(_with_options(command))
+    return click.argument("route", metavar="ROUTE_OR_GROUP", shell_complete=complete_routes_and_groups)(
+        _with_options(command)
+    )
 
 
 def _with_options(command: Command) -> Command:
@@ -89,7 +92,7 @@ def resume(route: str, reason: str, actor: str, file: Path) -> None:
 
 
 @click.command()
-@click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False)
+@click.argument("route", metavar="[ROUTE_OR_GROUP]", required=False, shell_complete=complete_routes_and_groups)
 @click.option("--group", metavar="GROUP", help="Roll back this group.")
 @click.option("--all", "everything", is_flag=True, help="Roll back every group and route.")
 @click.option("--to", "share", type=ShareParam(), default="0%", show_default=True, help="Native's share afterwards.")

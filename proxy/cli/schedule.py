@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from proxy.cli.completion import complete_routes
 from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.console import console
 from proxy.config.field_types import show_duration, show_share
@@ -22,13 +23,18 @@ from proxy.rollout.progress import timetable
 
 @click.command()
 @click.argument("file", type=ROUTING_FILE, default=Path("routing.yaml"))
-@click.option("--route", "name", help="Only this route.")
+@click.option("--route", "name", help="Only this route.", shell_complete=complete_routes)
 @click.option("--from", "start", type=click.DateTime(), help="Start of the rollouts in local time; default now.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; shares in percent.")
 def schedule(file: Path, name: str | None, start: datetime | None, *, as_json: bool) -> None:
     """Print when each stage of each rollout is reached at the earliest.
 
-    That is: every gate passes for the whole bake time, and no rollout is paused.
+    That is with every gate passed for the whole bake time, within the window, and nobody in the way.
+
+    \b
+    Examples:
+      scribe-proxy schedule
+      scribe-proxy schedule routing.yaml --route prompts.list --from 2026-12-01
     """
     begin = start.timestamp() if start is not None else time.time()
     rows = list(_rows(_chosen(opened(file), name), begin))

@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 from click import Command
@@ -13,6 +14,8 @@ from click.testing import CliRunner
 
 from proxy.cli import main as program
 from proxy.cli.main import COMMANDS, Lazy, main
+
+ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -52,6 +55,52 @@ def test_the_help_in_the_list_is_the_command_s_own(name: str) -> None:
     assert command.get_short_help_str(limit=200) == COMMANDS[name].help
     code, output = run(name, "--help")
     assert (code, output.startswith("Usage: ")) == (0, True)
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("chekc", "check"), ("rolback", "rollback"), ("holt", "pause")])
+def test_a_mistyped_command_gets_a_suggestion(typed: str, meant: str) -> None:
+    code, output = run(typed)
+    assert (code, f"there is no command `{typed}`; did you mean `{meant}`?" in output) == (2, True)
+    assert "did you mean" not in run("frob")[1]
+
+
+def test_the_help_lists_commands_by_use_with_examples() -> None:
+    output = run("--help")[1]
+    assert output.index("Run:") < output.index("  serve ") < output.index("Change routing.yaml:")
+    assert output.index("Change routing.yaml:") < output.index("  plan ") < output.index("Watch and act:")
+    assert "Examples:\n  scribe-proxy demo" in output
+    for command in ("check", "plan", "explain", "schedule", "completion"):
+        assert "Examples:\n    scribe-proxy " in run(command, "--help")[1]
+
+
+HEAVY = (
+    "httpx",
+    "motor",
+    "pymongo",
+    "uvicorn",
+    "starlette.requests",
+    "openai",
+    "jinja2",
+    "proxy.ops",
+    "proxy.gateway.gateway",
+)
+
+
+@pytest.mark.parametrize("command", ["check", "explain", "plan", "schedule", "schema", "completion"])
+def test_a_command_about_the_file_imports_nothing_that_serves(command: str) -> None:
+    arguments = {
+        "check": ["routing.yaml"],
+        "explain": ["GET", "/"],
+        "plan": ["routing.yaml"] * 2,
+        "completion": ["bash"],
+    }
+    script = (
+        "import sys; from proxy.cli.main import main\n"
+        f"try: main({[command, *arguments.get(command, [])]!r})\n"
+        f"finally: print('loaded', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "loaded []"
 
 
 def test_no_command_and_a_wrong_command_are_wrong_uses() -> None:

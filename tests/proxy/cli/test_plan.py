@@ -36,7 +36,7 @@ def test_nothing_changed_is_said(old: Path) -> None:
 def test_a_table_shows_who_moves_where(old: Path) -> None:
     new = old.read_text().replace("25%", "40%").replace("50%", "12.5%").replace("http://x", "http://y")
     result = plan(old, new)
-    assert result.exit_code == 0
+    assert result.exit_code == 2
     rows = [line.split() for line in result.output.splitlines()]
     assert ["a", "GET", "/a", "25%", "→", "40%", "15%", "-"] in rows
     assert ["b", "GET", "/b", "50%", "→", "12.5%", "-", "37.5%"] in rows
@@ -74,3 +74,18 @@ def test_a_faulty_file_is_told_with_its_problems(old: Path) -> None:
 def test_a_pin_in_this_shell_is_left_out_of_account(old: Path) -> None:
     result = plan(old, old.read_text().replace("25%", "40%"), env={"SCRIBE_PROXY_PIN": "legacy"})
     assert "15%" in result.output
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code"),
+    [
+        ("native: 25%", "native: 26%", 2),
+        ("native: 25%", "native: 24%", 2),
+        ("native: 25%", "native: 25%, timeouts: {response: 9s}", 0),
+        ("name: a", "name: renamed", 2),
+    ],
+)
+def test_it_exits_with_2_where_callers_move(old: Path, before: str, after: str, code: int) -> None:
+    new = old.read_text().replace(before, after)
+    assert plan(old, new).exit_code == code
+    assert plan(old, new, "--json").exit_code == code
