@@ -13,9 +13,9 @@ Indexes: TypeAlias = Mapping[str, Sequence[IndexModel]]
 INDEXES: Final[Indexes] = {
     "users": [IndexModel([("email", ASCENDING)], name="email_1", unique=True)],
     "blacktokens": [IndexModel([("blackToken", "hashed")], name="blackToken_hashed")],
-    "consultations": [IndexModel([("clinician", ASCENDING), ("started_at", DESCENDING)])],
+    "consultations": [IndexModel([("clinician", ASCENDING), ("started_at", DESCENDING), ("_id", DESCENDING)])],
     "transcripts": [IndexModel([("consultation", ASCENDING)])],
-    "notes": [IndexModel([("consultation", ASCENDING), ("created_at", DESCENDING)])],
+    "notes": [IndexModel([("consultation", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)])],
     "prompts": [
         IndexModel([("clinician", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),
         IndexModel([("is_shareable", ASCENDING), ("created_at", DESCENDING), ("_id", ASCENDING)]),

@@ -107,7 +107,7 @@ async def test_tells_errors_apart(store: Store) -> None:
 
 async def test_indexes_are_made_and_existing_ones_left_alone(store: Store, database: Database[dict[str, Any]]) -> None:
     database["users"].create_index("email", name="email_1", unique=True, background=True)
-    database["notes"].create_index([("consultation", 1), ("created_at", -1)], name="made otherwise")
+    database["notes"].create_index([("consultation", 1), ("created_at", -1), ("_id", -1)], name="made otherwise")
     store.start()
     store.start()
     deadline = time.monotonic() + 10
