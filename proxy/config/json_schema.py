@@ -86,7 +86,7 @@ _READERS: Final[dict[Callable[..., object], Schema]] = {
     key_sources.read_key_source: _text(_SOURCE, "jwt:userID", "header:x-client-id", "cookie:sid", "client-ip"),
     legacy_tls.read_server_name: _text(),
     models.read_cookie_name: _text(),
-    models.read_header_name: _text(),
+    key_sources.read_header_name: _text(),
     models.read_host_header: _text(),
     models.read_import: _text(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", "handlers.app:app"),
     route_models.read_name: _text(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", "notes.create"),

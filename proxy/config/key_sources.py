@@ -36,3 +36,10 @@ def read_key_source(value: object) -> KeySource:
     if kind == "cookie" and TOKEN.fullmatch(name):
         return KeySource("cookie", name)
     raise ValueError("must be jwt:CLAIM, header:NAME, cookie:NAME or client-ip")
+
+
+def read_header_name(value: object) -> str:
+    """Return a header's name in lower case. Raises ValueError."""
+    if isinstance(value, str) and TOKEN.fullmatch(value):
+        return value.lower()
+    raise ValueError("must be a header's name")

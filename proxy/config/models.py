@@ -27,7 +27,7 @@ from proxy.config.field_types import (
     read_secret,
     split_list,
 )
-from proxy.config.key_sources import TOKEN, KeySource, read_key_source
+from proxy.config.key_sources import TOKEN, KeySource, read_header_name, read_key_source
 from proxy.config.legacy_tls import LegacyTls
 from proxy.config.problems import Problem
 from proxy.config.route_models import (
@@ -67,13 +67,6 @@ def read_import(value: object) -> str:
     if isinstance(value, str) and _IMPORT.fullmatch(value):
         return value
     raise ValueError("must be where the ASGI app is imported from, as in handlers.app:app")
-
-
-def read_header_name(value: object) -> str:
-    """Return a header's name in lower case. Raises ValueError."""
-    if isinstance(value, str) and TOKEN.fullmatch(value):
-        return value.lower()
-    raise ValueError("must be a header's name")
 
 
 def read_cookie_name(value: object) -> str:

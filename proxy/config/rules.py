@@ -69,6 +69,10 @@ def overall(file: RoutingFile, *, native: bool, locate: Locate) -> Iterator[Prob
         yield locate(f"must be at most server.request_timeout, which is {limit}", "server", "header_timeout")
     if server.proxy_protocol and not file.trusted_proxies:
         yield locate("needs `trusted_proxies`: the header is read from those alone", "server", "proxy_protocol")
+    if file.ops.trust_header is not None and not file.trusted_proxies:
+        yield locate("needs `trusted_proxies`: the header is read from those alone", "ops", "trust_header")
+    if file.ops.operators and file.ops.trust_header is None:
+        yield locate("needs `trust_header`, which names the person", "ops", "operators")
     yield from _cookie_names(file, locate)
     if file.docs is not None:
         yield from _docs_alone(file.docs, native=native, locate=locate)

@@ -23,6 +23,7 @@ from proxy.config.field_types import (
     read_secret,
     split_list,
 )
+from proxy.config.key_sources import read_header_name
 from proxy.config.section import Section
 
 
@@ -49,13 +50,17 @@ class Ops(Section):
     """The ops listener.
 
     `hosts` are names by which people reach its pages, besides addresses and `localhost`; `url` is the address of the
-    pages for links in webhook messages and JUnit files.
+    pages for links in webhook messages and JUnit files. `trust_header` is the header in which a trusted proxy sends the
+    name of a person it has signed in; `operators` are the names that may change shares.
     """
 
     hosts: tuple[HostName, ...] = ()
     url: Annotated[str, BeforeValidator(read_page_url)] = ""
 
-    _listed = field_validator("hosts", mode="before")(split_list)
+    trust_header: Annotated[str, BeforeValidator(read_header_name)] | None = None
+    operators: tuple[Text, ...] = ()
+
+    _listed = field_validator("hosts", "operators", mode="before")(split_list)
 
 
 class ShadowWorkerSettings(Section):

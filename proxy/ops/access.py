@@ -31,6 +31,8 @@ from proxy.ops.sessions import LASTING, Role, Session, Sessions
 
 OPEN: Final = frozenset(("/healthz", "/readyz", "/login"))
 OPEN_BELOW: Final = "/static/"
+MAX_NAME: Final = 64
+"""Maximum length of a person's name in characters."""
 HEALTH: Final = frozenset(("/healthz", "/readyz"))
 _UNKNOWN_HOST: Final = "this host name is not one of `ops.hosts` in routing.yaml\n"
 _HEADERS: Final = {
@@ -46,7 +48,8 @@ class Principal:
     """The client of a request. `name` is the name that a person entered at `/login`, None for a machine.
 
     `may_triage`: set the states of differences and pin samples. `may_change`: change shares, too. `session` is the
-    session of a person.
+    session of a person. `same_origin` is set for one whom a trusted proxy has signed in: True where the browser says
+    that the request comes from these pages.
     """
 
     name: str | None = None
@@ -54,6 +57,7 @@ class Principal:
     may_triage: bool = False
     may_change: bool = False
     session: Session | None = None
+    same_origin: bool | None = None
 
     @classmethod
     def of(cls, role: Role, session: Session | None = None) -> Principal:
@@ -69,12 +73,14 @@ class Principal:
     @property
     def is_machine(self) -> bool:
         """Return whether it sent a token itself."""
-        return self.may_triage and self.session is None
+        return self.may_triage and self.session is None and self.same_origin is None
 
     def has_sent(self, form_token: str) -> bool:
         """Return whether a form came from our own pages. A machine needs no form token: no browser adds its header."""
         if not self.may_triage:
             return False
+        if self.same_origin is not None:
+            return self.same_origin
         return not self.form_token or hmac.compare_digest(form_token.encode(), self.form_token.encode())
 
 
@@ -113,7 +119,10 @@ class AuthMiddleware:
         return resolve_client(scope["headers"], client and client[0], self._plan().trusted).address
 
     async def _principal(self, connection: HTTPConnection) -> Principal | None:
-        """Return the principal of a token or a session, else None. Raises TooManyAttemptsError."""
+        """Return the principal of a trusted header, a token or a session, else None. Raises TooManyAttemptsError."""
+        signed_in = self._signed_in(connection)
+        if signed_in is not None:
+            return signed_in
         if self._sessions is None:
             return Principal()
         token = _bearer(connection)
@@ -122,6 +131,18 @@ class AuthMiddleware:
             return Principal.of(role)
         session = await self._sessions.find(connection.cookies.get(COOKIE, ""))
         return Principal.of(session.role, session) if session is not None else None
+
+    def _signed_in(self, connection: HTTPConnection) -> Principal | None:
+        """Return the person whom a trusted proxy names in `ops.trust_header`; None for any other request."""
+        plan = self._plan()
+        header, client = plan.config.ops.trust_header, connection.scope.get("client")
+        if header is None or not plan.trusted.trusts_peer(client and client[0]):
+            return None
+        names = [name.strip() for name in connection.headers.getlist(header)]
+        if len(names) != 1 or not names[0] or len(names[0]) > MAX_NAME or not names[0].isprintable():
+            return None
+        may_change = names[0] in plan.config.ops.operators
+        return Principal(names[0], may_triage=True, may_change=may_change, same_origin=_is_same_origin(connection))
 
     def _refusal(self, connection: HTTPConnection, principal: Principal | None) -> Response | None:
         path, sends_token = connection.scope["path"], principal is not None and principal.is_machine
@@ -137,6 +158,14 @@ def too_many_attempts(error: TooManyAttemptsError) -> Response:
     """Return the response to an address with too many wrong tokens."""
     seconds = str(math.ceil(error.seconds))
     return PlainTextResponse("too many wrong tokens; try again later\n", 429, {"retry-after": seconds})
+
+
+def _is_same_origin(connection: HTTPConnection) -> bool:
+    """Return True where a browser says that a request comes from a page of this listener (Fetch Metadata, Origin)."""
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    return connection.headers.get("origin", "").partition("://")[2] == connection.headers.get("host", "-")
 
 
 def _bearer(connection: HTTPConnection) -> str | None:

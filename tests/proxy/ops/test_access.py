@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from demo.ports import free_port
+from proxy.config.loading import parse
+from proxy.config.problems import ConfigError
 from proxy.config.service_models import MongoSettings
 from proxy.gateway.cookies import OPS_COOKIE
 from proxy.ops.app import create_ops
@@ -20,7 +22,7 @@ from proxy.ops.attempts import FREE, LONGEST, MAX_CLIENTS, FailedAttempts, TooMa
 from proxy.ops.hosts import is_own_host
 from proxy.ops.revocations import COLLECTION, RevokedSessions
 from proxy.runtime.database import Database
-from tests.support.ops_server import stage
+from tests.support.ops_server import ROUTING, stage
 
 TOKEN = "an-ops-token-of-some-length"
 BROWSER = {"accept": "text/html"}
@@ -231,3 +233,59 @@ def test_a_page_of_another_site_reads_nothing(tmp_path: Path, token: str | None)
         assert client.get("/", headers={"host": "127.0.0.1:8001"}).status_code == (401 if token else 200)
         if token:
             assert client.get("/metrics", headers={**rebound, **BEARER}).status_code == 200
+
+
+@pytest.fixture
+def behind_proxy(tmp_path: Path) -> Callable[[str], TestClient]:
+    """Return a client from an address; 10.0.0.1 is the proxy that signs people in."""
+    text = ROUTING + "trusted_proxies: 10.0.0.1\n"
+    text = text.replace(
+        "{{hosts: [testserver, ops]}}", "{{hosts: [testserver], trust_header: x-user, operators: [Ada]}}"
+    )
+    app = create_ops(stage(tmp_path, free_port(), text), TOKEN)
+    return lambda address: TestClient(app, follow_redirects=False, client=(address, 1))
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "status"),
+    [
+        ("10.0.0.1", {"x-user": "Ada"}, 200),
+        ("10.0.0.1", {"x-user": "Grace"}, 200),
+        ("10.0.0.1", {}, 401),
+        ("10.0.0.1", {"x-user": " "}, 401),
+        ("10.0.0.1", {"x-user": "a" * 65}, 401),
+        ("10.0.0.2", {"x-user": "Ada"}, 401),
+        ("10.0.0.2", {"x-user": "Ada", "x-forwarded-for": "10.0.0.1"}, 401),
+    ],
+)
+def test_person_of_a_trusted_proxy_is_let_in(
+    behind_proxy: Callable[[str], TestClient], address: str, headers: dict[str, str], status: int
+) -> None:
+    assert behind_proxy(address).get("/live", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "status"),
+    [
+        ("Ada", {"sec-fetch-site": "same-origin"}, 303),
+        ("Ada", {"origin": "http://testserver"}, 303),
+        ("Ada", {"sec-fetch-site": "cross-site", "origin": "http://testserver"}, 403),
+        ("Ada", {"origin": "http://evil.example"}, 403),
+        ("Ada", {}, 403),
+        ("Grace", {"sec-fetch-site": "same-origin"}, 403),
+    ],
+)
+def test_operator_of_a_trusted_proxy_changes_shares_from_own_pages(
+    behind_proxy: Callable[[str], TestClient], name: str, headers: dict[str, str], status: int
+) -> None:
+    client = behind_proxy("10.0.0.1")
+    answer = client.post("/routes/notes.list/rollback", data={"reason": "r"}, headers={"x-user": name, **headers})
+    assert answer.status_code == status
+    if status == 303:
+        assert client.get("/history.json", headers={"x-user": name}).json()["changes"][0]["by"]["actor"] == "Ada"
+
+
+@pytest.mark.parametrize("ops", ["{trust_header: x-user}", "{operators: [Ada]}"])
+def test_header_without_a_trusted_proxy_is_refused(ops: str) -> None:
+    with pytest.raises(ConfigError, match="needs `trust"):
+        parse(f"legacy: {{url: http://x}}\nops: {ops}\n", {})
