@@ -39,7 +39,7 @@ S = TypeVar("S", bound=Service)
 BREAKAGES: Final = {
     ("body.count", "type"),
     ("body.notes.*.body", "missing"),
-    ("body.notes.*.~", "extra"),  # the new name of the field above; what no contract knows is not told
+    ("body.notes.*.text", "extra"),  # the new name of the field above: native's code contains it
     ("body.notes", "order"),
 }
 ROUTING: Final = """

@@ -117,12 +117,12 @@ class Worker:
         tracing = Tracing.configured(os.environ)
         self._backends = ShadowBackends(native, tracing)
         self._capture = CaptureAgent(database, message.config)
-        names = asyncio.create_task(self._collect_names(message.config.native))
         self._comparator = Comparator(self._backends, self._record)
         try:
             await self._backends.apply_config(message)
             await self._reports.start()
             await self._capture.start()
+            self._reports.use_code_names(await asyncio.to_thread(collect_names, message.config.native))
             self._channel.send(Ready(supports_dry_run(native.state)))
             while True:
                 message = await self._configurations.get()
@@ -130,7 +130,6 @@ class Worker:
                 self._reports.apply_config(message.config)
                 self._capture.apply_config(message.config)
         finally:
-            names.cancel()
             self._backends.close()
             await self._capture.stop()
             await _within(SHUTDOWN_TIMEOUT, self._reports.stop())
@@ -139,9 +138,6 @@ class Worker:
                 await database.close()
             if tracing is not None:
                 await _within(SHUTDOWN_TIMEOUT, asyncio.to_thread(tracing.close))
-
-    async def _collect_names(self, app: str) -> None:
-        self._reports.use_code_names(await asyncio.to_thread(collect_names, app))
 
     def _record(self, entry: Entry) -> None:
         self._reports.record(entry)
