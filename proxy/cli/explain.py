@@ -13,6 +13,7 @@ from rich.text import Text
 
 from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.console import console
+from proxy.cli.ops_client import ops_url_option
 from proxy.cli.param_types import ShareParam
 from proxy.config.field_types import FULL, show_share
 from proxy.config.models import Config, Route
@@ -69,14 +70,7 @@ class RouteExplanation:
 @click.option("--stage", type=ShareParam(), help="The rollout's current stage; default its first.")
 @click.option("--config", "file", type=ROUTING_FILE, default=Path("routing.yaml"), show_default=True, metavar="FILE")
 @click.option("--live", is_flag=True, help="Use the stage and the cap of a running gateway.")
-@click.option(
-    "--ops-url",
-    default="http://127.0.0.1:8001",
-    envvar="OPS_URL",
-    show_envvar=True,
-    show_default=True,
-    help="The gateway's ops listener, for --live.",
-)
+@ops_url_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
     method: str,

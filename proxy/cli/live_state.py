@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from proxy.cli.ops_client import fetch, ops_client, read
 from proxy.config.field_types import FULL
 from proxy.config.models import Route
 from proxy.gateway.bucketing import Limit
-
-TIMEOUT = 5.0
-"""Seconds for the answer of the ops listener."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +24,8 @@ class LiveState:
 
 def live_state(ops_url: str, route: Route | None) -> LiveState:
     """Return the live state of a route. Raises ClickException where it cannot be read."""
-    live = _fetch(ops_url, "/live.json?renew=no")
+    with ops_client(ops_url) as client:
+        live = read(client, fetch(client, "/live.json", {"renew": "no"}), dict[str, Any])
     revision = str(live.get("status", {}).get("revision", ""))
     if route is None:
         return LiveState(Limit(), "no route", revision)
@@ -56,20 +51,3 @@ def _cap(now: dict[str, Any]) -> int:
 
 def _basis_points(percent: float) -> int:
     return round(percent * 100)
-
-
-def _fetch(ops_url: str, path: str) -> dict[str, Any]:
-    request = urllib.request.Request(ops_url.rstrip("/") + path, headers={"accept": "application/json"})  # noqa: S310
-    if token := os.environ.get("OPS_TOKEN", ""):
-        request.add_header("authorization", f"Bearer {token}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=TIMEOUT) as answer:
-            answered: dict[str, Any] = json.load(answer)
-    except urllib.error.HTTPError as error:
-        error.close()
-        reason = "requires a token: set OPS_TOKEN" if error.code == 401 else f"answered {error.code}"
-        raise click.ClickException(f"{ops_url} {reason}") from None
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"{ops_url} cannot be reached: {error}") from None
-    return answered

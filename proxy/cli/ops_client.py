@@ -1,18 +1,27 @@
-"""Client of a gateway's ops listener, for commands that show what it knows."""
+"""Client of a gateway's ops listener, for commands that show what it knows.
+
+The standard library's client: the commands answer in the time that others take to import theirs.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import click
-import httpx
-from pydantic import TypeAdapter, ValidationError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _View = TypeVar("_View")
+
+TIMEOUT: Final = 5.0
+"""Seconds for each step of a request."""
 
 ops_url_option: Callable[[Command], Command] = click.option(
     "--ops-url",
@@ -24,33 +33,69 @@ ops_url_option: Callable[[Command], Command] = click.option(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class OpsClient:
+    """A client of the listener at a URL; `token` is empty where none is sent."""
+
+    base_url: str
+    token: str = ""
+
+    def open(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """Return the body of a response. Raises HTTPError for one that is not 2xx, OSError or ValueError for none."""
+        url = self.base_url.rstrip("/") + path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("an http or https URL is needed")
+        request = urllib.request.Request(url, headers={"accept": "application/json"})  # noqa: S310
+        if self.token:
+            request.add_header("authorization", f"Bearer {self.token}")
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(request, timeout=TIMEOUT) as response:
+            content: bytes = response.read()
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class OpsResponse:
+    """The body of a response."""
+
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode("utf-8", "replace")
+
+
 @contextmanager
-def ops_client(url: str) -> Iterator[httpx.Client]:
+def ops_client(url: str) -> Iterator[OpsClient]:
     """Open a client of the listener, with OPS_TOKEN of the environment, else OPS_VIEWER_TOKEN."""
-    token = os.environ.get("OPS_TOKEN") or os.environ.get("OPS_VIEWER_TOKEN", "")
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    with httpx.Client(base_url=url, headers=headers, timeout=5.0, trust_env=False) as client:
-        yield client
+    yield OpsClient(url, os.environ.get("OPS_TOKEN") or os.environ.get("OPS_VIEWER_TOKEN", ""))
 
 
-def fetch(client: httpx.Client, path: str, query: Mapping[str, str] | None = None) -> httpx.Response:
+def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) -> OpsResponse:
     """Return the response of a path. Raises ClickException where there is none, or an error."""
     try:
-        answer = client.get(path, params=query)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return OpsResponse(client.open(urllib.parse.quote(path, safe="/?=&"), query))
+    except urllib.error.HTTPError as error:
+        with error:
+            raise click.ClickException(_reason(client, error)) from None
+    except (OSError, ValueError) as error:
         raise click.ClickException(f"{client.base_url} cannot be reached: {error}") from None
-    if answer.status_code == 401:
-        raise click.ClickException(f"{client.base_url} requires a token: set OPS_TOKEN")
-    if answer.status_code == 404 and answer.headers.get("content-type") == "application/json":
-        raise click.ClickException(answer.json()["detail"])
-    if not answer.is_success:
-        raise click.ClickException(f"{client.base_url} answered {answer.status_code}")
-    return answer
 
 
-def read(client: httpx.Client, answer: httpx.Response, view: type[_View]) -> _View:
+def read(client: OpsClient, answer: OpsResponse, view: type[_View]) -> _View:
     """Return a response as a view. Raises ClickException where it is none of this version."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         return TypeAdapter(view).validate_json(answer.content)
     except ValidationError:
         raise click.ClickException(f"{client.base_url} is not an ops listener of this version") from None
+
+
+def _reason(client: OpsClient, error: urllib.error.HTTPError) -> str:
+    if error.code == 401:
+        return f"{client.base_url} requires a token: set OPS_TOKEN"
+    if error.code == 404 and error.headers.get("content-type") == "application/json":
+        return str(json.load(error)["detail"])
+    return f"{client.base_url} answered {error.code}"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
-import httpx
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -17,7 +16,7 @@ from rich.text import Text
 
 from proxy.cli.console import console
 from proxy.cli.history import table_of
-from proxy.cli.ops_client import fetch, ops_client, ops_url_option, read
+from proxy.cli.ops_client import OpsClient, fetch, ops_client, ops_url_option, read
 from proxy.ops.board.alerts import Alert
 from proxy.ops.board.groups import GroupLine
 from proxy.ops.board.migration import Migration
@@ -67,7 +66,7 @@ def status(ops_url: str, route: str | None, *, failing: bool, watch: bool, as_js
             sys.exit(1 if failing and problems else 0)
 
 
-def _watch(client: httpx.Client, route: str | None, *, failing: bool) -> None:
+def _watch(client: OpsClient, route: str | None, *, failing: bool) -> None:
     out = console()
     while True:
         try:
@@ -79,7 +78,7 @@ def _watch(client: httpx.Client, route: str | None, *, failing: bool) -> None:
         time.sleep(PERIOD)
 
 
-def _shown(client: httpx.Client, route: str | None, *, failing: bool) -> tuple[int, RenderableType]:
+def _shown(client: OpsClient, route: str | None, *, failing: bool) -> tuple[int, RenderableType]:
     """Return the number of problems, and the text."""
     if route is not None:
         from proxy.ops.pages.route_live import RouteLive

@@ -92,7 +92,7 @@ async def test_a_cap_is_named_and_another_revision_too(tmp_path: Path) -> None:
     [
         ("401 Unauthorized", "", "requires a token: set OPS_TOKEN"),
         ("500 No", "", "answered 500"),
-        ("200 OK", "<html>", "cannot be reached"),
+        ("200 OK", "<html>", "is not an ops listener of this version"),
     ],
 )
 async def test_what_is_no_answer_is_told_in_a_line(tmp_path: Path, status: str, body: str, text: str) -> None:
