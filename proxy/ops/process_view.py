@@ -6,6 +6,7 @@ from typing import Protocol
 
 from proxy.gateway.gateway import Gateway
 from proxy.observability.recent_failures import RecentFailures
+from proxy.ops.fleet import Fleet
 from proxy.rollout.controller import RolloutController
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
@@ -32,6 +33,10 @@ class ProcessView(Protocol):
     @property
     def memory(self) -> MemoryBudget:
         """The budget for bytes that are buffered for clients."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """The numbers of all processes."""
 
     @property
     def database(self) -> Database | None:

@@ -22,6 +22,7 @@ from typing import Any, Final, cast
 
 from proxy.failure_log import trace_of
 from proxy.rollout.analysis.window import RequestStats
+from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState
 from proxy.rollout.store import MemoryStore
 from proxy.runtime.database import Unavailable
@@ -50,6 +51,8 @@ METHODS: Final = frozenset(
         "announce",
         "add",
         "evidence",
+        "publish",
+        "snapshots",
         "set_baselines",
         "baselines",
     }
@@ -269,6 +272,12 @@ class HubStore:
 
     async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
         return cast(dict[str, Evidence], await self._call("evidence", tuple(epochs)))
+
+    async def publish(self, snapshot: ProcessSnapshot) -> None:
+        await self._call("publish", snapshot)
+
+    async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
+        return cast(tuple[ProcessSnapshot, ...], await self._call("snapshots"))
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         """Do nothing: the RouteStats of each worker hold the baselines for its lifetime."""

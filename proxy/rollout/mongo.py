@@ -4,6 +4,7 @@
     history     every change, by the state's key and version                       written after the state
     evidence    counts since a bake time began, by its epoch; replicas add to it
     baselines   legacy's latest statistics of a route
+    processes   the numbers of each process, for some seconds
     files       one document: the routing.yaml in force
 
 A state and its entry in the history are two writes. The state contains its last change: an entry that is missing
@@ -13,18 +14,23 @@ because a replica died between the two writes is added by the next reader of all
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC
 from typing import Final
 
+from pydantic import TypeAdapter
 from pymongo import DESCENDING, UpdateOne
 
 from proxy.rollout.analysis.window import RequestStats
+from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState, change_of
+from proxy.rollout.store import SNAPSHOT_LIFETIME
 from proxy.runtime.database import Conflict, Database, DatabaseError, Document, Unavailable
 
+_SNAPSHOT: Final = TypeAdapter(ProcessSnapshot)
 POLL_INTERVAL: Final = 1.0
 """Seconds between two reads where there are no change streams (a mongod that is not a replica set)."""
 
@@ -41,6 +47,8 @@ class MongoStore:
         self._evidence = database.collection("evidence")
         self._baselines = database.collection("baselines")
         self._files = database.collection("files")
+        self._processes = database.collection("processes")
+        self._expires = False  # the index is known to exist
 
     async def now(self) -> float:
         answer = await self._database.command({"hello": 1})
@@ -172,6 +180,26 @@ class MongoStore:
         with self._database.translate_errors():
             documents = [document async for document in self._evidence.find(chosen, {"key": 0})]
         return {document.pop("_id"): Evidence(**document) for document in documents}
+
+    async def publish(self, snapshot: ProcessSnapshot) -> None:
+        data = zlib.compress(_SNAPSHOT.dump_json(snapshot), 1)
+        changed = [{"$set": {"at": "$$NOW", "data": {"$literal": data}}}]  # the server's clock
+        with self._database.translate_errors():
+            await self._processes.update_one({"_id": snapshot.id}, changed, upsert=True)
+            if not self._expires:
+                await self._processes.create_index("at", expireAfterSeconds=int(SNAPSHOT_LIFETIME))
+                self._expires = True
+
+    async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
+        earliest = {"$subtract": ["$$NOW", int(SNAPSHOT_LIFETIME * 1000)]}
+        with self._database.translate_errors():
+            chosen = self._processes.find({"$expr": {"$gte": ["$at", earliest]}})
+            stored = [document["data"] async for document in chosen]
+        snapshots = []
+        for data in stored:
+            with suppress(ValueError, zlib.error):  # of another release
+                snapshots.append(_SNAPSHOT.validate_json(zlib.decompress(data)))
+        return tuple(snapshots)
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         changes = [

@@ -14,8 +14,11 @@ from typing import Final, Protocol
 
 from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.clock import Clock
+from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState
 
+SNAPSHOT_LIFETIME: Final = 12.0
+"""Seconds for which the published numbers of a process count."""
 HISTORY: Final = 1000
 """Number of changes that the store in memory retains."""
 
@@ -68,6 +71,12 @@ class Store(Protocol):
     async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
         """Return the evidence of the given epochs that have any."""
 
+    async def publish(self, snapshot: ProcessSnapshot) -> None:
+        """Publish the numbers of a process; they are forgotten after `SNAPSHOT_LIFETIME`."""
+
+    async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
+        """Return the numbers of all processes that have published some lately."""
+
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         """Store legacy's baselines by the routes' state keys."""
 
@@ -87,6 +96,7 @@ class MemoryStore:
         self._history: list[AuditEntry] = []
         self._announced = AnnouncedConfig()
         self._claimed: dict[str, tuple[int, str]] = {}
+        self._snapshots: dict[str, tuple[float, ProcessSnapshot]] = {}
 
     async def now(self) -> float:
         return self._clock.now()
@@ -146,6 +156,14 @@ class MemoryStore:
 
     async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
         return {epoch: self._evidence[epoch] for epoch in epochs if epoch in self._evidence}
+
+    async def publish(self, snapshot: ProcessSnapshot) -> None:
+        self._snapshots[snapshot.id] = self._clock.now(), snapshot
+
+    async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
+        earliest = self._clock.now() - SNAPSHOT_LIFETIME
+        self._snapshots = {key: one for key, one in self._snapshots.items() if one[0] >= earliest}
+        return tuple(snapshot for _, snapshot in self._snapshots.values())
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         """Do nothing: RouteStats holds the baselines for the lifetime of the process."""

@@ -37,6 +37,7 @@ from proxy.observability.recent_failures import RecentFailures
 from proxy.observability.tracing import Tracing
 from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
+from proxy.ops.fleet import Fleet
 from proxy.ops.masking import masked
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
@@ -110,12 +111,14 @@ class GatewayProcess:
         self.proxy_protocol = ProxyProtocolPolicy(_header_senders(config))
         self.health = HealthChecks(self.native, config)
         self.controller = self._keeper(config)
+        self.fleet = Fleet(self.controller, self.failures, lambda: self.gateway.in_flight)
         self._services: tuple[BackgroundService, ...] = (
             self.notices,
             self.reports,
             self.shadow,
             self.health,
             self.controller,
+            self.fleet,
         )
         metrics.CONFIG_VALID.set(not loaded.problems)
         if loaded.saved_at is not None:

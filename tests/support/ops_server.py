@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -22,6 +23,7 @@ from proxy.contract.schemas import Schema
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability.recent_failures import RecentFailures
+from proxy.ops.fleet import Fleet
 from proxy.reports import counter_keys
 from proxy.reports.counters import CounterBatch, key
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
@@ -112,6 +114,11 @@ class Stage:
     native_started: bool = True
     database: Database | None = None
     failures: RecentFailures = field(default_factory=RecentFailures)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        return Fleet(self.controller, self.failures, lambda: self.gateway.in_flight)
+
     memory: MemoryBudget = field(default_factory=MemoryBudget)
 
 

@@ -67,7 +67,7 @@ def action_routes(situation: ProcessView) -> list[Path]:
         route = named(situation, request)
         if route is None:
             return unknown_route(request)
-        return await answer(request, "actions.html", _view(situation, route), area="/")
+        return await answer(request, "actions.html", await _view(situation, route), area="/")
 
     async def act(request: Request) -> Response:
         form, principal = await read_form(request), principal_of(request)
@@ -111,14 +111,17 @@ async def _respond(situation: ProcessView, request: Request, route: Route, refus
         return RedirectResponse(f"/routes/{route.name}/live", 303)
     if wants_json(request):
         return error_page(request, refusal.status, "Nothing was changed", refusal.message)
-    response = await answer(request, "actions.html", _view(situation, route, refusal), area="/")
+    response = await answer(request, "actions.html", await _view(situation, route, refusal), area="/")
     response.status_code = refusal.status
     return response
 
 
-def _view(situation: ProcessView, route: Route, refusal: Refusal | None = None) -> RouteActions:
+async def _view(situation: ProcessView, route: Route, refusal: Refusal | None = None) -> RouteActions:
+    fleet = await situation.fleet.read()
     now = situation.controller.describe(route)
     stages = route.rollout.stages if route.rollout else ()
     lower = sorted({0, *(stage for stage in stages if stage < now.effective.share)})
     group = tuple(member.name for member in situation.controller.groups.members(state_key(route)))
-    return RouteActions(route_now(now), group, tuple(f"{share / 100:g}%" for share in lower), refusal)
+    return RouteActions(
+        route_now(now, fleet.route(route.name)), group, tuple(f"{share / 100:g}%" for share in lower), refusal
+    )

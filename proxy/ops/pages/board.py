@@ -14,6 +14,7 @@ from proxy.config.models import Route
 from proxy.ops.board.alerts import Alert, BackendsHealth, Banner, alerts, banner
 from proxy.ops.board.groups import STATES, GroupFacts, GroupLine, group_line
 from proxy.ops.board.migration import Migration, migration
+from proxy.ops.fleet import FleetNumbers
 from proxy.ops.pages.overview import summaries, total
 from proxy.ops.pages.report_access import Unavailability
 from proxy.ops.process_view import ProcessView
@@ -57,7 +58,8 @@ def board(situation: ProcessView, current: Current) -> Endpoint:
         now = time.time()
         known, unavailable = await summaries(situation, Span(now - SPAN, now))
         lines = group_lines(situation, {one.route: one for one in known}, now)
-        view = _view(situation, await current(), lines, request, unavailable, now)
+        fleet = await situation.fleet.read()
+        view = _view(situation, await current(), fleet, lines, request, unavailable, now)
         return await answer(request, "board.html", view, area="/", period=period(request, PERIOD), sorts=SORTS)
 
     return show
@@ -66,12 +68,13 @@ def board(situation: ProcessView, current: Current) -> Endpoint:
 def _view(
     situation: ProcessView,
     status: Status,
+    fleet: FleetNumbers,
     lines: Sequence[GroupLine],
     request: Request,
     unavailable: Unavailability | None,
     now: float,
 ) -> Board:
-    health = backends_health(situation, status)
+    health = backends_health(situation, status, fleet)
     query = request.query_params.get("q", "").strip()
     chosen: Sort = next((sort for sort in SORTS if sort == request.query_params.get("sort")), "problems")
     return Board(
@@ -119,14 +122,14 @@ def _facts(
     )
 
 
-def backends_health(situation: ProcessView, status: Status) -> BackendsHealth:
-    """Return the health of both backends as this process knows it."""
+def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers) -> BackendsHealth:
+    """Return the health of both backends: failures of all processes, all else as this process knows it."""
     controller = situation.controller
     return BackendsHealth(
         legacy_reachable=status.legacy,
         legacy_down=controller.legacy_down,
-        legacy_requests=sum(stats.window.total().legacy.requests for stats in controller.stats),
-        legacy_failures=situation.failures.of("legacy"),
+        legacy_requests=fleet.legacy_requests,
+        legacy_failures=fleet.legacy_failures,
         native_started=status.native,
         native_healthy=controller.healthy,
         state_unreachable=controller.unreachable,

@@ -1,12 +1,10 @@
 """The page of all routes now: shares, stages, both backends' numbers, guards.
 
-The numbers are those of the answering process over the guard's window.
+The numbers are those of all processes over the guard's window; a guard judges by those of its own process.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +16,8 @@ from proxy.ops.rendering import Endpoint, answer
 from proxy.ops.rollout_views import CapView, ProgressView
 from proxy.ops.status import Current, Status
 from proxy.rollout.analysis.analysis import Analysis
-from proxy.rollout.analysis.window import RequestStats, Window
 from proxy.rollout.controller import RouteRollout
+from proxy.rollout.fleet import BackendTraffic, RouteTraffic
 from proxy.rollout.model import Attribution, ceiling
 from proxy.rollout.shares import LimitedBy
 
@@ -74,13 +72,15 @@ class RouteNow:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """All routes. `shared`: replicas have the same shares. `unreachable`: the shared state cannot be reached now.
+    """All routes, with the numbers of all `processes`.
 
+    `shared`: replicas have the same shares. `unreachable`: the shared state cannot be reached now.
     `legacy_down`: the circuit breaker is open. `healthy`: native passes its health checks.
     """
 
     status: Status
-    process: int
+    processes: int
+    in_flight: int
     shared: bool
     unreachable: bool
     legacy_down: bool
@@ -94,19 +94,21 @@ def live(situation: ProcessView, current: Current) -> Endpoint:
     async def show(request: Request) -> Response:
         controller, status = situation.controller, await current()
         routes = situation.gateway.plan.config.routes
-        views = tuple(route_now(controller.describe(route)) for route in routes)
+        fleet = await situation.fleet.read()
+        views = tuple(route_now(controller.describe(route), fleet.route(route.name)) for route in routes)
         backends = controller.legacy_down, controller.healthy
-        view = Live(status, os.getpid(), controller.store.shared, controller.unreachable, *backends, views)
+        view = Live(
+            status, fleet.processes, fleet.in_flight, controller.store.shared, controller.unreachable, *backends, views
+        )
         period = PERIOD if request.query_params.get("refresh") != "no" else 0
         return await answer(request, "live.html", view, area="/live", period=period)
 
     return show
 
 
-def route_now(rollout: RouteRollout) -> RouteNow:
-    """Return the view of a route."""
-    route, state, window = rollout.route, rollout.state, rollout.stats.window
-    total, ended = window.total(), window.slices()
+def route_now(rollout: RouteRollout, traffic: RouteTraffic) -> RouteNow:
+    """Return the view of a route with the traffic of all processes."""
+    route, state = rollout.route, rollout.state
     return RouteNow(
         name=route.name,
         match=route.match,
@@ -120,23 +122,22 @@ def route_now(rollout: RouteRollout) -> RouteNow:
         missed=state.missed,
         cap=CapView.of(state.cap),
         guard=rollout.analysis,
-        window=window.span,
-        legacy=_backend(total.legacy, [one.legacy for one in ended], window),
-        native=_backend(total.native, [one.native for one in ended], window),
+        window=rollout.stats.window.span,
+        legacy=_backend(traffic.legacy),
+        native=_backend(traffic.native),
     )
 
 
-def _backend(total: RequestStats, ended: Sequence[RequestStats], window: Window) -> BackendNow:
-    rates = tuple(one.requests / window.seconds for one in ended)
-    recent = rates[-RECENT:]
+def _backend(traffic: BackendTraffic) -> BackendNow:
+    total, recent = traffic.total, traffic.rates[-RECENT:]
     return BackendNow(
-        rate=sum(recent) / len(recent),
+        rate=sum(recent) / len(recent) if recent else 0.0,
         requests=total.requests,
         errors=total.errors,
         server_errors=total.server_errors,
         p50=total.percentile(0.5),
         p95=total.percentile(0.95),
         p99=total.percentile(0.99),
-        rates=rates,
-        slowest=tuple(one.percentile(0.95) for one in ended),
+        rates=traffic.rates,
+        slowest=traffic.slowest,
     )

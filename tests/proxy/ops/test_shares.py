@@ -13,7 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from demo.ports import free_port
+from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.app import create_ops
+from proxy.ops.fleet import Fleet
 from proxy.rollout.mongo import MongoStore
 from proxy.runtime.database import Database
 from tests.support.ops_server import Stage, roll_out, stage
@@ -225,6 +227,22 @@ def test_own_rollback_is_lifted_at_once(person: TestClient) -> None:
     assert person.post(f"{path}/ack", data={**form(page, "ack"), "reason": "fixed"}).status_code == 303
     newest = person.get("/history.json?route=notes.create").json()["changes"][0]
     assert (newest["kind"], newest["before"], newest["after"]) == ("release", 0.0, 12.5)
+
+
+def test_pages_show_the_numbers_of_all_processes(person: TestClient, staged: Stage) -> None:
+    before = routes(person)["notes.list"]["native"]
+    other = Fleet(staged.controller, RecentFailures(), lambda: 5)
+    assert person.portal is not None
+    person.portal.call(other.start)
+    data = person.get("/live.json").json()
+    while data["processes"] < 2:  # read at most once a second
+        data = person.get("/live.json").json()
+    person.portal.call(other.stop)
+    after = next(route for route in data["routes"] if route["name"] == "notes.list")["native"]
+    assert after["requests"] == 2 * before["requests"] > 0
+    assert after["rate"] == pytest.approx(2 * before["rate"])
+    assert (data["processes"], data["in_flight"]) == (2, 5)
+    assert "5 in 2 processes" in words(person.get("/live").text)
 
 
 def test_history_is_filtered_and_paged(machine: TestClient) -> None:

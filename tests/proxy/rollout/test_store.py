@@ -17,10 +17,12 @@ from demo.mongod import find_mongod
 from demo.ports import free_port
 from proxy.config.models import Route
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
+from proxy.rollout.clock import Clock
+from proxy.rollout.fleet import BackendTraffic, ProcessSnapshot, RouteTraffic
 from proxy.rollout.hub import HubStore, StateHub
 from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Evidence, RouteState
 from proxy.rollout.mongo import MongoStore
-from proxy.rollout.store import MemoryStore, Store
+from proxy.rollout.store import SNAPSHOT_LIFETIME, MemoryStore, Store
 from proxy.rollout.transitions import gate_failed, guard_failed, initial_state, promote, start_rollout
 from proxy.runtime.database import Database, Unavailable
 from tests.support.mongodb_relay import Relay
@@ -270,3 +272,32 @@ async def test_an_outage_is_told(mongodb_url: str) -> None:
 def test_a_slice_becomes_evidence() -> None:
     seen = WindowBucket(RequestStats(10, 1, 2), RequestStats(20, 3, 4), 5, 6)
     assert Evidence.of(seen) == Evidence(20, 7, 10, 3, 5, 6)
+
+
+async def test_processes_read_the_numbers_of_all(store: Store) -> None:
+    traffic = RouteTraffic(native=BackendTraffic(RequestStats(9, 1, 2, {7: 9}), (1.5, 0.0), (0.2, None)))
+    one = ProcessSnapshot("one", 3, {"legacy_timeout": 2}, {"notes.list": traffic})
+    await store.publish(one)
+    await store.publish(ProcessSnapshot("two", 1))
+    await store.publish(ProcessSnapshot("two", 4))
+    found = {snapshot.id: snapshot for snapshot in await store.snapshots()}
+    assert found == {"one": one, "two": ProcessSnapshot("two", 4)}
+
+
+async def test_numbers_of_a_process_that_ended_are_forgotten() -> None:
+    now = 0.0
+    store = MemoryStore(Clock(lambda: now, lambda: 0.0))
+    store._clock.set(0.0)
+    await store.publish(ProcessSnapshot("one"))
+    store._clock.set(SNAPSHOT_LIFETIME + 1)
+    await store.publish(ProcessSnapshot("two"))
+    assert [snapshot.id for snapshot in await store.snapshots()] == ["two"]
+
+
+def test_traffic_of_processes_is_added() -> None:
+    one = BackendTraffic(RequestStats(10, 1, 2, {7: 10}), (1.0, 2.0), (0.1, None))
+    other = BackendTraffic(RequestStats(5, 0, 1, {7: 1, 9: 4}), (3.0, 0.5, 1.0), (0.4, None, 0.2))
+    both = BackendTraffic.sum_of([one, other])
+    assert (both.total, both.rates) == (RequestStats(15, 1, 3, {7: 11, 9: 4}), (4.0, 2.5, 1.0))
+    assert both.slowest == (0.4, None, 0.2)
+    assert BackendTraffic.sum_of([]) == BackendTraffic()

@@ -1,0 +1,98 @@
+"""The fleet's numbers: each process publishes its own in the shared store, and pages show the sum of all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from proxy.config.models import Config
+from proxy.observability.recent_failures import RecentFailures
+from proxy.rollout.controller import RolloutController
+from proxy.rollout.fleet import ProcessSnapshot, RouteTraffic
+from proxy.runtime.background_tasks import BackgroundTasks
+from proxy.runtime.database import DatabaseError
+
+PUBLISH_INTERVAL: Final = 3.0
+"""Seconds between two publications."""
+CACHE_TIME: Final = 1.0
+READ_TIMEOUT: Final = 1.0
+"""Seconds that a page waits for the numbers of other processes."""
+
+
+class Fleet:
+    """Background service that publishes this process's numbers, and reads those of all."""
+
+    def __init__(self, controller: RolloutController, failures: RecentFailures, in_flight: Callable[[], int]) -> None:
+        self._controller: Final = controller
+        self._failures: Final = failures
+        self._in_flight: Final = in_flight
+        self._id: Final = secrets.token_hex(8)
+        self._tasks: Final = BackgroundTasks()
+        self._others: tuple[ProcessSnapshot, ...] = ()
+        self._read_at = -CACHE_TIME
+
+    async def start(self) -> None:
+        """Start to publish."""
+        self._tasks.start(self._publish())
+
+    async def stop(self) -> None:
+        """Stop to publish; the other processes forget this one after a few seconds."""
+        await self._tasks.stop()
+
+    def apply_config(self, config: Config) -> None:
+        """Do nothing: the controller applies the routes."""
+
+    async def read(self) -> FleetNumbers:
+        """Return the numbers of all processes; of this one alone while the store is unreachable."""
+        if time.monotonic() - self._read_at >= CACHE_TIME:
+            self._read_at, self._others = time.monotonic(), await self._read_others()
+        return FleetNumbers((self._own(), *self._others))
+
+    async def _read_others(self) -> tuple[ProcessSnapshot, ...]:
+        try:
+            async with asyncio.timeout(READ_TIMEOUT):
+                snapshots = await self._controller.store.snapshots()
+        except (DatabaseError, TimeoutError):
+            return ()
+        return tuple(one for one in snapshots if one.id != self._id)
+
+    async def _publish(self) -> None:
+        while True:
+            with contextlib.suppress(DatabaseError):
+                own = self._own()
+                served = {name: traffic for name, traffic in own.routes.items() if traffic}
+                await self._controller.store.publish(replace(own, routes=served))
+            await asyncio.sleep(PUBLISH_INTERVAL)
+
+    def _own(self) -> ProcessSnapshot:
+        routes = {stats.route.name: RouteTraffic.of(stats.window) for stats in self._controller.stats}
+        return ProcessSnapshot(self._id, self._in_flight(), self._failures.of("legacy"), routes)
+
+
+class FleetNumbers:
+    """The sums of several processes."""
+
+    def __init__(self, snapshots: tuple[ProcessSnapshot, ...]) -> None:
+        self._snapshots: Final = snapshots
+        self.processes: Final = len(snapshots)
+        self.in_flight: Final = sum(one.in_flight for one in snapshots)
+
+    def route(self, name: str) -> RouteTraffic:
+        """Return the traffic of a route."""
+        return RouteTraffic.sum_of(one.routes[name] for one in self._snapshots if name in one.routes)
+
+    @property
+    def legacy_failures(self) -> dict[str, int]:
+        """The failures of legacy in the last minute, by code."""
+        return dict(sum((Counter(one.legacy_failures) for one in self._snapshots), Counter[str]()))
+
+    @property
+    def legacy_requests(self) -> int:
+        """The requests of all routes to legacy within their windows."""
+        return sum(part.legacy.total.requests for one in self._snapshots for part in one.routes.values())

@@ -1,0 +1,74 @@
+"""Traffic of a process by route, as it publishes it for the ops pages of the others, and the sum of several. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from proxy.rollout.analysis.window import RequestStats, Window
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTraffic:
+    """Requests of one backend over the window.
+
+    `rates` and `slowest` are of the window's slices, oldest first: requests per second, and the 95th percentile of the
+    latency in seconds, None without requests.
+    """
+
+    total: RequestStats = field(default_factory=RequestStats)
+    rates: tuple[float, ...] = ()
+    slowest: tuple[float | None, ...] = ()
+
+    @classmethod
+    def of(cls, total: RequestStats, slices: Sequence[RequestStats], seconds: float) -> BackendTraffic:
+        """Return the traffic of slices of `seconds` each, and their total."""
+        rates = tuple(one.requests / seconds for one in slices)
+        return cls(total, rates, tuple(one.percentile(0.95) for one in slices))
+
+    @classmethod
+    def sum_of(cls, parts: Sequence[BackendTraffic]) -> BackendTraffic:
+        """Return the sum of several processes; of their slowest requests the slowest."""
+        total = RequestStats()
+        for part in parts:
+            total.add(part.total)
+        rates = tuple(map(sum, zip_longest(*(part.rates for part in parts), fillvalue=0.0)))
+        slowest = zip_longest(*(part.slowest for part in parts))
+        known = ([value for value in slice_ if value is not None] for slice_ in slowest)
+        return cls(total, rates, tuple(max(values, default=None) for values in known))
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTraffic:
+    """Requests of one route over the window, by backend."""
+
+    legacy: BackendTraffic = BackendTraffic()
+    native: BackendTraffic = BackendTraffic()
+
+    @classmethod
+    def of(cls, window: Window) -> RouteTraffic:
+        """Return the traffic of a window."""
+        total, ended = window.total(), window.slices()
+        legacy = BackendTraffic.of(total.legacy, [one.legacy for one in ended], window.seconds)
+        return cls(legacy, BackendTraffic.of(total.native, [one.native for one in ended], window.seconds))
+
+    @classmethod
+    def sum_of(cls, parts: Iterable[RouteTraffic]) -> RouteTraffic:
+        """Return the sum of several processes."""
+        every = list(parts)
+        legacy = BackendTraffic.sum_of([part.legacy for part in every])
+        return cls(legacy, BackendTraffic.sum_of([part.native for part in every]))
+
+    def __bool__(self) -> bool:
+        return bool(self.legacy.total.requests or self.native.total.requests)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSnapshot:
+    """One process of the fleet: requests in flight, failures of legacy by code in the last minute, traffic by route."""
+
+    id: str
+    in_flight: int = 0
+    legacy_failures: Mapping[str, int] = field(default_factory=dict)
+    routes: Mapping[str, RouteTraffic] = field(default_factory=dict)
