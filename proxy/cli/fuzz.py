@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from proxy.fuzz.options import FuzzBackend, FuzzOptions
 from proxy.fuzz.safety import ForeignHostError, refuse_foreign
 
 if TYPE_CHECKING:
-    from proxy.fuzz.search import Search
+    from proxy.fuzz.search import Finding, Search
 
 UNUSABLE: Final = 2
 _PACKAGES: Final = ("schemathesis", "hypothesis")
@@ -122,7 +123,10 @@ def _run(backends: tuple[FuzzBackend, FuzzBackend], options: FuzzOptions, into: 
     unusable = (ContractError, DivergenceError, PluginError, RecordingError, ServiceUnreachable, SideEffectsError)
     begun = time.monotonic()
     try:
-        with _progress(options) as on_execution, open_search(*backends, options, on_execution) as search:
+        with (
+            _progress(options) as on_execution,
+            open_search(*backends, options, on_execution, partial(_show_finding, into)) as search,
+        ):
             try:
                 search.run(options.seed, options.max_findings)
             except KeyboardInterrupt:
@@ -131,7 +135,7 @@ def _run(backends: tuple[FuzzBackend, FuzzBackend], options: FuzzOptions, into: 
         click.echo(f"Error: {error}", err=True)
         return UNUSABLE
     seconds = time.monotonic() - begun
-    _report(search, seconds, into)
+    _summarize(search, seconds)
     if junit:
         junit.write_bytes(as_junit(search.coverage.rows(search.contract), search.findings, seconds))
     return 1 if search.findings else 0
@@ -155,19 +159,24 @@ def _progress(options: FuzzOptions) -> Iterator[Callable[[Search], None]]:
         yield show
 
 
-def _report(search: Search, seconds: float, into: Path) -> None:
-    """Print coverage, findings and a summary; write each finding as a recording."""
+def _show_finding(into: Path, search: Search, finding: Finding) -> None:
+    """Write a finding as a recording and print it."""
+    from proxy.fuzz.differential import write_execution
+
+    number = len(search.findings)
+    directory = write_execution(finding.execution, into / f"{number:03d}")
+    kinds = "".join(f"   {kind}\n" for kind in sorted(finding.kinds))
+    account = finding.execution.describe().encode(errors="backslashreplace").decode()
+    click.echo(f"\n{number}. {directory}\n{kinds}{account}")
+
+
+def _summarize(search: Search, seconds: float) -> None:
+    """Print the coverage and one line of totals."""
     from proxy.cli.console import console
     from proxy.cli.coverage_table import coverage_table, summarize_coverage
-    from proxy.fuzz.differential import write_execution
 
     rows = search.coverage.rows(search.contract)
     console().print(coverage_table(rows))
-    for number, finding in enumerate(search.findings, 1):
-        directory = write_execution(finding.execution, into / f"{number:03d}")
-        click.echo(f"\n{number}. {directory}")
-        click.echo("".join(f"   {kind}\n" for kind in sorted(finding.kinds)), nl=False)
-        click.echo(finding.execution.describe().encode(errors="backslashreplace"))
     counts = search.counts
     declared = f" of {len(counts.declared)} kinds" if counts.declared else ""
     click.echo(

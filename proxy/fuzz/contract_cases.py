@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import requests
 import schemathesis
@@ -28,8 +29,8 @@ OWN_HEADERS: Final = frozenset(
 """Headers that Schemathesis and its client add to every request."""
 
 _SWITCHING: Final = "101"
-_ID_MARK: Final = "fuzz-id-"
-_MARKED_ID: Final = re.compile(rf"{_ID_MARK}(\d+)")
+_MARK: Final = "fuzz-mark-"
+_MARKED: Final = re.compile(rf"{_MARK}(\d+)")
 
 
 def read_schema(file: Path) -> BaseSchema:
@@ -60,16 +61,21 @@ def _cases(operation: Any) -> st.SearchStrategy[Any]:
     return st.integers(0, 3).flatmap(lambda number: valid if number else mutated)
 
 
-def request_of(case: Case[Any], headers: tuple[tuple[str, str], ...] = (), id_number: int | None = None) -> FuzzRequest:
+def request_of(case: Case[Any], headers: tuple[tuple[str, str], ...] = (), number: int | None = None) -> FuzzRequest:
     """Return the request of a case; `headers` replace its own of the same name.
 
-    With `id_number` its path's parameters are placeholders for ids of the sequence, from this number on.
+    With a `number` its path's parameters are placeholders of this number: a text is an id of the sequence, any other
+    value that of a member with the parameter's name.
     """
-    if id_number is not None and case.path_parameters:
-        names = enumerate(case.path_parameters, id_number)
-        case.path_parameters = {name: f"{_ID_MARK}{number}" for number, name in names}
+    own = dict(case.path_parameters or {})
+    if number is None or not own:
+        return _prepared(case, headers)
+    case.path_parameters = {name: f"{_MARK}{index}" for index, name in enumerate(own)}
     request = _prepared(case, headers)
-    return replace(request, target=_MARKED_ID.sub(r"<id \1|\g<0>>", request.target))
+    names = ["id" if isinstance(value, str) else name for name, value in own.items()]
+    defaults = [quote(str(value), safe="") or "0" for value in own.values()]
+    placeholders = [f"<{name} {number}|{value}>" for name, value in zip(names, defaults, strict=True)]
+    return replace(request, target=_MARKED.sub(lambda match: placeholders[int(match[1])], request.target))
 
 
 def _prepared(case: Case[Any], headers: tuple[tuple[str, str], ...]) -> FuzzRequest:

@@ -16,7 +16,7 @@ from proxy.fuzz.dictionary import Dictionary
 from proxy.fuzz.differential import Differential
 from proxy.fuzz.options import FuzzBackend, FuzzOptions
 from proxy.fuzz.plugin import Plugin, load_plugin
-from proxy.fuzz.search import Search
+from proxy.fuzz.search import Finding, Search
 from proxy.fuzz.sources import Sources
 from proxy.recordings import model
 from proxy.recordings.model import Recordings
@@ -25,7 +25,11 @@ from proxy.recordings.player import PlayerSettings
 
 @contextlib.contextmanager
 def open_search(
-    legacy: FuzzBackend, native: FuzzBackend, options: FuzzOptions, on_execution: Callable[[Search], None]
+    legacy: FuzzBackend,
+    native: FuzzBackend,
+    options: FuzzOptions,
+    on_execution: Callable[[Search], None],
+    on_finding: Callable[[Search, Finding], None],
 ) -> Iterator[Search]:
     """Open a search between two running backends; the time counts from here.
 
@@ -42,6 +46,7 @@ def open_search(
         deadline = time.monotonic() + options.seconds
         search = Search(runner, differential, contract, schema, sources, deadline)
         search.on_execution = lambda: on_execution(search)
+        search.on_finding = lambda finding: on_finding(search, finding)
         try:
             yield search
         finally:

@@ -70,7 +70,7 @@ class SearchCounts:
 
 @dataclass
 class Search:
-    """A run: its sources, what it has reported, and its counters; `on_execution` is called after each sequence."""
+    """A run: its sources, what it has reported, and its counters; the callbacks report progress."""
 
     runner: asyncio.Runner
     differential: Differential
@@ -79,6 +79,7 @@ class Search:
     sources: Sources
     deadline: float
     on_execution: Callable[[], None] = lambda: None
+    on_finding: Callable[[Finding], None] = lambda finding: None
     known: set[DifferenceKind] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     counts: SearchCounts = field(default_factory=SearchCounts)
@@ -109,8 +110,10 @@ class Search:
     def _report(self, execution: Execution | None) -> None:
         if execution is not None:
             kinds = kinds_of(execution, self.contract) - self.known
-            self.findings.append(Finding(execution, kinds))
+            finding = Finding(execution, kinds)
+            self.findings.append(finding)
             self.known |= kinds
+            self.on_finding(finding)
 
     def _draw_sequences(self, number: int) -> None:
         @seed(number)
