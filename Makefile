@@ -8,7 +8,7 @@ MODULES := demo/legacy/node_modules/.installed
 # Compiled modules are kept even where the environment says no: each of the many processes would compile all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test coverage lint validate audit pin-images format fuzz bench lock clean help
+.PHONY: run test coverage lint validate audit pin-images format fuzz bench bench-quick lock clean help
 .DEFAULT_GOAL := run
 
 run: $(STAMP) $(MODULES)  ## the whole thing on embedded defaults: gateway :8000, ops :8001, legacy :4500; ARGS=--traffic plays days
@@ -58,6 +58,9 @@ chaos: $(STAMP) $(MODULES)  ## attacks on real parts, figure by figure with its 
 
 bench: $(STAMP) $(MODULES)  ## ratios against peers in one run; needs wrk and nginx
 	$(BIN)/python -m bench
+
+bench-quick: $(STAMP) $(MODULES)  ## the ratios that must hold, in under two minutes; exits 1 where one does not
+	$(BIN)/python -m bench.quick
 
 LOCKER := $(VENV)/lock/bin
 LOCK := $(LOCKER)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \

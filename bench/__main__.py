@@ -12,13 +12,17 @@ from bench.comparison import comparison
 from bench.conversations import conversations
 from bench.forwarding import forwarding, routes
 from bench.guarding import guarding
+from bench.idle import idle
 from bench.isolation import isolation
 from bench.logins import logins
 from bench.native import native
 from bench.report import Comparison, show
 from bench.transfer import transfer
 
-PARTS = ("forwarding", "routes", "transfer", "native", "logins", "conversations", "comparison", "isolation", "guarding")
+PARTS = (
+    *("forwarding", "routes", "transfer", "native", "logins", "conversations", "idle", "comparison", "isolation"),
+    "guarding",
+)
 
 
 @click.command()
@@ -47,6 +51,14 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
                     f"{footprint.contender}: {footprint.idle / 1024:.0f} KiB an idle connection, "
                     f"{footprint.recording / 1024:.0f} KiB a recording of 224 KiB"
                 )
+            continue
+        if part == "idle":
+            unused = idle()
+            rows.append(asdict(unused))
+            console.print(
+                f"ready after {unused.ready:.2f} s; {unused.cpu:.2%} of a core; an idle keep-alive connection "
+                f"{unused.keep_alive / 1024:.1f} KiB, an idle WebSocket {unused.websocket / 1024:.1f} KiB"
+            )
             continue
         if part == "comparison":
             for pace in comparison():

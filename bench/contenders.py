@@ -59,6 +59,13 @@ class Field:
         )
         return port
 
+    def uvicorn(self) -> int:
+        """Uvicorn with an app that answers by itself, without an access log."""
+        port = free_port()
+        command: list[str | Path] = [sys.executable, "-m", "uvicorn", "bench.bare:app", "--port", str(port)]
+        self.start("uvicorn", [*command, "--no-access-log", "--lifespan", "off"], port)
+        return port
+
     def nginx(self, upstream: int) -> int:
         """Start nginx with one worker, as the gateway has one process."""
         program = shutil.which("nginx") or "/usr/sbin/nginx"

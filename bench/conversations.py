@@ -62,7 +62,7 @@ def _native(contenders: Field, env: dict[str, str]) -> tuple[int, int]:
 
 
 def _measure(contender: str, port: int, pid: int) -> Footprint:
-    return asyncio.run(_converse(contender, port, lambda: _resident(pid)))
+    return asyncio.run(_converse(contender, port, lambda: resident(pid)))
 
 
 async def _converse(contender: str, port: int, resident: Callable[[], int]) -> Footprint:
@@ -83,8 +83,8 @@ async def _converse(contender: str, port: int, resident: Callable[[], int]) -> F
         return Footprint(contender, idle / RECORDINGS, (resident() - before) / RECORDINGS)
 
 
-def _resident(pid: int) -> int:
-    """Bytes of memory of a process and those it started (Linux)."""
+def resident(pid: int) -> int:
+    """Return the bytes of memory of a process and those it started (Linux)."""
     pages = 0
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:

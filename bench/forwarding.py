@@ -1,4 +1,7 @@
-"""Forwarding: the same upstream directly, through nginx, through http-proxy-middleware, through the gateway."""
+"""Forwarding: the same upstream directly, through nginx, through http-proxy-middleware, through the gateway.
+
+Beside them stands uvicorn with an app that answers the small body by itself: what this server does without a proxy.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from bench.load import Readings, in_turns, load
 from bench.report import Comparison
 
 DIRECT, NGINX, MIDDLEWARE, GATEWAY = "directly", "nginx", "http-proxy-middleware", "gateway"
+UVICORN = "bare uvicorn"
 PATHS = {"2.4 kB": "/small", "1 MiB": "/1mib"}
 
 
@@ -22,8 +26,14 @@ def forwarding(seconds: float, rounds: int, connections: tuple[int, ...]) -> lis
             MIDDLEWARE: contenders.middleware(upstream),
             GATEWAY: contenders.gateway(routing(upstream, routes=30))[0],
         }
+        small = {**ports, UVICORN: contenders.uvicorn()}
         return [
-            Comparison(f"{size}, {count} connections", _measure(ports, path, count, seconds, rounds), MIDDLEWARE)
+            Comparison(
+                f"{size}, {count} connections",
+                _measure(small if path == "/small" else ports, path, count, seconds, rounds),
+                MIDDLEWARE,
+                (UVICORN, NGINX) if path == "/small" else (NGINX,),
+            )
             for size, path in PATHS.items()
             for count in connections
         ]

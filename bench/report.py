@@ -14,11 +14,12 @@ from bench.load import Reading, typical
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Readings by contender, one a round, all against the one named `base`."""
+    """Readings by contender, one a round, all against the one named `base`; throughput against `others` as well."""
 
     title: str
     readings: Mapping[str, Sequence[Reading]]
     base: str
+    others: Sequence[str] = ()
 
     def rows(self) -> list[dict[str, str | float]]:
         """Return the medians of all rounds. Ratios compare figures of one round, because the machine's speed varies."""
@@ -34,16 +35,26 @@ class Comparison:
             "p99_ms": round(middle.p99, 2),
             "p99_ratio": round(self._ratio(readings, lambda reading: reading.p99), 2),
             "failed": middle.failed,
+            **{f"to {other}": round(median_ratio(readings, self.readings[other], _rate), 2) for other in self.others},
         }
 
     def _ratio(self, readings: Sequence[Reading], figure: Callable[[Reading], float]) -> float:
-        pairs = zip(readings, self.readings[self.base], strict=True)
-        return median(figure(reading) / figure(base) for reading, base in pairs)
+        return median_ratio(readings, self.readings[self.base], figure)
+
+
+def median_ratio(readings: Sequence[Reading], base: Sequence[Reading], figure: Callable[[Reading], float]) -> float:
+    """Return the median of the ratios of readings of one round."""
+    return median(figure(reading) / figure(other) for reading, other in zip(readings, base, strict=True))
+
+
+def _rate(reading: Reading) -> float:
+    return reading.rate
 
 
 def show(comparisons: list[Comparison], console: Console) -> None:
     for comparison in comparisons:
-        table = Table("", "req/s", "ratio", "p50 ms", "p99 ms", "p99 ratio", "failed", title=comparison.title)
+        others = [f"to {other}" for other in comparison.others]
+        table = Table("", "req/s", "ratio", *others, "p50 ms", "p99 ms", "p99 ratio", "failed", title=comparison.title)
         for column in table.columns[1:]:
             column.justify = "right"
         for row in comparison.rows():
@@ -51,6 +62,7 @@ def show(comparisons: list[Comparison], console: Console) -> None:
                 str(row["contender"]),
                 f"{row['rate']:,}",
                 f"{row['ratio']:.2f}",
+                *(f"{row[other]:.2f}" for other in others),
                 f"{row['p50_ms']:.2f}",
                 f"{row['p99_ms']:.2f}",
                 f"{row['p99_ratio']:.2f}",

@@ -18,6 +18,7 @@ from proxy.config.models import Config
 from proxy.docs.openapi import OpenAPI
 from proxy.docs.pages import POLICY, REDOC, SWAGGER, AssetFile, Page
 from proxy.gateway.scope import first_header
+from proxy.server.exchange import Exchange, begin_of
 
 _READING: Final = frozenset({"GET", "HEAD"})
 _HEADERS: Final = {
@@ -35,6 +36,7 @@ class Docs:
 
     def __init__(self, gateway: ASGIApp, config: Callable[[], Config], native: ASGIApp | None, directory: Path) -> None:
         self._gateway = gateway
+        self._begin_behind = begin_of(gateway)
         self._config = config
         self._native = native
         self._directory = directory
@@ -42,14 +44,26 @@ class Docs:
         self._answers: dict[bytes, Answer] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._answer(scope)
+        if answer is None:
+            await self._gateway(scope, receive, send)
+        else:
+            await _respond(await answer(), scope, receive, send, named=self._config().served_by)
+
+    def begin(self, scope: Scope, exchange: Exchange) -> Awaitable[None] | None:
+        """Begin to serve an HTTP request, without a task where the gateway does: see `proxy.server.exchange`."""
+        if self._begin_behind is None or self._answer(scope) is not None:
+            return self(scope, exchange.receive, exchange.send)
+        return self._begin_behind(scope, exchange)
+
+    def _answer(self, scope: Scope) -> Answer | None:
+        """Return the document that a request asks for; None where it is the gateway's."""
         config = self._config()
         if config is not self._known:
             self._known, self._answers = config, self._prepare(config)
-        answer = self._answers.get(scope["raw_path"]) if self._answers and scope["type"] == "http" else None
-        if answer is None or scope["method"] not in _READING:
-            await self._gateway(scope, receive, send)
-        else:
-            await _respond(await answer(), scope, receive, send, named=config.served_by)
+        if not self._answers or scope["type"] != "http" or scope["method"] not in _READING:
+            return None
+        return self._answers.get(scope["raw_path"])
 
     def _prepare(self, config: Config) -> dict[bytes, Answer]:
         """Return the documents by path."""

@@ -136,7 +136,7 @@ class Admission:
     """All bulkheads of a process."""
 
     def __init__(self) -> None:
-        self._limits: LimitSettings | None = None
+        self.limits: LimitSettings | None = None
         self._bulkheads: Final[dict[tuple[Backend, Kind], Bulkhead]] = {
             ("legacy", "http"): Bulkhead("legacy_requests"),
             ("native", "http"): Bulkhead("native_requests"),
@@ -146,9 +146,7 @@ class Admission:
 
     def apply(self, limits: LimitSettings) -> None:
         """Set the limits; what is under way stays."""
-        if limits is self._limits:
-            return
-        self._limits = limits
+        self.limits = limits
         for (_, kind), bulkhead in self._bulkheads.items():
             http = kind == "http"
             bulkhead.limit = limits.in_flight if http else limits.websockets

@@ -17,6 +17,7 @@ from typing import Final, Literal
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.gateway.errors import CircuitOpen, NotConnected
+from proxy.gateway.starting import Progressed, StartedRequest, start_of
 
 State = Literal["closed", "open", "probing"]
 
@@ -37,6 +38,7 @@ class CircuitBreaker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._legacy: Final = legacy
+        self._start: Final = start_of(legacy)
         self._allowed: Final = failures
         self._pause: Final = pause
         self._told: Final = told
@@ -63,6 +65,15 @@ class CircuitBreaker:
         if self._probing or self._clock() - self._opened < self._pause:
             raise CircuitOpen
         await self._probe(scope, receive, send)
+
+    def start(self, scope: Scope, progressed: Progressed) -> StartedRequest | None:
+        """Start a request where legacy has a connection, which ends a row of faults; see `starting`."""
+        if self._start is None or self._faults >= self._allowed:
+            return None
+        started = self._start(scope, progressed)
+        if started is not None:
+            self._faults = 0
+        return started
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

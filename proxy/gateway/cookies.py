@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final
 
 Header = tuple[bytes, bytes]
@@ -23,11 +23,14 @@ def cookie_value(headers: Iterable[Header], name: str) -> str | None:
     return None
 
 
-def without_cookies(headers: Sequence[Header], names: Collection[bytes]) -> list[Header]:
+def without_cookies(headers: list[Header], names: Collection[bytes]) -> list[Header]:
     """Return the headers without the cookies of these names; a `Cookie` header that holds no other is removed."""
+    cookies = [value for header, value in headers if header == b"cookie"]
+    if not cookies or not any(name in value for value in cookies for name in names):
+        return headers
     passed = []
     for header in headers:
-        if header[0] == b"cookie" and any(name in header[1] for name in names):
+        if header[0] == b"cookie":
             value = _without(header[1], names)
             if value:
                 passed.append((b"cookie", value))

@@ -10,6 +10,7 @@ From a trusted proxy they are extended. From anyone else they are replaced by wh
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from starlette.types import Scope
@@ -29,8 +30,13 @@ def resolve_origin(scope: Scope, trusted: TrustedProxies) -> None:
     """Put the client that trusted proxies recorded, and its scheme, into the scope and the forwarding headers."""
     connection = scope.get("client")
     peer = canonical_peer(connection[0]) if connection else None
-    client = resolve_client(scope["headers"], peer, trusted)
     scheme: str = scope.get("scheme", "http")
+    if not trusted.trusts_peer(peer):
+        if connection and peer != connection[0]:
+            scope["client"] = (peer, connection[1])
+        scope["headers"] = _replaced(scope["headers"], peer or "unknown", scheme.replace("ws", "http"))
+        return
+    client = resolve_client(scope["headers"], peer, trusted)
     if client.scheme is not None:
         scheme = scope["scheme"] = (
             client.scheme.replace("http", "ws") if scope["type"] == "websocket" else client.scheme
@@ -46,28 +52,31 @@ def with_forwarding(headers: Iterable[Header], client: ResolvedClient, peer: str
     `peer` is the connection's own peer, None on a Unix socket; `scheme` is that of the client's request, `http` or
     `https`. Names are in lower case, as ASGI has them.
     """
-    sent = (peer or "unknown").encode()
     if client.behind_proxy:
-        return _extended(headers, sent, scheme.encode())
-    return _replaced(headers, sent, scheme.encode())
+        return _extended(headers, (peer or "unknown").encode(), scheme.encode())
+    return _replaced(list(headers), peer or "unknown", scheme)
 
 
-def _replaced(headers: Iterable[Header], peer: bytes, scheme: bytes) -> list[Header]:
-    passed: list[Header] = []
-    written: list[Header] = [(b"x-forwarded-for", peer), (b"x-forwarded-proto", scheme)]
-    names = set()
-    for header in headers:
-        name = header[0]
-        names.add(name)
-        if not name.startswith(_PREFIX) and name not in FORWARDING:
-            passed.append(header)
-        if name == b"host" and written[-1][0] != b"x-forwarded-host":
-            written.append((b"x-forwarded-host", header[1]))
-    if b"forwarded" in names:
-        written.append((b"forwarded", b"for=%b;proto=%b" % (_node(peer), scheme)))
-    if b"x-real-ip" in names:
-        written.append((b"x-real-ip", peer))
+def _replaced(headers: list[Header], peer: str, scheme: str) -> list[Header]:
+    passed = [header for header in headers if header[0] not in FORWARDING and header[0][:12] != _PREFIX]
+    written = list(_shown(peer, scheme))
+    for name, value in headers:
+        if name == b"host":
+            written.append((b"x-forwarded-host", value))
+            break
+    if len(passed) < len(headers):
+        names = {name for name, _ in headers}
+        if b"forwarded" in names:
+            written.append((b"forwarded", b"for=%b;proto=%b" % (_node(peer.encode()), scheme.encode())))
+        if b"x-real-ip" in names:
+            written.append((b"x-real-ip", peer.encode()))
     return passed + written
+
+
+@lru_cache(maxsize=4096)
+def _shown(peer: str, scheme: str) -> tuple[Header, Header]:
+    """Return the headers that depend on the connection alone."""
+    return (b"x-forwarded-for", peer.encode()), (b"x-forwarded-proto", scheme.encode())
 
 
 def _extended(headers: Iterable[Header], peer: bytes, scheme: bytes) -> list[Header]:

@@ -1,11 +1,12 @@
-"""The gateway: an ASGI app that gives each request to one of two others, and notes how it went.
+"""The gateway: an ASGI app that gives each request to one of two others, and reports how it went.
 
-    (1) match a route ─▶ (2) decide a side ─▶ (3) await that side with the client's own scope, receive and send
-                                                   └─▶ (4) observe, once
+    (1) match a route ─▶ (2) decide on a backend ─▶ (3) await it with the client's own scope, receive and send
+                                                        └─▶ (4) report to the observers, once
 
-A request keeps the plan it began with; a reload swaps the plan for those that follow. Between the client and the side
-stands only `_Passage`, which reads the status as it passes and adds `x-served-by`. What a side could not answer
-(`failures.Failure`) the gateway answers itself, unless the route lets the other side take over (`fallback`).
+A request keeps the snapshot it began with; a reload replaces the snapshot for those that follow. Between the client and
+the backend stands only `RequestTracker`, which records the status as it passes and adds `x-served-by`. Where a backend
+could not answer (`errors.Failure`), the gateway answers itself, unless the route lets the other backend take over
+(`fallback`). Requests in which nothing but legacy has a part are served without a task (`direct`).
 """
 
 from __future__ import annotations
@@ -15,38 +16,39 @@ import itertools
 import logging
 import re
 import secrets
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from email.utils import formatdate
-from typing import Final, Literal
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.backends.legacy.http import Timeouts
-from proxy.comparison.exchange import ExchangeRecorder
-from proxy.config.models import Config, Route
+from proxy.config.models import Config
 from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.failure_log import trace_of
 from proxy.gateway import bucketing, fallback
-from proxy.gateway.admission import Admission, Slot
+from proxy.gateway.admission import Admission
 from proxy.gateway.callers import CallerIdentity
 from proxy.gateway.client_address import TrustedProxies
 from proxy.gateway.cookies import OPS_COOKIE, cookie_value, without_cookies
+from proxy.gateway.direct import DirectRequest
 from proxy.gateway.errors import Failure, NativeFailed, NotConnected, Overloaded, error_response
 from proxy.gateway.forwarding import resolve_origin
 from proxy.gateway.preflight import match_request
-from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, Observer, RequestRecord
-from proxy.gateway.routing import Match, RouteTable
+from proxy.gateway.request_record import Observer
+from proxy.gateway.request_tracker import RequestTracker
+from proxy.gateway.routing import RouteTable
 from proxy.gateway.scope import first_header
-from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
+from proxy.gateway.starting import StartRequest, start_of
+from proxy.gateway.sticky_cookie import draw_id, set_cookie
 from proxy.gateway.tokens import TokenVerifier
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
-from proxy.server.client_connection import CLIENT_CONNECTION, ClientConnection
+from proxy.server.client_connection import CLIENT_CONNECTION
+from proxy.server.exchange import Exchange
 from proxy.shadow import ShadowClient
 from proxy.shadow.mirror import MirroredRequest
-from proxy.types import Backend, RawHeaders
+from proxy.types import Backend
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -61,10 +63,10 @@ _MEANINGLESS: Final = re.compile(rb"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-
 class RoutingSnapshot:
     """Everything a request needs that a reload may change.
 
-    `timeouts`: those of routes that have some of their own. `origins`: who may read the gateway's own answers.
-    `secret_header`: the override header, which holds a secret that is no side's business. `trusted`: the peers whose
+    `timeouts`: those of routes that have some of their own. `origins`: the origins that may read the gateway's own
+    answers. `secret_header`: the override header, whose secret backends do not get. `trusted`: the peers whose
     forwarding headers are believed. `callers` identifies callers for guards; `declared` are refusals of native's that
-    guards do not count.
+    guards do not count. `start`: legacy's way to serve a request without a task, if it has one.
     """
 
     config: Config
@@ -79,6 +81,10 @@ class RoutingSnapshot:
     callers: CallerIdentity
     declared: DeclaredRefusals
     tokens: TokenVerifier | None
+    start: StartRequest | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", start_of(self.legacy))
 
     def for_backends(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Return a request's headers without the override's secret and without the gateway's own cookies."""
@@ -109,7 +115,7 @@ class RoutingSnapshot:
 
 
 class Gateway:
-    """Serves `http` and `websocket` scopes by its `plan` and the routes' `limits`, which may be replaced at any time.
+    """An ASGI app that routes by its `plan` and the routes' `limits`, which may be replaced at any time.
 
     `admission` holds the bulkheads.
     """
@@ -132,54 +138,100 @@ class Gateway:
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        plan = self.plan
-        kind: str = scope["type"]
-        method: str = scope["method"] if kind == "http" else "WS"
-        resolve_origin(scope, plan.trusted)
-        trace = self._tracing.begin(scope, method) if self._tracing is not None else None
-        match = match_request(plan.table, method, scope["headers"], scope["raw_path"])  # 1
-        decision = self._decide(plan, match, scope)  # 2
-        if trace is not None:
-            trace.decided(scope, match.route.template if match is not None else None, decision)
-        request_id = self._request_id(scope)
-        passage = _ResponseTracker(kind, send, decision, request_id if plan.config.served_by else None)
-        passage.sticky_cookie = self._sticky_cookie(plan, match, decision, scope)
-        scope["headers"] = plan.for_backends(scope["headers"])
-        if trace is not None:
-            passage.turned = functools.partial(trace.turned, scope)
-        if match is not None:
-            scope["proxy.template"] = match.route.template
-            if match.route.name in plan.timeouts:
-                scope["proxy.timeouts"] = plan.timeouts[match.route.name]
-        passage.connection = scope.get(CLIENT_CONNECTION)
-        self._admit(plan, scope, passage)
-        if match is not None and match.route.guard is not None and passage.slot is not None:
-            scope["proxy.caller"] = plan.callers.identify(scope["headers"], passage.slot.client)
-        attendance = self._attend(plan, match, decision, scope, receive) if passage.slot is not None else None
-        try:
-            if attendance is not None:
-                with _ASIDE:
-                    await attendance.prepare()
-                receive, passage.capture = attendance.receive, attendance.capture
-            await self._serve(plan, match, scope, receive, passage)  # 3
-        finally:
-            if passage.slot is not None:
-                passage.slot.release()
-            passage.record_eviction()
-            if trace is not None:
-                trace.end(passage.status, passage.failure)
-            self._observe(plan, scope, request_id, method, match, passage)  # 4
-            if attendance is not None:
-                with _ASIDE:
-                    attendance.end(passage.decision.backend, passage.failure)
+        await self.run(self._prepare(scope), scope, receive, send)
 
-    def _admit(self, plan: RoutingSnapshot, scope: Scope, passage: _ResponseTracker) -> None:
-        """Take a slot at the backend; where a limit is reached, leave the failure in `refusal`."""
-        self.admission.apply(plan.config.limits)
+    def begin(self, scope: Scope, exchange: Exchange) -> Awaitable[None] | None:
+        """Serve an HTTP request without a task, as long as legacy alone answers it; else return what is to be awaited.
+
+        The listener calls this in the place of the app: see `proxy.server.exchange`.
+        """
+        tracker = self._prepare(scope)
+        start = tracker.snapshot.start if exchange.is_alone and self._is_direct(tracker) else None
+        if start is not None and DirectRequest(self, tracker, scope, exchange).start(start):
+            return None
+        return self.run(tracker, scope, exchange.receive, exchange.send)
+
+    def _is_direct(self, tracker: RequestTracker) -> bool:
+        """Return whether nothing but legacy has a part in a request."""
+        if tracker.decision.backend != "legacy" or tracker.slot is None or tracker.trace is not None:
+            return False
+        shadowed = tracker.match is not None and tracker.match.route.shadow.share and self._shadow is not None
+        return not shadowed and tracker.sticky_cookie is None
+
+    def _prepare(self, scope: Scope) -> RequestTracker:
+        """Match a route (1), decide (2), take a slot; write into the scope what backends get."""
+        snapshot = self.plan
+        method: str = scope["method"] if scope["type"] == "http" else "WS"
+        tracker = RequestTracker(snapshot, scope, method)
+        resolve_origin(scope, snapshot.trusted)
+        if self._tracing is not None:
+            tracker.trace = self._tracing.begin(scope, method)
+        self._route(tracker, scope)
+        tracker.request_id = self._request_id(scope)
+        if snapshot.config.bucketing.cookie is not None:
+            tracker.sticky_cookie = self._sticky_cookie(tracker, scope)
+        scope["headers"] = snapshot.for_backends(scope["headers"])
+        tracker.connection = scope.get(CLIENT_CONNECTION)
+        self._admit(tracker, scope)
+        if tracker.slot is not None and tracker.match is not None and tracker.match.route.guard is not None:
+            scope["proxy.caller"] = tracker.caller = snapshot.callers.identify(scope["headers"], tracker.slot.client)
+        return tracker
+
+    def _route(self, tracker: RequestTracker, scope: Scope) -> None:
+        snapshot, route = tracker.snapshot, None
+        match = match_request(snapshot.table, tracker.method, scope["headers"], scope["raw_path"])  # 1
+        if match is not None:
+            tracker.match, route = match, match.route
+            tracker.limit = self.limits.get(route.name, bucketing.UNLIMITED)
+            scope["proxy.template"] = route.template
+            if route.name in snapshot.timeouts:
+                scope["proxy.timeouts"] = snapshot.timeouts[route.name]
+        headers, client = scope["headers"], scope.get("client")
+        tracker.decision = bucketing.decide(
+            route, snapshot.config, headers, client, limit=tracker.limit, tokens=snapshot.tokens
+        )  # 2
+        if tracker.trace is not None:
+            tracker.trace.decided(scope, route.template if route is not None else None, tracker.decision)
+            tracker.on_fallback = functools.partial(tracker.trace.turned, scope)
+
+    async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
+        """Await the backend of a request that is prepared, and of one that has started, its answer (3)."""
+        tracker.client_send = send
+        mirrored = self._mirror(tracker, scope, receive) if tracker.slot is not None else None
         try:
-            passage.slot = self.admission.admit(scope, passage.decision.backend, plan.trusted)
+            if mirrored is not None:
+                with _MIRROR_ERRORS:
+                    await mirrored.prepare()
+                receive, tracker.capture = mirrored.receive, mirrored.capture
+            await self._serve(tracker, scope, receive)
+        finally:
+            self.finish(tracker)
+            if mirrored is not None:
+                with _MIRROR_ERRORS:
+                    mirrored.end(tracker.decision.backend, tracker.failure)
+
+    def finish(self, tracker: RequestTracker) -> None:
+        """Release what a request holds, and report it to the observers (4)."""
+        if tracker.slot is not None:
+            tracker.slot.release()
+        tracker.record_eviction()
+        if tracker.trace is not None:
+            tracker.trace.end(tracker.status, tracker.failure)
+        record = tracker.record()
+        for observer in self._observers:
+            try:
+                observer(record)
+            except Exception as error:
+                self._observer_failed(observer, error)
+
+    def _admit(self, tracker: RequestTracker, scope: Scope) -> None:
+        """Take a slot at the backend; where a limit is reached, leave the failure in `refusal`."""
+        if self.admission.limits is not tracker.snapshot.config.limits:
+            self.admission.apply(tracker.snapshot.config.limits)
+        try:
+            tracker.slot = self.admission.admit(scope, tracker.decision.backend, tracker.snapshot.trusted)
         except Overloaded as refusal:
-            passage.refusal = refusal
+            tracker.refusal = refusal
 
     @property
     def websockets(self) -> int:
@@ -191,116 +243,101 @@ class Gateway:
         """Requests and WebSockets under way."""
         return self.admission.used("http") + self.websockets
 
-    def _decide(self, plan: RoutingSnapshot, match: Match | None, scope: Scope) -> bucketing.Decision:
-        route = match.route if match is not None else None
-        headers, limit = scope["headers"], self._limit(route)
-        return bucketing.decide(route, plan.config, headers, scope.get("client"), limit=limit, tokens=plan.tokens)
-
-    def _limit(self, route: Route | None) -> bucketing.Limit:
-        return self.limits.get(route.name, bucketing.UNLIMITED) if route is not None else bucketing.UNLIMITED
-
-    def _attend(
-        self, plan: RoutingSnapshot, match: Match | None, decision: bucketing.Decision, scope: Scope, receive: Receive
-    ) -> MirroredRequest | None:
-        """What stands by where a request is to run on the other side, too."""
+    def _mirror(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> MirroredRequest | None:
+        """Begin to mirror a request that is to run on the other backend as well."""
+        match = tracker.match
         if match is None or not match.route.shadow.share or self._shadow is None or scope["type"] != "http":
             return None
         if match.preflight:
             return None
-        with _ASIDE:
-            return self._shadow.mirror(match.route, decision, scope, receive)
+        with _MIRROR_ERRORS:
+            return self._shadow.mirror(match.route, tracker.decision, scope, receive)
         return None
 
-    def _sticky_cookie(
-        self, plan: RoutingSnapshot, match: Match | None, decision: bucketing.Decision, scope: Scope
-    ) -> bytes | None:
+    def _sticky_cookie(self, tracker: RequestTracker, scope: Scope) -> bytes | None:
         """Return the `Set-Cookie` for a caller without a sticky cookie; None where none is to be set."""
-        cookie = plan.config.bucketing.cookie
+        config, match, decision = tracker.snapshot.config, tracker.match, tracker.decision
+        cookie = config.bucketing.cookie
         if cookie is None or match is None or match.preflight or scope["type"] != "http":
             return None
         if cookie_value(scope["headers"], cookie.name):
             return None
 
         def suits(drawn: str) -> bool:
-            limit = self._limit(match.route)
-            return (
-                bucketing.decide(match.route, plan.config, (), None, limit=limit, key=drawn).backend == decision.backend
-            )
+            drawn_for = bucketing.decide(match.route, config, (), None, limit=tracker.limit, key=drawn)
+            return drawn_for.backend == decision.backend
 
         by_share = decision.reason in ("share", "cap", "no-key")
         return set_cookie(cookie, draw_id(suits if by_share else bool), secure=scope.get("scheme") == "https")
 
     def _request_id(self, scope: Scope) -> str:
-        """What the request is called in the log; the scope has what it is called to the sides.
+        """Return the request's id for the log, and put that for the backends into the scope.
 
-        To the sides by the client's own `X-Request-Id`, where that is a plain token. To the log only where it is a
-        UUID or 32 hexadecimal digits: anything else might be a name, or a number that somebody is known by.
+        Backends get the client's own `X-Request-Id` where that is a plain token. The log gets it only where it is a
+        UUID or 32 hexadecimal digits: anything else might identify a person.
         """
-        own = f"{self._prefix}-{next(self._numbers):x}"
         given = first_header(scope["headers"], b"x-request-id")
         if given is None or len(given) > 128 or not given.replace(b"-", b"").replace(b"_", b"").isalnum():
-            given = own.encode()
+            own = f"{self._prefix}-{next(self._numbers):x}"
+            scope["proxy.request_id"] = own.encode()
+            return own
         scope["proxy.request_id"] = given
-        return given.decode() if _MEANINGLESS.fullmatch(given) else own
+        return given.decode() if _MEANINGLESS.fullmatch(given) else f"{self._prefix}-{next(self._numbers):x}"
 
-    async def _serve(
-        self, plan: RoutingSnapshot, match: Match | None, scope: Scope, receive: Receive, passage: _ResponseTracker
-    ) -> None:
-        route, decision = match.route if match is not None else None, passage.decision
-        limit, preflight = self._limit(route), match is not None and match.preflight
+    async def _serve(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> None:
+        snapshot, decision = tracker.snapshot, tracker.decision
+        route, preflight = tracker.match.route if tracker.match is not None else None, tracker.preflight
         try:
-            if passage.refusal is not None:
-                raise passage.refusal
-            if decision.backend == "native" and plan.native is not None:
-                if fallback.legacy_may(route, decision, scope, limit, preflight=preflight):
-                    await self._native_or_legacy(plan.native, plan.legacy, scope, receive, passage)
+            if tracker.refusal is not None:
+                raise tracker.refusal
+            if decision.backend == "native" and snapshot.native is not None:
+                if fallback.legacy_may(route, decision, scope, tracker.limit, preflight=preflight):
+                    await self._native_or_legacy(snapshot.native, scope, receive, tracker)
                 else:
-                    await self._await_native(plan.native, scope, receive, passage.send, passage)
-            elif plan.native is not None and fallback.native_may(route, decision, limit, preflight=preflight):
-                await self._legacy_or_native(plan.legacy, plan.native, scope, receive, passage)
+                    await self._await_native(snapshot.native, scope, receive, tracker.send, tracker)
+            elif snapshot.native is not None and fallback.native_may(
+                route, decision, tracker.limit, preflight=preflight
+            ):
+                await self._legacy_or_native(snapshot.native, scope, receive, tracker)
             else:
-                await plan.legacy(scope, receive, passage.send)
+                await snapshot.legacy(scope, receive, tracker.send)
         except Failure as failure:
-            passage.failure, passage.cause = failure.code, failure.cause
-            if not passage.begun:
-                await self._answer(failure, plan, scope, passage)
+            tracker.failure, tracker.cause = failure.code, failure.cause
+            if not tracker.begun:
+                await self._answer(failure, scope, tracker)
 
-    async def _legacy_or_native(
-        self, legacy: ASGIApp, native: ASGIApp, scope: Scope, receive: Receive, passage: _ResponseTracker
-    ) -> None:
-        rereadable = fallback.ReplayableReceive(receive)
+    async def _legacy_or_native(self, native: ASGIApp, scope: Scope, receive: Receive, tracker: RequestTracker) -> None:
+        replayable = fallback.ReplayableReceive(receive)
         try:
-            await legacy(scope, rereadable, passage.send)
+            await tracker.snapshot.legacy(scope, replayable, tracker.send)
         except NotConnected as fault:
-            passage.cause = fault.cause
-            self._turn_to("native", "legacy-down", passage)
-            await self._await_native(native, scope, rereadable.again, passage.send, passage)
+            tracker.cause = fault.cause
+            self._fall_back("native", "legacy-down", tracker)
+            await self._await_native(native, scope, replayable.again, tracker.send, tracker)
 
-    async def _native_or_legacy(
-        self, native: ASGIApp, legacy: ASGIApp, scope: Scope, receive: Receive, passage: _ResponseTracker
-    ) -> None:
-        rereadable, attempt = fallback.ReplayableReceive(receive), fallback.ServerErrorFilter(passage.send)
+    async def _native_or_legacy(self, native: ASGIApp, scope: Scope, receive: Receive, tracker: RequestTracker) -> None:
+        replayable, attempt = fallback.ReplayableReceive(receive), fallback.ServerErrorFilter(tracker.send)
         try:
-            await self._await_native(native, dict(scope), rereadable, attempt, passage)
+            await self._await_native(native, dict(scope), replayable, attempt, tracker)
         except NativeFailed:
-            if passage.begun:
+            if tracker.begun:
                 raise
             attempt.failed = True
         if attempt.failed:
-            self._turn_to("legacy", "native-error", passage)
-            await legacy(scope, rereadable.again, passage.send)
+            self._fall_back("legacy", "native-error", tracker)
+            await tracker.snapshot.legacy(scope, replayable.again, tracker.send)
 
-    def _turn_to(self, backend: Backend, reason: bucketing.Reason, passage: _ResponseTracker) -> None:
+    def _fall_back(self, backend: Backend, reason: bucketing.Reason, tracker: RequestTracker) -> None:
         """Let the other backend take over. Raises `Overloaded` where it has no slot."""
-        if passage.slot is not None:
-            self.admission.move(passage.slot, backend)
-        passage.turn_to(backend, reason)
+        if tracker.slot is not None:
+            self.admission.move(tracker.slot, backend)
+        tracker.fall_back(backend, reason)
 
     async def _await_native(
-        self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, passage: _ResponseTracker
+        self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, tracker: RequestTracker
     ) -> None:
-        if passage.connection is not None:
-            passage.connection.retain_body()
+        if tracker.connection is not None:
+            tracker.connection.retain_body()
         report: dict[str, object] = {}
         scope["extensions"] = {**scope.get("extensions", {}), DEPENDENCY_FAILURE: report}
         try:
@@ -311,48 +348,15 @@ class Gateway:
             logger.error("native raised %s on %s", type(error).__name__, scope.get("proxy.template", "-"))
             raise NativeFailed from error
         finally:
-            passage.dependency = next((name for name in DEPENDENCIES if report.get("dependency") == name), None)
+            if report:
+                tracker.dependency = next((name for name in DEPENDENCIES if report.get("dependency") == name), None)
 
-    async def _answer(self, failure: Failure, plan: RoutingSnapshot, scope: Scope, passage: _ResponseTracker) -> None:
-        headers, body = error_response(failure, first_header(scope["headers"], b"origin"), plan.origins)
+    async def _answer(self, failure: Failure, scope: Scope, tracker: RequestTracker) -> None:
+        headers, body = error_response(failure, first_header(scope["headers"], b"origin"), tracker.snapshot.origins)
         prefix = "http.response" if scope["type"] == "http" else "websocket.http.response"
-        passage.answered_by = "gateway"
-        await passage.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})
-        await passage.send({"type": f"{prefix}.body", "body": body, "more_body": False})
-
-    def _observe(
-        self,
-        plan: RoutingSnapshot,
-        scope: Scope,
-        request_id: str,
-        method: str,
-        match: Match | None,
-        passage: _ResponseTracker,
-    ) -> None:
-        ended, decision = time.perf_counter(), passage.decision
-        observation = RequestRecord(
-            request_id=request_id,
-            kind=passage.kind,
-            method=method,
-            route=match.route.name if match is not None and not match.preflight else None,
-            template=match.route.template if match is not None else None,
-            backend=decision.backend,
-            reason=decision.reason,
-            bucket=decision.bucket,
-            status=passage.status,
-            failure=passage.failure,
-            cause=passage.cause,
-            dependency=passage.dependency,
-            head=(passage.headed or ended) - passage.started,
-            total=ended - passage.started,
-            caller=scope.get("proxy.caller"),
-            declared=passage.refused and _is_declared(plan, scope, method, passage),
-        )
-        for observer in self._observers:
-            try:
-                observer(observation)
-            except Exception as error:
-                self._observer_failed(observer, error)
+        tracker.answered_by = "gateway"
+        await tracker.send({"type": f"{prefix}.start", "status": failure.status, "headers": headers})
+        await tracker.send({"type": f"{prefix}.body", "body": body, "more_body": False})
 
     def _observer_failed(self, observer: Observer, error: Exception) -> None:
         """Count each failure, and log the first of its kind: the request was answered and is not affected."""
@@ -363,16 +367,8 @@ class Gateway:
             logger.error("%s failed: %s; further failures of this kind are only counted", kind[0], trace_of(error))
 
 
-def _is_declared(plan: RoutingSnapshot, scope: Scope, method: str, passage: _ResponseTracker) -> bool:
-    """Return whether native's 4xx is one of a declared divergence."""
-    if passage.decision.backend != "native" or "proxy.caller" not in scope:
-        return False
-    operation = f"{method} {scope['raw_path'].decode('latin-1')}"
-    return plan.declared.include(operation, passage.status, scope["headers"], passage.headers)
-
-
-class _Aside:
-    """Around what a shadow does amid a request: what goes wrong there is no client's business.
+class _MirrorErrors:
+    """A context that logs errors of mirroring: they do not affect the request.
 
     A class of its own, since a generator would cost each request some microseconds.
     """
@@ -387,104 +383,4 @@ class _Aside:
         return True
 
 
-_ASIDE: Final = _Aside()
-
-
-class _ResponseTracker:
-    """What passes from a side to the client: read, and named after the side, but not otherwise touched.
-
-    `decision` is the side that answers, which another may have become before the answer began. `capture` sees what the
-    side sends, and nothing of what the gateway itself answers; `turned` hears of another side that takes over.
-    `answered_by` is `gateway` where neither side answers. `request_id` is added to the answer with the side's
-    name, unless it is None.
-    """
-
-    __slots__ = (
-        *("_request_id", "_send", "answered_by", "begun", "capture", "cause", "decision", "dependency", "failure"),
-        *("headed", "kind", "started", "status", "sticky_cookie", "turned"),
-        *("connection", "headers", "refusal", "slot"),
-    )
-
-    def __init__(self, kind: str, send: Send, decision: bucketing.Decision, request_id: str | None) -> None:
-        self.kind = kind
-        self.decision = decision
-        self.started = time.perf_counter()
-        self.headed = 0.0
-        self.status = CLIENT_CLOSED_REQUEST
-        self.begun = False
-        self.failure: str | None = None
-        self.cause: str | None = None
-        self.dependency: str | None = None
-        self.capture: ExchangeRecorder | None = None
-        self.turned: Callable[[bucketing.Decision], None] | None = None
-        self.answered_by: Literal["gateway"] | None = None
-        self.sticky_cookie: bytes | None = None
-        self.slot: Slot | None = None
-        self.refusal: Overloaded | None = None
-        self.headers: RawHeaders = []
-        self.connection: ClientConnection | None = None
-        self._send = send
-        self._request_id = request_id
-
-    def turn_to(self, backend: Backend, reason: bucketing.Reason) -> None:
-        """Another side takes over."""
-        self.decision = bucketing.Decision(backend, reason, self.decision.bucket)
-        if self.turned is not None:
-            self.turned(self.decision)
-
-    @property
-    def refused(self) -> bool:
-        """True where the answer has a status of 4xx."""
-        return 400 <= self.status < 500 and self.begun
-
-    def record_eviction(self) -> None:
-        """Record the limit for which the listener ended the request, if it did."""
-        evicted_for = self.connection.evicted_for if self.connection is not None else None
-        if evicted_for is not None and self.failure is None:
-            self.failure, self.cause = Overloaded.code, evicted_for
-            if not self.begun:
-                self.status = Overloaded.status
-
-    async def send(self, message: Message) -> None:
-        if self.capture is not None and self.failure is None:
-            self.capture.sent(message)
-        if not self.begun:
-            self._note(message)
-        await self._send(message)
-
-    def _note(self, message: Message) -> None:
-        """The first message begins the answer: a response, an accepted or a refused WebSocket."""
-        self.begun = True
-        self.headed = time.perf_counter()
-        kind = message["type"]
-        if kind == "websocket.accept":
-            self.status = 101
-        elif kind == "websocket.close":
-            self.status = 403  # what ASGI servers answer for a close before an accept
-            return
-        else:
-            self.status = message["status"]
-        headers = list(message.get("headers", ()))
-        names = {name for name, _ in headers}
-        if self._request_id is not None:
-            headers.append(_SERVED_BY[self.answered_by or self.decision.backend])
-            if b"x-request-id" not in names:
-                headers.append((b"x-request-id", self._request_id.encode()))
-        if kind == "http.response.start" and b"date" not in names:
-            headers.append((b"date", _date()))
-        if self.sticky_cookie is not None and self.answered_by is None and is_private(self.status, headers):
-            headers.append((b"set-cookie", self.sticky_cookie))
-        message["headers"] = self.headers = headers
-
-
-_SERVED_BY: Final = {name: (b"x-served-by", name.encode()) for name in ("legacy", "native", "gateway")}
-
-
-def _date() -> bytes:
-    """Now, for an answer that lacks a `Date`: native's, or the gateway's own (RFC 9110 §6.6.1)."""
-    return _formatted(int(time.time()))
-
-
-@functools.lru_cache(maxsize=1)
-def _formatted(seconds: int) -> bytes:
-    return formatdate(seconds, usegmt=True).encode()
+_MIRROR_ERRORS: Final = _MirrorErrors()

@@ -31,7 +31,7 @@ def match_request(table: RouteTable, method: str, headers: Headers, raw_path: by
 
     A route that is declared for `OPTIONS` itself comes first. `method` and `raw_path` are those of `RouteTable.match`.
     """
-    requested = requested_method(method, headers)
+    requested = requested_method(method, headers) if method == "OPTIONS" else None
     if requested is None:
         return table.match(method, raw_path)
     own = table.match("OPTIONS", raw_path)

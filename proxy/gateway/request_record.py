@@ -1,6 +1,6 @@
-"""What is noted of one request, once: for the access log, the metrics, and what guards a rollout.
+"""Records of one request: for the access log, the metrics and the guards.
 
-An `Observation` is what came of serving it, a `Compared` what came of running it on the other side, some time later.
+A `RequestRecord` is the result of serving it, a `ComparisonRecord` that of running it on the other backend, later.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from proxy.comparison.verdicts import Name, Reason
 from proxy.types import Backend
 
 CLIENT_CLOSED_REQUEST = 499
-"""The status noted for a client that left before an answer began (nginx's convention); nobody receives it."""
+"""The status recorded for a client that left before an answer began (nginx's convention); nobody receives it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a frozen one of this size takes three times as long to create
 class RequestRecord:
     """One request as it went. Holds nothing of its content: no path, query, header or body.
 
     `route` and `template` are None where no route matched; `bucket` is None where none was needed; `failure` is the
-    code of a `failures.Failure`, and `cause` names the connection fault behind it, also where native took over.
-    `dependency` is the one that native says it failed for want of: `database`, `model` or `terminology`. `head` and
+    code of an `errors.Failure`, and `cause` names the connection fault behind it, also where native took over.
+    `dependency` is the one whose failure native reports: `database`, `model` or `terminology`. `head` and
     `total` are seconds until the answer began and ended. `caller` is the identity of its caller on routes with a guard,
     see `callers`. `declared`: native's 4xx is one that the declared divergences say that it gives.
     """
@@ -49,7 +49,7 @@ Observer = Callable[[RequestRecord], None]
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
-    """Requests that were to run in the shadow, and the verdict on each; `reason` where it is `skipped`."""
+    """The verdict on requests that were to run in the shadow; `reason` where it is `skipped`."""
 
     route: str
     served: Backend

@@ -15,11 +15,13 @@ import json
 import logging
 import os
 import select
+import stat
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, Literal
 
 from proxy.failure_log import hide_messages, trace_of
@@ -100,7 +102,7 @@ class LogWriter:
                 self._changed.notify_all()
 
     def _emit(self, data: bytes) -> None:
-        for chunk in _chunks(data):
+        for chunk in _chunks(data, _chunk_size(self._descriptor)):
             if not self._wait_until_writable():
                 self._drop(chunk, "shutdown")
                 continue
@@ -156,13 +158,22 @@ class LogWriter:
         logger.error("%s %s; %d log lines were dropped", self._stream, state, dropped)
 
 
-def _chunks(data: bytes) -> Iterator[bytes]:
-    """Cut data at line ends into pieces of at most _CHUNK bytes; a longer line stays whole."""
+def _chunk_size(descriptor: int) -> int:
+    """Return the bytes that one write takes without blocking: any number into a file, which nobody has to read."""
+    try:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        is_file = False
+    return MAX_PENDING if is_file else _CHUNK
+
+
+def _chunks(data: bytes, size: int) -> Iterator[bytes]:
+    """Cut data at line ends into pieces of at most `size` bytes; a longer line stays whole."""
     begin = 0
     while begin < len(data):
         end = len(data)
-        if end - begin > _CHUNK:
-            end = data.rfind(b"\n", begin, begin + _CHUNK) + 1 or data.find(b"\n", begin + _CHUNK) + 1 or len(data)
+        if end - begin > size:
+            end = data.rfind(b"\n", begin, begin + size) + 1 or data.find(b"\n", begin + size) + 1 or len(data)
         yield data[begin:end]
         begin = end
 
@@ -237,7 +248,12 @@ class JsonFormatter(logging.Formatter):
 def timestamp(at: float) -> str:
     """Format seconds since the epoch as RFC 3339 in UTC, with milliseconds: `2026-11-22T14:05:09.123Z`."""
     seconds, milliseconds = divmod(int(at * 1000), 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z"
+    return f"{_format_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _format_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def configure_logging(process: str = "gateway") -> None:

@@ -8,12 +8,14 @@ socket.
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.gateway.client_address import read_address
+from proxy.server.exchange import Exchange, begin_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +39,27 @@ class ListenerAddress:
 
 
 class ListenerDispatcher:
-    """Gives a connection of the ops listener to the ops app, any other to the public one."""
+    """An ASGI app: connections of the ops listener get the ops app, others the public one.
 
-    def __init__(self, public: ASGIApp, ops: ASGIApp, ops_listener: ListenerAddress) -> None:
+    `lifespan` serves the lifespan scope of both.
+    """
+
+    def __init__(
+        self, public: ASGIApp, ops: ASGIApp, ops_listener: ListenerAddress, lifespan: ASGIApp | None = None
+    ) -> None:
         self._public, self._ops, self._ops_listener = public, ops, ops_listener
+        self._lifespan = lifespan or public
+        self._begin_public = begin_of(public)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._ops if self._ops_listener.accepted(scope.get("server")) else self._public
+        app = self._lifespan if scope["type"] == "lifespan" else self._app_of(scope)
         await app(scope, receive, send)
+
+    def begin(self, scope: Scope, exchange: Exchange) -> Awaitable[None] | None:
+        """Begin to serve an HTTP request, without a task where the public app does: see `proxy.server.exchange`."""
+        if self._begin_public is not None and not self._ops_listener.accepted(scope["server"]):
+            return self._begin_public(scope, exchange)
+        return self._app_of(scope)(scope, exchange.receive, exchange.send)
+
+    def _app_of(self, scope: Scope) -> ASGIApp:
+        return self._ops if self._ops_listener.accepted(scope.get("server")) else self._public

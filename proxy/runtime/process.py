@@ -276,7 +276,7 @@ def create_app(
     last_good: LastGood | None = None,
     hub: HubStore | None = None,
     ops_viewer_token: str | None = None,
-) -> Router:
+) -> ListenerDispatcher:
     """Return the app of one process, for both listeners. `hub` is what workers share. Raises ConfigError."""
     process = GatewayProcess(file, os.environ, last_good, hub)
     process.proxy_protocol.exempt = ops_listener.accepted
@@ -294,5 +294,5 @@ def create_app(
             }
 
     public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
-    dispatcher = ListenerDispatcher(public, create_ops(process, ops_token, ops_viewer_token), ops_listener)
-    return Router(default=dispatcher, redirect_slashes=False, lifespan=lifespan)
+    ops = create_ops(process, ops_token, ops_viewer_token)
+    return ListenerDispatcher(public, ops, ops_listener, Router(lifespan=lifespan))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from starlette.routing import Router
 from uvicorn.config import STARTUP_FAILURE
 
 from proxy.config.problems import ConfigError
@@ -18,7 +17,7 @@ from proxy.observability.log_writer import configure_logging, flush_logs, redire
 from proxy.observability.process_metrics import forget_the_dead
 from proxy.rollout.hub import HubStore
 from proxy.runtime.last_good import LastGood
-from proxy.runtime.listeners import ListenerAddress
+from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.runtime.parent_death import exit_with_parent
 from proxy.runtime.process import create_app
 
@@ -41,7 +40,7 @@ class WorkerSettings:
     ops_viewer_token: str | None = None
 
 
-def create_worker_app(settings: WorkerSettings) -> Router:
+def create_worker_app(settings: WorkerSettings) -> ListenerDispatcher:
     """Set up this process and return its app; exits where the file is refused and there is no last good one."""
     configure_logging()
     redirect_standard_streams()

@@ -5,13 +5,17 @@
 
 The head of an answer waits for the first part of its body, at most until the event loop turns, so that a small answer
 is one write.
+
+An app that has a method `begin` (`BeginningApp`) may serve a request without a task: it answers later by `respond`, or
+goes on in a task by `run_in_task`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final, Protocol, cast
 
 from starlette.types import ASGIApp, Message, Scope
 
@@ -20,6 +24,7 @@ from proxy.gateway.errors import Failure, error_response
 from proxy.server.memory_budget import MemoryAccount
 from proxy.server.request_head import RequestHead
 from proxy.server.response import InvalidResponse, ResponseFramer
+from proxy.types import RawHeaders
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -31,13 +36,15 @@ BODY_BUFFER: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Connection(Protocol):
+class ExchangeConnection(Protocol):
     """The client's connection, as far as an exchange needs it."""
 
     write_paused: bool
 
     def write(self, data: bytes) -> None: ...
     def call_soon(self, flush: Any) -> None: ...
+    def create_task(self, work: Coroutine[Any, Any, None]) -> None: ...
+    def open_account(self) -> MemoryAccount | None: ...
     async def drain(self) -> None: ...
     def body_taken(self) -> None: ...
     def evict(self, limit: str) -> None: ...
@@ -46,41 +53,45 @@ class Connection(Protocol):
     def break_off(self) -> None: ...
 
 
+BeginRequest = Callable[[Scope, "Exchange"], Awaitable[None] | None]
+"""Begins to serve a request. Returns what is to be awaited in a task, or None where the exchange is answered later."""
+
+
+def begin_of(app: ASGIApp) -> BeginRequest | None:
+    """Return an app's `begin`; None where it has none."""
+    return cast("BeginRequest | None", getattr(app, "begin", None))
+
+
 class Exchange:
     """One request and its answer."""
 
-    __slots__ = (
-        *("_awaited", "_body", "_connection", "_end_told", "_framer", "_held", "_scope", "_size", "_whole"),
-        *("account", "continue_owed", "disconnected", "head", "over", "retains_body", "waiting_since"),
-    )
+    # what most requests never change stays on the class
+    _retained: MemoryAccount | None = None
+    _awaited: asyncio.Event | None = None
+    _framer: ResponseFramer | None = None
+    _held = b""
+    _size = 0
+    _end_told = False
+    disconnected = over = in_task = False
+    retains_body = False
+    """Whether the app is taken to hold the body until it has answered."""
+    waiting_since: float | None = None
+    """The loop's time since when the app waits for more of the body."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        head: RequestHead,
-        scope: Scope,
-        account: MemoryAccount | None = None,
-        *,
-        whole: bool,
-    ) -> None:
-        """`whole`: the request has no body. `account`: where the memory that it takes is entered."""
-        self.account = account
-        self.retains_body = False
-        """Whether the app is taken to hold the body until it has answered."""
+    def __init__(self, connection: ExchangeConnection, head: RequestHead, *, whole: bool) -> None:
+        """`whole`: the request has no body."""
         self.head = head
-        self.disconnected = False
-        self.over = False
-        self.waiting_since: float | None = None
-        """The loop's time since when the app waits for more of the body."""
         self.continue_owed = head.expects_continue
-        self._connection, self._scope = connection, scope
+        self._connection = connection
         self._body: list[bytes] = []
-        self._size = 0
         self._whole = whole
-        self._end_told = False
-        self._awaited: asyncio.Event | None = None
-        self._framer: ResponseFramer | None = None
-        self._held = b""
+
+    @property
+    def account(self) -> MemoryAccount | None:
+        """Where the memory that the request takes is entered."""
+        if self._retained is None:
+            self._retained = self._connection.open_account()
+        return self._retained
 
     @property
     def begun(self) -> bool:
@@ -127,7 +138,7 @@ class Exchange:
             return {"type": "http.disconnect"}
         body, self._body, self._size = b"".join(self._body), [], 0
         self._end_told = self._whole
-        if self.retains_body and self.account is not None and not self.account.acquire(len(body)):
+        if self.retains_body and body and self.account is not None and not self.account.acquire(len(body)):
             self._connection.evict("memory")
             return {"type": "http.disconnect"}
         if not self._whole:
@@ -142,17 +153,50 @@ class Exchange:
 
     # -- the answer's side
 
-    async def run(self, app: ASGIApp) -> None:
+    def begin(self, app: ASGIApp, begin: BeginRequest | None, scope: Scope) -> None:
+        """Serve the request: by `begin`, where the app has it, else by the app in a task."""
+        try:
+            work = begin(scope, self) if begin is not None else app(scope, self.receive, self.send)
+        except Exception as error:
+            logger.error("the app failed: %s", trace_of(error))
+            work = self.fail()
+        if work is not None:
+            self.run_in_task(work)
+
+    def run_in_task(self, work: Awaitable[None]) -> None:
+        """Await the app, which goes on by `receive` and `send`, in a task."""
+        self.in_task = True
+        self._connection.create_task(self._run(work))
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is nothing but the head, and whatever is answered at once can be written at once."""
+        return self._whole and not self._connection.write_paused
+
+    def may_respond(self, size: int) -> bool:
+        """Return whether an answer with a body of `size` bytes can be written at once."""
+        return size <= WRITE_STEP and not self._connection.write_paused
+
+    def respond(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Send a whole answer in one write; once the client is gone, drop it."""
+        if self.disconnected:
+            return
+        framer = self._framer = self._framer_of(status, headers)
+        self._connection.write(framer.head + framer.frame(body, more=False))
+        self.over = True
+        self._connection.answered(self)
+
+    async def _run(self, work: Awaitable[None]) -> None:
         """Await the app, and end what it leaves open."""
         try:
-            await self._run(app)
+            await self._await(work)
         finally:
-            if self.account is not None:
-                self.account.close()
+            if self._retained is not None:
+                self._retained.close()
 
-    async def _run(self, app: ASGIApp) -> None:
+    async def _await(self, work: Awaitable[None]) -> None:
         try:
-            await app(self._scope, self.receive, self.send)
+            await work
         except asyncio.CancelledError:  # the time for a graceful shutdown is over
             self._connection.break_off()
             raise
@@ -164,9 +208,10 @@ class Exchange:
             self._flush()
             self._connection.break_off()  # the client must see that the answer is not whole
         else:
-            await self._fail()
+            await self.fail()
 
-    async def _fail(self) -> None:
+    async def fail(self) -> None:
+        """Answer for an app that failed before it began to answer."""
         headers, body = error_response(Failure(), None, ())
         await self.send({"type": "http.response.start", "status": Failure.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
@@ -215,16 +260,13 @@ class Exchange:
         return bytes(rest)
 
     def _start(self, message: Message) -> None:
-        head = self.head
-        framer = ResponseFramer(
-            head.method,
-            head.version,
-            message["status"],
-            message.get("headers", ()),
-            keep_alive=self._connection.may_persist(self),
-        )
+        framer = self._framer_of(message["status"], message.get("headers", ()))
         self._framer, self._held = framer, framer.head
         self._connection.call_soon(self._flush)
+
+    def _framer_of(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> ResponseFramer:
+        keep_alive = self._connection.may_persist(self)
+        return ResponseFramer(self.head.method, self.head.version, status, headers, keep_alive=keep_alive)
 
     def _flush(self) -> None:
         held, self._held = self._held, b""

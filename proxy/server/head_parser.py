@@ -45,6 +45,14 @@ class HeadParser:
     def feed(self, data: bytes) -> tuple[RequestHead | None, int]:
         """Take the bytes that belong to the head. Return it, if it is complete, and their number. Raises `Refused`."""
         used = 0
+        if not self._fed and self._is_ordinary(data):
+            self._fed, self._line = len(data), None
+            self._feed(data)
+            if self._head is not None:
+                return self._take(), len(data)
+            self._tail = data[-3:]
+            self._check_beginning()
+            return None, len(data)
         while used < len(data):
             end = self._find_end(data, used)
             self._parse(data[used:end] if used or end < len(data) else data)
@@ -63,14 +71,22 @@ class HeadParser:
         found = data.find(_END, start)
         return found + len(_END) if found >= 0 else len(data)
 
-    def _parse(self, piece: bytes) -> None:
-        self._fed += len(piece)
+    def _is_ordinary(self, data: bytes) -> bool:
+        """Return whether the data are one whole head of HTTP: its only empty line ends it."""
+        end = data.find(b"\r")
+        return data[end - 9 : end - 1] == b" HTTP/1." and data.find(_END) == len(data) - len(_END)
+
+    def _feed(self, piece: bytes) -> None:
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
             pass  # a head that offers an upgrade has ended, and so has the piece
         except httptools.HttpParserError as error:
             raise self._refused or Refused() from error
+
+    def _parse(self, piece: bytes) -> None:
+        self._fed += len(piece)
+        self._feed(piece)
         if self._line is not None:
             self._check_protocol(piece)
         if self._head is None:

@@ -12,7 +12,7 @@ is closed in a way that lets the client read the answer first: `_linger`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 from proxy.server.body import BodyDecoder, decoder
 from proxy.server.client_connection import CLIENT_CONNECTION, MinimumRate
 from proxy.server.deadline import Deadline
-from proxy.server.exchange import Exchange
+from proxy.server.exchange import Exchange, begin_of
 from proxy.server.head_parser import HeadParser
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.refusal import Refused, refusal
@@ -53,6 +53,7 @@ class HttpProtocol(asyncio.Protocol):
     """One client connection."""
 
     write_paused = False
+    _in_task = False
     evicted_for: str | None = None
     _body_rate: MinimumRate
     _write_rate: MinimumRate
@@ -72,6 +73,7 @@ class HttpProtocol(asyncio.Protocol):
         self._config, self._server_state, self._app_state = config, server_state, app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._app = cast("ASGIApp", config.loaded_app)
+        self._begin_request = begin_of(self._app)
         self._state = {key: value for key, value in app_state.items() if key not in (STATE_KEY, BUDGET_KEY)}
         self._timeouts = timeouts_in_force(app_state)
         self._deadline = Deadline(self._loop, self._expire)
@@ -186,18 +188,21 @@ class HttpProtocol(asyncio.Protocol):
             self._begin(head)
 
     def _begin(self, head: RequestHead) -> None:
-        self._body = decoder(head.length)
-        self._exchange = exchange = Exchange(
-            self, head, self._describe(head), self._open_account(), whole=self._body is None
-        )
-        task = self._loop.create_task(exchange.run(self._app))
+        body = self._body = decoder(head.length)
+        exchange = self._exchange = Exchange(self, head, whole=body is None)
+        self._deadline.clear()
+        if body is not None:
+            self._body_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
+        exchange.begin(self._app, None if self._in_task else self._begin_request, self._describe(head))
+
+    def create_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a part of the request under way."""
+        task = self._loop.create_task(work)
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
-        self._deadline.clear()
-        if self._body is not None:
-            self._body_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
 
-    def _open_account(self) -> MemoryAccount | None:
+    def open_account(self) -> MemoryAccount | None:
+        """Return a new account in the memory budget, if there is one."""
         budget: MemoryBudget | None = self._app_state.get(BUDGET_KEY)
         return budget.open(lambda: self.evict("memory")) if budget is not None else None
 
@@ -210,11 +215,11 @@ class HttpProtocol(asyncio.Protocol):
         parts, root_path = split_target(head.target), self._config.root_path
         return {
             **self._template,
-            "asgi": self._template["asgi"].copy(),
+            "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
             "http_version": head.version,
             "method": head.method,
-            "path": root_path + parts.path,
-            "raw_path": root_path.encode("ascii") + parts.raw_path,
+            "path": root_path + parts.path if root_path else parts.path,
+            "raw_path": root_path.encode("ascii") + parts.raw_path if root_path else parts.raw_path,
             "query_string": parts.query,
             "headers": head.headers,
             "state": self._state.copy(),
@@ -307,8 +312,13 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._dropped = 0
         if self._body is None:
+            self._in_task = (
+                exchange.in_task
+            )  # which has yet to release what it holds: the next one waits for a task, too
             self._rest_for_next()
-        self._resume_reading()
+            self._in_task = False
+        if self._read_paused:
+            self._resume_reading()
 
     def _rest_for_next(self) -> None:
         """Wait for the next request; it may be there already."""

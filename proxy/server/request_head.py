@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -60,16 +61,16 @@ def understand_head(method: str, target: bytes, version: str, headers: RawHeader
     if method == "CONNECT":
         raise Refused(HTTPStatus.METHOD_NOT_ALLOWED)
     values: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name in _MEANINGFUL:
-            if name in values:
-                if name == b"host":
-                    raise Refused  # RFC 9112 §3.2
-                value = values[name] + b", " + value
-            values[name] = value
+    for name, value in [header for header in headers if header[0] in _MEANINGFUL]:
+        if name in values:
+            if name == b"host":
+                raise Refused  # RFC 9112 §3.2
+            value = values[name] + b", " + value
+        values[name] = value
     head = RequestHead(method, target, version, headers)
     _check_host(head, values)
-    _apply_framing(head, values)
+    if b"content-length" in values or b"transfer-encoding" in values:
+        _apply_framing(head, values)
     if b"connection" in values or version == "1.0":
         _apply_connection(head, values)
     if b"expect" in values and version == "1.1":
@@ -79,7 +80,7 @@ def understand_head(method: str, target: bytes, version: str, headers: RawHeader
 
 def split_target(target: bytes) -> TargetParts:
     """Return the parts of a target that llhttp accepts. One without a path (`*`) is its own path, as in Node."""
-    if target.startswith(b"/"):
+    if target[:1] == b"/":
         if b"#" in target:
             target = target[: target.index(b"#")]
         raw_path, _, query = target.partition(b"?")
@@ -91,14 +92,23 @@ def split_target(target: bytes) -> TargetParts:
     return TargetParts(unquote(path) if "%" in path else path, raw_path, query)
 
 
+@lru_cache(maxsize=256)
+def _is_short_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
+
+
+def _is_host(value: bytes) -> bool:
+    return _is_short_host(value) if len(value) <= 255 else _HOST.fullmatch(value) is not None
+
+
 def _check_host(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
     host = values.get(b"host")
     if host is None:
         if head.version == "1.1":
             raise Refused
-    elif not _HOST.fullmatch(host):
+    elif not _is_host(host):
         raise Refused
-    if not head.target.startswith(b"/"):
+    if head.target[:1] != b"/":
         _prefer_authority(head, host)
 
 

@@ -14,6 +14,8 @@ from typing import Final, Literal
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BODILESS: Final = frozenset((204, 304))
+_FRAMING: Final = frozenset((b"content-length", b"connection", b"upgrade", b"transfer-encoding"))
+"""Headers about which the listener decides; ASGI leaves `Transfer-Encoding` to the server."""
 
 Delimiter = Literal["length", "chunks", "close", "none"]
 
@@ -37,21 +39,22 @@ class ResponseFramer:
         """Raise `InvalidResponse` for a status that is not final, or a header that would break the head."""
         self.broken = False
         self._left = 0
-        kept, length, options = _sort_headers(headers, status)
+        lines, length, options = _sort_headers(headers, status)
         self.keep_alive = keep_alive and b"close" not in options
-        self._delimiter = self._choose_delimiter(method, version, status, length)
-        if self._delimiter == "length":
-            self._left = length or 0
+        if length is not None and method != "HEAD" and status not in _BODILESS:
+            self._delimiter: Delimiter = "length"
+            self._left = length
+        else:
+            self._delimiter = self._choose_delimiter(method, version, status)
         if self._delimiter == "chunks":
-            kept.append(b"transfer-encoding: chunked\r\n")
-        kept += self._connection(version, options)
-        self.head = _join_head(_status_line(status), kept)
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if options or not self.keep_alive or version != "1.1":
+            lines += self._connection(version, options)
+        self.head = _join_head(_status_line(status), lines)
 
-    def _choose_delimiter(self, method: str, version: str, status: int, length: int | None) -> Delimiter:
+    def _choose_delimiter(self, method: str, version: str, status: int) -> Delimiter:
         if method == "HEAD" or status in _BODILESS:
             return "none"
-        if length is not None:
-            return "length"
         if version == "1.1":
             return "chunks"
         self.keep_alive = False
@@ -97,17 +100,18 @@ def _sort_headers(headers: Iterable[tuple[bytes, bytes]], status: int) -> tuple[
     options: list[bytes] = []
     for name, value in headers:
         name = _checked_name(name)
-        if name == b"content-length":
+        if name not in _FRAMING:
+            lines.append(b"%b: %b\r\n" % (name, value))
+        elif name == b"content-length":
             first, length = length is None, _read_length(value, length)
             if first and (length == 0 or status != 204):
                 lines.append(b"content-length: %d\r\n" % length)
         elif name == b"connection":
             options += [option.strip(b" \t").lower() for option in value.split(b",") if option.strip(b" \t")]
-        elif name != b"transfer-encoding":  # ASGI leaves it to the server
-            if name == b"upgrade":
-                options.append(b"upgrade")  # RFC 9110 §7.8
-            lines.append(b"%b: %b\r\n" % (name, value))
-    return lines, length, list(dict.fromkeys(options))
+        elif name == b"upgrade":
+            options.append(b"upgrade")  # RFC 9110 §7.8
+            lines.append(b"upgrade: %b\r\n" % value)
+    return lines, length, list(dict.fromkeys(options)) if options else options
 
 
 def _join_head(first: bytes, lines: list[bytes]) -> bytes:

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.responses import PlainTextResponse
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.gateway.scope import request_target
+from proxy.gateway.starting import STARTED, Progressed, StartedRequest, start_of
+from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.runtime.process import GatewayProcess
 from proxy.server import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ListenerTimeouts
@@ -77,13 +80,11 @@ class Forwarded:
         self.requests: list[Read] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or STARTED in scope:
             await self._legacy(scope, receive, send)
             return
-        head = tuple(name + b": " + value for name, value in scope["headers"])
-        target, method = request_target(scope), scope["method"].encode()
         number = len(self.requests)
-        self.requests.append(Read(method, target, head, b"", (), False))
+        self._record(scope, complete=False)
 
         async def receive_recorded() -> Message:
             message = await receive()
@@ -94,6 +95,17 @@ class Forwarded:
             return message
 
         await self._legacy(scope, receive_recorded, send)
+
+    def start(self, scope: Scope, progressed: Progressed) -> StartedRequest | None:
+        start = start_of(self._legacy)
+        started = start(scope, progressed) if start is not None else None
+        if started is not None:
+            self._record(scope, complete=True)
+        return started
+
+    def _record(self, scope: Scope, *, complete: bool) -> None:
+        head = tuple(name + b": " + value for name, value in scope["headers"])
+        self.requests.append(Read(scope["method"].encode(), request_target(scope), head, b"", (), complete))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +150,14 @@ async def _serving(app: ASGIApp) -> AsyncIterator[int]:
         await task
 
 
-def _app(process: GatewayProcess) -> Router:
+def _app(process: GatewayProcess) -> ListenerDispatcher:
     @asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts]]:
         async with process.running():
             yield {STATE_KEY: process.listener_timeouts}
 
-    return Router(default=process.gateway, redirect_slashes=False, lifespan=lifespan)
+    nothing = PlainTextResponse("ops")
+    return ListenerDispatcher(process.gateway, nothing, ListenerAddress("127.0.0.1", 0), Router(lifespan=lifespan))
 
 
 @asynccontextmanager

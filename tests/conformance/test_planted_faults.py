@@ -65,7 +65,7 @@ def take_what_follows_an_answer_for_the_next(patch: pytest.MonkeyPatch) -> None:
     receive = connection.Connection.data_received
     patch.setattr(connection.Connection, "begin", begun)
     patch.setattr(connection.Connection, "data_received", data_received)
-    patch.setattr(connection.Connection, "_end_response", lambda self: None)
+    patch.setattr(connection.Connection, "_end_response", lambda self, response: None)
 
 
 def forward_transfer_encoding(patch: pytest.MonkeyPatch) -> None:
@@ -119,8 +119,8 @@ def trust_any_host(patch: pytest.MonkeyPatch) -> None:
 def send_chunks_to_http_1_0(patch: pytest.MonkeyPatch) -> None:
     choose = response.ResponseFramer._choose_delimiter
 
-    def chosen(self: response.ResponseFramer, method: str, _version: str, status: int, length: int | None) -> Any:
-        return choose(self, method, "1.1", status, length)
+    def chosen(self: response.ResponseFramer, method: str, _version: str, status: int) -> Any:
+        return choose(self, method, "1.1", status)
 
     patch.setattr(response.ResponseFramer, "_choose_delimiter", chosen)
 

@@ -19,13 +19,14 @@ class Upstream:
     def __init__(self, legacy: str | Endpoint, timeouts: Timeouts, limits: PoolLimits | None = None) -> None:
         dialer = Dialer(Endpoint.parse(legacy) if isinstance(legacy, str) else legacy)
         self._http = HttpUpstream(dialer, timeouts, limits)
+        self.start = self._http.start
         self._websocket = WebSocketUpstream(
             dialer, connect_timeout=timeouts.connect, response_timeout=timeouts.response
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        side = self._http if scope["type"] == "http" else self._websocket
-        await side(scope, receive, send)
+        backend = self._http if scope["type"] == "http" else self._websocket
+        await backend(scope, receive, send)
 
     def close(self) -> None:
         """Close the idle connections now, the others when their exchanges end."""

@@ -12,7 +12,7 @@ import select
 from collections.abc import Callable
 from typing import cast
 
-from proxy.backends.legacy.framing import MalformedResponse, ResponseReader, keep_alive_timeout
+from proxy.backends.legacy.framing import MalformedResponse, ResponseReader
 from proxy.gateway.errors import BadAnswer, Failure, Reset
 from proxy.types import RawHeaders
 
@@ -38,6 +38,8 @@ class Connection(asyncio.Protocol):
         self._readable: select.poll | None = None
         self.response = ResponseReader()
         self.response.complete = True
+        self.receiver: Callable[[], None] | None = None
+        """Called once at the next progress, in place of a caller that waits."""
         self._waiter: asyncio.Future[None] | None = None
         self._continued: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -151,6 +153,10 @@ class Connection(asyncio.Protocol):
             self._on_lost = callback
 
     def _wake(self) -> None:
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            receiver()
+            return
         for waiter in (self._waiter, self._continued):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
@@ -161,18 +167,18 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own does not inherit from it
 
     def data_received(self, data: bytes) -> None:
-        reader = self.response
-        if reader.complete:
+        response = self.response
+        if response.complete:
             self.close()  # nothing was asked: a time-out notice, or worse
             return
         try:
-            reader.feed(data)
+            response.feed(data)
         except MalformedResponse:
             self.fail(BadAnswer())
             return
-        if self.complete:
-            self._end_response()
-        elif reader.body:
+        if self.response.complete:
+            self._end_response(response)
+        elif response.body:
             self._hold(len(data))
         self._wake()
 
@@ -182,14 +188,14 @@ class Connection(asyncio.Protocol):
             self.reading_paused = True
             self._transport.pause_reading()
 
-    def _end_response(self) -> None:
-        if self.status == 101:
+    def _end_response(self, response: ResponseReader) -> None:
+        head = response.head
+        if head is None or head.status == 101:
             return
-        if self.response.excess:
+        if response.excess:
             self.close()
-        limit = keep_alive_timeout(self.headers)
-        if limit is not None:
-            self.idle_timeout = max(limit - IDLE_MARGIN, 0.0)
+        if head.idle_limit is not None:
+            self.idle_timeout = max(head.idle_limit - IDLE_MARGIN, 0.0)
 
     def eof_received(self) -> None:
         self.closed = True

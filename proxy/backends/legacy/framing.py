@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
-from proxy.backends.legacy.headers import list_members
+from proxy.backends.legacy.headers import HOP_BY_HOP, dropped_names, list_members
 from proxy.types import RawHeaders
 
 MAX_HEAD_SIZE: Final = 64 * 1024
@@ -26,13 +26,15 @@ MAX_CHUNK_LINE: Final = 16 * 1024
 MAX_TRAILERS: Final = 16 * 1024
 """Bytes of the trailers, which are dropped (RFC 9110 §6.5.1)."""
 
+_EMPTY_LINE: Final = b"\r\n\r\n"
+_LINE_END: Final = b"\r\n"
 _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: .*)?", re.DOTALL)
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CHUNK_LINE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*+(?:;[^\0\r\n]*+)?\r?\n")
 _CHUNK_END: Final = re.compile(rb"\r?\n")
 _BODILESS: Final = frozenset((101, 204, 304))
-_DECIDING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection"))
+_DECIDING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive"))
 
 Framing = Literal["none", "length", "chunked", "close"]
 
@@ -42,13 +44,19 @@ class MalformedResponse(Exception):
 
 
 class ResponseHead(NamedTuple):
-    """A final response's status and headers, names in lower case; `length` where `framing` is `length`."""
+    """A final response's status and headers, names in lower case; `length` where `framing` is `length`.
+
+    `idle_limit`: seconds that the legacy keeps an idle connection open, where it says so. `dropped`: the names of the
+    headers that do not pass on.
+    """
 
     status: int
     headers: RawHeaders
     framing: Framing
     length: int
     keep_alive: bool
+    idle_limit: int | None = None
+    dropped: frozenset[bytes] = HOP_BY_HOP
 
 
 class ResponseReader:
@@ -97,6 +105,11 @@ class ResponseReader:
 
     def _read_heads(self, data: bytes) -> bytes:
         """Return what follows the final head."""
+        if not self._pending:
+            end = data.find(_EMPTY_LINE, 0, MAX_CACHED_HEAD)
+            lines = data[:end].split(_LINE_END) if end >= 0 else []
+            if lines and _is_plain(data, end, len(lines) - 1) and self._read_lines(lines, small=True):
+                return data[end + len(_EMPTY_LINE) :]
         while data and self.head is None:
             head, data = self._cut_head(data)
             if head is None:
@@ -128,19 +141,23 @@ class ResponseReader:
 
     def _read_head(self, head: bytes) -> None:
         lines = _lines_of(head)
+        if not self._read_lines(lines, small=len(head) <= MAX_CACHED_HEAD):
+            self._read_interim(_read_status_line(lines[0])[0])
+
+    def _read_lines(self, lines: list[bytes], *, small: bool) -> bool:
+        """Read a final response's head; return False for that of an interim one."""
         status, modern = _read_status_line(lines[0])
         if status < 200 and not (status == 101 and self._upgrade):
-            self._read_interim(status)
-            return
+            return False
         bodiless = self._head_only or status in _BODILESS
-        small = len(head) <= MAX_CACHED_HEAD
         headers = list(map(_cached_field if small else _read_field, lines[1:]))
         deciding = tuple([header for header in headers if header[0] in _DECIDING])
-        framing, length, keep_alive = (_cached_decision if small else _decide)(deciding, bodiless, modern)
-        self.head = ResponseHead(status, headers, framing, length, keep_alive)
-        self._left = length
-        if framing == "none":
+        decision = (_cached_decision if small else _decide)(deciding, bodiless, modern)
+        self.head = ResponseHead(status, headers, *decision)
+        self._left = decision[1]
+        if decision[0] == "none":
             self.complete = True
+        return True
 
     def _read_interim(self, status: int) -> None:
         self._interim += 1
@@ -226,6 +243,11 @@ class ResponseReader:
         return end
 
 
+def _is_plain(data: bytes, end: int, breaks: int) -> bool:
+    """Return whether the head `data[:end]` holds no control characters but those of its `breaks` line ends."""
+    return data.count(b"\n", 0, end) == breaks and data.count(b"\r", 0, end) == breaks and data.find(b"\0", 0, end) < 0
+
+
 def _lines_of(head: bytes) -> list[bytes]:
     """Return the lines of a head, without those at its end that are empty. A lone LF ends a line (RFC 9112 §2.2)."""
     lines = head.split(b"\r\n")
@@ -258,8 +280,12 @@ _cached_field: Final = functools.lru_cache(maxsize=512)(_read_field)
 """A service's responses differ in a few headers only."""
 
 
-def _decide(deciding: tuple[tuple[bytes, bytes], ...], bodiless: bool, modern: bool) -> tuple[Framing, int, bool]:
-    """Return a body's framing, its length, and whether the connection persists (RFC 9112 §6.3 and §9.3).
+_Decision = tuple[Framing, int, bool, int | None, frozenset[bytes]]
+"""The fields of `ResponseHead` from `framing` on."""
+
+
+def _decide(deciding: tuple[tuple[bytes, bytes], ...], bodiless: bool, modern: bool) -> _Decision:
+    """Return a body's framing and length, and what becomes of the connection (RFC 9112 §6.3 and §9.3).
 
     `deciding` are the headers on which it depends; `modern` is HTTP/1.1. Raises MalformedResponse.
     """
@@ -271,13 +297,14 @@ def _decide(deciding: tuple[tuple[bytes, bytes], ...], bodiless: bool, modern: b
             lengths.append(value)
         elif name == b"transfer-encoding":
             codings += list_members(value)
-        else:
+        elif name == b"connection":
             options += list_members(value)
     framing, length = _framing(lengths, codings)
     if bodiless:
         framing, length = "none", 0
     keep_alive = b"close" not in options if modern else b"keep-alive" in options and not codings
-    return framing, length, keep_alive and framing != "close"
+    persists = keep_alive and framing != "close"
+    return framing, length, persists, keep_alive_timeout(deciding), dropped_names(deciding)
 
 
 _cached_decision: Final = functools.lru_cache(maxsize=512)(_decide)

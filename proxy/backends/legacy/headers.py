@@ -6,9 +6,11 @@ names; all others pass in their order, duplicates kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.types import Scope
 
-from proxy.gateway.forwarding import FORWARDING
+from proxy.gateway.forwarding import FORWARDING, Header
 from proxy.types import RawHeaders
 
 HOP_BY_HOP = frozenset(
@@ -48,22 +50,30 @@ def list_members(value: bytes) -> list[bytes]:
     return [member for member in members if member] if b"" in members else members
 
 
-def end_to_end(headers: RawHeaders) -> RawHeaders:
-    """Return the headers that pass on: not hop-by-hop, nor named by any `Connection` line. Names are lower-case."""
+def dropped_names(headers: Iterable[Header]) -> frozenset[bytes]:
+    """Return the names of headers that do not pass on: hop-by-hop, or named by a `Connection` line."""
     dropped = HOP_BY_HOP
-    for _, value in [header for header in headers if header[0] == b"connection"]:
-        if value not in _NAMELESS:
+    for name, value in headers:
+        if name == b"connection" and value not in _NAMELESS:
             dropped = dropped | (frozenset(list_members(value)) - PROTECTED)
+    return dropped
+
+
+def end_to_end(headers: RawHeaders) -> RawHeaders:
+    """Return the headers that pass on. Names are lower-case."""
+    dropped = dropped_names(headers)
     return [header for header in headers if header[0] not in dropped]
 
 
-def response_headers(status: int, headers: RawHeaders) -> RawHeaders:
-    """Return a response's headers that pass on to the client.
+def response_headers(status: int, headers: RawHeaders, dropped: frozenset[bytes] | None = None) -> RawHeaders:
+    """Return a response's headers that pass on to the client; `dropped` are their `dropped_names`, where known.
 
     A 204 keeps only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any. A 426 names the
     protocols to upgrade to, which is part of its meaning (RFC 9110 §15.5.22).
     """
-    passed = end_to_end(headers)
+    if dropped is None:
+        dropped = dropped_names(headers)
+    passed = [header for header in headers if header[0] not in dropped]
     if status == 204:
         return [header for header in passed if header[0] != b"content-length" or header[1] == b"0"]
     if status == 426:
@@ -73,6 +83,8 @@ def response_headers(status: int, headers: RawHeaders) -> RawHeaders:
 
 def request_headers(scope: Scope, request_id: bytes) -> RawHeaders:
     """Return the request's headers as legacy gets them: its own, with the gateway's `X-Request-Id`."""
-    headers = [header for header in end_to_end(scope["headers"]) if header[0] != b"x-request-id"]
-    headers.append((b"x-request-id", request_id))
-    return headers
+    headers: RawHeaders = scope["headers"]
+    dropped = dropped_names(headers)
+    passed = [header for header in headers if header[0] not in dropped and header[0] != b"x-request-id"]
+    passed.append((b"x-request-id", request_id))
+    return passed

@@ -21,12 +21,15 @@ from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.headers import response_headers
 from proxy.backends.legacy.pool import Pool, PoolLimits
 from proxy.backends.legacy.request import ForwardedRequest, RequestBody
+from proxy.backends.legacy.started import StartedExchange, StartedExchanges
 from proxy.gateway.errors import AnswerTimeout, BodyMismatch, Reset
+from proxy.gateway.starting import STARTED, Progressed
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """Methods that may be sent again when an idle connection turns out to be closed (RFC 9110 §9.2.1)."""
 MAX_IDLE_FOR_UNSAFE = 1.0
 """Seconds of idleness after which a connection no longer carries a request that must not be sent twice."""
+_ANY_AGE = float("inf")
 DISCONNECT_WATCH_DELAY = 0.2
 """Seconds after which an answer still awaited makes it worth watching whether the client is still there."""
 CONTINUE_AFTER = 1.0
@@ -59,14 +62,29 @@ class HttpUpstream:
         self._endpoint = dialer.endpoint
         self._timeouts = timeouts or Timeouts()
         self.pool = Pool(dialer, limits or PoolLimits())
+        self._started = StartedExchanges(self.pool, DISCONNECT_WATCH_DELAY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = ForwardedRequest(scope, self._endpoint)  # 1
+        started: StartedExchange | None = scope.get(STARTED)
+        request = started.request if started is not None else ForwardedRequest(scope, self._endpoint)  # 1
         try:
             timeouts: Timeouts = scope.get("proxy.timeouts") or self._timeouts
-            await _Forwarding(self.pool, timeouts, request, receive, send).run()
+            await _Forwarding(self.pool, timeouts, request, receive, send).run(started)
         except ClientGone:
             return
+
+    def start(self, scope: Scope, progressed: Progressed) -> StartedExchange | None:
+        """Send a request without a body on an idle connection, and return without waiting; None where there is none.
+
+        `progressed` is called once: when the exchange `is_whole`, or when it needs a task. A caller then ends it by
+        `finish`, or calls this app with it as `scope[STARTED]`.
+        """
+        timeouts: Timeouts = scope.get("proxy.timeouts") or self._timeouts
+        request = ForwardedRequest(scope, self._endpoint)
+        if request.has_body or request.method == "HEAD" or timeouts.response < 2 * DISCONNECT_WATCH_DELAY:
+            return None
+        connection = self.pool.reuse(_ANY_AGE if request.method in SAFE_METHODS else MAX_IDLE_FOR_UNSAFE)
+        return self._started.start(connection, request, progressed) if connection is not None else None
 
     def close(self) -> None:
         """Close the idle connections now, the others when their exchanges end."""
@@ -167,26 +185,32 @@ class _Forwarding:
         self._progress = 0.0
         self._sending = False
 
-    async def run(self) -> None:
+    async def run(self, started: StartedExchange | None = None) -> None:
         """Steps 2 to 6, and once more on a new connection where an idle one was closed under a safe request."""
         safe = self._request.method in SAFE_METHODS and not self._request.has_body
-        max_idle = float("inf") if safe else MAX_IDLE_FOR_UNSAFE
-        connection = await self._pool.acquire(max_idle, self._timeouts.connect)  # 2
+        if started is not None:
+            connection = started.connection
+        else:
+            max_idle = _ANY_AGE if safe else MAX_IDLE_FOR_UNSAFE
+            connection = await self._pool.acquire(max_idle, self._timeouts.connect)  # 2
         retried = safe and connection.used
         try:
-            await self._carry(connection)
+            await self._carry(connection, started)
         except Reset:
             if not retried or connection.has_head or self._upload.client_gone:
                 raise
             await self._carry(await self._pool.acquire(-1, self._timeouts.connect))
 
-    async def _carry(self, connection: Connection) -> None:
+    async def _carry(self, connection: Connection, started: StartedExchange | None = None) -> None:
         self._connection = connection
         self._upload = _Upload(self._request, self._receive, connection)
-        self._progress = self._loop.time()
-        self._timer = self._loop.call_later(min(DISCONNECT_WATCH_DELAY, self._timeouts.response), self._supervise)
+        now = self._loop.time()
+        self._progress = started.at if started is not None else now
+        watch_at = self._progress + min(DISCONNECT_WATCH_DELAY, self._timeouts.response)
+        self._timer = self._loop.call_later(max(watch_at - now, 0.0), self._supervise)
         try:
-            await self._upload.begin()  # 3
+            if started is None:
+                await self._upload.begin()  # 3
             await self._await_head()  # 4
             await self._relay()  # 5, 6
         finally:
@@ -219,8 +243,9 @@ class _Forwarding:
     async def _relay(self) -> None:
         connection = self._connection
         response = connection.response
-        assert response.head is not None
-        status, headers = response.head.status, response_headers(response.head.status, response.head.headers)
+        head = response.head
+        assert head is not None
+        status, headers = head.status, response_headers(head.status, head.headers, head.dropped)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         while True:
             complete = response.complete

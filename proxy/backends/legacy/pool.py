@@ -45,7 +45,7 @@ class Pool:
         `timeout` seconds to wait for a slot, and again to connect. Raises `Overloaded` where all stay in use,
         `Unreachable` or `ConnectTimeout`. The connection must be released.
         """
-        connection = self._reuse(max_idle)
+        connection = self.reuse(max_idle)
         if connection is not None:
             return connection
         if self.open < self._limits.max_connections:
@@ -87,7 +87,8 @@ class Pool:
             connection.close()
         self._idle.clear()
 
-    def _reuse(self, max_idle: float) -> Connection | None:
+    def reuse(self, max_idle: float) -> Connection | None:
+        """Return a connection that has been idle for at most `max_idle` seconds, if there is one."""
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection, _ = self._idle.popitem()

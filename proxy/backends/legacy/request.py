@@ -18,6 +18,7 @@ from proxy.gateway.scope import request_target
 from proxy.types import RawHeaders
 
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_EXAMINED: Final = frozenset((b"content-length", b"transfer-encoding", b"expect"))
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 
 
@@ -56,28 +57,35 @@ class ForwardedRequest:
     `expects_continue`: the client sends its body only after 100 (RFC 9110 §10.1.1).
     """
 
+    expects_continue = False
+
     def __init__(self, scope: Scope, endpoint: Endpoint) -> None:
         self.method: str = scope["method"]
-        length, coding = body_framing(scope["headers"])
+        sent: RawHeaders = scope["headers"]
+        length, coding = body_framing(sent)
         self.length = None if coding else length
-        headers = endpoint.with_host(request_headers(scope, scope.get("proxy.request_id", b"-")))
-        lines = [self.method.encode(), b" ", endpoint.target(request_target(scope)), b" HTTP/1.1\r\n"]
-        self.expects_continue = False
-        framed = False
-        for name, value in headers:
-            if name in _FRAMING:
-                if framed or coding or length is None:
-                    continue
-                framed, value = True, b"%d" % length
-            elif name == b"expect":
-                self.expects_continue = value.lower() == b"100-continue"
-            lines += (name, b": ", value, b"\r\n")
-        if coding:
-            lines += (b"transfer-encoding: ", coding, b"\r\n")
-        lines.append(b"\r\n")
-        self.head = b"".join(lines)
         self.has_body = self.length != 0
-        self.expects_continue = self.expects_continue and self.has_body
+        headers = endpoint.with_host(request_headers(scope, scope.get("proxy.request_id", b"-")))
+        if length or coding or not _EXAMINED.isdisjoint([name for name, _ in headers]):
+            headers = self._framed(headers, length, coding)
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        first = b"%b %b HTTP/1.1\r\n" % (self.method.encode(), endpoint.target(request_target(scope)))
+        self.head = b"%b%b\r\n" % (first, b"".join(lines))
+
+    def _framed(self, headers: RawHeaders, length: int, coding: bytes) -> RawHeaders:
+        """Return the headers with one that announces the body."""
+        framed: RawHeaders = []
+        announced = bool(coding)
+        for name, value in headers:
+            if name == b"content-length" and not announced:
+                announced = True
+                framed.append((name, b"%d" % length))
+            elif name == b"expect":
+                self.expects_continue = self.has_body and value.lower() == b"100-continue"
+                framed.append((name, value))
+            elif name not in _FRAMING:
+                framed.append((name, value))
+        return [*framed, (b"transfer-encoding", coding)] if coding else framed
 
 
 def body_framing(headers: RawHeaders) -> tuple[int, bytes]:
@@ -86,9 +94,12 @@ def body_framing(headers: RawHeaders) -> tuple[int, bytes]:
     Lengths that are invalid or contradict each other cannot be forwarded, so such a body is sent chunked. The server
     refuses both; other callers of the upstream need not.
     """
+    framing = [header for header in headers if header[0] in _FRAMING]
+    if not framing:
+        return 0, b""
     lengths: set[bytes] = set()
     codings: list[bytes] = []
-    for name, value in [header for header in headers if header[0] in _FRAMING]:
+    for name, value in framing:
         if name == b"content-length":
             lengths.add(value)
         else:

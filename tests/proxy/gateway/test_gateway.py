@@ -245,7 +245,7 @@ async def test_failing_observer_affects_neither_requests_nor_other_observers(cap
         answers = [await stand.ask(target) for target in ("/new", "/elsewhere") * 3]
     assert [body for _, body in answers] == [b"native", b"legacy"] * 3
     assert len(stand.observed) == failures() - before == 6
-    assert len([record for record in caplog.records if "Disk failed with OSError" in record.message]) == 1
+    assert len([record for record in caplog.records if "Disk failed: OSError at" in record.message]) == 1
 
 
 async def test_a_request_keeps_the_plan_it_began_with() -> None:

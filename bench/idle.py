@@ -1,0 +1,111 @@
+"""An idle gateway: its share of a core, the memory of each idle connection, and the time until it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websockets
+
+from bench.contenders import field, routing
+from bench.conversations import resident
+
+KEEP_ALIVE = 10_000
+WEBSOCKETS = 2_000
+REQUEST = b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class IdleGateway:
+    """Seconds until the gateway listens; share of a core; bytes for each idle connection."""
+
+    ready: float
+    cpu: float
+    keep_alive: float
+    websocket: float
+
+
+def idle(seconds: float = 30.0, keep_alive: int = KEEP_ALIVE, websockets: int = WEBSOCKETS) -> IdleGateway:
+    """Measure one gateway process without load."""
+    with field() as contenders:
+        upstream = contenders.upstream()
+        config = routing(upstream, routes=30)
+        config += (
+            "server: {keep_alive: 10m}\nlimits: {per_client: 20000, websockets: 20000, websockets_per_client: 20000}\n"
+        )
+        started = time.monotonic()
+        port, child = contenders.gateway(config)
+        ready = time.monotonic() - started
+        assert child.pid is not None
+        pid = child.pid
+        time.sleep(3)
+        before = _cpu_seconds(pid)
+        time.sleep(seconds)
+        cpu = (_cpu_seconds(pid) - before) / seconds
+        plain = asyncio.run(_open_keep_alive(port, keep_alive, lambda: resident(pid)))
+    return IdleGateway(ready, cpu, plain, asyncio.run(_websockets(websockets)))
+
+
+async def _open_keep_alive(port: int, number: int, memory: Callable[[], int]) -> float:
+    """Return the bytes that each connection takes after one request."""
+    writers: list[asyncio.StreamWriter] = []
+    await _exchange(port, writers)  # the first one pays for what all share
+    before = memory()
+    for _ in range(number):
+        await _exchange(port, writers)
+    await asyncio.sleep(1)
+    grown = memory() - before
+    for writer in writers:
+        writer.close()
+    return grown / number
+
+
+async def _exchange(port: int, writers: list[asyncio.StreamWriter]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=8192)
+    writers.append(writer)
+    writer.write(REQUEST)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    await reader.readexactly(length)
+
+
+async def _websockets(number: int) -> float:
+    """Return the bytes that each idle WebSocket to legacy takes."""
+
+    async def wait(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serve_websockets(wait, "127.0.0.1", 0))
+        contenders = stack.enter_context(field())
+        config = routing(server.sockets[0].getsockname()[1], routes=2).replace("'* /*'", "'WS /*'")
+        config += "limits: {websockets: 20000, websockets_per_client: 20000}\n"
+        port, child = await asyncio.to_thread(contenders.gateway, config)
+        assert child.pid is not None
+        url = f"ws://127.0.0.1:{port}/stream"
+        await stack.enter_async_context(connect(url))
+        before = resident(child.pid)
+        for _ in range(number):
+            await stack.enter_async_context(connect(url))
+        await asyncio.sleep(1)
+        return (resident(child.pid) - before) / number
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process and its children (Linux)."""
+    ticks = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if pid in (int(status.parent.name), int(fields[1])):
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,68 @@
+"""Requests that legacy answers while no task waits for it: from the parsed head to the written answer in two callbacks.
+
+    head parsed ─▶ Gateway.begin ─▶ legacy's `start` ─▶ (event loop) ─▶ answer whole ─▶ Exchange.respond ─▶ observers
+                                                              └─▶ anything else ─▶ Gateway.run in a task
+
+The task goes on with the request as it is; nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from starlette.types import Scope
+
+from proxy.failure_log import trace_of
+from proxy.gateway.request_tracker import RequestTracker
+from proxy.gateway.starting import STARTED, StartedRequest, StartRequest
+from proxy.server.exchange import Exchange
+from proxy.types import RawHeaders
+
+if TYPE_CHECKING:
+    from proxy.gateway.gateway import Gateway
+
+logger = logging.getLogger("scribe_proxy")
+
+
+class DirectRequest:
+    """A request on its way to legacy."""
+
+    __slots__ = ("_exchange", "_gateway", "_scope", "_tracker")
+
+    def __init__(self, gateway: Gateway, tracker: RequestTracker, scope: Scope, exchange: Exchange) -> None:
+        self._gateway, self._tracker, self._scope, self._exchange = gateway, tracker, scope, exchange
+
+    def start(self, start: StartRequest) -> bool:
+        """Send the request; return False where legacy has no connection for it now."""
+        return start(self._scope, self._progressed) is not None
+
+    def _progressed(self, started: StartedRequest) -> None:
+        try:
+            if started.is_whole:
+                self._answer(*started.finish())
+            else:
+                self._scope[STARTED] = started
+                work = self._gateway.run(self._tracker, self._scope, self._exchange.receive, self._exchange.send)
+                self._exchange.run_in_task(work)
+        except Exception as error:
+            logger.error("the gateway failed: %s", trace_of(error))
+            self._exchange.run_in_task(self._exchange.fail())
+
+    def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        headers = self._tracker.begin_response(status, headers)
+        if self._exchange.may_respond(len(body)):
+            try:
+                self._exchange.respond(status, headers, body)
+            finally:
+                self._gateway.finish(self._tracker)
+        else:
+            self._exchange.run_in_task(self._send(status, headers, body))
+
+    async def _send(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """Send an answer at the client's pace."""
+        try:
+            await self._exchange.send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._exchange.send({"type": "http.response.body", "body": body})
+        finally:
+            self._gateway.finish(self._tracker)

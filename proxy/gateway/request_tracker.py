@@ -1,0 +1,163 @@
+"""One request while it is under way: how it is routed, and its response as it passes to the client."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final, Literal
+
+from starlette.types import Message, Scope, Send
+
+from proxy.comparison.exchange import ExchangeRecorder
+from proxy.gateway import bucketing
+from proxy.gateway.admission import Slot
+from proxy.gateway.errors import Overloaded
+from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
+from proxy.gateway.routing import Match
+from proxy.gateway.sticky_cookie import is_private
+from proxy.observability.tracing import Trace
+from proxy.server.client_connection import ClientConnection
+from proxy.types import Backend, RawHeaders
+
+if TYPE_CHECKING:
+    from proxy.gateway.gateway import RoutingSnapshot
+
+
+class RequestTracker:
+    """How a request is routed, and what is known of its response, which is named after its backend and not changed.
+
+    `decision` names the backend that answers, which may change before the response begins; `on_fallback` is called with
+    the new one. `capture` records what a backend sends, and not what the gateway itself answers; then `answered_by` is
+    `gateway`. `refusal` is the limit that is reached, `caller` the identity of a caller on routes with a guard. Times
+    are those of `time.perf_counter`.
+    """
+
+    # what most requests never change stays on the class
+    match: Match | None = None
+    decision: bucketing.Decision
+    limit = bucketing.UNLIMITED
+    request_id = ""
+    trace: Trace | None = None
+    connection: ClientConnection | None = None
+    slot: Slot | None = None
+    refusal: Overloaded | None = None
+    client_send: Send
+    sticky_cookie: bytes | None = None
+    capture: ExchangeRecorder | None = None
+    on_fallback: Callable[[bucketing.Decision], None] | None = None
+    answered_by: Literal["gateway"] | None = None
+    headed = 0.0
+    status = CLIENT_CLOSED_REQUEST
+    begun = False
+    failure: str | None = None
+    cause: str | None = None
+    dependency: str | None = None
+    caller: int | None = None
+    headers: RawHeaders
+
+    def __init__(self, snapshot: RoutingSnapshot, scope: Scope, method: str) -> None:
+        self.snapshot, self.scope, self.method = snapshot, scope, method
+        self.started = time.perf_counter()
+
+    @property
+    def preflight(self) -> bool:
+        return self.match is not None and self.match.preflight
+
+    def fall_back(self, backend: Backend, reason: bucketing.Reason) -> None:
+        """Let the other backend take over."""
+        self.decision = bucketing.Decision(backend, reason, self.decision.bucket)
+        if self.on_fallback is not None:
+            self.on_fallback(self.decision)
+
+    def record_eviction(self) -> None:
+        """Record the limit for which the listener ended the request, if it did."""
+        evicted_for = self.connection.evicted_for if self.connection is not None else None
+        if evicted_for is not None and self.failure is None:
+            self.failure, self.cause = Overloaded.code, evicted_for
+            if not self.begun:
+                self.status = Overloaded.status
+
+    async def send(self, message: Message) -> None:
+        """Pass a part of the response on. ASGI `send`."""
+        if self.capture is not None and self.failure is None:
+            self.capture.sent(message)
+        if not self.begun:
+            self._begin(message)
+        await self.client_send(message)
+
+    def _begin(self, message: Message) -> None:
+        """The first message begins the response: a response, an accepted or a refused WebSocket."""
+        kind = message["type"]
+        if kind == "websocket.close":
+            self.begin_response(403, (), dated=False)  # what ASGI servers answer for a close before an accept
+            return
+        status = 101 if kind == "websocket.accept" else message["status"]
+        headers = self.begin_response(status, message.get("headers", ()), dated=kind == "http.response.start")
+        self._add_sticky_cookie(headers)
+        message["headers"] = headers
+
+    def begin_response(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, dated: bool = True) -> RawHeaders:
+        """Record that a response begins; return its headers with those that the gateway adds.
+
+        These name the backend and the request, and the time, where the response is `dated`.
+        """
+        self.begun, self.status, self.headed = True, status, time.perf_counter()
+        added = list(headers)
+        names = [name for name, _ in added]
+        if self.snapshot.config.served_by:
+            added.append(_SERVED_BY[self.answered_by or self.decision.backend])
+            if b"x-request-id" not in names:
+                added.append((b"x-request-id", self.request_id.encode()))
+        if dated and b"date" not in names:
+            added.append((b"date", _date()))
+        self.headers = added
+        return added
+
+    def _add_sticky_cookie(self, headers: RawHeaders) -> None:
+        if self.sticky_cookie is not None and self.answered_by is None and is_private(self.status, headers):
+            headers.append((b"set-cookie", self.sticky_cookie))
+
+    def record(self) -> RequestRecord:
+        """Return the record of a request that ends now."""
+        ended, decision, match = time.perf_counter(), self.decision, self.match
+        route = match.route if match is not None else None
+        return RequestRecord(
+            self.request_id,
+            self.scope["type"],
+            self.method,
+            route.name if route is not None and not self.preflight else None,
+            route.template if route is not None else None,
+            decision.backend,
+            decision.reason,
+            decision.bucket,
+            self.status,
+            self.failure,
+            (self.headed or ended) - self.started,
+            ended - self.started,
+            self.cause,
+            self.dependency,
+            self.caller,
+            400 <= self.status < 500 and self._is_declared(),
+        )
+
+    def _is_declared(self) -> bool:
+        """Return whether native's 4xx is one of a declared divergence."""
+        if not self.begun or self.decision.backend != "native" or "proxy.caller" not in self.scope:
+            return False
+        operation = f"{self.method} {self.scope['raw_path'].decode('latin-1')}"
+        return self.snapshot.declared.include(operation, self.status, self.scope["headers"], self.headers)
+
+
+_SERVED_BY: Final = {name: (b"x-served-by", name.encode()) for name in ("legacy", "native", "gateway")}
+
+
+def _date() -> bytes:
+    """Now, for an answer that lacks a `Date`: native's, or the gateway's own (RFC 9110 §6.6.1)."""
+    return _formatted(int(time.time()))
+
+
+@functools.lru_cache(maxsize=1)
+def _formatted(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()

@@ -1,0 +1,200 @@
+"""Requests that are served without a task: the client and the records cannot tell them from others."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
+from proxy.config.loading import parse
+from proxy.gateway.circuit_breaker import CircuitBreaker
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
+from proxy.gateway.starting import STARTED, Progressed, StartedRequest
+from tests.support.sockets import Script, read_head, reset, scripted, serving
+from tests.support.upstream_responses import RESPONSES, Response
+
+CONFIG = "legacy: {url: 'http://127.0.0.1:1'}\nroutes: [{name: all, match: 'GET /*'}]\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\n\r\nok"
+FIRST = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n"
+LAST = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+VOLATILE = re.compile(rb"(date|x-request-id): [^\r]*")
+
+
+@dataclass
+class Legacy:
+    """Legacy, with what the gateway uses of it: `started` without a task, `resumed` of these in one, `awaited`."""
+
+    upstream: Upstream
+    starts: bool
+    started: int = 0
+    resumed: int = 0
+    awaited: int = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if STARTED in scope:
+            self.resumed += 1
+        else:
+            self.awaited += 1
+        await self.upstream(scope, receive, send)
+
+    def start(self, scope: Scope, progressed: Progressed) -> StartedRequest | None:
+        started = self.upstream.start(scope, progressed) if self.starts else None
+        self.started += started is not None
+        return started
+
+
+@dataclass
+class Setup:
+    """A gateway under test."""
+
+    port: int
+    legacy: Legacy
+    records: list[RequestRecord] = field(default_factory=list)
+
+    async def converse(self, *requests: bytes) -> bytes:
+        """Send requests, each after the answer to the one before; return the last answer, which ends the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            async with asyncio.timeout(10):
+                for request in requests[:-1]:
+                    writer.write(request)
+                    await reader.readuntil(b"\r\n\r\nok")
+                writer.write(requests[-1])
+                return await reader.read()
+        finally:
+            writer.close()
+
+    async def recorded(self, number: int) -> RequestRecord:
+        async with asyncio.timeout(5):
+            while len(self.records) < number:
+                await asyncio.sleep(0.005)
+        return self.records[number - 1]
+
+
+@asynccontextmanager
+async def gateway(script: Script, *, starts: bool = True, config: str = CONFIG) -> AsyncIterator[Setup]:
+    async with scripted(script) as legacy_port:
+        upstream = Upstream(f"http://127.0.0.1:{legacy_port}", Timeouts(response=2.0), PoolLimits(8))
+        legacy, records = Legacy(upstream, starts), list[RequestRecord]()
+        snapshot = RoutingSnapshot.of(parse(config, {}, "test.yaml"), CircuitBreaker(legacy, 3, 60.0), None)
+        async with serving(Gateway(snapshot, [records.append])) as port:
+            yield Setup(port, legacy, records)
+        upstream.close()
+
+
+def answering(*parts: bytes, delay: float = 0.02) -> Script:
+    """Answer the request for `/last` in parts, with `delay` seconds between them, and close; all others by `OK`."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not (await read_head(reader)).startswith(b"GET /last"):
+            writer.write(OK)
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(delay)
+
+    return script
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "in-parts"])
+@pytest.mark.parametrize("response", [each for each in RESPONSES if each.method == "GET"], ids=lambda r: r.name)
+async def test_answer_is_the_same_with_and_without_a_task(response: Response, cut: bool) -> None:
+    half = len(response.raw) // 2
+    parts = (response.raw[:half], response.raw[half:]) if cut else (response.raw,)
+    answers, outcomes = [], []
+    for starts in (True, False):
+        async with gateway(answering(*parts), starts=starts) as setup:
+            answers.append(VOLATILE.sub(b"", await setup.converse(FIRST, LAST)))
+            record = await setup.recorded(2)
+            outcomes.append((record.status, record.failure, record.cause, record.route, record.backend))
+            assert setup.legacy.started == starts
+    assert answers[0] == answers[1]
+    assert outcomes[0] == outcomes[1]
+
+
+async def test_whole_answers_need_no_task() -> None:
+    async with gateway(answering(OK)) as setup:
+        await setup.converse(*[FIRST] * 5, LAST)
+        assert (setup.legacy.awaited, setup.legacy.started, setup.legacy.resumed) == (1, 5, 0)
+
+
+async def test_slow_answer_is_taken_over_by_a_task() -> None:
+    async with gateway(answering(b"", OK, delay=0.5)) as setup:
+        assert (await setup.converse(FIRST, LAST)).endswith(b"ok")
+        assert (setup.legacy.started, setup.legacy.resumed) == (1, 1)
+
+
+async def test_missing_answer_is_a_timeout() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(OK)
+        await reader.read()
+
+    async with gateway(script) as setup:
+        assert b"504 Gateway Timeout" in await setup.converse(FIRST, LAST)
+        assert (await setup.recorded(2)).failure == "legacy_timeout"
+
+
+async def test_connection_that_is_reset_is_replaced_once() -> None:
+    connections = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await read_head(reader)
+        writer.write(OK)
+        await read_head(reader)
+        reset(writer)
+
+    async with gateway(script) as setup:
+        assert (await setup.converse(FIRST, LAST)).endswith(b"ok")
+        assert (setup.legacy.started, setup.legacy.resumed, connections) == (1, 1, 2)
+
+
+async def test_client_that_leaves_ends_the_request_at_legacy() -> None:
+    closed = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(OK)
+        await read_head(reader)
+        await reader.read()
+        closed.set()
+
+    async with gateway(script) as setup:
+        reader, writer = await asyncio.open_connection("127.0.0.1", setup.port)
+        writer.write(FIRST)
+        await reader.readuntil(b"\r\n\r\nok")
+        writer.write(LAST)
+        await asyncio.sleep(0.05)
+        reset(writer)
+        async with asyncio.timeout(5):
+            await closed.wait()
+        assert (await setup.recorded(2)).status == CLIENT_CLOSED_REQUEST
+
+
+async def test_large_answer_follows_the_pace_of_the_client() -> None:
+    body = b"x" * 200_000
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + body
+    async with gateway(answering(answer)) as setup:
+        assert (await setup.converse(FIRST, LAST)).endswith(body)
+
+
+async def test_request_with_a_body_is_awaited() -> None:
+    body = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_head(reader)
+            await reader.readexactly(2)
+            writer.write(OK)
+
+    async with gateway(script) as setup:
+        await setup.converse(body, body.replace(b"Host", b"Connection: close\r\nHost"))
+        assert (setup.legacy.awaited, setup.legacy.started) == (2, 0)
