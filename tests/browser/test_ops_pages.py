@@ -17,6 +17,7 @@ from demo.ports import free_port
 from proxy.config.loading import parse
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.ops.app import create_ops
+from proxy.reports.triage import difference_id
 from proxy.rollout.mongo import MongoStore
 from proxy.runtime.database import Database
 from tests.browser.browsing import Browsing
@@ -39,6 +40,8 @@ PHONE: Settings = {"viewport": {"width": 390, "height": 844}, "color_scheme": "d
 PLAIN: Settings = {"viewport": {"width": 390, "height": 844}, "java_script_enabled": False}
 PAGES = (
     *("/", "/comparisons?last=7d&verdict=mismatch", "/routes/notes.list", "/divergences", "/drift"),
+    f"/differences/{difference_id('notes.list', 'body.notes.*.body', 'type')}",
+    "/routes/notes.list/releases",
     *("/live?refresh=no", "/routes/prompts.list/live", "/routes/consultations.list/actions", "/history"),
     *("/routes/prompts.list/history", "/config", "/nothing"),
 )
