@@ -17,6 +17,7 @@ from proxy.capture.pseudonyms import Pseudonyms
 from proxy.config.models import Config
 from proxy.reports.events import ComparisonEvent, Entry
 from proxy.runtime.database import Database, DatabaseError
+from proxy.types import JSON
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -71,6 +72,19 @@ class CaptureAgent:
             except Exception as error:
                 logger.error("an exchange on %s could not be captured: %s", entry.route, type(error).__name__)
 
+    def reproduce(self, comparison: ComparisonEvent) -> dict[str, JSON] | None:
+        """Return the request and legacy's answer with new pseudonyms; None where they cannot be anonymised."""
+        job = CaptureJob.new(0.0, 1)
+        terms = AnonymizerTerms(self._template(comparison), comparison.operation)
+        try:
+            return step(comparison.legacy, terms, Pseudonyms(job.key, job.shift))
+        except Unsuitable:
+            return None
+
+    def _template(self, comparison: ComparisonEvent) -> str:
+        operation = comparison.operation
+        return operation.template if operation else self._templates.get(comparison.route, "/*")
+
     def _capture(self, work: _Work, comparison: ComparisonEvent) -> None:
         job, legacy, operation = work.job, comparison.legacy, comparison.operation
         if time.time() >= job.until or (job.routes and comparison.route not in job.routes):
@@ -79,9 +93,9 @@ class CaptureAgent:
         operation_and_status = (operation.name if operation else comparison.route, status)
         if work.captured[operation_and_status] >= job.each or len(work.pending) >= MAX_PENDING:
             return
-        template = operation.template if operation else self._templates.get(comparison.route, "/*")
+        terms = AnonymizerTerms(self._template(comparison), operation, job.named)
         try:
-            recorded = step(legacy, AnonymizerTerms(template, operation, job.named), work.pseudonyms)
+            recorded = step(legacy, terms, work.pseudonyms)
         except Unsuitable as reason:
             logger.debug("not captured on %s: %s", comparison.route, reason)
             return

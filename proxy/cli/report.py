@@ -31,6 +31,7 @@ from proxy.reports.gate import Gate, evaluate, with_states
 from proxy.reports.models import FieldKind, RouteSummary, Span
 from proxy.reports.query import NEWEST, QueryResult, ReportQuery, run_query, suggestions, warnings
 from proxy.reports.reader import ReportReader
+from proxy.reports.reproduction import NotReproducible, curl, find_login, scenario
 from proxy.reports.revisions import ReleaseComparison, compare_releases
 from proxy.reports.suggestions import Suggestion
 from proxy.reports.triage import by_attention
@@ -78,6 +79,13 @@ class Output:
     flag_value=NEWEST,
     help="Both answers side by side, redacted: the newest.",
 )
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["recording", "curl"]),
+    help="With --sample: its request with anonymised values, for `record` and `verify` or for a shell.",
+)
+@click.option("--after", "login", metavar="SCENARIO", help="With --as recording: log in by this scenario before.")
 @click.option("--suggest", is_flag=True, help="Print rules that could be declared, with the evidence. Changes nothing.")
 @click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print routes, or one route's fields, as CSV.")
@@ -113,6 +121,8 @@ def report(
     revision: str | None,
     verdict: str | None,
     sample: str | None,
+    form: str | None,
+    login: str | None,
     suggest: bool,
     as_json_: bool,
     as_csv: bool,
@@ -130,6 +140,8 @@ def report(
     span = Span(since, time.time() + 1 if until is None else until)
     if span.until <= span.since:
         raise click.UsageError("--until must be after --since")
+    if form is not None and sample is None:
+        raise click.UsageError("--as needs --sample")
     if as_json_ and as_csv:
         raise click.UsageError("--json or --csv, not both")
     question = ReportQuery(
@@ -151,6 +163,9 @@ def report(
 
     findings, suggested = database_options.run_query(own, read)
     _refuse_unknown(question, findings, own.routes)
+    if form is not None:
+        _print_reproduction(findings, form, login, directory or own.contracts)
+        return
     _print(question, findings, suggested, agreement, output)
     _gate(findings, output)
 
@@ -294,6 +309,21 @@ def _gate(findings: QueryResult, output: Output) -> None:
             click.echo(f"{one.route}: {reason}", err=True)
     if any(one.reasons for one in results):
         raise click.exceptions.Exit(1)
+
+
+def _print_reproduction(findings: QueryResult, form: str, login: str | None, contracts: Path) -> None:
+    """Print the request of a sample as a recording or as a curl command."""
+    if findings.sample is None:
+        raise click.UsageError("there is no sample of that")
+    try:
+        if form == "curl":
+            click.echo(curl(findings.sample))
+            return
+        recordings = contracts / "recordings" / "http.json"
+        steps = find_login(recordings.read_text(encoding="utf-8"), login) if login is not None else ()
+        click.echo(json.dumps([scenario(findings.sample, steps)], indent=1, ensure_ascii=False))
+    except (NotReproducible, OSError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _print_releases(own: DatabaseTarget, span: Span, route: str | None, revisions: str) -> None:

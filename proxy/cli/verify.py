@@ -23,6 +23,7 @@ from proxy.recordings.player import OnResult, Player, PlayerSettings
 from proxy.recordings.report import Report, Result, ResultCounts, tally, value_text
 from proxy.recordings.service_client import ServiceUnreachable
 from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
+from proxy.reports.reproduction import NAME
 
 _UNUSABLE = 2
 _KINDS = {
@@ -120,6 +121,8 @@ def verify(
     around = VerifyTargets(mongodb_url, _database(mongodb_url, database), calls_url)
     report = _run(base_url, chosen, terms, around)
     _print(report, as_json)
+    for line in _not_reproduced(chosen, report):
+        click.echo(line, err=True)
     raise SystemExit(1 if report.differing else 0)
 
 
@@ -142,6 +145,14 @@ async def _play(
         if around.calls_url:
             calls = await stack.enter_async_context(OutsideCalls(around.calls_url))
         return await Player(base_url, terms, documents, calls).play(chosen, notice)
+
+
+def _not_reproduced(chosen: Recordings, report: Report) -> Iterator[str]:
+    """Yield a line for each sample of the reports (`report --as recording`) that shows no difference."""
+    differing = {result.scenario for result in report.results if result.differences}
+    for one in chosen.scenarios:
+        if one.name.startswith(NAME) and one.name not in differing:
+            yield f"{one.name}: not reproduced, so the difference depends on values that were replaced; it {one.about}"
 
 
 def _refuse_foreign(mongodb_url: str | None, empty: bool) -> None:

@@ -250,6 +250,9 @@ class SampleHead:
 class Sample:
     """One comparison in full, redacted by the mode `redaction`.
 
+    `reproduction` is a step of a recording: the request and legacy's answer with anonymised values in all modes; None
+    where they cannot be anonymised.
+
     `declared` are ids of divergences, `hidden` fields in which an `ignore` hid a difference; `wrote` is None unless it
     was a dry run.
     """
@@ -271,6 +274,7 @@ class Sample:
     pinned: bool = False
     revision: str | None = None
     redaction: Literal["full", "values", "off"] = "full"
+    reproduction: Mapping[str, JSON] | None = None
 
 
 @dataclass(frozen=True, slots=True)

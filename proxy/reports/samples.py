@@ -47,6 +47,7 @@ def document(
     redactor: Redactor,
     at: float,
     revision: str | None = None,
+    reproduction: Mapping[str, JSON] | None = None,
 ) -> Document:
     """Return the redacted document of a comparison, found by its route and `fields`.
 
@@ -62,6 +63,7 @@ def document(
         "violations": cast("list[JSON]", verdict["violations"])[:MAX_DIFFERENCES],
         "declared": verdict["declared"],
         "hidden": verdict["hidden"],
+        "reproduction": None if reproduction is None else dict(reproduction),
         "writes": None if comparison.writes is None else redactor.writes(comparison.writes),
     }
     return {
@@ -124,6 +126,7 @@ def sample(stored: Document, noise: Collection[str]) -> Sample:
         pinned=listed.pinned,
         revision=listed.revision,
         redaction=stored["redaction"],
+        reproduction=content["reproduction"],
         writes=None if content["writes"] is None else tuple(StoredWrite(**one) for one in content["writes"]),
     )
 

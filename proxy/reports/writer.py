@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -31,11 +31,13 @@ from proxy.reports.samples import FieldAndKind, document
 from proxy.reports.storage import Storage
 from proxy.reports.triage import Observation, difference_id
 from proxy.runtime.database import Database, DatabaseError, Document
+from proxy.types import JSON
 
 logger = logging.getLogger("scribe_proxy")
 
 DropReason = Literal["database", "full", "fault"]
 Dropped: TypeAlias = Callable[[DropReason, int], None]
+Reproduce: TypeAlias = Callable[[ComparisonEvent], Mapping[str, JSON] | None]
 Publish: TypeAlias = Callable[[WebhookEvent], None]
 
 INTERVAL: Final = 1.0
@@ -73,7 +75,9 @@ class ReportWriter:
         dropped: Dropped = count_dropped,
         revisions: Revisions = NO_REVISIONS,
         publish: Publish = lambda _: None,
+        reproduce: Reproduce = lambda _: None,
     ) -> None:
+        self._reproduce = reproduce
         self._registry = DifferenceRegistry(database) if database is not None else None
         self._publish = publish
         self._revisions = revisions
@@ -183,7 +187,9 @@ class ReportWriter:
         fields = counter_keys.differing_fields(comparison, redactor, lambda name: self._fields.admit(route, name, at))
         new = [field_kind for field_kind in fields if (route, field_kind) not in self._batch.sampled]
         if new:
-            self._batch.samples.append(document(comparison, new, redactor, at, self._revisions.of_route(route)))
+            self._batch.samples.append(
+                document(comparison, new, redactor, at, self._revisions.of_route(route), self._reproduce(comparison))
+            )
             self._batch.sampled |= {(route, field_kind) for field_kind in new}
 
     def _observe_differences(self, comparison: ComparisonEvent, at: float) -> None:

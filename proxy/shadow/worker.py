@@ -107,16 +107,17 @@ class Worker:
         native = Native(message.config.native)
         await native.start()
         database = Database.of(message.config.mongodb)
+        self._capture = CaptureAgent(database, message.config)
         self._reports = ReportWriter(
             database,
             message.config.reports,
             self._report_dropped,
             Revisions.of(message.config, os.environ),
             lambda event: self._channel.send(Notice(event)),
+            self._capture.reproduce,
         )
         tracing = Tracing.configured(os.environ)
         self._backends = ShadowBackends(native, tracing)
-        self._capture = CaptureAgent(database, message.config)
         self._comparator = Comparator(self._backends, self._record)
         try:
             await self._backends.apply_config(message)
