@@ -139,6 +139,7 @@ class MongoStore:
         chosen: Document = {name: value for name, value in given.items() if value}
         if before is not None:
             chosen["by.at"] = {"$lt": before}
+        await self._database.require_reachable()
         with self._database.translate_errors():
             cursor = self._history.find(chosen, {"_id": 0}).sort("by.at", DESCENDING).limit(limit)
             return tuple([change_of(document) async for document in cursor])

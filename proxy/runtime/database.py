@@ -41,6 +41,7 @@ TIMEOUT: Final = 2.0
 REACH_TIMEOUT: Final = 0.8
 """Seconds that a page waits for a server whose state is unknown."""
 _DUPLICATE: Final = 11000
+_UNREACHABLE: Final = "MongoDB cannot be reached"
 
 
 class DatabaseError(Exception):
@@ -95,11 +96,17 @@ class Database:
         """True while a writable server is known. No I/O; False before the first request."""
         return bool(self._client.delegate.topology_description.has_writable_server())
 
+    @property
+    def _known_unreachable(self) -> bool:
+        """True where no server is known and the last attempt to reach one failed; checked every second. No I/O."""
+        servers = self._client.delegate.topology_description.server_descriptions().values()
+        return not any(server.is_server_type_known for server in servers) and any(server.error for server in servers)
+
     async def is_reachable(self) -> bool:
         """Return True where a server is known or answers within `REACH_TIMEOUT`; a failure is cached for as long."""
         if self.available:
             return True
-        if time.monotonic() < self._unreachable_until:
+        if self._known_unreachable or time.monotonic() < self._unreachable_until:
             return False
         try:
             async with asyncio.timeout(REACH_TIMEOUT):
@@ -108,6 +115,11 @@ class Database:
             self._unreachable_until = time.monotonic() + REACH_TIMEOUT
             return False
         return True
+
+    async def require_reachable(self) -> None:
+        """Raise `Unavailable` within `REACH_TIMEOUT` where no server is reachable: for pages, which do not wait."""
+        if not await self.is_reachable():
+            raise Unavailable(_UNREACHABLE)
 
     def collection(self, name: str) -> Collection:
         """Return a collection, which need not exist."""
@@ -150,7 +162,7 @@ def _translated(error: PyMongoError) -> DatabaseError:
     if isinstance(error, ExecutionTimeout):
         return Unavailable("MongoDB took too long")
     if isinstance(error, ConnectionFailure | ConfigurationError) or error.timeout:  # a name that DNS does not resolve
-        return Unavailable("MongoDB cannot be reached")
+        return Unavailable(_UNREACHABLE)
     if isinstance(error, OperationFailure):
         return _refused(str(error.code))
     return DatabaseError(f"MongoDB: {type(error).__name__}")

@@ -158,3 +158,18 @@ async def test_unreachable_server_is_asked_once_for_many_pages(
             while not await database.is_reachable():
                 await asyncio.sleep(0.05)
         await database.close()
+
+
+async def test_unreachable_server_that_is_known_costs_a_page_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database("mongodb://127.0.0.1:9", "test_database", timeout=0.2)
+    with pytest.raises(Unavailable):
+        await database.reach()
+
+    async def reach() -> None:
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(database, "reach", reach)
+    assert not await database.is_reachable()
+    with pytest.raises(Unavailable):
+        await database.require_reachable()
+    await database.close()
