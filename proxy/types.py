@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, NewType, TypeAlias
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 """A JSON value as `json.loads` returns it."""
@@ -15,3 +15,6 @@ Backend: TypeAlias = Literal["legacy", "native"]
 
 ValuePath: TypeAlias = tuple[str | int, ...]
 """The path to a value in an answer: `("body", "notes", 0, "_id")`, `("header", "location")`, `("status",)`."""
+
+BasisPoints = NewType("BasisPoints", int)
+"""A share in hundredths of a percent, from 0 to 10,000: the share of callers that native gets, a limit, a ratio."""

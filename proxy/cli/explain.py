@@ -15,7 +15,7 @@ from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.console import console
 from proxy.cli.ops_client import ops_url_option
 from proxy.cli.param_types import ShareParam
-from proxy.config.field_types import FULL, show_share
+from proxy.config.field_types import FULL, ZERO, show_share
 from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import (
     Client,
@@ -31,6 +31,7 @@ from proxy.gateway.bucketing import (
 from proxy.gateway.routing import Match, RouteTable
 from proxy.gateway.targeting import TargetMatch, match_target
 from proxy.gateway.tokens import TokenVerifier
+from proxy.types import BasisPoints
 
 if TYPE_CHECKING:
     from proxy.cli.live_state import LiveState
@@ -103,7 +104,7 @@ def explain(
         raise click.BadParameter("must begin with a slash", param_hint="PATH")
     config = opened(file)
     client = (client_ip, 0) if client_ip else None
-    given, at = [_header(text) for text in headers], None if stage is None else round(stage * FULL)
+    given, at = [_header(text) for text in headers], None if stage is None else BasisPoints(round(stage * FULL))
     state = _live(config, ops_url, method.upper(), path) if live else None
     explanation = explained(config, method.upper(), path, given, client, key, at, state)
     if as_json:
@@ -119,7 +120,7 @@ def explained(
     headers: Headers,
     client: Client,
     key: str | None,
-    stage: int | None = None,
+    stage: BasisPoints | None = None,
     live: LiveState | None = None,
 ) -> RouteExplanation:
     """Return the explanation as data.
@@ -174,7 +175,7 @@ def _key(config: Config, headers: Headers, client: Client, given: str | None) ->
     return next(((key, source) for key, source in keys if key), (None, None))
 
 
-def _stage(route: Route | None, given: int | None) -> int | None:
+def _stage(route: Route | None, given: BasisPoints | None) -> BasisPoints | None:
     if route is None or route.rollout is None:
         return None
     return given if given is not None else route.rollout.first
@@ -198,7 +199,7 @@ def _because(
     if decision.reason in ("include", "exclude") and target is not None:
         origin = f" (from {target.file})" if target.file else ""
         return f"`native.{target.rule}` names {target.source} {target.value}{origin}"
-    native = share_in_force(route, limit) if route else 0
+    native = share_in_force(route, limit) if route else ZERO
     share = show_share(native) if route else ""
     if decision.reason == "share":
         return _by_share(share, index, native)

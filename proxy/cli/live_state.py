@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from proxy.cli.ops_client import fetch, ops_client, read
-from proxy.config.field_types import FULL
+from proxy.config.field_types import FULL, ZERO
 from proxy.config.models import Route
 from proxy.gateway.bucketing import Limit
+from proxy.types import BasisPoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +36,19 @@ def live_state(ops_url: str, route: Route | None) -> LiveState:
     return LiveState(Limit(_stage(route, now), _cap(now)), str(now.get("reason", "")), revision)
 
 
-def _stage(route: Route, now: dict[str, Any]) -> int:
+def _stage(route: Route, now: dict[str, Any]) -> BasisPoints:
     if route.rollout is None:
         return FULL
     progress = now.get("progress")
-    return _basis_points(progress["stage"]) if progress else route.rollout.start_at or 0
+    return _basis_points(progress["stage"]) if progress else route.rollout.start_at or ZERO
 
 
-def _cap(now: dict[str, Any]) -> int:
+def _cap(now: dict[str, Any]) -> BasisPoints:
     if now.get("by") == "unread":
-        return 0
+        return ZERO
     cap = now.get("cap")
     return _basis_points(cap["share"]) if cap else FULL
 
 
-def _basis_points(percent: float) -> int:
-    return round(percent * 100)
+def _basis_points(percent: float) -> BasisPoints:
+    return BasisPoints(round(percent * 100))

@@ -30,6 +30,7 @@ from proxy.rollout.model import LABELS, RouteState, state_key
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.transitions import Refused
 from proxy.runtime.database import Database, DatabaseError
+from proxy.types import BasisPoints
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -114,7 +115,7 @@ def rollback(
     name = route or group
     if (route is not None) + (group is not None) + everything != 1:
         raise click.UsageError("give one of ROUTE_OR_GROUP, --group GROUP and --all")
-    step = actions.rollback(round(share * FULL))
+    step = actions.rollback(BasisPoints(round(share * FULL)))
     if name is not None:
         _carry_out(file, name, step, actor, reason)
     else:

@@ -19,6 +19,7 @@ from proxy.cli.console import console
 from proxy.config.field_types import show_duration, show_share
 from proxy.config.models import Config, Route
 from proxy.rollout.progress import timetable
+from proxy.types import BasisPoints
 
 
 @click.command()
@@ -54,13 +55,13 @@ def _chosen(config: Config, name: str | None) -> list[Route]:
     return routes
 
 
-def _rows(routes: list[Route], start: float) -> Iterator[tuple[Route, int, float]]:
+def _rows(routes: list[Route], start: float) -> Iterator[tuple[Route, BasisPoints, float]]:
     for route in routes:
         if route.rollout is not None:
             yield from ((route, share, at) for share, at in timetable(route.rollout, start))
 
 
-def _table(rows: list[tuple[Route, int, float]]) -> Table:
+def _table(rows: list[tuple[Route, BasisPoints, float]]) -> Table:
     table = Table(box=box.SIMPLE)
     for heading in ("route", "stage", "at the earliest", "notes"):
         table.add_column(heading, justify="right" if heading == "stage" else "left")
@@ -72,7 +73,7 @@ def _table(rows: list[tuple[Route, int, float]]) -> Table:
     return table
 
 
-def _notes(route: Route, share: int, first: bool) -> str:
+def _notes(route: Route, share: BasisPoints, first: bool) -> str:
     assert route.rollout is not None
     if share > route.native:
         return f"not reached: `native` is {show_share(route.native)}"

@@ -13,9 +13,10 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, SecretStr
 
-from proxy.config.field_types import FULL, show_duration
+from proxy.config.field_types import FULL, ZERO, show_duration
 from proxy.config.models import Config, Route, RoutingFile
 from proxy.gateway.patterns import Cover
+from proxy.types import BasisPoints
 
 _OTHER_KEYS: Final = ("timeouts", "revision", "shadow", "guard", "rollout", "on_legacy_down", "on_native_error")
 _OF_ROUTES: Final = ("routes", "groups", "defaults")
@@ -33,10 +34,10 @@ class RouteChange:
     kind: Literal["added", "removed", "changed"]
     name: str
     match: str
-    before: int
-    after: int
-    to_native: int
-    to_legacy: int
+    before: BasisPoints
+    after: BasisPoints
+    to_native: BasisPoints
+    to_legacy: BasisPoints
     redrawn: str
     notes: tuple[str, ...]
 
@@ -108,19 +109,23 @@ def _change(
     return RouteChange(kind, shown.name, shown.match, before, after, to_native, to_legacy, redrawn, notes)
 
 
-def _share(config: Config, route: Route | None) -> int:
-    return route.share if route is not None and config.native is not None else 0
+def _share(config: Config, route: Route | None) -> BasisPoints:
+    return route.share if route is not None and config.native is not None else ZERO
 
 
-def _partial(share: int) -> bool:
+def _partial(share: BasisPoints) -> bool:
     return share not in _CERTAIN
 
 
-def _moving(before: int, after: int, *, redrawn: bool) -> tuple[int, int]:
+def _moving(before: BasisPoints, after: BasisPoints, *, redrawn: bool) -> tuple[BasisPoints, BasisPoints]:
     """Callers that go to native, and to legacy. Redrawn, the two shares fall independently of each other."""
     if redrawn:
-        return round((FULL - before) * after / FULL), round(before * (FULL - after) / FULL)
-    return max(0, after - before), max(0, before - after)
+        return _points((FULL - before) * after / FULL), _points(before * (FULL - after) / FULL)
+    return _points(max(0, after - before)), _points(max(0, before - after))
+
+
+def _points(share: float) -> BasisPoints:
+    return BasisPoints(round(share))
 
 
 def _redrawn(old: Config, was: Route | None, new: Config, now: Route | None) -> str:

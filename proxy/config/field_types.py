@@ -9,15 +9,18 @@ from __future__ import annotations
 import difflib
 import re
 from ipaddress import ip_network
-from typing import Annotated, Final, cast
+from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 
 from proxy.gateway.client_address import UNIX, read_network
 from proxy.gateway.patterns import Pattern
+from proxy.types import BasisPoints
 
-FULL: Final = 10_000  # a share of 100%: shares are counted in steps of 0.01%
+FULL: Final = BasisPoints(10_000)
+"""A share of 100%: shares are counted in steps of 0.01%."""
+ZERO: Final = BasisPoints(0)
 _YEAR: Final = 365 * 86_400.0
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(ms|s|m|h|d)", re.ASCII)
@@ -41,24 +44,24 @@ _HOST_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](
 _SWITCHES: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-def read_share(value: object) -> int:
+def read_share(value: object) -> BasisPoints:
     """Parse `25%` or `0.01%` into basis points; of bare numbers only `0` is accepted."""
     if type(value) is int:
-        return _within(value, 0, FULL, "a percentage is between 0% and 100%")
+        return BasisPoints(_within(value, 0, FULL, "a percentage is between 0% and 100%"))
     text = _text(value, "a percentage")
     if text == "0":
-        return 0
+        return ZERO
     match = _PERCENTAGE.fullmatch(text)
     if match is None:
         hint = _with_unit(text, "%")
         raise ValueError(f"must be a percentage in steps of 0.01%, as in 25% or 0.5%{hint}")
     share = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
-    return _within(share, 0, FULL, "a percentage is between 0% and 100%")
+    return BasisPoints(_within(share, 0, FULL, "a percentage is between 0% and 100%"))
 
 
-def read_positive_share(value: object) -> int:
+def read_positive_share(value: object) -> BasisPoints:
     """Parse a share above 0%."""
-    return _within(read_share(value), 1, FULL, "must be above 0%")
+    return BasisPoints(_within(read_share(value), 1, FULL, "must be above 0%"))
 
 
 def read_duration(value: object) -> float:
@@ -219,25 +222,23 @@ def read_any_secret(value: object) -> SecretStr:
 
 
 def read_size(value: object) -> int:
-    """Parse `512B`, `256KiB` or `4MiB` into bytes; above zero, at most 16 MiB."""
+    """Parse `512B`, `256KiB` or `4MiB` into bytes; above zero, at most 16 MiB. Raises ValueError."""
+    return _bytes_within(value, 1, _LARGEST, "a size must be above zero and at most 16MiB")
+
+
+def read_memory(value: object) -> int:
+    """Parse `512MiB` into bytes; from 1 MiB to 1 TiB. Raises ValueError."""
+    return _bytes_within(value, 1 << 20, 1 << 40, "memory must be from 1MiB to 1048576MiB")
+
+
+def _bytes_within(value: object, low: int, high: int, message: str) -> int:
     if type(value) is int:
-        return _within(value, 1, _LARGEST, "a size must be above zero and at most 16MiB")
+        return _within(value, low, high, message)
     text = _text(value, "a size")
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(f"must be a size with its unit, as in 512B, 256KiB or 4MiB{_with_unit(text, 'KiB')}")
-    return _within(int(match[1]) * _BYTES[match[2]], 1, _LARGEST, "a size must be above zero and at most 16MiB")
-
-
-def read_memory(value: object) -> int:
-    """`512MiB` as bytes; from 1 MiB to 1 TiB. Raises ValueError."""
-    size = value
-    if type(value) is not int:
-        match = _SIZE.fullmatch(_text(value, "a size"))
-        if match is None:
-            raise ValueError("must be a size with its unit, as in 256MiB")
-        size = int(match[1]) * _BYTES[match[2]]
-    return _within(cast("int", size), 1 << 20, 1 << 40, "memory must be from 1MiB to 1048576MiB")
+    return _within(int(match[1]) * _BYTES[match[2]], low, high, message)
 
 
 def read_match(value: object) -> str:
@@ -285,7 +286,7 @@ def _network_meant(text: str) -> str:
         return f"; did you mean {close[0]}?" if close else ""
 
 
-def show_share(share: int) -> str:
+def show_share(share: BasisPoints) -> str:
     """Format a share as a percentage: 2500 is `25%`, 1 is `0.01%`."""
     return f"{share // 100}%" if share % 100 == 0 else f"{share / 100:.2f}".rstrip("0") + "%"
 
@@ -338,8 +339,8 @@ def _refuse_beyond_authority(url: SplitResult) -> None:
         raise ValueError("must end after the host and port: a request's own path is forwarded as it is")
 
 
-Share = Annotated[int, BeforeValidator(read_share)]
-PositiveShare = Annotated[int, BeforeValidator(read_positive_share)]
+Share = Annotated[BasisPoints, BeforeValidator(read_share)]
+PositiveShare = Annotated[BasisPoints, BeforeValidator(read_positive_share)]
 Duration = Annotated[float, BeforeValidator(read_duration)]
 Ratio = Annotated[float, BeforeValidator(read_ratio)]
 Count = Annotated[int, BeforeValidator(read_count)]

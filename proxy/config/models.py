@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 
 from proxy.config.field_types import (
     FULL,
+    ZERO,
     Count,
     Duration,
     Match,
@@ -56,7 +57,7 @@ from proxy.config.service_models import (
     WebhookSettings,
 )
 from proxy.gateway.patterns import Pattern
-from proxy.types import Backend
+from proxy.types import Backend, BasisPoints
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,253})|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 _IMPORT: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
@@ -209,7 +210,7 @@ class Route(Section):
         return self.native_traffic.has_targets
 
     @property
-    def native(self) -> int:
+    def native(self) -> BasisPoints:
         """The share of callers that the file gives to native, in basis points."""
         return self.native_traffic.share
 
@@ -229,10 +230,10 @@ class Route(Section):
         return self.group or self.name
 
     @property
-    def share(self) -> int:
+    def share(self) -> BasisPoints:
         """The share of callers that the file gives to native: of a rollout the stage it starts at; a pin included."""
         if self.pin is not None:
-            return FULL * (self.pin == "native")
+            return FULL if self.pin == "native" else ZERO
         return self.native if self.rollout is None else min(self.native, self.rollout.first)
 
 

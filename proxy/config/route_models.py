@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from proxy.config.field_types import (
+    ZERO,
     Count,
     Duration,
     PositiveShare,
@@ -25,7 +26,7 @@ from proxy.config.field_types import (
 from proxy.config.promotion_window import PromotionWindow
 from proxy.config.section import Section
 from proxy.config.targets import TargetMap, Targets, contradiction
-from proxy.types import Backend
+from proxy.types import Backend, BasisPoints
 
 _Item = TypeVar("_Item")
 _OFF: Final = frozenset({"off", "false", "no"})
@@ -65,7 +66,7 @@ class RouteTimeouts(Section):
 class NativeTraffic(Section):
     """The callers that native answers: a share of all, those that are included, and none that is excluded."""
 
-    share: Share = 0
+    share: Share = ZERO
     include: TargetMap = Field(default=Targets())
     exclude: TargetMap = Field(default=Targets())
 
@@ -90,7 +91,7 @@ class NativeTraffic(Section):
 class RouteShadow(Section):
     """The share of callers whose requests also run on the other backend."""
 
-    share: Share = 0
+    share: Share = ZERO
     writes: Literal["never", "dry_run"] = "never"
 
     @model_validator(mode="before")
@@ -102,11 +103,11 @@ class RouteShadow(Section):
 class Guard(Section):
     """Limits beyond which native fails, over a sliding window, and the effect on its share."""
 
-    error_rate: Share = 500
-    server_errors: Share = 100
+    error_rate: Share = BasisPoints(500)
+    server_errors: Share = BasisPoints(100)
     latency: Ratio = 2.0
     mismatch: Share | None = None
-    max_dependency_failures: Share = 5000
+    max_dependency_failures: Share = BasisPoints(5000)
     window: Duration = 60.0
     minimum: Count = 50
     min_callers: Count = 3
@@ -117,8 +118,8 @@ class Guard(Section):
 class Gates(Section):
     """Limits that must not be exceeded for the next stage to follow."""
 
-    mismatch: Share = 10
-    errors: Share = 10
+    mismatch: Share = BasisPoints(10)
+    errors: Share = BasisPoints(10)
 
 
 class Stage(Section):
@@ -158,23 +159,23 @@ class Schedule(Section):
 
     @field_validator("start_at")
     @classmethod
-    def _one_of_the_stages(cls, start: int | None, info: ValidationInfo) -> int | None:
+    def _one_of_the_stages(cls, start: BasisPoints | None, info: ValidationInfo) -> BasisPoints | None:
         stages = [step.share for step in info.data.get("steps", ())]
         if start is not None and stages and start not in stages:
             raise ValueError(f"must be one of the stages: {', '.join(map(show_share, stages))}")
         return start
 
     @property
-    def stages(self) -> tuple[int, ...]:
+    def stages(self) -> tuple[BasisPoints, ...]:
         """The shares of the stages, in basis points."""
         return tuple(step.share for step in self.steps)
 
     @property
-    def first(self) -> int:
+    def first(self) -> BasisPoints:
         """The share of the stage that it starts at."""
         return self.start_at if self.start_at is not None else self.steps[0].share
 
-    def bake_time_of(self, stage: int) -> float:
+    def bake_time_of(self, stage: BasisPoints) -> float:
         """Return the bake time of a stage, in seconds."""
         own = next((step.bake_time for step in self.steps if step.share == stage), None)
         return own if own is not None else self.bake_time

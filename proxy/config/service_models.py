@@ -25,6 +25,7 @@ from proxy.config.field_types import (
 )
 from proxy.config.key_sources import read_header_name
 from proxy.config.section import Section
+from proxy.types import BasisPoints
 
 
 class Server(Section):
@@ -78,8 +79,8 @@ class ShadowWorkerSettings(Section):
     dry_run_timeout: Duration = 0.25
     max_body: Size = 256 * 1024
     max_memory: Memory = 512 * 1024 * 1024
-    noise: Share = 100
-    max_cpu_wait: Share = 200
+    noise: Share = BasisPoints(100)
+    max_cpu_wait: Share = BasisPoints(200)
 
 
 class ReportSettings(Section):

@@ -23,7 +23,7 @@ from proxy.config.models import Bucketing, Config, Overrides, Route
 from proxy.gateway.cookies import cookie_value
 from proxy.gateway.targeting import match_target
 from proxy.gateway.tokens import TokenVerifier
-from proxy.types import Backend
+from proxy.types import Backend, BasisPoints
 
 Reason = Literal[
     "share",
@@ -58,8 +58,8 @@ class Decision:
 class Limit(NamedTuple):
     """What is left of a route's share, beside what the file says: by the stage of its rollout, and by a cap."""
 
-    stage: int = FULL
-    cap: int = FULL
+    stage: BasisPoints = FULL
+    cap: BasisPoints = FULL
 
 
 UNLIMITED: Final = Limit()
@@ -100,7 +100,7 @@ def decide(
     return _by_share(route, config.bucketing, headers, client, limit, key)
 
 
-def share_in_force(route: Route, limit: Limit) -> int:
+def share_in_force(route: Route, limit: Limit) -> BasisPoints:
     """Return a route's share under the stage of its rollout and its cap."""
     return min(route.native, limit.stage, limit.cap)
 

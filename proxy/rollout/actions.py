@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
-from proxy.config.field_types import show_share
+from proxy.config.field_types import ZERO, show_share
 from proxy.config.models import Route
 from proxy.rollout import transitions
 from proxy.rollout.groups import former_keys, merged_state
 from proxy.rollout.model import LABELS, Attribution, AuditEntry, RouteState, state_key
 from proxy.rollout.store import Store
 from proxy.rollout.transitions import Refused, acknowledge, roll_back
+from proxy.types import BasisPoints
 
 Step: TypeAlias = Callable[[Route, RouteState, Attribution], RouteState]
 ATTEMPTS: Final = 5
@@ -28,7 +29,7 @@ pause: Final[Step] = transitions.pause
 resume: Final[Step] = transitions.resume
 
 
-def rollback(share: int = 0) -> Step:
+def rollback(share: BasisPoints = ZERO) -> Step:
     """Return the step that caps a share (basis points) until that is acknowledged."""
     return partial(_rolled_back, share=share)
 
@@ -95,5 +96,5 @@ def require_reason(reason: str) -> str:
     return reason
 
 
-def _rolled_back(route: Route, state: RouteState, by: Attribution, *, share: int) -> RouteState:
+def _rolled_back(route: Route, state: RouteState, by: Attribution, *, share: BasisPoints) -> RouteState:
     return roll_back(route, state, share, by)

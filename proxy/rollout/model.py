@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import Any, Final, Literal, TypeAlias
 
-from proxy.config.field_types import FULL
+from proxy.config.field_types import FULL, ZERO
 from proxy.config.models import Route
 from proxy.rollout.analysis.window import WindowBucket
+from proxy.types import BasisPoints
 
 GUARD: Final = "guard"
 """Actors that are not persons."""
@@ -52,7 +53,7 @@ class Attribution:
 class Cap:
     """An upper limit of a share, in force until it is acknowledged and `until` has passed."""
 
-    share: int
+    share: BasisPoints
     by: Attribution
     until: float
     acknowledged: Attribution | None = None
@@ -69,8 +70,8 @@ class AuditEntry:
 
     kind: Kind
     by: Attribution
-    before: int
-    after: int
+    before: BasisPoints
+    after: BasisPoints
     route: str = ""
     revision: str = ""
     difference: str = ""
@@ -103,7 +104,7 @@ class RouteState:
     key: str
     change: AuditEntry
     version: int = 1
-    stage: int | None = None
+    stage: BasisPoints | None = None
     since: float = 0.0
     passing: float = 0.0
     missed: Attribution | None = None
@@ -172,9 +173,9 @@ def stats_key(route: Route) -> str:
     return _with_revision(route.name, route)
 
 
-def ceiling(route: Route) -> int:
+def ceiling(route: Route) -> BasisPoints:
     """Return the share that the file allows native, in basis points."""
-    return route.native if route.pin is None else FULL * (route.pin == "native")
+    return route.native if route.pin is None else (FULL if route.pin == "native" else ZERO)
 
 
 def _with_revision(name: str, route: Route) -> str:

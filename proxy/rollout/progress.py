@@ -15,6 +15,7 @@ from proxy.rollout.analysis.analysis import MetricResult, exceeding
 from proxy.rollout.analysis.callers import FailureRatio
 from proxy.rollout.model import Evidence, RouteState
 from proxy.rollout.shares import effective, following, reached
+from proxy.types import BasisPoints
 
 WaitReason = Literal[
     "cap", "completed", "paused", "file", "gate", "bake_time", "evidence", "approval", "window", "nothing"
@@ -28,8 +29,8 @@ promoted."""
 class Progress:
     """Progress of a rollout. `left` is the rest of the bake time, in seconds; then that until its window opens."""
 
-    stage: int
-    following: int | None
+    stage: BasisPoints
+    following: BasisPoints | None
     waits: WaitReason
     left: float
     gates: tuple[MetricResult, ...]
@@ -86,17 +87,17 @@ def opening(rollout: Schedule, at: float) -> float:
     return opens if opens is not None else at + HORIZON * 86_400.0
 
 
-def timetable(rollout: Schedule, start: float) -> Iterator[tuple[int, float]]:
+def timetable(rollout: Schedule, start: float) -> Iterator[tuple[BasisPoints, float]]:
     """Yield each stage with the earliest time it is reached, where the rollout starts from `start` on and all pass."""
     yield from _times(rollout, rollout.first, opening(rollout, start) if rollout.start_at is None else start)
 
 
-def end_of(rollout: Schedule, stage: int, at: float) -> float:
+def end_of(rollout: Schedule, stage: BasisPoints, at: float) -> float:
     """Return the earliest time of the last stage, where `stage` is reached from `at` on and all gates pass."""
     return max(time for _, time in _times(rollout, stage, opening(rollout, at)))
 
 
-def _times(rollout: Schedule, stage: int, at: float) -> Iterator[tuple[int, float]]:
+def _times(rollout: Schedule, stage: BasisPoints, at: float) -> Iterator[tuple[BasisPoints, float]]:
     for each in rollout.stages:
         if each >= stage:
             yield each, at
@@ -106,7 +107,7 @@ def _times(rollout: Schedule, stage: int, at: float) -> Iterator[tuple[int, floa
 def _waits(
     route: Route,
     state: RouteState,
-    follows: int | None,
+    follows: BasisPoints | None,
     left: float,
     results: tuple[MetricResult, ...],
     *,

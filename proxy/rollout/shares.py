@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from proxy.config.field_types import FULL, show_share
+from proxy.config.field_types import FULL, ZERO, show_share
 from proxy.config.models import Route
 from proxy.rollout.model import RouteState, ceiling
+from proxy.types import BasisPoints
 
 LimitedBy = Literal["file", "pin", "stage", "cap", "unread"]
 
@@ -19,11 +20,11 @@ class Effective:
     `stage` and `cap` are what those leave, 10,000 where they leave everything: what `rollout.decide` is told.
     """
 
-    share: int
+    share: BasisPoints
     by: LimitedBy
     reason: str
-    stage: int = FULL
-    cap: int = FULL
+    stage: BasisPoints = FULL
+    cap: BasisPoints = FULL
 
 
 def effective(route: Route, state: RouteState | None, *, read: bool) -> Effective:
@@ -35,7 +36,7 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
     if route.pin is not None:
         return Effective(ceiling(route), "pin", f"the route is pinned to {route.pin}")
     if not read and (route.guard is not None or route.rollout is not None):
-        return Effective(0, "unread", "the shared state has not been read yet", stage=0)
+        return Effective(ZERO, "unread", "the shared state has not been read yet", stage=ZERO)
     stage = reached(route, state)
     left = min(route.native, stage)
     cap = state.cap if state is not None else None
@@ -48,7 +49,7 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
     return Effective(route.native, "file", "the file's share", stage, cap_share)
 
 
-def lowers(route: Route, state: RouteState, share: int) -> bool:
+def lowers(route: Route, state: RouteState, share: BasisPoints) -> bool:
     """Return True where a cap at a share takes anything from native: callers that targets include, too."""
     now = effective(route, state, read=True)
     if share < now.share:
@@ -62,7 +63,7 @@ def share_before(state: RouteState, former: int, *, had_rollout: bool) -> int:
     return min(former, stage, state.cap.share if state.cap is not None else FULL)
 
 
-def reached(route: Route, state: RouteState | None) -> int:
+def reached(route: Route, state: RouteState | None) -> BasisPoints:
     """Return the stage of the rollout: before its start `start_at` or 0, 10,000 without a rollout.
 
     Where the stages have changed since it was stored: the highest one that is not above it, else the first.
@@ -70,24 +71,24 @@ def reached(route: Route, state: RouteState | None) -> int:
     if route.rollout is None:
         return FULL
     if state is None or state.stage is None:
-        return route.rollout.start_at or 0
+        return route.rollout.start_at or ZERO
     return at_most(route, state.stage)
 
 
-def at_most(route: Route, share: int) -> int:
+def at_most(route: Route, share: BasisPoints) -> BasisPoints:
     """Return the highest stage that is not above a share, else the first."""
     assert route.rollout is not None
     stages = route.rollout.stages
     return max((stage for stage in stages if stage <= share), default=stages[0])
 
 
-def below(route: Route, share: int) -> int:
+def below(route: Route, share: BasisPoints) -> BasisPoints:
     """Return the highest stage below a share; 0 where there is none."""
     stages = route.rollout.stages if route.rollout is not None else ()
-    return max((stage for stage in stages if stage < share), default=0)
+    return max((stage for stage in stages if stage < share), default=ZERO)
 
 
-def following(route: Route, share: int) -> int | None:
+def following(route: Route, share: BasisPoints) -> BasisPoints | None:
     """Return the stage after a share; None at the last."""
     stages = route.rollout.stages if route.rollout is not None else ()
     return min((stage for stage in stages if stage > share), default=None)

@@ -13,7 +13,7 @@ import logging
 from dataclasses import replace
 from typing import Final
 
-from proxy.config.field_types import show_duration, show_share
+from proxy.config.field_types import ZERO, show_duration, show_share
 from proxy.config.models import Config, Route
 from proxy.rollout.announcer import ChangeAnnouncer, log_change
 from proxy.rollout.evidence import EvidenceCollector
@@ -30,6 +30,7 @@ from proxy.rollout.transitions import (
     share_changed,
     start_rollout,
 )
+from proxy.types import BasisPoints
 
 logger = logging.getLogger("scribe_proxy.state")
 
@@ -118,7 +119,7 @@ class StateSynchroniser:
         reason = f"revision {revision} follows {before.revision}" if before.revision else f"{revision} is the first"
         by = Attribution(FILE, reason, self._shares.clock.now())
         difference = unified_difference(before.text, text) if before.text else ""
-        await self._store.record(AuditEntry("config", by, 0, 0, revision=revision, difference=difference))
+        await self._store.record(AuditEntry("config", by, ZERO, ZERO, revision=revision, difference=difference))
         for route in self._shares.cache.groups.leaders():
             former = before.shares.get(route.name)
             had_rollout = route.name in before.rollouts
@@ -133,9 +134,9 @@ class StateSynchroniser:
         by = Attribution(by.actor, _reason(former, allowed, route), by.at)
         if state.stage is not None and route.rollout is not None:
             changed = share_changed(route, state, by)
-            await self._replace(replace(changed, change=replace(changed.change, before=before)))
+            await self._replace(replace(changed, change=replace(changed.change, before=BasisPoints(before))))
             return
-        entry = AuditEntry("share", by, before, after, route.domain, route.revision or "")
+        entry = AuditEntry("share", by, BasisPoints(before), after, route.domain, route.revision or "")
         await self._store.record(entry)
         log_change(entry)
         self._shares.hooks.changed(entry)
@@ -166,9 +167,9 @@ def clock_jumped(state: RouteState, now: float, jump: float) -> bool:
     return before_jump or state.passing > now + MAX_JUMP
 
 
-def _reason(former: int, allowed: int, route: Route) -> str:
+def _reason(former: int, allowed: BasisPoints, route: Route) -> str:
     if former != allowed:
-        return f"`native` was {show_share(former)}, and is {show_share(allowed)}"
+        return f"`native` was {show_share(BasisPoints(former))}, and is {show_share(allowed)}"
     return "a `rollout` was added" if route.rollout is not None else "the `rollout` was removed"
 
 

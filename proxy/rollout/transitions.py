@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.config.field_types import show_duration, show_share
+from proxy.config.field_types import ZERO, show_duration, show_share
 from proxy.config.models import Route
 from proxy.rollout.model import GUARD, SCHEDULE, Attribution, AuditEntry, Cap, Kind, RouteState, state_key
 from proxy.rollout.shares import at_most, below, effective, following, lowers, reached
+from proxy.types import BasisPoints
 
 
 class Refused(Exception):
@@ -20,7 +21,7 @@ class Refused(Exception):
 
 def initial_state(route: Route) -> RouteState:
     """Return the state of a route that has no stored state; its version 0 is never stored."""
-    return RouteState(state_key(route), AuditEntry("start", Attribution("", "", 0.0), 0, 0), version=0)
+    return RouteState(state_key(route), AuditEntry("start", Attribution("", "", 0.0), ZERO, ZERO), version=0)
 
 
 def start_rollout(route: Route, state: RouteState, now: float) -> RouteState:
@@ -79,9 +80,9 @@ def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> Ro
     assert route.guard is not None
     now_at = effective(route, state, read=True).share
     share = below(route, now_at) if route.guard.on_failure == "previous" else 0
-    if not lowers(route, state, share):
+    if not lowers(route, state, BasisPoints(share)):
         return None
-    return _with_cap(route, state, share, "cap", Attribution(GUARD, reason, now), route.guard.cooldown)
+    return _with_cap(route, state, BasisPoints(share), "cap", Attribution(GUARD, reason, now), route.guard.cooldown)
 
 
 def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteState | None:
@@ -94,7 +95,7 @@ def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteS
     return replace(after, change=replace(after.change, announced=own.change.announced))
 
 
-def roll_back(route: Route, state: RouteState, share: int, by: Attribution) -> RouteState:
+def roll_back(route: Route, state: RouteState, share: BasisPoints, by: Attribution) -> RouteState:
     """Cap the share on behalf of a person, until that is acknowledged."""
     if route.pin is not None:
         raise Refused(f"{route.domain} is pinned to {route.pin} in the file, which takes precedence over every share")
@@ -125,7 +126,9 @@ def release_if_due(route: Route, state: RouteState, now: float) -> RouteState | 
     return _released(route, state, "release", Attribution(GUARD, "acknowledged, and its cooldown has passed", now))
 
 
-def _with_cap(route: Route, state: RouteState, share: int, kind: Kind, by: Attribution, cooldown: float) -> RouteState:
+def _with_cap(
+    route: Route, state: RouteState, share: BasisPoints, kind: Kind, by: Attribution, cooldown: float
+) -> RouteState:
     """Add a cap; a rollout falls back to a stage that the cap allows, and continues there once it is removed."""
     stage = at_most(route, share) if route.rollout is not None else state.stage
     cap = Cap(share, by, by.at + cooldown)

@@ -12,9 +12,10 @@ from proxy.config.loading import parse
 from proxy.config.models import Config
 from proxy.gateway.bucketing import decide
 from proxy.gateway.routing import RouteTable
+from proxy.types import BasisPoints
 
 HEAD = "legacy: {url: http://x}\nnative: a:b\n"
-shares = st.integers(0, FULL).map(show_share)
+shares = st.integers(0, FULL).map(lambda share: show_share(BasisPoints(share)))
 
 
 def config(*routes: str, head: str = HEAD) -> Config:

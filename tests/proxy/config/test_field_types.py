@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config import field_types
+from proxy.types import BasisPoints
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_values_already_of_their_type_are_taken(
 
 @given(st.integers(0, 10_000))
 def test_a_share_reads_back_as_it_is_shown(share: int) -> None:
-    assert field_types.read_share(field_types.show_share(share)) == share
+    assert field_types.read_share(field_types.show_share(BasisPoints(share))) == share
 
 
 @given(st.integers(1, 10_000_000))

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.field_types import FULL
+from proxy.config.field_types import FULL, ZERO
 from proxy.config.loading import parse
 from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Decision, Limit, bucket, caller_key, decide, is_shadowed
+from proxy.types import BasisPoints
 
 SECRET = "0123456789abcdef"
 CLIENT = ("203.0.113.7", 40_000)
@@ -44,7 +45,7 @@ def route(native: int = 0, **more: object) -> Route:
 
 
 def backend(share: int, key: str, cap: int = FULL) -> str:
-    return decide(route(share), PLAIN, [], None, key=key, limit=Limit(cap=cap)).backend
+    return decide(route(share), PLAIN, [], None, key=key, limit=Limit(cap=BasisPoints(cap))).backend
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_cap_is_a_lower_share(key: str, share: int, cap: int) -> None:
 
 @given(keys, shares, shares)
 def test_a_stage_is_a_lower_share_and_needs_no_other_reason(key: str, share: int, stage: int) -> None:
-    staged = decide(route(share), PLAIN, [], None, key=key, limit=Limit(stage=stage))
+    staged = decide(route(share), PLAIN, [], None, key=key, limit=Limit(stage=BasisPoints(stage)))
     assert (staged.backend, staged.reason) == (backend(min(share, stage), key), "share")
 
 
@@ -203,14 +204,14 @@ def test_claims_of_every_json_type_never_raise(claim: object) -> None:
 def test_without_any_key_only_the_whole_share_is_native() -> None:
     none = PLAIN.model_copy(update={"bucketing": config(bucketing="{key: header:x}").bucketing})
     assert decide(route(9999), none, [], None) == Decision("legacy", "no-key")
-    assert decide(route(9999), none, [], None, limit=Limit(cap=0)) == Decision("legacy", "cap")
+    assert decide(route(9999), none, [], None, limit=Limit(cap=ZERO)) == Decision("legacy", "cap")
     assert decide(route(FULL, shadow="5%"), none, [], None) == Decision("native", "share")
 
 
 def test_a_bucket_is_drawn_only_where_it_matters() -> None:
     assert decide(route(0), PLAIN, [], CLIENT) == Decision("legacy", "share")
     assert decide(route(FULL), PLAIN, [], CLIENT) == Decision("native", "share")
-    assert decide(route(FULL), PLAIN, [], CLIENT, limit=Limit(cap=0)) == Decision("legacy", "cap")
+    assert decide(route(FULL), PLAIN, [], CLIENT, limit=Limit(cap=ZERO)) == Decision("legacy", "cap")
     assert decide(route(0, shadow="100%"), PLAIN, [], CLIENT).bucket is None
     assert decide(route(0, shadow="5%"), PLAIN, [], CLIENT).bucket is not None
     assert decide(route(1), PLAIN, [], CLIENT).bucket is not None
@@ -218,11 +219,11 @@ def test_a_bucket_is_drawn_only_where_it_matters() -> None:
 
 def test_a_cap_is_the_reason_only_where_it_changes_the_side() -> None:
     place = bucket("scribe-2026", "prompts.list", "k")
-    assert decide(route(place + 1), PLAIN, [], None, key="k", limit=Limit(cap=place)) == Decision(
+    assert decide(route(place + 1), PLAIN, [], None, key="k", limit=Limit(cap=BasisPoints(place))) == Decision(
         "legacy", "cap", place
     )
-    assert decide(route(place), PLAIN, [], None, key="k", limit=Limit(cap=0)) == Decision("legacy", "share", place)
-    assert decide(route(FULL), PLAIN, [], None, key="k", limit=Limit(cap=place + 1)) == Decision(
+    assert decide(route(place), PLAIN, [], None, key="k", limit=Limit(cap=ZERO)) == Decision("legacy", "share", place)
+    assert decide(route(FULL), PLAIN, [], None, key="k", limit=Limit(cap=BasisPoints(place + 1))) == Decision(
         "native", "share", place
     )
 
@@ -242,7 +243,7 @@ def test_what_stands_above_the_share_stands_in_order() -> None:
     assert decide(None, PLAIN, [], CLIENT) == Decision("legacy", "no-route")
     assert decide(route(0), PLAIN, asked, CLIENT) == Decision("native", "override")
     assert decide(route(FULL), PLAIN, override(f"legacy;key={SECRET}"), CLIENT) == Decision("legacy", "override")
-    assert decide(route(FULL), PLAIN, asked, CLIENT, limit=Limit(cap=0)) == Decision("native", "override")
+    assert decide(route(FULL), PLAIN, asked, CLIENT, limit=Limit(cap=ZERO)) == Decision("native", "override")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 
 from demo.ports import free_port
 from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
+from proxy.config.field_types import ZERO
 from proxy.config.loading import parse
 from proxy.gateway.bucketing import Decision, Limit
 from proxy.gateway.circuit_breaker import CircuitBreaker
@@ -142,9 +143,9 @@ async def test_who_asked_for_legacy_gets_no_native() -> None:
 
 async def test_nothing_goes_to_a_native_that_is_held_down() -> None:
     async with standing() as stand:
-        stand.gateway.limits = {"both": Limit(cap=0)}
+        stand.gateway.limits = {"both": Limit(cap=ZERO)}
         assert (await stand.ask("/both"))[0] == "502 gateway"
-        stand.gateway.limits = {"both": Limit(stage=0)}  # its rollout has not begun: nothing is known against it
+        stand.gateway.limits = {"both": Limit(stage=ZERO)}  # its rollout has not begun: nothing is known against it
         assert (await stand.ask("/both"))[0] == "200 native"
 
 

@@ -8,6 +8,7 @@ from proxy.config.loading import parse
 from proxy.gateway.bucketing import Limit
 from proxy.gateway.preflight import match_request, requested_method
 from proxy.gateway.routing import RouteTable
+from proxy.types import BasisPoints
 from tests.proxy.gateway.test_fallback import Stand, legacy, standing
 from tests.support.sockets import scripted
 
@@ -103,7 +104,7 @@ async def test_an_options_request_that_is_none_goes_where_it_went() -> None:
 @pytest.mark.parametrize(("cap", "answer"), [(0, "502 gateway"), (100, "200 native")])
 async def test_a_capped_native_answers_while_it_has_callers(cap: int, answer: str) -> None:
     async with standing(None, CONFIG) as stand:
-        stand.gateway.limits = {"some": Limit(cap=cap)}
+        stand.gateway.limits = {"some": Limit(cap=BasisPoints(cap))}
         assert await preflight(stand, "POST") == answer
 
 

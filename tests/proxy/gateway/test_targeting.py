@@ -7,11 +7,13 @@ import time
 import jwt
 import pytest
 
+from proxy.config.field_types import ZERO
 from proxy.config.loading import parse
 from proxy.gateway.bucketing import UNLIMITED, Decision, Limit, decide
 from proxy.gateway.fallback import native_may
 from proxy.gateway.targeting import match_target
 from proxy.gateway.tokens import TokenVerifier
+from proxy.types import BasisPoints
 
 SECRET = "a secret that is long enough for every hash in use, of sixty-four bytes"
 TOKENS = TokenVerifier(SECRET)
@@ -104,10 +106,10 @@ def test_an_excluded_caller_is_never_native() -> None:
     assert native_may(ROUTE, Decision("legacy", "share"), UNLIMITED)
 
 
-@pytest.mark.parametrize("limit", [Limit(cap=0), Limit(stage=0)])
+@pytest.mark.parametrize("limit", [Limit(cap=ZERO), Limit(stage=ZERO)])
 def test_nobody_is_included_where_nothing_is_left_to_native(limit: Limit) -> None:
     assert decided(token(userID="amara"), limit=limit).backend == "legacy"
-    assert decided(token(userID="amara"), limit=Limit(stage=100, cap=100)).backend == "native"
+    assert decided(token(userID="amara"), limit=Limit(stage=BasisPoints(100), cap=BasisPoints(100))).backend == "native"
 
 
 def test_pins_and_overrides_stand_above_targets() -> None:

@@ -29,7 +29,7 @@ def signed(claims: dict[str, object] | None = None, secret: str = SECRET, algori
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_a_signed_token_is_verified_and_cached(algorithm: str) -> None:
-    given = headers(signed({"exp": NOW + 60, "nbf": NOW - 60}, algorithm=algorithm))
+    given = headers(signed({"exp": NOW + 3600, "nbf": NOW - 3600}, algorithm=algorithm))
     for _ in range(2):
         claims = VERIFIER.claims(given)
         assert claims is not None
@@ -46,7 +46,7 @@ REFUSED = {
     "another secret": signed(secret=SECRET + "x"),
     "unsigned": _unsigned(),
     "expired": signed({"exp": NOW - 1}),
-    "not yet": signed({"nbf": NOW + 60}),
+    "not yet": signed({"nbf": NOW + 3600}),
     "padded signature": signed() + "=",
     "cut": signed()[:-1],
     "another payload": signed().replace(f".{signed().split('.')[1]}.", f".{signed({'userID': 'eve'}).split('.')[1]}."),
@@ -98,7 +98,7 @@ IDENTITY = CallerIdentity(VERIFIER, SOURCES)
 
 
 def test_a_caller_is_its_verified_claim_else_its_address() -> None:
-    amara = headers(signed({"exp": NOW + 60}))
+    amara = headers(signed({"exp": NOW + 3600}))
     assert IDENTITY.identify(amara, "10.0.0.1") == IDENTITY.identify(amara, "10.0.0.2")
     assert IDENTITY.identify(headers(signed({"userID": "eve"})), "10.0.0.1") != IDENTITY.identify(amara, "10.0.0.1")
     assert IDENTITY.identify([], "10.0.0.1") != IDENTITY.identify([], "10.0.0.2")

@@ -11,6 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from proxy.config.field_types import ZERO
 from proxy.config.loading import parse
 from proxy.config.problems import Problem
 from proxy.gateway.request_record import RequestRecord
@@ -89,15 +90,15 @@ CASES: tuple[tuple[GroupFacts, str, str, float | None, str, str], ...] = (
     (facts("native: 100%"), "done", "", None, "", ""),
     (facts("native: 100%, pin: legacy"), "pinned", "remove `pin`", None, "pinned to legacy", ""),
     (
-        facts("native: 25%", cap=Cap(0, GUARD, NOW + 60)),
+        facts("native: 25%", cap=Cap(ZERO, GUARD, NOW + 60)),
         *("rolled back", "fix native, then acknowledge", None, "capped by guard: errors 12% of 402", ""),
     ),
     (
-        facts("native: 25%", cap=Cap(0, ADA, NOW)),
+        facts("native: 25%", cap=Cap(ZERO, ADA, NOW)),
         *("rolled back", "lift the rollback", None, "capped by Ada: notes came out twice", ""),
     ),
     (
-        facts("native: 25%", cap=Cap(0, GUARD, NOW + 60, acknowledged=ADA)),
+        facts("native: 25%", cap=Cap(ZERO, GUARD, NOW + 60, acknowledged=ADA)),
         *("rolled back", "the cap is removed", 60.0, "capped by guard: errors 12% of 402", ""),
     ),
 )
@@ -143,7 +144,7 @@ def test_migration_weighs_shares_by_traffic() -> None:
 def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
     lines = [
         line(ROLLOUT, stage=1000, age=3 * HOUR),
-        line("native: 25%", cap=Cap(0, GUARD, NOW + 60)),
+        line("native: 25%", cap=Cap(ZERO, GUARD, NOW + 60)),
     ]
     health = BackendsHealth(
         native_healthy=False,

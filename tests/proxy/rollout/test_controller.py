@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from proxy.config.field_types import FULL
+from proxy.config.field_types import FULL, ZERO
 from proxy.config.loading import parse
 from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import Limit
@@ -27,6 +27,7 @@ from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore, Store
 from proxy.rollout.transitions import Refused
 from proxy.runtime.database import Database, Unavailable
+from proxy.types import BasisPoints
 from tests.support.mongodb_relay import Relay
 
 DATABASE = "state_keeper_tests"
@@ -149,7 +150,7 @@ async def test_a_native_that_fails_is_capped_when_it_is_looked_at() -> None:
         assert (one.share(), one.limits) == (5000, {})
         one.serve(status=500)
         one.controller.evaluate()
-        assert (one.share(), one.limits) == (0, {"a": Limit(cap=0)})
+        assert (one.share(), one.limits) == (0, {"a": Limit(cap=ZERO)})
         await one.until(lambda: bool(one.changes))
         [change] = one.changes
         assert (change.kind, change.before, change.after, change.by.actor) == ("cap", 5000, 0, "guard")
@@ -224,7 +225,7 @@ async def test_people_take_the_wheel() -> None:
         with pytest.raises(Refused, match="has changed meanwhile"):
             await one.controller.act("a", promote, "ben", "looks fine", expected_version=version)
         await one.controller.act("a", pause, "amara", "over the weekend")
-        await one.controller.act("a", rollback(1000), "amara", "  too \n many calls ")
+        await one.controller.act("a", rollback(BasisPoints(1000)), "amara", "  too \n many calls ")
         assert one.share() == 1000
         await one.controller.act("a", ack(), "amara", "calmer")
         await one.controller.act("a", resume, "amara", "monday")
@@ -267,7 +268,7 @@ async def test_a_step_is_taken_again_on_what_others_did_meanwhile_but_not_foreve
 
     one = replica(config(PLAIN), Busy())
     async with running(one):
-        await one.controller.act("a", rollback(1000), "amara", "down")
+        await one.controller.act("a", rollback(BasisPoints(1000)), "amara", "down")
         assert one.share() == 1000
         one.controller.store.times = 99  # type: ignore[attr-defined]
         with pytest.raises(Refused, match="a keeps changing: check it and try again"):
@@ -335,7 +336,7 @@ async def test_what_one_replica_caps_the_other_has_within_two_seconds(databases:
         other.serve(50, status=500, backend="native")
         one.controller.evaluate()
         await other.until(lambda: other.share() == 0, 2.0)
-        assert other.limits == {"a": Limit(cap=0)}
+        assert other.limits == {"a": Limit(cap=ZERO)}
         other.controller.evaluate()
         await one.until(lambda: bool(one.changes or other.changes))
         assert [change.kind for change in (*one.changes, *other.changes)] == ["cap"]
@@ -440,15 +441,15 @@ async def test_of_two_that_cap_apart_from_each_other_the_lower_stays(mongodb_url
         async with running(one, other):
             await relay.cut()
             await one.until(lambda: one.controller.unreachable)
-            await one.controller.act("a", rollback(1000), "amara", "ours")
-            await other.controller.act("a", rollback(2000), "ben", "theirs")
+            await one.controller.act("a", rollback(BasisPoints(1000)), "amara", "ours")
+            await other.controller.act("a", rollback(BasisPoints(2000)), "ben", "theirs")
             await relay.mend()
             await other.until(lambda: other.share() == 1000)
             await recorded(other, "ours", "theirs")
             await relay.cut()
             await one.until(lambda: one.controller.unreachable)
-            await one.controller.act("a", rollback(500), "amara", "again")
-            await other.controller.act("a", rollback(0), "ben", "all of it")
+            await one.controller.act("a", rollback(BasisPoints(500)), "amara", "again")
+            await other.controller.act("a", rollback(ZERO), "ben", "all of it")
             await relay.mend()
             await one.until(lambda: not one.controller.unreachable and one.share() == 0)
             await recorded(other, "ours", "theirs", "all of it")
@@ -461,7 +462,7 @@ async def test_a_start_while_mongodb_is_away_leaves_what_may_be_capped_on_legacy
         one = replica(
             config(PLAIN, "{name: b, match: GET /b, native: 5%}"), databases(relay.url), QUICK._replace(start=0.1)
         )
-        assert one.limits == {"a": Limit(stage=0)}
+        assert one.limits == {"a": Limit(stage=ZERO)}
         async with running(one):
             assert (one.share(), one.share("b")) == (0, 500)
             await relay.mend()

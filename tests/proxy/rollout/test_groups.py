@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.config.field_types import FULL
+from proxy.config.field_types import FULL, ZERO
 from proxy.config.loading import parse
 from proxy.config.models import Config
 from proxy.gateway.request_record import RequestRecord
@@ -22,6 +22,7 @@ from proxy.rollout.model import Attribution, Cap, RouteState
 from proxy.rollout.store import MemoryStore
 from proxy.rollout.synchroniser import StateSynchroniser
 from proxy.rollout.transitions import Refused, initial_state, roll_back
+from proxy.types import BasisPoints
 
 GUARD = "guard: {window: 12s, minimum: 20}"
 SERVED = RequestRecord("1", "http", "GET", "list", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
@@ -82,7 +83,9 @@ async def test_a_guard_that_fails_on_one_route_caps_its_group() -> None:
 async def test_a_rollback_by_route_or_group_holds_for_the_group(name: str) -> None:
     process = Process()
     route = process.shares.route(name)
-    state = await carry_out(process.store, process.shares.members(route), rollback(100), "amara", "because")
+    state = await carry_out(
+        process.store, process.shares.members(route), rollback(BasisPoints(100)), "amara", "because"
+    )
     process.shares.record(state)
     assert process.shares_now() == {"list": 100, "create": 100, "other": 500}
 
@@ -149,8 +152,8 @@ async def test_a_cap_whose_routes_vanish_is_logged_and_returns_with_them(caplog:
 def test_a_group_has_the_lowest_cap_and_stage_of_its_routes() -> None:
     route = GROUPED.routes[0]
     by = Attribution("amara", "because", 5.0)
-    low, high = (replace(initial_state(route), stage=stage, passing=float(stage)) for stage in (100, 1000))
-    capped = replace(high, cap=Cap(500, by, 9.0), paused=by)
+    low, high = (replace(initial_state(route), stage=BasisPoints(stage), passing=float(stage)) for stage in (100, 1000))
+    capped = replace(high, cap=Cap(BasisPoints(500), by, 9.0), paused=by)
     merged = merged_state(route, [capped, low])
     assert (merged.key, merged.version, merged.stage, merged.passing) == ("notes", 0, 100, 1000.0)
     assert (merged.cap, merged.paused) == (capped.cap, by)
@@ -161,7 +164,7 @@ def test_the_leader_of_a_group_is_not_pinned_where_another_is_not() -> None:
     text = config(f"{LIST}, group: notes, pin: legacy", f"{CREATE}, group: notes")
     leaders = RouteGroups(text.routes).leaders()
     assert [route.name for route in leaders] == ["create"]
-    state: RouteState = roll_back(leaders[0], initial_state(leaders[0]), 0, Attribution("amara", "because", 1.0))
+    state: RouteState = roll_back(leaders[0], initial_state(leaders[0]), ZERO, Attribution("amara", "because", 1.0))
     assert state.change.route == "notes"
 
 

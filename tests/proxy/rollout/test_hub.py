@@ -24,6 +24,7 @@ from proxy.rollout.hub import HubStore, StateHub
 from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import RouteState
 from proxy.runtime.database import Unavailable
+from proxy.types import BasisPoints
 from tests.proxy.cli.test_serve import served
 from tests.proxy.rollout.test_store import FIRST, next_of
 from tests.proxy.runtime.test_process import config, get, legacy
@@ -86,7 +87,10 @@ async def test_confirmed_action_is_in_force_in_every_worker(path: Path) -> None:
 async def test_actions_of_many_workers_at_once_end_in_one_state(path: Path) -> None:
     async with running(path, 4) as (_, stores), workers(stores) as found:
         outcomes = await asyncio.gather(
-            *(worker.controller.act("all", actions.rollback(n), "ada", "because") for n, worker in enumerate(found)),
+            *(
+                worker.controller.act("all", actions.rollback(BasisPoints(n)), "ada", "because")
+                for n, worker in enumerate(found)
+            ),
             return_exceptions=True,
         )
         assert any(isinstance(outcome, RouteState) for outcome in outcomes)

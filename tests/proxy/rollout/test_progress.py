@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proxy.config.field_types import FULL
+from proxy.config.field_types import FULL, ZERO
 from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
 from proxy.rollout.analysis.callers import FailureRatio
@@ -15,6 +15,7 @@ from proxy.rollout.model import Attribution, Cap, Evidence, RouteState
 from proxy.rollout.progress import end_of, progress, timetable
 from proxy.rollout.shares import effective
 from proxy.rollout.transitions import initial_state, promote, start_rollout
+from proxy.types import BasisPoints
 
 DAY = 86_400.0
 HOUR = 3600.0
@@ -59,7 +60,7 @@ def test_what_is_left_of_the_hold_is_told_and_never_less_than_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"cap": Cap(0, MARK, 0.0)}, "cap"),
+        ({"cap": Cap(ZERO, MARK, 0.0)}, "cap"),
         ({"paused": MARK}, "paused"),
     ],
 )
@@ -172,7 +173,7 @@ def test_the_timetable_skips_what_is_outside_the_window() -> None:
     assert chosen.rollout is not None
     times = [at for _, at in timetable(chosen.rollout, MONDAY - DAY)]
     assert times == [MONDAY + hours * HOUR for hours in (9, 57, 81)]
-    assert end_of(chosen.rollout, 5000, MONDAY) == MONDAY + 57 * HOUR
+    assert end_of(chosen.rollout, BasisPoints(5000), MONDAY) == MONDAY + 57 * HOUR
 
 
 def test_a_rollout_starts_at_the_running_share() -> None:

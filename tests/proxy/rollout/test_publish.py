@@ -7,16 +7,18 @@ import json
 import pytest
 from prometheus_client import REGISTRY
 
+from proxy.config.field_types import ZERO
 from proxy.config.models import Route
 from proxy.rollout import publish
 from proxy.rollout.model import Attribution, AuditEntry, Kind
 from proxy.rollout.shares import Effective
+from proxy.types import BasisPoints
 
 BY = Attribution("guard", "errors 40%", 1_795_000_000.0)
 
 
 def change(kind: Kind, before: int = 2500, after: int = 0) -> AuditEntry:
-    return AuditEntry(kind, BY, before, after, "notes.list", "r2")
+    return AuditEntry(kind, BY, BasisPoints(before), BasisPoints(after), "notes.list", "r2")
 
 
 def test_a_notice_says_what_became_of_a_share_and_why() -> None:
@@ -56,8 +58,8 @@ def test_some_changes_are_worth_a_notice(told: AuditEntry, kind: str | None) -> 
 
 def test_prometheus_has_both_shares_and_who_is_with_cap() -> None:
     route = Route.model_validate({"name": "told.route", "match": "GET /told", "native": "50%"})
-    publish.show(route, Effective(0, "cap", "capped at 0%", cap=0))
-    publish.count(AuditEntry("cap", BY, 5000, 0, "told.route"))
+    publish.show(route, Effective(ZERO, "cap", "capped at 0%", cap=ZERO))
+    publish.count(AuditEntry("cap", BY, BasisPoints(5000), ZERO, "told.route"))
     share = {kind: {"route": "told.route", "kind": kind} for kind in ("file", "effective")}
     assert REGISTRY.get_sample_value("scribe_proxy_share_ratio", share["file"]) == 0.5
     assert REGISTRY.get_sample_value("scribe_proxy_share_ratio", share["effective"]) == 0.0

@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from demo.child import Child
 from demo.mongod import find_mongod
 from demo.ports import free_port
+from proxy.config.field_types import ZERO
 from proxy.config.models import Route
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
 from proxy.rollout.clock import Clock
@@ -25,6 +26,7 @@ from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import SNAPSHOT_LIFETIME, MemoryStore, Store
 from proxy.rollout.transitions import gate_failed, guard_failed, initial_state, promote, start_rollout
 from proxy.runtime.database import Database, Unavailable
+from proxy.types import BasisPoints
 from tests.support.mongodb_relay import Relay
 
 DATABASE = "state_store_tests"
@@ -102,7 +104,9 @@ async def test_the_history_has_every_change_once_newest_first(store: Store) -> N
     for state in (FIRST, next_of(FIRST), next_of(FIRST)):
         await store.replace(state)
     await store.states()
-    await store.record(AuditEntry("config", Attribution("routing.yaml", "it changed", 40.0), 0, 0, revision="abc"))
+    await store.record(
+        AuditEntry("config", Attribution("routing.yaml", "it changed", 40.0), ZERO, ZERO, revision="abc")
+    )
     assert [change.kind for change in await store.history(10)] == ["config", "promotion", "start"]
     assert [change.kind for change in await store.history(1, "notes.list")] == ["promotion"]
     assert (await store.history(1))[0].revision == "abc"
@@ -148,7 +152,7 @@ async def test_change_is_claimed_by_one_replica(store: Store) -> None:
 async def test_history_is_filtered_and_paged(store: Store) -> None:
     for at in range(6):
         by = Attribution("Ada" if at % 2 else "guard", "because", float(at))
-        await store.record(AuditEntry("cap" if at < 3 else "rollback", by, 100, 0, "notes.list"))
+        await store.record(AuditEntry("cap" if at < 3 else "rollback", by, BasisPoints(100), ZERO, "notes.list"))
     assert [change.by.at for change in await store.history(2, before=4.0)] == [3.0, 2.0]
     assert [change.by.at for change in await store.history(9, actor="Ada")] == [5.0, 3.0, 1.0]
     assert [change.by.at for change in await store.history(9, "notes.list", "cap", "guard")] == [2.0, 0.0]
@@ -167,7 +171,7 @@ async def test_a_process_on_its_own_keeps_no_more_than_it_must() -> None:
     await store.set_baselines({"a": RequestStats(1)})
     assert await store.baselines() == {}
     for number in range(1100):
-        await store.record(AuditEntry("share", Attribution("f", "", float(number)), 0, 0))
+        await store.record(AuditEntry("share", Attribution("f", "", float(number)), ZERO, ZERO))
     assert len(await store.history(5000)) == 1000
 
 

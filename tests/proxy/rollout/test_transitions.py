@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.field_types import FULL
+from proxy.config.field_types import FULL, ZERO
 from proxy.config.models import Route
 from proxy.rollout.model import Attribution, RouteState, state_key
 from proxy.rollout.shares import effective
@@ -24,6 +24,7 @@ from proxy.rollout.transitions import (
     share_changed,
     start_rollout,
 )
+from proxy.types import BasisPoints
 
 STAGES = ("1%", "10%", "50%", "100%")
 
@@ -140,7 +141,7 @@ def test_who_takes_the_wheel_need_not_wait() -> None:
 
 def test_a_person_can_roll_back_any_route_and_it_stays_until_acknowledged() -> None:
     for chosen, state in ((route(), at(5000)), (PLAIN, initial_state(PLAIN))):
-        down = roll_back(chosen, state, 0, by())
+        down = roll_back(chosen, state, ZERO, by())
         assert share(chosen, down) == 0
         assert effective(chosen, down, read=True).reason == "limited to 0% by amara: because"
         up = acknowledge(chosen, down, by(100.5), at_once=False)  # nothing to cool down from
@@ -148,7 +149,7 @@ def test_a_person_can_roll_back_any_route_and_it_stays_until_acknowledged() -> N
 
 
 def test_a_rollback_may_leave_a_stage() -> None:
-    down = roll_back(route(), at(5000), 1000, by())
+    down = roll_back(route(), at(5000), BasisPoints(1000), by())
     assert (share(route(), down), down.stage) == (1000, 1000)
     with pytest.raises(Refused, match="capped at 10% by amara; ack it first"):
         promote(route(), down, by())
@@ -161,7 +162,7 @@ def test_a_rollback_only_goes_down() -> None:
         (route(pin="legacy"), initial_state(route()), "is pinned to legacy"),
     ):
         with pytest.raises(Refused, match=text):
-            roll_back(chosen, state, 5000, by())
+            roll_back(chosen, state, BasisPoints(5000), by())
 
 
 def test_a_person_can_hold_a_rollout_and_let_it_go_on() -> None:
@@ -211,7 +212,7 @@ def after(step: str, chosen: Route, state: RouteState, now: float) -> RouteState
     if step == "ack":
         return acknowledge(chosen, state, deed, at_once=True)
     if step == "rollback":
-        return roll_back(chosen, state, 0, deed)
+        return roll_back(chosen, state, ZERO, deed)
     return {"promote": promote, "pause": pause, "resume": resume}[step](chosen, state, deed)
 
 

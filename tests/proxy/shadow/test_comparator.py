@@ -19,7 +19,7 @@ from proxy.shadow.comparator import Comparator
 from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import CompareRead, RequestSnapshot
 from proxy.shadow.replay import Bounds
-from proxy.types import JSON, Backend
+from proxy.types import JSON, Backend, BasisPoints
 from tests.proxy.shadow.test_replay import ARRIVAL
 from tests.support.exchanges import NOW, answered, exchange, object_id, raw
 
@@ -32,7 +32,7 @@ class Stage:
     contracts = ContractBundle()
 
     def __init__(self, noise: int = 0) -> None:
-        self.settings = ShadowWorkerSettings(noise=noise)
+        self.settings = ShadowWorkerSettings(noise=BasisPoints(noise))
         self.requested: list[Backend] = []
         self._answers: dict[Backend, Iterator[Exchange | Reason]] = {}
 
