@@ -13,6 +13,7 @@ from typing import Final
 
 from proxy.config.models import Config
 from proxy.observability.recent_failures import RecentFailures
+from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.controller import RolloutController
 from proxy.rollout.fleet import ProcessSnapshot, RouteTraffic
 from proxy.runtime.background_tasks import BackgroundTasks
@@ -52,7 +53,7 @@ class Fleet:
         """Return the numbers of all processes; of this one alone while the store is unreachable."""
         if time.monotonic() - self._read_at >= CACHE_TIME:
             self._read_at, self._others = time.monotonic(), await self._read_others()
-        return FleetNumbers((self._own(), *self._others))
+        return FleetNumbers(self._own(), self._controller.stats, self._others)
 
     async def _read_others(self) -> tuple[ProcessSnapshot, ...]:
         try:
@@ -65,34 +66,39 @@ class Fleet:
     async def _publish(self) -> None:
         while True:
             with contextlib.suppress(DatabaseError):
-                own = self._own()
-                served = {name: traffic for name, traffic in own.routes.items() if traffic}
-                await self._controller.store.publish(replace(own, routes=served))
+                traffic = {stats.route.name: RouteTraffic.of(stats.window) for stats in self._controller.stats}
+                served = {name: one for name, one in traffic.items() if one}
+                await self._controller.store.publish(replace(self._own(), routes=served))
             await asyncio.sleep(PUBLISH_INTERVAL)
 
     def _own(self) -> ProcessSnapshot:
-        routes = {stats.route.name: RouteTraffic.of(stats.window) for stats in self._controller.stats}
-        return ProcessSnapshot(self._id, self._in_flight(), self._failures.of("legacy"), routes)
+        return ProcessSnapshot(self._id, self._in_flight(), self._failures.of("legacy"))
 
 
 class FleetNumbers:
-    """The sums of several processes."""
+    """The sums of this process, by its statistics, and of the snapshots of the others."""
 
-    def __init__(self, snapshots: tuple[ProcessSnapshot, ...]) -> None:
-        self._snapshots: Final = snapshots
-        self.processes: Final = len(snapshots)
-        self.in_flight: Final = sum(one.in_flight for one in snapshots)
+    def __init__(self, own: ProcessSnapshot, stats: StatsRegistry, others: tuple[ProcessSnapshot, ...]) -> None:
+        self._stats: Final = stats
+        self._others: Final = others
+        self.processes: Final = 1 + len(others)
+        self.in_flight: Final = own.in_flight + sum(one.in_flight for one in others)
+        failures = (Counter(one.legacy_failures) for one in (own, *others))
+        self.legacy_failures: Final[dict[str, int]] = dict(sum(failures, Counter[str]()))
 
     def route(self, name: str) -> RouteTraffic:
         """Return the traffic of a route."""
-        return RouteTraffic.sum_of(one.routes[name] for one in self._snapshots if name in one.routes)
+        own = RouteTraffic.of(self._stats.of(name).window)
+        return RouteTraffic.sum_of([own, *(one.routes[name] for one in self._others if name in one.routes)])
 
-    @property
-    def legacy_failures(self) -> dict[str, int]:
-        """The failures of legacy in the last minute, by code."""
-        return dict(sum((Counter(one.legacy_failures) for one in self._snapshots), Counter[str]()))
+    def requests(self, name: str) -> tuple[int, int]:
+        """Return the requests of a route within its window, of legacy and of native."""
+        own = self._stats.of(name).window.total()
+        parts = [one.routes[name] for one in self._others if name in one.routes]
+        legacy = own.legacy.requests + sum(part.legacy.total.requests for part in parts)
+        return legacy, own.native.requests + sum(part.native.total.requests for part in parts)
 
     @property
     def legacy_requests(self) -> int:
         """The requests of all routes to legacy within their windows."""
-        return sum(part.legacy.total.requests for one in self._snapshots for part in one.routes.values())
+        return sum(self.requests(stats.route.name)[0] for stats in self._stats)

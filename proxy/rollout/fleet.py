@@ -24,6 +24,8 @@ class BackendTraffic:
     @classmethod
     def of(cls, total: RequestStats, slices: Sequence[RequestStats], seconds: float) -> BackendTraffic:
         """Return the traffic of slices of `seconds` each, and their total."""
+        if not total.requests:
+            return cls(total, (0.0,) * len(slices), (None,) * len(slices))
         rates = tuple(one.requests / seconds for one in slices)
         return cls(total, rates, tuple(one.percentile(0.95) for one in slices))
 

@@ -5,14 +5,16 @@ The numbers are those of all processes over the guard's window; a guard judges b
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from proxy.ops.fleet import FleetNumbers
 from proxy.ops.process_view import ProcessView
-from proxy.ops.rendering import Endpoint, answer
+from proxy.ops.rendering import Endpoint, answer, wants_json
 from proxy.ops.rollout_views import CapView, ProgressView
 from proxy.ops.status import Current, Status
 from proxy.rollout.analysis.analysis import Analysis
@@ -21,6 +23,10 @@ from proxy.rollout.fleet import BackendTraffic, RouteTraffic
 from proxy.rollout.model import Attribution, ceiling
 from proxy.rollout.shares import LimitedBy
 
+LiveSort = Literal["file", "name", "traffic", "capped"]
+SORTS: Final[tuple[LiveSort, ...]] = ("file", "name", "traffic", "capped")
+LISTED: Final = 40
+"""Number of routes on the page; its JSON has all."""
 PERIOD: Final = 5
 """Seconds between two refreshes of the page."""
 RECENT: Final = 4
@@ -75,16 +81,25 @@ class Live:
     """All routes, with the numbers of all `processes`.
 
     `shared`: replicas have the same shares. `unreachable`: the shared state cannot be reached now.
-    `legacy_down`: the circuit breaker is open. `healthy`: native passes its health checks.
+    `legacy_down`: the circuit breaker is open. `healthy`: native passes its health checks. `rate` and `native_rate` are
+    requests per second of all routes, `capped` is the number of capped ones of `number`. `routes` are the first of
+    those `matching` the query.
     """
 
     status: Status
     processes: int
     in_flight: int
+    rate: float
+    native_rate: float
     shared: bool
     unreachable: bool
     legacy_down: bool
     healthy: bool
+    capped: int
+    number: int
+    matching: int
+    query: str
+    sort: LiveSort
     routes: tuple[RouteNow, ...]
 
 
@@ -92,18 +107,45 @@ def live(situation: ProcessView, current: Current) -> Endpoint:
     """Return the endpoint of the live page."""
 
     async def show(request: Request) -> Response:
-        controller, status = situation.controller, await current()
-        routes = situation.gateway.plan.config.routes
-        fleet = await situation.fleet.read()
-        views = tuple(route_now(controller.describe(route), fleet.route(route.name)) for route in routes)
-        backends = controller.legacy_down, controller.healthy
-        view = Live(
-            status, fleet.processes, fleet.in_flight, controller.store.shared, controller.unreachable, *backends, views
-        )
+        status, fleet = await current(), await situation.fleet.read()
+        view = await asyncio.to_thread(_view, situation, status, fleet, request)
         period = PERIOD if request.query_params.get("refresh") != "no" else 0
-        return await answer(request, "live.html", view, area="/live", period=period)
+        return await answer(request, "live.html", view, area="/live", period=period, sorts=SORTS)
 
     return show
+
+
+def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, request: Request) -> Live:
+    controller, query = situation.controller, request.query_params
+    sort: LiveSort = next((sort for sort in SORTS if sort == query.get("sort")), "file")
+    text = query.get("q", "").strip()
+    routes = situation.gateway.plan.config.routes
+    requests = {route.name: fleet.requests(route.name) for route in routes}
+    capped = {route.name for route in routes if controller.effective(route).by == "cap"}
+    chosen = [route for route in routes if any(text.lower() in each.lower() for each in (route.name, route.match))]
+    if sort == "traffic":
+        chosen.sort(key=lambda route: -sum(requests[route.name]))
+    elif sort != "file":
+        chosen.sort(key=lambda route: (route.name not in capped, "") if sort == "capped" else (False, route.name))
+    limit = len(chosen) if wants_json(request) else LISTED
+    rates = [(*requests[route.name], controller.stats.of(route.name).window.span) for route in routes]
+    return Live(
+        status=status,
+        processes=fleet.processes,
+        in_flight=fleet.in_flight,
+        rate=sum((legacy + native) / span for legacy, native, span in rates),
+        native_rate=sum(native / span for _, native, span in rates),
+        shared=controller.store.shared,
+        unreachable=controller.unreachable,
+        legacy_down=controller.legacy_down,
+        healthy=controller.healthy,
+        capped=len(capped),
+        number=len(routes),
+        matching=len(chosen),
+        query=text,
+        sort=sort,
+        routes=tuple(route_now(controller.describe(route), fleet.route(route.name)) for route in chosen[:limit]),
+    )
 
 
 def route_now(rollout: RouteRollout, traffic: RouteTraffic) -> RouteNow:

@@ -229,6 +229,17 @@ def test_own_rollback_is_lifted_at_once(person: TestClient) -> None:
     assert (newest["kind"], newest["before"], newest["after"]) == ("release", 0.0, 12.5)
 
 
+def test_live_view_is_searched_and_sorted(machine: TestClient) -> None:
+    def names(query: str) -> list[str]:
+        return [route["name"] for route in machine.get(f"/live.json?{query}").json()["routes"]]
+
+    assert names("q=NOTES") == ["notes.list", "notes.create"]
+    assert names("sort=name") == sorted(names(""))
+    assert names("sort=capped")[:2] == ["consultations.list", "notes.create"]
+    assert names("sort=traffic")[0] == "consultations.list"
+    assert "No route matches “nothing”." in words(machine.get("/live?q=nothing").text)
+
+
 def test_pages_show_the_numbers_of_all_processes(person: TestClient, staged: Stage) -> None:
     before = routes(person)["notes.list"]["native"]
     other = Fleet(staged.controller, RecentFailures(), lambda: 5)
