@@ -129,11 +129,11 @@ class RawExchange(NamedTuple):
         return Exchange(
             method=self.method,
             target=self.target,
-            request_headers=tuple((bytes(name), bytes(value)) for name, value in self.request_headers),
+            request_headers=tuple(map(_as_bytes, self.request_headers)),
             request_body=self.request_body.body(),
             outcome=self.outcome,
             status=self.status,
-            headers=tuple((bytes(name).lower(), bytes(value)) for name, value in self.headers),
+            headers=tuple([(bytes(name).lower(), bytes(value)) for name, value in self.headers]),
             body=self.body.body(),
             started=self.started,
             head=self.head,
@@ -156,6 +156,10 @@ class Account(Protocol):
 
 OpenAccount: TypeAlias = Callable[[Callable[[], None]], Account]
 """Opens an account; the function that it is given lets the holder's bytes go."""
+
+
+def _as_bytes(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    return header if type(header) is tuple and type(header[1]) is bytes else (bytes(header[0]), bytes(header[1]))
 
 
 class ExchangeRecorder:

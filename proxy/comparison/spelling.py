@@ -28,6 +28,9 @@ _LONGEST_DATE: Final = 80
 
 def text_kind(legacy: str, native: str) -> TextKind:
     """Return the kind of difference between two texts that are not equal."""
+    one, other = match_volatile(legacy), match_volatile(native)
+    if one is not None and other is not None and one.kind == other.kind != "date":
+        return "value"
     if is_same_value(legacy, native):
         return "format"
     return "value" if _kind_of(legacy) == _kind_of(native) else "type"

@@ -18,7 +18,7 @@ from proxy.comparison.bodies import DEPTH
 from proxy.comparison.correspondence import Correspondence, Kind
 from proxy.comparison.spelling import is_same_number, is_same_value, text_kind
 from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
-from proxy.comparison.volatile import mask, match_volatile
+from proxy.comparison.volatile import SHORTEST, mask, match_volatile
 from proxy.contract.values import Hints
 from proxy.types import JSON, ValuePath
 
@@ -31,8 +31,6 @@ Strictness: TypeAlias = Literal["literal", "generated", "instant", "text"]
 MAX_DIFFERENCES: Final = 1000
 """Maximum number of differences of one answer."""
 
-_SHORTEST_VOLATILE: Final = 13
-"""Minimum length of an id, date or token."""
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 
 
@@ -96,7 +94,7 @@ def is_fully_ignored(value: JSON, hints: HintsAt) -> bool:
 
 def shape(path: Iterable[str | int]) -> ValuePath:
     """Return the path that all nodes of a kind share: `*` for an index, the kind for an id or date in a name."""
-    return tuple("*" if isinstance(step, int) else mask(step) for step in path)
+    return tuple(["*" if isinstance(step, int) else mask(step) for step in path])
 
 
 class _Rules:
@@ -164,7 +162,7 @@ class _ValueWalk:
             return False
         if not self._by_role:
             return True
-        return len(name) < _SHORTEST_VOLATILE and not (isinstance(value, str) and len(value) >= _SHORTEST_VOLATILE)
+        return len(name) < SHORTEST and not (isinstance(value, str) and len(value) >= SHORTEST)
 
     def _pair(self, here: str | int, there: str | int, one: JSON, other: JSON, rules: _Rules | None) -> None:
         """Compare two values below the current path."""
@@ -174,7 +172,7 @@ class _ValueWalk:
         self._native_path.append(there)
         if len(self._legacy_path) > DEPTH:
             raise TooDeepError
-        if self._by_role and isinstance(here, str) and isinstance(there, str) and len(here) >= _SHORTEST_VOLATILE:
+        if self._by_role and isinstance(here, str) and isinstance(there, str) and len(here) >= SHORTEST:
             self._texts(here, there, "generated")
         self.values(one, other, rules)
         self._legacy_path.pop()

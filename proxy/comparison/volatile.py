@@ -14,6 +14,9 @@ VOLATILE = re.compile(
     r"|(?P<epoch>(?<!\d)1\d{12}(?!\d))",
     re.ASCII,
 )
+SHORTEST = 13
+"""Minimum length of an id, date or token."""
+
 _DIGIT = re.compile(r"\d")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -28,7 +31,7 @@ class Segment(NamedTuple):
 
 def match_volatile(text: str) -> Segment | None:
     """Return a text as the one volatile run that it is, None where it is anything else."""
-    match = VOLATILE.fullmatch(text)
+    match = VOLATILE.fullmatch(text) if len(text) >= SHORTEST else None
     return Segment(match.lastgroup or "", text) if match else None
 
 
@@ -46,7 +49,7 @@ def split_volatile(text: str) -> Iterator[Segment]:
 
 def mask(text: str) -> str:
     """Return a text with every volatile run replaced by its kind, dates by their layout."""
-    return VOLATILE.sub(_masked, text)
+    return VOLATILE.sub(_masked, text) if len(text) >= SHORTEST else text
 
 
 def date_layout(text: str) -> str:

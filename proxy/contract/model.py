@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -194,10 +194,10 @@ def _body_violations(
     if not is_json(media_type(content_type)) and not content_type.lower().startswith("text/"):
         return  # bytes, which a schema cannot describe
     try:
-        yield from _within("body", schema.violations(read(content_type, body)))
+        yield from _within("body", schema.body_violations(content_type, body, read))
     except PayloadError as error:
         yield ContractViolation(("body",), "content-type", str(error))
 
 
-def _within(part: str, result: Iterator[ContractViolation], *steps: str) -> Iterator[ContractViolation]:
+def _within(part: str, result: Iterable[ContractViolation], *steps: str) -> Iterator[ContractViolation]:
     return (replace(one, path=(part, *steps, *one.path)) for one in result)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from typing import NoReturn
+from contextlib import suppress
+from typing import Final, NoReturn
+
+from pydantic_core import from_json
 
 from proxy.types import JSON
+
+_DIGITS: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_MANY_DIGITS: Final = b"0" * 300
 
 
 class PayloadError(ValueError):
@@ -52,6 +58,9 @@ def parse_json(text: str, *, unique_names: bool = False) -> JSON:
     Raises PayloadError for anything else, for numbers that are too great for a float, for text that is nested too deep,
     and with `unique_names` for an object that has one name twice.
     """
+    if not unique_names and not _may_overflow(text):
+        with suppress(ValueError):  # lone surrogates, deep nesting, or not JSON: the other parser decides
+            return from_json(text, allow_inf_nan=False)  # type: ignore[no-any-return]
     hook = _distinct if unique_names else None
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=hook)  # type: ignore[no-any-return]
@@ -61,6 +70,12 @@ def parse_json(text: str, *, unique_names: bool = False) -> JSON:
         raise PayloadError("is not JSON") from None
     except RecursionError:
         raise PayloadError("is nested too deep to be read") from None
+
+
+def _may_overflow(text: str) -> bool:
+    """Return whether a text may hold a number too great for a float, which the fast parser returns as infinity."""
+    digits = text.encode("utf-8", "replace").translate(_DIGITS)
+    return b"0e000" in digits or b"0e+000" in digits or _MANY_DIGITS in digits
 
 
 def _finite(text: str) -> float:

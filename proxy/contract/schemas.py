@@ -6,10 +6,11 @@ Messages contain paths and rules, never values, which may be a patient's data.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
+from hashlib import sha256
 from typing import Final, NoReturn, cast
 
 from jsonschema_rs import Draft202012Validator, ValidationError
@@ -27,12 +28,19 @@ FORMATS: Final = tuple(_PATTERNS)
 _EXPRESSIONS: Final = {name: re.compile(pattern, re.ASCII) for name, pattern in _PATTERNS.items()}
 
 
+MAX_RECENT: Final = 256
+"""Maximum number of bodies, by digest, whose violations a schema remembers."""
+MAX_RECENT_VIOLATIONS: Final = 20
+"""Maximum number of violations that are remembered of one body."""
+
+
 class Schema:
     """A JSON Schema 2020-12 without references. Raises ValueError where it is invalid."""
 
     def __init__(self, schema: JSON) -> None:
         self.schema: Final = schema
         self._hints: dict[ValuePath, Hints] = {}
+        self._recent: dict[bytes, tuple[ContractViolation, ...]] = {}
 
     @cached_property
     def _validator(self) -> Draft202012Validator:
@@ -42,6 +50,23 @@ class Schema:
     def hides(self) -> bool:
         """Whether `x-compare: ignore` applies to any value."""
         return _has_ignored(self.schema)
+
+    def body_violations(
+        self, content_type: str, body: bytes, read: Callable[[str, bytes], JSON]
+    ) -> tuple[ContractViolation, ...]:
+        """Return every violation in a body, whose value `read` returns; a body that came lately is not read again.
+
+        Raises PayloadError where `read` does.
+        """
+        key = content_type.encode() + sha256(body).digest()
+        known = self._recent.get(key)
+        if known is None:
+            known = tuple(self.violations(read(content_type, body)))
+            if len(self._recent) >= MAX_RECENT:
+                self._recent.clear()
+            if len(known) <= MAX_RECENT_VIOLATIONS:
+                self._recent[key] = known
+        return known
 
     def violations(self, value: JSON) -> Iterator[ContractViolation]:
         """Yield every violation in a value, with paths relative to it."""

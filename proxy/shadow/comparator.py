@@ -17,6 +17,7 @@ from proxy.comparison.exchanges import compare, incomparable
 from proxy.comparison.modes import DRY_RUN, READ, Mode
 from proxy.comparison.verdicts import Reason, Verdict, skipped
 from proxy.config.field_types import FULL
+from proxy.contract.model import Operation
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.confirmation import ChangeLimiter, ConfirmationCache, repeated, shows_own_write
@@ -50,8 +51,8 @@ class Comparator:
             on_verdict(skipped(result))
             return
         legacy, native = (served, result) if job.served == "legacy" else (result, served)
-        verdict = self._compare(legacy, native)
         operation = self._backends.operation(served)
+        verdict = self._compare(operation, legacy, native)
         event = ComparisonEvent(job.route, operation, job.served, verdict, legacy, native)
         repeated: Exchange | None = None
         if verdict.name == "mismatch" and self._confirmations.needs_confirmation(event):
@@ -72,8 +73,9 @@ class Comparator:
         Raises:
             UncancellableAppError: the native app ignores its cancellation.
         """
-        verdict = self._compare(legacy, native, DRY_RUN)
-        event = ComparisonEvent(route, self._backends.operation(legacy), "legacy", verdict, legacy, native, writes)
+        operation = self._backends.operation(legacy)
+        verdict = self._compare(operation, legacy, native, DRY_RUN)
+        event = ComparisonEvent(route, operation, "legacy", verdict, legacy, native, writes)
         self._changes.count(route)
         if verdict.name == "mismatch" and self._confirmations.needs_confirmation(event):
             event = await self._confirm_dry_run(event, request)
@@ -86,16 +88,15 @@ class Comparator:
         native = await self._backends.dry_run(DryRunExchange(), first.route, request, bounds)
         if isinstance(native, str):
             return first
-        second = self._compare(first.legacy, native, DRY_RUN)
+        second = self._compare(first.operation, first.legacy, native, DRY_RUN)
         if second.name in ("match", "declared") and not shows_own_write(first) and self._changes.admits(first):
             return replace(first, verdict=skipped("changed"))
         confirmed = replace(first, verdict=repeated(first.verdict, second))
         self._confirmations.add(confirmed)
         return confirmed
 
-    def _compare(self, legacy: Exchange, native: Exchange, mode: Mode = READ) -> Verdict:
-        contracts = self._backends.contracts
-        return compare(legacy, native, self._backends.operation(legacy), contracts.divergences, mode)
+    def _compare(self, operation: Operation | None, legacy: Exchange, native: Exchange, mode: Mode = READ) -> Verdict:
+        return compare(legacy, native, operation, self._backends.contracts.divergences, mode)
 
     async def _confirm(
         self, first: ComparisonEvent, request: RequestSnapshot
@@ -104,7 +105,7 @@ class Comparator:
         legacy, native = await self._repeat("legacy", first, request), await self._repeat("native", first, request)
         if legacy is None or native is None:
             return first, None
-        second = self._compare(legacy, native)
+        second = self._compare(first.operation, legacy, native)
         if second.name in ("match", "declared"):
             return replace(first, verdict=skipped("changed")), None
         confirmed = replace(first, verdict=repeated(first.verdict, second))

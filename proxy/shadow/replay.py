@@ -50,19 +50,18 @@ async def replay_request(
     """
     scope = scope_of(request, extra or {})
     client = _ReplayClient(scope, request.body, bounds)
-    task = asyncio.ensure_future(app(scope, client.receive, client.send))
-    too_large = asyncio.create_task(client.too_large.wait())
+    task = client.task = asyncio.ensure_future(app(scope, client.receive, client.send))
     try:
-        timeout = max(0.0, bounds.deadline - time.monotonic())
-        await asyncio.wait({task, too_large}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task,), timeout=max(0.0, bounds.deadline - time.monotonic()))
         interrupted = not task.done()
     finally:
-        too_large.cancel()
         await _end(task)
     if client.capture.answered:
         return client.capture.exchange()
+    if client.too_large:
+        return "body_too_large"
     if interrupted:
-        return "body_too_large" if client.too_large.is_set() else "timeout"
+        return "timeout"
     return _unanswered(client.capture, _error_of(task), bounds.deadline)
 
 
@@ -108,7 +107,8 @@ class _ReplayClient:
 
     def __init__(self, scope: Scope, body: bytes, bounds: Bounds) -> None:
         self.capture = ExchangeRecorder(scope, bounds.limit)
-        self.too_large = asyncio.Event()
+        self.too_large = False
+        self.task: asyncio.Future[None] | None = None
         self._ceiling = bounds.ceiling
         self._body: bytes | None = body
         self._gone = asyncio.Event()
@@ -127,8 +127,10 @@ class _ReplayClient:
         if self.capture.answered:
             self._gone.set()
         elif self.capture.sent_length > self._ceiling:
-            self.too_large.set()
-            await asyncio.Event().wait()  # until the task is cancelled
+            self.too_large = True
+            assert self.task is not None, "the app runs in this task"
+            self.task.cancel()
+            await asyncio.Event().wait()
 
 
 def _unanswered(capture: ExchangeRecorder, error: BaseException | None, deadline: float) -> Exchange | Reason:

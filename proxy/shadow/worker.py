@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -60,6 +61,9 @@ BATCH_DELAY: Final = 0.02
 """Seconds that a message may wait for others; the end of a dry run is sent at once."""
 SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
+
+GC_THRESHOLD: Final = 10_000
+"""Allocations between two collections of the youngest generation: each comparison allocates many objects."""
 
 DryRunResult = tuple[DryRun, Exchange, Writes]
 """A dry run, native's answer, and the writes that it reported."""
@@ -124,6 +128,7 @@ class Worker:
             await self._reports.start()
             await self._capture.start()
             self._reports.use_code_names(await asyncio.to_thread(collect_names, message.config.native))
+            _tune_garbage_collection()
             self._channel.send(Ready(supports_dry_run(native.state)))
             while True:
                 message = await self._configurations.get()
@@ -221,6 +226,13 @@ class Worker:
     def _give_up(self) -> None:
         logger.critical("the native app ignores a cancellation: this process exits and is started again")
         self._channel.close()
+
+
+def _tune_garbage_collection() -> None:
+    """Exclude everything that was imported from full collections, and run them less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 async def _within(seconds: float, work: Awaitable[None]) -> None:
