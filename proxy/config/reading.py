@@ -79,7 +79,8 @@ class ConfigReader:
         shared = bool(values["mongodb"].url.get_secret_value())
         warnings = [*rules.notes(routes, docs=head.docs, shared=shared, locate=self._locate)]
         warnings += groups.notes(routes, head.groups, self._locate)
-        warnings += target_rules.notes(routes, self._locate)
+        verifies = bool(head.tokens.secret.get_secret_value())
+        warnings += target_rules.notes(routes, head.bucketing.key, verifies=verifies, locate=self._locate)
         notes = tuple(sorted(self._without_partial(warnings)))
         return Config(**values, pin=self._pin(), revision=_digest(self._root, routes), notes=notes)
 

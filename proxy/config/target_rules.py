@@ -1,4 +1,4 @@
-"""Rules about targets: claims need a secret to verify tokens with, and a target should have an effect."""
+"""Rules about callers: claims need a secret to verify tokens with, and a target should have an effect."""
 
 from __future__ import annotations
 
@@ -22,8 +22,15 @@ def problems(routes: Sequence[Placed], *, verifies: bool, locate: Locate) -> Ite
                 yield locate(message, "routes", index, "native", key, claims[0])
 
 
-def notes(routes: Sequence[Placed], locate: Locate) -> Iterator[Problem]:
-    """Yield warnings about targets without an effect."""
+def notes(routes: Sequence[Placed], keys: Sequence[KeySource], *, verifies: bool, locate: Locate) -> Iterator[Problem]:
+    """Yield warnings about targets without an effect, and about guards that cannot tell callers apart.
+
+    `keys`: those of `bucketing`; `verifies`: the file has a secret for tokens.
+    """
+    counted = any(route.guard is not None and route.guard.min_callers > 1 for _, route in routes)
+    if counted and not verifies and any(key.kind == "jwt" for key in keys):
+        message = "guards count callers by address alone: without `tokens.secret` no `jwt:` key is verified"
+        yield locate(message, "bucketing", "key")
     for index, route in routes:
         traffic = route.native_traffic
         for key, targets in _both(route):

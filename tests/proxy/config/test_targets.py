@@ -177,3 +177,20 @@ def test_names_of_lists_are_found_in_any_text() -> None:
         'a: {file: staff.txt}\nb:\n  file: \'lists/x.txt\'\n{{ broken: "file": "y" file: staff.txt # profile: z\n'
     )
     assert found == ("lists/x.txt", "staff.txt", "y")
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "guard", "expected"),
+    [
+        ("jwt:userID", "''", "{}", True),
+        ("jwt:userID", "s", "{}", False),
+        ("client-ip", "''", "{}", False),
+        ("jwt:userID", "''", "{min_callers: 1}", False),
+        ("jwt:userID", "''", "off", False),
+    ],
+)
+def test_guards_that_cannot_verify_callers_are_noted(key: str, secret: str, guard: str, expected: bool) -> None:
+    head = HEAD.replace("secret: s", f"secret: {secret}") + f"bucketing: {{key: {key}}}\n"
+    found = [f"{note.where}: {note.message}" for note in parse(text("5%", head, f", guard: {guard}"), {}).notes]
+    message = "guards count callers by address alone: without `tokens.secret` no `jwt:` key is verified"
+    assert (f"bucketing.key: {message}" in found) is expected
