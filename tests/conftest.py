@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,8 +28,14 @@ LONGEST: Final = (
     "tests/proxy/rollout/test_hub",
     "tests/handlers/test_faults",
     "tests/handlers/test_hostile_input",
+    "tests/chaos/",
 )
 """Begun first, so that no process is left alone with them in the end."""
+
+DIVIDED: Final = frozenset(
+    {"tests/test_recordings.py", "tests/test_schemathesis.py", "tests/conformance/test_grammar.py"}
+)
+"""Files with few and long tests, each of which starts its own servers."""
 
 OWN_VARIABLES: Final = frozenset(
     {
@@ -54,11 +61,17 @@ for variable in os.environ.copy():
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of the many processes would compile all modules again
 sys.dont_write_bytecode = False
 
-os.environ["SCRIBE_PROXY_STATE_DIR"] = tempfile.mkdtemp(prefix="scribe-proxy-tests-")
+STATE_DIRECTORY: Final = tempfile.mkdtemp(prefix="scribe-proxy-tests-")
+os.environ["SCRIBE_PROXY_STATE_DIR"] = STATE_DIRECTORY
 
 settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_unconfigure() -> None:
+    """Remove what processes of the tests have stored."""
+    shutil.rmtree(STATE_DIRECTORY, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -69,10 +82,15 @@ def mongodb_url() -> Iterator[str]:
 
 
 class ByFile(LoadScopeScheduling):
-    """A file's tests run in one process, so that the servers they share start once; all of the browser's do."""
+    """A file's tests run in one process, so that the servers they share start once; all of the browser's do.
+
+    The tests of DIVIDED share nothing and wait most of their time: they run beside each other.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
+        if file in DIVIDED:
+            return nodeid
         return BROWSER if file.startswith(BROWSER) else file
 
 

@@ -30,7 +30,7 @@ async def hold(request: bytes, number: int, target: Target) -> Figures:
         statuses = Counter([await _status(stream) for stream in streams])
         _abort(streams)
     answered = ", ".join(f"{number} × {status}" for status, number in sorted(statuses.items()))
-    return {**others.figures(), "RSS, MiB": target.peak_rss(), "answers": answered}
+    return {**await others.figures(), "RSS, MiB": target.peak_rss(), "answers": answered}
 
 
 async def _open(target: Target, request: bytes, number: int) -> list[Stream]:

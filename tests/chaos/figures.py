@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from tests.chaos.target import Target
@@ -25,16 +25,23 @@ BOUNDS: Final[Mapping[str, float]] = {
 A figure's name may go on after a colon (`failed: closed pipe`): the bound is that of the part before it.
 """
 
+Stdout = Literal["null", "unread", "closed", "full"]
+
 Figures = dict[str, float | str]
 """Values by name. A text is for information only."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """How the gateway of one attack is started: lines added to routing.yaml, options of `serve`, workers."""
+    """How the gateway of one attack is started: lines added to routing.yaml, options of `serve`, its standard output.
+
+    `hung`: legacy accepts connections and never answers.
+    """
 
     settings: str = ""
     options: tuple[str, ...] = ()
+    stdout: Stdout = "null"
+    hung: bool = False
 
 
 DEFAULT_SETUP: Final = Setup()

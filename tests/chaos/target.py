@@ -3,7 +3,7 @@
     async def attack(target: Target) -> Figures:
         async with target.traffic() as others:      # other clients, from another address; first without an attack
             ...                                     # connections to 127.0.0.1:target.port
-        return {**others.figures(), "RSS, MiB": target.peak_rss()}
+        return {**await others.figures(), "RSS, MiB": target.peak_rss()}
 
 Routes: `GET /`, `GET /api/prompts` and all that is not named are legacy's; `/users/*`, `/api/notes/*`, `/api/v1/*` and
 the WebSocket `/transcription-stream` are native's.
@@ -17,21 +17,21 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import httpx
 
 from demo.ports import free_port
 from demo.services import StandIn, backend_environment
 from proxy.types import JSON
-from tests.chaos.figures import DEFAULT_SETUP, Setup
-from tests.chaos.traffic import Traffic
+from tests.chaos.figures import DEFAULT_SETUP, Setup, Stdout
+from tests.chaos.traffic import REQUESTS, Traffic
 from tests.support.backends import NOWHERE, token_of
 from tests.support.mongodb_relay import Relay
+from tests.support.sockets import scripted
 
 PROGRAM = Path(sys.executable).with_name("scribe-proxy")
 START_TIMEOUT = 60.0
@@ -47,7 +47,7 @@ mongodb: {{url: "{mongodb}", database: chaos}}
 routes:
   - {{name: welcome, match: GET /, native: 0%}}
   - {{name: prompts, match: GET /api/prompts, native: 0%}}
-  - {{name: users, match: "* /users/*", native: 100%{guard}}}
+  - {{name: users, match: "* /users/*", native: 100%}}
   - {{name: notes, match: "* /api/notes/*", native: 100%}}
   - {{name: v1, match: "* /api/v1/*", native: 100%}}
   - {{name: stream, match: WS /transcription-stream, native: 100%}}
@@ -73,12 +73,13 @@ class Target:
         return f"http://127.0.0.1:{self.port}"
 
     @asynccontextmanager
-    async def traffic(self, quiet: float = 4.0, rate: float = 40.0) -> AsyncIterator[Traffic]:
+    async def traffic(
+        self, requests: Sequence[tuple[str, int]] = REQUESTS, quiet: float = 4.0, rate: float = 40.0
+    ) -> AsyncIterator[Traffic]:
         """Run other clients' requests, `rate` a second; the first `quiet` seconds pass before this is entered."""
-        traffic = Traffic(self.url, self.token)
-        async with traffic.running(rate):
+        async with Traffic.running(self.url, rate, requests) as traffic:
             await asyncio.sleep(quiet)
-            traffic.end_quiet()
+            await traffic.end_quiet()
             yield traffic
 
     def pids(self) -> list[int]:
@@ -113,22 +114,20 @@ class Site:
     directory: Path
 
     @asynccontextmanager
-    async def target(
-        self, setup: Setup = DEFAULT_SETUP, stdout: int | IO[bytes] = asyncio.subprocess.DEVNULL, guard: str = ""
-    ) -> AsyncIterator[Target]:
+    async def target(self, setup: Setup = DEFAULT_SETUP) -> AsyncIterator[Target]:
         """Start a gateway of its own for one attack."""
         async with AsyncExitStack() as stack:
+            stdout = stack.enter_context(_output(setup.stdout))
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.directory)))
             relay = await stack.enter_async_context(Relay(self.mongodb))
             await relay.mend()
             file = directory / "routing.yaml"
             file.write_text(
                 ROUTING.format(
-                    legacy=self.legacy.port,
+                    legacy=await stack.enter_async_context(_hung_legacy()) if setup.hung else self.legacy.port,
                     mongodb=relay.url,
                     settings=setup.settings,
-                    access_log="false" if stdout == asyncio.subprocess.DEVNULL else "true",
-                    guard=guard,
+                    access_log="false" if setup.stdout == "null" else "true",
                 )
             )
             environment = {**os.environ, **backend_environment(relay.url, NOWHERE, "chaos")}
@@ -137,9 +136,39 @@ class Site:
             yield Target(*started[1:], file, relay, self.legacy, started[0], client)
 
 
+@contextmanager
+def _output(kind: Stdout) -> Iterator[int]:
+    """Open a standard output for the gateway: `unread` is a pipe that nobody reads, `closed` one without a reader."""
+    if kind in ("null", "full"):
+        with open("/dev/full" if kind == "full" else os.devnull, "wb") as file:
+            yield file.fileno()
+        return
+    reader, writer = os.pipe()
+    if kind == "closed":
+        os.close(reader)
+    try:
+        yield writer
+    finally:
+        os.close(writer)
+        if kind == "unread":
+            os.close(reader)
+
+
+@asynccontextmanager
+async def _hung_legacy() -> AsyncIterator[int]:
+    """A legacy that accepts connections and never answers; gives its port."""
+    async with scripted(_never_answer) as port:
+        yield port
+
+
+async def _never_answer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    while await reader.read(65_536):
+        pass
+
+
 @asynccontextmanager
 async def _serve(
-    file: Path, options: tuple[str, ...], environment: Mapping[str, str], stdout: int | IO[bytes]
+    file: Path, options: tuple[str, ...], environment: Mapping[str, str], stdout: int
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, int, int]]:
     port, ops = free_port(), free_port()
     command = [str(PROGRAM), "serve", "--config", str(file), "--port", str(port), "--ops-port", str(ops), *options]

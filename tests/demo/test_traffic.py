@@ -121,7 +121,9 @@ def test_traffic_goes_on_day_after_day_until_it_is_stopped() -> None:
 
 
 def test_traffic_that_was_never_started_stops() -> None:
-    Traffic("http://127.0.0.1:9", Console(file=io.StringIO()), seed=1).stop()
+    output = io.StringIO()
+    Traffic("http://127.0.0.1:9", Console(file=output), seed=1).stop()
+    assert output.getvalue() == ""
 
 
 def test_traffic_that_breaks_down_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from handlers.app import create_app
 from handlers.json_structure import MAX_VALUES
-from tests.hostile.attack import Attack, Person
+from tests.hostile.attack import Attack, Person, behind_gateway
 from tests.hostile.loop_watch import watched_loops
 from tests.support.backends import NOWHERE, scratch_database, settings_for
 from tests.support.sockets import threaded
@@ -30,7 +30,7 @@ def attack(mongodb_url: str) -> Iterator[Attack]:
             mongodb_url, database.name, openai_base_url=NOWHERE, openai_api_key="x", model_deadline=0.2
         )
         gc.collect()
-        with watched_loops() as watch, threaded(create_app(settings), "on", loop="asyncio") as url:
+        with watched_loops() as watch, threaded(behind_gateway(create_app(settings)), "on", loop="asyncio") as url:
             attack = Attack(url, watch, Person.store(database))
             asyncio.run(attack.run(SIZE, quick=True))
             yield attack

@@ -20,8 +20,11 @@ import brotli  # type: ignore[import-untyped]
 import httpx
 from bson import ObjectId
 from pymongo.database import Database
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.services.documents import new_consultation, new_note, new_prompt, new_user
+from proxy.config.loading import parse
+from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from tests.hostile.loop_watch import LoopWatch
 from tests.hostile.values import texts
 from tests.support.backends import SECRET
@@ -85,6 +88,43 @@ def endpoints(person: Person) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield "POST", "/api/v1/ai/images", ("images", "prompt")
 
 
+def header_sets(size: int) -> Iterator[tuple[str, dict[str, str]]]:
+    """Headers of about `size` bytes in all, by name."""
+    yield "many", {f"x-{number}": "a" for number in range(size // 16)}
+    yield "cookies", {"cookie": "; ".join(f"c{number}=v" for number in range(size // 9))}
+    yield "one cookie many times", {"cookie": "scribe_side=x;" * (size // 14)}
+    yield "no cookies", {"cookie": ";" * size}
+    yield "addresses", {"x-forwarded-for": ", ".join(["10.0.0.1"] * (size // 10)), "forwarded": "for=1;" * (size // 12)}
+    yield "tags", {"if-none-match": ", ".join(['W/"a"'] * (size // 7))}
+    yield "codings", {"accept-encoding": ", ".join(["gzip;q=0.1"] * (size // 12)), "accept": "a/*;q=0," * (size // 20)}
+    yield "ranges", {"range": "bytes=" + "0-1," * (size // 4)}
+    yield "quotes", {"content-type": 'application/json;a="' + '\\"' * (size // 2)}
+    yield "origin", {"origin": "http://" + "a." * (size // 2)}
+
+
+def behind_gateway(app: ASGIApp) -> ASGIApp:
+    """Return the app behind a gateway that buckets callers by token, cookie and header."""
+    gateway = Gateway(RoutingSnapshot.of(parse(ROUTING, {}), app, app))
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        await (app if scope["type"] == "lifespan" else gateway)(scope, receive, send)
+
+    return respond
+
+
+ROUTING: Final = """
+legacy: {url: http://127.0.0.1:9}
+native: tests.nowhere:app
+bucketing: {key: [jwt:userID, cookie:session, header:x-caller]}
+limits: {per_client: 10000}
+routes:
+  - {name: reads, match: "GET /*", native: 100%, guard: {}}
+  - {name: notes, match: "* /api/notes/{id}", native: 100%, guard: {}}
+  - {name: all, match: "* /*", native: 100%}
+  - {name: streams, match: WS /*, native: 100%}
+"""
+
+
 def bodies(text: str, fields: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """A text as a whole body, and as each field of one."""
     yield "body", text
@@ -139,6 +179,7 @@ class Attack:
                     yield f"{name} in {where}", method, path, headers, body.encode("utf-8", "surrogatepass")
         yield from self._coded(size)
         yield from self._charsets(size)
+        yield from self._multipart(size)
         yield from self._heads()
 
     def _coded(self, size: int) -> Iterator[tuple[str, str, str, dict[str, str], bytes]]:
@@ -165,6 +206,18 @@ class Attack:
                 body = content * (length // len(content))
                 yield f"{content!r} in {charset}", "POST", "/users/login", headers, body
 
+    def _multipart(self, size: int) -> Iterator[tuple[str, str, str, dict[str, str], bytes]]:
+        part = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+        for name, content in (
+            ("parts", part * (size // len(part))),
+            ("boundaries", b"--b\r\n" * (size // 5)),
+            ("headers", b"--b\r\n" + b"a: b\r\n" * (size // 6)),
+            ("nothing", b"-" * size),
+        ):
+            headers = {**self._person.headers, "content-type": "multipart/form-data; boundary=b"}
+            for path in ("/users/login", "/api/v1/users/login", "/api/v1/ai/images"):
+                yield f"multipart: {name}", "POST", path, headers, content
+
     def _heads(self) -> Iterator[tuple[str, str, str, dict[str, str], bytes]]:
         long = 14_000
         for name, text in (
@@ -186,6 +239,9 @@ class Attack:
             yield f"v1 token of {name}", "GET", "/api/v1/users/profile", token, b""
             yield f"cookie of {name}", "GET", "/api/v1/users/profile", {"cookie": text}, b""
             yield f"tag of {name}", "GET", "/", {"if-none-match": f'"{text},'}, b""
+        for name, headers in header_sets(long):
+            for path in ("/", "/users/profile", "/api/v1/users/profile"):
+                yield f"headers: {name}", "GET", path, headers, b""
         for name, header in (("brackets", b"[" * 9_000), ("deep", b"[" * 4_500 + b"]" * 4_500), ("text", b'"' * 9_000)):
             for head, payload in ((header, b"{}"), (b'{"alg":"HS256","typ":"JWT"}', header)):
                 token = {"authorization": f"Bearer {signed(head, payload)}"}

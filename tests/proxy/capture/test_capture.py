@@ -190,11 +190,12 @@ async def test_while_mongodb_is_away_nothing_is_captured_and_nothing_fails(mongo
         await distant.close()
 
 
-async def test_without_a_database_there_is_nothing_to_capture_for() -> None:
+async def test_capture_without_a_database_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
     capturer = CaptureAgent(None, CONFIG)
     await capturer.start()
     capturer.record(compared())
     await capturer.stop()
+    assert caplog.text == ""
 
 
 async def capture(url: str, into: Path, *arguments: object) -> Result:

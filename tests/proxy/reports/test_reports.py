@@ -455,11 +455,12 @@ async def test_it_writes_by_itself_and_a_last_time_at_the_end(reports: ReportWri
     assert route.mismatch == 2
 
 
-async def test_without_a_database_nothing_is_kept() -> None:
+async def test_reports_without_a_database_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
     reports = ReportWriter(None, SETTINGS)
     reports.record(differing())
     reports.observe(served())
     await reports.flush()
+    assert caplog.text == ""
 
 
 async def test_without_a_key_unknown_names_are_one_field(database: Database, reading: ReportReader) -> None:

@@ -115,6 +115,7 @@ async def test_nothing_is_sent_over_a_closed_link() -> None:
     await one.closed.wait()
     one.send(Ping())
     await asyncio.sleep(0)
+    assert one.closed.is_set()
     one.close()
 
 

@@ -1,0 +1,126 @@
+"""Faults of operation: a stalled routing.yaml, killed workers, a hung legacy, ops pages under attack."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from typing import Final
+
+import httpx
+
+from tests.chaos.figures import Attack, Figures, Setup
+from tests.chaos.target import Target
+from tests.chaos.traffic import NATIVE_REQUESTS
+
+ATTACK_S: Final = 6.0
+RELOAD_TIMEOUT_S: Final = 30.0
+
+
+async def stall_configuration(target: Target) -> Figures:
+    """Replace routing.yaml by a FIFO that nobody writes, then by a valid file, which must come into force."""
+    text = target.file.read_text()
+    async with target.traffic() as others:
+        fifo = target.file.with_name("fifo")
+        os.mkfifo(fifo)
+        fifo.replace(target.file)
+        await asyncio.sleep(ATTACK_S)
+        whole = target.file.with_name("whole")
+        whole.write_text(text.replace("name: prompts", "name: prompts.new"))
+        whole.replace(target.file)
+        began = time.monotonic()
+        while "prompts.new" not in str(await target.page("/status.json")):
+            if time.monotonic() > began + RELOAD_TIMEOUT_S:
+                break
+            await asyncio.sleep(0.1)
+        elapsed = time.monotonic() - began
+        figures = await others.figures()
+    return {**figures, "reloaded after, s": elapsed, "failed: reload": int(elapsed > RELOAD_TIMEOUT_S)}
+
+
+async def kill_workers(target: Target) -> Figures:
+    """Kill one worker after another under load; requests on its connections fail, later ones do not."""
+    async with target.traffic() as others:
+        killed = 0
+        deadline = time.monotonic() + ATTACK_S
+        while time.monotonic() < deadline:
+            workers = [pid for pid in target.pids() if pid != target.process.pid]
+            if workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(workers[killed % len(workers)], signal.SIGKILL)
+                killed += 1
+            await asyncio.sleep(2.0)
+        during = await others.figures()
+        await asyncio.sleep(3.0)
+        await others.end_quiet()
+        await asyncio.sleep(3.0)
+        after = await others.figures()
+    lost = float(during["errors of others"])
+    return {
+        "workers killed": killed,
+        "requests lost with their worker": lost,
+        "requests of others": during["requests of others"],
+        "failed: requests after the last kill": float(after["errors of others"]) - lost,
+    }
+
+
+async def flood_hung_legacy(target: Target) -> Figures:
+    """Send 500 requests a second to a legacy that never answers; native's other clients do not notice."""
+    writers: list[asyncio.StreamWriter] = []
+    async with target.traffic(NATIVE_REQUESTS) as others:
+        began = time.monotonic()
+        for number in range(int(500 * ATTACK_S)):
+            await asyncio.sleep(max(0, began + number / 500 - time.monotonic()))
+            _, writer = await asyncio.open_connection("127.0.0.1", target.port)
+            writer.write(b"GET /api/prompts HTTP/1.1\r\nHost: a\r\n\r\n")
+            writers.append(writer)
+        elapsed = time.monotonic() - began
+        figures = await others.figures()
+        for writer in writers:
+            writer.transport.abort()
+    return {**figures, "attack's requests/s": len(writers) / elapsed, "RSS, MiB": target.peak_rss()}
+
+
+async def attack_ops_pages(target: Target) -> Figures:
+    """Flood the ops port with wrong tokens, wrong hosts and stalled heads, beside other clients on the public one."""
+    origin = f"http://127.0.0.1:{target.ops}"
+    statuses: dict[int, int] = {}
+
+    async def flood() -> None:
+        while True:
+            for path, headers in (
+                ("/comparisons", {"authorization": "Bearer wrong"}),
+                ("/live", {"host": "rebound.example"}),
+                ("/index.json", {}),
+            ):
+                with contextlib.suppress(httpx.TransportError):
+                    status = (await target.client.get(origin + path, headers=headers)).status_code
+                    statuses[status] = statuses.get(status, 0) + 1
+
+    async with target.traffic() as others:
+        stalled = [await asyncio.open_connection("127.0.0.1", target.ops) for _ in range(200)]
+        for _, writer in stalled:
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nX-")
+        tasks = [asyncio.create_task(flood()) for _ in range(8)]
+        await asyncio.sleep(ATTACK_S)
+        began = time.monotonic()
+        health = (await target.client.get(f"{origin}/healthz")).status_code
+        page = time.monotonic() - began
+        figures = await others.figures()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _, writer in stalled:
+            writer.transport.abort()
+    answers = ", ".join(f"{number} × {status}" for status, number in sorted(statuses.items()))
+    return {**figures, "slowest page, s": page, "failed: health check": int(health != 200), "answers": answers}
+
+
+ATTACKS: Final = [
+    Attack("routing.yaml is a FIFO", stall_configuration),
+    Attack("workers killed under load", kill_workers, Setup(options=("--workers", "2"))),
+    Attack("legacy hangs at 500/s", flood_hung_legacy, Setup(hung=True)),
+    Attack("ops pages under attack", attack_ops_pages),
+]
