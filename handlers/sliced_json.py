@@ -73,6 +73,7 @@ async def parse_in_slices(
     if outline.strings:
         top: list[Any] = [value]
         _restore(top, outline.mark, outline.strings)
+        await asyncio.sleep(0)
         return cast("Parsed", top[0])
     return value
 

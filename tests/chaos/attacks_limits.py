@@ -28,9 +28,10 @@ async def hold(request: bytes, number: int, target: Target) -> Figures:
         streams = await _open(target, request, number)
         await asyncio.sleep(HOLD_S)
         statuses = Counter([await _status(stream) for stream in streams])
+        figures = await others.figures()
         _abort(streams)
     answered = ", ".join(f"{number} × {status}" for status, number in sorted(statuses.items()))
-    return {**await others.figures(), "RSS, MiB": target.peak_rss(), "answers": answered}
+    return {**figures, "RSS, MiB": target.peak_rss(), "answers": answered}
 
 
 async def _open(target: Target, request: bytes, number: int) -> list[Stream]:
@@ -68,6 +69,19 @@ def _frame(size: int) -> bytes:
     return b"\x82\xff" + (95 * MIB).to_bytes(8, "big") + bytes(4) + bytes(size)
 
 
+def _text_frame(text: bytes) -> bytes:
+    """Return a whole masked text frame."""
+    return b"\x81\xff" + len(text).to_bytes(8, "big") + bytes(4) + text
+
+
+def _recording(size: int) -> bytes:
+    """Return the frames of a recording with one chunk of audio of `size` bytes, in base64."""
+    audio = b"QUJD" * (size // 3)
+    return _text_frame(b'{"type":"start_recording"}') + _text_frame(
+        b'{"type":"audio_chunk","audioData":"' + audio + b'"}'
+    )
+
+
 ATTACKS: Final = [
     Attack("1,030 bodies that never come", functools.partial(hold, _upload(b"/api/notes/a", 1000, 0), 1030)),
     Attack("1,030 bodies that never come, legacy's", functools.partial(hold, _upload(b"/old", 1000, 0), 1030)),
@@ -80,6 +94,7 @@ ATTACKS: Final = [
         "6 unfinished frames of 95 MiB",
         functools.partial(hold, HANDSHAKE + _frame(94 * MIB), 6),
     ),
+    Attack("12 recordings of 24 MiB", functools.partial(hold, HANDSHAKE + _recording(24 * MIB), 12)),
     Attack(
         "256 slow readers", functools.partial(hold, b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 50, 256)
     ),

@@ -3,7 +3,8 @@
     async def attack(target: Target) -> Figures:
         async with target.traffic() as others:      # other clients, from another address; first without an attack
             ...                                     # connections to 127.0.0.1:target.port
-        return {**await others.figures(), "RSS, MiB": target.peak_rss()}
+            figures = await others.figures()
+        return {**figures, "RSS, MiB": target.peak_rss()}
 
 Routes: `GET /`, `GET /api/prompts` and all that is not named are legacy's; `/users/*`, `/api/notes/*`, `/api/v1/*` and
 the WebSocket `/transcription-stream` are native's.

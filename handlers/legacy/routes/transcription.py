@@ -160,7 +160,10 @@ class _LegacyConversation:
             await self._send_json("recording_stopped", message="Recording stopped")
 
     async def _send_json(self, kind: str, **fields: Value) -> None:
-        await self._send({"type": "websocket.send", "text": stringify({"type": kind, **fields})})
+        text = stringify({"type": kind, **fields})
+        if len(text) > SLICE:
+            await asyncio.sleep(0)
+        await self._send({"type": "websocket.send", "text": text})
 
 
 async def _read_audio(audio: Value, limit: int) -> bytes:
