@@ -138,7 +138,7 @@ class Evidence:
     """Counts of all replicas during a bake time.
 
     Requests of both backends with their errors (statuses of 400 and above), and shadow comparisons with those that
-    differed.
+    differed. Where callers are known, errors of one caller within a few seconds count once.
     """
 
     native: int = 0
@@ -155,7 +155,8 @@ class Evidence:
     def of(cls, bucket: WindowBucket) -> Evidence:
         """Return the counts of a bucket."""
         native, legacy = bucket.native, bucket.legacy
-        return cls(native.requests, native.errors, legacy.requests, legacy.errors, bucket.compared, bucket.differing)
+        errors = native.distinct_errors, legacy.distinct_errors
+        return cls(native.requests, errors[0], legacy.requests, errors[1], bucket.compared, bucket.differing)
 
 
 def change_of(document: StateDocument) -> AuditEntry:

@@ -75,6 +75,12 @@ class RequestStats:
         """The number of requests that have a latency."""
         return sum(self.latencies.values())
 
+    @property
+    def distinct_errors(self) -> int:
+        """Errors, where those of one caller's slot count once."""
+        failures = self.counts_of(Measure.CLIENT_ERRORS, Measure.SERVER_ERRORS)
+        return self.errors - sum(failures.values()) + len(failures)
+
     def percentile(self, part: float) -> float | None:
         """Return the latency, in seconds, that `part` of the requests do not exceed; None where there are none."""
         rank, passed = math.ceil(part * self.timed), 0

@@ -15,6 +15,7 @@ from proxy.rollout.analysis.analysis import Analysis, analyse
 from proxy.rollout.analysis.callers import SLOTS, FailureRatio, design_effect, independent
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.analysis.window import Measure, RequestStats, Window, WindowBucket
+from proxy.rollout.model import Evidence
 
 GUARD = Guard()
 SERVED = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
@@ -125,6 +126,18 @@ def test_a_declared_refusal_is_no_error() -> None:
         traffic.registry(RequestRecord(**{**values, "status": 429, "caller": caller, "declared": True}))
     assert traffic.second().outcome == "unknown"  # latency: nothing is known of legacy
     assert traffic.registry.of("a").window.total().native.errors == 0
+
+
+@pytest.mark.parametrize(("failing", "expected"), [([7] * 15, 1), ([1, 2, 3], 3), ([None] * 4, 4), ([7, 7, None], 2)])
+def test_errors_of_one_caller_count_once_for_a_gate(failing: list[int | None], expected: int) -> None:
+    traffic = Traffic()
+    for caller in failing:
+        traffic.serve(401, caller)
+    traffic.serve(200, 9)
+    traffic.now += 60.0
+    traffic.registry.advance(traffic.now)
+    evidence = Evidence.of(traffic.registry.of("a").take())
+    assert (evidence.native, evidence.native_errors) == (len(failing) + 1, expected)
 
 
 def test_callers_that_are_not_known_count_as_independent() -> None:
