@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from pydantic_core import to_jsonable_python
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -51,7 +52,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS)
+    environment.filters.update(FILTERS, code=_with_code)
     environment.globals.update(
         areas=AREAS,
         choices={"last": tuple(LAST), "verdicts": VERDICTS},
@@ -63,6 +64,14 @@ def _environment() -> Environment:
         difference_id=difference_id,
     )
     return environment
+
+
+def _with_code(text: str) -> Markup:
+    """Escape a text, and show what is between backticks as code."""
+    parts = str(escape(text)).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts)))  # noqa: S704 - escaped
 
 
 _ENVIRONMENT: Final = _environment()

@@ -116,7 +116,8 @@ class StateSynchroniser:
         self._announced = config
         if before is None:
             return
-        reason = f"revision {revision} follows {before.revision}" if before.revision else f"{revision} is the first"
+        follows = f"follows {before.revision}" if before.revision else "is the first"
+        reason = f"revision {revision} {follows}"
         by = Attribution(FILE, reason, self._shares.clock.now())
         difference = unified_difference(before.text, text) if before.text else ""
         await self._store.record(AuditEntry("config", by, ZERO, ZERO, revision=revision, difference=difference))
