@@ -16,8 +16,8 @@ DROPPED = re.compile(
     r"|uncompared|who|why"
 )
 """Words with an exact term in the field: `report` for tell, `record` for note, `index` or `path` for place …"""
-TERMS = re.compile("keep_?alive|not_?found|keep_legacy", re.IGNORECASE)
-"""HTTP's terms, and the first words of environment variables."""
+TERMS = re.compile("keep_?alive|not_?found|keep_legacy|connection_lost", re.IGNORECASE)
+"""Terms of HTTP and of asyncio, and the first words of environment variables."""
 PRODUCT_WORDS = {"handlers": {"note"}, "proxy": set[str]()}
 """Words of the product: clinicians write notes."""
 NOT_YET_CLEAN: frozenset[str] = frozenset(
@@ -28,16 +28,6 @@ NOT_YET_CLEAN: frozenset[str] = frozenset(
         "proxy/backends/legacy/framing.py",
         "proxy/backends/legacy/handshake.py",
         "proxy/backends/legacy/pool.py",
-        "proxy/comparison/arrays.py",
-        "proxy/comparison/bodies.py",
-        "proxy/comparison/correspondence.py",
-        "proxy/comparison/exchange.py",
-        "proxy/comparison/exchanges.py",
-        "proxy/comparison/fast_path.py",
-        "proxy/comparison/headers.py",
-        "proxy/comparison/values.py",
-        "proxy/comparison/verdicts.py",
-        "proxy/comparison/volatile.py",
         "proxy/gateway/bucketing.py",
         "proxy/gateway/circuit_breaker.py",
         "proxy/gateway/gateway.py",
@@ -46,15 +36,6 @@ NOT_YET_CLEAN: frozenset[str] = frozenset(
         "proxy/observability/process_metrics.py",
         "proxy/observability/tracing.py",
         "proxy/observability/webhook.py",
-        "proxy/recordings/answers.py",
-        "proxy/recordings/compare_side_effects.py",
-        "proxy/recordings/model.py",
-        "proxy/recordings/player.py",
-        "proxy/recordings/raw_http.py",
-        "proxy/recordings/recorder.py",
-        "proxy/recordings/report.py",
-        "proxy/recordings/side_effects.py",
-        "proxy/recordings/websocket_player.py",
         "proxy/runtime/config_watcher.py",
         "proxy/runtime/file_state.py",
         "proxy/runtime/last_good.py",

@@ -239,7 +239,7 @@ def _account(result: Result) -> Text:
     if result.declared:
         text.append(f"  [{', '.join(result.declared)}]", style="yellow")
     for difference in result.unexplained:
-        text.append(f"\n  {difference.place} ({difference.kind}, {difference.severity})", style="bold default")
+        text.append(f"\n  {difference.location} ({difference.kind}, {difference.severity})", style="bold default")
         recorded, live = value_text(difference.legacy), value_text(difference.native)
         text.append(f"\n    recorded  {recorded}\n    live      {live}", style="default")
     return text

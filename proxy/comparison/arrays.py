@@ -39,7 +39,7 @@ def align(
     legacy: Sequence[JSON], native: Sequence[JSON], may_correspond: MayCorrespond, key: str | None, *, free: bool
 ) -> Alignment:
     """Align two arrays; `key` is the field that a contract names, `free` says that their order has no meaning."""
-    if not free and _is_in_place(legacy, native):
+    if not free and _is_unmoved(legacy, native):
         return _by_index(len(legacy), len(native))
     key = key or _identifying_key(legacy, native)
     if key is not None and not free and (_all_new(legacy, native, key) or _only_keys_differ(legacy, native, key)):
@@ -61,7 +61,7 @@ def _by_index(legacy: int, native: int) -> Alignment:
     return Alignment((*pairs, *((None, index) for index in range(shared, native))))
 
 
-def _is_in_place(legacy: Sequence[JSON], native: Sequence[JSON]) -> bool:
+def _is_unmoved(legacy: Sequence[JSON], native: Sequence[JSON]) -> bool:
     """Return whether at most one item differs from the one with its index, so that none can have moved."""
     return len(legacy) == len(native) and sum(map(ne, legacy, native)) < 2
 

@@ -1,4 +1,4 @@
-"""A body as the value it stands for: JSON, a form, text, or bytes when nothing better is to be had.
+"""Read a body as a value: JSON, a form, text, or bytes where it is none of these. Pure.
 
 Reading never fails. What claims to be JSON and is not (malformed, cut short, nested too deep, a name twice in one
 object, a number of 5,000 digits or greater than a float can be) is text; what is not in its charset, or not in its
@@ -22,7 +22,7 @@ from proxy.types import JSON
 Form = Literal["none", "json", "form", "multipart", "html", "text", "binary"]
 
 DEPTH = 200
-"""How deep JSON may nest to be compared as JSON."""
+"""Maximum depth of JSON that is compared as JSON."""
 
 _TEXTUAL = ("application/xml", "application/javascript", "application/x-ndjson")
 _NO_CHARSETS = frozenset(("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"))
@@ -31,20 +31,23 @@ _PARTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """`value` is JSON for `json`, `form` (names to lists of texts) and `multipart` (a list of parts), text for `text`
-    and `html` (its words), bytes for `binary`, None for `none`."""
+    """A body's form and value.
+
+    `value` is JSON for `json`, `form` (names to lists of texts) and `multipart` (a list of parts), text for `text` and
+    `html` (its words), bytes for `binary`, None for `none`.
+    """
 
     form: Form
     value: JSON | bytes = field(repr=False)
 
     @property
     def as_json(self) -> JSON:
-        """The value of a form that is not `binary`."""
+        """Return the value; None for `binary`."""
         return None if isinstance(self.value, bytes) else self.value
 
 
 def read(data: bytes, content_type: str) -> Content:
-    """A body, its content coding undone, by its `Content-Type`."""
+    """Read a body, whose content coding is undone, by its `Content-Type`. Never fails."""
     if not data:
         return Content("none", None)
     return Content(*_read(data, content_type))
@@ -52,19 +55,19 @@ def read(data: bytes, content_type: str) -> Content:
 
 @lru_cache(maxsize=256)
 def media(content_type: str) -> tuple[str, str]:
-    """The media type and the charset in lower case, the charset empty where none is given."""
+    """Return the media type and the charset in lower case; the charset is empty where none is given."""
     kind, _, parameters = content_type.partition(";")
     charset = _parameter(parameters, "charset") if parameters else ""
     return kind.strip().lower(), charset.lower()
 
 
 def is_utf8(data: bytes, content_type: str) -> bool:
-    """Whether a text is UTF-8 by its content type, and begins without a byte order mark."""
+    """Return whether a text is UTF-8 by its content type, and begins without a byte order mark."""
     return media(content_type)[1] in ("", "utf-8") and not data.startswith(codecs.BOM_UTF8)
 
 
 def words(page: str) -> str:
-    """What a page says: tags left out, entities resolved, runs of white space made one."""
+    """Return the words of a page: without tags, entities resolved, white space collapsed."""
     head, *tagged = page.split("<")
     text = " ".join([head, *(part.partition(">")[2] for part in tagged)])
     return " ".join(html.unescape(text).split())
@@ -106,7 +109,7 @@ def _json(text: str) -> tuple[Form, JSON]:
 
 
 def _form(text: str) -> tuple[Form, JSON]:
-    """Fields by name (WHATWG URL, urlencoded parsing); the same name may come more than once."""
+    """Return fields by name (WHATWG URL, urlencoded parsing); a name may come more than once."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_PARTS, errors="surrogateescape")
     except ValueError:
@@ -118,7 +121,7 @@ def _form(text: str) -> tuple[Form, JSON]:
 
 
 def _multipart(data: bytes, content_type: str) -> tuple[Form, JSON | bytes]:
-    """The parts between boundaries (RFC 2046 §5.1.1); a part within a part is bytes."""
+    """Return the parts between boundaries (RFC 2046 §5.1.1); a part within a part is bytes."""
     boundary = _parameter(content_type.partition(";")[2], "boundary").encode("latin-1", "replace")
     _, *parts = (b"\r\n" + data).split(b"\r\n--" + boundary, _PARTS) if boundary else [data]
     if not parts or not parts[-1].startswith(b"--"):
@@ -144,8 +147,8 @@ def _digest(data: bytes) -> JSON:
 
 
 def _parameter(parameters: str, name: str) -> str:
-    """A parameter of a content type, unquoted."""
+    """Return a parameter of a content type, unquoted."""
     header = Message()
     header["content-type"] = f"x/x;{parameters}".replace("\r", " ").replace("\n", " ")
-    found = header.get_param(name)
-    return found if isinstance(found, str) else ""
+    value = header.get_param(name)
+    return value if isinstance(value, str) else ""

@@ -299,11 +299,12 @@ def _in_symmetric_order(
 ) -> list[tuple[int | None, int | None]]:
     """Return pairs in an order that does not depend on the sides, so that both orders learn the same names."""
 
-    def rank(pair: tuple[int | None, int | None]) -> tuple[int, int, str]:
+    def rank(pair: tuple[int | None, int | None]) -> tuple[int, int, list[str]]:
+        here, there = pair
         indices = [index for index in pair if index is not None]
-        crossed = len(indices) == 2 and indices[0] != indices[1]
-        text = min(repr(legacy[pair[0] or 0]), repr(native[pair[1] or 0])) if crossed else ""
-        return min(indices), max(indices), text
+        if here is None or there is None or here == there or legacy[here] == native[there]:
+            return min(indices), max(indices), []
+        return min(indices), max(indices), sorted((repr(legacy[here]), repr(native[there])))
 
     listed = list(pairs)
     return listed if all(here is None or there in (here, None) for here, there in listed) else sorted(listed, key=rank)

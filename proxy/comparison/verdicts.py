@@ -70,7 +70,7 @@ class Difference:
         return ".".join(map(str, self.path))
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Return the exact path in dots on legacy's side (native's for what is extra): `body.notes.0._id`."""
         spot = self.legacy or self.native
         return ".".join(map(str, spot.path if spot else self.path))

@@ -125,7 +125,7 @@ class Case(_Model):
 
     def explains(self, difference: Difference) -> bool:
         """Return whether the case accounts for the difference."""
-        return any(fnmatchcase(difference.place, glob) for glob in self.paths)
+        return any(fnmatchcase(difference.location, glob) for glob in self.paths)
 
 
 class Divergence(_Model):

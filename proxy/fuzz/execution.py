@@ -38,7 +38,7 @@ class Execution:
         for result in self.differing:
             lines.append(f"differs in {result.subject} {result.name} ({result.endpoint}):")
             lines += [
-                f"    {one.place} {one.kind}: {value_text(one.legacy)!r} / {value_text(one.native)!r}"
+                f"    {one.location} {one.kind}: {value_text(one.legacy)!r} / {value_text(one.native)!r}"
                 for one in result.unexplained
             ]
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Recorded exchanges: what was sent to a service, what it answered, and what it left behind.
+"""Recorded exchanges: requests to a service, its answers, and the side effects of a scenario.
 
 A directory holds `http.json`, a list of scenarios, and `ws.json`, a list of conversations and of connection attempts;
 either may be absent. Further scenarios are in `http-*.json`: counterexamples that a search found, with odd documents
@@ -29,12 +29,12 @@ T = TypeVar("T")
 
 
 class RecordingError(ValueError):
-    """A recording that cannot be read; says which file and where in it."""
+    """A recording that cannot be read; the message names the file and the entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """What goes over the wire. `target` is the request target as it stands, never normalised."""
+    """A request as it is sent; `target` is the raw request target, never normalised."""
 
     method: str
     target: str
@@ -44,7 +44,7 @@ class RecordedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request and the answer it got."""
+    """One request and its answer."""
 
     name: str
     request: RecordedRequest
@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Requests that build on each other, begun on an empty database.
+    """Requests that build on each other, from an empty database on.
 
     `before` and `store` are documents by collection in relaxed MongoDB extended JSON: those put there before
     the first step (an addition to what the legacy's recordings hold), and those left behind. `calls` went to
@@ -69,7 +69,7 @@ class Scenario:
     about: str = ""
 
     def requests(self) -> Iterator[str]:
-        """Each step's `METHOD target`."""
+        """Yield each step's `METHOD target`."""
         return (f"{step.request.method} {step.request.target}" for step in self.steps)
 
 
@@ -86,7 +86,7 @@ class RecordedConversation:
 
 @dataclass(frozen=True, slots=True)
 class RecordedConnection:
-    """A handshake and how it ended: `open`, or the status of its refusal."""
+    """A handshake and its result: `open`, or the status of its refusal."""
 
     target: str
     result: str
@@ -94,7 +94,7 @@ class RecordedConnection:
 
 @dataclass(frozen=True, slots=True)
 class Recordings:
-    """All that was recorded of one service."""
+    """All recordings of one service."""
 
     scenarios: tuple[Scenario, ...] = ()
     conversations: tuple[RecordedConversation, ...] = ()
@@ -121,7 +121,7 @@ def http_files(directory: Path) -> list[Path]:
 
 
 def scenario(value: JSON) -> Scenario:
-    """A scenario from its JSON; raises KeyError, TypeError or ValueError where that is malformed."""
+    """Read a scenario from its JSON. Raises KeyError, TypeError or ValueError where that is malformed."""
     entry = _object(value)
     return Scenario(
         name=_text(entry["scenario"]),
@@ -136,7 +136,7 @@ def scenario(value: JSON) -> Scenario:
 
 
 def select(recordings: Recordings, patterns: Sequence[str]) -> Recordings:
-    """The part that any of the glob patterns names; all of it where there are none.
+    """Return the part that any of the glob patterns names; everything where there are none.
 
     A pattern names scenarios and conversations, or a request as `METHOD target`: its whole scenario is kept, since
     steps build on each other.
@@ -155,7 +155,7 @@ def select(recordings: Recordings, patterns: Sequence[str]) -> Recordings:
 
 
 def encode(value: JSON) -> bytes:
-    """Compact JSON, as clients send it."""
+    """Return compact JSON, as clients send it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
 
 
@@ -167,20 +167,20 @@ def _read(file: Path) -> list[JSON]:
 
 
 def _each(file: Path, entries: Iterable[JSON], parse: Callable[[JSON], T]) -> tuple[T, ...]:
-    found: list[T] = []
+    parsed: list[T] = []
     for index, entry in enumerate(entries):
         try:
-            found.append(parse(entry))
+            parsed.append(parse(entry))
         except (KeyError, TypeError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise RecordingError(f"{file}: entry {index}: {what}") from error
-    return tuple(found)
+    return tuple(parsed)
 
 
 def _sockets(
     file: Path, entries: list[JSON]
 ) -> tuple[tuple[RecordedConversation, ...], tuple[RecordedConnection, ...]]:
-    """Conversations without a `path` are held at the first that could be connected to, without its query."""
+    """Read conversations and connections; one without a `path` has the first path that could be connected to."""
     attempts = [entry for entry in entries if isinstance(entry, dict) and "connect" in entry]
     connections = _each(file, attempts, _connection)
     opened = (one.target.partition("?")[0] for one in connections if one.result == OPEN)
@@ -282,8 +282,8 @@ def _recorded_at(steps: JSON) -> int | None:
 
 def _moment(value: JSON, before: JSON = None) -> int | None:
     """Return the middle of all moments that are mentioned, except those that documents put there before mention."""
-    mentioned = timestamps(json.dumps(value)) - timestamps(json.dumps(before))
-    return int(statistics.median_high(mentioned)) if mentioned else None
+    moments = timestamps(json.dumps(value)) - timestamps(json.dumps(before))
+    return int(statistics.median_high(moments)) if moments else None
 
 
 def _object(value: JSON) -> dict[str, JSON]:

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 request as it stands, and whatever becomes of it.
+"""Send one HTTP/1.1 request as it is written, and return the outcome.
 
-HTTP clients tidy up what they send: they normalise paths, escape them, add headers, retry. A recording is to be
-played exactly, so here the bytes are written by hand and only the answer is left to a parser (h11).
+HTTP clients normalise and escape paths, add headers and retry. A recording is played exactly: this module writes the
+request's bytes itself and leaves only the answer to a parser (h11).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _LINE_LIMIT = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a service listens; `prefix` goes before every target."""
+    """The address of a service; `prefix` precedes every target."""
 
     host: str
     port: int
@@ -30,7 +30,7 @@ class Origin:
 
     @classmethod
     def parse(cls, url: str) -> "Origin":
-        """From an http or https URL; raises ValueError for anything else."""
+        """Parse an http or https URL. Raises ValueError for any other text."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no http or https URL")
@@ -39,34 +39,34 @@ class Origin:
 
     @property
     def authority(self) -> str:
-        """Host and port as the Host header gives them."""
+        """Return host and port as in a Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
 
-async def reach(origin: Origin, patience: float) -> None:
-    """Raises OSError where no connection is accepted within `patience` s."""
+async def reach(origin: Origin, timeout: float) -> None:
+    """Raise OSError where no connection is accepted within `timeout` seconds."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(patience):
+    async with asyncio.timeout(timeout):
         transport, _ = await loop.create_connection(asyncio.Protocol, origin.host, origin.port)
     transport.abort()
 
 
-async def exchange(origin: Origin, request: RecordedRequest, patience: float) -> DecodedAnswer:
+async def exchange(origin: Origin, request: RecordedRequest, timeout: float) -> DecodedAnswer:
     """Send one request on a connection of its own.
 
-    `patience` is how long to wait for the whole answer, in seconds. Raises OSError where nothing accepts the
-    connection; whatever happens after that is an outcome.
+    `timeout` is the time for the whole answer, in seconds. Raises OSError where nothing accepts the connection; any
+    later failure is an outcome.
     """
     loop = asyncio.get_running_loop()
     tls = ssl.create_default_context() if origin.secure else None
-    async with asyncio.timeout(patience):
+    async with asyncio.timeout(timeout):
         transport, reception = await loop.create_connection(
             lambda: _Reception(request.method), origin.host, origin.port, ssl=tls
         )
     sending = asyncio.create_task(_send(transport, reception, serialise(origin, request)))
     try:
-        return await asyncio.wait_for(reception.answer, patience)
+        return await asyncio.wait_for(reception.answer, timeout)
     except TimeoutError:
         return DecodedAnswer("hang")
     finally:
@@ -75,7 +75,7 @@ async def exchange(origin: Origin, request: RecordedRequest, patience: float) ->
 
 
 def serialise(origin: Origin, request: RecordedRequest) -> bytes:
-    """The request's bytes: its own headers in order, and of others only the ones HTTP/1.1 cannot do without."""
+    """Return the request's bytes: its own headers in order, and the others that HTTP/1.1 requires."""
     names = {name for name, _ in request.headers}
     lines = [f"{request.method} {origin.prefix}{request.target} HTTP/1.1".encode()]
     if "host" not in names:
@@ -100,7 +100,7 @@ def _encode(value: str) -> bytes:
 
 
 async def _send(transport: asyncio.Transport, reception: "_Reception", data: bytes) -> None:
-    """In slices, so that an answer given before the body is through is read before a write can fail."""
+    """Send in slices, so that an answer before the end of the body is read before a write can fail."""
     for start in range(0, len(data), _SLICE):
         await reception.writable.wait()
         transport.write(data[start : start + _SLICE])
@@ -108,7 +108,7 @@ async def _send(transport: asyncio.Transport, reception: "_Reception", data: byt
 
 
 class _Reception(asyncio.Protocol):
-    """Reads one answer, as an answer to `method`."""
+    """The receiver of one answer to `method`."""
 
     def __init__(self, method: str) -> None:
         self.answer: asyncio.Future[DecodedAnswer] = asyncio.get_running_loop().create_future()
@@ -139,13 +139,13 @@ class _Reception(asyncio.Protocol):
             return
         try:
             self._parser.receive_data(data)
-            while not self.answer.done() and self._note(self._parser.next_event()):
+            while not self.answer.done() and self._process(self._parser.next_event()):
                 pass
         except h11.RemoteProtocolError:
             self._finish(DecodedAnswer("reset"))
 
-    def _note(self, event: object) -> bool:
-        """Keep what has come; False where more must come first."""
+    def _process(self, event: object) -> bool:
+        """Process a parser's event; return False where more data must come first."""
         if isinstance(event, h11.Response):
             self._head = event
         elif isinstance(event, h11.Data):
@@ -161,8 +161,8 @@ class _Reception(asyncio.Protocol):
 
 
 def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for name, value in headers:
         key, text = name.decode("ascii"), value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return found
+        result[key] = f"{result[key]}, {text}" if key in result else text
+    return result

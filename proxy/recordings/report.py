@@ -167,7 +167,7 @@ def _plain(result: Result) -> JSON:
 def _differences(every: Sequence[Difference], unexplained: Sequence[Difference]) -> Iterator[JSON]:
     for one in every:
         yield {
-            "path": one.place,
+            "path": one.location,
             "kind": one.kind,
             "severity": one.severity,
             "recorded": value_text(one.legacy),

@@ -1,4 +1,4 @@
-"""Reach what a scenario leaves behind: documents in MongoDB, and the calls that outside services noted."""
+"""Read and reset the side effects of a scenario: documents in MongoDB, and calls to outside services."""
 
 import asyncio
 import ipaddress
@@ -17,7 +17,7 @@ from pymongo.uri_parser import parse_uri
 
 from proxy.types import JSON
 
-_PATIENCE_MS = 3000
+_TIMEOUT_MS = 3000
 _BY_DNS = "mongodb+srv://"
 _RESERVED = ("admin", "config", "local")
 _READING = json_util.JSONOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO)
@@ -25,19 +25,19 @@ _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=Dateti
 
 
 class SideEffectsError(Exception):
-    """MongoDB or the list of outside calls could not be reached or said something else than expected."""
+    """MongoDB or the list of outside calls cannot be reached, or its answer is malformed."""
 
 
 class StoredDocuments:
     """One database, read and emptied between scenarios; collections and their indexes stay.
 
-    Use as an async context manager. Methods raise AftermathError.
+    Use as an async context manager. Methods raise SideEffectsError.
     """
 
     def __init__(self, url: str, database: str) -> None:
         if database in _RESERVED:
             raise ValueError(f"{database} is a database of MongoDB's own")
-        self._client: MongoClient[dict[str, Any]] = MongoClient(url, serverSelectionTimeoutMS=_PATIENCE_MS)
+        self._client: MongoClient[dict[str, Any]] = MongoClient(url, serverSelectionTimeoutMS=_TIMEOUT_MS)
         self._database = self._client.get_database(database, codec_options=_OPTIONS)
 
     async def __aenter__(self) -> "StoredDocuments":
@@ -49,14 +49,14 @@ class StoredDocuments:
         await asyncio.to_thread(self._client.close)
 
     async def reset(self, documents: Mapping[str, Sequence[JSON]]) -> None:
-        """Delete every document, then put `documents` there, in relaxed extended JSON by collection."""
+        """Delete every document, then insert `documents`, in relaxed extended JSON by collection."""
         try:
             await asyncio.to_thread(self._reset, documents)
         except (PyMongoError, BSONError, ValueError, TypeError) as error:
             raise SideEffectsError(f"MongoDB: {error}") from error
 
     async def read(self) -> dict[str, list[JSON]]:
-        """Every document by collection, in the order stored; collections without any are left out."""
+        """Return every document by collection, in the order stored; collections without documents are omitted."""
         try:
             return await asyncio.to_thread(self._read)
         except PyMongoError as error:
@@ -70,8 +70,8 @@ class StoredDocuments:
                 self._database[name].insert_many(_stored(given))
 
     def _read(self) -> dict[str, list[JSON]]:
-        found = {name: list(self._database[name].find()) for name in self._names()}
-        return {name: _extended(documents) for name, documents in sorted(found.items()) if documents}
+        documents_by_name = {name: list(self._database[name].find()) for name in self._names()}
+        return {name: _extended(documents) for name, documents in sorted(documents_by_name.items()) if documents}
 
     def _names(self) -> list[str]:
         names = self._database.list_collection_names()
@@ -79,11 +79,11 @@ class StoredDocuments:
 
 
 class OutsideCalls:
-    """A list of calls kept by stand-ins of outside services: GET reads it, DELETE clears it."""
+    """The list of calls that fake outside services record: GET reads it, DELETE clears it."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._client = httpx.AsyncClient(trust_env=False, timeout=_PATIENCE_MS / 1000)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=_TIMEOUT_MS / 1000)
 
     async def __aenter__(self) -> "OutsideCalls":
         return self
@@ -94,12 +94,12 @@ class OutsideCalls:
         await self._client.aclose()
 
     async def clear(self) -> None:
-        """Forget the calls so far."""
-        await self._ask("DELETE")
+        """Clear the list."""
+        await self._request("DELETE")
 
     async def read(self) -> list[JSON]:
-        """The calls since the last clear, each `{method, path, body, …}`."""
-        response = await self._ask("GET")
+        """Return the calls since the last clear, each `{method, path, body, …}`."""
+        response = await self._request("GET")
         try:
             calls = response.json()
         except ValueError as error:
@@ -108,7 +108,7 @@ class OutsideCalls:
             raise SideEffectsError(f"{self._url}: a list is expected")
         return calls
 
-    async def _ask(self, method: str) -> httpx.Response:
+    async def _request(self, method: str) -> httpx.Response:
         try:
             response = await self._client.request(method, self._url)
             return response.raise_for_status()
@@ -117,14 +117,14 @@ class OutsideCalls:
 
 
 def is_local(url: str) -> bool:
-    """Whether every host of a MongoDB URL is this machine, as far as the URL itself tells; ValueError if it is none."""
+    """Return whether every host of a MongoDB URL is this machine by the URL alone. Raises ValueError for other URLs."""
     if url.startswith(_BY_DNS):
         return False
     return all(is_loopback(host) for host, _ in _parse(url)["nodelist"])
 
 
 def database_of(url: str) -> str | None:
-    """The database that a MongoDB URL names, None where it names none; ValueError if it is none."""
+    """Return the database that a MongoDB URL names, None where it names none. Raises ValueError for other URLs."""
     plain = url.replace(_BY_DNS, "mongodb://", 1) if url.startswith(_BY_DNS) else url
     return cast("str | None", _parse(plain)["database"])
 

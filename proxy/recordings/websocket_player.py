@@ -1,4 +1,4 @@
-"""Hold a recorded WebSocket conversation with a service: the same frames at the same pace, and what comes back."""
+"""Play a recorded WebSocket conversation against a service: the same frames at a given pace."""
 
 import asyncio
 import json
@@ -16,10 +16,10 @@ from proxy.types import JSON
 
 @dataclass(frozen=True, slots=True)
 class PlaybackPace:
-    """Times in s: between two frames sent, for a frame to come, and for frames that should not come any more."""
+    """Times in seconds: between two frames sent, for a frame to arrive, and for frames that should not arrive."""
 
     between: float = 0.03
-    patience: float = 3.0
+    timeout: float = 3.0
     grace: float = 0.25
 
 
@@ -27,10 +27,10 @@ class HandshakeRefused(Exception):
     """The handshake failed; the message is the status, or `reset` or `hang` where none came."""
 
 
-async def shake_hands(origin: Origin, target: str, patience: float) -> str:
-    """`open`, or how the handshake failed. Raises OSError where nothing accepts connections."""
+async def shake_hands(origin: Origin, target: str, timeout: float) -> str:
+    """Return `open`, or the reason why the handshake failed. Raises OSError where nothing accepts connections."""
     try:
-        socket = await _connect(origin, target, patience)
+        socket = await _connect(origin, target, timeout)
     except HandshakeRefused as refusal:
         return str(refusal)
     await socket.close()
@@ -38,19 +38,19 @@ async def shake_hands(origin: Origin, target: str, patience: float) -> str:
 
 
 async def converse(origin: Origin, target: str, sent: Sequence[JSON], expected: int, pace: PlaybackPace) -> list[JSON]:
-    """The frames received: JSON parsed, other text as it is, a binary frame as `{"$bytes": hex}`.
+    """Return the frames received: JSON parsed, other text as it is, a binary frame as `{"$bytes": hex}`.
 
-    Over when `expected` frames have come and a moment has brought no other, when none has come for a while, or
-    when the other side closes. Raises Refused, and OSError where nothing accepts connections.
+    Ends `pace.grace` seconds after the last of `expected` frames, after `pace.timeout` seconds without a frame, or when
+    the service closes. Raises HandshakeRefused, and OSError where nothing accepts connections.
     """
-    socket = await _connect(origin, target, pace.patience)
+    socket = await _connect(origin, target, pace.timeout)
     received: list[JSON] = []
     try:
         for frame in sent:
             await socket.send(_frame(frame))
             await asyncio.sleep(pace.between)
         while True:
-            async with asyncio.timeout(pace.patience if len(received) < expected else pace.grace):
+            async with asyncio.timeout(pace.timeout if len(received) < expected else pace.grace):
                 received.append(_value(await socket.recv()))
     except (ConnectionClosed, TimeoutError):
         return received
@@ -58,14 +58,14 @@ async def converse(origin: Origin, target: str, sent: Sequence[JSON], expected: 
         await socket.close()
 
 
-async def _connect(origin: Origin, target: str, patience: float) -> ClientConnection:
+async def _connect(origin: Origin, target: str, timeout: float) -> ClientConnection:
     scheme = "wss" if origin.secure else "ws"
     url = f"{scheme}://{origin.authority}{origin.prefix}{target}"
     try:
         return await connect(
             url, proxy=None, compression=None, max_size=None,
             max_queue=None, ping_interval=None,
-            open_timeout=patience, close_timeout=1, user_agent_header=None,
+            open_timeout=timeout, close_timeout=1, user_agent_header=None,
         )  # fmt: skip
     except InvalidStatus as refusal:
         raise HandshakeRefused(str(refusal.response.status_code)) from refusal

@@ -76,7 +76,7 @@ def test_a_difference_is_found_and_becomes_a_recording(mongodb_url: str, tmp_pat
     with fighting(mongodb_url, tmp_path / "log", undeclared=True) as fight:
         account = fight(Sequence({"users": [{"_id": {"$oid": ABSENT}, "email": "a"}]}, [logout]))
     (result,) = account.differing
-    assert [(one.place, one.kind) for one in result.unexplained] == [("outcome", "outcome")]
+    assert [(one.location, one.kind) for one in result.unexplained] == [("outcome", "outcome")]
     assert "POST /users/logout" in account.describe()
     (again,) = model.load(write_execution(account, tmp_path / "found")).scenarios
     assert again.steps == account.scenario.steps

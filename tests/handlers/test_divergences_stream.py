@@ -35,7 +35,7 @@ def heard(text: str, delay: float = 0.0) -> Answer:
 
 async def recorded(twin: Twin, sent: Sequence[JSON], expected: int, *answers: Answer) -> list[str]:
     """The frames that come back after the greeting, each by what it says."""
-    pace = PlaybackPace(between=0.002, patience=3, grace=0.05)
+    pace = PlaybackPace(between=0.002, timeout=3, grace=0.05)
     with twin.outside.giving(Script(answers)):
         frames = await converse(twin.origin, "/transcription-stream", sent, expected + 1, pace)
     said: list[Any] = frames[1:]

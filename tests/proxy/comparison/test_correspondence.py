@@ -41,7 +41,7 @@ def names() -> Correspondence:
 
 def differ(recorded: object, live: object, correspondence: Correspondence | None = None) -> list[str]:
     known = correspondence or names()
-    return [one.place for one in compare_recorded_values(cast(JSON, recorded), cast(JSON, live), known, "body")]
+    return [one.location for one in compare_recorded_values(cast(JSON, recorded), cast(JSON, live), known, "body")]
 
 
 ids = st.integers(0, 6).map(lambda serial: object_id(RECORDED_AT, serial))

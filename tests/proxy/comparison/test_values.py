@@ -145,7 +145,7 @@ def test_a_difference_leads_to_its_place_on_both_sides() -> None:
     assert changed.native is not None
     assert (changed.legacy.path, changed.legacy.value) == (("body", 1, "n"), 2)
     assert (changed.native.path, changed.native.value) == (("body", 0, "n"), 3)
-    assert (changed.place, changed.field) == ("body.1.n", "body.*.n")
+    assert (changed.location, changed.field) == ("body.1.n", "body.*.n")
 
 
 def test_an_id_as_a_key_is_no_field_of_its_own() -> None:

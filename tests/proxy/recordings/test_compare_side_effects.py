@@ -21,11 +21,11 @@ def names() -> Correspondence:
 
 
 def documents(recorded: list[JSON], live: list[JSON], correspondence: Correspondence | None = None) -> list[str]:
-    return [one.place for one in compare_documents("notes", recorded, live, correspondence or names())]
+    return [one.location for one in compare_documents("notes", recorded, live, correspondence or names())]
 
 
 def calls(recorded: JSON, live: JSON) -> list[str]:
-    return [one.place for one in compare_calls([recorded], [live], names())]
+    return [one.location for one in compare_calls([recorded], [live], names())]
 
 
 def test_documents_compare_in_the_order_stored() -> None:
@@ -81,9 +81,9 @@ def test_the_order_of_a_bodys_keys_is_the_clients_own() -> None:
 
 
 def test_calls_missing_and_extra_show() -> None:
-    assert [one.place for one in compare_calls([chat("a")], [], names())] == ["calls.0"]
-    assert [one.place for one in compare_calls([], [chat("a")], names())] == ["calls.0"]
-    assert [one.place for one in compare_calls(["x"], ["x"], names())] == []
+    assert [one.location for one in compare_calls([chat("a")], [], names())] == ["calls.0"]
+    assert [one.location for one in compare_calls([], [chat("a")], names())] == ["calls.0"]
+    assert [one.location for one in compare_calls(["x"], ["x"], names())] == []
 
 
 def test_a_query_and_a_form_compare_decoded() -> None:

@@ -31,7 +31,7 @@ def answer(body: str, kind: str = "application/json; charset=utf-8", **headers: 
 
 
 def paths(recorded: DecodedAnswer, live: DecodedAnswer, correspondence: Correspondence | None = None) -> list[str]:
-    return [one.place for one in compare_answers(recorded, live, correspondence or names())]
+    return [one.location for one in compare_answers(recorded, live, correspondence or names())]
 
 
 def without(given: DecodedAnswer, *headers: str) -> DecodedAnswer:
@@ -60,7 +60,7 @@ def test_headers_may_be_left_out_of_the_comparison() -> None:
 )
 def test_a_header_of_another_value_shows(header: str, recorded: str, live: str) -> None:
     found = compare_answers(answer("{}", **{header: recorded}), answer("{}", **{header: live}), names())
-    assert [(one.place, one.kind) for one in found] == [(f"header.{header}", "header")]
+    assert [(one.location, one.kind) for one in found] == [(f"header.{header}", "header")]
 
 
 def test_headers_missing_and_extra_show() -> None:
@@ -72,7 +72,7 @@ def test_headers_missing_and_extra_show() -> None:
 @pytest.mark.parametrize("live", ["hang", "reset"])
 def test_another_outcome_shows(live: Outcome) -> None:
     found = compare_answers(answer("{}"), DecodedAnswer(live), names())
-    texts = [(one.place, value_text(one.legacy), value_text(one.native)) for one in found]
+    texts = [(one.location, value_text(one.legacy), value_text(one.native)) for one in found]
     assert texts == [("outcome", "response 200", live)]
     assert paths(DecodedAnswer(live), DecodedAnswer(live)) == []
 
@@ -90,7 +90,7 @@ def test_bodies_compare_with_ids_named_and_tags_by_their_own_body() -> None:
 @pytest.mark.parametrize("live", ['{"a": 1.5}', '{"a":1.50}', '{"a":1.5,"a":1.5}', '{"\\u0061":1.5}'])
 def test_the_spelling_of_json_shows(live: str) -> None:
     found = compare_answers(answer('{"a":1.5}'), answer(live), names())
-    assert [(one.place, one.kind) for one in found] == [("body", "format")]
+    assert [(one.location, one.kind) for one in found] == [("body", "format")]
 
 
 def test_the_order_of_keys_shows() -> None:

@@ -48,7 +48,9 @@ async def play_notebook(client: Database, url: str, fault: str, terms: PlayerSet
 
 def where(report: Report) -> list[tuple[str, list[str]]]:
     return [
-        (one.name or one.subject, [each.place for each in one.differences]) for one in report.results if one.differences
+        (one.name or one.subject, [each.location for each in one.differences])
+        for one in report.results
+        if one.differences
     ]
 
 
@@ -157,7 +159,7 @@ async def test_an_outcome_is_equal_or_stood_for(recorded: str, live: str, paths:
     terms = replace(QUICK, accepted={"hang": 504, "reset": 502})
     async with scripted(behaving(live)) as port:
         report = await Player(f"http://127.0.0.1:{port}", terms).play(single(recorded))
-    assert [each.place for one in report.results for each in one.differences] == paths
+    assert [each.location for one in report.results for each in one.differences] == paths
 
 
 async def test_a_gateways_status_stands_for_nothing_unless_told() -> None:

@@ -15,7 +15,7 @@ from proxy.recordings.websocket_player import HandshakeRefused, PlaybackPace, co
 from proxy.types import JSON
 from tests.support.sockets import read_head, scripted
 
-PACE = PlaybackPace(between=0.01, patience=0.3, grace=0.1)
+PACE = PlaybackPace(between=0.01, timeout=0.3, grace=0.1)
 
 
 @asynccontextmanager
