@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 TRIP_AFTER: Final = 3
 SILENCE: Final = 0.5
 """Seconds without the end of an operation, while some are running, after which a probe is sent."""
-PROBE_TIMEOUT: Final = 1.0
+PROBE_TIMEOUT: Final = 1.5
 PROBE_INTERVAL: Final = 0.25
 """Seconds between two probes."""
 MAX_LAG: Final = 0.1

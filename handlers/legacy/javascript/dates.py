@@ -48,6 +48,7 @@ def iso(ms: int) -> str:
     return text
 
 
+@lru_cache(maxsize=16_384)
 def iso_or_none(ms: int) -> str | None:
     """Return a date as in JSON: `toISOString`, or None for an Invalid Date."""
     if not -LIMIT <= ms <= LIMIT:

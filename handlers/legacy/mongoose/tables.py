@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.javascript import JsonText, Value, stringify
+from handlers.legacy.javascript import JsonText, Value, quote_each, stringify, stringify_each
 from handlers.legacy.javascript.dates import iso_or_none
 from handlers.legacy.mongoose.document import Document
 from handlers.legacy.mongoose.schema import Schema, holds_ids
@@ -156,7 +156,11 @@ _AS_TEXT: Final[Mapping[type, Callable[[Any], str]]] = {
 _AS_IT_IS: Final[Mapping[type, str]] = {ObjectId: '"%s"', int: "%s", JsonText: "%s"}
 
 
-def _write_column(kind: type, values: Sequence[Value]) -> Iterable[object]:
+def _write_column(kind: type, values: Sequence[Any]) -> Iterable[object]:
+    if kind is str:
+        return quote_each(values)
+    if kind is dict and all(map(is_minimal, values)):
+        return stringify_each(values)
     writer = _AS_TEXT.get(kind)
     return values if writer is None else list(map(writer, values))
 
