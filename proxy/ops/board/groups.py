@@ -70,7 +70,7 @@ class NeededEvidence:
 class NextStep:
     """The next step of a group, and when it is due: `left` seconds from now, None where it has no time.
 
-    `blocked` is the reason why it does not happen by itself; `problem` marks one that needs somebody's attention.
+    `blocked` is the reason why it does not happen by itself; `problem` marks one that needs attention.
     """
 
     action: str

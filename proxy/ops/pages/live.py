@@ -12,7 +12,9 @@ from typing import Final, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from proxy.ops.board.alerts import BackendsHealth
 from proxy.ops.fleet import FleetNumbers
+from proxy.ops.pages.board import backends_health
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, wants_json
 from proxy.ops.rollout_views import CapView, ProgressView
@@ -81,7 +83,7 @@ class Live:
     """All routes, with the numbers of all `processes`.
 
     `shared`: replicas have the same shares. `unreachable`: the shared state cannot be reached now.
-    `legacy_down`: the circuit breaker is open. `healthy`: native passes its health checks. `rate` and `native_rate` are
+    `rate` and `native_rate` are
     requests per second of all routes, `capped` is the number of capped ones of `number`. `routes` are the first of
     those `matching` the query.
     """
@@ -93,8 +95,7 @@ class Live:
     native_rate: float
     shared: bool
     unreachable: bool
-    legacy_down: bool
-    healthy: bool
+    health: BackendsHealth
     capped: int
     number: int
     matching: int
@@ -137,8 +138,7 @@ def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, request: 
         native_rate=sum(native / span for _, native, span in rates),
         shared=controller.store.shared,
         unreachable=controller.unreachable,
-        legacy_down=controller.legacy_down,
-        healthy=controller.healthy,
+        health=backends_health(situation, status, fleet),
         capped=len(capped),
         number=len(routes),
         matching=len(chosen),

@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from demo.ports import free_port
+from proxy.gateway.request_record import RequestRecord
 from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.app import create_ops
 from proxy.ops.fleet import Fleet
@@ -337,3 +338,13 @@ def test_while_mongodb_is_away_shares_stand_and_can_be_lowered(tmp_path: Path) -
         assert client.post("/routes/notes.list/ack", data=sent).status_code == 503
         assert client.portal is not None
         client.portal.call(database.close)
+
+
+def test_board_and_live_page_count_recent_failures_of_legacy(staged: Stage) -> None:
+    record = RequestRecord("i", "http", "GET", None, None, "legacy", "-", None, 504, "legacy_timeout", 1.0, 1.0)
+    with visiting(staged) as client:
+        client.headers.update(BEARER)
+        for _ in range(20):
+            staged.failures(record)
+        for path in ("/live.json", "/index.json"):
+            assert client.get(path).json()["health"]["legacy_failures"] == {"legacy_timeout": 20}
