@@ -80,6 +80,9 @@ class CaptureAgent:
             return step(comparison.legacy, terms, Pseudonyms(job.key, job.shift))
         except Unsuitable:
             return None
+        except Exception as error:
+            logger.error("a request on %s could not be anonymised: %s", comparison.route, type(error).__name__)
+            return None
 
     def _template(self, comparison: ComparisonEvent) -> str:
         operation = comparison.operation

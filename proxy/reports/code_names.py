@@ -15,12 +15,13 @@ _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}", re.ASCII)
 
 
 def collect_names(app: str) -> frozenset[str]:
-    """Return the field names in the package of an app (`package.module:attribute`); none where it has no source.
+    """Return the field names in the package that an app is in (`package.module:attribute`); none without its source.
 
     They are texts that look like names, and the names of annotated attributes (models). Reads every file of the
     package; call it in a thread.
     """
-    package = app.partition(":")[0].partition(".")[0]
+    module = app.partition(":")[0]
+    package = module.rpartition(".")[0] or module
     try:
         spec = find_spec(package)
     except (ImportError, ValueError):

@@ -125,9 +125,9 @@ class Worker:
         self._comparator = Comparator(self._backends, self._record)
         try:
             await self._backends.apply_config(message)
+            self._reports.use_code_names(await asyncio.to_thread(collect_names, message.config.native))
             await self._reports.start()
             await self._capture.start()
-            self._reports.use_code_names(await asyncio.to_thread(collect_names, message.config.native))
             _tune_garbage_collection()
             self._channel.send(Ready(supports_dry_run(native.state)))
             while True:
