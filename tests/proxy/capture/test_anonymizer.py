@@ -283,7 +283,9 @@ def test_the_recorded_legacy_stands_in_for_itself(tmp_path: Path) -> None:
     """Everything the legacy ever answered, captured: the contract holds of it, and has nothing to learn from it."""
     scribe, names = load(CONTRACTS / "openapi.yaml"), pseudonyms()
     steps: list[JSON] = []
-    for one in (one for scenario in model.load(CONTRACTS / "recordings").scenarios for one in scenario.steps):
+    regular = {one["scenario"] for one in json.loads((CONTRACTS / "recordings" / "http.json").read_text())}
+    scenarios = [one for one in model.load(CONTRACTS / "recordings").scenarios if one.name in regular]
+    for one in (one for scenario in scenarios for one in scenario.steps):
         known = scribe.operation(one.request.method, one.request.target)
         assert known is not None
         steps.append({"name": str(len(steps)), **step(_exchange(one), AnonymizerTerms(known.template, known), names)})
