@@ -17,10 +17,22 @@ from bench.isolation import isolation
 from bench.logins import logins
 from bench.native import native
 from bench.report import Comparison, show
+from bench.scale import scale
 from bench.transfer import transfer
 
 PARTS = (
-    *("forwarding", "routes", "transfer", "native", "logins", "conversations", "idle", "comparison", "isolation"),
+    *(
+        "forwarding",
+        "routes",
+        "transfer",
+        "native",
+        "scale",
+        "logins",
+        "conversations",
+        "idle",
+        "comparison",
+        "isolation",
+    ),
     "guarding",
 )
 
@@ -90,7 +102,7 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
 def _measure(part: str, seconds: float, rounds: int, connections: tuple[int, ...]) -> list[Comparison]:
     if part == "forwarding":
         return forwarding(seconds, rounds, connections)
-    measure = {"routes": routes, "native": native, "logins": logins}[part]
+    measure = {"routes": routes, "native": native, "scale": scale, "logins": logins}[part]
     return measure(seconds, rounds)
 
 

@@ -14,6 +14,7 @@ from demo.mongod import mongodb
 from demo.ports import free_port
 
 LEGACY, NATIVE, GATEWAY = "stand-in legacy", "native alone", "native through the gateway"
+PYMONGO = "native alone on pymongo"
 STAND_IN = Path(__file__).parent.parent / "demo" / "legacy" / "server.js"
 
 
@@ -47,4 +48,7 @@ def contend(contenders: Field, mongodb_url: str) -> dict[str, int]:
     contenders.start("native", [*command, "--no-access-log"], alone, env)
     config = routing(legacy, routes=30, native="handlers.app:app", share="100%")
     gateway, _ = contenders.gateway(config, env)
-    return {LEGACY: legacy, NATIVE: alone, GATEWAY: gateway}
+    other = free_port()
+    command[-1] = str(other)
+    contenders.start("pymongo", [*command, "--no-access-log"], other, {**env, "MONGODB_DRIVER": "pymongo"})
+    return {LEGACY: legacy, NATIVE: alone, PYMONGO: other, GATEWAY: gateway}
