@@ -45,6 +45,7 @@ def _summary(route: str, counts: defaultdict[str, Counter[str]]) -> RouteSummary
         declared=verdicts["declared"],
         mismatch=verdicts["mismatch"],
         violation=verdicts["violation"],
+        broken=verdicts["violation"],
         skipped=dict(counts["reason"]),  # type: ignore[arg-type]
         requests=dict(counts["backend"]),  # type: ignore[arg-type]
     )

@@ -57,6 +57,8 @@ def of_comparison(comparison: ComparisonEvent, redactor: Redactor, admit: Admit)
         yield key("skipped", route=route, reason=verdict.reason)
         return
     yield key("verdict", route=route, verdict=verdict.name)
+    if verdict.is_violation:
+        yield key("broken", route=route)
     yield _answer(route, comparison.operation, comparison.legacy)
     for field in summarize_fields(verdict, comparison.legacy, comparison.native, redactor):
         admitted = field._replace(field=admit(field.field))

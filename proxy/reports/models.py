@@ -63,8 +63,9 @@ class RouteSummary:
     """One route, or the requests that matched no route (`-`).
 
     `requests` are those served, by backend; `statuses` the same by backend and class of status. `replays` are safe
-    reads that were sent to legacy twice (see `FieldSummary.noise`), `noisy` those of them that differed. `dropped` were
-    compared but are in none of the other numbers, because MongoDB was unavailable or slow.
+    reads that were sent to legacy twice (see `FieldSummary.noise`), `noisy` those of them that differed. `broken` are
+    the comparisons in which an answer breaks the contract, mismatches among them. `dropped` were compared but are in
+    none of the other numbers, because MongoDB was unavailable or slow.
     """
 
     route: str
@@ -72,6 +73,7 @@ class RouteSummary:
     declared: int = 0
     mismatch: int = 0
     violation: int = 0
+    broken: int = 0
     skipped: Mapping[Reason, int] = field(default_factory=dict)
     requests: Mapping[Backend, int] = field(default_factory=dict)
     statuses: Mapping[Backend, Mapping[StatusClass, int]] = field(default_factory=dict)

@@ -106,6 +106,7 @@ def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSum
         declared=numbers["verdict", "declared"],
         mismatch=numbers["verdict", "mismatch"],
         violation=numbers["verdict", "violation"],
+        broken=max(numbers["broken", None], numbers["verdict", "violation"]),  # counted since 0.1.0
         skipped={cast(Reason, reason): number for (what, reason), number in numbers.items() if what == "skipped"},
         requests={backend: counts.total() for backend, counts in statuses.items()},
         statuses={backend: dict(counts) for backend, counts in statuses.items()},

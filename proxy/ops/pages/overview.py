@@ -140,6 +140,7 @@ def total(summaries: Sequence[RouteSummary]) -> RouteSummary:
         declared=sum(one.declared for one in summaries),
         mismatch=sum(one.mismatch for one in summaries),
         violation=sum(one.violation for one in summaries),
+        broken=sum(one.broken for one in summaries),
         skipped=dict(skipped),
         requests=dict(requests),
         dropped=sum(one.dropped for one in summaries),

@@ -1,0 +1,27 @@
+"""Mismatches and violations of the contract are counted separately: one comparison can be both."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.comparison.exchanges import compare
+from proxy.reports.counter_keys import of_comparison
+from proxy.reports.counters import key
+from proxy.reports.events import ComparisonEvent
+from proxy.reports.redaction import Redactor
+from proxy.types import JSON
+from tests.support.exchanges import answered, operation, properties
+
+CONTRACT = operation(properties(a={"type": "integer"}))
+
+
+@pytest.mark.parametrize(
+    ("native", "verdict", "broken"),
+    [({"a": 1}, "match", False), ({"a": 2}, "mismatch", False), ({"a": "1"}, "mismatch", True)],
+)
+def test_a_comparison_that_breaks_the_contract_is_counted_as_such(native: JSON, verdict: str, broken: bool) -> None:
+    legacy, other = answered({"a": 1}), answered(native)
+    event = ComparisonEvent("r", CONTRACT, "legacy", compare(legacy, other, CONTRACT), legacy, other)
+    keys = list(of_comparison(event, Redactor(b"0123456789abcdef"), str))
+    assert key("verdict", route="r", verdict=verdict) in keys
+    assert (key("broken", route="r") in keys) == broken
