@@ -9,6 +9,7 @@ from typing import Literal
 from proxy.config.problems import Problem
 from proxy.ops.board.groups import GroupLine
 from proxy.ops.formatting import ago, number, percent
+from proxy.reports.triage import TrackedDifference
 from proxy.rollout.model import GUARD, Cap
 
 Severity = Literal["bad", "warn"]
@@ -63,13 +64,19 @@ class BackendsHealth:
 
 
 def alerts(
-    lines: Sequence[GroupLine], problems: Sequence[Problem], revision: str, health: BackendsHealth, now: float
+    lines: Sequence[GroupLine],
+    problems: Sequence[Problem],
+    revision: str,
+    health: BackendsHealth,
+    now: float,
+    differences: Sequence[TrackedDifference] = (),
 ) -> tuple[Alert, ...]:
-    """Return all problems, the worst first."""
+    """Return all problems, the worst first. `differences` are those of the reports that were observed lately."""
     every = [
         *(_rolled_back(line, now) for line in lines if line.cap is not None),
         *_refused(problems, revision),
         *_backends(health),
+        *_differences(differences, now),
         *(_blocked(line) for line in lines if line.step.problem),
         *_limits(health),
     ]
@@ -113,6 +120,23 @@ def _backends(health: BackendsHealth) -> Iterator[Alert]:
     if health.state_unreachable:
         detail = "Shares stay as last known; nothing is promoted"
         yield Alert("bad", "The shared state is unreachable", detail, "Check MongoDB", "/live")
+
+
+def _differences(differences: Sequence[TrackedDifference], now: float) -> Iterator[Alert]:
+    """Yield an alert for each difference that has returned, and one for all new ones."""
+    for one in (one for one in differences if one.state == "returned"):
+        fixed = one.history[-1]
+        revision = f" in {fixed.revision}" if fixed.revision else ""
+        detail = f"{fixed.actor} marked {one.field} ({one.kind}) as fixed{revision}; observed {ago(one.mark.at, now)}"
+        action = "Roll back if callers are affected, and mark it again"
+        yield Alert("bad", f"A difference has returned on {one.route}", detail, action, f"/differences/{one.id}")
+    new = [one for one in differences if one.state == "new"]
+    if new:
+        routes = sorted({one.route for one in new})
+        listed = ", ".join(routes[:3]) + (f" and {len(routes) - 3} more" if len(routes) > 3 else "")
+        title = f"{number(len(new))} new difference{'s' if len(new) != 1 else ''}"
+        action = "Fix, declare or mark them as known"
+        yield Alert("warn", title, f"on {listed}, in 24 hours", action, "/comparisons?sort=attention")
 
 
 def _blocked(line: GroupLine) -> Alert:

@@ -16,11 +16,12 @@ from proxy.ops.board.groups import STATES, GroupFacts, GroupLine, group_line
 from proxy.ops.board.migration import Migration, migration
 from proxy.ops.fleet import FleetNumbers
 from proxy.ops.pages.overview import summaries, total
-from proxy.ops.pages.report_access import Unavailability
+from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
 from proxy.ops.status import Current, Status
 from proxy.reports.models import RouteSummary, Span
+from proxy.reports.triage import TrackedDifference
 from proxy.rollout.model import state_key
 
 SPAN: Final = 86_400.0
@@ -59,10 +60,16 @@ def board(situation: ProcessView, current: Current) -> Endpoint:
         known, unavailable = await summaries(situation, Span(now - SPAN, now))
         lines = group_lines(situation, {one.route: one for one in known}, now)
         fleet = await situation.fleet.read()
-        view = _view(situation, await current(), fleet, lines, request, unavailable, now)
+        differences = await _differences(situation, Span(now - SPAN, now))
+        view = _view(situation, await current(), fleet, lines, request, unavailable, now, differences)
         return await answer(request, "board.html", view, area="/", period=period(request, PERIOD), sorts=SORTS)
 
     return show
+
+
+async def _differences(situation: ProcessView, span: Span) -> tuple[TrackedDifference, ...]:
+    differences, _ = await read_reports(situation.database, lambda reports: reports.differences(span))
+    return tuple((differences or {}).values())
 
 
 def _view(
@@ -73,6 +80,7 @@ def _view(
     request: Request,
     unavailable: Unavailability | None,
     now: float,
+    differences: Sequence[TrackedDifference],
 ) -> Board:
     health = backends_health(situation, status, fleet)
     query = request.query_params.get("q", "").strip()
@@ -83,7 +91,7 @@ def _view(
         legacy=health.legacy,
         native=health.native,
         migration=migration(lines),
-        alerts=alerts(lines, status.problems, status.revision, health, now),
+        alerts=alerts(lines, status.problems, status.revision, health, now, differences),
         groups=tuple(ordered((line for line in lines if has(line, query)), chosen)),
         query=query,
         sort=chosen,

@@ -15,6 +15,8 @@ from starlette.testclient import TestClient
 from demo.ports import free_port
 from proxy.config.service_models import ReportSettings
 from proxy.ops.app import create_ops
+from proxy.ops.board.alerts import BackendsHealth, alerts
+from proxy.reports import triage
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Database
@@ -176,3 +178,14 @@ def test_pages_of_unredacted_reports_have_a_banner(tmp_path: Path, client: TestC
     with TestClient(create_ops(stage(tmp_path, free_port(), text))) as unredacted:
         assert "Reports are not redacted here" in words(unredacted.get("/comparisons").text)
     assert "not redacted" not in words(client.get("/comparisons").text)
+
+
+def test_board_has_an_alert_for_each_returned_and_one_for_new_differences() -> None:
+    new = [triage.begin(triage.Observation(route, "body.a", "value", 10.0)) for route in ("one", "two")]
+    fixed = triage.mark(new[0], "fixed", triage.Mark("new", 20.0, "Ada", revision="r2"))
+    returned = triage.observe(fixed, triage.Observation("one", "body.a", "value", 30.0, "r2"))
+    alarm, hint = alerts((), (), "", BackendsHealth(), 40.0, (returned, new[1]))
+    assert (alarm.severity, alarm.link) == ("bad", f"/differences/{returned.id}")
+    assert "Ada marked body.a (value) as fixed in r2; observed 10 s ago" in alarm.detail
+    assert (hint.severity, hint.title, hint.detail) == ("warn", "1 new difference", "on two, in 24 hours")
+    assert alerts((), (), "", BackendsHealth(), 40.0, (fixed,)) == ()
