@@ -89,7 +89,7 @@ class Stand:
 
     def warm(self) -> None:
         """Return once the shadow process compares, and runs writes dry."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not compared(self.report(), "notes.list"):
             assert time.monotonic() < deadline
             self.ask(NOTES)
