@@ -39,7 +39,7 @@ NOT_RUN = ("make ", "docker ", "kubectl ", ".ci/run")
 """What is held to its options and names: this is `make test` already, and there is no engine and no cluster here."""
 WRONG_USE = re.compile("No such|Missing|unexpected|Invalid value|not found")
 ENDLESS = "--watch"
-CODES = {"--sample": {0, 1, 2}, "--max-mismatch": {0, 1, 2}, "scribe-proxy plan": {0, 2}}
+CODES = {"--sample": {0, 1, 2}, "--revision": {0, 2}, "--max-mismatch": {0, 1, 2}, "scribe-proxy plan": {0, 2}}
 """Exit codes of what asks for samples and comparisons that a demo of a minute does not have; 0 of all else."""
 
 
