@@ -188,7 +188,7 @@ async def test_first_screen_names_problem_cause_and_next_step(
     for expected in (
         "1 group rolled back · by the guard",
         *("notes is rolled back to 0%", "server errors 18.41% of 603", "Fix native, then acknowledge"),
-        *("routing.yaml is refused", "bake_tiem: unknown key; did you mean `bake_time`?", "Correct the file"),
+        *("routing.yaml is refused", "bake_tiem: unknown key; did you mean bake_time?", "Correct the file"),
         *("prompts is blocked at 10%", "too little evidence: 0 of 100 requests", "Next: 50%"),
     ):
         assert expected in text, expected

@@ -110,7 +110,7 @@ def test_a_refused_file_shows_but_does_not_make_it_unready(client: TestClient, s
     assert "line 7" in page
     assert "must be a &lt;percentage&gt;" in page
     assert client.get("/status.json").json()["problems"] == [
-        {"line": 7, "where": "routes[1].native", "message": "must be a <percentage>"}
+        {"line": 7, "where": "routes[1].native", "message": "must be a <percentage>", "column": 0}
     ]
 
 
