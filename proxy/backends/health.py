@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 
-import httpx
 from starlette.types import ASGIApp
 
 from proxy.config.models import Config
@@ -66,6 +65,8 @@ class HealthChecks:
 
 async def probe(native: ASGIApp, path: str, patience: float) -> str | None:
     """What is wrong with native's answer to `GET path` (a 5xx, none within `patience` seconds); None if it is well."""
+    import httpx  # a quarter of a second, which start-up need not pay
+
     transport = httpx.ASGITransport(native)
     headers = {"user-agent": "scribe-proxy-health"}
     client = httpx.AsyncClient(transport=transport, base_url="http://native", headers=headers)

@@ -27,6 +27,7 @@ from proxy.rollout.hub import StateHub
 from proxy.runtime.database import Database, InvalidDatabaseUrl
 from proxy.runtime.last_good import LastGood, default_state_directory, load_config
 from proxy.runtime.listeners import ListenerAddress
+from proxy.runtime.server import GatewayServer
 from proxy.runtime.worker import WorkerSettings, create_worker_app
 from proxy.runtime.worker_group import HANG_TIMEOUT, WorkerGroup
 from proxy.server import uvicorn_settings
@@ -139,7 +140,7 @@ def _run(config: uvicorn.Config, sockets: list[socket.socket], hub: Path | None)
         if hub is not None:
             _run_workers(config, sockets, hub)
         else:
-            uvicorn.Server(config).run(sockets)
+            GatewayServer(config).run(sockets)
 
 
 def _run_workers(config: uvicorn.Config, sockets: list[socket.socket], hub: Path) -> None:

@@ -11,7 +11,6 @@ import logging
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 from starlette.types import ASGIApp
 
 from proxy.contract.faults import ContractError
@@ -53,6 +52,8 @@ class OpenAPI:
         """Return native's document; empty where it is not available."""
         if self._native is None or self._path is None:
             return {}
+        import httpx
+
         transport = httpx.ASGITransport(self._native)
         try:
             async with (

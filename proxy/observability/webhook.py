@@ -19,13 +19,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal
-
-import httpx
+from typing import TYPE_CHECKING, Final, Literal
 
 from proxy.config.models import Config
 from proxy.observability import metrics
 from proxy.observability.webhook_formats import Format, message_body
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger("scribe_proxy.notify")
 
@@ -117,6 +118,8 @@ class WebhookSender:
         self._arrived.set()
 
     async def _run(self) -> None:
+        import httpx  # a quarter of a second, which a gateway without a webhook does not pay
+
         async with httpx.AsyncClient(timeout=PATIENCE, follow_redirects=False) as client:
             while True:
                 await self._arrived.wait()
@@ -138,7 +141,9 @@ class WebhookSender:
         logger.error("webhook: the notice of a %s was given up: %s", notice.type, why)
 
     async def _attempt(self, client: httpx.AsyncClient, notice: WebhookEvent) -> str | None:
-        """Why the receiver does not have it; None where it has. The URL may hold secrets, so it is never told."""
+        """Return the fault of an attempt, None for a delivery. The URL may hold secrets, so it is not part of it."""
+        import httpx
+
         try:
             body = self._body(notice)
             answer = await client.post(self._url, content=body, headers=self._headers(notice, body))

@@ -22,6 +22,7 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from proxy.observability.process_metrics import forget_the_dead
+from proxy.runtime.server import GatewayServer
 
 logger = logging.getLogger("scribe_proxy.workers")
 
@@ -65,6 +66,16 @@ class Slot:
         self.restart_at, self.pinged, self.answered, self.pinged_at = None, False, False, now
 
 
+class WorkerProcess(Process):
+    """One worker."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = GatewayServer(config=self.config)
+        return self._server
+
+
 class WorkerGroup(Multiprocess):
     """A supervisor of uvicorn's workers. `failed` is true where it has ended because they could not serve."""
 
@@ -73,6 +84,13 @@ class WorkerGroup(Multiprocess):
         self.failed = False
         self._slots: dict[Process, Slot] = {}
         self._served = False  # some worker has been ready
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        for _ in range(self.processes_num):
+            process = WorkerProcess(self.config, self.sockets)
+            process.start()
+            self.processes.append(process)
 
     def keep_subprocess_alive(self) -> None:
         """Look after each worker once; called twice a second."""
@@ -117,7 +135,7 @@ class WorkerGroup(Multiprocess):
         return now - slot.pinged_at > (HANG_TIMEOUT if slot.answered else START_TIMEOUT)
 
     def _replace(self, index: int, former: Process, slot: Slot, now: float) -> None:
-        process = Process(self.config, self.sockets)
+        process = WorkerProcess(self.config, self.sockets)
         process.start()
         slot.record_start(now)
         self.processes[index] = process

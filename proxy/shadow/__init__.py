@@ -33,7 +33,7 @@ from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
 from proxy.reports.events import SkippedEvent
 from proxy.shadow.counts import Counts
-from proxy.shadow.load_shedder import INTERVAL, CpuLoadShedder, RouteFloors
+from proxy.shadow.load_shedder import IDLE_INTERVAL, INTERVAL, CpuLoadShedder, RouteFloors
 from proxy.shadow.messages import (
     Compared,
     CompareRead,
@@ -240,7 +240,7 @@ class ShadowClient:
             self.discard(number, reason)
 
     async def _run_housekeeping(self) -> None:
-        """Expire pending requests and adapt to the CPU load, every `INTERVAL` seconds."""
+        """Expire pending requests and adapt to the CPU load, every `INTERVAL` seconds; less often without shadows."""
         while True:
             now = time.monotonic()
             for number in self._pending.expired(now):
@@ -248,4 +248,5 @@ class ShadowClient:
             metrics.SHADOW_OUTSTANDING.set(len(self._pending))
             self._load_shedder.update(now, self._config.shadow.max_cpu_wait / FULL)
             metrics.SHADOW_SHARE.set(self._load_shedder.share)
-            await asyncio.sleep(INTERVAL)
+            shadowing = len(self._pending) or any(route.shadow.share for route in self._config.routes)
+            await asyncio.sleep(INTERVAL if shadowing else IDLE_INTERVAL)

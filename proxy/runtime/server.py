@@ -1,0 +1,34 @@
+"""uvicorn's server without its polling: an idle process sleeps until there is something to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+CHECK_INTERVAL: Final = 1.0
+"""Seconds between two checks of `should_exit`, for callers that set it without a signal."""
+
+
+class GatewayServer(uvicorn.Server):
+    """A server that a signal wakes to shut down."""
+
+    _loop: asyncio.AbstractEventLoop | None = None
+    _signalled: asyncio.Event
+
+    async def main_loop(self) -> None:
+        """Wait for the end. Of what uvicorn does ten times a second (headers, limits), the gateway uses nothing."""
+        self._signalled, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        while not self.should_exit:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_INTERVAL):
+                    await self._signalled.wait()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle a signal to shut down."""
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._signalled.set)
