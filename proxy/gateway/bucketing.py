@@ -14,6 +14,7 @@ import hmac
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
@@ -55,6 +56,11 @@ class Decision:
     bucket: int | None = None
 
 
+@lru_cache(maxsize=64)
+def _certain_decision(backend: Backend, reason: Reason) -> Decision:
+    return Decision(backend, reason)
+
+
 class Limit(NamedTuple):
     """What is left of a route's share, beside what the file says: by the stage of its rollout, and by a cap."""
 
@@ -94,9 +100,9 @@ def decide(
         if route is not None and route.shadow.share not in _CERTAIN:
             key = key or caller_key(config.bucketing, headers, client)
             place = bucket(config.bucketing.salt, route.domain, key) if key is not None else None
-        return Decision(*chosen, place)
+        return _certain_decision(*chosen) if place is None else Decision(*chosen, place)
     if route is None:
-        return Decision("legacy", "no-route")
+        return _certain_decision("legacy", "no-route")
     return _by_share(route, config.bucketing, headers, client, limit, key)
 
 
@@ -177,7 +183,7 @@ def _by_share(
     share = min(meant, limit.cap)
     certain: Reason = "share" if share == meant else "cap"
     if key is None and _CERTAIN.issuperset((share, meant, route.shadow.share)):
-        return Decision("native" if share else "legacy", certain)
+        return _certain_decision("native" if share else "legacy", certain)
     key = key or caller_key(bucketing, headers, client)
     if key is None:
         return Decision("native" if share == FULL else "legacy", certain if share in _CERTAIN else "no-key")

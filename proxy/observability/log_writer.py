@@ -247,7 +247,12 @@ class JsonFormatter(logging.Formatter):
 
 def timestamp(at: float) -> str:
     """Format seconds since the epoch as RFC 3339 in UTC, with milliseconds: `2026-11-22T14:05:09.123Z`."""
-    seconds, milliseconds = divmod(int(at * 1000), 1000)
+    return _format_millisecond(int(at * 1000))
+
+
+@lru_cache(maxsize=4)
+def _format_millisecond(at: int) -> str:
+    seconds, milliseconds = divmod(at, 1000)
     return f"{_format_second(seconds)}.{milliseconds:03d}Z"
 
 

@@ -215,7 +215,7 @@ class HttpProtocol(asyncio.Protocol):
         parts, root_path = split_target(head.target), self._config.root_path
         return {
             **self._template,
-            "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
+            "asgi": self._template["asgi"].copy(),
             "http_version": head.version,
             "method": head.method,
             "path": root_path + parts.path if root_path else parts.path,

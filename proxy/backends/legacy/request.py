@@ -57,16 +57,16 @@ class ForwardedRequest:
     `expects_continue`: the client sends its body only after 100 (RFC 9110 §10.1.1).
     """
 
-    expects_continue = False
+    length: int | None = 0
+    has_body = expects_continue = False
 
     def __init__(self, scope: Scope, endpoint: Endpoint) -> None:
         self.method: str = scope["method"]
-        sent: RawHeaders = scope["headers"]
-        length, coding = body_framing(sent)
-        self.length = None if coding else length
-        self.has_body = self.length != 0
         headers = endpoint.with_host(request_headers(scope, scope.get("proxy.request_id", b"-")))
-        if length or coding or not _EXAMINED.isdisjoint([name for name, _ in headers]):
+        if not _EXAMINED.isdisjoint([name for name, _ in scope["headers"]]):
+            length, coding = body_framing(scope["headers"])
+            self.length = None if coding else length
+            self.has_body = self.length != 0
             headers = self._framed(headers, length, coding)
         lines = [b"%b: %b\r\n" % header for header in headers]
         first = b"%b %b HTTP/1.1\r\n" % (self.method.encode(), endpoint.target(request_target(scope)))
