@@ -90,7 +90,7 @@ def native_marks(seconds: float, rounds: int) -> list[Mark]:
 def _measure(ports: dict[str, int], path: str, connections: int, seconds: float, rounds: int) -> Readings:
     urls = {name: f"http://127.0.0.1:{port}{path}" for name, port in ports.items()}
     for url in urls.values():
-        load(url, connections, 0.5)  # connections and caches
+        load(url, connections, 1)  # connections and caches
     return in_turns({name: partial(load, url, connections, seconds) for name, url in urls.items()}, rounds)
 
 
@@ -121,7 +121,7 @@ def main(with_native: bool) -> None:
     """Print the ratios that must hold; exit with 1 where one does not."""
     marks = forwarding_marks(seconds=2, rounds=3)
     if with_native:
-        marks += native_marks(seconds=1.5, rounds=2)
+        marks += native_marks(seconds=2, rounds=2)
     show(marks, Console())
     sys.exit(0 if all(mark.is_met for mark in marks) else 1)
 

@@ -62,7 +62,7 @@ class Setup:
         """Send requests, each after the answer to the one before; return the last answer, which ends the connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 for request in requests[:-1]:
                     writer.write(request)
                     await reader.readuntil(b"\r\n\r\nok")
@@ -79,11 +79,11 @@ class Setup:
 
 
 @asynccontextmanager
-async def gateway(script: Script, *, starts: bool = True, config: str = CONFIG) -> AsyncIterator[Setup]:
+async def gateway(script: Script, *, starts: bool = True, patience: float = 30.0) -> AsyncIterator[Setup]:
     async with scripted(script) as legacy_port:
-        upstream = Upstream(f"http://127.0.0.1:{legacy_port}", Timeouts(response=2.0), PoolLimits(8))
+        upstream = Upstream(f"http://127.0.0.1:{legacy_port}", Timeouts(connect=10.0, response=patience), PoolLimits(8))
         legacy, records = Legacy(upstream, starts), list[RequestRecord]()
-        snapshot = RoutingSnapshot.of(parse(config, {}, "test.yaml"), CircuitBreaker(legacy, 3, 60.0), None)
+        snapshot = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), CircuitBreaker(legacy, 3, 60.0), None)
         async with serving(Gateway(snapshot, [records.append])) as port:
             yield Setup(port, legacy, records)
         upstream.close()
@@ -136,7 +136,7 @@ async def test_missing_answer_is_a_timeout() -> None:
         writer.write(OK)
         await reader.read()
 
-    async with gateway(script) as setup:
+    async with gateway(script, patience=1.0) as setup:
         assert b"504 Gateway Timeout" in await setup.converse(FIRST, LAST)
         assert (await setup.recorded(2)).failure == "legacy_timeout"
 
