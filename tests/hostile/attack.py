@@ -1,4 +1,4 @@
-"""Plays hostile requests to a running native app, and says how long each held its event loop.
+"""Play hostile requests to a native app behind a gateway, and measure how long each holds the event loop.
 
 python -m tests.hostile [SIZE]      # against a mongod of its own; prints the worst, in milliseconds of CPU time
 """
@@ -44,7 +44,7 @@ class Person:
 
     @classmethod
     def store(cls, database: Database[dict[str, object]]) -> Person:
-        """Store a new one."""
+        """Store a new clinician."""
         user = new_user("amara", f"{ObjectId()}@clinic.example", "", "clinician")
         consultation, transcript = new_consultation(user["_id"], None)
         note = new_note(user["_id"], transcript["_id"], consultation["_id"], "text")
@@ -62,7 +62,7 @@ class Person:
 
 
 def endpoints(person: Person) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Everything that takes a body: method, path and the fields it knows."""
+    """Yield every endpoint with a body: method, path and its fields."""
     yield "POST", "/users/register", ("username", "email", "password", "role")
     yield "POST", "/users/login", ("email", "password")
     yield "POST", "/api/consultation/start", ("patient_data",)
@@ -126,7 +126,7 @@ routes:
 
 
 def bodies(text: str, fields: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """A text as a whole body, and as each field of one."""
+    """Yield a text as a whole body, and as each field of one."""
     yield "body", text
     for name in fields:
         others = "".join(f'"{other}":"x",' for other in fields if other != name)
@@ -144,7 +144,7 @@ CODINGS: Final[dict[str, Callable[[bytes], bytes]]] = {
 
 @dataclass(frozen=True)
 class Lag:
-    """How long one request held the loop, in CPU seconds, and how it was answered."""
+    """The longest time that one request held the loop, in CPU seconds, and its answer."""
 
     request: str
     seconds: float
@@ -153,7 +153,7 @@ class Lag:
 
 
 class Attack:
-    """Asks one app, and reads what it did to the loop from `watch`."""
+    """Sends requests and frames to one server, and takes the loop's longest callback of each from `watch`."""
 
     def __init__(self, url: str, watch: LoopWatch, person: Person) -> None:
         self._url = url
@@ -162,12 +162,12 @@ class Attack:
         self.lags: list[Lag] = []
 
     async def run(self, size: int, *, quick: bool = False) -> None:
-        """Everything there is; `quick`: each value at one place alone, whichever comes next."""
+        """Play everything; with `quick`, each text at one endpoint, all endpoints in turn."""
         async with httpx.AsyncClient(trust_env=False, timeout=120) as client:
             for name, method, path, headers, content in self._requests(size, quick=quick):
-                await self._ask(client, name, method, path, headers, content)
+                await self._send_request(client, name, method, path, headers, content)
         for name, target, data in itertools.islice(self._frames(size), 0, None, 8 if quick else 1):
-            await self._say(name, target, data)
+            await self._send_frame(name, target, data)
 
     def _requests(self, size: int, *, quick: bool) -> Iterator[tuple[str, str, str, dict[str, str], bytes]]:
         places = itertools.cycle(list(endpoints(self._person)))
@@ -248,7 +248,7 @@ class Attack:
                 yield f"token's {name}", "GET", "/users/profile", token, b""
                 yield f"v1 token's {name}", "GET", "/api/v1/users/profile", token, b""
 
-    async def _ask(
+    async def _send_request(
         self, client: httpx.AsyncClient, name: str, method: str, path: str, headers: dict[str, str], content: bytes
     ) -> None:
         self._watch.reset()
@@ -256,7 +256,7 @@ class Attack:
             status = str((await client.request(method, self._url + path, headers=headers, content=content)).status_code)
         except httpx.TransportError as error:
             status = type(error).__name__
-        self._note(f"{method} {path.split('?')[0][:40]}: {name}", status)
+        self._record(f"{method} {path.split('?')[0][:40]}: {name}", status)
 
     def _frames(self, size: int) -> Iterator[tuple[str, str, bytes]]:
         token = self._person.headers["authorization"].split(" ")[1]
@@ -267,7 +267,7 @@ class Attack:
                     body = f'{{"type":"{kind}","{field}":{text}}}'
                     yield f"{name} as {field}", target, body.encode("utf-8", "surrogatepass")
 
-    async def _say(self, name: str, target: str, data: bytes) -> None:
+    async def _send_frame(self, name: str, target: str, data: bytes) -> None:
         port = urlsplit(self._url).port
         assert port is not None
         async with raw_client(port, handshake(target)) as socket:
@@ -284,18 +284,18 @@ class Attack:
                     await socket.writer.drain()
             except (asyncio.IncompleteReadError, ConnectionError):
                 pass
-            self._note(f"WS {target.split('?')[0]}: {name}", status)
+            self._record(f"WS {target.split('?')[0]}: {name}", status)
 
-    def _note(self, request: str, status: str) -> None:
+    def _record(self, request: str, status: str) -> None:
         self.lags.append(Lag(request, self._watch.seconds, self._watch.culprit, status))
 
     def worst(self, number: int) -> list[Lag]:
-        """Those that held the loop longest."""
+        """Return those that held the loop longest."""
         return sorted(self.lags, key=lambda lag: -lag.seconds)[:number]
 
 
 def signed(header: bytes, payload: bytes) -> str:
-    """A token of any two parts, rightly signed."""
+    """Return a token of any two parts with a valid signature."""
     text = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (header, payload))
     signature = base64.urlsafe_b64encode(hmac.digest(SECRET.encode(), text.encode(), "sha256"))
     return f"{text}.{signature.rstrip(b'=').decode()}"

@@ -1,6 +1,6 @@
 """Measures how long each callback holds an event loop, in CPU seconds of the loop's own thread.
 
-CPU time, and not wall time: a machine that is busy with other things makes no callback look slower than it is.
+CPU time and not wall time, so that other processes do not make a callback look slower.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LoopWatch:
 
 @contextmanager
 def watched_loops() -> Iterator[LoopWatch]:
-    """Watch every event loop of the process meanwhile that is asyncio's own, but for the caller's thread."""
+    """Watch asyncio's own event loops of this process, except those of the caller's thread."""
     watch, own, run = LoopWatch(), threading.get_ident(), asyncio.Handle._run
 
     def timed(handle: asyncio.Handle) -> None:
