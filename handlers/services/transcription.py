@@ -28,8 +28,8 @@ PORTION: Final = 8
 LIMIT: Final = 25 * 1024 * 1024
 """Maximum bytes of audio per connection: the model's limit for one file."""
 
-PARSING_COPIES: Final = 3
-"""Times the size of a frame that it takes while it is parsed: the text, its long string, its audio."""
+PARSING_COPIES: Final = 4
+"""Times the size of a frame that it takes while it is parsed: the text, its long string, its audio, and slices."""
 _FRAME_MARGIN: Final = 64 * 1024
 
 MAX_WAITING: Final = 32
