@@ -21,6 +21,7 @@ Claims = Mapping[str, Any]
 MAX_TOKEN: Final = 16_384
 """Bytes of `Authorization`, beyond which it is not read."""
 CACHE_SIZE: Final = 4096
+_NUMBERS: Final = (int, float)
 _HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 
 
@@ -82,4 +83,4 @@ def _object(part: bytes) -> dict[str, Any] | None:
 def _is_current(claims: Claims, now: float) -> bool:
     """Return True within the token's times (RFC 7519 sections 4.1.4 and 4.1.5); a time that is not a number is past."""
     expires, begins = claims.get("exp", now + 1), claims.get("nbf", now)
-    return all(type(at) in (int, float) for at in (expires, begins)) and begins <= now < expires
+    return type(expires) in _NUMBERS and type(begins) in _NUMBERS and begins <= now < expires
