@@ -209,7 +209,7 @@ def test_check_reads_the_contracts_beside_the_routing_file(tmp_path: Path) -> No
     with (tmp_path / "contracts" / "openapi.yaml").open("a") as contract:
         contract.write("nonsense: true\n")
     faulty = run("check", routing)
-    assert (faulty.exit_code, faulty.stderr) == (1, f"{tmp_path}/contracts: 1 problem\n")
+    assert (faulty.exit_code, faulty.stderr) == (1, f"{tmp_path}/contracts/openapi.yaml: 1 problem\n")
     assert "contracts/openapi.yaml:" in faulty.stdout
 
 

@@ -40,12 +40,12 @@ def checked(directory: Path) -> str:
 
 
 def test_openapi_file_becomes_routes_and_contract(tmp_path: Path, openapi: Path) -> None:
-    result = init(tmp_path / "shop", "--legacy", LEGACY, "--openapi", openapi, "--native", "app:app")
+    result = init(tmp_path / "shop", "--legacy", LEGACY, "--openapi", openapi, "--native", "handlers.app:app")
     assert result.exit_code == 0, result.output
     assert "1 operation" in checked(tmp_path / "shop")
     config = load(tmp_path / "shop" / "routing.yaml", {})
     assert [(route.name, route.match, route.share) for route in config.routes] == [("items.read", "GET /items/{id}", 0)]
-    assert config.native == "app:app"
+    assert config.native == "handlers.app:app"
 
 
 def test_contract_named_openapi_stays_where_it_is(tmp_path: Path) -> None:
