@@ -8,7 +8,7 @@ _WEB: Final = re.compile(r"https?://", re.ASCII | re.IGNORECASE)
 _IMAGE: Final = re.compile(r"image/", re.ASCII | re.IGNORECASE)
 _DATA: Final = "data:"
 _LABEL: Final = "base64:"
-_BARE: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_BARE: Final = re.compile(r"[A-Za-z0-9+/]++={0,2}")
 _PNG: Final = "image/png"
 
 
@@ -34,10 +34,10 @@ def image_url(image: str) -> str | None:
 
 
 def _labelled(image: str) -> str | None:
-    _, mime, *payload = image.split(":")
+    _, mime, *payload = image.split(":", 2)
     if not payload:
         return _data_url(_PNG, image)
-    return _data_url(mime or _PNG, ":".join(payload)) if not mime or _IMAGE.match(mime) else None
+    return _data_url(mime or _PNG, payload[0]) if not mime or _IMAGE.match(mime) else None
 
 
 def _data_url(mime: str, payload: str) -> str:
