@@ -1,4 +1,4 @@
-"""Webhook events about differences: new ones, drift from the contract, and fixed ones that returned. Pure."""
+"""Webhook events about differences: new ones, drift from the contract, and fixed ones that returned."""
 
 from __future__ import annotations
 
