@@ -54,6 +54,7 @@ _PACKAGES: Final = ("schemathesis", "hypothesis")
 @click.option("--native-calls-url", metavar="URL", help="The native app's outside calls.")
 @click.option("--hang-after", type=click.FloatRange(min=0.1), default=1.5, show_default=True, metavar="SECONDS")
 @click.option("--max-findings", type=click.IntRange(min=1), default=20, show_default=True, help="Stop after so many.")
+@click.option("--max-sequences", type=click.IntRange(min=1), metavar="N", help="Stop after so many sequences as well.")
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
@@ -80,6 +81,7 @@ def fuzz(
     native_calls_url: str | None,
     hang_after: float,
     max_findings: int,
+    max_sequences: int | None,
     into: Path,
     junit: Path | None,
     hosts: tuple[str, ...],
@@ -104,7 +106,7 @@ def fuzz(
         raise click.UsageError(str(error)) from error
     first_seed = int(time.time()) if seed is None else seed
     options = FuzzOptions(
-        contracts, minutes * 60, first_seed, hang_after, max_findings, recordings, plugin, divergences
+        contracts, minutes * 60, first_seed, hang_after, max_findings, max_sequences, recordings, plugin, divergences
     )
     click.echo(f"seed {first_seed}; findings go to {into}")
     raise SystemExit(_run(backends, options, into, junit))

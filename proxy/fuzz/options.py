@@ -23,7 +23,7 @@ class FuzzBackend:
 
 @dataclass(frozen=True)
 class FuzzOptions:
-    """How to search: `seconds` in all, `hang_after` seconds for an answer, at most `max_findings` kinds of difference.
+    """How to search: `seconds` in all, `hang_after` seconds for an answer, at most `max_findings` and `max_sequences`.
 
     `contracts` holds openapi.yaml and may hold divergences.yaml and recordings/, which `recordings` replaces.
     """
@@ -33,6 +33,7 @@ class FuzzOptions:
     seed: int
     hang_after: float = 1.5
     max_findings: int = 20
+    max_sequences: int | None = None
     recordings: Path | None = None
     plugin: str | None = None
     divergences: tuple[Path, ...] = ()

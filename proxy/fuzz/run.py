@@ -43,11 +43,12 @@ def open_search(
     with asyncio.Runner() as runner:
         opened = Differential.between(legacy, native, settings, hang_after=options.hang_after)
         differential = runner.run(opened.__aenter__())
-        deadline = time.monotonic() + options.seconds
-        search = Search(runner, differential, contract, schema, sources, deadline)
-        search.on_execution = lambda: on_execution(search)
-        search.on_finding = lambda finding: on_finding(search, finding)
         try:
+            runner.run(differential.run({}, []))  # both databases and lists of calls can be used
+            search = Search(runner, differential, contract, schema, sources, time.monotonic() + options.seconds)
+            search.max_executions = options.max_sequences
+            search.on_execution = lambda: on_execution(search)
+            search.on_finding = lambda finding: on_finding(search, finding)
             yield search
         finally:
             runner.run(opened.__aexit__(None, None, None))

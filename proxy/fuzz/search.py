@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.errors import HypothesisException
+from hypothesis import HealthCheck, Phase, given, reject, seed, settings
+from hypothesis.errors import HypothesisException, Unsatisfiable
 from schemathesis.core.errors import NoLinksFound
 from schemathesis.generation.stateful import run_state_machine_as_test
 from schemathesis.schemas import BaseSchema
@@ -30,6 +30,8 @@ from proxy.fuzz.sources import MAX_REQUESTS, Sources
 from proxy.fuzz.state_machine import machine_for
 from proxy.recordings.side_effects import SideEffectsError
 
+T = TypeVar("T")
+
 ROUND: Final = 200
 """Sequences in one round."""
 
@@ -44,8 +46,8 @@ class NewDifferenceError(AssertionError):
     """A sequence on which the backends differ in a new way."""
 
 
-class SearchOver(Exception):
-    """The time is over, in the middle of a scenario."""
+class SearchOver(BaseException):
+    """The time is over. Hypothesis would take an `Exception` for a failure, and shrink it."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,20 @@ class Search:
     counts: SearchCounts = field(default_factory=SearchCounts)
     coverage: FuzzCoverage = field(default_factory=FuzzCoverage)
     has_links: bool = True
+    max_executions: int | None = None
     _best: Execution | None = None
     _shrink_until: float = 0.0
+    _refusal: SideEffectsError | None = None
 
     def run(self, first_seed: int, max_findings: int) -> None:
-        """Run rounds with consecutive seeds."""
+        """Run rounds with consecutive seeds; raises `SideEffectsError` where all documents are refused."""
         number = first_seed
-        while time.monotonic() < self.deadline and len(self.findings) < max_findings:
+        while not self._is_over() and len(self.findings) < max_findings:
             stateful = self.has_links and (number - first_seed) % STATEFUL_SHARE == STATEFUL_SHARE - 1
             self._round(self._follow_links if stateful else self._draw_sequences, number)
             number += 1
+        if self._refusal is not None and not self.counts.executions:
+            raise self._refusal
 
     def _round(self, attempt: Callable[[int], None], number: int) -> None:
         self._best, self._shrink_until = None, 0.0
@@ -102,10 +108,14 @@ class Search:
             attempt(number)
         except NoLinksFound:
             self.has_links = False
+        except Unsatisfiable:
+            if self._refusal is not None:
+                raise self._refusal from None
         except (NewDifferenceError, SearchOver, HypothesisException, ExceptionGroup):
             if self._best is None and not self._is_over():
                 raise
-        self._report(self._best)
+        best, self._best = self._best, None
+        self._report(best)
 
     def _report(self, execution: Execution | None) -> None:
         if execution is not None:
@@ -120,16 +130,11 @@ class Search:
         @_settings()
         @given(sequence=self.sources.sequences())
         def search(sequence: tuple[Documents, Sequence[FuzzRequest]]) -> None:
-            if self._is_over():
-                return
             documents, requests = sequence
-            try:
-                self.begin(documents)
-                for request in requests:
-                    self.send(request)
-                self.finish()
-            except SideEffectsError:
-                self.counts.refused += 1
+            self.begin(documents)
+            for request in requests:
+                self.send(request)
+            self.finish()
 
         search()
 
@@ -142,7 +147,7 @@ class Search:
         """Start an execution; raises `SearchOver` where the time is over."""
         if self._is_over():
             raise SearchOver
-        self.runner.run(self.differential.begin(documents))
+        self._run_or_reject(self.differential.begin(documents))
 
     def send(self, request: FuzzRequest) -> DecodedAnswer:
         """Put a request of the execution to the legacy."""
@@ -150,7 +155,7 @@ class Search:
 
     def finish(self) -> None:
         """Play the execution to the native app; raises `NewDifferenceError` where it shows a new kind of difference."""
-        execution = self.runner.run(self.differential.finish())
+        execution = self._run_or_reject(self.differential.finish())
         self._count(execution)
         if not self._is_new(execution):
             return
@@ -163,8 +168,22 @@ class Search:
             self._best = confirmed
         raise NewDifferenceError
 
+    def _run_or_reject(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine; a sequence whose documents an index refuses is not counted by Hypothesis."""
+        try:
+            return self.runner.run(work)
+        except SideEffectsError as error:
+            self.counts.refused += 1
+            self._refusal = error
+            reject()
+
     def _is_over(self) -> bool:
-        return time.monotonic() > (self._shrink_until if self._best else self.deadline)
+        """Return whether the time or the number of sequences is over; a difference is shrunk all the same."""
+        if self._best is not None:
+            return time.monotonic() > self._shrink_until
+        tried = self.counts.executions + self.counts.refused
+        is_enough = self.max_executions is not None and tried >= self.max_executions
+        return is_enough or time.monotonic() > self.deadline
 
     def _is_new(self, execution: Execution) -> bool:
         return bool(kinds_of(execution, self.contract) - self.known)

@@ -56,8 +56,9 @@ def machine_for(
         @initialize(before=documents, added=headers)
         def begin(self, before: Documents, added: Headers) -> None:
             """Start an execution; all requests of a scenario have the same added headers."""
-            self.added_headers, self.has_begun = added, True
+            self.added_headers = added
             host.begin(before)
+            self.has_begun = True
 
         def call(self, case: Case[Any], **kwargs: Any) -> Response:
             """Put a request to the legacy; its answer feeds the links."""

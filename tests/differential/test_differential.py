@@ -59,7 +59,7 @@ def test_the_command_finds_no_difference(mongodb_url: str, tmp_path: Path) -> No
             stack.enter_async_context(sides(mongodb_url, tmp_path / "log", f"fuzz_{uuid.uuid4().hex[:8]}"))
         )
         try:
-            limits = ["--minutes", "0.15", "--seed", "1", "--into", str(tmp_path / "found")]
+            limits = ["--minutes", "3", "--max-sequences", "30", "--seed", "1", "--into", str(tmp_path / "found")]
             command = [sys.executable, "-c", COMMAND, "fuzz", *arguments_for(*both), *limits]
             process = runner.run(asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=ROOT))
             output, errors = runner.run(process.communicate())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ from tests.support.sockets import threaded
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]  # Hypothesis' own, on odd strategies
 NOWHERE = "http://127.0.0.1:9"
+TWICE = """
+from hypothesis import strategies as st
+DOCUMENTS = st.just({"a": [{"_id": 1}, {"_id": 1}]})
+"""
 DATABASES = ("--legacy-database", "a", "--native-database", "b")
 
 
@@ -35,15 +40,26 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(fuzz, [str(one) for one in arguments])
 
 
-def search(fault: str, tmp_path: Path, *arguments: object, minutes: float = 0.5, findings: int = 1) -> Result:
+def search(fault: str, tmp_path: Path, *arguments: object, sequences: int = 2000) -> Result:
     contracts = write_contract(tmp_path / "contracts")
-    limits = ("--seed", 1, "--minutes", minutes, "--max-findings", findings, "--into", tmp_path / "found")
+    limits = (
+        "--seed",
+        1,
+        "--minutes",
+        5,
+        "--max-sequences",
+        sequences,
+        "--max-findings",
+        1,
+        "--into",
+        tmp_path / "found",
+    )
     with shelves(fault) as (legacy, native):
         return run("--legacy", legacy, "--native", native, "--contracts", contracts, *limits, *arguments)
 
 
 def test_equal_services_are_0_with_their_coverage(tmp_path: Path) -> None:
-    result = search("", tmp_path, "--junit", tmp_path / "junit.xml", minutes=0.1)
+    result = search("", tmp_path, "--junit", tmp_path / "junit.xml", sequences=60)
     assert result.exit_code == 0, result.output
     assert " 0 undeclared" in result.output
     assert "GET /books/{number}" in result.output
@@ -79,7 +95,7 @@ def test_a_declared_difference_is_0(tmp_path: Path) -> None:
     entry = {"id": "gone", "operation": "GET /books/{number}", "legacy": "404", "native": "410", "reason": "r"}
     when = {"legacy": {"status": 404}, "native": {"status": 410}}
     declared.write_text(json.dumps([{**entry, "since": "1", "when": when}]))
-    result = search("gone", tmp_path, "--divergences", declared, minutes=0.1)
+    result = search("gone", tmp_path, "--divergences", declared, sequences=60)
     assert result.exit_code == 0, result.output
     assert "declared of 1 kinds" in result.output
 
@@ -88,6 +104,19 @@ def test_the_service_that_is_not_there_is_2(tmp_path: Path) -> None:
     contracts = write_contract(tmp_path / "contracts")
     result = run("--legacy", NOWHERE, "--native", NOWHERE, "--contracts", contracts, "--minutes", 0.01)
     assert (result.exit_code, "127.0.0.1:9" in result.output) == (2, True)
+
+
+def test_a_database_that_is_not_there_is_2(tmp_path: Path) -> None:
+    result = search("", tmp_path, "--mongodb-url", "mongodb://127.0.0.1:9/", *DATABASES)
+    assert (result.exit_code, "Error: MongoDB: 127.0.0.1:9" in result.output) == (2, True), result.output
+
+
+def test_documents_that_are_always_refused_are_2(mongodb_url: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(TWICE)
+    databases = [f"fuzz_{side}_{uuid.uuid4().hex[:8]}" for side in ("legacy", "native")]
+    named = ("--mongodb-url", mongodb_url, "--legacy-database", databases[0], "--native-database", databases[1])
+    result = search("", tmp_path, *named, "--plugin", tmp_path / "own.py", sequences=5)
+    assert (result.exit_code, "duplicate key" in result.output) == (2, True), result.output
 
 
 @pytest.mark.parametrize(
