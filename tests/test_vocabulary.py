@@ -57,8 +57,6 @@ NOT_YET_CLEAN: frozenset[str] = frozenset(
     }
 )
 """Files that still use them, to be shortened."""
-SHARED_CLASS_NAMES = frozenset({"Connection", "Exchange", "Ping", "Refused", "Slot", "_Client"})
-"""Names that still stand for two classes, to be shortened."""
 FILES = sorted(path for package in ("proxy", "handlers") for path in (ROOT / package).rglob("*.py"))
 
 
@@ -118,4 +116,4 @@ def test_class_names_are_unique_in_a_package(package: str) -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
     )
-    assert {name for name, count in counts.items() if count > 1} <= SHARED_CLASS_NAMES
+    assert {name for name, count in counts.items() if count > 1} == set()

@@ -18,7 +18,7 @@ from proxy.config.models import Config
 from proxy.docs.openapi import OpenAPI
 from proxy.docs.pages import POLICY, REDOC, SWAGGER, AssetFile, Page
 from proxy.gateway.scope import first_header
-from proxy.server.exchange import Exchange, begin_of
+from proxy.server.exchange import ServedExchange, begin_of
 
 _READING: Final = frozenset({"GET", "HEAD"})
 _HEADERS: Final = {
@@ -50,7 +50,7 @@ class Docs:
         else:
             await _respond(await answer(), scope, receive, send, named=self._config().served_by)
 
-    def begin(self, scope: Scope, exchange: Exchange) -> Awaitable[None] | None:
+    def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
         """Begin to serve an HTTP request, without a task where the gateway does: see `proxy.server.exchange`."""
         if self._begin_behind is None or self._answer(scope) is not None:
             return self(scope, exchange.receive, exchange.send)

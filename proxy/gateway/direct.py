@@ -1,6 +1,6 @@
 """Requests that legacy answers while no task waits for it: from the parsed head to the written answer in two callbacks.
 
-    head parsed ─▶ Gateway.begin ─▶ legacy's `start` ─▶ (event loop) ─▶ answer whole ─▶ Exchange.respond ─▶ observers
+    head parsed ─▶ Gateway.begin ─▶ legacy's `start` ─▶ (event loop) ─▶ answer whole ─▶ `respond` ─▶ observers
                                                               └─▶ anything else ─▶ Gateway.run in a task
 
 The task goes on with the request as it is; nothing is sent twice.
@@ -16,7 +16,7 @@ from starlette.types import Scope
 from proxy.failure_log import trace_of
 from proxy.gateway.request_tracker import RequestTracker
 from proxy.gateway.starting import STARTED, StartedRequest, StartRequest
-from proxy.server.exchange import Exchange
+from proxy.server.exchange import ServedExchange
 from proxy.types import RawHeaders
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class DirectRequest:
 
     __slots__ = ("_exchange", "_gateway", "_scope", "_tracker")
 
-    def __init__(self, gateway: Gateway, tracker: RequestTracker, scope: Scope, exchange: Exchange) -> None:
+    def __init__(self, gateway: Gateway, tracker: RequestTracker, scope: Scope, exchange: ServedExchange) -> None:
         self._gateway, self._tracker, self._scope, self._exchange = gateway, tracker, scope, exchange
 
     def start(self, start: StartRequest) -> bool:

@@ -45,7 +45,7 @@ from proxy.gateway.tokens import TokenVerifier
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
 from proxy.server.client_connection import CLIENT_CONNECTION
-from proxy.server.exchange import Exchange
+from proxy.server.exchange import ServedExchange
 from proxy.shadow import ShadowClient
 from proxy.shadow.mirror import MirroredRequest
 from proxy.types import Backend
@@ -140,7 +140,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.run(self._prepare(scope), scope, receive, send)
 
-    def begin(self, scope: Scope, exchange: Exchange) -> Awaitable[None] | None:
+    def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
         """Serve an HTTP request without a task, as long as legacy alone answers it; else return what is to be awaited.
 
         The listener calls this in the place of the app: see `proxy.server.exchange`.

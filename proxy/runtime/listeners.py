@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.gateway.client_address import read_address
-from proxy.server.exchange import Exchange, begin_of
+from proxy.server.exchange import ServedExchange, begin_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ListenerDispatcher:
         app = self._lifespan if scope["type"] == "lifespan" else self._app_of(scope)
         await app(scope, receive, send)
 
-    def begin(self, scope: Scope, exchange: Exchange) -> Awaitable[None] | None:
+    def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
         """Begin to serve an HTTP request, without a task where the public app does: see `proxy.server.exchange`."""
         if self._begin_public is not None and not self._ops_listener.accepted(scope["server"]):
             return self._begin_public(scope, exchange)

@@ -39,7 +39,7 @@ MAX_FAILURES: Final = 4
 
 
 @dataclass(slots=True)
-class Slot:
+class WorkerState:
     """The supervision of one worker. Times are monotonic; `ready_at` and `restart_at` are None where not applicable.
 
     `gave_up` is true where the worker ended by itself with an error, rather than by a signal.
@@ -82,7 +82,7 @@ class WorkerGroup(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self.failed = False
-        self._slots: dict[Process, Slot] = {}
+        self._slots: dict[Process, WorkerState] = {}
         self._served = False  # some worker has been ready
 
     def init_processes(self) -> None:
@@ -98,7 +98,7 @@ class WorkerGroup(Multiprocess):
             return  # the workers may have been sent the signal, too
         now = time.monotonic()
         for index, process in enumerate(tuple(self.processes)):
-            slot = self._slots.setdefault(process, Slot())
+            slot = self._slots.setdefault(process, WorkerState())
             if slot.restart_at is None:
                 self._check(process, slot, now)
             elif now >= slot.restart_at:
@@ -106,7 +106,7 @@ class WorkerGroup(Multiprocess):
         self._end_if_hopeless()
         self._slots = {process: self._slots[process] for process in self.processes if process in self._slots}
 
-    def _check(self, process: Process, slot: Slot, now: float) -> None:
+    def _check(self, process: Process, slot: WorkerState, now: float) -> None:
         if process.process.is_alive() and not self._hangs(process, slot, now):
             return
         hung = process.process.is_alive()
@@ -119,7 +119,7 @@ class WorkerGroup(Multiprocess):
         cause = "did not answer and was killed" if hung else f"has ended with code {process.exitcode}"
         logger.error("worker %s %s; it is replaced in %.1f s", process.pid, cause, delay)
 
-    def _hangs(self, process: Process, slot: Slot, now: float) -> bool:
+    def _hangs(self, process: Process, slot: WorkerState, now: float) -> bool:
         """Ping the worker without waiting for it, and read its last answer: whether its server is ready."""
         try:
             if slot.pinged and process.parent_conn.poll(0):
@@ -134,7 +134,7 @@ class WorkerGroup(Multiprocess):
             return False  # it is about to end
         return now - slot.pinged_at > (HANG_TIMEOUT if slot.answered else START_TIMEOUT)
 
-    def _replace(self, index: int, former: Process, slot: Slot, now: float) -> None:
+    def _replace(self, index: int, former: Process, slot: WorkerState, now: float) -> None:
         process = WorkerProcess(self.config, self.sockets)
         process.start()
         slot.record_start(now)

@@ -10,7 +10,7 @@ import re
 from http import HTTPStatus
 from typing import Final, Protocol
 
-from proxy.server.refusal import HEAD_LIMIT, Refused
+from proxy.server.refusal import HEAD_LIMIT, RefusedRequest
 
 _EXTENSIONS_LIMIT: Final = 16 * 1024
 _SIZE_DIGITS: Final = 16
@@ -31,7 +31,7 @@ class BodyDecoder(Protocol):
     def left(self) -> int: ...
 
     def feed(self, data: bytes) -> tuple[bytes, int]:
-        """Return the content, and how many bytes belong to the body. Raises `Refused`."""
+        """Return the content, and how many bytes belong to the body. Raises `RefusedRequest`."""
 
 
 def decoder(length: int | None) -> BodyDecoder | None:
@@ -67,7 +67,7 @@ class ChunkedBody:
         self._trailers = 0
 
     def feed(self, data: bytes) -> tuple[bytes, int]:
-        """Return the content, and how many bytes belong to the body. Raises `Refused`."""
+        """Return the content, and how many bytes belong to the body. Raises `RefusedRequest`."""
         content: list[bytes] = []
         used = 0
         while used < len(data) and not self.complete:
@@ -90,15 +90,15 @@ class ChunkedBody:
             line, self._line = self._line, b""
             self._take_line(line)
         elif not self._may_become_line():
-            raise Refused
+            raise RefusedRequest
         return end
 
     def _check_length(self) -> None:
         if self._in_trailers:
             if self._trailers + len(self._line) >= HEAD_LIMIT:
-                raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif len(self._line) > _SIZE_DIGITS + _EXTENSIONS_LIMIT and b";" in self._line[: _SIZE_DIGITS + 1]:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            raise RefusedRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def _may_become_line(self) -> bool:
         """Tell whether an unfinished line may still be well-formed, so that a wrong one is refused when it begins."""
@@ -111,7 +111,7 @@ class ChunkedBody:
     def _take_line(self, line: bytes) -> None:
         if self._after_chunk:
             if line != b"\r\n":
-                raise Refused
+                raise RefusedRequest
             self._after_chunk = False
         elif self._in_trailers:
             self._take_trailer(line)
@@ -121,9 +121,9 @@ class ChunkedBody:
     def _take_size(self, line: bytes) -> None:
         match = _SIZE_LINE.fullmatch(line)
         if match is None:
-            raise Refused
+            raise RefusedRequest
         if len(line) - len(match[1]) - len(b";\r\n") > _EXTENSIONS_LIMIT:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            raise RefusedRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         self.left = int(match[1], 16)
         self._in_trailers = self.left == 0
         self._after_chunk = not self._in_trailers
@@ -133,4 +133,4 @@ class ChunkedBody:
         if line == b"\r\n":
             self.complete = True
         elif not _TRAILER.fullmatch(line) or _FRAMING.match(line):  # RFC 9110 §6.5.1
-            raise Refused
+            raise RefusedRequest

@@ -12,7 +12,7 @@ from typing import Final
 
 import httptools
 
-from proxy.server.refusal import HEAD_LIMIT, Refused
+from proxy.server.refusal import HEAD_LIMIT, RefusedRequest
 from proxy.server.request_head import RequestHead, understand_head
 from proxy.types import RawHeaders
 
@@ -30,7 +30,7 @@ class HeadParser:
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
         self._head: RequestHead | None = None
-        self._refused: Refused | None = None
+        self._refused: RefusedRequest | None = None
         self._target = b""
         self._headers: RawHeaders = []
         self._fed = 0
@@ -43,7 +43,10 @@ class HeadParser:
         return self._fed > 0
 
     def feed(self, data: bytes) -> tuple[RequestHead | None, int]:
-        """Take the bytes that belong to the head. Return it, if it is complete, and their number. Raises `Refused`."""
+        """Take the bytes that belong to the head. Return it, if it is complete, and their number.
+
+        Raises `RefusedRequest`.
+        """
         used = 0
         if not self._fed and self._is_ordinary(data):
             self._fed, self._line = len(data), None
@@ -82,7 +85,7 @@ class HeadParser:
         except httptools.HttpParserUpgrade:
             pass  # a head that offers an upgrade has ended, and so has the piece
         except httptools.HttpParserError as error:
-            raise self._refused or Refused() from error
+            raise self._refused or RefusedRequest() from error
 
     def _parse(self, piece: bytes) -> None:
         self._fed += len(piece)
@@ -102,19 +105,19 @@ class HeadParser:
             return
         self._line = None
         if not line[:end].rstrip(b"\r").rpartition(b" ")[2].startswith(b"HTTP/"):
-            raise Refused
+            raise RefusedRequest
 
     def _check_beginning(self) -> None:
         if self._fed >= HEAD_LIMIT:
             self._check_size()
             if self._fed >= _RAW_LIMIT:
-                raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _check_size(self) -> None:
         """Count what Node's --max-http-header-size counts: the target, the headers' names and values."""
         size = len(self._target) + sum([len(name) + len(value) for name, value in self._headers])
         if size >= HEAD_LIMIT:
-            raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _take(self) -> RequestHead:
         head = self._head
@@ -139,7 +142,7 @@ class HeadParser:
     def _trim(self, name: bytes, value: bytes) -> bytes:
         """Return the value without the space behind it (RFC 9110 §5.5)."""
         if name == b"content-length" and b"\t" in value:
-            self._refused = Refused()  # as Node's llhttp has it; this one takes a tab for the end of the number
+            self._refused = RefusedRequest()  # as Node's llhttp has it; this one takes a tab for the end of the number
             raise self._refused
         return value.rstrip(b" \t")
 
@@ -150,6 +153,6 @@ class HeadParser:
                 self._check_size()
             method, version = parser.get_method().decode("ascii"), parser.get_http_version()
             self._head = understand_head(method, self._target, version, self._headers)
-        except Refused as refused:
+        except RefusedRequest as refused:
             self._refused = refused
             raise

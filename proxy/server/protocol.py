@@ -1,6 +1,6 @@
 """The listener's HTTP/1.1: one client connection, from its opening until it is closed or becomes a WebSocket.
 
-    bytes ─▶ HeadParser ─▶ RequestHead ─┬─▶ Exchange ─▶ app        one at a time; what is pipelined waits unread
+    bytes ─▶ HeadParser ─▶ RequestHead ─┬─▶ ServedExchange ─▶ app        one at a time; what is pipelined waits unread
          └─▶ BodyDecoder ───────────────┤
                                         └─▶ WebSocketProtocol      with the rest of the bytes
 
@@ -24,10 +24,10 @@ from uvicorn.server import ServerState
 from proxy.server.body import BodyDecoder, decoder
 from proxy.server.client_connection import CLIENT_CONNECTION, MinimumRate
 from proxy.server.deadline import Deadline
-from proxy.server.exchange import Exchange, begin_of
+from proxy.server.exchange import ServedExchange, begin_of
 from proxy.server.head_parser import HeadParser
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
-from proxy.server.refusal import Refused, refusal
+from proxy.server.refusal import RefusedRequest, refusal
 from proxy.server.request_head import RequestHead, split_target
 from proxy.server.timeouts import STATE_KEY, timeouts_in_force
 from proxy.websocket.link import link_state
@@ -79,7 +79,7 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline = Deadline(self._loop, self._expire)
         self._heads = HeadParser()
         self._body: BodyDecoder | None = None
-        self._exchange: Exchange | None = None
+        self._exchange: ServedExchange | None = None
         self._rest = b""
         self._request_began = 0.0
         self._dropped = 0
@@ -162,7 +162,7 @@ class HttpProtocol(asyncio.Protocol):
                     if len(self._rest) > PIPELINE_BUFFER:
                         self._pause_reading()
                     return
-        except Refused as refused:
+        except RefusedRequest as refused:
             self._refuse(refused.status)
         else:
             if self._body is not None and not self._closing:
@@ -189,7 +189,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _begin(self, head: RequestHead) -> None:
         body = self._body = decoder(head.length)
-        exchange = self._exchange = Exchange(self, head, whole=body is None)
+        exchange = self._exchange = ServedExchange(self, head, whole=body is None)
         self._deadline.clear()
         if body is not None:
             self._body_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
@@ -294,14 +294,14 @@ class HttpProtocol(asyncio.Protocol):
     def body_taken(self) -> None:
         self._resume_reading()
 
-    def may_persist(self, exchange: Exchange) -> bool:
+    def may_persist(self, exchange: ServedExchange) -> bool:
         """Tell whether another request may follow an answer that begins now."""
         if not exchange.head.keep_alive or self._leaving or (self._half_closed and not self._rest):
             return False
         # A client whose body was not asked for may send it or not (RFC 9110 §10.1.1).
         return self._body is None or not (exchange.continue_owed or self._body.left > DRAIN_LIMIT)
 
-    def answered(self, exchange: Exchange) -> None:
+    def answered(self, exchange: ServedExchange) -> None:
         """Go on after an answer: with the next request, or with the rest of this one, or not at all."""
         self._server_state.total_requests += 1
         self._exchange = None
@@ -439,7 +439,7 @@ class HttpProtocol(asyncio.Protocol):
             self._write_timer.cancel()
         cast("set[object]", self._server_state.connections).discard(self)
 
-    def _probe(self, exchange: Exchange, interval: float) -> None:
+    def _probe(self, exchange: ServedExchange, interval: float) -> None:
         """Find out whether a client that half-closed has left: a system that no longer knows it resets the connection.
 
         A client must take interim responses at any time (RFC 9110 §15.2), if it speaks HTTP/1.1.

@@ -12,7 +12,7 @@ HEAD_LIMIT: Final = 16 * 1024
 """Bytes of a target with all header names and values, or of trailers, from which on Node refuses them."""
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """A request that is not served. The connection is closed after `status`."""
 
     def __init__(self, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:

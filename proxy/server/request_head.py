@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from proxy.server.refusal import Refused
+from proxy.server.refusal import RefusedRequest
 from proxy.types import RawHeaders
 
 _MEANINGFUL: Final = frozenset(
@@ -55,16 +55,16 @@ class TargetParts(NamedTuple):
 
 
 def understand_head(method: str, target: bytes, version: str, headers: RawHeaders) -> RequestHead:
-    """Return the head with its meaning. `headers` may be changed. Raises `Refused`."""
+    """Return the head with its meaning. `headers` may be changed. Raises `RefusedRequest`."""
     if version not in ("1.1", "1.0"):
-        raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        raise RefusedRequest(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     if method == "CONNECT":
-        raise Refused(HTTPStatus.METHOD_NOT_ALLOWED)
+        raise RefusedRequest(HTTPStatus.METHOD_NOT_ALLOWED)
     values: dict[bytes, bytes] = {}
     for name, value in [header for header in headers if header[0] in _MEANINGFUL]:
         if name in values:
             if name == b"host":
-                raise Refused  # RFC 9112 §3.2
+                raise RefusedRequest  # RFC 9112 §3.2
             value = values[name] + b", " + value
         values[name] = value
     head = RequestHead(method, target, version, headers)
@@ -105,9 +105,9 @@ def _check_host(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
     host = values.get(b"host")
     if host is None:
         if head.version == "1.1":
-            raise Refused
+            raise RefusedRequest
     elif not _is_host(host):
-        raise Refused
+        raise RefusedRequest
     if head.target[:1] != b"/":
         _prefer_authority(head, host)
 
@@ -119,7 +119,7 @@ def _prefer_authority(head: RequestHead, host: bytes | None) -> None:
         return
     authority = absolute[1]
     if not authority or not _HOST.fullmatch(authority):
-        raise Refused
+        raise RefusedRequest
     if authority != host:
         head.headers[:] = [header for header in head.headers if header[0] != b"host"]
         head.headers.insert(0, (b"host", authority))
@@ -131,11 +131,11 @@ def _apply_framing(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
     if coding is not None:
         codings = [part.strip(b" \t").lower() for part in coding.split(b",")]
         if length is not None or codings[-1] != b"chunked" or codings.count(b"chunked") > 1:
-            raise Refused
+            raise RefusedRequest
         head.length = None
     elif length is not None:
         if not length.isdigit():
-            raise Refused
+            raise RefusedRequest
         head.length = int(length)
 
 
@@ -152,5 +152,5 @@ def _apply_connection(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
 
 def _apply_expectation(head: RequestHead, expectation: bytes) -> None:
     if not _CONTINUE.search(expectation):
-        raise Refused(HTTPStatus.EXPECTATION_FAILED)
+        raise RefusedRequest(HTTPStatus.EXPECTATION_FAILED)
     head.expects_continue = head.length != 0

@@ -40,13 +40,13 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
+class PingReceived:
     """A ping, to be answered with a pong of the same payload."""
 
     payload: bytes
 
 
-Event = str | bytes | Ping | Closed
+Event = str | bytes | PingReceived | Closed
 
 
 def is_close_code(code: int) -> bool:
@@ -150,7 +150,7 @@ class MessageReader:
         if self._frame_opcode >= CLOSE:
             payload, self._control = bytes(self._control), bytearray()
             if self._frame_opcode == PING:
-                yield Ping(payload)
+                yield PingReceived(payload)
             elif self._frame_opcode == CLOSE:
                 self._is_closed = True
                 yield self._read_close(payload)

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, encode_control, encode_head
 from proxy.websocket.heartbeat import Action, Heartbeat
 from proxy.websocket.link import Timing, link_state
-from proxy.websocket.messages import NO_STATUS, Closed, MessageReader, Ping, ProtocolViolation, is_close_code
+from proxy.websocket.messages import NO_STATUS, Closed, MessageReader, PingReceived, ProtocolViolation, is_close_code
 
 __all__ = ["ABNORMAL", "GOING_AWAY", "INTERNAL_ERROR", "NO_STATUS", "BufferBudget", "Closed", "Peer", "PeerGone"]
 
@@ -159,7 +159,7 @@ class Peer(asyncio.Protocol):
             return  # read and dropped: a connection that is closed on unread bytes is reset, and the close frame lost
         try:
             for event in self._messages.feed(data):
-                if isinstance(event, Ping):
+                if isinstance(event, PingReceived):
                     self._send_pong(encode_control(PONG, event.payload))
                 elif isinstance(event, Closed):
                     self._end_after_inbox(partial(self._take_close, event))

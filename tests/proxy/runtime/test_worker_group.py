@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.runtime.worker_group import MAX_FAILURES, MIN_UPTIME, RETRY_DELAYS, Slot
+from proxy.runtime.worker_group import MAX_FAILURES, MIN_UPTIME, RETRY_DELAYS, WorkerState
 from tests.proxy.cli.test_serve import served
 from tests.proxy.runtime.test_process import config, get, legacy
 from tests.proxy.shadow.test_supervisor import children, counted
@@ -151,14 +151,14 @@ async def test_hanging_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_failures_in_a_row_are_retried_later_each_time() -> None:
-    slot = Slot()
+    slot = WorkerState()
     delays = [slot.record_end(100.0 * number) for number in range(1, 10)]
     assert delays == [*RETRY_DELAYS[1:], *[RETRY_DELAYS[-1]] * 3]
     assert slot.failures > MAX_FAILURES
 
 
 def test_worker_that_served_for_long_is_replaced_at_once() -> None:
-    slot = Slot()
+    slot = WorkerState()
     slot.record_end(1.0)
     slot.ready_at = 10.0
     assert slot.record_end(10.0 + MIN_UPTIME) == 0.0

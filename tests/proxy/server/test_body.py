@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.server.body import ChunkedBody, SizedBody, decoder
-from proxy.server.refusal import Refused
+from proxy.server.refusal import RefusedRequest
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 NEXT = b"GET / HTTP/1.1\r\n"
@@ -78,7 +78,7 @@ def test_damaged_chunked_body_is_read_as_llhttp_or_refused(
         raw = raw or bytearray(b"0")
     try:
         content, _, complete = read(bytes(raw), sizes)
-    except Refused:
+    except RefusedRequest:
         return
     oracle = Oracle(bytes(raw))
     assert complete <= oracle.complete
@@ -119,7 +119,7 @@ def test_damaged_chunked_body_is_read_as_llhttp_or_refused(
 )
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_malformed_chunk_is_refused(body: bytes, size: int) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedRequest) as caught:
         read(body, [size])
     assert caught.value.status == 400
 
@@ -143,7 +143,7 @@ def test_extensions_and_trailers_have_nodes_limits(body: bytes, status: int | No
     if status is None:
         assert read(body, [size])[2]
         return
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedRequest) as caught:
         read(body, [size])
     assert caught.value.status == status
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.server.head_parser import HeadParser
-from proxy.server.refusal import HEAD_LIMIT, Refused
+from proxy.server.refusal import HEAD_LIMIT, RefusedRequest
 from proxy.server.request_head import RequestHead, split_target
 
 NEXT = b"POST /next HTTP/1.1\r\nHost: n\r\n\r\n"
@@ -37,7 +37,7 @@ def understood(*headers: str, request: str = "GET /a HTTP/1.1") -> RequestHead:
 
 
 def status_of(raw: bytes, size: int = 1 << 20) -> int:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedRequest) as caught:
         read(raw, size)
     return caught.value.status.value
 
@@ -85,7 +85,7 @@ def test_damaged_head_is_refused_or_ends_at_an_empty_line(data: st.DataObject) -
         )
     try:
         head, rest = read(bytes(raw) + NEXT, data.draw(st.integers(1, 40)))
-    except Refused:
+    except RefusedRequest:
         return
     assert head is not None
     assert (bytes(raw) + NEXT).removesuffix(rest).endswith(b"\r\n\r\n")

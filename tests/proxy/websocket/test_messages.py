@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.websocket.messages import Closed, Event, MessageReader, Ping, ProtocolViolation
+from proxy.websocket.messages import Closed, Event, MessageReader, PingReceived, ProtocolViolation
 from tests.support.websocket_client import frame
 
 CONVERSATION = (
@@ -23,7 +23,7 @@ CONVERSATION = (
     + frame(8, struct.pack("!H", 4000) + b"bye")
     + frame(1, b"after")
 )
-EVENTS: list[Event] = [Ping(b"between"), "one é", b"", b"x" * 300, Closed(4000, "bye")]
+EVENTS: list[Event] = [PingReceived(b"between"), "one é", b"", b"x" * 300, Closed(4000, "bye")]
 
 
 @given(st.integers(1, 500))
