@@ -32,6 +32,7 @@ from proxy.gateway.request_record import ComparisonObserver
 from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
 from proxy.reports.events import SkippedEvent
+from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.shadow.counts import Counts
 from proxy.shadow.load_shedder import IDLE_INTERVAL, INTERVAL, CpuLoadShedder, RouteFloors
 from proxy.shadow.messages import (
@@ -79,7 +80,7 @@ class ShadowClient:
         self._load_shedder = CpuLoadShedder()
         self._floors = RouteFloors()
         self._dry_runs = 0
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._background = BackgroundTasks()
 
     @property
     def pending(self) -> int:
@@ -98,13 +99,12 @@ class ShadowClient:
 
     async def start(self) -> None:
         """Start the housekeeping and the worker; returns before the worker is ready."""
-        self._housekeeping = asyncio.create_task(self._run_housekeeping())
+        self._background.start(self._run_housekeeping())
         self._update_worker()
 
     async def stop(self) -> None:
         """Stop the worker and publish the counts; pending requests are skipped."""
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
+        await self._background.stop()
         await self._supervisor.stop()
         self._counts.publish()
 
