@@ -220,6 +220,15 @@ async def test_recovers_when_the_server_comes_back(tmp_path: Path, driver: Drive
         await asyncio.to_thread(mongod.stop)
 
 
+async def until_it_answers(store: Store) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await store.ping()
+            except UnavailableError:
+                await asyncio.sleep(0.05)
+
+
 @pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start")
 async def test_writes_one_by_one_where_there_are_no_transactions(tmp_path: Path) -> None:
     program, port = find_mongod(), free_port()
@@ -237,6 +246,7 @@ async def test_writes_one_by_one_where_there_are_no_transactions(tmp_path: Path)
     alone = await asyncio.create_subprocess_exec(*arguments, "--nounixsocket", stdout=asyncio.subprocess.DEVNULL)
     store = Store(f"mongodb://127.0.0.1:{port}", "alone", timeout=15)
     try:
+        await until_it_answers(store)
         await store.run_in_transaction(lambda: store.notes.insert({"_id": A}))
         assert not store.has_transactions
         with pytest.raises(NoTransactionsError):

@@ -18,7 +18,7 @@ from tests.support.v1_client import NOBODY, Surface, expect, v1_surface
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SOAP = "into SOAP format"
-CODING = "possible SNOMED"
+CODING = "possible_snomed"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

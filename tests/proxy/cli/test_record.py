@@ -272,7 +272,7 @@ def test_the_repository_s_own_recordings_are_scenarios() -> None:
 async def test_a_database_that_is_away_is_told(
     scenarios: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.recordings.side_effects._PATIENCE_MS", 100)
+    monkeypatch.setattr("proxy.recordings.side_effects._TIMEOUT_MS", 100)
     assert issubclass(SideEffectsError, Exception)
 
     async def idle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -75,4 +75,4 @@ async def test_what_cannot_be_put_in_place_leaves_the_contracts_before(file: Pat
     (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
     await settle(watcher)
     assert watcher.agreement is before
-    assert "not now" in watcher.problems[0].message
+    assert "RuntimeError" in watcher.problems[0].message
