@@ -16,47 +16,12 @@ DROPPED = re.compile(
     r"|uncompared|who|why"
 )
 """Words with an exact term in the field: `report` for tell, `record` for note, `index` or `path` for place …"""
-TERMS = re.compile("keep_?alive|not_?found|keep_legacy|connection_lost", re.IGNORECASE)
-"""Terms of HTTP and of asyncio, and the first words of environment variables."""
+TERMS = re.compile(
+    "keep_?alive|not_?found|keep_legacy|connection_lost|go(ing)?_away|keep_subprocess_alive", re.IGNORECASE
+)
+"""Terms of HTTP, WebSocket, asyncio and uvicorn, and the first words of environment variables."""
 PRODUCT_WORDS = {"handlers": {"note"}, "proxy": set[str]()}
 """Words of the product: clinicians write notes."""
-NOT_YET_CLEAN: frozenset[str] = frozenset(
-    {
-        "proxy/backends/health.py",
-        "proxy/backends/legacy/connection.py",
-        "proxy/backends/legacy/dial.py",
-        "proxy/backends/legacy/framing.py",
-        "proxy/backends/legacy/handshake.py",
-        "proxy/backends/legacy/pool.py",
-        "proxy/gateway/bucketing.py",
-        "proxy/gateway/circuit_breaker.py",
-        "proxy/gateway/gateway.py",
-        "proxy/gateway/preflight.py",
-        "proxy/gateway/routing.py",
-        "proxy/observability/process_metrics.py",
-        "proxy/observability/tracing.py",
-        "proxy/observability/webhook.py",
-        "proxy/runtime/config_watcher.py",
-        "proxy/runtime/file_state.py",
-        "proxy/runtime/last_good.py",
-        "proxy/runtime/message_channel.py",
-        "proxy/runtime/process.py",
-        "proxy/runtime/worker_group.py",
-        "proxy/server/exchange.py",
-        "proxy/server/head_parser.py",
-        "proxy/server/protocol.py",
-        "proxy/server/proxy_header.py",
-        "proxy/server/proxy_protocol.py",
-        "proxy/server/response.py",
-        "proxy/server/websocket.py",
-        "proxy/websocket/heartbeat.py",
-        "proxy/websocket/messages.py",
-        "proxy/websocket/peer.py",
-        "proxy/websocket/relay.py",
-        "proxy/websocket/send_queue.py",
-    }
-)
-"""Files that still use them, to be shortened."""
 FILES = sorted(path for package in ("proxy", "handlers") for path in (ROOT / package).rglob("*.py"))
 
 
@@ -105,7 +70,7 @@ def test_a_name_is_split_into_its_words(name: str, expected: list[str]) -> None:
 
 def test_identifiers_use_no_dropped_word() -> None:
     found = {str(path.relative_to(ROOT)): dropped(path) for path in FILES}
-    assert not {path: names for path, names in found.items() if names and path not in NOT_YET_CLEAN}
+    assert not {path: names for path, names in found.items() if names}
 
 
 @pytest.mark.parametrize("package", ["proxy", "handlers"])

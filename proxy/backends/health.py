@@ -33,7 +33,7 @@ class HealthChecks:
         self._begin()
 
     async def stop(self) -> None:
-        """Ends."""
+        """Stop."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -63,18 +63,18 @@ class HealthChecks:
                 logger.warning("native fails its health checks: %s", fault)
 
 
-async def probe(native: ASGIApp, path: str, patience: float) -> str | None:
-    """What is wrong with native's answer to `GET path` (a 5xx, none within `patience` seconds); None if it is well."""
+async def probe(native: ASGIApp, path: str, timeout: float) -> str | None:
+    """Return the fault of native's answer to `GET path` (a 5xx, none within `timeout` seconds), None without one."""
     import httpx  # a quarter of a second, which start-up need not pay
 
     transport = httpx.ASGITransport(native)
     headers = {"user-agent": "scribe-proxy-health"}
     client = httpx.AsyncClient(transport=transport, base_url="http://native", headers=headers)
     try:
-        async with asyncio.timeout(patience), client:
+        async with asyncio.timeout(timeout), client:
             answer = await client.get(path)
     except TimeoutError:
-        return f"no answer within {patience:g} s"
+        return f"no answer within {timeout:g} s"
     except Exception as error:
         return f"it raised {type(error).__name__}"
     return f"it answered {answer.status_code}" if answer.status_code >= 500 else None

@@ -16,7 +16,7 @@ class NativeUnavailable(RuntimeError):
 
 
 def import_app(import_string: str) -> ASGIApp:
-    """The app at `package.module:attribute`. Raises `NativeUnavailable`, whatever its module raises."""
+    """Return the app at `package.module:attribute`. Raises `NativeUnavailable`, whatever its module raises."""
     try:
         app: ASGIApp = import_from_string(import_string)
     except ImportFromStringError as error:

@@ -183,7 +183,7 @@ def _check(file: Path, last_good: LastGood) -> None:
         if config.native is not None:
             import_app(config.native)
         Database.of(config.mongodb)
-        tracing.is_asked_for(os.environ)
+        tracing.is_requested(os.environ)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem.located(str(file)), err=True)

@@ -72,7 +72,7 @@ UNLIMITED: Final = Limit()
 
 
 def bucket(salt: str, domain: str, key: str) -> int:
-    """The caller's place among 10,000, by salt and domain; never to change, lest every caller be reshuffled."""
+    """Return the caller's bucket, 0 to 9,999, by salt and domain. A change here would move every caller."""
     text = f"{len(salt)}:{salt}{len(domain)}:{domain}{key}"
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") % FULL
@@ -96,11 +96,11 @@ def decide(
     if chosen is None and route is not None and route.targeted:
         chosen = _targeted(route, headers, client, limit, tokens)
     if chosen is not None:
-        place = None
+        bucket_number = None
         if route is not None and route.shadow.share not in _CERTAIN:
             key = key or caller_key(config.bucketing, headers, client)
-            place = bucket(config.bucketing.salt, route.domain, key) if key is not None else None
-        return _certain_decision(*chosen) if place is None else Decision(*chosen, place)
+            bucket_number = bucket(config.bucketing.salt, route.domain, key) if key is not None else None
+        return _certain_decision(*chosen) if bucket_number is None else Decision(*chosen, bucket_number)
     if route is None:
         return _certain_decision("legacy", "no-route")
     return _by_share(route, config.bucketing, headers, client, limit, key)
@@ -111,17 +111,17 @@ def share_in_force(route: Route, limit: Limit) -> BasisPoints:
     return min(route.native, limit.stage, limit.cap)
 
 
-def is_shadowed(route: Route, place: int | None) -> bool:
+def is_shadowed(route: Route, bucket_number: int | None) -> bool:
     """Whether a caller's requests also run in the shadow: the highest buckets do.
 
     Native takes the lowest, so those not yet moved are compared first, and writes find callers still on legacy.
     """
     share = route.shadow.share
-    return share == FULL or (place is not None and place >= FULL - share)
+    return share == FULL or (bucket_number is not None and bucket_number >= FULL - share)
 
 
 def caller_key(bucketing: Bucketing, headers: Headers, client: Client) -> str | None:
-    """The first of the configured keys that the request has. Nothing in a request makes this raise."""
+    """Return the first of the configured keys that the request has. No request makes this raise."""
     for source in bucketing.sources:
         key = source_key(source, headers, client)
         if key:
@@ -130,14 +130,14 @@ def caller_key(bucketing: Bucketing, headers: Headers, client: Client) -> str | 
 
 
 def source_key(source: KeySource, headers: Headers, client: Client) -> str | None:
-    """What one source says of a request; None or empty where it says nothing."""
+    """Return the key that one source finds in a request; None or empty without one."""
     if source.kind == "client-ip":
         return client[0] if client else None
     return _READERS[source.kind](source.name, headers)
 
 
 def overridden(overrides: Overrides, headers: Headers) -> Backend | None:
-    """The side that `NAME: native; key=SECRET` asks for, where the secret is right; compared in constant time."""
+    """Return the backend that `NAME: native; key=SECRET` names, if the secret is right; compared in constant time."""
     secret = overrides.secret.get_secret_value().encode()
     value = _header(headers, overrides.header.encode())
     if not secret or value is None:
@@ -187,10 +187,10 @@ def _by_share(
     key = key or caller_key(bucketing, headers, client)
     if key is None:
         return Decision("native" if share == FULL else "legacy", certain if share in _CERTAIN else "no-key")
-    place = bucket(bucketing.salt, route.domain, key)
-    if place < share:
-        return Decision("native", "share", place)
-    return Decision("legacy", "cap" if place < meant else "share", place)
+    bucket_number = bucket(bucketing.salt, route.domain, key)
+    if bucket_number < share:
+        return Decision("native", "share", bucket_number)
+    return Decision("legacy", "cap" if bucket_number < meant else "share", bucket_number)
 
 
 def _header(headers: Headers, name: bytes) -> bytes | None:
@@ -206,7 +206,7 @@ def _header_key(name: str, headers: Headers) -> str | None:
 
 
 def _claim_key(claim: str, headers: Headers) -> str | None:
-    """A claim of the bearer token, which is not verified: lying changes a caller's own bucket, nothing else.
+    """Return a claim of the bearer token, which is not verified: a forged one changes its caller's own bucket only.
 
     The token is what stands second when the header is split at single spaces, as the legacy takes it.
     """

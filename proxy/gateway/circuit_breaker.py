@@ -25,7 +25,7 @@ State = Literal["closed", "open", "probing"]
 class CircuitBreaker:
     """Stands before `legacy` and raises `LegacyDown` in its place while it is down.
 
-    `failures` connection faults in a row open it; after `pause` seconds one request probes. `told` hears of each
+    `failures` connection faults in a row open it; after `pause` seconds one request probes. `on_change` hears of each
     opening (True) and closing (False).
     """
 
@@ -34,14 +34,14 @@ class CircuitBreaker:
         legacy: ASGIApp,
         failures: int,
         pause: float,
-        told: Callable[[bool], None] = lambda _: None,
+        on_change: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._legacy: Final = legacy
         self._start: Final = start_of(legacy)
         self._allowed: Final = failures
         self._pause: Final = pause
-        self._told: Final = told
+        self._on_change: Final = on_change
         self._clock: Final = clock
         self._faults = 0
         self._opened = 0.0
@@ -60,7 +60,7 @@ class CircuitBreaker:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._faults < self._allowed:
-            await self._ask(scope, receive, send)
+            await self._forward(scope, receive, send)
             return
         if self._probing or self._clock() - self._opened < self._pause:
             raise CircuitOpen
@@ -75,7 +75,7 @@ class CircuitBreaker:
             self._faults = 0
         return started
 
-    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._legacy(scope, receive, send)
         except NotConnected:
@@ -117,9 +117,9 @@ class CircuitBreaker:
         if self.is_open:
             self._opened = self._clock()
         if self._faults == self._allowed:
-            self._told(True)
+            self._on_change(True)
 
     def _close(self) -> None:
         if self.is_open:
             self._faults = 0
-            self._told(False)
+            self._on_change(False)

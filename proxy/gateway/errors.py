@@ -93,7 +93,7 @@ class BadAnswer(LegacyFailure):
 
 
 def error_response(failure: Failure, origin: bytes | None, allowed: Collection[bytes]) -> tuple[RawHeaders, bytes]:
-    """The answer's headers and body. An `origin` among the `allowed` may read it (CORS, with credentials)."""
+    """Return the response's headers and body. An `origin` among the `allowed` may read it (CORS, with credentials)."""
     body = json.dumps({"msg": failure.message, "error": failure.code}, separators=(",", ":")).encode()
     headers = [
         (b"content-type", b"application/json; charset=utf-8"),

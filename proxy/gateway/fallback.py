@@ -56,7 +56,7 @@ class ReplayableReceive:
         return message
 
     async def again(self) -> Message:
-        """The same from the start: the other side's `receive`."""
+        """Return a `receive` that starts again, for the other backend."""
         first, self._first = self._first, None
         return first if first is not None else await self._receive()
 

@@ -192,7 +192,7 @@ class Gateway:
         )  # 2
         if tracker.trace is not None:
             tracker.trace.decided(scope, route.template if route is not None else None, tracker.decision)
-            tracker.on_fallback = functools.partial(tracker.trace.turned, scope)
+            tracker.on_fallback = functools.partial(tracker.trace.switched, scope)
 
     async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
         """Await the backend of a request that is prepared, and of one that has started, its answer (3)."""

@@ -84,7 +84,7 @@ class Pattern:
         return trie.find(segments, exact=self.method == WEBSOCKET) == 0
 
     def fold(self, text: str) -> str:
-        """A literal as it is compared: WebSocket paths to the letter, others in lower case."""
+        """Return a literal as it is compared: WebSocket paths unchanged, others in lower case."""
         return text if self.method == WEBSOCKET else text.lower()
 
     def __str__(self) -> str:
@@ -122,7 +122,7 @@ class Trie:
             node.leaf = min(node.leaf, index)
 
     def find(self, segments: list[bytes], at: int = 0, best: int = NEVER, *, exact: bool = False) -> int:
-        """The lowest index below `best` that matches `segments[at:]`, or `best`.
+        """Return the lowest index below `best` that matches `segments[at:]`, or `best`.
 
         The segments are a path split at its slashes, without the first, empty piece, and folded.
         `exact` refuses the trailing slash that is otherwise allowed.
@@ -141,7 +141,7 @@ class Trie:
         return best
 
     def covering(self, pattern: Pattern, at: int = 0) -> int:
-        """The lowest index of a template that matches all that `pattern` matches, or NEVER."""
+        """Return the lowest index of a template that matches all that `pattern` matches, or NEVER."""
         if at == len(pattern.segments):
             return self.rest if pattern.rest else self.leaf
         segment = pattern.segments[at]
@@ -172,7 +172,7 @@ class Cover:
         self._tries.setdefault(pattern.method, Trie()).add(pattern, index)
 
     def covering(self, pattern: Pattern) -> int | None:
-        """The first pattern added that takes every request this one could, if there is one."""
+        """Return the first pattern added that takes every request this one could, if there is one."""
         tries = (trie for declared, trie in self._tries.items() if answers(declared, pattern.method))
         first = min((trie.covering(pattern) for trie in tries), default=NEVER)
         return None if first == NEVER else first

@@ -21,9 +21,11 @@ def requested_method(method: str, headers: Headers) -> str | None:
     """Return the method that a preflight asks for; None for any other request (Fetch, "CORS-preflight request")."""
     if method != "OPTIONS":
         return None
-    found = {name: value for name, value in headers if name in (b"origin", b"access-control-request-method")}
-    requested = found.get(b"access-control-request-method", b"").decode("latin-1")
-    return requested if requested and b"origin" in found and requested != WEBSOCKET else None
+    preflight_headers = {
+        name: value for name, value in headers if name in (b"origin", b"access-control-request-method")
+    }
+    requested = preflight_headers.get(b"access-control-request-method", b"").decode("latin-1")
+    return requested if requested and b"origin" in preflight_headers and requested != WEBSOCKET else None
 
 
 def match_request(table: RouteTable, method: str, headers: Headers, raw_path: bytes) -> Match | None:

@@ -88,7 +88,7 @@ class RequestTracker:
         await self.client_send(message)
 
     def _begin(self, message: Message) -> None:
-        """The first message begins the response: a response, an accepted or a refused WebSocket."""
+        """Begin the response with the first message: a response, an accepted or a refused WebSocket."""
         kind = message["type"]
         if kind == "websocket.close":
             self.begin_response(403, (), dated=False)  # what ASGI servers answer for a close before an accept

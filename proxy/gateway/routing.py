@@ -35,8 +35,8 @@ class Match:
         pattern = self.route.pattern
         pieces = _pathname(self.raw_path)[1:].split(b"/", len(pattern.segments))
         named = zip(pattern.segments, pieces, strict=False)
-        found = {part.name: _decode(piece) for part, piece in named if isinstance(part, Parameter)}
-        return {**found, "*": _decode(pieces[-1])} if pattern.rest else found
+        params = {part.name: _decode(piece) for part, piece in named if isinstance(part, Parameter)}
+        return {**params, "*": _decode(pieces[-1])} if pattern.rest else params
 
 
 class RouteTable:
@@ -54,7 +54,7 @@ class RouteTable:
         }
 
     def match(self, method: str, raw_path: bytes) -> Match | None:
-        """The first route that takes the request. `method` is as sent, or `WS` for a WebSocket.
+        """Return the first route that takes the request. `method` is as sent, or `WS` for a WebSocket.
 
         `raw_path` is the path as sent: not decoded, no query (a fragment, if any, is left out of account).
         """
@@ -85,7 +85,7 @@ class _Table:
             self._add(pattern, index)
 
     def find(self, path: bytes) -> int:
-        """The lowest index that matches, or NEVER. No path is cut into more pieces than templates have."""
+        """Return the lowest index that matches, or NEVER. No path is split into more parts than templates have."""
         folded = path if self._exact else path.lower()
         index = self._literal.get(folded)
         if index is not None:

@@ -127,7 +127,7 @@ class RequestMetrics:
 
 
 def expose() -> bytes:
-    """The text exposition of this process, or of all workers where they share files."""
+    """Return the text exposition of this process, or of all workers where they share files."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()

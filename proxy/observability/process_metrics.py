@@ -21,8 +21,10 @@ _LIVE: Final = re.compile(r"gauge_live.*_(\d+)\.db")
 
 
 class ProcessMetrics:
-    """Samples for as long as it runs; `under_way` gives the numbers of HTTP requests and of WebSockets,
-    and the bytes buffered for clients."""
+    """Samples memory, processor time and load of this process.
+
+    `under_way` returns the numbers of HTTP requests and of WebSockets, and the bytes buffered for clients.
+    """
 
     def __init__(self, under_way: Callable[[], tuple[int, int, int]]) -> None:
         self._under_way = under_way
@@ -41,18 +43,18 @@ class ProcessMetrics:
         metrics.IN_FLIGHT.labels("http").set(requests)
         metrics.IN_FLIGHT.labels("websocket").set(websockets)
         metrics.BUFFERED.set(buffered)
-        told = {sample.name: sample.value for family in self._process.collect() for sample in family.samples}
-        if told:  # nothing where there is no /proc
-            metrics.MEMORY.set(told["process_resident_memory_bytes"])
-            metrics.CPU.inc(told["process_cpu_seconds_total"] - self._cpu)
-            self._cpu = told["process_cpu_seconds_total"]
+        values = {sample.name: sample.value for family in self._process.collect() for sample in family.samples}
+        if values:  # nothing where there is no /proc
+            metrics.MEMORY.set(values["process_resident_memory_bytes"])
+            metrics.CPU.inc(values["process_cpu_seconds_total"] - self._cpu)
+            self._cpu = values["process_cpu_seconds_total"]
 
 
 def forget_the_dead(directory: Path) -> None:
-    """Removes what workers that are no more have left among the files of living gauges."""
+    """Remove the files of gauges that ended workers have left."""
     for file in directory.glob("gauge_live*.db"):
-        found = _LIVE.fullmatch(file.name)
-        if found is not None and not _lives(int(found[1])):
+        match = _LIVE.fullmatch(file.name)
+        if match is not None and not _lives(int(match[1])):
             file.unlink(missing_ok=True)
 
 

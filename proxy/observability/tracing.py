@@ -33,7 +33,7 @@ class TracingUnavailable(RuntimeError):
     """Traces are asked for, and the SDK is not installed."""
 
 
-def is_asked_for(env: Mapping[str, str]) -> bool:
+def is_requested(env: Mapping[str, str]) -> bool:
     """Whether the environment asks for traces. Raises `TracingUnavailable` where it does in vain."""
     if not any(env.get(name) for name in ENDPOINTS) or env.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
@@ -55,7 +55,7 @@ class Tracing:
     @classmethod
     def configured(cls, env: Mapping[str, str]) -> Tracing | None:
         """As the environment asks for; None where it does not. Raises `TracingUnavailable`."""
-        if not is_asked_for(env):
+        if not is_requested(env):
             return None
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
@@ -68,11 +68,11 @@ class Tracing:
         return cls(provider)
 
     def begin(self, scope: Scope, method: str) -> Trace:
-        """The gateway's span of a request, which begins now."""
+        """Begin the gateway's span of a request."""
         return Trace(self, scope, method)
 
     def shadow(self, headers: Headers, method: str, route: str, backend: str) -> AbstractContextManager[Span]:
-        """A span for the other side's answer, below the side's that served, for as long as the context is entered."""
+        """Return a context with a span for the shadow's answer, below the span of the backend that served."""
         from opentelemetry.trace import SpanKind
 
         attributes = {"http.request.method": method, "scribe_proxy.route": route, "scribe_proxy.side": backend}
@@ -85,7 +85,7 @@ class Tracing:
         )
 
     def close(self) -> None:
-        """Sends what waits; blocks for as long as the exporter's timeout, so not for the event loop."""
+        """Send queued spans. Blocks for up to the exporter's timeout: do not call it on the event loop."""
         self._provider.shutdown()
 
     def _context(self, headers: Headers) -> Context:
@@ -108,8 +108,8 @@ class Trace:
         self._backend: Span | None = None
 
     def decided(self, scope: Scope, route: str | None, decision: Decision) -> None:
-        """The side is known, and begins; `scope` is made to tell it so. `route` is the template of what matched."""
-        self._deciding.set_attributes(_told(decision))
+        """Begin the span of the chosen backend, and put its headers into `scope`. `route` is the matched template."""
+        self._deciding.set_attributes(_attributes(decision))
         if decision.bucket is not None:
             self._deciding.set_attribute("scribe_proxy.bucket", decision.bucket)
         self._deciding.end()
@@ -118,7 +118,7 @@ class Trace:
             self._own.set_attribute("http.route", route)
         self._begin(scope, decision)
 
-    def turned(self, scope: Scope, decision: Decision) -> None:
+    def switched(self, scope: Scope, decision: Decision) -> None:
         """Another side takes over from one that failed."""
         from opentelemetry.trace import StatusCode
 
@@ -130,7 +130,7 @@ class Trace:
     def _begin(self, scope: Scope, decision: Decision) -> None:
         from opentelemetry.trace import SpanKind, set_span_in_context
 
-        self._own.set_attributes(_told(decision))
+        self._own.set_attributes(_attributes(decision))
         kind = SpanKind.CLIENT if decision.backend == "legacy" else SpanKind.INTERNAL
         self._backend = self._tracing._tracer.start_span(decision.backend, self._below, kind=kind)
         carrier: dict[str, str] = {}
@@ -138,7 +138,7 @@ class Trace:
         _carry(scope, carrier)
 
     def end(self, status: int, failure: str | None) -> None:
-        """The answer is complete, or nobody is left to receive it."""
+        """End the span: the response is complete, or its client is gone."""
         from opentelemetry.trace import StatusCode
 
         for span in (self._backend, self._own):
@@ -149,13 +149,13 @@ class Trace:
                 span.end()
 
 
-def _told(decision: Decision) -> dict[str, str]:
+def _attributes(decision: Decision) -> dict[str, str]:
     return {"scribe_proxy.side": decision.backend, "scribe_proxy.reason": decision.reason}
 
 
 def _carry(scope: MutableMapping[str, object], carrier: Mapping[str, str]) -> None:
-    """Puts the trace's headers in the place of the caller's."""
+    """Replace the caller's trace headers by those of the trace."""
     headers = scope["headers"]
     assert isinstance(headers, list)
-    kept = [header for header in headers if header[0] not in _CARRIED]
-    scope["headers"] = kept + [(name.encode(), value.encode("latin-1")) for name, value in carrier.items()]
+    remaining = [header for header in headers if header[0] not in _CARRIED]
+    scope["headers"] = remaining + [(name.encode(), value.encode("latin-1")) for name, value in carrier.items()]

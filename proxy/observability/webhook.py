@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scribe_proxy.notify")
 
-PAUSES: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
+RETRY_DELAYS: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Seconds between one attempt and the next; after the last there is no other. About four hours in all."""
-PATIENCE: Final = 10.0
+REQUEST_TIMEOUT: Final = 10.0
 """Seconds that a receiver may take."""
 WAITING: Final = 256
 """How many notices may wait; the oldest give way."""
@@ -68,12 +68,12 @@ class WebhookEvent:
 
     def body(self) -> bytes:
         """As it is sent."""
-        told = {"type": self.type, "timestamp": self.at.isoformat(timespec="milliseconds"), "data": dict(self.data)}
-        return json.dumps(told, sort_keys=True, default=str).encode()
+        payload = {"type": self.type, "timestamp": self.at.isoformat(timespec="milliseconds"), "data": dict(self.data)}
+        return json.dumps(payload, sort_keys=True, default=str).encode()
 
 
 def sign(secret: str, id_: str, timestamp: int, body: bytes) -> str:
-    """The value of `webhook-signature`; `timestamp` is in seconds since the epoch."""
+    """Return the value of `webhook-signature`; `timestamp` is in seconds since the epoch."""
     signed = hmac.new(secret.encode(), f"{id_}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(signed).decode()}"
 
@@ -87,13 +87,13 @@ class WebhookSender:
         secret: str = "",
         *,
         counted: Callable[[Result], None] = lambda _: None,
-        pauses: Sequence[float] = PAUSES,
+        retry_delays: Sequence[float] = RETRY_DELAYS,
         form: Format = "standard",
         ops_url: str = "",
     ) -> None:
         self._form, self._ops_url = form, ops_url
         self._url, self._secret = url, secret
-        self._counted, self._pauses = counted, tuple(pauses)
+        self._counted, self._retry_delays = counted, tuple(retry_delays)
         self._waiting: deque[WebhookEvent] = deque(maxlen=WAITING)
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -103,14 +103,14 @@ class WebhookSender:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Ends; what waits is lost."""
+        """Stop; queued events are dropped."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
 
-    def tell(self, notice: WebhookEvent) -> None:
+    def publish(self, notice: WebhookEvent) -> None:
         """Never waits, never raises."""
         if len(self._waiting) == WAITING:
             self._counted("given_up")
@@ -120,7 +120,7 @@ class WebhookSender:
     async def _run(self) -> None:
         import httpx  # a quarter of a second, which a gateway without a webhook does not pay
 
-        async with httpx.AsyncClient(timeout=PATIENCE, follow_redirects=False) as client:
+        async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT, follow_redirects=False) as client:
             while True:
                 await self._arrived.wait()
                 while self._waiting:
@@ -128,9 +128,9 @@ class WebhookSender:
                 self._arrived.clear()
 
     async def _deliver(self, client: httpx.AsyncClient, notice: WebhookEvent) -> None:
-        for pause in (*self._pauses, None):
-            why = await self._attempt(client, notice)
-            if why is None:
+        for pause in (*self._retry_delays, None):
+            reason = await self._attempt(client, notice)
+            if reason is None:
                 self._counted("delivered")
                 return
             if pause is None:
@@ -138,7 +138,7 @@ class WebhookSender:
             self._counted("retried")
             await asyncio.sleep(pause)
         self._counted("given_up")
-        logger.error("webhook: the notice of a %s was given up: %s", notice.type, why)
+        logger.error("webhook: the notice of a %s was given up: %s", notice.type, reason)
 
     async def _attempt(self, client: httpx.AsyncClient, notice: WebhookEvent) -> str | None:
         """Return the fault of an attempt, None for a delivery. The URL may hold secrets, so it is not part of it."""
@@ -172,10 +172,10 @@ class WebhookQueue:
         self._webhook: WebhookSender | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    def tell(self, notice: WebhookEvent) -> None:
+    def publish(self, notice: WebhookEvent) -> None:
         """Never waits, never raises; lost where there is no webhook."""
         if self._webhook is not None:
-            self._webhook.tell(notice)
+            self._webhook.publish(notice)
 
     async def start(self) -> None:
         self._open()

@@ -74,7 +74,7 @@ class ConfigWatcher:
         interval: float = INTERVAL,
         read_timeout: float = READ_TIMEOUT,
     ) -> None:
-        """`loaded` is in force already; without it the file is loaded here, which raises ConfigError.
+        """Create a watcher. `loaded` is in force already; without it the file is loaded here, which raises ConfigError.
 
         `apply` is called on the event loop with each valid change, and with None for each that is refused. If it
         raises an error for a valid change, that change is refused too.
@@ -113,9 +113,9 @@ class ConfigWatcher:
             await self._guarded(self._save)
         while True:
             await asyncio.sleep(self._interval)
-            await self._guarded(self.look)
+            await self._guarded(self.check)
 
-    async def look(self) -> bool:
+    async def check(self) -> bool:
         """Read the file once, and judge it if it has changed and is settled. Return True if a change was judged."""
         state = await self._in_thread(partial(read_state, self.path, self._directory))
         now = time.monotonic()

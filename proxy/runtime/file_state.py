@@ -48,13 +48,13 @@ def read_state(path: Path, contracts: Path) -> FileState:
     except OSError as error:
         return FileState(_unreadable(error.strerror), *missing, fingerprint(contracts))
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return FileState(_unreadable("not a regular file"), *missing, fingerprint(contracts))
         content = _read(descriptor)
         written = _is_open_for_writing(descriptor)
         stamp = stamp_of(path, contracts, content)
-        return FileState(content, (found.st_dev, found.st_ino), found.st_mtime_ns, written, stamp)
+        return FileState(content, (status.st_dev, status.st_ino), status.st_mtime_ns, written, stamp)
     except OSError as error:
         return FileState(_unreadable(error.strerror), *missing, fingerprint(contracts))
     finally:
@@ -70,10 +70,10 @@ def stamp_of(path: Path, contracts: Path, content: bytes) -> Stamp:
 
 def _stamp(directory: Path, name: str) -> tuple[str, int, int, int]:
     try:
-        found = (directory / name).stat()
+        status = (directory / name).stat()
     except (OSError, ValueError):
         return name, 0, 0, 0
-    return name, found.st_mtime_ns, found.st_size, found.st_ino
+    return name, status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _read(descriptor: int) -> bytes:

@@ -125,8 +125,8 @@ class LastGood:
         """Return what was saved; None where there is nothing, or nothing that this user alone could have written."""
         try:
             with self.path.open("rb") as file:
-                found = os.fstat(file.fileno())
-                if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+                status = os.fstat(file.fileno())
+                if status.st_uid != os.geteuid() or status.st_mode & 0o022:
                     logger.error("%s may have been written by another user, and is not used", self.path)
                     return None
                 data = json.load(file)

@@ -22,11 +22,14 @@ _LENGTH: Final = Struct(">Q")
 
 
 class MessageChannel(asyncio.Protocol, Generic[In, Out]):
-    """One end. `hear` is called with each message; `closed` is set once no more can arrive. `max_batch` is in bytes."""
+    """One end of a channel.
 
-    def __init__(self, hear: Callable[[In], None], gather: float = 0.0, max_batch: int | None = None) -> None:
+    `on_message` is called with each message; `closed` is set once no more can arrive. `max_batch` is in bytes.
+    """
+
+    def __init__(self, on_message: Callable[[In], None], gather: float = 0.0, max_batch: int | None = None) -> None:
         self.closed: Final = asyncio.Event()
-        self._hear: Final = hear
+        self._on_message: Final = on_message
         self._gather: Final = gather
         self._max_batch: Final = max_batch
         self._loop = asyncio.get_running_loop()
@@ -73,7 +76,7 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
             with memoryview(self._read) as view:
                 messages = pickle.loads(view[begin + _LENGTH.size : end])  # noqa: S301 - from our own process alone
             for message in messages:
-                self._hear(message)
+                self._on_message(message)
             begin = end
         del self._read[:begin]
 

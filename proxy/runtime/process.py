@@ -100,7 +100,9 @@ class GatewayProcess:
         self.stats = StatsRegistry()
         self.failures = RecentFailures()
         observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.stats, self.failures)
-        self.shadow = ShadowClient(config, file.parent, (self.stats.compared,), self.reports.record, self.notices.tell)
+        self.shadow = ShadowClient(
+            config, file.parent, (self.stats.compared,), self.reports.record, self.notices.publish
+        )
         self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
         self.memory = MemoryBudget(config.limits.memory, metrics.MEMORY_EVICTIONS.inc)
@@ -181,7 +183,7 @@ class GatewayProcess:
             apply=self._limit,
             healthy=lambda: not self.health.failing,
             legacy_down=lambda: self.breaker.is_open,
-            changed=self._tell,
+            changed=self._announce,
             in_force=publish.show,
             config_text=self._config_text,
         )
@@ -195,11 +197,11 @@ class GatewayProcess:
     def _limit(self, limits: Mapping[str, Limit]) -> None:
         self.gateway.limits = limits
 
-    def _tell(self, change: AuditEntry) -> None:
+    def _announce(self, change: AuditEntry) -> None:
         publish.count(change)
         notice = publish.webhook_event(change)
         if notice is not None:
-            self.notices.tell(notice)
+            self.notices.publish(notice)
 
     def _apply_config(self, config: Config | None) -> None:
         """Apply a changed file; None where it is refused, and the last good one stays."""
@@ -208,7 +210,7 @@ class GatewayProcess:
         if config is None:
             problems = [problem.located("routing.yaml") for problem in self.watcher.problems]
             in_force = self.gateway.plan.config.revision
-            self.notices.tell(WebhookEvent("config_refused", {"problems": problems, "in_force": in_force}))
+            self.notices.publish(WebhookEvent("config_refused", {"problems": problems, "in_force": in_force}))
             return
         before = self.gateway.plan.config
         if config.native != before.native:

@@ -62,7 +62,7 @@ class WorkerState:
         return delay
 
     def record_start(self, now: float) -> None:
-        """A new worker is starting."""
+        """Record that a new worker is starting."""
         self.restart_at, self.pinged, self.answered, self.pinged_at = None, False, False, now
 
 

@@ -71,7 +71,7 @@ class ServedExchange:
     _framer: ResponseFramer | None = None
     _held = b""
     _size = 0
-    _end_told = False
+    _end_reported = False
     disconnected = over = in_task = False
     retains_body = False
     """Whether the app is taken to hold the body until it has answered."""
@@ -129,7 +129,7 @@ class ServedExchange:
         if self.continue_owed and not self.begun:
             self.continue_owed = False
             self._connection.write(_CONTINUE)
-        while not (self.disconnected or self.over or self._body or (self._whole and not self._end_told)):
+        while not (self.disconnected or self.over or self._body or (self._whole and not self._end_reported)):
             if not self._whole and self.waiting_since is None:
                 self.waiting_since = asyncio.get_running_loop().time()
             await self._wait()
@@ -137,7 +137,7 @@ class ServedExchange:
         if self.disconnected or self.over:
             return {"type": "http.disconnect"}
         body, self._body, self._size = b"".join(self._body), [], 0
-        self._end_told = self._whole
+        self._end_reported = self._whole
         if self.retains_body and body and self.account is not None and not self.account.acquire(len(body)):
             self._connection.evict("memory")
             return {"type": "http.disconnect"}

@@ -68,11 +68,11 @@ class HeadParser:
         """Return the index after the next empty line, or the end of the data."""
         if self._tail:
             joined = self._tail + data[start : start + 3]
-            found = joined.find(_END)
-            if found >= 0:
-                return start + found + len(_END) - len(self._tail)
-        found = data.find(_END, start)
-        return found + len(_END) if found >= 0 else len(data)
+            position = joined.find(_END)
+            if position >= 0:
+                return start + position + len(_END) - len(self._tail)
+        position = data.find(_END, start)
+        return position + len(_END) if position >= 0 else len(data)
 
     def _is_ordinary(self, data: bytes) -> bool:
         """Return whether the data are one whole head of HTTP: its only empty line ends it."""

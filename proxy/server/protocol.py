@@ -338,7 +338,7 @@ class HttpProtocol(asyncio.Protocol):
     # -- closing
 
     def _expire(self) -> None:
-        """The client took too long: for a head, for a body, or for another request."""
+        """End a connection whose client took too long: for a head, for a body, or for another request."""
         if self._read_paused or self._is_continue_owed:
             self._deadline.set(self._timeouts.request)  # the app is slow, not the client
         elif self._body is not None or self._heads.begun or not self._request_began:

@@ -64,10 +64,10 @@ def _parse_v1(data: bytes) -> ProxyHeader | None:
     line = data[: end + 1]
     if _V1_UNKNOWN.fullmatch(line):
         return ProxyHeader(None, len(line))
-    found = _V1.fullmatch(line)
-    if found is None:
+    match = _V1.fullmatch(line)
+    if match is None:
         raise MalformedHeaderError("a malformed line")
-    family, source, destination, *ports = (part.decode() for part in found.groups())
+    family, source, destination, *ports = (part.decode() for part in match.groups())
     read = IPv4Address if family == "4" else IPv6Address
     try:
         address, _ = read(source), read(destination)

@@ -142,8 +142,8 @@ class _ProxiedTransport:
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "peername":
             return self._peer
-        found = self._transport.get_extra_info(name, default)
-        return _ProxiedSocket(found, self._peer) if name == "socket" and found is not None else found
+        value = self._transport.get_extra_info(name, default)
+        return _ProxiedSocket(value, self._peer) if name == "socket" and value is not None else value
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -241,7 +241,7 @@ class WebSocketProtocol(asyncio.Protocol):
         return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
 
     async def _send(self, message: Message) -> None:
-        """Raises `PeerGone` (an OSError, as ASGI has it) when the client is gone."""
+        """Send a message. Raises `PeerGone` (an OSError, as ASGI demands) when the client is gone."""
         kind = message["type"]
         if self._peer is not None:
             await self._send_open(self._peer, kind, message)

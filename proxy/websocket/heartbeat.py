@@ -45,7 +45,7 @@ class LinkState:
 
 
 class Heartbeat:
-    """Liveness of one end. Set `heard_at` to the time of whatever arrives from it.
+    """Liveness of one end. Set `received_at` to the time of whatever arrives from it.
 
     `interval`: seconds of quiet before a ping; `timeout`: seconds for its answer; `stall`: seconds for which an end
     with a full buffer may take nothing, at least `timeout`. `now` is a monotonic time in seconds.
@@ -59,15 +59,15 @@ class Heartbeat:
         "_progress_at",
         "_queued",
         "_taken_at",
-        "heard_at",
         "interval",
+        "received_at",
         "stall",
         "timeout",
     )
 
     def __init__(self, interval: float, timeout: float, stall: float, now: float) -> None:
         self.interval, self.timeout, self.stall = interval, timeout, max(stall, timeout)
-        self.heard_at = self._pinged_at = self._progress_at = self._taken_at = now
+        self.received_at = self._pinged_at = self._progress_at = self._taken_at = now
         self._next_check = now + interval
         self._acknowledged = self._ping_position = 0
         self._queued = False
@@ -98,7 +98,7 @@ class Heartbeat:
         stuck = now - self._progress_at
         if not link.reading or link.ping_waits:
             return Action.DEAD if stuck >= self.stall else self._until_ping(now, link)
-        if self.heard_at >= self._pinged_at:
+        if self.received_at >= self._pinged_at:
             return self._until_ping(now, link)
         if self._acknowledged < self._ping_position or link.unacknowledged > link.in_flight:
             self._queued = True
@@ -110,7 +110,7 @@ class Heartbeat:
         return remaining if remaining > 0 else Action.DEAD
 
     def _until_ping(self, now: float, link: LinkState) -> Action | float:
-        remaining = max(self.heard_at, self._pinged_at) + self.interval - now
+        remaining = max(self.received_at, self._pinged_at) + self.interval - now
         if remaining > 0:
             return remaining
         if link.ping_waits:

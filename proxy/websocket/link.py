@@ -11,10 +11,11 @@ from proxy.websocket.send_queue import measure
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `ping_interval`: of quiet before a ping. `ping_timeout`: for a sign of life after it. `closing`: without
-    progress of a closing handshake, as long as Node's `ws` grants it.
+    """Times of a WebSocket, in seconds.
 
-    An end with a full buffer may take nothing for as long as a quiet end lives.
+    `ping_interval` is quiet before a ping, `ping_timeout` the wait for any data after it, `closing` the wait for
+    progress of a closing handshake, as long as Node's `ws` waits. An end with a full buffer may take nothing for as
+    long as a quiet end lives.
     """
 
     ping_interval: float = 20.0

@@ -142,8 +142,8 @@ class MessageReader:
         else:
             self._control += piece
         self._remaining -= step
-        turn = step % 4
-        self._mask = self._mask[turn:] + self._mask[:turn]
+        shift = step % 4
+        self._mask = self._mask[shift:] + self._mask[:shift]
         return position + step
 
     def _end_frame(self) -> Iterator[Event]:

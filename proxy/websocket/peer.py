@@ -71,12 +71,12 @@ class Peer(asyncio.Protocol):
         self,
         timing: Timing,
         max_size: int,
-        on_lost: Callable[[], None] | None = None,
+        on_disconnected: Callable[[], None] | None = None,
         budget: BufferBudget | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._timing = timing
-        self._on_lost = on_lost
+        self._on_disconnected = on_disconnected
         self._budget = budget or Unbounded()
         self._acquired = 0
         self._messages = MessageReader(max_size)
@@ -154,7 +154,7 @@ class Peer(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        self._heartbeat.heard_at = self._loop.time()
+        self._heartbeat.received_at = self._loop.time()
         if self._input_ended:
             return  # read and dropped: a connection that is closed on unread bytes is reset, and the close frame lost
         try:
@@ -185,8 +185,8 @@ class Peer(asyncio.Protocol):
         self._conclude, self._input_ended = None, True
         self._end(Closed(ABNORMAL))
         self._stop_timer()
-        if self._on_lost is not None:
-            self._on_lost()
+        if self._on_disconnected is not None:
+            self._on_disconnected()
 
     def pause_writing(self) -> None:
         if self.ended is None:
@@ -298,7 +298,7 @@ class Peer(asyncio.Protocol):
     def _resume_reading(self) -> None:
         if self._reading_paused:
             self._reading_paused = False
-            self._heartbeat.heard_at = self._loop.time()
+            self._heartbeat.received_at = self._loop.time()
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 

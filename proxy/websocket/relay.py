@@ -44,7 +44,7 @@ class Relay:
         self._loop = asyncio.get_running_loop()
         self._received = received
         self._timing = Timing()
-        self._on_client_lost: Callable[[], None] | None = None
+        self._on_client_disconnected: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._client = _Leg(self, masks=False, close_code=INTERNAL_ERROR)
         self._legacy = _Leg(self, masks=True, close_code=GOING_AWAY)
@@ -54,9 +54,11 @@ class Relay:
         self._legacy.attach(legacy)
         self._legacy.pause_reading()
 
-    def join(self, client: asyncio.Transport, early: bytes, timing: Timing, on_client_lost: Callable[[], None]) -> None:
+    def join(
+        self, client: asyncio.Transport, early: bytes, timing: Timing, on_client_disconnected: Callable[[], None]
+    ) -> None:
         """Relay from now on. `early`: what the client sent after its handshake; `timing` holds for both legs."""
-        self._timing, self._on_client_lost = timing, on_client_lost
+        self._timing, self._on_client_disconnected = timing, on_client_disconnected
         self._client.attach(client)
         for leg in (self._client, self._legacy):
             leg.start(timing)
@@ -87,11 +89,11 @@ class Relay:
                 leg.stop_heartbeat()
             self._timer = self._loop.call_later(self._timing.closing, self._expire, self._progress())
 
-    def leg_lost(self, leg: _Leg) -> None:
-        """A connection is gone."""
-        if leg is self._client and self._on_client_lost is not None:
-            self._on_client_lost()
-        if self._client.lost and self._legacy.lost:
+    def leg_disconnected(self, leg: _Leg) -> None:
+        """Record that a connection is closed."""
+        if leg is self._client and self._on_client_disconnected is not None:
+            self._on_client_disconnected()
+        if self._client.disconnected and self._legacy.disconnected:
             if self._timer is not None:
                 self._timer.cancel()
             self.ended.set()
@@ -109,8 +111,11 @@ class Relay:
 
 
 class _Leg(asyncio.Protocol):
-    """The connection to one end of a relay. `masks`: whether frames to it are masked, as a server is sent them.
-    `close_code`: for this end, when the other is dead."""
+    """The connection to one end of a relay.
+
+    `masks`: whether frames to it are masked, as those to a server are. `close_code` is sent to this end when the other
+    is dead.
+    """
 
     def __init__(self, relay: Relay, *, masks: bool, close_code: int) -> None:
         self._relay, self._masks, self.close_code = relay, masks, close_code
@@ -127,7 +132,7 @@ class _Leg(asyncio.Protocol):
         self._is_muted = self._is_finished = self._reading_paused = self._ping_waits = False
         self.has_ended = False
         """No more bytes come from this end."""
-        self.lost = False
+        self.disconnected = False
 
     def attach(self, transport: asyncio.Transport) -> None:
         """Take over the transport."""
@@ -137,7 +142,7 @@ class _Leg(asyncio.Protocol):
 
     def start(self, timing: Timing) -> None:
         """Watch whether this end is alive."""
-        if not self.lost:
+        if not self.disconnected:
             now = self._loop.time()
             self._heartbeat = Heartbeat(timing.ping_interval, timing.ping_timeout, timing.stall, now)
             self._timer = self._loop.call_later(timing.ping_interval, self._check)
@@ -170,7 +175,7 @@ class _Leg(asyncio.Protocol):
 
     def finish(self) -> None:
         """End what this end is sent, once it has been sent all that was written."""
-        if self._is_finished or self._transport is None or self.lost:
+        if self._is_finished or self._transport is None or self.disconnected:
             return
         self._is_finished = self._is_muted = True
         self._inserts.clear()
@@ -186,7 +191,7 @@ class _Leg(asyncio.Protocol):
 
     def acknowledged(self) -> int:
         """Return how many bytes this end's kernel has acknowledged."""
-        if self._transport is None or self.lost:
+        if self._transport is None or self.disconnected:
             return self._written
         return self._written - link_state(self._transport, self._written, reading=True).unacknowledged
 
@@ -201,7 +206,7 @@ class _Leg(asyncio.Protocol):
             self.forward(b"", 0)
 
     def _write(self, data: bytes) -> None:
-        if data and self._transport is not None and not self.lost:
+        if data and self._transport is not None and not self.disconnected:
             self._written += len(data)
             self._transport.write(data)
 
@@ -238,11 +243,11 @@ class _Leg(asyncio.Protocol):
         return not self._is_finished and self._transport is not None and self._transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
+        self.disconnected = True
         self.stop_heartbeat()
         self._end()
         self.other.resume_reading()
-        self._relay.leg_lost(self)
+        self._relay.leg_disconnected(self)
 
     def _end(self) -> None:
         if not self.has_ended:
@@ -261,7 +266,7 @@ class _Leg(asyncio.Protocol):
 
     def _mark_alive(self) -> None:
         if self._heartbeat is not None:
-            self._heartbeat.heard_at = self._loop.time()
+            self._heartbeat.received_at = self._loop.time()
 
     def _check(self) -> None:
         assert self._transport is not None

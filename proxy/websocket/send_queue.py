@@ -19,12 +19,12 @@ if sys.platform == "linux":
     def measure(fd: int) -> tuple[int, int]:
         """Bytes in the send queue of the TCP socket `fd`, and those of them that are on the network."""
         try:
-            queued = _ask(fd, termios.TIOCOUTQ)
-            return queued, queued - _ask(fd, UNSENT)
+            queued = _query(fd, termios.TIOCOUTQ)
+            return queued, queued - _query(fd, UNSENT)
         except (OSError, ValueError):  # closed by now, or no TCP socket
             return 0, 0
 
-    def _ask(fd: int, request: int) -> int:
+    def _query(fd: int, request: int) -> int:
         answer = bytearray(4)
         fcntl.ioctl(fd, request, answer)
         (size,) = struct.unpack("i", answer)

@@ -97,7 +97,7 @@ async def served(directory: Path, mongodb_url: str) -> AsyncIterator[tuple[Stage
     await keep_a_day(database)
     await roll_out(staged)
     for _ in range(2):
-        await staged.watcher.look()
+        await staged.watcher.check()
     try:
         async with serving(create_ops(staged, TOKEN)) as port:
             yield staged, f"http://127.0.0.1:{port}"

@@ -43,7 +43,7 @@ async def board_stage(directory: Path, groups: dict[str, int] | None = None, sto
     """Return a process whose controller runs; the caller stops it."""
     text = routing(groups or GROUPS)
     staged = stage(directory, 0, text.replace("{", "{{").replace("}", "}}"), store)
-    await staged.watcher.look()
+    await staged.watcher.check()
     controller = staged.controller
     await controller.start()
     serve_a_minute(staged.stats, time.monotonic(), SERVING)
@@ -55,7 +55,7 @@ async def board_stage(directory: Path, groups: dict[str, int] | None = None, sto
     file = directory / "routing.yaml"
     file.write_text(text.replace("bake_time: 3d", "bake_tiem: 3d"))
     for _ in range(2):
-        await staged.watcher.look()
+        await staged.watcher.check()
     return staged
 
 

@@ -32,8 +32,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._on_lost: Callable[[Connection], None] | None = None
-        self.lost = False
+        self._on_disconnected: Callable[[Connection], None] | None = None
+        self.disconnected = False
         self._transport: asyncio.Transport
         self._readable: select.poll | None = None
         self.response = ResponseReader()
@@ -145,12 +145,12 @@ class Connection(asyncio.Protocol):
         self.closed = True
         self._transport.abort()
 
-    def on_lost(self, callback: Callable[[Connection], None]) -> None:
+    def on_disconnected(self, callback: Callable[[Connection], None]) -> None:
         """Call back once the connection is closed for good; at once where it is."""
-        if self.lost:
+        if self.disconnected:
             callback(self)
         else:
-            self._on_lost = callback
+            self._on_disconnected = callback
 
     def _wake(self) -> None:
         receiver, self.receiver = self.receiver, None
@@ -201,14 +201,14 @@ class Connection(asyncio.Protocol):
         self.closed = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = self.lost = True
+        self.closed = self.disconnected = True
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         if self.error is None and not self.complete and (exc is not None or not self.response.end()):
             self.error = Reset()
         self._wake()
-        if self._on_lost is not None:
-            self._on_lost(self)
+        if self._on_disconnected is not None:
+            self._on_disconnected(self)
 
     def pause_writing(self) -> None:
         self._write_paused = True

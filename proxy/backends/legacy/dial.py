@@ -69,8 +69,8 @@ class Dialer:
     async def _resolve(self) -> Sequence[tuple[int, Address]]:
         """Return (family, address) pairs, the families interleaved (RFC 8305 §4)."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self.endpoint.host, self.endpoint.port, type=socket.SOCK_STREAM)
-        return interleaved([(family, address) for family, _, _, _, address in found])
+        addresses = await loop.getaddrinfo(self.endpoint.host, self.endpoint.port, type=socket.SOCK_STREAM)
+        return interleaved([(family, address) for family, _, _, _, address in addresses])
 
     def _log(self, cause: str, error: BaseException) -> None:
         """Log a cause, at most once in `LOG_INTERVAL`: a legacy that is down fails each request."""

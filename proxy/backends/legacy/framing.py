@@ -122,12 +122,12 @@ class ResponseReader:
         if self._pending:
             searched = max(len(self._pending) - 2, 0)
             data = self._pending + data
-        found = _HEAD_END.search(data, searched)
-        if found is None:
+        head_end = _HEAD_END.search(data, searched)
+        if head_end is None:
             self._pending = data
             self._check_pending()
             return None, b""
-        end = found.end()
+        end = head_end.end()
         if end > MAX_HEAD_SIZE:
             raise MalformedResponse("head too large")
         self._pending = b""

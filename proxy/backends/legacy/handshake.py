@@ -38,7 +38,7 @@ class Accepted:
 class WebSocketHandshake(Connection):
     """A connection to the legacy that asks to become a WebSocket.
 
-    After `ask`, `wait` until there is `accepted`, a refusal (`has_head`; then as any HTTP answer) or an `error`.
+    After `request`, `wait` until there is `accepted`, a refusal (`has_head`; then as any HTTP answer) or an `error`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -46,7 +46,7 @@ class WebSocketHandshake(Connection):
         self._key = b""
         self.accepted: Accepted | None = None
 
-    def ask(self, scope: Scope, endpoint: Endpoint) -> None:
+    def request(self, scope: Scope, endpoint: Endpoint) -> None:
         """Send the request."""
         self._key = first_header(scope["headers"], b"sec-websocket-key") or b""
         lines = [b"GET ", endpoint.target(request_target(scope)), b" HTTP/1.1\r\n"]

@@ -186,7 +186,7 @@ class _Forwarding:
         self._sending = False
 
     async def run(self, started: StartedExchange | None = None) -> None:
-        """Steps 2 to 6, and once more on a new connection where an idle one was closed under a safe request."""
+        """Run steps 2 to 6, and once more on a new connection where an idle one was closed under a safe request."""
         safe = self._request.method in SAFE_METHODS and not self._request.has_body
         if started is not None:
             connection = started.connection

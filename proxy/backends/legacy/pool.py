@@ -52,7 +52,7 @@ class Pool:
             self.open += 1
         else:
             if self._idle:
-                next(iter(self._idle)).close()  # its slot is free once it is lost
+                next(iter(self._idle)).close()  # its slot is free once it is disconnected
             connection = await self._wait_for_slot(timeout)
             if connection is not None:
                 return connection
@@ -108,7 +108,7 @@ class Pool:
         except BaseException:
             self._release_slot()
             raise
-        connection.on_lost(self._lost)
+        connection.on_disconnected(self._remove)
         return connection
 
     async def _wait_for_slot(self, timeout: float) -> Connection | None:
@@ -135,7 +135,7 @@ class Pool:
         else:
             self.release(connection)
 
-    def _lost(self, connection: Connection) -> None:
+    def _remove(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
         self._release_slot()
 

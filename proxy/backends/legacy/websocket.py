@@ -65,7 +65,7 @@ class WebSocketUpstream:
             await asyncio.gather(leaving, return_exceptions=True)
 
     async def _relay(self, accepted: Accepted, send: Send) -> None:
-        """Steps 3 and 4, until both connections are gone."""
+        """Run steps 3 and 4, until both connections are closed."""
         relay = accepted.relay
         try:
             await send({"type": "websocket.accept", "headers": accepted.headers, "proxy.relay": relay})
@@ -74,11 +74,11 @@ class WebSocketUpstream:
             return  # the client left before it was accepted
 
     async def _open(self, scope: Scope) -> Accepted | WebSocketHandshake:
-        """Steps 1 and 2. A `WebSocketHandshake` that is returned holds the legacy's refusal."""
+        """Run steps 1 and 2. A `WebSocketHandshake` that is returned holds the legacy's refusal."""
         opening = await self._connect()
         try:
             async with asyncio.timeout(self._response_timeout):
-                opening.ask(scope, self._dialer.endpoint)
+                opening.request(scope, self._dialer.endpoint)
                 while not opening.decided:
                     await opening.wait()
         except TimeoutError:

@@ -23,14 +23,14 @@ CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture
-def kept() -> InMemorySpanExporter:
+def remaining() -> InMemorySpanExporter:
     return InMemorySpanExporter()
 
 
 @pytest.fixture
-def tracing(kept: InMemorySpanExporter) -> Tracing:
+def tracing(remaining: InMemorySpanExporter) -> Tracing:
     provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(kept))
+    provider.add_span_processor(SimpleSpanProcessor(remaining))
     return Tracing(provider)
 
 
@@ -44,15 +44,15 @@ def traced(tracing: Tracing, scope: Scope, status: int = 200, failure: str | Non
     trace.end(status, failure)
 
 
-def by_name(kept: InMemorySpanExporter) -> dict[str, ReadableSpan]:
-    return {span.name: span for span in kept.get_finished_spans()}
+def by_name(remaining: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    return {span.name: span for span in remaining.get_finished_spans()}
 
 
 def test_decision_and_side_hang_below_the_gateway_and_that_below_the_caller(
-    tracing: Tracing, kept: InMemorySpanExporter
+    tracing: Tracing, remaining: InMemorySpanExporter
 ) -> None:
     traced(tracing, request((b"traceparent", CALLER.encode())))
-    spans = by_name(kept)
+    spans = by_name(remaining)
     own = spans["GET /api/notes/{id}"]
     assert own.parent is not None
     assert (own.parent.trace_id, own.parent.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
@@ -64,22 +64,22 @@ def test_decision_and_side_hang_below_the_gateway_and_that_below_the_caller(
     }
 
 
-def test_the_side_is_told_its_own_span_in_the_callers_place(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+def test_the_side_is_told_its_own_span_in_the_callers_place(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request((b"traceparent", CALLER.encode()), (b"x-other", b"1"))
     traced(tracing, scope)
     told = [value.decode() for name, value in scope["headers"] if name == b"traceparent"]
-    context = by_name(kept)["legacy"].context
+    context = by_name(remaining)["legacy"].context
     assert context is not None
     assert told == [f"00-{context.trace_id:032x}-{context.span_id:016x}-01"]
     assert (b"x-other", b"1") in scope["headers"]
 
 
-def test_a_shadow_hangs_below_the_side_that_served(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+def test_a_shadow_hangs_below_the_side_that_served(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request()
     traced(tracing, scope)
     with tracing.shadow(scope["headers"], "GET", "notes.list", "native"):
-        assert "shadow native" not in by_name(kept)
-    spans = by_name(kept)
+        assert "shadow native" not in by_name(remaining)
+    spans = by_name(remaining)
     parent, served = spans["shadow native"].parent, spans["legacy"].context
     assert parent is not None
     assert served is not None
@@ -87,20 +87,22 @@ def test_a_shadow_hangs_below_the_side_that_served(tracing: Tracing, kept: InMem
 
 
 @pytest.mark.parametrize(("status", "failure"), [(500, None), (502, "legacy_reset")])
-def test_failures_are_errors(tracing: Tracing, kept: InMemorySpanExporter, status: int, failure: str | None) -> None:
+def test_failures_are_errors(
+    tracing: Tracing, remaining: InMemorySpanExporter, status: int, failure: str | None
+) -> None:
     traced(tracing, request(), status, failure)
-    assert not by_name(kept)["legacy"].status.is_ok
-    assert by_name(kept)["legacy"].status.description == failure
+    assert not by_name(remaining)["legacy"].status.is_ok
+    assert by_name(remaining)["legacy"].status.description == failure
 
 
-def test_a_side_that_takes_over_has_a_span_of_its_own(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+def test_a_side_that_takes_over_has_a_span_of_its_own(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request()
     trace = tracing.begin(scope, "GET")
     trace.decided(scope, "/new", Decision("native", "share", 17))
     before = list(scope["headers"])
-    trace.turned(scope, Decision("legacy", "native-error", 17))
+    trace.switched(scope, Decision("legacy", "native-error", 17))
     trace.end(200, None)
-    spans = by_name(kept)
+    spans = by_name(remaining)
     assert set(spans) == {"GET /new", "decide", "native", "legacy"}
     assert spans["native"].status.description == "native-error"
     assert spans["legacy"].attributes == {"http.response.status_code": 200}
@@ -111,9 +113,9 @@ def test_a_side_that_takes_over_has_a_span_of_its_own(tracing: Tracing, kept: In
     assert scope["headers"] != before
 
 
-def test_nothing_of_the_requests_content_is_in_a_span(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+def test_nothing_of_the_requests_content_is_in_a_span(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     traced(tracing, request((b"authorization", b"secret"), (b"traceparent", b"not one")))
-    assert "secret" not in "".join(span.to_json() for span in kept.get_finished_spans())
+    assert "secret" not in "".join(span.to_json() for span in remaining.get_finished_spans())
 
 
 def test_without_an_endpoint_there_is_no_tracing() -> None:
@@ -121,12 +123,12 @@ def test_without_an_endpoint_there_is_no_tracing() -> None:
     assert Tracing.configured({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h", "OTEL_SDK_DISABLED": "true"}) is None
 
 
-def test_what_no_route_matches_goes_by_its_method(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+def test_what_no_route_matches_goes_by_its_method(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     scope = request()
     trace = tracing.begin(scope, "GET")
     trace.decided(scope, None, Decision("native", "no-route"))
     trace.end(404, None)
-    assert set(by_name(kept)) == {"GET", "decide", "native"}
+    assert set(by_name(remaining)) == {"GET", "decide", "native"}
 
 
 async def test_spans_arrive_at_the_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +157,7 @@ async def test_spans_arrive_at_the_endpoint_of_the_environment(monkeypatch: pyte
 
 
 async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
-    tracing: Tracing, kept: InMemorySpanExporter
+    tracing: Tracing, remaining: InMemorySpanExporter
 ) -> None:
     legacy, native = Backend("legacy"), Backend("native")
     gateway = Gateway(RoutingSnapshot.of(parse(CONFIG, {}), legacy, native), tracing=tracing)
@@ -163,19 +165,19 @@ async def test_the_gateway_traces_what_it_serves_and_tells_the_side(
         await exchange(
             port, f"GET /new HTTP/1.1\r\nhost: h\r\ntraceparent: {CALLER}\r\nconnection: close\r\n\r\n".encode()
         )
-    spans = by_name(kept)
+    spans = by_name(remaining)
     assert set(spans) == {"GET /new", "decide", "native"}
     assert spans["native"].attributes == {"http.response.status_code": 200}
     assert dict(native.scopes[0]["headers"])[b"traceparent"] != CALLER.encode()
 
 
-async def test_the_gateway_traces_the_side_that_takes_over(tracing: Tracing, kept: InMemorySpanExporter) -> None:
+async def test_the_gateway_traces_the_side_that_takes_over(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     legacy, native = Backend("legacy"), Backend("native", raising=RuntimeError("broken"))
     route = "{name: new, match: GET /new, native: 100%, on_native_error: legacy}"
     config = parse(f"legacy: {{url: 'http://a'}}\nnative: a:b\nroutes: [{route}]", {})
     async with serving(Gateway(RoutingSnapshot.of(config, legacy, native), tracing=tracing)) as port:
         await exchange(port, b"GET /new HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
-    spans = by_name(kept)
+    spans = by_name(remaining)
     assert set(spans) == {"GET /new", "decide", "native", "legacy"}
     assert spans["native"].parent == spans["legacy"].parent == spans["GET /new"].context
     context = spans["legacy"].context

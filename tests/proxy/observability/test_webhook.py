@@ -45,7 +45,7 @@ class Receiver:
 
 @asynccontextmanager
 async def telling(
-    receiver: Receiver, secret: str = "", pauses: Sequence[float] = (0.01, 0.01)
+    receiver: Receiver, secret: str = "", retry_delays: Sequence[float] = (0.01, 0.01)
 ) -> AsyncIterator[tuple[WebhookSender, Counter[str]]]:
     counted: Counter[str] = Counter()
     async with serving(receiver) as port:
@@ -53,7 +53,7 @@ async def telling(
             f"http://127.0.0.1:{port}/hook?token=t",
             secret,
             counted=lambda result: counted.update([result]),
-            pauses=pauses,
+            retry_delays=retry_delays,
         )
         webhook.start()
         try:
@@ -71,7 +71,7 @@ async def counting(counted: Counter[str], result: str, times: int = 1) -> None:
 async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
     receiver = Receiver(204)
     async with telling(receiver) as (webhook, counted):
-        webhook.tell(WebhookEvent("cap", {"route": "notes.create", "share": "0%"}))
+        webhook.publish(WebhookEvent("cap", {"route": "notes.create", "share": "0%"}))
         await counting(counted, "delivered")
     headers, body = receiver.received[0]
     told = json.loads(body)
@@ -84,7 +84,7 @@ async def test_a_notice_arrives_as_standard_webhooks_have_it() -> None:
 async def test_a_secret_signs_it() -> None:
     receiver = Receiver(200)
     async with telling(receiver, SECRET) as (webhook, counted):
-        webhook.tell(WebhookEvent("promotion", {"route": "notes.create"}))
+        webhook.publish(WebhookEvent("promotion", {"route": "notes.create"}))
         await counting(counted, "delivered")
     headers, body = receiver.received[0]
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
@@ -95,7 +95,7 @@ async def test_a_secret_signs_it() -> None:
 async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
     receiver = Receiver(500, 503, 200)
     async with telling(receiver) as (webhook, counted):
-        webhook.tell(WebhookEvent("rollback", {}))
+        webhook.publish(WebhookEvent("rollback", {}))
         await counting(counted, "delivered")
     assert len({headers["webhook-id"] for headers, _ in receiver.received}) == 1
     assert counted == {"retried": 2, "delivered": 1}
@@ -104,17 +104,19 @@ async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
 async def test_a_receiver_that_fails_for_ever_is_given_up_and_the_next_notice_goes_out() -> None:
     receiver = Receiver(500, 500, 500, 200)
     async with telling(receiver) as (webhook, counted):
-        webhook.tell(WebhookEvent("cap", {"number": 1}))
-        webhook.tell(WebhookEvent("cap", {"number": 2}))
+        webhook.publish(WebhookEvent("cap", {"number": 1}))
+        webhook.publish(WebhookEvent("cap", {"number": 2}))
         await counting(counted, "delivered")
     assert counted == {"retried": 2, "given_up": 1, "delivered": 1}
 
 
 async def test_nobody_there_is_an_attempt_that_failed() -> None:
     counted: Counter[str] = Counter()
-    webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]), pauses=(0.01,))
+    webhook = WebhookSender(
+        "http://127.0.0.1:1/", counted=lambda result: counted.update([result]), retry_delays=(0.01,)
+    )
     webhook.start()
-    webhook.tell(WebhookEvent("cap", {}))
+    webhook.publish(WebhookEvent("cap", {}))
     await counting(counted, "given_up")
     await webhook.stop()
     assert counted == {"retried": 1, "given_up": 1}
@@ -124,6 +126,6 @@ async def test_what_waits_is_bounded_and_the_oldest_give_way() -> None:
     counted: Counter[str] = Counter()
     webhook = WebhookSender("http://127.0.0.1:1/", counted=lambda result: counted.update([result]))
     for number in range(WAITING + 3):
-        webhook.tell(WebhookEvent("cap", {"number": number}))
+        webhook.publish(WebhookEvent("cap", {"number": number}))
     assert counted == {"given_up": 3}
     await webhook.stop()

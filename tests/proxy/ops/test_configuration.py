@@ -30,8 +30,8 @@ def client(staged: Stage) -> Iterator[TestClient]:
 
 async def settle(watcher: ConfigWatcher) -> None:
     """Two looks: a change counts once two readings agree."""
-    await watcher.look()
-    await watcher.look()
+    await watcher.check()
+    await watcher.check()
 
 
 async def write(watcher: ConfigWatcher, *changes: tuple[str, str]) -> None:

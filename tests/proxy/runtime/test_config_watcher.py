@@ -44,8 +44,8 @@ class Adoption:
 
 async def settle(watcher: ConfigWatcher) -> None:
     """Two looks: a change counts once two readings agree."""
-    await watcher.look()
-    await watcher.look()
+    await watcher.check()
+    await watcher.check()
 
 
 @contextlib.asynccontextmanager
@@ -162,7 +162,7 @@ async def test_a_deleted_file_leaves_the_last_good_one_in_force(file: Path) -> N
 async def test_a_moment_without_the_file_is_no_change(file: Path) -> None:
     watcher = ConfigWatcher(file, {}, Adoption())
     aside = file.rename(file.with_suffix(".bak"))
-    assert not await watcher.look()
+    assert not await watcher.check()
     aside.rename(file)
     await settle(watcher)
     assert (watcher.problems, watcher.refused) == ((), 0)
@@ -174,7 +174,7 @@ async def test_a_half_written_file_waits_for_its_other_half(file: Path) -> None:
     with file.open("w") as half:
         half.write(text("http://two"))
         half.flush()
-        assert not await watcher.look()
+        assert not await watcher.check()
         half.write("limits: {in_flight: 7}\n")
     await settle(watcher)
     assert adoption.urls == ["http://two"]
@@ -302,7 +302,7 @@ async def test_writer_that_stalls_at_a_line_end_changes_nothing(file: Path, line
         half.writelines(new[:lines])
         half.flush()
         for _ in range(5):
-            await watcher.look()
+            await watcher.check()
         assert adoption.urls == []
         half.writelines(new[lines:])
     await settle(watcher)

@@ -43,7 +43,7 @@ class Watch:
         return verdict
 
     def hear(self, at: float) -> None:
-        self.heartbeat.heard_at = at
+        self.heartbeat.received_at = at
 
 
 def test_a_quiet_end_is_pinged_and_then_dead_within_five_seconds() -> None:

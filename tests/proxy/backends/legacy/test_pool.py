@@ -169,7 +169,7 @@ async def test_waiter_cancelled_as_it_is_served_gives_back(reusable: bool) -> No
             connection.error = Overloaded()
         pool.release(connection)
         if not reusable:
-            while not connection.lost:
+            while not connection.disconnected:
                 await asyncio.sleep(0)
         waiter.cancel()  # in the turn in which it was given the connection, or the slot
         await asyncio.gather(waiter, return_exceptions=True)
