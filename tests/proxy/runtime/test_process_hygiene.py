@@ -33,6 +33,10 @@ routes:
 """
 
 
+SHARED = ("asyncio_", "ThreadPoolExecutor-")
+"""Threads of asyncio's and the driver's pools, which serve the whole interpreter and grow with use."""
+
+
 def leftovers() -> dict[str, object]:
     """The number of each kind of thing that outlives its owner; threads of the loop's pool are the loop's."""
     loop = asyncio.get_running_loop()
@@ -40,7 +44,7 @@ def leftovers() -> dict[str, object]:
     return {
         "tasks": {repr(task.get_coro()) for task in asyncio.all_tasks()},
         "timers": sorted(getattr(callback, "__qualname__", "") for callback in scheduled),
-        "threads": {thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")},
+        "threads": {thread.name for thread in threading.enumerate() if not thread.name.startswith(SHARED)},
         "descriptors": len(os.listdir("/proc/self/fd")),
         "children": children(os.getpid()),
     }
