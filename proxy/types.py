@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NewType, TypeAlias
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
@@ -9,6 +10,9 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 """Header fields as ASGI has them: names and values in bytes, in order, duplicates included."""
+
+HeaderFields: TypeAlias = Sequence[tuple[bytes, bytes]]
+"""The same where nothing is changed."""
 
 Backend: TypeAlias = Literal["legacy", "native"]
 """The name of a backend."""

@@ -28,11 +28,11 @@ LAYERS: list[str] = [
     for name in re.split(r"[\s:|]+", layer)
 ]
 LOADED = {
-    "proxy.gateway.request_record": 12,
+    "proxy.gateway.request_record": 10,
     "proxy.gateway.errors": 5,
     "proxy.gateway.patterns": 3,
     "proxy.gateway.client_address": 3,
-    "proxy.comparison.verdicts": 10,
+    "proxy.comparison.verdicts": 8,
     "proxy.types": 2,
     "proxy.websocket.frames": 3,
     "proxy.server.timeouts": 30,

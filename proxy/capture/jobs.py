@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from pymongo import ASCENDING
 
+from proxy.reports.times import date_of
 from proxy.runtime.database import Database, Document
 from proxy.types import JSON
 
@@ -106,7 +107,7 @@ class CaptureJobs:
 
     async def store(self, job: CaptureJob, captured: Sequence[CapturedExchange]) -> None:
         """Store captured steps."""
-        expires = _date(job.until + GRACE)
+        expires = date_of(job.until + GRACE)
         documents = [
             {
                 "job": job.id,
@@ -150,7 +151,7 @@ def _bounded(captured: Sequence[CapturedExchange], each: int) -> list[CapturedEx
 def _written(job: CaptureJob) -> Document:
     return {
         "_id": job.id,
-        "expires": _date(job.until),
+        "expires": date_of(job.until),
         "each": job.each,
         "routes": list(job.routes),
         "named": job.named,
@@ -171,7 +172,3 @@ def _read(stored: Document) -> CaptureJob:
         key=bytes(stored["key"]),
         shift=stored["shift"],
     )
-
-
-def _date(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -20,6 +20,7 @@ from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.cli import database_options
 from proxy.cli.completion import complete_routes
 from proxy.cli.param_types import DurationParam
+from proxy.cli.wording import counted
 from proxy.contract.editing import write_whole
 from proxy.recordings.recorder import encode_recordings
 from proxy.types import JSON
@@ -102,7 +103,7 @@ def capture(
         raise click.exceptions.Exit(1)
     write_whole(target, encode_recordings(scenarios(captured)))
     operations = len({one.operation for one in captured})
-    click.echo(f"{target}: {_counted(len(captured), 'request')} of {_counted(operations, 'operation')}")
+    click.echo(f"{target}: {counted(len(captured), 'request', ',')} of {counted(operations, 'operation', ',')}")
 
 
 def scenarios(captured: Sequence[CapturedExchange]) -> list[JSON]:
@@ -146,10 +147,6 @@ def _explain_nothing(routes: Sequence[str]) -> None:
     click.echo("nothing was captured: no request was compared in this time, or no shadow process runs", err=True)
     if routes:
         click.echo("requests are compared on routes with a `shadow` share, in a file with a `native` app", err=True)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 @contextmanager

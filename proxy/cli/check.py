@@ -10,6 +10,7 @@ import click
 from proxy.cli.config_file import ROUTING_FILE
 from proxy.cli.diagnostics import Diagnostic, Format, github_of, json_of, text_of
 from proxy.cli.import_strings import import_problem
+from proxy.cli.wording import counted
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
@@ -89,8 +90,8 @@ class Checked:
                 self.diagnostics += [Diagnostic(str(fault.file), fault.problem) for fault in error.faults]
                 continue
             if bundle.contract is not None:
-                operations = _counted(len(bundle.contract.operations), "operation")
-                declared = _counted(len(bundle.divergences), "divergence")
+                operations = counted(len(bundle.contract.operations), "operation")
+                declared = counted(len(bundle.divergences), "divergence")
                 openapi = str(directory / "openapi.yaml")
                 self._summaries[openapi] = f"{openapi}: sound, {operations}, {declared}"
 
@@ -102,7 +103,7 @@ class Checked:
             click.echo(summary)
         errors = [each.file for each in self.diagnostics if each.severity == "error"]
         for file in dict.fromkeys(errors):
-            click.echo(f"{file}: {_counted(errors.count(file), 'problem')}", err=True)
+            click.echo(f"{file}: {counted(errors.count(file), 'problem')}", err=True)
 
 
 def _line_of_native(file: Path) -> int:
@@ -112,9 +113,5 @@ def _line_of_native(file: Path) -> int:
 
 def _summary(file: Path, config: Config) -> str:
     moved = sum(1 for route in config.routes if route.share)
-    counts = f"{_counted(len(config.routes), 'route')}, {moved} with a native share"
+    counts = f"{counted(len(config.routes), 'route')}, {moved} with a native share"
     return f"{file}: sound, {counts}, revision {config.revision}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

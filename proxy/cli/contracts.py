@@ -14,6 +14,7 @@ from proxy.cli import database_options
 from proxy.cli.console import console
 from proxy.cli.coverage_table import coverage_table, summarize_coverage
 from proxy.cli.param_types import TimeParam
+from proxy.cli.wording import counted
 from proxy.config.loading import load as load_routing
 from proxy.config.problems import ConfigError
 from proxy.contract.bundle import load_divergences
@@ -86,7 +87,7 @@ def infer(directory: Path, into: Path, routing: Path | None, title: str) -> None
         raise click.ClickException(str(error)) from error
     for change in changes:
         click.echo(change)
-    click.echo(f"{_counted(len(changes), 'change')} in {_counted(len(written), 'file')}", err=True)
+    click.echo(f"{counted(len(changes), 'change')} in {counted(len(written), 'file')}", err=True)
 
 
 @contracts.command()
@@ -115,8 +116,8 @@ def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
     for breach in rows:
         click.echo(str(breach))
     steps = sum(len(scenario.steps) for scenario in recorded.scenarios)
-    summary = f"{_counted(steps, 'request')}, {_counted(len(recorded.conversations), 'conversation')}"
-    click.echo(f"{file}: {_counted(len(contract.operations), 'operation')}; {summary}; {_counted(len(rows), 'breach')}")
+    summary = f"{counted(steps, 'request')}, {counted(len(recorded.conversations), 'conversation')}"
+    click.echo(f"{file}: {counted(len(contract.operations), 'operation')}; {summary}; {counted(len(rows), 'breach')}")
     if rows:
         raise click.exceptions.Exit(1)
 
@@ -190,10 +191,5 @@ def _load(file: Path) -> Contract:
 
 def _refuse(error: ContractError) -> NoReturn:
     click.echo(str(error))
-    click.echo(_counted(len(error.faults), "problem"), err=True)
+    click.echo(counted(len(error.faults), "problem"), err=True)
     raise click.exceptions.Exit(1) from None
-
-
-def _counted(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
-    return f"{number} {noun}" if number == 1 else f"{number} {plural}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from proxy.cli.wording import counted
 from proxy.contract.checking import CoverageRow
 
 
@@ -25,10 +26,10 @@ def summarize_coverage(rows: list[CoverageRow]) -> str:
     empty = sum(1 for row in rows if not row.samples and not row.live)
     undeclared = sum(1 for row in rows if not row.declared)
     samples, live = sum(row.samples for row in rows), sum(row.live or 0 for row in rows)
-    counted = _counted(samples, "sample") + (f" and {_counted(live, 'live answer')}" if live else "")
+    answers = counted(samples, "sample") + (f" and {counted(live, 'live answer')}" if live else "")
     operations = len({row.operation.name for row in rows})
     summary = f"{empty} declared without a sample, {undeclared} seen and not declared"
-    return f"{counted} of {_counted(operations, 'operation')}; {summary}"
+    return f"{answers} of {counted(operations, 'operation')}; {summary}"
 
 
 def _cell(row: CoverageRow) -> Text:
@@ -36,7 +37,3 @@ def _cell(row: CoverageRow) -> Text:
     if not row.declared:
         return Text(f"{summary}!", style="bold red")
     return Text(summary, style="" if row.samples or row.live else "yellow")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

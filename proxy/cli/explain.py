@@ -20,7 +20,6 @@ from proxy.config.models import Config, Route
 from proxy.gateway.bucketing import (
     Client,
     Decision,
-    Headers,
     Limit,
     bucket,
     decide,
@@ -31,7 +30,7 @@ from proxy.gateway.bucketing import (
 from proxy.gateway.routing import Match, RouteTable
 from proxy.gateway.targeting import TargetMatch, match_target
 from proxy.gateway.tokens import TokenVerifier
-from proxy.types import BasisPoints
+from proxy.types import BasisPoints, HeaderFields
 
 if TYPE_CHECKING:
     from proxy.cli.live_state import LiveState
@@ -117,7 +116,7 @@ def explained(
     config: Config,
     method: str,
     path: str,
-    headers: Headers,
+    headers: HeaderFields,
     client: Client,
     key: str | None,
     stage: BasisPoints | None = None,
@@ -168,7 +167,7 @@ def _live(config: Config, ops_url: str, method: str, path: str) -> LiveState:
     return live_state(ops_url, match.route if match is not None else None)
 
 
-def _key(config: Config, headers: Headers, client: Client, given: str | None) -> tuple[str | None, str | None]:
+def _key(config: Config, headers: HeaderFields, client: Client, given: str | None) -> tuple[str | None, str | None]:
     if given:
         return given, "--key"
     keys = ((source_key(source, headers, client), str(source)) for source in config.bucketing.sources)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from proxy.cli.wording import counted
 from proxy.config.draft import ServiceEndpoint, Unroutable, draft_routes, render
 from proxy.config.models import read_import
 
@@ -79,7 +80,7 @@ def init(
     routes, unroutable = draft_routes(source.endpoints)
     named = _relative(source.contracts, directory)
     target.write_text(render(routes, unroutable, legacy=legacy, title=source.title, native=native, contracts=named))
-    click.echo(f"{target}: {_counted(len(routes), 'route')}, all to {legacy}")
+    click.echo(f"{target}: {counted(len(routes), 'route')}, all to {legacy}")
     for line in (*source.messages, *map(_message, unroutable)):
         click.echo(line, err=True)
     click.echo(f"Next: scribe-proxy check {target} && scribe-proxy serve --config {target}", err=True)
@@ -156,7 +157,7 @@ def _from_recordings(recordings: Path, own: Path) -> Source:
             files = Files(file)
             merge(files, observe(recorded, operations), title)
             files.save()
-            click.echo(f"{file}: {_counted(len(operations.operations), 'operation')}")
+            click.echo(f"{file}: {counted(len(operations.operations), 'operation')}")
     except (ContractError, model.RecordingError, OSError) as error:
         raise click.ClickException(str(error)) from error
     endpoints = tuple(ServiceEndpoint(one.method, one.template, one.id) for one in operations.operations)
@@ -165,7 +166,3 @@ def _from_recordings(recordings: Path, own: Path) -> Source:
 
 def _message(one: Unroutable) -> str:
     return f"{one.endpoint.method} {one.endpoint.path}: no route ({one.reason}); it goes to legacy"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from proxy.comparison.correspondence import Kind
-from proxy.contract.values import ContractViolation
-from proxy.types import JSON, ValuePath
+if TYPE_CHECKING:
+    from proxy.comparison.correspondence import Kind
+    from proxy.contract.values import ContractViolation
+    from proxy.types import JSON, ValuePath
 
 Severity = Literal["breaking", "major", "minor"]
 Name = Literal["match", "declared", "mismatch", "violation", "skipped"]

@@ -39,9 +39,6 @@ def _nearest(path: Path) -> str:
     return f"; did you mean {path.with_name(close[0])}?" if close else ""
 
 
-_NO_CERTIFICATE: Final = "must hold a PEM certificate, and its unencrypted key unless client_key does"
-
-
 class LegacyTls(Section):
     """The authorities to trust in place of the system's, the name to verify, the certificate that the gateway shows.
 

@@ -24,7 +24,7 @@ from proxy.config.field_types import (
     show_share,
 )
 from proxy.config.promotion_window import PromotionWindow
-from proxy.config.section import Section
+from proxy.config.section import HashableDict, Section
 from proxy.config.targets import TargetMap, Targets, contradiction
 from proxy.types import Backend, BasisPoints
 
@@ -63,10 +63,20 @@ class RouteTimeouts(Section):
     idle: Duration | None = None
 
 
-class NativeTraffic(Section):
-    """The callers that native answers: a share of all, those that are included, and none that is excluded."""
+class ShareSection(Section):
+    """A share with settings; the share may be written alone."""
 
     share: Share = ZERO
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_alone(cls, data: Any) -> Any:
+        return {"share": data} if isinstance(data, str | int) else data
+
+
+class NativeTraffic(ShareSection):
+    """The callers that native answers: a share of all, those that are included, and none that is excluded."""
+
     include: TargetMap = Field(default=Targets())
     exclude: TargetMap = Field(default=Targets())
 
@@ -82,22 +92,11 @@ class NativeTraffic(Section):
             raise ValueError(f"targets contradict each other: {conflict}")
         return self
 
-    @model_validator(mode="before")
-    @classmethod
-    def _share_alone(cls, data: Any) -> Any:
-        return {"share": data} if isinstance(data, str | int) else data
 
-
-class RouteShadow(Section):
+class RouteShadow(ShareSection):
     """The share of callers whose requests also run on the other backend."""
 
-    share: Share = ZERO
     writes: Literal["never", "dry_run"] = "never"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _share_alone(cls, data: Any) -> Any:
-        return {"share": data} if isinstance(data, str | int) else data
 
 
 class Guard(Section):
@@ -205,8 +204,5 @@ class GroupSettings(RouteDefaults):
     revision: Text | None = None
 
 
-class Groups(dict[str, GroupSettings]):
-    """Settings by group name, hashable like the rest of a configuration."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(self.items()))
+class Groups(HashableDict[str, GroupSettings]):
+    """Settings by group name."""

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class HashableDict(dict[K, V]):
+    """A mapping of values by name, hashable like the rest of a configuration; it is not changed."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(self.items()))
 
 
 class Section(BaseModel):

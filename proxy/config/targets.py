@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from proxy.config.key_sources import KeySource, read_key_source
+from proxy.config.section import HashableDict
 from proxy.gateway.client_address import Network, read_network
 
 ListReader = Callable[[str], str]
@@ -39,11 +40,8 @@ class TargetValues:
         return tuple(read_network(value) for value in self.values)
 
 
-class Targets(dict[KeySource, TargetValues]):
-    """Values by source, hashable like the rest of a configuration."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(self.items()))
+class Targets(HashableDict[KeySource, TargetValues]):
+    """Values by source."""
 
 
 def read_values(value: object, info: ValidationInfo) -> TargetValues:

@@ -12,7 +12,7 @@ import base64
 import binascii
 import hmac
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -24,7 +24,7 @@ from proxy.config.models import Bucketing, Config, Overrides, Route
 from proxy.gateway.cookies import cookie_value
 from proxy.gateway.targeting import match_target
 from proxy.gateway.tokens import TokenVerifier
-from proxy.types import Backend, BasisPoints
+from proxy.types import Backend, BasisPoints, HeaderFields
 
 Reason = Literal[
     "share",
@@ -41,7 +41,6 @@ Reason = Literal[
     "native-error",
 ]
 """Why a side answers. `legacy-down` and `native-error` are for a side that took over, see `fallback`."""
-Headers = Sequence[tuple[bytes, bytes]]
 Client = tuple[str, int] | None
 
 MAX_TOKEN: Final = 16_384  # bytes; a longer token is no key, so that reading one is never costly
@@ -81,7 +80,7 @@ def bucket(salt: str, domain: str, key: str) -> int:
 def decide(
     route: Route | None,
     config: Config,
-    headers: Headers,
+    headers: HeaderFields,
     client: Client,
     *,
     limit: Limit = UNLIMITED,
@@ -120,7 +119,7 @@ def is_shadowed(route: Route, bucket_number: int | None) -> bool:
     return share == FULL or (bucket_number is not None and bucket_number >= FULL - share)
 
 
-def caller_key(bucketing: Bucketing, headers: Headers, client: Client) -> str | None:
+def caller_key(bucketing: Bucketing, headers: HeaderFields, client: Client) -> str | None:
     """Return the first of the configured keys that the request has. No request makes this raise."""
     for source in bucketing.sources:
         key = source_key(source, headers, client)
@@ -129,14 +128,14 @@ def caller_key(bucketing: Bucketing, headers: Headers, client: Client) -> str | 
     return None
 
 
-def source_key(source: KeySource, headers: Headers, client: Client) -> str | None:
+def source_key(source: KeySource, headers: HeaderFields, client: Client) -> str | None:
     """Return the key that one source finds in a request; None or empty without one."""
     if source.kind == "client-ip":
         return client[0] if client else None
     return _READERS[source.kind](source.name, headers)
 
 
-def overridden(overrides: Overrides, headers: Headers) -> Backend | None:
+def overridden(overrides: Overrides, headers: HeaderFields) -> Backend | None:
     """Return the backend that `NAME: native; key=SECRET` names, if the secret is right; compared in constant time."""
     secret = overrides.secret.get_secret_value().encode()
     value = _header(headers, overrides.header.encode())
@@ -149,7 +148,7 @@ def overridden(overrides: Overrides, headers: Headers) -> Backend | None:
     return _BACKENDS.get(wanted.strip().lower())
 
 
-def _chosen(route: Route | None, config: Config, headers: Headers) -> tuple[Backend, Reason] | None:
+def _chosen(route: Route | None, config: Config, headers: HeaderFields) -> tuple[Backend, Reason] | None:
     """Return the side that stands above the share, and why; None where the share decides."""
     if config.native is None:
         return "legacy", "no-native"
@@ -162,7 +161,7 @@ def _chosen(route: Route | None, config: Config, headers: Headers) -> tuple[Back
 
 
 def _targeted(
-    route: Route, headers: Headers, client: Client, limit: Limit, tokens: TokenVerifier | None
+    route: Route, headers: HeaderFields, client: Client, limit: Limit, tokens: TokenVerifier | None
 ) -> tuple[Backend, Reason] | None:
     """Return the backend of a caller that the route's targets name; None where the share decides.
 
@@ -177,7 +176,7 @@ def _targeted(
 
 
 def _by_share(
-    route: Route, bucketing: Bucketing, headers: Headers, client: Client, limit: Limit, key: str | None
+    route: Route, bucketing: Bucketing, headers: HeaderFields, client: Client, limit: Limit, key: str | None
 ) -> Decision:
     meant = min(route.native, limit.stage)
     share = min(meant, limit.cap)
@@ -193,19 +192,19 @@ def _by_share(
     return Decision("legacy", "cap" if bucket_number < meant else "share", bucket_number)
 
 
-def _header(headers: Headers, name: bytes) -> bytes | None:
+def _header(headers: HeaderFields, name: bytes) -> bytes | None:
     for given, value in headers:
         if given == name:
             return value
     return None
 
 
-def _header_key(name: str, headers: Headers) -> str | None:
+def _header_key(name: str, headers: HeaderFields) -> str | None:
     value = _header(headers, name.encode())
     return value.strip().decode("latin-1") if value is not None else None
 
 
-def _claim_key(claim: str, headers: Headers) -> str | None:
+def _claim_key(claim: str, headers: HeaderFields) -> str | None:
     """Return a claim of the bearer token, which is not verified: a forged one changes its caller's own bucket only.
 
     The token is what stands second when the header is split at single spaces, as the legacy takes it.
@@ -229,7 +228,7 @@ def _claim(payload: bytes, claim: str) -> str | None:
 
 _CERTAIN: Final = frozenset({0, FULL})
 _BACKENDS: Final[dict[bytes, Backend]] = {b"legacy": "legacy", b"native": "native"}
-_READERS: Final[dict[str, Callable[[str, Headers], str | None]]] = {
+_READERS: Final[dict[str, Callable[[str, HeaderFields], str | None]]] = {
     "header": _header_key,
     "cookie": lambda name, headers: cookie_value(headers, name),
     "jwt": _claim_key,

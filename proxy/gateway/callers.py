@@ -7,13 +7,12 @@ differs in every process and cannot be reversed.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from proxy.config.key_sources import KeySource
 from proxy.gateway.tokens import TokenVerifier
-
-Headers = Sequence[tuple[bytes, bytes]]
+from proxy.types import HeaderFields
 
 
 class CallerIdentity:
@@ -23,7 +22,7 @@ class CallerIdentity:
         self._tokens: Final = tokens
         self._claims: Final = tuple(source.name for source in sources if source.kind == "jwt")
 
-    def identify(self, headers: Headers, address: str | None) -> int | None:
+    def identify(self, headers: HeaderFields, address: str | None) -> int | None:
         """Return a number for the caller of a request; None where it has neither a verified claim nor an address.
 
         `address`: the client's address, of an IPv6 client its /64.

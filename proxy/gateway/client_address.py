@@ -12,11 +12,14 @@ remove the `X-Forwarded-For` of its clients, as one that writes `X-Forwarded-For
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from proxy.types import HeaderFields
 
 UNIX: Final = "unix"
 """The entry of `trusted_proxies` that stands for peers on a Unix socket, which have no address."""
@@ -25,7 +28,6 @@ MAX_HOPS: Final = 64
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
-Headers = Sequence[tuple[bytes, bytes]]
 
 _PORT: Final = r"(?::\d{1,5})?"
 _V4_WITH_PORT: Final = re.compile(rf"(\d{{1,3}}(?:\.\d{{1,3}}){{3}}){_PORT}", re.ASCII)
@@ -105,7 +107,7 @@ def canonical_peer(peer: str) -> str:
     return str(address) if address is not None else peer
 
 
-def resolve_client(headers: Headers, peer: str | None, trusted: TrustedProxies) -> ResolvedClient:
+def resolve_client(headers: HeaderFields, peer: str | None, trusted: TrustedProxies) -> ResolvedClient:
     """Return the client of a request. `headers` as in an ASGI scope; `peer` is None on a Unix socket."""
     peer = canonical_peer(peer) if peer is not None else None
     if not trusted.trusts_peer(peer):
@@ -120,7 +122,7 @@ def resolve_client(headers: Headers, peer: str | None, trusted: TrustedProxies) 
     return ResolvedClient(address, behind_proxy=True, scheme=_scheme(headers))
 
 
-def _hops(headers: Headers) -> Iterator[Address | None]:
+def _hops(headers: HeaderFields) -> Iterator[Address | None]:
     """Yield recorded addresses from the nearest on; None for an entry that is not an address."""
     listed = _joined(headers, b"x-forwarded-for")
     if listed is not None:
@@ -131,7 +133,7 @@ def _hops(headers: Headers) -> Iterator[Address | None]:
         yield address
 
 
-def _joined(headers: Headers, name: bytes) -> str | None:
+def _joined(headers: HeaderFields, name: bytes) -> str | None:
     """Return all lines of a header as one list (RFC 9110 §5.3); None where there is none."""
     values = [value for key, value in headers if key == name]
     return b",".join(values).decode("latin-1") if values else None
@@ -179,7 +181,7 @@ def _element_address(element: str) -> Address | None:
     return read_address(node[1]) if node else None
 
 
-def _scheme(headers: Headers) -> str | None:
+def _scheme(headers: HeaderFields) -> str | None:
     """Return the scheme that the nearest proxy recorded; `Forwarded` counts where its `for` does."""
     recorded = _joined(headers, b"x-forwarded-proto")
     if recorded is None and _joined(headers, b"x-forwarded-for") is None:

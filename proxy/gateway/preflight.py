@@ -8,16 +8,14 @@ each still has callers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from proxy.gateway.patterns import WEBSOCKET
 from proxy.gateway.routing import Match, RouteTable
+from proxy.types import HeaderFields
 
-Headers = Sequence[tuple[bytes, bytes]]
 
-
-def requested_method(method: str, headers: Headers) -> str | None:
+def requested_method(method: str, headers: HeaderFields) -> str | None:
     """Return the method that a preflight asks for; None for any other request (Fetch, "CORS-preflight request")."""
     if method != "OPTIONS":
         return None
@@ -28,7 +26,7 @@ def requested_method(method: str, headers: Headers) -> str | None:
     return requested if requested and b"origin" in preflight_headers and requested != WEBSOCKET else None
 
 
-def match_request(table: RouteTable, method: str, headers: Headers, raw_path: bytes) -> Match | None:
+def match_request(table: RouteTable, method: str, headers: HeaderFields, raw_path: bytes) -> Match | None:
     """Return the match of a request; that of a preflight is the one of the request it asks for.
 
     A route that is declared for `OPTIONS` itself comes first. `method` and `raw_path` are those of `RouteTable.match`.

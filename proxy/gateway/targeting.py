@@ -5,7 +5,6 @@ Claims are read from verified tokens only. A header or a cookie is what the clie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from proxy.config.key_sources import KeySource
@@ -14,8 +13,8 @@ from proxy.config.targets import TargetValues
 from proxy.gateway.client_address import read_address
 from proxy.gateway.cookies import cookie_value
 from proxy.gateway.tokens import TokenVerifier
+from proxy.types import HeaderFields
 
-Headers = Sequence[tuple[bytes, bytes]]
 Client = tuple[str, int] | None
 
 
@@ -29,7 +28,7 @@ class TargetMatch(NamedTuple):
 
 
 def match_target(
-    traffic: NativeTraffic, headers: Headers, client: Client, tokens: TokenVerifier | None
+    traffic: NativeTraffic, headers: HeaderFields, client: Client, tokens: TokenVerifier | None
 ) -> TargetMatch | None:
     """Return the first target that a request meets; `exclude` comes before `include`."""
     for source, target in traffic.exclude.items():
@@ -44,7 +43,7 @@ def match_target(
 
 
 def _met(
-    source: KeySource, target: TargetValues, headers: Headers, client: Client, tokens: TokenVerifier | None
+    source: KeySource, target: TargetValues, headers: HeaderFields, client: Client, tokens: TokenVerifier | None
 ) -> str | None:
     """Return the value of a target that a request has; None where it has none."""
     if source.kind == "client-ip":
@@ -73,6 +72,6 @@ def _claimed(target: TargetValues, claim: Any) -> str | None:
     return next((text for text in texts if text in target.values), None)
 
 
-def _header(name: str, headers: Headers) -> str | None:
+def _header(name: str, headers: HeaderFields) -> str | None:
     wanted = name.encode()
     return next((value.strip().decode("latin-1") for given, value in headers if given == wanted), None)

@@ -12,10 +12,11 @@ import hmac
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-Headers = Sequence[tuple[bytes, bytes]]
+from proxy.types import HeaderFields
+
 Claims = Mapping[str, Any]
 
 MAX_TOKEN: Final = 16_384
@@ -34,7 +35,7 @@ class TokenVerifier:
         self._now: Final = now
         self._verified: OrderedDict[bytes, Claims] = OrderedDict()
 
-    def claims(self, headers: Headers) -> Claims | None:
+    def claims(self, headers: HeaderFields) -> Claims | None:
         """Return the claims of a request's token; None without a token that is signed, and valid now."""
         token = bearer(headers)
         if token is None:
@@ -63,7 +64,7 @@ class TokenVerifier:
             self._verified.popitem(last=False)
 
 
-def bearer(headers: Headers) -> bytes | None:
+def bearer(headers: HeaderFields) -> bytes | None:
     """Return a request's token as it is sent; None where there is none in three parts."""
     for name, value in headers:
         if name == b"authorization":

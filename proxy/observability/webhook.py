@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from proxy.config.models import Config
 from proxy.observability import metrics
 from proxy.observability.webhook_formats import Format, message_body
+from proxy.runtime.background_tasks import BackgroundTasks
 
 if TYPE_CHECKING:
     import httpx
@@ -96,19 +96,15 @@ class WebhookSender:
         self._counted, self._retry_delays = counted, tuple(retry_delays)
         self._waiting: deque[WebhookEvent] = deque(maxlen=WAITING)
         self._arrived = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
 
     def start(self) -> None:
-        """Begins to send; needs a running event loop."""
-        self._task = asyncio.create_task(self._run())
+        """Start to send; needs a running event loop."""
+        self._tasks.start(self._run())
 
     async def stop(self) -> None:
         """Stop; queued events are dropped."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._tasks.stop()
 
     def publish(self, notice: WebhookEvent) -> None:
         """Never waits, never raises."""

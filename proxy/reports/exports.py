@@ -6,13 +6,13 @@ import csv
 import dataclasses
 import io
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from proxy.reports.coverage import coverage_of
 from proxy.reports.gate import RouteResult
 from proxy.reports.models import FieldSummary, RouteSummary
+from proxy.reports.times import iso
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -39,7 +39,7 @@ def routes_csv(routes: Sequence[RouteSummary]) -> str:
 
 def fields_csv(fields: Sequence[FieldSummary]) -> str:
     """Return a line for each field and kind; times are ISO 8601 in UTC."""
-    rows = [[*(getattr(one, name) for name in _FIELD_COLUMNS), _iso(one.first), _iso(one.last)] for one in fields]
+    rows = [[*(getattr(one, name) for name in _FIELD_COLUMNS), iso(one.first), iso(one.last)] for one in fields]
     return _csv((*_FIELD_COLUMNS, "first", "last"), rows)
 
 
@@ -82,7 +82,3 @@ def _csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])
     return text.getvalue()
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

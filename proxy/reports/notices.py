@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from proxy.observability.webhook import Type, WebhookEvent
 from proxy.reports.registry import Registered
+from proxy.reports.times import date_of, iso
 from proxy.reports.triage import TrackedDifference
 
 MAX_LISTED: Final = 20
@@ -28,7 +28,7 @@ def events(registered: Registered, legacy_violations: Collection[str]) -> Iterat
 
 def _event(kind: Type, differences: Sequence[TrackedDifference]) -> Iterator[WebhookEvent]:
     if differences:
-        at = datetime.fromtimestamp(max(one.mark.at for one in differences), UTC)
+        at = date_of(max(one.mark.at for one in differences))
         listed = [_described(one) for one in differences[:MAX_LISTED]]
         yield WebhookEvent(kind, {"differences": listed, "total": len(differences)}, at)
 
@@ -40,19 +40,15 @@ def _described(difference: TrackedDifference) -> dict[str, Any]:
         "field": difference.field,
         "kind": difference.kind,
         "revision": difference.mark.revision if difference.state == "returned" else difference.revisions[-1],
-        "first": _iso(difference.first),
-        "last": _iso(difference.last),
+        "first": iso(difference.first),
+        "last": iso(difference.last),
     }
     fixed = difference.history[-1] if difference.history else None
     if difference.state == "returned" and fixed is not None:
         described["fixed"] = {
             "actor": fixed.actor,
-            "at": _iso(fixed.at),
+            "at": iso(fixed.at),
             "revision": fixed.revision,
             "ticket": fixed.ticket,
         }
     return described
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final, TypeAlias
 
 from pymongo import DESCENDING
@@ -34,6 +34,7 @@ from proxy.reports.models import (
 from proxy.reports.registry import DifferenceRegistry
 from proxy.reports.resolution import CounterSpan, segments, trend_step
 from proxy.reports.storage import COUNTS, SAMPLES
+from proxy.reports.times import date_of
 from proxy.reports.triage import TrackedDifference
 from proxy.runtime.database import Database, Document
 from proxy.types import Backend
@@ -93,7 +94,7 @@ class ReportReader:
         """Return samples, the newest first."""
         field_kind = _given(field=field, kind=kind)
         wanted = {
-            "at": {"$gte": _date(span.since), "$lt": _date(span.until)},
+            "at": {"$gte": date_of(span.since), "$lt": date_of(span.until)},
             **_given(route=route, verdict=verdict, fields={"$elemMatch": field_kind} if field_kind else None),
         }
         with self._database.translate_errors():
@@ -177,7 +178,7 @@ class ReportReader:
         return summaries.merge([_row(one, by) for part in parts for one in part], by)
 
     async def _aggregate(self, segment: CounterSpan, wanted: Document, group: Document) -> list[Document]:
-        at = {"$gte": _date(segment.since), "$lt": _date(segment.until)}
+        at = {"$gte": date_of(segment.since), "$lt": date_of(segment.until)}
         stages = [{"$match": {**wanted, "at": at}}, group]
         with self._database.translate_errors():
             counts = self._database.collection(COUNTS[segment.seconds])
@@ -193,10 +194,6 @@ def _row(result: Document, by: Iterable[str]) -> dict[str, Any]:
 
 def _everything() -> Span:
     return Span(0, time.time() + DAY)
-
-
-def _date(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _given(**particulars: Any) -> dict[str, Any]:

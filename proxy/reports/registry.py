@@ -11,13 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from pymongo import ASCENDING
 
 from proxy.reports import triage
 from proxy.reports.models import Span
+from proxy.reports.times import date_of
 from proxy.reports.triage import Mark, Observation, State, TrackedDifference
 from proxy.runtime.database import Conflict, Database, Document
 
@@ -143,7 +144,7 @@ class DifferenceRegistry:
     _retention = 30 * 86_400.0
 
     def _expires(self, difference: TrackedDifference) -> datetime:
-        return datetime.fromtimestamp(difference.last + self._retention, UTC)
+        return date_of(difference.last + self._retention)
 
 
 def count_states(differences: Iterable[TrackedDifference]) -> dict[str, Counter[State]]:

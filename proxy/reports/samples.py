@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final, TypeAlias, cast
 
 from proxy.reports.events import ComparisonEvent
@@ -27,6 +27,7 @@ from proxy.reports.models import (
     Tree,
 )
 from proxy.reports.redaction import Redactor
+from proxy.reports.times import date_of
 from proxy.reports.triage import difference_id
 from proxy.types import JSON
 
@@ -68,8 +69,8 @@ def document(
     }
     return {
         "_id": f"{secrets.token_hex(4)}-{difference_id(comparison.route, *fields[0])}",
-        "at": datetime.fromtimestamp(at, UTC),
-        "expire_from": datetime.fromtimestamp(at, UTC),
+        "at": date_of(at),
+        "expire_from": date_of(at),
         "pinned": False,
         "revision": revision,
         "redaction": redactor.mode,

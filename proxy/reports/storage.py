@@ -18,6 +18,7 @@ from proxy.reports.counters import Count, CounterBatch, Key
 from proxy.reports.models import DAY, HOUR, MINUTE
 from proxy.reports.resolution import MINUTE_RETENTION
 from proxy.reports.samples import FieldAndKind
+from proxy.reports.times import date_of
 from proxy.runtime.database import Collection, Database, Document
 
 COUNTS: Final = {MINUTE: "counts_by_minute", HOUR: "counts_by_hour", DAY: "counts_by_day"}
@@ -115,7 +116,7 @@ def _change(key: Key, slice_: int, count: Count) -> UpdateOne:
             "$inc": {"number": count.number},
             "$min": {"first": count.first},
             "$max": {"last": count.last},
-            "$setOnInsert": {"at": datetime.fromtimestamp(slice_, UTC), **dict(key)},
+            "$setOnInsert": {"at": date_of(slice_), **dict(key)},
         },
         upsert=True,
     )

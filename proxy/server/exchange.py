@@ -227,14 +227,14 @@ class ServedExchange:
             raise RuntimeError(f"{kind} after the answer was complete")
         framer = self._framer
         if framer is not None:
-            _expect(kind, "http.response.body")
+            expect_message(kind, "http.response.body")
             body = message.get("body", b"")
             if len(body) > WRITE_STEP:
                 body = await self._send_large(framer, body)
             if not self.disconnected:
                 self._send_body(framer, body, more=message.get("more_body", False))
         else:
-            _expect(kind, "http.response.start")
+            expect_message(kind, "http.response.start")
             self._start(message)
 
     async def _send_large(self, framer: ResponseFramer, body: bytes) -> bytes:
@@ -287,6 +287,7 @@ class ServedExchange:
             raise InvalidResponse("the body does not have the length that Content-Length announces")
 
 
-def _expect(kind: str, expected: str) -> None:
+def expect_message(kind: str, expected: str) -> None:
+    """Raise RuntimeError where an app sends another kind of message than is due."""
     if kind != expected:
         raise RuntimeError(f"{kind} where {expected} was due")

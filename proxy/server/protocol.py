@@ -30,7 +30,7 @@ from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.refusal import RefusedRequest, refusal
 from proxy.server.request_head import RequestHead, split_target
 from proxy.server.timeouts import STATE_KEY, timeouts_in_force
-from proxy.websocket.link import link_state
+from proxy.websocket.link import acknowledged
 
 PIPELINE_BUFFER: Final = 64 * 1024
 """Bytes behind the request under way that are held before the connection stops reading."""
@@ -417,21 +417,18 @@ class HttpProtocol(asyncio.Protocol):
         """Abort the connection once the client takes bytes too slowly; until all that was written has been sent."""
         if self._write_timer is None and self._transport.get_write_buffer_size():
             self._write_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
-            self._delivered = self._count_delivered()
+            self._delivered = acknowledged(self._transport, self._written)
             self._write_timer = self._loop.call_later(self._timeouts.idle / WRITE_CHECKS, self._check_writing)
 
     def _check_writing(self) -> None:
         self._write_timer = None
-        now, delivered = self._loop.time(), self._count_delivered()
+        now, delivered = self._loop.time(), acknowledged(self._transport, self._written)
         self._write_rate.add(delivered - self._delivered, now)
         self._delivered = delivered
         if now >= self._write_rate.deadline:
             self._transport.abort()
         elif self._transport.get_write_buffer_size():
             self._write_timer = self._loop.call_later(self._timeouts.idle / WRITE_CHECKS, self._check_writing)
-
-    def _count_delivered(self) -> int:
-        return self._written - link_state(self._transport, self._written, reading=True).unacknowledged
 
     def _leave(self) -> None:
         self._deadline.close()

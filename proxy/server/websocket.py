@@ -35,6 +35,7 @@ from websockets.utils import accept_key
 from proxy.failure_log import trace_of
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.drain import drain_delay
+from proxy.server.exchange import expect_message
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.timeouts import timeouts_in_force
 from proxy.types import RawHeaders
@@ -248,7 +249,7 @@ class WebSocketProtocol(asyncio.Protocol):
         elif self._relay is not None:
             raise RuntimeError(f"{kind} on a relayed WebSocket")
         elif self._refusal is not None:
-            self._expect(kind, "websocket.http.response.body")
+            expect_message(kind, "websocket.http.response.body")
             await self._send_refusal(self._refusal, message.get("body", b""), message.get("more_body", False))
         elif self._gone:
             raise PeerGone
@@ -257,21 +258,16 @@ class WebSocketProtocol(asyncio.Protocol):
         elif kind == "websocket.close":
             await self._refuse(403, [], b"")
         else:
-            self._expect(kind, "websocket.http.response.start")
+            expect_message(kind, "websocket.http.response.start")
             self._refusal = _Refusal(message["status"], list(message.get("headers", ())))
 
     async def _send_open(self, peer: Peer, kind: str, message: Message) -> None:
         if kind == "websocket.close":
             peer.close(message.get("code", 1000), message.get("reason") or "")
             return
-        self._expect(kind, "websocket.send")
+        expect_message(kind, "websocket.send")
         text = message.get("text")
         await peer.send(text if text is not None else message["bytes"])
-
-    @staticmethod
-    def _expect(kind: str, expected: str) -> None:
-        if kind != expected:
-            raise RuntimeError(f"{kind} where {expected} was due")
 
     def _open(self, message: Message) -> None:
         headers: RawHeaders = [(b"Sec-WebSocket-Accept", self._accept)]

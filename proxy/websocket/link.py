@@ -33,3 +33,8 @@ def link_state(transport: asyncio.Transport, written: int, *, reading: bool, pin
     queued, in_flight = measure(transport.get_extra_info("socket").fileno())
     unacknowledged = transport.get_write_buffer_size() + queued
     return LinkState(written, unacknowledged, in_flight, reading, ping_waits)
+
+
+def acknowledged(transport: asyncio.Transport, written: int) -> int:
+    """Return how many of `written` bytes the other end has acknowledged."""
+    return written - link_state(transport, written, reading=True).unacknowledged

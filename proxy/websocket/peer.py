@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 from proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, encode_control, encode_head
 from proxy.websocket.heartbeat import Action, Heartbeat
-from proxy.websocket.link import Timing, link_state
+from proxy.websocket.link import Timing, acknowledged, link_state
 from proxy.websocket.messages import NO_STATUS, Closed, MessageReader, PingReceived, ProtocolViolation, is_close_code
 
 __all__ = ["ABNORMAL", "GOING_AWAY", "INTERNAL_ERROR", "NO_STATUS", "BufferBudget", "Closed", "Peer", "PeerGone"]
@@ -267,7 +267,9 @@ class Peer(asyncio.Protocol):
         self._account()
         self._stop_timer()
         self._resume_reading()
-        self._timer = self._loop.call_later(self._timing.closing, self._expire, self._acknowledged())
+        self._timer = self._loop.call_later(
+            self._timing.closing, self._expire, acknowledged(self._transport, self._written)
+        )
         self._writable.set()
         self._wake()
 
@@ -287,9 +289,9 @@ class Peer(asyncio.Protocol):
 
     def _expire(self, before: int) -> None:
         """Drop a client that has not closed in time, unless it is still taking what was written before."""
-        acknowledged = self._acknowledged()
-        if acknowledged > before:
-            self._timer = self._loop.call_later(self._timing.closing, self._expire, acknowledged)
+        delivered = acknowledged(self._transport, self._written)
+        if delivered > before:
+            self._timer = self._loop.call_later(self._timing.closing, self._expire, delivered)
         else:
             self._transport.abort()
 
@@ -328,9 +330,6 @@ class Peer(asyncio.Protocol):
             self._write(encode_control(PING))
             verdict = self._heartbeat.ping_written(now, self._written)
         self._timer = self._loop.call_later(verdict, self._check)
-
-    def _acknowledged(self) -> int:
-        return self._written - link_state(self._transport, self._written, reading=True).unacknowledged
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

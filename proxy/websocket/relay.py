@@ -25,7 +25,7 @@ from typing import Final
 
 from proxy.websocket.frames import CLOSE, PING, FrameFilter, close_payload, encode_control
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat
-from proxy.websocket.link import Timing, link_state
+from proxy.websocket.link import Timing, acknowledged, link_state
 
 GOING_AWAY: Final = 1001
 INTERNAL_ERROR: Final = 1011
@@ -193,7 +193,7 @@ class _Leg(asyncio.Protocol):
         """Return how many bytes this end's kernel has acknowledged."""
         if self._transport is None or self.disconnected:
             return self._written
-        return self._written - link_state(self._transport, self._written, reading=True).unacknowledged
+        return acknowledged(self._transport, self._written)
 
     @property
     def _discards(self) -> bool:

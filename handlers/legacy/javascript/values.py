@@ -74,11 +74,6 @@ def is_long(value: object) -> bool:
     return isinstance(value, Int64) and abs(value) > SAFE
 
 
-def is_binary(value: object) -> bool:
-    """Return whether this is BSON binary (pymongo reads subtype 0 as bytes)."""
-    return isinstance(value, bytes)
-
-
 def is_uuid(value: object) -> bool:
     """Return whether js-bson reads this binary as a `UUID`."""
     return isinstance(value, Binary) and value.subtype == 4 and len(value) == 16
