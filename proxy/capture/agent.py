@@ -1,4 +1,4 @@
-"""Capture exchanges in a shadow process, as capture jobs request. Exchanges over the limits are discarded."""
+"""Capture exchanges in a shadow process for capture jobs. Exchanges beyond the limits are discarded."""
 
 from __future__ import annotations
 

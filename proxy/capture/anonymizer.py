@@ -1,7 +1,7 @@
 """Convert an exchange to an anonymised step of a recording. Pure.
 
-Retained are statuses, the paths, names and constants of the contract, and the kinds of values: null, true and false as
-false, the length of a list, an id as an id. Names that the contract does not know are removed, because a name may be
+The output retains statuses, the paths, names and constants of the contract, and the kinds of values: null, booleans as
+false, the length of a list, an id as an id. Names that the contract does not contain are removed, because a name may be
 data itself; `AnonymizerTerms.named` retains them for a service without a contract.
 """
 

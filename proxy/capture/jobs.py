@@ -1,7 +1,7 @@
 """Capture jobs and the captured steps, in the gateway's own MongoDB until they are collected.
 
-The `capture` command creates a job and collects; every shadow process starts it within seconds. Jobs and steps expire
-(TTL indexes), so that nothing continues after the command has ended.
+The `capture` command creates a job and collects its steps; every shadow process starts the job within seconds. Jobs and
+steps expire through TTL indexes, so that nothing remains if the command ends early.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Replace values by others of the same kind: ids by ids, tokens by tokens, dates by dates. Pure.
 
-Within one capture the same id, token or hash always has the same pseudonym, and all dates move by the same time, so
-that the steps of a recording remain consistent. Other texts are replaced by numbered ones.
+Within one capture the same id, token or hash always has the same pseudonym, and all dates move by the same interval, so
+that the steps of a recording stay consistent. Other texts are replaced by numbered ones.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Pseudonyms:
         }[volatile.kind](text)
 
     def words(self) -> str:
-        """Return a new numbered text, so that inference takes it for neither a constant nor an enum."""
+        """Return a new numbered text, so that inference treats it neither as a constant nor as an enum."""
         return f"text {next(self._numbers)}"
 
     def entity_tag(self, tag: str) -> str:

@@ -1,6 +1,6 @@
-"""The access log: one JSON line for each request. A `RequestRecord` holds no medical data, and neither do the lines.
+"""The access log: one JSON line for each request, without content of the request.
 
-Lines are gathered and given to the writer together, at most `FLUSH_AFTER` seconds late: one call for many requests.
+Lines are collected and passed to the writer together, at most `FLUSH_AFTER` seconds late: one call for many requests.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from proxy.gateway.request_record import RequestRecord
 from proxy.observability.log_writer import timestamp
 
 FLUSH_AFTER = 0.25
-"""Seconds a line may wait for others."""
+"""Maximum delay of a line in seconds."""
 FLUSH_AT = 200
-"""Lines that are written without waiting longer."""
+"""Number of collected lines that are written at once, without waiting for `FLUSH_AFTER`."""
 
 
 class AccessLog:
@@ -36,7 +36,7 @@ class AccessLog:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
 
     def flush(self) -> None:
-        """Give the gathered lines to the writer."""
+        """Pass the collected lines to the writer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -48,7 +48,7 @@ class AccessLog:
 def render(record: RequestRecord, now: float) -> str:
     """Return the line of one request that ended at `now` (seconds since the epoch). Times are in milliseconds.
 
-    Its ends are JSON that is cached; between them stand only numbers, and an id without characters to escape.
+    The values that need escaping are encoded once and cached; the others are numbers and the request id.
     """
     described = _describe(record.kind, record.method, record.route, record.template, record.backend, record.reason)
     line = (
@@ -64,7 +64,7 @@ def render(record: RequestRecord, now: float) -> str:
 
 @lru_cache(maxsize=4096)
 def _describe(kind: str, method: str, route: str | None, template: str | None, backend: str, reason: str) -> str:
-    """Return the members that a few combinations of values make up: routes come from the configuration."""
+    """Return the members whose values come from the configuration, so that few combinations exist."""
     members = {"kind": kind, "method": method, "route": route or "-", "template": template or "-"}
     return json.dumps({**members, "side": backend, "reason": reason}, separators=(",", ":"))[1:-1]
 

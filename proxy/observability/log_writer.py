@@ -1,7 +1,7 @@
-"""Log output that never blocks and never fails: a bounded queue, and a thread that writes it.
+"""Log output that never blocks and never raises: a bounded queue and a thread that writes it.
 
-A pipe that nobody reads blocks every write to it; a closed pipe or a full disk fails it. Both cost log lines, which are
-counted (`scribe_proxy_log_lines_dropped_total`), and never a request.
+Writing to a pipe that nobody reads blocks; writing to a closed pipe or a full disk fails. Both drop log lines, which
+are counted in `scribe_proxy_log_lines_dropped_total`, and neither affects a request.
 
     access log ─▶ LogWriter(1) ─┐
     print()    ─▶ LogWriter(1) ─┼─▶ thread: poll, write at most PIPE_BUF bytes of whole lines
@@ -30,9 +30,9 @@ from proxy.observability import metrics
 logger = logging.getLogger("scribe_proxy.logs")
 
 MAX_PENDING: Final = 1 << 20
-"""Bytes that may wait to be written, of each writer."""
+"""Maximum bytes that wait to be written, for each writer."""
 FLUSH_TIMEOUT: Final = 2.0
-"""Seconds that a shutdown waits for what is pending."""
+"""Seconds that a shutdown waits for pending lines."""
 _STDERR: Final = 2
 _POLL_INTERVAL: Final = 0.1
 _REPORT_INTERVAL: Final = 10.0
@@ -42,23 +42,23 @@ Reason = Literal["full", "failed", "shutdown"]
 
 
 class LogWriter:
-    """Writes whole lines to a file descriptor, in order. Safe to call from every thread; `stream` is its name."""
+    """Writer of whole lines to a file descriptor, in order and from any thread. `stream` names it in messages."""
 
     def __init__(self, descriptor: int, stream: str, max_pending: int = MAX_PENDING) -> None:
         self._descriptor: Final = descriptor
         self._stream: Final = stream
         self._max_pending: Final = max_pending
         self._pending: deque[bytes] = deque()
-        self._size = 0  # of what is pending, and of what is being written
+        self._size = 0  # bytes pending and being written
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._deadline: float | None = None  # of the shutdown, once it has begun
-        self._cut = False  # the last line was written in part
+        self._cut = False  # the last line was written partially
         self._dropped = 0  # lines, since the last report
         self._reported = -_REPORT_INTERVAL
 
     def write(self, text: str) -> None:
-        """Queue lines, each with its newline. Drops and counts them where the queue is full or the writer closed."""
+        """Queue lines, each with its newline. Where the queue is full or the writer closed, drop and count them."""
         data = text.encode("utf-8", "backslashreplace")
         with self._changed:
             closed = self._deadline is not None
@@ -71,12 +71,12 @@ class LogWriter:
         self._drop(data, "shutdown" if closed else "full")
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> bool:
-        """Wait until everything queued is written or dropped, at most `timeout` seconds; False where that passed."""
+        """Wait until all queued lines are written or dropped. Return False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._size, timeout)
 
     def close(self, timeout: float = FLUSH_TIMEOUT) -> None:
-        """Write what is queued, at most for `timeout` seconds, drop the rest, and end the thread."""
+        """Write queued lines for at most `timeout` seconds, drop the rest, and end the thread."""
         with self._changed:
             self._deadline = time.monotonic() + timeout
             self._changed.notify_all()
@@ -131,7 +131,7 @@ class LogWriter:
         while rest:
             try:
                 written = os.write(self._descriptor, rest)
-            except BlockingIOError:  # the descriptor is non-blocking: whoever shares it has made it so
+            except BlockingIOError:  # another process set O_NONBLOCK on the shared descriptor
                 if not self._wait_until_writable():
                     raise
                 continue
@@ -147,7 +147,7 @@ class LogWriter:
             self._report(f"cannot be written ({os.strerror(error.errno or 0)})")
 
     def _report(self, state: str, *, working: bool = False) -> None:
-        """Log the number of dropped lines, at most once in _REPORT_INTERVAL; standard error only while it works."""
+        """Log the number of dropped lines, at most once in _REPORT_INTERVAL. stderr can report only while it works."""
         if not self._dropped or time.monotonic() - self._reported < _REPORT_INTERVAL:
             return
         if self._descriptor == _STDERR and not working:
@@ -159,7 +159,7 @@ class LogWriter:
 
 
 def _chunk_size(descriptor: int) -> int:
-    """Return the bytes that one write takes without blocking: any number into a file, which nobody has to read."""
+    """Return the maximum bytes of a write that does not block: PIPE_BUF, without a limit for a regular file."""
     try:
         is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
     except OSError:
@@ -168,7 +168,7 @@ def _chunk_size(descriptor: int) -> int:
 
 
 def _chunks(data: bytes, size: int) -> Iterator[bytes]:
-    """Cut data at line ends into pieces of at most `size` bytes; a longer line stays whole."""
+    """Split data at line ends into pieces of at most `size` bytes; a longer line is not split."""
     begin = 0
     while begin < len(data):
         end = len(data)
@@ -179,7 +179,7 @@ def _chunks(data: bytes, size: int) -> Iterator[bytes]:
 
 
 class _Handler(logging.Handler):
-    """Hands the records of `logging` to a LogWriter."""
+    """A handler that passes records of `logging` to a LogWriter."""
 
     def __init__(self, writer: LogWriter) -> None:
         super().__init__()
@@ -192,12 +192,12 @@ class _Handler(logging.Handler):
             metrics.LOG_LINES_DROPPED.labels("stderr", "failed").inc()
 
     def flush(self) -> None:
-        """Wait for what is pending; `logging.shutdown` calls it."""
+        """Wait for pending lines; called by `logging.shutdown`."""
         self.writer.flush()
 
 
 class _TextStream(io.TextIOBase):
-    """Stands in for `sys.stdout` or `sys.stderr`, so that a native app's `print` does not block either."""
+    """Replacement for `sys.stdout` or `sys.stderr`, so that `print` in a native app does not block either."""
 
     def __init__(self, writer: LogWriter, descriptor: int) -> None:
         self._writer, self._descriptor = writer, descriptor
@@ -220,9 +220,9 @@ class _TextStream(io.TextIOBase):
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON with the time in UTC, and exceptions as `trace_of`, without their messages.
+    """Formatter of records as JSON lines: time in UTC, exceptions as `trace_of`, without their messages.
 
-    `process` names the kind of process.
+    `process` names the kind of process in each line.
     """
 
     def __init__(self, process: str = "gateway") -> None:
@@ -268,17 +268,17 @@ def configure_logging(process: str = "gateway") -> None:
         handler.setFormatter(JsonFormatter(process))
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
         hide_messages()
-    logging.getLogger("scribe_proxy").setLevel(logging.INFO)  # below that, HTTP clients log whole URLs
+    logging.getLogger("scribe_proxy").setLevel(logging.INFO)  # the root's level: at INFO, httpx logs whole URLs
 
 
 def redirect_standard_streams() -> None:
-    """Send what is printed through LogWriters."""
+    """Send printed output through LogWriters."""
     sys.stdout = _TextStream(LogWriter(1, "stdout"), 1)
     sys.stderr = _TextStream(LogWriter(2, "stderr"), 2)
 
 
 def flush_logs(timeout: float = FLUSH_TIMEOUT) -> None:
-    """Write the pending records of `logging`, at most for `timeout` seconds. A signal may end the process next."""
+    """Write pending records of `logging` for at most `timeout` seconds, before a signal ends the process."""
     for handler in logging.root.handlers:
         if isinstance(handler, _Handler):
             handler.writer.flush(timeout)

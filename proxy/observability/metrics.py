@@ -1,7 +1,7 @@
-"""What Prometheus reads: every name, label and bucket in one place.
+"""Prometheus metrics: all names, labels and buckets.
 
-With several workers the values live in files that all of them share (`PROMETHEUS_MULTIPROC_DIR`, set by `serve`), so
-that any worker may answer a scrape for all.
+With several workers the values are in shared files (`PROMETHEUS_MULTIPROC_DIR`, set by `serve`), so that any worker
+answers a scrape for all of them.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ BUFFERED = Gauge(
 MEMORY_EVICTIONS = Counter(
     "scribe_proxy_memory_evictions", "Requests and WebSockets that were ended beyond limits.memory"
 )
-IN_FLIGHT = Gauge("scribe_proxy_in_flight", "Under way at once", ("kind",), multiprocess_mode="livesum")
+IN_FLIGHT = Gauge("scribe_proxy_in_flight", "Requests and WebSockets in flight", ("kind",), multiprocess_mode="livesum")
 MEMORY = Gauge("scribe_proxy_resident_memory_bytes", "Memory of the processes", multiprocess_mode="livesum")
-CPU = Counter("scribe_proxy_cpu_seconds", "Time of processors that the processes used")
-WEBHOOKS = Counter("scribe_proxy_webhooks", "Attempts to deliver a notice, by what became of them", ("result",))
+CPU = Counter("scribe_proxy_cpu_seconds", "CPU time of the processes")
+WEBHOOKS = Counter("scribe_proxy_webhooks", "Attempts to deliver a webhook event, by result", ("result",))
 SHARE = Gauge(
     "scribe_proxy_share_ratio",
     "Share of callers that native answers, 0 to 1: the file's, and the one in force",
@@ -53,56 +53,54 @@ SHARE_CHANGES = Counter(
     "scribe_proxy_share_changes", "Changes of a route's share by kind, each counted by one replica", ("route", "change")
 )
 BREAKER_OPEN = Gauge("scribe_proxy_breaker_open", "1 while legacy counts as down", multiprocess_mode="livemax")
-RELOADS = Counter("scribe_proxy_config_reloads", "Changes of routing.yaml, by what became of them", ("result",))
+RELOADS = Counter("scribe_proxy_config_reloads", "Changes of routing.yaml, by result", ("result",))
 CONFIG_VALID = Gauge(
     "scribe_proxy_config_valid",
-    "1 while the file is the one in force, 0 while it is refused",
+    "1 while routing.yaml is valid and in force, 0 while it is refused",
     multiprocess_mode="livemin",
 )
 CONFIG_READ_TIMEOUTS = Counter("scribe_proxy_config_read_timeouts", "Reads of routing.yaml that took too long")
 
 MONGODB_SECONDS = Histogram(
     "scribe_proxy_mongodb_command_duration_seconds",
-    "Time that commands to the gateway's own MongoDB took",
+    "Duration of commands to the gateway's own MongoDB",
     ("command", "result"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 REPORTS_DROPPED = Counter(
-    "scribe_proxy_reports_dropped", "Comparisons and requests that no report counts, by why not", ("reason",)
+    "scribe_proxy_reports_dropped", "Comparisons and requests missing from the reports, by reason", ("reason",)
 )
 DIFFERENCE_NOTICES = Counter(
-    "scribe_proxy_difference_notices", "Notices of differences that are new, drift or returned, by type", ("type",)
+    "scribe_proxy_difference_notices", "Webhook events about new, drifting or returned differences", ("type",)
 )
 COMPARISONS = Counter(
-    "scribe_proxy_comparisons", "Requests that were to run on both sides, by verdict", ("route", "served", "verdict")
+    "scribe_proxy_comparisons", "Requests chosen for comparison, by verdict", ("route", "served", "verdict")
 )
-SKIPPED = Counter(
-    "scribe_proxy_skipped", "Requests that were to be compared and were skipped, by reason", ("route", "reason")
-)
+SKIPPED = Counter("scribe_proxy_skipped", "Requests chosen for comparison and skipped, by reason", ("route", "reason"))
 SHADOW_OUTSTANDING = Gauge(
-    "scribe_proxy_shadow_outstanding", "Requests that wait for a comparison, or are in one", multiprocess_mode="livesum"
+    "scribe_proxy_shadow_outstanding", "Requests waiting for a comparison or in one", multiprocess_mode="livesum"
 )
 SHADOW_SHARE = Gauge(
     "scribe_proxy_shadow_share",
-    "What the machine has room for, of the requests that are to run in the shadow: the least of all processes",
+    "Fraction of shadow requests that the CPU load allows: the least of all processes",
     multiprocess_mode="livemin",
 )
-SHADOW_RESTARTS = Counter("scribe_proxy_shadow_restarts", "Ends of shadow processes that nobody asked for")
+SHADOW_RESTARTS = Counter("scribe_proxy_shadow_restarts", "Unexpected ends of shadow processes")
 SHADOW_MEMORY_EXCEEDED = Counter(
     "scribe_proxy_shadow_memory_exceeded", "Shadow processes that were killed beyond shadow.max_memory"
 )
 LOG_LINES_DROPPED = Counter(
     "scribe_proxy_log_lines_dropped",
-    "Lines of the access log (stdout) and of logging (stderr) that were not written: over the bound, or failed",
+    "Lines of the access log (stdout) and of logging (stderr) dropped because the queue was full or a write failed",
     ("stream", "reason"),
 )
 OBSERVER_FAILURES = Counter(
-    "scribe_proxy_observer_failures", "Errors of what records a request after it was answered", ("observer", "error")
+    "scribe_proxy_observer_failures", "Errors in observers of completed requests", ("observer", "error")
 )
 
 
 class RequestMetrics:
-    """An `Observer` that counts. Labels are the configured routes' names, so their number is bounded."""
+    """An `Observer` that updates the request metrics. Route labels are configured names, so their number is bounded."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}

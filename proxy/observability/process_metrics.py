@@ -1,6 +1,6 @@
-"""What a process says of itself, once a second: requests and WebSockets under way, memory, CPU.
+"""Metrics of a process, sampled once a second: requests and WebSockets in flight, memory, CPU time.
 
-Sampled instead of counted along, so that it costs requests nothing and stays right when workers come and go.
+Sampling costs requests nothing and stays correct when workers start and end.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _LIVE: Final = re.compile(r"gauge_live.*_(\d+)\.db")
 
 
 class ProcessMetrics:
-    """Samples memory, processor time and load of this process.
+    """Sampler of this process's memory, CPU time and load.
 
-    `under_way` returns the numbers of HTTP requests and of WebSockets, and the bytes buffered for clients.
+    `under_way` returns the number of HTTP requests and of WebSockets in flight, and the bytes buffered for clients.
     """
 
     def __init__(self, under_way: Callable[[], tuple[int, int, int]]) -> None:
@@ -32,26 +32,26 @@ class ProcessMetrics:
         self._cpu = 0.0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Sample once a second until cancelled."""
         while True:
             self.sample()
             await asyncio.sleep(INTERVAL)
 
     def sample(self) -> None:
-        """One reading of everything."""
+        """Update all metrics once."""
         requests, websockets, buffered = self._under_way()
         metrics.IN_FLIGHT.labels("http").set(requests)
         metrics.IN_FLIGHT.labels("websocket").set(websockets)
         metrics.BUFFERED.set(buffered)
         values = {sample.name: sample.value for family in self._process.collect() for sample in family.samples}
-        if values:  # nothing where there is no /proc
+        if values:  # empty where there is no /proc
             metrics.MEMORY.set(values["process_resident_memory_bytes"])
             metrics.CPU.inc(values["process_cpu_seconds_total"] - self._cpu)
             self._cpu = values["process_cpu_seconds_total"]
 
 
 def forget_the_dead(directory: Path) -> None:
-    """Remove the files of gauges that ended workers have left."""
+    """Remove the gauge files of workers that have ended."""
     for file in directory.glob("gauge_live*.db"):
         match = _LIVE.fullmatch(file.name)
         if match is not None and not _lives(int(match[1])):

@@ -11,11 +11,11 @@ from proxy.gateway.errors import Overloaded
 from proxy.gateway.request_record import RequestRecord
 
 SPAN: Final = 60
-"""Seconds that are counted."""
+"""Length of the window in seconds."""
 
 
 class RecentFailures:
-    """An `Observer` that counts failures by the second, in constant memory."""
+    """An `Observer` that counts failures for each second of the window, in constant memory."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock: Final = clock

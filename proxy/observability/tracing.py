@@ -1,9 +1,9 @@
-"""OpenTelemetry traces, where OTEL_EXPORTER_OTLP_ENDPOINT says so; without it nothing of this is even imported.
+"""OpenTelemetry traces, enabled by OTEL_EXPORTER_OTLP_ENDPOINT. Without it, the SDK is not imported.
 
-One request makes three spans: the gateway's own (a child of the caller's `traceparent`, W3C Trace Context), the
-decision, and the side that answered. The side is sent the side span's `traceparent` in place of the caller's, so what
-legacy or native traces hangs below it; the shadow's span hangs there too. Without tracing, the caller's header passes
-untouched. Spans hold methods, templates, sides and statuses: no path, query, header or body.
+A request has three spans: the gateway's (a child of the caller's `traceparent`, W3C Trace Context), the decision, and
+the backend that answers. The backend receives its own span's `traceparent` instead of the caller's, so that spans of
+legacy or native, and the shadow's, become its children. Without tracing, the caller's header passes unchanged. Spans
+hold methods, path templates, backends and statuses; no path, query, header or body.
 
 The SDK reads the other OTEL_ variables itself: sampler, service name, headers, timeouts.
 """
@@ -30,11 +30,11 @@ _CARRIED: Final = (b"traceparent", b"tracestate")
 
 
 class TracingUnavailable(RuntimeError):
-    """Traces are asked for, and the SDK is not installed."""
+    """Raised where traces are configured and the SDK is not installed."""
 
 
 def is_requested(env: Mapping[str, str]) -> bool:
-    """Whether the environment asks for traces. Raises `TracingUnavailable` where it does in vain."""
+    """Return True where the environment configures traces. Raises `TracingUnavailable` without the SDK."""
     if not any(env.get(name) for name in ENDPOINTS) or env.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     if find_spec("opentelemetry.sdk") is None or find_spec("opentelemetry.exporter") is None:
@@ -43,7 +43,7 @@ def is_requested(env: Mapping[str, str]) -> bool:
 
 
 class Tracing:
-    """Makes the spans of requests; `provider` is the SDK's."""
+    """Tracing of requests with the SDK's `provider`."""
 
     def __init__(self, provider: TracerProvider) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -54,7 +54,7 @@ class Tracing:
 
     @classmethod
     def configured(cls, env: Mapping[str, str]) -> Tracing | None:
-        """As the environment asks for; None where it does not. Raises `TracingUnavailable`."""
+        """Return the tracing that the environment configures, or None. Raises `TracingUnavailable`."""
         if not is_requested(env):
             return None
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -68,11 +68,11 @@ class Tracing:
         return cls(provider)
 
     def begin(self, scope: Scope, method: str) -> Trace:
-        """Begin the gateway's span of a request."""
+        """Start the gateway's span of a request."""
         return Trace(self, scope, method)
 
     def shadow(self, headers: Headers, method: str, route: str, backend: str) -> AbstractContextManager[Span]:
-        """Return a context with a span for the shadow's answer, below the span of the backend that served."""
+        """Return a context manager that traces a shadow request, as a child of the served backend's span."""
         from opentelemetry.trace import SpanKind
 
         attributes = {"http.request.method": method, "scribe_proxy.route": route, "scribe_proxy.side": backend}
@@ -85,7 +85,7 @@ class Tracing:
         )
 
     def close(self) -> None:
-        """Send queued spans. Blocks for up to the exporter's timeout: do not call it on the event loop."""
+        """Export queued spans. Blocks for up to the exporter's timeout: do not call it on the event loop."""
         self._provider.shutdown()
 
     def _context(self, headers: Headers) -> Context:
@@ -108,7 +108,7 @@ class Trace:
         self._backend: Span | None = None
 
     def decided(self, scope: Scope, route: str | None, decision: Decision) -> None:
-        """Begin the span of the chosen backend, and put its headers into `scope`. `route` is the matched template."""
+        """Start the span of the chosen backend and put its headers into `scope`. `route` is the matched template."""
         self._deciding.set_attributes(_attributes(decision))
         if decision.bucket is not None:
             self._deciding.set_attribute("scribe_proxy.bucket", decision.bucket)
@@ -119,7 +119,7 @@ class Trace:
         self._begin(scope, decision)
 
     def switched(self, scope: Scope, decision: Decision) -> None:
-        """Another side takes over from one that failed."""
+        """End the failed backend's span and start the span of the one that takes over."""
         from opentelemetry.trace import StatusCode
 
         if self._backend is not None:
@@ -138,7 +138,7 @@ class Trace:
         _carry(scope, carrier)
 
     def end(self, status: int, failure: str | None) -> None:
-        """End the span: the response is complete, or its client is gone."""
+        """End the spans: the response is complete, or the client disconnected."""
         from opentelemetry.trace import StatusCode
 
         for span in (self._backend, self._own):
@@ -154,7 +154,7 @@ def _attributes(decision: Decision) -> dict[str, str]:
 
 
 def _carry(scope: MutableMapping[str, object], carrier: Mapping[str, str]) -> None:
-    """Replace the caller's trace headers by those of the trace."""
+    """Replace the caller's trace headers by the backend span's."""
     headers = scope["headers"]
     assert isinstance(headers, list)
     remaining = [header for header in headers if header[0] not in _CARRIED]

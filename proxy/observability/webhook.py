@@ -1,9 +1,10 @@
-"""A webhook that hears of what nobody should have to look for: a cap, a promotion, a file that was refused.
+"""Webhook events for changes that need attention: caps, promotions, a refused routing.yaml, new differences.
 
-What is sent follows Standard Webhooks 1.0: `{"type": …, "timestamp": …, "data": {…}}` with `webhook-id`,
-`webhook-timestamp` and, with a secret, `webhook-signature: v1,<base64 of HMAC-SHA256 over id.timestamp.body>`.
-The same notice has the same id however often it is sent, so that a receiver can tell repetitions. Telling never waits
-and never fails: notices queue, are tried again with growing pauses, and are given up, counted and logged, in the end.
+Requests follow Standard Webhooks 1.0: `{"type": …, "timestamp": …, "data": {…}}` with the headers `webhook-id`,
+`webhook-timestamp` and, where a secret is set, `webhook-signature: v1,<base64 of HMAC-SHA256 over id.timestamp.body>`.
+All attempts of one event have the same id, so that a receiver can discard repetitions. Publishing never blocks and
+never raises: events are queued and retried with growing delays; after the last attempt they are dropped, counted and
+logged.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("scribe_proxy.notify")
 
 RETRY_DELAYS: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
-"""Seconds between one attempt and the next; after the last there is no other. About four hours in all."""
+"""Seconds between two attempts, about four hours in all. After the last attempt the event is dropped."""
 REQUEST_TIMEOUT: Final = 10.0
-"""Seconds that a receiver may take."""
+"""Timeout of one attempt, in seconds."""
 WAITING: Final = 256
-"""How many notices may wait; the oldest give way."""
+"""Maximum number of queued events; beyond it, the oldest is dropped."""
 
 Type = Literal[
     "cap",
@@ -55,7 +56,7 @@ Result = Literal["delivered", "retried", "given_up"]
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """Something that happened. `data` is JSON, and holds nothing of any request's content."""
+    """An event. `data` is JSON without content of any request."""
 
     type: Type
     data: Mapping[str, object]
@@ -63,11 +64,11 @@ class WebhookEvent:
 
     @property
     def id(self) -> str:
-        """The same for the same notice."""
+        """The id of the event, derived from its body."""
         return f"msg_{hashlib.sha256(self.body()).hexdigest()[:32]}"
 
     def body(self) -> bytes:
-        """As it is sent."""
+        """Return the body of a Standard Webhooks request."""
         payload = {"type": self.type, "timestamp": self.at.isoformat(timespec="milliseconds"), "data": dict(self.data)}
         return json.dumps(payload, sort_keys=True, default=str).encode()
 
@@ -79,7 +80,7 @@ def sign(secret: str, id_: str, timestamp: int, body: bytes) -> str:
 
 
 class WebhookSender:
-    """Sends notices to one URL, one after another. `counted` hears what became of each attempt."""
+    """Queue of events for one URL, sent one after another. `counted` is called with the result of each attempt."""
 
     def __init__(
         self,
@@ -99,22 +100,22 @@ class WebhookSender:
         self._tasks = BackgroundTasks()
 
     def start(self) -> None:
-        """Start to send; needs a running event loop."""
+        """Start sending; needs a running event loop."""
         self._tasks.start(self._run())
 
     async def stop(self) -> None:
-        """Stop; queued events are dropped."""
+        """Stop sending and drop queued events."""
         await self._tasks.stop()
 
     def publish(self, notice: WebhookEvent) -> None:
-        """Never waits, never raises."""
+        """Queue an event. Never blocks and never raises."""
         if len(self._waiting) == WAITING:
             self._counted("given_up")
         self._waiting.append(notice)
         self._arrived.set()
 
     async def _run(self) -> None:
-        import httpx  # a quarter of a second, which a gateway without a webhook does not pay
+        import httpx  # takes 0.25 s: imported only where a webhook is configured
 
         async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT, follow_redirects=False) as client:
             while True:
@@ -134,10 +135,10 @@ class WebhookSender:
             self._counted("retried")
             await asyncio.sleep(pause)
         self._counted("given_up")
-        logger.error("webhook: the notice of a %s was given up: %s", notice.type, reason)
+        logger.error("webhook: the event %s could not be delivered: %s", notice.type, reason)
 
     async def _attempt(self, client: httpx.AsyncClient, notice: WebhookEvent) -> str | None:
-        """Return the fault of an attempt, None for a delivery. The URL may hold secrets, so it is not part of it."""
+        """Return the error of a failed attempt, or None. The error does not quote the URL, which may hold secrets."""
         import httpx
 
         try:
@@ -161,7 +162,7 @@ class WebhookSender:
 
 
 class WebhookQueue:
-    """The webhook that routing.yaml names, if it names one; another from the moment the file does."""
+    """The webhook of the configuration in force, if it has one."""
 
     def __init__(self, config: Config) -> None:
         self._config, self._ops_url = config.notify, config.ops.url
@@ -169,7 +170,7 @@ class WebhookQueue:
         self._ending: set[asyncio.Task[None]] = set()
 
     def publish(self, notice: WebhookEvent) -> None:
-        """Never waits, never raises; lost where there is no webhook."""
+        """Queue an event; without a webhook it is dropped. Never blocks and never raises."""
         if self._webhook is not None:
             self._webhook.publish(notice)
 
@@ -182,7 +183,7 @@ class WebhookQueue:
         await asyncio.gather(*self._ending)
 
     def apply_config(self, config: Config) -> None:
-        """Go on by a changed file."""
+        """Apply a changed configuration: replace the sender where URL, format or secret changed."""
         if (config.notify, config.ops.url) == (self._config, self._ops_url):
             return
         self._config, self._ops_url = config.notify, config.ops.url

@@ -1,4 +1,4 @@
-"""Bodies of webhook requests: the event itself, or a message as Slack or Teams shows it. Pure.
+"""Bodies of webhook requests: a Standard Webhooks event, or a message for Slack or Teams. Pure.
 
 A message is one sentence for each event, with a link to the ops pages where `ops.url` is set.
 """
@@ -13,7 +13,7 @@ Format = Literal["standard", "slack", "teams"]
 Data: TypeAlias = Mapping[str, Any]
 
 MAX_NAMED: Final = 5
-"""Maximum number of differences that a message names."""
+"""Maximum number of differences named in a message."""
 _TITLES: Final = {
     "new_difference": ("new difference", "new differences"),
     "contract_drift": ("new violation of the contract by legacy", "new violations of the contract by legacy"),
@@ -29,7 +29,7 @@ def message_body(form: Format, kind: str, data: Data, ops_url: str) -> bytes:
 
 
 def sentence(kind: str, data: Data) -> str:
-    """Return an event as a line of text."""
+    """Return an event as one sentence."""
     if kind in _TITLES:
         return _differences(kind, data)
     if kind == "config_refused":

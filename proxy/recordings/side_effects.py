@@ -133,7 +133,7 @@ def _parse(url: str) -> dict[str, Any]:
     try:
         return parse_uri(url)
     except PyMongoError as error:
-        raise ValueError(f"no MongoDB URL: {error}") from error
+        raise ValueError(f"invalid MongoDB URL: {error}") from error
 
 
 def is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Background tasks of a service: started together, cancelled and awaited together."""
+"""Background tasks of a service, which start and stop together."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class BackgroundTasks:
         return bool(self._tasks)
 
     def start(self, *work: Coroutine[Any, Any, None]) -> None:
-        """Run coroutines as tasks of the running event loop, beside those that already run."""
+        """Run coroutines as tasks of the running event loop, in addition to those already running."""
         self._tasks += tuple(asyncio.get_running_loop().create_task(each) for each in work)
 
     async def stop(self) -> None:
-        """Cancel the tasks and wait until they have ended; their errors are not raised."""
+        """Cancel the tasks and wait for their end; their errors are not raised."""
         tasks, self._tasks = self._tasks, ()
         for task in tasks:
             task.cancel()

@@ -1,18 +1,18 @@
-"""Watches routing.yaml: a valid change is applied within two seconds, a faulty one changes nothing.
+"""Watch routing.yaml: apply a valid change within two seconds, and report an invalid one.
 
-The file's bytes are read twice a second and compared, since that sees every way a file can change: written in place,
-replaced by rename, a symlink that points elsewhere (Kubernetes swaps `..data` under a ConfigMap), on any file system.
-The contracts that the file names belong to it: a change of theirs is a change of the file, and so are their faults.
+The watcher reads and compares the file's bytes twice a second. This detects every kind of change on any file system:
+writing in place, replacement by rename, a symlink that changes (Kubernetes swaps `..data` under a ConfigMap). Contracts
+that the file names are part of it, with their changes and their errors.
 
-A change is judged once it is settled, so that no half-written file is applied:
+A change is applied or refused once it has settled, so that a half-written file is never applied:
 
-    two readings agree          in bytes, inode and time of modification
-    nobody is writing           the kernel says so (`file_state`); a writer that never closes is reported
-    no beginning of the rest    a text that the running one begins with, written in place, waits for `PREFIX_DELAY`
-    some routes are left        a file that takes the last route away is refused
+    two readings agree          in bytes, inode and modification time
+    no process is writing       according to the kernel (`file_state`); a writer that never closes is reported
+    not a prefix                a beginning of the running text, written in place, has to be stable for `PREFIX_DELAY`
+    some routes are left        a file that removes the last route is refused
 
-Reading and validating happen in threads of their own. A read that hangs is counted and logged, and another is started:
-reloading goes on once the file system does, or the path leads elsewhere.
+Reading and validation run in separate threads. A read that hangs is counted and logged, and another one is started, so
+that reloading continues as soon as the file system responds or the path changes.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ logger = logging.getLogger("scribe_proxy.reload")
 INTERVAL: Final = 0.5
 """Seconds between two readings."""
 READ_TIMEOUT: Final = 5.0
-"""Seconds after which a read counts as hanging; twice as long for each one that hangs already."""
+"""Seconds after which a read counts as hanging; doubled for each read that already hangs."""
 MAX_HANGING: Final = 8
-"""Threads that may hang at once."""
+"""Maximum number of threads that hang at once."""
 PREFIX_DELAY: Final = 10.0
-"""Seconds for which a beginning of the running text must be unchanged."""
+"""Seconds for which a prefix of the running text has to be unchanged."""
 WRITER_TIMEOUT: Final = 10.0
 """Seconds after which a file that is still open for writing is reported."""
 
@@ -54,14 +54,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ConfigSnapshot:
-    """A text of the file, and when it was judged, in seconds since the epoch."""
+    """One text of the file, and the time of its validation in seconds since the epoch."""
 
     text: str
     at: float
 
 
 class ConfigWatcher:
-    """Holds the last good configuration, and the problems of the file as it stands now."""
+    """Watcher with the last good configuration and the problems of the current file."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class ConfigWatcher:
         interval: float = INTERVAL,
         read_timeout: float = READ_TIMEOUT,
     ) -> None:
-        """Create a watcher. `loaded` is in force already; without it the file is loaded here, which raises ConfigError.
+        """Create a watcher. `loaded` is already in force; without it the file is loaded here. Raises ConfigError.
 
-        `apply` is called on the event loop with each valid change, and with None for each that is refused. If it
-        raises an error for a valid change, that change is refused too.
+        `apply` is called on the event loop with each valid change, and with None for each refused one. A valid change
+        for which it raises an error is refused too.
         """
         loaded = loaded or load_config(path, env)
         self.path: Final = path
@@ -87,7 +87,7 @@ class ConfigWatcher:
         self.applied = 0  # changes
         self.refused = 0  # changes
         self.snapshots: tuple[ConfigSnapshot, ...] = ()  # the last two valid texts, the one in force last
-        self.refused_snapshot: ConfigSnapshot | None = None  # the text that is refused now, if there is one
+        self.refused_snapshot: ConfigSnapshot | None = None  # the text refused now, if any
         self._env: Final = env
         self._apply: Final = apply
         self._last_good: Final = last_good
@@ -108,7 +108,7 @@ class ConfigWatcher:
         return self.path.parent / self.config.contracts
 
     async def run(self) -> None:
-        """Watch until cancelled. Nothing that happens to the file ends it."""
+        """Watch until cancelled. No state of the file ends it."""
         if not self.problems:
             await self._guarded(self._save)
         while True:
@@ -116,7 +116,7 @@ class ConfigWatcher:
             await self._guarded(self.check)
 
     async def check(self) -> bool:
-        """Read the file once, and judge it if it has changed and is settled. Return True if a change was judged."""
+        """Read the file once; validate a settled change. Return True if a change was applied or refused."""
         state = await self._in_thread(partial(read_state, self.path, self._directory))
         now = time.monotonic()
         if state != self._last:
@@ -139,7 +139,7 @@ class ConfigWatcher:
             logger.error("%s: could not be read (%s); the configuration in force stays", self.path, trace_of(error))
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
-        """Run a function that reads files. Raises TimeoutError where it hangs, or too many hang already."""
+        """Run a function that reads files. Raises TimeoutError where it hangs, or where too many calls hang already."""
         hanging = self._threads.running
         if hanging >= MAX_HANGING:
             raise TimeoutError
@@ -150,7 +150,7 @@ class ConfigWatcher:
             raise
 
     def _report_hanging(self) -> None:
-        """Refuse what cannot be read, once; what is read next is judged anew."""
+        """Refuse an unreadable file once; the next successful read is validated again."""
         self._judged = None
         if not self._unreachable:
             self._unreachable = True
@@ -188,7 +188,7 @@ class ConfigWatcher:
         return True
 
     def _may_be_unfinished(self, state: FileState) -> bool:
-        """Return True for a text that the one in force begins with, where it was not put there by a rename."""
+        """Return True for a prefix of the running text, unless a rename put it there."""
         if not isinstance(state.content, bytes) or not isinstance(self._content, bytes):
             return False
         shorter = len(state.content) < len(self._content) and self._content.startswith(state.content)
@@ -237,7 +237,7 @@ class ConfigWatcher:
 
 
 def _snapshot(content: Content, at: float) -> ConfigSnapshot | None:
-    """Return the text that was read, if it is text."""
+    """Return the text that was read; None where it is not text."""
     try:
         return ConfigSnapshot(decode(content, "routing.yaml"), at) if isinstance(content, bytes) else None
     except ConfigError:

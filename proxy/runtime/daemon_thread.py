@@ -1,6 +1,6 @@
-"""Blocking calls that may never return, such as reading a file on a hung network file system.
+"""Blocking calls that may never return, such as reading a file from a hung network file system.
 
-`asyncio.to_thread` is not for them: its few threads are shared, and the process waits for each of them at its end.
+`asyncio.to_thread` is unsuitable: its few threads are shared, and the process waits for all of them at exit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class DaemonThreads:
-    """Runs each call in a thread of its own, which is left behind where the call takes too long."""
+    """Runner of calls in one thread each; a thread whose call times out is abandoned."""
 
     def __init__(self, name: str) -> None:
         self._name: Final = name
@@ -23,12 +23,12 @@ class DaemonThreads:
 
     @property
     def running(self) -> int:
-        """The number of threads whose call has not returned."""
+        """Number of threads whose call has not returned."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         return len(self._threads)
 
     async def run(self, function: Callable[[], T], timeout: float) -> T:
-        """Return the function's result, or raise its error. Raises TimeoutError after `timeout` seconds."""
+        """Return the function's result or raise its error. Raises TimeoutError after `timeout` seconds."""
         loop = asyncio.get_running_loop()
         result: asyncio.Future[T] = loop.create_future()
 

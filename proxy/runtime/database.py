@@ -1,11 +1,11 @@
-"""The gateway's own database: the only module of `proxy` that imports motor.
+"""The gateway's own database. No other module of `proxy` imports motor.
 
     database = Database.of(config.mongodb)                      # None: no URL, nothing is stored or shared
     with database.translate_errors():
         await database.collection("samples").find_one({"_id": …})
 
-There is one per process. It connects with its first request and reconnects by itself; `available` returns the state of
-the connection without I/O. `translate_errors` turns the driver's errors into those below: no other module knows them.
+One instance per process connects with its first request and reconnects automatically. `available` returns the state of
+the connection without I/O. `translate_errors` converts the driver's errors to those below.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
 TIMEOUT: Final = 2.0
-"""Seconds until a server that does not answer counts as unreachable."""
+"""Seconds after which an unresponsive server counts as unreachable."""
 REACH_TIMEOUT: Final = 0.8
-"""Seconds that a page waits for a server whose state is unknown."""
+"""Seconds that a page waits for a server in an unknown state."""
 _DUPLICATE: Final = 11000
 _UNREACHABLE: Final = "MongoDB cannot be reached"
 
 
 class DatabaseError(Exception):
-    """MongoDB did not carry out a request. The message is for people; it contains no data and no credentials."""
+    """Raised where MongoDB rejects a request. The message contains neither data nor credentials."""
 
 
 class Unavailable(DatabaseError):
-    """MongoDB cannot be reached in time."""
+    """Raised where MongoDB is unreachable or too slow."""
 
 
 class Conflict(DatabaseError):
-    """A document with the same key exists already."""
+    """Raised where a document with the same key exists."""
 
 
 class InvalidDatabaseUrl(DatabaseError):
-    """The URL or the name of the database is invalid."""
+    """Raised for an invalid URL or database name."""
 
 
 class Database:
-    """One database of one server, bound to the event loop it is used in. Raises `InvalidDatabaseUrl`.
+    """One database, bound to the event loop that uses it. Raises `InvalidDatabaseUrl`.
 
-    `timeout`: seconds until a server that does not answer counts as unreachable.
+    `timeout`: seconds after which an unresponsive server counts as unreachable.
     """
 
     def __init__(self, url: str, name: str, timeout: float | None = None) -> None:
@@ -77,17 +77,17 @@ class Database:
                 serverSelectionTimeoutMS=timeout_ms,
                 connectTimeoutMS=timeout_ms,
                 socketTimeoutMS=10_000,
-                heartbeatFrequencyMS=1000,  # the delay until a reconnection is noticed
+                heartbeatFrequencyMS=1000,  # maximum delay until a recovered server is noticed
             )
             self._database: AsyncIOMotorDatabase[Document] = self._client[name]
-        except (PyMongoError, ValueError) as error:  # whose text may quote the URL
-            raise InvalidDatabaseUrl(f"no MongoDB URL, or no name of a database ({type(error).__name__})") from None
+        except (PyMongoError, ValueError) as error:  # the message may quote the URL
+            raise InvalidDatabaseUrl(f"invalid MongoDB URL or database name ({type(error).__name__})") from None
         self.name: Final = name
         self._unreachable_until = 0.0
 
     @classmethod
     def of(cls, settings: MongoSettings) -> Database | None:
-        """Return the database that routing.yaml names, None where it names none."""
+        """Return the configured database, or None."""
         url = settings.url.get_secret_value()
         return cls(url, settings.database) if url else None
 
@@ -98,12 +98,12 @@ class Database:
 
     @property
     def _known_unreachable(self) -> bool:
-        """True where no server is known and the last attempt to reach one failed; checked every second. No I/O."""
+        """True where no server is known and the last attempt failed. The driver retries every second. No I/O."""
         servers = self._client.delegate.topology_description.server_descriptions().values()
         return not any(server.is_server_type_known for server in servers) and any(server.error for server in servers)
 
     async def is_reachable(self) -> bool:
-        """Return True where a server is known or answers within `REACH_TIMEOUT`; a failure is cached for as long."""
+        """Return True where a server is known or answers within `REACH_TIMEOUT`. A failure is cached for that long."""
         if self.available:
             return True
         if self._known_unreachable or time.monotonic() < self._unreachable_until:
@@ -117,7 +117,7 @@ class Database:
         return True
 
     async def require_reachable(self) -> None:
-        """Raise `Unavailable` within `REACH_TIMEOUT` where no server is reachable: for pages, which do not wait."""
+        """Raise `Unavailable` within `REACH_TIMEOUT` where no server is reachable. Used by pages."""
         if not await self.is_reachable():
             raise Unavailable(_UNREACHABLE)
 
@@ -140,7 +140,7 @@ class Database:
         try:
             yield
         except PyMongoError as error:
-            raise _translated(error) from None  # the original quotes documents and addresses
+            raise _translated(error) from None  # the original message quotes documents and addresses
 
     async def drop(self) -> None:
         """Drop the database."""
@@ -148,20 +148,20 @@ class Database:
             await self._client.drop_database(self.name)
 
     async def close(self) -> None:
-        """Close all connections; in a thread, since the driver waits for the server."""
+        """Close all connections, in a thread because the driver waits for the server."""
         await asyncio.to_thread(self._client.close)
 
 
 def _translated(error: PyMongoError) -> DatabaseError:
     if isinstance(error, DuplicateKeyError):
-        return Conflict("MongoDB has such a document already")
+        return Conflict("the document already exists in MongoDB")
     if isinstance(error, BulkWriteError):
         codes = {fault["code"] for fault in error.details.get("writeErrors", ())}
         listed = ", ".join(map(str, sorted(codes)))
-        return Conflict("MongoDB has such documents already") if codes == {_DUPLICATE} else _refused(listed)
+        return Conflict("the documents already exist in MongoDB") if codes == {_DUPLICATE} else _refused(listed)
     if isinstance(error, ExecutionTimeout):
         return Unavailable("MongoDB took too long")
-    if isinstance(error, ConnectionFailure | ConfigurationError) or error.timeout:  # a name that DNS does not resolve
+    if isinstance(error, ConnectionFailure | ConfigurationError) or error.timeout:  # ConfigurationError: DNS failed
         return Unavailable(_UNREACHABLE)
     if isinstance(error, OperationFailure):
         return _refused(str(error.code))
@@ -169,14 +169,14 @@ def _translated(error: PyMongoError) -> DatabaseError:
 
 
 def _refused(code: str) -> DatabaseError:
-    return DatabaseError(f"MongoDB refused it (code {code})")
+    return DatabaseError(f"MongoDB rejected the request (code {code})")
 
 
 class _Timing(CommandListener):
-    """Records each command's duration, in seconds. Called from the driver's threads."""
+    """Listener that observes the duration of each command in seconds. Called from the driver's threads."""
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Do nothing: the duration is known at the end."""
+        """Do nothing: the duration is known when the command ends."""
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         metrics.MONGODB_SECONDS.labels(event.command_name, "ok").observe(event.duration_micros / 1e6)

@@ -1,4 +1,4 @@
-"""The state of a watched file at one moment: its bytes, and what tells one version of it from the next."""
+"""The state of a watched file at one moment: its bytes, and the metadata that identifies a version of it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ Content = bytes | Problem
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """One reading. `inode` is (device, inode) and `modified` nanoseconds; both are 0 where nothing could be read.
+    """The result of reading a file.
 
-    `open_for_writing`: some process on this machine has the file open for writing, as far as Linux tells (False where
-    the file belongs to another user, or the file system has no leases). `contracts`: the stamp of the contracts and of
-    the lists of values that the file names.
+    `inode` is (device, inode), `modified` is in nanoseconds; both are 0 after a failure.
+
+    `open_for_writing`: a process on this machine has the file open for writing. Always False where the file belongs to
+    another user or its file system has no leases. `contracts`: the stamp of the contracts and value lists that the file
+    names.
     """
 
     content: Content
@@ -36,12 +38,12 @@ class FileState:
 
     @property
     def version(self) -> tuple[Content, Stamp]:
-        """The part that a configuration depends on."""
+        """The parts that determine the configuration."""
         return self.content, self.contracts
 
 
 def read_state(path: Path, contracts: Path) -> FileState:
-    """Read a file and the stamp of its contracts. May block for as long as the file system does."""
+    """Read a file and the stamp of its contracts. Blocks for as long as the file system does."""
     missing = (0, 0), 0, False
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO blocks without O_NONBLOCK
@@ -62,7 +64,7 @@ def read_state(path: Path, contracts: Path) -> FileState:
 
 
 def stamp_of(path: Path, contracts: Path, content: bytes) -> Stamp:
-    """Return the stamp of the files that a routing.yaml names: its contracts, and lists of values beside it."""
+    """Return the stamp of the files that a routing.yaml names: its contracts and the value lists next to it."""
     return fingerprint(contracts) + tuple(
         _stamp(path.parent, name) for name in list_files(content.decode(errors="ignore"))
     )
@@ -77,7 +79,7 @@ def _stamp(directory: Path, name: str) -> tuple[str, int, int, int]:
 
 
 def _read(descriptor: int) -> bytes:
-    """Return at most one byte more than MAX_BYTES."""
+    """Return at most MAX_BYTES + 1 bytes."""
     chunks = bytearray()
     while len(chunks) <= MAX_BYTES and (chunk := os.read(descriptor, MAX_BYTES + 1 - len(chunks))):
         chunks += chunk
@@ -89,10 +91,10 @@ def _unreadable(cause: str | None) -> Problem:
 
 
 def _is_open_for_writing(descriptor: int) -> bool:
-    """Ask the kernel by taking a read lease (fcntl(2), F_SETLEASE), which it refuses while there are writers.
+    """Query the kernel with a read lease (fcntl(2), F_SETLEASE), which it refuses while the file has writers.
 
-    A writer that opens the file in that moment waits until the lease is given back, microseconds later; the signal
-    that breaks a lease is set to SIGURG, which is ignored by default.
+    A process that opens the file for writing meanwhile waits until the lease is released, microseconds later. The
+    signal for a broken lease is set to SIGURG, which is ignored by default.
     """
     if sys.platform != "linux":
         return False

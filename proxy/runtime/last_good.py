@@ -1,11 +1,11 @@
-"""The last good configuration, kept on disk, so that a restart does not depend on the file as it stands just then.
+"""The last good configuration on disk, so that a restart does not depend on the current state of the file.
 
-    file is valid     ─▶ used, and saved once the process runs with it
-    file is refused   ─▶ the saved one is used: logged, `scribe_proxy_config_valid` 0, the errors on the ops page
-    nothing is saved  ─▶ fatal, as `scribe-proxy check` reports it
+    file is valid     ─▶ it is used, and saved once the process runs with it
+    file is refused   ─▶ the saved one is used: logged, `scribe_proxy_config_valid` 0, errors on the ops page
+    nothing is saved  ─▶ fatal, with the same message as `scribe-proxy check`
 
-What is saved is the text of routing.yaml and of its contracts. Values from the environment are not part of the text and
-are filled in at each start. One file per path of a routing.yaml, readable by its owner alone.
+The text of routing.yaml and of its contracts is saved. Values from the environment are not part of the text and are
+filled in at each start. Each routing.yaml path has one saved file, readable only by its owner.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ CONTRACT_FILES: Final = ("openapi.yaml", "divergences.yaml")
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A valid configuration with its contracts, and the text that it was read from.
+    """A valid configuration with its contracts, and the text it was read from.
 
-    `saved_at`: when it was saved, in seconds since the epoch, where it is the last good one; None where it is the file
-    as it stands. `problems` are those of the file as it stands.
+    `saved_at`: seconds since the epoch at which a last good configuration was saved; None for the current file.
+    `problems` are those of the current file.
     """
 
     config: Config
@@ -61,7 +61,7 @@ class SavedConfig:
 
 
 def load_config(path: Path, env: Mapping[str, str], last_good: LastGood | None = None) -> LoadedConfig:
-    """Load a file, or its last good version. Raises ConfigError with the file's problems where neither is valid."""
+    """Load a file or its last good version. Raises ConfigError with the file's problems where neither is valid."""
     try:
         return load_content(read_state(path, path.parent).content, path, env)
     except ConfigError as error:
@@ -72,7 +72,7 @@ def load_config(path: Path, env: Mapping[str, str], last_good: LastGood | None =
 
 
 def load_content(content: Content, path: Path, env: Mapping[str, str]) -> LoadedConfig:
-    """Load what was read from a file, and the contracts that it names. Raises ConfigError."""
+    """Load the content of a file and the contracts that it names. Raises ConfigError."""
     if isinstance(content, Problem):
         raise ConfigError((content,), str(path))
     config = parse(decode(content, str(path)), env, str(path), lists=list_reader(path.parent))
@@ -113,7 +113,7 @@ def default_state_directory(env: Mapping[str, str]) -> Path:
 
 
 class LastGood:
-    """The saved configuration of one routing.yaml, in a directory. Neither method raises an error."""
+    """The saved configuration of one routing.yaml, in a directory. No method raises an error."""
 
     def __init__(self, directory: Path, file: Path) -> None:
         digest = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:32]
@@ -122,12 +122,12 @@ class LastGood:
         self._failing = False
 
     def load(self) -> SavedConfig | None:
-        """Return what was saved; None where there is nothing, or nothing that this user alone could have written."""
+        """Return the saved configuration; None where none exists or another user could have written it."""
         try:
             with self.path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-                    logger.error("%s may have been written by another user, and is not used", self.path)
+                    logger.error("%s may have been written by another user and is ignored", self.path)
                     return None
                 data = json.load(file)
             lists = dict(data.get("lists", {}))
@@ -139,7 +139,7 @@ class LastGood:
             return None
 
     def save(self, content: bytes, contracts: Path) -> None:
-        """Save the bytes of a valid routing.yaml with its contracts, unless they are saved already."""
+        """Save a valid routing.yaml and its contracts, unless they are saved already."""
         try:
             text = content.decode("utf-8-sig")
             files = {name: (contracts / name) for name in CONTRACT_FILES}

@@ -1,8 +1,8 @@
-"""Tell the two listeners of a process apart by the socket that a connection was accepted on.
+"""Dispatch connections to the public or the ops app by the socket that accepted them.
 
-uvicorn serves one app on both. The kernel gives a connection the local address of its listening socket (any address,
-where that is bound to a wildcard), and no client can choose another, so the ops app is never reached through the public
-socket.
+uvicorn serves one app on both listeners. The kernel gives a connection the local address of its listening socket (any
+address, where that is bound to a wildcard), and no client can choose another one. The ops app is therefore unreachable
+through the public socket.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class ListenerAddress:
         return cls(host, port)
 
     def accepted(self, local: tuple[str, int | None] | None) -> bool:
-        """Return whether this listener accepted a connection with that local address (`scope["server"]`)."""
+        """Return True where this listener accepted a connection with that local address (`scope["server"]`)."""
         if local is None or local[1] != self.port:
             return False
         return ip_address(self.host).is_unspecified or read_address(local[0]) == read_address(self.host)
 
 
 class ListenerDispatcher:
-    """An ASGI app: connections of the ops listener get the ops app, others the public one.
+    """An ASGI app that passes connections of the ops listener to the ops app and all others to the public app.
 
-    `lifespan` serves the lifespan scope of both.
+    `lifespan` handles the lifespan scope of both.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ListenerDispatcher:
         await app(scope, receive, send)
 
     def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
-        """Begin to serve an HTTP request, without a task where the public app does: see `proxy.server.exchange`."""
+        """Begin an HTTP request, without a task where the public app supports it: see `proxy.server.exchange`."""
         if self._begin_public is not None and not self._ops_listener.accepted(scope["server"]):
             return self._begin_public(scope, exchange)
         return self._app_of(scope)(scope, exchange.receive, exchange.send)

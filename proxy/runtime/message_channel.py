@@ -1,9 +1,9 @@
-"""Messages over a socket between two processes of one gateway: pickled, several together, behind their length.
+"""Pickled messages between two processes of one gateway, over a socket, in length-prefixed batches.
 
-Sending is put off until the turn of the event loop is over, so that the answer which is on its way to a client goes
-first. Under load it is put off for longer, until `gather` seconds after the last time: waking up the other process, and
-being woken by it, costs more than any message. What cannot wait says so. The queue has no bound of its own: whoever
-sends bounds the number and size of what is outstanding. A batch that is longer than `max_batch` closes the channel.
+Sending is deferred to the end of the event loop's iteration, so that answers to clients are sent first. Under load it
+is deferred until `gather` seconds after the last batch, because waking the other process costs more than a message.
+Urgent messages are sent without delay. The queue has no bound of its own: senders bound the number and size of
+outstanding messages. A batch longer than `max_batch` closes the channel.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
         self._read = bytearray()
 
     async def open(self, own: socket.socket) -> None:
-        """Use a connected socket, which from now on belongs to the channel."""
+        """Use a connected socket, which the channel owns from then on."""
         await self._loop.create_unix_connection(lambda: self, sock=own)
 
     def send(self, message: Out, *, urgent: bool = False) -> None:
-        """Send soon; nowhere, where the channel is closed. What waits goes along with what is `urgent`."""
+        """Queue a message; a closed channel drops it. An `urgent` message is sent at once, with all queued ones."""
         self._waiting.append(message)
         if urgent and self._flushing is not None:
             self._flushing.cancel()
@@ -57,7 +57,7 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
                 self._flushing = self._loop.call_at(due, self._flush)
 
     def close(self) -> None:
-        """Send what waits, then close."""
+        """Send queued messages, then close."""
         self._flush()
         if self._transport is not None:
             self._transport.close()
@@ -74,14 +74,14 @@ class MessageChannel(asyncio.Protocol, Generic[In, Out]):
         begin = 0
         while (end := self._end(begin)) is not None:
             with memoryview(self._read) as view:
-                messages = pickle.loads(view[begin + _LENGTH.size : end])  # noqa: S301 - from our own process alone
+                messages = pickle.loads(view[begin + _LENGTH.size : end])  # noqa: S301 - the peer is our own process
             for message in messages:
                 self._on_message(message)
             begin = end
         del self._read[:begin]
 
     def _end(self, begin: int) -> int | None:
-        """Where the messages end that begin there; None while they are not there as a whole."""
+        """Return the end of the batch that begins at `begin`; None while it is incomplete."""
         body = begin + _LENGTH.size
         if len(self._read) < body:
             return None

@@ -1,6 +1,6 @@
-"""One process of the gateway: its plan and the reloading of it, its sides, its two listeners.
+"""One gateway process: configuration and its reloading, the backends, the two listeners.
 
-uvicorn serves one app on both listeners; `listeners` tells their connections apart.
+uvicorn serves one app on both listeners; `listeners` dispatches their connections.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ logger = logging.getLogger("scribe_proxy")
 
 
 GARBAGE = 20_000
-"""Objects that may come to stay before Python looks for cycles among them. At its own 700, a request that reads a
-hundred documents pays for a look, which is an eighth of all its time (measured)."""
+"""Generation-0 threshold of the garbage collector. At Python's default of 700, collections take an eighth of the time
+of a request that reads a hundred documents (measured)."""
 
 
 class BackgroundService(Protocol):
-    """A service that runs beside the gateway for the process's lifetime and applies each changed configuration."""
+    """A service of the process that applies each changed configuration."""
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -78,7 +78,7 @@ class BackgroundService(Protocol):
 class GatewayProcess:
     """The parts of one process. `file` is routing.yaml; `env` holds the variables it may refer to, and the pin.
 
-    Starts with the last good configuration where the file is refused; raises ConfigError where there is none.
+    Starts with the last good configuration where the file is refused. Raises ConfigError where there is none.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class GatewayProcess:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Native started, the file watched. Raises `NativeUnavailable`."""
+        """Start native and all services, and stop them at the end. Raises `NativeUnavailable`."""
         asyncio.get_running_loop().set_exception_handler(report_unhandled)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._close)
@@ -167,7 +167,7 @@ class GatewayProcess:
         settings = config.legacy.breaker
 
         def changed(opened: bool) -> None:
-            if self.breaker is breaker:  # not one of a former configuration, whose last requests are still under way
+            if self.breaker is breaker:  # a previous configuration's breaker may still report its last requests
                 _report_breaker(opened)
 
         breaker = CircuitBreaker(self._upstream, settings.failures, settings.pause, changed)
@@ -204,8 +204,8 @@ class GatewayProcess:
             self.notices.publish(notice)
 
     def _apply_config(self, config: Config | None) -> None:
-        """Apply a changed file; None where it is refused, and the last good one stays."""
-        metrics.RELOADS.labels("refused" if config is None else "adopted").inc()
+        """Apply a changed configuration; None for a refused one, in which case the last good one stays in force."""
+        metrics.RELOADS.labels("refused" if config is None else "applied").inc()
         metrics.CONFIG_VALID.set(config is not None)
         if config is None:
             problems = [problem.located("routing.yaml") for problem in self.watcher.problems]
@@ -235,7 +235,7 @@ class GatewayProcess:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it has ended."""
+    """Cancel a task and wait for its end."""
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -267,7 +267,7 @@ def _client_timeouts(config: Config) -> ClientTimeouts:
 
 
 def _header_senders(config: Config) -> TrustedProxies | None:
-    """Return the peers whose connections begin with a PROXY header; None where none do."""
+    """Return the peers whose connections begin with a PROXY header, or None."""
     return TrustedProxies(config.trusted_proxies) if config.server.proxy_protocol else None
 
 
@@ -279,7 +279,7 @@ def create_app(
     hub: HubStore | None = None,
     ops_viewer_token: str | None = None,
 ) -> ListenerDispatcher:
-    """Return the app of one process, for both listeners. `hub` is what workers share. Raises ConfigError."""
+    """Return the app of one process, for both listeners. `hub` holds state shared by workers. Raises ConfigError."""
     process = GatewayProcess(file, os.environ, last_good, hub)
     process.proxy_protocol.exempt = ops_listener.accepted
 
@@ -287,7 +287,7 @@ def create_app(
     async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts | ProxyProtocolPolicy | MemoryBudget]]:
         async with process.running():
             gc.collect()
-            gc.freeze()  # else each full collection walks all that was imported: 50 ms, which is most of p99
+            gc.freeze()  # imported objects are excluded from full collections, which otherwise take 50 ms
             gc.set_threshold(GARBAGE)
             yield {
                 STATE_KEY: process.listener_timeouts,

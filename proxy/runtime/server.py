@@ -1,4 +1,4 @@
-"""uvicorn's server without its polling: an idle process sleeps until there is something to do."""
+"""uvicorn's server without its polling: an idle process does not wake up."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Final
 import uvicorn
 
 CHECK_INTERVAL: Final = 1.0
-"""Seconds between two checks of `should_exit`, for callers that set it without a signal."""
+"""Seconds between checks of `should_exit`, for callers that set it without a signal."""
 
 
 class GatewayServer(uvicorn.Server):
-    """A server that a signal wakes to shut down."""
+    """A server whose main loop a signal wakes for shutdown."""
 
     _loop: asyncio.AbstractEventLoop | None = None
     _signalled: asyncio.Event
 
     async def main_loop(self) -> None:
-        """Wait for the end. Of what uvicorn does ten times a second (headers, limits), the gateway uses nothing."""
+        """Wait for shutdown, without the work that uvicorn does ten times a second (headers, limits)."""
         self._signalled, self._loop = asyncio.Event(), asyncio.get_running_loop()
         while not self.should_exit:
             with contextlib.suppress(TimeoutError):
@@ -28,7 +28,7 @@ class GatewayServer(uvicorn.Server):
                     await self._signalled.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Handle a signal to shut down."""
+        """Begin the shutdown after a signal."""
         super().handle_exit(sig, frame)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._signalled.set)

@@ -1,10 +1,10 @@
-"""The workers of `serve --workers N`: started, watched, and replaced when they end.
+"""The workers of `serve --workers N`: start, check and replace them.
 
     starting ──ready──▶ serving ──dies, or does not answer for HANG_TIMEOUT──▶ ended ──after a delay──▶ starting
 
-A worker that dies young is replaced later each time, so that a fault that every worker meets never becomes a busy loop.
-The group ends with an error where the first workers cannot start, and where every worker has failed several times in a
-row: a supervisor without workers would hold the ports and accept connections that nobody answers.
+A worker that ends early is replaced with a growing delay, so that a fault common to all workers never becomes a busy
+loop. The group ends with an error where the first workers cannot start, and where every worker has failed several times
+in a row: a supervisor without workers would hold the ports and accept connections that no worker serves.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from proxy.runtime.server import GatewayServer
 logger = logging.getLogger("scribe_proxy.workers")
 
 HANG_TIMEOUT: Final = 60.0
-"""Seconds without an answer after which a worker is killed."""
+"""Seconds without an answer to a ping after which a worker is killed."""
 START_TIMEOUT: Final = 120.0
-"""The same before its first answer; a busy machine takes long to start one."""
+"""The same before its first answer, because starting takes long on a loaded machine."""
 MIN_UPTIME: Final = 10.0
-"""Seconds of serving after which a worker's end is no longer part of a row of failures."""
+"""Seconds of serving after which the end of a worker starts a new series of failures."""
 RETRY_DELAYS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds until a worker is replaced, by the number of failures in a row; the last one repeats."""
+"""Seconds until a worker is replaced, by the number of failures in a row; the last value repeats."""
 MAX_FAILURES: Final = 4
 """Failures in a row of every worker after which the group ends."""
 
 
 @dataclass(slots=True)
 class WorkerState:
-    """The supervision of one worker. Times are monotonic; `ready_at` and `restart_at` are None where not applicable.
+    """Supervision state of one worker. Times are monotonic; `ready_at` and `restart_at` are None where not applicable.
 
-    `gave_up` is true where the worker ended by itself with an error, rather than by a signal.
+    `gave_up`: the worker exited with an error rather than by a signal.
     """
 
     pinged_at: float = field(default_factory=time.monotonic)
@@ -54,7 +54,7 @@ class WorkerState:
     gave_up: bool = False
 
     def record_end(self, now: float) -> float:
-        """Return the seconds until the worker is to be replaced."""
+        """Record the end of the worker. Return the seconds until it is replaced."""
         lived = self.ready_at is not None and now - self.ready_at >= MIN_UPTIME
         self.failures = 0 if lived else self.failures + 1
         delay = RETRY_DELAYS[min(self.failures, len(RETRY_DELAYS) - 1)]
@@ -67,7 +67,7 @@ class WorkerState:
 
 
 class WorkerProcess(Process):
-    """One worker."""
+    """A worker process."""
 
     @property
     def server(self) -> uvicorn.Server:
@@ -77,13 +77,13 @@ class WorkerProcess(Process):
 
 
 class WorkerGroup(Multiprocess):
-    """A supervisor of uvicorn's workers. `failed` is true where it has ended because they could not serve."""
+    """Supervisor of uvicorn's workers. `failed`: it ended because no worker could serve."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
         self.failed = False
         self._slots: dict[Process, WorkerState] = {}
-        self._served = False  # some worker has been ready
+        self._served = False  # at least one worker has been ready
 
     def init_processes(self) -> None:
         """Start the workers."""
@@ -93,9 +93,9 @@ class WorkerGroup(Multiprocess):
             self.processes.append(process)
 
     def keep_subprocess_alive(self) -> None:
-        """Look after each worker once; called twice a second."""
+        """Check every worker once; called twice a second."""
         if self.should_exit.is_set() or self.signal_queue:
-            return  # the workers may have been sent the signal, too
+            return  # workers may have received the signal themselves
         now = time.monotonic()
         for index, process in enumerate(tuple(self.processes)):
             slot = self._slots.setdefault(process, WorkerState())
@@ -120,7 +120,7 @@ class WorkerGroup(Multiprocess):
         logger.error("worker %s %s; it is replaced in %.1f s", process.pid, cause, delay)
 
     def _hangs(self, process: Process, slot: WorkerState, now: float) -> bool:
-        """Ping the worker without waiting for it, and read its last answer: whether its server is ready."""
+        """Ping the worker without waiting, and read its last answer, which says whether its server is ready."""
         try:
             if slot.pinged and process.parent_conn.poll(0):
                 ready: bool = process.parent_conn.recv()
@@ -131,7 +131,7 @@ class WorkerGroup(Multiprocess):
                 process.parent_conn.send(b"ping")
                 slot.pinged, slot.pinged_at = True, now
         except (OSError, EOFError, pickle.UnpicklingError):
-            return False  # it is about to end
+            return False  # it is ending
         return now - slot.pinged_at > (HANG_TIMEOUT if slot.answered else START_TIMEOUT)
 
     def _replace(self, index: int, former: Process, slot: WorkerState, now: float) -> None:

@@ -1,1 +1,1 @@
-"""An open WebSocket, whichever side it is on: both legs of the gateway are made of the same pieces."""
+"""WebSocket connections after their handshake: relayed to legacy as bytes, or read as messages for an ASGI app."""

@@ -1,4 +1,4 @@
-"""Frames in a stream of bytes (RFC 6455 §5.2): their boundaries, and writing the few that the gateway adds. Pure."""
+"""Frame boundaries in a stream of bytes (RFC 6455 §5.2), and the frames that the gateway itself writes. Pure."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PONG: Final = 0xA
 FIN: Final = 0x80
 MASKED: Final = 0x80
 MAX_CONTROL_PAYLOAD: Final = 125
-"""Bytes (RFC 6455 §5.5)."""
+"""Bytes of payload in a control frame (RFC 6455 §5.5)."""
 MAX_REASON: Final = MAX_CONTROL_PAYLOAD - 2
-"""Bytes of a close frame left for its reason."""
+"""Bytes of the reason in a close frame, after the 2 bytes of its code."""
 
 
 def encode_control(opcode: int, payload: bytes = b"", mask: bytes | None = None) -> bytes:
-    """Return a control frame of at most 125 bytes of payload, masked where the sender is the client (§5.1)."""
+    """Return a control frame with at most 125 bytes of payload. Frames to a server need a `mask` of 4 bytes (§5.1)."""
     if mask is None:
         return bytes((FIN | opcode, len(payload))) + payload
     return bytes((FIN | opcode, MASKED | len(payload))) + mask + apply_mask(payload, mask)
 
 
 def encode_head(opcode: int, size: int) -> bytes:
-    """Return the head of an unmasked frame that is a whole message of `size` bytes."""
+    """Return the head of an unmasked, unfragmented frame with `size` bytes of payload."""
     if size <= MAX_CONTROL_PAYLOAD:
         return bytes((FIN | opcode, size))
     if size < 1 << 16:
@@ -39,20 +39,20 @@ def encode_head(opcode: int, size: int) -> bytes:
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
-    """Return a close frame's payload; the reason is cut to its 123 bytes at a character's end."""
+    """Return the payload of a close frame. A longer reason is cut at a character boundary to 123 bytes."""
     text = reason.encode()[:MAX_REASON].decode(errors="ignore")
     return struct.pack("!H", code) + text.encode()
 
 
 def head_size(second_byte: int) -> int:
-    """Return the size in bytes of a frame's head, from its second byte: 2 to 14."""
+    """Return the size of a frame's head in bytes, 2 to 14, from its second byte."""
     length = second_byte & 0x7F
     extended = 2 if length == 126 else 8 if length == 127 else 0
     return 2 + extended + (4 if second_byte & MASKED else 0)
 
 
 def payload_size(head: bytes | bytearray) -> int:
-    """Return the payload's size in bytes, from a whole head."""
+    """Return the size of the payload in bytes, from a complete head."""
     length = head[1] & 0x7F
     if length == 126:
         return int.from_bytes(head[2:4], "big")
@@ -62,10 +62,11 @@ def payload_size(head: bytes | bytearray) -> int:
 
 
 class FrameFilter:
-    """One direction of a relayed WebSocket: follows the frames, and takes out the pongs that answer our own pings.
+    """Frame parser for one direction of a relay: removes the pongs that answer the gateway's own pings.
 
-    All other bytes pass unchanged and at once, malformed frames too: the receiver is to judge them. Once `armed`, what
-    may be a pong with the payload `token` is held until it can be told, which takes at most its own size.
+    All other bytes pass unchanged and without delay, malformed frames included, because the receiver reports those.
+    Once `armed`, bytes that may be a pong with the payload `token` are held until the frame is complete or differs from
+    it.
     """
 
     __slots__ = ("_head", "_held", "_is_close", "_remaining", "_token", "armed", "boundary", "close_passed")
@@ -77,19 +78,19 @@ class FrameFilter:
         self._remaining = 0
         self._is_close = False
         self.armed = False
-        """Set once a ping with the payload `token` was sent."""
+        """True once a ping with the payload `token` was sent."""
         self.boundary: int | None = 0
-        """Offset of the last frame boundary within what `feed` returned last; None where it has none."""
+        """Offset of the last frame boundary in the last result of `feed`; None where it contains none."""
         self.close_passed = False
-        """A whole close frame has passed: no frame may follow it (§5.5.1)."""
+        """True once a complete close frame has passed: no frame may follow it (§5.5.1)."""
 
     @property
     def between_frames(self) -> bool:
-        """Whether what has passed ends at a frame boundary."""
+        """True where the bytes passed so far end at a frame boundary."""
         return not self._remaining and not self._head
 
     def feed(self, data: bytes) -> bytes:
-        """Return the bytes to pass on."""
+        """Return the bytes to forward."""
         if self._remaining > len(data):  # the middle of a large payload
             self._remaining -= len(data)
             self.boundary = None
@@ -113,7 +114,7 @@ class FrameFilter:
         return b"".join([*passed, data[start:]]) if passed else data
 
     def flush(self) -> bytes:
-        """Return what is held, when the stream has ended."""
+        """Return the held bytes; for the end of the stream."""
         held, self._held = bytes(self._held), bytearray()
         return held
 
@@ -125,7 +126,7 @@ class FrameFilter:
         return position + step
 
     def _follow_head(self, data: bytes, position: int) -> int:
-        """Take in what there is of a head; return the position after it."""
+        """Append to the current head; return the position after it."""
         head = self._head
         missing = (head_size(head[1]) if len(head) >= 2 else 2) - len(head)
         head += data[position : position + missing]
@@ -146,14 +147,14 @@ class FrameFilter:
         return bool(self._held) or (self.armed and byte == FIN | PONG and not self._head)
 
     def _hold(self, data: bytes, position: int) -> int:
-        """Hold bytes as long as they may be an expected pong; return the position after them."""
+        """Hold bytes while they may be an expected pong; return the position after them."""
         while position < len(data) and (missing := self._undecided()):
             self._held += data[position : position + missing]
             position = min(position + missing, len(data))
         return position
 
     def _undecided(self) -> int:
-        """Return how many more bytes are needed, at least, to tell whether an expected pong is held."""
+        """Return the minimum number of bytes still needed to decide whether the held frame is an expected pong."""
         held = self._held
         if len(held) < 2:
             return 2 - len(held)
@@ -162,7 +163,7 @@ class FrameFilter:
         return head_size(held[1]) + len(self._token) - len(held)
 
     def _release(self) -> bytes:
-        """Return the held bytes, or nothing where they are an expected pong, or may still be one."""
+        """Return the held bytes; nothing for an expected pong or while the decision is open."""
         if self._undecided():
             return b""
         held = self.flush()

@@ -1,14 +1,14 @@
-"""Liveness of one end of a connection: when to ping it, and when it counts as dead. Pure.
+"""Decide when to ping one end of a connection and when to declare it dead. Pure.
 
-TCP reports an end that closed, but for minutes nothing of one that froze or lost its network. So an end that has been
-quiet is pinged, and an unanswered ping means that it is dead. Four cases must not count against it:
+TCP reports a closed end, but takes minutes to report one that froze or lost its network. A quiet end is therefore
+pinged, and an unanswered ping means that it is dead. Four conditions must not count against an end:
 
-- Data is queued for an end that takes it slowly, the ping perhaps among it. Progress is then enough, and only an end
-  that takes nothing for `stall` seconds is dead; one that does not acknowledge bytes in flight, after `timeout`. Bytes
-  that its kernel acknowledges at once are no progress: the kernel of a frozen process does that too.
-- Reading from it is paused, because the other leg is slow: its answer waits on this side.
-- This process was itself late, because it was stopped or busy.
-- A frame to it is unfinished, so that the ping must wait for its end.
+- Data is queued for a slow receiver, possibly with the ping in it. Any progress keeps it alive. It is dead after
+  `stall` seconds without progress, or after `timeout` seconds with unacknowledged bytes in flight. Bytes that its
+  kernel acknowledges at once are not progress, because the kernel of a frozen process does that too.
+- Reading from it is paused because the other leg is slow: its answer may wait in this process's socket buffer.
+- This process was late itself, because it was stopped or its event loop was blocked.
+- A frame to it is unfinished, so the ping has to wait for the end of that frame.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 MAX_LATENESS = 0.1
-"""Seconds behind schedule at which a check declares nobody dead, since answers may be waiting unread."""
+"""Seconds behind schedule from which a check declares no end dead, because answers may wait unread."""
 POLL_INTERVAL = 0.25
 """Seconds between checks of a ping that is still queued or in flight."""
 
 
 class Action(Enum):
-    """The outcome of a check, where it is not the number of seconds until the next one."""
+    """The result of a check that is not simply a delay until the next check."""
 
     PING = "ping"
     DEAD = "dead"
@@ -31,10 +31,11 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """A connection as seen from this end.
+    """The state of a connection, as this process observes it.
 
-    `written`: bytes so far. `unacknowledged`: those that the other end's kernel has not acknowledged. `in_flight`:
-    those of them on the network. `reading`: reading is not paused. `ping_waits`: a ping is due, and not yet written.
+    `written`: bytes written so far. `unacknowledged`: those not yet acknowledged by the other end's kernel.
+    `in_flight`: the unacknowledged bytes on the network. `reading`: reading is not paused. `ping_waits`: a ping is due
+    but unwritten.
     """
 
     written: int
@@ -45,10 +46,10 @@ class LinkState:
 
 
 class Heartbeat:
-    """Liveness of one end. Set `received_at` to the time of whatever arrives from it.
+    """Liveness of one end. The owner sets `received_at` to the time of each received byte.
 
-    `interval`: seconds of quiet before a ping; `timeout`: seconds for its answer; `stall`: seconds for which an end
-    with a full buffer may take nothing, at least `timeout`. `now` is a monotonic time in seconds.
+    `interval`: seconds of silence before a ping. `timeout`: seconds for its answer. `stall`: seconds without progress
+    after which an end with a full buffer is dead; at least `timeout`. `now` is a monotonic time in seconds.
     """
 
     __slots__ = (
@@ -73,7 +74,7 @@ class Heartbeat:
         self._queued = False
 
     def ping_written(self, now: float, position: int) -> float:
-        """Register a ping that ends at byte `position` of the bytes written. Return the seconds to the next check."""
+        """Record a ping that ends at byte `position` of the bytes written. Return the seconds to the next check."""
         self._pinged_at = self._taken_at = now
         self._ping_position = position
         delay = min(POLL_INTERVAL, self.timeout) if self._queued else self.timeout
@@ -81,7 +82,7 @@ class Heartbeat:
         return delay
 
     def check(self, now: float, link: LinkState) -> Action | float:
-        """Judge the end by `link`. A `float` is the time to the next check, in seconds."""
+        """Return an action, or the seconds to the next check."""
         acknowledged = link.written - link.unacknowledged
         if acknowledged > self._acknowledged or not link.unacknowledged:
             self._progress_at = now

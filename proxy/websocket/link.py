@@ -1,4 +1,4 @@
-"""Timing of an open WebSocket and the state of its socket, for relayed and for native connections."""
+"""Timing of an open WebSocket and the state of its socket, for relayed and native connections."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from proxy.websocket.send_queue import measure
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Times of a WebSocket, in seconds.
+    """Timeouts of a WebSocket, in seconds.
 
-    `ping_interval` is quiet before a ping, `ping_timeout` the wait for any data after it, `closing` the wait for
-    progress of a closing handshake, as long as Node's `ws` waits. An end with a full buffer may take nothing for as
-    long as a quiet end lives.
+    `ping_interval`: silence before a ping. `ping_timeout`: wait for any data after it. `closing`: wait for progress of
+    the closing handshake, with the default of Node's `ws`.
     """
 
     ping_interval: float = 20.0
@@ -24,7 +23,7 @@ class Timing:
 
     @property
     def stall(self) -> float:
-        """Seconds for which an end with a full buffer may take nothing."""
+        """Seconds without progress after which an end with a full buffer is dead: as long as a quiet end lives."""
         return self.ping_interval + self.ping_timeout
 
 
@@ -36,5 +35,5 @@ def link_state(transport: asyncio.Transport, written: int, *, reading: bool, pin
 
 
 def acknowledged(transport: asyncio.Transport, written: int) -> int:
-    """Return how many of `written` bytes the other end has acknowledged."""
+    """Return how many of the `written` bytes the other end has acknowledged."""
     return written - link_state(transport, written, reading=True).unacknowledged

@@ -1,4 +1,4 @@
-"""Messages out of a client's frames, judged as Node's `ws` judges them (RFC 6455 §5). Pure."""
+"""Read messages from a client's frames and apply the same checks as Node's `ws` (RFC 6455 §5). Pure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ INVALID_TEXT: Final = 1007
 TOO_BIG: Final = 1009
 
 DECODE_STEP: Final = 64 * 1024
-"""Bytes of a text message from which it is decoded as it arrives, so that its end does not hold the event loop."""
+"""Bytes from which a text message is decoded as it arrives, so that its last frame does not block the event loop."""
 
 _RESERVED_BITS: Final = 0x70
 _RESERVED_CODES: Final = frozenset((1004, 1005, 1006))
 
 
 class ProtocolViolation(Exception):
-    """The peer broke the protocol or a limit. `code` is the close code for it; there is no text for the wire."""
+    """The peer violated the protocol or a limit. `code` is the close code to send; the close frame has no reason."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -33,7 +33,7 @@ class ProtocolViolation(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The end of a connection: the close frame's code and reason; 1005 if it had no code, 1006 if there was none."""
+    """The end of a connection: code and reason of the close frame. 1005: no code; 1006: no close frame."""
 
     code: int
     reason: str = ""
@@ -41,7 +41,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class PingReceived:
-    """A ping, to be answered with a pong of the same payload."""
+    """A ping; the answer is a pong with the same payload."""
 
     payload: bytes
 
@@ -50,12 +50,12 @@ Event = str | bytes | PingReceived | Closed
 
 
 def is_close_code(code: int) -> bool:
-    """Return whether a close frame may have this code (RFC 6455 §7.4)."""
+    """Return True for a code that a close frame may contain (RFC 6455 §7.4)."""
     return (1000 <= code <= 1014 and code not in _RESERVED_CODES) or 3000 <= code <= 4999
 
 
 class MessageReader:
-    """Reads a client's frames, which are masked. `max_size`: bytes of a message, summed over its fragments."""
+    """Parser of masked client frames. `max_size`: maximum bytes of a message, summed over its fragments."""
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
@@ -71,18 +71,18 @@ class MessageReader:
         self._is_closed = self._is_discarding = False
 
     def discard(self) -> None:
-        """Drop what is held, and the payload of all that follows but control frames."""
+        """Drop the buffered message and the payload of every later data frame."""
         self._is_discarding = True
         self._message = bytearray()
         self._text = _Text()
 
     @property
     def buffered(self) -> int:
-        """Bytes held of a message that is not complete."""
+        """Buffered bytes of an incomplete message."""
         return len(self._message) + self._text.size
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """Yield what is complete. Nothing follows a `Closed`. Raises `ProtocolViolation` after what came before it."""
+        """Yield complete events; none follows a `Closed`. Raises `ProtocolViolation` after all earlier events."""
         position = 0
         while position < len(data) and not self._is_closed:
             if self._remaining:
@@ -108,7 +108,7 @@ class MessageReader:
         return min(position + missing, len(data))
 
     def _check_start(self, first: int, second: int) -> None:
-        """Judge the first two bytes of a frame."""
+        """Validate the first two bytes of a frame."""
         opcode, fin, size = first & 0x0F, bool(first & FIN), second & 0x7F
         if opcode in (TEXT, BINARY):
             valid = not self._message_opcode
@@ -177,7 +177,7 @@ class MessageReader:
 
 
 class _Text:
-    """A long text message decoded piece by piece. An invalid one is refused at its end, as `ws` refuses it."""
+    """A long text message, decoded piece by piece. Invalid UTF-8 is reported at the end, as in `ws`."""
 
     __slots__ = ("_decoder", "_pieces", "size")
 
@@ -187,14 +187,14 @@ class _Text:
         self.size = 0
 
     def add(self, data: bytes | bytearray) -> None:
-        """Decode a piece."""
+        """Decode one piece."""
         if not self.size:
             self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.size += len(data)
         self._decode(data, final=False)
 
     def end(self, data: bytes | bytearray) -> str:
-        """Decode the last piece, and return the text; raises `ProtocolViolation`."""
+        """Decode the last piece and return the text. Raises `ProtocolViolation`."""
         self._decode(data, final=True)
         if self._decoder is None:
             raise ProtocolViolation(INVALID_TEXT)

@@ -1,12 +1,12 @@
-"""A client's open WebSocket as messages, for an ASGI app: in, out, and how the connection ended.
+"""A client's open WebSocket for a native ASGI app: receive and send messages, and report how the connection ended.
 
-Not the asyncio connection of `websockets`: it costs a task, locks and a queue for each socket, declares a peer dead
-that merely takes a 16 MiB message slowly, holds back a close amid a fragmented message, and quotes Python's errors in
-close frames.
+The asyncio connection of `websockets` is not used. It needs a task, locks and a queue for each socket, declares a
+peer dead that receives a 16 MiB message slowly, delays a close that arrives inside a fragmented message, and quotes
+Python's errors in close frames.
 
-A client can make this process hold, besides the kernel's buffers: the message it is sending (`max_size`), `HIGH_WATER`
-bytes of messages not yet received by the app, and one message on its way out. A `BufferBudget` bounds the first two
-over all connections.
+Besides the kernel's buffers, a client can make this process hold the message that it is sending (`max_size`),
+`HIGH_WATER` bytes of messages that the app has not received yet, and one outgoing message. A `BufferBudget` bounds the
+first two over all connections.
 """
 
 from __future__ import annotations
@@ -30,42 +30,42 @@ INTERNAL_ERROR: Final = 1011
 TRY_AGAIN_LATER: Final = 1013
 
 HIGH_WATER = 64 * 1024
-"""Bytes of messages not yet received by the app at which reading pauses."""
+"""Bytes of messages not yet received by the app from which reading is paused."""
 MESSAGE_COST = 64
-"""Bytes that a message counts for besides its own, so that many empty ones are bounded too."""
+"""Bytes added to the size of each queued message, so that many empty messages are bounded too."""
 END_GRACE = 1.0
-"""Seconds without progress that an app has to receive, and to answer, what came before the client's end."""
+"""Seconds without progress that an app has to receive and answer the messages before the client's end."""
 JOIN_LIMIT = 64 * 1024
-"""Bytes of a message up to which it is copied, so that it takes one write."""
+"""Maximum bytes of a message that is copied behind its head, so that it takes a single write."""
 
 
 class BufferBudget(Protocol):
     """Bytes that all connections of a process may hold together."""
 
     def acquire(self, size: int) -> bool:
-        """Take `size` bytes; False where they are not to be had."""
+        """Reserve `size` bytes; return False where fewer are left."""
 
     def release(self, size: int) -> None:
-        """Give `size` bytes back."""
+        """Return `size` bytes to the budget."""
 
 
 class Unbounded:
     """A budget without a limit."""
 
     def acquire(self, size: int) -> bool:
-        """Take `size` bytes."""
+        """Reserve `size` bytes."""
         return True
 
     def release(self, size: int) -> None:
-        """Give `size` bytes back."""
+        """Return `size` bytes to the budget."""
 
 
 class PeerGone(ConnectionError):
-    """A message cannot be sent: the connection is closing or closed."""
+    """Raised when a message cannot be sent, because the connection is closing or closed."""
 
 
 class Peer(asyncio.Protocol):
-    """One client. Takes over a transport whose handshake is done (`attach`). `max_size`: bytes of a message."""
+    """The server's end of one client connection after its handshake. `max_size`: maximum bytes of a message."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class Peer(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._heartbeat: Heartbeat
         self.ended: Closed | None = None
-        """Set as soon as no more messages are taken in or sent."""
+        """Set once messages are neither received nor sent any more."""
 
     def attach(self, transport: asyncio.Transport, data: bytes = b"") -> None:
-        """Take over `transport`; `data` had come in after the handshake."""
+        """Use `transport`, whose handshake is complete; `data` was received after the handshake."""
         self._transport = transport
         timing, now = self._timing, self._loop.time()
         self._heartbeat = Heartbeat(timing.ping_interval, timing.ping_timeout, timing.stall, now)
@@ -110,7 +110,7 @@ class Peer(asyncio.Protocol):
     # -- messages
 
     async def receive(self) -> str | bytes | Closed:
-        """Return the next message; after the last, always how the connection ended."""
+        """Return the next message. After the last one, return how the connection ended, however often it is called."""
         while not self._inbox:
             self._end_input()
             if self.ended is not None:
@@ -125,7 +125,7 @@ class Peer(asyncio.Protocol):
         return message
 
     async def send(self, message: str | bytes) -> None:
-        """Write a message, once the client has taken enough of what was written before. Raises `PeerGone`."""
+        """Write a message once the send buffer has room. Raises `PeerGone`."""
         if not self._writable.is_set():
             await self._writable.wait()
         if self.ended is not None:
@@ -140,9 +140,9 @@ class Peer(asyncio.Protocol):
             self._write(data)
 
     def close(self, code: int, reason: str = "") -> None:
-        """Begin the closing handshake; without a status where `code` is 1005.
+        """Begin the closing handshake; code 1005 sends a close frame without a code.
 
-        A code that may not be sent (RFC 6455 §7.4) is sent as 1011. Messages not yet received are dropped.
+        A code that must not be sent (RFC 6455 §7.4) is replaced by 1011. Queued messages are dropped.
         """
         self._inbox.clear()
         self._inbox_size = 0
@@ -156,7 +156,7 @@ class Peer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heartbeat.received_at = self._loop.time()
         if self._input_ended:
-            return  # read and dropped: a connection that is closed on unread bytes is reset, and the close frame lost
+            return  # closing a socket with unread bytes resets it, and the close frame is lost: read and drop
         try:
             for event in self._messages.feed(data):
                 if isinstance(event, PingReceived):
@@ -201,7 +201,7 @@ class Peer(asyncio.Protocol):
     # -- writing
 
     def _send_pong(self, pong: bytes) -> None:
-        """Write a pong. While the client takes nothing, only the latest is kept (RFC 6455 §5.5.3)."""
+        """Write a pong. While the send buffer is full, only the latest pong is retained (RFC 6455 §5.5.3)."""
         if self._close_sent:
             return
         if self._writable.is_set():
@@ -224,7 +224,7 @@ class Peer(asyncio.Protocol):
     # -- the end
 
     def _end_after_inbox(self, conclude: Callable[[], None]) -> None:
-        """End once the app has received what came before, as it has in Node, where handlers run at once."""
+        """Call `conclude` once the app has received all queued messages; Node's handlers run before the close too."""
         if self._input_ended:
             return
         self._input_ended = True
@@ -236,7 +236,7 @@ class Peer(asyncio.Protocol):
             self._loop.call_later(END_GRACE, self._end_late, self._written)
 
     def _end_late(self, before: int) -> None:
-        """End for an app that neither receives nor sends."""
+        """Conclude for an app that neither receives nor sends."""
         if self._conclude is not None and self._written > before:
             self._loop.call_later(END_GRACE, self._end_late, self._written)
         else:
@@ -248,18 +248,18 @@ class Peer(asyncio.Protocol):
             conclude()
 
     def _take_eof(self) -> None:
-        """End for a client that has ended without a close frame."""
+        """Handle a client that ended its stream without a close frame."""
         self._end(Closed(ABNORMAL))
         self._transport.close()
 
     def _take_close(self, closed: Closed) -> None:
-        """Answer a close frame with its own code; the client waits for this end to close (RFC 6455 §7.1.1)."""
+        """Answer a close frame with its own code. The client then waits for the server to close (RFC 6455 §7.1.1)."""
         self._send_close(closed.code, closed.reason)
         self._end(closed)
         self._finish()
 
     def _end(self, ended: Closed) -> None:
-        """Take in and send no more messages. The closing handshake, if there is one, has its time."""
+        """Stop receiving and sending messages, and start the timeout of the closing handshake."""
         if self.ended is not None:
             return
         self.ended = ended
@@ -274,21 +274,21 @@ class Peer(asyncio.Protocol):
         self._wake()
 
     def _fail(self, code: int) -> None:
-        """Close for a fault of the client's."""
+        """Close the connection with the code of a client's violation."""
         if self.ended is None:
             self._send_close(code)
             self._end(Closed(ABNORMAL))
             self._finish()
 
     def _finish(self) -> None:
-        """End this direction; the other is read until the client ends it, too, since unread bytes cause a reset."""
+        """End the sending direction and read until the client ends too: closing with unread bytes resets the socket."""
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
             self._transport.close()
 
     def _expire(self, before: int) -> None:
-        """Drop a client that has not closed in time, unless it is still taking what was written before."""
+        """Abort a connection that was not closed in time, unless the client still acknowledges earlier bytes."""
         delivered = acknowledged(self._transport, self._written)
         if delivered > before:
             self._timer = self._loop.call_later(self._timing.closing, self._expire, delivered)
@@ -305,7 +305,7 @@ class Peer(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def _account(self) -> bool:
-        """Make the budget's figure that of the bytes held; False where the budget has no more."""
+        """Reserve the bytes held now; return False where the budget is exhausted."""
         held = self._inbox_size + self._messages.buffered
         difference = held - self._acquired
         if difference > 0 and not self._budget.acquire(difference):
@@ -338,7 +338,7 @@ class Peer(asyncio.Protocol):
 
     @property
     def _is_receiving(self) -> bool:
-        """Whether the app waits for a message."""
+        """True while the app waits for a message."""
         return self._receiver is not None and not self._receiver.done()
 
     def _wake(self) -> None:

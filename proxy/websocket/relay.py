@@ -1,19 +1,18 @@
-"""A WebSocket between a client and the legacy service, relayed as the bytes that both send.
+"""A WebSocket relayed as bytes between a client and legacy.
 
-    client ──▶ Leg ── FrameFilter ──▶ Leg ──▶ legacy        each leg: a connection, its liveness, its flow control
-    client ◀── Leg ◀── FrameFilter ── Leg ◀── legacy        each filter: the frame boundaries of one direction
+    client ──▶ Leg ── FrameFilter ──▶ Leg ──▶ legacy        Leg: one connection, its liveness and flow control
+    client ◀── Leg ◀── FrameFilter ── Leg ◀── legacy        FrameFilter: frame boundaries of one direction
 
-Both ends observe what they would observe of each other without a gateway: masks, fragments, compressed and malformed
-frames, pings and pongs, close frames, and an end without one. The gateway adds frames of its own, always at a frame
-boundary, for three reasons:
+Each end receives the other's bytes unchanged: masks, fragments, compressed and malformed frames, pings, pongs and close
+frames, and an end without a close frame. The gateway inserts its own frames only at frame boundaries, in three cases:
 
-- a ping to an end that has been quiet (`heartbeat`), whose pong is taken out again;
-- a close frame to the end that remains when the other is dead: 1011 to a client, 1001 to the legacy;
-- the close frame 1001 to a client when the gateway shuts down. Its answer passes to the legacy, and with it all that
-  the client sent before.
+- a ping to a quiet end (`heartbeat`), whose pong is removed from the stream;
+- a close frame to the remaining end when the other one is dead: 1011 to a client, 1001 to legacy;
+- a close frame with 1001 to the client when the gateway shuts down. The client's answer, and everything before it, is
+  still forwarded to legacy.
 
-Memory: of a payload nothing is held but what one read of the socket gives and `WRITE_LIMIT`; when that is full, reading
-from the other end pauses.
+Memory: one read of the socket and at most `WRITE_LIMIT` queued bytes in each direction. Where the queue is full,
+reading from the other end is paused.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ GOING_AWAY: Final = 1001
 INTERNAL_ERROR: Final = 1011
 
 WRITE_LIMIT: Final = 64 * 1024
-"""Bytes queued for an end at which reading from the other pauses."""
+"""Bytes queued for one end from which reading from the other is paused."""
 
 
 class Relay:
-    """The two legs, from the legacy's acceptance to the end of both connections.
+    """The two legs of a relay, from legacy's handshake until both connections are closed.
 
-    `received`: what the legacy sent after its handshake. It is not read further until the client has joined.
+    `received`: bytes that legacy sent after its handshake. Nothing more is read from it until `join`.
     """
 
     def __init__(self, legacy: asyncio.Transport, received: bytes = b"") -> None:
@@ -50,14 +49,14 @@ class Relay:
         self._legacy = _Leg(self, masks=True, close_code=GOING_AWAY)
         self._client.other, self._legacy.other = self._legacy, self._client
         self.ended = asyncio.Event()
-        """Set when both connections are gone."""
+        """Set when both connections are closed."""
         self._legacy.attach(legacy)
         self._legacy.pause_reading()
 
     def join(
         self, client: asyncio.Transport, early: bytes, timing: Timing, on_client_disconnected: Callable[[], None]
     ) -> None:
-        """Relay from now on. `early`: what the client sent after its handshake; `timing` holds for both legs."""
+        """Start relaying. `early`: bytes that the client sent after its handshake; `timing` applies to both legs."""
         self._timing, self._on_client_disconnected = timing, on_client_disconnected
         self._client.attach(client)
         for leg in (self._client, self._legacy):
@@ -73,24 +72,24 @@ class Relay:
         self._legacy.resume_reading()
 
     def go_away(self) -> None:
-        """Close the client with 1001. Its answer, and all it sends before that, still passes to the legacy."""
+        """Close the client with 1001. Its answer, and everything before it, is still forwarded to legacy."""
         self._client.close(GOING_AWAY)
         self.begin_closing()
 
     def abort(self) -> None:
-        """Drop both connections."""
+        """Abort both connections."""
         for leg in (self._client, self._legacy):
             leg.abort()
 
     def begin_closing(self) -> None:
-        """Grant the closing handshake its time; a quiet end is no longer pinged."""
+        """Start the timeout of the closing handshake, and stop the pings."""
         if self._timer is None and not self.ended.is_set():
             for leg in (self._client, self._legacy):
                 leg.stop_heartbeat()
             self._timer = self._loop.call_later(self._timing.closing, self._expire, self._progress())
 
     def leg_disconnected(self, leg: _Leg) -> None:
-        """Record that a connection is closed."""
+        """Handle the loss of one connection."""
         if leg is self._client and self._on_client_disconnected is not None:
             self._on_client_disconnected()
         if self._client.disconnected and self._legacy.disconnected:
@@ -102,7 +101,7 @@ class Relay:
         return self._client.acknowledged() + self._legacy.acknowledged()
 
     def _expire(self, before: int) -> None:
-        """Drop both unless an end still takes what was written to it."""
+        """Abort both connections, unless one end still acknowledges earlier bytes."""
         progress = self._progress()
         if progress > before:
             self._timer = self._loop.call_later(self._timing.closing, self._expire, progress)
@@ -113,8 +112,7 @@ class Relay:
 class _Leg(asyncio.Protocol):
     """The connection to one end of a relay.
 
-    `masks`: whether frames to it are masked, as those to a server are. `close_code` is sent to this end when the other
-    is dead.
+    `masks`: frames to this end are masked, as a server requires. `close_code`: sent to this end when the other is dead.
     """
 
     def __init__(self, relay: Relay, *, masks: bool, close_code: int) -> None:
@@ -122,7 +120,7 @@ class _Leg(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._token = secrets.token_bytes(8)
         self.frames = FrameFilter(self._token)
-        """The frames that come from this end."""
+        """Parser of the frames from this end."""
         self.other: _Leg
         self._transport: asyncio.Transport | None = None
         self._heartbeat: Heartbeat | None = None
@@ -131,17 +129,17 @@ class _Leg(asyncio.Protocol):
         self._inserts: list[bytes] = []
         self._is_muted = self._is_finished = self._reading_paused = self._ping_waits = False
         self.has_ended = False
-        """No more bytes come from this end."""
+        """True once this end has ended its stream."""
         self.disconnected = False
 
     def attach(self, transport: asyncio.Transport) -> None:
-        """Take over the transport."""
+        """Use a connected transport."""
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)
 
     def start(self, timing: Timing) -> None:
-        """Watch whether this end is alive."""
+        """Start the heartbeat."""
         if not self.disconnected:
             now = self._loop.time()
             self._heartbeat = Heartbeat(timing.ping_interval, timing.ping_timeout, timing.stall, now)
@@ -154,7 +152,7 @@ class _Leg(asyncio.Protocol):
         self.other.forward(self.frames.feed(data), self.frames.boundary)
 
     def forward(self, data: bytes, boundary: int | None) -> None:
-        """Write bytes of the other end, whose last frame boundary is at offset `boundary`."""
+        """Write bytes from the other end; `boundary` is the offset of their last frame boundary."""
         if self._discards:
             return
         if self._inserts and boundary is not None:
@@ -167,14 +165,14 @@ class _Leg(asyncio.Protocol):
             self._relay.begin_closing()
 
     def close(self, code: int) -> None:
-        """Insert a close frame, after which this end is sent nothing more."""
+        """Insert a close frame; nothing more is sent to this end after it."""
         if not self._is_muted and not self.other.frames.close_passed:
             self._is_muted = True
             self._inserts.clear()
             self._insert(encode_control(CLOSE, close_payload(code), self._mask()))
 
     def finish(self) -> None:
-        """End what this end is sent, once it has been sent all that was written."""
+        """End the sending direction after all written bytes."""
         if self._is_finished or self._transport is None or self.disconnected:
             return
         self._is_finished = self._is_muted = True
@@ -185,7 +183,7 @@ class _Leg(asyncio.Protocol):
             self._transport.write_eof()
 
     def abort(self) -> None:
-        """Drop the connection."""
+        """Abort the connection."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -200,7 +198,7 @@ class _Leg(asyncio.Protocol):
         return self._is_muted and not self._inserts
 
     def _insert(self, frame: bytes) -> None:
-        """Write a frame of our own at the next frame boundary of what this end is sent."""
+        """Write one of the gateway's own frames at the next frame boundary."""
         self._inserts.append(frame)
         if self.other.frames.between_frames:
             self.forward(b"", 0)
@@ -222,13 +220,13 @@ class _Leg(asyncio.Protocol):
         self.other.resume_reading()
 
     def pause_reading(self) -> None:
-        """Leave what this end sends in its kernel, as long as the other end takes nothing."""
+        """Stop reading from this end while the other end's queue is full."""
         if not self._reading_paused and self._transport is not None and not self._transport.is_closing():
             self._reading_paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on reading."""
+        """Resume reading."""
         if self._reading_paused and self._transport is not None:
             self._reading_paused = False
             self._mark_alive()
@@ -238,7 +236,7 @@ class _Leg(asyncio.Protocol):
     # -- the end
 
     def eof_received(self) -> bool:
-        """Pass the end on; this end may still be sent what the other has to say."""
+        """Forward the end of the stream; this end may still receive."""
         self._end()
         return not self._is_finished and self._transport is not None and self._transport.can_write_eof()
 
@@ -259,7 +257,7 @@ class _Leg(asyncio.Protocol):
     # -- liveness
 
     def stop_heartbeat(self) -> None:
-        """Ping no more."""
+        """Stop the pings."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,7 +1,7 @@
-"""What a socket's other end has not yet acknowledged, which only the kernel knows.
+"""Size of a socket's send queue: the bytes that the other end has not acknowledged yet.
 
-Linux tells by two ioctls: SIOCOUTQ (named TIOCOUTQ where Python has it) and SIOCOUTQNSD. Elsewhere nothing is known,
-and a peer is judged by its answers alone.
+Linux reports it through two ioctls: SIOCOUTQ (named TIOCOUTQ in Python) and SIOCOUTQNSD. On other systems both sizes
+are 0, and liveness depends on the peer's answers alone.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import struct
 import sys
 
 UNSENT = 0x894B
-"""SIOCOUTQNSD."""
+"""The ioctl SIOCOUTQNSD: bytes not sent yet."""
 
 if sys.platform == "linux":
     import fcntl
     import termios
 
     def measure(fd: int) -> tuple[int, int]:
-        """Bytes in the send queue of the TCP socket `fd`, and those of them that are on the network."""
+        """Return the bytes in the send queue of the TCP socket `fd`, and those of them that are on the network."""
         try:
             queued = _query(fd, termios.TIOCOUTQ)
             return queued, queued - _query(fd, UNSENT)
-        except (OSError, ValueError):  # closed by now, or no TCP socket
+        except (OSError, ValueError):  # closed meanwhile, or not a TCP socket
             return 0, 0
 
     def _query(fd: int, request: int) -> int:
@@ -33,5 +33,5 @@ if sys.platform == "linux":
 else:
 
     def measure(fd: int) -> tuple[int, int]:
-        """Nothing is known here."""
+        """Return zeros: this system does not report its send queue."""
         return 0, 0

@@ -221,7 +221,7 @@ async def test_malformed_scenarios_are_told(scenarios: Path, tmp_path: Path, con
         (("--mongodb-url", "mongodb://db.example/x"), "--yes-empty-database"),
         (("--mongodb-url", "mongodb://127.0.0.1"), "--database"),
         (("--mongodb-url", "mongodb://127.0.0.1", "--database", "admin"), "MongoDB's own"),
-        (("--mongodb-url", "http://127.0.0.1"), "no MongoDB URL"),
+        (("--mongodb-url", "http://127.0.0.1"), "invalid MongoDB URL"),
         (("--only", "nothing"), "no scenario matches"),
         (("--base-url", "nonsense"), "no http or https URL"),
     ],

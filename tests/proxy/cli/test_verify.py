@@ -134,7 +134,7 @@ async def test_headers_may_be_left_out(tmp_path: Path) -> None:
         (("--mongodb-url", "mongodb://db.example/x"), "--yes-empty-database"),
         (("--mongodb-url", "mongodb://127.0.0.1"), "--database"),
         (("--mongodb-url", "mongodb://127.0.0.1", "--database", "admin"), "MongoDB's own"),
-        (("--mongodb-url", "http://127.0.0.1"), "no MongoDB URL"),
+        (("--mongodb-url", "http://127.0.0.1"), "invalid MongoDB URL"),
         (("--only", "nothing"), "no recording"),
         (("--base-url", "nonsense"), "no http or https URL"),
         (("--recordings", "/nowhere"), "does not exist"),

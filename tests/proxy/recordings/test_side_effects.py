@@ -120,7 +120,7 @@ def test_a_url_may_name_the_database(url: str, name: str | None) -> None:
 
 
 def test_what_is_no_mongodb_url_is_refused() -> None:
-    with pytest.raises(ValueError, match="no MongoDB URL"):
+    with pytest.raises(ValueError, match="invalid MongoDB URL"):
         is_local("http://127.0.0.1")
 
 

@@ -44,7 +44,7 @@ async def test_routing_yaml_names_it(mongodb_url: str) -> None:
 
 @pytest.mark.parametrize("url", ["mongodb://:::", "mongodb://user:secret@@host/", "http://host"])
 def test_a_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
-    with pytest.raises(InvalidDatabaseUrl, match="no MongoDB URL") as caught:
+    with pytest.raises(InvalidDatabaseUrl, match="invalid MongoDB URL") as caught:
         Database(url, "x")
     assert url not in str(caught.value)
     assert "secret" not in str(caught.value)
