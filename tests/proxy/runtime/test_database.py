@@ -51,7 +51,7 @@ def test_a_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
 
 
 def test_so_is_a_name_that_no_database_has() -> None:
-    with pytest.raises(InvalidDatabaseUrl, match="name of a database"):
+    with pytest.raises(InvalidDatabaseUrl, match="database name"):
         Database("mongodb://127.0.0.1:1", "a b")
 
 
