@@ -40,7 +40,7 @@ NAME = re.compile(r"\bscribe_proxy_[a-z_]+\b")
 
 def exposed() -> set[str]:
     """Every name that a scrape can have."""
-    assert metrics.REQUESTS
+    assert metrics.RELOADS
     names = set()
     for family in REGISTRY.collect():
         suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(family.type, ("",))

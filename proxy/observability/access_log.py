@@ -1,6 +1,6 @@
 """The access log: one JSON line for each request, without content of the request.
 
-Lines are collected and passed to the writer together, at most `FLUSH_AFTER` seconds late: one call for many requests.
+Lines are rendered and passed to the writer together, at most `FLUSH_AFTER` seconds late: one call for many requests.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability.log_writer import timestamp
@@ -21,28 +22,34 @@ FLUSH_AT = 200
 
 
 class AccessLog:
-    """An `Observer` that passes lines to `write`, which must not block. Call `flush` at shutdown."""
+    """An `Observer` that passes lines to `write`, which must not block. Call `flush` at shutdown.
+
+    Records are gathered as they are; `flush` renders them. While not `enabled`, records are dropped.
+    """
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
-        self._lines: list[str] = []
+        self._records: list[tuple[RequestRecord, float]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self.enabled = True
 
     def __call__(self, record: RequestRecord) -> None:
-        self._lines.append(render(record, time.time()))
-        if len(self._lines) >= FLUSH_AT:
-            self.flush()
-        elif self._timer is None:
+        if not self.enabled:
+            return
+        self._records.append((record, time.time()))
+        if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self.flush)
+        elif len(self._records) >= FLUSH_AT:
+            self.flush()
 
     def flush(self) -> None:
         """Pass the collected lines to the writer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self._write("".join(lines))
+        if self._records:
+            records, self._records = self._records, []
+            self._write("".join([render(record, ended) for record, ended in records]))
 
 
 def render(record: RequestRecord, now: float) -> str:
@@ -50,16 +57,22 @@ def render(record: RequestRecord, now: float) -> str:
 
     The values that need escaping are encoded once and cached; the others are numbers and the request id.
     """
-    described = _describe(record.kind, record.method, record.route, record.template, record.backend, record.reason)
-    line = (
-        f'{{"time":"{timestamp(now)}","id":"{record.request_id}",{described},'
-        f'"status":{record.status},"head_ms":{round(record.head * 1000, 2)},"total_ms":{round(record.total * 1000, 2)}'
+    line = _LINE % (
+        timestamp(now),
+        record.request_id,
+        _describe(record.kind, record.method, record.route, record.template, record.backend, record.reason),
+        record.status,
+        record.head * 1000,
+        record.total * 1000,
     )
     if record.bucket is not None:
         line += f',"bucket":{record.bucket}'
     if record.failure is not None or record.cause is not None:
         line += _describe_failure(record.failure, record.cause)
     return line + "}\n"
+
+
+_LINE: Final = '{"time":"%s","id":"%s",%s,"status":%d,"head_ms":%.2f,"total_ms":%.2f'
 
 
 @lru_cache(maxsize=4096)

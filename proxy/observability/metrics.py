@@ -1,4 +1,4 @@
-"""Prometheus metrics: all names, labels and buckets.
+"""Prometheus metrics: names, labels and buckets; those of served requests are in `request_metrics`.
 
 With several workers the values are in shared files (`PROMETHEUS_MULTIPROC_DIR`, set by `serve`), so that any worker
 answers a scrape for all of them.
@@ -11,25 +11,8 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from proxy.gateway.errors import Overloaded
-from proxy.gateway.request_record import RequestRecord
+from proxy.observability import request_metrics
 
-REQUESTS = Counter(
-    "scribe_proxy_requests", "Requests by route, backend and status class", ("route", "backend", "status")
-)
-SECONDS = Histogram(
-    "scribe_proxy_request_duration_seconds",
-    "Time until an answer was complete",
-    ("route", "backend", "status"),
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-)
-FAILURES = Counter("scribe_proxy_failures", "Requests that no backend answered, by code", ("route", "backend", "code"))
-LEGACY_FAULTS = Counter(
-    "scribe_proxy_legacy_connection_faults", "Faults of connections to legacy, by cause", ("cause",)
-)
-LIMIT_REACHED = Counter(
-    "scribe_proxy_limit_reached", "Requests refused or ended by one of the gateway's own limits", ("limit",)
-)
 BUFFERED = Gauge(
     "scribe_proxy_buffered_bytes", "Bytes buffered for clients, of limits.memory", multiprocess_mode="livesum"
 )
@@ -99,33 +82,12 @@ OBSERVER_FAILURES = Counter(
 )
 
 
-class RequestMetrics:
-    """An `Observer` that updates the request metrics. Route labels are configured names, so their number is bounded."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-
-    def __call__(self, observation: RequestRecord) -> None:
-        route, backend = observation.route or "-", observation.backend
-        key = (route, backend, observation.status // 100)
-        known = self._known.get(key)
-        if known is None:
-            labels = route, backend, f"{key[2]}xx"
-            known = REQUESTS.labels(*labels), SECONDS.labels(*labels)
-            self._known[key] = known
-        known[0].inc()
-        if observation.kind == "http":
-            known[1].observe(observation.total)
-        if observation.failure is not None:
-            FAILURES.labels(route, backend, observation.failure).inc()
-        if observation.failure == Overloaded.code:
-            LIMIT_REACHED.labels(observation.cause or "").inc()
-        elif observation.cause is not None:
-            LEGACY_FAULTS.labels(observation.cause).inc()
-
-
 def expose() -> bytes:
-    """Return the text exposition of this process, or of all workers where they share files."""
+    """Return the text exposition of this process, or of all workers where they share files.
+
+    Requests of other workers may be missing for a second.
+    """
+    request_metrics.flush()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()

@@ -14,7 +14,7 @@ from typing import Final
 
 from prometheus_client import ProcessCollector
 
-from proxy.observability import metrics
+from proxy.observability import metrics, request_metrics
 
 INTERVAL: Final = 1.0
 _LIVE: Final = re.compile(r"gauge_live.*_(\d+)\.db")
@@ -39,6 +39,7 @@ class ProcessMetrics:
 
     def sample(self) -> None:
         """Update all metrics once."""
+        request_metrics.flush()
         requests, websockets, buffered = self._under_way()
         metrics.IN_FLIGHT.labels("http").set(requests)
         metrics.IN_FLIGHT.labels("websocket").set(websockets)

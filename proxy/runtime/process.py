@@ -28,12 +28,12 @@ from proxy.gateway.bucketing import Limit
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.client_address import TrustedProxies
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
-from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
 from proxy.observability.access_log import AccessLog
 from proxy.observability.log_writer import FLUSH_TIMEOUT, LogWriter, flush_logs
 from proxy.observability.process_metrics import ProcessMetrics
 from proxy.observability.recent_failures import RecentFailures
+from proxy.observability.request_metrics import RequestMetrics
 from proxy.observability.tracing import Tracing
 from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
@@ -93,13 +93,14 @@ class GatewayProcess:
         self.breaker = self._breaker(config)
         self._output = LogWriter(1, "stdout")
         self._access_log = AccessLog(self._output.write)
+        self._access_log.enabled = config.access_log
         self._tracing = Tracing.configured(env)
         self.database = Database.of(config.mongodb)
         self.reports = ReportWriter(self.database, config.reports, revisions=Revisions.of(config, env))
         self.notices = WebhookQueue(config)
         self.stats = StatsRegistry()
         self.failures = RecentFailures()
-        observers = (metrics.RequestMetrics(), self._log, self.reports.observe, self.stats, self.failures)
+        observers = (RequestMetrics(), self._access_log, self.reports.observe, self.stats, self.failures)
         self.shadow = ShadowClient(
             config, file.parent, (self.stats.compared,), self.reports.record, self.notices.publish
         )
@@ -223,15 +224,12 @@ class GatewayProcess:
             self.breaker = self._breaker(config)
             metrics.BREAKER_OPEN.set(0)
         self.gateway.plan = self._plan(config)
+        self._access_log.enabled = config.access_log
         self.memory.limit = config.limits.memory
         self.listener_timeouts.current = _client_timeouts(config)
         self.proxy_protocol.trusted = _header_senders(config)
         for service in self._services:
             service.apply_config(config)
-
-    def _log(self, observation: RequestRecord) -> None:
-        if self.gateway.plan.config.access_log:
-            self._access_log(observation)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

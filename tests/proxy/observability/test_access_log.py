@@ -80,3 +80,12 @@ async def test_the_last_lines_are_written_at_the_end() -> None:
     log.flush()
     log.flush()
     assert len(stream.getvalue().splitlines()) == 1
+
+
+async def test_a_log_that_is_off_writes_nothing() -> None:
+    stream = io.StringIO()
+    log = AccessLog(stream.write)
+    log.enabled = False
+    log(observed())
+    log.flush()
+    assert stream.getvalue() == ""

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from proxy.observability.process_metrics import ProcessMetrics, forget_the_dead
-from tests.proxy.observability.test_metrics import value
+from tests.proxy.observability.test_request_metrics import value
 
 
 def test_what_is_under_way_is_told_by_kind() -> None:

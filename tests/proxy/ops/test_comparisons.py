@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from demo.ports import free_port
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability import metrics
+from proxy.observability.request_metrics import RequestMetrics
 from proxy.ops.app import create_ops
 from proxy.runtime.database import Database
 from tests.support.ops_server import PATIENT, Stage, keep_a_day, stage
@@ -207,7 +208,7 @@ def test_what_cannot_be_shown_says_why(client: TestClient, path: str, status: in
 
 def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_path: Path) -> None:
     served = RequestRecord("i", "http", "GET", "prompts.list", None, "native", "share", None, 200, None, 0.1, 0.1)
-    metrics.RequestMetrics()(served)
+    RequestMetrics()(served)
     metrics.COMPARISONS.labels("prompts.list", "native", "match").inc(3)
     metrics.COMPARISONS.labels("prompts.list", "native", "mismatch").inc()
     metrics.SKIPPED.labels("prompts.list", "timeout").inc()
