@@ -147,7 +147,7 @@ def plant(database: Database[dict[str, Any]]) -> None:
         database[name].insert_many([{**dates, **document} for document in documents])
 
 
-def test_the_report_names_what_is_broken_and_nothing_else_and_goes_quiet(stand: Stand) -> None:
+def test_report_names_only_what_is_broken_and_goes_quiet(stand: Stand) -> None:
     stand.warm()
     assert stand.ask(*OTHERS) == [200, 200, 200, 201, 200, 200]
     sound = stand.reported(lambda report: compared(report, "rest") >= len(OTHERS))

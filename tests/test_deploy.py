@@ -55,7 +55,7 @@ def test_every_metric_that_is_asked_for_exists(file: str) -> None:
     assert asked <= exposed()
 
 
-def test_every_metric_but_internal_ones_is_on_the_dashboard_or_in_an_alert() -> None:
+def test_every_public_metric_is_on_the_dashboard_or_in_an_alert() -> None:
     shown = (DEPLOY / "grafana/dashboards/scribe-proxy.json").read_text() + (
         DEPLOY / "prometheus/alerts.yaml"
     ).read_text()

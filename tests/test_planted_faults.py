@@ -83,7 +83,7 @@ def test_a_planted_fault_is_named_in_every_comparison(fault: PlantedFault) -> No
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_planted_fault_is_named_beside_what_each_backend_makes_itself(fault: PlantedFault) -> None:
+def test_planted_fault_is_named_beside_generated_values(fault: PlantedFault) -> None:
     legacy, native = (with_generated(sound(fault.answer), *made) for made in ((1, 100), (2, 120)))
     fault.plant(native)
     assert in_dry_runs(legacy, native) == fault.expected

@@ -231,7 +231,7 @@ FAULTS: Final[dict[str, tuple[Callable[[Answer], None], set[tuple[str, str]]]]] 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_has_the_same_differences_in_the_shadow_and_in_verify(stand: Stand, fault: str) -> None:
+async def test_fault_has_the_same_differences_in_shadow_and_verify(stand: Stand, fault: str) -> None:
     stand.native.fault, expected = FAULTS[fault]
     try:
         assert {"shadow": await stand.shadow(), "verify": await stand.verify()} == {

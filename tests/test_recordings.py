@@ -122,7 +122,7 @@ def told(report: Report) -> str:
 
 
 @pytest.mark.timeout(240)
-def test_through_the_gateway_all_of_it_is_what_legacy_alone_would_have_been(around: Surroundings) -> None:
+def test_gateway_answers_all_recordings_as_legacy_alone(around: Surroundings) -> None:
     with legacy(around) as url, gateway(around, url, NOTHING) as base_url:
         report = asyncio.run(play(base_url, around, declared=False))
     assert told(report) == ""

@@ -31,9 +31,7 @@ async def direct(around: Neighbourhood, browser: Browsing) -> Visit:
     return await visit(browser, around.legacy)
 
 
-async def test_a_visit_is_cross_origin_and_asks_for_nearly_everything_that_there_is(
-    around: Neighbourhood, direct: Visit
-) -> None:
+async def test_visit_is_cross_origin_and_calls_nearly_every_endpoint(around: Neighbourhood, direct: Visit) -> None:
     exchanges = direct.log.exchanges
     assert {exchange.answer.status for exchange in exchanges} == {200, 201, 304}
     assert {exchange.asked["origin"] for exchange in exchanges} == {PAGE}
@@ -56,7 +54,7 @@ async def test_what_the_microphone_heard_came_back_as_text(direct: Visit) -> Non
     assert "text: heard #k final" in direct.screens["recorded"]
 
 
-async def test_with_half_of_everybody_on_either_side_and_all_of_it_on_the_other_too(
+async def test_half_share_with_full_shadow_has_no_differences(
     around: Neighbourhood, browser: Browsing, direct: Visit
 ) -> None:
     around.await_shadow()

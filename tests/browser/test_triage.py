@@ -125,7 +125,7 @@ async def shows(page: Page, path: str, text: str) -> bool:
     return await page.get_by_text(text).count() > 0
 
 
-async def test_difference_is_marked_goes_and_raises_an_alarm_when_it_returns(
+async def test_triaged_difference_that_returns_raises_an_alarm(
     tmp_path: Path, mongodb_url: str, browser: Browsing
 ) -> None:
     async with story(mongodb_url, tmp_path) as told, Tab.opened(browser.browser, told.ops, DESK) as tab:

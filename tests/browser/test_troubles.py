@@ -85,9 +85,7 @@ async def test_an_unknown_address_and_a_wrong_password_are_told_alike(page: Page
     await expect(page.get_by_role("alert")).to_have_text("Email or password is not right.")
 
 
-async def test_a_token_that_is_refused_leads_to_the_door_and_back_to_where_one_was(
-    page: Page, account: Account
-) -> None:
+async def test_refused_token_leads_to_sign_in_and_back(page: Page, account: Account) -> None:
     await enter(page, Account("a.eyJ1c2VySUQiOiIxIn0.c", ""), "prompts")
     await expect(page.get_by_role("alert")).to_have_text("Your session has ended. Please log in again.")
     await log_in(page, AMARA["email"])

@@ -132,7 +132,7 @@ def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chi
     assert not child.running
 
 
-def test_ctrl_c_amid_a_start_comes_after_it_so_that_nothing_is_left_running(interrupted: Child) -> None:
+def test_ctrl_c_during_a_start_leaves_nothing_running(interrupted: Child) -> None:
     with sigint(signal.default_int_handler), pytest.raises(KeyboardInterrupt):
         interrupted.start()
     assert interrupted.running

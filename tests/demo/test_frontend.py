@@ -76,13 +76,13 @@ def test_every_file_is_there_and_used() -> None:
 
 
 @pytest.mark.parametrize("file", sorted(FILES.rglob("*.*")), ids=lambda file: str(file.relative_to(FILES)))
-def test_the_page_knows_nothing_of_the_proxy_and_loads_nothing_from_elsewhere(file: Path) -> None:
+def test_page_does_not_name_the_proxy_and_loads_only_own_files(file: Path) -> None:
     text = file.read_text()
     assert not re.search(r"proxy|gateway|served.by|native|legacy", text, re.IGNORECASE)
     assert set(re.findall(r"https?://[\w.:]+", text)) <= {"http://www.w3.org", "http://localhost:8000"}
 
 
-def test_a_server_of_its_own_serves_it_by_a_name_that_may_use_the_microphone(tmp_path: Path) -> None:
+def test_own_server_has_a_name_that_may_use_the_microphone(tmp_path: Path) -> None:
     frontend = Frontend(API, tmp_path / "log")
     frontend.start()
     try:

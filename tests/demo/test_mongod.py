@@ -65,7 +65,7 @@ def test_data_in_use_is_refused_and_its_log_kept(tmp_path: Path) -> None:
         assert (tmp_path / "mongod.log").read_bytes().startswith(log)
 
 
-def test_what_is_wrong_with_the_data_is_told_in_mongods_own_words(tmp_path: Path) -> None:
+def test_faulty_data_directory_is_reported_with_mongods_message(tmp_path: Path) -> None:
     (tmp_path / "WiredTiger").mkdir()
     with pytest.raises(MongodError, match=r"^mongod: Terminating: 21: Is a directory"):
         Mongod(tmp_path).start()

@@ -72,7 +72,7 @@ async def test_what_hangs_and_what_breaks_off_does_so(legacy: StandIn, upstreams
     assert counted == {"step": steps, "store": len(silent), "calls": len(silent), **held}
 
 
-async def test_what_kills_the_service_resets_the_connection_and_it_comes_back(client: httpx.AsyncClient) -> None:
+async def test_killed_service_resets_the_connection_and_restarts(client: httpx.AsyncClient) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post("/users/register", json={**AMARA, "role": "admin"})
     for _ in range(100):

@@ -141,7 +141,7 @@ def assert_its_line_can_be_pasted(demo: Demo, ports: Ports) -> None:
     assert "prompts" in told.stdout
 
 
-def test_a_server_that_dies_is_named_and_takes_the_rest_along_but_not_a_mongodb_of_ones_own(
+def test_dead_server_is_named_and_ends_all_but_a_given_mongodb(
     start: Start, ports: Ports, mongodb_url: str, tmp_path: Path
 ) -> None:
     demo = start(MONGODB_URL=mongodb_url)

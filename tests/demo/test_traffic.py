@@ -23,7 +23,7 @@ def test_a_diary_is_the_same_for_the_same_chance() -> None:
     assert diary(Random("1 1 amara")) != diary(Random("2 1 amara"))
 
 
-def test_a_day_has_an_order_and_is_busiest_in_the_morning_and_after_lunch() -> None:
+def test_day_is_ordered_and_peaks_in_morning_and_after_lunch() -> None:
     consultations: Counter[int] = Counter()
     for seed in range(200):
         day = diary(Random(seed))
@@ -92,7 +92,7 @@ def served_by_nobody() -> str:
     return f"http://127.0.0.1:{free_port()}"
 
 
-def test_traffic_tells_how_far_it_is_and_ends_after_a_day_where_told_to() -> None:
+def test_traffic_reports_progress_and_can_end_after_a_day() -> None:
     console = Console(file=io.StringIO(), width=200)
     traffic = Traffic(served_by_nobody(), console, seed=1, once=True, seconds=1.0)
     traffic.start()

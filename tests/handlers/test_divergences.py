@@ -81,7 +81,7 @@ async def test_every_divergence_is_shown_and_nothing_else() -> None:
     assert {entry.id for entry in DECLARED} == set(shown)
 
 
-async def test_every_switch_that_is_named_is_a_setting_and_the_other_way_round() -> None:
+async def test_every_switch_named_is_a_setting_and_conversely() -> None:
     named = {name for entry in DECLARED for name in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", entry.native)}
     fields = {field.upper() for field in Settings.model_fields}
     assert named <= fields

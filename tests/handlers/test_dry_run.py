@@ -206,7 +206,7 @@ async def test_a_thousand_dry_runs_leave_every_byte_as_it_was(house: House) -> N
     assert {each.status for each in answered} == {200, 201, 400, 401, 403, 404, 500}
 
 
-async def test_with_legacy_serving_meanwhile_the_database_is_what_legacy_alone_leaves(house: House) -> None:
+async def test_database_is_as_legacy_alone_leaves_it_beside_dry_runs(house: House) -> None:
     async def serve() -> dict[str, list[JSON]]:
         house.plant()
         for request in served:
@@ -246,7 +246,7 @@ async def test_answers_as_if_it_had_written(house: House) -> None:
     assert codes.writes == []
 
 
-async def test_what_a_refused_link_leaves_is_told_as_the_legacy_would_leave_it(house: House) -> None:
+async def test_refused_link_reports_the_writes_legacy_would_leave(house: House) -> None:
     """The note and its link are one transaction; the link is refused, and the note kept without it."""
     house.legacy.database.consultations.update_one({}, {"$set": {"notes": "64b7f0f0f0f0f0f0f0f0f0f0"}})
     before = house.whole()
@@ -273,7 +273,7 @@ async def test_nothing_is_left_in_memory_either(house: House) -> None:
     assert [(each["status"], each["notes"]) for each in read(consultations)["consultations"]] == [("active", [])]
 
 
-async def test_past_its_deadline_there_is_no_answer_and_nobody_is_kept_waiting(house: House) -> None:
+async def test_dry_run_over_its_deadline_has_no_answer_and_no_wait(house: House) -> None:
     database = house.legacy.database
     before = house.whole()
     with database.client.start_session() as session, session.start_transaction():

@@ -185,7 +185,7 @@ async def test_a_database_that_comes_goes_and_falls_silent(tmp_path: Path) -> No
         await asyncio.to_thread(mongod.stop)
 
 
-async def test_what_a_silent_database_was_sent_is_taken_back_when_it_speaks_again(
+async def test_writes_sent_to_a_silent_database_are_aborted_later(
     mongodb_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A note is stored, its link on the way: the transaction must not hold the consultation until it expires."""

@@ -59,7 +59,7 @@ def test_tells_everything_wrong_in_one_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("name", ["nhs_auth_url", "nhs_api_url"])
-def test_an_empty_address_of_the_terminology_server_is_the_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_terminology_url_is_the_default(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name.upper(), "")
     assert getattr(Settings.load(jwt_secret_key="s"), name).startswith("https://ontology.nhs.uk/")
 

@@ -113,7 +113,7 @@ async def test_highlights_are_handed_on_whatever_they_are(answer: str) -> None:
 
 
 @pytest.mark.parametrize(("content", "highlights"), [(None, None), (5, 5), (True, True), (..., []), ({"a": 1}, [])])
-async def test_a_model_without_words_highlights_what_is_json_as_it_stands(content: object, highlights: object) -> None:
+async def test_highlights_without_words_are_the_json_unchanged(content: object, highlights: object) -> None:
     wordless = InvalidResponseError("application/json", "", content)
     assert await Assistant(Told("s", wordless)).conclude(None, None) == Conclusion("s", highlights)
 
@@ -154,7 +154,7 @@ async def test_instructions_of_ones_own_replace_the_shipped_ones() -> None:
     assert [asked[0]["content"] for asked in told.asked] == ["Sum.", "Code s!", "Find.", "Look.", "Sum."]
 
 
-async def test_transcripts_are_summarised_together_as_soap_or_as_instructed() -> None:
+async def test_transcripts_are_summarised_as_soap_or_as_instructed() -> None:
     told = Told(" one ", "two")
     assert await Assistant(told).summarise(["a", "b"]) == "one"
     assert await Assistant(told).summarise(["c"], "Be brief.") == "two"

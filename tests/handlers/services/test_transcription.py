@@ -102,7 +102,7 @@ async def test_a_header_alone_is_no_recording() -> None:
     assert await room.settle() == [Stopped()]
 
 
-async def test_every_eight_pieces_go_behind_the_header_and_text_adds_up() -> None:
+async def test_every_eight_pieces_are_sent_with_header_and_text_grows() -> None:
     room = Room(Ear("one", "two", "all"))
     room.recorder.start()
     await room.add([b"H", *pieces(17)])
@@ -198,7 +198,7 @@ async def test_a_failure_that_nobody_foresaw_stops_only_that_call(caplog: pytest
     assert "a transcription failed unexpectedly" in caplog.text
 
 
-async def test_audio_past_the_limit_is_refused_once_and_the_rest_is_kept() -> None:
+async def test_audio_over_the_limit_is_refused_once_and_the_rest_stays() -> None:
     room = Room(Ear("all"), limit=3 * (COST + 10))
     room.recorder.start()
     await room.add([b"H" * 10, b"1" * 10, b"2" * 10, b"3", b"4"])
@@ -208,7 +208,7 @@ async def test_audio_past_the_limit_is_refused_once_and_the_rest_is_kept() -> No
     assert room.ear.files[0][1] == b"H" * 10 + b"1" * 10 + b"2" * 10
 
 
-async def test_a_new_recording_has_room_again_once_the_model_is_done_with_the_last() -> None:
+async def test_new_recording_has_room_after_the_model_ends_the_last() -> None:
     room = Room(Ear("all", "all", open_=False), limit=4 * (COST + 10))
     room.recorder.start()
     await room.add([b"H" * 10, b"1" * 10, b"2" * 10])

@@ -148,9 +148,7 @@ async def test_operations_asked_at_the_same_time_take_turns(store: Store, databa
     assert len(dry_run.writes) == 20
 
 
-async def test_a_conflict_is_waited_out_and_what_was_written_is_written_again(
-    store: Store, database: Documents
-) -> None:
+async def test_conflict_is_waited_for_and_earlier_writes_are_repeated(store: Store, database: Documents) -> None:
     with database.client.start_session() as session, session.start_transaction():
         database["notes"].update_one({"_id": A}, {"$set": {"n": 7}}, session=session)
         async with store.dry_run(5) as dry_run:

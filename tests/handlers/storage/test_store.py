@@ -150,7 +150,7 @@ async def test_conflicting_writes_are_tried_again(store: Store) -> None:
     assert await store.consultations.get(A) == {"_id": A, "n": 5}
 
 
-async def test_who_is_cancelled_amid_a_transaction_leaves_all_or_nothing(store: Store) -> None:
+async def test_cancelled_transaction_leaves_all_or_nothing(store: Store) -> None:
     async def write() -> None:
         await store.notes.insert({"_id": ObjectId()})
         await store.prompts.insert({"_id": ObjectId()})

@@ -85,7 +85,7 @@ def test_a_process_that_is_killed_or_stopped_holds_nobody_up(mongodb_url: str, d
             process.communicate()
 
 
-def test_a_guardian_that_dies_is_followed_by_one_that_knows_as_much(mongodb_url: str, database: Documents) -> None:
+def test_dead_reaper_is_replaced_with_the_same_transactions(mongodb_url: str, database: Documents) -> None:
     guardian = Reaper(mongodb_url)
     with held(database) as session, database.client.start_session() as other:
         guardian.watch(session.session_id, time.monotonic() + 30)
@@ -182,7 +182,7 @@ def test_what_is_done_after_all_is_left_alone() -> None:
     assert kills.killed == [["a"]]
 
 
-def test_what_cannot_be_ended_is_tried_until_mongodb_has_done_so_itself() -> None:
+def test_abort_that_fails_is_retried_until_mongodb_has_aborted() -> None:
     kills = Kills(succeeds=False)
     watch = ReaperSchedule(kills)
     watch.read_line("open a 1000.0")

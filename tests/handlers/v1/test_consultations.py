@@ -67,7 +67,7 @@ async def test_refuses_what_cannot_be_stored(surface: Surface, patient: str) -> 
     expect(422, answer)
 
 
-async def test_numbers_beyond_64_bits_are_stored_as_javascript_has_them(surface: Surface) -> None:
+async def test_numbers_beyond_64_bits_are_stored_as_in_javascript(surface: Surface) -> None:
     started = await surface.person().post("/consultations/start", {"patient_data": {"n": 2**70, "m": -(2**63)}}, 200)
     assert started["patient_data"] == {"n": float(2**70), "m": -(2**63)}
 

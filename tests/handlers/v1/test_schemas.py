@@ -59,5 +59,5 @@ def test_an_id_has_24_hexadecimal_digits(value: object) -> None:
         IDS.validate_python(value)
 
 
-def test_an_id_may_be_written_in_capitals_and_is_shown_in_small_letters() -> None:
+def test_id_in_capitals_is_accepted_and_shown_in_lower_case() -> None:
     assert IDS.dump_json(IDS.validate_python("64B7F0F0F0F0F0F0F0F0F0F0")) == b'"64b7f0f0f0f0f0f0f0f0f0f0"'

@@ -176,7 +176,7 @@ async def test_legacy_surface_counts_a_clients_logins(mongodb_url: str) -> None:
         assert statuses == [200, 200, 429]
 
 
-async def test_legacy_surface_never_counts_right_passwords_nor_unknown_accounts(mongodb_url: str) -> None:
+async def test_legacy_surface_counts_only_wrong_passwords_of_accounts(mongodb_url: str) -> None:
     async with v1_surface(mongodb_url, login_limit="2/minute", failed_login_limit="2/minute") as surface:
         email = await sign_up(surface)
         logins = [{"email": email, "password": SECRET}] * 5 + [{"email": "nobody@b.example", "password": "x"}] * 5

@@ -58,7 +58,7 @@ async def until(checks: HealthChecks, failing: bool) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_so_many_faults_in_a_row_count_and_one_good_answer_ends_them(native: Native) -> None:
+async def test_failures_in_a_row_count_and_one_success_resets_them(native: Native) -> None:
     checks = HealthChecks(native, parse(TEXT + QUICK, {}))
     await checks.start()
     native.status = 500

@@ -150,7 +150,7 @@ def test_kinds_stay_and_say_nothing() -> None:
     assert note(age=-71, weight=2.5, body="") == {"age": -1, "weight": 1.5, "body": ""}
 
 
-def test_the_same_id_is_the_same_throughout_a_capture_and_another_in_the_next() -> None:
+def test_id_has_one_pseudonym_a_capture_and_another_in_the_next() -> None:
     one = answered({"notes": [{"_id": object_id(7)}, {"_id": object_id(7)}, {"_id": object_id(8)}]})
     found = told(Exchange(**{**_fields(one), "target": f"/api/notes/{object_id(7)}".encode()}))
     first, again, other = (note["_id"] for note in json.loads(found["response"]["text"])["notes"])
@@ -203,7 +203,7 @@ def test_a_header_that_the_contract_writes_or_shows_stays() -> None:
     assert told(one, AnonymizerTerms("/api/notes", contract))["response"]["headers"]["x-powered-by"] == "Express"
 
 
-def test_names_that_no_contract_knows_are_left_out_unless_they_are_asked_for() -> None:
+def test_names_outside_the_contract_are_omitted_unless_requested() -> None:
     one = answered({"notes": [], "Agnes": 1}, target="/api/notes/1?q=Agnes&page=2")
     assert body(one) == {"notes": []}
     named = AnonymizerTerms("/api/notes/{id}", CONTRACT, named=True)

@@ -174,7 +174,7 @@ async def test_each_capture_has_a_key_and_dates_of_its_own() -> None:
     assert -4001 * 86_400_000 < one.shift < -399 * 86_400_000
 
 
-async def test_while_mongodb_is_away_nothing_is_captured_and_nothing_fails(mongodb_url: str) -> None:
+async def test_capture_without_mongodb_captures_and_fails_nothing(mongodb_url: str) -> None:
     async with Relay(mongodb_url) as relay:
         distant = Database(relay.url, "test_capture", timeout=0.6)
         capturer, orders, wanted = CaptureAgent(distant, CONFIG), CaptureJobs(distant), order()

@@ -46,7 +46,7 @@ def test_every_recording_satisfies_the_contract(recorded: model.Recordings) -> N
     assert [str(breach) for breach in violations_of(load(CONTRACTS / "openapi.yaml"), recorded)] == []
 
 
-def test_every_operation_status_and_content_type_recorded_is_declared_and_little_else(
+def test_contract_declares_what_is_recorded_and_little_else(
     recorded: model.Recordings,
 ) -> None:
     rows = coverage(load(CONTRACTS / "openapi.yaml"), recorded)
@@ -120,7 +120,7 @@ def changed(directory: Path, change: Any) -> Path:
     return target
 
 
-def test_a_recording_that_breaks_the_contract_is_told_without_its_values(copied: Path, tmp_path: Path) -> None:
+def test_violation_in_a_recording_is_reported_without_values(copied: Path, tmp_path: Path) -> None:
     def change(entries: list[Any]) -> None:
         step = next(one for entry in entries for one in entry["steps"] if one["request"]["path"] == "/users/profile")
         step["response"]["text"] = '{"msg": 7, "secret": "Jane Roe"}'
@@ -135,7 +135,7 @@ def test_a_recording_that_breaks_the_contract_is_told_without_its_values(copied:
     assert "Jane" not in result.output
 
 
-def test_unknown_requests_and_frames_are_breaches_without_an_otherwise(tmp_path: Path) -> None:
+def test_unknown_requests_and_frames_are_violations(tmp_path: Path) -> None:
     into = tmp_path / "openapi.yaml"
     into.write_text(
         "openapi: 3.1.1\npaths:\n  /transcription-stream:\n    get: {x-frames: {received: {type: string}},"

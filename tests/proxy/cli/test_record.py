@@ -233,7 +233,7 @@ async def test_a_wrong_use_is_told(scenarios: Path, tmp_path: Path, arguments: t
     assert not (tmp_path / "new").exists()
 
 
-async def test_references_reach_into_lists_and_objects_and_leave_other_braces_alone() -> None:
+async def test_references_resolve_in_lists_and_objects_only() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         body = b'{"a/b": [{"id": 7}], "n": null}'

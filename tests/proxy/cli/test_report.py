@@ -224,7 +224,7 @@ def test_the_newest_sample_side_by_side(reported: str, contracts: Path) -> None:
     assert again == sample
 
 
-def test_a_sample_tells_of_noise_declared_divergences_and_breaches(reported: str, contracts: Path) -> None:
+def test_sample_shows_noise_declared_divergences_and_violations(reported: str, contracts: Path) -> None:
     noise = report(reported, contracts, "--route", NOTES, "--field", "body.notes.*.tags", "--sample").stdout
     assert "noise" in noise
     declared = report(reported, contracts, "--verdict", "declared", "--sample").stdout
@@ -250,7 +250,7 @@ def test_what_legacy_does_not_repeat_suggests_a_rule_at_its_line(reported: str, 
     assert tags["rule"] == "x-compare: unordered"
 
 
-def test_what_legacy_repeats_suggests_a_divergence_that_would_hold(reported: str, contracts: Path) -> None:
+def test_repeated_legacy_answer_suggests_a_valid_divergence(reported: str, contracts: Path) -> None:
     found = {(one["field"], one["kind"]): one for one in told(reported, contracts, "--suggest")}
     title = found["body.notes.*.title", "value"]
     assert title["evidence"] == "differs in 2 comparisons; legacy repeated itself in all of 3 replays"
@@ -264,7 +264,7 @@ def test_what_legacy_repeats_suggests_a_divergence_that_would_hold(reported: str
     assert not any("Agnes" in json.dumps(one) for one in found.values())
 
 
-def test_suggestions_for_people_end_by_saying_that_nothing_was_changed(reported: str, contracts: Path) -> None:
+def test_suggestions_end_by_saying_that_nothing_was_changed(reported: str, contracts: Path) -> None:
     before = (contracts / "openapi.yaml").read_text()
     result = report(reported, contracts, "--suggest", "--route", NOTES)
     assert "x-compare: ignore" in result.stdout
@@ -337,7 +337,7 @@ def test_filters_leave_the_sums_and_the_gate(reported: str, contracts: Path) -> 
         assert "9 of 1,011 comparisons on 3 routes differ" in result.stdout
 
 
-def test_triage_lists_and_sets_states_and_a_return_fails_the_gate(reported: str, contracts: Path) -> None:
+def test_triage_sets_states_and_a_returned_one_fails_the_gate(reported: str, contracts: Path) -> None:
     def triage(*arguments: object) -> Any:
         command = ["report", "triage", "--mongodb-url", reported, "--database", DATABASE, "--json"]
         return CliRunner().invoke(main, [*command, *map(str, arguments)])
@@ -423,9 +423,7 @@ def test_routing_yaml_says_where_reports_and_contracts_are(
     assert "no MongoDB is named" in broken.stderr
 
 
-def test_contracts_with_problems_and_blanket_divergences_are_told(
-    reported: str, contracts: Path, tmp_path: Path
-) -> None:
+def test_contract_problems_and_catch_all_divergences_show(reported: str, contracts: Path, tmp_path: Path) -> None:
     (tmp_path / "openapi.yaml").write_text(CONTRACT)
     (tmp_path / "divergences.yaml").write_text(DIVERGENCES.replace("paths: [body.notes.*.status]", "paths: ['*']"))
     result = report(reported, tmp_path)
@@ -435,9 +433,7 @@ def test_contracts_with_problems_and_blanket_divergences_are_told(
     assert "is ignored" in report(reported, tmp_path).stderr
 
 
-def test_coverage_tells_what_live_traffic_has_shown_beside_samples(
-    reported: str, contracts: Path, tmp_path: Path
-) -> None:
+def test_coverage_includes_live_traffic_beside_samples(reported: str, contracts: Path, tmp_path: Path) -> None:
     step = {"name": "1", "request": {"method": "GET", "path": "/api/notes"}, "outcome": "response"}
     response = {"status": 200, "headers": {"content-type": "application/json"}, "text": "{}"}
     (tmp_path / "http.json").write_text(json.dumps([{"scenario": "one", "steps": [{**step, "response": response}]}]))
@@ -503,7 +499,7 @@ def test_what_was_hidden_and_what_a_dry_run_wrote_is_told() -> None:
     assert "legacy: hang" in text
 
 
-def test_what_could_not_be_kept_and_what_is_declared_no_longer_is_warned_of() -> None:
+def test_dropped_reports_and_stale_declarations_are_warned_of() -> None:
     stale = DivergenceSummary("gone", "", "", "", "", "", 1, 0.0, 0.0, stale=True)
     routes = (RouteSummary("a", dropped=1200),)
     findings = QueryResult(routes, (), (), (stale,), (), None, ReportHealth(0, None), ("a",), ())

@@ -54,7 +54,7 @@ async def _ready(process: asyncio.subprocess.Process, ops: int, patience: float)
     raise AssertionError("the gateway did not start")
 
 
-async def test_what_runs_is_finished_after_sigterm_and_nothing_new_accepted(tmp_path: Path) -> None:
+async def test_sigterm_finishes_running_requests_and_accepts_no_others(tmp_path: Path) -> None:
     go_on = asyncio.Event()
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -197,7 +197,7 @@ def test_a_pin_that_is_no_side_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     assert "SCRIBE_PROXY_PIN" in output
 
 
-def test_a_native_app_that_cannot_be_imported_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_native_app_that_fails_to_import_has_no_traceback(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(config(1).replace("tests.proxy.runtime.test_process:native", "tests.nowhere:app"))
     code, output = run("--config", file, "--port", "0", "--ops-port", "0")

@@ -97,7 +97,7 @@ async def test_what_is_wrong_stands_above_the_routes(tmp_path: Path) -> None:
                 told = (await asyncio.to_thread(run, ops)).stdout
 
 
-def test_watching_goes_on_until_it_is_interrupted_and_bears_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_lasts_until_interrupted_and_survives_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = iter(range(2))
 
     def pause(seconds: float) -> None:

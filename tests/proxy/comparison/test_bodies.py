@@ -81,7 +81,7 @@ def test_nothing_is_unpacked_beyond_the_limit(coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", sorted(CODERS))
-def test_a_compressed_answer_differs_from_a_plain_one_in_its_coding(coding: str) -> None:
+def test_compressed_and_plain_answers_differ_in_content_encoding(coding: str) -> None:
     body = json.dumps({"note": "Rest and fluids. " * 20}).encode()
     packed = exchange(CODERS[coding](body), headers=[("content-encoding", coding)] if coding else [])
     plain = coding in ("", "identity")

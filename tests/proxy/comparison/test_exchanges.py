@@ -143,7 +143,7 @@ STRICT = operation(
         (exchange(b"no", "text/plain"), "*"),
     ],
 )
-def test_a_divergence_that_makes_native_break_the_contract_is_declared(native: Exchange, path: str) -> None:
+def test_declared_divergence_may_break_the_contract(native: Exchange, path: str) -> None:
     verdict = compare(answered({"a": 1, "b": "x"}), native, STRICT, [divergence(paths=[path])])
     assert (verdict.name, verdict.declared) == ("declared", ("meant",))
     assert verdict.violations == ()
@@ -151,7 +151,7 @@ def test_a_divergence_that_makes_native_break_the_contract_is_declared(native: E
     assert (undeclared.name, {one.backend for one in undeclared.violations}) == ("mismatch", {"native"})
 
 
-def test_what_else_breaks_the_contract_is_a_violation_beside_what_is_declared() -> None:
+def test_other_contract_violation_counts_beside_a_declared_one() -> None:
     one, other = answered({"a": 1, "b": 7}), answered({"a": "one", "b": 7})
     verdict = compare(one, other, STRICT, [divergence(paths=["body.a"])])
     assert (verdict.name, verdict.declared) == ("violation", ("meant",))
@@ -161,7 +161,7 @@ def test_what_else_breaks_the_contract_is_a_violation_beside_what_is_declared() 
     ]
 
 
-def test_a_legacy_that_breaks_the_contract_is_a_violation_whatever_is_declared() -> None:
+def test_legacy_contract_violation_counts_whatever_is_declared() -> None:
     one, other = answered({"a": "one", "b": "x"}), answered({"a": 1, "b": "x"})
     assert compare(one, other, STRICT, [divergence()]).name == "violation"
 
@@ -214,14 +214,14 @@ def test_equal_bodies_too_large_to_parse_match() -> None:
     assert fields(compare(truncated(LARGE), truncated(b"", status=500))) == [("status", "status")]
 
 
-def test_digests_prove_nothing_of_large_bodies_that_are_compressed_or_answer_a_write() -> None:
+def test_digests_prove_nothing_of_compressed_or_written_bodies() -> None:
     packed = [truncated(data, headers=GZIP) for data in (LARGE, LARGE[1:])]
     assert compare(packed[0], packed[1]).reason == "body_too_large"
     assert compare(packed[0], packed[0]).name == "match"
     assert compare(truncated(LARGE), truncated(LARGE[1:]), mode=DRY_RUN).reason == "body_too_large"
 
 
-def test_a_body_that_would_unpack_to_a_large_one_is_compared_by_digests_up_to_a_limit() -> None:
+def test_body_that_unpacks_to_a_large_one_is_compared_by_digests() -> None:
     packed, other, bomb = (
         exchange(gzip.compress(data), headers=GZIP) for data in (LARGE * 7, LARGE * 7 + b"1", b"0" * 50_000_000)
     )
@@ -305,7 +305,7 @@ def test_a_body_on_one_side_only_is_missing_or_extra() -> None:
     assert fields(compare(empty, full)) == [("body", "extra")]
 
 
-def test_forms_of_a_body_that_are_not_the_same_are_of_another_type() -> None:
+def test_bodies_of_different_forms_differ_in_type() -> None:
     assert fields(compare(exchange(b"{}"), exchange(b"<p>no</p>"))) == [("body", "type")]
     assert fields(compare(exchange(b"{}"), exchange(b"{}", "text/html"))) == [("header.content-type", "header")]
 
@@ -349,7 +349,7 @@ def test_awkward_bodies_have_a_verdict(one: str) -> None:
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-16", 'a/b+json; charset="UTF-8"'])
 @pytest.mark.parametrize("one", [*AWKWARD.values(), b'{"a":1}', b'{"_id":7,"a":1.5}', '{"_id":7}'.encode("utf-16")])
-def test_a_contract_is_broken_alike_whether_the_comparison_has_read_the_body_or_not(one: bytes, kind: str) -> None:
+def test_contract_violations_do_not_depend_on_body_parsing(one: bytes, kind: str) -> None:
     declared = DeclaredAnswer(
         media={media_type(kind): Schema(properties(_id={"type": "string"}, a={"type": "integer"}))}
     )

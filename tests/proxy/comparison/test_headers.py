@@ -23,7 +23,7 @@ def kinds(
     "name",
     ["date", "connection", "keep-alive", "transfer-encoding", "content-length", "x-request-id", "x-served-by", "via"],
 )
-def test_what_belongs_to_the_connection_or_the_moment_is_not_compared(name: str) -> None:
+def test_headers_of_connection_and_time_are_not_compared(name: str) -> None:
     assert not kinds([(name, "a")], [])
     assert not kinds([(name, "a")], [(name, "b")])
 

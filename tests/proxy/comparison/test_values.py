@@ -162,7 +162,7 @@ def test_old_ids_as_keys_must_be_the_same() -> None:
         assert kinds(one, other, mode) == [("body.<id>", "missing"), ("body.<id>", "extra")]
 
 
-def test_an_id_that_stands_for_itself_here_and_for_another_there_shows() -> None:
+def test_id_equal_to_one_and_mapped_to_another_is_a_difference() -> None:
     a, b = object_id(1), object_id(2)
     assert kinds({"x": a, "y": a}, {"x": b, "y": a}, DRY_RUN) == [("body.y", "value")]
     text: JSON = f"note {a} is gone"
@@ -181,7 +181,7 @@ def test_milliseconds_since_the_epoch_are_dates() -> None:
     assert kinds({"at": 1_500_000_000_000}, {"at": 1_500_000_000_001}, DRY_RUN) == [("body.at", "value")]
 
 
-def test_dates_made_in_the_exchange_may_lie_as_far_apart_as_it_lasted() -> None:
+def test_new_dates_may_differ_by_the_length_of_the_exchange() -> None:
     together: JSON = {"a": "2026-11-22T19:41:09.000Z", "b": "2026-11-22T19:41:09.000Z"}
     apart: JSON = {"a": "2026-11-22T19:41:09.000Z", "b": "2026-11-22T19:41:09.400Z"}
     assert compare(answered(together, total=1.0), answered(apart), mode=DRY_RUN).name == "match"

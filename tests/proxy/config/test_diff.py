@@ -104,7 +104,7 @@ def test_a_certain_share_is_the_same_however_callers_are_drawn() -> None:
     assert (change.redrawn, change.to_native, change.to_legacy) == ("", 0, 7500)
 
 
-def test_an_added_route_is_held_against_what_took_its_requests_before() -> None:
+def test_added_route_is_compared_with_its_former_route() -> None:
     old = config("name: all, match: '* /api/*', native: 100%")
     new = config("name: a, match: GET /api/a, native: 10%", "name: all, match: '* /api/*', native: 100%")
     change = only(old, new)
@@ -112,7 +112,7 @@ def test_an_added_route_is_held_against_what_took_its_requests_before() -> None:
     assert change.notes == ("was taken by all",)
 
 
-def test_a_removed_route_is_held_against_what_takes_its_requests_now() -> None:
+def test_removed_route_is_compared_with_its_successor() -> None:
     old = config("name: a, match: GET /a, native: 10%")
     change = only(old, config())
     assert (change.kind, change.to_legacy, change.notes) == ("removed", 1000, ("now taken by no route (legacy)",))
@@ -136,7 +136,7 @@ def test_other_differences_are_named() -> None:
     )
 
 
-def test_settings_are_compared_key_by_key_and_secrets_stay_secret() -> None:
+def test_settings_are_compared_by_key_and_secrets_are_not_shown() -> None:
     old = config(head=HEAD + "overrides: {secret: 0123456789abcdef}\nserved_by: no\n")
     new = config(
         head="legacy: {url: http://y, timeouts: {response: 2m}}\nnative: a:b\nbucketing: {key: [jwt:a, client-ip]}\n"

@@ -117,7 +117,7 @@ def test_a_group_that_names_no_route_is_refused() -> None:
     assert problems("name: a, match: GET a, group: g", groups="{g: {}}")[0].startswith(":7: routes[a].match: ")
 
 
-def test_wrong_settings_of_a_group_are_reported_once_with_their_line() -> None:
+def test_wrong_group_settings_are_reported_once_with_their_line() -> None:
     assert problems(A, B, groups="{g: {native: 25, gard: {}}}") == [
         ":4: groups.g.gard: unknown key; did you mean `guard`?",
         ":4: groups.g.native: must be a percentage in steps of 0.01%, as in 25% or 0.5%; did you mean 25%?",
@@ -127,7 +127,7 @@ def test_wrong_settings_of_a_group_are_reported_once_with_their_line() -> None:
     ]
 
 
-def test_a_warning_about_a_default_is_given_where_it_holds_for_all() -> None:
+def test_warning_about_a_default_is_given_at_the_default() -> None:
     guard = "{guard: {mismatch: 1%}}"
     where = ":5: defaults.guard.mismatch: says nothing: none of the route is compared, see `shadow`"
     assert [note.located("") for note in read(A, B, groups="{g: {}}", defaults=guard).notes] == [where]

@@ -294,7 +294,7 @@ def test_notes_say_what_is_sound_but_may_surprise() -> None:
     ]
 
 
-def test_values_from_the_environment_and_secrets_are_never_quoted() -> None:
+def test_environment_values_and_secrets_are_never_quoted() -> None:
     text = "legacy: {url: '${URL}'}\noverrides: {secret: too-short-secret; }\nbucketing: {key: '${KEY:-}'}\n"
     found = faults(text, URL="redis://:hunter2@x")
     assert found[0].endswith("as in http://127.0.0.1:4500 (its value comes from the environment)")
@@ -327,7 +327,7 @@ def test_a_pin_that_cannot_be_is_refused() -> None:
     ]
 
 
-def test_the_revision_follows_what_the_file_says_and_nothing_else() -> None:
+def test_revision_depends_on_the_files_content_only() -> None:
     first = parse("# comment\nlegacy: {url: '${U:-http://x}'}\nnative: a:b\n", {}).revision
     assert re.fullmatch("[0-9a-f]{12}", first)
     assert parse("native:   a:b\nlegacy:\n  url: ${U:-http://x}\n", {"U": "http://y"}).revision == first

@@ -36,7 +36,7 @@ def test_what_the_contract_has_may_be_named(tmp_path: Path, operation: str) -> N
     assert load(tmp_path, entry("a", "when: {}}", operation=operation)) == []
 
 
-def test_an_unknown_operation_is_told_with_its_line_and_what_was_meant(tmp_path: Path) -> None:
+def test_unknown_operation_is_reported_with_line_and_suggestion(tmp_path: Path) -> None:
     wrong = entry("a", "when:", "  [{}, {operation: DELETE /talk}]}", operation="GET /api/note/{id}")
     assert load(tmp_path, wrong) == [
         ":2: a: GET /api/note/{id} is not an operation of the contract; did you mean GET /api/notes/{id}?",

@@ -65,7 +65,7 @@ def test_an_enum_is_few_words_and_repeated(texts: list[str], enum: list[str] | N
     assert InferredSchema(texts).schema().get("enum") == enum
 
 
-def test_texts_of_merged_shapes_are_free_where_there_are_too_many() -> None:
+def test_merged_schemas_with_too_many_texts_allow_any_text() -> None:
     some, others = ([f"{start}{letter}" for letter in "abcdef"] * 3 for start in "xy")
     assert merged([InferredSchema(some), InferredSchema(others)]).overflown
 

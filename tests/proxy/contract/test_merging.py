@@ -177,7 +177,7 @@ SECOND = recorded(
 )
 
 
-def test_what_people_wrote_stays_and_only_contradictions_are_loosened(tmp_path: Path) -> None:
+def test_edited_text_stays_and_only_contradictions_are_loosened(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     main.write_text(BY_HAND)
     changes = infer(main, SECOND, joined(load(main), routes()))
@@ -204,7 +204,7 @@ def test_what_people_wrote_stays_and_only_contradictions_are_loosened(tmp_path: 
     assert infer(main, SECOND, contract) == []
 
 
-def test_bodies_that_no_schema_speaks_of_are_declared_by_their_type_alone(tmp_path: Path) -> None:
+def test_bodies_without_a_schema_are_declared_by_type_alone(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     odd = step("GET", "/plain", 299, None, None)
     answers = [
@@ -272,7 +272,7 @@ def test_a_path_that_is_none_is_left_alone(tmp_path: Path) -> None:
     assert list(Files(main).root().make("paths").node) == ["x-note", "nonsense", "/plain", "/talk"]
 
 
-def test_without_routes_ids_are_parameters_and_refusals_are_no_operations(tmp_path: Path) -> None:
+def test_ids_are_parameters_and_refusals_no_operations(tmp_path: Path) -> None:
     main = tmp_path / "openapi.yaml"
     recordings = recorded(
         *FIRST.scenarios[0].steps,
@@ -290,7 +290,7 @@ def test_without_routes_ids_are_parameters_and_refusals_are_no_operations(tmp_pa
 
 
 @given(st.lists(VALUES, min_size=1, max_size=6), st.lists(VALUES, min_size=1, max_size=6))
-def test_a_widened_schema_lets_through_what_it_did_and_what_was_seen(some: list[JSON], others: list[JSON]) -> None:
+def test_widened_schema_accepts_old_and_observed_values(some: list[JSON], others: list[JSON]) -> None:
     root = Files(Path("nowhere/openapi.yaml")).root()
     root.put("schema", InferredSchema(some).schema())
     list(widen(root.make("schema"), InferredSchema(others)))

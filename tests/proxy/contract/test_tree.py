@@ -30,7 +30,7 @@ def test_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_references_lead_into_this_file_and_others_and_keep_their_lines(tmp_path: Path) -> None:
+def test_references_resolve_across_files_with_their_lines(tmp_path: Path) -> None:
     main = put(
         tmp_path,
         main="a: {$ref: '#/c'}\nb: {$ref: 'other.yaml#/~1x~1{id}/1', description: mine}\nc: 7\n",

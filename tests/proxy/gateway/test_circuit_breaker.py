@@ -103,7 +103,7 @@ async def test_a_legacy_that_answers_badly_is_there(stand: Stand, failure: Excep
     assert stand.breaker.state == "closed"
 
 
-async def test_after_the_pause_one_request_probes_and_the_others_are_refused(stand: Stand) -> None:
+async def test_one_request_probes_after_the_pause_others_are_refused(stand: Stand) -> None:
     await stand.fail()
     stand.legacy.failing, stand.legacy.rest = None, asyncio.Event()
     stand.now += 1.0

@@ -120,7 +120,7 @@ async def test_connection_fault_is_named_to_us_and_not_to_the_client() -> None:
         assert "refused" not in body
 
 
-async def test_a_write_that_legacy_was_never_sent_is_natives_with_all_of_its_body() -> None:
+async def test_write_never_sent_to_legacy_falls_back_with_its_body() -> None:
     body = "x" * 300_000  # more than one message
     async with standing() as stand:
         for _ in range(5):  # with the breaker closed, and then open

@@ -108,7 +108,7 @@ async def test_a_share_decides_and_the_answer_says_who_gave_it() -> None:
         assert "x-served-by: legacy" in head
 
 
-async def test_an_answer_without_a_date_gets_one_and_another_keeps_its_own() -> None:
+async def test_answer_without_date_gets_one_and_others_keep_theirs() -> None:
     async def dated(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": [(b"date", b"long ago")]})
         await send({"type": "http.response.body"})
@@ -177,14 +177,14 @@ async def test_a_request_id_that_is_no_plain_token_is_replaced(given: str) -> No
 
 
 @pytest.mark.parametrize("given", ["JaneDoe", "9434765919", "a" * 32 + "b"])
-async def test_a_request_id_that_may_mean_somebody_reaches_the_side_but_not_the_log(given: str) -> None:
+async def test_personal_request_id_reaches_the_backend_but_not_the_log(given: str) -> None:
     async with standing() as stand:
         await stand.ask("/new", f"X-Request-Id: {given}")
     assert stand.native.scopes[0]["proxy.request_id"].decode() == given
     assert given not in stand.observed[0].request_id
 
 
-async def test_a_failure_of_legacy_is_answered_in_its_manner_and_nobody_else_is_asked() -> None:
+async def test_legacy_failure_is_answered_without_asking_native() -> None:
     async with standing() as stand:
         stand.legacy.raising = AnswerTimeout()
         head, body = await stand.ask("/elsewhere", "Origin: http://localhost:3000")
@@ -216,7 +216,7 @@ async def test_an_answer_that_has_begun_is_broken_off_not_patched() -> None:
     assert stand.observed[0].failure == "native_failed"
 
 
-async def test_too_many_requests_under_way_are_refused_and_told_when_to_come_back() -> None:
+async def test_requests_over_the_limit_are_refused_with_retry_after() -> None:
     async with standing(CONFIG + "limits: {in_flight: 1}\n") as stand:
         stand.legacy.hold = asyncio.Event()
         first = asyncio.create_task(stand.ask("/elsewhere"))
@@ -231,7 +231,7 @@ async def test_too_many_requests_under_way_are_refused_and_told_when_to_come_bac
     assert json.loads(body)["error"] == "gateway_overloaded"
 
 
-async def test_failing_observer_affects_neither_requests_nor_other_observers(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failing_observer_affects_no_request_nor_other_observer(caplog: pytest.LogCaptureFixture) -> None:
     class Disk:
         def __call__(self, _: RequestRecord) -> None:
             raise OSError(28, "No space left on device")
@@ -300,7 +300,7 @@ async def test_websockets_pass_to_the_side_decided() -> None:
     assert (seen.kind, seen.method, seen.route, seen.status) == ("websocket", "WS", "stream", 101)
 
 
-async def test_a_websocket_that_no_side_takes_is_refused_with_the_failures_status() -> None:
+async def test_websocket_without_backend_is_refused_with_the_status() -> None:
     async with standing() as stand:
         stand.legacy.raising = AnswerTimeout()
         with pytest.raises(InvalidStatus) as refused:

@@ -28,7 +28,7 @@ def test_requests_are_counted_by_route_side_and_class() -> None:
     assert (value(counted), value(timed)) == (before[0] + 2, before[1] + 2)
 
 
-def test_a_request_that_no_route_matched_is_counted_without_its_path() -> None:
+def test_request_without_a_route_is_counted_without_its_path() -> None:
     observe = RequestMetrics()
     counted = 'scribe_proxy_requests_total{backend="legacy",route="-",status="4xx"}'
     before = value(counted)

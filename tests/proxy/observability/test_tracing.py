@@ -48,9 +48,7 @@ def by_name(remaining: InMemorySpanExporter) -> dict[str, ReadableSpan]:
     return {span.name: span for span in remaining.get_finished_spans()}
 
 
-def test_decision_and_side_hang_below_the_gateway_and_that_below_the_caller(
-    tracing: Tracing, remaining: InMemorySpanExporter
-) -> None:
+def test_spans_nest_caller_gateway_decision_and_backend(tracing: Tracing, remaining: InMemorySpanExporter) -> None:
     traced(tracing, request((b"traceparent", CALLER.encode())))
     spans = by_name(remaining)
     own = spans["GET /api/notes/{id}"]

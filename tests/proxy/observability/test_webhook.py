@@ -101,7 +101,7 @@ async def test_it_is_sent_again_under_the_same_id_until_it_arrives() -> None:
     assert counted == {"retried": 2, "delivered": 1}
 
 
-async def test_a_receiver_that_fails_for_ever_is_given_up_and_the_next_notice_goes_out() -> None:
+async def test_event_is_dropped_after_retries_and_the_next_is_sent() -> None:
     receiver = Receiver(500, 500, 500, 200)
     async with telling(receiver) as (webhook, counted):
         webhook.publish(WebhookEvent("cap", {"number": 1}))

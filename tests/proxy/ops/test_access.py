@@ -275,7 +275,7 @@ def test_person_of_a_trusted_proxy_is_let_in(
         ("Grace", {"sec-fetch-site": "same-origin"}, 403),
     ],
 )
-def test_operator_of_a_trusted_proxy_changes_shares_from_own_pages(
+def test_operator_of_a_trusted_proxy_changes_shares_from_pages(
     behind_proxy: Callable[[str], TestClient], name: str, headers: dict[str, str], status: int
 ) -> None:
     client = behind_proxy("10.0.0.1")

@@ -69,7 +69,7 @@ def words(page: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
-def test_the_overview_shows_every_route_with_shares_and_what_was_seen(client: TestClient) -> None:
+def test_overview_shows_every_route_with_shares_and_results(client: TestClient) -> None:
     page = client.get("/comparisons").text
     text = words(page)
     assert "consultations.list GET /api/consultations 25%" in text
@@ -206,7 +206,7 @@ def test_what_cannot_be_shown_says_why(client: TestClient, path: str, status: in
     assert answer.json()["detail"] if ".json" in path else "To the migration board" in answer.text
 
 
-def test_while_mongodb_is_away_the_pages_show_what_the_process_has_counted(tmp_path: Path) -> None:
+def test_pages_show_the_process_counts_without_mongodb(tmp_path: Path) -> None:
     served = RequestRecord("i", "http", "GET", "prompts.list", None, "native", "share", None, 200, None, 0.1, 0.1)
     RequestMetrics()(served)
     metrics.COMPARISONS.labels("prompts.list", "native", "match").inc(3)

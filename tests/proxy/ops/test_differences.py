@@ -67,7 +67,7 @@ def difference(client: TestClient, field: str, kind: str) -> str:
     return rows[0].partition('href="')[2].partition('"')[0]
 
 
-def test_difference_shows_its_revisions_and_since_when_it_is_gone(client: TestClient) -> None:
+def test_difference_shows_its_revisions_and_when_it_went(client: TestClient) -> None:
     path = difference(client, "body.notes.*.body", "type")
     view = client.get(f"{path}.json").json()
     assert [(one["revision"], one["count"], one["compared"]) for one in view["revisions"]] == [
@@ -180,7 +180,7 @@ def test_pages_of_unredacted_reports_have_a_banner(tmp_path: Path, client: TestC
     assert "not redacted" not in words(client.get("/comparisons").text)
 
 
-def test_board_has_an_alert_for_each_returned_and_one_for_new_differences() -> None:
+def test_board_alerts_each_returned_and_all_new_differences_once() -> None:
     new = [triage.begin(triage.Observation(route, "body.a", "value", 10.0)) for route in ("one", "two")]
     fixed = triage.mark(new[0], "fixed", triage.Mark("new", 20.0, "Ada", revision="r2"))
     returned = triage.observe(fixed, triage.Observation("one", "body.a", "value", 30.0, "r2"))

@@ -95,7 +95,7 @@ def test_what_cannot_be_taken_apart_is_not_shown(text: str) -> None:
     st.text(alphabet="äx #'\"\\&*|>-\n:{}[]", max_size=60),
     st.sampled_from(["{} secret: {}", "overrides: {{{} secret: {}}}", "overrides:\n  {}\n  secret: {}\n"]),
 )
-def test_a_secret_is_never_shown_where_a_reader_of_the_file_would_find_one(noise: str, form: str) -> None:
+def test_secret_is_masked_wherever_the_file_can_hold_one(noise: str, form: str) -> None:
     text = form.format(noise, SECRET)
     found = masked(text)
     if found is None:

@@ -35,7 +35,7 @@ def told(found: tuple[SideBySideRow, ...]) -> list[tuple[str, int, str, str]]:
     return [(row.name, row.depth, row.legacy.mark, row.native.mark) for row in found]
 
 
-def test_a_field_that_one_side_lacks_has_a_row_and_a_mark_on_the_other() -> None:
+def test_field_missing_on_one_side_has_a_row_and_a_mark() -> None:
     legacy: JSON = {"name": "a", "tags": []}
     found = rows(sample(answered(legacy), answered({"tags": [], "more": 1})))
     assert [row[:2] for row in told(found)][:4] == [("outcome", 0), ("status", 0), ("content-type", 0), ("body", 0)]

@@ -38,7 +38,7 @@ def without(given: DecodedAnswer, *headers: str) -> DecodedAnswer:
     return replace(given, headers={name: value for name, value in given.headers.items() if name not in headers})
 
 
-def test_an_answer_equals_itself_but_for_what_belongs_to_the_connection() -> None:
+def test_answer_equals_itself_apart_from_connection_headers() -> None:
     live = answer('{"a":1}', date="now", connection="close", x_served_by="native", x_request_id="1")
     assert paths(answer('{"a":1}', connection="keep-alive"), live) == []
 
@@ -81,7 +81,7 @@ def test_another_status_shows_beside_the_rest() -> None:
     assert paths(answer('{"a":1}'), replace(answer('{"a":2}'), status=500)) == ["status"]
 
 
-def test_bodies_compare_with_ids_named_and_tags_by_their_own_body() -> None:
+def test_bodies_compare_with_named_ids_and_etags_by_own_body() -> None:
     recorded, live = answer(f'{{"_id":"{OURS}"}}'), answer(f'{{"_id":"{THEIRS}"}}')
     assert paths(recorded, live) == []
     assert paths(recorded, replace(live, headers={**live.headers, "etag": entity_tag(b"x")})) == ["header.etag"]

@@ -73,7 +73,7 @@ def test_answers_and_their_absence_are_read() -> None:
     assert [one.answer.outcome for one in steps] == ["response", "hang", "reset"]
 
 
-def test_the_time_of_recording_is_the_middle_of_what_is_mentioned() -> None:
+def test_recording_time_is_the_middle_of_the_times_mentioned() -> None:
     dates = ["2020-01-01T00:00:00Z", "2026-11-22T19:41:08.000Z", "2026-11-22T19:41:09.000Z"]
     entry: dict[str, JSON] = {"scenario": "s", "steps": [], "store": {"a": [{"d": date} for date in dates]}}
     found = scenario(entry)
@@ -91,7 +91,7 @@ def test_a_conversation_is_held_where_a_connection_opened(tmp_path: Path) -> Non
     assert recordings.connections == (RecordedConnection("/no", "403"), RecordedConnection("/stream?x=1", "open"))
 
 
-def test_conversations_without_any_connection_are_held_at_the_root(tmp_path: Path) -> None:
+def test_conversations_without_connections_start_at_the_root(tmp_path: Path) -> None:
     talk: JSON = {"conversation": "c", "sent": [], "received": []}
     assert load(write(tmp_path, sockets=[talk])).conversations[0].target == "/"
 

@@ -19,7 +19,7 @@ CONTRACT = operation(properties(a={"type": "integer"}))
     ("native", "verdict", "broken"),
     [({"a": 1}, "match", False), ({"a": 2}, "mismatch", False), ({"a": "1"}, "mismatch", True)],
 )
-def test_a_comparison_that_breaks_the_contract_is_counted_as_such(native: JSON, verdict: str, broken: bool) -> None:
+def test_contract_violation_is_counted_as_violation(native: JSON, verdict: str, broken: bool) -> None:
     legacy, other = answered({"a": 1}), answered(native)
     event = ComparisonEvent("r", CONTRACT, "legacy", compare(legacy, other, CONTRACT), legacy, other)
     keys = list(of_comparison(event, Redactor(b"0123456789abcdef"), str))

@@ -33,7 +33,7 @@ def test_a_field_keeps_its_name_within_the_hour() -> None:
     assert fields.admit("r", "body.a", 10) == "body.a"
 
 
-def test_beyond_the_bound_fields_share_a_name_until_the_hour_is_over() -> None:
+def test_fields_over_the_bound_share_a_name_until_the_hour_ends() -> None:
     fields = Fields()
     names = {fields.admit("r", f"body.{number}", 0) for number in range(FIELDS + 50)}
     assert len(names) == FIELDS + 1

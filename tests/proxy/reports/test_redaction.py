@@ -145,7 +145,7 @@ def test_a_value_is_shown_only_where_the_contract_has_the_answer() -> None:
     assert "in plain sight" not in redact(hidden, hidden)
 
 
-def test_what_is_shown_below_a_shown_place_needs_a_word_of_its_own() -> None:
+def test_field_below_a_shown_one_needs_its_own_declaration() -> None:
     assert PATIENT not in redact(answered({"msg": {"name": PATIENT}}), answered({"msg": [PATIENT]}))
 
 
@@ -217,7 +217,7 @@ def test_no_part_of_what_a_dry_run_wrote_is_told(document: JSON) -> None:
     assert not [leak for text in texts(document) if text not in kept for leak in leaks(text, told)]
 
 
-def test_what_a_dry_run_wrote_is_told_by_names_of_the_contract_and_of_mongodb() -> None:
+def test_dry_run_writes_show_names_of_contract_and_mongodb() -> None:
     write: dict[str, JSON] = {"collection": "notes", "operation": "update", "update": {"$set": {"body": 1, "Agnes": 2}}}
     digest = Redactor(KEY).digest
     [told] = Redactor(KEY, CONTRACT).writes([write])
@@ -238,7 +238,7 @@ def test_a_name_that_only_an_example_has_is_not_known() -> None:
     assert "Agnes" not in told
 
 
-def test_without_a_lasting_key_a_field_is_the_same_for_all_unknown_names() -> None:
+def test_unknown_names_share_one_field_without_a_lasting_key() -> None:
     legacy, native = answered({"Agnes": 1}), answered({})
     [difference] = compare(legacy, native, CONTRACT).differences
     fleeting = Redactor(KEY, CONTRACT, fleeting=True)

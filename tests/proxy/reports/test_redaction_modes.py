@@ -45,7 +45,7 @@ def test_no_mode_shows_credentials(mode: Mode) -> None:
     assert "a-secret-token" not in redacted(mode, answer)
 
 
-def test_names_of_the_contract_and_of_the_code_are_shown_everywhere() -> None:
+def test_names_of_the_contract_and_the_code_are_shown_everywhere() -> None:
     """`body` is a field of notes in the contract, `titel` is one in native's code; both stand elsewhere here."""
     answer = answered({"body": 1, "titel": 2, PATIENT: 3}, status=404)
     text = redacted("full", answer, frozenset({"titel"}))

@@ -419,7 +419,7 @@ async def test_documents_go_when_their_time_has_come(database: Database, reports
     assert await lasting(database) == dict.fromkeys((*COUNTS.values(), SAMPLES), 3600)
 
 
-async def test_while_mongodb_is_away_comparisons_are_dropped_and_counted(
+async def test_comparisons_without_mongodb_are_dropped_and_counted(
     mongodb_url: str, database: Database, reading: ReportReader
 ) -> None:
     async with Relay(mongodb_url) as relay:

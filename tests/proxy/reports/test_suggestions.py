@@ -103,9 +103,7 @@ def test_an_operation_that_the_file_no_longer_has(written: tuple[Contract, Tree]
 
 
 @pytest.mark.parametrize("field", ["header.x-powered-by", "body.notes.*.at", "status"])
-def test_what_legacy_repeats_suggests_a_divergence_for_a_person_to_finish(
-    written: tuple[Contract, Tree], field: str
-) -> None:
+def test_repeated_legacy_answer_suggests_a_divergence_to_finish(written: tuple[Contract, Tree], field: str) -> None:
     found = suggest(differing(field), *written, statuses=(200, 204), release="1.2")
     [entry] = yaml.safe_load(found.rule)
     divergence = Divergence.model_validate(entry)
@@ -115,7 +113,7 @@ def test_what_legacy_repeats_suggests_a_divergence_for_a_person_to_finish(
     assert found.remark == ""
 
 
-def test_a_header_that_legacy_does_not_repeat_has_no_rule_but_a_divergence(written: tuple[Contract, Tree]) -> None:
+def test_unrepeated_header_suggests_a_divergence_and_no_rule(written: tuple[Contract, Tree]) -> None:
     assert suggest(differing("header.etag", "header", noise=3), *written).where == "divergences.yaml"
 
 

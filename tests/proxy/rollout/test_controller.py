@@ -158,7 +158,7 @@ async def test_a_native_that_fails_is_capped_when_it_is_looked_at() -> None:
         await recorded(one, change.by.reason)
 
 
-async def test_nothing_is_capped_while_legacy_is_down_or_nobody_is_native() -> None:
+async def test_nothing_is_capped_without_legacy_or_native_callers() -> None:
     one = replica(config(PLAIN, "{name: b, match: GET /b, native: 0%, guard: {}}"), MemoryStore())
     async with running(one):
         one.legacy_down = True
@@ -173,7 +173,7 @@ async def test_nothing_is_capped_while_legacy_is_down_or_nobody_is_native() -> N
         assert [change.route for change in one.changes] == ["a"]
 
 
-async def test_a_native_that_fails_its_health_checks_needs_no_traffic_to_be_with_cap() -> None:
+async def test_failed_health_checks_cap_a_share_without_traffic() -> None:
     one = replica(config(PLAIN, "{name: b, match: GET /b, native: 5%}"), MemoryStore())
     one.healthy = False
     async with running(one):
@@ -181,7 +181,7 @@ async def test_a_native_that_fails_its_health_checks_needs_no_traffic_to_be_with
         assert one.share("b") == 500  # nobody asked for a guard
 
 
-async def test_a_rollout_goes_up_by_itself_to_its_end_and_not_without_evidence() -> None:
+async def test_rollout_rises_to_its_end_but_not_without_evidence() -> None:
     one = replica(config(STAGED), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 1000)
@@ -256,7 +256,7 @@ async def test_what_a_person_asks_needs_a_route_a_name_and_a_reason(
         assert one.share() == 5000
 
 
-async def test_a_step_is_taken_again_on_what_others_did_meanwhile_but_not_forever() -> None:
+async def test_step_is_retried_on_concurrent_changes_up_to_a_limit() -> None:
     class Busy(MemoryStore):
         """Somebody else is always faster, `times` over."""
 
@@ -275,7 +275,7 @@ async def test_a_step_is_taken_again_on_what_others_did_meanwhile_but_not_foreve
             await one.controller.act("a", rollback(), "amara", "down")
 
 
-async def test_an_acknowledged_cap_goes_by_itself_when_it_has_cooled_down() -> None:
+async def test_acknowledged_cap_is_released_after_its_cooldown() -> None:
     one = replica(config(PLAIN.replace("10m", "300ms")), MemoryStore())
     async with running(one):
         one.serve(status=500)
@@ -401,9 +401,7 @@ async def test_what_legacy_showed_survives_a_restart(databases: Stores) -> None:
         assert again.share() == 5000
 
 
-async def test_while_mongodb_is_away_it_goes_on_promotes_nothing_and_still_caps(
-    mongodb_url: str, databases: Stores
-) -> None:
+async def test_controller_without_mongodb_caps_and_promotes_nothing(mongodb_url: str, databases: Stores) -> None:
     text = config(STAGED, PLAIN.replace("name: a, match: GET /a", "name: b, match: GET /b"))
     other = replica(text, databases())
     async with Relay(mongodb_url) as relay:
@@ -455,9 +453,7 @@ async def test_of_two_that_cap_apart_from_each_other_the_lower_stays(mongodb_url
             await recorded(other, "ours", "theirs", "all of it")
 
 
-async def test_a_start_while_mongodb_is_away_leaves_what_may_be_capped_on_legacy(
-    mongodb_url: str, databases: Stores
-) -> None:
+async def test_start_without_mongodb_leaves_cappable_routes_on_legacy(mongodb_url: str, databases: Stores) -> None:
     async with Relay(mongodb_url) as relay:
         one = replica(
             config(PLAIN, "{name: b, match: GET /b, native: 5%}"), databases(relay.url), QUICK._replace(start=0.1)

@@ -131,7 +131,7 @@ async def test_a_group_without_a_state_starts_with_those_of_its_routes() -> None
     assert process.shares_now() == {"list": 5000, "create": 5000, "other": 500}
 
 
-async def test_a_cap_whose_routes_vanish_is_logged_and_returns_with_them(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cap_of_vanished_routes_is_logged_and_returns_with_them(caplog: pytest.LogCaptureFixture) -> None:
     process = Process()
     process.serve("list", 500)
     process.evaluator.evaluate()
@@ -160,7 +160,7 @@ def test_a_group_has_the_lowest_cap_and_stage_of_its_routes() -> None:
     assert merged_state(route, []) == initial_state(route)
 
 
-def test_the_leader_of_a_group_is_not_pinned_where_another_is_not() -> None:
+def test_leader_of_a_group_is_pinned_only_with_all_others() -> None:
     text = config(f"{LIST}, group: notes, pin: legacy", f"{CREATE}, group: notes")
     leaders = RouteGroups(text.routes).leaders()
     assert [route.name for route in leaders] == ["create"]
@@ -168,7 +168,7 @@ def test_the_leader_of_a_group_is_not_pinned_where_another_is_not() -> None:
     assert state.change.route == "notes"
 
 
-async def test_included_callers_of_a_share_of_nothing_are_guarded_and_rolled_back() -> None:
+async def test_included_callers_at_share_0_are_guarded_and_rolled_back() -> None:
     text = config(f"{LIST}, native: {{include: {{header:x: a}}}}, {GUARD}")
     (route,) = text.routes
     process = Process(text)

@@ -105,9 +105,7 @@ async def test_worker_that_starts_later_has_the_present_state(path: Path) -> Non
             assert later.limits["all"].cap == 0
 
 
-async def test_worker_that_does_not_apply_delays_others_only_for_a_moment(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_worker_that_does_not_apply_delays_others_briefly(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hubs, "APPLY_TIMEOUT", 0.2)
     async with running(path, 2) as (_, (store, stuck)), stuck.following() as changes:
         assert await store.replace(FIRST)

@@ -45,12 +45,12 @@ def waits(
     return found.waits
 
 
-def test_it_goes_up_when_its_gates_were_passed_for_the_whole_hold() -> None:
+def test_stage_rises_after_gates_hold_for_the_whole_bake_time() -> None:
     assert waits() == "nothing"
     assert waits(now=DAY - 1) == "bake_time"
 
 
-def test_what_is_left_of_the_hold_is_told_and_never_less_than_nothing() -> None:
+def test_remaining_bake_time_is_never_negative() -> None:
     for now, left in ((0.0, DAY), (DAY / 4, DAY * 0.75), (9 * DAY, 0.0)):
         found = progress(ROUTE, FIRST, GOOD, None, now)
         assert found is not None
@@ -68,7 +68,7 @@ def test_a_cap_or_a_person_keeps_it(change: dict[str, Cap | Attribution], expect
     assert waits(replace(FIRST, **change)) == expected  # type: ignore[arg-type]
 
 
-def test_a_gate_that_is_missed_keeps_it_and_chance_alone_misses_none() -> None:
+def test_failed_gate_keeps_the_stage_and_chance_alone_fails_none() -> None:
     assert waits(seen=replace(GOOD, native_errors=50)) == "gate"
     assert waits(seen=replace(GOOD, differing=40)) == "gate"
     assert waits(seen=replace(GOOD, native_errors=8)) == "evidence"  # above, and perhaps by chance
@@ -81,7 +81,7 @@ def test_too_little_seen_keeps_it() -> None:
     assert waits(seen=replace(GOOD, compared=99)) == "evidence"
 
 
-def test_what_is_usual_for_legacy_counts_where_it_has_no_requests() -> None:
+def test_usual_legacy_rate_counts_where_legacy_has_no_requests() -> None:
     alone = replace(GOOD, native_errors=500, legacy=0, legacy_errors=0)
     assert waits(seen=alone) == "gate"
     assert waits(seen=alone, usual=FailureRatio(100, 1000)) == "nothing"
@@ -105,7 +105,7 @@ def test_what_is_compared(match: str, shadow: object, expected: bool) -> None:
     assert is_compared(match.partition(" ")[0], route(match=match, shadow=shadow).shadow) is expected
 
 
-def test_the_file_is_in_the_way_where_it_allows_no_more_than_there_is() -> None:
+def test_file_is_the_limit_where_it_allows_no_higher_share() -> None:
     assert waits(chosen=route(native="0.5%")) == "file"
     assert waits(chosen=route(native="1%")) == "file"
     assert waits(chosen=route(pin="legacy")) == "file"

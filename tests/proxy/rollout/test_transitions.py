@@ -55,7 +55,7 @@ def share(chosen: Route, state: RouteState | None) -> int:
     return effective(chosen, state, read=True).share
 
 
-def test_a_rollout_begins_at_its_first_stage_and_goes_up_to_its_last() -> None:
+def test_rollout_starts_at_its_first_stage_and_rises_to_its_last() -> None:
     state = at(100)
     assert (state.version, state.since, state.passing, share(route(), state)) == (1, 10.0, 10.0, 100)
     for expected in (1000, 5000, FULL):
@@ -72,7 +72,7 @@ def test_before_it_has_begun_nobody_is_native() -> None:
         promote(route(), initial_state(route()), by())
 
 
-def test_until_the_shared_state_is_read_what_may_be_held_down_stays_on_legacy() -> None:
+def test_cappable_routes_stay_on_legacy_until_the_state_is_read() -> None:
     for chosen, expected in ((route(), 0), (PLAIN, 0), (route(rollout=None, guard=None, native="25%"), 2500)):
         assert effective(chosen, None, read=False).share == expected
 
@@ -89,7 +89,7 @@ def test_stages_that_changed_in_the_file_are_followed_downwards() -> None:
     assert share(route(rollout={"stages": ["20%", "25%"]}), at(1000)) == 2000
 
 
-def test_a_failure_leaves_nothing_and_sets_the_rollout_back_to_its_first_stage() -> None:
+def test_failure_leaves_share_0_and_resets_to_the_first_stage() -> None:
     state = guard_failed(route(), at(5000), "errors 40%", 100.0)
     assert state is not None
     assert (share(route(), state), state.stage) == (0, 100)
@@ -99,7 +99,7 @@ def test_a_failure_leaves_nothing_and_sets_the_rollout_back_to_its_first_stage()
     assert guard_failed(route(), state, "again", 101.0) is None
 
 
-def test_or_it_leaves_the_previous_stage_and_the_one_before_if_that_fails_too() -> None:
+def test_failure_may_leave_the_previous_stage_each_time() -> None:
     state = at(5000, BACK)
     for expected, stage in ((1000, 1000), (100, 100), (0, 100)):
         after = guard_failed(BACK, state, "slow", 100.0)
@@ -110,7 +110,7 @@ def test_or_it_leaves_the_previous_stage_and_the_one_before_if_that_fails_too() 
     assert guard_failed(BACK, state, "slow", 100.0) is None
 
 
-def test_a_cap_needs_an_acknowledgement_and_its_time_to_cool_down() -> None:
+def test_cap_needs_an_acknowledgement_and_its_cooldown() -> None:
     state = guard_failed(route(), at(5000), "errors", 100.0)
     assert state is not None
     assert release_if_due(route(), state, 10_000.0) is None  # nobody has looked yet
@@ -139,7 +139,7 @@ def test_who_takes_the_wheel_need_not_wait() -> None:
     assert late.cap is None
 
 
-def test_a_person_can_roll_back_any_route_and_it_stays_until_acknowledged() -> None:
+def test_manual_rollback_stays_until_acknowledged() -> None:
     for chosen, state in ((route(), at(5000)), (PLAIN, initial_state(PLAIN))):
         down = roll_back(chosen, state, ZERO, by())
         assert share(chosen, down) == 0
@@ -177,7 +177,7 @@ def test_a_person_can_hold_a_rollout_and_let_it_go_on() -> None:
     assert promote(route(), state, by()).paused is not None  # a person may go on and still hold it there
 
 
-def test_what_has_no_rollout_has_no_stages_and_what_is_free_nothing_to_acknowledge() -> None:
+def test_routes_without_rollout_or_cap_refuse_the_actions() -> None:
     for asked in (promote, pause):
         with pytest.raises(Refused, match="no rollout"):
             asked(PLAIN, initial_state(PLAIN), by())
@@ -185,7 +185,7 @@ def test_what_has_no_rollout_has_no_stages_and_what_is_free_nothing_to_acknowled
         acknowledge(PLAIN, initial_state(PLAIN), by(), at_once=True)
 
 
-def test_a_missed_gate_and_another_file_share_begin_the_hold_anew() -> None:
+def test_failed_gate_or_new_file_share_restarts_the_bake_time() -> None:
     state = gate_failed(route(), at(1000), "errors 2%", 500.0)
     assert (state.passing, state.since, state.stage) == (500.0, 20.0, 1000)
     assert state.missed is not None
@@ -197,7 +197,7 @@ def test_another_revision_is_another_native_side() -> None:
     assert state_key(route(revision="2026-11")) == "a@2026-11"
 
 
-def test_what_a_later_release_stores_more_of_a_state_does_not_matter() -> None:
+def test_unknown_fields_of_a_later_release_are_ignored() -> None:
     document = at(1000).document()
     later = {**document, "mood": "fine", "change": {**document["change"], "weather": "dry"}}
     assert RouteState.of(later) == at(1000)
@@ -220,7 +220,7 @@ STEPS = st.lists(st.sampled_from(["promote", "fail", "ack", "pause", "resume", "
 
 
 @given(STEPS, st.sampled_from([route(), BACK, PLAIN, route(native="30%")]))
-def test_whatever_happens_shares_stay_within_the_file_and_versions_count(steps: list[str], chosen: Route) -> None:
+def test_shares_stay_within_the_file_and_versions_increase(steps: list[str], chosen: Route) -> None:
     state = start_rollout(chosen, initial_state(chosen), 0.0) if chosen.rollout else initial_state(chosen)
     for now, step in enumerate(steps, 1):
         before, at_before = state, share(chosen, state)

@@ -181,7 +181,7 @@ async def test_a_half_written_file_waits_for_its_other_half(file: Path) -> None:
     assert watcher.config.limits.in_flight == 7
 
 
-async def test_a_half_written_file_that_stays_is_refused_and_its_other_half_taken(file: Path) -> None:
+async def test_half_written_file_is_refused_and_its_completion_applied(file: Path) -> None:
     adoption = Adoption()
     watcher = ConfigWatcher(file, {}, adoption)
     file.write_text("legacy: {url: ")
@@ -251,7 +251,7 @@ async def test_watching_outlives_whatever_happens(file: Path, caplog: pytest.Log
     assert "could not be read" in caplog.text
 
 
-async def test_the_last_two_sound_texts_are_kept_and_the_one_that_is_refused(file: Path) -> None:
+async def test_last_two_valid_texts_and_the_refused_one_are_kept(file: Path) -> None:
     watcher = ConfigWatcher(file, {}, lambda _: None)
 
     def refused() -> str | None:

@@ -160,7 +160,7 @@ async def test_unreachable_server_is_asked_once_for_many_pages(
         await database.close()
 
 
-async def test_unreachable_server_that_is_known_costs_a_page_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_server_known_as_unreachable_costs_a_page_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database("mongodb://127.0.0.1:9", "test_database", timeout=0.2)
     with pytest.raises(Unavailable):
         await database.reach()

@@ -84,9 +84,7 @@ def test_saved_file_is_readable_by_its_owner_alone(saved: LastGood) -> None:
 
 
 @pytest.mark.parametrize("damage", ["other writers", "no JSON", "no text", "a directory", "nothing"])
-def test_damaged_saved_file_is_not_used_and_does_not_hide_the_problems(
-    file: Path, saved: LastGood, damage: str
-) -> None:
+def test_damaged_saved_file_is_not_used_and_hides_no_problem(file: Path, saved: LastGood, damage: str) -> None:
     if damage == "other writers":
         saved.path.chmod(0o666)
     elif damage == "a directory":
@@ -134,7 +132,7 @@ async def test_watcher_saves_what_it_applies_and_nothing_else(file: Path, tmp_pa
     assert found.text == text("http://two")
 
 
-async def test_watcher_that_starts_with_the_saved_file_reports_the_refused_one(file: Path, saved: LastGood) -> None:
+async def test_watcher_started_with_the_saved_file_reports_the_refused(file: Path, saved: LastGood) -> None:
     file.write_text("legacy: {ulr: a}\n")
     applied: list[Config | None] = []
     watcher = ConfigWatcher(file, ENV, applied.append, load_config(file, ENV, saved), last_good=saved)

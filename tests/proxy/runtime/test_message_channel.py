@@ -78,7 +78,7 @@ async def test_what_is_sent_waits_for_the_end_of_the_turn() -> None:
         await link.closed.wait()
 
 
-async def test_under_load_messages_are_gathered_and_what_is_urgent_takes_them_along() -> None:
+async def test_messages_are_batched_and_an_urgent_one_flushes_them() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)

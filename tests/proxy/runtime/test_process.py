@@ -190,7 +190,7 @@ def test_the_watcher_looks_often_enough() -> None:
     assert 2 * config_watcher.INTERVAL < 2
 
 
-async def test_a_refused_file_is_told_to_the_webhook_of_the_file_in_force(tmp_path: Path) -> None:
+async def test_refused_file_is_reported_to_the_webhook_in_force(tmp_path: Path) -> None:
     receiver = Receiver(200)
     async with scripted(legacy) as legacy_port, serving(receiver) as hook:
         file = tmp_path / "routing.yaml"

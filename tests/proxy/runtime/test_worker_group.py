@@ -39,7 +39,7 @@ async def valid_is(ops: int, value: float) -> bool:
     return await counted(ops, "scribe_proxy_config_valid") == value
 
 
-async def test_replacement_starts_with_the_last_good_file_while_it_is_refused(tmp_path: Path) -> None:
+async def test_replacement_starts_with_the_last_good_file(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     async with scripted(legacy) as port:
         file.write_text(config(port, "100%"))
@@ -108,7 +108,7 @@ async def test_workers_killed_as_soon_as_they_serve_are_replaced(tmp_path: Path)
             assert process.returncode is None
 
 
-async def test_group_whose_workers_never_start_again_ends_with_an_error(tmp_path: Path) -> None:
+async def test_group_whose_workers_never_restart_ends_with_an_error(tmp_path: Path) -> None:
     """The native app's module goes missing under a running gateway: no replacement can start."""
     package = tmp_path / "vanishing.py"
     package.write_text("from tests.proxy.runtime.test_process import native\n")

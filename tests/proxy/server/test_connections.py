@@ -211,7 +211,7 @@ async def test_body_that_stops_is_a_timeout_and_a_disconnect(raw: bytes) -> None
         await inner.gone.wait()
 
 
-async def test_body_that_stops_behind_the_beginning_of_an_answer_breaks_it_off() -> None:
+async def test_body_that_stops_after_the_answer_began_interrupts_it() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
@@ -328,7 +328,7 @@ async def test_early_answer_to_a_large_upload_is_read_in_spite_of_it() -> None:
     assert b"connection: close" in answer
 
 
-async def test_answer_without_the_body_that_was_announced_with_expect_closes() -> None:
+async def test_answer_before_the_body_announced_by_expect_closes() -> None:
     app = App(read=False)
     app.proceed.set()
     raw = b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
@@ -524,7 +524,7 @@ async def test_shutdown_finishes_what_runs_and_closes_what_rests() -> None:
         await task
 
 
-async def test_request_that_comes_as_its_connection_is_closed_is_not_served() -> None:
+async def test_request_arriving_as_its_connection_closes_is_not_served() -> None:
     """The client sees a close without an answer, and may send the request again (RFC 9110 §9.2.2)."""
     app = App()
     async with stoppable(app) as (port, server, _), limit(20), connected(port) as (reader, writer):

@@ -91,7 +91,7 @@ def test_damaged_head_is_refused_or_ends_at_an_empty_line(data: st.DataObject) -
     assert (bytes(raw) + NEXT).removesuffix(rest).endswith(b"\r\n\r\n")
 
 
-def test_names_are_in_lower_case_and_values_without_the_space_around_them() -> None:
+def test_names_are_in_lower_case_and_values_without_outer_space() -> None:
     assert understood("HOST: a", "X-Y: \t v w \t", "Empty:").headers == [
         (b"host", b"a"),
         (b"x-y", b"v w"),

@@ -96,7 +96,7 @@ async def test_an_acceptance_says_what_ws_says_and_nothing_else() -> None:
         )
 
 
-async def test_an_acceptance_carries_the_subprotocol_and_the_apps_headers() -> None:
+async def test_acceptance_has_the_subprotocol_and_the_apps_headers() -> None:
     accept = {**ACCEPTED, "subprotocol": "v2", "headers": [(b"set-cookie", b"a"), (b"set-cookie", b"b")]}
     async with serving(sending(accept)) as port, raw_client(port) as client:
         assert client.head.endswith(b"Sec-WebSocket-Protocol: v2\r\nset-cookie: a\r\nset-cookie: b\r\n\r\n")
@@ -171,7 +171,7 @@ async def test_compression_is_not_taken_up() -> None:
         assert client.protocol.extensions == []
 
 
-async def test_what_is_sent_too_early_is_kept_until_the_client_is_accepted() -> None:
+async def test_early_frames_wait_until_the_client_is_accepted() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.05)
         await echo(scope, receive, send)
@@ -359,7 +359,7 @@ async def test_the_clients_close_frame_reaches_the_app(code: int, reason: str) -
         assert await app.end() == {"type": "websocket.disconnect", "code": code, "reason": reason}
 
 
-async def test_a_close_frame_without_a_code_is_1005_and_none_at_all_1006() -> None:
+async def test_close_without_a_code_is_1005_and_no_close_frame_1006() -> None:
     for farewell, code in ((frame(8), 1005), (b"", 1006)):
         app = Recorder()
         async with serving(app) as port, raw_client(port) as client:
@@ -504,7 +504,7 @@ async def budgeted(app: ASGIApp, size: int) -> AsyncIterator[tuple[int, Budget]]
         yield port, budget
 
 
-async def test_what_is_held_of_messages_is_taken_from_the_budget_and_given_back() -> None:
+async def test_held_messages_take_from_the_budget_and_give_back() -> None:
     async with budgeted(Recorder(), 3_000_000) as (port, budget), raw_client(port) as client:
         for _ in range(3):
             client.writer.write(frame(2, b"x" * 1_000_000) + frame(2, b"y", fin=False))
@@ -517,7 +517,7 @@ async def test_what_is_held_of_messages_is_taken_from_the_budget_and_given_back(
         assert budget.taken == 0
 
 
-async def test_a_message_beyond_the_budget_is_1013_and_leaves_the_others_alone() -> None:
+async def test_message_over_the_budget_is_1013_for_its_client_alone() -> None:
     async with budgeted(Recorder(), 1_000_000) as (port, budget), raw_client(port) as other, raw_client(port) as client:
         client.writer.write(frame(1, b"before") + frame(2, b"x" * 2_000_000))
         assert await client.read_frame() == (1, b"before")
@@ -562,7 +562,7 @@ async def test_an_app_answers_what_came_before_the_clients_end(ending: bytes, an
         assert await client.read_rest() == frame(1, b"one", masked=False) + frame(1, b"two", masked=False) + answer
 
 
-async def test_an_app_that_never_receives_does_not_keep_a_client_that_closes() -> None:
+async def test_client_that_closes_does_not_wait_for_an_idle_app() -> None:
     async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPTED)
@@ -666,7 +666,7 @@ async def test_pings_can_be_turned_off() -> None:
         await app.end()
 
 
-async def test_a_client_that_does_not_answer_a_close_is_dropped_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_that_does_not_answer_a_close_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.server.websocket.Timing", quick_closing)
     app = sending(ACCEPTED, {"type": "websocket.close", "code": 4000})
     async with serving(app) as port, raw_client(port) as client:
@@ -675,7 +675,7 @@ async def test_a_client_that_does_not_answer_a_close_is_dropped_in_the_end(monke
             assert await client.read_rest() == b""
 
 
-async def test_a_client_that_still_takes_what_came_before_a_close_is_waited_for(
+async def test_client_still_reading_before_a_close_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("proxy.server.websocket.Timing", quick_closing)

@@ -97,7 +97,7 @@ async def test_a_match_is_not_asked_again() -> None:
     assert [type(one) for one in room.noted] == [ComparisonEvent]
 
 
-async def test_a_difference_that_does_not_come_again_was_a_change_in_between() -> None:
+async def test_difference_that_does_not_repeat_was_a_change_in_between() -> None:
     room = Room()
     room.stage.tell("native", {"a": 2})
     room.stage.tell("legacy", {"a": 2})
@@ -107,7 +107,7 @@ async def test_a_difference_that_does_not_come_again_was_a_change_in_between() -
     assert [type(one) for one in room.noted] == [ComparisonEvent]
 
 
-async def test_only_what_differs_both_times_is_told_and_legacy_asked_twice_says_what_is_noise() -> None:
+async def test_only_repeated_differences_without_noise_are_reported() -> None:
     room = Room()
     room.stage.tell("native", {"a": 2, "b": 2})
     room.stage.tell("legacy", {"a": 1, "b": 2})
@@ -148,7 +148,7 @@ async def test_a_side_that_cannot_be_asked_again_leaves_the_difference() -> None
     assert (await room.read({"b": 1})).name == "mismatch"
 
 
-async def test_what_cannot_be_asked_of_the_other_side_is_noted_as_skipped() -> None:
+async def test_request_the_other_backend_cannot_get_is_skipped() -> None:
     room = Room()
     room.stage.tell("native", "timeout")
     assert (await room.read({"a": 1})).reason == "timeout"
@@ -195,7 +195,7 @@ async def test_a_dry_run_that_matches_is_not_repeated() -> None:
     assert room.stage.requested == []
 
 
-async def test_a_dry_run_that_agrees_when_repeated_differed_by_another_write() -> None:
+async def test_dry_run_that_matches_when_repeated_met_another_write() -> None:
     room = Room()
     room.stage.tell("native", {**NEW})
     verdict = await room.write({**NEW}, {**OLD}, {"title": "t"})

@@ -124,7 +124,7 @@ def test_every_route_with_traffic_is_due_each_second() -> None:
     assert [route for route, _ in taken].count("rare") == 4
 
 
-def test_floors_are_limited_but_for_routes_that_were_never_compared() -> None:
+def test_floors_are_limited_except_for_uncompared_routes() -> None:
     floors = RouteFloors(Clock())
     known = [f"known {number}" for number in range(MAX_FLOORS + 20)]
     for route in known:

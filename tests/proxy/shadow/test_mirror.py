@@ -141,7 +141,7 @@ async def after_dry_run(
     return mirrored, [await mirrored.receive() for _ in range(count)]
 
 
-async def test_a_write_is_dry_run_with_its_whole_body_and_legacy_receives_it_piece_by_piece() -> None:
+async def test_write_is_dry_run_whole_and_legacy_receives_it_in_parts() -> None:
     sink = RecordingSink()
     mirrored, received = await after_dry_run(sink, b"one", b"two")
     assert received == [part(b"one", True), part(b"two", False)]
@@ -177,7 +177,7 @@ async def test_a_write_that_was_not_dry_run_is_only_served() -> None:
         ((b"1",), True, {}, "client_gone"),
     ],
 )
-async def test_a_write_that_is_too_long_or_breaks_off_is_passed_on_untouched(
+async def test_write_too_long_or_interrupted_passes_unchanged(
     bodies: tuple[bytes, ...], gone: bool, headers: dict[str, str], reason: str
 ) -> None:
     sink = RecordingSink()

@@ -73,7 +73,7 @@ async def test_an_answer_that_does_not_come_in_time_is_none() -> None:
     assert await replay_request(plain, asked("/hang"), bounds(-1)) == "timeout"
 
 
-async def test_what_is_longer_than_the_other_sides_answer_is_not_read_to_its_end() -> None:
+async def test_answer_longer_than_the_served_one_is_not_read_whole() -> None:
     assert await replay_request(plain, asked("/huge"), bounds(ceiling=3_000_000)) == "body_too_large"
     whole = await answered(asked("/huge"), bounds(ceiling=100_000_000))
     assert (whole.body.length, whole.body.data, whole.body.truncated) == (100_000_000, b"", True)
@@ -171,7 +171,7 @@ async def test_an_app_may_decline_a_dry_run() -> None:
     assert await DryRunExchange().run(with_dry_runs, asked("/decline", "POST"), bounds()) == "write_not_allowed"
 
 
-async def test_a_dry_run_that_ends_itself_in_time_is_one_that_took_too_long() -> None:
+async def test_dry_run_that_ends_when_cancelled_took_too_long() -> None:
     async def app(scope: Scope, *_: Any) -> None:
         async with asyncio.timeout(scope["extensions"]["proxy.dry_run"]["deadline"]):
             await asyncio.sleep(10)

@@ -216,7 +216,7 @@ async def test_a_write_that_cannot_be_dry_run_is_served_and_counted(stand: Stand
         assert [one.reason for one in stand.heard[before:]] == [reason]
 
 
-async def test_a_share_of_the_callers_is_sampled_wherever_they_are_served(stand: Stand) -> None:
+async def test_share_of_callers_is_shadowed_on_either_backend(stand: Stand) -> None:
     sampled: dict[str, set[int]] = {}
     for route in ("half", "pinned"):
         for caller in range(6):
@@ -264,7 +264,7 @@ async def test_memory_of_a_process_that_is_gone_is_zero() -> None:
     assert supervisor.resident_memory(2**22 + 1) == 0
 
 
-async def test_a_process_that_was_killed_is_replaced_and_nothing_else_happens(stand: Stand) -> None:
+async def test_killed_process_is_replaced_without_other_effects(stand: Stand) -> None:
     await stand.ready()
     assert stand.shadow.pid is not None
     os.kill(stand.shadow.pid, signal.SIGKILL)
@@ -286,7 +286,7 @@ async def test_a_crash_amid_a_dry_run_is_no_clients_business(stand: Stand) -> No
     assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "skipped", "worker_crashed")
 
 
-async def test_an_app_without_the_extension_is_never_given_a_write_and_a_file_without_shadows_ends_it() -> None:
+async def test_app_without_the_extension_gets_no_write() -> None:
     async with standing("plain") as stand:
         assert (await stand.compared("/writes/crash", "POST", b"x")).reason == "write_not_allowed"
         assert (await stand.compared("/legacy/same")).verdict == "match"

@@ -104,7 +104,7 @@ async def test_each_worker_has_a_shadow_and_all_end_together(tmp_path: Path) -> 
                 await until(lambda shadow=shadow: _not(_lives(shadow)), 5)  # type: ignore[misc]
 
 
-def test_faulty_contracts_stop_the_start_with_their_file_and_line(tmp_path: Path) -> None:
+def test_faulty_contracts_stop_the_start_with_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "routing.yaml"
     file.write_text(config(1))
     (tmp_path / "contracts").mkdir()

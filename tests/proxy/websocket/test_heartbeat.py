@@ -89,7 +89,7 @@ def test_a_ping_behind_data_that_is_slowly_taken_is_waited_for() -> None:
     assert watch.check(watch.link()) is Action.DEAD
 
 
-def test_an_end_with_more_to_take_than_the_ping_is_judged_by_its_taking() -> None:
+def test_end_with_more_to_take_than_the_ping_lives_by_taking() -> None:
     watch = Watch()
     watch.written = 10_000_000
     assert watch.check(watch.link()) is Action.PING
@@ -98,7 +98,7 @@ def test_an_end_with_more_to_take_than_the_ping_is_judged_by_its_taking() -> Non
         assert watch.check(watch.link(watch.written - 50_000)) == POLL_INTERVAL
 
 
-def test_a_frozen_end_whose_kernel_takes_all_at_once_is_dead_all_the_same() -> None:
+def test_frozen_end_whose_kernel_takes_all_at_once_is_dead() -> None:
     watch = Watch()
     assert watch.check(watch.link()) is Action.PING
     watch.written += 1000
@@ -113,7 +113,7 @@ def test_an_end_that_takes_nothing_is_dead_after_its_stall() -> None:
     assert watch.now == 32.0
 
 
-def test_what_flies_unacknowledged_is_waited_for_only_as_long_as_an_answer() -> None:
+def test_unacknowledged_bytes_are_awaited_as_long_as_an_answer() -> None:
     watch = Watch(stall=30.0)
     watch.check(watch.link())
     while watch.check(watch.link(delivered=0, in_flight=6)) is not Action.DEAD:
@@ -121,14 +121,14 @@ def test_what_flies_unacknowledged_is_waited_for_only_as_long_as_an_answer() -> 
     assert watch.now == 4.0
 
 
-def test_an_end_that_is_not_read_cannot_be_judged_but_goes_on_being_pinged() -> None:
+def test_end_that_is_not_read_is_pinged_without_a_verdict() -> None:
     watch = Watch()
     while watch.now < 60.0:
         assert watch.check(watch.link(reading=False)) is not Action.DEAD
     assert watch.pings == [float(second) for second in range(2, 61, 2)]
 
 
-def test_an_end_that_is_not_read_is_dead_if_it_takes_nothing_either() -> None:
+def test_end_that_is_not_read_and_takes_nothing_is_dead() -> None:
     watch = Watch(stall=10.0)
     watch.written = 1_000_000
     while watch.check(watch.link(delivered=100_000, reading=False)) is not Action.DEAD:
@@ -147,7 +147,7 @@ def test_a_look_that_comes_late_blames_nobody() -> None:
 
 
 @given(st.lists(st.floats(0.01, 1.9), min_size=1, max_size=30))
-def test_an_end_that_answers_within_its_time_lives_and_is_looked_at_again_soon(delays: list[float]) -> None:
+def test_end_that_answers_in_time_lives_and_is_checked_again(delays: list[float]) -> None:
     watch = Watch()
     for delay in delays:
         while (verdict := watch.check(watch.link())) is not Action.PING:

@@ -155,7 +155,7 @@ async def test_a_shutdown_waits_for_the_end_of_a_frame() -> None:
         assert await client.read_rest() == b""
 
 
-async def test_an_end_without_a_close_frame_passes_with_what_came_before() -> None:
+async def test_end_without_a_close_frame_follows_the_bytes_before_it() -> None:
     async with relayed(interval=60.0) as ends:
         ends.client.writer.write(frame(1, b"before") + frame(1, b"unfinished")[:9])
         ends.client.writer.write_eof()
@@ -174,7 +174,7 @@ def test_a_ping_that_waits_for_a_frames_end_blames_nobody() -> None:
     assert heartbeat.ping_written(50.0, 6) == 2.0
 
 
-def test_an_end_that_takes_nothing_of_an_unfinished_frame_is_dead() -> None:
+def test_end_that_takes_nothing_of_an_unfinished_frame_is_dead() -> None:
     heartbeat = Heartbeat(2.0, 2.0, 4.0, 0.0)
     now, stuck = 0.0, LinkState(1000, 500, 0, reading=True, ping_waits=True)
     verdict: Action | float = heartbeat.check(now, stuck)

@@ -33,7 +33,7 @@ def test_others_are_not_but_the_answer_varies(origin: bytes) -> None:
     )
 
 
-def test_a_preflight_is_told_methods_headers_and_that_it_is_empty() -> None:
+def test_preflight_answer_has_methods_headers_and_no_body() -> None:
     assert CORS.preflight(b"")[-3:] == (
         (b"access-control-allow-methods", b"GET,POST"),
         (b"access-control-allow-headers", b"Content-Type"),

@@ -153,7 +153,7 @@ def test_reading_undoes_writing(text: str) -> None:
     assert parse(stringify({"k": [text]})) == {"k": [text]}
 
 
-def test_drops_undefined_members_but_keeps_their_places_in_arrays() -> None:
+def test_undefined_is_dropped_from_objects_and_null_in_arrays() -> None:
     assert stringify({"a": UNDEFINED, "b": [UNDEFINED], "c": {"d": UNDEFINED}}) == '{"b":[null],"c":{}}'
 
 

@@ -78,7 +78,7 @@ def test_reads_a_number_from_a_text_as_node_does(node: Node, text: str) -> None:
     assert describe(string_to_number(text)) == node.ask("number", text)
 
 
-def test_integral_numbers_are_ints_up_to_the_bound_and_negative_zero_is_not() -> None:
+def test_integral_numbers_up_to_the_bound_are_ints_but_minus_0() -> None:
     assert isinstance(normal(2.0**53), int)
     assert isinstance(normal(2.0**53 + 2), float)
     assert isinstance(normal(-0.0), float)

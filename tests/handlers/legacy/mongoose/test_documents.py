@@ -32,7 +32,7 @@ def refused(document: Document) -> str:
     return str(raised.value)
 
 
-def test_a_new_document_has_its_fields_in_the_schemas_order_and_late_defaults_last() -> None:
+def test_new_document_has_schema_order_with_late_defaults_last() -> None:
     document = Document.create(CONSULTATIONS, {"patient": {"a": {}}, "clinician": str(CLINICIAN), "extra": 1})
     assert list(document.to_insert()) == ["clinician", "notes", "status", "_id", "started_at", "__v"]
     document.set("transcript", str(NOTE))

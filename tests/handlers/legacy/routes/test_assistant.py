@@ -148,7 +148,7 @@ async def test_a_failing_terminology_server_is_a_500(api: Native) -> None:
     assert answer.json() == {"msg": "Error fetching clinical codes", "error": reason}
 
 
-async def test_codes_may_be_asked_for_by_head_without_a_name_and_by_several(api: Native) -> None:
+async def test_codes_answer_head_no_name_and_several_names(api: Native) -> None:
     answer = await api.client.head("/api/ai/search/clinicalcodes?name=x")
     assert (answer.status_code, answer.content) == (200, b"")
     await api.client.get("/api/ai/search/clinicalcodes")
@@ -254,7 +254,7 @@ async def test_a_client_that_goes_takes_the_question_along(store: Store, body: b
         await asyncio.wait_for(script.left.wait(), 5)
 
 
-async def test_a_client_that_goes_amid_its_body_takes_the_question_along(store: Store) -> None:
+async def test_client_gone_during_its_body_cancels_the_question(store: Store) -> None:
     script = Script([Answer(hang=True)])
     async with outside(script) as url, native(store, url, url) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -111,7 +111,7 @@ async def test_adds_to_notes_that_are_no_array(duel: Differential, notes: object
     await same(duel, {"consultations": [odd]}, add, ask("GET", f"/api/consultation/{ODD}"))
 
 
-async def test_an_array_of_another_kind_leaves_the_note_as_the_legacy_does(duel: Differential) -> None:
+async def test_array_of_another_kind_leaves_the_note_as_legacy_does(duel: Differential) -> None:
     odd = {"_id": ODD, "clinician": AMARA_ID, "notes": str(NOTE), "__v": 0}
     add = ask("POST", f"/api/notes/{ODD}", {"body": "x", "transcriptId": str(TRANSCRIPT)})
     account = await same(duel, {"consultations": [odd]}, add)

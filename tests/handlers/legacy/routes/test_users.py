@@ -329,7 +329,7 @@ async def test_divergence_invalid_registration(native: Backend, legacy: Backend)
     assert stored(native) == stored(legacy) == []
 
 
-async def test_divergence_registrations_of_one_address_at_the_same_time(native: Backend) -> None:
+async def test_divergence_concurrent_registrations_of_one_address(native: Backend) -> None:
     while "email_1" not in native.database.users.index_information():
         await asyncio.sleep(0.05)
     answers = await asyncio.gather(*(native.client.post("/users/register", json=AMARA) for _ in range(6)))

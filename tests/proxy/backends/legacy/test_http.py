@@ -76,7 +76,7 @@ async def test_the_target_passes_verbatim(target: str) -> None:
     assert legacy.heads[0].split(b"\r\n")[0] == f"GET {target} HTTP/1.1".encode()
 
 
-async def test_headers_pass_in_order_with_duplicates_and_hop_by_hop_ones_stay() -> None:
+async def test_headers_pass_in_order_with_duplicates_but_no_hop_by_hop() -> None:
     legacy = Legacy(
         b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nConnection: X-Private\r\nX-Private: 1\r\n"
         b"Keep-Alive: timeout=5\r\nX-Last: z\r\nContent-Length: 2\r\n\r\nok"
@@ -387,7 +387,7 @@ async def test_an_unsafe_request_is_never_sent_twice() -> None:
     assert legacy.requests == 2
 
 
-async def test_an_unsafe_request_does_not_ride_on_a_connection_that_rested_long() -> None:
+async def test_unsafe_request_avoids_a_long_idle_connection() -> None:
     legacy = Forgetful()
     async with forwarding(legacy) as (port, forwarder):
         await exchange(port, request())
@@ -531,7 +531,7 @@ async def test_past_the_limit_of_connections_requests_wait_their_turn() -> None:
     assert most == 2
 
 
-async def test_who_waits_too_long_for_a_connection_is_told_so_and_the_place_is_not_lost() -> None:
+async def test_wait_for_a_connection_ends_and_keeps_the_slot() -> None:
     go_on = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -562,7 +562,7 @@ async def test_a_place_is_free_again_after_a_connection_that_failed() -> None:
     assert [type(failure) for failure in forwarder.failures] == [Unreachable] * 3
 
 
-async def test_head_without_its_body_is_forwarded_and_given_up_with_the_client() -> None:
+async def test_head_without_body_is_forwarded_and_ends_with_its_client() -> None:
     closed = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -579,7 +579,7 @@ async def test_head_without_its_body_is_forwarded_and_given_up_with_the_client()
         assert forwarder.failures == []
 
 
-async def test_a_legacy_that_ignores_an_expectation_gets_the_body_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_legacy_that_ignores_expect_still_gets_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.backends.legacy.http.CONTINUE_AFTER", 0.1)
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

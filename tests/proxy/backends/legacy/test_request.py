@@ -229,7 +229,7 @@ async def test_request_that_is_there_whole_is_one_write() -> None:
     assert [data.endswith(b"\r\n\r\nabc") for data in reads] == [True] * 3
 
 
-async def test_early_answer_comes_before_the_body_and_closes_the_connection() -> None:
+async def test_early_answer_precedes_the_body_and_closes() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(writer)
         await reader.readuntil(b"\r\n\r\n")
@@ -249,7 +249,7 @@ async def test_early_answer_comes_before_the_body_and_closes_the_connection() ->
         upstream.close()
 
 
-async def test_client_that_stops_amid_its_body_is_not_the_legacys_fault() -> None:
+async def test_client_that_stops_during_its_body_is_no_legacy_failure() -> None:
     async with forwarding() as (upstream, _):
         timeouts = Timeouts(1, 0.1, 0.1)
         scope: Scope = {"type": "http", "method": "POST", "path": "/", "proxy.timeouts": timeouts}

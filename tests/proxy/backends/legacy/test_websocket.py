@@ -264,7 +264,7 @@ async def test_an_answer_that_is_no_handshake_is_502(answer: bytes) -> None:
         await expect_failure(port, 502, "legacy_bad_answer")
 
 
-async def test_a_client_that_leaves_before_the_answer_is_not_waited_for() -> None:
+async def test_client_gone_before_the_answer_is_not_waited_for() -> None:
     asked, left = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -312,7 +312,7 @@ async def test_a_refusal_that_stalls_is_broken_off() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(), RuntimeError()])
-async def test_a_client_that_cannot_be_accepted_is_not_kept_by_the_legacy(node: Legacy, error: Exception) -> None:
+async def test_client_that_cannot_be_accepted_closes_the_legacy_side(node: Legacy, error: Exception) -> None:
     target = new_target()
     scope = {"type": "websocket", "path": "", "proxy.target": target.encode(), "headers": [(b"host", b"x"), *KEYS]}
 
@@ -451,7 +451,7 @@ async def test_a_close_reaches_a_client_that_goes_on_sending(node: Legacy) -> No
         await pouring
 
 
-async def test_what_a_dropped_legacy_had_said_still_reaches_a_client_that_was_behind(node: Legacy) -> None:
+async def test_slow_client_gets_all_that_a_lost_legacy_had_sent(node: Legacy) -> None:
     async with raw_client(node.gateway, handshake(new_target())) as client:
         client.writer.write(frame(1, order("flood", 400, 65536).encode()))
         await asyncio.sleep(0.3)
@@ -478,7 +478,7 @@ async def test_a_dropped_socket_is_a_dropped_socket_for_the_other_end(node: Lega
         assert (await node.event("close", target_of(client), 5.0))["code"] == 1006
 
 
-async def test_a_client_that_drops_the_socket_while_it_is_spoken_to_is_lost_at_once(node: Legacy) -> None:
+async def test_client_that_drops_while_receiving_is_lost_at_once(node: Legacy) -> None:
     target = new_target()
     async with raw_client(node.gateway, handshake(target), buffer=4096) as client:
         client.writer.write(frame(1, order("flood", 400, 65536).encode()))
@@ -525,7 +525,7 @@ async def test_a_frozen_client_is_1001_for_the_legacy(node: Legacy) -> None:
         assert (await node.event("close", target, 5.0))["code"] == 1001
 
 
-async def test_a_client_quiet_within_a_frame_is_1001_for_the_legacy_too() -> None:
+async def test_client_silent_within_a_frame_is_1001_for_legacy_too() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(accepting(await read_head(reader)))
         received.set_result(await reader.read())

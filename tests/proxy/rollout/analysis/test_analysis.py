@@ -69,7 +69,7 @@ def test_what_may_be_chance_is_unknown() -> None:
     assert outcomes(tally(5000, 400), tally(5000))["errors"] == "fail"
 
 
-def test_a_slow_native_fails_and_a_slow_tail_that_legacy_has_too_does_not() -> None:
+def test_slow_native_fails_unless_legacy_has_the_same_tail() -> None:
     legacy = tally(200, 0, 0, 0.01, 0.012)
     assert outcomes(tally(200, 0, 0, 0.03), legacy)["latency"] == "fail"
     assert outcomes(tally(200, 0, 0, 0.019), legacy)["latency"] == "pass"
@@ -165,7 +165,7 @@ def test_false_alarms_are_rare_and_true_ones_prompt(usual: float, alarms: int) -
         (40, 0, {"dependencies": "unknown"}),
     ],
 )
-def test_failures_of_dependencies_hold_the_judgement_up_to_a_limit(
+def test_dependency_failures_delay_the_verdict_up_to_a_limit(
     failures: int, served: int, expected: dict[str, str]
 ) -> None:
     native = RequestStats(served, dependency_failures=failures)

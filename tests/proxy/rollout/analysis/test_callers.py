@@ -217,7 +217,7 @@ def _burst(chance: random.Random, stats: RequestStats) -> None:
     _fail(stats, slot, measure, times)
 
 
-def test_a_thousand_healthy_hours_with_bursty_callers_roll_nothing_back() -> None:
+def test_thousand_healthy_bursty_hours_roll_nothing_back() -> None:
     """Hours are made of minutes that are drawn beforehand; a window is judged while it holds a burst.
 
     Two bursts an hour, half of them of several callers within the same minute.

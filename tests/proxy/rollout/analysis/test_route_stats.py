@@ -38,12 +38,12 @@ def test_each_side_has_its_own_counts(stats: StatsRegistry) -> None:
     assert (legacy.requests, legacy.errors) == (1, 0)
 
 
-def test_an_answer_that_broke_off_is_an_error_whatever_its_status(stats: StatsRegistry) -> None:
+def test_interrupted_answer_is_an_error_whatever_its_status(stats: StatsRegistry) -> None:
     stats(replace(SEEN, failure="native_failed"))
     assert seen(stats).native.server_errors == 1
 
 
-def test_a_client_that_left_counts_against_the_side_it_waited_for(stats: StatsRegistry) -> None:
+def test_client_gone_counts_against_the_backend_it_waited_for(stats: StatsRegistry) -> None:
     stats(replace(SEEN, status=499))
     assert seen(stats).native.client_errors == 1
 
@@ -110,7 +110,7 @@ def test_neither_an_outage_nor_too_little_becomes_what_is_usual(stats: StatsRegi
     assert stats.of("a").baseline is None
 
 
-def test_what_is_gathered_is_taken_once_and_only_when_its_slice_has_ended(stats: StatsRegistry) -> None:
+def test_bucket_is_taken_once_and_only_after_its_end(stats: StatsRegistry) -> None:
     watch = stats.of("a")
     stats(SEEN)
     stats.advance(0.9)
