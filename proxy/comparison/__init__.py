@@ -1,5 +1,5 @@
-"""Two exchanges and a contract, held together: what differs, how, and whether that was meant. Pure.
+"""Compare two exchanges under a contract: the differences, their severity, and whether they are declared. Pure.
 
-`exchanges.py` gives the verdict; `headers.py`, `bodies.py` and `values.py` (with `arrays.py`) find what differs;
-`verdicts.py` has the words for it, and what must be known of an operation.
+`exchanges.py` returns the verdict; `headers.py`, `bodies.py` and `values.py` (with `arrays.py`) find differences;
+`verdicts.py` has the result types.
 """

@@ -22,8 +22,8 @@ MAX_DIGESTED: Final = 16 * 1024 * 1024
 class DecodedAnswer:
     """One answer. Header names are in lower case; values of one name are joined by `, `, cookies by line breaks.
 
-    `body` is empty where it is too large to be parsed: then `blocks` are the digests of its content (of its coded bytes
-    where `is_coded`) and `length` is their number of bytes. `is_broken` says that the coding could not be undone.
+    `body` is empty where it is too large to be parsed; then `blocks` are the digests of its content (of its coded bytes
+    where `is_coded`) and `length` is its size in bytes. `is_broken`: the content coding could not be undone.
     """
 
     outcome: Outcome
@@ -77,7 +77,7 @@ class DecodedAnswer:
         return self.content.as_json if self.content.form == "json" else self.text
 
     def payload(self, content_type: str, body: bytes) -> JSON:
-        """Return the body as a contract reads it, without a second parsing where the comparison reads it alike."""
+        """Return the body as the contract reads it, reusing the parsed value where both readings agree."""
         content: Content | None = vars(self).get("content")
         if content is None and self.is_json:
             content = self.content
@@ -86,5 +86,5 @@ class DecodedAnswer:
         return read_payload(content_type, body)
 
     def blocks_of(self, other: DecodedAnswer) -> tuple[bytes, ...]:
-        """Return the digests of this body's blocks, computed where only `other` has some."""
+        """Return the digests of this body's blocks; they are computed only where `other` has some."""
         return self.blocks or (digests_of(self.body).blocks() if other.blocks else ())

@@ -1,8 +1,8 @@
 """Align two arrays before their items are compared. Pure.
 
-Aligning first keeps the work linear: arrays within arrays are never compared twice. Items belong together by the field
-that identifies them, else by being equal, else by being equal but for ids and dates, else by their index. The result
-is the same, mirrored, when the sides are swapped.
+Aligning first keeps the work linear, because nested arrays are compared only once. Items are paired by an identifying
+field, else by equality, else by equality except for ids and dates, else by index. Swapping the sides mirrors the
+result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from proxy.comparison.volatile import mask
 from proxy.types import JSON
 
 MayCorrespond: TypeAlias = Callable[[str, str], bool]
-"""Whether two ids can stand for each other."""
+"""Returns True where two ids can correspond to each other."""
 Pair: TypeAlias = tuple[int | None, int | None]
 
 _KEYS: Final = ("_id", "id")
@@ -38,7 +38,7 @@ class Alignment:
 def align(
     legacy: Sequence[JSON], native: Sequence[JSON], may_correspond: MayCorrespond, key: str | None, *, free: bool
 ) -> Alignment:
-    """Align two arrays; `key` is the field that a contract names, `free` says that their order has no meaning."""
+    """Align two arrays. `key` is the field that a contract names; `free`: their order has no meaning."""
     if not free and _is_unmoved(legacy, native):
         return _by_index(len(legacy), len(native))
     key = key or _identifying_key(legacy, native)
@@ -67,7 +67,7 @@ def _is_unmoved(legacy: Sequence[JSON], native: Sequence[JSON]) -> bool:
 
 
 def _identifying_key(legacy: Sequence[JSON], native: Sequence[JSON]) -> str | None:
-    """Return the field that identifies items on both sides: an id, or one that has the same values on both."""
+    """Return the field that identifies items on both sides: an id, or a field with the same values on both."""
     for key in _KEYS:
         if _values(legacy, key) and _values(native, key):
             return key
@@ -94,7 +94,7 @@ def _values(items: Sequence[JSON], key: str) -> set[Hashable] | None:
 
 
 def _all_new(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
-    """Return whether the sides have no item in common, as when each has made its own."""
+    """Return True where the sides have no item in common, for example because each has created its own."""
     if len(legacy) != len(native):
         return False
     ours, theirs = ({_identity(item, key) for item in items} for items in (legacy, native))
@@ -102,7 +102,7 @@ def _all_new(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
 
 
 def _only_keys_differ(legacy: Sequence[JSON], native: Sequence[JSON], key: str) -> bool:
-    """Return whether items with one index differ in the key alone, while the same items in another order would not."""
+    """Return True where items at the same index differ only in the key, and no other order has that property."""
     if len(legacy) != len(native) or any(map(ne, _without(legacy, key), _without(native, key))):
         return False
     return sorted(map(repr, legacy)) != sorted(map(repr, native))
@@ -118,7 +118,7 @@ def _identity(item: JSON, key: str) -> Hashable:
 
 
 def _may_be_same(one: JSON, other: JSON, key: str, may_correspond: MayCorrespond) -> bool:
-    """Return whether items with different keys may be one: both without a key, or with keys that can correspond."""
+    """Return True where items with different keys may be the same: both lack a key, or their keys can correspond."""
     ours, theirs = (item.get(key) if isinstance(item, dict) else None for item in (one, other))
     if isinstance(ours, str) and isinstance(theirs, str):
         return may_correspond(ours, theirs)

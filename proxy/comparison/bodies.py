@@ -1,8 +1,7 @@
-"""Read a body as a value: JSON, a form, text, or bytes where it is none of these. Pure.
+"""Read a body as a value: JSON, a form, text, or otherwise bytes. Pure.
 
-Reading never fails. What claims to be JSON and is not (malformed, cut short, nested too deep, a name twice in one
-object, a number of 5,000 digits or greater than a float can be) is text; what is not in its charset, or not in its
-coding, is bytes.
+Reading never fails. Invalid JSON (malformed, truncated, nested too deeply, a duplicate name, a number with 5,000 digits
+or beyond the range of a float) is read as text; a body that does not match its charset or coding is read as bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Undo content codings (RFC 9110 §8.4) within a limit: a small body must not become a large one in memory. Pure."""
+"""Undo content codings (RFC 9110 §8.4) with a limit on the decoded size, against decompression bombs. Pure."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class CodingError(ValueError):
-    """The bytes do not match `Content-Encoding`, end too early, or the coding is unknown."""
+    """Raised where the bytes do not match `Content-Encoding`, are truncated, or the coding is unknown."""
 
 
 class OversizeError(ValueError):
-    """Decoded, the body is larger than the limit."""
+    """Raised where the decoded body exceeds the limit."""
 
 
 class BlockDigests:
-    """Digests of a stream of bytes, one for each `DIGEST_BLOCK`, independent of how the stream is cut."""
+    """Digests of a stream of bytes, one for each `DIGEST_BLOCK`, independent of chunk boundaries."""
 
     __slots__ = ("_current", "_digests", "_remaining", "length")
 
@@ -100,7 +100,7 @@ def _gzip(data: bytes, limit: int) -> bytes:
 
 
 def _deflate(data: bytes, limit: int) -> bytes:
-    """Decode a zlib stream, or the bare deflate that some servers send under this name."""
+    """Decode a zlib stream, or raw deflate, which some servers send under this name."""
     try:
         return _inflate(data, zlib.MAX_WBITS, limit)[0]
     except CodingError:

@@ -1,8 +1,8 @@
 """Record one request and its answer as they pass a backend, within limits, for a later comparison. Pure.
 
-`ExchangeRecorder` observes every message between a client and a backend. It holds references to the chunks, copies
-nothing, and never holds more than `limit` bytes of a body: a longer one becomes its length and digests of its blocks.
-`RawExchange` is its result and cheap to send to another process, where `Exchange` gives it its final shape.
+`ExchangeRecorder` observes every message between a client and a backend. It references the chunks instead of copying
+them, and retains at most `limit` bytes of a body: a longer one is replaced by its length and digests of its blocks. Its
+result, `RawExchange`, is cheap to send to another process, which converts it to an `Exchange`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Outcome = Literal["response", "hang", "reset", "gone", "unasked"]
 
 LIMIT: Final = 256 * 1024
-"""Maximum number of bytes of a body that are held, unless a limit is given."""
+"""Default maximum of retained bytes of a body."""
 
 _OUTCOMES: Final[dict[str, Outcome]] = {
     "legacy_timeout": "hang",
@@ -34,9 +34,9 @@ _OUTCOMES: Final[dict[str, Outcome]] = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body; `data` is empty where it was longer than the limit, and `blocks` are its digests.
+    """A body. Where it was longer than the limit, `data` is empty and `blocks` are its digests.
 
-    `length` counts all bytes that passed.
+    `length` counts all bytes of the body.
     """
 
     data: bytes = field(default=b"", repr=False)
@@ -45,17 +45,17 @@ class Body:
 
     @property
     def truncated(self) -> bool:
-        """Return whether only length and digests are left."""
+        """Return True where only length and digests are available."""
         return bool(self.blocks)
 
     @property
     def digest(self) -> str | None:
-        """Return one digest for all blocks in hex, None where the whole body is held."""
+        """Return one hexadecimal digest of all blocks, None where the whole body is available."""
         return hashlib.sha256(b"".join(self.blocks)).hexdigest() if self.blocks else None
 
     @classmethod
     def of(cls, data: bytes) -> Body:
-        """Return a body that is held as a whole."""
+        """Return a body of complete data."""
         return cls(data, len(data))
 
 
@@ -64,9 +64,9 @@ class Exchange:
     """One request as one backend received it, and its answer.
 
     Header names are in lower case, in their order, with duplicates. `status` is 0 where no answer began. `outcome` is
-    `response` for a whole answer, `hang` for none in time, `reset` for one that broke off or a backend that crashed,
-    `gone` where the client left first, `unasked` where the backend could not be reached. `started` is in seconds since
-    the epoch; `head` and `total` are seconds until the answer began and ended.
+    `response` for a complete answer, `hang` for none in time, `reset` for a truncated one or a crashed backend, `gone`
+    where the client disconnected first, `unasked` where the backend was unreachable. `started` is in seconds since the
+    epoch; `head` and `total` are seconds until the answer began and ended.
     """
 
     method: str
@@ -83,7 +83,7 @@ class Exchange:
 
 
 class RawBody(NamedTuple):
-    """A body in chunks as they came; no chunks but the digests of `blocks` where it was longer than the limit."""
+    """A body in chunks as received; digests of `blocks` instead of chunks where it was longer than the limit."""
 
     chunks: Sequence[bytes]
     length: int
@@ -98,9 +98,9 @@ class RawBody(NamedTuple):
 
 
 class RawExchange(NamedTuple):
-    """The record of one request: quick to make, and to send to another process.
+    """A recorded exchange in the form that is cheapest to create and to send to another process.
 
-    `is_request_complete` says that the whole request body had passed. The rest is as in `Exchange`, but as it came.
+    `is_request_complete`: the whole request body has passed. The other fields are those of `Exchange`, not decoded yet.
     """
 
     method: str
@@ -121,11 +121,11 @@ class RawExchange(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Return the number of bytes of bodies that are held."""
+        """Return the number of retained bytes of bodies."""
         return sum(each.length for each in (self.request_body, self.body) if not each.blocks)
 
     def exchange(self) -> Exchange:
-        """Return the exchange in its final shape."""
+        """Return the exchange in its decoded form."""
         return Exchange(
             method=self.method,
             target=self.target,
@@ -142,20 +142,20 @@ class RawExchange(NamedTuple):
 
 
 class Account(Protocol):
-    """The account of one holder in a memory budget. Sizes are in bytes."""
+    """One holder's account in a memory budget. Sizes are in bytes."""
 
     def acquire(self, size: int) -> bool:
-        """Enter bytes; False where the holder must let its bytes go."""
+        """Reserve bytes; return False where the holder must drop the bytes that it retains."""
 
     def release(self, size: int) -> None:
-        """Take bytes out."""
+        """Return bytes to the budget."""
 
     def close(self) -> None:
-        """Take everything out."""
+        """Return all bytes to the budget."""
 
 
 OpenAccount: TypeAlias = Callable[[Callable[[], None]], Account]
-"""Opens an account; the function that it is given lets the holder's bytes go."""
+"""Opens an account. The function passed to it drops the holder's bytes."""
 
 
 def _as_bytes(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
@@ -163,7 +163,7 @@ def _as_bytes(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 
 
 class ExchangeRecorder:
-    """Records what passes between a client and one backend; call `received` and `sent` for each message.
+    """Records the messages between a client and one backend; call `received` and `sent` for each.
 
     `open_account` opens an account for the bodies. Where the budget needs their bytes, digests replace them.
     """
@@ -196,7 +196,7 @@ class ExchangeRecorder:
 
     @property
     def answered(self) -> bool:
-        """Return whether the whole answer has passed."""
+        """Return True once the whole answer has passed."""
         return self._answered
 
     @property
@@ -213,11 +213,11 @@ class ExchangeRecorder:
             self._request_complete = not message.get("more_body", False)
 
     def sent(self, message: Message) -> None:
-        """Record a message to the client, before it is passed on: the backend has sent it even if the client left."""
+        """Record a message to the client before it is forwarded; a disconnected client makes no difference."""
         kind = message["type"]
         if kind == "http.response.body":
             body = message.get("body", b"")
-            if body and self._scope["method"] != "HEAD":  # a server omits what an app sends there (RFC 9110 §9.3.2)
+            if body and self._scope["method"] != "HEAD":  # servers omit the body of an answer to HEAD (RFC 9110 §9.3.2)
                 self._add(self._sent, body)
             if not message.get("more_body", False):
                 self._answered = True
@@ -238,7 +238,7 @@ class ExchangeRecorder:
             self._shorten()
 
     def close(self) -> None:
-        """Give the bytes back to the memory budget; call this where `raw` is not called."""
+        """Return the bytes to the memory budget; call this where `raw` is not called."""
         if self._account is not None:
             self._account.close()
 
@@ -247,11 +247,11 @@ class ExchangeRecorder:
         self._sent.shorten()
 
     def exchange(self, failure: str | None = None) -> Exchange:
-        """Return what has passed; `failure` is the code of an `errors.Failure` that the backend raised, if it did."""
+        """Return the decoded exchange; `failure` is the code of the backend's `errors.Failure`, if any."""
         return self.raw(failure).exchange()
 
     def raw(self, failure: str | None = None) -> RawExchange:
-        """Return what has passed, as it came."""
+        """Return the exchange as received."""
         ended = self._ended or time.perf_counter()
         scope = self._scope
         self.close()
@@ -279,7 +279,7 @@ class ExchangeRecorder:
 
 
 class _BodyBuffer:
-    """The chunks of one body while they fit, digests from the moment they do not."""
+    """The chunks of one body up to the limit, digests beyond it."""
 
     __slots__ = ("_chunks", "_digests", "_limit", "length")
 
@@ -291,7 +291,7 @@ class _BodyBuffer:
 
     @property
     def held(self) -> int:
-        """Return the number of bytes that are held."""
+        """Return the number of retained bytes."""
         return self.length if self._digests is None else 0
 
     def add(self, chunk: bytes) -> None:
@@ -304,7 +304,7 @@ class _BodyBuffer:
             self.shorten()
 
     def shorten(self) -> None:
-        """Replace the chunks by digests; nothing where there are none."""
+        """Replace the chunks, if any, by digests."""
         if self._chunks:
             self._digests = BlockDigests()
             for each in self._chunks:

@@ -1,7 +1,7 @@
-"""Compare two exchanges of one request, and judge the differences by divergences and the contract. Pure.
+"""Compare two exchanges of one request, and classify the differences by divergences and contract. Pure.
 
-The first difference decides how far the comparison goes: where not both backends answered, that is the only
-difference; statuses of different classes (200 and 404) make any other one a repetition; then follow headers and bodies.
+The first difference decides how far the comparison goes. Where a backend did not answer, that is the only difference.
+Statuses of different classes (200 and 404) are the only difference too. Otherwise headers and bodies are compared.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON, ValuePath
 
 CLOCK_TOLERANCE: Final = 2_000
-"""Maximum distance (ms) of an id or a date from its exchange to count as made in it, by the clock of its backend."""
+"""Maximum distance (ms) between an id or date and the backend's clock to count as generated in the exchange."""
 UNKNOWN_CLOCK_TOLERANCE: Final = 60_000
-"""The same for a legacy that sends no `Date` header: its clock may differ that much."""
+"""The same for a legacy without a `Date` header, whose clock may differ that much."""
 
 _UNANSWERED: Final[Mapping[Outcome, Reason]] = {"gone": "client_gone", "unasked": "backend_unavailable"}
 
@@ -43,7 +43,7 @@ def compare(
     divergences: Iterable[Divergence] = (),
     mode: Mode = READ,
 ) -> Verdict:
-    """Return the verdict on one request's two exchanges. Never raises, whatever the answers hold."""
+    """Return the verdict on one request's two exchanges. Never raises, whatever the answers contain."""
     reason = incomparable(legacy) or incomparable(native)
     if reason is not None:
         return skipped(reason)
@@ -121,7 +121,7 @@ class AnswerComparison:
         return ValueFindings(result.differences + bodies.differences, bodies.hidden)
 
     def is_fully_hidden(self, findings: ValueFindings) -> bool:
-        """Return whether rules hide differences, and leave nothing that could show any."""
+        """Return True where rules hide differences and leave nothing that could differ."""
         hints = self._hints
         if findings.differences or not findings.hidden or hints is None:
             return False
@@ -220,7 +220,7 @@ class AnswerComparison:
 
 
 class _LazyCorrespondence:
-    """The correspondence of one exchange, in which the ids that the client sent correspond to themselves."""
+    """The correspondence of one exchange. Ids that the client sent correspond to themselves."""
 
     def __init__(self, legacy: Exchange, native: Exchange) -> None:
         self._exchanges = legacy, native
@@ -249,7 +249,7 @@ class _LazyCorrespondence:
 
 
 def _clock(exchange: Exchange) -> int | None:
-    """Return the time of an answer by its backend's clock in ms, from its `Date` header; None where it has none."""
+    """Return the time of an answer by its backend's clock in ms, from the `Date` header; None without one."""
     for name, value in exchange.headers:
         if name == b"date":
             try:
@@ -289,7 +289,7 @@ def _explain(
 
 
 def _occurrence(comparison: AnswerComparison, request: Exchange) -> Occurrence:
-    """Return the request and its answers as divergences know them."""
+    """Return the request and its answers in the form that divergences match."""
     target = request.target.decode("latin-1")
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.request_headers)
     sent = RecordedRequest(request.method, target, headers, request.request_body.data)
@@ -298,7 +298,7 @@ def _occurrence(comparison: AnswerComparison, request: Exchange) -> Occurrence:
 
 
 def _is_meant(violation: ContractViolation, declared: Iterable[Difference]) -> bool:
-    """Return whether a declared difference is the reason why native breaks the contract, which describes legacy."""
+    """Return True where a declared difference causes native's violation of the contract, which describes legacy."""
     return any(_leads_to(one, violation.path) for one in declared)
 
 

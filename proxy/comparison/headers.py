@@ -1,7 +1,7 @@
-"""Compare the headers of two answers, as far as they matter to a client. Pure.
+"""Compare the headers of two answers as far as they matter to clients. Pure.
 
-Every header counts but those of the mode's `ignored_headers`. Lists whose order has no meaning are sets; entity tags
-follow the body; the contract's `x-compare` applies to headers, too.
+All headers are compared except the mode's `ignored_headers`. Lists without a meaningful order are compared as sets;
+entity tags follow the body; the contract's `x-compare` applies to headers too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SETS: Final = frozenset(
     ("access-control-allow-headers", "access-control-allow-methods", "access-control-expose-headers", "allow", "vary")
 )
 _MOMENTS: Final = frozenset(("expires",))
-"""Headers that are counted from the moment of the answer."""
+"""Headers whose value is relative to the time of the answer."""
 
 
 class AnswerHead(Protocol):
@@ -85,7 +85,7 @@ class HeaderComparison:
         return not self.names().compare_text(legacy, native, name) if by_role else legacy == native
 
     def _tags_agree(self, legacy: str, native: str) -> bool:
-        """Return whether entity tags follow their bodies, which hold ids and dates of each side's own."""
+        """Return True where entity tags match their bodies, which contain ids and dates of each side."""
         if not self.mode.strict:
             return legacy == native if self.same_body else legacy.startswith("W/") == native.startswith("W/")
         names, body = self.names(), self.legacy.body

@@ -1,7 +1,8 @@
-"""How strictly two answers are compared. Pure.
+"""Strictness of comparisons. Pure.
 
-Both answers to a read describe the same stored documents, so a read is literal. Within a write or a recording each
-backend makes ids, dates and tokens of its own; those are matched by role: each must stand for the same one throughout.
+Both answers to a read describe the same stored documents, so reads are compared literally. In writes and recordings
+each backend generates its own ids, dates and tokens, which are matched by role: each must correspond to the same one
+throughout.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import Final
 TRANSPORT_HEADERS: Final = frozenset(
     ("date", "connection", "keep-alive", "transfer-encoding", "x-request-id", "x-served-by")
 )
-"""Headers of the connection, the moment, or a gateway in between."""
+"""Headers of the connection, of the time of the answer, or of a proxy in between."""
 DEPLOYMENT_HEADERS: Final = frozenset(
     ("age", "content-length", "proxy-connection", "server", "server-timing", "upgrade", "via")
 )
-"""Headers of the server and of those before it, which differ between two deployments of one service."""
+"""Headers of the server or of proxies, which differ between deployments of one service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """`by_role` matches what each backend makes itself by its role instead of its value.
+    """`by_role` matches values that a backend generates by role instead of by value.
 
     `strict` compares headers by their text, entity tags by the algorithm that made them, and HTML by its markup.
     `ignored_headers` are lower-case names.

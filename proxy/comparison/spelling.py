@@ -1,4 +1,4 @@
-"""Two texts or numbers that are not equal: do they spell the same value, and are they of one kind? Pure."""
+"""Classify two unequal texts or numbers: other spelling of one value, other value, or other type. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def text_kind(legacy: str, native: str) -> TextKind:
 
 
 def is_same_value(legacy: str, native: str) -> bool:
-    """Return whether two texts are the same moment, the same id, or the same characters in other Unicode forms."""
+    """Return True where two texts are the same time, the same id, or the same characters in other Unicode forms."""
     if len(legacy) <= _LONGEST_DATE and len(native) <= _LONGEST_DATE:
         moment = moment_of(legacy)
         if moment is not None:
@@ -50,13 +50,13 @@ def is_same_value(legacy: str, native: str) -> bool:
 
 
 def is_same_number(legacy: JSON, native: JSON) -> bool:
-    """Return whether two values of different types are one number (1 and 1.0); booleans are not numbers."""
+    """Return True where two values of different types are the same number (1 and 1.0); booleans are not numbers."""
     return {type(legacy), type(native)} == {int, float} and legacy == native
 
 
 @lru_cache(maxsize=1024)
 def moment_of(text: str) -> datetime | None:
-    """Return the moment that a text is in any usual notation, UTC where it names no zone; None for other texts."""
+    """Return the time that a text represents in any usual notation, in UTC without a zone; None for other texts."""
     try:
         parsed = _parse(text)
         return None if parsed is None else parsed.replace(tzinfo=parsed.tzinfo or UTC).astimezone(UTC)

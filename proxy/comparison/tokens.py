@@ -1,4 +1,4 @@
-"""JSON Web Tokens as values, unverified: a comparison reads their claims and never trusts them. Pure."""
+"""JSON Web Tokens as values. They are not verified: a comparison reads their claims and never trusts them. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TIMES: Final = ("iat", "exp", "nbf")
 
 
 class Token(NamedTuple):
-    """The decoded parts of a token; the signature is left out."""
+    """The decoded header and claims of a token, without its signature."""
 
     header: JSON
     claims: JSON

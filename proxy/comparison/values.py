@@ -1,7 +1,7 @@
 """Compare two JSON values node by node, by the contract's rules for each node. Pure.
 
-Every node has a strictness: `literal` compares values as they are spelled, `generated` by role (`correspondence.py`).
-The mode of the comparison gives it, unless the contract's `x-compare` does.
+Every node has a strictness: `literal` compares values as spelled, `generated` by role (`correspondence.py`). The
+contract's `x-compare` sets it, otherwise the mode of the comparison.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from proxy.contract.values import Hints
 from proxy.types import JSON, ValuePath
 
 HintsAt: TypeAlias = Callable[[ValuePath], Hints]
-"""Returns the contract's hints on a path in the body."""
+"""Returns the contract's hints for a path in the body."""
 Names: TypeAlias = Callable[[], Correspondence]
-"""Returns the correspondence of this comparison; called only where something is compared by role."""
+"""Returns the correspondence of this comparison; called only where values are compared by role."""
 Strictness: TypeAlias = Literal["literal", "generated", "instant", "text"]
 
 MAX_DIFFERENCES: Final = 1000
@@ -35,19 +35,19 @@ _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 
 
 class TooDeepError(ValueError):
-    """The values nest deeper than is compared."""
+    """Raised for values that are nested too deeply to compare."""
 
 
 class _TooManyError(Exception):
-    """The walk has reached `MAX_DIFFERENCES`."""
+    """Raised when the walk reaches `MAX_DIFFERENCES`."""
 
 
 @dataclass(slots=True)
 class ValueFindings:
     """The differences of two values.
 
-    `hidden` are fields in which `x-compare: ignore` hid a difference. `lenient` is set where another rule, or a match
-    by role, let values pass that are not equal: then the spelling of the whole text proves nothing.
+    `hidden` are fields in which `x-compare: ignore` hid a difference. `lenient`: another rule, or a match by role,
+    accepted unequal values, so that comparing the spelling of the whole text is meaningless.
     """
 
     differences: list[Difference] = field(default_factory=list)
@@ -66,7 +66,7 @@ def compare_values(
 ) -> ValueFindings:
     """Return every difference of two values; `root` is their path. `names` returns the same object every time.
 
-    Raises TooDeepError, and RecursionError where the stack is short already.
+    Raises TooDeepError, and RecursionError where the stack is nearly full.
     """
     rules = _Rules(hints, root) if hints else None
     own = Correspondence()
@@ -93,12 +93,12 @@ def is_fully_ignored(value: JSON, hints: HintsAt) -> bool:
 
 
 def shape(path: Iterable[str | int]) -> ValuePath:
-    """Return the path that all nodes of a kind share: `*` for an index, the kind for an id or date in a name."""
+    """Return the path common to all nodes of a kind: `*` for an index, the kind for an id or date in a name."""
     return tuple(["*" if isinstance(step, int) else mask(step) for step in path])
 
 
 class _Rules:
-    """The contract's rules by path, looked up once in a walk: all items of an array share theirs."""
+    """The contract's rules by path, resolved once for each walk. All items of an array share theirs."""
 
     __slots__ = ("_below", "_hints", "_path", "compare", "key")
 
@@ -157,7 +157,7 @@ class _ValueWalk:
             self._pair(name, name, one, other, rules.below(name) if rules else None)
 
     def _is_settled(self, name: str, value: JSON) -> bool:
-        """Return whether an equal scalar needs no closer look: by role, an equal id may still contradict another."""
+        """Return True where an equal scalar needs no comparison by role; an equal id may still contradict another."""
         if type(value) not in _SCALARS:
             return False
         if not self._by_role:
@@ -179,7 +179,7 @@ class _ValueWalk:
         self._native_path.pop()
 
     def _other_names(self, legacy: dict[str, JSON], native: dict[str, JSON], rules: _Rules | None) -> None:
-        """Compare objects that have other names, or the same in another order."""
+        """Compare objects with different names, or the same names in another order."""
         partners = {name: name for name in legacy if name in native} | self._renamed(legacy, native)
         matched = set(partners.values())
         in_order = [partners[name] for name in legacy if name in partners] == [one for one in native if one in matched]
@@ -283,21 +283,21 @@ class _ValueWalk:
 
 
 def _is_lenient(strictness: Strictness, legacy: str, native: str) -> bool:
-    """Return whether a rule lets two texts pass that are not equal."""
+    """Return True where a rule accepts two unequal texts."""
     if strictness == "instant":
         return is_same_value(legacy, native)
     return strictness == "text" and legacy.split() == native.split()
 
 
 def _present(kind: Kind, legacy: LocatedValue, native: LocatedValue) -> tuple[LocatedValue | None, LocatedValue | None]:
-    """Return the sides that have a value: one of them for what is missing or extra."""
+    """Return the sides that have a value: one of them for `missing` or `extra`."""
     return None if kind == "extra" else legacy, None if kind == "missing" else native
 
 
 def _in_symmetric_order(
     pairs: Iterable[tuple[int | None, int | None]], legacy: list[JSON], native: list[JSON]
 ) -> list[tuple[int | None, int | None]]:
-    """Return pairs in an order that does not depend on the sides, so that both orders learn the same names."""
+    """Return pairs in an order that is independent of the sides, so that both orders learn the same names."""
 
     def rank(pair: tuple[int | None, int | None]) -> tuple[int, int, list[str]]:
         here, there = pair
@@ -311,11 +311,11 @@ def _in_symmetric_order(
 
 
 def _is_identical(legacy: JSON, native: JSON) -> bool:
-    """Return whether equal values have equal types (1 is not true) and names in one order.
+    """Return True where equal values have equal types (1 is not true) and names in the same order.
 
-    Their serialisation before version 3 of the format depends on nothing else.
+    Their marshal format before version 3 depends on nothing else.
     """
     try:
         return marshal.dumps(legacy, 2) == marshal.dumps(native, 2)
-    except ValueError:  # nested deeper than the format goes
+    except ValueError:  # nested deeper than the format allows
         raise TooDeepError from None

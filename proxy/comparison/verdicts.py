@@ -1,4 +1,4 @@
-"""Values that a comparison returns: verdicts, differences, violations of the contract, severities.
+"""Results of a comparison: verdicts, differences, violations of the contract, severities.
 
 Values from messages are excluded from every `repr`, so that no log line and no traceback shows them;
 `reports/redaction.py` decides which of them may be stored.
@@ -32,11 +32,11 @@ Reason = Literal[
 ]
 """The reason why two answers were not compared.
 
-`shed`: the CPU is contended. `changed`: the answers differed, and when both backends were asked again they did not: a
-write happened in between. `hidden`: a rule hides all that could be compared. `worker_crashed`: the shadow process
-ended. `backend_unavailable`: a backend could not be reached. `body_too_large`: a body that is too large to be parsed
-is compressed, or is an answer to a write. `streaming`: an answer without an end, a request whose body the served
-backend did not read, or one for another protocol.
+`shed`: the CPU is contended. `changed`: the answers differed, and agreed when both backends were asked again, because a
+write happened in between. `hidden`: a rule hides everything that could be compared. `worker_crashed`: the shadow
+process ended. `backend_unavailable`: a backend was unreachable. `body_too_large`: a body too large to be parsed is
+compressed, or belongs to a write. `streaming`: an answer without an end, a request whose body the served backend did
+not read, or another protocol.
 """
 
 _MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}
@@ -55,8 +55,8 @@ class Difference:
     """A difference between the two sides at one path.
 
     `path` is the same for all nodes of a kind: `*` for an index, the kind (`<id>`) for an id or date within a name.
-    `missing` is on legacy's side only, `extra` on native's. `format` is the same value in another spelling. Severity
-    says who notices: `breaking` a client's code, `major` its user, `minor` hardly anybody.
+    `missing` exists only on legacy's side, `extra` only on native's. `format` is the same value in another spelling.
+    Severity says who is affected: `breaking` a client's code, `major` its user, `minor` hardly anyone.
     """
 
     path: ValuePath
@@ -72,7 +72,7 @@ class Difference:
 
     @property
     def location(self) -> str:
-        """Return the exact path in dots on legacy's side (native's for what is extra): `body.notes.0._id`."""
+        """Return the exact path in dots on legacy's side (native's for `extra`): `body.notes.0._id`."""
         spot = self.legacy or self.native
         return ".".join(map(str, spot.path if spot else self.path))
 
@@ -87,11 +87,10 @@ class Difference:
 class Verdict:
     """The result of comparing two exchanges.
 
-    `name` is the worst of its parts: a `mismatch` may break the contract, too, so count `is_mismatch` and
-    `is_violation` separately. `declared` are the ids of divergences that explain `differences`, `unexplained` the
-    differences that none explains. `violations` are those of the contract, without native's where a divergence
-    declares them. `hidden` are the fields in which `x-compare: ignore` hid a difference. `reason` says why nothing was
-    compared.
+    `name` is the worst of its parts. A `mismatch` may also violate the contract, so count `is_mismatch` and
+    `is_violation` separately. `declared` are the ids of divergences that explain `differences`, `unexplained` the other
+    differences. `violations` exclude those of native that a divergence declares. `hidden` are the fields in which
+    `x-compare: ignore` hid a difference. `reason` is set where nothing was compared.
     """
 
     name: Name
@@ -109,12 +108,12 @@ class Verdict:
 
     @property
     def is_violation(self) -> bool:
-        """Return whether an answer breaks the contract, whether or not the answers differ as well."""
+        """Return True where an answer violates the contract, also where the answers differ."""
         return bool(self.violations)
 
 
 def skipped(reason: Reason) -> Verdict:
-    """Return the verdict on a request that was not compared."""
+    """Return the verdict for a request that was not compared."""
     return Verdict("skipped", reason=reason)
 
 

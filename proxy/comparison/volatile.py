@@ -15,7 +15,7 @@ VOLATILE = re.compile(
     re.ASCII,
 )
 SHORTEST = 13
-"""Minimum length of an id, date or token."""
+"""Minimum length of an id, date or token, in characters."""
 
 _DIGIT = re.compile(r"\d")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,20 +23,20 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Segment(NamedTuple):
-    """A run of text; `kind` is empty for a literal one, which must be the same on both sides."""
+    """A run of text. `kind` is empty for literal text, which must be equal on both sides."""
 
     kind: str
     text: str
 
 
 def match_volatile(text: str) -> Segment | None:
-    """Return a text as the one volatile run that it is, None where it is anything else."""
+    """Return the segment of a text that is volatile as a whole, else None."""
     match = VOLATILE.fullmatch(text) if len(text) >= SHORTEST else None
     return Segment(match.lastgroup or "", text) if match else None
 
 
 def split_volatile(text: str) -> Iterator[Segment]:
-    """Yield the literal and volatile runs that make up `text`, none of them empty."""
+    """Yield the literal and volatile segments of `text`; none is empty."""
     end = 0
     for match in VOLATILE.finditer(text):
         if match.start() > end:
@@ -48,7 +48,7 @@ def split_volatile(text: str) -> Iterator[Segment]:
 
 
 def mask(text: str) -> str:
-    """Return a text with every volatile run replaced by its kind, dates by their layout."""
+    """Return a text with volatile segments replaced by their kinds, dates by their layout."""
     return VOLATILE.sub(_masked, text) if len(text) >= SHORTEST else text
 
 
@@ -74,7 +74,7 @@ def timestamp_of(kind: str, text: str) -> int | None:
 
 
 def timestamps(text: str) -> set[int]:
-    """Return every distinct moment in a text, in ms since the epoch."""
+    """Return all distinct times in a text, in ms since the epoch."""
     moments = (timestamp_of(segment.kind, segment.text) for segment in split_volatile(text))
     return {at for at in moments if at is not None}
 

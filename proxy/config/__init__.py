@@ -1,1 +1,1 @@
-"""Reads routing.yaml: nodes with lines, field types, models, rules, and the loading of a file."""
+"""Read routing.yaml: YAML nodes with lines, field types, section models, rules, and the loading of a file."""

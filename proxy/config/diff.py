@@ -25,10 +25,10 @@ _CERTAIN: Final = frozenset({0, FULL})
 
 @dataclass(frozen=True, slots=True)
 class RouteChange:
-    """One pattern's change. Shares are in ten-thousandths of callers.
+    """One pattern's change. Shares are in basis points.
 
-    `before` and `after` are the shares native, pins included; `redrawn` says why callers get new buckets (then
-    `to_native` and `to_legacy` are expectations); `notes` say what else is different.
+    `before` and `after` are native's shares, pins included. `redrawn` is the reason why callers get new buckets, in
+    which case `to_native` and `to_legacy` are expectations. `notes` name the other differences.
     """
 
     kind: Literal["added", "removed", "changed"]
@@ -68,7 +68,7 @@ def setting_changes(old: Config, new: Config) -> tuple[SettingChange, ...]:
 
 
 class _Lookup:
-    """Which route of a configuration takes what a pattern matches."""
+    """Finds the route of a configuration that matches the requests of a pattern."""
 
     def __init__(self, config: Config) -> None:
         self.by_shape: Final = {route.pattern.shape: route for route in config.routes}
@@ -118,7 +118,7 @@ def _partial(share: BasisPoints) -> bool:
 
 
 def _moving(before: BasisPoints, after: BasisPoints, *, redrawn: bool) -> tuple[BasisPoints, BasisPoints]:
-    """Callers that go to native, and to legacy. Redrawn, the two shares fall independently of each other."""
+    """Return the callers that move to native, and to legacy. Redrawn shares are independent of each other."""
     if redrawn:
         return _points((FULL - before) * after / FULL), _points(before * (FULL - after) / FULL)
     return _points(max(0, after - before)), _points(max(0, before - after))
@@ -155,7 +155,7 @@ def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
             yield f"{key}: {getattr(was, key) or '-'} → {getattr(now, key) or '-'}"
     for key in _OTHER_KEYS:
         if getattr(was, key) != getattr(now, key):
-            yield f"{key} differs" + (" (its first stage is what is shown)" if key == "rollout" else "")
+            yield f"{key} differs" + (" (its first stage is shown)" if key == "rollout" else "")
 
 
 def _settings(config: Config) -> Iterator[tuple[str, object]]:

@@ -1,6 +1,6 @@
 """`${NAME}` and `${NAME:-default}` in the values of routing.yaml.
 
-Filled in after the YAML is parsed, so that what an environment variable holds can never become structure.
+References are replaced after the YAML is parsed, so that the value of an environment variable never becomes structure.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ _REFERENCE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.ASCII 
 
 
 class SubstitutionError(ValueError):
-    """A reference that is malformed, or names a variable that is not set."""
+    """Raised for a malformed reference, or one to a variable that is not set."""
 
 
 def references(text: str) -> bool:
-    """Whether any part of the text comes from the environment."""
+    """Return True where a part of the text comes from the environment."""
     return any(token[0] != "$$" for token in _TOKEN.finditer(text))
 
 
 def substitute(text: str, env: Mapping[str, str]) -> str:
-    """Fill in the references; `$$` becomes `$`, and a `$` by itself stays. Raises SubstitutionError.
+    """Replace the references; `$$` becomes `$`, and a single `$` stays. Raises SubstitutionError.
 
-    As in a shell, `:-` also takes its default where the variable is set but empty.
+    As in a shell, `:-` applies its default also where the variable is set but empty.
     """
     return _TOKEN.sub(lambda token: _value(token, env), text)
 

@@ -1,4 +1,4 @@
-"""Translates pydantic's errors into messages for the file's author, with suggestions for misspelt keys."""
+"""Translate pydantic's errors into messages for the author of the file, with suggestions for misspelt keys."""
 
 from __future__ import annotations
 

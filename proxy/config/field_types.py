@@ -1,7 +1,7 @@
 """Field types of routing.yaml: every scalar in the file is text, which its key's type parses.
 
-YAML's own type guesses (`no` for false, `1:30` for ninety, dates) are not used. Each reader also accepts a value of
-its own type, so that models can be built in Python. All raise ValueError.
+YAML's own type guesses (`no` for false, `1:30` for ninety, dates) are not used. Each function also accepts a value of
+its own result type, so that models can be built in Python. All raise ValueError.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from proxy.gateway.patterns import Pattern
 from proxy.types import BasisPoints
 
 FULL: Final = BasisPoints(10_000)
-"""A share of 100%: shares are counted in steps of 0.01%."""
+"""A share of 100% in steps of 0.01%."""
 ZERO: Final = BasisPoints(0)
 _YEAR: Final = 365 * 86_400.0
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -39,13 +39,13 @@ _SIZE: Final = re.compile(r"(\d{1,9}) ?(B|KiB|MiB)", re.ASCII)
 _BYTES: Final = {"B": 1, "KiB": 1024, "MiB": 1 << 20}
 _LARGEST: Final = 16 << 20
 _PATH: Final = re.compile(r"/[!$%&'()*+,\-./0-9:;=@A-Z_a-z~]*")
-_SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, since it travels in a header
+_SECRET: Final = re.compile(r"[!-:<-~]{16,128}")  # visible ASCII without `;`, because a header carries it
 _HOST_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _SWITCHES: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 def read_share(value: object) -> BasisPoints:
-    """Parse `25%` or `0.01%` into basis points; of bare numbers only `0` is accepted."""
+    """Parse `25%` or `0.01%` into basis points. `0` is the only number accepted without a unit."""
     if type(value) is int:
         return BasisPoints(_within(value, 0, FULL, "a percentage is between 0% and 100%"))
     text = _text(value, "a percentage")
@@ -119,7 +119,7 @@ def read_switch(value: object) -> bool:
 
 
 def read_text(value: object) -> str:
-    """Check text on one line, of 1 to 256 characters."""
+    """Validate printable text on one line, of 1 to 256 characters."""
     text = _text(value, "text")
     if not text or len(text) > 256 or not text.isprintable():
         raise ValueError("must be printable text on one line, of 1 to 256 characters")
@@ -127,7 +127,7 @@ def read_text(value: object) -> str:
 
 
 def read_url(value: object) -> str:
-    """`http://host:port`, the scheme and authority alone: a request's own path is forwarded as it is."""
+    """Parse `http://host:port`: scheme and authority only, because requests are forwarded with their own path."""
     text = _text(value, "a URL").removesuffix("/")
     try:
         url = urlsplit(text)
@@ -161,7 +161,7 @@ def read_legacy_url(value: object) -> str:
 
 
 def read_endpoint(value: object) -> SecretStr:
-    """Parse an http or https URL with any path; a secret, since it may hold credentials."""
+    """Parse an http or https URL with any path. It is a secret, because it may contain credentials."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a URL")
     try:
         url = urlsplit(text)
@@ -179,7 +179,7 @@ def read_off(value: object) -> object:
 
 
 def read_page_url(value: object) -> str:
-    """Parse the http or https URL of pages, without a query; empty text is none. Raises ValueError."""
+    """Parse the http or https URL of pages, without a query. Empty text means none. Raises ValueError."""
     text = _text(value, "a URL")
     if not text:
         return text
@@ -193,7 +193,7 @@ def read_page_url(value: object) -> str:
 
 
 def read_mongodb_url(value: object) -> SecretStr:
-    """Parse `mongodb://…`, `mongodb+srv://…` or empty text; a secret, since it may hold credentials."""
+    """Parse `mongodb://…`, `mongodb+srv://…` or empty text. It is a secret, because it may contain credentials."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else _text(value, "a MongoDB URL")
     if text and not text.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("must be a MongoDB URL, as in mongodb://127.0.0.1:27017")
@@ -201,7 +201,7 @@ def read_mongodb_url(value: object) -> SecretStr:
 
 
 def read_path(value: object) -> str:
-    """Check a path such as `/docs`: ASCII, without a query."""
+    """Validate a path such as `/docs`: ASCII, without a query."""
     text = _text(value, "a path")
     if not _PATH.fullmatch(text):
         raise ValueError("must be a path, as in /docs")
@@ -242,12 +242,12 @@ def _bytes_within(value: object, low: int, high: int, message: str) -> int:
 
 
 def read_match(value: object) -> str:
-    """`GET /api/notes/{id}`, with its spaces and trailing slash put in order."""
+    """Parse `GET /api/notes/{id}`; normalise spaces and the trailing slash."""
     return str(Pattern.parse(_text(value, "a method and a path")))
 
 
 def read_origin(value: object) -> str:
-    """`https://host:port`, as browsers send it in `Origin`."""
+    """Parse `https://host:port`, as browsers send it in `Origin`."""
     try:
         return read_url(value).lower()
     except ValueError:
@@ -255,7 +255,7 @@ def read_origin(value: object) -> str:
 
 
 def read_host_name(value: object) -> str:
-    """`ops.example`, a name without scheme and port, in lower case. Raises ValueError."""
+    """Parse `ops.example`, a name without scheme and port, into lower case. Raises ValueError."""
     text = _text(value, "a host name").lower()
     if _HOST_NAME.fullmatch(text):
         return text
@@ -265,7 +265,7 @@ def read_host_name(value: object) -> str:
 
 
 def read_trusted_proxy(value: object) -> str:
-    """`10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32` or `unix`, in canonical text. Raises ValueError."""
+    """Parse `10.0.0.7`, `10.0.0.0/8`, `2001:db8::/32` or `unix` into canonical text. Raises ValueError."""
     text = _text(value, "an address")
     if text == UNIX:
         return text
@@ -276,7 +276,7 @@ def read_trusted_proxy(value: object) -> str:
 
 
 def _network_meant(text: str) -> str:
-    """Return the suggestion for a network with bits set to the right of its prefix, or for all addresses."""
+    """Return the suggestion for a network with host bits set, or for all addresses."""
     if text == "*":
         return "; did you mean 0.0.0.0/0 and ::/0?"
     try:
@@ -292,7 +292,7 @@ def show_share(share: BasisPoints) -> str:
 
 
 def show_duration(seconds: float) -> str:
-    """Format a duration in the largest unit that leaves it whole."""
+    """Format a duration in the largest unit that gives a whole number."""
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
         if seconds >= size and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"
@@ -300,7 +300,7 @@ def show_duration(seconds: float) -> str:
 
 
 def split_list(value: object) -> object:
-    """Return the items of a text with commas, which may stand for a list: handy for environment variables."""
+    """Return the items of comma-separated text, which replaces a list in environment variables."""
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""Rules about groups: the routes of a group have one share, one rollout and one revision, so that no screen splits."""
+"""Rules for groups: all routes of a group have the same share, rollout and revision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from proxy.config.route_models import GroupSettings
 from proxy.config.rules import Locate, Placed
 
 _SHARED: Final = {"native": "native_traffic", "rollout": "rollout", "revision": "revision"}
-"""Keys that are the same on all routes of a group, with their fields."""
+"""Keys with the same value on all routes of a group, with their fields."""
 
 
 def problems(

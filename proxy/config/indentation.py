@@ -1,10 +1,10 @@
-"""Hints about the indentation of a YAML text that cannot be read. Pure."""
+"""Hints for YAML text that cannot be parsed because of its indentation. Pure."""
 
 from __future__ import annotations
 
 
 def indentation_hint(text: str, line: int) -> str:
-    """Return a hint where a line is indented unlike all lines that it could belong to; empty otherwise.
+    """Return a hint where a line's indentation fits no open mapping or list; empty otherwise.
 
     `line` counts from 1; the parser reports the line itself, or the one after it.
     """
@@ -30,7 +30,7 @@ def _hint(lines: list[str], number: int) -> str:
 
 
 def _levels(lines: list[str]) -> set[int]:
-    """Return the indents of the mappings and lists that are open at the end of some lines."""
+    """Return the indentation of the mappings and lists that are open after some lines."""
     levels: list[int] = []
     for line in lines:
         if _is_content(line):

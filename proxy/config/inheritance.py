@@ -1,8 +1,8 @@
-"""Settings that a route has from `defaults` and from its group. Pure.
+"""Settings that a route inherits from its group and from `defaults`. Pure.
 
-The nearest one counts, as a whole: the route's own, else its group's, else the one of `defaults`. Only those are
-inherited that can have an effect on the route: a WebSocket has no shadow, and a write is not repeated on legacy. A
-rollout has the share that is given beside it, or nearer; else it may reach everything.
+The nearest setting applies as a whole: the route's own, else its group's, else the one in `defaults`. Settings without
+effect on a route are not inherited: a WebSocket has no read shadow, and a write is never repeated on legacy. A rollout
+is limited by the share at its own level or nearer to the route; otherwise it may reach 100%.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from proxy.config.section import section_keys
 from proxy.gateway.patterns import ANY, WEBSOCKET
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "REPORT", "PROPFIND", "SEARCH", "TRACE"})
-"""Methods that read."""
+"""Methods that only read (safe methods, RFC 9110 §9.2.1)."""
 Location = tuple[int | str, ...]
 Inherited = tuple[Any, Location]
-"""A value, and where it is written."""
+"""A value and its location in the file."""
 
 
 def inherited(
     route: Mapping[str, Any], defaults: RouteDefaults, groups: Mapping[str, GroupSettings]
 ) -> dict[str, Inherited]:
-    """Return the settings by key that a route, of plain values, does not have itself."""
+    """Return the inherited settings of a route by key; `route` holds its own settings as plain values."""
     group = route.get("group")
     own = groups.get(group) if isinstance(group, str) else None
     nearest: dict[str, Inherited] = {key: (value, ("defaults", key)) for key, value in _given(defaults)}
@@ -43,7 +43,7 @@ def inherited(
 
 
 def is_compared(method: str, shadow: RouteShadow) -> bool:
-    """Return True where any requests of a method run in the shadow; `*` is any method, `WS` a WebSocket."""
+    """Return True where requests of a method can run in the shadow; `*` is any method, `WS` a WebSocket."""
     some = method in SAFE or method == ANY or shadow.writes == "dry_run"
     return shadow.share > 0 and some and method != WEBSOCKET
 

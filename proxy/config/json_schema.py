@@ -1,6 +1,6 @@
-"""The JSON Schema of routing.yaml (draft 7, which editors read), made from its models. Pure.
+"""The JSON Schema of routing.yaml (draft 7, which editors support), derived from its models. Pure.
 
-It describes the text that people write: `25%`, `2s`, `GET /a`. What needs two keys or two routes is left to `check`.
+It describes the text in the file: `25%`, `2s`, `GET /a`. Rules about two keys or two routes are only in `check`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OFF: Final = {"enum": [False, "off", "false", "no"]}
 
 
 def _text(pattern: str | None = None, *examples: str) -> Schema:
-    """Return the schema of a text in a form, or with a reference to the environment."""
+    """Return the schema of text with a pattern, or of a reference to the environment."""
     schema: Schema = {"type": "string"}
     if pattern is not None:
         schema["pattern"] = f"^(?:{pattern})$|{_REFERENCE}"
@@ -127,7 +127,7 @@ def _field(key: str, annotation: Any, field: FieldInfo) -> Schema:
 
 
 def _nullable(schema: Schema) -> Schema:
-    """Return a schema that also accepts a key without a value, which counts as absent."""
+    """Return a schema that also accepts null, which counts as an absent key."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
@@ -159,5 +159,5 @@ def _annotated(annotation: Any) -> Schema:
 
 
 def _listed(item: Schema) -> Schema:
-    """Return the schema of a list, for which text with commas may stand."""
+    """Return the schema of a list, or of comma-separated text instead of it."""
     return {"anyOf": [{"type": "array", "items": item}, {"type": "string"}]}

@@ -1,4 +1,4 @@
-"""Places of a request where a caller's key is found: a claim, a header, a cookie or the client's address."""
+"""Sources of a caller's key in a request: a claim, a header, a cookie or the client's address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """A place where a caller's key is found; `name` is the claim, header (lower case) or cookie."""
+    """One source; `name` is the claim, header (lower case) or cookie."""
 
     kind: KeyKind
     name: str = ""

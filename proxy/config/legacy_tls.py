@@ -1,4 +1,4 @@
-"""How the gateway speaks TLS with the legacy: the section `legacy.tls`, whose files are read as the section is."""
+"""The section `legacy.tls`: TLS from the gateway to legacy. Its files are read when the section is validated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_server_name(value: object) -> str:
 
 
 def read_file(path: str) -> bytes:
-    """Return a file's bytes. Raises ValueError, with a file of nearly that name where there is one."""
+    """Return a file's bytes. Raises ValueError, which suggests a file with a similar name."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -40,7 +40,7 @@ def _nearest(path: Path) -> str:
 
 
 class LegacyTls(Section):
-    """The authorities to trust in place of the system's, the name to verify, the certificate that the gateway shows.
+    """Trusted authorities instead of the system's, the server name to verify, and the gateway's client certificate.
 
     Paths are of PEM files, relative to the working directory. `client_cert` holds the certificate with its chain, and
     the private key where `client_key` does not.
@@ -56,7 +56,7 @@ class LegacyTls(Section):
     def _ca_is_readable(cls, path: str | None) -> str | None:
         if path is not None:
             read_file(path)
-            import ssl  # only where the section is used: it takes as long to import as all models
+            import ssl  # imported only where the section is used: it takes as long as all models
 
             try:
                 ssl.create_default_context(cafile=path)

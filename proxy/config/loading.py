@@ -1,4 +1,4 @@
-"""Loads routing.yaml from disk into a Config, or raises the list of its problems."""
+"""Load routing.yaml from disk into a Config, or raise the list of its problems."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MAX_BYTES: Final = 1 << 20
 
 
 def load(path: Path, env: Mapping[str, str]) -> Config:
-    """Read a file. Raises ConfigError, also where it cannot be opened, is too large, or is no text."""
+    """Load a file. Raises ConfigError also where it cannot be opened, is too large, or is not text."""
     return parse(decode(read(path), str(path)), env, str(path), lists=list_reader(path.parent))
 
 
 def list_reader(directory: Path) -> ListReader:
-    """Return the reader of lists of values in a directory, each at most MAX_BYTES of UTF-8."""
+    """Return a reader of the value lists in a directory, each at most MAX_BYTES of UTF-8."""
 
     def read_list(name: str) -> str:
         data = (directory / name).read_bytes()
@@ -61,7 +61,7 @@ def decode(data: bytes, source: str) -> str:
 def parse(
     text: str, env: Mapping[str, str], source: str = "routing.yaml", *, lists: ListReader | None = None
 ) -> Config:
-    """Read a text. `source` is its name in messages; `lists` reads the lists of values that it names.
+    """Parse text. `source` is its name in messages; `lists` reads the value lists that it names.
 
     Raises ConfigError with every problem at once.
     """

@@ -1,7 +1,7 @@
 """routing.yaml as frozen values: each class is a section of the file, each field a key, with its default.
 
-Shares are in ten-thousandths (2500 is 25%), durations in seconds. What one value can say about itself is
-checked here; what takes two keys, or two routes, in `rules`.
+Shares are in basis points (2500 is 25%), durations in seconds. Models validate each value by itself; `rules` validates
+two keys or two routes against each other.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ _IMPORT: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[
 
 
 def read_import(value: object) -> str:
-    """`package.module:attribute`. Raises ValueError."""
+    """Validate `package.module:attribute`. Raises ValueError."""
     if isinstance(value, str) and _IMPORT.fullmatch(value):
         return value
     raise ValueError("must be where the ASGI app is imported from, as in handlers.app:app")
 
 
 def read_cookie_name(value: object) -> str:
-    """Check a cookie's name (RFC 6265 §4.1.1). Raises ValueError."""
+    """Validate a cookie name (RFC 6265 §4.1.1). Raises ValueError."""
     if isinstance(value, str) and TOKEN.fullmatch(value) and len(value) <= 64:
         return value
     raise ValueError("must be a cookie's name, of at most 64 characters, as in scribe_caller")
@@ -88,21 +88,21 @@ Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
 
 
 class TimeoutSettings(Section):
-    """How long legacy may take: to connect, to begin its answer, between two pieces of it."""
+    """Timeouts of legacy, in seconds: for connecting, for the head of an answer, and between two parts of it."""
 
     connect: Duration = 2.0
     response: Duration = 30.0
     idle: Duration = 60.0
 
     def overridden(self, own: RouteTimeouts | None) -> TimeoutSettings:
-        """Return these timeouts with those of a route in their place."""
+        """Return these timeouts, replaced by those that a route sets."""
         return self if own is None else self.model_copy(update=own.model_dump(exclude_none=True))
 
 
 class Legacy(Section):
-    """The service behind the proxy.
+    """The legacy service.
 
-    Seconds that a connection to it may be idle (`keep_alive`) and be open (`connection_max_age`).
+    `keep_alive` and `connection_max_age` are the seconds that a connection may be idle and open.
     """
 
     url: Annotated[str, BeforeValidator(read_legacy_url)]
@@ -116,14 +116,14 @@ class Legacy(Section):
 
 
 class StickyCookie(Section):
-    """The cookie by which a caller keeps its side, whatever becomes of its other keys; `max_age` is in seconds."""
+    """The cookie that binds a caller to a backend, whatever its other keys; `max_age` is in seconds."""
 
     name: Annotated[str, BeforeValidator(read_cookie_name)] = "scribe_caller"
     max_age: Duration = 365 * 86_400.0
 
 
 class Bucketing(Section):
-    """How callers are told apart: the first key present, salted, gives a caller's bucket."""
+    """The identity of a caller: the first key present, hashed with the salt, gives its bucket."""
 
     key: Annotated[tuple[Annotated[KeySource, BeforeValidator(read_key_source)], ...], NotEmpty] = (
         KeySource("client-ip"),
@@ -135,29 +135,29 @@ class Bucketing(Section):
 
     @property
     def sources(self) -> tuple[KeySource, ...]:
-        """Where a key is looked for, in order: the sticky cookie stands before those that a login changes."""
+        """The sources of a key, in order; the sticky cookie precedes those that a login changes."""
         return self.key if self.cookie is None else (KeySource("cookie", self.cookie.name), *self.key)
 
 
 class TokenSettings(Section):
-    """The secret that both backends sign tokens with, so that the gateway can verify them."""
+    """The secret with which both backends sign tokens, so that the gateway can verify them."""
 
     secret: Annotated[SecretStr, BeforeValidator(read_any_secret)] = SecretStr("")
 
 
 class Overrides(Section):
-    """The header `NAME: native; key=SECRET` that picks a side for one request."""
+    """The header `NAME: native; key=SECRET`, which selects a backend for one request."""
 
     header: Annotated[str, BeforeValidator(read_header_name)] = "x-proxy-side"
     secret: Secret
 
 
 class LimitSettings(Section):
-    """The gateway's own limits, of each process; past them it answers 503 with `Retry-After`.
+    """Limits of each gateway process. Requests beyond them get 503 with `Retry-After`.
 
-    `in_flight` are requests and `websockets` WebSockets under way at each backend; `per_client` and
-    `websockets_per_client` are those of one client address (IPv6: one /64) at each backend. `memory` is in bytes, for
-    everything that is buffered for clients.
+    `in_flight` and `websockets` limit the requests and WebSockets in flight at each backend; `per_client` and
+    `websockets_per_client` those of one client address (IPv6: one /64) at each backend. `memory` is in bytes, for
+    everything buffered for clients.
     """
 
     in_flight: Count = 1024
@@ -168,10 +168,10 @@ class LimitSettings(Section):
 
 
 class Route(Section):
-    """One endpoint, or one family of paths, and how its traffic is shared out.
+    """One endpoint or family of paths, and how its traffic is divided.
 
-    `native_traffic` is the key `native`; `native` is its share. Settings of the route's group and of `defaults` are
-    part of it already.
+    `native_traffic` is the key `native`; `native` is its share. Settings inherited from the group and from `defaults`
+    are included.
     """
 
     name: Name
@@ -192,7 +192,7 @@ class Route(Section):
     @model_validator(mode="before")
     @classmethod
     def _all_to_the_rollout(cls, data: Any) -> Any:
-        """Give native everything where only a rollout is given: `native` is the most that its stages may reach."""
+        """Set `native` to 100% where only a rollout is given, because `native` limits its stages."""
         if not isinstance(data, dict) or none_if_off(data.get("rollout")) is None:
             return data
         native = data.get("native")
@@ -206,39 +206,39 @@ class Route(Section):
 
     @cached_property
     def targeted(self) -> bool:
-        """True where `native` names callers to include or exclude."""
+        """True where `native` includes or excludes callers by target."""
         return self.native_traffic.has_targets
 
     @property
     def native(self) -> BasisPoints:
-        """The share of callers that the file gives to native, in basis points."""
+        """Native's share in the file, in basis points."""
         return self.native_traffic.share
 
     @cached_property
     def pattern(self) -> Pattern:
-        """What `match` says, taken apart."""
+        """`match`, parsed."""
         return Pattern.parse(self.match)
 
     @cached_property
     def template(self) -> str:
-        """The path of `match`: `/api/notes/{id}`."""
+        """The path of `match`, such as `/api/notes/{id}`."""
         return self.pattern.path
 
     @property
     def domain(self) -> str:
-        """The name that its callers' buckets are drawn for, and that its rollout has: its group's, or its own."""
+        """The name for which buckets are drawn and a rollout is stored: the group's, or the route's own."""
         return self.group or self.name
 
     @property
     def share(self) -> BasisPoints:
-        """The share of callers that the file gives to native: of a rollout the stage it starts at; a pin included."""
+        """Native's share according to the file: a rollout's first stage, a pin included."""
         if self.pin is not None:
             return FULL if self.pin == "native" else ZERO
         return self.native if self.rollout is None else min(self.native, self.rollout.first)
 
 
 class RoutingFile(Section):
-    """All that may stand in routing.yaml (and, for YAML anchors, any key that begins with `x-`)."""
+    """All sections of routing.yaml. Keys that begin with `x-` are ignored, for YAML anchors."""
 
     legacy: Legacy
     native: Annotated[str, BeforeValidator(read_import)] | None = None
@@ -274,9 +274,9 @@ class RoutingFile(Section):
 
 
 class Config(RoutingFile):
-    """A valid file with the settings of the environment.
+    """A valid file combined with settings of the environment.
 
-    `pin` is SCRIBE_PROXY_PIN; `revision` a digest of what the file says, comments and layout aside.
+    `pin` is SCRIBE_PROXY_PIN; `revision` is a digest of the file's values, without comments and layout.
     """
 
     pin: Backend | None = None
@@ -284,5 +284,5 @@ class Config(RoutingFile):
     notes: tuple[Problem, ...] = Field(default=(), repr=False)
 
     def timeouts(self, route: Route | None) -> TimeoutSettings:
-        """How long legacy may take over a request of this route."""
+        """Return legacy's timeouts for a request of this route."""
         return self.legacy.timeouts.overridden(route.timeouts if route else None)

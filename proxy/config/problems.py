@@ -1,4 +1,4 @@
-"""Problems of a routing.yaml, with the line and key of each."""
+"""Problems of a routing.yaml, each with its line and key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One fault. `line` and `column` count from 1, 0 is the whole file or line; `where` is the key, or empty."""
+    """One problem. `line` and `column` count from 1; 0 is the whole file or line. `where` is the key, or empty."""
 
     line: int
     where: str
@@ -15,7 +15,7 @@ class Problem:
     column: int = field(default=0, compare=False)
 
     def located(self, source: str, *, column: bool = False) -> str:
-        """Return `file:line: where: message`, with `column` as `file:line:column: …`, for editors to jump to."""
+        """Return `file:line: where: message`, or with `column` `file:line:column: …`, which editors recognise."""
         position = f"{source}:{self.line}" if self.line else source
         if column and self.line and self.column:
             position += f":{self.column}"
@@ -23,7 +23,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used, with every problem found in it, in file order."""
+    """Raised for an unusable configuration, with all its problems in file order."""
 
     def __init__(self, problems: tuple[Problem, ...], source: str = "routing.yaml") -> None:
         super().__init__(problems, source)

@@ -1,4 +1,4 @@
-"""Times at which a rollout may promote: days of the week, hours of the day, and dates on which it never does. Pure."""
+"""Times at which a rollout may promote: days of the week, hours of the day, and excluded dates. Pure."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from proxy.config.section import Section
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON: Final = 400
-"""Days that are searched for the next opening."""
+"""Maximum number of days to search for the next opening."""
 _HOURS: Final = re.compile(r"(\d{1,2}):(\d{2}) ?- ?(\d{1,2}):(\d{2})", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 class Hours(NamedTuple):
-    """Minutes of the day, from `start` until before `end`."""
+    """Minutes of the day: from `start`, inclusive, to `end`, exclusive."""
 
     start: int = 0
     end: int = 24 * 60
 
 
 def read_days(value: object) -> object:
-    """Return the indexes of days given as `mon, wed` or `mon-fri`. Raises ValueError."""
+    """Parse days given as `mon, wed` or `mon-fri` into indexes. Raises ValueError."""
     items = split_list(value)
     if not isinstance(items, list):
         return items
@@ -45,7 +45,7 @@ def read_days(value: object) -> object:
 
 
 def read_hours(value: object) -> Hours:
-    """Return the hours of `09:00-17:00`. Raises ValueError."""
+    """Parse `09:00-17:00`. Raises ValueError."""
     if isinstance(value, Hours):
         return value
     match = _HOURS.fullmatch(value.strip()) if isinstance(value, str) else None
@@ -60,7 +60,7 @@ def read_hours(value: object) -> Hours:
 
 
 def read_zone(value: object) -> str:
-    """Check a time zone of the IANA database. Raises ValueError."""
+    """Validate a time zone of the IANA database. Raises ValueError."""
     text = value.strip() if isinstance(value, str) else ""
     try:
         return ZoneInfo(text).key
@@ -71,7 +71,7 @@ def read_zone(value: object) -> str:
 
 
 def read_date(value: object) -> date:
-    """Return the date of `2026-12-25`. Raises ValueError."""
+    """Parse `2026-12-25`. Raises ValueError."""
     if isinstance(value, date):
         return value
     try:
@@ -87,7 +87,7 @@ def _sorted(dates: tuple[date, ...]) -> tuple[date, ...]:
 
 
 class PromotionWindow(Section):
-    """Times within which a rollout starts and is promoted; guards act at any time. `zone` is that of the clock used."""
+    """Times within which a rollout starts and is promoted, in the time zone `zone`. Guards act at any time."""
 
     days: Annotated[tuple[int, ...], BeforeValidator(read_days)] = tuple(range(7))
     hours: Annotated[Hours, BeforeValidator(read_hours)] = Hours()
@@ -97,7 +97,7 @@ class PromotionWindow(Section):
     _listed = field_validator("never_on", mode="before")(split_list)
 
     def next_open(self, at: float) -> float | None:
-        """Return the first time from `at` on, in seconds since the epoch, at which it is open; None without any."""
+        """Return the first open time at or after `at`, in seconds since the epoch; None where there is none."""
         zone = ZoneInfo(self.zone)
         today = datetime.fromtimestamp(at, zone).date()
         for offset in range(HORIZON):

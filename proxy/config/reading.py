@@ -1,4 +1,4 @@
-"""Reads one YAML document into a Config: resolves references, builds models, reports problems with lines."""
+"""Convert a YAML document to a Config: substitute references, build models, report problems with lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from proxy.types import Backend
 
 Location = tuple[int | str, ...]
 _OF_KEYS: Final = ("unknown key", "renamed", "is missing")
-"""Beginnings of messages about a key, not its value."""
+"""Beginnings of messages about a key rather than its value."""
 _Model = TypeVar("_Model", bound=BaseModel)
 PIN_VARIABLE: Final = "SCRIBE_PROXY_PIN"
 MONGODB_VARIABLE: Final = "MONGODB_URL"
@@ -39,18 +39,18 @@ _SECRETS: Final[frozenset[Location]] = frozenset(
 
 
 class ConfigReader:
-    """The plain values of a document, their lines, and the problems so far."""
+    """The plain values of a document, their lines, and the problems collected so far."""
 
     def __init__(self, root: yaml_nodes.Mapping, env: Mapping[str, str], lists: ListReader | None = None) -> None:
         self._lists: Final = lists
         self._root: Final = root
         self._env: Final = env
         self._lines: dict[Location, int] = {(): root.line}
-        self._columns: dict[Location, int] = {}  # of the value, where it begins on the line of its key, else of the key
+        self._columns: dict[Location, int] = {}  # of the value where it begins on the line of its key, else of the key
         self._key_columns: dict[Location, int] = {}
-        self._filled: set[Location] = set()  # values that hold something of the environment: never quoted
-        self._lacking: set[Location] = set()  # values whose variable is not set: complained of once
-        self._origins: dict[Location, Location] = {}  # of inherited settings: where they are written
+        self._filled: set[Location] = set()  # values from the environment: never quoted
+        self._lacking: set[Location] = set()  # values whose variable is not set: reported once
+        self._origins: dict[Location, Location] = {}  # locations at which inherited settings are written
         self._inherited_at: dict[Problem, Location] = {}
         self._problems: list[Problem] = []
         self._names: Final = _names(root)
@@ -85,7 +85,7 @@ class ConfigReader:
         return Config(**values, pin=self._pin(), revision=_digest(self._root, routes), notes=notes)
 
     def _mongodb(self, head: RoutingFile) -> MongoSettings:
-        """Return the section of the file, else the MongoDB of the environment."""
+        """Return the section in the file, else the MongoDB of the environment."""
         url = self._env.get(MONGODB_VARIABLE, "")
         if "url" in head.mongodb.model_fields_set or not url:
             return head.mongodb
@@ -103,7 +103,7 @@ class ConfigReader:
             yield Problem(0, PIN_VARIABLE, "the environment variable pins all to native; there is no `native:` app")
 
     def _routes(self, head: RoutingFile | None) -> list[rules.Placed]:
-        """Return the readable routes with their index in the list, settings of group and `defaults` included."""
+        """Return the valid routes, each with its index in the list; inherited settings are included."""
         listed = self._data.get("routes")
         items = enumerate(listed if isinstance(listed, list) else ())
         read = [
@@ -113,7 +113,7 @@ class ConfigReader:
         return [(index, route) for index, route in read if route is not None]
 
     def _with_inherited(self, index: int, item: object, head: RoutingFile | None) -> object:
-        """Return a route's plain values with the settings that it inherits, and record where those are written."""
+        """Return a route's plain values with inherited settings, and record where those are written."""
         if not isinstance(item, dict) or head is None:
             return item
         inherited_values = inherited(item, head.defaults, head.groups)
@@ -121,18 +121,18 @@ class ConfigReader:
         return {**item, **{key: value for key, (value, _) in inherited_values.items()}}
 
     def _without_partial(self, notes: list[Problem]) -> Iterator[Problem]:
-        """Drop notes about an inherited setting that do not hold for every route which inherits it."""
+        """Drop warnings about an inherited setting unless they apply to every route that inherits it."""
         heirs, number = Counter(self._origins.values()), Counter(notes)
         return (warning for warning in number if number[warning] >= heirs[self._inherited_at.get(warning, ())])
 
     def _outlines(self) -> list[rules.Outline]:
-        """Name, pattern and group of every route that has them, whatever else is wrong with it."""
+        """Return name, pattern and group of every route where they are readable."""
         listed = self._data.get("routes")
         items = enumerate(listed if isinstance(listed, list) else ())
         return [rules.Outline.of(index, item) for index, item in items if isinstance(item, dict)]
 
     def _head(self) -> RoutingFile | None:
-        """All but the routes; those only where they are no list, for the complaint."""
+        """Validate all sections except `routes`; include `routes` where it is not a list, to report that."""
         if isinstance(self._data.get("routes"), list):
             return self._validated(RoutingFile, {**self._data, "routes": []}, ())
         return self._validated(RoutingFile, self._data, ())
@@ -152,7 +152,7 @@ class ConfigReader:
             if written in self._lacking and not error_messages.is_unknown(error):
                 continue
             if error["type"] == "missing":
-                if location not in meant:  # else the misspelt key says it already
+                if location not in meant:  # else the misspelt key is reported already
                     yield self._locate("is missing", *location)
                 continue
             message = error_messages.message(error, location)
@@ -213,13 +213,13 @@ class ConfigReader:
         return problem
 
     def _written(self, at: Location) -> Location:
-        """Return the longest part of a location that the file contains."""
+        """Return the longest prefix of a location that exists in the file."""
         while at not in self._lines:
             at = at[:-1]
         return at
 
     def _where(self, at: Location) -> str:
-        """`routes[notes.create].shadow.share`; a route without a name goes by its number, from 1."""
+        """Return `routes[notes.create].shadow.share`; a route without a name is given by its number, from 1."""
         text = ""
         for depth, part in enumerate(at):
             if isinstance(part, int):
@@ -233,7 +233,7 @@ class ConfigReader:
 
 
 def _names(root: yaml_nodes.Mapping) -> dict[Location, str]:
-    """Return the routes' names as written, by location."""
+    """Return the names of routes as written, by location."""
     _, routes = root.entries.get("routes", (0, None))
     items = enumerate(routes.items if isinstance(routes, yaml_nodes.Sequence) else ())
     entries = {("routes", at): item.entries.get("name") for at, item in items if isinstance(item, yaml_nodes.Mapping)}
@@ -242,7 +242,7 @@ def _names(root: yaml_nodes.Mapping) -> dict[Location, str]:
 
 
 def _digest(root: yaml_nodes.Mapping, routes: Iterable[rules.Placed]) -> str:
-    """Return twelve hexadecimal digits of the file and its lists, before the environment is filled in."""
+    """Return twelve hexadecimal digits of the file and its value lists, before references are substituted."""
     digest = hashlib.sha256(json.dumps(_written_as(root), sort_keys=True).encode())
     listed = [
         (target.file, sorted(target.values))

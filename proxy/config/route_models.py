@@ -1,4 +1,4 @@
-"""Sections of routing.yaml that stand on a route, on a group of routes, or under `defaults` for all routes.
+"""Sections of routing.yaml that a route, a group of routes, or `defaults` may have.
 
 Shares are in basis points, durations in seconds.
 """
@@ -34,7 +34,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 
 def read_name(value: object) -> str:
-    """Check a name of a route or a group, as used in logs, metrics and reports. Raises ValueError."""
+    """Validate the name of a route or group, which appears in logs, metrics and reports. Raises ValueError."""
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
     raise ValueError("must be 1 to 64 letters, digits, `.`, `_` or `-`, as in notes.create")
@@ -47,7 +47,7 @@ def _not_empty(items: tuple[_Item, ...]) -> tuple[_Item, ...]:
 
 
 def none_if_off(value: object) -> object:
-    """Return None for `off`, which replaces an inherited setting by none."""
+    """Return None for `off`, which removes an inherited setting."""
     return None if isinstance(value, str) and value.strip().lower() in _OFF else value
 
 
@@ -56,7 +56,7 @@ NotEmpty = AfterValidator(_not_empty)
 
 
 class RouteTimeouts(Section):
-    """Those of legacy's timeouts that differ for one route."""
+    """Legacy's timeouts that a route overrides."""
 
     connect: Duration | None = None
     response: Duration | None = None
@@ -64,7 +64,7 @@ class RouteTimeouts(Section):
 
 
 class ShareSection(Section):
-    """A share with settings; the share may be written alone."""
+    """A share with settings. The share may be written without a mapping."""
 
     share: Share = ZERO
 
@@ -75,14 +75,14 @@ class ShareSection(Section):
 
 
 class NativeTraffic(ShareSection):
-    """The callers that native answers: a share of all, those that are included, and none that is excluded."""
+    """The callers that native answers: a share of all callers, plus those included, minus those excluded."""
 
     include: TargetMap = Field(default=Targets())
     exclude: TargetMap = Field(default=Targets())
 
     @property
     def has_targets(self) -> bool:
-        """True where a caller is answered by native, or not, whatever the share."""
+        """True where targets include or exclude callers regardless of the share."""
         return bool(self.include or self.exclude)
 
     @model_validator(mode="after")
@@ -100,7 +100,7 @@ class RouteShadow(ShareSection):
 
 
 class Guard(Section):
-    """Limits beyond which native fails, over a sliding window, and the effect on its share."""
+    """Limits of native's failures in a sliding window, and the action when they are exceeded."""
 
     error_rate: Share = BasisPoints(500)
     server_errors: Share = BasisPoints(100)
@@ -115,29 +115,29 @@ class Guard(Section):
 
 
 class Gates(Section):
-    """Limits that must not be exceeded for the next stage to follow."""
+    """Conditions for promotion to the next stage."""
 
     mismatch: Share = BasisPoints(10)
     errors: Share = BasisPoints(10)
 
 
 class Stage(Section):
-    """One stage of a rollout; `bake_time` is the rollout's where it has none."""
+    """One stage of a rollout. `bake_time` defaults to the rollout's."""
 
     share: PositiveShare
     bake_time: Duration | None = None
 
 
 def read_stage(value: object) -> object:
-    """Read a stage that is a share alone, or a mapping. Raises ValueError."""
+    """Read a stage written as a share or as a mapping. Raises ValueError."""
     return value if isinstance(value, dict | Stage) else Stage(share=read_positive_share(value))
 
 
 class Schedule(Section):
-    """Shares that follow one another: each lasts until its gates were passed for its bake time.
+    """The stages of a rollout. Each lasts until its gates have held for its bake time.
 
-    `minimum`: native requests, and shadow comparisons where there are any, fewer of which pass no gate. `start_at`: the
-    stage that it starts at, the first one where it is absent. `window`: the times at which it starts and is promoted.
+    `minimum`: native requests, and shadow comparisons where there are any, that a gate needs. `start_at`: the first
+    stage unless another one is given. `window`: the times at which the rollout starts and is promoted.
     """
 
     steps: Annotated[tuple[Annotated[Stage, BeforeValidator(read_stage)], ...], NotEmpty] = Field(alias="stages")
@@ -171,7 +171,7 @@ class Schedule(Section):
 
     @property
     def first(self) -> BasisPoints:
-        """The share of the stage that it starts at."""
+        """The share of the stage at which the rollout starts."""
         return self.start_at if self.start_at is not None else self.steps[0].share
 
     def bake_time_of(self, stage: BasisPoints) -> float:
@@ -181,9 +181,9 @@ class Schedule(Section):
 
 
 class RouteDefaults(Section):
-    """Settings of all routes; a route's group, and the route itself, may replace each of them.
+    """Settings of all routes, each of which a group or a route may override.
 
-    A setting that is given and None, as `guard: off` is, replaces one by none.
+    A setting that is given as None (`guard: off`) removes an inherited one.
     """
 
     native: NativeTraffic | None = None

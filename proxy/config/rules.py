@@ -1,6 +1,6 @@
 """Rules about two keys or two routes: duplicates, unreachable routes, contradictions.
 
-Rules yield every problem, also in a file with others. Notes are warnings about valid settings with an unexpected
+Rules yield all problems, also in a file that has others. Notes are warnings about valid settings with an unexpected
 effect.
 """
 
@@ -24,7 +24,7 @@ Placed = tuple[int, Route]  # a route and its index in the file's list
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What routes can collide over, as far as it could be read."""
+    """The properties of a route that can conflict with other routes, as far as they are readable."""
 
     index: int
     name: str | None
@@ -33,7 +33,7 @@ class Outline:
 
     @classmethod
     def of(cls, index: int, item: Mapping[str, Any]) -> Outline:
-        """Read from the plain values of one route; its own validation complains of what cannot be read."""
+        """Read the plain values of a route; unreadable ones are reported by the route's own validation."""
         name, match, group = (item.get(key) for key in ("name", "match", "group"))
         try:
             pattern = Pattern.parse(match) if isinstance(match, str) else None
@@ -43,14 +43,14 @@ class Outline:
 
 
 def between(outlines: Sequence[Outline], locate: Locate) -> Iterator[Problem]:
-    """Everything that is wrong between two routes."""
+    """Yield all problems between two routes."""
     yield from _same_names(outlines, locate)
     yield from _unreachable(outlines, locate)
     yield from _borrowed_groups(outlines, locate)
 
 
 def within(routes: Sequence[Placed], *, native: bool, locate: Locate) -> Iterator[Problem]:
-    """Everything that is wrong between the keys of one route. `native`: whether the file names a native app."""
+    """Yield all problems between the keys of one route. `native`: the file names a native app."""
     for index, route in routes:
         if not native:
             yield from _without_native(index, route, locate)
@@ -58,7 +58,7 @@ def within(routes: Sequence[Placed], *, native: bool, locate: Locate) -> Iterato
 
 
 def overall(file: RoutingFile, *, native: bool, locate: Locate) -> Iterator[Problem]:
-    """Everything that is wrong between the sections of a file."""
+    """Yield all problems between the sections of a file."""
     if file.legacy.tls is not None and not file.legacy.url.startswith("https:"):
         yield locate("needs an https URL", "legacy", "tls")
     if file.health is not None and not native:
@@ -83,7 +83,7 @@ def notes(routes: Sequence[Placed], *, docs: DocsSettings | None, shared: bool, 
     yield from _hidden_by_docs(docs, routes, locate) if docs is not None else ()
     moving = [key for _, route in routes for key in ("guard", "rollout") if getattr(route, key) is not None]
     if moving and not shared:
-        message = "there is none: what guards and rollouts do is kept by each gateway for itself, until it ends"
+        message = "without it, each gateway keeps guards and rollouts in memory, and they are lost when it ends"
         yield locate(message, "mongodb")
     for index, route in routes:
         yield from _moving(index, route, locate)
@@ -91,7 +91,7 @@ def notes(routes: Sequence[Placed], *, docs: DocsSettings | None, shared: bool, 
             message = f"{route.pattern.method} requests are writes, and shadow.writes is never: none will run"
             yield locate(message, "routes", index, "shadow")
         if route.pin is not None and "native_traffic" in route.model_fields_set:
-            message = f"the route is pinned to {route.pin}, so the share of {show_share(route.native)} rests"
+            message = f"the route is pinned to {route.pin}, so the share of {show_share(route.native)} has no effect"
             yield locate(message, "routes", index, "pin")
 
 

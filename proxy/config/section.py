@@ -1,4 +1,4 @@
-"""What every mapping of routing.yaml has in common."""
+"""The base class of all sections of routing.yaml."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ V = TypeVar("V")
 
 
 class HashableDict(dict[K, V]):
-    """A mapping of values by name, hashable like the rest of a configuration; it is not changed."""
+    """An immutable mapping of values by name, hashable like the rest of a configuration."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple(self.items()))
 
 
 class Section(BaseModel):
-    """A mapping of the file: unknown keys are refused, a key without a value counts as absent."""
+    """A mapping in the file. Unknown keys are rejected; a key without a value counts as absent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 

@@ -1,4 +1,4 @@
-"""Sections of routing.yaml for what runs beside the requests: shadow, reports, shared state, notices, docs pages."""
+"""Sections of routing.yaml for background services: shadow, reports, shared state, webhook, docs pages."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from proxy.types import BasisPoints
 
 
 class Server(Section):
-    """How long the listeners wait for their clients, in seconds; the first three are those of Node's HTTP server.
+    """Timeouts of the listeners in seconds; the first three are those of Node's HTTP server.
 
-    `keep_alive` is the time between an answer and the next request, `header_timeout` the time for a head and
-    `request_timeout` the time for a whole request, body included. `min_rate` is in bytes a second, for a body on its
-    way in and an answer on its way out: a client that stays behind it for `legacy.timeouts.idle` is closed. A WebSocket
-    is sent a ping each `websocket_ping_interval` and is closed after `websocket_ping_timeout` without a sign of life.
-    `proxy_protocol`: connections of trusted proxies to the public listener begin with a PROXY header.
+    `keep_alive`: from an answer to the next request. `header_timeout`: for the head of a request. `request_timeout`:
+    for a whole request with its body. `min_rate`: bytes per second of a request or answer body; a connection that is
+    slower for `legacy.timeouts.idle` is closed. `websocket_ping_interval`: between two pings. `websocket_ping_timeout`:
+    for any data after a ping. `proxy_protocol`: connections of trusted proxies to the public listener begin with a
+    PROXY header.
     """
 
     keep_alive: Duration = 5.0
@@ -50,9 +50,9 @@ class Server(Section):
 class Ops(Section):
     """The ops listener.
 
-    `hosts` are names by which people reach its pages, besides addresses and `localhost`; `url` is the address of the
-    pages for links in webhook messages and JUnit files. `trust_header` is the header in which a trusted proxy sends the
-    name of a person it has signed in; `operators` are the names that may change shares.
+    `hosts`: names for the pages besides addresses and `localhost`. `url`: the address of the pages, for links in
+    webhook messages and JUnit files. `trust_header`: the header with the name of a person whom a trusted proxy has
+    signed in. `operators`: the names that may change shares.
     """
 
     hosts: tuple[HostName, ...] = ()
@@ -65,12 +65,12 @@ class Ops(Section):
 
 
 class ShadowWorkerSettings(Section):
-    """How requests run on the other side, for all routes; of each process.
+    """Limits of the shadow, for all routes, in each process.
 
-    `deadline` bounds one answer of the shadow backend, `dry_run_timeout` the time that the caller of a write waits for
-    its dry run. `noise` is the share of compared reads that are sent to legacy a second time, to find the fields it
-    does not repeat. `max_cpu_wait` is the share of its time for which the gateway may wait for a processor; beyond it,
-    fewer requests run in the shadow. A shadow process with more resident memory than `max_memory` is restarted.
+    `deadline`: for one answer of the shadow backend. `dry_run_timeout`: for the dry run that a write's caller waits
+    for. `noise`: share of compared reads that are sent to legacy a second time, to find fields that differ between its
+    own answers. `max_cpu_wait`: share of time for which the gateway may wait for a CPU; beyond it, fewer requests run
+    in the shadow. `max_memory`: resident memory beyond which a shadow process is restarted.
     """
 
     concurrency: Count = 8
@@ -84,11 +84,11 @@ class ShadowWorkerSettings(Section):
 
 
 class ReportSettings(Section):
-    """What is kept of comparisons. `samples` are those of each route, field and kind of difference.
+    """Storage of comparison results. `samples`: maximum number for each route, field and kind of difference.
 
-    `key` keys the digests of values; without one each process draws its own, and digests compare within a sample only.
-    `redact`: `full` stores names that the contract or native's code knows, `values` all names, `off` values as well,
-    which needs `staging`: that these are no patients' data.
+    `key` is the HMAC key for digests of values. Without it, each process draws its own, and digests are comparable only
+    within a sample. `redact`: `full` stores names known to the contract or native's code, `values` all names, `off`
+    values too; `off` needs `staging`, which declares that no patient data is involved.
     """
 
     retention: Duration = 30 * 86_400.0
@@ -105,21 +105,21 @@ class ReportSettings(Section):
 
 
 class MongoSettings(Section):
-    """Where replicas share what they must: reports, caps, stages. `url` is empty where nothing is shared."""
+    """The MongoDB that replicas share for reports, caps and stages. An empty `url` means none."""
 
     url: Annotated[SecretStr, BeforeValidator(read_mongodb_url)] = SecretStr("")
     database: Text = "scribe_proxy"
 
 
 class BreakerSettings(Section):
-    """When legacy counts as down: so many connection faults in a row; `pause` until one request probes it again."""
+    """Circuit breaker of legacy: it opens after `failures` connection faults in a row, for `pause` seconds."""
 
     failures: Count = 5
     pause: Duration = 1.0
 
 
 class HealthSettings(Section):
-    """A request that native is asked regularly, and that must not be answered with a 5xx."""
+    """A request sent to native regularly. An answer with a 5xx status, or none in time, is a failed check."""
 
     path: Path = "/"
     interval: Duration = 5.0
@@ -127,7 +127,7 @@ class HealthSettings(Section):
 
 
 class WebhookSettings(Section):
-    """A webhook for caps, promotions, refused files and differences; `secret` signs what it is sent."""
+    """A webhook for caps, promotions, refused files and differences. `secret` signs its requests."""
 
     url: Annotated[SecretStr, BeforeValidator(read_endpoint)]
     secret: Annotated[SecretStr, BeforeValidator(read_secret)] = SecretStr("")
@@ -135,7 +135,7 @@ class WebhookSettings(Section):
 
 
 class DocsSettings(Section):
-    """Pages that show the API: where each is served. `native` is where the native app answers its own OpenAPI."""
+    """Paths of the pages that document the API. `native` is the path of the native app's own OpenAPI document."""
 
     swagger: Path = "/docs"
     redoc: Path = "/redoc"

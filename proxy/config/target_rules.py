@@ -1,4 +1,4 @@
-"""Rules about callers: claims need a secret to verify tokens with, and a target should have an effect."""
+"""Rules for targets: claims need a secret to verify tokens, and a target must have an effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxy.config.targets import TargetValues
 
 
 def problems(routes: Sequence[Placed], *, verifies: bool, locate: Locate) -> Iterator[Problem]:
-    """Yield targets by claims where no token is verified; `verifies`: the file has a secret for tokens."""
+    """Yield problems of targets by claim without a secret. `verifies`: the file has a secret for tokens."""
     for index, route in routes:
         for key, targets in _both(route):
             claims = [str(source) for source in targets if source.kind == "jwt"]
@@ -23,9 +23,9 @@ def problems(routes: Sequence[Placed], *, verifies: bool, locate: Locate) -> Ite
 
 
 def notes(routes: Sequence[Placed], keys: Sequence[KeySource], *, verifies: bool, locate: Locate) -> Iterator[Problem]:
-    """Yield warnings about targets without an effect, and about guards that cannot tell callers apart.
+    """Yield warnings about targets without effect, and about guards that cannot distinguish callers.
 
-    `keys`: those of `bucketing`; `verifies`: the file has a secret for tokens.
+    `keys` are those of `bucketing`; `verifies`: the file has a secret for tokens.
     """
     counted = any(route.guard is not None and route.guard.min_callers > 1 for _, route in routes)
     if counted and not verifies and any(key.kind == "jwt" for key in keys):

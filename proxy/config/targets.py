@@ -1,7 +1,7 @@
-"""Targets: callers whom native always answers (`include`), or never (`exclude`), by what their requests hold.
+"""Targets: callers that native always answers (`include`) or never answers (`exclude`), by properties of the request.
 
-A target names a source as `bucketing.key` does, with the values that are meant: in routing.yaml, or in a file beside it
-with one value a line (`#` begins a comment).
+A target has a source, as in `bucketing.key`, and values: in routing.yaml, or in a file next to it with one value per
+line (`#` begins a comment).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from proxy.config.section import HashableDict
 from proxy.gateway.client_address import Network, read_network
 
 ListReader = Callable[[str], str]
-"""Returns the text of a file beside routing.yaml. Raises OSError or ValueError."""
+"""Returns the text of a file next to routing.yaml. Raises OSError or ValueError."""
 MAX_VALUES: Final = 100_000
 _MAX_LENGTH: Final = 256
 _FILES: Final = re.compile(r"""\bfile["']?\s*:\s*["']?([^\s"',{}\[\]#]+)""")
@@ -29,23 +29,23 @@ _FORM: Final = "must be a value, a list of values, or {file: NAME}"
 
 @dataclass(frozen=True)
 class TargetValues:
-    """The values of one target; `file` is the name of the file that they come from, empty for routing.yaml itself."""
+    """The values of one target; `file` is the file that lists them, empty for routing.yaml itself."""
 
     values: frozenset[str]
     file: str = ""
 
     @cached_property
     def networks(self) -> tuple[Network, ...]:
-        """The values as networks of addresses."""
+        """The values as IP networks."""
         return tuple(read_network(value) for value in self.values)
 
 
 class Targets(HashableDict[KeySource, TargetValues]):
-    """Values by source."""
+    """Target values by source."""
 
 
 def read_values(value: object, info: ValidationInfo) -> TargetValues:
-    """Read a target's values: one, a list, or those of a file. Raises ValueError."""
+    """Read a target's values: one value, a list, or the values of a file. Raises ValueError."""
     if isinstance(value, TargetValues):
         return value
     file = ""
@@ -84,7 +84,7 @@ def _item(item: object) -> str:
 
 
 def _with_networks(targets: dict[KeySource, TargetValues]) -> Targets:
-    """Check the addresses of a `client-ip` target. Raises ValueError."""
+    """Validate the addresses of a `client-ip` target. Raises ValueError."""
     addresses = targets.get(KeySource("client-ip"))
     for value in addresses.values if addresses is not None else ():
         try:
@@ -104,12 +104,12 @@ TargetMap = Annotated[
 
 
 def list_files(text: str) -> tuple[str, ...]:
-    """Return the names of the files that a routing.yaml may name as lists, whatever else is wrong with it."""
+    """Return the names of the value lists that a routing.yaml may refer to, also where it is otherwise invalid."""
     return tuple(sorted(set(_FILES.findall(text))))
 
 
 def contradiction(include: Mapping[KeySource, TargetValues], exclude: Mapping[KeySource, TargetValues]) -> str | None:
-    """Return how an include can never have an effect, since the same callers are excluded; None where all can."""
+    """Return why an include has no effect because the same callers are excluded; None where all have one."""
     for source, included in include.items():
         excluded = exclude.get(source)
         if excluded is None:

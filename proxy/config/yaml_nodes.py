@@ -1,7 +1,7 @@
-"""A YAML text as a tree of plain nodes that remember their lines, read within bounds.
+"""Read YAML text as a tree of nodes with line numbers, within limits.
 
-Built from the parser's events, because PyYAML's own constructors forget lines, let a later key silently
-replace an earlier one, guess types, and follow nesting and aliases without limit. Every scalar stays text.
+Built from the parser's events, because PyYAML's constructors discard lines, let a later key silently replace an earlier
+one, guess types, and follow nesting and aliases without limit. Every scalar stays text.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from proxy.config.indentation import indentation_hint
 from proxy.config.problems import ConfigError, Problem
 
 MAX_DEPTH: Final = 20
-MAX_VALUES: Final = 100_000  # aliases counted each time they are used, so that none can multiply
+MAX_VALUES: Final = 100_000  # each use of an alias counts, so that aliases cannot multiply the size
 _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A piece of text; `text` is None where nothing was written (or `null`). `plain` ones stood without quotes."""
+    """A piece of text. `text` is None for an empty value or `null`. `plain`: written without quotes."""
 
     line: int
     text: str | None
@@ -42,7 +42,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys in file order, each with the line it stands on."""
+    """Keys in file order, each with its line."""
 
     line: int
     entries: dict[str, tuple[int, Node]]
@@ -56,7 +56,7 @@ Node = Scalar | Sequence | Mapping
 def read(text: str, max_depth: int = MAX_DEPTH) -> tuple[Node | None, tuple[Problem, ...]]:
     """Return the document's root (None for empty text) and its duplicate keys.
 
-    Raises ConfigError where the text cannot be read as one YAML document within the bounds.
+    Raises ConfigError where the text is not one YAML document within the limits.
     """
     composer = _Composer(_events(text), max_depth)
     try:
@@ -93,12 +93,12 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> Problem:
 
 @dataclass(slots=True)
 class _Composer:
-    """Turns events into nodes, one document, never deeper or larger than the bounds."""
+    """Converts events to nodes: one document, within the limits of depth and size."""
 
     events: Iterator[yaml.Event]
     max_depth: int
     duplicates: list[Problem] = field(default_factory=list)
-    anchors: dict[str, tuple[Node, int, int]] = field(default_factory=dict)  # with its size and height
+    anchors: dict[str, tuple[Node, int, int]] = field(default_factory=dict)  # with size and height
     values: int = 0
 
     def document(self) -> Node | None:

@@ -1,7 +1,7 @@
-"""Differential fuzzing: random sequences of requests put to two backends, and what differs shrunk to recordings.
+"""Differential fuzzing: send random sequences of requests to two backends and shrink differences to recordings.
 
-`sources.py` draws requests from a contract (Schemathesis), from a dictionary learnt from recordings and from a plug-in;
-`differential.py` puts one sequence to both backends, and the comparison engine judges it as `scribe-proxy verify` does;
-`search.py` runs rounds of sequences, shrinks what differs and groups it by kind. `state_machine.py` follows the
-contract's links. Needs the extra `fuzz` (Schemathesis and Hypothesis).
+`sources.py` draws requests from a contract (Schemathesis), from a dictionary learned from recordings and from a
+plug-in; `differential.py` sends one sequence to both backends and compares them with the engine of `scribe-proxy
+verify`; `search.py` runs rounds of sequences, shrinks differences and groups them by kind. `state_machine.py` follows
+the contract's links. Needs the extra `fuzz` (Schemathesis and Hypothesis).
 """

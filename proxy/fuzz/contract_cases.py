@@ -1,4 +1,4 @@
-"""Requests from the contract: Schemathesis' cases, valid and mutated, as requests that are sent byte for byte."""
+"""Requests from the contract: valid and mutated cases of Schemathesis, sent byte for byte."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MARKED: Final = re.compile(rf"{_MARK}(\d+)")
 
 
 def read_schema(file: Path) -> BaseSchema:
-    """Return the contract as Schemathesis reads it, without WebSockets; raises `ContractError`."""
+    """Return the contract as a Schemathesis schema, without WebSockets. Raises `ContractError`."""
     contract: Any = read_tree(file).value
     document: dict[str, Any] = copy.deepcopy(published(contract))
     document["paths"] = {path: item for path, item in document["paths"].items() if not _is_websocket(item)}
@@ -62,10 +62,10 @@ def _cases(operation: Any) -> st.SearchStrategy[Any]:
 
 
 def request_of(case: Case[Any], headers: tuple[tuple[str, str], ...] = (), number: int | None = None) -> FuzzRequest:
-    """Return the request of a case; `headers` replace its own of the same name.
+    """Return the request of a case; `headers` replace its own headers of the same name.
 
-    With a `number` its path's parameters are placeholders of this number: a text is an id of the sequence, any other
-    value that of a member with the parameter's name.
+    With a `number`, the path parameters are placeholders with that number: a text refers to an id of the sequence, any
+    other value to a member with the parameter's name.
     """
     own = dict(case.path_parameters or {})
     if number is None or not own:

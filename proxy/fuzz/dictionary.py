@@ -1,7 +1,7 @@
-"""The dictionary: requests, values and documents learnt from recordings, and requests drawn from it.
+"""The dictionary: requests, values and documents learned from recordings, and requests drawn from it.
 
-A drawn request is a recorded one with some of its parts replaced: ids by ids that this sequence has brought, members of
-its JSON body by values recorded under the same or another name, a member or a header removed, the method changed.
+A drawn request is a recorded one with some parts replaced: ids by ids of earlier answers, members of its JSON body by
+values recorded under the same or another name, a member or header removed, the method changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from proxy.types import JSON
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_BODY: Final = 32 * 1024
-"""Bytes of a recorded body that is played again; the largest ones only cost time."""
+"""Maximum size in bytes of a recorded body that is sent again; larger ones only cost time."""
 
 _MAX_VALUES: Final = 500
 _MAX_IDS: Final = 30
@@ -31,7 +31,7 @@ _UNCHANGED, _METHOD, _HEADER, _MEMBER, _REMOVAL = range(5)
 
 @dataclass(frozen=True)
 class Dictionary:
-    """What recordings hold: distinct requests, the values of JSON members by name, and stored documents."""
+    """Contents of recordings: distinct requests, values of JSON members by name, and stored documents."""
 
     requests: tuple[FuzzRequest, ...] = ()
     values: Mapping[str, Sequence[JSON]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Dictionary:
 
     @classmethod
     def learn(cls, recordings: Recordings) -> Dictionary:
-        """Return what recordings hold."""
+        """Return the dictionary of recordings."""
         steps = [step.request for scenario in recordings.scenarios for step in scenario.steps]
         small = [request for request in steps if len(request.body or b"") <= MAX_BODY]
         requests = tuple(dict.fromkeys(FuzzRequest.of(request) for request in small))
@@ -82,7 +82,7 @@ def _has_ids(request: FuzzRequest) -> bool:
 
 
 def _with_new_ids(request: FuzzRequest, number: int) -> FuzzRequest:
-    """Replace the ids in target and body by placeholders, whose defaults they become."""
+    """Replace ids in target and body by placeholders with the ids as defaults."""
     body = None if request.body is None else _renumber(request.body, number)
     return replace(request, target=_renumber(request.target, number), body=body)
 

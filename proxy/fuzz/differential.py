@@ -1,10 +1,10 @@
-"""Two backends under one sequence of requests: recorded from the legacy, then played to the native app and compared.
+"""Run one sequence of requests on two backends: record it on legacy, then play it to the native app and compare.
 
     async with Differential.between(legacy, native, settings) as differential:
         execution = await differential.run(documents, requests)
 
 Both backends start from the same documents where their databases are named. The comparison is that of
-`scribe-proxy verify`, so that an execution is also the recording which reproduces it.
+`scribe-proxy verify`, so that an execution is also the recording that reproduces it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
 
 
 class Differential:
-    """Two backends, and the state of the execution that is under way."""
+    """Two backends and the state of the current execution."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Differential:
     async def between(
         cls, legacy: FuzzBackend, native: FuzzBackend, settings: PlayerSettings, *, hang_after: float = 1.5
     ) -> AsyncIterator[Differential]:
-        """Open two running backends; `hang_after` is the time in seconds that the legacy has for an answer.
+        """Connect to two running backends; `hang_after` is the timeout for an answer of legacy in seconds.
 
         Raises `ServiceUnreachable` where one of them accepts no connections.
         """
@@ -66,7 +66,7 @@ class Differential:
             yield cls(client, player, repeater, documents, calls)
 
     async def run(self, before: Documents, requests: Sequence[FuzzRequest]) -> Execution:
-        """Put requests to the legacy, then to the native app, both from the same documents on."""
+        """Send requests to legacy, then to the native app, both starting from the same documents."""
         await self.begin(before)
         for request in requests:
             await self.send(request)
@@ -82,7 +82,7 @@ class Differential:
             await self._calls.clear()
 
     async def send(self, request: FuzzRequest) -> DecodedAnswer:
-        """Put the next request to the legacy, with values of earlier answers in its placeholders."""
+        """Send the next request to legacy, with values of earlier answers in its placeholders."""
         sent = self._learned.fill(request)
         answer = await self._client.send(sent)
         if answer.outcome == "reset":
@@ -107,9 +107,9 @@ class Differential:
         return Execution(scenario, tuple(results))
 
     async def confirm(self, execution: Execution) -> Execution | None:
-        """Play an execution again; return what the native app does now, None where the legacy does not repeat itself.
+        """Play an execution again; return native's results now, or None where legacy does not repeat its answers.
 
-        Without a database nothing can be repeated from the same state: return the execution as it is.
+        Without a database, an execution cannot be repeated from the same state and is returned unchanged.
         """
         if self._documents is None:
             return execution
@@ -123,7 +123,7 @@ class Differential:
 
 
 def write_execution(execution: Execution, directory: Path) -> Path:
-    """Write a recording into a directory that `scribe-proxy verify --recordings` takes, with an account of it."""
+    """Write an execution as a recording for `scribe-proxy verify --recordings`, with a text that describes it."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "http.json").write_text(json.dumps([execution.as_recording()], indent=1))
     (directory / "account.txt").write_text(execution.describe(), errors="backslashreplace")

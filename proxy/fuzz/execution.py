@@ -1,4 +1,4 @@
-"""An execution: the recording of the legacy, and the results of playing it to the native app. Pure."""
+"""An execution: the recording of legacy, and the results of playing it to the native app. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WORD: Final = re.compile(r"[a-z][a-z-]*\Z")
 
 @dataclass(frozen=True)
 class Execution:
-    """The recording of the legacy, and every result of playing it to the native app."""
+    """The recording of legacy, and all results of playing it to the native app."""
 
     scenario: Scenario
     results: tuple[Result, ...]
@@ -30,7 +30,7 @@ class Execution:
         return tuple(result for result in self.results if result.verdict == "differing")
 
     def describe(self) -> str:
-        """Return the sequence with its answers, and the differences of the native app."""
+        """Return the sequence with its answers and native's differences as text."""
         lines = [f"{len(self.scenario.steps)} requests:"]
         for step in self.scenario.steps:
             lines.append(f"  {step.name}: {_shown(step.request)}")
@@ -44,7 +44,7 @@ class Execution:
         return "\n".join(lines)
 
     def as_recording(self) -> JSON:
-        """Return the scenario as `http.json` holds it."""
+        """Return the scenario in the format of `http.json`."""
         return {
             "scenario": self.scenario.name,
             "about": self.scenario.about,
@@ -57,7 +57,7 @@ class Execution:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return a measure by which a smaller execution is simpler."""
+        """Return a sort key by which simpler executions are smaller."""
         return len(self.scenario.steps), len(repr(self.as_recording()))
 
 

@@ -1,4 +1,4 @@
-"""Kinds of difference, by which executions are grouped and compared with those already reported. Pure."""
+"""Kinds of differences, by which executions are grouped and compared with those already reported. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of a run. Pure, and imported without the extra `fuzz`."""
+"""Options of a run. Pure; imported without the extra `fuzz`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FuzzBackend:
-    """The URL of one backend, its database and its list of outside calls; None is neither reset nor compared."""
+    """One backend: URL, database, list of outside calls. Those that are None are neither reset nor compared."""
 
     url: str
     mongodb_url: str | None = None
@@ -17,13 +17,13 @@ class FuzzBackend:
 
     @property
     def urls(self) -> list[str]:
-        """Return every URL that a run would use."""
+        """Return all URLs that a run uses."""
         return [url for url in (self.url, self.mongodb_url, self.calls_url) if url]
 
 
 @dataclass(frozen=True)
 class FuzzOptions:
-    """How to search: `seconds` in all, `hang_after` seconds for an answer, at most `max_findings` and `max_sequences`.
+    """Options of a search: `seconds` in all, `hang_after` seconds for an answer, and its limits.
 
     `contracts` holds openapi.yaml and may hold divergences.yaml and recordings/, which `recordings` replaces.
     """

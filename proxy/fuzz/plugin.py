@@ -1,12 +1,12 @@
-"""The plug-in of a service: what a contract and recordings cannot say of people, tokens and odd documents.
+"""A service's plug-in, for users, tokens and unusual documents that neither contract nor recordings contain.
 
-A plug-in is a Python module, named by its import path or file. Importing it may register Schemathesis' own hooks and
-authentication. It may define any of these names:
+A plug-in is a Python module, given by its import path or file. Importing it may register Schemathesis hooks and
+authentication. It may define these names:
 
     HEADERS      strategy for headers `((name, value), …)` that are added to requests drawn from the contract
-    REQUESTS     strategy for a `FuzzRequest`, drawn beside those of the contract and the dictionary
+    REQUESTS     strategy for a `FuzzRequest`, drawn in addition to contract and dictionary
     DOCUMENTS    strategy for the documents that both databases start from
-    SEQUENCES    strategy for `(documents, [FuzzRequest, …])`, where the two depend on each other
+    SEQUENCES    strategy for `(documents, [FuzzRequest, …])`, where requests depend on documents
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class PluginError(ValueError):
-    """A plug-in that cannot be imported, or that defines something other than a strategy."""
+    """Raised for a plug-in that cannot be imported or that defines something other than strategies."""
 
 
 @dataclass(frozen=True)

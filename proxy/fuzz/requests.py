@@ -1,8 +1,8 @@
-"""Requests before they are sent: with placeholders for values that only an earlier answer brings. Pure.
+"""Requests with placeholders for values of earlier answers. Pure.
 
-`<id 2>` is the third id of this sequence (counting round): of the documents that it starts from, then of the legacy's
-answers. `<id 2|abc>` is `abc` where there has been none. `id`, `token` and `etag` are recognised anywhere in an answer,
-by their form; any other name is that of a member of a JSON answer.
+`<id 2>` is the third id of the sequence (modulo their number): of the initial documents, then of legacy's answers.
+`<id 2|abc>` is `abc` where there is none. `id`, `token` and `etag` are recognised by their form anywhere in an answer;
+any other name is that of a member of a JSON answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BODIED: Final = ("POST", "PUT", "PATCH")
 
 @dataclass(frozen=True)
 class FuzzRequest:
-    """One request with placeholders. A body is text in latin-1, which can hold any byte, or None."""
+    """One request with placeholders. `body` is None or text in latin-1, which can represent any byte."""
 
     method: str
     target: str
@@ -47,12 +47,12 @@ class FuzzRequest:
 
 @dataclass
 class LearnedValues:
-    """The values that answers have brought so far, by the name of their placeholder."""
+    """Values of the answers so far, by the name of their placeholder."""
 
     values: dict[str, list[str]] = field(default_factory=dict)
 
     def learn(self, answer: DecodedAnswer) -> None:
-        """Add the values of one more answer."""
+        """Add the values of an answer."""
         for match in VOLATILE.finditer(answer.text):
             if match.lastgroup in _RECOGNISED:
                 self._add(match.lastgroup, match.group())
@@ -62,13 +62,13 @@ class LearnedValues:
             self._add(name, value)
 
     def learn_documents(self, documents: JSON) -> None:
-        """Add the ids of the documents that a sequence starts from."""
+        """Add the ids of a sequence's initial documents."""
         for match in VOLATILE.finditer(json.dumps(documents)):
             if match.lastgroup == "id":
                 self._add("id", match.group())
 
     def fill(self, request: FuzzRequest) -> RecordedRequest:
-        """Return the request with its placeholders replaced, as it is sent."""
+        """Return the request with its placeholders replaced, ready to be sent."""
         headers = tuple((name, self._filled(value)) for name, value in request.headers)
         body = None if request.body is None else self._filled(request.body).encode("latin-1", "replace")
         if body is None and request.method in _BODIED:
@@ -89,7 +89,7 @@ class LearnedValues:
 
 
 def encode_body(value: JSON) -> str:
-    """Return a JSON value as a body: ASCII, since everything else is escaped."""
+    """Return a JSON value as a body in ASCII; other characters are escaped."""
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -102,7 +102,7 @@ def _parsed(answer: DecodedAnswer) -> JSON:
 
 
 def _members(value: JSON, depth: int = 8) -> Iterator[tuple[str, str]]:
-    """Yield the texts and integers in a JSON value with the names of their members."""
+    """Yield the texts and integers in a JSON value, with the names of their members."""
     if isinstance(value, list) and depth:
         for item in value:
             yield from _members(item, depth - 1)

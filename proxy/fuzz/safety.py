@@ -1,4 +1,4 @@
-"""Hosts that a search may send random requests to, and databases that it may empty. Pure."""
+"""Validate the hosts that receive random requests and whose databases are emptied. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proxy.recordings.side_effects import is_loopback
 
 
 class ForeignHostError(ValueError):
-    """A host that is neither loopback nor named; the message says how to name it."""
+    """Raised for a host that is neither loopback nor named; the message explains how to name it."""
 
 
 def refuse_foreign(urls: Collection[str], named: Collection[str], *, owned: bool) -> None:

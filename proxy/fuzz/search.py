@@ -1,7 +1,7 @@
-"""The search: rounds of sequences until the time is over; each round ends at a new kind of difference, shrunk.
+"""The search: rounds of sequences until the time is over. Each round ends with a new kind of difference, shrunk.
 
-A kind that has been reported is passed over for the rest of the run, so that others show. A difference counts once it
-is confirmed: the legacy repeats its own recording, and the native app differs again.
+A reported kind is skipped for the rest of the run, so that others are reported. A difference counts once it is
+confirmed: legacy repeats its own recording, and the native app differs again.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from proxy.recordings.side_effects import SideEffectsError
 T = TypeVar("T")
 
 ROUND: Final = 200
-"""Sequences in one round."""
+"""Number of sequences in one round."""
 
 STATEFUL_SHARE: Final = 4
-"""Every round of this number follows links."""
+"""One round in this number follows links."""
 
 SHRINK_TIMEOUT: Final = 45.0
-"""Seconds to make one counterexample smaller."""
+"""Seconds for shrinking one counterexample."""
 
 
 class NewDifferenceError(AssertionError):
@@ -47,7 +47,7 @@ class NewDifferenceError(AssertionError):
 
 
 class SearchOver(BaseException):
-    """The time is over. Hypothesis would take an `Exception` for a failure, and shrink it."""
+    """Raised when the time is over. Not an `Exception`, which Hypothesis would treat as a failure and shrink."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass
 class SearchCounts:
-    """Counters of a run: executions, requests, results by verdict, and differences that were not confirmed."""
+    """Counters of a run: executions, requests, results by verdict, and unconfirmed differences."""
 
     executions: int = 0
     requests: int = 0
@@ -72,7 +72,7 @@ class SearchCounts:
 
 @dataclass
 class Search:
-    """A run: its sources, what it has reported, and its counters; the callbacks report progress."""
+    """A run: its sources, reported kinds and counters. Callbacks report progress."""
 
     runner: asyncio.Runner
     differential: Differential
@@ -93,7 +93,7 @@ class Search:
     _refusal: SideEffectsError | None = None
 
     def run(self, first_seed: int, max_findings: int) -> None:
-        """Run rounds with consecutive seeds; raises `SideEffectsError` where all documents are refused."""
+        """Run rounds with consecutive seeds. Raises `SideEffectsError` where MongoDB rejects all documents."""
         number = first_seed
         while not self._is_over() and len(self.findings) < max_findings:
             stateful = self.has_links and (number - first_seed) % STATEFUL_SHARE == STATEFUL_SHARE - 1
@@ -144,17 +144,17 @@ class Search:
         run_state_machine_as_test(machine, settings=_settings())
 
     def begin(self, documents: Documents) -> None:
-        """Start an execution; raises `SearchOver` where the time is over."""
+        """Start an execution. Raises `SearchOver` where the time is over."""
         if self._is_over():
             raise SearchOver
         self._run_or_reject(self.differential.begin(documents))
 
     def send(self, request: FuzzRequest) -> DecodedAnswer:
-        """Put a request of the execution to the legacy."""
+        """Send a request of the execution to legacy."""
         return self.runner.run(self.differential.send(request))
 
     def finish(self) -> None:
-        """Play the execution to the native app; raises `NewDifferenceError` where it shows a new kind of difference."""
+        """Play the execution to the native app. Raises `NewDifferenceError` for a new kind of difference."""
         execution = self._run_or_reject(self.differential.finish())
         self._count(execution)
         if not self._is_new(execution):
@@ -169,7 +169,7 @@ class Search:
         raise NewDifferenceError
 
     def _run_or_reject(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine; a sequence whose documents an index refuses is not counted by Hypothesis."""
+        """Run a coroutine. A sequence whose documents violate an index does not count as an example for Hypothesis."""
         try:
             return self.runner.run(work)
         except SideEffectsError as error:
@@ -178,7 +178,7 @@ class Search:
             reject()
 
     def _is_over(self) -> bool:
-        """Return whether the time or the number of sequences is over; a difference is shrunk all the same."""
+        """Return True where the time or the number of sequences is used up. Shrinking continues beyond that."""
         if self._best is not None:
             return time.monotonic() > self._shrink_until
         tried = self.counts.executions + self.counts.refused

@@ -1,6 +1,6 @@
-"""Whole sequences: the documents that both backends start from, and the requests.
+"""Sequences: the initial documents of both backends, and the requests.
 
-A sequence is the plug-in's own, where it has any, in half of the cases; else its requests come from the contract, the
+Half of the sequences are the plug-in's own where it defines any. The others draw requests from the contract, the
 dictionary and the plug-in in equal parts.
 """
 
@@ -19,28 +19,28 @@ from proxy.fuzz.plugin import Headers, Plugin
 from proxy.fuzz.requests import FuzzRequest
 
 MAX_REQUESTS: Final = 10
-"""Requests in one sequence."""
+"""Maximum number of requests in one sequence."""
 
 MAX_IDS: Final = 30
-"""Ids of one sequence that later requests choose from."""
+"""Number of ids in one sequence that later requests choose from."""
 
 _CONTRACT, _DICTIONARY, _PLUGIN = range(3)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where requests and documents come from; `cases` are strategies for Schemathesis' cases by operation."""
+    """Sources of requests and documents; `cases` are strategies for Schemathesis cases by operation."""
 
     cases: dict[str, st.SearchStrategy[Any]]
     dictionary: Dictionary
     plugin: Plugin
 
     def headers(self) -> st.SearchStrategy[Headers]:
-        """Return a strategy for the headers that are added to requests from the contract."""
+        """Return a strategy for the headers added to requests from the contract."""
         return st.just(()) if self.plugin.headers is None else self.plugin.headers
 
     def documents(self) -> st.SearchStrategy[Documents]:
-        """Return a strategy for documents: those of a recording, or the plug-in's (without a plug-in, none)."""
+        """Return a strategy for initial documents: those of a recording, or the plug-in's; none without a plug-in."""
         return st.composite(self._draw_documents)()
 
     def sequences(self) -> st.SearchStrategy[tuple[Documents, Sequence[FuzzRequest]]]:
@@ -67,7 +67,7 @@ class Sources:
         return draw(self.plugin.requests)
 
     def _draw_recorded(self, draw: st.DrawFn) -> FuzzRequest:
-        """Give a recorded request the plug-in's headers in half of the cases: recorded tokens may have expired."""
+        """Draw a recorded request; half of them get the plug-in's headers, because recorded tokens may have expired."""
         request = self.dictionary.draw_request(draw)
         if self.plugin.headers is not None and draw(st.booleans()):
             for name, value in draw(self.plugin.headers):

@@ -1,6 +1,6 @@
-"""Stateful sequences: Schemathesis' state machine follows the contract's links, on the two backends of an execution.
+"""Stateful sequences: Schemathesis' state machine follows the contract's links on the two backends of an execution.
 
-Each scenario of the machine is one execution: its requests go to the legacy, whose answers feed the links; at its end
+Each scenario of the machine is one execution. Its requests are sent to legacy, whose answers feed the links; at the end
 the recording is played to the native app. A new kind of difference fails the scenario, and Hypothesis shrinks it.
 """
 
@@ -26,16 +26,16 @@ _NO_ANSWER = 504
 
 
 class ExecutionHost(Protocol):
-    """The search that a machine belongs to."""
+    """The search that runs a machine."""
 
     def begin(self, documents: Documents) -> None:
         """Start an execution."""
 
     def send(self, request: FuzzRequest) -> DecodedAnswer:
-        """Put a request of the execution to the legacy."""
+        """Send a request of the execution to legacy."""
 
     def finish(self) -> None:
-        """Play the execution to the native app; raises where it shows a new kind of difference."""
+        """Play the execution to the native app. Raises for a new kind of difference."""
 
 
 def machine_for(
@@ -44,7 +44,7 @@ def machine_for(
     documents: st.SearchStrategy[Documents],
     headers: st.SearchStrategy[Headers],
 ) -> type[APIStateMachine]:
-    """Return the contract's state machine, bound to a search; raises `NoLinksFound` when it runs without links."""
+    """Return the contract's state machine, bound to a search. Raises `NoLinksFound` when it runs without links."""
     base: Any = schema.as_state_machine()
 
     class DifferentialMachine(base):  # type: ignore[misc]
@@ -55,20 +55,20 @@ def machine_for(
 
         @initialize(before=documents, added=headers)
         def begin(self, before: Documents, added: Headers) -> None:
-            """Start an execution; all requests of a scenario have the same added headers."""
+            """Start an execution; all requests of a scenario get the same additional headers."""
             self.added_headers = added
             host.begin(before)
             self.has_begun = True
 
         def call(self, case: Case[Any], **kwargs: Any) -> Response:
-            """Put a request to the legacy; its answer feeds the links."""
+            """Send a request to legacy; its answer feeds the links."""
             return _response(host.send(request_of(case, self.added_headers)))
 
         def validate_response(self, *args: Any, **kwargs: Any) -> None:
-            """Check nothing: answers are compared with the other backend's."""
+            """Do nothing: answers are compared with the other backend's."""
 
         def teardown(self) -> None:
-            """Play the execution to the native app and judge it."""
+            """Play the execution to the native app and compare the answers."""
             if self.has_begun:
                 host.finish()
 
@@ -76,7 +76,7 @@ def machine_for(
 
 
 def _response(answer: DecodedAnswer) -> Response:
-    """Return an answer as Schemathesis has it; a hang or a reset is a 504."""
+    """Return an answer as a Schemathesis response; a hang or reset becomes 504."""
     sent = requests.Request("GET", BASE_URL).prepare()
     headers = {name: [value] for name, value in answer.headers.items()}
     return Response(answer.status or _NO_ANSWER, headers, answer.body, sent, elapsed=0.0, verify=False)

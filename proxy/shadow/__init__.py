@@ -1,7 +1,7 @@
-"""Shadow requests: each one also runs on the other backend, in a separate process, and both answers are compared.
+"""Shadow requests: run each one also on the other backend, in a separate process, and compare both answers.
 
     gateway process                                              shadow process (`worker.py`)
-    mirror.py        captures a request and its answer
+    mirror.py        records a request and its answer
     __init__.py      submits it, within limits  ── message_channel ─▶  backends.py     sends it to the other backend
     pending.py       requests without a verdict yet                    comparator.py   compares, confirms mismatches
     load_shedder.py  the share that the CPU has capacity for
@@ -116,7 +116,7 @@ class ShadowClient:
     def mirror(
         self, route: Route, decision: bucketing.Decision, scope: Scope, receive: Receive
     ) -> MirroredRequest | None:
-        """Begin to mirror an HTTP request; return None where it is not sampled, or skipped."""
+        """Begin to mirror an HTTP request. Return None where it is not sampled or is skipped."""
         if not bucketing.is_shadowed(route, decision.bucket):
             return None
         reads = scope["method"] in SAFE
@@ -128,7 +128,7 @@ class ShadowClient:
         return mirrored(self, route.name, scope, receive, self._config.shadow.max_body)
 
     def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
-        """Submit a read that `served` has answered for comparison."""
+        """Submit a read, answered by `served`, for comparison."""
         deadline = time.monotonic() + self._config.shadow.deadline
         pending = PendingRequest(route, served, raw.size, deadline, caller=connection.caller)
         number = self._pending.add(pending, self._max_pending)
@@ -138,7 +138,7 @@ class ShadowClient:
             self._supervisor.send(CompareRead(number, route, served, connection, raw, deadline))
 
     async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
-        """Run a write dry and wait for the end; return its number, None where nothing will be compared."""
+        """Run a write dry and wait for its end. Return its number; None where nothing will be compared."""
         result: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
         caller = request.connection.caller
         pending = PendingRequest(route, "legacy", len(request.body), result=result, caller=caller)
@@ -162,7 +162,7 @@ class ShadowClient:
         return number if reason is None else None
 
     def submit_legacy_answer(self, number: int, raw: RawExchange) -> None:
-        """Submit the exchange with legacy of a write that ran dry."""
+        """Submit legacy's answer to a write that ran dry."""
         pending = self._pending.get(number)
         if pending is not None:
             pending.deadline = time.monotonic() + self._config.shadow.deadline
@@ -190,7 +190,7 @@ class ShadowClient:
             self._supervisor.request_stop()
 
     def _skip_reason(self, route: Route, served: Backend, *, reads: bool) -> Reason | None:
-        """Return the reason why a request is not mirrored, before that costs anything; None where it is mirrored."""
+        """Return the reason for not mirroring a request, before any cost; None where it is mirrored."""
         if not reads and (route.shadow.writes == "never" or served == "native"):
             return "write_not_allowed"
         ready = self._supervisor.ready

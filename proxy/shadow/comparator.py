@@ -1,10 +1,10 @@
 """Comparison of both backends' answers, confirmation of mismatches, and sampling of noise.
 
 A read with a mismatch is sent to both backends once more. Where they then agree, a write happened between the two
-answers, and the read is skipped (`changed`); where they differ again, the differences of both rounds are reported. A
-write with a mismatch runs dry on native once more, see `confirmation.py`.
+answers, and the read is skipped (`changed`). Where they differ again, the differences common to both rounds are
+reported. A write with a mismatch runs dry on native once more: see `confirmation.py`.
 
-Besides, a share of all reads is sent to legacy again: fields that legacy does not repeat are noise.
+A share of all reads is also sent to legacy a second time: fields that differ between its own answers are noise.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Comparator:
         return confirmed, legacy
 
     async def _sample_noise(self, event: ComparisonEvent, request: RequestSnapshot, repeated: Exchange | None) -> None:
-        """Record two answers of legacy to one read: the one `repeated` already, or a new one where a sample is due."""
+        """Record two answers of legacy to one read: `repeated`, or a new one where a sample is due."""
         answered = event.legacy.outcome == "response"
         if repeated is None and answered and self._noise_sampler.is_due(event.route, self._backends.settings.noise):
             repeated = await self._repeat("legacy", event, request)

@@ -1,8 +1,9 @@
-"""Decide which mismatches are confirmed by a second request, and which of those a concurrent writer explains.
+"""Decide which mismatches need a second request, and which of those a concurrent write explains.
 
-A difference counts as confirmed for `CONFIRMATION_TTL`. A dry run is repeated after legacy has written, so that a stale
-answer could pass for a concurrent write: a difference that shows what the request itself wrote, or that vanishes in
-more than `MAX_CHANGED_SHARE` of a route's dry runs, is not explained by other writers.
+A difference counts as confirmed for `CONFIRMATION_TTL`. A dry run is repeated after legacy has written, so a stale
+answer of native could be mistaken for a concurrent write. A difference is therefore not attributed to other writers
+where it contains what the request itself wrote, or where it vanishes in more than `MAX_CHANGED_SHARE` of a route's dry
+runs.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from proxy.types import JSON, ValuePath
 CONFIRMATION_TTL: Final = 10.0
 """Seconds for which a confirmed difference needs no further confirmation."""
 MAX_CONFIRMATIONS: Final = 10
-"""Maximum number of requests a second that are repeated to confirm a mismatch."""
+"""Maximum number of requests per second that are repeated to confirm a mismatch."""
 MAX_CONFIRMED: Final = 10_000
-"""Maximum number of differences in the cache of confirmed ones."""
+"""Maximum number of cached confirmed differences."""
 MAX_CHANGED_SHARE: Final = 0.05
-"""Maximum share of a route's dry runs in which one difference counts as another's write; the first always does."""
+"""Maximum share of a route's dry runs in which a difference is attributed to other writers; the first always is."""
 
 _DifferenceKey: TypeAlias = tuple[str, str | None, ValuePath, Kind]
 """Route, operation, path in the answer and kind of difference."""
 
 
 class ConfirmationCache:
-    """Differences confirmed lately, and a rate limit on confirmations."""
+    """Recently confirmed differences, and a rate limit for confirmations."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -44,7 +45,7 @@ class ConfirmationCache:
         self._second, self._remaining = 0, MAX_CONFIRMATIONS
 
     def needs_confirmation(self, event: ComparisonEvent) -> bool:
-        """Return whether a difference is not confirmed yet and the rate limit admits a confirmation."""
+        """Return True where a difference is not confirmed and the rate limit allows a confirmation."""
         now = self._clock()
         if all(self._expiries.get(key, 0.0) > now for key in _difference_keys(event)):
             return False
@@ -61,7 +62,7 @@ class ConfirmationCache:
 
 
 class ChangeLimiter:
-    """Limits how often a difference of dry runs is explained by a concurrent writer."""
+    """Limits how often a difference of dry runs is attributed to concurrent writers."""
 
     def __init__(self) -> None:
         self._dry_runs: Counter[str] = Counter()
@@ -72,7 +73,7 @@ class ChangeLimiter:
         self._dry_runs[route] += 1
 
     def admits(self, event: ComparisonEvent) -> bool:
-        """Count the differences of an event as changes; return whether all of them are still rare."""
+        """Count the differences of an event as concurrent changes. Return True while all of them are rare."""
         if len(self._changes) > MAX_CONFIRMED:
             self._changes.clear()
         keys = _difference_keys(event)
@@ -82,9 +83,9 @@ class ChangeLimiter:
 
 
 def shows_own_write(event: ComparisonEvent) -> bool:
-    """Return whether legacy's side of a difference is what the request wrote: a field it sent, or an id or date of now.
+    """Return True where legacy's side of a difference is the request's own write: a sent field, or a new id or date.
 
-    Native lacks it then because it answered with the state before the write, not because of another writer.
+    Native then answered with the state before the write; no other writer is involved.
     """
     sent = set(_sent_fields(event.legacy))
     since = event.legacy.started - 1.0

@@ -1,4 +1,4 @@
-"""Counts of verdicts in the gateway process, batched so that counting costs a request next to nothing."""
+"""Counts of verdicts in the gateway process, published in batches to keep the cost per request low."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxy.reports.events import SkippedEvent
 from proxy.types import Backend
 
 PUBLISH_DELAY: Final = 0.1
-"""Seconds that a count waits for others to be published with it."""
+"""Maximum seconds between a count and its publication."""
 
 _Key: TypeAlias = tuple[str, Backend, Name, Reason | None, int | None]
 

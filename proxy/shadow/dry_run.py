@@ -5,9 +5,9 @@ scope of a dry run has
 
     scope["extensions"]["proxy.dry_run"] = {"deadline": seconds, "report": callable}
 
-The app answers as usual within `deadline` seconds from now, stores nothing and calls no outside service. Before its
-answer it calls `report` with the writes that it would make, as mappings of `collection`, `operation` (`insert`,
-`update`, `delete`) and `document`, `filter` or `update`; or with None where it declines the dry run.
+The app answers as usual within `deadline` seconds, stores nothing and calls no outside service. Before its answer it
+calls `report` with the writes that it would make, as mappings of `collection`, `operation` (`insert`, `update`,
+`delete`) and `document`, `filter` or `update`; or with None where it declines the dry run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Writes = Sequence[Mapping[str, JSON]]
 
 
 def supports_dry_run(state: Mapping[str, Any]) -> bool:
-    """Return whether the lifespan's state of an app declares support for dry runs."""
+    """Return True where an app's lifespan state declares support for dry runs."""
     return state.get(EXTENSION) is True
 
 
 class DryRunExchange:
-    """One dry run; `writes` are those that the app has reported."""
+    """One dry run; `writes` are those reported by the app."""
 
     def __init__(self) -> None:
         self.writes: Writes = ()

@@ -1,13 +1,12 @@
 """Load shedding: the share of requests that may run in the shadow, derived from the CPU contention of this process.
 
-Two conditions show contention. A gateway that is ready to run but waits for a processor shares it with other
-processes, the shadow process among them: a low priority still lets that one finish its time slice. A gateway that
-rarely idles has no spare capacity either, although it never waits: two processors may be hyper-threads of one core.
-Each check that finds contention halves the share, each other one adds `STEP` (additive increase, multiplicative
-decrease).
+Contention has two signs. A gateway thread that is ready to run but waits for a CPU shares it with other processes, such
+as the shadow process, which finishes its time slice despite its low priority. A gateway that is rarely idle has no
+spare capacity either, even if it never waits, because two CPUs may be hyper-threads of one core. A check that detects
+contention halves the share; any other check adds `STEP` (additive increase, multiplicative decrease).
 
-Shedding is fair: every route has a floor of one request each `FLOOR_INTERVAL`, whatever the share; beyond it, the share
-applies to each route by itself, so that a route with much traffic takes nothing from a rare one.
+Shedding is fair: every route gets at least one request in `FLOOR_INTERVAL`. Beyond that the share applies to each route
+separately, so that a busy route does not displace a rare one.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ MIN_SHARE: Final = 0.02
 STEP: Final = 0.02
 """The increase of the share at an update without contention."""
 MIN_IDLE: Final = 0.25
-"""The share of its time that a gateway with spare capacity idles."""
+"""Minimum idle share of the time of a gateway with spare capacity."""
 
 FLOOR_INTERVAL: Final = 1.0
 """Seconds after which a route with traffic is due for a comparison."""
 MAX_FLOORS: Final = 50
-"""Maximum number of requests a second that floors admit; routes that were never compared are not limited."""
+"""Maximum number of requests per second admitted by floors; routes never compared before are exempt."""
 
 _SCHEDSTAT: Final = Path("/proc/self/schedstat")
 
 
 class CpuTimes(NamedTuple):
-    """Seconds that the main thread has run, and that it was ready to run and waited for a processor."""
+    """Seconds for which the main thread ran, and for which it was runnable but waited for a CPU."""
 
     ran: float
     waited: float
@@ -65,7 +64,7 @@ class CpuLoadShedder:
     def update(self, now: float, limit: float) -> None:
         """Adapt the share to the time since the last update; `now` is in seconds.
 
-        `limit` is the share of that time for which the thread may wait for a processor; 1 switches shedding off.
+        `limit` is the share of that time for which the thread may wait for a CPU; 1 disables shedding.
         """
         times = self._read_times()
         last, self._last = self._last, (now, times) if times else None
@@ -79,7 +78,7 @@ class CpuLoadShedder:
             self.share = min(1.0, self.share + STEP)
 
     def admits(self, route: str) -> bool:
-        """Return whether a route's next request is admitted: `share` of them are, evenly spread."""
+        """Return True where a route's next request is admitted; the admitted `share` is evenly spread."""
         credit = self._credits.get(route, 0.0) + self.share
         admitted = credit >= 1.0
         self._credits[route] = credit - 1.0 if admitted else credit
@@ -87,7 +86,7 @@ class CpuLoadShedder:
 
 
 class RouteFloors:
-    """Gives every route with traffic a request each `FLOOR_INTERVAL`, first to those that were never compared."""
+    """Admits one request per route in `FLOOR_INTERVAL`; routes never compared before take precedence."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -96,7 +95,7 @@ class RouteFloors:
         self._second, self._remaining = 0, MAX_FLOORS
 
     def is_due(self, route: str) -> bool:
-        """Return whether a route has had no admitted request for `FLOOR_INTERVAL`, within the limit on floors."""
+        """Return True where a route had no admitted request for `FLOOR_INTERVAL`, within the limit on floors."""
         now = self._clock()
         if now - self._admitted_at.get(route, -inf) < FLOOR_INTERVAL:
             return False

@@ -21,7 +21,7 @@ from proxy.types import Backend
 
 
 class ConnectionInfo(NamedTuple):
-    """The parts of an ASGI scope that a request itself does not contain.
+    """The parts of an ASGI scope that are not part of the request itself.
 
     `client` and `server` are addresses as in the scope; `template` is the path pattern of the matched route, `caller`
     the identity of the caller where a guard needs it.
@@ -62,7 +62,7 @@ class Configure(NamedTuple):
 
 
 class CompareRead(NamedTuple):
-    """A read that one backend has served: send it to the other one and compare both answers."""
+    """A read answered by one backend: send it to the other one and compare both answers."""
 
     number: int
     route: str
@@ -76,7 +76,7 @@ class CompareRead(NamedTuple):
 
 
 class DryRun(NamedTuple):
-    """A write that legacy is about to serve: run it dry and answer `DryRunFinished`.
+    """A write that legacy will serve next: run it dry and answer `DryRunFinished`.
 
     `LegacyServed` or `Discard` follows.
     """
@@ -88,14 +88,14 @@ class DryRun(NamedTuple):
 
 
 class LegacyServed(NamedTuple):
-    """The exchange with legacy of a write that ran dry before: compare both answers."""
+    """Legacy's exchange for an earlier dry run: compare both answers."""
 
     number: int
     raw: RawExchange
 
 
 class Discard(NamedTuple):
-    """The dry run will not be compared: cancel it or drop its result."""
+    """A dry run that will not be compared: cancel it or drop its result."""
 
     number: int
 
@@ -111,7 +111,7 @@ class Ready(NamedTuple):
 
 
 class DryRunFinished(NamedTuple):
-    """The dry run has ended; `reason` is set where its result cannot be compared."""
+    """The end of a dry run; `reason` is set where its result cannot be compared."""
 
     number: int
     reason: Reason | None = None
@@ -133,7 +133,7 @@ class ReportsDropped(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """An event for the webhook: differences that are new or have returned."""
+    """A webhook event about differences that are new or have returned."""
 
     event: WebhookEvent
 

@@ -1,4 +1,4 @@
-"""Capture of one mirrored request in the gateway process, and its hand-over to the shadow."""
+"""Record one mirrored request in the gateway process and pass it to the shadow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from proxy.types import Backend
 
 
 class ShadowSink(Protocol):
-    """The receiver of captured requests: `ShadowClient`, or a recorder in tests."""
+    """Receiver of recorded requests: `ShadowClient`, or a recorder in tests."""
 
     def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
         """Submit a read that `served` has answered for comparison."""
@@ -36,7 +36,7 @@ class ShadowSink(Protocol):
 
 
 class MirroredRequest(Protocol):
-    """A request that is compared: wraps `receive` and observes the answer while a backend serves it.
+    """A request to compare: wraps `receive` and observes the answer while a backend serves it.
 
     `capture` records the messages that the backend sends; None where they are not needed.
     """
@@ -45,7 +45,7 @@ class MirroredRequest(Protocol):
     def capture(self) -> ExchangeRecorder | None: ...
 
     async def prepare(self) -> None:
-        """Run what precedes the request: the dry run of a write. Await this before calling the backend."""
+        """Do the work that precedes the request: a write's dry run. Await this before calling the backend."""
 
     async def receive(self) -> Message:
         """Receive the next message of the client. Pass this to the backend as its `receive`."""
@@ -55,7 +55,7 @@ class MirroredRequest(Protocol):
 
 
 class MirroredRead:
-    """A read: submitted for comparison once its answer is complete."""
+    """A read, submitted for comparison once its answer is complete."""
 
     def __init__(self, sink: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
         self.capture = ExchangeRecorder(scope, limit, _opener(scope))
@@ -120,7 +120,7 @@ class MirroredDryRun:
             self._sink.discard(self._number, "backend_unavailable")  # legacy was down: native served as the fallback
 
     async def _read_body(self) -> bytes | Reason:
-        """Receive the whole body and buffer its messages; return the reason where a dry run is not possible."""
+        """Receive the whole body and buffer its messages. Return a reason where a dry run is impossible."""
         if int(first_header(self._scope["headers"], b"content-length") or 0) > self._limit:
             return "body_too_large"
         chunks: list[bytes] = []
@@ -139,13 +139,13 @@ class MirroredDryRun:
 
 
 def _opener(scope: Scope) -> OpenAccount | None:
-    """Return what opens an account in the memory budget of the process; None where it has none."""
+    """Return a function that opens an account in the process's memory budget; None without a budget."""
     budget: MemoryBudget | None = scope.get("state", {}).get(BUDGET_KEY)
     return budget.open if budget is not None else None
 
 
 def connection_info_of(scope: Scope) -> ConnectionInfo:
-    """Return the connection part of an ASGI scope."""
+    """Return the connection's part of an ASGI scope."""
     get = scope.get
     return ConnectionInfo(
         get("scheme", "http"),

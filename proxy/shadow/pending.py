@@ -1,4 +1,4 @@
-"""The requests that the shadow process has received and not answered yet, bounded in number, bytes and time."""
+"""Requests sent to the shadow process and not answered yet, limited in number, bytes and time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from proxy.types import Backend
 MAX_PENDING_BYTES: Final = 32 * 1024 * 1024
 """Maximum size of all pending requests and answers together, in bytes."""
 RESERVED: Final = 16
-"""Number of pending requests beyond the limit for routes that have none, so that busy routes do not exclude others."""
+"""Pending requests beyond the limit, reserved for routes without any, so that busy routes do not exclude others."""
 EXPIRY_GRACE: Final = 1.0
 """Seconds past its deadline after which a comparison without a verdict expires."""
 
@@ -58,7 +58,7 @@ class PendingTable:
         return number
 
     def has_room(self, route: str, limit: int) -> bool:
-        """Return whether another request of a route may be pending: of one that has none, up to `RESERVED` more."""
+        """Return True where another request of a route may be pending; a route without any may use the reserve."""
         return len(self._requests) < (limit if self._by_route[route] else limit + RESERVED)
 
     def get(self, number: int) -> PendingRequest | None:

@@ -1,7 +1,7 @@
 """The shadow process: `python -m proxy.shadow.worker FD NICENESS`, a child of a gateway process.
 
-It cannot affect the answers that are served: it has its own native app, connections and event loop, the lowest CPU
-priority, and is the first process that the kernel kills when memory runs out.
+It cannot affect served answers: it has its own native app, connections and event loop and a low CPU priority, and the
+kernel kills it first when memory runs out.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ from proxy.shadow.replay import UncancellableAppError
 logger = logging.getLogger("scribe_proxy.shadow")
 
 BATCH_DELAY: Final = 0.02
-"""Seconds that a message may wait for others; the end of a dry run is sent at once."""
+"""Maximum seconds that a message waits for others; the end of a dry run is sent at once."""
 SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
 
 GC_THRESHOLD: Final = 10_000
-"""Allocations between two collections of the youngest generation: each comparison allocates many objects."""
+"""Generation-0 threshold of the garbage collector, raised because comparisons allocate many objects."""
 
 DryRunResult = tuple[DryRun, Exchange, Writes]
 """A dry run, native's answer, and the writes that it reported."""
@@ -224,12 +224,12 @@ class Worker:
         self._channel.send(ReportsDropped(reason, number))
 
     def _give_up(self) -> None:
-        logger.critical("the native app ignores a cancellation: this process exits and is started again")
+        logger.critical("the native app ignores a cancellation: this process exits and is restarted")
         self._channel.close()
 
 
 def _tune_garbage_collection() -> None:
-    """Exclude everything that was imported from full collections, and run them less often."""
+    """Exclude imported objects from full collections, and collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

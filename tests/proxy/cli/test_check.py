@@ -63,5 +63,5 @@ def test_notes_fail_only_where_that_is_asked_for(file: Path) -> None:
     file.write_text(SOUND.replace("5%}", "5%, guard: {}}"))
     result = check(file)
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 4)
-    assert result.stdout.startswith(f"{file}:1:1: mongodb: there is none: what guards and rollouts do is kept by each")
+    assert result.stdout.startswith(f"{file}:1:1: mongodb: without it, each gateway keeps guards and rollouts")
     assert check("--strict", file).exit_code == 1

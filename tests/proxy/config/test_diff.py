@@ -156,5 +156,5 @@ def test_of_a_rollout_the_first_stage_counts() -> None:
     staged = config("name: a, match: GET /a, rollout: {stages: [10%, 100%]}")
     change = only(plain, staged)
     assert (change.before, change.after, change.to_legacy) == (2500, 1000, 1500)
-    assert change.notes == ("rollout differs (its first stage is what is shown)",)
+    assert change.notes == ("rollout differs (its first stage is shown)",)
     assert route_changes(staged, staged) == ()

@@ -286,11 +286,11 @@ def test_notes_say_what_is_sound_but_may_surprise() -> None:
     )
     notes = [f"{note.line}: {note.where}: {note.message}" for note in parse(text, {}).notes]
     assert notes == [
-        "1: mongodb: there is none: what guards and rollouts do is kept by each gateway for itself, until it ends",
+        "1: mongodb: without it, each gateway keeps guards and rollouts in memory, and they are lost when it ends",
         "4: routes[a].group: no other route is in the group prompts; did you mean prompt?",
         "4: routes[a].shadow: POST requests are writes, and shadow.writes is never: none will run",
         "5: routes[b].group: no other route is in the group prompt; did you mean prompts?",
-        "6: routes[c].pin: the route is pinned to legacy, so the share of 5% rests",
+        "6: routes[c].pin: the route is pinned to legacy, so the share of 5% has no effect",
     ]
 
 

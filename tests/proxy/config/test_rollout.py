@@ -122,6 +122,6 @@ def test_what_may_surprise_is_noted(route: str, noted: list[str]) -> None:
 
 
 def test_that_nothing_is_shared_is_noted_where_it_matters() -> None:
-    alone = ["mongodb: there is none: what guards and rollouts do is kept by each gateway for itself, until it ends"]
+    alone = ["mongodb: without it, each gateway keeps guards and rollouts in memory, and they are lost when it ends"]
     assert notes("guard: {}", {}) == alone
     assert notes("native: 5%", {}) == []
