@@ -114,14 +114,19 @@ def _native_sections(groups: list[str]) -> str:
     text += "defaults:\n  native: 0%\n  shadow: 100%\n"
     if groups:
         text += "\n# Routes of a group move together. The first step of a migration is `native: 1%` here.\ngroups:\n"
-        text += "".join(f"  {group}: {{native: 0%}}\n" for group in groups)
+        text += "".join(f"  {_name(group)}: {{native: 0%}}\n" for group in groups)
     return text
 
 
 def _route(route: DraftRoute) -> str:
-    lines = [f"  - name: {route.name}", f"    match: {_scalar(str(route.match))}"]
-    lines += [f"    group: {route.group}"] if route.group else []
+    lines = [f"  - name: {_name(route.name)}", f"    match: {_scalar(str(route.match))}"]
+    lines += [f"    group: {_name(route.group)}"] if route.group else []
     return "\n".join(lines) + "\n"
+
+
+def _name(name: str) -> str:
+    """Return a name as a YAML scalar; `null` is quoted, because a plain one is no value."""
+    return json.dumps(name) if name.lower() == "null" else name
 
 
 def _scalar(text: str) -> str:

@@ -48,6 +48,13 @@ def test_route_takes_a_path_of_its_own_template(endpoints: list[ServiceEndpoint]
         assert match.route.pattern.takes(path)
 
 
+def test_name_that_yaml_reads_as_null_is_quoted() -> None:
+    endpoints = [ServiceEndpoint("GET", "/null/a", "Null"), ServiceEndpoint("GET", "/null/b", "NULL")]
+    routes, unroutable = draft_routes(endpoints)
+    config = parse(render(routes, unroutable, legacy="http://127.0.0.1:1", title="t", native="app:app"), {})
+    assert [(route.name, route.group) for route in config.routes] == [("Null", "null"), ("NULL", "null")]
+
+
 def test_concrete_paths_come_before_templates() -> None:
     routes, _ = draft_routes(
         [
