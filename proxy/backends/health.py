@@ -1,56 +1,51 @@
-"""Asks native the request that `health` names, within this process, and tells whether native fails it."""
+"""Health checks of native: send the configured request within this process, and count failures in a row."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 from starlette.types import ASGIApp
 
 from proxy.config.models import Config
 from proxy.config.service_models import HealthSettings
+from proxy.runtime.background_tasks import BackgroundTasks
 
 logger = logging.getLogger("scribe_proxy.health")
 
 
 class HealthChecks:
-    """Runs beside the gateway. `native` is asked as long as the file says how; without `health` nothing fails."""
+    """Checks `native` as the section `health` says. Without the section, or without native, no check fails."""
 
     def __init__(self, native: ASGIApp | None, config: Config) -> None:
         self.failures = 0  # in a row
         self._native = native
         self._settings = config.health
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
 
     @property
     def failing(self) -> bool:
-        """Whether so many checks failed in a row that native counts as failing."""
+        """True where at least `health.failures` checks failed in a row."""
         return self._settings is not None and self.failures >= self._settings.failures
 
     async def start(self) -> None:
-        """Begins to ask."""
+        """Start to check."""
         self._begin()
 
     async def stop(self) -> None:
-        """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        """Stop checking."""
+        await self._tasks.stop()
 
     def apply_config(self, config: Config) -> None:
-        """Go on by a changed file."""
+        """Apply a changed configuration; other settings start a new row of failures."""
         if config.health != self._settings:
-            if self._task is not None:
-                self._task.cancel()
+            self._tasks.cancel()
             self._settings, self.failures = config.health, 0
             self._begin()
 
     def _begin(self) -> None:
         if self._native is not None and self._settings is not None:
-            self._task = asyncio.create_task(self._run(self._native, self._settings))
+            self._tasks.start(self._run(self._native, self._settings))
 
     async def _run(self, native: ASGIApp, settings: HealthSettings) -> None:
         while True:
@@ -64,8 +59,8 @@ class HealthChecks:
 
 
 async def probe(native: ASGIApp, path: str, timeout: float) -> str | None:
-    """Return the fault of native's answer to `GET path` (a 5xx, none within `timeout` seconds), None without one."""
-    import httpx  # a quarter of a second, which start-up need not pay
+    """Return the fault of native's answer to `GET path`: a 5xx status, or none within `timeout` seconds; else None."""
+    import httpx  # takes 0.25 s: not imported at start-up
 
     transport = httpx.ASGITransport(native)
     headers = {"user-agent": "scribe-proxy-health"}

@@ -16,6 +16,7 @@ from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.capture.pseudonyms import Pseudonyms
 from proxy.config.models import Config
 from proxy.reports.events import ComparisonEvent, Entry
+from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.database import Database, DatabaseError
 from proxy.types import JSON
 
@@ -43,7 +44,7 @@ class CaptureAgent:
     def __init__(self, database: Database | None, config: Config) -> None:
         self._jobs = CaptureJobs(database) if database is not None else None
         self._works: dict[str, _Work] = {}
-        self._running: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
         self._process = f"{socket.gethostname()}:{os.getpid()}"
         self.apply_config(config)
 
@@ -54,13 +55,11 @@ class CaptureAgent:
     async def start(self) -> None:
         """Start to check for jobs."""
         if self._jobs is not None:
-            self._running = asyncio.create_task(self._run(self._jobs))
+            self._tasks.start(self._run(self._jobs))
 
     async def stop(self) -> None:
         """Stop checking for jobs."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        await self._tasks.stop()
 
     def record(self, entry: Entry) -> None:
         """Capture legacy's answer for every job that includes it. Never waits and never raises."""

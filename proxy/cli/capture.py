@@ -20,10 +20,10 @@ from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
 from proxy.cli import database_options
 from proxy.cli.completion import complete_routes
 from proxy.cli.param_types import DurationParam
-from proxy.cli.wording import counted
 from proxy.contract.editing import write_whole
 from proxy.recordings.recorder import encode_recordings
 from proxy.types import JSON
+from proxy.wording import counted
 
 POLL_INTERVAL = 0.5
 """Seconds between two counts of captured exchanges."""

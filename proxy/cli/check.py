@@ -10,10 +10,10 @@ import click
 from proxy.cli.config_file import ROUTING_FILE
 from proxy.cli.diagnostics import Diagnostic, Format, github_of, json_of, text_of
 from proxy.cli.import_strings import import_problem
-from proxy.cli.wording import counted
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError, Problem
+from proxy.wording import counted
 
 
 @click.command()

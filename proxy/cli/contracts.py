@@ -14,7 +14,6 @@ from proxy.cli import database_options
 from proxy.cli.console import console
 from proxy.cli.coverage_table import coverage_table, summarize_coverage
 from proxy.cli.param_types import TimeParam
-from proxy.cli.wording import counted
 from proxy.config.loading import load as load_routing
 from proxy.config.problems import ConfigError
 from proxy.contract.bundle import load_divergences
@@ -29,6 +28,7 @@ from proxy.recordings import model
 from proxy.recordings.model import RecordingError, Recordings
 from proxy.reports.models import Span
 from proxy.reports.reader import ReportReader
+from proxy.wording import counted
 
 _CONTRACT = click.option(
     "--contract",

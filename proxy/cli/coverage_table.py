@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from proxy.cli.wording import counted
 from proxy.contract.checking import CoverageRow
+from proxy.wording import counted
 
 
 def coverage_table(rows: list[CoverageRow]) -> Table:

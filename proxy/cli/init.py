@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from proxy.cli.wording import counted
 from proxy.config.draft import ServiceEndpoint, Unroutable, draft_routes, render
 from proxy.config.models import read_import
+from proxy.wording import counted
 
 CONTRACT_NAME: Final = "openapi.yaml"
 

@@ -20,6 +20,7 @@ from proxy.contract.model import Contract, Operation
 from proxy.contract.tree import Tree
 from proxy.reports.counters import OTHERS
 from proxy.reports.models import FieldSummary
+from proxy.wording import counted
 
 REASON: Final = "say why this is meant"
 _BRANCHES: Final = ("allOf", "anyOf", "oneOf")
@@ -72,12 +73,12 @@ def suggest(
 
 def evidence(field: FieldSummary) -> str:
     """Return how often the backends differ here, and how often legacy differs from itself."""
-    differs = f"differs in {_times(field.count, 'comparison')}"
+    differs = f"differs in {counted(field.count, 'comparison', ',')}"
     if not field.replays:
         return f"{differs}; no request of this route was sent to legacy twice (shadow.noise)"
     if not field.noise:
-        return f"{differs}; legacy repeated itself in all of {_times(field.replays, 'replay')}"
-    return f"{differs}; legacy differed from itself in {field.noise} of {_times(field.replays, 'replay')}"
+        return f"{differs}; legacy repeated itself in all of {counted(field.replays, 'replay', ',')}"
+    return f"{differs}; legacy differed from itself in {field.noise} of {counted(field.replays, 'replay', ',')}"
 
 
 def _rule(field: FieldSummary, operation: Operation | None, tree: Tree | None) -> Suggestion:
@@ -158,7 +159,3 @@ def _breadth(entry: dict[str, Any], glob: str) -> str:
 
 def _suggestion(field: FieldSummary, where: str = "", rule: str = "", remark: str = "") -> Suggestion:
     return Suggestion(field.route, field.field, field.kind, evidence(field), where, rule, remark)
-
-
-def _times(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -30,6 +30,7 @@ from proxy.reports.revisions import IMAGE_REVISION, NO_REVISIONS, Revisions
 from proxy.reports.samples import FieldAndKind, document
 from proxy.reports.storage import Storage
 from proxy.reports.triage import Observation, difference_id
+from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.database import Database, DatabaseError, Document
 from proxy.types import JSON
 
@@ -91,17 +92,15 @@ class ReportWriter:
         self._batch = _Batch()
         self._prepared: float | None = None
         self._unavailable = False
-        self._writing: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
 
     async def start(self) -> None:
         """Start to write every `INTERVAL` seconds."""
-        self._writing = asyncio.create_task(self._write())
+        self._tasks.start(self._write())
 
     async def stop(self) -> None:
         """Stop, after a last write."""
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
+        await self._tasks.stop()
         await self.flush()
 
     def apply_config(self, config: Config) -> None:

@@ -86,7 +86,7 @@ class AnnouncedConfig:
     """
 
     revision: str = ""
-    shares: Mapping[str, int] = field(default_factory=dict)
+    shares: Mapping[str, BasisPoints] = field(default_factory=dict)
     rollouts: tuple[str, ...] = ()
     text: str = ""
 

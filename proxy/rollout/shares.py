@@ -57,7 +57,7 @@ def lowers(route: Route, state: RouteState, share: BasisPoints) -> bool:
     return share == 0 and bool(route.native_traffic.include) and route.pin is None and now.cap > 0
 
 
-def share_before(state: RouteState, former: int, *, had_rollout: bool) -> int:
+def share_before(state: RouteState, former: BasisPoints, *, had_rollout: bool) -> BasisPoints:
     """Return the share that was in force with a state while the file allowed `former`, with a rollout or without."""
     stage = state.stage if had_rollout and state.stage is not None else FULL
     return min(former, stage, state.cap.share if state.cap is not None else FULL)

@@ -127,7 +127,7 @@ class StateSynchroniser:
             if former is not None and (former, had_rollout) != (ceiling(route), route.rollout is not None):
                 await self._announce_share(route, former, by, had_rollout=had_rollout)
 
-    async def _announce_share(self, route: Route, former: int, by: Attribution, *, had_rollout: bool) -> None:
+    async def _announce_share(self, route: Route, former: BasisPoints, by: Attribution, *, had_rollout: bool) -> None:
         """Record a change of the share in force that the file made. `former`: the share that it allowed before."""
         state, allowed = self._shares.cache.state(route), ceiling(route)
         before = share_before(state, former, had_rollout=had_rollout)
@@ -135,9 +135,9 @@ class StateSynchroniser:
         by = Attribution(by.actor, _reason(former, allowed, route), by.at)
         if state.stage is not None and route.rollout is not None:
             changed = share_changed(route, state, by)
-            await self._replace(replace(changed, change=replace(changed.change, before=BasisPoints(before))))
+            await self._replace(replace(changed, change=replace(changed.change, before=before)))
             return
-        entry = AuditEntry("share", by, BasisPoints(before), after, route.domain, route.revision or "")
+        entry = AuditEntry("share", by, before, after, route.domain, route.revision or "")
         await self._store.record(entry)
         log_change(entry)
         self._shares.hooks.changed(entry)
@@ -168,9 +168,9 @@ def clock_jumped(state: RouteState, now: float, jump: float) -> bool:
     return before_jump or state.passing > now + MAX_JUMP
 
 
-def _reason(former: int, allowed: BasisPoints, route: Route) -> str:
+def _reason(former: BasisPoints, allowed: BasisPoints, route: Route) -> str:
     if former != allowed:
-        return f"`native` was {show_share(BasisPoints(former))}, and is {show_share(allowed)}"
+        return f"`native` was {show_share(former)}, and is {show_share(allowed)}"
     return "a `rollout` was added" if route.rollout is not None else "the `rollout` was removed"
 
 

@@ -12,19 +12,26 @@ class BackgroundTasks:
 
     def __init__(self) -> None:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._cancelled: set[asyncio.Task[None]] = set()
 
     @property
     def running(self) -> bool:
-        """True between `start` and `stop`."""
+        """True between `start` and `stop` or `cancel`."""
         return bool(self._tasks)
 
     def start(self, *work: Coroutine[Any, Any, None]) -> None:
         """Run coroutines as tasks of the running event loop, in addition to those already running."""
         self._tasks += tuple(asyncio.get_running_loop().create_task(each) for each in work)
 
-    async def stop(self) -> None:
-        """Cancel the tasks and wait for their end; their errors are not raised."""
+    def cancel(self) -> None:
+        """Cancel the tasks without waiting; `stop` waits for their end, unless they have ended by then."""
         tasks, self._tasks = self._tasks, ()
         for task in tasks:
+            self._cancelled.add(task)
+            task.add_done_callback(self._cancelled.discard)
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Cancel the tasks and wait for their end; their errors are not raised."""
+        self.cancel()
+        await asyncio.gather(*self._cancelled, return_exceptions=True)

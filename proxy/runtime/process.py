@@ -49,6 +49,7 @@ from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.model import AuditEntry
 from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import MemoryStore, Store
+from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
 from proxy.runtime.last_good import LastGood, LoadedConfig, load_config
@@ -142,8 +143,9 @@ class GatewayProcess:
             for service in self._services:
                 await service.start()
                 stack.push_async_callback(service.stop)
-            for each in (self.watcher, self._vitals):
-                stack.push_async_callback(_end, asyncio.create_task(each.run()))
+            tasks = BackgroundTasks()
+            stack.push_async_callback(tasks.stop)
+            tasks.start(self.watcher.run(), self._vitals.run())
             yield
 
     async def _close(self) -> None:
@@ -230,13 +232,6 @@ class GatewayProcess:
         self.proxy_protocol.trusted = _header_senders(config)
         for service in self._services:
             service.apply_config(config)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for its end."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def _report_last_good(file: Path, loaded: LoadedConfig) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from proxy.observability import metrics
+from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.messages import Configure, Ping, Pong, Ready, ToGateway, ToShadow
 
@@ -60,31 +61,25 @@ class WorkerSupervisor:
         self._on_message, self._on_exit = on_message, on_exit
         self._configure: Configure | None = None
         self._channel: WorkerChannel | None = None
-        self._running: asyncio.Task[None] | None = None
-        self._stopping: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self._one_process = asyncio.Lock()
         self._last_message = 0.0
 
     def ensure_running(self, configure: Configure) -> None:
         """Start the process where there is none, and apply a configuration to it."""
         self._configure = configure
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
-        else:
+        if self._tasks.running:
             self.send(configure)
+        else:
+            self._tasks.start(self._run())
 
     def request_stop(self) -> None:
         """Begin to stop the process; returns at once."""
-        stopping, self._running = self._running, None
-        if stopping is not None:
-            self._stopping.add(stopping)
-            stopping.add_done_callback(self._stopping.discard)
-            stopping.cancel()
+        self._tasks.cancel()
 
     async def stop(self) -> None:
         """Stop the process and wait for its end."""
-        self.request_stop()
-        await asyncio.gather(*self._stopping, return_exceptions=True)
+        await self._tasks.stop()
 
     def send(self, message: ToShadow, *, urgent: bool = False) -> None:
         """Send a message to the process; dropped where there is none."""

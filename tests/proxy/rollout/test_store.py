@@ -130,10 +130,12 @@ async def test_evidence_adds_up_and_goes_with_its_epoch(store: Store) -> None:
 
 
 async def test_a_file_is_adopted_by_one_replica(store: Store) -> None:
-    first = AnnouncedConfig("r1", {"notes.list": 100}, ("notes.list",), "routes: []")
+    first = AnnouncedConfig("r1", {"notes.list": BasisPoints(100)}, ("notes.list",), "routes: []")
     assert await store.announce(first) == AnnouncedConfig()
     assert await store.announce(first) is None
-    found = await asyncio.gather(*(store.announce(AnnouncedConfig("r2", {"notes.list": 200})) for _ in range(5)))
+    found = await asyncio.gather(
+        *(store.announce(AnnouncedConfig("r2", {"notes.list": BasisPoints(200)})) for _ in range(5))
+    )
     assert [each for each in found if each] == [first]
 
 

@@ -1,4 +1,4 @@
-"""Phrases that several commands print."""
+"""Phrases in messages to people. This module imports nothing from the project."""
 
 from __future__ import annotations
 

@@ -1,0 +1,45 @@
+"""Background tasks of a service: they start together, and none is left after a stop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy.runtime.background_tasks import BackgroundTasks
+
+
+class Recorder:
+    """A coroutine that waits for ever, and records that it was cancelled and has ended."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    async def run(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)  # an end that takes an iteration of the loop
+            self.ended = True
+
+
+async def test_stop_waits_for_tasks_that_were_cancelled_before() -> None:
+    tasks, former, current = BackgroundTasks(), Recorder(), Recorder()
+    tasks.start(former.run())
+    await asyncio.sleep(0)
+    tasks.cancel()
+    assert (tasks.running, former.ended) == (False, False)
+    tasks.start(current.run())
+    await asyncio.sleep(0)
+    assert tasks.running
+    await tasks.stop()
+    assert (tasks.running, former.ended, current.ended) == (False, True, True)
+
+
+async def test_stop_does_not_raise_the_error_of_a_task() -> None:
+    async def fail() -> None:
+        raise ValueError
+
+    tasks = BackgroundTasks()
+    tasks.start(fail())
+    await asyncio.sleep(0)
+    await tasks.stop()
+    assert not tasks.running
