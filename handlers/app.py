@@ -154,7 +154,7 @@ class Native:
         return self._http if scope["type"] == "http" else self._websocket
 
     def with_dry_runs(self, app: ASGIApp) -> ASGIApp:
-        """Return the app with requests dry_run_of as dry runs routed to the dry-run app only."""
+        """Return an app that passes requests announced as dry runs to the dry-run app, and all others to `app`."""
 
         async def choose(scope: Scope, receive: Receive, send: Send) -> None:
             chosen = _require_started(self._dry_runs) if dry_run_of(scope) else app

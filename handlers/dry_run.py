@@ -53,7 +53,7 @@ def dry_run_of(scope: Scope) -> DryRunRequest | None:
 
 
 class DryRunMiddleware:
-    """Answers the dry_run_of dry runs that `accepts` admits, by an app that works on `store` alone."""
+    """Answers the dry runs that `accepts` admits, by an app that works on `store` alone."""
 
     def __init__(self, app: ASGIApp, store: Store, accepts: Callable[[Scope], bool]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Failures as they are logged: their types and code locations, never their messages.
+"""Log failures as types and code locations, without the messages of exceptions.
 
 The messages of MongoDB, of the model and of Python's own exceptions quote documents and requests (E11000 contains
 the duplicate email address), and the traceback of a RecursionError has a thousand frames.

@@ -1,4 +1,4 @@
-"""A limit on the number of values in a JSON text, counted without parsing it.
+"""Limit the number of values in a JSON text by counting them without parsing.
 
 Parsing takes time per value: ten megabytes of brackets block the event loop for seconds. A body's values are therefore
 counted as it arrives, and one with too many is refused. `sliced_json` counts those of a complete text.

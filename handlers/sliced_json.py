@@ -1,8 +1,8 @@
-"""JSON parsed in slices between which the event loop runs, so that no text, however long, holds it.
+"""Parse JSON in slices, between which the event loop runs, so that a long text does not block it.
 
-A C parser holds the event loop for as long as it takes, in a thread too, since it holds the GIL. Its time depends on
-the number of values, which is limited, and on their lengths, which are not. Long strings, numbers and white space are
-therefore taken out of a text first:
+A C parser blocks the event loop while it runs, also from a thread, because it holds the GIL. Its time depends on the
+number of values, which is limited, and on their lengths, which are not. Long strings, numbers and white space are
+therefore removed from the text first:
 
     {"audioData":"QUJD…"}  ─▶  {"audioData":"<mark>0"}  ─▶ parse ─▶  the value, with the string in place of its mark
                    └─▶ decoded in slices ─────────────────────────────┘
@@ -25,12 +25,12 @@ Parsed = TypeVar("Parsed")
 _Container = list[Any] | dict[str, Any]
 
 LONG: Final = 256
-"""Characters of a literal from which it is taken out: what is left is at most `MAX_VALUES` times as long."""
+"""Minimum characters of a literal that is removed: the rest is at most `MAX_VALUES` times as long."""
 
 _TOKEN_COST: Final = 64
-"""Characters that a token counts for besides its own."""
+"""Characters that each token counts for, in addition to its own."""
 _SIGNIFICANT: Final = 1_100
-"""Digits of a number that are left: 768 decide a double, with one more where others follow."""
+"""Significant digits that are retained: 768 determine a double, and one more shows that others follow."""
 _MAX_EXPONENT: Final = 10**9
 _ERROR_CONTEXT: Final = 12
 
@@ -56,8 +56,8 @@ async def parse_in_slices(
 ) -> Parsed:
     """Return `parse(text)`, with long literals parsed here. `parse` returns lists, dicts and scalars.
 
-    Raises `StructureError` for more than `limit` values, and what `parse` raises; the position of a `JSONDecodeError`
-    is that in `text`. A number that is too long for a double is read as one (`1e999`), by Python's parser too.
+    Raises `StructureError` for more than `limit` values, and the errors of `parse`; the position of a `JSONDecodeError`
+    is that in `text`. A number beyond the range of a double is read as infinity (`1e999`), by Python's parser too.
     """
     if len(text) <= slice_size:
         counter = StructureCounter(limit)
@@ -91,7 +91,7 @@ async def decode_utf8(data: bytes) -> str:
 
 
 class _Outline:
-    """A JSON text without its long literals. `strings` holds the strings that are taken out."""
+    """A JSON text without its long literals. `strings` holds the strings that were removed."""
 
     def __init__(self, source: str, limit: int, slice_size: int) -> None:
         self._source = source
@@ -107,7 +107,7 @@ class _Outline:
         self.text = ""
 
     async def draw(self) -> None:
-        """Set `text`. Raises `StructureError`."""
+        """Compute `text`. Raises `StructureError`."""
         at, end = 0, len(self._source)
         while at < end:
             quote = self._source.find('"', at)
@@ -119,7 +119,7 @@ class _Outline:
         self._parts.clear()
 
     def position_of(self, position: int) -> int:
-        """Return the position in the source of one in `text`."""
+        """Return the position in the source that corresponds to a position in `text`."""
         index = bisect_right(self._shifts, (position, len(self._source)))
         return position + (self._shifts[index - 1][1] if index else 0)
 
@@ -130,24 +130,24 @@ class _Outline:
         self._size += len(part)
 
     def _skip_to(self, position: int) -> None:
-        """Record that what is added next stands at this position of the source."""
+        """Record the source position of the part that is added next."""
         self._shifts.append((self._size, position - self._size))
 
     def _fail(self, position: int) -> int:
-        """Add a fault, which the parser will find, and return the end."""
+        """Add invalid text, which makes the parser fail here, and return the end."""
         self._skip_to(position)
         self._add(self._source[position : position + _ERROR_CONTEXT])
         return len(self._source)
 
     async def _spend(self, work: int) -> None:
-        """Let the event loop run after work on a slice."""
+        """Account for work on a slice, and let the event loop run after each slice."""
         self._work += work + _TOKEN_COST
         if self._work >= self._slice:
             self._work = 0
             await asyncio.sleep(0)
 
     async def _end_of(self, pattern: re.Pattern[str], at: int, end: int) -> int:
-        """Return where a run of characters ends, at most `end`."""
+        """Return the end of a run of characters, at most `end`."""
         while at < end:
             stop = min(at + self._slice, end)
             match = pattern.match(self._source, at, stop)
@@ -169,7 +169,7 @@ class _Outline:
                 at = await self._add_run(run.start(), end)
                 continue
             piece = self._source[at:stop]
-            if stop < end:  # a run that begins here may be a long one
+            if stop < end:  # a run that begins here may be long
                 piece = piece.rstrip(_BLANK) if piece[-1] in _BLANK else piece.rstrip(_NUMERIC)
             self._count(piece)
             at += len(piece)
@@ -208,7 +208,7 @@ class _Outline:
         return end if after == end else self._fail(after)
 
     async def _exponent(self, at: int, end: int) -> tuple[int, int]:
-        """Return the exponent that stands here, if one does, and its end."""
+        """Return the exponent at a position, 0 where there is none, and its end."""
         source = self._source
         if source[at : at + 1] not in ("e", "E"):
             return 0, at
@@ -222,7 +222,7 @@ class _Outline:
         return -size if sign == "-" else size, after
 
     async def _significant(self, whole: int, point: int, end: int) -> tuple[str, int]:
-        """Return the digits that decide the number from the first that is not 0, and their power of ten."""
+        """Return the significant digits of a number, without leading zeros, and their power of ten."""
         source = self._source
         start = await self._end_of(_ZEROS, whole, point)
         scale = point - start
@@ -238,7 +238,7 @@ class _Outline:
     # -- strings
 
     async def _add_string(self, start: int) -> int:
-        """Add the string that begins after a quote, and return the position after its end."""
+        """Add the string that begins after a quote; return the position after its end."""
         self._strings += 1
         if self._strings > 2 * self._limit:
             raise StructureError("too many strings")
@@ -269,7 +269,7 @@ class _Outline:
         return after + 1
 
     def _end_of_piece(self, at: int, end: int) -> int:
-        """Return where a piece of a string ends: at its quote, at a bad escape, or between two characters."""
+        """Return the end of a piece of a string: at its quote, at an invalid escape, or between two characters."""
         match = _STRING.match(self._source, at, min(at + self._slice, end))
         after = match.end() if match is not None else at
         escaped = self._source.count("\\ud", at, after) + self._source.count("\\uD", at, after)
@@ -290,7 +290,7 @@ def _join(pieces: list[str]) -> str:
 
 
 def _restore(top: list[Any], mark: str, strings: list[str]) -> None:
-    """Put the strings in place of their marks, in a value within a list."""
+    """Replace the marks in a value, which is contained in a list, by their strings."""
     waiting: list[_Container] = [top]
     while waiting:
         container = waiting.pop()

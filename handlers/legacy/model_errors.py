@@ -1,4 +1,4 @@
-"""The model's failures in the legacy's words: openai's Node SDK 5.21 names them in its answers.
+"""The model's failures in the legacy's words: the errors of openai's Node SDK 5.21, which appear in its answers.
 
 Where the SDK accepts an answer that the legacy's `completion.choices[0].message.content` fails on, the message is
 V8's. Pure.

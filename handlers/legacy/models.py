@@ -8,7 +8,8 @@ from typing import Final
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import Value
-from handlers.legacy.mongoose.schema import BooleanPath, DatePath, IdListPath, IdPath, MixedPath, Schema, StringPath
+from handlers.legacy.mongoose.path_types import BooleanPath, DatePath, IdListPath, IdPath, MixedPath, StringPath
+from handlers.legacy.mongoose.schema import Schema
 
 
 def now() -> DatetimeMS:
@@ -17,7 +18,7 @@ def now() -> DatetimeMS:
 
 
 def after(moment: Value) -> DatetimeMS:
-    """Return the current time, but later than `moment`: the legacy has written something in between."""
+    """Return the current time, but at least a millisecond after `moment`, as if the legacy had written in between."""
     current = now()
     return DatetimeMS(int(moment) + 1) if isinstance(moment, DatetimeMS) and moment >= current else current
 

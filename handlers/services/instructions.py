@@ -1,4 +1,4 @@
-"""The instructions that the model is given, from a YAML file: the shipped one or a file of one's own.
+"""The instructions for the model, from a YAML file: the shipped one or the operator's own.
 
     instructions = read_instructions(Path("instructions.yaml"))
     system = instructions.codes.fill(summary="A cough.")
@@ -23,14 +23,14 @@ PLACEHOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
     "images": (),
     "search": (),
 }
-"""The keys of a file, and the placeholders that each text may have."""
+"""The keys of a file, with the placeholders that each text may contain."""
 
 SHIPPED_FILE: Final = Path(__file__).with_name("instructions.yaml")
 _PLACEHOLDER: Final = re.compile(r"\$(\$?)\{([^{}\n]*)\}")
 
 
 class InstructionsError(ValueError):
-    """An invalid file of instructions; the message names the file, and every fault with its line."""
+    """Raised for an invalid file; the message names the file, and every fault with its line."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _unknown_placeholders(key: str, node: yaml.ScalarNode) -> Iterator[tuple[int
 
 
 def _line_of(node: yaml.ScalarNode, placeholder: str) -> int:
-    """Return the line of a placeholder; a folded text is searched as it stands in the file."""
+    """Return the line of a placeholder; folded text is searched as written in the file."""
     start, end = node.start_mark, node.end_mark
     before = start.buffer[start.pointer : end.pointer].partition(placeholder)[0] if start.buffer else ""
     return int(start.line + 1 + before.count("\n"))

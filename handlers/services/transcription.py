@@ -1,6 +1,6 @@
 """Recordings: audio arrives in chunks, is sent to the model in portions, and returns as text.
 
-This module knows no sockets and no frames: a `Recorder` receives the events of one connection and emits events to
+This module is independent of sockets and frames: a `Recorder` receives the events of one connection and emits events to
 its client; the model is a function. The state between two chunks:
 
     start -> _Recording: header | chunks ..... | text so far
@@ -29,7 +29,7 @@ LIMIT: Final = 25 * 1024 * 1024
 """Maximum bytes of audio per connection: the model's limit for one file."""
 
 PARSING_COPIES: Final = 4
-"""Times the size of a frame that it takes while it is parsed: the text, its long string, its audio, and slices."""
+"""Memory for parsing a frame, as a multiple of its size: the text, its long string, its audio, and slices."""
 _FRAME_MARGIN: Final = 64 * 1024
 
 MAX_WAITING: Final = 32
@@ -45,17 +45,17 @@ Transcribe = Callable[[bytes, str], Awaitable[str]]
 
 
 class Memory(Protocol):
-    """The memory budget of the process, as far as one connection draws on it. Sizes are in bytes."""
+    """The memory budget of the process, as used by one connection. Sizes are in bytes."""
 
     def retain(self, size: int) -> bool:
-        """Enter bytes that are held; False where the server closes the connection instead."""
+        """Reserve bytes; return False where the server closes the connection instead."""
 
     def release(self, size: int) -> None:
-        """Take bytes out."""
+        """Return bytes to the budget."""
 
 
 class UnlimitedMemory:
-    """The budget of a server that has none."""
+    """The budget of a server without a limit."""
 
     def retain(self, size: int) -> bool:
         """Allow everything."""
@@ -221,7 +221,7 @@ class Recorder:
             await asyncio.wait([self._worker])
 
     def _account(self) -> bool:
-        """Make the budget's figure that of the bytes held; False where the server closes the connection."""
+        """Reserve the bytes held now; return False where the server closes the connection."""
         before, self._retained = self._retained, self._stored_bytes()
         if self._retained > before:
             return self._memory.retain(self._retained - before)

@@ -154,7 +154,7 @@ async def _deny(socket: WebSocket, status: int, detail: str) -> None:
 
 
 class _Conversation:
-    """Frames in, frames out, and the recorder between them."""
+    """One connection: incoming and outgoing frames, and the recorder."""
 
     def __init__(self, socket: WebSocket, state: AppState, caller: Caller) -> None:
         self._socket = socket

@@ -91,7 +91,7 @@ def notes(routes: Sequence[Placed], *, docs: DocsSettings | None, shared: bool, 
             message = f"{route.pattern.method} requests are writes, and shadow.writes is never: none will run"
             yield locate(message, "routes", index, "shadow")
         if route.pin is not None and "native_traffic" in route.model_fields_set:
-            message = f"the route is pinned to {route.pin}, so the share of {show_share(route.native)} has no effect"
+            message = f"the route is pinned to {route.pin}, so the share of {show_share(route.native)} is not used"
             yield locate(message, "routes", index, "pin")
 
 

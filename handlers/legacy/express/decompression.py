@@ -1,7 +1,7 @@
 """Compressed request bodies, decompressed as by Node's zlib streams, within a limit.
 
-Each decoder takes the body in chunks and yields small steps, so that its caller can stop at a limit, and let the
-event loop run, before a small body has become a large one.
+Each decoder receives the body in chunks and yields small steps, so that its caller can stop at a limit, and can let the
+event loop run, before a small body expands to a large one.
 """
 
 import zlib

@@ -61,7 +61,7 @@ _SIGNIFICANT: Final = 9
 
 
 class _DateTokens:
-    """The text's tokens, one looked at before it is taken. A NUL ends the text, as it does in V8."""
+    """The text's tokens with a lookahead of one. A NUL ends the text, as it does in V8."""
 
     def __init__(self, text: str) -> None:
         self._text = text.partition("\0")[0]

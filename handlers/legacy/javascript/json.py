@@ -47,7 +47,7 @@ _ODD = tuple(  # each begins with one fixed character, which makes the search fa
         r"\[-?(?:[0-9]+[.e]|[0-9]{16})",
     )
 )
-"""Patterns of text that the fast encoder may have wrong: floats, long integers, and index keys, which sort first."""
+"""Patterns that the fast encoder may encode incorrectly: floats, long integers, and index keys, which sort first."""
 
 
 def parse(text: str) -> Value:

@@ -26,18 +26,18 @@ from handlers.legacy.mongoose.errors import (
     ValidatorError,
     VersionError,
 )
-from handlers.legacy.mongoose.query import by_id, cast_filter
-from handlers.legacy.mongoose.schema import (
+from handlers.legacy.mongoose.path_types import (
     BooleanPath,
     DatePath,
     IdListPath,
     IdPath,
     MixedPath,
     NumberPath,
-    Path,
-    Schema,
     StringPath,
 )
+from handlers.legacy.mongoose.paths import Path
+from handlers.legacy.mongoose.query import by_id, cast_filter
+from handlers.legacy.mongoose.schema import Schema
 from handlers.legacy.mongoose.tables import NULL, Table, arrange, write, write_array, write_object
 from handlers.legacy.mongoose.update import cast_update
 from handlers.legacy.mongoose.values import is_true, to_bson

@@ -23,7 +23,9 @@ from handlers.legacy.mongoose.errors import (
     ValidatorError,
     VersionError,
 )
-from handlers.legacy.mongoose.schema import IdListPath, IdPath, Path, Schema
+from handlers.legacy.mongoose.path_types import IdListPath, IdPath
+from handlers.legacy.mongoose.paths import Path
+from handlers.legacy.mongoose.schema import Schema
 from handlers.legacy.mongoose.values import (
     FORBIDDEN,
     Embedded,

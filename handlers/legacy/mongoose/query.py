@@ -11,8 +11,10 @@ from typing import Final
 
 from handlers.legacy.javascript import UNDEFINED, Value, own_keys
 from handlers.legacy.mongoose.errors import CastError, Json, UnexplainedCastError
-from handlers.legacy.mongoose.schema import IdListPath, Path, Schema, is_operator
-from handlers.legacy.mongoose.values import Embedded, is_true, to_bson
+from handlers.legacy.mongoose.path_types import IdListPath
+from handlers.legacy.mongoose.paths import Path
+from handlers.legacy.mongoose.schema import Schema
+from handlers.legacy.mongoose.values import Embedded, is_operator, is_true, to_bson
 
 LOGICAL: Final = ("$or", "$and", "$nor")
 

@@ -1,7 +1,7 @@
 """Stored documents as the JSON of answers, by column: most are answered exactly as they are stored.
 
     tables = arrange(CONSULTATIONS, stored)         # documents of one shape form one table
-    tables[0].fill("clinician", texts)              # JSON in position of a column's values
+    tables[0].fill("clinician", texts)              # JSON texts in place of a column's values
     write(tables)                                   # the documents' texts, in their order
 
 A shape is a document's field names and the types of their values, in order. Work that is the same for all documents

@@ -20,12 +20,13 @@ from handlers.legacy.javascript import (
 )
 from handlers.legacy.mongoose import casts
 from handlers.legacy.mongoose.errors import (
-    CastFailureError,
     Json,
     MongooseError,
     UnexplainedCastError,
 )
-from handlers.legacy.mongoose.schema import IdListPath, MixedPath, Path, Schema, StringPath
+from handlers.legacy.mongoose.path_types import IdListPath, MixedPath, StringPath
+from handlers.legacy.mongoose.paths import Path, cast_operand
+from handlers.legacy.mongoose.schema import Schema
 from handlers.legacy.mongoose.values import FORBIDDEN, clone, is_true, to_bson
 
 OPERATORS: Final = frozenset(
@@ -167,7 +168,7 @@ class _Walk:
 
     def _value(self, path: Path | None, value: Value, name: str, full: str) -> Value:
         if path is None:
-            return _number(value, full) if self.operator in NUMERIC else value
+            return cast_operand("number", casts.cast_number, full, value) if self.operator in NUMERIC else value
         if self.operator in ADDING and isinstance(path, IdListPath) and isinstance(value, dict | list):
             return path.apply(value if isinstance(value, list) else [value])
         if self.operator == "$unset":
@@ -190,20 +191,15 @@ class _Walk:
     def _counted(self, path: Path, value: Value) -> Value:
         if value is None or value is UNDEFINED:
             raise UnexplainedCastError("number", value, path.name)
-        return path.for_query(None, value) if self.operator == "$inc" else _number(value, path.name)
+        return (
+            path.for_query(None, value)
+            if self.operator == "$inc"
+            else cast_operand("number", casts.cast_number, path.name, value)
+        )
 
 
 def _rename(full: str) -> StringPath:
     return StringPath(f"{full}.$rename")
-
-
-def _number(value: Value, path: str) -> Value:
-    if value is None or value is UNDEFINED:
-        return value
-    try:
-        return casts.cast_number(value)
-    except CastFailureError as failure:
-        raise UnexplainedCastError("number", value, path) from failure
 
 
 def _int32(value: Value) -> int:

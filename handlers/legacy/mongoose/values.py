@@ -184,3 +184,8 @@ def is_true(value: Value) -> bool:
     if isinstance(value, dict | list):
         return True
     return bool(value) and value == value
+
+
+def is_operator(key: str) -> bool:
+    """Return whether a key is a query operator: a leading dollar, and not part of a DBRef."""
+    return key.startswith("$") and key not in ("$ref", "$id", "$db")

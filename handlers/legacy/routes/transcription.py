@@ -89,7 +89,7 @@ class TranscriptionStream:
 
 
 class _LegacyConversation:
-    """One connection: frames in, frames out, and the recorder between them."""
+    """One connection: incoming and outgoing frames, and the recorder."""
 
     __slots__ = ("_clock", "_identity", "_limit", "_memory", "_send", "recorder")
 

@@ -290,7 +290,7 @@ def test_notes_say_what_is_sound_but_may_surprise() -> None:
         "4: routes[a].group: no other route is in the group prompts; did you mean prompt?",
         "4: routes[a].shadow: POST requests are writes, and shadow.writes is never: none will run",
         "5: routes[b].group: no other route is in the group prompt; did you mean prompts?",
-        "6: routes[c].pin: the route is pinned to legacy, so the share of 5% has no effect",
+        "6: routes[c].pin: the route is pinned to legacy, so the share of 5% is not used",
     ]
 
 

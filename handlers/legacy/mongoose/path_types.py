@@ -1,0 +1,220 @@
+"""The types of paths: each casts, validates and queries its values in its own way (lib/schema/)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Final
+
+from bson import ObjectId, Regex
+from bson.datetime_ms import DatetimeMS
+
+from handlers.legacy.javascript import UNDEFINED, Value, inspect, to_string
+from handlers.legacy.mongoose import casts
+from handlers.legacy.mongoose.errors import (
+    UNNAMED,
+    CastError,
+    MongooseError,
+    Reason,
+    UnexplainedCastError,
+    ValidatorError,
+)
+from handlers.legacy.mongoose.paths import Default, Missing, Path, cast_operand
+from handlers.legacy.mongoose.values import Embedded, is_operator, is_true
+from handlers.white_space import trim
+
+NOT_IN_ENUM: Final = "`{VALUE}` is not a valid enum value for path `{PATH}`."
+
+
+@dataclass(frozen=True)
+class StringPath(Path):
+    """Text, trimmed or in lower case before the cast, limited to `enum` where given."""
+
+    trim: bool = False
+    lowercase: bool = False
+    enum: tuple[str, ...] = ()
+    plain: ClassVar[type | None] = str
+    kind: ClassVar[str] = "string"
+    unknown_operator: ClassVar[str] = " with String."
+
+    def cast(self, value: Value) -> Value:
+        return casts.cast_string(value)
+
+    def set(self, value: Value) -> Value:
+        if not (self.trim or self.lowercase):
+            return value
+        text = self.init(value)
+        if isinstance(text, str):
+            text = trim(text) if self.trim else text
+            text = text.lower() if self.lowercase else text
+        return text
+
+    def is_present(self, value: Value) -> bool:
+        return isinstance(value, str) and value != ""
+
+    @property
+    def validated(self) -> bool:
+        return self.required or bool(self.enum)
+
+    def validate(self, value: Value) -> ValidatorError | None:
+        if (refusal := super().validate(value)) is not None:
+            return refusal
+        if self.enum and value is not None and value is not UNDEFINED and value not in self.enum:
+            return ValidatorError(NOT_IN_ENUM, "enum", self.name, value)
+        return None
+
+    def for_query(self, operator: str | None, value: Value) -> Value:
+        if operator in ("$gt", "$gte", "$lt", "$lte", "$not"):
+            return self.for_query(None, value)
+        if operator in ("$regex", "$options"):
+            return self.init(value)
+        return super().for_query(operator, value)
+
+
+@dataclass(frozen=True)
+class BooleanPath(Path):
+    """A boolean, also cast from numbers and words."""
+
+    plain: ClassVar[type | None] = bool
+    kind: ClassVar[str] = "Boolean"
+
+    def cast(self, value: Value) -> Value:
+        return casts.cast_boolean(value)
+
+    def cast_error(self, value: Value, reason: Reason | None) -> CastError:
+        return CastError(self.kind, value, self.name, origin=UnexplainedCastError("boolean", value, UNNAMED))
+
+    def is_present(self, value: Value) -> bool:
+        return isinstance(value, bool)
+
+    def odd_operator(self, operator: str, value: Value) -> Value:
+        return self.apply(value)
+
+
+@dataclass(frozen=True)
+class NumberPath(Path):
+    """A number; only the version key is one."""
+
+    plain: ClassVar[type | None] = int
+    kind: ClassVar[str] = "Number"
+    comparable: ClassVar[bool] = True
+    unknown_operator: ClassVar[str] = " with Number."
+
+    def cast(self, value: Value) -> Value:
+        if isinstance(value, dict) and "_id" in value:
+            value = value["_id"]
+        return casts.cast_number(value) if value is not None else None
+
+    def is_present(self, value: Value) -> bool:
+        return isinstance(value, int | float)
+
+
+@dataclass(frozen=True)
+class IdPath(Path):
+    """An ObjectId, of a document of the model `ref` where given."""
+
+    plain: ClassVar[type | None] = ObjectId
+    kind: ClassVar[str] = "ObjectId"
+    comparable: ClassVar[bool] = True
+
+    def cast(self, value: Value) -> Value:
+        return value if isinstance(value, Embedded) else casts.cast_object_id(value)
+
+    def init(self, value: Value) -> Value:
+        return value if self.ref and isinstance(value, Regex) else super().init(value)
+
+    def is_present(self, value: Value) -> bool:
+        return casts.is_object_id(value)
+
+
+@dataclass(frozen=True)
+class DatePath(Path):
+    """A date, in milliseconds."""
+
+    plain: ClassVar[type | None] = DatetimeMS
+    kind: ClassVar[str] = "date"
+    comparable: ClassVar[bool] = True
+    unknown_operator: ClassVar[str] = " with Date."
+
+    def cast(self, value: Value) -> Value:
+        return casts.cast_date(value)
+
+    def is_present(self, value: Value) -> bool:
+        return isinstance(value, DatetimeMS)
+
+
+@dataclass(frozen=True)
+class MixedPath(Path):
+    """Any value, unchanged."""
+
+    kind: ClassVar[str] = "Mixed"
+
+    def is_settled(self, kind: type) -> bool:
+        return True
+
+    def cast(self, value: Value) -> Value:
+        return value
+
+    def for_query(self, operator: str | None, value: Value) -> Value:
+        return value
+
+
+@dataclass(frozen=True)
+class IdListPath(Path):
+    """An array of ids; any other value becomes an array of one item."""
+
+    default: Value | Default | Missing = field(default=list)
+    plain: ClassVar[type | None] = list
+    kind: ClassVar[str] = "Array"
+    unknown_operator: ClassVar[str] = " with Array."
+
+    @cached_property
+    def item(self) -> IdPath:
+        """Return the path of an array item."""
+        return IdPath(self.name, ref=self.ref)
+
+    def cast(self, value: Value) -> Value:
+        items: list[Value] = list(value) if isinstance(value, list) else [value]
+        for position, item in enumerate(items):
+            try:
+                items[position] = self.item.apply(item)
+            except CastError as error:
+                shown = _inspect_array(items)
+                raise CastError(f"[{error.kind}]", shown, f"{self.name}.{position}", origin=error) from error
+        return items
+
+    def for_query(self, operator: str | None, value: Value) -> Value:
+        if operator in (None, "$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$not", "$regex"):
+            if isinstance(value, list):
+                return [self._one(item) for item in value]
+            return self.item.for_query(None, value)
+        if operator == "$size":
+            return cast_operand("number", casts.cast_number, self.name, value)
+        if operator == "$options":
+            return to_string(value)
+        if operator == "$all":
+            return self.for_query(None, value if isinstance(value, list) else [value])
+        if operator == "$elemMatch":
+            return self._element(value)
+        if operator in ("$in", "$nin", "$exists", "$type"):
+            return super().for_query(operator, value)
+        raise MongooseError(f"Can't use {operator} with Array.")
+
+    def _one(self, item: Value) -> Value:
+        if isinstance(item, dict) and is_true(item.get("$elemMatch")):
+            return item
+        return self.item.for_query(None, item)
+
+    def _element(self, value: Value) -> Value:
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: self.for_query(key, item) if is_operator(key) and item is not None else item
+            for key, item in value.items()
+        }
+
+
+def _inspect_array(items: list[Value]) -> str:
+    """Inspect as Node inspects mongoose's arrays, which are proxies: one that begins with null counts as revoked."""
+    shown: list[Value] = [item.to_json() if isinstance(item, Embedded) else item for item in items]
+    return inspect(shown) if shown[0] is not None else "<Revoked Proxy>"
