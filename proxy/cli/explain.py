@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from proxy.cli.config_file import ROUTING_FILE, opened
-from proxy.cli.console import console
 from proxy.cli.ops_client import ops_url_option
 from proxy.cli.param_types import ShareParam
 from proxy.config.field_types import FULL, ZERO, show_share
@@ -249,12 +246,10 @@ def _bytes(argument: str) -> bytes:
 
 
 def _print(explanation: RouteExplanation) -> None:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    for name, value in _lines(explanation):
-        table.add_row(name, Text(value))
-    console().print(table)
+    lines = _lines(explanation)
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        click.echo(f"{click.style(name.ljust(width), dim=True)}  {value}")
 
 
 def _lines(explanation: RouteExplanation) -> list[tuple[str, str]]:

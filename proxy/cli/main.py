@@ -5,9 +5,9 @@ Exit codes: 0 for success, 1 for a failed command or a reported problem, 2 for w
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import click
@@ -94,6 +94,8 @@ EXAMPLES: Final = (
 RENAMED: Final = {"hold": "pause"}
 """Earlier names of commands, each with its present one."""
 
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # none is used; to look for them reads all packages
+
 
 class LazyGroup(click.Group):
     """Command group that lists its commands' names and help without importing them."""
@@ -153,17 +155,33 @@ def _imported(name: str, lazy: Lazy) -> click.Command:
     return command
 
 
-def _version() -> str:
+def version_of(distribution: str) -> str:
+    """Return the version of an installed distribution, `unknown` where it is none, as in a checkout."""
+    from importlib.metadata import PackageNotFoundError, version  # takes longer than all else that the help needs
+
     try:
-        return version("scribe-proxy")
-    except PackageNotFoundError:  # a checkout that is not installed
+        return version(distribution)
+    except PackageNotFoundError:
         return "unknown"
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"scribe-proxy {version_of('scribe-proxy')}")
+        ctx.exit()
 
 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(_version(), prog_name="scribe-proxy", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Move a service's backend an endpoint and a percentage of callers at a time."""

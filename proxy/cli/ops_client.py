@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote, urlencode
 
 import click
+
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _View = TypeVar("_View")
@@ -42,13 +43,19 @@ class OpsClient:
 
     def open(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Return the body of a response. Raises HTTPError for one that is not 2xx, OSError or ValueError for none."""
-        url = self.base_url.rstrip("/") + path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        from urllib.request import (  # also commands that ask no gateway have the option
+            ProxyHandler,
+            Request,
+            build_opener,
+        )
+
+        url = self.base_url.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         if not url.startswith(("http://", "https://")):
             raise ValueError("an http or https URL is needed")
-        request = urllib.request.Request(url, headers={"accept": "application/json"})  # noqa: S310
+        request = Request(url, headers={"accept": "application/json"})  # noqa: S310
         if self.token:
             request.add_header("authorization", f"Bearer {self.token}")
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        direct = build_opener(ProxyHandler({}))
         with direct.open(request, timeout=TIMEOUT) as response:
             content: bytes = response.read()
         return content
@@ -74,9 +81,11 @@ def ops_client(url: str) -> Iterator[OpsClient]:
 
 def fetch(client: OpsClient, path: str, query: Mapping[str, str] | None = None) -> OpsResponse:
     """Return the response of a path. Raises ClickException where there is none, or an error."""
+    from urllib.error import HTTPError
+
     try:
-        return OpsResponse(client.open(urllib.parse.quote(path, safe="/?=&"), query))
-    except urllib.error.HTTPError as error:
+        return OpsResponse(client.open(quote(path, safe="/?=&"), query))
+    except HTTPError as error:
         with error:
             raise click.ClickException(_reason(client, error)) from None
     except (OSError, ValueError) as error:
@@ -93,7 +102,7 @@ def read(client: OpsClient, answer: OpsResponse, view: type[_View]) -> _View:
         raise click.ClickException(f"{client.base_url} is not an ops listener of this version") from None
 
 
-def _reason(client: OpsClient, error: urllib.error.HTTPError) -> str:
+def _reason(client: OpsClient, error: HTTPError) -> str:
     if error.code == 401:
         return f"{client.base_url} requires a token: set OPS_TOKEN"
     if error.code == 404 and error.headers.get("content-type") == "application/json":

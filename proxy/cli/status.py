@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 from rich import box
@@ -18,12 +18,11 @@ from proxy.cli.console import console
 from proxy.cli.history import table_of
 from proxy.cli.ops_client import OpsClient, fetch, ops_client, ops_url_option, read
 from proxy.ops.board.alerts import Alert
-from proxy.ops.board.groups import GroupLine
+from proxy.ops.board.lines import GroupLine
 from proxy.ops.board.migration import Migration
 from proxy.ops.formatting import day, duration, latency, number, percent
-
-if TYPE_CHECKING:
-    from proxy.ops.pages.live import BackendNow, RouteNow
+from proxy.ops.rollout_views import ChangeView
+from proxy.ops.route_now import BackendNow, RouteNow
 
 PERIOD: Final = 2.0
 """Seconds between two requests with `--watch`."""
@@ -42,6 +41,15 @@ class BoardSummary:
     alerts: tuple[Alert, ...]
     groups: tuple[GroupLine, ...]
     shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePage:
+    """The parts of a route's JSON that are shown."""
+
+    route: RouteNow
+    group: tuple[str, ...]
+    changes: tuple[ChangeView, ...]
 
 
 @click.command()
@@ -81,9 +89,7 @@ def _watch(client: OpsClient, route: str | None, *, failing: bool) -> None:
 def _shown(client: OpsClient, route: str | None, *, failing: bool) -> tuple[int, RenderableType]:
     """Return the number of problems, and the text."""
     if route is not None:
-        from proxy.ops.pages.route_live import RouteLive
-
-        live = read(client, fetch(client, f"/routes/{route}/live.json"), RouteLive)
+        live = read(client, fetch(client, f"/routes/{route}/live.json"), RoutePage)
         return int(live.route.cap is not None), Group(
             *_route(live.route, live.group), table_of(live.changes[:5], time.time())
         )

@@ -14,13 +14,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 
+from proxy.config.quantities import FULL as FULL
+from proxy.config.quantities import ZERO as ZERO
+from proxy.config.quantities import show_duration as show_duration
+from proxy.config.quantities import show_share as show_share
 from proxy.gateway.client_address import UNIX, read_network
 from proxy.gateway.patterns import Pattern
 from proxy.types import BasisPoints
 
-FULL: Final = BasisPoints(10_000)
-"""A share of 100% in steps of 0.01%."""
-ZERO: Final = BasisPoints(0)
 _YEAR: Final = 365 * 86_400.0
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(ms|s|m|h|d)", re.ASCII)
@@ -284,19 +285,6 @@ def _network_meant(text: str) -> str:
     except ValueError:
         close = difflib.get_close_matches(text.lower(), (UNIX,), 1)
         return f"; did you mean {close[0]}?" if close else ""
-
-
-def show_share(share: BasisPoints) -> str:
-    """Format a share as a percentage: 2500 is `25%`, 1 is `0.01%`."""
-    return f"{share // 100}%" if share % 100 == 0 else f"{share / 100:.2f}".rstrip("0") + "%"
-
-
-def show_duration(seconds: float) -> str:
-    """Format a duration in the largest unit that gives a whole number."""
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds >= size and seconds % size == 0:
-            return f"{int(seconds // size)}{unit}"
-    return f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + "ms"
 
 
 def split_list(value: object) -> object:

@@ -44,7 +44,7 @@ from proxy.config.route_models import (
     Schedule,
     none_if_off,
 )
-from proxy.config.section import Section
+from proxy.config.section import Section, section_default
 from proxy.config.service_models import (
     BreakerSettings,
     DocsSettings,
@@ -108,11 +108,11 @@ class Legacy(Section):
     url: Annotated[str, BeforeValidator(read_legacy_url)]
     host_header: Annotated[str, BeforeValidator(read_host_header)] = "preserve"
     tls: LegacyTls | None = None
-    timeouts: TimeoutSettings = TimeoutSettings()
+    timeouts: TimeoutSettings = section_default(TimeoutSettings)
     max_connections: Count = 256
     keep_alive: Duration = 15.0
     connection_max_age: Duration = 300.0
-    breaker: BreakerSettings = BreakerSettings()
+    breaker: BreakerSettings = section_default(BreakerSettings)
 
 
 class StickyCookie(Section):
@@ -176,12 +176,12 @@ class Route(Section):
 
     name: Name
     match: Match
-    native_traffic: NativeTraffic = Field(default=NativeTraffic(), alias="native")
+    native_traffic: NativeTraffic = Field(default=section_default(NativeTraffic), alias="native")
     group: Name | None = None
     pin: Backend | None = None
     timeouts: RouteTimeouts | None = None
     revision: Text | None = None
-    shadow: RouteShadow = RouteShadow()
+    shadow: RouteShadow = section_default(RouteShadow)
     guard: Guard | None = None
     rollout: Schedule | None = None
     on_legacy_down: Literal["native", "fail"] = "fail"
@@ -242,24 +242,24 @@ class RoutingFile(Section):
 
     legacy: Legacy
     native: Annotated[str, BeforeValidator(read_import)] | None = None
-    bucketing: Bucketing = Bucketing()
-    tokens: TokenSettings = TokenSettings()
+    bucketing: Bucketing = section_default(Bucketing)
+    tokens: TokenSettings = section_default(TokenSettings)
     overrides: Overrides | None = None
     served_by: Switch = True
     access_log: Switch = True
-    limits: LimitSettings = LimitSettings()
-    server: Server = Server()
-    ops: Ops = Ops()
+    limits: LimitSettings = section_default(LimitSettings)
+    server: Server = section_default(Server)
+    ops: Ops = section_default(Ops)
     allowed_origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[TrustedProxy, ...] = ()
     contracts: Text = "contracts"
-    mongodb: MongoSettings = MongoSettings()
-    shadow: ShadowWorkerSettings = ShadowWorkerSettings()
-    reports: ReportSettings = ReportSettings()
+    mongodb: MongoSettings = section_default(MongoSettings)
+    shadow: ShadowWorkerSettings = section_default(ShadowWorkerSettings)
+    reports: ReportSettings = section_default(ReportSettings)
     health: HealthSettings | None = None
     notify: WebhookSettings | None = None
     docs: DocsSettings | None = None
-    defaults: RouteDefaults = RouteDefaults()
+    defaults: RouteDefaults = section_default(RouteDefaults)
     groups: Annotated[dict[Name, GroupSettings], AfterValidator(Groups)] = Field(default=Groups())
     routes: tuple[Route, ...] = ()
 

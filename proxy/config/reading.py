@@ -82,7 +82,8 @@ class ConfigReader:
         verifies = bool(head.tokens.secret.get_secret_value())
         warnings += target_rules.notes(routes, head.bucketing.key, verifies=verifies, locate=self._locate)
         notes = tuple(sorted(self._without_partial(warnings)))
-        return Config(**values, pin=self._pin(), revision=_digest(self._root, routes), notes=notes)
+        values |= {"pin": self._pin(), "revision": _digest(self._root, routes), "notes": notes}
+        return Config.model_construct(set(values), **values)  # each value is validated already
 
     def _mongodb(self, head: RoutingFile) -> MongoSettings:
         """Return the section in the file, else the MongoDB of the environment."""

@@ -24,7 +24,7 @@ from proxy.config.field_types import (
     show_share,
 )
 from proxy.config.promotion_window import PromotionWindow
-from proxy.config.section import HashableDict, Section
+from proxy.config.section import HashableDict, Section, section_default
 from proxy.config.targets import TargetMap, Targets, contradiction
 from proxy.types import Backend, BasisPoints
 
@@ -143,7 +143,7 @@ class Schedule(Section):
     steps: Annotated[tuple[Annotated[Stage, BeforeValidator(read_stage)], ...], NotEmpty] = Field(alias="stages")
     start_at: PositiveShare | None = None
     bake_time: Duration = 7 * 86_400.0
-    gates: Gates = Gates()
+    gates: Gates = section_default(Gates)
     minimum: Count = 100
     approve: Switch = False
     window: PromotionWindow | None = None

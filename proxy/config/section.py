@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 K = TypeVar("K")
 V = TypeVar("V")
+S = TypeVar("S", bound="Section")
 
 
 class HashableDict(dict[K, V]):
@@ -30,6 +31,14 @@ class Section(BaseModel):
             return data
         keys = section_keys(cls)
         return {key: value for key, value in data.items() if value is not None or key not in keys}
+
+
+def section_default(section: type[S]) -> S:
+    """Return a section with its defaults alone, as a field's default.
+
+    Nothing is validated: importing the models builds no validator, which would take longer than reading a file.
+    """
+    return section.model_construct()
 
 
 def section_keys(section: type[BaseModel]) -> dict[str, FieldInfo]:

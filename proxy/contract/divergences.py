@@ -21,22 +21,26 @@ value that exists, `"/…/"` matches text in which the regular expression is fou
 and any other value matches itself.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from proxy.comparison.answers import DecodedAnswer
-from proxy.comparison.verdicts import Difference
 from proxy.contract.payloads import parse_json
-from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON
+
+if TYPE_CHECKING:
+    from proxy.comparison.answers import DecodedAnswer
+    from proxy.comparison.verdicts import Difference
+    from proxy.recordings.model import RecordedRequest
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -46,7 +50,7 @@ class DivergenceError(ValueError):
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def _compile(pattern: JSON) -> JSON:
@@ -103,9 +107,9 @@ class Case(_Model):
 
     operation: str | None = None
     scenario: list[str] = []
-    request: RequestPattern = RequestPattern()
-    legacy: AnswerPattern = AnswerPattern()
-    native: AnswerPattern = AnswerPattern()
+    request: RequestPattern = RequestPattern.model_construct()
+    legacy: AnswerPattern = AnswerPattern.model_construct()
+    native: AnswerPattern = AnswerPattern.model_construct()
     paths: list[str] = ["*"]
 
     @field_validator("scenario", "paths", mode="before")
@@ -113,7 +117,7 @@ class Case(_Model):
     def _listed(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
-    def accepts(self, occurrence: "Occurrence") -> bool:
+    def accepts(self, occurrence: Occurrence) -> bool:
         """Return whether the case matches the occurrence, its operation not considered."""
         named = any(fnmatchcase(occurrence.scenario, glob) for glob in self.scenario)
         if self.scenario and not named:
@@ -144,7 +148,7 @@ class Divergence(_Model):
     def _listed(cls, value: object) -> object:
         return [value] if isinstance(value, dict) else value
 
-    def cases(self, occurrence: "Occurrence") -> list[Case]:
+    def cases(self, occurrence: Occurrence) -> list[Case]:
         """Return the cases that match the occurrence."""
         return [
             case

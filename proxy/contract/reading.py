@@ -56,6 +56,7 @@ class _ContractReader:
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
+        self._faultless: set[int] = set()  # ids of the values of schemas; the tree that is read holds them
 
     def contract(self, root: Tree) -> Contract | None:
         if not self._mapping(root, "document"):
@@ -205,7 +206,11 @@ class _ContractReader:
         return collected
 
     def _schema(self, tree: Tree, name: str) -> Schema:
-        self.faults += schema_faults(tree, name)
+        """Return a schema; one that several places refer to is checked once, unless it has faults."""
+        if id(tree.value) not in self._faultless:
+            faults = tuple(schema_faults(tree, name))
+            self.faults += faults
+            self._faultless |= set() if faults else {id(tree.value)}
         return Schema(tree.value)
 
     def _mapping(self, tree: Tree, kind: str, name: str = "") -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from proxy.config.field_types import show_share
+from proxy.config.quantities import show_share
 from proxy.types import JSON
 
 NOTHING: Final = "–"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from proxy.rollout.analysis.analysis import MetricResult
-from proxy.rollout.model import Attribution, AuditEntry, Cap, Kind
-from proxy.rollout.progress import Progress, WaitReason
+from proxy.rollout.model import Attribution, AuditEntry, Cap, Kind, WaitReason
+
+if TYPE_CHECKING:
+    from proxy.rollout.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

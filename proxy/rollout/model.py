@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field, fields
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from proxy.config.field_types import FULL, ZERO
-from proxy.config.models import Route
-from proxy.rollout.analysis.window import WindowBucket
+from proxy.config.quantities import FULL, ZERO
 from proxy.types import BasisPoints
+
+if TYPE_CHECKING:
+    from proxy.config.models import Route
+    from proxy.rollout.analysis.window import WindowBucket
 
 GUARD: Final = "guard"
 """Actors that are not persons."""
@@ -37,6 +39,14 @@ LABELS: Final[Mapping[Kind, str]] = {
     "config": "configuration changed",
 }
 """Names of the kinds for people."""
+WaitReason = Literal[
+    "cap", "completed", "paused", "file", "gate", "bake_time", "evidence", "approval", "window", "nothing"
+]
+"""Why a rollout stays at its stage: a cap; no further stage; paused by a person; the file allows no more; a gate fails;
+the bake time has not passed; too little evidence; approval by a person; its window is closed. `nothing`: it can be
+promoted."""
+LimitedBy = Literal["file", "pin", "stage", "cap", "unread"]
+"""Limits of the share in force."""
 StateDocument: TypeAlias = dict[str, Any]
 
 

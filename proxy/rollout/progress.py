@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from proxy.config.field_types import FULL
 from proxy.config.inheritance import is_compared
@@ -13,16 +12,9 @@ from proxy.config.promotion_window import HORIZON
 from proxy.config.route_models import Schedule
 from proxy.rollout.analysis.analysis import MetricResult, exceeding
 from proxy.rollout.analysis.callers import FailureRatio
-from proxy.rollout.model import Evidence, RouteState
+from proxy.rollout.model import Evidence, RouteState, WaitReason
 from proxy.rollout.shares import effective, following, reached
 from proxy.types import BasisPoints
-
-WaitReason = Literal[
-    "cap", "completed", "paused", "file", "gate", "bake_time", "evidence", "approval", "window", "nothing"
-]
-"""Why a rollout stays at its stage: a cap; no further stage; paused by a person; the file allows no more; a gate fails;
-the bake time has not passed; too little evidence; approval by a person; its window is closed. `nothing`: it can be
-promoted."""
 
 
 @dataclass(frozen=True, slots=True)

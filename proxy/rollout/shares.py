@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from proxy.config.field_types import FULL, ZERO, show_share
 from proxy.config.models import Route
-from proxy.rollout.model import RouteState, ceiling
+from proxy.rollout.model import LimitedBy, RouteState, ceiling
 from proxy.types import BasisPoints
-
-LimitedBy = Literal["file", "pin", "stage", "cap", "unread"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from proxy.config.problems import Problem
-from proxy.ops.board.groups import GroupLine
+from proxy.ops.board.lines import GroupLine
 from proxy.ops.formatting import ago, number, percent
-from proxy.reports.triage import TrackedDifference
 from proxy.rollout.model import GUARD, Cap
+
+if TYPE_CHECKING:
+    from proxy.reports.triage import TrackedDifference
 
 Severity = Literal["bad", "warn"]
 

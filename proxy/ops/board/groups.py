@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from proxy.config.field_types import FULL, show_share
 from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
+from proxy.config.quantities import FULL, show_share
+from proxy.ops.board.lines import GroupLine, NeededEvidence, NextStep, State
 from proxy.ops.formatting import number
 from proxy.ops.rollout_views import CapView
 from proxy.reports.models import RouteSummary
@@ -23,10 +24,6 @@ from proxy.rollout.model import Evidence, RouteState, ceiling
 from proxy.rollout.progress import Progress, end_of
 from proxy.rollout.shares import Effective
 
-State = Literal["rolled back", "rolling out", "clean", "comparing", "not compared", "pinned", "done"]
-STATES: Final[tuple[State, ...]] = (
-    *("rolled back", "rolling out", "clean", "comparing", "not compared", "pinned", "done"),
-)
 MINIMUM: Final = 100
 """Comparisons that a group without a rollout needs to be clean, within the span of the reports."""
 
@@ -51,57 +48,6 @@ class GroupFacts:
     def leader(self) -> Route:
         """The route that stands for the group: one that is not pinned, where there is one."""
         return next((route for route in self.routes if route.pin is None), self.routes[0])
-
-
-@dataclass(frozen=True, slots=True)
-class NeededEvidence:
-    """Evidence for the next step: `have` of `need` requests or comparisons."""
-
-    unit: Literal["requests", "comparisons"]
-    have: int
-    need: int
-
-    def __str__(self) -> str:
-        """Return it in words: `0 of 100 requests`."""
-        return f"{number(self.have)} of {number(self.need)} {self.unit}"
-
-
-@dataclass(frozen=True, slots=True)
-class NextStep:
-    """The next step of a group, and when it is due: `left` seconds from now, None where it has no time.
-
-    `blocked` is the reason why it does not happen by itself; `problem` marks one that needs attention.
-    """
-
-    action: str
-    left: float | None = None
-    blocked: str = ""
-    problem: bool = False
-    needed: tuple[NeededEvidence, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GroupLine:
-    """A group on the board. `file` is the share that routing.yaml allows; `requests` are those of the reports' span."""
-
-    name: str
-    routes: tuple[str, ...]
-    state: State
-    share: float
-    file: float
-    step: NextStep
-    requests: int
-    compared: int
-    different: int
-    cap: CapView | None
-    ends: float | None
-
-    @property
-    def severity(self) -> Literal["bad", "warn", ""]:
-        """The severity of its problem; empty where it has none."""
-        if self.state == "rolled back":
-            return "bad"
-        return "warn" if self.step.problem else ""
 
 
 def group_line(facts: GroupFacts, now: float) -> GroupLine:

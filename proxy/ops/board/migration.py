@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxy.ops.board.groups import STATES, GroupLine
+from proxy.ops.board.lines import STATES, GroupLine
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,12 @@ from starlette.routing import Route as Path
 from proxy.config.field_types import read_share
 from proxy.config.models import Route
 from proxy.ops.access import Principal, principal_of
-from proxy.ops.pages.live import RouteNow, route_now
+from proxy.ops.pages.live import route_now
 from proxy.ops.pages.route_live import named, unknown_route
 from proxy.ops.pages.session import FOREIGN_FORM, read_form
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import answer, error_page, paged, wants_json
+from proxy.ops.route_now import RouteNow
 from proxy.rollout import actions
 from proxy.rollout.actions import Step
 from proxy.rollout.model import state_key

@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from proxy.config.models import Route
 from proxy.ops.board.alerts import Alert, BackendsHealth, Banner, alerts, banner
-from proxy.ops.board.groups import STATES, GroupFacts, GroupLine, group_line
+from proxy.ops.board.groups import GroupFacts, group_line
+from proxy.ops.board.lines import STATES, GroupLine
 from proxy.ops.board.migration import Migration, migration
 from proxy.ops.fleet import FleetNumbers
 from proxy.ops.pages.overview import summaries, total

@@ -18,12 +18,11 @@ from proxy.ops.pages.board import backends_health
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, wants_json
 from proxy.ops.rollout_views import CapView, ProgressView
+from proxy.ops.route_now import BackendNow, RouteNow
 from proxy.ops.status import Current, Status
-from proxy.rollout.analysis.analysis import Analysis
 from proxy.rollout.controller import RouteRollout
 from proxy.rollout.fleet import BackendTraffic, RouteTraffic
-from proxy.rollout.model import Attribution, ceiling
-from proxy.rollout.shares import LimitedBy
+from proxy.rollout.model import ceiling
 
 LiveSort = Literal["file", "name", "traffic", "capped"]
 SORTS: Final[tuple[LiveSort, ...]] = ("file", "name", "traffic", "capped")
@@ -33,49 +32,6 @@ PERIOD: Final = 5
 """Seconds between two refreshes of the page."""
 RECENT: Final = 4
 """Number of slices of the window that the current request rate is the mean of."""
-
-
-@dataclass(frozen=True, slots=True)
-class BackendNow:
-    """One backend of a route. `rate` is the current number of requests per second; the rest is of the whole window.
-
-    Latencies are in seconds. `rates` and `slowest` are of the window's slices, oldest first: requests per second, and
-    the 95th percentile, None without requests.
-    """
-
-    rate: float
-    requests: int
-    errors: int
-    server_errors: int
-    p50: float | None
-    p95: float | None
-    p99: float | None
-    rates: tuple[float, ...]
-    slowest: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RouteNow:
-    """One route. `file` and `effective` are shares in percent; `by` is what limits the latter, `reason` explains it.
-
-    `version` identifies this state: an action may be limited to it. `window` is in seconds.
-    """
-
-    name: str
-    match: str
-    file: float
-    effective: float
-    by: LimitedBy
-    reason: str
-    version: int
-    progress: ProgressView | None
-    paused: Attribution | None
-    missed: Attribution | None
-    cap: CapView | None
-    guard: Analysis | None
-    window: float
-    legacy: BackendNow
-    native: BackendNow
 
 
 @dataclass(frozen=True, slots=True)

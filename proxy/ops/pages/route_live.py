@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from proxy.config.models import Route
 from proxy.ops.pages.board import period
-from proxy.ops.pages.live import PERIOD, RouteNow, route_now
+from proxy.ops.pages.live import PERIOD, route_now
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, error_page
 from proxy.ops.rollout_views import ChangeView
+from proxy.ops.route_now import RouteNow
 from proxy.ops.share_chart import ShareChart, share_chart
 from proxy.rollout.model import state_key
 from proxy.runtime.database import DatabaseError

@@ -19,13 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from proxy.config.field_types import FULL
-from proxy.config.route_models import Guard
+from proxy.config.quantities import FULL
 from proxy.rollout.analysis.callers import FailureRatio, independent
 from proxy.rollout.analysis.statistics import binomial_tail, clopper_pearson_lower, fisher_one_sided
 from proxy.rollout.analysis.window import Measure, RequestStats, WindowBucket
+
+if TYPE_CHECKING:
+    from proxy.config.route_models import Guard
 
 LEVEL: Final = 0.001
 """Significance level: the probability, per window, that a native exactly at its limit fails."""

@@ -18,7 +18,8 @@ from proxy.gateway.request_record import RequestRecord
 from proxy.observability.recent_failures import SPAN, RecentFailures
 from proxy.ops.app import create_ops
 from proxy.ops.board.alerts import BackendsHealth, alerts
-from proxy.ops.board.groups import MINIMUM, GroupFacts, GroupLine, group_line
+from proxy.ops.board.groups import MINIMUM, GroupFacts, group_line
+from proxy.ops.board.lines import GroupLine
 from proxy.ops.board.migration import migration
 from proxy.reports.models import RouteSummary
 from proxy.rollout.model import Attribution, Cap, Evidence, RouteState

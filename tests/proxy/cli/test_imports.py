@@ -1,0 +1,45 @@
+"""Modules that commands load: those that must answer at once load nothing that they do not need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = """
+import json, sys
+from proxy.cli.main import main
+try:
+    main(sys.argv[1:], "scribe-proxy")
+finally:
+    print(json.dumps([*sys.modules]))
+"""
+SERVICE = (
+    *("fastapi", "handlers.app", "httptools", "httpx", "jinja2", "jose", "motor", "openai", "prometheus_client"),
+    *("pymongo", "schemathesis", "starlette", "uvicorn", "uvloop"),
+)
+OFFLINE = ("rich", "urllib.request", "proxy.comparison", "proxy.recordings", "proxy.ops")
+CASES = {
+    "--help": (*SERVICE, *OFFLINE, "pydantic", "yaml", "importlib.metadata"),
+    "check": (*SERVICE, *OFFLINE),
+    "explain GET /api/prompts --key k": (*SERVICE, *OFFLINE, "proxy.contract", "jsonschema_rs"),
+    "status --ops-url http://127.0.0.1:1": (*SERVICE, "proxy.config.models", "proxy.reports", "pydantic", "yaml"),
+}
+
+
+def loaded(command: str) -> set[str]:
+    """Return the modules that are loaded when a command has ended, whatever its exit code."""
+    run = [sys.executable, "-c", SCRIPT, *command.split()]
+    output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False).stdout
+    return set(json.loads(output.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_command_loads_only_the_modules_it_needs(command: str) -> None:
+    modules = loaded(command)
+    assert "click" in modules
+    assert [name for name in CASES[command] if name in modules] == []
