@@ -80,6 +80,11 @@ class Mongod:
     def url(self) -> str:
         return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
 
+    @property
+    def pid(self) -> int | None:
+        """The process id; None while it does not run."""
+        return self._child.pid if self._child else None
+
     def start(self) -> None:
         """Wait until writes are accepted. Raises MongodError where that takes too long."""
         program = self._program or find_mongod()

@@ -15,7 +15,7 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from handlers.container import Services, create_services, lifetime_of, offline_services
+from handlers.container import TIMINGS, Services, ServiceTimings, create_services, lifetime_of, offline_services
 from handlers.disconnect import is_read_without_body, run_cancellable
 from handlers.dry_run import DECLARATION, DryRunMiddleware, dry_run_of
 from handlers.legacy.auth import Verifier, authenticate
@@ -111,8 +111,9 @@ def too_many(error: Exception) -> Reply:
 class Native:
     """The app within its lifespan: HTTP to the dialect, WebSockets to the transcription."""
 
-    def __init__(self, settings: Settings | None) -> None:
+    def __init__(self, settings: Settings | None, timings: ServiceTimings) -> None:
         self._settings = settings
+        self._timings = timings
         self._v1: ASGIApp | None = None
         self._http: ASGIApp | None = None
         self._websocket: ASGIApp | None = None
@@ -122,7 +123,7 @@ class Native:
     async def lifespan(self, _: Starlette) -> AsyncIterator[Mapping[str, bool]]:
         """Run the services for the lifetime of the app and declare its extensions; raises `SettingsError`."""
         settings = self._settings or Settings.load()
-        services = create_services(settings)
+        services = create_services(settings, self._timings)
         rate_limiter = create_rate_limiter(services.store if settings.rate_limits_shared else None)
         limits = LoginLimits(rate_limiter, settings.login_limit, settings.failed_login_limit)
         self._v1 = assemble(create_v1(), services, settings, rate_limiter, limits)
@@ -187,9 +188,9 @@ class App(Starlette):
         return self._native.with_dry_runs(super().build_middleware_stack())
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
+def create_app(settings: Settings | None = None, timings: ServiceTimings = TIMINGS) -> Starlette:
     """Return the native app; without settings it reads them from the environment at start-up."""
-    return App(Native(settings))
+    return App(Native(settings, timings))
 
 
 app = create_app()

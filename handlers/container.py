@@ -12,16 +12,29 @@ from handlers.services.passwords import Passwords
 from handlers.services.prompts import Prompts
 from handlers.services.summaries import Summaries
 from handlers.services.terminology import Access, Terminology
-from handlers.services.token_blocklist import TokenBlocklist
+from handlers.services.token_blocklist import SWEEP_INTERVAL, TokenBlocklist
 from handlers.services.transcripts import Transcripts
 from handlers.services.users import Users
 from handlers.settings import Settings
 from handlers.storage import counters
 from handlers.storage.indexes import INDEXES
 from handlers.storage.store import Store
+from handlers.storage.transaction_reaper import Reaper
 
-DATABASE_TIMEOUT: Final = 2.0
-"""Seconds per MongoDB operation; the driver may take half a second longer to detect the timeout."""
+
+@dataclass(frozen=True)
+class ServiceTimings:
+    """Timeouts and intervals of the services, in seconds.
+
+    `database_timeout`: per MongoDB operation; the driver may take half a second longer to detect it.
+    `sweep_interval`: between two sweeps for expired tokens.
+    """
+
+    database_timeout: float = 2.0
+    sweep_interval: float = SWEEP_INTERVAL
+
+
+TIMINGS: Final = ServiceTimings()
 
 
 @dataclass(frozen=True)
@@ -50,13 +63,19 @@ class Services:
         self.passwords.close()
 
 
-def create_services(settings: Settings) -> Services:
+def create_services(settings: Settings, timings: ServiceTimings = TIMINGS, *, reaper: Reaper | None = None) -> Services:
     """Create the services and start their background tasks; needs a running event loop."""
     store = Store(
-        settings.mongodb_url, settings.database_name, timeout=DATABASE_TIMEOUT, driver=settings.mongodb_driver
+        settings.mongodb_url,
+        settings.database_name,
+        timeout=timings.database_timeout,
+        driver=settings.mongodb_driver,
+        reaper=reaper,
     )
     passwords = Passwords()
-    token_blocklist = TokenBlocklist(store.blacktokens, lifetime_of(settings), store.now)
+    token_blocklist = TokenBlocklist(
+        store.blacktokens, lifetime_of(settings), store.now, sweep_interval=timings.sweep_interval
+    )
     model = LLMClient.open(
         settings.openai_api_key.get_secret_value(), settings.openai_base_url, deadline=settings.model_deadline
     )

@@ -51,12 +51,14 @@ def is_read_without_body(scope: Scope) -> bool:
     )
 
 
-async def run_cancellable(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def run_cancellable(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, watch_delay: float = WATCH_DELAY
+) -> None:
     """Await an app's answer to a read without a body; cancel it when the client disconnects.
 
     Writes are not cancelled: the legacy completes them as well.
     """
-    watch = _DisconnectWatch(receive)
+    watch = _DisconnectWatch(receive, watch_delay)
     try:
         async with asyncio.timeout(None) as limit:
             watch.start(limit)
@@ -69,19 +71,20 @@ async def run_cancellable(app: ASGIApp, scope: Scope, receive: Receive, send: Se
 
 
 class _DisconnectWatch:
-    """Reads a request without a body for its app, and for the disconnect from `WATCH_DELAY` on."""
+    """Reads a request without a body for its app, and for the disconnect from `delay` (seconds) on."""
 
-    __slots__ = ("_has_ended", "_limit", "_receive", "_task", "_timer")
+    __slots__ = ("_delay", "_has_ended", "_limit", "_receive", "_task", "_timer")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, delay: float) -> None:
         self._receive = receive
+        self._delay = delay
         self._has_ended = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self, limit: asyncio.Timeout) -> None:
         """Expire `limit` when the client disconnects."""
         self._limit = limit
-        self._timer = asyncio.get_running_loop().call_later(WATCH_DELAY, self._watch)
+        self._timer = asyncio.get_running_loop().call_later(self._delay, self._watch)
 
     def _watch(self) -> None:
         self._task = asyncio.create_task(self._expire())

@@ -137,9 +137,10 @@ def _seconds(value: Value, claim: str) -> float:
 class Verifier:
     """`verify` for one secret, with a bounded cache of payloads whose signature is correct."""
 
-    def __init__(self, secret: str, cache_size: int = CACHE_SIZE) -> None:
+    def __init__(self, secret: str, cache_size: int = CACHE_SIZE, *, time: Callable[[], float] = time.time) -> None:
         self._secret = secret
         self._cache_size = cache_size
+        self._time = time
         self._payloads: OrderedDict[str, Value] = OrderedDict()
 
     def verify(self, token: str) -> Value:
@@ -149,8 +150,13 @@ class Verifier:
             payload = self._verify_new(token)
         else:
             self._payloads.move_to_end(token)
-        _check_times(payload, int(time.time()))
+        _check_times(payload, int(self._time()))
         return payload
+
+    @property
+    def cached(self) -> int:
+        """Return the number of cached payloads."""
+        return len(self._payloads)
 
     def _verify_new(self, token: str) -> Value:
         payload = _authentic_payload(token, self._secret)

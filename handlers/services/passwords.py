@@ -9,7 +9,7 @@ preempted while it holds the lock blocks the loop for up to 100 ms (measured).
 import asyncio
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final
 
 import bcrypt
@@ -22,11 +22,11 @@ _DUMMY_HASH: Final = b"$2b$08$CCCCCCCCCCCCCCCCCCCCC.NHzVwfj9tTjbQPsbWqJOeDyWk2CU
 
 
 class Passwords:
-    """A bounded thread pool that hashes and compares; `threads` defaults to the number of cores."""
+    """Hashes and compares passwords in `pool`, by default a thread for each core."""
 
-    def __init__(self, threads: int | None = None, *, cost: int = COST) -> None:
+    def __init__(self, pool: Executor | None = None, *, cost: int = COST) -> None:
         self._cost = cost
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, "bcrypt")
+        self._pool = pool or ThreadPoolExecutor(os.cpu_count() or 1, "bcrypt")
 
     async def hash(self, password: str) -> str:
         """Return a new `$2b$` hash."""

@@ -33,12 +33,22 @@ Clock = Callable[[], Awaitable[float]]
 
 
 class TokenBlocklist:
-    """The logged-out tokens. `lifetime` is a token's, in seconds; `clock` is the database's."""
+    """The logged-out tokens. `lifetime` is a token's, in seconds; `clock` is the database's, `time` this process's."""
 
-    def __init__(self, collection: Collection, lifetime: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        lifetime: float,
+        clock: Clock,
+        *,
+        time: Callable[[], float] = time.time,
+        sweep_interval: float = SWEEP_INTERVAL,
+    ) -> None:
         self._collection = collection
         self._lifetime = lifetime
         self._clock = clock
+        self._time = time
+        self._sweep_interval = sweep_interval
         self._loader: Loader[str, bool] = Loader(self._fetch, False)
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -62,7 +72,7 @@ class TokenBlocklist:
         A token has expired when it has by both clocks, this process's and the database's: a clock that is ahead
         would otherwise empty the list, and logged-out tokens would be valid again once it is corrected.
         """
-        now = min(time.time(), await self._clock())
+        now = min(self._time(), await self._clock())
         oldest = datetime.fromtimestamp(now - self._lifetime, UTC)
         after, removed = ObjectId("0" * 24), 0
         while True:
@@ -87,7 +97,7 @@ class TokenBlocklist:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_INTERVAL)
+            await asyncio.sleep(self._sweep_interval)
             try:
                 await self.remove_expired()
             except StoreError as error:

@@ -2,10 +2,10 @@
 
     closed ── the database is unavailable ──▶ open: every operation fails immediately, running ones too
       ▲                                            │
-      └─────────── a probe succeeds ◀──────────────┘  (in the background, every PROBE_INTERVAL)
+      └─────────── a probe succeeds ◀──────────────┘  (in the background, every `probe_interval`)
 
 The database is unavailable when `TRIP_AFTER` consecutive operations have failed, or when an operation runs for
-`SILENCE` and the driver then knows that no server can be reached, or no operation ends meanwhile and a probe fails.
+`silence` and the driver then knows that no server can be reached, or no operation ends meanwhile and a probe fails.
 
 The driver may run each operation in one of a few threads, which waits for a server to return. Operations therefore
 queue here, where waiting costs no thread, and each is limited by the timeout.
@@ -18,6 +18,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from handlers.storage.errors import UnavailableError
@@ -27,15 +28,22 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 TRIP_AFTER: Final = 3
-SILENCE: Final = 0.5
-"""Seconds without the end of an operation, while some are running, after which a probe is sent."""
-PROBE_TIMEOUT: Final = 1.5
-PROBE_INTERVAL: Final = 0.25
-"""Seconds between two probes."""
-MAX_LAG: Final = 0.1
-"""Seconds by which the event loop may be late for its silence to count as the database's."""
 MAX_CONCURRENT: Final = 16
 """Concurrent operations, where the driver sets no lower limit."""
+
+
+@dataclass(frozen=True)
+class BreakerTimings:
+    """When a circuit breaker probes the database, in seconds.
+
+    `silence`: without the end of an operation, while some are running, until a probe is sent. `max_lag`: by which the
+    event loop may be late for its silence to count as the database's. `probe_interval`: between two probes.
+    """
+
+    silence: float = 0.5
+    probe_timeout: float = 1.5
+    probe_interval: float = 0.25
+    max_lag: float = 0.1
 
 
 class CircuitBreaker:
@@ -51,10 +59,12 @@ class CircuitBreaker:
         *,
         is_unreachable: Callable[[], bool] = bool,
         concurrency: int = MAX_CONCURRENT,
+        timings: BreakerTimings = BreakerTimings(),
     ) -> None:
         self._probe = probe
         self._timeout = timeout
         self._is_unreachable = is_unreachable
+        self._timings = timings
         self._failures = 0
         self._ended = 0
         self._slots = asyncio.Semaphore(concurrency)
@@ -102,26 +112,27 @@ class CircuitBreaker:
     def _watch_for_silence(self) -> None:
         if self._running and self._silence is None and self._confirming is None:
             loop = asyncio.get_running_loop()
-            self._silence = loop.call_later(SILENCE, self._judge_silence, loop.time() + SILENCE, self._ended)
+            due = loop.time() + self._timings.silence
+            self._silence = loop.call_at(due, self._judge_silence, due, self._ended)
 
     def _judge_silence(self, due: float, ended: int) -> None:
         loop = asyncio.get_running_loop()
         self._silence = None
         if self._running and self._is_unreachable():
             self._open()
-        elif self._running and self._ended == ended and loop.time() < due + MAX_LAG:
+        elif self._running and self._ended == ended and loop.time() < due + self._timings.max_lag:
             self._confirming = loop.create_task(self._confirm_silence(), context=Context())
         else:
             self._watch_for_silence()
 
     async def _confirm_silence(self) -> None:
         loop = asyncio.get_running_loop()
-        ended, due = self._ended, loop.time() + PROBE_TIMEOUT
+        ended, due = self._ended, loop.time() + self._timings.probe_timeout
         try:
             async with asyncio.timeout_at(due):
                 await self._probe()
         except (UnavailableError, TimeoutError):
-            if self._ended == ended and loop.time() < due + MAX_LAG:
+            if self._ended == ended and loop.time() < due + self._timings.max_lag:
                 self._open()
         finally:
             self._confirming = None
@@ -144,7 +155,7 @@ class CircuitBreaker:
 
     async def _wait_for_answer(self) -> None:
         while True:
-            await asyncio.sleep(PROBE_INTERVAL)
+            await asyncio.sleep(self._timings.probe_interval)
             with contextlib.suppress(UnavailableError, TimeoutError):
                 async with asyncio.timeout(self._timeout):
                     await self._probe()

@@ -44,7 +44,8 @@ Interrupting an operation costs its connection, and the server may execute it ne
 """
 
 _MAX_RETRY_DELAY: Final = 0.02
-_MAX_ABORT_DURATION: Final = ABORT_TIMEOUT / 2
+MAX_ABORT_DURATION: Final = ABORT_TIMEOUT / 2
+"""Seconds; the driver hides a failed abort, which only shows as a delay."""
 
 
 class _RecordedWrite(NamedTuple):
@@ -62,12 +63,20 @@ class DryRunTransaction:
     result of the work is not valid.
     """
 
-    def __init__(self, session: Session, deadline: float, on_begin: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        deadline: float,
+        on_begin: Callable[[], None],
+        *,
+        max_abort_duration: float = MAX_ABORT_DURATION,
+    ) -> None:
         self.has_begun = False
         self.outcome_unknown = False
         self._session = session
         self._deadline = deadline
         self._on_begin = on_begin
+        self._max_abort_duration = max_abort_duration
         self._recorded: list[_RecordedWrite] = []
         self._lock = asyncio.Lock()
         self._open = self._ended = False
@@ -140,9 +149,9 @@ class DryRunTransaction:
             return not self.has_begun or (not self.outcome_unknown and await self._abort())
 
     async def _abort(self) -> bool:
-        """Return whether the abort was immediate: the driver hides failures, which only show as a delay."""
+        """Return whether the abort was immediate; see `MAX_ABORT_DURATION`."""
         started = time.monotonic()
         with pymongo.timeout(ABORT_TIMEOUT):
             if self._session.in_transaction:
                 await self._session.abort_transaction()
-        return time.monotonic() - started < _MAX_ABORT_DURATION
+        return time.monotonic() - started < self._max_abort_duration

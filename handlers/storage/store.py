@@ -38,7 +38,7 @@ from handlers.storage.circuit_breaker import CircuitBreaker
 from handlers.storage.dataloader import Loader
 from handlers.storage.documents import break_ties, group_by_field
 from handlers.storage.driver import DriverName, Session, open_driver
-from handlers.storage.dry_run import DryRunTransaction
+from handlers.storage.dry_run import MAX_ABORT_DURATION, DryRunTransaction
 from handlers.storage.errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translate_errors
 from handlers.storage.indexes import INDEX_EXISTS, INDEXES, Indexes
 from handlers.storage.transaction_reaper import Reaper
@@ -198,7 +198,13 @@ class Store:
     """The collections of one database, over one connection pool."""
 
     def __init__(
-        self, url: str, database: str, *, timeout: float = OPERATION_TIMEOUT, driver: DriverName = "motor"
+        self,
+        url: str,
+        database: str,
+        *,
+        timeout: float = OPERATION_TIMEOUT,
+        driver: DriverName = "motor",
+        reaper: Reaper | None = None,
     ) -> None:
         limits = dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "timeoutMS"), int(timeout * 1000))
         self._driver = open_driver(driver, url, {**limits, "appname": "scribe-native"})
@@ -211,7 +217,7 @@ class Store:
         self._admin = self._driver.database("admin")
         self._indexing: asyncio.Task[None] | None = None
         self._cleanup_tasks: set[asyncio.Task[None]] = set()
-        self._reaper = Reaper(url)
+        self._reaper = reaper or Reaper(url)
         self.users = self.collection("users")
         self.blacktokens = self.collection("blacktokens")
         self.consultations = self.collection("consultations")
@@ -329,11 +335,14 @@ class Store:
             await self.ping()
 
     @contextlib.asynccontextmanager
-    async def dry_run(self, seconds: float) -> AsyncIterator[DryRunTransaction]:
+    async def dry_run(
+        self, seconds: float, *, max_abort_duration: float = MAX_ABORT_DURATION
+    ) -> AsyncIterator[DryRunTransaction]:
         """Execute all operations of the `with` block in a transaction that is always aborted.
 
-        Operations take no longer than the rest of `seconds`. Raises `UnavailableError`, or `NoTransactionsError`
-        where MongoDB has no transactions.
+        Operations take no longer than the rest of `seconds`. An abort that takes `max_abort_duration` (seconds) or
+        longer does not count as certain. Raises `UnavailableError`, or `NoTransactionsError` where MongoDB has no
+        transactions.
         """
         deadline = time.monotonic() + seconds
         self._breaker.require_closed()
@@ -341,7 +350,12 @@ class Store:
         if not self.has_transactions:
             raise NoTransactionsError
         session = await self._driver.start_session()
-        transaction = DryRunTransaction(session, deadline, lambda: self._reaper.watch(session.id, deadline))
+        transaction = DryRunTransaction(
+            session,
+            deadline,
+            lambda: self._reaper.watch(session.id, deadline),
+            max_abort_duration=max_abort_duration,
+        )
         try:
             with use_transaction(transaction):
                 yield transaction

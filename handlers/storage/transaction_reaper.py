@@ -43,7 +43,7 @@ KILLS: Final = 3
 TRIES: Final = 120
 
 _SHUTDOWN_TIMEOUT: Final = 5.0
-_TIMEOUT_MS: Final = 2000
+_KILL_TIMEOUT: Final = 2.0
 _URL: Final = "MONGODB_URL"
 _START: Final = "from handlers.storage.transaction_reaper import main; main()"
 
@@ -63,6 +63,11 @@ class Reaper:
         self._url = url
         self._open: dict[str, float] = {}
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Return the id of the reaper process; None while none is running."""
+        return None if self._process is None else self._process.pid
 
     def watch(self, session: Mapping[str, Any], deadline: float) -> None:
         """Register a session whose transaction is to be ended if it is still open at `deadline` (monotonic seconds)."""
@@ -143,8 +148,9 @@ class ReaperSchedule:
     is unreachable, attempts continue for as long as MongoDB takes to end the transaction by itself.
     """
 
-    def __init__(self, kill: Kill) -> None:
+    def __init__(self, kill: Kill, *, retry_delay: float = RETRY_DELAY) -> None:
         self._kill = kill
+        self._retry_delay = retry_delay
         self._open: dict[str, _Open] = {}
 
     def read_line(self, line: str) -> None:
@@ -172,7 +178,7 @@ class ReaperSchedule:
         if ended and any(each.tries == TRIES for each in overdue.values()):
             logger.warning("ended transactions that dry runs may have left open")
         for name, each in overdue.items():
-            each.due = now + RETRY_DELAY
+            each.due = now + self._retry_delay
             each.tries = min(each.tries, KILLS if ended else TRIES) - 1
             if not each.tries:
                 del self._open[name]
@@ -196,11 +202,12 @@ def serve(pipe: int, watch: ReaperSchedule) -> None:
         watch.end_overdue(time.monotonic())
 
 
-def kill(url: str, names: Sequence[str]) -> bool:
-    """End transactions on the MongoDB of a URL; see `Kill`."""
+def kill(url: str, names: Sequence[str], *, timeout: float = _KILL_TIMEOUT) -> bool:
+    """End transactions on the MongoDB of a URL; see `Kill`. `timeout`: seconds."""
+    limit = int(timeout * 1000)
     ids = [{"id": Binary(bytes.fromhex(name), UUID_SUBTYPE)} for name in names]
     try:
-        with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=_TIMEOUT_MS, timeoutMS=_TIMEOUT_MS) as client:
+        with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=limit, timeoutMS=limit) as client:
             client.admin.command("killSessions", ids)
     except PyMongoError as error:
         logger.warning("transactions that dry runs may have left open cannot be ended: %s", type(error).__name__)

@@ -12,8 +12,8 @@ import pytest
 from bson import ObjectId
 from starlette.testclient import TestClient
 
-import handlers.container
 from handlers.app import create_app
+from handlers.container import TIMINGS, ServiceTimings
 from handlers.legacy.auth import sign
 from handlers.settings import Settings, SettingsError
 from tests.support.backends import SECRET, client_of, scratch_database, settings_for
@@ -71,10 +71,12 @@ async def test_answers_nothing_before_it_is_started() -> None:
 
 
 @contextlib.asynccontextmanager
-async def on_a_line(mongodb_url: str) -> AsyncIterator[tuple[Line, httpx.AsyncClient]]:
+async def on_a_line(
+    mongodb_url: str, timings: ServiceTimings = TIMINGS
+) -> AsyncIterator[tuple[Line, httpx.AsyncClient]]:
     line = Line(mongodb_url)
     with scratch_database(mongodb_url) as database:
-        app = create_app(settings_for(line.url, database.name))
+        app = create_app(settings_for(line.url, database.name), timings)
         async with app.router.lifespan_context(app), serving(app) as port, client_of(port) as client:
             try:
                 yield line, client
@@ -87,12 +89,9 @@ async def timed(asking: Coroutine[None, None, httpx.Response]) -> tuple[httpx.Re
     return await asking, time.perf_counter() - began
 
 
-async def test_without_a_database_it_says_so_in_time_and_recovers(
-    mongodb_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_a_database_it_says_so_in_time_and_recovers(mongodb_url: str) -> None:
     """With a short timeout; test_faults.py has the usual."""
-    monkeypatch.setattr(handlers.container, "DATABASE_TIMEOUT", 1.0)
-    async with on_a_line(mongodb_url) as (line, client):
+    async with on_a_line(mongodb_url, ServiceTimings(database_timeout=1.0)) as (line, client):
         headers = {"authorization": f"Bearer {sign({'userID': ObjectId()}, SECRET, 60)}"}
         login = {"email": "a@b", "password": "x"}
         for _ in range(2):

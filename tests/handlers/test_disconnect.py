@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from handlers import disconnect
 from handlers.disconnect import is_read_without_body, run_cancellable
 
 
@@ -34,9 +33,8 @@ def scope(method: str = "GET", *headers: bytes) -> Scope:
     return {"type": "http", "method": method, "headers": [(name, b"1") for name in headers]}
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disconnect, "WATCH_DELAY", 0.01)
+async def run(app: ASGIApp, client: Client) -> None:
+    await run_cancellable(app, scope(), client.receive, client.send, watch_delay=0.01)
 
 
 async def test_read_is_cancelled_when_its_client_disconnects() -> None:
@@ -49,7 +47,7 @@ async def test_read_is_cancelled_when_its_client_disconnects() -> None:
             cancelled.set()
             raise
 
-    running = asyncio.create_task(run_cancellable(query, scope(), client.receive, client.send))
+    running = asyncio.create_task(run(query, client))
     await asyncio.sleep(0.05)
     assert not running.done()
     client.gone.set()
@@ -69,7 +67,7 @@ async def test_slow_read_is_answered_and_its_body_ends_once() -> None:
         assert not waiting.done()
         waiting.cancel()
 
-    await run_cancellable(query, scope(), client.receive, client.send)
+    await run(query, client)
     assert client.sent == [{"type": "http.request", "body": b"", "more_body": False}]
 
 
@@ -81,7 +79,7 @@ async def test_app_sees_the_disconnect_that_it_waits_for() -> None:
         await receive()
         await send(await receive())
 
-    await run_cancellable(wait, scope(), client.receive, client.send)
+    await run(wait, client)
     assert client.sent == [{"type": "http.disconnect"}]
 
 
@@ -90,7 +88,7 @@ async def test_timeout_of_the_app_itself_is_raised() -> None:
         raise TimeoutError("own")
 
     with pytest.raises(TimeoutError, match="own"):
-        await run_cancellable(fail, scope(), Client().receive, Client().send)
+        await run(fail, Client())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest_asyncio
 from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
-import handlers.container
+from handlers.container import ServiceTimings
 from proxy.contract.divergences import Occurrence
 from proxy.recordings.comparing import compare_recorded_values
 from proxy.recordings.model import RecordedRequest
@@ -289,15 +289,14 @@ async def lines(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
     await asyncio.gather(ours.mend(), theirs.mend())
     log = tmp_path_factory.mktemp("on-a-line") / "log"
     impatient = f"{ours.url}&serverSelectionTimeoutMS=700"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(handlers.container, "DATABASE_TIMEOUT", 0.7)
-        async with (
-            legacy_twin(mongodb_url, log, through=impatient) as legacy,
-            native_twin(mongodb_url, through=theirs.url) as native,
-        ):
-            found = Lines(Twins(legacy, native), (ours, theirs))
-            yield found
-            await found.cut()
+    timings = ServiceTimings(database_timeout=0.7)
+    async with (
+        legacy_twin(mongodb_url, log, through=impatient) as legacy,
+        native_twin(mongodb_url, through=theirs.url, timings=timings) as native,
+    ):
+        found = Lines(Twins(legacy, native), (ours, theirs))
+        yield found
+        await found.cut()
 
 
 BROKEN_OFF = {

@@ -17,7 +17,9 @@ from bson import ObjectId
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from handlers.app import create_app
+from handlers.app import create_app, is_of_dialect, legacy_dialect
+from handlers.container import create_services, offline_services
+from handlers.dry_run import DryRunMiddleware
 from handlers.services.offline import CODES, HIGHLIGHTS, TEXT
 from handlers.settings import Settings
 from handlers.storage.store import Store
@@ -29,8 +31,8 @@ from tests.differential.people import ABSENT, OTHER_TOKEN, PASSWORD
 from tests.differential.people import TOKEN as FOREVER
 from tests.handlers.test_faults import CONSULTATION, DOCUMENTS, NOTE, PROMPT, TRANSCRIPT
 from tests.support.backend_pair import Outside, Twin, Twins, get, names, post, read
-from tests.support.backends import NOWHERE, SECRET
-from tests.support.dry_runs import DryRunAnswer, dry_run, scope_of, whole
+from tests.support.backends import NOWHERE, SECRET, settings_for
+from tests.support.dry_runs import DryRunAnswer, NoProcesses, dry_run, scope_of, whole
 from tests.support.sockets import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -294,15 +296,16 @@ async def test_a_deadline_that_has_passed_already(house: House) -> None:
         await house.dry_run(START, -1)
 
 
-async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_had_in_time_is_no_answer_either(house: House, mongodb_url: str) -> None:
     """The dialect would answer that the database is away."""
-
-    def refuse(*_: object) -> None:
-        raise OSError("no more processes")
-
-    monkeypatch.setattr("handlers.storage.transaction_reaper.Reaper.watch", refuse)
-    with pytest.raises(TimeoutError, match="in time"):
-        await house.dry_run(START)
+    settings = settings_for(mongodb_url, house.legacy.database.name)
+    services = create_services(settings, reaper=NoProcesses(mongodb_url))
+    dialect = legacy_dialect(offline_services(services, settings), settings)
+    try:
+        with pytest.raises(TimeoutError, match="in time"):
+            await dry_run(DryRunMiddleware(dialect, services.store, accepts=is_of_dialect), START)
+    finally:
+        await services.close()
 
 
 async def test_what_is_not_the_dialects_is_declined(house: House) -> None:
@@ -339,5 +342,5 @@ async def test_the_app_declares_it(mongodb_url: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     native = Native("handlers.app:app")
     await native.start()
-    assert native._state["proxy.dry_run"] is True
+    assert native.state["proxy.dry_run"] is True
     await native.stop()

@@ -25,8 +25,8 @@ import pytest_asyncio
 from bson import ObjectId
 from starlette.types import Receive, Scope, Send
 
-import handlers.container
 from demo.mongod import Mongod
+from handlers.container import ServiceTimings
 from proxy.comparison.answers import DecodedAnswer
 from proxy.contract.divergences import explain
 from proxy.recordings.comparing import compare_frames
@@ -157,7 +157,7 @@ async def assert_back(native: Twin) -> None:
 @contextlib.contextmanager
 def paused(mongod: Mongod) -> Iterator[None]:
     """A MongoDB that takes connections and says nothing."""
-    pid = mongod._child.pid if mongod._child else None
+    pid = mongod.pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     os.waitpid(pid, os.WUNTRACED)
@@ -185,14 +185,11 @@ async def test_a_database_that_comes_goes_and_falls_silent(tmp_path: Path) -> No
         await asyncio.to_thread(mongod.stop)
 
 
-async def test_writes_sent_to_a_silent_database_are_aborted_later(
-    mongodb_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_writes_sent_to_a_silent_database_are_aborted_later(mongodb_url: str) -> None:
     """A note is stored, its link on the way: the transaction must not hold the consultation until it expires."""
-    monkeypatch.setattr(handlers.container, "DATABASE_TIMEOUT", 0.5)
     line = Line(mongodb_url)
     await line.mend()
-    async with native_twin(mongodb_url, through=line.url) as native:
+    async with native_twin(mongodb_url, through=line.url, timings=ServiceTimings(database_timeout=0.5)) as native:
         Twins(native, native).plant(DOCUMENTS)
         request = post(f"/api/notes/{CONSULTATION}", {"body": "b", "transcriptId": TRANSCRIPT}, FOREVER)
         line.stall_at = command("update", "consultations")

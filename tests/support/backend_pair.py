@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from demo.services import StandIn, backend_environment
 from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
+from handlers.container import TIMINGS, ServiceTimings
 from handlers.settings import Settings
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.correspondence import Correspondence
@@ -234,7 +235,11 @@ async def legacy_twin(mongodb_url: str, log: Path, *, through: str = "") -> Asyn
 
 @contextlib.asynccontextmanager
 async def native_twin(
-    mongodb_url: str, settings: Mapping[str, object] | None = None, *, through: str = ""
+    mongodb_url: str,
+    settings: Mapping[str, object] | None = None,
+    *,
+    through: str = "",
+    timings: ServiceTimings = TIMINGS,
 ) -> AsyncIterator[Twin]:
     """The native app in this process, behind the gateway's listener; `through` as above."""
     outside = Outside()
@@ -243,6 +248,6 @@ async def native_twin(
             environment = backend_environment(through or mongodb_url, f"http://127.0.0.1:{port}", database.name)
             known = {name.lower(): value for name, value in environment.items()}
             values = {name: value for name, value in known.items() if name in Settings.model_fields}
-            app = create_app(Settings.load(**{**values, **(settings or {})}))
+            app = create_app(Settings.load(**{**values, **(settings or {})}), timings)
             async with app.router.lifespan_context(app), serving(app) as native_port:
                 yield Twin(Origin.parse(f"http://127.0.0.1:{native_port}"), database, outside)

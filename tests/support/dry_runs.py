@@ -12,9 +12,17 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 from starlette.types import ASGIApp, Message, Scope
 
+from handlers.storage.transaction_reaper import Reaper
 from proxy.recordings.model import RecordedRequest
 
 UNTOLD: Any = object()
+
+
+class NoProcesses(Reaper):
+    """A reaper on a machine that starts no more processes."""
+
+    def watch(self, session: Mapping[str, Any], deadline: float) -> None:
+        raise OSError("no more processes")
 
 
 @dataclass

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import bcrypt
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.services.passwords import Passwords, encode
+from handlers.services.users import Users
+from handlers.storage.store import Store
 from tests.support.library_oracle import Libraries
 
 SALT = "$2b$04$abcdefghijklmnopqrstuu"
@@ -25,7 +29,7 @@ def node() -> Iterator[Libraries]:
 
 @pytest.fixture
 def passwords() -> Iterator[Passwords]:
-    made = Passwords(2, cost=4)
+    made = Passwords(ThreadPoolExecutor(2), cost=4)
     yield made
     made.close()
 
@@ -95,6 +99,30 @@ async def test_writes_hashes_of_cost_eight() -> None:
         assert (await passwords.hash("p")).startswith("$2b$08$")
     finally:
         passwords.close()
+
+
+class CountingPool(ThreadPoolExecutor):
+    """Records the algorithm and cost of each hash."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.hashed: list[bytes] = []
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.hashed.append(args[1][:7])
+        return super().submit(work, *args, **kwargs)
+
+
+@pytest.mark.parametrize("hashed", [HASH.replace("$04", "$08"), None], ids=["wrong password", "unknown account"])
+async def test_refused_login_costs_one_hash_of_cost_eight(hashed: str | None) -> None:
+    pool = CountingPool()
+    passwords, store = Passwords(pool), Store("mongodb://127.0.0.1:1", "unused")
+    try:
+        assert not await Users(store.users, passwords).verify_password("wrong", hashed)
+    finally:
+        passwords.close()
+        await store.close()
+    assert pool.hashed == [b"$2b$08$"]
 
 
 async def test_the_event_loop_goes_on_while_many_hash() -> None:

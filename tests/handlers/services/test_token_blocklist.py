@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,9 +25,11 @@ def database(mongodb_url: str) -> Iterator[Database[dict[str, Any]]]:
 
 
 @contextlib.asynccontextmanager
-async def blocklist_of(mongodb_url: str, database: str) -> AsyncIterator[tuple[TokenBlocklist, Store]]:
+async def blocklist_of(
+    mongodb_url: str, database: str, sweep_interval: float = 60
+) -> AsyncIterator[tuple[TokenBlocklist, Store]]:
     store = Store(mongodb_url, database)
-    blocklist = TokenBlocklist(store.blacktokens, 3600, store.now)
+    blocklist = TokenBlocklist(store.blacktokens, 3600, store.now, sweep_interval=sweep_interval)
     try:
         yield blocklist, store
     finally:
@@ -84,7 +85,7 @@ async def test_expired_tokens_leave_the_list(database: Database[dict[str, Any]],
 
 @pytest.mark.parametrize("ahead", ["process", "database"])
 async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
-    database: Database[dict[str, Any]], mongodb_url: str, monkeypatch: pytest.MonkeyPatch, ahead: str
+    database: Database[dict[str, Any]], mongodb_url: str, ahead: str
 ) -> None:
     now = time.time()
     issued = ObjectId(ObjectId.from_datetime(datetime.fromtimestamp(now - 60, UTC)).binary[:4] + bytes(8))
@@ -96,7 +97,7 @@ async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
     async with blocklist_of(mongodb_url, database.name) as (blocklist, store):
         assert abs(await store.now() - now) < 60
         if ahead == "process":
-            monkeypatch.setattr("handlers.services.token_blocklist.time", SimpleNamespace(time=lambda: now + 86_400))
+            blocklist = TokenBlocklist(store.blacktokens, 3600, store.now, time=lambda: now + 86_400)
         else:
             blocklist = TokenBlocklist(store.blacktokens, 3600, tomorrow)
         assert await blocklist.remove_expired() == 0
@@ -106,12 +107,10 @@ async def test_clock_a_day_ahead_leaves_the_list_as_it_is(
 async def test_expired_tokens_are_looked_for_again_and_again(
     database: Database[dict[str, Any]],
     mongodb_url: str,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("handlers.services.token_blocklist.SWEEP_INTERVAL", 0.01)
     caplog.set_level("INFO")
-    async with blocklist_of(mongodb_url, database.name) as (blocklist, store):
+    async with blocklist_of(mongodb_url, database.name, sweep_interval=0.01) as (blocklist, store):
         blocklist.start()
         for number in range(2):
             database.blacktokens.insert_one({"_id": long_ago(number), "blackToken": "x"})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Final
 
 import pytest
 
 from demo.ports import free_port
-from handlers.storage import circuit_breaker
-from handlers.storage.circuit_breaker import TRIP_AFTER, CircuitBreaker
+from handlers.storage.circuit_breaker import MAX_CONCURRENT, TRIP_AFTER, BreakerTimings, CircuitBreaker
 from handlers.storage.errors import UnavailableError
 from tests.differential.people import AMARA
 from tests.differential.people import TOKEN as FOREVER
@@ -33,10 +33,9 @@ class Database:
 
 
 @pytest.mark.parametrize("state", ["away", "silent"])
-async def test_open_breaker_asks_only_by_probes_and_closes(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(circuit_breaker, "PROBE_INTERVAL", 0.01)
+async def test_open_breaker_asks_only_by_probes_and_closes(state: str) -> None:
     database, probe = Database(), Database()
-    breaker = CircuitBreaker(probe.ask, 0.02)
+    breaker = CircuitBreaker(probe.ask, 0.02, timings=BreakerTimings(probe_interval=0.01))
     database.state = probe.state = state
     for _ in range(TRIP_AFTER + 100):
         with pytest.raises(UnavailableError):
@@ -88,23 +87,18 @@ async def test_waiting_operations_fail_by_their_timeout_too() -> None:
     breaker = CircuitBreaker(database.ask, 0.1)
     results = await asyncio.gather(*(breaker.run(database.ask) for _ in range(200)), return_exceptions=True)
     assert {type(result) for result in results} == {UnavailableError}
-    assert database.asked <= 2 * circuit_breaker.MAX_CONCURRENT
+    assert database.asked <= 2 * MAX_CONCURRENT
     await breaker.close()
 
 
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(circuit_breaker, "SILENCE", 0.05)
-    monkeypatch.setattr(circuit_breaker, "PROBE_TIMEOUT", 0.05)
-    monkeypatch.setattr(circuit_breaker, "MAX_LAG", 60)
+IMPATIENT: Final = BreakerTimings(silence=0.05, probe_timeout=0.05, max_lag=60)
 
 
-@pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("known", [False, True], ids=["silent", "unreachable"])
 async def test_running_operations_fail_when_the_breaker_opens(known: bool) -> None:
     database = Database()
     database.state = "silent"
-    breaker = CircuitBreaker(database.ask, 60, is_unreachable=lambda: known, concurrency=2)
+    breaker = CircuitBreaker(database.ask, 60, is_unreachable=lambda: known, concurrency=2, timings=IMPATIENT)
     results = await asyncio.gather(*(breaker.run(database.ask) for _ in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {UnavailableError}
     assert breaker.is_open
@@ -112,18 +106,16 @@ async def test_running_operations_fail_when_the_breaker_opens(known: bool) -> No
     await breaker.close()
 
 
-@pytest.mark.usefixtures("_impatient")
 async def test_slow_operation_of_a_database_that_answers_succeeds() -> None:
-    breaker = CircuitBreaker(Database().ask, 60)
+    breaker = CircuitBreaker(Database().ask, 60, timings=IMPATIENT)
     assert await breaker.run(lambda: asyncio.sleep(0.4, "slow")) == "slow"
     assert not breaker.is_open
     await breaker.close()
 
 
-@pytest.mark.usefixtures("_impatient")
 async def test_idle_breaker_sends_no_probe() -> None:
     database = Database()
-    breaker = CircuitBreaker(database.ask, 60)
+    breaker = CircuitBreaker(database.ask, 60, timings=IMPATIENT)
     await breaker.run(lambda: asyncio.sleep(0))
     await asyncio.sleep(0.3)
     assert database.asked == 0

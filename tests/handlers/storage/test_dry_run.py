@@ -13,13 +13,12 @@ import pytest_asyncio
 from bson import ObjectId
 from pymongo.database import Database
 
-from handlers.storage import dry_run as dry_runs
 from handlers.storage.driver import DRIVERS
 from handlers.storage.dry_run import DryRunTransaction
 from handlers.storage.errors import DuplicateError, RefusedError, UnavailableError
 from handlers.storage.store import Store
 from tests.support.backends import scratch_database
-from tests.support.dry_runs import whole
+from tests.support.dry_runs import NoProcesses, whole
 from tests.support.line import Line, command
 
 A, B = ObjectId(), ObjectId()
@@ -241,25 +240,20 @@ async def test_a_trial_of_nothing_asks_for_nothing(store: Store, database: Docum
     assert (dry_run.has_begun, list(dry_run.writes)) == (False, [])
 
 
-async def test_without_a_guardian_nothing_is_begun(
-    store: Store, database: Documents, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("no more processes")
-
-    monkeypatch.setattr(store._reaper, "watch", refuse)
-    async with store.dry_run(5) as dry_run:
-        with pytest.raises(UnavailableError, match="no reaper"):
-            await store.notes.insert({"_id": B})
+async def test_without_a_guardian_nothing_is_begun(mongodb_url: str, database: Documents) -> None:
+    store = Store(mongodb_url, database.name, reaper=NoProcesses(mongodb_url))
+    try:
+        async with store.dry_run(5) as dry_run:
+            with pytest.raises(UnavailableError, match="no reaper"):
+                await store.notes.insert({"_id": B})
+    finally:
+        await store.close()
     assert (dry_run.has_begun, dry_run.outcome_unknown) == (False, True)
     assert list(database["notes"].find()) == [{"_id": A, "n": 0}]
 
 
-async def test_an_end_that_took_long_is_made_sure_of(
-    store: Store, database: Documents, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dry_runs, "_MAX_ABORT_DURATION", 0)
-    async with store.dry_run(5):
+async def test_an_end_that_took_long_is_made_sure_of(store: Store, database: Documents) -> None:
+    async with store.dry_run(5, max_abort_duration=0):
         await store.notes.update_one({"_id": A}, {"$set": {"n": 1}})
     assert seconds_to_write(database) < 2
     async with store.dry_run(5):

@@ -214,8 +214,8 @@ class Conversation:
 
     def __init__(self, *messages: Message, method: str = "GET", path: str = "/", headers: Headers = ()) -> None:
         self.sent: list[Message] = []
-        self._messages = list(messages)
-        self._scope = {
+        self.messages = list(messages)
+        self.scope = {
             "type": "http",
             "method": method,
             "path": path,
@@ -225,14 +225,14 @@ class Conversation:
         }
 
     async def _receive(self) -> Message:
-        return self._messages.pop(0)
+        return self.messages.pop(0)
 
     async def _send(self, message: Message) -> None:
         self.sent.append(message)
 
     async def hold(self, application: ASGIApp) -> tuple[int, bytes] | None:
         """The status and body that come back, `None` where nothing does."""
-        await application(self._scope, self._receive, self._send)
+        await application(self.scope, self._receive, self._send)
         return (self.sent[0]["status"], self.sent[1]["body"]) if self.sent else None
 
 
@@ -293,7 +293,7 @@ async def test_a_page_waits_for_the_whole_body() -> None:
     answer = await conversation.hold(application(crash))
     assert answer is not None
     assert answer[0] == 413
-    assert conversation._messages == []
+    assert conversation.messages == []
 
 
 async def test_a_handler_can_wait_for_the_client_to_go() -> None:
@@ -332,5 +332,5 @@ async def test_the_target_is_put_together_where_no_gateway_kept_it() -> None:
         return json(200, [request.target, dict(request.query)])
 
     conversation = Conversation(path="/a%20b")
-    conversation._scope["query_string"] = b"x=%20"
+    conversation.scope["query_string"] = b"x=%20"
     assert await conversation.hold(application(show)) == (200, b'["/a%20b?x=%20",{"x":" "}]')
