@@ -7,6 +7,7 @@ Starlette provides the lifespan; the legacy dialect answers everything outside `
 terminology server may be unavailable at start-up.
 """
 
+import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Mapping
@@ -35,6 +36,8 @@ from handlers.storage.errors import UnavailableError
 from handlers.v1.app import assemble, create_v1, is_v1_request
 from handlers.v1.rate_limits import create_rate_limiter
 
+PRELOAD_DELAY: Final = 1.0
+"""Seconds from the start until the model's package is imported: a gateway is ready before it."""
 METHODS: Final = "GET,POST,PUT,DELETE,PATCH,OPTIONS"
 HEADERS: Final = "Content-Type,Authorization"
 _DATABASE_UNAVAILABLE: Final = {
@@ -135,6 +138,7 @@ class Native:
         if self._settings is None:  # served rather than embedded
             gc.collect()
             gc.freeze()  # a full collection would visit every imported object: 60 ms, most of p99
+            asyncio.get_running_loop().call_later(PRELOAD_DELAY, services.model.preload)
         try:
             yield DECLARATION
         finally:

@@ -4,22 +4,22 @@ All access to the model goes through this module, which defines deadlines, retri
 once. Errors carry facts (a status, a body); each dialect words them for its callers.
 """
 
+from __future__ import annotations
+
 import asyncio
+import gc
 import json
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Final, Protocol, Self
+from functools import partial
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from openai import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    AsyncOpenAI,
-    DefaultAsyncHttpxClient,
-    HttpxBinaryResponseContent,
-)
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 CHAT_MODEL: Final = "gpt-4o"
 SPEECH_MODEL: Final = "whisper-1"
@@ -73,31 +73,40 @@ class InvalidResponseError(ModelError):
 class LLMClient:
     """A client of the model, with one connection pool for the process."""
 
-    def __init__(self, client: AsyncOpenAI, *, deadline: float = DEADLINE) -> None:
-        self._client = client
-        self._deadline = deadline
+    def __init__(self, open_client: Callable[[], AsyncOpenAI], *, deadline: float = DEADLINE) -> None:
+        self._open_client: Final = open_client
+        self._deadline: Final = deadline
+        self._opened: AsyncOpenAI | None = None
 
     @classmethod
     def open(cls, api_key: str, base_url: str | None = None, *, deadline: float = DEADLINE) -> Self:
         """Return a client for `base_url` (OpenAI's own where None); `deadline` in seconds."""
-        client = AsyncOpenAI(
-            api_key=api_key or "unset",
-            base_url=base_url or None,
-            timeout=deadline,
-            max_retries=RETRIES,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_read_as_utf8]}),
-        )
-        return cls(client, deadline=deadline)
+        return cls(partial(_open_client, api_key or "unset", base_url or None, deadline), deadline=deadline)
+
+    def preload(self) -> None:
+        """Import openai's package in a thread, so that the first request need not wait for it."""
+        Thread(target=_import_sdk, name="import-openai", daemon=True).start()
 
     async def close(self) -> None:
         """Close the connections; running requests fail."""
-        await self._client.close()
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def _client(self) -> AsyncOpenAI:
+        """Return openai's client; the first call imports its package, unless `preload` has."""
+        if self._opened is None:
+            await asyncio.to_thread(_import_sdk)
+            self._opened = self._opened or self._open_client()
+        return self._opened
 
     async def complete(self, messages: Sequence[Message]) -> str:
         """Return the model's text for a conversation, untrimmed; raises `ModelError`."""
         body = encode({"model": CHAT_MODEL, "messages": list(messages)})
+        client = await self._client()
+        from openai import HttpxBinaryResponseContent
+
         async with _translate_errors(self._deadline):
-            answer = await self._client.post(
+            answer = await client.post(
                 "/chat/completions",
                 cast_to=HttpxBinaryResponseContent,
                 content=body,
@@ -107,8 +116,9 @@ class LLMClient:
 
     async def transcribe(self, audio: bytes, name: str) -> str:
         """Return the text of an audio file, whose format follows from the suffix of `name`; raises `ModelError`."""
+        client = await self._client()
         async with _translate_errors(self._deadline):
-            answer = await self._client.audio.transcriptions.with_raw_response.create(
+            answer = await client.audio.transcriptions.with_raw_response.create(
                 file=(name, audio, "application/octet-stream"),
                 model=SPEECH_MODEL,
                 language="en",
@@ -116,6 +126,24 @@ class LLMClient:
                 temperature=0.2,
             )
         return _text(*_parse_response(answer.status_code, answer.headers, answer.text))
+
+
+def _import_sdk() -> None:
+    """Import openai's package, which takes longer than all else that a start-up imports."""
+    import_module("openai")
+    gc.freeze()  # a full collection would visit every object of the package
+
+
+def _open_client(api_key: str, base_url: str | None, deadline: float) -> AsyncOpenAI:
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    return AsyncOpenAI(
+        api_key=api_key,
+        base_url=base_url,
+        timeout=deadline,
+        max_retries=RETRIES,
+        http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_read_as_utf8]}),
+    )
 
 
 def encode(value: object) -> bytes:
@@ -139,6 +167,8 @@ def _javascript_numbers(value: object) -> object:
 @asynccontextmanager
 async def _translate_errors(deadline: float) -> AsyncIterator[None]:
     """Limit the time of the block, and translate the client's exceptions to this module's."""
+    from openai import APIConnectionError, APIStatusError, APITimeoutError
+
     try:
         async with asyncio.timeout(deadline):
             yield

@@ -34,6 +34,9 @@ class OfflineModel:
         """Return a text."""
         return TEXT
 
+    def preload(self) -> None:
+        """Do nothing: there is no package to import."""
+
     async def close(self) -> None:
         """Do nothing: there are no connections."""
 

@@ -25,7 +25,7 @@ from proxy.observability import tracing
 from proxy.observability.log_writer import configure_logging, flush_logs
 from proxy.rollout.hub import StateHub
 from proxy.runtime.database import Database, InvalidDatabaseUrl
-from proxy.runtime.last_good import LastGood, default_state_directory, load_config
+from proxy.runtime.last_good import LastGood, LoadedConfig, default_state_directory, load_config
 from proxy.runtime.listeners import ListenerAddress
 from proxy.runtime.server import GatewayServer
 from proxy.runtime.worker import WorkerSettings, create_worker_app
@@ -85,7 +85,7 @@ def serve(
     _refuse_viewer_token(ops_host, token, viewer_token)
     with ExitStack() as stack:
         state = _writable(state_dir or default_state_directory(os.environ), stack)
-        _check(file, LastGood(state, file))
+        loaded = _checked(file, LastGood(state, file))
         public, ops = stack.enter_context(_bound(host, port)), stack.enter_context(_bound(ops_host, ops_port))
         with suppress(OSError):  # standard error may be closed
             click.echo(f"gateway on {_address(public)}, ops on {_address(ops)}, {file}", err=True)
@@ -93,7 +93,7 @@ def serve(
         hub = shared / "state.sock" if shared is not None else None
         settings = WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state, hub, viewer_token)
         config = uvicorn.Config(
-            partial(create_worker_app, settings),
+            partial(create_worker_app, settings, None if workers > 1 else loaded),
             factory=True,
             workers=workers,
             log_config=None,
@@ -176,14 +176,16 @@ def _writable(directory: Path, stack: ExitStack) -> Path:
         return Path(_temporary(stack))
 
 
-def _check(file: Path, last_good: LastGood) -> None:
-    """Report here, once and in a line, what would stop every worker."""
+def _checked(file: Path, last_good: LastGood) -> LoadedConfig:
+    """Load the configuration; report here, once and in a line, what would stop every worker."""
     try:
-        config = load_config(file, os.environ, last_good).config
+        loaded = load_config(file, os.environ, last_good)
+        config = loaded.config
         if config.native is not None:
             import_app(config.native)
         Database.of(config.mongodb)
         tracing.is_requested(os.environ)
+        return loaded
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem.located(str(file)), err=True)

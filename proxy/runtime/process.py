@@ -79,15 +79,21 @@ class BackgroundService(Protocol):
 class GatewayProcess:
     """The parts of one process. `file` is routing.yaml; `env` holds the variables it may refer to, and the pin.
 
+    `loaded`: its content, where it has just been read.
     Starts with the last good configuration where the file is refused. Raises ConfigError where there is none.
     """
 
     def __init__(
-        self, file: Path, env: Mapping[str, str], last_good: LastGood | None = None, hub: HubStore | None = None
+        self,
+        file: Path,
+        env: Mapping[str, str],
+        last_good: LastGood | None = None,
+        hub: HubStore | None = None,
+        loaded: LoadedConfig | None = None,
     ) -> None:
         self._env = env
         self._hub = hub
-        loaded = load_config(file, env, last_good)
+        loaded = loaded or load_config(file, env, last_good)
         config = loaded.config
         self.native = Native(config.native) if config.native else None
         self._upstream = upstream_of(config.legacy)
@@ -271,9 +277,10 @@ def create_app(
     last_good: LastGood | None = None,
     hub: HubStore | None = None,
     ops_viewer_token: str | None = None,
+    loaded: LoadedConfig | None = None,
 ) -> ListenerDispatcher:
     """Return the app of one process, for both listeners. `hub` holds state shared by workers. Raises ConfigError."""
-    process = GatewayProcess(file, os.environ, last_good, hub)
+    process = GatewayProcess(file, os.environ, last_good, hub, loaded)
     process.proxy_protocol.exempt = ops_listener.accepted
 
     @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ from proxy.config.problems import ConfigError
 from proxy.observability.log_writer import configure_logging, flush_logs, redirect_standard_streams
 from proxy.observability.process_metrics import forget_the_dead
 from proxy.rollout.hub import HubStore
-from proxy.runtime.last_good import LastGood
+from proxy.runtime.last_good import LastGood, LoadedConfig
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.runtime.parent_death import exit_with_parent
 from proxy.runtime.process import create_app
@@ -40,8 +40,11 @@ class WorkerSettings:
     ops_viewer_token: str | None = None
 
 
-def create_worker_app(settings: WorkerSettings) -> ListenerDispatcher:
-    """Set up this process and return its app. Exits where the file is refused and no last good one exists."""
+def create_worker_app(settings: WorkerSettings, loaded: LoadedConfig | None = None) -> ListenerDispatcher:
+    """Set up this process and return its app. `loaded`: the configuration, where this process has read it.
+
+    Exits where the file is refused and no last good one exists.
+    """
     configure_logging()
     redirect_standard_streams()
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -54,7 +57,7 @@ def create_worker_app(settings: WorkerSettings) -> ListenerDispatcher:
     hub = HubStore(settings.hub) if settings.hub is not None else None
     try:
         return create_app(
-            settings.file, settings.ops_listener, settings.ops_token, last_good, hub, settings.ops_viewer_token
+            settings.file, settings.ops_listener, settings.ops_token, last_good, hub, settings.ops_viewer_token, loaded
         )
     except ConfigError as error:
         for problem in error.problems:

@@ -43,3 +43,9 @@ def test_command_loads_only_the_modules_it_needs(command: str) -> None:
     modules = loaded(command)
     assert "click" in modules
     assert [name for name in CASES[command] if name in modules] == []
+
+
+def test_native_app_imports_the_models_package_later() -> None:
+    run = [sys.executable, "-c", "import json, sys, handlers.app; print(json.dumps([*sys.modules]))"]
+    output = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "openai" not in json.loads(output)
