@@ -23,6 +23,7 @@ and any other value matches itself.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -197,6 +198,8 @@ def explain(
     divergences: Iterable[Divergence], occurrence: Occurrence, differences: Sequence[Difference]
 ) -> Explanation:
     """Return the divergences that account for differences, and the differences that none accounts for."""
+    if not differences:
+        return Explanation((), ())
     cases = [(one.id, case) for one in divergences for case in one.cases(occurrence)]
     declared = {name for name, case in cases if any(case.explains(each) for each in differences)}
     unexplained = [each for each in differences if not any(case.explains(each) for _, case in cases)]
@@ -208,8 +211,13 @@ def covers(template: str, operation: str) -> bool:
 
     As in express 5: letters of either case, a trailing slash allowed, a parameter never empty, no `/` in it.
     """
+    return _pattern(template).fullmatch(operation) is not None
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(template: str) -> re.Pattern[str]:
     pattern = re.sub(r"\\\{[^/{}]+\\\}", "[^/]+", re.escape(template))
-    return re.fullmatch(f"{pattern}/?", operation, re.IGNORECASE) is not None
+    return re.compile(f"{pattern}/?", re.IGNORECASE)
 
 
 def matches(pattern: JSON, value: JSON) -> bool:

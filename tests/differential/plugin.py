@@ -10,6 +10,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from tests.differential.documents import databases
+from tests.differential.linked import linked_documents
 from tests.differential.people import OTHER_TOKEN, TOKEN
 from tests.differential.requests import actions
 from tests.differential.sequences import sequences
@@ -22,5 +23,5 @@ HEADERS: Final = mostly(
 """Mostly a clinician's token, now and then a wrong one."""
 
 REQUESTS: Final = actions(1)
-DOCUMENTS: Final = st.integers(0, 3).flatmap(databases)
+DOCUMENTS: Final = mostly(linked_documents(), st.integers(0, 3).flatmap(databases))
 SEQUENCES: Final = sequences()

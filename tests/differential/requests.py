@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote
 
-import brotli  # type: ignore[import-untyped]
 from hypothesis import strategies as st
 
 from proxy.types import JSON
 from tests.differential.actions import Action, spelled
-from tests.differential.people import CONSULTATIONS, NOTES, OTHER_TOKEN, PASSWORD, PROMPTS, TOKEN, TRANSCRIPTS
-from tests.differential.tokens import AUTHORISATIONS
+from tests.differential.changes import CHANGES
+from tests.differential.people import CONSULTATIONS, NOTES, PASSWORD, PROMPTS, TOKEN, TRANSCRIPTS
 from tests.differential.values import Strategy, anything, flags, ids, mostly, names, odd_ids, references, texts
 
 image_parts = st.lists(
@@ -164,6 +161,19 @@ def _query(parameters: Mapping[str, Strategy[JSON]]) -> Strategy[str]:
                 "?__proto__=1",
                 f"?{name}=a;{name}=b",
                 f"?{name}=1&toString=2",
+                *(
+                    f"?{name}={value}"
+                    for value in ("%ED%A0%80", "%00", "%u0041", "%", "a%2", "%C0%AF", "%26", "x" * 3000)
+                ),
+                *(
+                    f"?{name}[0]=a&{name}[1]=b",
+                    f"?{name}[__proto__]=a",
+                    f"?{name}.a=b",
+                    f"?{name}=a&{name}",
+                    "?=x",
+                    "?&=",
+                ),
+                *(f"?{'a=1&' * 999}{name}=b", f"?{'a=1&' * 1000}{name}=b", f"?{name}[a][b]=c", f"?{name}={{}}"),
             ),
         ]
     )
@@ -179,159 +189,6 @@ def _sound(draw: st.DrawFn, endpoint: Endpoint) -> Action:
         return action
     body = draw(_bodies(endpoint))
     return replace(action, body=spelled(body)).with_header("content-type", "application/json")
-
-
-Change = Callable[[Action], Action]
-
-RAW_BODIES: Final = (
-    *(
-        "",
-        "{",
-        "{}",
-        "[]",
-        "null",
-        "1",
-        '"x"',
-        "true",
-        " {} ",
-        "\t[1]",
-        "{} x",
-        '{"body":}',
-        "{'a':1}",
-        "[1,]",
-        "nul",
-        "\x00",
-    ),
-    *(
-        '{"body":"\\ud800","prompt_name":"\\ud800"}',
-        '{"body":1e400}',
-        '{"body":-0}',
-        '{"__proto__":{"body":"x"},"a":1}',
-    ),
-    *(
-        '{"body":"a","body":"b"}',
-        '{"body":"\xff"}',
-        '\xef\xbb\xbf{"body":"bom"}',
-        "[" * 500 + "]" * 500,
-        '{"body":"\t"}',
-    ),
-    *(
-        '{"a":' * 120 + "1" + "}" * 120,
-        '{"patient_data":' + '{"a":' * 150 + "1" + "}" * 151,
-        '{"body":12345678901234567890}',
-    ),
-)
-TYPES: Final = (
-    *(
-        None,
-        "",
-        "application/json",
-        "application/json; charset=utf-8",
-        "application/json;charset=UTF-16LE",
-        "APPLICATION/JSON",
-    ),
-    *(
-        "application/json; charset=latin1",
-        "application/json; charset=nonsense",
-        "application/json; charset=",
-        "text/json",
-    ),
-    *("application/json; charset=us-ascii", "application/json; charset=utf-32", 'application/json; charset="utf-8"'),
-    *(
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/vnd.api+json",
-        "application/jsonx",
-        "json",
-        "*/*",
-    ),
-    *("application/json, text/plain", "application/json; x", "application/json;;", "multipart/form-data; boundary=x"),
-)
-_RAW_DEFLATE: Final = zlib.compressobj(wbits=-15)
-ENCODINGS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
-    "gzip": gzip.compress,
-    "GZIP": gzip.compress,
-    "deflate": zlib.compress,
-    "identity": bytes,
-    "Identity": bytes,
-    "br": brotli.compress,
-    "compress": bytes,
-    "gzip, deflate": bytes,
-    "": bytes,
-}
-
-
-def _coded(name: str, sound: bool) -> Change:
-    def change(action: Action) -> Action:
-        data = (action.body or "").encode("latin-1")
-        packed = ENCODINGS[name](data) if sound else data
-        return replace(action, body=packed.decode("latin-1")).with_header("content-encoding", name)
-
-    return change
-
-
-def _retyped(text: str) -> Change:
-    """A body in another charset, which its type may or may not tell."""
-
-    def change(action: Action) -> Action:
-        raw = (action.body or "{}").encode("latin-1").decode("utf-8", "replace")
-        return replace(action, body=raw.encode(text, "replace").decode("latin-1"))
-
-    return change
-
-
-def _header(name: str, values: Strategy[str | None]) -> Strategy[Change]:
-    return values.map(lambda value: lambda action: action.with_header(name, value))
-
-
-def _moved(change: Callable[[str], str]) -> Change:
-    return lambda action: replace(action, target=change(action.target) or "/")
-
-
-def _upper(target: str) -> str:
-    path, mark, query = target.partition("?")
-    return path.upper() + mark + query if "<" not in path else path
-
-
-PATH_CHANGES: Final[tuple[Callable[[str], str], ...]] = (
-    _upper,
-    lambda target: target.replace("?", "/?", 1) if "?" in target else target + "/",
-    lambda target: target + "//",
-    lambda target: "/" + target,
-    lambda target: target.replace("/api/", "/api//", 1),
-    lambda target: target.replace("/api/", "/api/../api/", 1),
-    lambda target: target.replace("/api/", "/%61pi/", 1),
-    lambda target: target + "/more",
-    lambda target: target + "%2F",
-    lambda target: target + "%zz",
-    lambda target: target + "%E0%A4%A",
-    lambda target: target + "%00",
-    lambda target: target.rpartition("/")[0] or "/",
-    lambda target: target + ";x=1",
-    lambda target: target + "<b>'\"&",
-    lambda target: target + "\xe9",
-    lambda target: "http://other.example" + target,
-)
-CHANGES: Final[Strategy[Change]] = st.one_of(
-    _header("authorization", AUTHORISATIONS | st.none()),
-    _header("authorization", st.just(f"Bearer {OTHER_TOKEN}")),
-    _header("origin", st.sampled_from(["http://localhost:3000", "https://evil.example", "null", ""])),
-    _header("content-type", st.sampled_from(TYPES)),
-    _header("if-none-match", st.sampled_from(["*", "<etag 0>", "<etag 1>", 'W/"x", <etag 2>', "", '"x"'])),
-    _header("cache-control", st.sampled_from(["no-cache", "max-age=0"])),
-    _header("accept", st.sampled_from(["text/html", "*/*", "application/xml", ""])),
-    _header("transfer-encoding", st.just("chunked")),
-    _header("access-control-request-headers", st.sampled_from(["x-a, x-b", ""])),
-    st.sampled_from(RAW_BODIES).map(lambda text: lambda action: replace(action, body=text)),
-    st.just(lambda action: replace(action, body=None)),
-    anything.map(lambda value: lambda action: replace(action, body=spelled(value))),
-    st.sampled_from(sorted(ENCODINGS)).flatmap(lambda name: st.booleans().map(lambda sound: _coded(name, sound))),
-    st.sampled_from(["utf-16", "utf-16-le", "utf-16-be", "latin-1", "utf-8-sig", "utf-32"]).map(_retyped),
-    st.sampled_from(PATH_CHANGES).map(_moved),
-    st.sampled_from(["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "GET", "POST", "TRACE", "PROPFIND"]).map(
-        lambda method: lambda action: replace(action, method=method)
-    ),
-)
 
 
 @st.composite

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from tests.differential.actions import Action
 from tests.differential.documents import Documents, databases
+from tests.differential.journeys import journeys
+from tests.differential.linked import linked_documents
 from tests.differential.requests import actions, registrations
-from tests.differential.values import mostly
+from tests.differential.values import Strategy, mostly
 
 
 class Sequence(NamedTuple):
@@ -20,8 +22,21 @@ class Sequence(NamedTuple):
 
 
 @st.composite
-def sequences(draw: st.DrawFn) -> Sequence:
+def _scattered(draw: st.DrawFn) -> Sequence:
     """Sound requests to documents of any age, or any requests to sound documents."""
     ages, changes = draw(st.sampled_from([(0, 3), (3, 0), (1, 1)]))
     asked = mostly(actions(changes), mostly(actions(changes), registrations()))
-    return Sequence(draw(databases(ages)), draw(st.lists(asked, min_size=1, max_size=12)))
+    before = linked_documents() if changes else databases(ages)
+    return Sequence(draw(before), draw(st.lists(asked, min_size=1, max_size=12)))
+
+
+@st.composite
+def _visits(draw: st.DrawFn) -> Sequence:
+    """One or two journeys through linked documents."""
+    before = draw(linked_documents())
+    return Sequence(before, [step for _ in range(draw(st.integers(1, 2))) for step in draw(journeys())])
+
+
+def sequences() -> Strategy[Sequence]:
+    """Return a strategy for journeys in three of five cases, else for requests of any endpoints."""
+    return mostly(_visits(), _scattered(), share=3)

@@ -77,6 +77,19 @@ TOKENS: Final = st.one_of(
             *(f"{TOKEN}{end}" for end in ("=", "==", "A", "AA", "%20", ",x", "\xe9")),
             TOKEN.replace("-", "+").replace("_", "/"),
             TOKEN.upper(),
+            sign(claims(AMARA), header={"alg": "none"}).rpartition(".")[0] + ".",
+            sign(claims(AMARA), header={"alg": "none", "typ": "JWT"}).rpartition(".")[0],
+            *(sign({**claims(AMARA), "iat": value}) for value in ODD_TIMES),
+            *(sign(claims(AMARA, **{name: None})) for name in ("nbf", "iat", "exp")),
+            *(
+                f".{TOKEN}",
+                TOKEN.replace(".", "..", 1),
+                TOKEN.replace(".", ". ", 1),
+                f"{TOKEN}\t",
+                f"\t{TOKEN}",
+                "..",
+                ".",
+            ),
         ]
     ),
 )

@@ -128,7 +128,7 @@ def cast_date(value: Value) -> DatetimeMS | None:
     if value == "":
         return None
     if isinstance(value, DatetimeMS):
-        return value
+        return _valid(value)
     if isinstance(value, bool):
         raise CastFailureError(assertion(actual=False))
     if isinstance(value, int | float) and type_of(value) == "number":
@@ -136,6 +136,12 @@ def cast_date(value: Value) -> DatetimeMS | None:
     if isinstance(value, str):
         return _date_of_text(value)
     return _date_of_object(value)
+
+
+def _valid(date: DatetimeMS) -> DatetimeMS:
+    if -LAST_DAY <= int(date) <= LAST_DAY:
+        return date
+    raise CastFailureError(ASSERTION_ERROR)
 
 
 def _date_of_text(text: str) -> DatetimeMS:

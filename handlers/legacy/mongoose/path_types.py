@@ -101,9 +101,12 @@ class NumberPath(Path):
     unknown_operator: ClassVar[str] = " with Number."
 
     def cast(self, value: Value) -> Value:
-        if isinstance(value, dict) and "_id" in value:
-            value = value["_id"]
         return casts.cast_number(value) if value is not None else None
+
+    def init(self, value: Value) -> Value:
+        if isinstance(value, dict) and value.get("_id", UNDEFINED) is not UNDEFINED:
+            value = value["_id"]
+        return super().init(value)
 
     def is_present(self, value: Value) -> bool:
         return isinstance(value, int | float)
@@ -124,7 +127,7 @@ class IdPath(Path):
         return value if self.ref and isinstance(value, Regex) else super().init(value)
 
     def is_present(self, value: Value) -> bool:
-        return casts.is_object_id(value)
+        return casts.is_object_id(value) or (bool(self.ref) and isinstance(value, Regex))
 
 
 @dataclass(frozen=True)

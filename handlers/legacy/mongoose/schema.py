@@ -7,18 +7,22 @@ from functools import cached_property, lru_cache
 from typing import ClassVar, Final
 
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import Value
-from handlers.legacy.mongoose.path_types import IdListPath, IdPath, NumberPath
+from handlers.legacy.mongoose import casts
+from handlers.legacy.mongoose.path_types import DatePath, IdListPath, IdPath, NumberPath
 from handlers.legacy.mongoose.paths import Missing, Path
 from handlers.legacy.mongoose.values import is_out_of_order
 
 _ONLY_IDS: Final = frozenset({ObjectId})
 
 
-def holds_ids(array: object) -> bool:
-    """Return whether an array contains only ids."""
-    return isinstance(array, list) and _ONLY_IDS.issuperset(map(type, array))
+def is_settled_value(value: object) -> bool:
+    """Return whether a stored date or array is read unchanged: a date in JavaScript's range, an array of ids only."""
+    if isinstance(value, list):
+        return _ONLY_IDS.issuperset(map(type, value))
+    return isinstance(value, DatetimeMS) and -casts.LAST_DAY <= int(value) <= casts.LAST_DAY
 
 
 class Schema:
@@ -36,7 +40,7 @@ class Schema:
         self.versioned = versioned
         added = (IdPath("_id", default=ObjectId), *((NumberPath("__v"),) if versioned else ()))
         self.paths: Mapping[str, Path] = {path.name: path for path in (*paths, *added)}
-        self.arrays_of = lru_cache(maxsize=1024)(self._arrays_of)
+        self.deciding_fields = lru_cache(maxsize=1024)(self._deciding_fields)
 
     @cached_property
     def required(self) -> tuple[str, ...]:
@@ -45,17 +49,17 @@ class Schema:
 
     def is_settled(self, stored: Mapping[str, Value], selected: Collection[str] = ()) -> bool:
         """Return whether a stored document is read unchanged: all types are valid, and no default is missing."""
-        arrays = self.arrays_of(tuple(stored), tuple(map(type, stored.values())), tuple(selected))
-        return arrays is not None and all(holds_ids(stored[name]) for name in arrays)
+        deciding = self.deciding_fields(tuple(stored), tuple(map(type, stored.values())), tuple(selected))
+        return deciding is not None and all(is_settled_value(stored[name]) for name in deciding)
 
-    def _arrays_of(
+    def _deciding_fields(
         self, names: tuple[str, ...], types: tuple[type, ...], selected: tuple[str, ...]
     ) -> tuple[str, ...] | None:
-        """Return the arrays whose items decide whether documents of this shape are settled; None if none is settled."""
+        """Return the fields whose values decide whether documents of this shape are settled; None if none is."""
         for name in self._defaulted:
             if name not in names and (not selected or name in selected):
                 return None
-        arrays = []
+        deciding = []
         for name, kind in zip(names, types, strict=True):
             path = self.paths.get(name)
             if path is None:
@@ -63,9 +67,9 @@ class Schema:
                     return None
             elif not path.is_settled(kind):
                 return None
-            elif isinstance(path, IdListPath) and kind is list:
-                arrays.append(name)
-        return tuple(arrays)
+            elif isinstance(path, IdListPath | DatePath) and kind in (list, DatetimeMS):
+                deciding.append(name)
+        return tuple(deciding)
 
     @cached_property
     def _defaulted(self) -> tuple[str, ...]:

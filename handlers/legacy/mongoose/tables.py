@@ -21,7 +21,7 @@ from bson.datetime_ms import DatetimeMS
 from handlers.legacy.javascript import JsonText, Value, quote_each, stringify, stringify_each
 from handlers.legacy.javascript.dates import iso_or_none
 from handlers.legacy.mongoose.document import Document
-from handlers.legacy.mongoose.schema import Schema, holds_ids
+from handlers.legacy.mongoose.schema import Schema, is_settled_value
 from handlers.legacy.mongoose.values import copy_fields, is_minimal, is_out_of_order, minimize
 
 NULL: Final = JsonText("null")
@@ -94,10 +94,10 @@ def _group(documents: Iterable[Fields]) -> dict[Shape, list[int]]:
 def _find_odd(
     schema: Schema, shape: Shape, documents: Sequence[Fields], positions: Sequence[int], selected: Sequence[str]
 ) -> Sequence[int]:
-    arrays = schema.arrays_of(*shape, tuple(selected))
-    if arrays is None:
+    deciding = schema.deciding_fields(*shape, tuple(selected))
+    if deciding is None:
         return positions
-    return [position for name in arrays for position in positions if not holds_ids(documents[position][name])]
+    return [position for name in deciding for position in positions if not is_settled_value(documents[position][name])]
 
 
 def write(tables: Sequence[Table]) -> list[JsonText]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from bson import Binary, Code, Int64, MaxKey, MinKey, ObjectId, Timestamp
+from bson import Binary, Code, DBRef, Int64, MaxKey, MinKey, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value, own_keys, to_number, type_of
@@ -45,7 +45,15 @@ def own_fields(value: Value) -> dict[str, Value] | None:
         return {"sub_type": kind, "buffer": buffer, "position": len(value)}
     if isinstance(value, Code):
         return {"code": str(value), "scope": dict(value.scope) if value.scope is not None else None}
+    if isinstance(value, DBRef):
+        return _parts(value)
     return {} if isinstance(value, MinKey | MaxKey) else None
+
+
+def _parts(reference: DBRef) -> dict[str, Value]:
+    fields = {name: item for name, item in reference.as_doc().items() if name not in ("$ref", "$id", "$db")}
+    database = UNDEFINED if reference.database is None else reference.database
+    return {"collection": reference.collection, "oid": reference.id, "db": database, "fields": fields}
 
 
 def _halves(number: int, *, unsigned: bool) -> dict[str, Value]:
@@ -60,6 +68,8 @@ def minimize(value: Value, *, in_array: bool = False) -> Value:
     reference: object = value
     if isinstance(reference, Embedded):
         return reference.to_json()
+    if isinstance(value, Code):
+        return {"code": str(value)} if value.scope is None else {"code": str(value), "scope": dict(value.scope)}
     if isinstance(value, dict) and value.get("_bsontype") == "Double":
         return float(to_number(value.get("value", UNDEFINED)))
     if not isinstance(value, dict) or _is_foreign(value):
