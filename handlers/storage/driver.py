@@ -1,12 +1,13 @@
-"""MongoDB's drivers for asyncio behind one interface; the only module that imports motor.
+"""MongoDB's drivers for asyncio behind one interface.
 
     driver = open_driver("motor", url, {"timeoutMS": 2000})
     await driver.database("scribe", codec)["notes"].insert_one({…})
     async with await driver.start_session() as session:
         await session.start_transaction()
 
-`motor` runs PyMongo in threads, `pymongo` is PyMongo's own client for asyncio. Their databases, collections and cursors
-have the same methods as far as the store uses them; this module covers the differences. It translates no errors.
+`motor` runs PyMongo in threads, and is imported only where it is used (motor_driver.py); `pymongo` is PyMongo's own
+client for asyncio. Their databases, collections and cursors have the same methods as far as the store uses them; a
+`Driver` covers the differences. It translates no errors.
 """
 
 from __future__ import annotations
@@ -14,19 +15,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 from bson.codec_options import CodecOptions
-from motor.frameworks.asyncio import max_workers
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.client_session import ClientSession
 from pymongo.topology_description import TopologyDescription
 
+from handlers.storage.reads import Document, Query, find_all_async
+
 DriverName: TypeAlias = Literal["motor", "pymongo"]
 DriverDatabase: TypeAlias = Any
 """A driver's database, whose methods return awaitables."""
+DriverCollection: TypeAlias = Any
+"""A driver's collection, whose methods return awaitables."""
 
 
 class Session(ABC):
@@ -98,6 +101,10 @@ class Driver(ABC):
         """Return a database."""
 
     @abstractmethod
+    async def find(self, collection: DriverCollection, query: Query) -> list[Document]:
+        """Return all matches of a query, outside of any session."""
+
+    @abstractmethod
     async def start_session(self) -> Session:
         """Return a new session."""
 
@@ -114,18 +121,6 @@ class Driver(ABC):
         """Close the connections."""
 
 
-class _MotorSession(Session):
-    native: AsyncIOMotorClientSession
-
-    @property
-    def _state(self) -> ClientSession:
-        state: ClientSession = self.native.delegate
-        return state
-
-    async def start_transaction(self) -> None:
-        self.native.start_transaction()
-
-
 class _PyMongoSession(Session):
     native: AsyncClientSession
 
@@ -135,31 +130,6 @@ class _PyMongoSession(Session):
 
     async def start_transaction(self) -> None:
         await self.native.start_transaction()
-
-
-class _MotorDriver(Driver):
-    concurrency = max(1, max_workers - 2)  # each operation occupies a thread
-
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(url, **options)
-
-    @property
-    def topology(self) -> TopologyDescription:
-        topology: TopologyDescription = self._client.delegate.topology_description
-        return topology
-
-    def database(self, name: str, codec: CodecOptions[Any] | None = None) -> DriverDatabase:
-        return self._client.get_database(name, codec_options=codec)
-
-    async def start_session(self) -> Session:
-        return _MotorSession(self, await self._client.start_session())
-
-    async def replace_connections(self) -> None:
-        for server in list(self._client.delegate._topology._servers.values()):
-            server.pool.reset_without_pause()
-
-    async def close(self) -> None:
-        self._client.close()
 
 
 class _PyMongoDriver(Driver):
@@ -175,6 +145,9 @@ class _PyMongoDriver(Driver):
     def database(self, name: str, codec: CodecOptions[Any] | None = None) -> DriverDatabase:
         return self._client.get_database(name, codec_options=codec)
 
+    async def find(self, collection: DriverCollection, query: Query) -> list[Document]:
+        return await find_all_async(collection, query)
+
     async def start_session(self) -> Session:
         return _PyMongoSession(self, self._client.start_session())
 
@@ -186,13 +159,13 @@ class _PyMongoDriver(Driver):
         await self._client.close()
 
 
-_CLIENTS: Final[Mapping[DriverName, type[_MotorDriver | _PyMongoDriver]]] = {
-    "motor": _MotorDriver,
-    "pymongo": _PyMongoDriver,
-}
-DRIVERS: Final[tuple[DriverName, ...]] = tuple(_CLIENTS)
+DRIVERS: tuple[DriverName, ...] = get_args(DriverName)
 
 
 def open_driver(name: DriverName, url: str, options: Mapping[str, Any]) -> Driver:
     """Return a driver's client with PyMongo's options, which connects with its first operation."""
-    return _CLIENTS[name](url, options)
+    if name == "pymongo":
+        return _PyMongoDriver(url, options)
+    from handlers.storage.motor_driver import MotorDriver  # imports motor
+
+    return MotorDriver(url, options)

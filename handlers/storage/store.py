@@ -37,10 +37,11 @@ from handlers.failure_log import summary_of
 from handlers.storage.circuit_breaker import CircuitBreaker
 from handlers.storage.dataloader import Loader
 from handlers.storage.documents import break_ties, group_by_field
-from handlers.storage.driver import DriverName, Session, open_driver
+from handlers.storage.driver import Driver, DriverCollection, DriverName, Session, open_driver
 from handlers.storage.dry_run import MAX_ABORT_DURATION, DryRunTransaction
 from handlers.storage.errors import NoTransactionsError, RefusedError, StoreError, UnavailableError, translate_errors
 from handlers.storage.indexes import INDEX_EXISTS, INDEXES, Indexes
+from handlers.storage.reads import Query
 from handlers.storage.transaction_reaper import Reaper
 from handlers.storage.transactions import (
     ABORT_TIMEOUT,
@@ -70,8 +71,9 @@ _OPEN_FOR: Final = 60
 class Collection:
     """The operations of one collection; all raise `StoreError`."""
 
-    def __init__(self, collection: Any, breaker: CircuitBreaker) -> None:
+    def __init__(self, collection: DriverCollection, driver: Driver, breaker: CircuitBreaker) -> None:
         self._collection = collection
+        self._driver = driver
         self._breaker = breaker
         self._loaders: dict[Hashable, Loader[Hashable, list[Document]]] = {}
 
@@ -121,22 +123,15 @@ class Collection:
 
         Documents with equal `sort` values come in insertion order, whichever index is used.
         """
-        projection = dict.fromkeys(fields, 1) if fields else None
+        query = Query(filter_, fields, sort, limit, skip)
 
-        async def query(session: Any) -> list[Document]:
-            cursor = self._collection.find(
-                filter_,
-                projection,
-                sort=list(sort) or None,
-                limit=-limit,
-                skip=skip,
-                session=session,
-                show_record_id=bool(sort),
-            )
-            documents: list[Document] = await cursor.to_list(None)
+        async def find(session: Any) -> list[Document]:
+            if session is None:
+                return await self._driver.find(self._collection, query)
+            documents: list[Document] = await self._collection.find(**query.options(), session=session).to_list(None)
             return documents
 
-        documents = await self._execute(query)
+        documents = await self._execute(find)
         return break_ties(documents, sort) if sort else documents
 
     async def page(self, filter_: Filter, *, sort: Sort, limit: int, skip: int) -> tuple[list[Document], int]:
@@ -227,7 +222,7 @@ class Store:
 
     def collection(self, name: str) -> Collection:
         """Return a collection besides the product's own."""
-        return Collection(self._database[name], self._breaker)
+        return Collection(self._database[name], self._driver, self._breaker)
 
     async def read(self, model: str, identities: Sequence[ObjectId], fields: Sequence[str] = ()) -> list[Document]:
         """Return documents of the collection named `model`, by their ids."""

@@ -1,0 +1,63 @@
+"""Motor: PyMongo in threads, with futures for its results; the only module that imports it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from motor.frameworks.asyncio import max_workers, run_on_executor
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession
+from pymongo.client_session import ClientSession
+from pymongo.topology_description import TopologyDescription
+
+from handlers.storage.driver import Driver, DriverCollection, DriverDatabase, Session
+from handlers.storage.reads import Document, Query, find_all
+
+_run: Callable[..., Awaitable[list[Document]]] = run_on_executor
+
+
+class MotorSession(Session):
+    """A session of Motor's client."""
+
+    native: AsyncIOMotorClientSession
+
+    @property
+    def _state(self) -> ClientSession:
+        state: ClientSession = self.native.delegate
+        return state
+
+    async def start_transaction(self) -> None:
+        self.native.start_transaction()
+
+
+class MotorDriver(Driver):
+    """Motor's client."""
+
+    concurrency = max(1, max_workers - 2)  # each operation occupies a thread
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(url, **options)
+
+    @property
+    def topology(self) -> TopologyDescription:
+        topology: TopologyDescription = self._client.delegate.topology_description
+        return topology
+
+    def database(self, name: str, codec: CodecOptions[Any] | None = None) -> DriverDatabase:
+        return self._client.get_database(name, codec_options=codec)
+
+    async def find(self, collection: DriverCollection, query: Query) -> list[Document]:
+        """Return the matches after one hop to a thread, where Motor makes one for each reply."""
+        return await _run(asyncio.get_running_loop(), find_all, collection.delegate, query)
+
+    async def start_session(self) -> Session:
+        return MotorSession(self, await self._client.start_session())
+
+    async def replace_connections(self) -> None:
+        for server in list(self._client.delegate._topology._servers.values()):
+            server.pool.reset_without_pause()
+
+    async def close(self) -> None:
+        self._client.close()
