@@ -18,15 +18,12 @@ from typing import Protocol
 from starlette.routing import Router
 
 from proxy.backends.health import HealthChecks
-from proxy.backends.legacy.configured import upstream_of
 from proxy.backends.native import Native
 from proxy.config.models import Config
 from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.docs.app import Docs
 from proxy.failure_log import report_unhandled
 from proxy.gateway.bucketing import Limit
-from proxy.gateway.circuit_breaker import CircuitBreaker
-from proxy.gateway.client_address import TrustedProxies
 from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.observability import metrics
 from proxy.observability.access_log import AccessLog
@@ -53,11 +50,10 @@ from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.database import Database
 from proxy.runtime.last_good import LastGood, LoadedConfig, load_config
+from proxy.runtime.legacy_backend import LegacyBackend
+from proxy.runtime.listener_settings import ListenerSettings, ListenerState
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
-from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
-from proxy.server.proxy_protocol import STATE_KEY as POLICY_KEY
-from proxy.server.proxy_protocol import ProxyProtocolPolicy
-from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
+from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow import ShadowClient
 
 logger = logging.getLogger("scribe_proxy")
@@ -91,13 +87,12 @@ class GatewayProcess:
         hub: HubStore | None = None,
         loaded: LoadedConfig | None = None,
     ) -> None:
-        self._env = env
         self._hub = hub
         loaded = loaded or load_config(file, env, last_good)
         config = loaded.config
         self.native = Native(config.native) if config.native else None
-        self._upstream = upstream_of(config.legacy)
-        self.breaker = self._breaker(config)
+        self._legacy = LegacyBackend(config)
+        self.listeners = ListenerSettings(config)
         self._output = LogWriter(1, "stdout")
         self._access_log = AccessLog(self._output.write)
         self._access_log.enabled = config.access_log
@@ -113,23 +108,12 @@ class GatewayProcess:
         )
         self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
-        self.memory = MemoryBudget(config.limits.memory, metrics.MEMORY_EVICTIONS.inc)
-        self._vitals = ProcessMetrics(
-            lambda: (self.gateway.in_flight - self.gateway.websockets, self.gateway.websockets, self.memory.used)
-        )
-        self.listener_timeouts = ListenerTimeouts(_client_timeouts(config))
-        self.proxy_protocol = ProxyProtocolPolicy(_header_senders(config))
+        self._process_metrics = ProcessMetrics(self._load)
         self.health = HealthChecks(self.native, config)
-        self.controller = self._keeper(config)
+        self.controller = self._create_controller(config)
         self.fleet = Fleet(self.controller, self.failures, lambda: self.gateway.in_flight)
-        self._services: tuple[BackgroundService, ...] = (
-            self.notices,
-            self.reports,
-            self.shadow,
-            self.health,
-            self.controller,
-            self.fleet,
-        )
+        services = (self.notices, self.reports, self.shadow, self.health, self.controller, self.fleet)
+        self._services: tuple[BackgroundService, ...] = services
         metrics.CONFIG_VALID.set(not loaded.problems)
         if loaded.saved_at is not None:
             _report_last_good(file, loaded)
@@ -137,6 +121,11 @@ class GatewayProcess:
     @property
     def native_started(self) -> bool:
         return self.native is not None and self.native.started
+
+    @property
+    def memory(self) -> MemoryBudget:
+        """The budget for bytes that are buffered for clients."""
+        return self.listeners.memory
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -151,13 +140,13 @@ class GatewayProcess:
                 stack.push_async_callback(service.stop)
             tasks = BackgroundTasks()
             stack.push_async_callback(tasks.stop)
-            tasks.start(self.watcher.run(), self._vitals.run())
+            tasks.start(self.watcher.run(), self._process_metrics.run())
             yield
 
     async def _close(self) -> None:
         if self.native is not None:
             await self.native.stop()
-        self._upstream.close()
+        self._legacy.close()
         if self.database is not None:
             await self.database.close()
         if self._hub is not None:
@@ -170,33 +159,28 @@ class GatewayProcess:
 
     def _plan(self, config: Config) -> RoutingSnapshot:
         declared = DeclaredRefusals(self.watcher.agreement.divergences)
-        return RoutingSnapshot.of(config, self.breaker, self.native, declared)
+        return RoutingSnapshot.of(config, self._legacy.breaker, self.native, declared)
 
-    def _breaker(self, config: Config) -> CircuitBreaker:
-        settings = config.legacy.breaker
-
-        def changed(opened: bool) -> None:
-            if self.breaker is breaker:  # a previous configuration's breaker may still report its last requests
-                _report_breaker(opened)
-
-        breaker = CircuitBreaker(self._upstream, settings.failures, settings.pause, changed)
-        return breaker
-
-    def _keeper(self, config: Config) -> RolloutController:
+    def _create_controller(self, config: Config) -> RolloutController:
         store: Store = MemoryStore()
         if self.database is not None:
             store = MongoStore(self.database)
         elif self._hub is not None:
             store = self._hub
-        around = ControllerHooks(
+        hooks = ControllerHooks(
             apply=self._limit,
             healthy=lambda: not self.health.failing,
-            legacy_down=lambda: self.breaker.is_open,
+            legacy_down=lambda: self._legacy.breaker.is_open,
             changed=self._announce,
             in_force=publish.show,
             config_text=self._config_text,
         )
-        return RolloutController(config, store, self.stats, around)
+        return RolloutController(config, store, self.stats, hooks)
+
+    def _load(self) -> tuple[int, int, int]:
+        """Return the requests and WebSockets in flight, and the bytes buffered for clients."""
+        websockets = self.gateway.websockets
+        return self.gateway.in_flight - websockets, websockets, self.memory.used
 
     def _config_text(self) -> str:
         snapshots = self.watcher.snapshots
@@ -226,16 +210,10 @@ class GatewayProcess:
             logger.warning("native: %s takes effect at a restart; %s stays until then", config.native, before.native)
         if config.mongodb != before.mongodb:
             logger.warning("mongodb: takes effect at a restart")
-        if config.legacy != before.legacy:
-            former, self._upstream = self._upstream, upstream_of(config.legacy)
-            former.close()
-            self.breaker = self._breaker(config)
-            metrics.BREAKER_OPEN.set(0)
+        self._legacy.apply_config(config)
         self.gateway.plan = self._plan(config)
         self._access_log.enabled = config.access_log
-        self.memory.limit = config.limits.memory
-        self.listener_timeouts.current = _client_timeouts(config)
-        self.proxy_protocol.trusted = _header_senders(config)
+        self.listeners.apply_config(config)
         for service in self._services:
             service.apply_config(config)
 
@@ -245,29 +223,6 @@ def _report_last_good(file: Path, loaded: LoadedConfig) -> None:
         logger.error("%s", problem.located(str(file)))
     saved = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(loaded.saved_at))
     logger.error("%s: refused; started with the last good one, revision %s of %s", file, loaded.config.revision, saved)
-
-
-def _report_breaker(opened: bool) -> None:
-    logger.warning("legacy %s", "is down: no connections" if opened else "accepts connections again")
-    metrics.BREAKER_OPEN.set(opened)
-
-
-def _client_timeouts(config: Config) -> ClientTimeouts:
-    server = config.server
-    return ClientTimeouts(
-        keep_alive=server.keep_alive,
-        header=min(server.header_timeout, server.request_timeout),
-        request=server.request_timeout,
-        idle=config.legacy.timeouts.idle,
-        min_rate=server.min_rate,
-        websocket_ping_interval=server.websocket_ping_interval,
-        websocket_ping_timeout=server.websocket_ping_timeout,
-    )
-
-
-def _header_senders(config: Config) -> TrustedProxies | None:
-    """Return the peers whose connections begin with a PROXY header, or None."""
-    return TrustedProxies(config.trusted_proxies) if config.server.proxy_protocol else None
 
 
 def create_app(
@@ -281,19 +236,15 @@ def create_app(
 ) -> ListenerDispatcher:
     """Return the app of one process, for both listeners. `hub` holds state shared by workers. Raises ConfigError."""
     process = GatewayProcess(file, os.environ, last_good, hub, loaded)
-    process.proxy_protocol.exempt = ops_listener.accepted
+    process.listeners.proxy_protocol.exempt = ops_listener.accepted
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts | ProxyProtocolPolicy | MemoryBudget]]:
+    async def lifespan(_: Router) -> AsyncIterator[ListenerState]:
         async with process.running():
             gc.collect()
             gc.freeze()  # imported objects are excluded from full collections, which otherwise take 50 ms
             gc.set_threshold(GARBAGE)
-            yield {
-                STATE_KEY: process.listener_timeouts,
-                POLICY_KEY: process.proxy_protocol,
-                BUDGET_KEY: process.memory,
-            }
+            yield process.listeners.state
 
     public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
     ops = create_ops(process, ops_token, ops_viewer_token)

@@ -154,7 +154,7 @@ def _app(process: GatewayProcess) -> ListenerDispatcher:
     @asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[dict[str, ListenerTimeouts]]:
         async with process.running():
-            yield {STATE_KEY: process.listener_timeouts}
+            yield {STATE_KEY: process.listeners.timeouts}
 
     nothing = PlainTextResponse("ops")
     return ListenerDispatcher(process.gateway, nothing, ListenerAddress("127.0.0.1", 0), Router(lifespan=lifespan))
