@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.container import TIMINGS, Services, ServiceTimings, create_services, lifetime_of, offline_services
 from handlers.disconnect import is_read_without_body, run_cancellable
-from handlers.dry_run import DECLARATION, DryRunMiddleware, dry_run_of
+from handlers.dry_run import DECLARATION, DryRunMiddleware, dry_run_of, is_conversation
 from handlers.legacy.auth import Verifier, authenticate
 from handlers.legacy.express import Application, Handler, Reply, Request, Router, json
 from handlers.legacy.express.bodies import json_parser
 from handlers.legacy.express.cors import Cors
+from handlers.legacy.recorded_model import DryTranscriptionStream
 from handlers.legacy.routes.assistant import AssistantRoutes
 from handlers.legacy.routes.consultations import ConsultationRoutes
 from handlers.legacy.routes.notes import NoteRoutes
@@ -121,6 +122,7 @@ class Native:
         self._http: ASGIApp | None = None
         self._websocket: ASGIApp | None = None
         self._dry_runs: ASGIApp | None = None
+        self._dry_websocket: ASGIApp | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[Mapping[str, bool]]:
@@ -132,6 +134,7 @@ class Native:
         self._v1 = assemble(create_v1(), services, settings, rate_limiter, limits)
         self._http = legacy_dialect(services, settings, limits)
         self._websocket = TranscriptionStream(services.model.transcribe, limit=settings.audio_limit)
+        self._dry_websocket = DryTranscriptionStream(settings.audio_limit)
         self._dry_runs = DryRunMiddleware(
             legacy_dialect(offline_services(services, settings), settings), services.store, accepts=is_of_dialect
         )
@@ -142,7 +145,7 @@ class Native:
         try:
             yield DECLARATION
         finally:
-            self._v1 = self._http = self._websocket = self._dry_runs = None
+            self._v1 = self._http = self._websocket = self._dry_runs = self._dry_websocket = None
             await services.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -162,10 +165,14 @@ class Native:
         """Return an app that passes requests announced as dry runs to the dry-run app, and all others to `app`."""
 
         async def choose(scope: Scope, receive: Receive, send: Send) -> None:
-            chosen = _require_started(self._dry_runs) if dry_run_of(scope) else app
+            chosen = _require_started(self._choose_dry_run(scope)) if dry_run_of(scope) else app
             await chosen(scope, receive, send)
 
         return choose
+
+    def _choose_dry_run(self, scope: Scope) -> ASGIApp | None:
+        dry = is_conversation(scope) and not is_v1_request(scope)
+        return self._dry_websocket if dry else self._dry_runs
 
 
 def is_of_dialect(scope: Scope) -> bool:

@@ -17,15 +17,22 @@ has no transactions, or the request is not part of the legacy dialect. Instead o
 `TimeoutError` once the deadline has passed or if MongoDB does not answer an operation, and `UnavailableError` if
 MongoDB is unreachable.
 
-The app declares the extension in its lifespan's state: `state["proxy.dry_run"]` is True.
+A WebSocket of the legacy dialect runs dry as well. It has no access to MongoDB, and the extension says how the legacy's
+model answered (`handlers/legacy/recorded_model.py`):
+
+    "served": [{"after": 3, "message": "…"}, …]     the legacy's messages, each after so many of the client's
+    "until": async callable                         waits until the client has sent so many messages
+
+The app declares the extension in its lifespan's state: `state["proxy.dry_run"]` and `state["proxy.dry_run.websocket"]`
+are True.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypedDict, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, NotRequired, TypedDict, cast
 
 from bson import json_util
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,21 +42,36 @@ from handlers.storage.store import Store
 from handlers.storage.transactions import Write
 
 EXTENSION: Final = "proxy.dry_run"
-DECLARATION: Final[Mapping[str, bool]] = {EXTENSION: True}
+DECLARATION: Final[Mapping[str, bool]] = {EXTENSION: True, f"{EXTENSION}.websocket": True}
 
 _NOT_IMPLEMENTED: Final = 501
 
 
+class ServedMessage(TypedDict):
+    """A message of the legacy's, sent after so many of the client's."""
+
+    after: int
+    message: str | bytes
+
+
 class DryRunRequest(TypedDict):
-    """The extension's value in the scope; `deadline` in seconds from now."""
+    """The extension's value in the scope; `deadline` in seconds from now. The last two are a WebSocket's."""
 
     deadline: float
     report: Callable[[Sequence[Mapping[str, Any]] | None], None]
+    served: NotRequired[Sequence[ServedMessage]]
+    until: NotRequired[Callable[[int], Awaitable[None]]]
 
 
 def dry_run_of(scope: Scope) -> DryRunRequest | None:
     """Return the dry run that a scope announces."""
     return cast("DryRunRequest | None", (scope.get("extensions") or {}).get(EXTENSION))
+
+
+def is_conversation(scope: Scope) -> bool:
+    """Return whether a dry run is that of a WebSocket, with the legacy's messages."""
+    request = dry_run_of(scope)
+    return scope["type"] == "websocket" and request is not None and "served" in request and "until" in request
 
 
 class DryRunMiddleware:

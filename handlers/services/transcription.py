@@ -36,7 +36,9 @@ MAX_WAITING: Final = 32
 """Maximum calls to the model that may wait per connection."""
 
 _CHUNK_OVERHEAD: Final = 64
-_UNDECODABLE: Final = "could not be decoded"
+UNDECODABLE: Final = "could not be decoded"
+"""Part of the model's refusal of audio that it cannot decode."""
+_PREFIXES: Final = ("temp", "final")
 
 logger = logging.getLogger(__name__)
 
@@ -261,7 +263,7 @@ class Recorder:
                 self._account()
 
     async def _do(self, job: _Job) -> None:
-        prefix = "final" if job.final else "temp"
+        prefix = _PREFIXES[job.final]
         try:
             text = await self._transcribe(job.audio(), f"{prefix}-{self._identity}-{self._clock()}.webm")
         except ModelError as error:
@@ -290,7 +292,12 @@ class Recorder:
 
 def is_undecodable(error: ModelError) -> bool:
     """Return whether the model could not decode the audio: common for a portion, and not a failure of the service."""
-    return isinstance(error, ModelRefusedError) and _UNDECODABLE in error.body
+    return isinstance(error, ModelRefusedError) and UNDECODABLE in error.body
+
+
+def is_final(name: str) -> bool:
+    """Return whether an audio file with this name is a complete recording."""
+    return name.startswith(f"{_PREFIXES[True]}-")
 
 
 def _cost(chunk: bytes) -> int:

@@ -57,6 +57,8 @@ def step(exchange: Exchange, terms: AnonymizerTerms, pseudonyms: Pseudonyms) -> 
     """Return an anonymised request and answer in the form of `recordings.model`. Raises Unsuitable."""
     if exchange.outcome not in _RECORDED or exchange.method not in METHODS:
         raise Unsuitable("it was not answered")
+    if exchange.status == 101 or any(name.lower() == b"sec-websocket-key" for name, _ in exchange.request_headers):
+        raise Unsuitable("it is a WebSocket")
     if exchange.body.truncated or exchange.request_body.truncated:
         raise Unsuitable("a body was too large")
     anonymizer = _Anonymizer(exchange, terms, pseudonyms)

@@ -141,6 +141,13 @@ class RawExchange(NamedTuple):
         )
 
 
+class AnswerObserver(Protocol):
+    """The recorder of an answer."""
+
+    def sent(self, message: Message) -> None:
+        """Record a message to the client, before it is passed on."""
+
+
 class Account(Protocol):
     """One holder's account in a memory budget. Sizes are in bytes."""
 

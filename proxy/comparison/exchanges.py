@@ -264,13 +264,24 @@ def _judge(
 ) -> Verdict:
     differences = tuple(findings.differences)
     declared, unexplained = _explain(comparison, differences, divergences, request)
+    return verdict_of(differences, unexplained, declared, comparison.violations(), tuple(findings.hidden))
+
+
+def verdict_of(
+    differences: tuple[Difference, ...],
+    unexplained: tuple[Difference, ...],
+    declared: tuple[str, ...],
+    violations: Iterable[ContractViolation],
+    hidden: tuple[ValuePath, ...],
+) -> Verdict:
+    """Return the verdict on differences and violations, without native's violations that a declared one leads to."""
     left = {id(one) for one in unexplained}
     meant = [one for one in differences if id(one) not in left]
-    violations = tuple(one for one in comparison.violations() if one.backend == "legacy" or not _is_meant(one, meant))
-    parts = (differences, unexplained, declared, violations, tuple(findings.hidden))
+    counted = tuple(one for one in violations if one.backend == "legacy" or not _is_meant(one, meant))
+    parts = (differences, unexplained, declared, counted, hidden)
     if unexplained:
         return Verdict("mismatch", *parts)
-    if violations:
+    if counted:
         return Verdict("violation", *parts)
     return Verdict("declared" if differences else "match", *parts)
 

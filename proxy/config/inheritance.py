@@ -1,8 +1,9 @@
 """Settings that a route inherits from its group and from `defaults`. Pure.
 
 The nearest setting applies as a whole: the route's own, else its group's, else the one in `defaults`. Settings without
-effect on a route are not inherited: a WebSocket has no read shadow, and a write is never repeated on legacy. A rollout
-is limited by the share at its own level or nearer to the route; otherwise it may reach 100%.
+effect on a route are not inherited: a write is never repeated on legacy. A WebSocket inherits no shadow either, because
+its frames are held until it ends. A rollout is limited by the share at its own level or nearer to the route; otherwise
+it may reach 100%.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def inherited(
 
 def is_compared(method: str, shadow: RouteShadow) -> bool:
     """Return True where requests of a method can run in the shadow; `*` is any method, `WS` a WebSocket."""
-    some = method in SAFE or method == ANY or shadow.writes == "dry_run"
-    return shadow.share > 0 and some and method != WEBSOCKET
+    some = method in SAFE or method in (ANY, WEBSOCKET) or shadow.writes == "dry_run"
+    return shadow.share > 0 and some
 
 
 def _given(section: RouteDefaults) -> Iterator[tuple[str, Any]]:
@@ -55,5 +56,5 @@ def _given(section: RouteDefaults) -> Iterator[tuple[str, Any]]:
 def _applies(key: str, value: Any, match: str) -> bool:
     method = match.partition(" ")[0]
     if key == "shadow":
-        return is_compared(method, value)
+        return method != WEBSOCKET and is_compared(method, value)
     return key != "on_native_error" or method in SAFE

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.config.field_types import show_duration, show_share
-from proxy.config.inheritance import SAFE
+from proxy.config.inheritance import SAFE, is_compared
 from proxy.config.models import Route, RoutingFile
 from proxy.config.problems import Problem
 from proxy.config.service_models import DocsSettings
 from proxy.gateway.cookies import OPS_COOKIE
-from proxy.gateway.patterns import ANY, WEBSOCKET, Cover, Pattern, PatternError, answers
+from proxy.gateway.patterns import WEBSOCKET, Cover, Pattern, PatternError, answers
 
 Locate = Callable[..., Problem]  # (message, *location) -> Problem, with its line and where
 Placed = tuple[int, Route]  # a route and its index in the file's list
@@ -87,7 +87,7 @@ def notes(routes: Sequence[Placed], *, docs: DocsSettings | None, shared: bool, 
         yield locate(message, "mongodb")
     for index, route in routes:
         yield from _moving(index, route, locate)
-        if route.shadow.share and route.shadow.writes == "never" and not _reads(route) and route.pattern.method != ANY:
+        if route.shadow.share and not is_compared(route.pattern.method, route.shadow):
             message = f"{route.pattern.method} requests are writes, and shadow.writes is never: none will run"
             yield locate(message, "routes", index, "shadow")
         if route.pin is not None and "native_traffic" in route.model_fields_set:
@@ -182,8 +182,9 @@ def _without_native(index: int, route: Route, locate: Locate) -> Iterator[Proble
 
 
 def _misplaced(index: int, route: Route, locate: Locate) -> Iterator[Problem]:
-    if route.pattern.method == WEBSOCKET and (route.shadow.share or route.shadow.writes != "never"):
-        yield locate("a WebSocket cannot run in the shadow", "routes", index, "shadow")
+    if route.pattern.method == WEBSOCKET and route.shadow.writes != "never":
+        message = "has no effect on a WebSocket, which always runs dry; write `shadow: 5%` for 5% of callers"
+        yield locate(message, "routes", index, "shadow", "writes")
     if route.on_native_error == "legacy" and not _reads(route):
         message = f"only reads may be repeated on legacy, and {route.pattern.method} is none"
         yield locate(message, "routes", index, "on_native_error")

@@ -64,6 +64,21 @@ class Ops(Section):
     _listed = field_validator("hosts", "operators", mode="before")(split_list)
 
 
+class ConversationLimits(Section):
+    """Limits of WebSocket conversations in the shadow; one beyond them is skipped.
+
+    `max_size` is in bytes of one conversation's frames, audio included; `max_held` of all conversations that a gateway
+    process holds. `max_messages` counts both directions, `max_duration` from the handshake to the end.
+    `frame_timeout` is the longest wait for a frame that native should send.
+    """
+
+    max_size: Size = 4 << 20
+    max_messages: Count = 2000
+    max_duration: Duration = 600.0
+    max_held: Memory = 32 << 20
+    frame_timeout: Duration = 1.0
+
+
 class ShadowWorkerSettings(Section):
     """Limits of the shadow, for all routes, in each process.
 
@@ -81,6 +96,7 @@ class ShadowWorkerSettings(Section):
     max_memory: Memory = 512 * 1024 * 1024
     noise: Share = BasisPoints(100)
     max_cpu_wait: Share = BasisPoints(200)
+    websocket: ConversationLimits = ConversationLimits()
 
 
 class ReportSettings(Section):

@@ -53,7 +53,7 @@ class KnownNames:
     def __init__(self, operation: Operation | None) -> None:
         answers = operation.answers.values() if operation else ()
         schemas = [schema for answer in answers for schema in answer.media.values()]
-        schemas += operation.requests.values() if operation else ()
+        schemas += (*operation.requests.values(), *operation.frames.values()) if operation else ()
         self._known = _EXTENDED.union(*(property_names(schema.schema) for schema in schemas))
 
     def names(self, path: ValuePath) -> bool:
@@ -90,11 +90,11 @@ class FieldPolicy:
 
     def names(self, path: ValuePath) -> bool:
         """Return whether the contract names the field."""
-        return is_named(self._schema, _indexed(path))
+        return is_named(*self._schema_at(path))
 
     def constants(self, path: ValuePath) -> list[JSON]:
         """Return the values that the contract itself contains for a field: `const` and `enum`."""
-        candidates = [self._header(str(path[1]))] if path[0] == "header" else nodes_at(self._schema, _indexed(path))
+        candidates = [self._header(str(path[1]))] if path[0] == "header" else nodes_at(*self._schema_at(path))
         nodes = [node for node in candidates if isinstance(node, dict)]
         enums = [one for node in nodes for one in _listed(node.get("enum"))]
         return [*enums, *(node["const"] for node in nodes if "const" in node)]
@@ -109,6 +109,13 @@ class FieldPolicy:
         if self._operation is None:
             return False
         return self._operation.hints(path, self._exchange.status, self._content_type).report == "show"
+
+    def _schema_at(self, path: ValuePath) -> tuple[JSON, list[str | int]]:
+        """Return the schema of a body, or of a WebSocket's messages, and a path in it."""
+        if path[0] != "frames" or len(path) < 3:
+            return self._schema, _indexed(path)
+        received = self._operation.frames.get("received") if self._operation else None
+        return received.schema if received else None, _indexed(path[1:])
 
     def _header(self, name: str) -> JSON:
         declared = self._operation.declared(self._exchange.status) if self._operation else None

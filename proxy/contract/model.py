@@ -71,8 +71,12 @@ class Operation:
     def hints(self, path: ValuePath, status: int = 200, content_type: str = "application/json") -> Hints:
         """Return the hints on a value of an answer, at `("body", "notes", 0, "_id")`, `("header", "etag")` and so on.
 
-        All indices of an array are alike. Unknown paths have no hints.
+        `("frames", 3, "text")` is a value of a WebSocket's messages. All indices of an array are alike. Unknown paths
+        have no hints.
         """
+        if path[:1] == ("frames",):
+            received = self.frames.get("received")
+            return received.hints(path[2:]) if received is not None else NOTHING
         declared = self.declared(status)
         if declared is None or not path:
             return NOTHING

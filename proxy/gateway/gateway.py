@@ -246,9 +246,7 @@ class Gateway:
     def _mirror(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> MirroredRequest | None:
         """Begin to mirror a request that is to run on the other backend as well."""
         match = tracker.match
-        if match is None or not match.route.shadow.share or self._shadow is None or scope["type"] != "http":
-            return None
-        if match.preflight:
+        if match is None or not match.route.shadow.share or self._shadow is None or match.preflight:
             return None
         with _MIRROR_ERRORS:
             return self._shadow.mirror(match.route, tracker.decision, scope, receive)

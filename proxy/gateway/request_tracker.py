@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from starlette.types import Message, Scope, Send
 
-from proxy.comparison.exchange import ExchangeRecorder
+from proxy.comparison.exchange import AnswerObserver
 from proxy.gateway import bucketing
 from proxy.gateway.admission import Slot
 from proxy.gateway.errors import Overloaded
@@ -45,7 +45,7 @@ class RequestTracker:
     refusal: Overloaded | None = None
     client_send: Send
     sticky_cookie: bytes | None = None
-    capture: ExchangeRecorder | None = None
+    capture: AnswerObserver | None = None
     on_fallback: Callable[[bucketing.Decision], None] | None = None
     answered_by: Literal["gateway"] | None = None
     headed = 0.0

@@ -89,7 +89,7 @@ class Marks:
 
 
 def rows(sample: Sample) -> tuple[SideBySideRow, ...]:
-    """Return the rows of status, headers and body of both answers."""
+    """Return the rows of status, headers and body of both answers, or of a WebSocket's messages."""
     return tuple(_rows(sample.legacy, sample.native, Marks(sample.differences)))
 
 
@@ -122,7 +122,8 @@ def _rows(legacy: StoredAnswer, native: StoredAnswer, marks: Marks) -> Iterator[
     for pair in pair_fields(*headers):
         yield from _walk((("header",), ("header",)), pair, marks, base=-1)
     if legacy.body.content is not None or native.body.content is not None:
-        yield from _walk(((), ()), Pair("body", "body", legacy.body.content, native.body.content), marks)
+        root = "frames" if "frames" in (legacy.body.form, native.body.form) else "body"
+        yield from _walk(((), ()), Pair(root, root, legacy.body.content, native.body.content), marks)
 
 
 def _walk(

@@ -187,7 +187,8 @@ class StoredViolation:
 class StoredBody:
     """A body. `length` is in bytes as transferred.
 
-    `form` is `json`, `form`, `multipart`, `text`, `html`, `binary`, `none`, or `truncated` where it was over the limit.
+    `form` is `json`, `form`, `multipart`, `text`, `html`, `binary`, `none`, `frames` for the messages of a WebSocket,
+    or `truncated` where it was over the limit.
     """
 
     form: str

@@ -136,23 +136,25 @@ class Redactor:
         operation = self._operation
         path, _, query = exchange.target.partition(b"?")
         policy = FieldPolicy.of_request(exchange, operation)
+        is_opened = exchange.status == 101
         return {
             "method": exchange.method if exchange.method in _METHODS else self.digest(exchange.method),
             "template": operation.template if operation else None,
             "path": self.leaf(path.decode("latin-1")),
             "query": self.leaf(query.decode("latin-1")) if query else None,
             "headers": self._headers(exchange.request_headers, policy),
-            "body": self._body(exchange.request_body, exchange.request_headers, policy),
+            "body": self._body(exchange.request_body, exchange.request_headers, policy, is_opened=is_opened),
         }
 
     def answer(self, exchange: Exchange) -> dict[str, JSON]:
         """Return the answer as trees, with times in ms."""
         policy = FieldPolicy.of(exchange, self._operation)
+        is_opened = exchange.status == 101
         return {
             "outcome": exchange.outcome,
             "status": exchange.status,
             "headers": self._headers(exchange.headers, policy),
-            "body": self._body(exchange.body, exchange.headers, policy),
+            "body": self._body(exchange.body, exchange.headers, policy, is_opened=is_opened),
             "head": round(exchange.head * 1000, 1),
             "total": round(exchange.total * 1000, 1),
         }
@@ -183,6 +185,8 @@ class Redactor:
             return True
         if path[0] == "header":
             return path[-1] in HEADER_NAMES
+        if path[0] == "close" or (path[0] == "frames" and path[2:] == ("after",)):
+            return True
         return policy.names(path) or self._contract_names.names(path) or path[-1] in self._names
 
     def _steps(self, path: ValuePath, exchange: Exchange) -> list[str]:
@@ -194,7 +198,7 @@ class Redactor:
             return None
         policy = FieldPolicy.of(exchange, self._operation)
         value: JSON
-        if located.path[0] in ("status", "outcome"):  # holds no data
+        if located.path[0] in ("status", "outcome") or _is_position(located):  # holds no data
             value = {"type": "string", "value": str(located.value)}
         else:
             value = self._value(located.value, located.path, _ValueRedactor(self, policy))
@@ -220,10 +224,13 @@ class Redactor:
             return {**leaf(self, value), "value": _shown(value)}
         return leaf(self, value) if name in _CREDENTIAL_HEADERS else values.redact(value, ("header", name))
 
-    def _body(self, body: Body, headers: Headers, policy: FieldPolicy) -> JSON:
+    def _body(self, body: Body, headers: Headers, policy: FieldPolicy, *, is_opened: bool) -> JSON:
         if body.truncated:
             content: JSON = {"type": "binary", "digest": self.digest((body.digest or "").encode())}
             return {"form": "truncated", "length": body.length, "content": content}
+        if is_opened:
+            messages = _ValueRedactor(self, policy).redact(read(body.data, "application/json").value, ("frames",))
+            return {"form": "frames", "length": body.length, "content": messages}
         values = joined(headers)
         try:
             data = decode(body.data, values.get("content-encoding", ""))
@@ -262,6 +269,13 @@ class _ValueRedactor:
     def _array(self, value: list[JSON], path: ValuePath) -> JSON:
         items = [self.redact(item, (*path, index)) for index, item in enumerate(value[:ITEMS])]
         return {"type": "array", "length": len(value), "items": items}
+
+
+def _is_position(located: LocatedValue) -> bool:
+    """Return whether a value is a close code, or the number of a client's messages, of a WebSocket."""
+    path = located.path
+    of_close = path[0] == "close" and path[-1] != "reason"
+    return isinstance(located.value, int) and (of_close or (path[0] == "frames" and path[2:] == ("after",)))
 
 
 def leaf(redactor: Redactor, value: JSON | bytes) -> dict[str, JSON]:

@@ -1,7 +1,7 @@
 """Shadow requests: run each one also on the other backend, in a separate process, and compare both answers.
 
     gateway process                                              shadow process (`worker.py`)
-    mirror.py        records a request and its answer
+    mirror.py        records a request and its answer (a WebSocket: `mirrored_conversation.py`)
     __init__.py      submits it, within limits  ── message_channel ─▶  backends.py     sends it to the other backend
     pending.py       requests without a verdict yet                    comparator.py   compares, confirms mismatches
     load_shedder.py  the share that the CPU has capacity for
@@ -10,7 +10,8 @@
 
 Shadowing never affects users. The gateway process only captures and counts; no client waits for the other backend,
 even if it hangs, crashes or uses a whole CPU. Only the dry run of a write is awaited, for at most
-`shadow.dry_run_timeout`.
+`shadow.dry_run_timeout`. A WebSocket's messages are replayed on native once legacy has served all of it
+(`conversation_replay.py`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
 from starlette.types import Receive, Scope
 
+from proxy.comparison.conversation import RawConversation
 from proxy.comparison.exchange import RawExchange
 from proxy.comparison.verdicts import Reason
 from proxy.config.field_types import FULL
@@ -33,9 +36,11 @@ from proxy.observability import metrics
 from proxy.observability.webhook import WebhookEvent
 from proxy.reports.events import SkippedEvent
 from proxy.runtime.background_tasks import BackgroundTasks
+from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow.counts import Counts
 from proxy.shadow.load_shedder import IDLE_INTERVAL, INTERVAL, CpuLoadShedder, RouteFloors
 from proxy.shadow.messages import (
+    CompareConversation,
     Compared,
     CompareRead,
     Configure,
@@ -49,10 +54,16 @@ from proxy.shadow.messages import (
     RequestSnapshot,
     ToGateway,
 )
-from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest
+from proxy.shadow.mirror import MirroredDryRun, MirroredRead, MirroredRequest, budget_of
+from proxy.shadow.mirrored_conversation import MirroredConversation
 from proxy.shadow.pending import PendingRequest, PendingTable
 from proxy.shadow.supervisor import WorkerSupervisor
 from proxy.types import Backend
+
+Kind: TypeAlias = Literal["read", "write", "conversation"]
+
+REPLAYS: Final = 3
+"""Multiple of `shadow.deadline` after which a conversation counts as lost: one to wait, and two for its replays."""
 
 
 class ShadowClient:
@@ -80,6 +91,7 @@ class ShadowClient:
         self._load_shedder = CpuLoadShedder()
         self._floors = RouteFloors()
         self._dry_runs = 0
+        self._conversations = MemoryBudget(config.shadow.websocket.max_held)
         self._background = BackgroundTasks()
 
     @property
@@ -111,21 +123,29 @@ class ShadowClient:
     def apply_config(self, config: Config) -> None:
         """Apply a changed configuration and reload the contracts. Another native app takes effect at a restart."""
         self._config = config.model_copy(update={"native": self._native})
+        self._conversations.limit = config.shadow.websocket.max_held
         self._update_worker()
 
     def mirror(
         self, route: Route, decision: bucketing.Decision, scope: Scope, receive: Receive
     ) -> MirroredRequest | None:
-        """Begin to mirror an HTTP request. Return None where it is not sampled or is skipped."""
+        """Begin to mirror a request or a WebSocket. Return None where it is not sampled or is skipped."""
         if not bucketing.is_shadowed(route, decision.bucket):
             return None
-        reads = scope["method"] in SAFE
-        reason = self._skip_reason(route, decision.backend, reads=reads)
+        kind = _kind_of(scope)
+        reason = self._skip_reason(route, decision.backend, kind)
         if reason is not None:
             self.skip(route.name, decision.backend, reason)
             return None
-        mirrored = MirroredRead if reads else MirroredDryRun
+        if kind == "conversation":
+            return self._mirror_conversation(route.name, scope, receive)
+        mirrored = MirroredRead if kind == "read" else MirroredDryRun
         return mirrored(self, route.name, scope, receive, self._config.shadow.max_body)
+
+    def _mirror_conversation(self, route: str, scope: Scope, receive: Receive) -> MirroredRequest:
+        budgets = [self._conversations, budget_of(scope)]
+        open_accounts = tuple(budget.open for budget in budgets if budget is not None)
+        return MirroredConversation(self, route, scope, receive, self._config.shadow, open_accounts)
 
     def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
         """Submit a read, answered by `served`, for comparison."""
@@ -136,6 +156,16 @@ class ShadowClient:
             self.skip(route, served, "queue_full")
         else:
             self._supervisor.send(CompareRead(number, route, served, connection, raw, deadline))
+
+    def submit_conversation(self, route: str, connection: ConnectionInfo, raw: RawConversation) -> None:
+        """Submit a conversation with legacy for comparison."""
+        seconds, now = self._config.shadow.deadline, time.monotonic()
+        pending = PendingRequest(route, "legacy", raw.size, now + REPLAYS * seconds, caller=connection.caller)
+        number = self._pending.add(pending, self._max_pending)
+        if number is None:
+            self.skip(route, "legacy", "queue_full")
+        else:
+            self._supervisor.send(CompareConversation(number, route, connection, raw, now + seconds))
 
     async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
         """Run a write dry and wait for its end. Return its number; None where nothing will be compared."""
@@ -189,16 +219,17 @@ class ShadowClient:
         else:
             self._supervisor.request_stop()
 
-    def _skip_reason(self, route: Route, served: Backend, *, reads: bool) -> Reason | None:
+    def _skip_reason(self, route: Route, served: Backend, kind: Kind) -> Reason | None:
         """Return the reason for not mirroring a request, before any cost; None where it is mirrored."""
-        if not reads and (route.shadow.writes == "never" or served == "native"):
+        if kind != "read" and (served == "native" or (kind == "write" and route.shadow.writes == "never")):
             return "write_not_allowed"
         ready = self._supervisor.ready
         if ready is None:
             return "backend_unavailable"
-        if not reads and not ready.supports_dry_run:
+        supported = {"read": True, "write": ready.supports_dry_run, "conversation": ready.supports_conversations}
+        if not supported[kind]:
             return "write_not_allowed"
-        full = not reads and self._dry_runs >= self._config.shadow.concurrency
+        full = kind == "write" and self._dry_runs >= self._config.shadow.concurrency
         due = self._floors.is_due(route.name)
         if full or not self._pending.has_room(route.name, self._max_pending):
             return "queue_full"
@@ -250,3 +281,9 @@ class ShadowClient:
             metrics.SHADOW_SHARE.set(self._load_shedder.share)
             shadowing = len(self._pending) or any(route.shadow.share for route in self._config.routes)
             await asyncio.sleep(INTERVAL if shadowing else IDLE_INTERVAL)
+
+
+def _kind_of(scope: Scope) -> Kind:
+    if scope["type"] == "websocket":
+        return "conversation"
+    return "read" if scope["method"] in SAFE else "write"

@@ -12,6 +12,7 @@ from typing import Any, Final
 from proxy.backends.legacy import Timeouts, Upstream
 from proxy.backends.legacy.configured import upstream_of
 from proxy.backends.native import Native
+from proxy.comparison.conversation import Conversation
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Reason
 from proxy.config.models import Config
@@ -19,7 +20,9 @@ from proxy.config.service_models import ShadowWorkerSettings
 from proxy.contract.bundle import ContractBundle, load_bundle
 from proxy.contract.faults import ContractError
 from proxy.contract.model import Operation
+from proxy.gateway.patterns import WEBSOCKET
 from proxy.observability.tracing import Tracing
+from proxy.shadow.conversation_replay import ConversationReplay
 from proxy.shadow.dry_run import DryRunExchange
 from proxy.shadow.messages import Configure, RequestSnapshot
 from proxy.shadow.replay import Bounds, replay_request
@@ -65,8 +68,15 @@ class ShadowBackends:
 
     def operation(self, exchange: Exchange) -> Operation | None:
         """Return the contract's operation for the request of an exchange."""
+        return self._operation(exchange.method, exchange.target)
+
+    def conversation(self, handshake: Exchange) -> Operation | None:
+        """Return the contract's operation for a WebSocket."""
+        return self._operation(WEBSOCKET, handshake.target)
+
+    def _operation(self, method: str, target: bytes) -> Operation | None:
         contract = self.contracts.contract
-        return contract.operation(exchange.method, exchange.target) if contract is not None else None
+        return contract.operation(method, target) if contract is not None else None
 
     def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
         """Return the bounds of a replay, so that an answer is read no further than it can still equal `other`'s."""
@@ -97,6 +107,15 @@ class ShadowBackends:
         """
         with self._traced("native", route, request):
             return await dry_run.run(self._native, request, bounds)
+
+    async def converse(self, replay: ConversationReplay, route: str, request: RequestSnapshot) -> Conversation | Reason:
+        """Return a conversation's replay on native, or the reason why there is nothing to compare.
+
+        Raises:
+            UncancellableAppError: the native app ignores its cancellation.
+        """
+        with self._traced("native", route, request):
+            return await replay.run(self._native)
 
     def _traced(self, backend: Backend, route: str, request: RequestSnapshot) -> AbstractContextManager[object]:
         if self._tracing is None:

@@ -1,6 +1,6 @@
 """Messages between a gateway process and its shadow process. Immutable values only.
 
-    gateway ──▶ shadow   Configure, CompareRead, DryRun, then LegacyServed or Discard; Ping
+    gateway ──▶ shadow   Configure, CompareRead, CompareConversation, DryRun, then LegacyServed or Discard; Ping
     shadow ──▶ gateway   Ready, DryRunFinished, Compared, ReportsDropped, Notice; Pong
 
 The gateway numbers requests; a number identifies one request in both directions. Deadlines are in `time.monotonic()`,
@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from proxy.comparison.conversation import RawConversation
 from proxy.comparison.exchange import Exchange, Headers, RawExchange
 from proxy.comparison.verdicts import Name, Reason
 from proxy.config.models import Config
@@ -75,6 +76,19 @@ class CompareRead(NamedTuple):
         return f"CompareRead({self.number}, {self.route})"
 
 
+class CompareConversation(NamedTuple):
+    """A WebSocket conversation with legacy that is over: replay it on native and compare both."""
+
+    number: int
+    route: str
+    connection: ConnectionInfo
+    raw: RawConversation
+    deadline: float
+
+    def __repr__(self) -> str:
+        return f"CompareConversation({self.number}, {self.route})"
+
+
 class DryRun(NamedTuple):
     """A write that legacy will serve next: run it dry and answer `DryRunFinished`.
 
@@ -105,9 +119,10 @@ class Ping(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """The native app has started; `supports_dry_run` is its declaration in the lifespan's state."""
+    """The native app has started; it declares in the lifespan's state which dry runs it supports."""
 
     supports_dry_run: bool
+    supports_conversations: bool = False
 
 
 class DryRunFinished(NamedTuple):
@@ -142,5 +157,5 @@ class Pong(NamedTuple):
     """The answer to `Ping`."""
 
 
-ToShadow: TypeAlias = Configure | CompareRead | DryRun | LegacyServed | Discard | Ping
+ToShadow: TypeAlias = Configure | CompareRead | CompareConversation | DryRun | LegacyServed | Discard | Ping
 ToGateway: TypeAlias = Ready | DryRunFinished | Compared | ReportsDropped | Notice | Pong

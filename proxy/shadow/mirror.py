@@ -7,7 +7,7 @@ from typing import Protocol
 
 from starlette.types import Message, Receive, Scope
 
-from proxy.comparison.exchange import ExchangeRecorder, OpenAccount, RawExchange
+from proxy.comparison.exchange import AnswerObserver, ExchangeRecorder, OpenAccount, RawExchange
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
 from proxy.gateway.scope import first_header, request_target
@@ -42,7 +42,7 @@ class MirroredRequest(Protocol):
     """
 
     @property
-    def capture(self) -> ExchangeRecorder | None: ...
+    def capture(self) -> AnswerObserver | None: ...
 
     async def prepare(self) -> None:
         """Do the work that precedes the request: a write's dry run. Await this before calling the backend."""
@@ -140,8 +140,14 @@ class MirroredDryRun:
 
 def _opener(scope: Scope) -> OpenAccount | None:
     """Return a function that opens an account in the process's memory budget; None without a budget."""
-    budget: MemoryBudget | None = scope.get("state", {}).get(BUDGET_KEY)
+    budget = budget_of(scope)
     return budget.open if budget is not None else None
+
+
+def budget_of(scope: Scope) -> MemoryBudget | None:
+    """Return the memory budget of the process; None where it has none."""
+    budget: MemoryBudget | None = scope.get("state", {}).get(BUDGET_KEY)
+    return budget
 
 
 def connection_info_of(scope: Scope) -> ConnectionInfo:

@@ -55,7 +55,7 @@ async def replay_request(
         await asyncio.wait((task,), timeout=max(0.0, bounds.deadline - time.monotonic()))
         interrupted = not task.done()
     finally:
-        await _end(task)
+        await end_app(task)
     if client.capture.answered:
         return client.capture.exchange()
     if client.too_large:
@@ -148,7 +148,12 @@ def _error_of(task: asyncio.Future[None]) -> BaseException | None:
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
-async def _end(task: asyncio.Future[None]) -> None:
+async def end_app(task: asyncio.Future[None]) -> None:
+    """End the task of an app.
+
+    Raises:
+        UncancellableAppError: it ignores its cancellation.
+    """
     if not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=CANCEL_TIMEOUT)

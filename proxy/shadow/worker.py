@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Awaitable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -37,8 +36,12 @@ from proxy.runtime.database import Database
 from proxy.runtime.message_channel import MessageChannel
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.comparator import Comparator
+from proxy.shadow.conversation_comparator import ConversationComparator
+from proxy.shadow.conversation_replay import supports_conversations
 from proxy.shadow.dry_run import DryRunExchange, Writes, supports_dry_run
+from proxy.shadow.job_queue import JobQueue
 from proxy.shadow.messages import (
+    CompareConversation,
     Compared,
     CompareRead,
     Configure,
@@ -62,6 +65,9 @@ BATCH_DELAY: Final = 0.02
 SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
 
+MAX_CONVERSATIONS: Final = 4
+"""Maximum number of conversations that are replayed at once."""
+
 GC_THRESHOLD: Final = 10_000
 """Generation-0 threshold of the garbage collector, raised because comparisons allocate many objects."""
 
@@ -75,14 +81,15 @@ class Worker:
     def __init__(self) -> None:
         self._channel: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._receive, BATCH_DELAY)
         self._configurations: asyncio.Queue[Configure] = asyncio.Queue()
-        self._queued_reads: deque[CompareRead] = deque()
-        self._reads: set[asyncio.Task[None]] = set()
+        self._reads = JobQueue(self._read, lambda: self._backends.settings.concurrency)
+        self._conversations = JobQueue(self._compare_conversation, lambda: MAX_CONVERSATIONS)
         self._dry_run_comparisons: set[asyncio.Task[None]] = set()
         self._dry_runs: dict[int, asyncio.Task[DryRunResult | None]] = {}
         self._reports: ReportWriter
         self._capture: CaptureAgent
         self._backends: ShadowBackends
         self._comparator: Comparator
+        self._conversation_comparator: ConversationComparator
 
     async def run(self, connection: socket.socket) -> None:
         """Work over a connected socket. Raises NativeUnavailable."""
@@ -97,8 +104,9 @@ class Worker:
             await serving
 
     async def _cancel_tasks(self) -> None:
-        self._queued_reads.clear()
-        tasks = {*self._reads, *self._dry_run_comparisons, *self._dry_runs.values()}
+        self._reads.clear()
+        self._conversations.clear()
+        tasks = {*self._reads.tasks, *self._conversations.tasks, *self._dry_run_comparisons, *self._dry_runs.values()}
         for task in tasks:
             task.cancel()
         if tasks:
@@ -123,13 +131,14 @@ class Worker:
         tracing = Tracing.configured(os.environ)
         self._backends = ShadowBackends(native, tracing)
         self._comparator = Comparator(self._backends, self._record)
+        self._conversation_comparator = ConversationComparator(self._backends, self._record)
         try:
             await self._backends.apply_config(message)
             self._reports.use_code_names(await asyncio.to_thread(collect_names, message.config.native))
             await self._reports.start()
             await self._capture.start()
             _tune_garbage_collection()
-            self._channel.send(Ready(supports_dry_run(native.state)))
+            self._channel.send(Ready(supports_dry_run(native.state), supports_conversations(native.state)))
             while True:
                 message = await self._configurations.get()
                 await self._backends.apply_config(message)
@@ -151,8 +160,9 @@ class Worker:
 
     def _receive(self, message: ToShadow) -> None:
         if isinstance(message, CompareRead):
-            self._queued_reads.append(message)
-            self._start_reads()
+            self._reads.add(message)
+        elif isinstance(message, CompareConversation):
+            self._conversations.add(message)
         elif isinstance(message, DryRun):
             self._dry_runs[message.number] = asyncio.create_task(self._run_dry(message))
         elif isinstance(message, LegacyServed):
@@ -170,22 +180,29 @@ class Worker:
         task.add_done_callback(tasks.discard)
         return task
 
-    def _start_reads(self, _: object = None) -> None:
-        """Start queued reads up to `shadow.concurrency`."""
-        while self._queued_reads and len(self._reads) < self._backends.settings.concurrency:
-            task = self._start(self._reads, self._read(self._queued_reads.popleft()))
-            task.add_done_callback(self._start_reads)
-
     async def _read(self, job: CompareRead) -> None:
         on_verdict = partial(self._send_verdict, job.number)
         try:
             if time.monotonic() < job.deadline:
                 await self._comparator.compare_read(job, on_verdict)
             else:
-                self._reports.record(SkippedEvent(job.route, job.served, "timeout"))
-                on_verdict(skipped("timeout"))
+                self._expire(job.number, SkippedEvent(job.route, job.served, "timeout"))
         except UncancellableAppError:
             self._give_up()
+
+    async def _compare_conversation(self, job: CompareConversation) -> None:
+        if time.monotonic() >= job.deadline:
+            self._expire(job.number, SkippedEvent(job.route, "legacy", "timeout"))
+            return
+        try:
+            self._send_verdict(job.number, await self._conversation_comparator.compare(job))
+        except UncancellableAppError:
+            self._give_up()
+
+    def _expire(self, number: int, event: SkippedEvent) -> None:
+        """Skip a job that has waited for too long."""
+        self._reports.record(event)
+        self._send_verdict(number, skipped(event.reason))
 
     async def _run_dry(self, job: DryRun) -> DryRunResult | None:
         dry_run = DryRunExchange()

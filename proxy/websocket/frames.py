@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from websockets.speedups import apply_mask
@@ -113,8 +114,12 @@ class FrameFilter:
                 self.boundary = size + position - start
         return b"".join([*passed, data[start:]]) if passed else data
 
+    def end(self) -> bytes:
+        """Return the bytes that are held, once the stream has ended."""
+        return self.flush()
+
     def flush(self) -> bytes:
-        """Return the held bytes; for the end of the stream."""
+        """Return the bytes that are held, and hold them no longer."""
         held, self._held = bytes(self._held), bytearray()
         return held
 
@@ -181,3 +186,26 @@ class FrameFilter:
         size = head_size(frame[1])
         payload = frame[size:]
         return self._token == (apply_mask(payload, frame[size - 4 : size]) if frame[1] & MASKED else payload)
+
+
+class ObservedFrames(FrameFilter):
+    """A filter that also calls `observe` with the bytes that it passes on, and with none at the end of the stream."""
+
+    __slots__ = ("_observe",)
+
+    def __init__(self, token: bytes, observe: Callable[[bytes], None]) -> None:
+        super().__init__(token)
+        self._observe = observe
+
+    def feed(self, data: bytes) -> bytes:
+        passed = super().feed(data)
+        if passed:
+            self._observe(passed)
+        return passed
+
+    def end(self) -> bytes:
+        held = super().end()
+        if held:
+            self._observe(held)
+        self._observe(b"")
+        return held

@@ -1,4 +1,4 @@
-"""Read messages from a client's frames and apply the same checks as Node's `ws` (RFC 6455 §5). Pure."""
+"""Read messages from the frames of one end and apply the same checks as Node's `ws` (RFC 6455 §5). Pure."""
 
 from __future__ import annotations
 
@@ -55,10 +55,11 @@ def is_close_code(code: int) -> bool:
 
 
 class MessageReader:
-    """Parser of masked client frames. `max_size`: maximum bytes of a message, summed over its fragments."""
+    """Parser of the frames of one end; a client's are `masked`. `max_size`: bytes of a message over its fragments."""
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, *, masked: bool = True) -> None:
         self._max_size = max_size
+        self._mask_bit = MASKED if masked else 0
         self._head = bytearray()
         self._frame_opcode = self._message_opcode = 0
         self._fin = False
@@ -102,7 +103,7 @@ class MessageReader:
             self._check_start(head[0], head[1])
         if len(head) >= 2 and len(head) == head_size(head[1]):
             self._remaining = payload_size(head)
-            self._mask = bytes(head[-4:])
+            self._mask = bytes(head[-4:]) if self._mask_bit else b""
             self._check_size()
             self._head = bytearray()
         return min(position + missing, len(data))
@@ -118,7 +119,7 @@ class MessageReader:
             valid = fin and size < 126 and not (opcode == CLOSE and size == 1)
         else:
             valid = False
-        if not valid or first & _RESERVED_BITS or not second & MASKED:
+        if not valid or first & _RESERVED_BITS or second & MASKED != self._mask_bit:
             raise ProtocolViolation(PROTOCOL_ERROR)
         self._frame_opcode, self._fin = opcode, fin
         if opcode in (TEXT, BINARY):
@@ -132,7 +133,9 @@ class MessageReader:
 
     def _read_payload(self, data: bytes, position: int) -> int:
         step = min(self._remaining, len(data) - position)
-        piece = apply_mask(data[position : position + step], self._mask)
+        piece = data[position : position + step]
+        if self._mask:
+            piece = apply_mask(piece, self._mask)
         if self._frame_opcode < CLOSE:
             if not self._is_discarding:
                 self._message += piece

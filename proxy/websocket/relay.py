@@ -20,9 +20,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from proxy.websocket.frames import CLOSE, PING, FrameFilter, close_payload, encode_control
+from proxy.websocket.frames import CLOSE, PING, FrameFilter, ObservedFrames, close_payload, encode_control
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat
 from proxy.websocket.link import Timing, acknowledged, link_state
 
@@ -52,6 +53,14 @@ class Relay:
         """Set when both connections are closed."""
         self._legacy.attach(legacy)
         self._legacy.pause_reading()
+
+    def observe(self, observe: Callable[[bool, bytes], None]) -> None:
+        """Call `observe` with all bytes that pass, and True for the client's; with none at an end. Precedes `join`.
+
+        It must not raise. A relay that is not observed does nothing for it.
+        """
+        self._client.observe(partial(observe, True))
+        self._legacy.observe(partial(observe, False))
 
     def join(
         self, client: asyncio.Transport, early: bytes, timing: Timing, on_client_disconnected: Callable[[], None]
@@ -119,7 +128,7 @@ class _Leg(asyncio.Protocol):
         self._relay, self._masks, self.close_code = relay, masks, close_code
         self._loop = asyncio.get_running_loop()
         self._token = secrets.token_bytes(8)
-        self.frames = FrameFilter(self._token)
+        self.frames: FrameFilter = FrameFilter(self._token)
         """Parser of the frames from this end."""
         self.other: _Leg
         self._transport: asyncio.Transport | None = None
@@ -131,6 +140,10 @@ class _Leg(asyncio.Protocol):
         self.has_ended = False
         """True once this end has ended its stream."""
         self.disconnected = False
+
+    def observe(self, observe: Callable[[bytes], None]) -> None:
+        """Call `observe` with the bytes that this end sends."""
+        self.frames = ObservedFrames(self._token, observe)
 
     def attach(self, transport: asyncio.Transport) -> None:
         """Use a connected transport."""
@@ -250,7 +263,7 @@ class _Leg(asyncio.Protocol):
     def _end(self) -> None:
         if not self.has_ended:
             self.has_ended = True
-            self.other.forward(self.frames.flush(), None)
+            self.other.forward(self.frames.end(), None)
             self.other.finish()
             self._relay.begin_closing()
 

@@ -48,9 +48,11 @@ PATH: Final = "/transcription-stream"
 _ID_ALPHABET: Final = string.digits + string.ascii_lowercase
 _ID_LENGTH: Final = 9
 
+PARTIAL_FAULT: Final = "Transcription temporarily unavailable"
+FINAL_FAULT: Final = "Final transcription failed"
 _FAULTS: Final[dict[type[Event], str]] = {
-    Interrupted: "Transcription temporarily unavailable",
-    FinalFailed: "Final transcription failed",
+    Interrupted: PARTIAL_FAULT,
+    FinalFailed: FINAL_FAULT,
     AudioLimitReached: "Recording too long",
 }
 

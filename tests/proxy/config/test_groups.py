@@ -140,9 +140,9 @@ def test_a_pin_on_a_part_of_a_group_is_a_warning() -> None:
     assert read(A, B, groups="{g: {pin: native}}").notes == ()
 
 
-def test_the_shipped_file_compares_reads_and_uses_groups() -> None:
+def test_the_shipped_file_compares_reads_and_a_websocket() -> None:
     config = load(ROUTING, {})
     compared = {route.name for route in config.routes if route.shadow.share}
     reads = {route.name for route in config.routes if route.pattern.method == "GET"}
-    assert compared == reads
+    assert compared == {*reads, "transcription"}
     assert set(config.groups) == {route.group for route in config.routes if route.group is not None}

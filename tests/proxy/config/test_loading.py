@@ -264,12 +264,13 @@ def test_what_wants_a_native_side_is_refused_without_one() -> None:
 
 def test_keys_that_cannot_work_on_a_route_are_refused() -> None:
     text = routes(
-        "- {name: a, match: WS /a, shadow: 5%}",
+        "- {name: a, match: WS /a, shadow: {share: 5%, writes: dry_run}}",
         "- {name: b, match: POST /b, on_native_error: legacy}",
         "- {name: c, match: GET /c, group: b}",
     )
     assert faults(text) == [
-        "4: routes[a].shadow: a WebSocket cannot run in the shadow",
+        "4: routes[a].shadow.writes: has no effect on a WebSocket, which always runs dry; write `shadow: 5%` for 5% of"
+        " callers",
         "5: routes[b].on_native_error: only reads may be repeated on legacy, and POST is none",
         "6: routes[c].group: the route on line 5 has this name, but not this group; give it the group too",
     ]

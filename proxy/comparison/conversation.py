@@ -1,0 +1,221 @@
+"""One WebSocket conversation as bytes that passed, and as the messages in them. Pure.
+
+The gateway holds the bytes (`RawConversation`), which costs it nothing but references; the shadow process reads them
+into a `Conversation`. Both name what each end had received when it sent something: positions, which another backend can
+be held to, instead of times.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from starlette.types import Message, Scope
+
+from proxy.comparison.exchange import Exchange, ExchangeRecorder, RawExchange
+from proxy.websocket.messages import Closed, MessageReader, PingReceived, ProtocolViolation
+
+Data: TypeAlias = str | bytes
+"""A message: text, or bytes where its frame was binary."""
+
+ABNORMAL: Final = 1006
+"""The close code of an end without a close frame (RFC 6455 §7.4.1)."""
+_EXTENSIONS: Final = b"sec-websocket-extensions"
+
+
+class Chunk(NamedTuple):
+    """Bytes that one end sent at once; none at its end. `at` is in monotonic seconds."""
+
+    from_client: bool
+    at: float
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Chunk({'client' if self.from_client else 'server'}, {len(self.data)})"
+
+
+class RawConversation(NamedTuple):
+    """The handshake, and everything that passed after it; `opened` is its answer's time in monotonic seconds."""
+
+    handshake: RawExchange
+    opened: float
+    chunks: Sequence[Chunk]
+
+    def __repr__(self) -> str:
+        return f"RawConversation({self.handshake.status}, {len(self.chunks)} chunks)"
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes that are held."""
+        return self.handshake.size + sum(len(chunk.data) for chunk in self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMessage:
+    """A message of the client after so many `received` ones; `at` is in seconds since the handshake."""
+
+    data: Data = field(repr=False)
+    received: int
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMessage:
+    """A message of the server `after` so many of the client's; `at` is in seconds since the handshake."""
+
+    data: Data = field(repr=False)
+    after: int
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of a conversation: who closed first, the close frame's code and reason, and the position.
+
+    The code is 1005 where the frame had none, 1006 where there was no close frame.
+    """
+
+    by: Literal["client", "server"]
+    code: int
+    reason: str = field(repr=False, default="")
+    after: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The handshake as an HTTP exchange, of status 101 where it was accepted, and the messages of both ends.
+
+    `ending` is None where the record stops before the end. `violation` is the code with which a server closes because
+    the client broke the protocol after its last message (RFC 6455 §7.4.1), None where it did not.
+    """
+
+    handshake: Exchange
+    sent: tuple[ClientMessage, ...] = ()
+    received: tuple[ServerMessage, ...] = ()
+    ending: Ending | None = None
+    violation: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the handshake was accepted."""
+        return self.handshake.outcome == "response" and self.handshake.status == 101
+
+
+class ConversationTooLargeError(ValueError):
+    """A conversation has more messages than are compared."""
+
+
+class UnreadableConversationError(ValueError):
+    """The frames are those of an extension, or the server broke the protocol."""
+
+
+class HandshakeRecorder:
+    """Records the answer to a handshake as an HTTP answer; call `sent` for each ASGI message of the backend."""
+
+    def __init__(self, scope: Scope, limit: int) -> None:
+        self._recorder = ExchangeRecorder({**scope, "method": "GET"}, limit)
+        self.opened = 0.0
+        """The time of the acceptance in monotonic seconds; 0 before."""
+
+    @property
+    def answered(self) -> bool:
+        """Return whether the whole answer has passed."""
+        return self._recorder.answered
+
+    def sent(self, message: Message) -> None:
+        """Record a message of the backend; those after the answer are not part of the handshake."""
+        kind = message["type"]
+        if self.answered:
+            return
+        if kind == "websocket.accept":
+            self.opened = time.monotonic()
+            subprotocol = message.get("subprotocol")
+            chosen = [(b"sec-websocket-protocol", subprotocol.encode("latin-1"))] if subprotocol else []
+            self._answer(101, [*chosen, *message.get("headers", ())])
+        elif kind == "websocket.close":
+            self._answer(403, [])  # an ASGI server's answer to a close before an acceptance
+        elif kind.startswith("websocket.http.response."):
+            self._recorder.sent({**message, "type": kind.removeprefix("websocket.")})
+
+    def raw(self, failure: str | None = None) -> RawExchange:
+        """Return the handshake; `failure` is the code of an `errors.Failure` that the backend raised, if it did."""
+        return self._recorder.raw(failure)
+
+    def _answer(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self._recorder.sent({"type": "http.response.start", "status": status, "headers": headers})
+        self._recorder.sent({"type": "http.response.body"})
+
+
+def read_conversation(raw: RawConversation, max_messages: int) -> Conversation:
+    """Return the messages of a conversation, however its bytes were split.
+
+    Raises:
+        ConversationTooLargeError: it has more than `max_messages` messages.
+        UnreadableConversationError: its frames cannot be read.
+    """
+    handshake = raw.handshake.exchange()
+    if any(name == _EXTENSIONS for name, _ in handshake.headers):
+        raise UnreadableConversationError
+    reader = _ConversationReader(raw, max_messages)
+    for chunk in raw.chunks:
+        reader.read(chunk)
+    return replace(reader.conversation(), handshake=handshake)
+
+
+class _ConversationReader:
+    def __init__(self, raw: RawConversation, max_messages: int) -> None:
+        self._raw, self._max_messages = raw, max_messages
+        self._client, self._server = MessageReader(raw.size), MessageReader(raw.size, masked=False)
+        self._sent: list[ClientMessage] = []
+        self._received: list[ServerMessage] = []
+        self._ending: Ending | None = None
+        self._violation: int | None = None
+
+    def read(self, chunk: Chunk) -> None:
+        """Read the messages that end in a chunk; nothing counts after the first close."""
+        at = chunk.at - self._raw.opened
+        if self._ending is not None:
+            return
+        if not chunk.data:
+            self._end(chunk.from_client, Closed(ABNORMAL), at)
+        elif chunk.from_client:
+            self._read_client(chunk.data, at)
+        else:
+            self._read_server(chunk.data, at)
+        if len(self._sent) + len(self._received) > self._max_messages:
+            raise ConversationTooLargeError
+
+    def conversation(self) -> Conversation:
+        return Conversation(
+            self._raw.handshake.exchange(), tuple(self._sent), tuple(self._received), self._ending, self._violation
+        )
+
+    def _read_client(self, data: bytes, at: float) -> None:
+        if self._violation is not None:
+            return
+        try:
+            for event in self._client.feed(data):
+                if isinstance(event, Closed):
+                    self._end(True, event, at)
+                elif not isinstance(event, PingReceived):
+                    self._sent.append(ClientMessage(event, len(self._received), at))
+        except ProtocolViolation as violation:
+            self._violation = violation.code
+
+    def _read_server(self, data: bytes, at: float) -> None:
+        try:
+            for event in self._server.feed(data):
+                if isinstance(event, Closed):
+                    self._end(False, event, at)
+                elif not isinstance(event, PingReceived):
+                    self._received.append(ServerMessage(event, len(self._sent), at))
+        except ProtocolViolation as violation:
+            raise UnreadableConversationError from violation
+
+    def _end(self, from_client: bool, closed: Closed, at: float) -> None:
+        if self._ending is None:
+            by: Literal["client", "server"] = "client" if from_client else "server"
+            self._ending = Ending(by, closed.code, closed.reason, len(self._sent), at)

@@ -1,0 +1,125 @@
+"""Pair the messages of two servers in one conversation. Pure.
+
+Both sent them in an order, so that pairs do not cross: the pairing with the least cost has the most messages of one
+kind and content beside each other. Messages of one kind that are left over on both sides have moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Final, NamedTuple
+
+MAX_CELLS: Final = 40_000
+"""Maximum product of both numbers of messages that are paired by cost; beyond it, they are paired by their index."""
+_OTHER_CONTENT, _GAP, _OTHER_KIND = 1, 4, 6
+
+
+class Signature(NamedTuple):
+    """The kind of a message, such as its `type`, and its content without ids and dates."""
+
+    kind: str
+    content: str
+
+
+class MessagePair(NamedTuple):
+    """Indexes of two messages that belong together; None on the side that lacks it. `moved`: in another order."""
+
+    legacy: int | None
+    native: int | None
+    moved: bool = False
+
+
+def align_messages(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[MessagePair]:
+    """Return the pairs in legacy's order, then the messages that only native has."""
+    before = _common(legacy, native)
+    after = _common(legacy[before:][::-1], native[before:][::-1])
+    inner = _align(legacy[before : len(legacy) - after], native[before : len(native) - after])
+    pairs = [MessagePair(index, index) for index in range(before)]
+    pairs += [MessagePair(_shift(one, before), _shift(other, before)) for one, other in inner]
+    ends = zip(range(len(legacy) - after, len(legacy)), range(len(native) - after, len(native)), strict=True)
+    return sorted(_with_moved(pairs + [MessagePair(*end) for end in ends], legacy, native), key=_rank)
+
+
+def _shift(index: int | None, by: int) -> int | None:
+    return None if index is None else index + by
+
+
+def _rank(pair: MessagePair) -> tuple[bool, int]:
+    return pair.legacy is None, (pair.native if pair.legacy is None else pair.legacy) or 0
+
+
+def _common(legacy: Sequence[Signature], native: Sequence[Signature]) -> int:
+    """Return the number of first messages that are equal."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(legacy, native, strict=False)))
+
+
+def _align(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[tuple[int | None, int | None]]:
+    """Return the pairing of least cost (Needleman and Wunsch), from the last pair back to the first."""
+    if len(legacy) * len(native) > MAX_CELLS:
+        shared = min(len(legacy), len(native))
+        pairs: list[tuple[int | None, int | None]] = [(index, index) for index in range(shared)]
+        pairs += [(index, None) for index in range(shared, len(legacy))]
+        return pairs + [(None, index) for index in range(shared, len(native))]
+    return _trace_back(_costs(legacy, native), legacy, native)
+
+
+def _costs(legacy: Sequence[Signature], native: Sequence[Signature]) -> list[list[int]]:
+    """Return the least costs of pairing so many first messages of both."""
+    table = [[_GAP * column for column in range(len(native) + 1)]]
+    for row, one in enumerate(legacy, 1):
+        above, current = table[-1], [_GAP * row]
+        for column, other in enumerate(native, 1):
+            paired = above[column - 1] + _cost(one, other)
+            current.append(min(paired, above[column] + _GAP, current[-1] + _GAP))
+        table.append(current)
+    return table
+
+
+def _cost(one: Signature, other: Signature) -> int:
+    if one.kind != other.kind:
+        return _OTHER_KIND
+    return 0 if one.content == other.content else _OTHER_CONTENT
+
+
+def _trace_back(
+    table: list[list[int]], legacy: Sequence[Signature], native: Sequence[Signature]
+) -> list[tuple[int | None, int | None]]:
+    pairs: list[tuple[int | None, int | None]] = []
+    row, column = len(legacy), len(native)
+    while row or column:
+        cost = table[row][column]
+        if row and column and cost == table[row - 1][column - 1] + _cost(legacy[row - 1], native[column - 1]):
+            row, column = row - 1, column - 1
+            pairs.append((row, column))
+        elif row and cost == table[row - 1][column] + _GAP:
+            row -= 1
+            pairs.append((row, None))
+        else:
+            column -= 1
+            pairs.append((None, column))
+    return pairs
+
+
+def _with_moved(
+    pairs: Sequence[MessagePair], legacy: Sequence[Signature], native: Sequence[Signature]
+) -> list[MessagePair]:
+    """Pair messages of one kind that have none of their kind beside them."""
+    loose = {pair for pair in pairs if None in pair[:2] or legacy[pair[0] or 0].kind != native[pair[1] or 0].kind}
+    partners: dict[int, int] = {}
+    free = sorted(pair.native for pair in loose if pair.native is not None)
+    for index in sorted(pair.legacy for pair in loose if pair.legacy is not None):
+        partner = next((other for other in free if native[other].kind == legacy[index].kind), None)
+        if partner is not None:
+            partners[index] = partner
+            free.remove(partner)
+    if not partners:
+        return list(pairs)
+    result = [pair for pair in pairs if pair not in loose]
+    result += [MessagePair(one, other, moved=True) for one, other in partners.items()]
+    taken = set(partners.values())
+    for pair in loose:
+        one = None if pair.legacy in partners else pair.legacy
+        other = None if pair.native in taken else pair.native
+        result += [] if one is None and other is None else [MessagePair(one, other)]
+    return result

@@ -1,0 +1,133 @@
+"""Capture of one WebSocket conversation in the gateway process, and its hand-over to the shadow.
+
+The bytes that pass are held by reference, within limits: of one conversation, of all that the process holds, and of the
+memory budget of the process. A conversation beyond one of them is skipped and its bytes are let go; what is served
+notices nothing of either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final, Protocol
+
+from starlette.types import Message, Receive, Scope
+
+from proxy.comparison.conversation import Chunk, HandshakeRecorder, RawConversation
+from proxy.comparison.exchange import Account, OpenAccount
+from proxy.comparison.exchanges import unanswered
+from proxy.comparison.verdicts import Reason
+from proxy.config.service_models import ShadowWorkerSettings
+from proxy.failure_log import trace_of
+from proxy.shadow.messages import ConnectionInfo
+from proxy.shadow.mirror import connection_info_of
+from proxy.types import Backend
+from proxy.websocket.relay import Relay
+
+logger = logging.getLogger("scribe_proxy.shadow")
+
+CHUNK_COST: Final = 128
+"""Bytes that a chunk counts for besides its own, so that a stream of single bytes is bounded too."""
+
+
+class ConversationSink(Protocol):
+    """The receiver of captured conversations: `ShadowClient`, or a recorder in tests."""
+
+    def submit_conversation(self, route: str, connection: ConnectionInfo, raw: RawConversation) -> None:
+        """Submit a conversation with legacy for comparison."""
+
+    def skip(self, route: str, served: Backend, reason: Reason) -> None:
+        """Count a conversation that is not compared."""
+
+
+class MirroredConversation:
+    """A conversation with legacy: submitted for comparison once it is over (a `MirroredRequest`).
+
+    `open_accounts` open an account in each budget that bounds what is held.
+    """
+
+    def __init__(
+        self,
+        sink: ConversationSink,
+        route: str,
+        scope: Scope,
+        receive: Receive,
+        settings: ShadowWorkerSettings,
+        open_accounts: tuple[OpenAccount, ...],
+    ) -> None:
+        self._sink, self._route, self._scope, self._receive = sink, route, scope, receive
+        self._limits = settings.websocket
+        self._handshake = HandshakeRecorder(scope, settings.max_body)
+        self._accounts: tuple[Account, ...] = tuple(each(self._evict) for each in open_accounts)
+        self._chunks: list[Chunk] = []
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
+
+    @property
+    def capture(self) -> MirroredConversation:
+        """Itself: it records what the backend sends."""
+        return self
+
+    async def prepare(self) -> None:
+        return
+
+    async def receive(self) -> Message:
+        return await self._receive()
+
+    def sent(self, message: Message) -> None:
+        """Record the answer to the handshake, and observe the relay that follows it."""
+        self._handshake.sent(message)
+        relay: Relay | None = message.get("proxy.relay")
+        if relay is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._limits.max_duration, self._skip, "timeout")
+            relay.observe(self._observe)
+
+    def end(self, backend: Backend, failure: str | None) -> None:
+        """Submit the conversation once both ends are gone; nothing where it was skipped before."""
+        if self._is_over:
+            return
+        handshake = self._handshake.raw(failure)
+        reason = unanswered(handshake.outcome) if backend == "legacy" else "backend_unavailable"
+        if reason is not None:
+            self._skip(reason)
+            return
+        raw = RawConversation(handshake, self._handshake.opened, self._chunks)
+        self._let_go()
+        self._sink.submit_conversation(self._route, connection_info_of(self._scope), raw)
+
+    def _observe(self, from_client: bool, data: bytes) -> None:
+        """Hold bytes that passed. Never raises: whatever fails here is no concern of those who converse."""
+        if self._is_over:
+            return
+        try:
+            self._hold(Chunk(from_client, time.monotonic(), data))
+        except Exception as error:
+            logger.error("a conversation could not be captured: %s", trace_of(error))
+            self._skip("body_too_large")
+
+    def _hold(self, chunk: Chunk) -> None:
+        cost = len(chunk.data) + CHUNK_COST
+        self._size += cost
+        self._chunks.append(chunk)
+        if self._size > self._limits.max_size:
+            self._skip("body_too_large")
+        elif not all(account.acquire(cost) for account in self._accounts):
+            self._evict()
+
+    def _evict(self) -> None:
+        self._skip("queue_full")
+
+    def _skip(self, reason: Reason) -> None:
+        if not self._is_over:
+            self._let_go()
+            self._sink.skip(self._route, "legacy", reason)
+
+    def _let_go(self) -> None:
+        self._is_over = True
+        self._chunks = []
+        if self._timer is not None:
+            self._timer.cancel()
+        for account in self._accounts:
+            account.close()

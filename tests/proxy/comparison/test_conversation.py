@@ -1,0 +1,141 @@
+"""Conversations out of bytes: the same messages at the same positions, however the bytes were split."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.comparison.conversation import (
+    Chunk,
+    ClientMessage,
+    Conversation,
+    ConversationTooLargeError,
+    Ending,
+    HandshakeRecorder,
+    RawConversation,
+    ServerMessage,
+    UnreadableConversationError,
+    read_conversation,
+)
+from tests.support.exchanges import exchange, raw
+from tests.support.websocket_client import frame
+
+Turn = tuple[bool, bytes]
+
+CLOSE = frame(8, struct.pack("!H", 4000) + b"bye")
+TURNS: tuple[Turn, ...] = (
+    (False, frame(1, b"hello", masked=False) + frame(9, b"ping", masked=False)),
+    (True, frame(10, b"ping") + frame(1, b"a", fin=False) + frame(9, b"x") + frame(0, "é".encode()) + frame(2, b"b")),
+    (False, frame(1, b"one", masked=False, fin=False) + frame(0, b" two", masked=False) + frame(2, masked=False)),
+    (True, frame(1, b"c" * 300)),
+    (True, CLOSE + frame(1, b"after")),
+    (False, frame(8, struct.pack("!H", 4000), masked=False)),
+)
+SENT = [("aé", 1), (b"b", 1), ("c" * 300, 3)]
+RECEIVED = [("hello", 0), ("one two", 2), (b"", 2)]
+
+
+def conversation(chunks: Iterable[Chunk], *headers: tuple[bytes, bytes], messages: int = 100) -> Conversation:
+    accepted = raw(exchange(b"", status=101))._replace(headers=headers)
+    return read_conversation(RawConversation(accepted, 10.0, list(chunks)), messages)
+
+
+def positions(read: Conversation) -> tuple[list[tuple[object, int]], list[tuple[object, int]]]:
+    return [(each.data, each.received) for each in read.sent], [(each.data, each.after) for each in read.received]
+
+
+def split(turns: Iterable[Turn], sizes: Iterable[int]) -> list[Chunk]:
+    """Return the bytes of each turn in pieces of the sizes, in turn."""
+    lengths, chunks = list(sizes), list[Chunk]()
+    for from_client, data in turns:
+        while data:
+            size = lengths[len(chunks) % len(lengths)]
+            chunks.append(Chunk(from_client, 11.0, data[:size]))
+            data = data[size:]
+    return chunks
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=8))
+def test_messages_are_the_same_however_bytes_are_split(sizes: list[int]) -> None:
+    read = conversation(split(TURNS, sizes))
+    assert positions(read) == (SENT, RECEIVED)
+    assert read.ending == Ending("client", 4000, "bye", after=3, at=1.0)
+
+
+def test_positions_follow_the_chunks_that_complete_messages() -> None:
+    question, answer = frame(1, b"q"), frame(1, b"a", masked=False)
+    read = conversation([Chunk(True, 11.0, question[:3]), Chunk(False, 12.0, answer), Chunk(True, 13.0, question[3:])])
+    assert read.sent == (ClientMessage("q", received=1, at=3.0),)
+    assert read.received == (ServerMessage("a", after=0, at=2.0),)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "ending"),
+    [
+        ([], None),
+        ([Chunk(False, 11.0, frame(8, struct.pack("!H", 1001), masked=False))], Ending("server", 1001, "", 0, 1.0)),
+        ([Chunk(False, 11.0, frame(8, masked=False))], Ending("server", 1005, "", 0, 1.0)),
+        ([Chunk(False, 11.0, b""), Chunk(True, 12.0, b"")], Ending("server", 1006, "", 0, 1.0)),
+        ([Chunk(True, 11.0, b""), Chunk(False, 12.0, CLOSE)], Ending("client", 1006, "", 0, 1.0)),
+    ],
+    ids=["none", "close", "without a code", "dropped", "client gone"],
+)
+def test_the_first_end_is_the_ending(chunks: list[Chunk], ending: Ending | None) -> None:
+    assert conversation(chunks).ending == ending
+
+
+def test_a_client_that_breaks_the_protocol_is_read_up_to_there() -> None:
+    faulty = frame(1, b"ok") + frame(1, b"\xff") + frame(1, b"never")
+    server = frame(8, struct.pack("!H", 1007), masked=False)
+    read = conversation([Chunk(True, 11.0, faulty), Chunk(True, 11.5, frame(1, b"x")), Chunk(False, 12.0, server)])
+    assert (positions(read)[0], read.violation) == ([("ok", 0)], 1007)
+    assert read.ending == Ending("server", 1007, "", after=1, at=2.0)
+
+
+def test_a_faulty_server_and_extensions_cannot_be_read() -> None:
+    with pytest.raises(UnreadableConversationError):
+        conversation([Chunk(False, 11.0, frame(1, b"masked"))])
+    with pytest.raises(UnreadableConversationError):
+        conversation([], (b"sec-websocket-extensions", b"permessage-deflate"))
+
+
+def test_messages_beyond_the_limit_are_not_read() -> None:
+    chunks = [Chunk(True, 11.0, frame(1)) for _ in range(4)]
+    assert len(conversation(chunks, messages=4).sent) == 4
+    with pytest.raises(ConversationTooLargeError):
+        conversation(chunks, messages=3)
+
+
+def test_no_content_shows_in_a_repr() -> None:
+    read = conversation(split(TURNS, [7]))
+    shown = f"{read!r} {Chunk(True, 1.0, b'hello')!r} {RawConversation(raw(exchange()), 1.0, [])!r}"
+    assert not any(content in shown for content in ("hello", "aé", "ccc", "bye", "one two"))
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([{"type": "websocket.accept", "subprotocol": "bearer"}], (101, ((b"sec-websocket-protocol", b"bearer"),))),
+        ([{"type": "websocket.close"}], (403, ())),
+        (
+            [
+                {"type": "websocket.http.response.start", "status": 401, "headers": [(b"a", b"b")]},
+                {"type": "websocket.http.response.body", "body": b"no"},
+            ],
+            (401, ((b"a", b"b"),)),
+        ),
+    ],
+    ids=["accepted", "closed", "refused"],
+)
+def test_a_handshake_is_recorded_as_an_answer(messages: list[dict[str, object]], expected: object) -> None:
+    recorder = HandshakeRecorder({"type": "websocket", "headers": [], "proxy.target": b"/x"}, 100)
+    for message in messages:
+        recorder.sent(message)
+    recorder.sent({"type": "websocket.close", "code": 1000})
+    recorded = recorder.raw().exchange()
+    assert (recorded.outcome, (recorded.status, recorded.headers)) == ("response", expected)
+    assert bool(recorder.opened) is (recorded.status == 101)

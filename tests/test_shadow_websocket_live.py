@@ -1,0 +1,134 @@
+"""WebSocket conversations from a client to the report: a gateway with its shadow process, the stand-in, MongoDB.
+
+Reports are not redacted, so that what is looked for could be in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from bson import json_util
+from click.testing import CliRunner, Result
+from pymongo.database import Database
+from websockets.asyncio.client import connect
+
+from demo.ports import free_port
+from demo.services import ROOT, Gateway, StandIn, Upstreams, backend_environment
+from proxy.cli.main import main
+from tests.support.altered_stream import ALTERED
+from tests.support.backends import scratch_database
+from tests.test_broken_handler import begin
+
+pytestmark = [pytest.mark.timeout(180)]
+
+CANARY: Final = "CanaryOfTheAudioThatMustBeStoredNowhere"
+AUDIO: Final = base64.b64encode(f"{CANARY}{'x' * 1500}".encode()).decode()
+SPOKEN: Final = "tell the canary"
+ROUTING: Final = """
+legacy: {{url: "${{LEGACY_URL}}"}}
+native: tests.support.altered_stream:app
+contracts: {contracts}
+shadow: {{max_cpu_wait: 100%, websocket: {{max_size: 64KiB}}}}
+mongodb: {{database: {database}}}
+reports: {{redact: off, staging: true}}
+routes:
+  - {{name: stream, match: WS /transcription-stream, shadow: 100%}}
+"""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A gateway, its reports, and everything that it writes."""
+
+    url: str
+    log: Path
+    mongodb_url: str
+    database: Database[dict[str, Any]]
+
+    def converse(self, consultation: str, chunks: int = 9) -> list[str]:
+        """Hold a conversation and return the types of the messages that came."""
+        return asyncio.run(self._converse(consultation, chunks))
+
+    async def _converse(self, consultation: str, chunks: int) -> list[str]:
+        kinds: list[str] = []
+        async with connect(self.url, compression=None, proxy=None) as socket, asyncio.timeout(20):
+            await socket.send(json.dumps({"type": "start_recording", "consultationId": consultation}))
+            for _ in range(chunks):
+                await socket.send(json.dumps({"type": "audio_chunk", "audioData": AUDIO, "note": SPOKEN}))
+            while len(kinds) < 2 + chunks // 9:  # the legacy works on several portions at once
+                kinds.append(json.loads(await socket.recv())["type"])
+            await socket.send(json.dumps({"type": "stop_recording"}))
+            while not kinds or kinds[-1] != "recording_stopped":
+                kinds.append(json.loads(await socket.recv())["type"])
+        return kinds
+
+    def run(self, *options: str) -> Result:
+        where = ["--mongodb-url", self.mongodb_url, "--database", self.database.name]
+        command = ["report", *options, "--since", "1h", *where, "--config", str(self.log.parent / "routing.yaml")]
+        return CliRunner(env={"LEGACY_URL": "http://127.0.0.1:9"}).invoke(main, command)
+
+    def report(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return the report's figures of the route, as soon as there are enough."""
+        deadline = time.monotonic() + 60
+        while True:
+            found: dict[str, Any] = json.loads(self.run("--json").stdout)
+            (route,) = [one for one in found["routes"] if one["route"] == "stream"] or [{}]
+            if route and enough(route):
+                return {**route, "fields": [(one["field"], one["kind"]) for one in found["fields"]]}
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
+
+    def written(self) -> str:
+        """Return all that is stored or logged."""
+        documents = [list(self.database[name].find()) for name in self.database.list_collection_names()]
+        return json_util.dumps(documents) + self.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    place = tmp_path_factory.mktemp("conversations")
+    file, log, ports = place / "routing.yaml", place / "gateway.log", (free_port(), free_port())
+    with ExitStack() as running:
+        product, own = (running.enter_context(scratch_database(mongodb_url)) for _ in range(2))
+        file.write_text(ROUTING.format(contracts=ROOT / "contracts", database=own.name))
+        upstreams = begin(running, Upstreams(place / "upstreams.log"))
+        environment = backend_environment(mongodb_url, upstreams.url, product.name)
+        environment["LEGACY_URL"] = begin(running, StandIn(environment, place / "legacy.log")).url
+        begin(running, Gateway(file, environment, log, host="127.0.0.1", port=ports[0], ops_port=ports[1]))
+        stand = Stand(f"ws://127.0.0.1:{ports[0]}/transcription-stream", log, mongodb_url, own)
+        stand.converse("warm", 0)
+        while not stand.report(lambda route: True)["compared"]:  # the shadow process is starting
+            stand.converse("warm", 0)
+            time.sleep(0.2)
+        yield stand
+
+
+def test_conversations_are_reported_and_nothing_of_the_audio_is_kept(stand: Stand) -> None:
+    before = stand.report(lambda route: True)
+    expected = ["connection", "recording_started", "transcript", "transcript", "recording_stopped"]
+    assert stand.converse("C-1") == stand.converse(ALTERED) == expected
+    stand.converse("C-1", chunks=40)
+    route = stand.report(
+        lambda route: route["compared"] == before["compared"] + 2 and "body_too_large" in route["skipped"]
+    )
+    assert (route["mismatch"], route["skipped"]["body_too_large"]) == (1, 1)
+    assert route["fields"] == [("frames.*.message", "value")]
+    written = stand.written()
+    assert "Speak up!" in written
+    assert not any(word in written for word in (CANARY, AUDIO[:100], SPOKEN))
+
+
+def test_gates_count_conversations(stand: Stand) -> None:
+    passed = stand.run("--max-mismatch", "100%", "--min-compared", "2")
+    assert passed.exit_code == 0, passed.output
+    assert stand.run("--max-mismatch", "1%").exit_code == 1
+    assert stand.run("--max-mismatch", "100%", "--min-compared", "99").exit_code == 1
