@@ -52,6 +52,13 @@ class Replica:
         found: dict[str, Any] = {route["name"]: route for route in live["routes"]}
         return float(found[name]["effective"])
 
+    async def members(self) -> list[dict[str, Any]]:
+        """The processes that this one's live page shows, itself first."""
+        members: list[dict[str, Any]] = (await self.client.get(f"http://127.0.0.1:{self.ops}/live.json")).json()[
+            "members"
+        ]
+        return members
+
     async def until(self, name: str, holds: Callable[[float], bool], seconds: float) -> None:
         async with asyncio.timeout(seconds):
             while not holds(await self.share(name)):
@@ -128,6 +135,15 @@ async def test_what_one_learns_the_others_follow_and_none_is_lost(tmp_path: Path
                 await each.until("a", lambda share: share == 0, 2.0)
             assert time.monotonic() - capped < 2.0
             assert [await each.share("b") for each in replicas] == [50.0] * 3
+
+            # each page shows all three processes, and which guard fails where
+            async with asyncio.timeout(12):
+                while len(await other.members()) < 3:
+                    await asyncio.sleep(0.1)
+            shown = await other.members()
+            pids = {int(each["name"].rpartition(":")[2]) for each in shown}
+            assert pids == {each.process.pid for each in replicas}
+            assert all(each["age"] < 12 and not each["health"]["legacy_down"] for each in shown)
 
             # MongoDB goes: nobody notices, and what fails is still capped, by whom it fails for
             await asyncio.to_thread(mongod.stop)

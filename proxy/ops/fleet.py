@@ -1,21 +1,28 @@
-"""The fleet's numbers: each process publishes its own in the shared store, and pages show the sum of all."""
+"""The fleet's live state: each process publishes its own in the shared store, and pages show that of all.
+
+Numbers are sums. Of breakers, health checks and guards, which every process has of its own, the worst is shown, with
+the processes that have it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import platform
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.config.models import Config
 from proxy.observability.recent_failures import RecentFailures
+from proxy.rollout.analysis.analysis import SEVEREST, Analysis
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.controller import RolloutController
-from proxy.rollout.fleet import ProcessSnapshot, RouteTraffic
+from proxy.rollout.fleet import ProcessHealth, ProcessSnapshot, RouteTraffic
 from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.runtime.database import DatabaseError
 
@@ -29,13 +36,22 @@ READ_TIMEOUT: Final = 1.0
 class Fleet:
     """Background service that publishes this process's numbers, and reads those of all."""
 
-    def __init__(self, controller: RolloutController, failures: RecentFailures, in_flight: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        controller: RolloutController,
+        failures: RecentFailures,
+        in_flight: Callable[[], int],
+        health: Callable[[], ProcessHealth] = ProcessHealth,
+    ) -> None:
         self._controller: Final = controller
         self._failures: Final = failures
         self._in_flight: Final = in_flight
+        self._health: Final = health
+        self._name: Final = f"{platform.node()}:{os.getpid()}"
         self._id: Final = secrets.token_hex(8)
         self._tasks: Final = BackgroundTasks()
         self._others: tuple[ProcessSnapshot, ...] = ()
+        self._guards: dict[str, Analysis] = {}  # as published last
         self._read_at = -CACHE_TIME
 
     async def start(self) -> None:
@@ -68,11 +84,29 @@ class Fleet:
             with contextlib.suppress(DatabaseError):
                 traffic = {stats.route.name: RouteTraffic.of(stats.window) for stats in self._controller.stats}
                 served = {name: one for name, one in traffic.items() if one}
+                self._guards = self._judged(served)
                 await self._controller.store.publish(replace(self._own(), routes=served))
             await asyncio.sleep(PUBLISH_INTERVAL)
 
+    def _judged(self, routes: Iterable[str]) -> dict[str, Analysis]:
+        """Return the analyses of the guards of some routes."""
+        stats, healthy = self._controller.stats, self._controller.healthy
+        guards = {name: stats.of(name).analyse(healthy=healthy) for name in routes}
+        return {name: analysis for name, analysis in guards.items() if analysis is not None}
+
     def _own(self) -> ProcessSnapshot:
-        return ProcessSnapshot(self._id, self._in_flight(), self._failures.of("legacy"))
+        failures, health = self._failures.of("legacy"), self._health()
+        return ProcessSnapshot(
+            self._id, self._in_flight(), failures, guards=self._guards, health=health, name=self._name
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FleetGuard:
+    """The worst analysis of a guard among all processes, and the names of the processes with that outcome."""
+
+    analysis: Analysis
+    processes: tuple[str, ...]
 
 
 class FleetNumbers:
@@ -81,15 +115,26 @@ class FleetNumbers:
     def __init__(self, own: ProcessSnapshot, stats: StatsRegistry, others: tuple[ProcessSnapshot, ...]) -> None:
         self._stats: Final = stats
         self._others: Final = others
-        self.processes: Final = 1 + len(others)
+        self.members: Final = (own, *others)
+        self.processes: Final = len(self.members)
         self.in_flight: Final = own.in_flight + sum(one.in_flight for one in others)
-        failures = (Counter(one.legacy_failures) for one in (own, *others))
+        failures = (Counter(one.legacy_failures) for one in self.members)
         self.legacy_failures: Final[dict[str, int]] = dict(sum(failures, Counter[str]()))
 
     def route(self, name: str) -> RouteTraffic:
         """Return the traffic of a route."""
         own = RouteTraffic.of(self._stats.of(name).window)
         return RouteTraffic.sum_of([own, *(one.routes[name] for one in self._others if name in one.routes)])
+
+    def guard(self, name: str, own: Analysis | None) -> FleetGuard | None:
+        """Return the worst analysis of a route's guard in any process; `own` is that of this one."""
+        judged = [(one.guards[name], one.name) for one in self._others if name in one.guards]
+        if own is not None:
+            judged.insert(0, (own, self.members[0].name))
+        if not judged:
+            return None
+        worst, _ = min(judged, key=lambda each: SEVEREST.index(each[0].outcome))
+        return FleetGuard(worst, tuple(process for each, process in judged if each.outcome == worst.outcome))
 
     def requests(self, name: str) -> tuple[int, int]:
         """Return the requests of a route within its window, of legacy and of native."""

@@ -32,6 +32,7 @@ class BackendNow:
 class RouteNow:
     """One route. `file` and `effective` are shares in percent; `by` is what limits the latter, `reason` explains it.
 
+    `guard` is the worst analysis of its guard in any process, `guard_processes` are the processes with that outcome.
     `version` identifies this state: an action may be limited to it. `window` is in seconds.
     """
 
@@ -47,6 +48,7 @@ class RouteNow:
     missed: Attribution | None
     cap: CapView | None
     guard: Analysis | None
+    guard_processes: tuple[str, ...]
     window: float
     legacy: BackendNow
     native: BackendNow

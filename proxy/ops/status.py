@@ -9,6 +9,7 @@ from proxy.config.models import Route
 from proxy.config.problems import Problem
 from proxy.gateway.admission import LimitUsage
 from proxy.ops.process_view import ProcessView
+from proxy.rollout.fleet import ProcessHealth
 from proxy.rollout.model import ceiling
 from proxy.rollout.shares import Effective
 
@@ -67,6 +68,19 @@ def describe(situation: ProcessView, *, legacy: bool) -> Status:
         problems=situation.watcher.problems,
         limits=limits,
         limits_reached=tuple(str(each) for each in limits if each.reached),
+    )
+
+
+def process_health(situation: ProcessView) -> ProcessHealth:
+    """Return the health of both backends as a process finds it, for the pages of the others."""
+    problems = situation.watcher.problems
+    return ProcessHealth(
+        legacy_down=situation.controller.legacy_down,
+        native_started=situation.native_started,
+        native_healthy=situation.controller.healthy,
+        limits=tuple(str(each) for each in _limits(situation) if each.reached),
+        revision=situation.gateway.plan.config.revision,
+        refused=problems[0].located("routing.yaml") if problems else "",
     )
 
 

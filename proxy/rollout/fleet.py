@@ -1,4 +1,4 @@
-"""Traffic of a process by route, as it publishes it for the ops pages of the others, and the sum of several. Pure."""
+"""The live state of a process, as it publishes it for the ops pages of the others, and sums of several. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
+from proxy.rollout.analysis.analysis import Analysis
 from proxy.rollout.analysis.window import RequestStats, Window
 
 
@@ -67,10 +68,33 @@ class RouteTraffic:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessHealth:
+    """The health of both backends as one process finds it.
+
+    `legacy_down`: its circuit breaker is open. `limits` has a sentence for each limit reached. `revision` is that of
+    its configuration in force, `refused` the first problem of its file, empty where that is valid.
+    """
+
+    legacy_down: bool = False
+    native_started: bool = True
+    native_healthy: bool = True
+    limits: tuple[str, ...] = ()
+    revision: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessSnapshot:
-    """One process of the fleet: requests in flight, failures of legacy by code in the last minute, traffic by route."""
+    """One process of the fleet, `age` seconds ago; `name` is its host and process id.
+
+    Requests in flight, failures of legacy by code in the last minute, traffic and the guard's analysis by route.
+    """
 
     id: str
     in_flight: int = 0
     legacy_failures: Mapping[str, int] = field(default_factory=dict)
     routes: Mapping[str, RouteTraffic] = field(default_factory=dict)
+    guards: Mapping[str, Analysis] = field(default_factory=dict)
+    health: ProcessHealth = ProcessHealth()
+    name: str = ""
+    age: float = 0.0

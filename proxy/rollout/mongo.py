@@ -17,7 +17,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC
 from typing import Final
 
@@ -194,12 +194,13 @@ class MongoStore:
     async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
         earliest = {"$subtract": ["$$NOW", int(SNAPSHOT_LIFETIME * 1000)]}
         with self._database.translate_errors():
-            chosen = self._processes.find({"$expr": {"$gte": ["$at", earliest]}})
-            stored = [document["data"] async for document in chosen]
+            age = {"$divide": [{"$subtract": ["$$NOW", "$at"]}, 1000]}
+            chosen = self._processes.find({"$expr": {"$gte": ["$at", earliest]}}, {"data": 1, "age": age})
+            stored = [(document["data"], document["age"]) async for document in chosen]
         snapshots = []
-        for data in stored:
+        for data, age_then in stored:
             with suppress(ValueError, zlib.error):  # of another release
-                snapshots.append(_SNAPSHOT.validate_json(zlib.decompress(data)))
+                snapshots.append(replace(_SNAPSHOT.validate_json(zlib.decompress(data)), age=float(age_then)))
         return tuple(snapshots)
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:

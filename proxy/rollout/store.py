@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Final, Protocol
 
 from proxy.rollout.analysis.window import RequestStats
@@ -163,7 +164,8 @@ class MemoryStore:
     async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
         earliest = self._clock.now() - SNAPSHOT_LIFETIME
         self._snapshots = {key: one for key, one in self._snapshots.items() if one[0] >= earliest}
-        return tuple(snapshot for _, snapshot in self._snapshots.values())
+        now = self._clock.now()
+        return tuple(replace(snapshot, age=max(0.0, now - at)) for at, snapshot in self._snapshots.values())
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         """Do nothing: RouteStats holds the baselines for the lifetime of the process."""

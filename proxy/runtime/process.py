@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +37,7 @@ from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
 from proxy.ops.fleet import Fleet
 from proxy.ops.masking import masked
+from proxy.ops.status import process_health
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
 from proxy.rollout import publish
@@ -111,7 +113,9 @@ class GatewayProcess:
         self._process_metrics = ProcessMetrics(self._load)
         self.health = HealthChecks(self.native, config)
         self.controller = self._create_controller(config)
-        self.fleet = Fleet(self.controller, self.failures, lambda: self.gateway.in_flight)
+        self.fleet = Fleet(
+            self.controller, self.failures, lambda: self.gateway.in_flight, partial(process_health, self)
+        )
         services = (self.notices, self.reports, self.shadow, self.health, self.controller, self.fleet)
         self._services: tuple[BackgroundService, ...] = services
         metrics.CONFIG_VALID.set(not loaded.problems)

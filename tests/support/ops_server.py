@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import yaml
@@ -24,6 +24,7 @@ from proxy.gateway.gateway import Gateway, RoutingSnapshot
 from proxy.gateway.request_record import RequestRecord
 from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.fleet import Fleet
+from proxy.ops.status import process_health
 from proxy.reports import counter_keys
 from proxy.reports.counters import CounterBatch, key
 from proxy.reports.events import ComparisonEvent, Entry, ReplayEvent, SkippedEvent
@@ -117,7 +118,7 @@ class Stage:
 
     @cached_property
     def fleet(self) -> Fleet:
-        return Fleet(self.controller, self.failures, lambda: self.gateway.in_flight)
+        return Fleet(self.controller, self.failures, lambda: self.gateway.in_flight, partial(process_health, self))
 
     memory: MemoryBudget = field(default_factory=MemoryBudget)
 

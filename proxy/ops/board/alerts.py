@@ -30,19 +30,25 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class BackendsHealth:
-    """The health of both backends and of the shared state.
+    """The health of both backends and of the shared state, of all `processes`.
 
-    `legacy_failures` are counts of the last minute, by error code; `limits` has a sentence for each limit reached.
+    `legacy_reachable`: the process that answers connects to legacy. `legacy_down`, `native_stopped`, `native_failing`
+    count the processes whose circuit breaker is open, in which native does not run, or fails its health checks.
+    `legacy_failures` are counts of the last minute, by error code; `limits` has a sentence for each limit reached,
+    `refused` one for each other process whose file is refused, `revisions` are those in force.
     """
 
     legacy_reachable: bool = True
-    legacy_down: bool = False
+    legacy_down: int = 0
     legacy_requests: int = 0
     legacy_failures: Mapping[str, int] | None = None
-    native_started: bool = True
-    native_healthy: bool = True
+    native_stopped: int = 0
+    native_failing: int = 0
+    processes: int = 1
     state_unreachable: bool = False
     limits: Sequence[str] = ()
+    refused: Sequence[str] = ()
+    revisions: Sequence[str] = ()
 
     @property
     def failing(self) -> int:
@@ -52,17 +58,23 @@ class BackendsHealth:
 
     @property
     def legacy(self) -> str:
-        """The state of legacy in a word or two."""
-        if self.legacy_down or not self.legacy_reachable:
+        """The state of legacy in a few words."""
+        if not self.legacy_reachable or self.legacy_down == self.processes:
             return "unreachable"
+        if self.legacy_down:
+            return f"unreachable{self._within(self.legacy_down, 'from')}"
         return "does not answer" if self.failing else "reachable"
 
     @property
     def native(self) -> str:
-        """The state of native in a word or two."""
-        if not self.native_started:
-            return "not running"
-        return "started" if self.native_healthy else "fails its health checks"
+        """The state of native in a few words."""
+        if self.native_stopped:
+            return f"not running{self._within(self.native_stopped)}"
+        return f"fails its health checks{self._within(self.native_failing)}" if self.native_failing else "started"
+
+    def _within(self, number: int, preposition: str = "in") -> str:
+        """Return ` in 1 of 3 processes`; nothing where it is all of them."""
+        return f" {preposition} {number} of {self.processes} processes" if number < self.processes else ""
 
 
 def alerts(
@@ -107,18 +119,28 @@ def _problem(problem: Problem) -> str:
 
 
 def _backends(health: BackendsHealth) -> Iterator[Alert]:
-    if health.legacy == "unreachable":
-        yield Alert(
-            "bad", "Legacy is unreachable", "It accepts no connections", "Check legacy and its address", "/live"
-        )
+    if health.legacy.startswith("unreachable"):
+        action = "Check legacy and its address"
+        yield Alert("bad", f"Legacy is {health.legacy}", "It accepts no connections", action, "/live")
     elif health.failing:
         codes = _counts(health.legacy_failures or {})
         detail = f"{codes} of {number(max(health.legacy_requests, health.failing))} requests in the last minute"
         yield Alert("bad", "Legacy does not answer", detail, "Check legacy: it accepts connections only", "/live")
-    if health.native == "not running":
-        yield Alert("warn", "Native is not running", "Every request goes to legacy", "Check the log", "/live")
-    elif not health.native_healthy:
-        yield Alert("bad", "Native fails its health checks", "Guards cap its share", "Check native", "/live")
+    if health.native_stopped:
+        yield Alert("warn", f"Native is {health.native}", "Requests there go to legacy", "Check the log", "/live")
+    elif health.native_failing:
+        yield Alert("bad", f"Native {health.native}", "Guards cap its share", "Check native", "/live")
+    for problem in health.refused:
+        yield Alert("bad", "routing.yaml is refused by a process", problem, "Correct the file there", "/live")
+    if len(set(health.revisions)) > 1:
+        detail = f"Revisions {', '.join(sorted(set(health.revisions)))} are in force"
+        yield Alert(
+            "warn",
+            "Processes run different files",
+            detail,
+            "Deploy one routing.yaml to all; a change takes seconds",
+            "/live",
+        )
     if health.state_unreachable:
         detail = "Shares stay as last known; nothing is promoted"
         yield Alert("bad", "The shared state is unreachable", detail, "Check MongoDB", "/live")

@@ -123,6 +123,4 @@ async def _view(situation: ProcessView, route: Route, refusal: Refusal | None = 
     stages = route.rollout.stages if route.rollout else ()
     lower = sorted({0, *(stage for stage in stages if stage < now.effective.share)})
     group = tuple(member.name for member in situation.controller.groups.members(state_key(route)))
-    return RouteActions(
-        route_now(now, fleet.route(route.name)), group, tuple(f"{share / 100:g}%" for share in lower), refusal
-    )
+    return RouteActions(route_now(now, fleet), group, tuple(f"{share / 100:g}%" for share in lower), refusal)

@@ -132,17 +132,21 @@ def _facts(
 
 
 def backends_health(situation: ProcessView, status: Status, fleet: FleetNumbers) -> BackendsHealth:
-    """Return the health of both backends: failures of all processes, all else as this process knows it."""
-    controller = situation.controller
+    """Return the health of both backends as all processes find it."""
+    others = fleet.members[1:]
+    every = [one.health for one in fleet.members]
     return BackendsHealth(
         legacy_reachable=status.legacy,
-        legacy_down=controller.legacy_down,
+        legacy_down=sum(one.legacy_down for one in every),
         legacy_requests=fleet.legacy_requests,
         legacy_failures=fleet.legacy_failures,
-        native_started=status.native,
-        native_healthy=controller.healthy,
-        state_unreachable=controller.unreachable,
-        limits=status.limits_reached,
+        native_stopped=sum(not one.native_started for one in every),
+        native_failing=sum(one.native_started and not one.native_healthy for one in every),
+        processes=fleet.processes,
+        state_unreachable=situation.controller.unreachable,
+        limits=(*status.limits_reached, *(f"{limit} ({one.name})" for one in others for limit in one.health.limits)),
+        refused=tuple(f"{one.name}: {one.health.refused}" for one in others if one.health.refused),
+        revisions=tuple(one.revision for one in every if one.revision),
     )
 
 

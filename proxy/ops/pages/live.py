@@ -1,6 +1,7 @@
 """The page of all routes now: shares, stages, both backends' numbers, guards.
 
-The numbers are those of all processes over the guard's window; a guard judges by those of its own process.
+The numbers are those of all processes over the guard's window. A guard judges by those of its own process; the worst
+of all processes is shown.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from proxy.ops.rollout_views import CapView, ProgressView
 from proxy.ops.route_now import BackendNow, RouteNow
 from proxy.ops.status import Current, Status
 from proxy.rollout.controller import RouteRollout
-from proxy.rollout.fleet import BackendTraffic, RouteTraffic
+from proxy.rollout.fleet import BackendTraffic, ProcessHealth, ProcessSnapshot
 from proxy.rollout.model import ceiling
 
 LiveSort = Literal["file", "name", "traffic", "capped"]
@@ -32,6 +33,17 @@ PERIOD: Final = 5
 """Seconds between two refreshes of the page."""
 RECENT: Final = 4
 """Number of slices of the window that the current request rate is the mean of."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberNow:
+    """One process, `age` seconds ago; the first is the one that answers. `failing` are its routes whose guard fails."""
+
+    name: str
+    age: float
+    in_flight: int
+    health: ProcessHealth
+    failing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class Live:
 
     status: Status
     processes: int
+    members: tuple[MemberNow, ...]
     in_flight: int
     rate: float
     native_rate: float
@@ -89,6 +102,7 @@ def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, request: 
     return Live(
         status=status,
         processes=fleet.processes,
+        members=tuple(map(_member, fleet.members)),
         in_flight=fleet.in_flight,
         rate=sum((legacy + native) / span for legacy, native, span in rates),
         native_rate=sum(native / span for _, native, span in rates),
@@ -100,13 +114,19 @@ def _view(situation: ProcessView, status: Status, fleet: FleetNumbers, request: 
         matching=len(chosen),
         query=text,
         sort=sort,
-        routes=tuple(route_now(controller.describe(route), fleet.route(route.name)) for route in chosen[:limit]),
+        routes=tuple(route_now(controller.describe(route), fleet) for route in chosen[:limit]),
     )
 
 
-def route_now(rollout: RouteRollout, traffic: RouteTraffic) -> RouteNow:
-    """Return the view of a route with the traffic of all processes."""
+def _member(one: ProcessSnapshot) -> MemberNow:
+    failing = tuple(name for name, guard in one.guards.items() if guard.outcome == "fail")
+    return MemberNow(one.name, one.age, one.in_flight, one.health, failing)
+
+
+def route_now(rollout: RouteRollout, fleet: FleetNumbers) -> RouteNow:
+    """Return the view of a route with the traffic and the guards of all processes."""
     route, state = rollout.route, rollout.state
+    traffic, guard = fleet.route(route.name), fleet.guard(route.name, rollout.analysis)
     return RouteNow(
         name=route.name,
         match=route.match,
@@ -119,7 +139,8 @@ def route_now(rollout: RouteRollout, traffic: RouteTraffic) -> RouteNow:
         paused=state.paused,
         missed=state.missed,
         cap=CapView.of(state.cap),
-        guard=rollout.analysis,
+        guard=guard.analysis if guard is not None else None,
+        guard_processes=guard.processes if guard is not None else (),
         window=rollout.stats.window.span,
         legacy=_backend(traffic.legacy),
         native=_backend(traffic.native),

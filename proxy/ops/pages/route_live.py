@@ -61,7 +61,7 @@ async def live_view(situation: ProcessView, route: Route) -> RouteLive:
         history = ()
     changes = tuple(map(ChangeView.of, history))
     return RouteLive(
-        route=route_now(now, (await situation.fleet.read()).route(route.name)),
+        route=route_now(now, await situation.fleet.read()),
         group=tuple(member.name for member in controller.groups.members(state_key(route))),
         stages=stages,
         bake_time=rollout.bake_time_of(now.progress.stage if now.progress else rollout.stages[0]) if rollout else None,

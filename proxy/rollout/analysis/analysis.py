@@ -67,7 +67,7 @@ class Analysis:
     @property
     def outcome(self) -> Outcome:
         outcomes = {finding.outcome for finding in self.findings}
-        return next((worst for worst in _WORST if worst in outcomes), "unknown")
+        return next((worst for worst in SEVEREST if worst in outcomes), "unknown")
 
     @property
     def reason(self) -> str:
@@ -75,7 +75,8 @@ class Analysis:
         return "; ".join(finding.description for finding in self.findings if finding.outcome == "fail")
 
 
-_WORST: Final[tuple[Outcome, ...]] = ("fail", "unknown", "pass")
+SEVEREST: Final[tuple[Outcome, ...]] = ("fail", "unknown", "pass")
+"""Outcomes, the worst first."""
 
 
 def analyse(guard: Guard, window: WindowBucket, baseline: RequestStats | None, *, healthy: bool) -> Analysis:

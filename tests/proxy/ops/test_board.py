@@ -148,7 +148,7 @@ def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
         line("native: 25%", cap=Cap(ZERO, GUARD, NOW + 60)),
     ]
     health = BackendsHealth(
-        native_healthy=False,
+        native_failing=1,
         legacy_requests=9,
         legacy_failures={"legacy_timeout": 8},
         limits=("per_client is reached",),
@@ -174,6 +174,30 @@ def test_alerts_name_the_problem_and_the_next_action_worst_first() -> None:
 def test_legacy_that_times_out_is_not_reachable(failures: int, requests: int, legacy: str) -> None:
     health = BackendsHealth(legacy_requests=requests, legacy_failures={"legacy_timeout": failures})
     assert health.legacy == legacy
+
+
+@pytest.mark.parametrize(
+    ("health", "legacy", "native"),
+    [
+        (BackendsHealth(processes=3), "reachable", "started"),
+        (BackendsHealth(processes=3, legacy_down=1), "unreachable from 1 of 3 processes", "started"),
+        (BackendsHealth(processes=3, legacy_down=3), "unreachable", "started"),
+        (BackendsHealth(processes=2, native_stopped=1), "reachable", "not running in 1 of 2 processes"),
+        (BackendsHealth(processes=2, native_failing=1), "reachable", "fails its health checks in 1 of 2 processes"),
+    ],
+)
+def test_health_names_the_number_of_processes(health: BackendsHealth, legacy: str, native: str) -> None:
+    assert (health.legacy, health.native) == (legacy, native)
+    sound = (legacy, native) == ("reachable", "started")
+    assert bool(alerts((), (), "", health, NOW)) is not sound
+
+
+def test_processes_with_another_or_a_refused_file_are_alerts() -> None:
+    health = BackendsHealth(processes=2, refused=("b:7: routing.yaml:3: wrong",), revisions=("abc", "def"))
+    assert [(one.title, one.detail) for one in alerts((), (), "abc", health, NOW)] == [
+        ("routing.yaml is refused by a process", "b:7: routing.yaml:3: wrong"),
+        ("Processes run different files", "Revisions abc, def are in force"),
+    ]
 
 
 def failed(code: str, cause: str | None = None) -> RequestRecord:

@@ -17,6 +17,7 @@ from proxy.gateway.request_record import RequestRecord
 from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.app import create_ops
 from proxy.ops.fleet import Fleet
+from proxy.rollout.fleet import ProcessHealth
 from proxy.rollout.mongo import MongoStore
 from proxy.runtime.database import Database
 from tests.support.ops_server import Stage, roll_out, stage
@@ -241,20 +242,40 @@ def test_live_view_is_searched_and_sorted(machine: TestClient) -> None:
     assert "No route matches “nothing”." in words(machine.get("/live?q=nothing").text)
 
 
-def test_pages_show_the_numbers_of_all_processes(person: TestClient, staged: Stage) -> None:
-    before = routes(person)["notes.list"]["native"]
-    other = Fleet(staged.controller, RecentFailures(), lambda: 5)
+@contextmanager
+def in_two_processes(person: TestClient, staged: Stage, health: ProcessHealth) -> Iterator[dict[str, Any]]:
+    """Yield the live page's data once another process, with the same statistics, has published its state."""
+    other = Fleet(staged.controller, RecentFailures(), lambda: 5, lambda: health)
     assert person.portal is not None
     person.portal.call(other.start)
     data = person.get("/live.json").json()
     while data["processes"] < 2:  # read at most once a second
         data = person.get("/live.json").json()
+    yield data
     person.portal.call(other.stop)
-    after = next(route for route in data["routes"] if route["name"] == "notes.list")["native"]
-    assert after["requests"] == 2 * before["requests"] > 0
-    assert after["rate"] == pytest.approx(2 * before["rate"])
-    assert (data["processes"], data["in_flight"]) == (2, 5)
-    assert "5 in 2 processes" in words(person.get("/live").text)
+
+
+def test_pages_show_the_numbers_of_all_processes(person: TestClient, staged: Stage) -> None:
+    before = routes(person)["notes.list"]["native"]
+    with in_two_processes(person, staged, ProcessHealth(revision=staged.gateway.plan.config.revision)) as data:
+        after = next(route for route in data["routes"] if route["name"] == "notes.list")["native"]
+        assert after["requests"] == 2 * before["requests"] > 0
+        assert after["rate"] == pytest.approx(2 * before["rate"])
+        assert (data["processes"], data["in_flight"]) == (2, 5)
+        assert "5 in 2 processes" in words(person.get("/live").text)
+
+
+def test_pages_show_the_health_of_each_process(person: TestClient, staged: Stage) -> None:
+    health = ProcessHealth(legacy_down=True, native_healthy=False, revision="another", refused="routing.yaml:3: wrong")
+    with in_two_processes(person, staged, health) as data:
+        assert data["members"][1]["health"]["legacy_down"] is True
+        guarded = next(route for route in data["routes"] if route["name"] == "consultations.list")
+        assert guarded["guard_processes"][-1] == data["members"][1]["name"]
+        live, board = words(person.get("/live").text), words(person.get("/").text)
+        assert "fails its health checks fails: consultations.list another a newer one is refused" in live
+        assert "Native fails its health checks in 1 of 2 processes" in board
+        assert "routing.yaml is refused by a process" in board
+        assert "Processes run different files" in board
 
 
 def test_history_is_filtered_and_paged(machine: TestClient) -> None:

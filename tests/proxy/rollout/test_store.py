@@ -17,9 +17,10 @@ from demo.mongod import find_mongod
 from demo.ports import free_port
 from proxy.config.field_types import ZERO
 from proxy.config.models import Route
+from proxy.rollout.analysis.analysis import Analysis, MetricResult
 from proxy.rollout.analysis.window import RequestStats, WindowBucket
 from proxy.rollout.clock import Clock
-from proxy.rollout.fleet import BackendTraffic, ProcessSnapshot, RouteTraffic
+from proxy.rollout.fleet import BackendTraffic, ProcessHealth, ProcessSnapshot, RouteTraffic
 from proxy.rollout.hub import HubStore, StateHub
 from proxy.rollout.model import AnnouncedConfig, Attribution, AuditEntry, Evidence, RouteState
 from proxy.rollout.mongo import MongoStore
@@ -282,12 +283,16 @@ def test_a_slice_becomes_evidence() -> None:
 
 async def test_processes_read_the_numbers_of_all(store: Store) -> None:
     traffic = RouteTraffic(native=BackendTraffic(RequestStats(9, 1, 2, {7: 9}), (1.5, 0.0), (0.2, None)))
-    one = ProcessSnapshot("one", 3, {"legacy_timeout": 2}, {"notes.list": traffic})
+    guards = {"notes.list": Analysis((MetricResult("errors", "fail", 0.05, 0.2, 0.01, 60, 0.1),))}
+    health = ProcessHealth(legacy_down=True, limits=("full",), revision="abc")
+    one = ProcessSnapshot("one", 3, {"legacy_timeout": 2}, {"notes.list": traffic}, guards, health, "host:1")
     await store.publish(one)
     await store.publish(ProcessSnapshot("two", 1))
     await store.publish(ProcessSnapshot("two", 4))
     found = {snapshot.id: snapshot for snapshot in await store.snapshots()}
-    assert found == {"one": one, "two": ProcessSnapshot("two", 4)}
+    assert all(0 <= snapshot.age < SNAPSHOT_LIFETIME for snapshot in found.values())
+    known = {name: replace(snapshot, age=0.0) for name, snapshot in found.items()}
+    assert known == {"one": one, "two": ProcessSnapshot("two", 4)}
 
 
 async def test_numbers_of_a_process_that_ended_are_forgotten() -> None:
