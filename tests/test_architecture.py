@@ -35,7 +35,7 @@ LOADED = {
     "proxy.comparison.verdicts": 8,
     "proxy.types": 2,
     "proxy.websocket.frames": 3,
-    "proxy.server.timeouts": 30,
+    "proxy.server.timeouts": 3,
     "proxy.config.environment": 3,
 }
 """The most modules of this project that importing a pure module may load, itself and its packages among them."""

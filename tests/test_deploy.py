@@ -28,7 +28,8 @@ from demo.ports import free_port
 from proxy.cli.main import COMMANDS
 from proxy.config.loading import parse
 from proxy.gateway.bucketing import bucket
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from tests.support.sockets import exchange, serving
 

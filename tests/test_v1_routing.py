@@ -13,7 +13,8 @@ from handlers.app import create_app
 from handlers.v1.app import OPENAPI
 from proxy.config.loading import load, parse
 from proxy.docs.app import Docs
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.snapshot import RoutingSnapshot
 from tests.support.backends import client_of, settings_for
 from tests.support.shipped import ROUTING
 from tests.support.sockets import serving

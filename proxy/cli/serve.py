@@ -30,7 +30,7 @@ from proxy.runtime.listeners import ListenerAddress
 from proxy.runtime.server import GatewayServer
 from proxy.runtime.worker import WorkerSettings, create_worker_app
 from proxy.runtime.worker_group import HANG_TIMEOUT, WorkerGroup
-from proxy.server import uvicorn_settings
+from proxy.server.settings import uvicorn_settings
 
 MIN_TOKEN: Final = 16
 """Characters of an ops token that counts beyond loopback."""

@@ -10,16 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import IPv6Address, IPv6Network
 from typing import Final, Literal
 
-from starlette.types import Scope
-
 from proxy.config.models import LimitSettings
-from proxy.gateway.client_address import Address, TrustedProxies, read_address
 from proxy.gateway.errors import Overloaded
-from proxy.server.client_connection import CLIENT_CONNECTION, ClientConnection
+from proxy.server.client_connection import ClientConnection
 from proxy.types import Backend
 
 Kind = Literal["http", "websocket"]
@@ -152,10 +147,10 @@ class Admission:
             bulkhead.limit = limits.in_flight if http else limits.websockets
             bulkhead.per_client = limits.per_client if http else limits.websockets_per_client
 
-    def admit(self, scope: Scope, backend: Backend, trusted: TrustedProxies) -> Slot:
-        """Return a slot at the backend for a request whose origin is resolved. Raises `Overloaded`."""
-        bulkhead = self._bulkheads[backend, scope["type"]]
-        slot = Slot(bulkhead, client_key(scope.get("client"), trusted), scope.get(CLIENT_CONNECTION))
+    def admit(self, backend: Backend, kind: Kind, client: str | None, connection: ClientConnection | None) -> Slot:
+        """Return a slot at the backend for a request; `client` is its `client_key`. Raises `Overloaded`."""
+        bulkhead = self._bulkheads[backend, kind]
+        slot = Slot(bulkhead, client, connection)
         bulkhead.add(slot)
         return slot
 
@@ -176,24 +171,6 @@ class Admission:
 
     def __iter__(self) -> Iterator[Bulkhead]:
         return iter(self._bulkheads.values())
-
-
-def client_key(client: tuple[str, int] | None, trusted: TrustedProxies) -> str | None:
-    """Return what a client is counted by: an IPv4 address, or the /64 of an IPv6 address.
-
-    None, which is not limited, for a client without an address and for a trusted proxy that recorded no client.
-    """
-    address = read_address(client[0]) if client else None
-    if address is None or (trusted and trusted.trusts(address)):
-        return None
-    return _key_of(address)
-
-
-@lru_cache(maxsize=4096)
-def _key_of(address: Address) -> str:
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((int(address) >> 64 << 64, 64)).network_address)
-    return str(address)
 
 
 def _stalled_since(slot: Slot) -> float | None:

@@ -91,6 +91,9 @@ def decide(
 
     `key` replaces the caller's own; `tokens` verifies the tokens whose claims are targets.
     """
+    settled = settled_decision(route, config, limit) if key is None else None
+    if settled is not None:
+        return settled
     chosen = _chosen(route, config, headers)
     if chosen is None and route is not None and route.targeted:
         chosen = _targeted(route, headers, client, limit, tokens)
@@ -103,6 +106,19 @@ def decide(
     if route is None:
         return _certain_decision("legacy", "no-route")
     return _by_share(route, config.bucketing, headers, client, limit, key)
+
+
+def settled_decision(route: Route | None, config: Config, limit: Limit) -> Decision | None:
+    """Return the decision that all callers of a route share; None where it depends on the request."""
+    pinned = _pinned(route, config)
+    if pinned is not None:
+        sampled = route is not None and route.shadow.share not in _CERTAIN
+        return None if sampled else _certain_decision(*pinned)
+    if config.overrides is not None:
+        return None
+    if route is None:
+        return _certain_decision("legacy", "no-route")
+    return None if route.targeted else _certain_share(route, limit)
 
 
 def share_in_force(route: Route, limit: Limit) -> BasisPoints:
@@ -148,14 +164,20 @@ def overridden(overrides: Overrides, headers: HeaderFields) -> Backend | None:
     return _BACKENDS.get(wanted.strip().lower())
 
 
-def _chosen(route: Route | None, config: Config, headers: HeaderFields) -> tuple[Backend, Reason] | None:
-    """Return the side that stands above the share, and why; None where the share decides."""
+def _pinned(route: Route | None, config: Config) -> tuple[Backend, Reason] | None:
+    """Return the backend that the configuration alone chooses, and why; None where it leaves the choice open."""
     if config.native is None:
         return "legacy", "no-native"
     if config.pin is not None:
         return config.pin, "pin-all"
-    if route is not None and route.pin is not None:
-        return route.pin, "pin"
+    return (route.pin, "pin") if route is not None and route.pin is not None else None
+
+
+def _chosen(route: Route | None, config: Config, headers: HeaderFields) -> tuple[Backend, Reason] | None:
+    """Return the backend that stands above the share, and why; None where the share decides."""
+    pinned = _pinned(route, config)
+    if pinned is not None:
+        return pinned
     backend = overridden(config.overrides, headers) if config.overrides is not None else None
     return (backend, "override") if backend is not None else None
 
@@ -175,14 +197,24 @@ def _targeted(
     return ("native", "include") if limit.cap and limit.stage else None
 
 
+def _certain_share(route: Route, limit: Limit) -> Decision | None:
+    """Return the decision where the share is nothing or everything, and no caller's bucket is needed."""
+    meant = min(route.native, limit.stage)
+    share = min(meant, limit.cap)
+    if not _CERTAIN.issuperset((share, meant, route.shadow.share)):
+        return None
+    return _certain_decision("native" if share else "legacy", "share" if share == meant else "cap")
+
+
 def _by_share(
     route: Route, bucketing: Bucketing, headers: HeaderFields, client: Client, limit: Limit, key: str | None
 ) -> Decision:
+    shared = _certain_share(route, limit) if key is None else None
+    if shared is not None:
+        return shared
     meant = min(route.native, limit.stage)
     share = min(meant, limit.cap)
     certain: Reason = "share" if share == meant else "cap"
-    if key is None and _CERTAIN.issuperset((share, meant, route.shadow.share)):
-        return _certain_decision("native" if share else "legacy", certain)
     key = key or caller_key(bucketing, headers, client)
     if key is None:
         return Decision("native" if share == FULL else "legacy", certain if share in _CERTAIN else "no-key")

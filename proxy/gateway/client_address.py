@@ -107,6 +107,24 @@ def canonical_peer(peer: str) -> str:
     return str(address) if address is not None else peer
 
 
+def client_key(client: tuple[str, int] | None, trusted: TrustedProxies) -> str | None:
+    """Return what a client is counted by: an IPv4 address, or the /64 of an IPv6 address.
+
+    None, which is not limited, for a client without an address and for a trusted proxy that recorded no client.
+    """
+    address = read_address(client[0]) if client else None
+    if address is None or (trusted and trusted.trusts(address)):
+        return None
+    return _key_of(address)
+
+
+@lru_cache(maxsize=4096)
+def _key_of(address: Address) -> str:
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address) >> 64 << 64, 64)).network_address)
+    return str(address)
+
+
 def resolve_client(headers: HeaderFields, peer: str | None, trusted: TrustedProxies) -> ResolvedClient:
     """Return the client of a request. `headers` as in an ASGI scope; `peer` is None on a Unix socket."""
     peer = canonical_peer(peer) if peer is not None else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from proxy.types import HeaderFields
+
 Header = tuple[bytes, bytes]
 
 OPS_COOKIE: Final = "scribe_ops"
@@ -23,7 +25,7 @@ def cookie_value(headers: Iterable[Header], name: str) -> str | None:
     return None
 
 
-def without_cookies(headers: list[Header], names: Collection[bytes]) -> list[Header]:
+def without_cookies(headers: HeaderFields, names: Collection[bytes]) -> HeaderFields:
     """Return the headers without the cookies of these names; a `Cookie` header that holds no other is removed."""
     cookies = [value for header, value in headers if header == b"cookie"]
     if not cookies or not any(name in value for value in cookies for name in names):

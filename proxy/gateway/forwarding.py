@@ -13,9 +13,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from starlette.types import Scope
-
-from proxy.gateway.client_address import ResolvedClient, TrustedProxies, canonical_peer, resolve_client
+from proxy.gateway.client_address import ResolvedClient
 
 Header = tuple[bytes, bytes]
 
@@ -24,26 +22,6 @@ FORWARDING: Final = frozenset(
 )
 """Headers that are written here. No `Connection` option of a client may remove them."""
 _PREFIX: Final = b"x-forwarded-"
-
-
-def resolve_origin(scope: Scope, trusted: TrustedProxies) -> None:
-    """Put the client that trusted proxies recorded, and its scheme, into the scope and the forwarding headers."""
-    connection = scope.get("client")
-    peer = canonical_peer(connection[0]) if connection else None
-    scheme: str = scope.get("scheme", "http")
-    if not trusted.trusts_peer(peer):
-        if connection and peer != connection[0]:
-            scope["client"] = (peer, connection[1])
-        scope["headers"] = _replaced(scope["headers"], peer or "unknown", scheme.replace("ws", "http"))
-        return
-    client = resolve_client(scope["headers"], peer, trusted)
-    if client.scheme is not None:
-        scheme = scope["scheme"] = (
-            client.scheme.replace("http", "ws") if scope["type"] == "websocket" else client.scheme
-        )
-    if client.address is not None and client.address != (connection and connection[0]):
-        scope["client"] = (client.address, connection[1] if connection and client.address == peer else 0)
-    scope["headers"] = with_forwarding(scope["headers"], client, peer, scheme.replace("ws", "http"))
 
 
 def with_forwarding(headers: Iterable[Header], client: ResolvedClient, peer: str | None, scheme: str) -> list[Header]:

@@ -14,34 +14,25 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
-import re
 import secrets
 from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.backends.legacy.http import Timeouts
-from proxy.config.models import Config
-from proxy.contract.declared_refusals import DeclaredRefusals
+from proxy.config.models import Route
 from proxy.failure_log import trace_of
 from proxy.gateway import bucketing, fallback
 from proxy.gateway.admission import Admission
-from proxy.gateway.callers import CallerIdentity
-from proxy.gateway.client_address import TrustedProxies
-from proxy.gateway.cookies import OPS_COOKIE, cookie_value, without_cookies
+from proxy.gateway.cookies import cookie_value
 from proxy.gateway.direct import DirectRequest
 from proxy.gateway.errors import Failure, NativeFailed, NotConnected, Overloaded, error_response
-from proxy.gateway.forwarding import resolve_origin
-from proxy.gateway.preflight import match_request
+from proxy.gateway.origin import RequestOrigin, resolve_origin
 from proxy.gateway.request_record import Observer
 from proxy.gateway.request_tracker import RequestTracker
-from proxy.gateway.routing import RouteTable
 from proxy.gateway.scope import first_header
-from proxy.gateway.starting import StartRequest, start_of
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import draw_id, set_cookie
-from proxy.gateway.tokens import TokenVerifier
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
 from proxy.server.client_connection import CLIENT_CONNECTION
@@ -55,63 +46,6 @@ logger = logging.getLogger("scribe_proxy")
 DEPENDENCY_FAILURE: Final = "proxy.dependency_failure"
 """The ASGI extension by which native reports that a dependency failed: a mapping, in which it sets `dependency`."""
 DEPENDENCIES: Final = ("database", "model", "terminology")
-
-_MEANINGLESS: Final = re.compile(rb"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-9a-fA-F]{12}")
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingSnapshot:
-    """Everything a request needs that a reload may change.
-
-    `timeouts`: those of routes that have some of their own. `origins`: the origins that may read the gateway's own
-    answers. `secret_header`: the override header, whose secret backends do not get. `trusted`: the peers whose
-    forwarding headers are believed. `callers` identifies callers for guards; `declared` are refusals of native's that
-    guards do not count. `start`: legacy's way to serve a request without a task, if it has one.
-    """
-
-    config: Config
-    table: RouteTable
-    legacy: ASGIApp
-    native: ASGIApp | None
-    timeouts: Mapping[str, Timeouts]
-    origins: frozenset[bytes]
-    secret_header: bytes | None
-    trusted: TrustedProxies
-    own_cookies: frozenset[bytes]
-    callers: CallerIdentity
-    declared: DeclaredRefusals
-    tokens: TokenVerifier | None
-    start: StartRequest | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "start", start_of(self.legacy))
-
-    def for_backends(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Return a request's headers without the override's secret and without the gateway's own cookies."""
-        if self.secret_header is not None:
-            headers = [header for header in headers if header[0] != self.secret_header]
-        return without_cookies(headers, self.own_cookies)
-
-    @classmethod
-    def of(
-        cls, config: Config, legacy: ASGIApp, native: ASGIApp | None, declared: DeclaredRefusals | None = None
-    ) -> RoutingSnapshot:
-        own = {
-            route.name: Timeouts(**config.timeouts(route).model_dump())
-            for route in config.routes
-            if route.timeouts is not None
-        }
-        origins = frozenset(origin.encode() for origin in config.allowed_origins)
-        overrides = config.overrides
-        secret = overrides.header.encode() if overrides is not None and overrides.secret.get_secret_value() else None
-        trusted = TrustedProxies(config.trusted_proxies)
-        cookie = config.bucketing.cookie
-        cookies = frozenset(name.encode() for name in (OPS_COOKIE, cookie and cookie.name) if name)
-        token_secret = config.tokens.secret.get_secret_value()
-        tokens = TokenVerifier(token_secret) if token_secret else None
-        callers = CallerIdentity(tokens, config.bucketing.key)
-        table, declared = RouteTable(config.routes), declared or DeclaredRefusals()
-        return cls(config, table, legacy, native, own, origins, secret, trusted, cookies, callers, declared, tokens)
 
 
 class Gateway:
@@ -163,39 +97,45 @@ class Gateway:
         snapshot = self.plan
         method: str = scope["method"] if scope["type"] == "http" else "WS"
         tracker = RequestTracker(snapshot, scope, method)
-        resolve_origin(scope, snapshot.trusted)
+        origin = resolve_origin(scope, snapshot.resolver)
         if self._tracing is not None:
+            scope["headers"] = list(origin.headers)
             tracker.trace = self._tracing.begin(scope, method)
         self._route(tracker, scope)
-        tracker.request_id = self._request_id(scope)
+        tracker.request_id = self._request_id(origin, scope)
         if snapshot.config.bucketing.cookie is not None:
             tracker.sticky_cookie = self._sticky_cookie(tracker, scope)
-        scope["headers"] = snapshot.for_backends(scope["headers"])
+        untraced = scope["headers"] is origin.headers
+        scope["headers"] = origin.passed if untraced else snapshot.resolver.passed(scope["headers"])
         tracker.connection = scope.get(CLIENT_CONNECTION)
-        self._admit(tracker, scope)
+        self._admit(tracker, origin.key)
         if tracker.slot is not None and tracker.match is not None and tracker.match.route.guard is not None:
-            scope["proxy.caller"] = tracker.caller = snapshot.callers.identify(scope["headers"], tracker.slot.client)
+            scope["proxy.caller"] = tracker.caller = snapshot.callers.identify(scope["headers"], origin.key)
         return tracker
 
     def _route(self, tracker: RequestTracker, scope: Scope) -> None:
         snapshot, route = tracker.snapshot, None
-        match = match_request(snapshot.table, tracker.method, scope["headers"], scope["raw_path"])  # 1
+        match = snapshot.match(tracker.method, scope["headers"], scope["raw_path"])  # 1
         if match is not None:
             tracker.match, route = match, match.route
             tracker.limit = self.limits.get(route.name, bucketing.UNLIMITED)
             scope["proxy.template"] = route.template
             if route.name in snapshot.timeouts:
                 scope["proxy.timeouts"] = snapshot.timeouts[route.name]
-        headers, client = scope["headers"], scope.get("client")
-        tracker.decision = bucketing.decide(
-            route, snapshot.config, headers, client, limit=tracker.limit, tokens=snapshot.tokens
-        )  # 2
+        decision = snapshot.settled_decision(route, tracker.limit)
+        tracker.decision = decision if decision is not None else self._decide(tracker, route, scope)  # 2
         if tracker.trace is not None:
             tracker.trace.decided(scope, route.template if route is not None else None, tracker.decision)
             tracker.on_fallback = functools.partial(tracker.trace.switched, scope)
 
+    def _decide(self, tracker: RequestTracker, route: Route | None, scope: Scope) -> bucketing.Decision:
+        snapshot, limit = tracker.snapshot, tracker.limit
+        headers, client = scope["headers"], scope.get("client")
+        return bucketing.decide(route, snapshot.config, headers, client, limit=limit, tokens=snapshot.tokens)
+
     async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
         """Await the backend of a request that is prepared, and of one that has started, its answer (3)."""
+        scope["headers"] = list(scope["headers"])
         tracker.client_send = send
         mirrored = self._mirror(tracker, scope, receive) if tracker.slot is not None else None
         try:
@@ -224,12 +164,14 @@ class Gateway:
             except Exception as error:
                 self._observer_failed(observer, error)
 
-    def _admit(self, tracker: RequestTracker, scope: Scope) -> None:
+    def _admit(self, tracker: RequestTracker, client: str | None) -> None:
         """Take a slot at the backend; where a limit is reached, leave the failure in `refusal`."""
         if self.admission.limits is not tracker.snapshot.config.limits:
             self.admission.apply(tracker.snapshot.config.limits)
         try:
-            tracker.slot = self.admission.admit(scope, tracker.decision.backend, tracker.snapshot.trusted)
+            tracker.slot = self.admission.admit(
+                tracker.decision.backend, tracker.scope["type"], client, tracker.connection
+            )
         except Overloaded as refusal:
             tracker.refusal = refusal
 
@@ -268,19 +210,15 @@ class Gateway:
         by_share = decision.reason in ("share", "cap", "no-key")
         return set_cookie(cookie, draw_id(suits if by_share else bool), secure=scope.get("scheme") == "https")
 
-    def _request_id(self, scope: Scope) -> str:
+    def _request_id(self, origin: RequestOrigin, scope: Scope) -> str:
         """Return the request's id for the log, and put that for the backends into the scope.
 
         Backends get the client's own `X-Request-Id` where that is a plain token. The log gets it only where it is a
         UUID or 32 hexadecimal digits: anything else might identify a person.
         """
-        given = first_header(scope["headers"], b"x-request-id")
-        if given is None or len(given) > 128 or not given.replace(b"-", b"").replace(b"_", b"").isalnum():
-            own = f"{self._prefix}-{next(self._numbers):x}"
-            scope["proxy.request_id"] = own.encode()
-            return own
-        scope["proxy.request_id"] = given
-        return given.decode() if _MEANINGLESS.fullmatch(given) else f"{self._prefix}-{next(self._numbers):x}"
+        request_id = origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
+        scope["proxy.request_id"] = origin.request_id or request_id.encode()
+        return request_id
 
     async def _serve(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> None:
         snapshot, decision = tracker.snapshot, tracker.decision

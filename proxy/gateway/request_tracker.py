@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from starlette.types import Message, Scope, Send
 
@@ -16,13 +16,11 @@ from proxy.gateway.admission import Slot
 from proxy.gateway.errors import Overloaded
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
 from proxy.gateway.routing import Match
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import is_private
 from proxy.observability.tracing import Trace
 from proxy.server.client_connection import ClientConnection
 from proxy.types import Backend, RawHeaders
-
-if TYPE_CHECKING:
-    from proxy.gateway.gateway import RoutingSnapshot
 
 
 class RequestTracker:

@@ -24,7 +24,7 @@ from starlette.websockets import WebSocketClose
 
 from proxy.gateway.client_address import resolve_client
 from proxy.gateway.cookies import OPS_COOKIE as COOKIE
-from proxy.gateway.gateway import RoutingSnapshot
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.ops.attempts import TooManyAttemptsError
 from proxy.ops.hosts import is_own_host
 from proxy.ops.sessions import LASTING, Role, Session, Sessions

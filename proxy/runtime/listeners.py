@@ -8,14 +8,13 @@ through the public socket.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.gateway.client_address import read_address
-from proxy.server.exchange import ServedExchange, begin_of
+from proxy.server.exchange import BeginRequest, begin_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,9 @@ class ListenerDispatcher:
         app = self._lifespan if scope["type"] == "lifespan" else self._app_of(scope)
         await app(scope, receive, send)
 
-    def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
-        """Begin an HTTP request, without a task where the public app supports it: see `proxy.server.exchange`."""
-        if self._begin_public is not None and not self._ops_listener.accepted(scope["server"]):
-            return self._begin_public(scope, exchange)
-        return self._app_of(scope)(scope, exchange.receive, exchange.send)
+    def begin_for(self, server: tuple[str, int | None] | None) -> BeginRequest | None:
+        """Return the public app's `begin`; None for connections of the ops listener: see `proxy.server.exchange`."""
+        return None if self._ops_listener.accepted(server) else self._begin_public
 
     def _app_of(self, scope: Scope) -> ASGIApp:
         return self._ops if self._ops_listener.accepted(scope.get("server")) else self._public

@@ -25,7 +25,8 @@ from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.docs.app import Docs
 from proxy.failure_log import report_unhandled
 from proxy.gateway.bucketing import Limit
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from proxy.observability.access_log import AccessLog
 from proxy.observability.log_writer import FLUSH_TIMEOUT, LogWriter, flush_logs

@@ -57,9 +57,13 @@ BeginRequest = Callable[[Scope, "ServedExchange"], Awaitable[None] | None]
 """Begins to serve a request. Returns what is to be awaited in a task, or None where the exchange is answered later."""
 
 
-def begin_of(app: ASGIApp) -> BeginRequest | None:
-    """Return an app's `begin`; None where it has none."""
-    return cast("BeginRequest | None", getattr(app, "begin", None))
+def begin_of(app: ASGIApp, server: tuple[str, int | None] | None = None) -> BeginRequest | None:
+    """Return an app's `begin`; None where it has none.
+
+    An app with a method `begin_for` chooses by the local address `server` of the connection.
+    """
+    begin_for = getattr(app, "begin_for", None)
+    return cast("BeginRequest | None", begin_for(server) if begin_for is not None else getattr(app, "begin", None))
 
 
 class ServedExchange:

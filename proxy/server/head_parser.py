@@ -12,6 +12,7 @@ from typing import Final
 
 import httptools
 
+from proxy.server.known_heads import KnownHeads
 from proxy.server.refusal import HEAD_LIMIT, RefusedRequest
 from proxy.server.request_head import RequestHead, understand_head
 from proxy.types import RawHeaders
@@ -25,9 +26,13 @@ _RAW_LIMIT: Final = 4 * HEAD_LIMIT
 
 
 class HeadParser:
-    """Reads the heads of one connection, each from as many pieces as it comes in."""
+    """Reads the heads of one connection, each from as many pieces as it comes in.
 
-    def __init__(self) -> None:
+    `known` are the heads that the server has read before, on any connection.
+    """
+
+    def __init__(self, known: KnownHeads | None = None) -> None:
+        self._known = known if known is not None else KnownHeads()
         self._parser = httptools.HttpRequestParser(self)
         self._head: RequestHead | None = None
         self._refused: RefusedRequest | None = None
@@ -47,21 +52,31 @@ class HeadParser:
 
         Raises `RefusedRequest`.
         """
+        if self._fed:
+            return self._feed_parts(data)
+        known = self._known.find(data)
+        if known is not None:
+            return known
+        if not self._is_ordinary(data):
+            return self._feed_parts(data)
+        self._fed, self._line = len(data), None
+        self._feed(data)
+        if self._head is not None:
+            return self._take(data), len(data)
+        self._tail = data[-3:]
+        self._check_beginning()
+        return None, len(data)
+
+    def _feed_parts(self, data: bytes) -> tuple[RequestHead | None, int]:
+        """Take what comes piecemeal, or with other bytes behind it: up to each empty line, until one ends the head."""
         used = 0
-        if not self._fed and self._is_ordinary(data):
-            self._fed, self._line = len(data), None
-            self._feed(data)
-            if self._head is not None:
-                return self._take(), len(data)
-            self._tail = data[-3:]
-            self._check_beginning()
-            return None, len(data)
         while used < len(data):
-            end = self._find_end(data, used)
-            self._parse(data[used:end] if used or end < len(data) else data)
+            end, first = self._find_end(data, used), not self._fed
+            piece = data[used:end] if used or end < len(data) else data
+            self._parse(piece)
             used = end
             if self._head is not None:
-                return self._take(), used
+                return self._take(piece if first else None), used
         return None, used
 
     def _find_end(self, data: bytes, start: int) -> int:
@@ -119,9 +134,12 @@ class HeadParser:
         if size >= HEAD_LIMIT:
             raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
-    def _take(self) -> RequestHead:
+    def _take(self, whole: bytes | None) -> RequestHead:
+        """Return the head, and be ready for the next; `whole` are its bytes where they came in one piece."""
         head = self._head
         assert head is not None
+        if whole is not None:
+            self._known.add(whole, head)
         if head.length != 0:
             self._parser = httptools.HttpRequestParser(self)  # this one waits for a body
         self._head, self._target, self._headers, self._fed, self._tail = None, b"", [], 0, b""

@@ -24,13 +24,14 @@ from uvicorn.server import ServerState
 from proxy.server.body import BodyDecoder, decoder
 from proxy.server.client_connection import CLIENT_CONNECTION, MinimumRate
 from proxy.server.deadline import Deadline
-from proxy.server.exchange import ServedExchange, begin_of
+from proxy.server.exchange import BeginRequest, ServedExchange, begin_of
 from proxy.server.head_parser import HeadParser
+from proxy.server.known_heads import KNOWN_HEADS_KEY
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.refusal import RefusedRequest, refusal
 from proxy.server.request_head import RequestHead, split_target
+from proxy.server.slow_reader import SlowReaderWatch
 from proxy.server.timeouts import STATE_KEY, timeouts_in_force
-from proxy.websocket.link import acknowledged
 
 PIPELINE_BUFFER: Final = 64 * 1024
 """Bytes behind the request under way that are held before the connection stops reading."""
@@ -43,9 +44,8 @@ PROBE_DELAY: Final = 1.0
 PROBE_INTERVAL: Final = 0.1
 """Seconds to the second probe, which fails if the client is gone; each further one waits twice as long."""
 
-WRITE_CHECKS: Final = 8
-"""Checks of a slow reader in the time that it may fall behind."""
-
+_OWN_STATE: Final = frozenset((STATE_KEY, BUDGET_KEY, KNOWN_HEADS_KEY))
+"""Keys of the lifespan's state that are the listener's, and not for apps."""
 _PROBE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -56,10 +56,7 @@ class HttpProtocol(asyncio.Protocol):
     _in_task = False
     evicted_for: str | None = None
     _body_rate: MinimumRate
-    _write_rate: MinimumRate
-    _write_timer: asyncio.TimerHandle | None = None
     _write_paused_at = 0.0
-    _written = _delivered = 0
 
     def __init__(
         self,
@@ -73,17 +70,18 @@ class HttpProtocol(asyncio.Protocol):
         self._config, self._server_state, self._app_state = config, server_state, app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._app = cast("ASGIApp", config.loaded_app)
-        self._begin_request = begin_of(self._app)
-        self._state = {key: value for key, value in app_state.items() if key not in (STATE_KEY, BUDGET_KEY)}
+        self._begin_request: BeginRequest | None = None
+        self._state = {key: value for key, value in app_state.items() if key not in _OWN_STATE}
         self._timeouts = timeouts_in_force(app_state)
         self._deadline = Deadline(self._loop, self._expire)
-        self._heads = HeadParser()
+        self._heads = HeadParser(app_state.get(KNOWN_HEADS_KEY))
         self._body: BodyDecoder | None = None
         self._exchange: ServedExchange | None = None
         self._rest = b""
         self._request_began = 0.0
         self._dropped = 0
         self._transport: asyncio.Transport
+        self._reader: SlowReaderWatch
         self._template: Scope
         self._writable: asyncio.Event | None = None
         self._read_paused = self._half_closed = self._closing = self._leaving = False
@@ -92,6 +90,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._reader = SlowReaderWatch(self._loop, self._transport, self._timeouts)
         cast("set[object]", self._server_state.connections).add(self)
         self._template = {
             "type": "http",
@@ -101,6 +100,7 @@ class HttpProtocol(asyncio.Protocol):
             "scheme": "https" if is_ssl(self._transport) else "http",
             "root_path": self._config.root_path,
         }
+        self._begin_request = begin_of(self._app, self._template["server"])
         self._deadline.set(self._timeouts.header)
 
     def data_received(self, data: bytes) -> None:
@@ -132,7 +132,7 @@ class HttpProtocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.write_paused = True
         self._write_paused_at = self._loop.time()
-        self._watch_writing()
+        self._reader.begin()
         if self._writable is None:
             self._writable = asyncio.Event()
         self._writable.clear()
@@ -188,7 +188,7 @@ class HttpProtocol(asyncio.Protocol):
             self._begin(head)
 
     def _begin(self, head: RequestHead) -> None:
-        body = self._body = decoder(head.length)
+        body = self._body = decoder(head.length) if head.length != 0 else None
         exchange = self._exchange = ServedExchange(self, head, whole=body is None)
         self._deadline.clear()
         if body is not None:
@@ -280,7 +280,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
-            self._written += len(data)
+            self._reader.written += len(data)
             self._transport.write(data)
 
     def call_soon(self, flush: Callable[[], None]) -> None:
@@ -372,7 +372,7 @@ class HttpProtocol(asyncio.Protocol):
             self._linger()
         else:
             self._closing = True
-            self._watch_writing()
+            self._reader.begin()
             self._transport.close()
 
     def _linger(self) -> None:
@@ -384,7 +384,7 @@ class HttpProtocol(asyncio.Protocol):
         self._closing = True
         self._rest = b""
         self._deadline.close()
-        self._watch_writing()
+        self._reader.begin()
         if paused:
             self._transport.resume_reading()
         if self._half_closed or not self._transport.can_write_eof():
@@ -413,27 +413,9 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
 
-    def _watch_writing(self) -> None:
-        """Abort the connection once the client takes bytes too slowly; until all that was written has been sent."""
-        if self._write_timer is None and self._transport.get_write_buffer_size():
-            self._write_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
-            self._delivered = acknowledged(self._transport, self._written)
-            self._write_timer = self._loop.call_later(self._timeouts.idle / WRITE_CHECKS, self._check_writing)
-
-    def _check_writing(self) -> None:
-        self._write_timer = None
-        now, delivered = self._loop.time(), acknowledged(self._transport, self._written)
-        self._write_rate.add(delivered - self._delivered, now)
-        self._delivered = delivered
-        if now >= self._write_rate.deadline:
-            self._transport.abort()
-        elif self._transport.get_write_buffer_size():
-            self._write_timer = self._loop.call_later(self._timeouts.idle / WRITE_CHECKS, self._check_writing)
-
     def _leave(self) -> None:
         self._deadline.close()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
+        self._reader.stop()
         cast("set[object]", self._server_state.connections).discard(self)
 
     def _probe(self, exchange: ServedExchange, interval: float) -> None:

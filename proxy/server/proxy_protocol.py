@@ -21,6 +21,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from proxy.gateway.client_address import TrustedProxies
+from proxy.server.known_heads import KNOWN_HEADS_KEY, KnownHeads
 from proxy.server.protocol import HttpProtocol
 from proxy.server.proxy_header import MalformedHeaderError, ProxyHeader, parse_header
 
@@ -61,6 +62,8 @@ def create_protocol(
     _loop: asyncio.AbstractEventLoop | None = None,
 ) -> asyncio.Protocol:
     """Return the protocol of a new connection; uvicorn calls it in the place of a protocol class."""
+    if KNOWN_HEADS_KEY not in app_state:
+        app_state[KNOWN_HEADS_KEY] = KnownHeads()
     state = {key: value for key, value in app_state.items() if key != STATE_KEY}
     http = partial(HttpProtocol, config, server_state, state, _loop)
     policy: ProxyProtocolPolicy | None = app_state.get(STATE_KEY)

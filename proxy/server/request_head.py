@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from proxy.server.refusal import RefusedRequest
-from proxy.types import RawHeaders
+from proxy.types import HeaderFields, RawHeaders
 
 _MEANINGFUL: Final = frozenset(
     (b"host", b"connection", b"upgrade", b"expect", b"content-length", b"transfer-encoding"),
@@ -32,14 +32,15 @@ _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:$|\W)", re.IGNORECASE)
 class RequestHead:
     """A request that will be served, without its body.
 
-    `headers` have lower-case names. `length` is the body's size in bytes, None where it comes in chunks. `websocket`:
-    an offer to go on as a WebSocket; all other offers to upgrade are ignored (RFC 9110 §7.8).
+    `headers` have lower-case names; a tuple where they recur, a list otherwise. `length` is the body's size in
+    bytes, None where it comes in chunks. `websocket`: an offer to go on as a WebSocket; all other offers to upgrade
+    are ignored (RFC 9110 §7.8).
     """
 
     method: str
     target: bytes
     version: str
-    headers: RawHeaders
+    headers: HeaderFields
     length: int | None = 0
     keep_alive: bool = True
     expects_continue: bool = False
@@ -55,7 +56,7 @@ class TargetParts(NamedTuple):
 
 
 def understand_head(method: str, target: bytes, version: str, headers: RawHeaders) -> RequestHead:
-    """Return the head with its meaning. `headers` may be changed. Raises `RefusedRequest`."""
+    """Return the head with its meaning. Raises `RefusedRequest`."""
     if version not in ("1.1", "1.0"):
         raise RefusedRequest(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     if method == "CONNECT":
@@ -80,6 +81,10 @@ def understand_head(method: str, target: bytes, version: str, headers: RawHeader
 
 def split_target(target: bytes) -> TargetParts:
     """Return the parts of a target that llhttp accepts. One without a path (`*`) is its own path, as in Node."""
+    return _split_short_target(target) if len(target) <= 256 else _split_target(target)
+
+
+def _split_target(target: bytes) -> TargetParts:
     if target[:1] == b"/":
         if b"#" in target:
             target = target[: target.index(b"#")]
@@ -90,6 +95,9 @@ def split_target(target: bytes) -> TargetParts:
         query = (absolute[3] or b"") if absolute else b""
     path = raw_path.decode("ascii")
     return TargetParts(unquote(path) if "%" in path else path, raw_path, query)
+
+
+_split_short_target: Final = lru_cache(maxsize=1024)(_split_target)
 
 
 @lru_cache(maxsize=256)
@@ -121,8 +129,7 @@ def _prefer_authority(head: RequestHead, host: bytes | None) -> None:
     if not authority or not _HOST.fullmatch(authority):
         raise RefusedRequest
     if authority != host:
-        head.headers[:] = [header for header in head.headers if header[0] != b"host"]
-        head.headers.insert(0, (b"host", authority))
+        head.headers = [(b"host", authority), *(header for header in head.headers if header[0] != b"host")]
 
 
 def _apply_framing(head: RequestHead, values: Mapping[bytes, bytes]) -> None:

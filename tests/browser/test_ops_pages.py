@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from demo.ports import free_port
 from proxy.config.loading import parse
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.ops.app import create_ops
 from proxy.reports.triage import difference_id
 from proxy.rollout.mongo import MongoStore

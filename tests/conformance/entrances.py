@@ -21,7 +21,7 @@ from proxy.gateway.scope import request_target
 from proxy.gateway.starting import STARTED, Progressed, StartedRequest, start_of
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.runtime.process import GatewayProcess
-from proxy.server import uvicorn_settings
+from proxy.server.settings import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ListenerTimeouts
 from tests.conformance.oracle import Read
 from tests.conformance.upstream import RecordingUpstream, recording_upstream

@@ -17,7 +17,7 @@ from demo.upstreams import create_app as create_upstreams
 from handlers.app import create_app
 from handlers.settings import Settings
 from proxy.fuzz.options import FuzzBackend
-from proxy.server import HttpProtocol
+from proxy.server.protocol import HttpProtocol
 
 
 @contextlib.asynccontextmanager

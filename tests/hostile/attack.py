@@ -24,7 +24,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.services.documents import new_consultation, new_note, new_prompt, new_user
 from proxy.config.loading import parse
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.snapshot import RoutingSnapshot
 from tests.hostile.loop_watch import LoopWatch
 from tests.hostile.values import texts
 from tests.support.backends import SECRET

@@ -20,8 +20,9 @@ from proxy.config.service_models import ReportSettings as Settings
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import DeclaredAnswer, Operation
 from proxy.contract.schemas import Schema
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import RequestRecord
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability.recent_failures import RecentFailures
 from proxy.ops.fleet import Fleet
 from proxy.ops.status import process_health

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import uvicorn
 from starlette.types import ASGIApp
 
-from proxy.server import uvicorn_settings
+from proxy.server.settings import uvicorn_settings
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.server import uvicorn_settings
+from proxy.server.settings import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 
 

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.backends.legacy import Timeouts, Upstream
 from proxy.config.models import Config
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.snapshot import RoutingSnapshot
 from tests.support.sockets import serving
 
 SCRIPT: Final = Path(__file__).with_name("echo.cjs")

@@ -11,10 +11,10 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.config.loading import parse
-from proxy.gateway.admission import client_key
-from proxy.gateway.client_address import TrustedProxies
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.client_address import TrustedProxies, client_key
+from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import RequestRecord
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
 from tests.support.sockets import exchange, serving
 from tests.support.websocket_server import with_state

@@ -14,8 +14,9 @@ from starlette.types import Receive, Scope, Send
 from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
 from proxy.config.loading import parse
 from proxy.gateway.circuit_breaker import CircuitBreaker
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.starting import STARTED, Progressed, StartedRequest
 from tests.support.sockets import Script, read_head, reset, scripted, serving
 from tests.support.upstream_responses import RESPONSES, Response

@@ -19,8 +19,9 @@ from proxy.config.loading import parse
 from proxy.gateway.bucketing import Decision, Limit
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.fallback import ReplayableReceive, legacy_may
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import RequestRecord
+from proxy.gateway.snapshot import RoutingSnapshot
 from tests.support.sockets import exchange, read_head, scripted, serving
 
 CONFIG = """

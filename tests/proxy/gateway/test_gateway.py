@@ -20,8 +20,9 @@ from proxy.config.loading import parse
 from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.contract.divergences import Divergence
 from proxy.gateway.errors import AnswerTimeout
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from tests.support.sockets import exchange, serving
 

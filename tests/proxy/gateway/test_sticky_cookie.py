@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.config.loading import parse
 from proxy.config.models import Config, StickyCookie
-from proxy.gateway.gateway import RoutingSnapshot
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import draw_id, is_private, set_cookie
 from tests.proxy.gateway.test_gateway import Stand, standing
 

@@ -14,7 +14,8 @@ from starlette.types import Scope
 
 from proxy.config.loading import parse
 from proxy.gateway.bucketing import Decision
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability.tracing import Tracing, TracingUnavailable
 from tests.proxy.gateway.test_gateway import CONFIG, Backend
 from tests.support.sockets import exchange, serving

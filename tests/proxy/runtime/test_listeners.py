@@ -10,7 +10,7 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
-from proxy.server import uvicorn_settings
+from proxy.server.settings import uvicorn_settings
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from proxy.config.problems import ConfigError
 from proxy.runtime import config_watcher
 from proxy.runtime.listeners import ListenerAddress
 from proxy.runtime.process import GatewayProcess, create_app
-from proxy.server import uvicorn_settings
+from proxy.server.settings import uvicorn_settings
 from tests.proxy.observability.test_webhook import Receiver
 from tests.support.sockets import exchange, read_head, scripted, serving
 

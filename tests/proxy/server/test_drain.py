@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from proxy.server import WebSocketProtocol, uvicorn_settings
 from proxy.server.drain import SPREAD, drain_delay
+from proxy.server.settings import uvicorn_settings
+from proxy.server.websocket import WebSocketProtocol
 
 
 @given(st.floats(0, 3600), st.floats(0, 1, exclude_max=True))

@@ -17,8 +17,9 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 
 from proxy.gateway.client_address import TrustedProxies
-from proxy.server import proxy_protocol, uvicorn_settings
+from proxy.server import proxy_protocol
 from proxy.server.proxy_protocol import STATE_KEY, ProxyProtocolPolicy
+from proxy.server.settings import uvicorn_settings
 from tests.proxy.cli.test_serve import served
 from tests.proxy.runtime.test_process import get, process
 from tests.proxy.server.test_proxy_header import MALFORMED, TLV, over_tcp, v2

@@ -21,8 +21,9 @@ import pytest_asyncio
 from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
 from proxy.backends.native import Native
 from proxy.config.loading import parse
-from proxy.gateway.gateway import Gateway, RoutingSnapshot
+from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import ComparisonRecord
+from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
 from proxy.shadow import ShadowClient, counts, supervisor

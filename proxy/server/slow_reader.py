@@ -1,0 +1,53 @@
+"""A client that takes its answers too slowly: once bytes wait for it, its connection must keep the minimum rate."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from proxy.server.client_connection import MinimumRate
+from proxy.server.timeouts import ClientTimeouts
+from proxy.websocket.link import acknowledged
+
+CHECKS: Final = 8
+"""Checks of a slow reader in the time that it may fall behind."""
+
+
+class SlowReaderWatch:
+    """Aborts a connection whose client falls behind, from `begin` until all that was written has been sent.
+
+    `written` counts the bytes given to the transport; the connection adds to it.
+    """
+
+    __slots__ = ("_delivered", "_loop", "_rate", "_timeouts", "_timer", "_transport", "written")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, timeouts: ClientTimeouts) -> None:
+        self._loop, self._transport, self._timeouts = loop, transport, timeouts
+        self._rate: MinimumRate
+        self._timer: asyncio.TimerHandle | None = None
+        self.written = self._delivered = 0
+
+    def begin(self) -> None:
+        """Watch, where bytes wait to be sent and no watch is under way."""
+        if self._timer is None and self._transport.get_write_buffer_size():
+            self._rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
+            self._delivered = acknowledged(self._transport, self.written)
+            self._schedule()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _schedule(self) -> None:
+        self._timer = self._loop.call_later(self._timeouts.idle / CHECKS, self._check)
+
+    def _check(self) -> None:
+        self._timer = None
+        now, delivered = self._loop.time(), acknowledged(self._transport, self.written)
+        self._rate.add(delivered - self._delivered, now)
+        self._delivered = delivered
+        if now >= self._rate.deadline:
+            self._transport.abort()
+        elif self._transport.get_write_buffer_size():
+            self._schedule()
