@@ -29,16 +29,27 @@ class MemoryBudget:
         self._evicted = evicted
         self.accounts: Final[dict[MemoryAccount, None]] = {}
 
-    def open(self, evict: Callable[[], None]) -> MemoryAccount:
-        """Return an account. `evict` is called to end its holder, which then lets its bytes go."""
-        return MemoryAccount(self, evict)
+    def open(self, evict: Callable[[], None], *, expendable: bool = False) -> MemoryAccount:
+        """Return an account. `evict` is called to end its holder, which then lets its bytes go.
+
+        An `expendable` holder serves no client and is ended before all others.
+        """
+        return MemoryAccount(self, evict, expendable=expendable)
+
+    def has_room(self, size: int) -> bool:
+        """Return whether `size` bytes more fit without ending a holder."""
+        return self.used + size <= self.limit
 
     def make_room(self, account: MemoryAccount) -> bool:
-        """End idle holders, the largest first, until the limit holds; False where `account` itself must go."""
+        """End holders until the limit holds: expendable, then idle ones, the largest first.
+
+        Return False where `account` itself must go.
+        """
         while self.used > self.limit:
             idle_before = time.monotonic() - IDLE
-            idle = [each for each in self.accounts if each.changed_at <= idle_before]
-            largest = max(idle, key=lambda each: each.size, default=account)
+            expendable = [each for each in self.accounts if each.expendable]
+            candidates = expendable or [each for each in self.accounts if each.changed_at <= idle_before]
+            largest = max(candidates, key=lambda each: each.size, default=account)
             self._evicted()
             largest.close()
             if largest is account:
@@ -50,10 +61,10 @@ class MemoryBudget:
 class MemoryAccount:
     """Bytes of one holder. Once closed it takes no more."""
 
-    __slots__ = ("_budget", "_closed", "changed_at", "evict", "size")
+    __slots__ = ("_budget", "_closed", "changed_at", "evict", "expendable", "size")
 
-    def __init__(self, budget: MemoryBudget, evict: Callable[[], None]) -> None:
-        self._budget, self.evict = budget, evict
+    def __init__(self, budget: MemoryBudget, evict: Callable[[], None], *, expendable: bool = False) -> None:
+        self._budget, self.evict, self.expendable = budget, evict, expendable
         self._closed = False
         self.size = 0
         self.changed_at = 0.0

@@ -143,9 +143,8 @@ class ShadowClient:
         return mirrored(self, route.name, scope, receive, self._config.shadow.max_body)
 
     def _mirror_conversation(self, route: str, scope: Scope, receive: Receive) -> MirroredRequest:
-        budgets = [self._conversations, budget_of(scope)]
-        open_accounts = tuple(budget.open for budget in budgets if budget is not None)
-        return MirroredConversation(self, route, scope, receive, self._config.shadow, open_accounts)
+        budgets = tuple(budget for budget in (self._conversations, budget_of(scope)) if budget is not None)
+        return MirroredConversation(self, route, scope, receive, self._config.shadow, budgets)
 
     def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
         """Submit a read, answered by `served`, for comparison."""

@@ -110,10 +110,10 @@ def _event(
 ) -> ComparisonEvent:
     if verdict.name == "match":
         return ComparisonEvent(route, operation, "legacy", verdict, legacy.handshake, native.handshake, writes)
-    return ComparisonEvent(route, operation, "legacy", verdict, _reported(legacy), _reported(native), writes)
+    return ComparisonEvent(route, operation, "legacy", verdict, reported(legacy), reported(native), writes)
 
 
-def _reported(conversation: Conversation) -> Exchange:
+def reported(conversation: Conversation) -> Exchange:
     """Return a conversation in the shape of an exchange for the reports, without payloads.
 
     The request's body lists the type and length of each message of the client, the answer's body the server's messages.

@@ -1,8 +1,8 @@
 """Capture of one WebSocket conversation in the gateway process, and its hand-over to the shadow.
 
 The bytes that pass are held by reference, within limits: of one conversation, of all that the process holds, and of the
-memory budget of the process. A conversation beyond one of them is skipped and its bytes are let go; what is served
-notices nothing of either.
+memory budget of the process, where they make room for whoever serves clients. A conversation beyond a limit is skipped
+and its bytes are released; the relay is not affected.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final, Protocol
 from starlette.types import Message, Receive, Scope
 
 from proxy.comparison.conversation import Chunk, HandshakeRecorder, RawConversation
-from proxy.comparison.exchange import Account, OpenAccount
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
 from proxy.config.service_models import ShadowWorkerSettings
 from proxy.failure_log import trace_of
+from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow.messages import ConnectionInfo
 from proxy.shadow.mirror import connection_info_of
 from proxy.types import Backend
@@ -44,7 +44,7 @@ class ConversationSink(Protocol):
 class MirroredConversation:
     """A conversation with legacy: submitted for comparison once it is over (a `MirroredRequest`).
 
-    `open_accounts` open an account in each budget that bounds what is held.
+    `budgets` bound the bytes that are held.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class MirroredConversation:
         scope: Scope,
         receive: Receive,
         settings: ShadowWorkerSettings,
-        open_accounts: tuple[OpenAccount, ...],
+        budgets: tuple[MemoryBudget, ...],
     ) -> None:
         self._sink, self._route, self._scope, self._receive = sink, route, scope, receive
         self._limits = settings.websocket
         self._handshake = HandshakeRecorder(scope, settings.max_body)
-        self._accounts: tuple[Account, ...] = tuple(each(self._evict) for each in open_accounts)
+        self._accounts = [(budget, budget.open(self._evict, expendable=True)) for budget in budgets]
         self._chunks: list[Chunk] = []
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -113,7 +113,7 @@ class MirroredConversation:
         self._chunks.append(chunk)
         if self._size > self._limits.max_size:
             self._skip("body_too_large")
-        elif not all(account.acquire(cost) for account in self._accounts):
+        elif not all(budget.has_room(cost) and account.acquire(cost) for budget, account in self._accounts):
             self._evict()
 
     def _evict(self) -> None:
@@ -129,5 +129,5 @@ class MirroredConversation:
         self._chunks = []
         if self._timer is not None:
             self._timer.cancel()
-        for account in self._accounts:
+        for _, account in self._accounts:
             account.close()

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.comparison.conversation import RawConversation
-from proxy.comparison.exchange import OpenAccount
 from proxy.comparison.verdicts import Reason
 from proxy.config.service_models import ConversationLimits, ShadowWorkerSettings
+from proxy.server.memory_budget import MemoryBudget
 from proxy.shadow.messages import ConnectionInfo
 from proxy.shadow.mirrored_conversation import MirroredConversation
 from proxy.types import Backend
@@ -44,13 +44,13 @@ def mirrored(
     upstream: ASGIApp,
     sink: ConversationRecorder,
     limits: ConversationLimits | None = None,
-    open_accounts: tuple[OpenAccount, ...] = (),
+    *budgets: MemoryBudget,
 ) -> ASGIApp:
     """Return an app that mirrors its conversations as the gateway does."""
     settings = ShadowWorkerSettings(websocket=limits or ConversationLimits())
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        conversation = MirroredConversation(sink, "stream", scope, receive, settings, open_accounts)
+        conversation = MirroredConversation(sink, "stream", scope, receive, settings, budgets)
 
         async def observed(message: Message) -> None:
             conversation.sent(message)

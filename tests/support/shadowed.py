@@ -37,6 +37,9 @@ async def sent(receive: Receive) -> bytes:
 
 async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
     """What the apps below are compared with."""
+    if scope["type"] == "websocket":
+        await _echo(scope, receive, send)
+        return
     path = scope["path"].rpartition("/")[2]
     if path == "wrong":
         await answer(send, {"b": 1})
@@ -49,6 +52,8 @@ async def legacy(scope: Scope, receive: Receive, send: Send) -> None:
 async def plain(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await _live(receive, send)
+    elif scope["type"] == "websocket":
+        await _converse(scope, receive, send)
     else:
         path = scope["path"].rpartition("/")[2]
         await BEHAVIOURS.get(path, _same)(scope, receive, send)
@@ -56,7 +61,7 @@ async def plain(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def with_dry_runs(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
-        scope["state"]["proxy.dry_run"] = True
+        scope["state"] |= {"proxy.dry_run": True, "proxy.dry_run.websocket": True}
     await plain(scope, receive, send)
 
 
@@ -64,6 +69,24 @@ async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
     """Cannot start."""
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no"})
+
+
+async def _converse(scope: Scope, receive: Receive, send: Send) -> None:
+    """As legacy converses, or as the end of the path says."""
+    path = scope["path"].rpartition("/")[2]
+    extensions = scope.get("extensions") or {}
+    if "proxy.dry_run" in extensions:
+        extensions["proxy.dry_run"]["report"](None if path == "decline" else [])
+    if path in ("crash", "stubborn"):
+        await BEHAVIOURS[path](scope, receive, send)
+    await _echo(scope, receive, send, suffix="!" if path == "other" else "")
+
+
+async def _echo(scope: Scope, receive: Receive, send: Send, suffix: str = "") -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"] + suffix})
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
 from proxy.comparison.conversation import ClientMessage, read_conversation
-from proxy.comparison.exchange import OpenAccount
 from proxy.config.service_models import ConversationLimits
 from proxy.server.memory_budget import MemoryBudget
 from tests.proxy.websocket.test_relay import raw_legacy
@@ -28,11 +27,11 @@ ANSWER = frame(1, b"one ", masked=False, fin=False) + frame(0, b"two", masked=Fa
 async def ends(
     sink: ConversationRecorder,
     limits: ConversationLimits | None = None,
-    open_accounts: tuple[OpenAccount, ...] = (),
+    *budgets: MemoryBudget,
 ) -> AsyncIterator[tuple[RawSocket, RawSocket]]:
     """A client and a legacy with a mirrored relay between them."""
     async with raw_legacy() as (port, accepted):
-        app = mirrored(WebSocketUpstream(f"http://127.0.0.1:{port}"), sink, limits, open_accounts)
+        app = mirrored(WebSocketUpstream(f"http://127.0.0.1:{port}"), sink, limits, *budgets)
         async with serving(app) as gateway, raw_client(gateway) as client:
             yield client, await accepted
 
@@ -123,7 +122,7 @@ async def test_a_conversation_beyond_a_limit_is_skipped_once(limits: Conversatio
 async def test_held_bytes_are_bounded_over_all_conversations() -> None:
     budget = MemoryBudget(2000)
     sinks = ConversationRecorder(), ConversationRecorder()
-    async with ends(sinks[0], None, (budget.open,)) as one, ends(sinks[1], None, (budget.open,)) as other:
+    async with ends(sinks[0], None, budget) as one, ends(sinks[1], None, budget) as other:
         await deliver(*one, [frame(2, b"x" * 1000)])
         assert budget.used > 1000
         await deliver(*other, [frame(2, b"x" * 1500)])
@@ -135,17 +134,36 @@ async def test_held_bytes_are_bounded_over_all_conversations() -> None:
     assert budget.used == 0
 
 
+async def test_a_conversation_makes_room_for_those_who_are_served() -> None:
+    sink, budget, evicted = ConversationRecorder(), MemoryBudget(2000), list[str]()
+    served = budget.open(lambda: evicted.append("served"))
+    assert served.acquire(1500)
+    async with ends(sink, None, budget) as (client, legacy):
+        await deliver(client, legacy, [frame(2, b"x" * 1000)])
+        await close(client, legacy)
+        await client.reader.read()
+    assert (sink.skipped, evicted, budget.used) == (["queue_full"], [], 1500)
+
+
+async def test_a_conversation_goes_before_those_who_are_served() -> None:
+    sink, budget, evicted = ConversationRecorder(), MemoryBudget(3000), list[str]()
+    idle, busy = (budget.open(lambda: evicted.append("served")) for _ in range(2))
+    assert idle.acquire(1500)
+    async with ends(sink, None, budget) as (client, legacy):
+        await deliver(client, legacy, [frame(2, b"x" * 1000)])
+        assert busy.acquire(1000)
+        await close(client, legacy)
+        await client.reader.read()
+    assert (sink.skipped, evicted, budget.used) == (["queue_full"], [], 2500)
+
+
 async def test_a_mirror_that_fails_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    class FaultyAccount:
-        def acquire(self, size: int) -> bool:
+    class FaultyBudget(MemoryBudget):
+        def has_room(self, size: int) -> bool:
             raise RuntimeError("secret")
 
-        def release(self, size: int) -> None: ...
-
-        def close(self) -> None: ...
-
     sink = ConversationRecorder()
-    async with ends(sink, None, (lambda evict: FaultyAccount(),)) as (client, legacy):
+    async with ends(sink, None, FaultyBudget()) as (client, legacy):
         await deliver(client, legacy, [frame(1, b"audio")])
         await deliver(legacy, client, [ANSWER])
         await close(client, legacy)

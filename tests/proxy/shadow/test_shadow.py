@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from websockets.asyncio.client import connect
 
 from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
 from proxy.backends.native import Native
@@ -42,6 +43,8 @@ routes:
   - {name: pinned, match: "GET /pinned/{id}", pin: legacy, shadow: 50%}
   - {name: aside, match: "* /aside/*"}
   - {name: legacy, match: "* /*", shadow: 100%}
+  - {name: stream, match: "WS /stream/{behaviour}", shadow: 100%}
+  - {name: native.stream, match: "WS /native", native: 100%, shadow: 100%}
 """
 
 
@@ -66,6 +69,16 @@ class Stand:
         """What came of one request, asked alone."""
         before = len(self.heard)
         await self.ask(path, method, body, *headers)
+        while len(self.heard) == before:
+            await asyncio.sleep(0.005)
+        return self.heard[before]
+
+    async def conversed(self, path: str) -> ComparisonRecord:
+        """What came of one conversation."""
+        before = len(self.heard)
+        async with connect(f"ws://127.0.0.1:{self.port}{path}", compression=None, proxy=None) as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "hello"
         while len(self.heard) == before:
             await asyncio.sleep(0.005)
         return self.heard[before]
@@ -287,8 +300,19 @@ async def test_a_crash_amid_a_dry_run_is_no_clients_business(stand: Stand) -> No
     assert stand.heard[-1] == ComparisonRecord("writes", "legacy", "skipped", "worker_crashed")
 
 
+async def test_conversations_with_legacy_run_on_native(stand: Stand) -> None:
+    await stand.ready()
+    assert await stand.conversed("/stream/same") == ComparisonRecord("stream", "legacy", "match")
+    assert await stand.conversed("/stream/other") == ComparisonRecord("stream", "legacy", "mismatch")
+    for path, reason in (("decline", "write_not_allowed"), ("crash", "worker_crashed")):
+        record = await stand.conversed(f"/stream/{path}")
+        assert (record.verdict, record.reason) == ("skipped", reason)
+    assert (await stand.conversed("/native")).reason == "write_not_allowed"  # never to legacy
+
+
 async def test_app_without_the_extension_gets_no_write() -> None:
     async with standing("plain") as stand:
+        assert (await stand.conversed("/stream/crash")).reason == "write_not_allowed"
         assert (await stand.compared("/writes/crash", "POST", b"x")).reason == "write_not_allowed"
         assert (await stand.compared("/legacy/same")).verdict == "match"
         config = parse("legacy: {url: 'http://127.0.0.1:1'}\nnative: tests.support.shadowed:plain\n", {})

@@ -128,7 +128,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
     (tmp_path / "contracts" / "openapi.yaml").write_text(CONTRACT)
     (tmp_path / "contracts" / "divergences.yaml").write_text(DIVERGENCES)
     async with linked(contracts=tmp_path) as found:
-        assert await found.next() == Ready(supports_dry_run=True)
+        assert await found.next() == Ready(supports_dry_run=True, supports_conversations=True)
         yield found
 
 
