@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from proxy.cli.played_service import PlayedService, progress_bar, service_options
 from proxy.contract.editing import write_whole
 from proxy.recordings import model
 from proxy.recordings.model import RecordingError, Recordings
 from proxy.recordings.recorder import OnStep, Recorder, Script, encode_recordings, read_scripts
 from proxy.recordings.service_client import ServiceUnreachable
-from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
+from proxy.recordings.side_effects import SideEffectsError
 from proxy.types import JSON
 
 _UNUSABLE = 2
-
-
-@dataclass(frozen=True)
-class Service:
-    """The service to record, with its database and its list of outside calls."""
-
-    base_url: str
-    hang_after: float
-    mongodb_url: str | None
-    database: str | None
-    calls_url: str | None
 
 
 @dataclass
@@ -43,7 +29,10 @@ class Harvest:
 
 @click.command()
 @click.argument("scenarios", type=click.Path(path_type=Path, exists=True))
-@click.option("--base-url", required=True, metavar="URL", help="The service to record.")
+@service_options(
+    base_url="The service to record.",
+    mongodb_url="The service's MongoDB. Documents that a scenario leaves are recorded; it is EMPTIED before each.",
+)
 @click.option(
     "--into",
     "directory",
@@ -51,27 +40,13 @@ class Harvest:
     required=True,
     help="Directory for http.json.",
 )
-@click.option(
-    "--mongodb-url",
-    metavar="URL",
-    help="The service's MongoDB. Documents that a scenario leaves are recorded; it is EMPTIED before each.",
-)
-@click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it.")
-@click.option("--yes-empty-database", is_flag=True, help="Empty the database although it is on another machine.")
-@click.option("--calls-url", metavar="URL", help="A list of outside calls: GET reads it, DELETE clears it.")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Only scenarios that match a glob, as in `verify`.")
-@click.option("--hang-after", type=click.FloatRange(min=0.1), default=3.0, show_default=True, metavar="SECONDS")
 @click.option("--force", is_flag=True, help="Replace existing recordings.")
 def record(
     scenarios: Path,
-    base_url: str,
+    service: PlayedService,
     directory: Path,
-    mongodb_url: str | None,
-    database: str | None,
-    yes_empty_database: bool,
-    calls_url: str | None,
     only: tuple[str, ...],
-    hang_after: float,
     force: bool,
 ) -> None:
     """Play SCENARIOS against a service and write its answers as recordings.
@@ -83,15 +58,13 @@ def record(
     target = directory / "http.json"
     if target.exists() and not force:
         raise click.UsageError(f"{target} exists; --force replaces it")
-    service = Service(base_url, hang_after, mongodb_url, _database(mongodb_url, database), calls_url)
-    _refuse_foreign(mongodb_url, yes_empty_database)
     try:
         scripts = _chosen(read_scripts(scenarios), only)
     except RecordingError as error:
         raise click.UsageError(str(error)) from error
     harvest = Harvest()
     try:
-        with _progress(sum(len(script.scenario.steps) for script in scripts)) as notice:
+        with progress_bar(sum(len(script.scenario.steps) for script in scripts)) as notice:
             asyncio.run(_record(service, scripts, harvest, notice))
         write_whole(target, encode_recordings(harvest.entries))
     except (ServiceUnreachable, SideEffectsError, RecordingError, ValueError, OSError) as error:
@@ -104,13 +77,8 @@ def record(
     _print_summary(target, scenarios, scripts)
 
 
-async def _record(service: Service, scripts: list[Script], harvest: Harvest, notice: OnStep) -> None:
-    async with AsyncExitStack() as stack:
-        documents = calls = None
-        if service.mongodb_url and service.database:
-            documents = await stack.enter_async_context(StoredDocuments(service.mongodb_url, service.database))
-        if service.calls_url:
-            calls = await stack.enter_async_context(OutsideCalls(service.calls_url))
+async def _record(service: PlayedService, scripts: list[Script], harvest: Harvest, notice: OnStep) -> None:
+    async with service.side_effects() as (documents, calls):
         recorder = Recorder(service.base_url, service.hang_after, documents, calls)
         await recorder.reach()
         for script in scripts:
@@ -137,28 +105,3 @@ def _print_summary(target: Path, scenarios: Path, scripts: list[Script]) -> None
     click.echo(f"{target}: {len(scripts)} scenarios, {steps} requests")
     if scenarios.is_dir() and (scenarios / "ws.json").exists():
         click.echo("the conversations in ws.json were not played: only HTTP is recorded", err=True)
-
-
-def _database(mongodb_url: str | None, database: str | None) -> str | None:
-    try:
-        named = database or (database_of(mongodb_url) if mongodb_url else None)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    if mongodb_url and not named:
-        raise click.UsageError("--mongodb-url needs --database")
-    return named
-
-
-def _refuse_foreign(mongodb_url: str | None, empty: bool) -> None:
-    if mongodb_url is not None and not is_local(mongodb_url) and not empty:
-        raise click.UsageError("that MongoDB is not on this machine; --yes-empty-database if it may be emptied")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[OnStep]:
-    """Show a progress bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:<32.32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda step: progress.update(task, advance=1, description=step)

@@ -3,17 +3,15 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from proxy.cli.played_service import PlayedService, progress_bar, service_options
 from proxy.comparison.exchange import Outcome
 from proxy.comparison.modes import TRANSPORT_HEADERS
 from proxy.contract import divergences
@@ -22,7 +20,7 @@ from proxy.recordings.model import Recordings
 from proxy.recordings.player import OnResult, Player, PlayerSettings
 from proxy.recordings.report import Report, Result, ResultCounts, tally, value_text
 from proxy.recordings.service_client import ServiceUnreachable
-from proxy.recordings.side_effects import OutsideCalls, SideEffectsError, StoredDocuments, database_of, is_local
+from proxy.recordings.side_effects import SideEffectsError
 from proxy.reports.reproduction import NAME
 
 _UNUSABLE = 2
@@ -35,17 +33,11 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class VerifyTargets:
-    """The service's database and its list of outside calls; None is not compared."""
-
-    mongodb_url: str | None
-    database: str | None
-    calls_url: str | None
-
-
 @click.command()
-@click.option("--base-url", required=True, metavar="URL", help="The service to compare with the recordings.")
+@service_options(
+    base_url="The service to compare with the recordings.",
+    mongodb_url="The service's MongoDB. Its documents are compared, and DELETED before each scenario.",
+)
 @click.option(
     "--recordings",
     "directory",
@@ -54,14 +46,6 @@ class VerifyTargets:
     show_default=True,
     help="Directory of http.json and ws.json.",
 )
-@click.option(
-    "--mongodb-url",
-    metavar="URL",
-    help="The service's MongoDB. Its documents are compared, and DELETED before each scenario.",
-)
-@click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it.")
-@click.option("--yes-empty-database", is_flag=True, help="Empty the database although it is on another machine.")
-@click.option("--calls-url", metavar="URL", help="A list of outside calls: GET reads it, DELETE clears it.")
 @click.option(
     "--accept",
     "accepted",
@@ -88,27 +72,20 @@ class VerifyTargets:
     metavar="NAME",
     help="A response header not to compare; may be repeated.",
 )
-@click.option("--hang-after", type=click.FloatRange(min=0.1), default=3.0, show_default=True, metavar="SECONDS")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def verify(
-    base_url: str,
+    service: PlayedService,
     directory: Path,
-    mongodb_url: str | None,
-    database: str | None,
-    yes_empty_database: bool,
-    calls_url: str | None,
     accepted: tuple[str, ...],
     divergences_file: Path | None,
     only: tuple[str, ...],
     ignored: tuple[str, ...],
-    hang_after: float,
     as_json: bool,
 ) -> None:
     """Play recordings against a service and report each step as equal, declared or differing.
 
     Exits with 0 if all differences are declared, 1 if others exist, 2 if the service cannot be verified.
     """
-    _refuse_foreign(mongodb_url, yes_empty_database)
     try:
         chosen = model.select(model.load(directory), only)
         declared = divergences.load(divergences_file) if divergences_file else ()
@@ -117,34 +94,26 @@ def verify(
     if not (chosen.scenarios or chosen.conversations or chosen.connections):
         raise click.UsageError("no recording matches")
     headers = TRANSPORT_HEADERS | {name.lower() for name in ignored}
-    terms = PlayerSettings(hang_after, _accepted(accepted), declared, headers)
-    around = VerifyTargets(mongodb_url, _database(mongodb_url, database), calls_url)
-    report = _run(base_url, chosen, terms, around)
+    settings = PlayerSettings(service.hang_after, _accepted(accepted), declared, headers)
+    report = _run(service, chosen, settings)
     _print(report, as_json)
     for line in _not_reproduced(chosen, report):
         click.echo(line, err=True)
     raise SystemExit(1 if report.differing else 0)
 
 
-def _run(base_url: str, chosen: Recordings, terms: PlayerSettings, around: VerifyTargets) -> Report:
+def _run(service: PlayedService, chosen: Recordings, settings: PlayerSettings) -> Report:
     try:
-        with _progress(_expected(chosen, around)) as notice:
-            return asyncio.run(_play(base_url, chosen, terms, around, notice))
+        with progress_bar(_expected(chosen, service)) as advance:
+            return asyncio.run(_play(service, chosen, settings, lambda result: advance(result.scenario)))
     except (ServiceUnreachable, SideEffectsError, ValueError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(_UNUSABLE) from error
 
 
-async def _play(
-    base_url: str, chosen: Recordings, terms: PlayerSettings, around: VerifyTargets, notice: OnResult
-) -> Report:
-    async with AsyncExitStack() as stack:
-        documents = calls = None
-        if around.mongodb_url and around.database:
-            documents = await stack.enter_async_context(StoredDocuments(around.mongodb_url, around.database))
-        if around.calls_url:
-            calls = await stack.enter_async_context(OutsideCalls(around.calls_url))
-        return await Player(base_url, terms, documents, calls).play(chosen, notice)
+async def _play(service: PlayedService, chosen: Recordings, settings: PlayerSettings, on_result: OnResult) -> Report:
+    async with service.side_effects() as (documents, calls):
+        return await Player(service.base_url, settings, documents, calls).play(chosen, on_result)
 
 
 def _not_reproduced(chosen: Recordings, report: Report) -> Iterator[str]:
@@ -153,22 +122,6 @@ def _not_reproduced(chosen: Recordings, report: Report) -> Iterator[str]:
     for one in chosen.scenarios:
         if one.name.startswith(NAME) and one.name not in differing:
             yield f"{one.name}: not reproduced, so the difference depends on values that were replaced; it {one.about}"
-
-
-def _refuse_foreign(mongodb_url: str | None, empty: bool) -> None:
-    try:
-        foreign = mongodb_url is not None and not is_local(mongodb_url)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    if foreign and not empty:
-        raise click.UsageError("that MongoDB is not on this machine; --yes-empty-database if it may be emptied")
-
-
-def _database(mongodb_url: str | None, database: str | None) -> str | None:
-    named = database or (database_of(mongodb_url) if mongodb_url else None)
-    if mongodb_url and not named:
-        raise click.UsageError("--mongodb-url needs --database")
-    return named
 
 
 def _accepted(pairs: tuple[str, ...]) -> dict[Outcome, int]:
@@ -181,25 +134,11 @@ def _accepted(pairs: tuple[str, ...]) -> dict[Outcome, int]:
     return statuses
 
 
-def _expected(chosen: Recordings, around: VerifyTargets) -> int:
+def _expected(chosen: Recordings, service: PlayedService) -> int:
     """Return the number of results to expect."""
-    traces = bool(around.mongodb_url) + bool(around.calls_url)
-    steps = sum(len(scenario.steps) + traces for scenario in chosen.scenarios)
+    side_effects = bool(service.mongodb_url) + bool(service.calls_url)
+    steps = sum(len(scenario.steps) + side_effects for scenario in chosen.scenarios)
     return steps + len(chosen.conversations) + len(chosen.connections)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[OnResult]:
-    """Show a progress bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:<32.32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total)
-
-        def advance(result: Result) -> None:
-            progress.update(task, advance=1, description=result.scenario)
-
-        yield advance
 
 
 def _print(report: Report, as_json: bool) -> None:
@@ -232,7 +171,7 @@ def _cells(count: ResultCounts) -> tuple[Text, Text, Text]:
 
 
 def _account(result: Result) -> Text:
-    """Format one result's differences: its place, then the recorded and the live value."""
+    """Format one result's differences: its location, then the recorded and the live value."""
     where = " / ".join(part for part in (result.scenario, result.name) if part)
     style = "bold red" if result.verdict == "differing" else "yellow"
     text = Text(f"\n{result.verdict}  ", style=style).append(f"{where}  {result.endpoint}", style="default")

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from pymongo import AsyncMongoClient
-from rich.console import Console
 
 from proxy.cli.verify import verify
 from proxy.types import JSON
@@ -164,17 +163,3 @@ async def test_a_foreign_database_is_emptied_only_when_told(tmp_path: Path, monk
         base = ("--base-url", f"http://127.0.0.1:{port}", "--recordings", one_step(tmp_path, "hang"))
         result = await run(*base, *foreign)
     assert (result.exit_code, "MongoDB: " in result.output) == (2, True)
-
-
-async def test_a_terminal_shows_a_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(Console):
-        def __init__(self, **settings: Any) -> None:
-            super().__init__(**settings, force_terminal=settings.get("stderr", False), width=100)
-
-    monkeypatch.setattr("proxy.cli.verify.Console", Terminal)
-    async with scripted(answer_504) as port:
-        base = ("--base-url", f"http://127.0.0.1:{port}", "--recordings", one_step(tmp_path, "hang"))
-        result = await run(*base, "--accept", "hang=504")
-    assert result.exit_code == 0
-    assert "1/1" in result.stderr
-    assert "1/1" not in result.stdout

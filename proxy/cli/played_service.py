@@ -1,0 +1,106 @@
+"""The service on which `record` and `verify` play: their common options, its side effects, the progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from proxy.recordings.side_effects import OutsideCalls, StoredDocuments, database_of, is_local
+
+SideEffects = tuple[StoredDocuments | None, OutsideCalls | None]
+"""The database and the list of outside calls, as far as the options name them."""
+
+
+@dataclass(frozen=True)
+class PlayedService:
+    """A service, its database and its list of outside calls; what is None is neither read nor emptied.
+
+    `hang_after`: seconds without an answer that count as a hang.
+    """
+
+    base_url: str
+    hang_after: float
+    mongodb_url: str | None
+    database: str | None
+    calls_url: str | None
+
+    @asynccontextmanager
+    async def side_effects(self) -> AsyncIterator[SideEffects]:
+        """Open database and outside calls. Raises SideEffectsError, ValueError."""
+        async with AsyncExitStack() as stack:
+            documents = calls = None
+            if self.mongodb_url and self.database:
+                documents = await stack.enter_async_context(StoredDocuments(self.mongodb_url, self.database))
+            if self.calls_url:
+                calls = await stack.enter_async_context(OutsideCalls(self.calls_url))
+            yield documents, calls
+
+
+def service_options(base_url: str, mongodb_url: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds the options of a service and passes them as `service`.
+
+    The arguments are the help texts of `--base-url` and `--mongodb-url`.
+    """
+    options = (
+        click.option("--base-url", required=True, metavar="URL", help=base_url),
+        click.option("--mongodb-url", metavar="URL", help=mongodb_url),
+        click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it."),
+        click.option(
+            "--yes-empty-database", is_flag=True, help="Empty the database although it is on another machine."
+        ),
+        click.option("--calls-url", metavar="URL", help="A list of outside calls: GET reads it, DELETE clears it."),
+        click.option("--hang-after", type=click.FloatRange(min=0.1), default=3.0, show_default=True, metavar="SECONDS"),
+    )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def with_service(
+            base_url: str,
+            mongodb_url: str | None,
+            database: str | None,
+            yes_empty_database: bool,
+            calls_url: str | None,
+            hang_after: float,
+            **arguments: Any,
+        ) -> None:
+            named = _emptied_database(mongodb_url, database, yes_empty_database)
+            command(service=PlayedService(base_url, hang_after, mongodb_url, named, calls_url), **arguments)
+
+        decorated = with_service
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+@contextmanager
+def progress_bar(total: int, console: Console | None = None) -> Iterator[Callable[[str], None]]:
+    """Show a progress bar on a terminal, nothing elsewhere. The result advances it, with a description."""
+    console = console or Console(stderr=True)
+    columns = (TextColumn("{task.description:<32.32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda description: progress.update(task, advance=1, description=description)
+
+
+def _emptied_database(mongodb_url: str | None, database: str | None, confirmed: bool) -> str | None:
+    """Return the name of the database. Raises UsageError without a name, and for another machine's unless confirmed."""
+    if not mongodb_url:
+        return database
+    try:
+        named, local = database or database_of(mongodb_url), is_local(mongodb_url)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if not named:
+        raise click.UsageError("--mongodb-url needs --database")
+    if not local and not confirmed:
+        raise click.UsageError("that MongoDB is not on this machine; --yes-empty-database if it may be emptied")
+    return named
