@@ -1,7 +1,7 @@
-"""Failures as they are logged: types, code locations and a fingerprint, never the messages of exceptions.
+"""Log failures as types, code locations and a fingerprint, without the messages of exceptions.
 
-Messages quote documents and requests. A native app shares the process, and with it asyncio's and Python's own reports
-of uncaught exceptions: `hide_messages` has all of them written in this form.
+Messages may quote documents and requests. A native app shares the process, and so asyncio's and Python's reports of
+uncaught exceptions: `hide_messages` changes all of them to this form.
 
     ValueError at app.py:12 read, json.py:7 parse [3f9a01c2] from KeyError at - [8c4410de]
 """
@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final
 
 MAX_FRAMES: Final = 8
-"""Innermost code locations per exception."""
+"""Maximum number of code locations per exception, innermost first."""
 MAX_CAUSES: Final = 4
 
 logger = logging.getLogger("scribe_proxy.failures")
@@ -29,20 +29,20 @@ logger = logging.getLogger("scribe_proxy.failures")
 def trace_of(error: BaseException) -> str:
     """Return the type of an error and of its causes, each with its innermost code locations and its fingerprint.
 
-    The fingerprint is the same for the same type at the same locations.
+    Errors of the same type at the same locations have the same fingerprint.
     """
     return " from ".join(map(_describe, _chain(error)))
 
 
 def hide_messages() -> None:
-    """Report uncaught exceptions of threads and of the interpreter as `trace_of`."""
+    """Report uncaught exceptions of threads and of the interpreter in the form of `trace_of`."""
     sys.excepthook = _report
     threading.excepthook = lambda args: _report(args.exc_type, args.exc_value, args.exc_traceback)
     sys.unraisablehook = lambda args: _report(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def report_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Report what an event loop has no other place for; set this as its exception handler."""
+    """Report errors that reach the event loop; an exception handler for the loop."""
     error = context.get("exception")
     if error is not None:
         logger.error("an error in the event loop: %s", trace_of(error))

@@ -1,4 +1,4 @@
-"""Types that many packages share. This module imports nothing from the project."""
+"""Types shared by many packages. This module imports nothing from the project."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 """A JSON value as `json.loads` returns it."""
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
-"""Header fields as ASGI has them: names and values in bytes, in order, duplicates included."""
+"""Header fields as in ASGI: names and values in bytes, in order, including duplicates."""
 
 HeaderFields: TypeAlias = Sequence[tuple[bytes, bytes]]
-"""The same where nothing is changed."""
+"""Header fields that are only read."""
 
 Backend: TypeAlias = Literal["legacy", "native"]
 """The name of a backend."""
@@ -21,4 +21,4 @@ ValuePath: TypeAlias = tuple[str | int, ...]
 """The path to a value in an answer: `("body", "notes", 0, "_id")`, `("header", "location")`, `("status",)`."""
 
 BasisPoints = NewType("BasisPoints", int)
-"""A share in hundredths of a percent, from 0 to 10,000: the share of callers that native gets, a limit, a ratio."""
+"""A share or ratio in hundredths of a percent, from 0 to 10,000."""

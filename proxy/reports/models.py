@@ -256,7 +256,7 @@ class Sample:
     `reproduction` is a step of a recording: the request and legacy's answer with anonymised values in all modes; None
     where they cannot be anonymised.
 
-    `declared` are ids of divergences, `hidden` fields in which an `ignore` hid a difference; `wrote` is None unless it
+    `declared` are ids of divergences, `hidden` fields in which an `ignore` hid a difference; `writes` is None unless it
     was a dry run.
     """
 

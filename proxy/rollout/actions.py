@@ -1,7 +1,7 @@
 """Actions of a person on a route's share: `promote`, `pause`, `resume`, `rollback`, `ack`, with actor and reason.
 
-The command line and the ops pages share them. Each is a step from the current state to the next, stored only if the
-current state is still the same then.
+Shared by the command line and the ops pages. Each action is a step from the current state to the next one, stored only
+if the state has not changed meanwhile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from proxy.types import BasisPoints
 Step: TypeAlias = Callable[[Route, RouteState, Attribution], RouteState]
 ATTEMPTS: Final = 5
 MAX_LENGTH: Final = 500
-"""Characters of an actor's name, and of a reason."""
+"""Maximum characters of an actor's name, and of a reason."""
 
 promote: Final[Step] = transitions.promote
 pause: Final[Step] = transitions.pause
@@ -50,8 +50,8 @@ async def carry_out(
 ) -> RouteState:
     """Carry out a step on a route, or on all routes of a group, and return the resulting state.
 
-    `expected_version`: the version of the state that the person acted on; another is `Refused`, so that a rollout that
-    has just been promoted is not promoted twice. Raises `Refused`, `DatabaseError`.
+    `expected_version` is the version that the person acted on; any other version raises `Refused`, so that a rollout
+    that has just been promoted is not promoted twice. Raises `Refused`, `DatabaseError`.
     """
     actor, reason = require_actor(actor), require_reason(reason)
     route = members[0]
@@ -72,7 +72,7 @@ def _describe(change: AuditEntry) -> str:
 
 
 async def _stored(store: Store, members: Sequence[Route]) -> RouteState:
-    """Return the state of a route or group; of a group without one, what its routes had before they were in it."""
+    """Return the state of a route or group; for a new group, the merged state of its routes."""
     state = await store.state(state_key(members[0]))
     if state is not None:
         return state

@@ -1,4 +1,4 @@
-"""Announces changes of states: to the log of every replica, and once of all replicas to metrics and webhook."""
+"""Announce changes of states: in the log of every replica, and from one replica in metrics and webhook."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from proxy.runtime.database import DatabaseError
 logger = logging.getLogger("scribe_proxy.state")
 
 MAX_UNCLAIMED: Final = 1000
-"""Changes that wait to be announced while the store is unreachable."""
+"""Maximum number of changes that wait to be announced while the store is unreachable."""
 
 
 class ChangeAnnouncer:
-    """Announces each stored change, whoever made it: this process, another replica or a command."""
+    """Announces each stored change, made by this process, another replica or a command."""
 
     def __init__(self, shares: SharesInForce, store: Store) -> None:
         self._shares: Final = shares
         self._store: Final = store
         self._owner: Final = secrets.token_hex(8)
         self._unclaimed: Final[deque[RouteState]] = deque(maxlen=MAX_UNCLAIMED)
-        self._versions: Final[dict[str, int]] = {}  # that were added last, by key
+        self._versions: Final[dict[str, int]] = {}  # latest added version by key
         self._claiming: Final = asyncio.Lock()
 
     async def follow(self, state: RouteState) -> None:
-        """Apply a stored state, and announce its change where it is new to this process and not of its first read.
+        """Apply a stored state. Announce its change where it is new to this process and not part of the first read.
 
         Raises `DatabaseError`; the change is then announced with the next one.
         """
@@ -43,14 +43,14 @@ class ChangeAnnouncer:
         await self._claim_all()
 
     async def announce(self, state: RouteState, *, log: bool = True) -> None:
-        """Announce a change of this process, as soon as the store is reachable. `log` is False where it was logged."""
+        """Announce a change of this process once the store is reachable. `log` is False where it was logged already."""
         self._add(state, log=log)
         with contextlib.suppress(DatabaseError):
             await self._claim_all()
 
     def _add(self, state: RouteState, *, log: bool) -> None:
         if self._versions.get(state.key, 0) >= state.version:
-            return  # the store's event of this process's own change may come before the reply
+            return  # the store's event of this process's own change may precede the reply
         self._versions[state.key] = state.version
         if log:
             log_change(state.change)

@@ -58,7 +58,7 @@ class RouteRollout:
 
 
 class RolloutController:
-    """Background service of the gateway that keeps the routes' shares up to date."""
+    """Background service of the gateway that updates the routes' shares."""
 
     def __init__(
         self,

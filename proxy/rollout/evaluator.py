@@ -1,4 +1,4 @@
-"""Evaluates the guards of all routes every second, and caps the routes whose native backend fails."""
+"""Evaluate the guards of all routes every second, and cap the routes whose native backend fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("scribe_proxy.state")
 
 
 class GuardEvaluator:
-    """Caps failing routes in this process. It never waits for the store; `interval` is in seconds."""
+    """Caps failing routes in this process, without waiting for the store; `interval` is in seconds."""
 
     def __init__(self, shares: SharesInForce, interval: float) -> None:
         self._shares: Final = shares
@@ -30,7 +30,7 @@ class GuardEvaluator:
                 self.evaluate()
 
     def evaluate(self) -> None:
-        """Advance the statistics to now and cap what fails, except while legacy is down: there is no fallback then."""
+        """Advance the statistics and cap failing routes, except while legacy is down, which leaves no fallback."""
         shares, hooks = self._shares, self._shares.hooks
         shares.stats.advance(time.monotonic())
         healthy = hooks.healthy()

@@ -1,4 +1,4 @@
-"""Evidence of all replicas for the bake times that run, and the baselines of legacy that outlast a restart."""
+"""Evidence of all replicas for current bake times, and baselines of legacy that survive a restart."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EvidenceCollector:
         return self._shared.get(state.epoch, Evidence())
 
     def progress(self, route: Route, state: RouteState, now: float) -> Progress | None:
-        """Return the progress of a route's rollout at `now`; None where it has none, or has not begun."""
+        """Return the progress of a route's rollout at `now`; None where it has none or has not begun."""
         members = self._stats.of_group(route)
         known = [stats.baseline for stats in members if stats.baseline is not None]
         usual = FailureRatio(sum(each.errors for each in known), sum(each.requests for each in known))
@@ -38,7 +38,7 @@ class EvidenceCollector:
         return progress(route, state, self.shared(state), usual if known else None, now, compared=compared)
 
     async def exchange(self, running: Mapping[str, RouteState]) -> None:
-        """Add this process's evidence of the running bake times (by route name), and fetch that of all replicas."""
+        """Add this process's evidence of current bake times (by route name), and fetch that of all replicas."""
         for name, state in running.items():
             evidence = self._stats.of(name).take()
             if evidence:
@@ -50,7 +50,7 @@ class EvidenceCollector:
         self._shared = await self._store.evidence(epochs) if epochs else {}
 
     async def store_baselines(self, interval: float) -> None:
-        """Store legacy's baselines, at most every `interval` seconds: after a restart legacy may get no requests."""
+        """Store legacy's baselines at most every `interval` seconds; after a restart legacy may get no requests."""
         if time.monotonic() - self._baselines_stored_at < interval:
             return
         self._baselines_stored_at = time.monotonic()
@@ -58,7 +58,7 @@ class EvidenceCollector:
         await self._store.set_baselines({key: each for key, each in baselines.items() if each is not None})
 
     async def load_baselines(self) -> None:
-        """Load the stored baselines for the routes that have none here."""
+        """Load the stored baselines of routes that have none in this process."""
         stored = await self._store.baselines()
         for stats in self._stats:
             stats.baseline = stats.baseline or stored.get(stats_key(stats.route))

@@ -1,4 +1,4 @@
-"""The live state of a process, as it publishes it for the ops pages of the others, and sums of several. Pure."""
+"""The live state of a process, published for the ops pages of other processes, and the sum of several. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from proxy.rollout.analysis.window import RequestStats, Window
 class BackendTraffic:
     """Requests of one backend over the window.
 
-    `rates` and `slowest` are of the window's slices, oldest first: requests per second, and the 95th percentile of the
-    latency in seconds, None without requests.
+    `rates` and `slowest` have one value per slice of the window, oldest first: requests per second, and the 95th
+    percentile of the latency in seconds, None without requests.
     """
 
     total: RequestStats = field(default_factory=RequestStats)
@@ -32,7 +32,7 @@ class BackendTraffic:
 
     @classmethod
     def sum_of(cls, parts: Sequence[BackendTraffic]) -> BackendTraffic:
-        """Return the sum of several processes; of their slowest requests the slowest."""
+        """Return the sum of several processes; `slowest` is their maximum."""
         total = RequestStats()
         for part in parts:
             total.add(part.total)

@@ -1,4 +1,4 @@
-"""Follows the store: applies the states that other replicas and people have stored, as they change."""
+"""Follow the store: apply states that other replicas and people have stored, as they change."""
 
 from __future__ import annotations
 

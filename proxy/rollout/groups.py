@@ -1,7 +1,7 @@
-"""Groups of routes that have one state: those with the same `group` and `revision`, else each route by itself. Pure.
+"""Groups of routes with one state: equal `group` and `revision`, else each route separately. Pure.
 
-The routes of a group have the same share and the same rollout (`check` refuses others), so any of them stands for the
-group in a transition.
+All routes of a group have the same share and rollout (`check` rejects others), so any of them represents the group in a
+transition.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class RouteGroups:
             self._members.setdefault(state_key(route), []).append(route)
 
     def members(self, key: str) -> Sequence[Route]:
-        """Return the routes that have a state; empty where no route has it."""
+        """Return the routes of a state key; empty where there is none."""
         return self._members.get(key, ())
 
     def leaders(self) -> list[Route]:
@@ -31,20 +31,20 @@ class RouteGroups:
         return [next((each for each in members if each.pin is None), members[0]) for members in self._members.values()]
 
     def find(self, name: str) -> Route | None:
-        """Return the route of a name, or the leader of the group of that name; None where there is neither."""
+        """Return the route with a name, or the leader of the group with that name; None where there is neither."""
         named = {each.name: each for members in self._members.values() for each in members}
         return named.get(name) or next((each for each in self.leaders() if each.domain == name), None)
 
 
 def former_keys(members: Iterable[Route]) -> list[str]:
-    """Return the keys of the states that the routes of a group had before they were in it."""
+    """Return the keys of the states that the routes of a group had before they joined it."""
     return [stats_key(route) for route in members if route.group is not None]
 
 
 def merged_state(route: Route, former: Iterable[RouteState]) -> RouteState:
     """Return the initial state of a group whose routes had states of their own.
 
-    It has the lowest cap and the lowest stage of those, and is paused if any is.
+    It has the lowest cap and the lowest stage of those, and is paused if any of them is.
     """
     states = list(former)
     caps = [state.cap for state in states if state.cap is not None]

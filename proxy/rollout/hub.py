@@ -1,10 +1,10 @@
-"""States of the workers of one gateway without a MongoDB: the supervisor stores them, all workers share them.
+"""States of a gateway's workers without a MongoDB: the supervisor stores them, all workers share them.
 
     worker ── HubStore ──┐                      ┌── StateHub ── Memory        in the supervisor, until it ends
     worker ── HubStore ──┴── Unix socket, 0700 ─┘
 
-A change that one worker makes is sent to the others before it is confirmed: once an action has been answered, it is in
-force in every worker that answers within APPLY_TIMEOUT. A replacement worker reads all states at its start.
+A change by one worker is sent to the others before it is confirmed, so it is in force in every worker that answers
+within APPLY_TIMEOUT. A replacement worker reads all states at its start.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from proxy.runtime.message_channel import MessageChannel
 logger = logging.getLogger("scribe_proxy.state")
 
 MAX_BATCH: Final = 16 << 20
-"""Bytes of one batch of messages; a history of a thousand changes takes less than one MiB."""
+"""Maximum bytes of one batch of messages; a history of a thousand changes takes less than one MiB."""
 MAX_UNAPPLIED: Final = 1000
-"""Changes that a worker may have yet to apply; beyond them it is disconnected, and reads all states again."""
+"""Maximum unapplied changes of a worker; beyond that it is disconnected, and reads all states again."""
 CALL_TIMEOUT: Final = 3.0
-"""Seconds until a supervisor that does not answer counts as unreachable."""
+"""Seconds after which an unresponsive supervisor counts as unreachable."""
 APPLY_TIMEOUT: Final = 1.0
-"""Seconds that a change waits for the other workers."""
+"""Maximum seconds that a change waits for the other workers."""
 FOLLOW: Final = "follow"
 METHODS: Final = frozenset(
     {
@@ -61,7 +61,7 @@ METHODS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A method of the store, for the supervisor to call; `follow` subscribes to changes."""
+    """A call of a store method in the supervisor; `follow` subscribes to changes."""
 
     number: int
     method: str
@@ -70,7 +70,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The result of a call, or the name of the error that it raised."""
+    """The result of a call, or the name of the error it raised."""
 
     number: int
     value: Any = None
@@ -79,7 +79,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Message: a state that another worker has changed."""
+    """A state that another worker has changed."""
 
     number: int
     state: RouteState
@@ -87,7 +87,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The worker has applied the change of that number."""
+    """The worker has applied the change with that number."""
 
     number: int
 
@@ -151,7 +151,7 @@ class StateHub:
         client.abandon()
 
     async def call(self, client: _Client, call: Call) -> Any:
-        """Carry out a worker's call; a change is confirmed once the other workers have applied it."""
+        """Execute a worker's call; a change is confirmed once the other workers have applied it."""
         if call.method == FOLLOW:
             client.following = True
             return None
@@ -180,7 +180,7 @@ class _Client:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def apply(self, state: RouteState) -> asyncio.Future[None]:
-        """Send a change; the future is done once the worker has applied it, or has gone."""
+        """Send a change; the future completes once the worker has applied it or disconnected."""
         number, applied = next(self._numbers), asyncio.get_running_loop().create_future()
         self._unapplied[number] = applied
         self.channel.send(Changed(number, state), urgent=True)
@@ -189,13 +189,13 @@ class _Client:
         return applied
 
     def abandon(self) -> None:
-        """Complete all futures that wait for this worker."""
+        """Complete all futures of a disconnected worker."""
         for applied in self._unapplied.values():
             applied.set_result(None)
         self._unapplied = {}
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine on behalf of this worker."""
+        """Run a coroutine for this worker."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -280,7 +280,7 @@ class HubStore:
         return cast(tuple[ProcessSnapshot, ...], await self._call("snapshots"))
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
-        """Do nothing: the RouteStats of each worker hold the baselines for its lifetime."""
+        """Do nothing: each worker's RouteStats retains the baselines for its lifetime."""
 
     async def baselines(self) -> dict[str, RequestStats]:
         return {}

@@ -1,7 +1,7 @@
-"""The shares in force in this process: what its guard evaluator, its synchroniser and its follower work on.
+"""The shares in force in this process, shared by guard evaluator, synchroniser and follower.
 
-A state comes from the store, or from this process itself: a cap that the guard or a person has set is in force here
-before the store has it.
+A state comes from the store or from this process itself: a cap that the guard or a person sets here is in force before
+it is stored.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ logger = logging.getLogger("scribe_proxy.state")
 class ControllerHooks(NamedTuple):
     """Callbacks of a controller.
 
-    `apply` receives the limits of all routes that have one, `changed` each change that this process announces,
-    `in_force` a route with its share whenever that share changes. `healthy` and `legacy_down` return the health of the
-    backends, `config_text` the text of routing.yaml in force without its secrets.
+    `apply` receives the limits of all routes that have any, `changed` each change that this process announces,
+    `in_force` a route with its share whenever that changes. `healthy` and `legacy_down` return the health of the
+    backends, `config_text` the text of the routing.yaml in force without secrets.
     """
 
     apply: Callable[[Mapping[str, Limit]], None]
@@ -82,7 +82,7 @@ class SharesInForce:
         self.refresh()
 
     def _take_cap_along(self, before: Route, route: Route, state: RouteState) -> None:
-        """Cap the new group of a route as its former one is: a change of group must not raise a share."""
+        """Apply the cap of a route's former group to the new one: changing groups must not raise a share."""
         if before.domain == route.domain or before.revision != route.revision or state.cap is None:
             return
         capped = rebase_local_cap(route, self.cache.state(route), state)
@@ -90,7 +90,7 @@ class SharesInForce:
             self.apply_local(route, capped)
 
     def report_without_route(self) -> None:
-        """Log the caps that hold for no route any more, each once."""
+        """Log each cap whose route no longer exists, once."""
         for state in self.cache.without_route():
             if state.key not in self._without_route and state.cap is not None:
                 cap = state.cap
@@ -116,7 +116,7 @@ class SharesInForce:
         return self.cache.groups.members(state_key(route))
 
     def apply_local(self, route: Route, after: RouteState) -> None:
-        """Put a cap in force here, without waiting for the store, and hand it to the synchroniser."""
+        """Apply a cap in this process without waiting for the store, and pass it to the synchroniser."""
         if self.unreachable and not after.change.announced:
             self.hooks.changed(after.change)
             after = replace(after, change=replace(after.change, announced=True))
@@ -127,9 +127,9 @@ class SharesInForce:
         self.wake.set()
 
     def record(self, state: RouteState) -> bool:
-        """Apply a state that is in the store; return False where it is not newer, or of no route.
+        """Apply a stored state; return False where it is not newer or belongs to no route.
 
-        Statistics of another cap or another bake time no longer count.
+        Statistics of another cap or bake time are discarded.
         """
         members = self.cache.groups.members(state.key)
         before = self.cache.state(members[0]) if members else None
@@ -144,7 +144,7 @@ class SharesInForce:
         return True
 
     def refresh(self) -> None:
-        """Recompute the shares in force, and apply them."""
+        """Recompute the shares in force and apply them."""
         limits: dict[str, Limit] = {}
         before, self._effective = self._effective, {}
         for route in self.config.routes:
@@ -157,7 +157,7 @@ class SharesInForce:
 
     @contextlib.contextmanager
     def accessing_store(self) -> Iterator[None]:
-        """Record whether the store could be reached; a `DatabaseError` ends the block without being raised."""
+        """Record whether the store is reachable; a `DatabaseError` ends the block without being raised."""
         try:
             yield
         except DatabaseError as error:

@@ -23,8 +23,10 @@ SCHEDULE: Final = "schedule"
 FILE: Final = "routing.yaml"
 
 Kind = Literal["start", "promotion", "gate", "pause", "resume", "cap", "rollback", "ack", "release", "share", "config"]
-"""Kinds of changes: a rollout starts, reaches its next stage, fails a gate, is paused or resumed by a person; the guard
-caps a share, a person rolls it back; the cap is acknowledged, released; the file's share changes; the file changes."""
+"""Kinds of changes. `start`, `promotion`, `gate`: a rollout starts, reaches its next stage, fails a gate. `pause`,
+`resume`, `rollback`, `ack`: actions of a person. `cap`, `release`: the guard caps a share, a cap is released. `share`,
+`config`:
+routing.yaml has another share, or changed otherwise."""
 LABELS: Final[Mapping[Kind, str]] = {
     "start": "rollout started",
     "promotion": "promoted",
@@ -38,7 +40,7 @@ LABELS: Final[Mapping[Kind, str]] = {
     "share": "share changed in the file",
     "config": "configuration changed",
 }
-"""Names of the kinds for people."""
+"""Labels of the kinds."""
 WaitReason = Literal[
     "cap", "completed", "paused", "file", "gate", "bake_time", "evidence", "approval", "window", "nothing"
 ]
@@ -73,9 +75,9 @@ class Cap:
 class AuditEntry:
     """One entry of the history. `before` and `after` are shares; `route` and `revision` are empty where none applies.
 
-    `route` is the name of a group, where the change is of all its routes.
-    `revision` is the route's own, or for `config` the file's; `difference` is then a unified diff to the text before,
-    without secrets. `announced`: it was announced before it could be stored.
+    `route` is the name of a group where a change applies to all its routes. `revision` is the route's, or for `config`
+    the file's; `difference` is then a unified diff to the previous text, without secrets. `announced`: announced before
+    it could be stored.
     """
 
     kind: Kind
@@ -90,7 +92,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AnnouncedConfig:
-    """A routing.yaml in force: its revision, the shares that it allows by route, and its text without secrets.
+    """A routing.yaml in force: its revision, the shares it allows by route, and its text without secrets.
 
     `rollouts` are the routes that have one.
     """
@@ -105,10 +107,9 @@ class AnnouncedConfig:
 class RouteState:
     """State of one revision of a route, or of a group of routes.
 
-    `version` grows by one with each change; `change` is the latest.
-    `stage` is the share that the rollout has reached (None: not started, or no rollout) at `since`. `passing` is the
-    start of the current bake time: since then no gate has failed. `missed` is the gate that failed last; `paused` is
-    set while a person has paused the rollout.
+    `version` increases by one with each change; `change` is the latest. `stage` is the share that the rollout reached
+    at `since` (None: not started, or no rollout). `passing` is the start of the current bake time, since which no gate
+    has failed. `missed` is the gate that failed last. `paused` is set while a person has paused the rollout.
     """
 
     key: str
@@ -123,16 +124,16 @@ class RouteState:
 
     @property
     def epoch(self) -> str:
-        """Identify the current bake time; evidence is counted by epoch."""
+        """The id of the current bake time, by which evidence is counted."""
         return f"{self.key}#{self.passing:.3f}"
 
     def document(self) -> StateDocument:
-        """Return the state as the document that is stored."""
+        """Return the state as a document to store."""
         return {"_id": self.key, **{name: value for name, value in asdict(self).items() if name != "key"}}
 
     @classmethod
     def of(cls, document: StateDocument) -> RouteState:
-        """Return the state of a stored document; unknown fields, of a later release, are ignored."""
+        """Return the state of a stored document; unknown fields, written by a later release, are ignored."""
         values = _known(cls, document)
         for name in ("missed", "paused"):
             values[name] = _attribution(values[name])
@@ -147,8 +148,8 @@ class RouteState:
 class Evidence:
     """Counts of all replicas during a bake time.
 
-    Requests of both backends with their errors (statuses of 400 and above), and shadow comparisons with those that
-    differed. Where callers are known, errors of one caller within a few seconds count once.
+    Requests of both backends with their errors (statuses of 400 and above), and shadow comparisons with mismatches.
+    Where callers are known, errors of one caller within a few seconds count once.
     """
 
     native: int = 0
@@ -175,17 +176,17 @@ def change_of(document: StateDocument) -> AuditEntry:
 
 
 def state_key(route: Route) -> str:
-    """Return the key of a route's state, which it shares with its group. Each `revision` has a state of its own."""
+    """Return the key of a route's state, shared by its group. Each `revision` has its own state."""
     return _with_revision(route.domain, route)
 
 
 def stats_key(route: Route) -> str:
-    """Return the key of what is stored of one route alone."""
+    """Return the key of data stored for one route alone."""
     return _with_revision(route.name, route)
 
 
 def ceiling(route: Route) -> BasisPoints:
-    """Return the share that the file allows native, in basis points."""
+    """Return native's maximum share according to the file, in basis points."""
     return route.native if route.pin is None else (FULL if route.pin == "native" else ZERO)
 
 

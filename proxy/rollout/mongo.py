@@ -1,14 +1,14 @@
-"""States in MongoDB, shared by all replicas and retained over restarts.
+"""States in MongoDB, shared by all replicas and preserved over restarts.
 
-    states      a route's state; replaced by `_id` and version                     by change stream, or polled
-    history     every change, by the state's key and version                       written after the state
+    states      state of a route or group; replaced by `_id` and version              read by change stream, or polled
+    history     all changes, by state key and version                                written after the state
     evidence    counts since a bake time began, by its epoch; replicas add to it
     baselines   legacy's latest statistics of a route
-    processes   the numbers of each process, for some seconds
+    processes   numbers of each process, for some seconds
     files       one document: the routing.yaml in force
 
-A state and its entry in the history are two writes. The state contains its last change: an entry that is missing
-because a replica died between the two writes is added by the next reader of all states.
+A state and its history entry are two writes. The state contains its last change, so that the next reader of all states
+adds an entry that is missing because a replica ended between the two writes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from proxy.runtime.database import Conflict, Database, DatabaseError, Document, 
 
 _SNAPSHOT: Final = TypeAdapter(ProcessSnapshot)
 POLL_INTERVAL: Final = 1.0
-"""Seconds between two reads where there are no change streams (a mongod that is not a replica set)."""
+"""Seconds between two reads where change streams are unavailable (a mongod that is not a replica set)."""
 
 
 class MongoStore:
@@ -48,7 +48,7 @@ class MongoStore:
         self._baselines = database.collection("baselines")
         self._files = database.collection("files")
         self._processes = database.collection("processes")
-        self._expires = False  # the index is known to exist
+        self._expires = False  # True once the index is known to exist
 
     async def now(self) -> float:
         answer = await self._database.command({"hello": 1})
@@ -71,7 +71,7 @@ class MongoStore:
                     stream = await stack.enter_async_context(self._states.watch(pipeline))
             except Unavailable:
                 raise
-            except DatabaseError:  # no change streams here
+            except DatabaseError:  # change streams are unavailable
                 yield self._polled()
             else:
                 yield self._streamed(stream)
@@ -127,7 +127,7 @@ class MongoStore:
 
     async def claim(self, state: RouteState, owner: str) -> bool:
         unclaimed = {"_id": f"{state.key}#{state.version}", "announced_by": {"$in": [None, owner]}}
-        with suppress(Conflict), self._database.translate_errors():  # another replica adds the entry now
+        with suppress(Conflict), self._database.translate_errors():  # another replica is adding the entry
             await self._history.bulk_write([_entry(state)])
         with self._database.translate_errors():
             return (await self._history.update_one(unclaimed, {"$set": {"announced_by": owner}})).matched_count == 1
@@ -199,7 +199,7 @@ class MongoStore:
             stored = [(document["data"], document["age"]) async for document in chosen]
         snapshots = []
         for data, age_then in stored:
-            with suppress(ValueError, zlib.error):  # of another release
+            with suppress(ValueError, zlib.error):  # written by another release
                 snapshots.append(replace(_SNAPSHOT.validate_json(zlib.decompress(data)), age=float(age_then)))
         return tuple(snapshots)
 
@@ -218,7 +218,7 @@ class MongoStore:
 
 
 def _entry(state: RouteState) -> UpdateOne:
-    """Return the update that puts a state's last change into the history, once."""
+    """Return the update that adds a state's last change to the history once."""
     entry = {"_id": f"{state.key}#{state.version}"}
     return UpdateOne(entry, {"$setOnInsert": asdict(state.change)}, upsert=True)
 

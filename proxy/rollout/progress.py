@@ -19,7 +19,7 @@ from proxy.types import BasisPoints
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of a rollout. `left` is the rest of the bake time, in seconds; then that until its window opens."""
+    """Progress of a rollout. `left`: remaining seconds of the bake time, then until the window opens."""
 
     stage: BasisPoints
     following: BasisPoints | None
@@ -29,7 +29,7 @@ class Progress:
 
     @property
     def failed_gate(self) -> MetricResult | None:
-        """The first gate that fails; None where none does."""
+        """The first failing gate, or None."""
         return next((gate for gate in self.gates if gate.outcome == "fail"), None)
 
 
@@ -44,8 +44,9 @@ def progress(
 ) -> Progress | None:
     """Return the progress of a route's rollout; None where it has none, or has not started.
 
-    `evidence`: of all replicas since the bake time began. `usual`: legacy's error ratio where the evidence has too few
-    requests of legacy. `compared`: any request of the group runs in the shadow; by default any of the route's.
+    `evidence` is that of all replicas since the bake time began. `usual` is legacy's error ratio, used where the
+    evidence has too few requests of legacy. `compared`: requests of the group run in the shadow; by default, those of
+    the route.
     """
     if route.rollout is None or state.stage is None:
         return None
@@ -74,18 +75,18 @@ def gates(
 
 
 def opening(rollout: Schedule, at: float) -> float:
-    """Return the first time from `at` on at which a rollout may be promoted, at most HORIZON days later."""
+    """Return the first time at or after `at` at which a rollout may be promoted, at most HORIZON days later."""
     opens = rollout.window.next_open(at) if rollout.window is not None else at
     return opens if opens is not None else at + HORIZON * 86_400.0
 
 
 def timetable(rollout: Schedule, start: float) -> Iterator[tuple[BasisPoints, float]]:
-    """Yield each stage with the earliest time it is reached, where the rollout starts from `start` on and all pass."""
+    """Yield each stage with its earliest time, for a rollout that starts at `start` and passes all gates."""
     yield from _times(rollout, rollout.first, opening(rollout, start) if rollout.start_at is None else start)
 
 
 def end_of(rollout: Schedule, stage: BasisPoints, at: float) -> float:
-    """Return the earliest time of the last stage, where `stage` is reached from `at` on and all gates pass."""
+    """Return the earliest time of the last stage, where `stage` is reached at `at` and all gates pass."""
     return max(time for _, time in _times(rollout, stage, opening(rollout, at)))
 
 

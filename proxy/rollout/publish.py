@@ -24,7 +24,7 @@ WEBHOOK_TYPES: Final[dict[Kind, Type]] = {
 
 
 def count(change: AuditEntry) -> None:
-    """Count a change that this replica announces: of all replicas one counts it."""
+    """Count a change that this replica announces; exactly one replica counts it."""
     metrics.SHARE_CHANGES.labels(change.route, change.kind).inc()
 
 
@@ -36,7 +36,7 @@ def show(route: Route, share: Effective) -> None:
 
 
 def webhook_event(change: AuditEntry) -> WebhookEvent | None:
-    """Return the webhook's event of a change, None where there is none; shares are in percent."""
+    """Return the webhook event for a change, or None; its shares are in percent."""
     kind = WEBHOOK_TYPES.get(change.kind)
     if kind is None:
         return None

@@ -12,9 +12,9 @@ from proxy.types import BasisPoints
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What native gets, in ten-thousandths of callers; `by` is what limits it, `why` says so in words.
+    """Native's share in basis points; `by` names the limit that applies and `reason` describes it.
 
-    `stage` and `cap` are what those leave, 10,000 where they leave everything: what `rollout.decide` is told.
+    `stage` and `cap` are those two limits, 10,000 where they do not limit anything; `bucketing.decide` receives them.
     """
 
     share: BasisPoints
@@ -27,8 +27,8 @@ class Effective:
 def effective(route: Route, state: RouteState | None, *, read: bool) -> Effective:
     """Return the share in force. `read`: the shared states have been read since this process started.
 
-    Until then a route that may have a cap or a stage stays on legacy: a restart during an outage of MongoDB must not
-    lift a cap.
+    Before that, a route that may have a cap or a stage stays on legacy, because a restart during an outage of MongoDB
+    must not lift a cap.
     """
     if route.pin is not None:
         return Effective(ceiling(route), "pin", f"the route is pinned to {route.pin}")
@@ -47,7 +47,7 @@ def effective(route: Route, state: RouteState | None, *, read: bool) -> Effectiv
 
 
 def lowers(route: Route, state: RouteState, share: BasisPoints) -> bool:
-    """Return True where a cap at a share takes anything from native: callers that targets include, too."""
+    """Return True where a cap at a share takes callers away from native, included ones among them."""
     now = effective(route, state, read=True)
     if share < now.share:
         return True
@@ -55,15 +55,15 @@ def lowers(route: Route, state: RouteState, share: BasisPoints) -> bool:
 
 
 def share_before(state: RouteState, former: BasisPoints, *, had_rollout: bool) -> BasisPoints:
-    """Return the share that was in force with a state while the file allowed `former`, with a rollout or without."""
+    """Return the share in force for a state while the file allowed `former`, with or without a rollout."""
     stage = state.stage if had_rollout and state.stage is not None else FULL
     return min(former, stage, state.cap.share if state.cap is not None else FULL)
 
 
 def reached(route: Route, state: RouteState | None) -> BasisPoints:
-    """Return the stage of the rollout: before its start `start_at` or 0, 10,000 without a rollout.
+    """Return the rollout's stage: before the start `start_at` or 0; 10,000 without a rollout.
 
-    Where the stages have changed since it was stored: the highest one that is not above it, else the first.
+    Where the stages have changed since, return the highest stage not above the stored one, else the first.
     """
     if route.rollout is None:
         return FULL
@@ -73,14 +73,14 @@ def reached(route: Route, state: RouteState | None) -> BasisPoints:
 
 
 def at_most(route: Route, share: BasisPoints) -> BasisPoints:
-    """Return the highest stage that is not above a share, else the first."""
+    """Return the highest stage not above a share, else the first."""
     assert route.rollout is not None
     stages = route.rollout.stages
     return max((stage for stage in stages if stage <= share), default=stages[0])
 
 
 def below(route: Route, share: BasisPoints) -> BasisPoints:
-    """Return the highest stage below a share; 0 where there is none."""
+    """Return the highest stage below a share, or 0."""
     stages = route.rollout.stages if route.rollout is not None else ()
     return max((stage for stage in stages if stage < share), default=ZERO)
 

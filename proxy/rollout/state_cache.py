@@ -1,4 +1,4 @@
-"""Route states as this process knows them: those of the store, and local ones that the store does not have yet."""
+"""This process's cache of route states: stored ones, and local ones that are not stored yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from proxy.rollout.transitions import initial_state, rebase_local_cap
 class RouteStateCache:
     """Cache of the states of routes and groups, by key.
 
-    `groups` are those of the configuration in force. `loaded` is False until all of the store's states were read once.
+    `groups` are those of the configuration in force. `loaded` is False until all stored states have been read once.
     """
 
     def __init__(self) -> None:
@@ -24,13 +24,13 @@ class RouteStateCache:
         self._local: dict[str, tuple[Route, RouteState]] = {}
 
     def state(self, route: Route) -> RouteState:
-        """Return the state in force: the local one, else the stored one, else the initial one."""
+        """Return the state in force: the local, else the stored, else the initial one."""
         key = state_key(route)
         _, local = self._local.get(key, (None, None))
         return local or self.stored(route) or initial_state(route)
 
     def stored(self, route: Route) -> RouteState | None:
-        """Return the stored state; of a group without one, what its routes had before they were in it."""
+        """Return the stored state; for a new group, the merged state of its routes."""
         key = state_key(route)
         if key in self._stored:
             return self._stored[key]
@@ -39,7 +39,7 @@ class RouteStateCache:
         return merged_state(route, former) if former else None
 
     def without_route(self) -> list[RouteState]:
-        """Return the capped states that no route has any more."""
+        """Return the capped states whose route no longer exists."""
         known = {key for route in self.groups.leaders() for key in self._keys(route)}
         return [state for state in self._stored.values() if state.cap is not None and state.key not in known]
 
@@ -69,11 +69,11 @@ class RouteStateCache:
         return True
 
     def set_local(self, route: Route, state: RouteState) -> None:
-        """Put a cap in force that is still to be stored."""
+        """Apply a cap that is not stored yet."""
         self._local[state.key] = route, state
 
     def local_states(self) -> Iterator[tuple[Route, RouteState]]:
-        """Yield the states that are still to be stored."""
+        """Yield the states that are not stored yet."""
         yield from tuple(self._local.values())
 
     def confirm_local(self, own: RouteState) -> None:
@@ -82,7 +82,7 @@ class RouteStateCache:
         self.record(own)
 
     def rebase_local(self, own: RouteState, stored: RouteState) -> None:
-        """Record the store's newer state, and put the local cap on top of it where it is still the lower one."""
+        """Record the store's newer state; the local cap stays on top of it where it is lower."""
         route, _ = self._local.pop(own.key)
         self.record(stored)
         rebased = rebase_local_cap(route, stored, own)

@@ -1,6 +1,6 @@
-"""The interface of stores of rollout states, and the store of a single process, in memory.
+"""The interface of stores for rollout states, and an in-memory store for a single process.
 
-A state is replaced only by its next version (compare-and-set): of two replicas that make the same change at the same
+A state is replaced only by its next version (compare-and-set): where two replicas make the same change at the same
 time, one succeeds and the other receives the result.
 """
 
@@ -19,15 +19,15 @@ from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState
 
 SNAPSHOT_LIFETIME: Final = 12.0
-"""Seconds for which the published numbers of a process count."""
+"""Seconds for which a process's published numbers count."""
 HISTORY: Final = 1000
-"""Number of changes that the store in memory retains."""
+"""Maximum number of changes in the in-memory store."""
 
 
 class Store(Protocol):
     """Storage of states, evidence and history. Every coroutine may raise `DatabaseError`.
 
-    `shared`: True where other replicas use the same contents, and a restart finds them.
+    `shared`: True where other replicas use the same contents and a restart preserves them.
     """
 
     @property
@@ -46,24 +46,24 @@ class Store(Protocol):
         """Return one state; None where the key is unknown."""
 
     async def replace(self, after: RouteState) -> bool:
-        """Replace a state's previous version, and append its change to the history. False: it was replaced already."""
+        """Replace a state's previous version and append its change to the history; False if it was replaced already."""
 
     async def record(self, change: AuditEntry) -> None:
-        """Append a change to the history that belongs to no state."""
+        """Append a change that belongs to no state to the history."""
 
     async def claim(self, state: RouteState, owner: str) -> bool:
-        """Return True to the first owner that claims the change of a stored state, also if it repeats the claim."""
+        """Return True to the first owner that claims the change of a stored state, also for repeated claims."""
 
     async def history(
         self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
     ) -> tuple[AuditEntry, ...]:
-        """Return the latest `limit` changes, newest first: of a route, kind or actor where given, before a time."""
+        """Return the latest `limit` changes, newest first; `route`, `kind`, `actor` and `before` filter them."""
 
     async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
         """Announce the routing.yaml in force.
 
-        Returns the one in force before, to the first replica that announces a revision (an empty one where there was
-        none), and None to all others.
+        Returns the previous one to the first replica that announces a revision (an empty one where there was none), and
+        None to all others.
         """
 
     async def add(self, evidence: Mapping[str, Evidence]) -> None:
@@ -73,10 +73,10 @@ class Store(Protocol):
         """Return the evidence of the given epochs that have any."""
 
     async def publish(self, snapshot: ProcessSnapshot) -> None:
-        """Publish the numbers of a process; they are forgotten after `SNAPSHOT_LIFETIME`."""
+        """Publish the numbers of a process; they expire after `SNAPSHOT_LIFETIME`."""
 
     async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
-        """Return the numbers of all processes that have published some lately."""
+        """Return the unexpired numbers of all processes."""
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         """Store legacy's baselines by the routes' state keys."""
@@ -86,7 +86,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """A `Store` for one process, until it ends."""
+    """A `Store` within one process."""
 
     shared = False
 

@@ -1,7 +1,7 @@
-"""Synchronises this process with the store: local caps, evidence, and the steps of rollouts that are due.
+"""Synchronise this process with the store: local caps, evidence, and due steps of rollouts.
 
-Lowering a share takes effect immediately, in the process that does it. Raising one needs a successful compare-and-set
-in the store: nothing is promoted while the store is unreachable, and of several replicas one promotes.
+Lowering a share takes effect immediately in the process that does it. Raising one needs a successful compare-and-set in
+the store: nothing is promoted while the store is unreachable, and exactly one of several replicas promotes.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from proxy.types import BasisPoints
 logger = logging.getLogger("scribe_proxy.state")
 
 MAX_JUMP: Final = 60.0
-"""Seconds by which the store's clock may differ from what this process expects, and still time a stage."""
+"""Maximum seconds by which the store's clock may deviate from the expected time without restarting a bake time."""
 
 
 class StateSynchroniser:
-    """Stores what this process did, and carries out what is due. Intervals are in seconds."""
+    """Stores this process's changes and carries out due steps. Intervals are in seconds."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class StateSynchroniser:
         self._interval: Final = interval
         self._baseline_interval: Final = baseline_interval
         self._announcer: Final = announcer
-        self._announced: Config | None = None  # the configuration that was announced last
-        self._jump = 0.0  # seconds by which the store's clock differed from this process's
+        self._announced: Config | None = None  # the configuration announced last
+        self._jump = 0.0  # seconds by which the store's clock deviated from this process's
 
     async def run(self) -> None:
-        """Synchronise every `interval` seconds, and immediately when woken, until cancelled."""
+        """Synchronise every `interval` seconds, and at once when woken, until cancelled."""
         shares = self._shares
         while True:
             with contextlib.suppress(TimeoutError):
@@ -71,7 +71,7 @@ class StateSynchroniser:
                 await self.synchronise()
 
     async def synchronise(self) -> None:
-        """Store local caps, exchange evidence, and carry out what is due. Raises `DatabaseError`."""
+        """Store local caps, exchange evidence, and carry out due steps. Raises `DatabaseError`."""
         shares = self._shares
         shares.clock.set(await self._store.now())
         self._jump = shares.clock.take_jump()
@@ -84,7 +84,7 @@ class StateSynchroniser:
         await self._evidence.exchange({name: state for name, state in states.items() if state.stage is not None})
         config = shares.config
         for route in shares.cache.groups.leaders():
-            after = self._due(route) if config is shares.config else None  # a reload may have come in between
+            after = self._due(route) if config is shares.config else None  # None after a reload during the exchange
             if after is not None:
                 await self._replace(after)
         await self._evidence.store_baselines(self._baseline_interval)
@@ -101,13 +101,13 @@ class StateSynchroniser:
             shares.refresh()
 
     async def _replace(self, after: RouteState) -> None:
-        """Store a state, unless another replica has stored its version first; the follower then receives theirs."""
+        """Store a state, unless another replica has stored that version; the follower then receives it."""
         if await self._store.replace(after):
             self._shares.record(after)
             await self._announcer.announce(after)
 
     async def _announce_config(self) -> None:
-        """Announce the revision in force; the first replica that does records its changes of shares in the history."""
+        """Announce the revision in force; the first replica that does so records its changes of shares."""
         config = self._shares.config
         text = await asyncio.to_thread(self._shares.hooks.config_text)
         revision, shares = config.revision, {route.name: ceiling(route) for route in config.routes}
@@ -128,7 +128,7 @@ class StateSynchroniser:
                 await self._announce_share(route, former, by, had_rollout=had_rollout)
 
     async def _announce_share(self, route: Route, former: BasisPoints, by: Attribution, *, had_rollout: bool) -> None:
-        """Record a change of the share in force that the file made. `former`: the share that it allowed before."""
+        """Record a change of the share in force that the file made. `former`: the share it allowed before."""
         state, allowed = self._shares.cache.state(route), ceiling(route)
         before = share_before(state, former, had_rollout=had_rollout)
         after = self._shares.effective(route).share
@@ -143,7 +143,7 @@ class StateSynchroniser:
         self._shares.hooks.changed(entry)
 
     def _due(self, route: Route) -> RouteState | None:
-        """Return the state that follows now without anybody's action; None where none does."""
+        """Return the state that follows without an action of a person; None where none is due."""
         state, now = self._shares.cache.state(route), self._shares.clock.now()
         released = release_if_due(route, state, now)
         if released is not None or route.rollout is None or route.pin is not None:
@@ -163,7 +163,7 @@ class StateSynchroniser:
 
 
 def clock_jumped(state: RouteState, now: float, jump: float) -> bool:
-    """Return True where a bake time cannot be trusted: it began before the clock jumped, or begins in the future."""
+    """Return True where a bake time is unreliable: it began before a clock jump, or begins in the future."""
     before_jump = abs(jump) > MAX_JUMP and abs(now - state.passing) > MAX_JUMP
     return before_jump or state.passing > now + MAX_JUMP
 

@@ -1,7 +1,7 @@
 """Transitions of a route's state, each a function from one state to the next. Pure.
 
-The caller decides when a transition is due (see `progress`); the store decides which of two concurrent ones succeeds.
-A transition that the current state does not allow raises `Refused`.
+The caller decides when a transition is due (see `progress`); the store decides which of two concurrent ones succeeds. A
+transition that the current state does not allow raises `Refused`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from proxy.types import BasisPoints
 
 
 class Refused(Exception):
-    """The current state does not allow the requested action; the message says why."""
+    """Raised where the current state does not allow an action; the message gives the reason."""
 
 
 def initial_state(route: Route) -> RouteState:
-    """Return the state of a route that has no stored state; its version 0 is never stored."""
+    """Return the state of a route without a stored state; its version 0 is never stored."""
     return RouteState(state_key(route), AuditEntry("start", Attribution("", "", 0.0), ZERO, ZERO), version=0)
 
 
@@ -71,12 +71,12 @@ def gate_failed(route: Route, state: RouteState, reason: str, now: float) -> Rou
 
 
 def share_changed(route: Route, state: RouteState, by: Attribution) -> RouteState:
-    """Record that the file allows another share; the bake time starts again, since evidence is of the earlier share."""
+    """Record that the file allows another share; the bake time starts again, as evidence is about the former."""
     return _changed(route, state, "share", by, passing=by.at)
 
 
 def guard_failed(route: Route, state: RouteState, reason: str, now: float) -> RouteState | None:
-    """Cap a route whose native fails, at 0% or at the previous stage. None where the share is not above that."""
+    """Cap a route whose native fails, at 0% or the previous stage. None where the share is not above that."""
     assert route.guard is not None
     now_at = effective(route, state, read=True).share
     share = below(route, now_at) if route.guard.on_failure == "previous" else 0
@@ -96,7 +96,7 @@ def rebase_local_cap(route: Route, state: RouteState, own: RouteState) -> RouteS
 
 
 def roll_back(route: Route, state: RouteState, share: BasisPoints, by: Attribution) -> RouteState:
-    """Cap the share on behalf of a person, until that is acknowledged."""
+    """Cap the share for a person, until it is acknowledged."""
     if route.pin is not None:
         raise Refused(f"{route.domain} is pinned to {route.pin} in the file, which takes precedence over every share")
     now_at = effective(route, state, read=True)
@@ -106,7 +106,7 @@ def roll_back(route: Route, state: RouteState, share: BasisPoints, by: Attributi
 
 
 def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bool) -> RouteState:
-    """Acknowledge the cap: remove it now if its cooldown has passed (or `at_once`), else once it has."""
+    """Acknowledge the cap. Remove it now if its cooldown has passed or `at_once` is set, else when it has."""
     cap = state.cap
     if cap is None:
         raise Refused(f"{route.domain} is not capped")
@@ -119,7 +119,7 @@ def acknowledge(route: Route, state: RouteState, by: Attribution, *, at_once: bo
 
 
 def release_if_due(route: Route, state: RouteState, now: float) -> RouteState | None:
-    """Remove an acknowledged cap whose cooldown has passed; None where there is none."""
+    """Remove an acknowledged cap whose cooldown has passed; None where no removal is due."""
     cap = state.cap
     if cap is None or cap.acknowledged is None or now < cap.until:
         return None
@@ -129,7 +129,7 @@ def release_if_due(route: Route, state: RouteState, now: float) -> RouteState | 
 def _with_cap(
     route: Route, state: RouteState, share: BasisPoints, kind: Kind, by: Attribution, cooldown: float
 ) -> RouteState:
-    """Add a cap; a rollout falls back to a stage that the cap allows, and continues there once it is removed."""
+    """Add a cap. A rollout falls back to a stage below the cap, and continues there after the cap is removed."""
     stage = at_most(route, share) if route.rollout is not None else state.stage
     cap = Cap(share, by, by.at + cooldown)
     return _changed(route, state, kind, by, cap=cap, stage=stage, since=by.at, passing=by.at)

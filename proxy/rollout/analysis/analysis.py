@@ -1,18 +1,18 @@
-"""Decide from statistics whether native fails, passes, or too little is known. Pure.
+"""Decide from statistics whether native fails, passes, or whether the evidence is insufficient. Pure.
 
-A failure ratio is tested in two steps, because native is not at fault for errors that legacy has as well (invalid
-requests, expired tokens):
+A failure ratio is tested in two steps, because native is not responsible for errors that legacy returns as well
+(invalid requests, expired tokens):
 
     1. it is above its limit *on top of legacy's own ratio*, by more than chance (binomial test), and
     2. it is above legacy's ratio by more than chance (Fisher's exact test),
 
-each at the level `LEVEL`. Latency is tested the same way, by the ratio of native's requests that take longer than the
-limit's multiple of legacy's 95th percentile: 5% of them may. Both tests are exact, see `statistics`. A ratio that is
-not above its limit passes; one that is, but may be by chance, is unknown, as is any with fewer than the minimum of
-requests. Failures are tested by caller, see `callers`: a noisy caller, or a few, do not fail a ratio.
+each at the significance level `LEVEL`. Latency is tested the same way, by the ratio of native's requests that are
+slower than a multiple of legacy's 95th percentile: 5% of them are expected. Both tests are exact, see `statistics`. A
+ratio not above its limit passes. One that is above it, possibly by chance, is unknown, as is any with fewer than the
+minimum of requests. Failures are tested by caller, see `callers`, so that a few noisy callers do not fail a ratio.
 
 Legacy's ratio is that of its requests in the window where there are enough, else of its `baseline`: at a share of 100%
-legacy has no requests, while the callers' own errors continue.
+legacy gets no requests, while the callers' own errors continue.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class MetricResult:
 
     @property
     def description(self) -> str:
-        """The result in words, as in `errors 12.4% of 402 (legacy 1.1%, limit that and 5%)`."""
+        """The result as text, such as `errors 12.4% of 402 (legacy 1.1%, limit that and 5%)`."""
         return _describe(self)
 
 
@@ -119,7 +119,7 @@ def _by_caller(trigger: Literal["errors", "server_errors"], stats: RequestStats,
 def _dependencies(native: RequestStats, guard: Guard) -> MetricResult:
     """Evaluate the failures of dependencies that native reports: above `max_dependency_failures` it fails.
 
-    Up to `error_rate` it passes; in between it is unknown, which suspends the guard while a dependency is down.
+    Up to `error_rate` it passes. In between it is unknown, which suspends the guard while a dependency is down.
     """
     failed = FailureRatio(native.dependency_failures, native.requests + native.dependency_failures)
     failures = native.counts_of(Measure.DEPENDENCY_FAILURES)

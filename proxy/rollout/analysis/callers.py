@@ -1,12 +1,13 @@
-"""Failure ratios by caller, so that one noisy caller decides nothing. Pure.
+"""Failure ratios by caller, so that one noisy caller does not decide. Pure.
 
-Requests of one caller fail together: an expired token fails all of them. So a ratio is tested
+Requests of one caller fail together: an expired token fails all of them. A ratio is therefore tested
 
-    1. without the callers that fail most, one less than the minimum number of callers: no trigger can be reached with
-       the failures of fewer, and
-    2. with each caller's requests counted up to a multiple of the median, so that none hides what others show, and
+    1. without the callers that fail most, one fewer than the minimum number of callers, so that fewer callers cannot
+    reach
+       a trigger, and
+    2. with each caller's requests counted up to a multiple of the median, so that no caller hides the others, and
     3. with counts divided by the design effect, the ratio of the variance between callers to that of independent
-       requests (Rao and Scott 1992): failures that come in bursts are as few as there are bursts.
+       requests (Rao and Scott 1992), so that a burst of failures counts about once.
 
 Callers are counted in a fixed number of slots by a hash of their identity, so memory does not grow with them. Callers
 that share a slot count as one.
@@ -20,9 +21,9 @@ from statistics import median
 from typing import Final
 
 SLOTS: Final = 64
-"""Slots of callers in each period and backend."""
+"""Number of slots for callers, in each period and backend."""
 MAX_WEIGHT: Final = 4
-"""Requests of one caller that count, as a multiple of the median of all callers."""
+"""Maximum weight of one caller's requests, as a multiple of the median."""
 ROUNDING: Final = 1e-9  # a sum of weighted failures may be this much below a whole number
 
 
@@ -46,10 +47,10 @@ def slot_of(caller: int) -> int:
 def independent(
     total: FailureRatio, failures: Mapping[int, int], requests: Mapping[int, int], ignored: int
 ) -> FailureRatio:
-    """Return how many independent failures among independent requests a ratio is worth.
+    """Return the equivalent number of independent failures among independent requests.
 
-    `failures` and `requests` are those of `total` by slot, as far as their callers are known; the rest counts as
-    independent. `ignored`: the number of callers left out, those with most failures first.
+    `failures` and `requests` are those of `total` by slot, for known callers; the rest counts as independent. `ignored`
+    is the number of callers to exclude, those with most failures first.
     """
     if not total.part:
         return total
@@ -77,7 +78,7 @@ def design_effect(part: float, whole: float, callers: Sequence[tuple[float, floa
 
 
 def _weighted(callers: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
-    """Return failures and requests of each caller, where none counts more than `MAX_WEIGHT` times the median."""
+    """Return failures and requests of each caller, capped at `MAX_WEIGHT` times the median."""
     if not callers:
         return []
     limit = MAX_WEIGHT * median(count for _, count in callers)

@@ -1,7 +1,7 @@
-"""Statistics of all routes in this process: fed by requests and comparisons, read by the guards and the ops pages.
+"""Statistics of all routes in this process: updated by requests and comparisons, read by guards and ops pages.
 
-Recording costs a dict access and a few additions; everything else happens in `advance`, once a second. Call `reset`
-after a change of a share: earlier requests are no evidence about the new one.
+Recording costs a dict access and a few additions; all other work is done in `advance`, once a second. Call `reset`
+after a change of a share, because earlier requests are no evidence about the new one.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from proxy.rollout.analysis.callers import slot_of
 from proxy.rollout.analysis.window import Measure, RequestStats, Window, WindowBucket, bucket
 
 DEFAULT_GUARD: Final = Guard()
-"""Its window applies to routes without a guard, for the ops pages."""
+"""Default guard, whose window applies to routes without one, for the ops pages."""
 DIFFERING: Final = frozenset(("mismatch", "violation"))
 GATEWAY_FAILURES: Final = frozenset(("gateway_overloaded",))  # failures of neither backend
 
 
 class RouteStats:
-    """Statistics of one route. `pending` are the counts since evidence was last taken.
+    """Statistics of one route. `pending`: counts since the last call of `take`.
 
     `slow_after`: seconds beyond which a request counts as slow for its caller.
     """
@@ -125,7 +125,7 @@ class StatsRegistry:
                     now.native.count(measure, slot_of(comparison.caller), comparison.number)
 
     def set_routes(self, routes: Iterable[Route], now: float) -> None:
-        """Replace the routes. A route that is still the same, with a window of the same length, retains its counts."""
+        """Replace the routes. An unchanged route with the same length of window retains its counts."""
         before, self._stats = self._stats, {}
         for route in routes:
             known = before.get(route.name)

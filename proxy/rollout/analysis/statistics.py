@@ -1,8 +1,8 @@
-"""Exact tests of counts, whose significance level holds for any count, however small. Pure.
+"""Exact tests of counts, whose significance level holds for small counts too. Pure.
 
-Ratios near zero are tested from as few as fifty requests. There the usual approximations (normal, Wilson's score) take
-three errors among fifty as proof at the 0.1% level that more than 1% fail, which happens by chance in 1.4% of cases;
-the binomial test and Fisher's test do not. Both return 1 where a count is not above its expected value.
+Ratios near zero are tested from about fifty requests on. There the usual approximations (normal, Wilson's score) accept
+three errors among fifty as proof at the 0.1% level that more than 1% fail, which happens by chance in 1.4% of cases.
+The binomial test and Fisher's test do not. Both return 1 where a count is not above its expected value.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-NEGLIGIBLE: Final = 1e-9  # relative to a sum: smaller terms do not change it
+NEGLIGIBLE: Final = 1e-9  # relative to the sum: smaller terms do not change it
 
 
 def binomial_tail(part: int, whole: int, share: float) -> float:
-    """Return the probability of `part` or more among `whole` where each has probability `share`: the upper tail."""
+    """Return the upper tail: the probability of `part` or more among `whole`, each with probability `share`."""
     if part <= whole * share:
         return 1.0
     if share <= 0:
@@ -26,7 +26,7 @@ def binomial_tail(part: int, whole: int, share: float) -> float:
 
 
 def fisher_one_sided(part: int, whole: int, other: int, other_whole: int) -> float:
-    """Return the probability that `part` or more of all marked items fall to one group, were both groups alike.
+    """Return the probability that at least `part` of all marked items fall into one of two equal groups.
 
     Fisher's exact test, one-sided: `part` of `whole` are marked in one group, `other` of `other_whole` in the other.
     """

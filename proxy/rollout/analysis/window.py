@@ -1,9 +1,9 @@
 """Counts of a route's two backends over a sliding window, in constant memory.
 
-A window is a ring of slices. Only the newest is written to, at the cost of a few additions per request; a slice that
-ends is added to the sum, and one that leaves the window is subtracted from it. Latency buckets grow by an eighth of an
-octave (9%), from 0.1 ms to 105 s: percentiles and "slower than" need at most 160 numbers. No clock is read here: the
-caller passes times of `time.monotonic`.
+A window is a ring of slices. Only the newest slice is written, at the cost of a few additions per request; a slice that
+ends is added to the sum, and one that leaves the window is subtracted. Latency buckets grow by an eighth of an octave
+(9%), from 0.1 ms to 105 s, so percentiles need at most 160 numbers. The module reads no clock: callers pass times of
+`time.monotonic`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def edge(index: int) -> float:
 
 
 class Measure(IntEnum):
-    """Requests that are counted by caller: all, those with 4xx, with 5xx, slow ones, failures of a dependency.
+    """Requests counted by caller: all, those with 4xx, with 5xx, slow ones, failures of a dependency.
 
     `COMPARED` and `DIFFERING` are shadow comparisons.
     """
@@ -53,10 +53,9 @@ class Measure(IntEnum):
 class RequestStats:
     """Counts of one backend: requests, those with 4xx and 5xx, and requests by latency bucket.
 
-    A client that disconnects before a response counts as 4xx (status 499): slow responses make clients disconnect.
-    WebSockets count as requests, without a latency. `dependency_failures` are counted separately from the requests:
-    responses that native reports as failures of a dependency. `by_caller` counts by measure and by
-    the caller's slot, see `callers`.
+    A client that disconnects before a response counts as 4xx (status 499), because slow responses cause disconnects.
+    WebSockets count as requests without a latency. `dependency_failures` counts responses that native reports as
+    failures of a dependency, in addition to `requests`. `by_caller` counts by measure and caller slot, see `callers`.
     """
 
     requests: int = 0
@@ -77,12 +76,12 @@ class RequestStats:
 
     @property
     def distinct_errors(self) -> int:
-        """Errors, where those of one caller's slot count once."""
+        """Number of errors, counting those of one caller slot once."""
         failures = self.counts_of(Measure.CLIENT_ERRORS, Measure.SERVER_ERRORS)
         return self.errors - sum(failures.values()) + len(failures)
 
     def percentile(self, part: float) -> float | None:
-        """Return the latency, in seconds, that `part` of the requests do not exceed; None where there are none."""
+        """Return the latency in seconds that the fraction `part` of requests does not exceed, or None."""
         rank, passed = math.ceil(part * self.timed), 0
         for index in sorted(self.latencies):
             passed += self.latencies[index]
@@ -91,7 +90,7 @@ class RequestStats:
         return None
 
     def slower(self, seconds: float) -> int:
-        """Return the number that took longer for certain: the bucket of the limit is excluded."""
+        """Return the number of requests that were certainly slower; the limit's own bucket is excluded."""
         return sum(count for index, count in self.latencies.items() if index and edge(index - 1) >= seconds)
 
     def add(self, other: RequestStats, sign: int = 1) -> None:
@@ -105,14 +104,14 @@ class RequestStats:
             _add(self.by_caller.setdefault(measure, {}), counts, sign)
 
     def count(self, measure: Measure, slot: int, number: int = 1) -> None:
-        """Count requests of a caller's slot."""
+        """Count requests of a caller slot."""
         counts = self.by_caller.get(measure)
         if counts is None:
             counts = self.by_caller[measure] = {}
         counts[slot] = counts.get(slot, 0) + number
 
     def counts_of(self, *measures: Measure) -> dict[int, int]:
-        """Return the counts of some measures by slot, added up."""
+        """Return the sums of several measures by slot."""
         counts: dict[int, int] = {}
         for measure in measures:
             _add(counts, self.by_caller.get(measure, {}), 1)
@@ -166,7 +165,7 @@ class Window:
         return self._length
 
     def advance(self, at: float) -> Iterator[WindowBucket]:
-        """Advance to the time `at`; yield the slices that have ended since, except empty ones."""
+        """Advance to the time `at`; yield the slices that ended meanwhile, except empty ones."""
         steps = int((at - self._started) / self._length)
         if steps <= 0:
             return
@@ -187,7 +186,7 @@ class Window:
         return total
 
     def slices(self) -> tuple[WindowBucket, ...]:
-        """Return the slices that have ended, oldest first."""
+        """Return the completed slices, oldest first."""
         return tuple(self._ended)
 
     def clear(self) -> None:
