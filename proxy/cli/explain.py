@@ -75,7 +75,7 @@ def explain(
     key: str | None,
     headers: tuple[str, ...],
     client_ip: str | None,
-    stage: float | None,
+    stage: BasisPoints | None,
     ops_url: str,
     file: Path,
     *,
@@ -100,9 +100,9 @@ def explain(
         raise click.BadParameter("must begin with a slash", param_hint="PATH")
     config = opened(file)
     client = (client_ip, 0) if client_ip else None
-    given, at = [_header(text) for text in headers], None if stage is None else BasisPoints(round(stage * FULL))
+    given = [_header(text) for text in headers]
     state = _live(config, ops_url, method.upper(), path) if live else None
-    explanation = explained(config, method.upper(), path, given, client, key, at, state)
+    explanation = explained(config, method.upper(), path, given, client, key, stage, state)
     if as_json:
         click.echo(json.dumps(asdict(explanation), indent=2))
     else:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from proxy.config.field_types import FULL, read_duration, read_share
+from proxy.config.field_types import read_duration, read_share
+from proxy.types import BasisPoints
 
 
 class DurationParam(click.ParamType[float]):
@@ -40,13 +41,13 @@ class TimeParam(click.ParamType[float]):
             self.fail("must be a duration as in 24h, or a time as in 2026-11-22T14:00Z", param, ctx)
 
 
-class ShareParam(click.ParamType[float]):
-    """A percentage such as `0.1%`, as a number from 0 to 1."""
+class ShareParam(click.ParamType[BasisPoints]):
+    """A percentage such as `0.1%`, in basis points."""
 
     name = "share"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> BasisPoints:
         try:
-            return value if isinstance(value, float) else read_share(value) / FULL
+            return read_share(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)

@@ -36,9 +36,10 @@ from proxy.reports.revisions import ReleaseComparison, compare_releases
 from proxy.reports.suggestions import Suggestion
 from proxy.reports.triage import by_attention
 from proxy.runtime.database import Database
+from proxy.types import BasisPoints
 
 _SHOWN = 20
-_DEFAULT_MISMATCH = 0.001
+_DEFAULT_MISMATCH = BasisPoints(10)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def report(
     as_json_: bool,
     as_csv: bool,
     junit_file: Path | None,
-    most: float | None,
+    most: BasisPoints | None,
     minimum: int,
 ) -> None:
     """Report where native and legacy differ in live traffic.
@@ -283,7 +284,7 @@ def _attention(findings: QueryResult) -> str:
     return f"differences: {', '.join(parts)} (scribe-proxy report triage)" if parts else ""
 
 
-def _gate_of(most: float | None, minimum: int, junit_file: Path | None) -> Gate | None:
+def _gate_of(most: BasisPoints | None, minimum: int, junit_file: Path | None) -> Gate | None:
     if most is None and junit_file is not None:
         most = _DEFAULT_MISMATCH
     return Gate(most, minimum) if most is not None or minimum else None

@@ -21,7 +21,7 @@ import click
 from proxy.cli.completion import complete_routes_and_groups
 from proxy.cli.config_file import ROUTING_FILE, opened
 from proxy.cli.param_types import ShareParam
-from proxy.config.field_types import FULL, show_duration, show_share
+from proxy.config.field_types import show_duration, show_share
 from proxy.config.models import Config, Route
 from proxy.rollout import actions
 from proxy.rollout.actions import Step, carry_out
@@ -104,7 +104,7 @@ def rollback(
     reason: str,
     actor: str,
     file: Path,
-    share: float,
+    share: BasisPoints,
     *,
     everything: bool,
 ) -> None:
@@ -115,7 +115,7 @@ def rollback(
     name = route or group
     if (route is not None) + (group is not None) + everything != 1:
         raise click.UsageError("give one of ROUTE_OR_GROUP, --group GROUP and --all")
-    step = actions.rollback(BasisPoints(round(share * FULL)))
+    step = actions.rollback(share)
     if name is not None:
         _carry_out(file, name, step, actor, reason)
     else:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from proxy.config.field_types import FULL, show_share
 from proxy.reports.models import FieldSummary, RouteSummary
 from proxy.reports.triage import ATTENTION, TrackedDifference, difference_id
+from proxy.types import BasisPoints
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
     """The conditions for each route.
 
-    `max_mismatch` is the share (0 to 1) of comparisons that may differ, None for any; `min_compared` the number of
-    comparisons that are needed.
+    `max_mismatch` is the share of comparisons that may differ, in basis points, None for any; `min_compared` the number
+    of comparisons that are needed.
     """
 
-    max_mismatch: float | None = None
+    max_mismatch: BasisPoints | None = None
     min_compared: int = 0
 
 
@@ -49,9 +51,9 @@ def evaluate(
     return [_result(gate, route, fields, differences) for route in (*routes, *absent)]
 
 
-def exceeds(route: RouteSummary, share: float) -> bool:
-    """Return whether more than a share (0 to 1) of a route's comparisons differ."""
-    return route.different is not None and route.different > share
+def exceeds(route: RouteSummary, share: BasisPoints) -> bool:
+    """Return True where more than a share of a route's comparisons differ."""
+    return (route.mismatch + route.violation) * FULL > share * route.compared
 
 
 def with_states(
@@ -75,5 +77,7 @@ def _result(
     if route.compared < gate.min_compared:
         reasons.append(f"{route.compared:,} compared, at least {gate.min_compared:,} must be")
     if gate.max_mismatch is not None and exceeds(route, gate.max_mismatch):
-        reasons.append(f"{route.different:.2%} of {route.compared:,} differ, at most {gate.max_mismatch:.2%} may")
+        reasons.append(
+            f"{route.different:.2%} of {route.compared:,} differ, at most {show_share(gate.max_mismatch)} may"
+        )
     return RouteResult(route.route, route.compared, tuple(reasons), with_states(own, differences))

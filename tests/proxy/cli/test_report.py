@@ -284,7 +284,7 @@ def test_csv_of_routes_and_of_one_routes_fields(reported: str, contracts: Path) 
 def test_a_gate_fails_with_1_and_names_the_route(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--max-mismatch", "0.1%")
     assert result.exit_code == 1
-    assert f"{NOTES}: 80.00% of 10 differ, at most 0.10% may" in result.stderr
+    assert f"{NOTES}: 80.00% of 10 differ, at most 0.1% may" in result.stderr
     assert "quiet" not in result.stderr
     assert report(reported, contracts, "--max-mismatch", "0.1%", "--route", "quiet").exit_code == 0
     assert report(reported, contracts, "--max-mismatch", "80%").exit_code == 0
@@ -305,7 +305,7 @@ def test_junit_has_a_case_a_route(reported: str, contracts: Path, tmp_path: Path
     assert blind.find("skipped") is not None
     failure = notes.find("failure")
     assert failure is not None
-    assert failure.attrib["message"] == "80.00% of 10 differ, at most 0.10% may"
+    assert failure.attrib["message"] == "80.00% of 10 differ, at most 0.1% may"
     assert "body.notes.*.title (value, major): 2" in (failure.text or "")
     assert len(quiet) == 0
 
