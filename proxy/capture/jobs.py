@@ -16,7 +16,8 @@ from typing import Final, TypeAlias
 from pymongo import ASCENDING
 
 from proxy.reports.times import date_of
-from proxy.runtime.database import Database, Document
+from proxy.runtime.database import Database
+from proxy.runtime.database_driver import Document
 from proxy.types import JSON
 
 JOBS: Final = "capture_jobs"

@@ -36,7 +36,8 @@ from proxy.reports.resolution import CounterSpan, segments, trend_step
 from proxy.reports.storage import COUNTS, SAMPLES
 from proxy.reports.times import date_of
 from proxy.reports.triage import TrackedDifference
-from proxy.runtime.database import Database, Document
+from proxy.runtime.database import Database
+from proxy.runtime.database_driver import Document
 from proxy.types import Backend
 
 Only: TypeAlias = Mapping[str, Any]
@@ -180,9 +181,7 @@ class ReportReader:
     async def _aggregate(self, segment: CounterSpan, wanted: Document, group: Document) -> list[Document]:
         at = {"$gte": date_of(segment.since), "$lt": date_of(segment.until)}
         stages = [{"$match": {**wanted, "at": at}}, group]
-        with self._database.translate_errors():
-            counts = self._database.collection(COUNTS[segment.seconds])
-            return await counts.aggregate(stages, maxTimeMS=_QUERY_TIMEOUT_MS).to_list(None)
+        return await self._database.aggregate(COUNTS[segment.seconds], stages, maxTimeMS=_QUERY_TIMEOUT_MS)
 
 
 def _row(result: Document, by: Iterable[str]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from proxy.reports.models import DAY, HOUR, MINUTE
 from proxy.reports.resolution import MINUTE_RETENTION
 from proxy.reports.samples import FieldAndKind
 from proxy.reports.times import date_of
-from proxy.runtime.database import Collection, Database, Document
+from proxy.runtime.database import Database
+from proxy.runtime.database_driver import Collection, Document
 
 COUNTS: Final = {MINUTE: "counts_by_minute", HOUR: "counts_by_hour", DAY: "counts_by_day"}
 """The collection of counts by slices of so many seconds."""

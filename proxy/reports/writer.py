@@ -31,7 +31,8 @@ from proxy.reports.samples import FieldAndKind, document
 from proxy.reports.storage import Storage
 from proxy.reports.triage import Observation, difference_id
 from proxy.runtime.background_tasks import BackgroundTasks
-from proxy.runtime.database import Database, DatabaseError, Document
+from proxy.runtime.database import Database, DatabaseError
+from proxy.runtime.database_driver import Document
 from proxy.types import JSON
 
 logger = logging.getLogger("scribe_proxy")

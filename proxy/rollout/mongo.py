@@ -28,7 +28,8 @@ from proxy.rollout.analysis.window import RequestStats
 from proxy.rollout.fleet import ProcessSnapshot
 from proxy.rollout.model import AnnouncedConfig, AuditEntry, Evidence, RouteState, change_of
 from proxy.rollout.store import SNAPSHOT_LIFETIME
-from proxy.runtime.database import Conflict, Database, DatabaseError, Document, Unavailable
+from proxy.runtime.database import Conflict, Database, DatabaseError, Unavailable
+from proxy.runtime.database_driver import Document
 
 _SNAPSHOT: Final = TypeAdapter(ProcessSnapshot)
 POLL_INTERVAL: Final = 1.0
@@ -68,7 +69,7 @@ class MongoStore:
             try:
                 with self._database.translate_errors():
                     pipeline = [{"$match": {"operationType": {"$in": ["insert", "replace", "invalidate"]}}}]
-                    stream = await stack.enter_async_context(self._states.watch(pipeline))
+                    stream = await stack.enter_async_context(await self._database.watch("states", pipeline))
             except Unavailable:
                 raise
             except DatabaseError:  # change streams are unavailable

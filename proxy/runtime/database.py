@@ -1,4 +1,4 @@
-"""The gateway's own database. No other module of `proxy` imports motor.
+"""The gateway's own database, over the driver that `MONGODB_DRIVER` names.
 
     database = Database.of(config.mongodb)                      # None: no URL, nothing is stored or shared
     with database.translate_errors():
@@ -11,12 +11,12 @@ the connection without I/O. `translate_errors` converts the driver's errors to t
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -29,12 +29,18 @@ from pymongo.errors import (
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from proxy.observability import metrics
+from proxy.runtime.database_driver import (
+    ChangeStream,
+    Collection,
+    DatabaseDriver,
+    Document,
+    DriverName,
+    PyMongoDriver,
+    name_from,
+)
 
 if TYPE_CHECKING:
     from proxy.config.service_models import MongoSettings
-
-Document: TypeAlias = dict[str, Any]
-Collection: TypeAlias = AsyncIOMotorCollection[Document]
 
 TIMEOUT: Final = 2.0
 """Seconds after which an unresponsive server counts as unreachable."""
@@ -57,29 +63,31 @@ class Conflict(DatabaseError):
 
 
 class InvalidDatabaseUrl(DatabaseError):
-    """Raised for an invalid URL or database name."""
+    """Raised for an invalid URL, database name or `MONGODB_DRIVER`."""
 
 
 class Database:
     """One database, bound to the event loop that uses it. Raises `InvalidDatabaseUrl`.
 
-    `timeout`: seconds after which an unresponsive server counts as unreachable.
+    `timeout`: seconds after which an unresponsive server counts as unreachable. `driver`: by default the one that
+    `MONGODB_DRIVER` names.
     """
 
-    def __init__(self, url: str, name: str, timeout: float | None = None) -> None:
+    def __init__(self, url: str, name: str, timeout: float | None = None, driver: DriverName | None = None) -> None:
         timeout_ms = int((TIMEOUT if timeout is None else timeout) * 1000)
+        options = {
+            "connect": False,
+            "appname": "scribe-proxy",
+            "event_listeners": [_Timing()],
+            "serverSelectionTimeoutMS": timeout_ms,
+            "connectTimeoutMS": timeout_ms,
+            "socketTimeoutMS": 10_000,
+            "heartbeatFrequencyMS": 1000,  # maximum delay until a recovered server is noticed
+        }
+        chosen = driver or _driver_name()
         try:
-            self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
-                url,
-                connect=False,
-                appname="scribe-proxy",
-                event_listeners=[_Timing()],
-                serverSelectionTimeoutMS=timeout_ms,
-                connectTimeoutMS=timeout_ms,
-                socketTimeoutMS=10_000,
-                heartbeatFrequencyMS=1000,  # maximum delay until a recovered server is noticed
-            )
-            self._database: AsyncIOMotorDatabase[Document] = self._client[name]
+            self._driver = _open_driver(chosen, url, options)
+            self._database = self._driver.database(name)
         except (PyMongoError, ValueError) as error:  # the message may quote the URL
             raise InvalidDatabaseUrl(f"invalid MongoDB URL or database name ({type(error).__name__})") from None
         self.name: Final = name
@@ -94,12 +102,12 @@ class Database:
     @property
     def available(self) -> bool:
         """True while a writable server is known. No I/O; False before the first request."""
-        return bool(self._client.delegate.topology_description.has_writable_server())
+        return bool(self._driver.topology.has_writable_server())
 
     @property
     def _known_unreachable(self) -> bool:
         """True where no server is known and the last attempt failed. The driver retries every second. No I/O."""
-        servers = self._client.delegate.topology_description.server_descriptions().values()
+        servers = self._driver.topology.server_descriptions().values()
         return not any(server.is_server_type_known for server in servers) and any(server.error for server in servers)
 
     async def is_reachable(self) -> bool:
@@ -123,12 +131,24 @@ class Database:
 
     def collection(self, name: str) -> Collection:
         """Return a collection, which need not exist."""
-        return self._database[name]
+        collection: Collection = self._database[name]
+        return collection
 
     async def command(self, command: Document) -> Document:
         """Run a database command. Raises `DatabaseError`."""
         with self.translate_errors():
-            return await self._database.command(command)
+            answer: Document = await self._database.command(command)
+        return answer
+
+    async def aggregate(self, name: str, stages: Sequence[Document], **options: Any) -> list[Document]:
+        """Return all results of an aggregation over a collection. Raises `DatabaseError`."""
+        with self.translate_errors():
+            return await self._driver.aggregate(self.collection(name), stages, **options)
+
+    async def watch(self, name: str, stages: Sequence[Document]) -> ChangeStream:
+        """Return the change stream of a collection, to be entered. Raises `DatabaseError`."""
+        with self.translate_errors():
+            return await self._driver.watch(self.collection(name), stages)
 
     async def reach(self) -> None:
         """Ping MongoDB. Raises `DatabaseError` where it does not answer in time."""
@@ -145,11 +165,27 @@ class Database:
     async def drop(self) -> None:
         """Drop the database."""
         with self.translate_errors():
-            await self._client.drop_database(self.name)
+            await self._driver.drop_database(self.name)
 
     async def close(self) -> None:
-        """Close all connections, in a thread because the driver waits for the server."""
-        await asyncio.to_thread(self._client.close)
+        """Close all connections."""
+        await self._driver.close()
+
+
+def _driver_name() -> DriverName:
+    try:
+        return name_from(os.environ)
+    except ValueError as error:
+        raise InvalidDatabaseUrl(str(error)) from None
+
+
+def _open_driver(name: DriverName, url: str, options: Mapping[str, Any]) -> DatabaseDriver:
+    """Return a driver's client with PyMongo's options, which connects with its first operation."""
+    if name == "pymongo":
+        return PyMongoDriver(url, options)
+    from proxy.runtime.motor_driver import MotorDriver  # imports motor
+
+    return MotorDriver(url, options)
 
 
 def _translated(error: PyMongoError) -> DatabaseError:

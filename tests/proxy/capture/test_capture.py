@@ -23,6 +23,7 @@ from proxy.contract.model import Operation
 from proxy.recordings import model
 from proxy.reports.events import ComparisonEvent, SkippedEvent
 from proxy.runtime.database import Database
+from proxy.runtime.database_driver import DRIVERS
 from tests.support.exchanges import answered, exchange, operation, properties
 from tests.support.mongodb_relay import Relay
 
@@ -39,9 +40,9 @@ def swift(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.cli.capture.POLL_INTERVAL", 0.02)
 
 
-@pytest.fixture
-async def database(mongodb_url: str) -> AsyncIterator[Database]:
-    database = Database(mongodb_url, "test_capture")
+@pytest.fixture(params=DRIVERS)
+async def database(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    database = Database(mongodb_url, "test_capture", driver=request.param)
     yield database
     for name in ("capture_jobs", "captured"):
         await database.collection(name).delete_many({})

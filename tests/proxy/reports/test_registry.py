@@ -18,15 +18,16 @@ from proxy.reports.storage import COUNTS, SAMPLES
 from proxy.reports.triage import Mark, Observation
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Conflict, Database
+from proxy.runtime.database_driver import DRIVERS
 from tests.proxy.reports.test_reports import DIVERGENCE, SETTINGS, compared, differing
 from tests.support.exchanges import answered
 
 BY = Mark("known", 0.0, "Ada", "dates differ", "QA-7")
 
 
-@pytest.fixture
-async def database(mongodb_url: str) -> AsyncIterator[Database]:
-    database = Database(mongodb_url, "test_registry")
+@pytest.fixture(params=DRIVERS)
+async def database(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    database = Database(mongodb_url, "test_registry", driver=request.param)
     yield database
     for name in (*COUNTS.values(), SAMPLES, DIFFERENCES):
         await database.collection(name).delete_many({})

@@ -28,6 +28,7 @@ from proxy.reports.revisions import Revisions
 from proxy.reports.storage import COUNTS, SAMPLES, Storage
 from proxy.reports.writer import ReportWriter
 from proxy.runtime.database import Database, Unavailable
+from proxy.runtime.database_driver import DRIVERS
 from proxy.types import JSON
 from tests.support.exchanges import answered, exchange, operation, properties
 from tests.support.mongodb_relay import Relay
@@ -62,10 +63,10 @@ def dropped_at_the_end(mongodb_url: str) -> Iterator[None]:
 MONTH = 30 * 86_400
 
 
-@pytest.fixture
-async def database(mongodb_url: str) -> AsyncIterator[Database]:
+@pytest.fixture(params=DRIVERS)
+async def database(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """Emptied after each test; that is quicker than to make the indexes anew."""
-    database = Database(mongodb_url, "test_reports")
+    database = Database(mongodb_url, "test_reports", driver=request.param)
     yield database
     for name in (*COUNTS.values(), SAMPLES):
         await database.collection(name).delete_many({})

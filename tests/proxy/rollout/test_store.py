@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from proxy.rollout.mongo import MongoStore
 from proxy.rollout.store import SNAPSHOT_LIFETIME, MemoryStore, Store
 from proxy.rollout.transitions import gate_failed, guard_failed, initial_state, promote, start_rollout
 from proxy.runtime.database import Database, Unavailable
+from proxy.runtime.database_driver import DRIVERS, DriverName
 from proxy.types import BasisPoints
-from tests.support.mongodb_relay import Relay
+from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 
 DATABASE = "state_store_tests"
 ROUTE = Route.model_validate(
@@ -37,14 +39,20 @@ ROUTE = Route.model_validate(
 FIRST = start_rollout(ROUTE, initial_state(ROUTE), 10.0)
 
 
-@pytest.fixture
-async def database(mongodb_url: str) -> AsyncIterator[Database]:
-    found = Database(mongodb_url, DATABASE)
+@asynccontextmanager
+async def emptied_database(mongodb_url: str, driver: DriverName) -> AsyncIterator[Database]:
+    found = Database(mongodb_url, DATABASE, driver=driver)
     yield found
     with MongoClient[dict[str, Any]](mongodb_url) as client:
         for name in client[DATABASE].list_collection_names():
             client[DATABASE][name].delete_many({})
     await found.close()
+
+
+@pytest.fixture(params=DRIVERS)
+async def database(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    async with emptied_database(mongodb_url, request.param) as found:
+        yield found
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,10 +73,15 @@ async def hub(tmp_path: Path) -> AsyncIterator[HubStore]:
     running.stop()
 
 
-@pytest.fixture(params=["memory", "mongodb", "hub"])
-def store(request: pytest.FixtureRequest, database: Database, hub: HubStore) -> Store:
-    stores: dict[str, Store] = {"memory": MemoryStore(), "mongodb": MongoStore(database), "hub": hub}
-    return stores[request.param]
+@pytest.fixture(params=["memory", "hub", *DRIVERS])
+async def store(request: pytest.FixtureRequest, mongodb_url: str, hub: HubStore) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        yield MemoryStore()
+    elif request.param == "hub":
+        yield hub
+    else:
+        async with emptied_database(mongodb_url, request.param) as database:
+            yield MongoStore(database)
 
 
 def next_of(state: RouteState, at: float = 20.0) -> RouteState:
@@ -234,11 +247,12 @@ def standalone(tmp_path: Path) -> Iterator[str]:
     child.stop()
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
 async def test_where_there_are_no_change_streams_states_are_polled(
-    standalone: str, monkeypatch: pytest.MonkeyPatch
+    standalone: str, driver: DriverName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("proxy.rollout.mongo.POLL_INTERVAL", 0.02)
-    database = Database(standalone, DATABASE, timeout=10.0)
+    database = Database(standalone, DATABASE, timeout=10.0, driver=driver)
     store = MongoStore(database)
     assert await store.replace(FIRST)
     changes, task = await follow(store)
@@ -259,10 +273,11 @@ async def test_a_stream_that_ends_is_told(database: Database) -> None:
     await task
 
 
-async def test_an_outage_is_told(mongodb_url: str) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_an_outage_is_told(mongodb_url: str, driver: DriverName) -> None:
     async with Relay(mongodb_url) as relay:
         await relay.mend()
-        database = Database(relay.url, DATABASE, timeout=0.2)
+        database = Database(relay.url, DATABASE, timeout=0.2, driver=driver)
         store = MongoStore(database)
         changes, task = await follow(store)
         await relay.cut()
@@ -274,6 +289,7 @@ async def test_an_outage_is_told(mongodb_url: str) -> None:
             async with store.following():
                 pass
         await database.close()
+        collect_abandoned_sockets()
 
 
 def test_a_slice_becomes_evidence() -> None:

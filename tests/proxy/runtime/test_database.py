@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,12 +16,13 @@ from pymongo import InsertOne
 
 from proxy.config.service_models import MongoSettings
 from proxy.runtime.database import Conflict, Database, DatabaseError, InvalidDatabaseUrl, Unavailable
-from tests.support.mongodb_relay import Relay
+from proxy.runtime.database_driver import DRIVERS, DriverName, name_from
+from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 
 
-@pytest.fixture
-async def database(mongodb_url: str) -> AsyncIterator[Database]:
-    database = Database(mongodb_url, "test_database")
+@pytest.fixture(params=DRIVERS)
+async def database(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    database = Database(mongodb_url, "test_database", driver=request.param)
     yield database
     await database.drop()
     await database.close()
@@ -53,6 +57,43 @@ def test_a_url_without_sense_is_refused_and_not_quoted(url: str) -> None:
 def test_so_is_a_name_that_no_database_has() -> None:
     with pytest.raises(InvalidDatabaseUrl, match="database name"):
         Database("mongodb://127.0.0.1:1", "a b")
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(("url", "name"), [("mongodb://:::", "x"), ("mongodb://127.0.0.1:1", "a b")])
+def test_invalid_urls_are_refused_by_both_drivers(driver: DriverName, url: str, name: str) -> None:
+    with pytest.raises(InvalidDatabaseUrl):
+        Database(url, name, driver=driver)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [({}, "motor"), ({"MONGODB_DRIVER": ""}, "motor"), *[({"MONGODB_DRIVER": name}, name) for name in DRIVERS]],
+)
+def test_the_environment_names_the_driver(environ: dict[str, str], expected: str) -> None:
+    assert name_from(environ) == expected
+
+
+def test_an_unknown_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGODB_DRIVER", "mongoose")
+    with pytest.raises(InvalidDatabaseUrl, match="MONGODB_DRIVER must be motor or pymongo, not 'mongoose'"):
+        Database("mongodb://127.0.0.1:1", "x")
+
+
+def test_pymongo_alone_imports_no_motor() -> None:
+    """Neither the gateway nor the native app imports the driver that is not used."""
+    code = (
+        "import sys, proxy.runtime.process, proxy.cli.serve, proxy.shadow.worker, handlers.app\n"
+        "from handlers.storage.store import Store\n"
+        "from proxy.runtime.database import Database\n"
+        "async def run():\n"
+        "    await Database('mongodb://127.0.0.1:1', 'x').close()\n"
+        "    await Store('mongodb://127.0.0.1:1', 'x', driver='pymongo').close()\n"
+        "import asyncio; asyncio.run(run())\n"
+        "sys.exit('motor' in sys.modules)"
+    )
+    environ = {**os.environ, "MONGODB_DRIVER": "pymongo"}
+    assert subprocess.run([sys.executable, "-c", code], env=environ, timeout=60, check=False).returncode == 0
 
 
 async def test_available_from_the_first_answer_on(database: Database) -> None:
@@ -91,8 +132,8 @@ async def test_what_takes_too_long_is_told_as_that(database: Database) -> None:
         {"$lookup": {"from": "things", "pipeline": [], "as": "all"}},
         {"$unwind": "$all"},
     ]
-    with pytest.raises(Unavailable, match="too long"), database.translate_errors():
-        await things.aggregate([*each_with_all * 3, {"$count": "all"}], maxTimeMS=20).to_list(None)
+    with pytest.raises(Unavailable, match="too long"):
+        await database.aggregate("things", [*each_with_all * 3, {"$count": "all"}], maxTimeMS=20)
 
 
 async def test_misuse_of_the_driver_is_named(database: Database) -> None:
@@ -108,17 +149,19 @@ async def test_commands_are_timed(database: Database) -> None:
     assert (timed("ping", "ok"), timed("nonsense", "failed")) == (ok + 1, failed + 1)
 
 
-async def test_a_name_that_dns_does_not_know_is_away() -> None:
-    database = Database("mongodb+srv://nowhere.invalid/", "x")
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_a_name_that_dns_does_not_know_is_away(driver: DriverName) -> None:
+    database = Database("mongodb+srv://nowhere.invalid/", "x", driver=driver)
     with pytest.raises(Unavailable):
         await database.reach()
     assert not database.available
     await database.close()
 
 
-async def test_away_at_first_then_there_then_away_again(mongodb_url: str) -> None:
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_away_at_first_then_there_then_away_again(mongodb_url: str, driver: DriverName) -> None:
     async with Relay(mongodb_url) as relay:
-        database = Database(relay.url, "test_away", timeout=0.6)
+        database = Database(relay.url, "test_away", timeout=0.6, driver=driver)
         with pytest.raises(Unavailable):
             await database.reach()
         assert not database.available
@@ -128,6 +171,7 @@ async def test_away_at_first_then_there_then_away_again(mongodb_url: str) -> Non
         await relay.cut()
         await becomes(lambda: not database.available)
         await database.close()
+        collect_abandoned_sockets()
 
 
 async def becomes(condition: Callable[[], bool]) -> None:
