@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, SecretStr
 
-from proxy.config.field_types import FULL, ZERO, show_duration
+from proxy.config.field_types import FULL, ZERO, show_duration, show_share
 from proxy.config.models import Config, Route, RoutingFile
 from proxy.gateway.patterns import Cover
 from proxy.types import BasisPoints
@@ -103,14 +103,29 @@ def _change(
     now: tuple[Config, Route | None],
 ) -> RouteChange:
     before, after = _share(*was), _share(*now)
+    after = _continued(was[1], now[1], before, after)
     redrawn = _redrawn(*was, *now) if _partial(before) and _partial(after) else ""
     to_native, to_legacy = _moving(before, after, redrawn=bool(redrawn))
-    notes = tuple(_notes(kind, was[1], now[1]))
+    notes = (*_notes(kind, was[1], now[1]), *_rollout_notes(was[1], now[1], before, after))
     return RouteChange(kind, shown.name, shown.match, before, after, to_native, to_legacy, redrawn, notes)
 
 
 def _share(config: Config, route: Route | None) -> BasisPoints:
     return route.share if route is not None and config.native is not None else ZERO
+
+
+def _continued(was: Route | None, now: Route | None, before: BasisPoints, after: BasisPoints) -> BasisPoints:
+    """Return the share after a rollout was added, which continues at the highest stage of at most the running share."""
+    if not _gains_rollout(was, now):
+        return after
+    assert now is not None
+    assert now.rollout is not None
+    stage = now.rollout.continuing(before) if now.pin is None else None
+    return after if stage is None else min(now.native, stage)
+
+
+def _gains_rollout(was: Route | None, now: Route | None) -> bool:
+    return was is not None and now is not None and was.rollout is None and now.rollout is not None
 
 
 def _partial(share: BasisPoints) -> bool:
@@ -154,8 +169,19 @@ def _notes(kind: str, was: Route | None, now: Route | None) -> Iterator[str]:
         if getattr(was, key) != getattr(now, key):
             yield f"{key}: {getattr(was, key) or '-'} → {getattr(now, key) or '-'}"
     for key in _OTHER_KEYS:
-        if getattr(was, key) != getattr(now, key):
+        if getattr(was, key) != getattr(now, key) and not (key == "rollout" and _gains_rollout(was, now)):
             yield f"{key} differs" + (" (its first stage is shown)" if key == "rollout" else "")
+
+
+def _rollout_notes(was: Route | None, now: Route | None, before: BasisPoints, after: BasisPoints) -> Iterator[str]:
+    """Yield how a rollout that was added begins, and the setting that would keep the callers who move to legacy."""
+    if not _gains_rollout(was, now):
+        return
+    assert now is not None
+    assert now.rollout is not None
+    yield f"a rollout is added: {'continues' if 0 < after <= before else 'starts'} at {show_share(after)}"
+    if after < before <= now.native and now.pin is None:
+        yield f"`start_at: {show_share(before)}`, as one of its stages, would keep all callers"
 
 
 def _settings(config: Config) -> Iterator[tuple[str, object]]:

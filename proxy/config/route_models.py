@@ -174,6 +174,14 @@ class Schedule(Section):
         """The share of the stage at which the rollout starts."""
         return self.start_at if self.start_at is not None else self.steps[0].share
 
+    def continuing(self, running: BasisPoints) -> BasisPoints | None:
+        """Return the stage at which a rollout continues that is added to a route with a running share.
+
+        It is the highest of at most that share; None with `start_at`, and below the first stage.
+        """
+        stages = self.stages if self.start_at is None else ()
+        return max((stage for stage in stages if stage <= running), default=None)
+
     def bake_time_of(self, stage: BasisPoints) -> float:
         """Return the bake time of a stage, in seconds."""
         own = next((step.bake_time for step in self.steps if step.share == stage), None)

@@ -69,6 +69,7 @@ class SharesInForce:
         before = {route.name: route for route in self.config.routes}
         capped = {name: self.cache.state(route) for name, route in before.items()}
         self.config = config
+        self._continue_running(before)
         self._set_routes()
         for route in config.routes:
             if route.name in before:
@@ -80,6 +81,15 @@ class SharesInForce:
         self.cache.groups = RouteGroups(self.config.routes)
         self.stats.set_routes(self.config.routes, time.monotonic())
         self.refresh()
+
+    def _continue_running(self, before: Mapping[str, Route]) -> None:
+        """Let rollouts that were added continue at the shares in force, so that adding one moves as few as possible."""
+        for route in self.config.routes:
+            former = before.get(route.name)
+            if route.rollout is None:
+                self.cache.forget_running(route)
+            elif former is not None and former.rollout is None and former.revision == route.revision:
+                self.cache.set_running(route, self.effective(former).share)
 
     def _take_cap_along(self, before: Route, route: Route, state: RouteState) -> None:
         """Apply the cap of a route's former group to the new one: changing groups must not raise a share."""

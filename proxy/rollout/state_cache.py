@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from proxy.config.models import Route
 from proxy.rollout.groups import RouteGroups, former_keys, merged_state
 from proxy.rollout.model import RouteState, state_key
 from proxy.rollout.shares import Effective, effective
 from proxy.rollout.transitions import initial_state, rebase_local_cap
+from proxy.types import BasisPoints
 
 
 class RouteStateCache:
@@ -22,6 +24,7 @@ class RouteStateCache:
         self.loaded = False
         self._stored: dict[str, RouteState] = {}
         self._local: dict[str, tuple[Route, RouteState]] = {}
+        self._running: dict[str, BasisPoints] = {}  # shares of routes when a rollout was added
 
     def state(self, route: Route) -> RouteState:
         """Return the state in force: the local, else the stored, else the initial one."""
@@ -31,12 +34,39 @@ class RouteStateCache:
 
     def stored(self, route: Route) -> RouteState | None:
         """Return the stored state; for a new group, the merged state of its routes."""
+        return self._continued(route, self._stored_as_it_is(route))
+
+    def _stored_as_it_is(self, route: Route) -> RouteState | None:
         key = state_key(route)
         if key in self._stored:
             return self._stored[key]
         keys = former_keys(self.groups.members(key))
         former = [self._stored[key] for key in keys if key in self._stored]
         return merged_state(route, former) if former else None
+
+    def _continued(self, route: Route, state: RouteState | None) -> RouteState | None:
+        """Return the state of a rollout that continues at a running share, before its start is stored."""
+        running = self._running.get(state_key(route))
+        if running is None or route.rollout is None or (state is not None and state.stage is not None):
+            return state
+        stage = route.rollout.continuing(running)
+        return state if stage is None else replace(state or initial_state(route), stage=stage)
+
+    def set_running(self, route: Route, share: BasisPoints) -> None:
+        """Let a rollout that was added continue at the share that was in force, the lowest of its group."""
+        key = state_key(route)
+        self._running[key] = min(share, self._running.get(key, share))
+
+    def forget_running(self, route: Route) -> None:
+        """Forget the share of a route that has no rollout."""
+        self._running.pop(state_key(route), None)
+
+    def continues_at(self, route: Route) -> BasisPoints | None:
+        """Return the running share at which a rollout is to continue; None once it has started."""
+        state = self._stored_as_it_is(route)
+        if self._continued(route, state) is state:
+            return None
+        return self._running[state_key(route)]
 
     def without_route(self) -> list[RouteState]:
         """Return the capped states whose route no longer exists."""
@@ -66,6 +96,8 @@ class RouteStateCache:
         if known is not None and known.version >= state.version:
             return False
         self._stored[state.key] = state
+        if state.stage is not None:
+            self._running.pop(state.key, None)
         return True
 
     def set_local(self, route: Route, state: RouteState) -> None:

@@ -23,6 +23,7 @@ from proxy.rollout.progress import opening
 from proxy.rollout.shares import share_before
 from proxy.rollout.store import Store
 from proxy.rollout.transitions import (
+    continue_rollout,
     gate_failed,
     initial_state,
     promote,
@@ -78,13 +79,15 @@ class StateSynchroniser:
         await self._store_local_caps()
         if not shares.cache.loaded:
             return
-        if self._announced is not shares.config:
-            await self._announce_config()
+        known = self._announced is shares.config
+        may_start = known or await self._announce_config()  # else the replica that announced the file starts rollouts
         states = {r.name: shares.cache.state(r) for r in shares.config.routes if r.rollout is not None}
         await self._evidence.exchange({name: state for name, state in states.items() if state.stage is not None})
         config = shares.config
         for route in shares.cache.groups.leaders():
-            after = self._due(route) if config is shares.config else None  # None after a reload during the exchange
+            if config is not shares.config:  # reloaded during the exchange
+                break
+            after = self._due(route, may_start=may_start)
             if after is not None:
                 await self._replace(after)
         await self._evidence.store_baselines(self._baseline_interval)
@@ -106,8 +109,11 @@ class StateSynchroniser:
             self._shares.record(after)
             await self._announcer.announce(after)
 
-    async def _announce_config(self) -> None:
-        """Announce the revision in force; the first replica that does so records its changes of shares."""
+    async def _announce_config(self) -> bool:
+        """Announce the revision in force; return True to the first replica that does.
+
+        It records its changes of shares in the history.
+        """
         config = self._shares.config
         text = await asyncio.to_thread(self._shares.hooks.config_text)
         revision, shares = config.revision, {route.name: ceiling(route) for route in config.routes}
@@ -115,7 +121,7 @@ class StateSynchroniser:
         before = await self._store.announce(AnnouncedConfig(revision, shares, rollouts, text))
         self._announced = config
         if before is None:
-            return
+            return False
         follows = f"follows {before.revision}" if before.revision else "is the first"
         reason = f"revision {revision} {follows}"
         by = Attribution(FILE, reason, self._shares.clock.now())
@@ -126,11 +132,18 @@ class StateSynchroniser:
             had_rollout = route.name in before.rollouts
             if former is not None and (former, had_rollout) != (ceiling(route), route.rollout is not None):
                 await self._announce_share(route, former, by, had_rollout=had_rollout)
+        return True
 
     async def _announce_share(self, route: Route, former: BasisPoints, by: Attribution, *, had_rollout: bool) -> None:
-        """Record a change of the share in force that the file made. `former`: the share it allowed before."""
-        state, allowed = self._shares.cache.state(route), ceiling(route)
+        """Record a change of the share in force that the file made. `former`: the share that it allowed before."""
+        cache = self._shares.cache
+        state, allowed = cache.state(route), ceiling(route)
         before = share_before(state, former, had_rollout=had_rollout)
+        if route.rollout is not None and not had_rollout:  # also after a restart with the new file
+            cache.set_running(route, before)
+            self._shares.refresh()
+        if cache.continues_at(route) is not None:
+            return  # the start of the rollout records it
         after = self._shares.effective(route).share
         by = Attribution(by.actor, _reason(former, allowed, route), by.at)
         if state.stage is not None and route.rollout is not None:
@@ -142,15 +155,18 @@ class StateSynchroniser:
         log_change(entry)
         self._shares.hooks.changed(entry)
 
-    def _due(self, route: Route) -> RouteState | None:
-        """Return the state that follows without an action of a person; None where none is due."""
+    def _due(self, route: Route, *, may_start: bool) -> RouteState | None:
+        """Return the state that follows now without anybody's action; None where none does."""
         state, now = self._shares.cache.state(route), self._shares.clock.now()
         released = release_if_due(route, state, now)
         if released is not None or route.rollout is None or route.pin is not None:
             return released
+        running = self._shares.cache.continues_at(route)
+        if running is not None:
+            return continue_rollout(route, state, running, now)
         if state.stage is None:
-            may_start = route.rollout.start_at is not None or opening(route.rollout, now) == now
-            return start_rollout(route, state, now) if may_start else None
+            is_open = route.rollout.start_at is not None or opening(route.rollout, now) == now
+            return start_rollout(route, state, now) if may_start and is_open else None
         if clock_jumped(state, now, self._jump):
             return gate_failed(route, state, "the clock jumped, so the bake time starts again", now)
         progress = self._evidence.progress(route, state, now)

@@ -32,6 +32,15 @@ def start_rollout(route: Route, state: RouteState, now: float) -> RouteState:
     return _changed(route, state, "start", by, stage=first, since=now, passing=now)
 
 
+def continue_rollout(route: Route, state: RouteState, running: BasisPoints, now: float) -> RouteState:
+    """Start a rollout that was added to a route with a running share, at its highest stage of at most that."""
+    assert route.rollout is not None
+    stage = route.rollout.continuing(running)
+    reason = f"a `rollout` was added at {show_share(running)}, and continues at {show_share(stage or ZERO)}"
+    after = _changed(route, state, "start", Attribution(SCHEDULE, reason, now), stage=stage, since=now, passing=now)
+    return replace(after, change=replace(after.change, before=running))
+
+
 def promote(route: Route, state: RouteState, by: Attribution) -> RouteState:
     """Move the rollout to its next stage."""
     if route.rollout is None:

@@ -151,10 +151,31 @@ def test_settings_are_compared_by_key_and_secrets_are_not_shown() -> None:
     }
 
 
-def test_of_a_rollout_the_first_stage_counts() -> None:
+def test_rollout_that_is_added_names_the_start_that_keeps_all() -> None:
     plain = config("name: a, match: GET /a, native: 25%")
     staged = config("name: a, match: GET /a, rollout: {stages: [10%, 100%]}")
     change = only(plain, staged)
     assert (change.before, change.after, change.to_legacy) == (2500, 1000, 1500)
-    assert change.notes == ("rollout differs (its first stage is shown)",)
+    assert change.notes == (
+        "a rollout is added: continues at 10%",
+        "`start_at: 25%`, as one of its stages, would keep all callers",
+    )
     assert route_changes(staged, staged) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "rollout", "share", "notes"),
+    [
+        ("25%", "{stages: [1%, 25%, 100%]}", 2500, ["a rollout is added: continues at 25%"]),
+        ("25%", "{stages: [1%, 100%], start_at: 100%}", 10_000, ["a rollout is added: starts at 100%"]),
+        ("25%", "{stages: [50%, 100%]}", 5000, ["a rollout is added: starts at 50%"]),
+        ("0%", "{stages: [1%, 100%]}", 100, ["a rollout is added: starts at 1%"]),
+    ],
+)
+def test_rollout_that_is_added_continues_at_the_running_share(
+    before: str, rollout: str, share: int, notes: list[str]
+) -> None:
+    change = only(
+        config(f"name: a, match: GET /a, native: {before}"), config(f"name: a, match: GET /a, rollout: {rollout}")
+    )
+    assert (change.after, list(change.notes)) == (share, notes)

@@ -485,7 +485,7 @@ async def test_change_of_a_command_is_announced_by_one_replica(
     ("before", "after", "shown"),
     [
         (PLAIN, PLAIN.replace("native: 50%", "native: 30%"), [("share", 5000, 3000)]),
-        (PLAIN, STAGED, [("start", 0, 1000), ("share", 5000, 0)]),
+        (PLAIN, STAGED, [("start", 5000, 5000)]),
         (PLAIN, PLAIN.replace("50%", "50%, revision: two"), []),
     ],
 )
