@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import shutil
 import sys
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from demo.mongod import mongodb
 from handlers.settings import Settings
@@ -69,16 +72,46 @@ settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+gc.disable()  # until all tests are collected: nothing of a collection is garbage
+
+MONGODB_URL: Final = pytest.StashKey[str]()
+SHARED: Final = contextlib.ExitStack()
+"""Servers of the whole run, which end with it."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """With `-n`: give every worker the one MongoDB, which starts with the first."""
+    url = node.config.stash.get(MONGODB_URL, None) or SHARED.enter_context(mongodb())
+    node.config.stash[MONGODB_URL] = node.workerinput["mongodb_url"] = url
+
+
+def pytest_collection_finish() -> None:
+    """Take what was collected out of the garbage collector's sight: each of its rounds would visit all tests."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_unconfigure() -> None:
-    """Remove what processes of the tests have stored."""
+    """Stop the servers and remove what processes of the tests have stored."""
+    SHARED.close()
     shutil.rmtree(STATE_DIRECTORY, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def mongodb_url() -> Iterator[str]:
+def mongodb_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A real MongoDB (a replica set): `MONGODB_URL`, or a mongod of this test run's own."""
-    with mongodb() as url:
+    given = getattr(request.config, "workerinput", {}).get("mongodb_url")
+    with contextlib.nullcontext(given) if given else mongodb() as url:
         yield url
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leaves_nothing_open() -> Iterator[None]:
+    """Collect a module's garbage: what it left unclosed is an error of its last test, not of a later module's."""
+    yield
+    gc.collect()
 
 
 class ByFile(LoadScopeScheduling):

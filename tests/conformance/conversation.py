@@ -13,8 +13,6 @@ from tests.conformance.delivery import WHOLE, Delivery
 from tests.conformance.entrances import Entrance
 from tests.conformance.upstream import POISON, Script
 
-PATIENCE: Final = 15.0
-"""Seconds after which a client counts as left without an answer: above every limit of the proxies under test."""
 MANY: Final = 99
 """Answers that never come: all that do are waited for."""
 LEAVING: Final = 0.02
@@ -52,14 +50,15 @@ async def converse(
     token: bytes,
     sending: Delivery = WHOLE,
     answering: Delivery = WHOLE,
-    patience: float = PATIENCE,
+    patience: float | None = None,
 ) -> Conversation:
     """Deliver a case, then an innocent request on the same connection if it stands, and one on a new connection.
 
-    `patience`: seconds to wait for each answer.
+    `patience`: seconds to wait for each answer, by default the entrance's.
     """
     if case.answer is not None:
         entrance.upstream.scripts[token] = _script(case, token, answering)
+    patience = entrance.patience if patience is None else patience
     client = await connect(entrance.port)
     try:
         timely = await _send(entrance, client, case, token, sending, patience)
@@ -118,7 +117,7 @@ async def _ask_anew(entrance: Entrance, token: bytes) -> Answer | None:
     client = await connect(entrance.port)
     try:
         await client.write([innocent(b"fresh-" + token)], 0)
-        await client.wait_for(1, (), PATIENCE)
+        await client.wait_for(1, (), entrance.patience)
         answers = client.answers(())
     except Malformed:
         return None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
+from zlib import crc32
 
 Part = Literal["whole", "bytes", "split", "glued"]
 SETTLED: Final = b""
 LONG: Final = 2_000
 """Bytes above which data is not sent byte by byte, and is split only near its ends and line ends."""
-SAMPLE: Final = 9
+SAMPLE: Final = 2
 """Splits of a delivery plan that is not thorough."""
 
 
@@ -46,14 +47,14 @@ GLUED: Final = Delivery("glued")
 
 
 def plan(data: bytes, *, glue: bool, thorough: bool) -> list[Delivery]:
-    """Return the deliveries of `data`; without `thorough`, a sample of the splits that covers the line ends."""
+    """Return the deliveries of `data`; without `thorough`, a sample of the splits, another for each data."""
     deliveries = [WHOLE]
     if len(data) <= LONG:
         deliveries.append(Delivery("bytes"))
     boundaries = list(_boundaries(data)) if thorough else _sample(data)
     deliveries += [Delivery("split", at) for at in boundaries]
     if glue:
-        deliveries += [GLUED, Delivery("glued", -1), Delivery("glued", 1)]
+        deliveries += [GLUED, *((Delivery("glued", -1), Delivery("glued", 1)) if thorough else ())]
     return deliveries
 
 
@@ -71,9 +72,11 @@ def _line_ends(data: bytes) -> list[int]:
 
 
 def _sample(data: bytes) -> list[int]:
-    """Return boundaries around the last line ends, where framing is decided, and a few elsewhere."""
+    """Return some of the boundaries around the last line ends, where framing is decided, and elsewhere."""
     if len(data) < 2:
         return []
     near = [at + i for at in _line_ends(data)[-3:] for i in (0, 1)]
     spread = [len(data) * i // 4 for i in (1, 2, 3)]
-    return sorted({at for at in near + spread if 0 < at < len(data)})[:SAMPLE]
+    candidates = sorted({at for at in near + spread if 0 < at < len(data)})
+    first = crc32(data) % len(candidates)
+    return sorted((candidates * 2)[first : first + min(SAMPLE, len(candidates))])

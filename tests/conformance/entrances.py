@@ -27,9 +27,13 @@ from tests.conformance.oracle import Read
 from tests.conformance.upstream import RecordingUpstream, recording_upstream
 
 NGINX: Final = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+LIMIT: Final = 20.0
+"""Seconds of a gateway's limits where no case is to reach one, however busy the machine."""
+SHORT_LIMIT: Final = 2.0
+"""Seconds of a gateway's limits where a case is to reach one."""
 ROUTING: Final = """
-legacy: {{url: "http://127.0.0.1:{upstream}", timeouts: {{connect: 2s, response: 5s, idle: 5s}}}}
-server: {{header_timeout: 5s, request_timeout: 5s}}
+legacy: {{url: "http://127.0.0.1:{upstream}", timeouts: {{connect: {limit}s, response: {limit}s, idle: {limit}s}}}}
+server: {{header_timeout: {limit}s, request_timeout: {limit}s}}
 routes: []
 access_log: false
 """
@@ -112,27 +116,29 @@ class Forwarded:
 class Entrance:
     """A proxy's port, the upstream behind it, and the gateway's own record where the proxy is the gateway.
 
-    `pause`: seconds after each write for the proxy to read it.
+    `pause`: seconds after each write for the proxy to read it. `patience`: seconds to wait for an answer, above every
+    limit of the proxy.
     """
 
     port: int
     upstream: RecordingUpstream
     forwarded: Forwarded | None
     pause: float
+    patience: float
 
 
 @asynccontextmanager
-async def gateway_entrance(place: Path, number: int = 0) -> AsyncIterator[Entrance]:
-    """Serve the gateway in this process, by a file of its own."""
+async def gateway_entrance(place: Path, number: int = 0, limit: float = LIMIT) -> AsyncIterator[Entrance]:
+    """Serve the gateway in this process, by a file of its own; `limit`: the seconds of all its timeouts."""
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(recording_upstream())
-        file = place / f"routing-{number}.yaml"
-        file.write_text(ROUTING.format(upstream=upstream.port))
+        file = place / f"routing-{number}-{limit}.yaml"
+        file.write_text(ROUTING.format(upstream=upstream.port, limit=limit))
         process = GatewayProcess(file, {})
         forwarded = Forwarded(process.gateway.plan.legacy)
         process.gateway.plan = replace(process.gateway.plan, legacy=forwarded)
         port = await stack.enter_async_context(_serving(_app(process)))
-        yield Entrance(port, upstream, forwarded, 0)
+        yield Entrance(port, upstream, forwarded, 0, 2.5 * limit)
 
 
 @asynccontextmanager
@@ -178,7 +184,7 @@ async def nginx_entrances(place: Path, count: int) -> AsyncIterator[list[Entranc
         stack.callback(process.terminate)
         for port in ports:
             await reachable(port)
-        yield [Entrance(port, upstream, None, 0.001) for port, upstream in zip(ports, upstreams, strict=True)]
+        yield [Entrance(port, upstream, None, 0.001, 5.0) for port, upstream in zip(ports, upstreams, strict=True)]
 
 
 def free_ports(count: int) -> list[int]:

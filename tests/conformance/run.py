@@ -19,7 +19,7 @@ from typing import Final, Literal
 from tests.conformance.case import Case, personal
 from tests.conformance.conversation import Conversation, converse
 from tests.conformance.delivery import GLUED, WHOLE, Delivery, plan
-from tests.conformance.entrances import Entrance, gateway_entrance, nginx_entrances
+from tests.conformance.entrances import LIMIT, SHORT_LIMIT, Entrance, gateway_entrance, nginx_entrances
 from tests.conformance.judgement import Evidence, Finding, judge, worst
 from tests.conformance.oracle import Oracle, Read
 from tests.conformance.upstream import TOKEN, Recording
@@ -50,15 +50,21 @@ class Outcome:
 
 
 async def run_gateway(
-    cases: Sequence[Case], place: Path, oracle: Oracle | None, depth: Depth, lanes: int = 4
+    cases: Sequence[Case], place: Path, oracle: Oracle | None, depth: Depth, lanes: int = 4, limit: float = LIMIT
 ) -> list[Outcome]:
-    """Run the cases through gateways in this process."""
+    """Run the cases through gateways in this process, those that reach a limit through gateways with short limits."""
     async with AsyncExitStack() as stack:
-        entrances = [await stack.enter_async_context(gateway_entrance(place, i)) for i in range(lanes)]
-        return await run_cases(entrances, cases, oracle, depth)
+        patient = [await stack.enter_async_context(gateway_entrance(place, i, limit)) for i in range(lanes)]
+        hasty = [await stack.enter_async_context(gateway_entrance(place, i, SHORT_LIMIT)) for i in range(lanes)]
+        finished, waiting = await asyncio.gather(
+            run_cases(patient, [case for case in cases if not case.waits], oracle, depth),
+            run_cases(hasty, [case for case in cases if case.waits], oracle, depth),
+        )
+    outcomes = {outcome.case.name: outcome for outcome in (*finished, *waiting)}
+    return [outcomes[case.name] for case in cases]
 
 
-async def run_nginx(cases: Sequence[Case], place: Path, oracle: Oracle | None, lanes: int = 8) -> list[Outcome]:
+async def run_nginx(cases: Sequence[Case], place: Path, oracle: Oracle | None, lanes: int = 16) -> list[Outcome]:
     """Run the cases through nginx."""
     async with nginx_entrances(place, lanes) as entrances:
         return await run_cases(entrances, cases, oracle, "oracle")
@@ -89,7 +95,8 @@ def add(outcome: Outcome, evidence: Evidence, *, exact: bool) -> None:
 async def _run_lane(entrance: Entrance, cases: Sequence[Case], depth: Depth) -> list[tuple[str, list[Conversation]]]:
     talks: list[tuple[str, list[Conversation]]] = []
     for case in cases:
-        own = [await converse(entrance, case, next_token(), *pair) for pair in deliveries(case, depth)]
+        pairs = deliveries(case, depth)
+        own = [await converse(entrance, case, next_token(), *pair) for pair in pairs]
         talks.append((case.name, own))
     return talks
 

@@ -18,8 +18,9 @@ def run_both(cases: Sequence[Case], place: Path) -> tuple[dict[str, Outcome], di
     """Return the outcomes by name: of the gateway, and of nginx where it is installed."""
 
     async def run() -> tuple[list[Outcome], list[Outcome]]:
-        gateway = await run_gateway(cases, place, oracle, "quick")
-        return gateway, await run_nginx(cases, place, oracle) if NGINX is not None else []
+        gateway = asyncio.create_task(run_gateway(cases, place, oracle, "quick"))
+        nginx = await run_nginx(cases, place, oracle) if NGINX is not None else []
+        return await gateway, nginx
 
     with node_oracle() as oracle, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         gateway, nginx = runner.run(run())

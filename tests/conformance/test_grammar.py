@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.case import Case, personal
-from tests.conformance.conversation import PATIENCE, converse
+from tests.conformance.conversation import converse
 from tests.conformance.delivery import GLUED, WHOLE, Delivery
 from tests.conformance.entrances import Entrance, gateway_entrance
 from tests.conformance.grammar import mutated_answers, mutated_requests, valid_answers, valid_requests
@@ -41,7 +41,7 @@ class Harness:
         assert forwarded is not None
         del recordings[:-1]  # the pool keeps at most one
         marks, believed = [len(each.segments) for each in recordings], len(forwarded.requests)
-        patience = OPEN_PATIENCE if case.is_open else PATIENCE
+        patience = OPEN_PATIENCE if case.is_open else None
         talk = self.runner.run(converse(self.entrance, case, next_token(), sending, answering, patience))
         marks += [0] * (len(recordings) - len(marks))
         news = [Recording(each.segments[mark:], each.ended) for each, mark in zip(recordings, marks, strict=True)]

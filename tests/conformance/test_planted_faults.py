@@ -16,6 +16,7 @@ from proxy.server import body, request_head, response
 from proxy.server.body import ChunkedBody, SizedBody
 from proxy.server.request_head import RequestHead
 from tests.conformance.cases import cases
+from tests.conformance.entrances import LIMIT, SHORT_LIMIT
 from tests.conformance.oracle import Oracle, node_oracle
 from tests.conformance.run import Outcome, run_gateway
 
@@ -37,11 +38,11 @@ def oracle() -> Iterator[Oracle | None]:
         yield opened
 
 
-def run(names: tuple[str, ...], place: Path, oracle: Oracle | None) -> list[Outcome]:
+def run(names: tuple[str, ...], place: Path, oracle: Oracle | None, limit: float = LIMIT) -> list[Outcome]:
     chosen = [case for case in CASES if case.name in names]
     assert len(chosen) == len(names)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(run_gateway(chosen, place, oracle, "oracle", lanes=1))
+        return runner.run(run_gateway(chosen, place, oracle, "oracle", lanes=1, limit=limit))
 
 
 def drop_chunks(patch: pytest.MonkeyPatch) -> None:
@@ -177,4 +178,4 @@ def test_a_planted_fault_is_seen(
     plant: Plant, names: tuple[str, ...], tmp_path: Path, oracle: Oracle | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-    assert [outcome for outcome in run(names, tmp_path, oracle) if outcome.finding.verdict]
+    assert [outcome for outcome in run(names, tmp_path, oracle, SHORT_LIMIT) if outcome.finding.verdict]

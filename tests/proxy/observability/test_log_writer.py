@@ -184,8 +184,9 @@ async def outlet(kind: str) -> AsyncIterator[int]:
                 os.close(descriptor)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("kind", ["unread pipe", "closed pipe", "full disk"])
+@pytest.mark.parametrize(
+    ("kind", "workers"), [("unread pipe", "1"), ("unread pipe", "2"), ("closed pipe", "1"), ("full disk", "1")]
+)
 async def test_gateway_answers_whatever_becomes_of_its_logs(tmp_path: Path, kind: str, workers: str) -> None:
     port, ops = free_port(), free_port()
     file = tmp_path / "routing.yaml"
@@ -202,10 +203,10 @@ async def test_gateway_answers_whatever_becomes_of_its_logs(tmp_path: Path, kind
         try:
             await answering(ops)
             statuses: list[bytes] = []
-            for _ in range(60):
+            for _ in range(30):
                 found = await asyncio.gather(*(get(port, path) for path in ("/x", "/native") * 10))
                 statuses += [head.split(b" ")[1] for head, _ in found]
-            assert statuses.count(b"200") == statuses.count(b"502") + statuses.count(b"500") == 600
+            assert statuses.count(b"200") == statuses.count(b"502") + statuses.count(b"500") == 300
             lost = await counter(ops, "scribe_proxy_log_lines_dropped_total")
             assert lost > 0 or kind == "unread pipe"
             process.send_signal(signal.SIGTERM)
