@@ -30,7 +30,7 @@ async def gateway(mongodb_url: str, text: str) -> AsyncIterator[httpx.AsyncClien
     config = parse(text, {}, "routing.yaml")
     native = create_app(settings_for(mongodb_url, "unused"))
     behind = Gateway(RoutingSnapshot.of(config, PlainTextResponse("legacy"), native))
-    public = Docs(behind, lambda: config, native, ROOT)
+    public = Docs(behind, config, native, ROOT)
     async with native.router.lifespan_context(native), serving(public) as port, client_of(port) as client:
         yield client
 

@@ -1,11 +1,8 @@
-"""The public app: serves the paths of `docs:` in routing.yaml and passes all other requests to the gateway.
-
-The configuration is read with each request, since a reload may enable, disable or move the pages.
-"""
+"""The public app: serves the paths of `docs:` in routing.yaml and passes all other requests to the gateway."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from functools import partial
 from pathlib import Path
@@ -34,36 +31,30 @@ Answer = Callable[[], Awaitable[AssetFile]]
 class Docs:
     """The documentation pages in front of the gateway. `directory` is that of routing.yaml."""
 
-    def __init__(self, gateway: ASGIApp, config: Callable[[], Config], native: ASGIApp | None, directory: Path) -> None:
+    def __init__(self, gateway: ASGIApp, config: Config, native: ASGIApp | None, directory: Path) -> None:
         self._gateway = gateway
         self._begin_behind = begin_of(gateway)
-        self._config = config
         self._native = native
         self._directory = directory
-        self._known: Config | None = None
-        self._answers: dict[bytes, Answer] = {}
+        self._answers: Mapping[bytes, Answer]
+        self.apply_config(config)
+
+    def apply_config(self, config: Config) -> None:
+        """Apply a changed configuration, which may enable, disable or move the pages."""
+        self._answers, self._served_by = self._prepare(config), config.served_by
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self._answer(scope)
-        if answer is None:
-            await self._gateway(scope, receive, send)
+        if scope["type"] == "http" and scope["raw_path"] in self._answers and scope["method"] in _READING:
+            file = await self._answers[scope["raw_path"]]()
+            await _respond(file, scope, receive, send, named=self._served_by)
         else:
-            await _respond(await answer(), scope, receive, send, named=self._config().served_by)
+            await self._gateway(scope, receive, send)
 
     def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
         """Begin to serve an HTTP request, without a task where the gateway does: see `proxy.server.exchange`."""
-        if self._begin_behind is None or self._answer(scope) is not None:
+        if self._begin_behind is None or scope["raw_path"] in self._answers:
             return self(scope, exchange.receive, exchange.send)
         return self._begin_behind(scope, exchange)
-
-    def _answer(self, scope: Scope) -> Answer | None:
-        """Return the document that a request asks for; None where it is the gateway's."""
-        config = self._config()
-        if config is not self._known:
-            self._known, self._answers = config, self._prepare(config)
-        if not self._answers or scope["type"] != "http" or scope["method"] not in _READING:
-            return None
-        return self._answers.get(scope["raw_path"])
 
     def _prepare(self, config: Config) -> dict[bytes, Answer]:
         """Return the documents by path."""

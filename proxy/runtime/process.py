@@ -111,6 +111,7 @@ class GatewayProcess:
         )
         self.watcher = ConfigWatcher(file, env, self._apply_config, loaded, last_good=last_good)
         self.gateway = Gateway(self._plan(config), observers, self._tracing, self.shadow)
+        self.public = Docs(self.gateway, config, self.native, file.parent)
         self._process_metrics = ProcessMetrics(self._load)
         self.health = HealthChecks(self.native, config)
         self.controller = self._create_controller(config)
@@ -219,6 +220,7 @@ class GatewayProcess:
         self.gateway.plan = self._plan(config)
         self._access_log.enabled = config.access_log
         self.listeners.apply_config(config)
+        self.public.apply_config(config)
         for service in self._services:
             service.apply_config(config)
 
@@ -251,6 +253,5 @@ def create_app(
             gc.set_threshold(GARBAGE)
             yield process.listeners.state
 
-    public = Docs(process.gateway, lambda: process.gateway.plan.config, process.native, file.parent)
     ops = create_ops(process, ops_token, ops_viewer_token)
-    return ListenerDispatcher(public, ops, ops_listener, Router(lifespan=lifespan))
+    return ListenerDispatcher(process.public, ops, ops_listener, Router(lifespan=lifespan))

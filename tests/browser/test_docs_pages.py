@@ -50,7 +50,7 @@ async def reading(path: str) -> AsyncIterator[Reader]:
     config = load(ROUTING, {})
     assert config.docs is not None
     assert config.docs.native == OPENAPI
-    docs = Docs(PlainTextResponse("gateway", 404), lambda: config, create_v1(), ROOT)
+    docs = Docs(PlainTextResponse("gateway", 404), config, create_v1(), ROOT)
     async with serving(docs) as port, chromium({}) as browser:
         reader = Reader(await browser.new_page(), f"http://127.0.0.1:{port}")
         reader.page.on("request", lambda request: reader.asked.append(request.url))

@@ -75,13 +75,12 @@ class Native:
 
 
 class Stage:
-    """The pages in front of a gateway, which says that it was asked; `config` may be replaced, as a reload does."""
+    """The pages in front of a gateway, which says that it was asked."""
 
     def __init__(self, place: Path, text: str = "docs: {native: /api/openapi.json}") -> None:
         self.file = place / "routing.yaml"
         self.native = Native()
-        self.config = self.read(text)
-        self.docs = Docs(PlainTextResponse("gateway"), lambda: self.config, self.native.app, place)
+        self.docs = Docs(PlainTextResponse("gateway"), self.read(text), self.native.app, place)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.docs), base_url="http://public")
 
     def read(self, text: str) -> Config:
@@ -146,11 +145,11 @@ async def test_head_and_what_is_known_already_need_no_body(stage: Stage) -> None
 
 async def test_a_reload_moves_the_pages_and_switches_them_off(stage: Stage) -> None:
     assert "swagger-ui-bundle" in (await stage.client.get("/docs")).text
-    stage.config = stage.read("docs: {swagger: /help/api, openapi: /help/api.json}")
+    stage.docs.apply_config(stage.read("docs: {swagger: /help/api, openapi: /help/api.json}"))
     page = await stage.client.get("/help/api")
     assert ('data-openapi="/help/api.json"' in page.text, "/help/api/start.js" in page.text) == (True, True)
     assert (await stage.client.get("/docs")).text == "gateway"
-    stage.config = stage.read("docs:")
+    stage.docs.apply_config(stage.read("docs:"))
     assert (await stage.client.get("/help/api")).text == "gateway"
 
 
