@@ -10,7 +10,6 @@ therefore removed from the text first:
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import re
 import secrets
@@ -20,6 +19,7 @@ from json import JSONDecodeError, decoder
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from handlers.json_structure import MAX_SURROGATES, MAX_VALUES, SLICE, StructureCounter, StructureError
+from handlers.yielding import yield_fairly
 
 Parsed = TypeVar("Parsed")
 _Container = list[Any] | dict[str, Any]
@@ -69,11 +69,11 @@ async def parse_in_slices(
         value = parse(outline.text)
     except JSONDecodeError as error:
         raise JSONDecodeError(error.msg, text, outline.position_of(error.pos)) from None
-    await asyncio.sleep(0)
+    await yield_fairly()
     if outline.strings:
         top: list[Any] = [value]
         _restore(top, outline.mark, outline.strings)
-        await asyncio.sleep(0)
+        await yield_fairly()
         return cast("Parsed", top[0])
     return value
 
@@ -86,7 +86,7 @@ async def decode_utf8(data: bytes) -> str:
     slices = []
     for start in range(0, len(data), SLICE):
         slices.append(incremental.decode(data[start : start + SLICE], final=start + SLICE >= len(data)))
-        await asyncio.sleep(0)
+        await yield_fairly()
     return "".join(slices)
 
 
@@ -144,7 +144,7 @@ class _Outline:
         self._work += work + _TOKEN_COST
         if self._work >= self._slice:
             self._work = 0
-            await asyncio.sleep(0)
+            await yield_fairly()
 
     async def _end_of(self, pattern: re.Pattern[str], at: int, end: int) -> int:
         """Return the end of a run of characters, at most `end`."""

@@ -4,7 +4,6 @@ All dialects use the same instructions (`instructions.py`). Questions are JSON v
 them, and its refusal is the answer.
 """
 
-import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from handlers.services.images import image_urls
 from handlers.services.instructions import SHIPPED, Instructions
 from handlers.services.model import InvalidResponseError, Message, ModelError
 from handlers.white_space import trim
+from handlers.yielding import yield_fairly
 
 EXPLAIN: Final = "Explain this image !"
 
@@ -55,7 +55,7 @@ class Assistant:
         urls = image_urls(images) if isinstance(images, list) else []
         parts: list[object] = [{"type": "text", "text": prompt if is_given(prompt) else EXPLAIN}]
         parts += [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-        await asyncio.sleep(0)  # images are large: the event loop runs before they are encoded
+        await yield_fairly()  # images are large: the event loop runs before they are encoded
         return await self._complete(self._instructions.images.fill(), parts)
 
     async def summarise(self, transcripts: Iterable[str], instructions: object = None) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Final, cast
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -43,7 +45,7 @@ def create_v1() -> FastAPI:
         title="Scribe",
         version="1",
         description=DESCRIPTION,
-        openapi_url=OPENAPI,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -53,7 +55,18 @@ def create_v1() -> FastAPI:
         app.include_router(resource.router, prefix=PREFIX)
     app.include_router(health.router)
     add_error_handlers(app, route_methods())
+    _add_openapi(app)
     return app
+
+
+def _add_openapi(app: FastAPI) -> None:
+    """Serve the OpenAPI as bytes that are written once: FastAPI encodes it for each request."""
+    document = JSONResponse(app.openapi()).body
+
+    async def show(_: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    app.add_route(OPENAPI, show, include_in_schema=False)
 
 
 def route_methods() -> list[tuple[str, set[str]]]:

@@ -39,6 +39,7 @@ from handlers.storage.errors import UnavailableError
 from handlers.v1.dependencies import AppState, Caller, identify
 from handlers.v1.routing import create_router
 from handlers.v1.schemas import Identity, RequestModel
+from handlers.yielding import yield_fairly
 
 router = create_router("transcription")
 
@@ -103,7 +104,7 @@ async def _decode(text: str) -> bytes:
         if piece.endswith("=") and start + SLICE < len(text):
             raise ValueError("padding within base64")
         slices.append(base64.b64decode(piece, validate=True))
-        await asyncio.sleep(0)
+        await yield_fairly()
     return b"".join(slices)
 
 

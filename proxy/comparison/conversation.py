@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from starlette.types import Message, Scope
 
 from proxy.comparison.exchange import Exchange, ExchangeRecorder, RawExchange
-from proxy.websocket.messages import Closed, MessageReader, PingReceived, ProtocolViolation
+from proxy.websocket.messages import Closed, MessageReader, PingReceived, ProtocolViolation, joined
 
 Data: TypeAlias = str | bytes
 """A message: text, or bytes where its frame was binary."""
@@ -201,7 +201,7 @@ class _ConversationReader:
                 if isinstance(event, Closed):
                     self._end(True, event, at)
                 elif not isinstance(event, PingReceived):
-                    self._sent.append(ClientMessage(event, len(self._received), at))
+                    self._sent.append(ClientMessage(joined(event), len(self._received), at))
         except ProtocolViolation as violation:
             self._violation = violation.code
 
@@ -211,7 +211,7 @@ class _ConversationReader:
                 if isinstance(event, Closed):
                     self._end(False, event, at)
                 elif not isinstance(event, PingReceived):
-                    self._received.append(ServerMessage(event, len(self._sent), at))
+                    self._received.append(ServerMessage(joined(event), len(self._sent), at))
         except ProtocolViolation as violation:
             raise UnreadableConversationError from violation
 

@@ -21,6 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
+from proxy.fair_queue import LARGE, fair_queue_of
 from proxy.server.body import BodyDecoder, decoder
 from proxy.server.client_connection import CLIENT_CONNECTION, MinimumRate
 from proxy.server.deadline import Deadline
@@ -53,7 +54,7 @@ class HttpProtocol(asyncio.Protocol):
     """One client connection."""
 
     write_paused = False
-    _in_task = False
+    _in_task = _reads_large = _is_queued = False
     evicted_for: str | None = None
     _body_rate: MinimumRate
     _write_paused_at = 0.0
@@ -69,6 +70,7 @@ class HttpProtocol(asyncio.Protocol):
             config.load()
         self._config, self._server_state, self._app_state = config, server_state, app_state
         self._loop = _loop or asyncio.get_running_loop()
+        self._queue = fair_queue_of(self._loop)
         self._app = cast("ASGIApp", config.loaded_app)
         self._begin_request: BeginRequest | None = None
         self._state = {key: value for key, value in app_state.items() if key not in _OWN_STATE}
@@ -104,10 +106,17 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline.set(self._timeouts.header)
 
     def data_received(self, data: bytes) -> None:
+        self._reads_large = len(data) >= LARGE
         if self._closing:
+            if self._reads_large:
+                self._transport.pause_reading()
+                self._enqueue(self._read_on)
             return
         self._rest = self._rest + data if self._rest else data
-        self._advance()
+        if self._queue.pass_is_long:
+            self._queue_reading()
+        else:
+            self._advance()
 
     def eof_received(self) -> bool:
         """Go on without further bytes: an answer that is owed is still sent."""
@@ -269,12 +278,38 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if self._read_paused and not self._closing:
+        if self._read_paused and not (self._closing or self._is_queued):
             self._read_paused = False
             self._transport.resume_reading()
             if self._body is not None:
                 self._body_rate.restart(self._loop.time())
                 self._set_body_deadline(self._loop.time())
+
+    def _queue_reading(self) -> None:
+        """Leave the bytes that are there, and those that follow, until the queue comes to this client."""
+        if not self._is_queued:
+            self._pause_reading()
+            self._is_queued = True
+            self._enqueue(self._continue_reading)
+
+    def _continue_reading(self) -> None:
+        self._is_queued = self._read_paused = False
+        if not self._closing:
+            self._advance()
+        if self._closing:
+            self._read_on()
+        elif not self._read_paused:
+            self._read_paused = True
+            self._resume_reading()
+
+    def _enqueue(self, work: Callable[[], None]) -> None:
+        client = self._template["client"]
+        self._queue.enqueue(client and client[0], work, large=self._reads_large)
+
+    def _read_on(self) -> None:
+        """Read what is dropped, or what another protocol has taken over."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     # -- the exchange's connection
 
@@ -292,7 +327,10 @@ class HttpProtocol(asyncio.Protocol):
             await self._writable.wait()
 
     def body_taken(self) -> None:
-        self._resume_reading()
+        if self._read_paused and self._reads_large and not self._closing:
+            self._queue_reading()
+        else:
+            self._resume_reading()
 
     def may_persist(self, exchange: ServedExchange) -> bool:
         """Tell whether another request may follow an answer that begins now."""

@@ -34,12 +34,11 @@ from websockets.utils import accept_key
 
 from proxy.failure_log import trace_of
 from proxy.gateway.errors import Failure, error_response
-from proxy.server.drain import drain_delay
 from proxy.server.exchange import expect_message
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.timeouts import timeouts_in_force
 from proxy.types import RawHeaders
-from proxy.websocket.link import Timing
+from proxy.websocket.link import Timing, drain_delay
 from proxy.websocket.peer import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, TRY_AGAIN_LATER, Closed, Peer, PeerGone
 from proxy.websocket.relay import Relay
 

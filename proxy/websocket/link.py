@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.websocket.heartbeat import LinkState
 from proxy.websocket.send_queue import measure
+
+DRAIN_SPREAD: Final = 0.8
+"""Part of the time for draining over which WebSockets are closed; the rest is for their closing handshakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +41,11 @@ def link_state(transport: asyncio.Transport, written: int, *, reading: bool, pin
 def acknowledged(transport: asyncio.Transport, written: int) -> int:
     """Return how many of the `written` bytes the other end has acknowledged."""
     return written - link_state(transport, written, reading=True).unacknowledged
+
+
+def drain_delay(drain_time: float | None, fraction: float) -> float:
+    """Return the seconds of a shutdown until a WebSocket is closed. `fraction`: random, of [0, 1).
+
+    Clients that are all closed at one moment all reconnect at one moment.
+    """
+    return (drain_time or 0.0) * DRAIN_SPREAD * fraction

@@ -16,8 +16,8 @@ PROTOCOL_ERROR: Final = 1002
 INVALID_TEXT: Final = 1007
 TOO_BIG: Final = 1009
 
-DECODE_STEP: Final = 64 * 1024
-"""Bytes from which a text message is decoded as it arrives, so that its last frame does not block the event loop."""
+STEP: Final = 64 * 1024
+"""Bytes of a message that are held as one piece, decoded as they arrive, so that its end does not hold the loop."""
 
 _RESERVED_BITS: Final = 0x70
 _RESERVED_CODES: Final = frozenset((1004, 1005, 1006))
@@ -46,7 +46,27 @@ class PingReceived:
     payload: bytes
 
 
-Event = str | bytes | PingReceived | Closed
+@dataclass(frozen=True, slots=True)
+class LongMessage:
+    """A message whose pieces are yet to be joined, which takes time by its size. `size` is in bytes."""
+
+    _pieces: tuple[str, ...] | tuple[bytes, ...]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def join(self) -> str | bytes:
+        """Return the message."""
+        return "".join(self._pieces) if isinstance(self._pieces[0], str) else b"".join(self._pieces)
+
+
+Event = str | bytes | LongMessage | PingReceived | Closed
+
+
+def joined(message: str | bytes | LongMessage) -> str | bytes:
+    """Return a message in one piece."""
+    return message.join() if isinstance(message, LongMessage) else message
 
 
 def is_close_code(code: int) -> bool:
@@ -66,21 +86,19 @@ class MessageReader:
         self._mask = b""
         self._remaining = 0
         self._message_size = 0
-        self._message = bytearray()
-        self._text = _Text()
+        self._message: _Text | _Binary = _Binary()
         self._control = bytearray()
         self._is_closed = self._is_discarding = False
 
     def discard(self) -> None:
         """Drop the buffered message and the payload of every later data frame."""
         self._is_discarding = True
-        self._message = bytearray()
-        self._text = _Text()
+        self._message = _Binary()
 
     @property
     def buffered(self) -> int:
         """Buffered bytes of an incomplete message."""
-        return len(self._message) + self._text.size
+        return self._message.size
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """Yield complete events; none follows a `Closed`. Raises `ProtocolViolation` after all earlier events."""
@@ -124,6 +142,7 @@ class MessageReader:
         self._frame_opcode, self._fin = opcode, fin
         if opcode in (TEXT, BINARY):
             self._message_opcode = opcode
+            self._message = _Text() if opcode == TEXT else _Binary()
 
     def _check_size(self) -> None:
         if self._frame_opcode < CLOSE:
@@ -133,18 +152,16 @@ class MessageReader:
 
     def _read_payload(self, data: bytes, position: int) -> int:
         step = min(self._remaining, len(data) - position)
-        piece = data[position : position + step]
-        if self._mask:
-            piece = apply_mask(piece, self._mask)
-        if self._frame_opcode < CLOSE:
-            if not self._is_discarding:
-                self._message += piece
-                if self._message_opcode == TEXT and len(self._message) >= DECODE_STEP:
-                    self._text.add(self._message)
-                    self._message = bytearray()
-        else:
-            self._control += piece
         self._remaining -= step
+        is_control = self._frame_opcode >= CLOSE
+        if is_control or not self._is_discarding:
+            piece = data if step == len(data) else data[position : position + step]
+            if self._mask:
+                piece = apply_mask(piece, self._mask)
+            if is_control:
+                self._control += piece
+            else:
+                self._message.add(piece)
         shift = step % 4
         self._mask = self._mask[shift:] + self._mask[:shift]
         return position + step
@@ -160,14 +177,10 @@ class MessageReader:
         elif self._fin:
             yield self._end_message()
 
-    def _end_message(self) -> str | bytes:
-        message, self._message = self._message, bytearray()
-        is_text = self._message_opcode == TEXT
+    def _end_message(self) -> str | bytes | LongMessage:
+        message, self._message = self._message, _Binary()
         self._message_opcode = self._message_size = 0
-        if not is_text:
-            return bytes(message)
-        text, self._text = self._text, _Text()
-        return text.end(message) if text.size else _decode(message)
+        return message.end()
 
     @staticmethod
     def _read_close(payload: bytes) -> Closed:
@@ -179,37 +192,75 @@ class MessageReader:
         return Closed(code, _decode(payload[2:]))
 
 
-class _Text:
-    """A long text message, decoded piece by piece. Invalid UTF-8 is reported at the end, as in `ws`."""
+class _Binary:
+    """A binary message in pieces of `STEP` bytes or more, however it is divided on its way."""
 
-    __slots__ = ("_decoder", "_pieces", "size")
+    __slots__ = ("_pieces", "_tail", "size")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._tail = bytearray()
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        """Add a piece."""
+        self.size += len(data)
+        if len(data) >= STEP and not self._tail:
+            self._pieces.append(data)
+            return
+        self._tail += data
+        if len(self._tail) >= STEP:
+            self._pieces.append(bytes(self._tail))
+            self._tail = bytearray()
+
+    def end(self) -> bytes | LongMessage:
+        """Return the message."""
+        if not self._pieces:
+            return bytes(self._tail)
+        return LongMessage((*self._pieces, bytes(self._tail)), self.size)
+
+
+class _Text:
+    """A text message, decoded piece by piece. Invalid UTF-8 is reported at the end, as in `ws`."""
+
+    __slots__ = ("_decoder", "_is_invalid", "_pieces", "_tail", "size")
 
     def __init__(self) -> None:
         self._decoder: codecs.IncrementalDecoder | None = None
+        self._is_invalid = False
         self._pieces: list[str] = []
+        self._tail = bytearray()
         self.size = 0
 
-    def add(self, data: bytes | bytearray) -> None:
-        """Decode one piece."""
-        if not self.size:
-            self._decoder = codecs.getincrementaldecoder("utf-8")()
+    def add(self, data: bytes) -> None:
+        """Add a piece."""
         self.size += len(data)
-        self._decode(data, final=False)
+        if len(data) >= STEP and not self._tail:
+            self._decode(data, final=False)
+            return
+        self._tail += data
+        if len(self._tail) >= STEP:
+            self._decode(self._tail, final=False)
+            self._tail = bytearray()
 
-    def end(self, data: bytes | bytearray) -> str:
-        """Decode the last piece and return the text. Raises `ProtocolViolation`."""
-        self._decode(data, final=True)
-        if self._decoder is None:
+    def end(self) -> str | LongMessage:
+        """Return the message. Raises `ProtocolViolation`."""
+        if self._decoder is None and not self._is_invalid:
+            return _decode(self._tail)
+        self._decode(self._tail, final=True)
+        if self._is_invalid:
             raise ProtocolViolation(INVALID_TEXT)
-        return "".join(self._pieces)
+        return LongMessage(tuple(self._pieces), self.size)
 
     def _decode(self, data: bytes | bytearray, *, final: bool) -> None:
-        if self._decoder is None:
+        if self._is_invalid:
             return
+        if self._decoder is None:
+            self._decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             self._pieces.append(self._decoder.decode(data, final))
         except UnicodeDecodeError:
-            self._decoder = None
+            self._is_invalid = True
             self._pieces.clear()
 
 

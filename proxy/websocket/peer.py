@@ -17,10 +17,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
+from proxy.fair_queue import LARGE, fair_queue_of
 from proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, encode_control, encode_head
 from proxy.websocket.heartbeat import Action, Heartbeat
 from proxy.websocket.link import Timing, acknowledged, link_state
-from proxy.websocket.messages import NO_STATUS, Closed, MessageReader, PingReceived, ProtocolViolation, is_close_code
+from proxy.websocket.messages import (
+    NO_STATUS,
+    Closed,
+    LongMessage,
+    MessageReader,
+    PingReceived,
+    ProtocolViolation,
+    is_close_code,
+)
 
 __all__ = ["ABNORMAL", "GOING_AWAY", "INTERNAL_ERROR", "NO_STATUS", "BufferBudget", "Closed", "Peer", "PeerGone"]
 
@@ -81,14 +90,15 @@ class Peer(asyncio.Protocol):
         self._acquired = 0
         self._messages = MessageReader(max_size)
         self._transport: asyncio.Transport
-        self._inbox: deque[str | bytes] = deque()
+        self._inbox: deque[str | bytes | LongMessage] = deque()
         self._inbox_size = 0
         self._written = 0
         self._close_sent = False
         self._conclude: Callable[[], None] | None = None
         self._input_ended = False
         self._late_pong = b""
-        self._reading_paused = False
+        self._reading_paused = self._is_queued = False
+        self._client: object = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._receiver: asyncio.Future[None] | None = None
@@ -100,6 +110,7 @@ class Peer(asyncio.Protocol):
     def attach(self, transport: asyncio.Transport, data: bytes = b"") -> None:
         """Use `transport`, whose handshake is complete; `data` was received after the handshake."""
         self._transport = transport
+        self._client = (transport.get_extra_info("peername") or (None,))[0]
         timing, now = self._timing, self._loop.time()
         self._heartbeat = Heartbeat(timing.ping_interval, timing.ping_timeout, timing.stall, now)
         self._timer = self._loop.call_later(timing.ping_interval, self._check)
@@ -119,10 +130,16 @@ class Peer(asyncio.Protocol):
             await self._receiver
         message = self._inbox.popleft()
         self._inbox_size -= len(message) + MESSAGE_COST
+        complete = await self._joined(message) if isinstance(message, LongMessage) else message
         self._account()
         if self._inbox_size < HIGH_WATER:
             self._resume_reading()
-        return message
+        return complete
+
+    async def _joined(self, message: LongMessage) -> str | bytes:
+        """Return a long message, once the queue comes to this client."""
+        await fair_queue_of(self._loop).wait(self._client)
+        return message.join()
 
     async def send(self, message: str | bytes) -> None:
         """Write a message once the send buffer has room. Raises `PeerGone`."""
@@ -155,6 +172,8 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heartbeat.received_at = self._loop.time()
+        if len(data) >= LARGE:
+            self._queue_reading()
         if self._input_ended:
             return  # closing a socket with unread bytes resets it, and the close frame is lost: read and drop
         try:
@@ -301,8 +320,22 @@ class Peer(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             self._heartbeat.received_at = self._loop.time()
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+            self._read_on()
+
+    def _queue_reading(self) -> None:
+        """Read no more in this pass of the event loop, so that a fast client leaves time for the others."""
+        if not self._is_queued:
+            self._is_queued = True
+            self._transport.pause_reading()
+            fair_queue_of(self._loop).enqueue(self._client, self._continue_reading, large=True)
+
+    def _continue_reading(self) -> None:
+        self._is_queued = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not (self._reading_paused or self._is_queued or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def _account(self) -> bool:
         """Reserve the bytes held now; return False where the budget is exhausted."""

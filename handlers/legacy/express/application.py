@@ -9,7 +9,6 @@ native answer passes through it, and its cost is measured in microseconds.
               a middleware or mounted router: the same, below its path
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,6 +28,7 @@ from handlers.legacy.express.paths import Pattern, UndecodableError, split_targe
 from handlers.legacy.express.query import Query
 from handlers.legacy.express.query import parse as parse_query
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JsonText, Value, stringify
+from handlers.yielding import yield_fairly
 
 _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:\Z|\W)", re.IGNORECASE)
 
@@ -286,7 +286,7 @@ class Application:
         except ClientDisconnectedError:
             return
         if len(reply.body) > _LONG_BODY:
-            await asyncio.sleep(0)
+            await yield_fairly()
         await _transmit(send, *_finish(request, reply, self._cors.preface(origin)))
 
     async def _answer(self, request: Request, scope: Scope) -> Reply:

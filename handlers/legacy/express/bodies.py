@@ -6,7 +6,6 @@ the JSON itself. Long work runs in slices between which the event loop runs; wor
 (413).
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from typing import Final
@@ -16,6 +15,7 @@ from handlers.legacy.express import Handler, HttpError, Reply, Request, charsets
 from handlers.legacy.express.decompression import CorruptError, Inflater, inflater
 from handlers.legacy.javascript import JSONSyntaxError, Value, parse
 from handlers.sliced_json import parse_in_slices
+from handlers.yielding import yield_fairly
 
 _STEPS: Final = 16
 """Decompression steps between two yields to the event loop: at most a megabyte."""
@@ -87,7 +87,7 @@ async def _plain(request: Request, stream: Inflater | None) -> AsyncIterator[byt
             yield piece
             steps += 1
             if steps % _STEPS == 0:
-                await asyncio.sleep(0)
+                await yield_fairly()
     if stream is not None:
         stream.finish()
 

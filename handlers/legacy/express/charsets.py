@@ -5,13 +5,14 @@ names are compared without punctuation, byte order marks are dropped, `utf-16` a
 and undecodable input becomes U+FFFD (or remains a lone surrogate).
 """
 
-import asyncio
 import codecs
 import re
 import struct
 from base64 import b64decode
 from collections.abc import Callable
 from typing import Final
+
+from handlers.yielding import yield_fairly
 
 Decoder = Callable[[bytes], str]
 
@@ -53,7 +54,7 @@ async def decode_utf8(data: bytes) -> str:
     pieces = []
     for start in range(0, len(data), LARGEST):
         pieces.append(incremental.decode(data[start : start + LARGEST]))
-        await asyncio.sleep(0)
+        await yield_fairly()
     pieces.append(incremental.decode(b"", final=True))
     return "".join(pieces)
 

@@ -4,7 +4,6 @@ Each connection has a `Recorder`; this module parses frames, words the recorder'
 library refuses. Frames are answered as they arrive, while the model works on earlier ones.
 """
 
-import asyncio
 import secrets
 import string
 import time
@@ -42,6 +41,7 @@ from handlers.services.transcription import (
     memory_of,
 )
 from handlers.sliced_json import parse_in_slices
+from handlers.yielding import yield_fairly
 
 PATH: Final = "/transcription-stream"
 
@@ -164,7 +164,7 @@ class _LegacyConversation:
     async def _send_json(self, kind: str, **fields: Value) -> None:
         text = stringify({"type": kind, **fields})
         if len(text) > SLICE:
-            await asyncio.sleep(0)
+            await yield_fairly()
         await self._send({"type": "websocket.send", "text": text})
 
 
@@ -175,7 +175,7 @@ async def _read_audio(audio: Value, limit: int) -> bytes:
     slices = []
     for piece in base64_slices(audio):
         slices.append(piece)
-        await asyncio.sleep(0)
+        await yield_fairly()
     return b"".join(slices)
 
 

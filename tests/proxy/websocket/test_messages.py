@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.websocket.messages import Closed, Event, MessageReader, PingReceived, ProtocolViolation
+from proxy.websocket.messages import (
+    STEP,
+    Closed,
+    Event,
+    LongMessage,
+    MessageReader,
+    PingReceived,
+    ProtocolViolation,
+    joined,
+)
 from tests.support.websocket_client import frame
 
 CONVERSATION = (
@@ -73,3 +82,29 @@ def test_a_discarded_message_is_not_held() -> None:
     assert reader.buffered == 0
     assert list(reader.feed(b"x" * 400 + frame(8))) == [b"", Closed(1005)]
     assert reader.buffered == 0
+
+
+LONG = ("Zoë ist da. " * 40_000).encode()
+"""More than two pieces, with characters of two bytes that fall between them."""
+
+
+@pytest.mark.parametrize("step", [7_001, STEP - 1, STEP, 3 * STEP])
+@pytest.mark.parametrize("opcode", [1, 2])
+def test_long_message_is_whole_however_it_is_split(opcode: int, step: int) -> None:
+    reader = MessageReader(10 * STEP)
+    stream = frame(opcode, LONG[:90_000], fin=False) + frame(0, LONG[90_000:]) + frame(opcode, b"next")
+    parts = (stream[at : at + step] for at in range(0, len(stream), step))
+    first, after = (event for part in parts for event in reader.feed(part))
+    assert isinstance(first, LongMessage)
+    assert len(first) == len(LONG)
+    assert (joined(first), after) == ((LONG.decode(), "next") if opcode == 1 else (LONG, b"next"))
+
+
+@pytest.mark.parametrize("fault", [0, STEP, len(LONG) - 1])
+def test_long_invalid_text_is_refused_at_its_end(fault: int) -> None:
+    reader = MessageReader(10 * STEP)
+    stream = frame(1, LONG[:fault] + b"\xff" + LONG[fault + 1 :])
+    assert list(reader.feed(stream[:-1])) == []
+    with pytest.raises(ProtocolViolation) as caught:
+        list(reader.feed(stream[-1:]))
+    assert caught.value.code == 1007

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from proxy.server.drain import SPREAD, drain_delay
 from proxy.server.settings import uvicorn_settings
 from proxy.server.websocket import WebSocketProtocol
+from proxy.websocket.link import DRAIN_SPREAD, drain_delay
 
 
 @given(st.floats(0, 3600), st.floats(0, 1, exclude_max=True))
 def test_a_delay_leaves_time_for_the_closing_handshake(drain_time: float, fraction: float) -> None:
-    assert 0 <= drain_delay(drain_time, fraction) <= drain_time * SPREAD
+    assert 0 <= drain_delay(drain_time, fraction) <= drain_time * DRAIN_SPREAD
 
 
 def test_delays_are_spread_evenly() -> None:

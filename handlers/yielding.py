@@ -1,0 +1,36 @@
+"""Long work in slices: of all that yield, one continues in each pass of the event loop.
+
+Many long requests at once would otherwise do a slice each in every pass, and a short request, which takes several
+passes, would wait for all of them each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+from weakref import WeakKeyDictionary
+
+_loops: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, deque[asyncio.Future[None]]]] = WeakKeyDictionary()
+
+
+async def yield_fairly() -> None:
+    """Let the event loop run; return in a pass in which no other caller returns."""
+    loop = asyncio.get_running_loop()
+    waiting = _loops.setdefault(loop, deque())
+    if not waiting:
+        loop.call_soon(_resume_first, loop, waiting)
+    resumed = loop.create_future()
+    waiting.append(resumed)
+    await resumed
+
+
+def _resume_first(loop: asyncio.AbstractEventLoop, waiting: deque[asyncio.Future[None]]) -> None:
+    """Resume the first caller that is not cancelled; the others follow in later passes."""
+    while waiting:
+        resumed = waiting.popleft()
+        if not resumed.done():
+            resumed.set_result(None)
+            break
+    if waiting:
+        loop.call_soon(_resume_first, loop, waiting)

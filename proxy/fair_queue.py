@@ -1,0 +1,97 @@
+"""A fair share of the event loop: large work of clients is done piece by piece, with the clients in rotation.
+
+    bytes ─▶ is the pass of the loop long already? ── no ─▶ read them now
+                                                  └─ yes ─▶ queue; after a large read, the next one always queues
+
+One pass of the loop handles every connection that is ready. A client with many connections, or one that sends as fast
+as the socket takes it, would make the pass so long that others notice. `PASS_TIME` limits what a pass reads; the rest
+waits in a queue for each client, and each pass takes from one client after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Final
+from weakref import WeakKeyDictionary
+
+LARGE: Final = 64 * 1024
+"""Bytes of one read from which on the next read queues."""
+PASS_TIME: Final = 0.004
+"""Seconds of a pass after which what is read queues."""
+QUEUE_TIME: Final = 0.001
+"""Seconds of queued work that one pass begins."""
+
+_loops: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, FairQueue]] = WeakKeyDictionary()
+
+
+class FairQueue:
+    """The queued work of one event loop, by client. `clock` gives seconds."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.monotonic) -> None:
+        self._loop, self._clock = loop, clock
+        self._waiting: dict[Hashable, deque[tuple[Callable[[], None], bool]]] = {}
+        self._pass_began: float | None = None
+
+    def __len__(self) -> int:
+        """Return how many clients wait."""
+        return len(self._waiting)
+
+    @property
+    def pass_is_long(self) -> bool:
+        """Whether this pass of the loop has had its time; the first call of a pass begins it."""
+        if self._pass_began is None:
+            self._pass_began = self._clock()
+            self._loop.call_soon(self._end_pass)
+            return False
+        return self._clock() - self._pass_began > PASS_TIME
+
+    def _end_pass(self) -> None:
+        self._pass_began = None
+
+    def enqueue(self, client: Hashable, work: Callable[[], None], *, large: bool = False) -> None:
+        """Do `work` in one of the next passes; no more follows it in a pass if it is `large`."""
+        if not self._waiting:
+            self._loop.call_soon(self._run_pass)
+        self._waiting.setdefault(client, deque()).append((work, large))
+
+    async def wait(self, client: Hashable) -> None:
+        """Return when the client's large work may be done, which its task then does."""
+        granted = self._loop.create_future()
+        self.enqueue(client, partial(_grant, granted), large=True)
+        await granted
+
+    def _run_pass(self) -> None:
+        began = self._clock()
+        try:
+            while self._waiting and not self._run_next() and self._clock() - began < QUEUE_TIME:
+                pass
+        finally:
+            if self._waiting:
+                self._loop.call_soon(self._run_pass)
+
+    def _run_next(self) -> bool:
+        """Do the next client's first work, and put the client last; return whether the work is large."""
+        client = next(iter(self._waiting))
+        queue = self._waiting.pop(client)
+        work, large = queue.popleft()
+        if queue:
+            self._waiting[client] = queue
+        work()
+        return large
+
+
+def _grant(granted: asyncio.Future[None]) -> None:
+    if not granted.done():
+        granted.set_result(None)
+
+
+def fair_queue_of(loop: asyncio.AbstractEventLoop) -> FairQueue:
+    """Return the queue of an event loop."""
+    queue = _loops.get(loop)
+    if queue is None:
+        queue = _loops[loop] = FairQueue(loop)
+    return queue

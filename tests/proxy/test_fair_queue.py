@@ -1,0 +1,85 @@
+"""Large work of clients, piece by piece, with the clients in rotation."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy.fair_queue import PASS_TIME, QUEUE_TIME, FairQueue, fair_queue_of
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def queue_with_clock() -> tuple[FairQueue, Clock]:
+    clock = Clock()
+    return FairQueue(asyncio.get_running_loop(), clock), clock
+
+
+async def test_client_with_much_work_waits_for_the_others() -> None:
+    queue, _ = queue_with_clock()
+    done: list[str] = []
+    for client in ("many", "many", "many", "one", "other"):
+        queue.enqueue(client, lambda client=client: done.append(client))  # type: ignore[misc]
+    await asyncio.sleep(0)
+    assert done == ["many", "one", "other", "many", "many"]
+    assert not len(queue)
+
+
+async def test_large_work_ends_its_pass() -> None:
+    queue, _ = queue_with_clock()
+    done: list[int] = []
+    for number in range(3):
+        queue.enqueue("a", lambda number=number: done.append(number), large=True)  # type: ignore[misc]
+    for passes in range(1, 4):
+        await asyncio.sleep(0)
+        assert done == list(range(passes))
+
+
+async def test_work_that_takes_its_time_ends_its_pass() -> None:
+    queue, clock = queue_with_clock()
+    done: list[int] = []
+
+    def work() -> None:
+        done.append(1)
+        clock.now += QUEUE_TIME
+
+    queue.enqueue("a", work)
+    queue.enqueue("b", work)
+    await asyncio.sleep(0)
+    assert len(done) == 1
+    await asyncio.sleep(0)
+    assert len(done) == 2
+
+
+async def test_work_that_fails_leaves_the_rest_in_the_queue() -> None:
+    queue, _ = queue_with_clock()
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context["exception"]))
+    done = asyncio.Event()
+    queue.enqueue("a", lambda: 1 // 0)  # type: ignore[arg-type]
+    queue.enqueue("b", done.set)
+    await asyncio.wait_for(done.wait(), 5)
+    assert [type(failure) for failure in failures] == [ZeroDivisionError]
+
+
+async def test_pass_is_long_until_the_loop_turns() -> None:
+    queue, clock = queue_with_clock()
+    assert not queue.pass_is_long
+    clock.now += PASS_TIME / 2
+    assert not queue.pass_is_long
+    clock.now += PASS_TIME
+    measured = [queue.pass_is_long]
+    await asyncio.sleep(0)
+    assert [*measured, queue.pass_is_long] == [True, False]
+
+
+async def test_loop_has_one_queue() -> None:
+    loop = asyncio.get_running_loop()
+    assert fair_queue_of(loop) is fair_queue_of(loop)
