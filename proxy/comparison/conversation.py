@@ -8,7 +8,7 @@ be held to, instead of times.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -22,6 +22,8 @@ Data: TypeAlias = str | bytes
 
 ABNORMAL: Final = 1006
 """The close code of an end without a close frame (RFC 6455 §7.4.1)."""
+CHUNK_COST: Final = 128
+"""Bytes that a chunk counts for besides its own, so that a stream of single bytes is bounded too."""
 _EXTENSIONS: Final = b"sec-websocket-extensions"
 
 
@@ -31,6 +33,11 @@ class Chunk(NamedTuple):
     from_client: bool
     at: float
     data: bytes
+
+    @property
+    def cost(self) -> int:
+        """Return the number of bytes that it counts for."""
+        return len(self.data) + CHUNK_COST
 
     def __repr__(self) -> str:
         return f"Chunk({'client' if self.from_client else 'server'}, {len(self.data)})"
@@ -147,6 +154,27 @@ class HandshakeRecorder:
     def _answer(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         self._recorder.sent({"type": "http.response.start", "status": status, "headers": headers})
         self._recorder.sent({"type": "http.response.body"})
+
+
+def split_chunks(chunks: Sequence[Chunk], size: int) -> Iterator[list[Chunk]]:
+    """Yield chunks in their order, together those that count for at most `size` bytes; a larger one is divided."""
+    part: list[Chunk] = []
+    room = size
+    for chunk in _divided(chunks, max(1, size - CHUNK_COST)):
+        if part and chunk.cost > room:
+            yield part
+            part, room = [], size
+        part.append(chunk)
+        room -= chunk.cost
+    if part:
+        yield part
+
+
+def _divided(chunks: Sequence[Chunk], size: int) -> Iterator[Chunk]:
+    for chunk in chunks:
+        yield chunk._replace(data=chunk.data[:size])
+        for at in range(size, len(chunk.data), size):
+            yield chunk._replace(data=chunk.data[at : at + size])
 
 
 def read_conversation(raw: RawConversation, max_messages: int) -> Conversation:

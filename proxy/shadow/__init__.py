@@ -37,6 +37,7 @@ from proxy.observability.webhook import WebhookEvent
 from proxy.reports.events import SkippedEvent
 from proxy.runtime.background_tasks import BackgroundTasks
 from proxy.server.memory_budget import MemoryBudget
+from proxy.shadow.conversation_sender import ConversationSender
 from proxy.shadow.counts import Counts
 from proxy.shadow.load_shedder import IDLE_INTERVAL, INTERVAL, CpuLoadShedder, RouteFloors
 from proxy.shadow.messages import (
@@ -91,6 +92,7 @@ class ShadowClient:
         self._load_shedder = CpuLoadShedder()
         self._floors = RouteFloors()
         self._dry_runs = 0
+        self._sender = ConversationSender(self._supervisor.send, lambda number: self._pending.get(number) is not None)
         self._conversations = MemoryBudget(config.shadow.websocket.max_held)
         self._background = BackgroundTasks()
 
@@ -117,6 +119,7 @@ class ShadowClient:
     async def stop(self) -> None:
         """Stop the worker and publish the counts; pending requests are skipped."""
         await self._background.stop()
+        self._sender.cancel()
         await self._supervisor.stop()
         self._counts.publish()
 
@@ -164,7 +167,7 @@ class ShadowClient:
         if number is None:
             self.skip(route, "legacy", "queue_full")
         else:
-            self._supervisor.send(CompareConversation(number, route, connection, raw, now + seconds))
+            self._sender.submit(CompareConversation(number, route, connection, raw, now + seconds))
 
     async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
         """Run a write dry and wait for its end. Return its number; None where nothing will be compared."""

@@ -1,6 +1,7 @@
 """Messages between a gateway process and its shadow process. Immutable values only.
 
-    gateway ──▶ shadow   Configure, CompareRead, CompareConversation, DryRun, then LegacyServed or Discard; Ping
+    gateway ──▶ shadow   Configure; CompareRead; ConversationPart, then CompareConversation or Discard;
+                         DryRun, then LegacyServed or Discard; Ping
     shadow ──▶ gateway   Ready, DryRunFinished, Compared, ReportsDropped, Notice; Pong
 
 The gateway numbers requests; a number identifies one request in both directions. Deadlines are in `time.monotonic()`,
@@ -10,10 +11,11 @@ request. Their `repr` shows no part of a request's content, so logs and tracebac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from proxy.comparison.conversation import RawConversation
+from proxy.comparison.conversation import Chunk, RawConversation
 from proxy.comparison.exchange import Exchange, Headers, RawExchange
 from proxy.comparison.verdicts import Name, Reason
 from proxy.config.models import Config
@@ -76,8 +78,21 @@ class CompareRead(NamedTuple):
         return f"CompareRead({self.number}, {self.route})"
 
 
+class ConversationPart(NamedTuple):
+    """A part of a conversation's bytes, in their order: `CompareConversation` or `Discard` follows."""
+
+    number: int
+    chunks: Sequence[Chunk]
+
+    def __repr__(self) -> str:
+        return f"ConversationPart({self.number}, {len(self.chunks)})"
+
+
 class CompareConversation(NamedTuple):
-    """A WebSocket conversation with legacy that is over: replay it on native and compare both."""
+    """A WebSocket conversation with legacy that is over: replay it on native and compare both.
+
+    The bytes of `raw` have been sent before, as `ConversationPart`.
+    """
 
     number: int
     route: str
@@ -157,5 +172,7 @@ class Pong(NamedTuple):
     """The answer to `Ping`."""
 
 
-ToShadow: TypeAlias = Configure | CompareRead | CompareConversation | DryRun | LegacyServed | Discard | Ping
+ToShadow: TypeAlias = (
+    Configure | CompareRead | ConversationPart | CompareConversation | DryRun | LegacyServed | Discard | Ping
+)
 ToGateway: TypeAlias = Ready | DryRunFinished | Compared | ReportsDropped | Notice | Pong

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Final, Protocol
+from typing import Protocol
 
 from starlette.types import Message, Receive, Scope
 
@@ -26,9 +26,6 @@ from proxy.types import Backend
 from proxy.websocket.relay import Relay
 
 logger = logging.getLogger("scribe_proxy.shadow")
-
-CHUNK_COST: Final = 128
-"""Bytes that a chunk counts for besides its own, so that a stream of single bytes is bounded too."""
 
 
 class ConversationSink(Protocol):
@@ -108,7 +105,7 @@ class MirroredConversation:
             self._skip("body_too_large")
 
     def _hold(self, chunk: Chunk) -> None:
-        cost = len(chunk.data) + CHUNK_COST
+        cost = chunk.cost
         self._size += cost
         self._chunks.append(chunk)
         if self._size > self._limits.max_size:

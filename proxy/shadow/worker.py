@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from proxy.backends.native import Native, NativeUnavailable
 from proxy.capture.agent import CaptureAgent
+from proxy.comparison.conversation import Chunk
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Verdict, skipped
 from proxy.failure_log import report_unhandled
@@ -45,6 +46,7 @@ from proxy.shadow.messages import (
     Compared,
     CompareRead,
     Configure,
+    ConversationPart,
     Discard,
     DryRun,
     DryRunFinished,
@@ -82,6 +84,7 @@ class Worker:
         self._channel: MessageChannel[ToShadow, ToGateway] = MessageChannel(self._receive, BATCH_DELAY)
         self._configurations: asyncio.Queue[Configure] = asyncio.Queue()
         self._reads = JobQueue(self._read, lambda: self._backends.settings.concurrency)
+        self._parts: dict[int, list[Chunk]] = {}
         self._conversations = JobQueue(self._compare_conversation, lambda: MAX_CONVERSATIONS)
         self._dry_run_comparisons: set[asyncio.Task[None]] = set()
         self._dry_runs: dict[int, asyncio.Task[DryRunResult | None]] = {}
@@ -161,8 +164,11 @@ class Worker:
     def _receive(self, message: ToShadow) -> None:
         if isinstance(message, CompareRead):
             self._reads.add(message)
+        elif isinstance(message, ConversationPart):
+            self._parts.setdefault(message.number, []).extend(message.chunks)
         elif isinstance(message, CompareConversation):
-            self._conversations.add(message)
+            raw = message.raw._replace(chunks=self._parts.pop(message.number, []))
+            self._conversations.add(message._replace(raw=raw))
         elif isinstance(message, DryRun):
             self._dry_runs[message.number] = asyncio.create_task(self._run_dry(message))
         elif isinstance(message, LegacyServed):
@@ -230,6 +236,7 @@ class Worker:
             self._send_verdict(message.number, verdict)
 
     def _discard(self, number: int) -> None:
+        self._parts.pop(number, None)
         task = self._dry_runs.pop(number, None)
         if task is not None:
             task.cancel()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.comparison.conversation import (
+    CHUNK_COST,
     Chunk,
     ClientMessage,
     Conversation,
@@ -20,6 +21,7 @@ from proxy.comparison.conversation import (
     ServerMessage,
     UnreadableConversationError,
     read_conversation,
+    split_chunks,
 )
 from tests.support.exchanges import exchange, raw
 from tests.support.websocket_client import frame
@@ -64,6 +66,17 @@ def test_messages_are_the_same_however_bytes_are_split(sizes: list[int]) -> None
     read = conversation(split(TURNS, sizes))
     assert positions(read) == (SENT, RECEIVED)
     assert read.ending == Ending("client", 4000, "bye", after=3, at=1.0)
+
+
+@given(st.lists(st.integers(0, 400), max_size=8), st.integers(CHUNK_COST + 1, 300))
+def test_chunks_are_split_into_parts_of_a_size(sizes: list[int], size: int) -> None:
+    chunks = [Chunk(bool(index % 2), float(index), bytes(length)) for index, length in enumerate(sizes)]
+    parts = list(split_chunks(chunks, size))
+    assert all(sum(chunk.cost for chunk in part) <= size for part in parts)
+    joined: dict[float, bytes] = {}
+    for chunk in (chunk for part in parts for chunk in part):
+        joined[chunk.at] = joined.get(chunk.at, b"") + chunk.data
+    assert joined == {chunk.at: chunk.data for chunk in chunks}
 
 
 def test_positions_follow_the_chunks_that_complete_messages() -> None:

@@ -1,0 +1,45 @@
+"""Hand-over of conversations to the shadow process, in parts that do not hold up the gateway's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from proxy.comparison.conversation import split_chunks
+from proxy.shadow.messages import CompareConversation, ConversationPart
+
+PART_SIZE: Final = 256 * 1024
+"""Maximum size in bytes of a part."""
+PART_INTERVAL: Final = 0.01
+"""Seconds between two parts."""
+
+SendMessage: TypeAlias = Callable[[ConversationPart | CompareConversation], None]
+
+
+class ConversationSender:
+    """Sends conversations by `send`, as long as `is_pending` says that their number is awaited."""
+
+    def __init__(self, send: SendMessage, is_pending: Callable[[int], bool]) -> None:
+        self._send, self._is_pending = send, is_pending
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, job: CompareConversation) -> None:
+        """Begin to send a conversation."""
+        task = asyncio.create_task(self._run(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cancel(self) -> None:
+        """Stop sending."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _run(self, job: CompareConversation) -> None:
+        for part in split_chunks(job.raw.chunks, PART_SIZE):
+            if not self._is_pending(job.number):
+                return  # the process that has the parts before this one is gone
+            self._send(ConversationPart(job.number, part))
+            await asyncio.sleep(PART_INTERVAL)
+        if self._is_pending(job.number):
+            self._send(job._replace(raw=job.raw._replace(chunks=())))
