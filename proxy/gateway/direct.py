@@ -17,7 +17,7 @@ from proxy.failure_log import trace_of
 from proxy.gateway.request_tracker import RequestTracker
 from proxy.gateway.starting import STARTED, StartedRequest, StartRequest
 from proxy.server.exchange import ServedExchange
-from proxy.types import RawHeaders
+from proxy.types import HeaderFields, RawHeaders
 
 if TYPE_CHECKING:
     from proxy.gateway.gateway import Gateway
@@ -49,15 +49,15 @@ class DirectRequest:
             logger.error("the gateway failed: %s", trace_of(error))
             self._exchange.run_in_task(self._exchange.fail())
 
-    def _answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        headers = self._tracker.begin_response(status, headers)
+    def _answer(self, status: int, headers: HeaderFields, body: bytes) -> None:
+        added = self._tracker.add_headers(status, headers)
         if self._exchange.may_respond(len(body)):
             try:
-                self._exchange.respond(status, headers, body)
+                self._exchange.respond(status, headers, added, body)
             finally:
                 self._gateway.finish(self._tracker)
         else:
-            self._exchange.run_in_task(self._send(status, headers, body))
+            self._exchange.run_in_task(self._send(status, [*headers, *added], body))
 
     async def _send(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Send an answer at the client's pace."""

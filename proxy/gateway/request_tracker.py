@@ -20,7 +20,7 @@ from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import is_private
 from proxy.observability.tracing import Trace
 from proxy.server.client_connection import ClientConnection
-from proxy.types import Backend, RawHeaders
+from proxy.types import Backend, HeaderFields, RawHeaders
 
 
 class RequestTracker:
@@ -97,20 +97,25 @@ class RequestTracker:
         message["headers"] = headers
 
     def begin_response(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, dated: bool = True) -> RawHeaders:
-        """Record that a response begins; return its headers with those that the gateway adds.
+        """Record that a response begins; return its headers with those that the gateway adds."""
+        headers = list(headers)
+        self.headers = [*headers, *self.add_headers(status, headers, dated=dated)]
+        return self.headers
+
+    def add_headers(self, status: int, headers: HeaderFields, *, dated: bool = True) -> RawHeaders:
+        """Record that a response begins; return the headers that the gateway adds to it.
 
         These name the backend and the request, and the time, where the response is `dated`.
         """
         self.begun, self.status, self.headed = True, status, time.perf_counter()
-        added = list(headers)
-        names = [name for name, _ in added]
+        names = _recurring_names(headers) if isinstance(headers, tuple) else _names_of(headers)
+        added: RawHeaders = []
         if self.snapshot.config.served_by:
             added.append(_SERVED_BY[self.answered_by or self.decision.backend])
             if b"x-request-id" not in names:
                 added.append((b"x-request-id", self.request_id.encode()))
         if dated and b"date" not in names:
             added.append((b"date", _date()))
-        self.headers = added
         return added
 
     def _add_sticky_cookie(self, headers: RawHeaders) -> None:
@@ -149,6 +154,13 @@ class RequestTracker:
 
 
 _SERVED_BY: Final = {name: (b"x-served-by", name.encode()) for name in ("legacy", "native", "gateway")}
+
+
+def _names_of(headers: HeaderFields) -> frozenset[bytes]:
+    return frozenset([name for name, _ in headers])
+
+
+_recurring_names: Final = functools.lru_cache(maxsize=1024)(_names_of)
 
 
 def _date() -> bytes:

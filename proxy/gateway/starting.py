@@ -12,7 +12,7 @@ from typing import Final, Protocol, cast
 
 from starlette.types import ASGIApp, Scope
 
-from proxy.types import RawHeaders
+from proxy.types import HeaderFields
 
 STARTED: Final = "proxy.started"
 """The key of a scope that holds the request that was started, with which the app goes on."""
@@ -25,7 +25,7 @@ class StartedRequest(Protocol):
     def is_whole(self) -> bool:
         """Whether the answer is there to its last byte."""
 
-    def finish(self) -> tuple[int, RawHeaders, bytes]:
+    def finish(self) -> tuple[int, HeaderFields, bytes]:
         """Return a whole answer: its status, headers and body."""
 
 

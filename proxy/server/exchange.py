@@ -24,7 +24,7 @@ from proxy.gateway.errors import Failure, error_response
 from proxy.server.memory_budget import MemoryAccount
 from proxy.server.request_head import RequestHead
 from proxy.server.response import InvalidResponse, ResponseFramer
-from proxy.types import RawHeaders
+from proxy.types import HeaderFields
 
 logger = logging.getLogger("scribe_proxy")
 
@@ -181,11 +181,11 @@ class ServedExchange:
         """Return whether an answer with a body of `size` bytes can be written at once."""
         return size <= WRITE_STEP and not self._connection.write_paused
 
-    def respond(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        """Send a whole answer in one write; once the client is gone, drop it."""
+    def respond(self, status: int, headers: HeaderFields, added: HeaderFields, body: bytes) -> None:
+        """Send a whole answer in one write; once the client is gone, drop it. See `ResponseFramer` for the headers."""
         if self.disconnected:
             return
-        framer = self._framer = self._framer_of(status, headers)
+        framer = self._framer = self._framer_of(status, headers, added)
         self._connection.write(framer.head + framer.frame(body, more=False))
         self.over = True
         self._connection.answered(self)
@@ -264,13 +264,15 @@ class ServedExchange:
         return bytes(rest)
 
     def _start(self, message: Message) -> None:
-        framer = self._framer_of(message["status"], message.get("headers", ()))
+        framer = self._framer_of(message["status"], list(message.get("headers", ())))
         self._framer, self._held = framer, framer.head
         self._connection.call_soon(self._flush)
 
-    def _framer_of(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> ResponseFramer:
-        keep_alive = self._connection.may_persist(self)
-        return ResponseFramer(self.head.method, self.head.version, status, headers, keep_alive=keep_alive)
+    def _framer_of(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], added: HeaderFields = ()
+    ) -> ResponseFramer:
+        keep_alive, head = self._connection.may_persist(self), self.head
+        return ResponseFramer(head.method, head.version, status, headers, keep_alive=keep_alive, added=added)
 
     def _flush(self) -> None:
         held, self._held = self._held, b""

@@ -17,6 +17,7 @@ _BODILESS: Final = frozenset((204, 304))
 _FRAMING: Final = frozenset((b"content-length", b"connection", b"upgrade", b"transfer-encoding"))
 """Headers about which the listener decides; ASGI leaves `Transfer-Encoding` to the server."""
 
+Header = tuple[bytes, bytes]
 Delimiter = Literal["length", "chunks", "close", "none"]
 
 
@@ -34,12 +35,26 @@ class ResponseFramer:
     __slots__ = ("_delimiter", "_left", "broken", "head", "keep_alive")
 
     def __init__(
-        self, method: str, version: str, status: int, headers: Iterable[tuple[bytes, bytes]], *, keep_alive: bool
+        self,
+        method: str,
+        version: str,
+        status: int,
+        headers: Iterable[Header],
+        *,
+        keep_alive: bool,
+        added: Iterable[Header] = (),
     ) -> None:
-        """Raise `InvalidResponse` for a status that is not final, or a header that would break the head."""
+        """Frame a response. `headers` in a tuple recur; those `added` do not, and none of them is about framing.
+
+        Raises `InvalidResponse` for a status that is not final, or a header that would break the head.
+        """
         self.broken = False
         self._left = 0
-        lines, length, options = _sort_headers(headers, status)
+        if isinstance(headers, tuple):
+            text, length, options = _recurring_lines(headers, status)
+        else:
+            text, length, options = _encode_headers(headers, status)
+        lines = [b"%b: %b\r\n" % (_checked_name(name), value) for name, value in added]
         self.keep_alive = keep_alive and b"close" not in options
         if length is not None and method != "HEAD" and status not in _BODILESS:
             self._delimiter: Delimiter = "length"
@@ -50,7 +65,7 @@ class ResponseFramer:
             lines.append(b"transfer-encoding: chunked\r\n")
         if options or not self.keep_alive or version != "1.1":
             lines += self._connection(version, options)
-        self.head = _join_head(_status_line(status), lines)
+        self.head = b"%b%b%b\r\n" % (_status_line(status), text, _join_lines(lines))
 
     def _choose_delimiter(self, method: str, version: str, status: int) -> Delimiter:
         if method == "HEAD" or status in _BODILESS:
@@ -90,7 +105,7 @@ class ResponseFramer:
         return body
 
 
-def _sort_headers(headers: Iterable[tuple[bytes, bytes]], status: int) -> tuple[list[bytes], int | None, list[bytes]]:
+def _encode_headers(headers: Iterable[Header], status: int) -> tuple[bytes, int | None, tuple[bytes, ...]]:
     """Return header lines in the app's order, the announced length and the options of `Connection`.
 
     A 204 keeps only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any.
@@ -111,16 +126,18 @@ def _sort_headers(headers: Iterable[tuple[bytes, bytes]], status: int) -> tuple[
         elif name == b"upgrade":
             options.append(b"upgrade")  # RFC 9110 §7.8
             lines.append(b"upgrade: %b\r\n" % value)
-    return lines, length, list(dict.fromkeys(options)) if options else options
+    return _join_lines(lines), length, tuple(dict.fromkeys(options))
 
 
-def _join_head(first: bytes, lines: list[bytes]) -> bytes:
-    """Return a head. Raises `InvalidResponse` where a line would end early."""
-    head = b"".join((first, *lines, b"\r\n"))
-    expected = len(lines) + 2
-    if head.count(b"\n") != expected or head.count(b"\r") != expected or b"\0" in head:
+_recurring_lines: Final = functools.lru_cache(maxsize=1024)(_encode_headers)
+
+
+def _join_lines(lines: list[bytes]) -> bytes:
+    """Return lines as one. Raises `InvalidResponse` where one would end early."""
+    joined, expected = b"".join(lines), len(lines)
+    if joined.count(b"\n") != expected or joined.count(b"\r") != expected or b"\0" in joined:
         raise InvalidResponse("a header holds CR, LF or NUL")
-    return head
+    return joined
 
 
 def _read_length(value: bytes, former: int | None) -> int:

@@ -12,9 +12,9 @@ import select
 from collections.abc import Callable
 from typing import cast
 
-from proxy.backends.legacy.framing import MalformedResponse, ResponseReader
+from proxy.backends.legacy.framing import MalformedResponse, RecurringHeads, ResponseReader
 from proxy.gateway.errors import BadAnswer, Failure, Reset
-from proxy.types import RawHeaders
+from proxy.types import HeaderFields
 
 HIGH_WATER = 256 * 1024
 """Bytes of a response's body held for a slow client before reading from the legacy pauses."""
@@ -30,8 +30,9 @@ class Connection(asyncio.Protocol):
     Bytes that come before the first exchange, or between two, close the connection.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, recurring: RecurringHeads | None = None) -> None:
+        """`recurring`: heads that the legacy has sent before, on any connection."""
+        self._loop, self._recurring = loop, recurring
         self._on_disconnected: Callable[[Connection], None] | None = None
         self.disconnected = False
         self._transport: asyncio.Transport
@@ -56,7 +57,7 @@ class Connection(asyncio.Protocol):
 
     def begin(self, *, head_only: bool, upgrade: bool = False) -> None:
         """Begin an exchange. `head_only`: the method is HEAD; `upgrade`: it asks for a 101."""
-        self.response = ResponseReader(head_only=head_only, upgrade=upgrade)
+        self.response = ResponseReader(head_only=head_only, upgrade=upgrade, recurring=self._recurring)
         self.error = Reset() if self.closed else None
 
     def send(self, head: bytes, *, head_only: bool, upgrade: bool = False) -> None:
@@ -108,8 +109,8 @@ class Connection(asyncio.Protocol):
         return self.response.head.status if self.response.head is not None else 0
 
     @property
-    def headers(self) -> RawHeaders:
-        return self.response.head.headers if self.response.head is not None else []
+    def headers(self) -> HeaderFields:
+        return self.response.head.headers if self.response.head is not None else ()
 
     @property
     def complete(self) -> bool:

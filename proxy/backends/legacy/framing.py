@@ -12,13 +12,15 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
-from proxy.backends.legacy.headers import HOP_BY_HOP, dropped_names, list_members
-from proxy.types import RawHeaders
+from proxy.backends.legacy.headers import dropped_names, list_members, response_headers
+from proxy.types import HeaderFields
 
 MAX_HEAD_SIZE: Final = 64 * 1024
 """Bytes of a status line and its headers."""
 MAX_CACHED_HEAD: Final = 2048
 """Bytes of a head whose lines are worth being remembered; it bounds the memory of the caches."""
+MAX_CACHED_HEADS: Final = 512
+"""Whole heads that are remembered for each service."""
 MAX_INTERIM_RESPONSES: Final = 32
 """1xx responses before the final one."""
 MAX_CHUNK_LINE: Final = 16 * 1024
@@ -46,17 +48,38 @@ class MalformedResponse(Exception):
 class ResponseHead(NamedTuple):
     """A final response's status and headers, names in lower case; `length` where `framing` is `length`.
 
-    `idle_limit`: seconds that the legacy keeps an idle connection open, where it says so. `dropped`: the names of the
-    headers that do not pass on.
+    `idle_limit`: seconds that the legacy keeps an idle connection open, where it says so. `passed`: the headers that
+    pass on to the client.
     """
 
     status: int
-    headers: RawHeaders
+    headers: HeaderFields
     framing: Framing
     length: int
     keep_alive: bool
     idle_limit: int | None = None
-    dropped: frozenset[bytes] = HOP_BY_HOP
+    passed: HeaderFields = ()
+
+
+class RecurringHeads:
+    """Heads of one service's recent final responses, by their bytes; those read longest ago are forgotten first.
+
+    Each is remembered for one kind of request: `head_only` and `upgrade` are those of `ResponseReader`.
+    """
+
+    def __init__(self, size: int = MAX_CACHED_HEADS) -> None:
+        self._size: Final = size
+        self._heads: Final[dict[tuple[bytes, bool, bool], ResponseHead]] = {}
+
+    def find(self, head: bytes, head_only: bool, upgrade: bool) -> ResponseHead | None:
+        """Return the meaning of a head, without its empty line; None where it is not known."""
+        return self._heads.get((head, head_only, upgrade))
+
+    def add(self, head: bytes, head_only: bool, upgrade: bool, meaning: ResponseHead) -> None:
+        """Remember a head that has been read."""
+        if len(self._heads) >= self._size:
+            del self._heads[next(iter(self._heads))]
+        self._heads[head, head_only, upgrade] = meaning
 
 
 class ResponseReader:
@@ -76,8 +99,10 @@ class ResponseReader:
     _trailers = -1
     _in_chunk = False
 
-    def __init__(self, *, head_only: bool = False, upgrade: bool = False) -> None:
-        self._head_only, self._upgrade = head_only, upgrade
+    def __init__(
+        self, *, head_only: bool = False, upgrade: bool = False, recurring: RecurringHeads | None = None
+    ) -> None:
+        self._head_only, self._upgrade, self._recurring = head_only, upgrade, recurring
         self.body: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
@@ -107,8 +132,7 @@ class ResponseReader:
         """Return what follows the final head."""
         if not self._pending:
             end = data.find(_EMPTY_LINE, 0, MAX_CACHED_HEAD)
-            lines = data[:end].split(_LINE_END) if end >= 0 else []
-            if lines and _is_plain(data, end, len(lines) - 1) and self._read_lines(lines, small=True):
+            if end >= 0 and self._read_small(data[:end]):
                 return data[end + len(_EMPTY_LINE) :]
         while data and self.head is None:
             head, data = self._cut_head(data)
@@ -116,6 +140,26 @@ class ResponseReader:
                 return b""
             self._read_head(head)
         return data
+
+    def _read_small(self, head: bytes) -> bool:
+        """Read a final response's head that is well-formed at first sight; return False for any other."""
+        recurring = self._recurring
+        if recurring is not None:
+            known = recurring.find(head, self._head_only, self._upgrade)
+            if known is not None:
+                self._begin(known)
+                return True
+        lines = head.split(_LINE_END)
+        if not (_is_plain(head, len(lines) - 1) and self._read_lines(lines, small=True)):
+            return False
+        if recurring is not None and self.head is not None:
+            recurring.add(head, self._head_only, self._upgrade, self.head)
+        return True
+
+    def _begin(self, head: ResponseHead) -> None:
+        self.head, self._left = head, head.length
+        if head.framing == "none":
+            self.complete = True
 
     def _cut_head(self, data: bytes) -> tuple[bytes | None, bytes]:
         searched = 0
@@ -150,13 +194,11 @@ class ResponseReader:
         if status < 200 and not (status == 101 and self._upgrade):
             return False
         bodiless = self._head_only or status in _BODILESS
-        headers = list(map(_cached_field if small else _read_field, lines[1:]))
+        headers = tuple(map(_cached_field if small else _read_field, lines[1:]))
         deciding = tuple([header for header in headers if header[0] in _DECIDING])
         decision = (_cached_decision if small else _decide)(deciding, bodiless, modern)
-        self.head = ResponseHead(status, headers, *decision)
-        self._left = decision[1]
-        if decision[0] == "none":
-            self.complete = True
+        passed = response_headers(status, headers, decision[4])
+        self._begin(ResponseHead(status, headers, *decision[:4], tuple(passed)))
         return True
 
     def _read_interim(self, status: int) -> None:
@@ -243,9 +285,9 @@ class ResponseReader:
         return end
 
 
-def _is_plain(data: bytes, end: int, breaks: int) -> bool:
-    """Return whether the head `data[:end]` holds no control characters but those of its `breaks` line ends."""
-    return data.count(b"\n", 0, end) == breaks and data.count(b"\r", 0, end) == breaks and data.find(b"\0", 0, end) < 0
+def _is_plain(head: bytes, breaks: int) -> bool:
+    """Return whether a head holds no control characters but those of its `breaks` line ends."""
+    return head.count(b"\n") == breaks and head.count(b"\r") == breaks and b"\0" not in head
 
 
 def _lines_of(head: bytes) -> list[bytes]:
@@ -281,7 +323,7 @@ _cached_field: Final = functools.lru_cache(maxsize=512)(_read_field)
 
 
 _Decision = tuple[Framing, int, bool, int | None, frozenset[bytes]]
-"""The fields of `ResponseHead` from `framing` on."""
+"""The fields of `ResponseHead` from `framing` to `idle_limit`, and the names of the headers that do not pass on."""
 
 
 def _decide(deciding: tuple[tuple[bytes, bytes], ...], bodiless: bool, modern: bool) -> _Decision:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from starlette.types import Scope
 
 from proxy.gateway.forwarding import FORWARDING, Header
-from proxy.types import RawHeaders
+from proxy.types import HeaderFields, RawHeaders
 
 HOP_BY_HOP = frozenset(
     (
@@ -59,13 +59,13 @@ def dropped_names(headers: Iterable[Header]) -> frozenset[bytes]:
     return dropped
 
 
-def end_to_end(headers: RawHeaders) -> RawHeaders:
+def end_to_end(headers: HeaderFields) -> RawHeaders:
     """Return the headers that pass on. Names are lower-case."""
     dropped = dropped_names(headers)
     return [header for header in headers if header[0] not in dropped]
 
 
-def response_headers(status: int, headers: RawHeaders, dropped: frozenset[bytes] | None = None) -> RawHeaders:
+def response_headers(status: int, headers: HeaderFields, dropped: frozenset[bytes] | None = None) -> RawHeaders:
     """Return a response's headers that pass on to the client; `dropped` are their `dropped_names`, where known.
 
     A 204 keeps only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any. A 426 names the
@@ -83,8 +83,10 @@ def response_headers(status: int, headers: RawHeaders, dropped: frozenset[bytes]
 
 def request_headers(scope: Scope, request_id: bytes) -> RawHeaders:
     """Return the request's headers as legacy gets them: its own, with the gateway's `X-Request-Id`."""
-    headers: RawHeaders = scope["headers"]
+    return [*unidentified_headers(scope["headers"]), (b"x-request-id", request_id)]
+
+
+def unidentified_headers(headers: HeaderFields) -> RawHeaders:
+    """Return the headers of a request that pass on, without `X-Request-Id`."""
     dropped = dropped_names(headers)
-    passed = [header for header in headers if header[0] not in dropped and header[0] != b"x-request-id"]
-    passed.append((b"x-request-id", request_id))
-    return passed
+    return [header for header in headers if header[0] not in dropped and header[0] != b"x-request-id"]

@@ -18,9 +18,8 @@ from starlette.types import Receive, Scope, Send
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Dialer
 from proxy.backends.legacy.endpoint import Endpoint
-from proxy.backends.legacy.headers import response_headers
 from proxy.backends.legacy.pool import Pool, PoolLimits
-from proxy.backends.legacy.request import ForwardedRequest, RequestBody
+from proxy.backends.legacy.request import ForwardedRequest, HeaderEncoder, RequestBody
 from proxy.backends.legacy.started import StartedExchange, StartedExchanges
 from proxy.gateway.errors import AnswerTimeout, BodyMismatch, Reset
 from proxy.gateway.starting import STARTED, Progressed
@@ -59,14 +58,14 @@ class HttpUpstream:
         self, legacy: str | Dialer, timeouts: Timeouts | None = None, limits: PoolLimits | None = None
     ) -> None:
         dialer = legacy if isinstance(legacy, Dialer) else Dialer(Endpoint.parse(legacy))
-        self._endpoint = dialer.endpoint
+        self._encoder = HeaderEncoder(dialer.endpoint)
         self._timeouts = timeouts or Timeouts()
         self.pool = Pool(dialer, limits or PoolLimits())
         self._started = StartedExchanges(self.pool, DISCONNECT_WATCH_DELAY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started: StartedExchange | None = scope.get(STARTED)
-        request = started.request if started is not None else ForwardedRequest(scope, self._endpoint)  # 1
+        request = started.request if started is not None else ForwardedRequest(scope, self._encoder)  # 1
         try:
             timeouts: Timeouts = scope.get("proxy.timeouts") or self._timeouts
             await _Forwarding(self.pool, timeouts, request, receive, send).run(started)
@@ -80,7 +79,7 @@ class HttpUpstream:
         `finish`, or calls this app with it as `scope[STARTED]`.
         """
         timeouts: Timeouts = scope.get("proxy.timeouts") or self._timeouts
-        request = ForwardedRequest(scope, self._endpoint)
+        request = ForwardedRequest(scope, self._encoder)
         if request.has_body or request.method == "HEAD" or timeouts.response < 2 * DISCONNECT_WATCH_DELAY:
             return None
         connection = self.pool.reuse(_ANY_AGE if request.method in SAFE_METHODS else MAX_IDLE_FOR_UNSAFE)
@@ -245,8 +244,7 @@ class _Forwarding:
         response = connection.response
         head = response.head
         assert head is not None
-        status, headers = head.status, response_headers(head.status, head.headers, head.dropped)
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.start", "status": head.status, "headers": list(head.passed)})
         while True:
             complete = response.complete
             body = connection.take()

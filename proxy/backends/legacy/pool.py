@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Dialer
+from proxy.backends.legacy.framing import RecurringHeads
 from proxy.gateway.errors import Overloaded
 
 SWEEP_INTERVAL = 1.0
@@ -32,6 +33,7 @@ class Pool:
 
     def __init__(self, dialer: Dialer, limits: PoolLimits) -> None:
         self._dialer, self._limits = dialer, limits
+        self._recurring = RecurringHeads()
         self._idle: dict[Connection, None] = {}
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
@@ -104,7 +106,7 @@ class Pool:
     async def _dial(self, timeout: float) -> Connection:
         loop = asyncio.get_running_loop()
         try:
-            connection = await self._dialer.dial(lambda: Connection(loop), timeout)
+            connection = await self._dialer.dial(lambda: Connection(loop, self._recurring), timeout)
         except BaseException:
             self._release_slot()
             raise

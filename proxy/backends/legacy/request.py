@@ -7,15 +7,19 @@ carry the next caller's request at a place where the legacy still reads, or no l
 from __future__ import annotations
 
 import re
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
 from proxy.backends.legacy.endpoint import Endpoint
-from proxy.backends.legacy.headers import list_members, request_headers
+from proxy.backends.legacy.headers import list_members, unidentified_headers
 from proxy.gateway.errors import BodyMismatch
 from proxy.gateway.scope import request_target
-from proxy.types import RawHeaders
+from proxy.types import HeaderFields, RawHeaders
+
+CACHED: Final = 1024
+"""Headers whose lines are remembered."""
 
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _EXAMINED: Final = frozenset((b"content-length", b"transfer-encoding", b"expect"))
@@ -51,44 +55,78 @@ class RequestBody:
         return self._withheld + data
 
 
-class ForwardedRequest:
-    """The request of an `http` scope: its `method`, its `head` as bytes, and the framing of its body.
+class EncodedHeaders(NamedTuple):
+    """The header lines of a request as the legacy gets them.
 
-    `expects_continue`: the client sends its body only after 100 (RFC 9110 §10.1.1).
+    The one of `X-Request-Id` comes between `lines` and `coding`, the line of the transfer codings, if there are any.
+    `length`: the body's in bytes, None where it is sent in chunks. `expects_continue`: the client sends its body only
+    after 100 (RFC 9110 §10.1.1).
     """
 
+    lines: bytes
+    coding: bytes = b""
     length: int | None = 0
-    has_body = expects_continue = False
+    expects_continue: bool = False
 
-    def __init__(self, scope: Scope, endpoint: Endpoint) -> None:
+
+class HeaderEncoder:
+    """Encodes headers for one endpoint; those that recur, in a tuple, once."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint: Final = endpoint
+        self._recurring: Final = lru_cache(maxsize=CACHED)(self._encode)
+
+    def encode(self, headers: HeaderFields) -> EncodedHeaders:
+        """Return the lines of a request's headers and the framing of its body."""
+        return self._recurring(headers) if isinstance(headers, tuple) else self._encode(headers)
+
+    def _encode(self, headers: HeaderFields) -> EncodedHeaders:
+        sent = self.endpoint.with_host(unidentified_headers(headers))
+        if _EXAMINED.isdisjoint([name for name, _ in headers]):
+            return EncodedHeaders(_lines(sent))
+        length, coding = body_framing(headers)
+        framed = _framed(sent, length, coding)
+        expectations = [value.lower() for name, value in sent if name == b"expect"]
+        expects = bool(coding or length) and expectations[-1:] == [b"100-continue"]
+        coding_line = _lines([(b"transfer-encoding", coding)]) if coding else b""
+        return EncodedHeaders(_lines(framed), coding_line, None if coding else length, expects)
+
+
+class ForwardedRequest:
+    """The request of an `http` scope: its `method`, its `head` as bytes, and the framing of its body."""
+
+    __slots__ = ("expects_continue", "has_body", "head", "length", "method")
+
+    def __init__(self, scope: Scope, encoder: HeaderEncoder) -> None:
         self.method: str = scope["method"]
-        headers = endpoint.with_host(request_headers(scope, scope.get("proxy.request_id", b"-")))
-        if not _EXAMINED.isdisjoint([name for name, _ in scope["headers"]]):
-            length, coding = body_framing(scope["headers"])
-            self.length = None if coding else length
-            self.has_body = self.length != 0
-            headers = self._framed(headers, length, coding)
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        first = b"%b %b HTTP/1.1\r\n" % (self.method.encode(), endpoint.target(request_target(scope)))
-        self.head = b"%b%b\r\n" % (first, b"".join(lines))
-
-    def _framed(self, headers: RawHeaders, length: int, coding: bytes) -> RawHeaders:
-        """Return the headers with one that announces the body."""
-        framed: RawHeaders = []
-        announced = bool(coding)
-        for name, value in headers:
-            if name == b"content-length" and not announced:
-                announced = True
-                framed.append((name, b"%d" % length))
-            elif name == b"expect":
-                self.expects_continue = self.has_body and value.lower() == b"100-continue"
-                framed.append((name, value))
-            elif name not in _FRAMING:
-                framed.append((name, value))
-        return [*framed, (b"transfer-encoding", coding)] if coding else framed
+        lines, coding, self.length, self.expects_continue = encoder.encode(scope["headers"])
+        self.has_body = self.length != 0
+        target = encoder.endpoint.target(request_target(scope))
+        request_id: bytes = scope.get("proxy.request_id", b"-")
+        self.head = b"%b %b HTTP/1.1\r\n%bx-request-id: %b\r\n%b\r\n" % (
+            *(self.method.encode(), target, lines),
+            *(request_id, coding),
+        )
 
 
-def body_framing(headers: RawHeaders) -> tuple[int, bytes]:
+def _lines(headers: RawHeaders) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+def _framed(headers: RawHeaders, length: int, coding: bytes) -> RawHeaders:
+    """Return the headers with the one length that announces the body, if any, and without transfer codings."""
+    framed: RawHeaders = []
+    announced = bool(coding)
+    for name, value in headers:
+        if name == b"content-length" and not announced:
+            announced = True
+            framed.append((name, b"%d" % length))
+        elif name not in _FRAMING:
+            framed.append((name, value))
+    return framed
+
+
+def body_framing(headers: HeaderFields) -> tuple[int, bytes]:
     """Return a request's length and its transfer codings (RFC 9112 §6.3); codings outrank a length.
 
     Lengths that are invalid or contradict each other cannot be forwarded, so such a body is sent chunked. The server

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 
 from proxy.backends.legacy.connection import Connection
-from proxy.backends.legacy.headers import response_headers
 from proxy.backends.legacy.pool import Pool
 from proxy.backends.legacy.request import ForwardedRequest
 from proxy.gateway.starting import Progressed
-from proxy.types import RawHeaders
+from proxy.types import HeaderFields
 
 
 class StartedExchange:
@@ -43,14 +42,14 @@ class StartedExchange:
         self._exchanges.discard(self)
         self._progressed(self)
 
-    def finish(self) -> tuple[int, RawHeaders, bytes]:
+    def finish(self) -> tuple[int, HeaderFields, bytes]:
         """Release the connection of a whole answer; return its status, its headers that pass on, and its body."""
         response = self.connection.response
         head = response.head
         assert head is not None
         body = self.connection.take()
         self._exchanges.pool.release(self.connection)
-        return head.status, response_headers(head.status, head.headers, head.dropped), body
+        return head.status, head.passed, body
 
 
 class StartedExchanges:

@@ -140,3 +140,29 @@ def test_body_never_exceeds_its_length_and_a_wrong_one_closes(announced: int, pa
     assert len(sent) <= announced
     assert framer.broken == (len(whole) != announced)
     assert framer.keep_alive != framer.broken
+
+
+NAMES = st.sampled_from(
+    [b"a", b"Content-Length", b"connection", b"upgrade", b"bad name", b"date", b"transfer-encoding"]
+)
+VALUES = st.sampled_from([b"", b"5", b"7", b"close", b"x-a, keep-alive", b"a\r\nb", b"a\n"])
+
+
+@given(st.sampled_from([200, 204, 304, 426, 99]), st.lists(st.tuples(NAMES, VALUES), max_size=5), st.booleans())
+def test_recurring_headers_are_framed_as_the_first_time(status: int, headers: RawHeaders, keep_alive: bool) -> None:
+    def outcome(given_headers: RawHeaders | tuple[tuple[bytes, bytes], ...]) -> object:
+        try:
+            framer = ResponseFramer("GET", "1.1", status, given_headers, keep_alive=keep_alive)
+        except InvalidResponse as invalid:
+            return str(invalid)
+        return framer.head, framer.keep_alive, framer.frame(b"12345", more=False), framer.broken
+
+    assert outcome(tuple(headers)) == outcome(tuple(headers)) == outcome(headers)
+
+
+def test_added_headers_follow_and_cannot_break_the_head() -> None:
+    added = [(b"x-request-id", b"1")]
+    framer = ResponseFramer("GET", "1.1", 200, tuple(length(0)), keep_alive=True, added=added)
+    assert framer.head == b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-request-id: 1\r\n\r\n"
+    with pytest.raises(InvalidResponse):
+        ResponseFramer("GET", "1.1", 200, (), keep_alive=True, added=[(b"a", b"1\r\nb: 2")])
