@@ -43,7 +43,7 @@ CONVERSATION: Final[tuple[tuple[float, Any, int], ...]] = (
     (0.0, {"type": "start_recording", "consultationId": "C-1"}, 3),
     *((0.0, CHUNK, 3) for _ in range(8)),
     (0.0, CHUNK, 4),
-    (1.2, {"type": "stop_recording"}, 6),
+    (2.2, {"type": "stop_recording"}, 6),
 )
 """The pause before each of the client's messages, and how many of the server's it then waits for."""
 

@@ -31,7 +31,7 @@ from proxy.contract.values import ContractViolation
 from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON, Backend
 
-PROMPT: Final = 1.0
+PROMPT: Final = 2.0
 """Seconds within which legacy is taken to answer a message, unless a model does, which native's replay imitates."""
 BURST: Final = 0.05
 """Seconds between two messages with which legacy answers one of the client's."""
@@ -151,11 +151,18 @@ class _ConversationComparison:
         return native < self._last_paired[1] or self._had_time(self._native.received[native].after)
 
     def _had_time(self, after: int) -> bool:
-        """Return whether legacy had the time to answer so many of the client's messages."""
+        """Return whether legacy had the time to answer so many of the client's messages.
+
+        Its answers are those that native gave to as many: legacy's own position may be that of later messages.
+        """
         ending = self._legacy.ending
         if ending is None or ending.by == "server":
             return True
-        answers = [each.at for each in self._legacy.received if each.after >= after]
+        answers = [
+            self._legacy.received[legacy].at
+            for legacy, native, _ in self._pairs
+            if legacy is not None and native is not None and self._native.received[native].after >= after
+        ]
         return ending.at - max(answers) > BURST if answers else ending.at - self._sent_at(after) > PROMPT
 
     def _sent_at(self, number: int) -> float:

@@ -31,6 +31,8 @@ from proxy.shadow.conversation_replay import ConversationBounds, ConversationRep
 from proxy.shadow.dry_run import Writes
 from proxy.shadow.messages import CompareConversation, RequestSnapshot
 
+SHUTDOWN_CODES: Final = (1001, 1012)
+"""Close codes of a server that shuts down or restarts (RFC 6455 §7.4.1, and the registry of IANA)."""
 TIMEOUT_FACTOR: Final = 3
 """Factor of the time for a message in a repeated replay."""
 
@@ -63,6 +65,9 @@ class ConversationComparator:
             return "body_too_large"
         except UnreadableConversationError:
             return "streaming"
+        ending = conversation.ending
+        if ending is not None and ending.by == "server" and ending.code in SHUTDOWN_CODES:
+            return "backend_unavailable"
         return incomparable(conversation.handshake) or conversation
 
     async def _replay(self, job: CompareConversation, legacy: Conversation) -> ComparisonEvent | Reason:

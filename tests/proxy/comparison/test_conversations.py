@@ -59,9 +59,9 @@ def kinds(*received: tuple[str, int, float]) -> list[tuple[JSON, int, float]]:
     [
         ([("a", 1, 1.1)], [("a", 1, 0.0)], []),
         ([("a", 1, 1.1)], [("a", 2, 0.0)], [("frames.*.after", "order")]),
-        ([("a", 2, 2.1)], [("a", 1, 0.0)], [("frames.*.after", "order")]),
-        ([("a", 2, 1.9)], [("a", 1, 0.0)], []),
-        ([("a", 2, 0.9)], [("a", 0, 0.0)], []),
+        ([("a", 2, 3.1)], [("a", 1, 0.0)], [("frames.*.after", "order")]),
+        ([("a", 2, 2.9)], [("a", 1, 0.0)], []),
+        ([("a", 2, 1.9)], [("a", 0, 0.0)], []),
     ],
     ids=["in place", "late", "early", "early, or legacy was slow", "early, or slow from the start"],
 )
@@ -74,8 +74,8 @@ def test_positions_are_compared_as_far_as_time_tells(
 @pytest.mark.parametrize(
     ("legacy", "end", "expected"),
     [
-        ([("a", 1, 1.1)], 4.0, True),
-        ([("a", 1, 1.1)], 2.5, False),
+        ([("a", 1, 1.1)], 4.1, True),
+        ([("a", 1, 1.1)], 3.9, False),
         ([("a", 1, 1.1), ("c", 2, 2.4)], 2.5, True),
         ([("a", 1, 1.1), ("c", 2, 2.48)], 2.5, False),
     ],
@@ -94,7 +94,7 @@ def test_an_extra_message_before_one_of_legacys_always_counts() -> None:
     assert differences(served, conversation(kinds(("x", 2, 0.0), ("a", 2, 0.0)))) == [("frames.*", "extra")]
 
 
-SERVER_END = Ending("server", 4000, "bye", after=2, at=2.1)
+SERVER_END = Ending("server", 4000, "bye", after=2, at=3.1)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ SERVER_END = Ending("server", 4000, "bye", after=2, at=2.1)
         (SERVER_END, replace(SERVER_END, reason=""), [("close.reason", "value")]),
         (SERVER_END, None, [("close", "missing")]),
         (SERVER_END, replace(SERVER_END, after=1), [("close.after", "order")]),
-        (replace(SERVER_END, at=1.9), replace(SERVER_END, after=1), []),
+        (replace(SERVER_END, at=2.9), replace(SERVER_END, after=1), []),
         (replace(SERVER_END, after=1), SERVER_END, [("close.after", "order")]),
         (END, SERVER_END, [("close", "extra")]),
         (replace(END, at=2.5), SERVER_END, []),

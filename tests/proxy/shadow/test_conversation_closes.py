@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
 from proxy.config.loading import parse
-from proxy.reports.events import ComparisonEvent, Entry
+from proxy.reports.events import ComparisonEvent, Entry, SkippedEvent
 from proxy.shadow.backends import ShadowBackends
 from proxy.shadow.conversation_comparator import ConversationComparator
 from proxy.shadow.messages import CompareConversation, Configure
@@ -61,6 +61,12 @@ async def legacy() -> AsyncIterator[Legacy]:
 
 async def compare(legacy: Legacy, app: EchoApp, *commands: object) -> set[tuple[str, str]]:
     """Converse with legacy, replay it on an app, and return the differences."""
+    event = await entry(legacy, app, *commands)
+    assert isinstance(event, ComparisonEvent), event
+    return {(one.field, one.kind) for one in event.verdict.differences}
+
+
+async def entry(legacy: Legacy, app: EchoApp, *commands: object) -> Entry:
     sink = ConversationRecorder()
     async with serving(mirrored(WebSocketUpstream(f"http://127.0.0.1:{legacy.port}"), sink)) as port:
         url = f"ws://127.0.0.1:{port}/transcription-stream"
@@ -81,8 +87,7 @@ async def compare(legacy: Legacy, app: EchoApp, *commands: object) -> set[tuple[
     job = CompareConversation(1, "stream", ARRIVAL, raw, time.monotonic() + 10)
     await ConversationComparator(backends, events.append).compare(job)
     (event,) = events
-    assert isinstance(event, ComparisonEvent), event
-    return {(one.field, one.kind) for one in event.verdict.differences}
+    return event
 
 
 @pytest.mark.parametrize(
@@ -107,6 +112,11 @@ async def test_a_close_by_the_server(legacy: Legacy, app: EchoApp, expected: set
 )
 async def test_a_close_by_the_client(legacy: Legacy, app: EchoApp, expected: set[tuple[str, str]]) -> None:
     assert await compare(legacy, app) == expected
+
+
+async def test_a_legacy_that_shuts_down_is_not_compared(legacy: Legacy) -> None:
+    skipped = SkippedEvent("stream", "legacy", "backend_unavailable")
+    assert await entry(legacy, EchoApp(None), ["close", 1001, ""]) == skipped
 
 
 async def test_a_connection_that_the_server_drops(legacy: Legacy) -> None:
