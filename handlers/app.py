@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.container import TIMINGS, Services, ServiceTimings, create_services, lifetime_of, offline_services
-from handlers.disconnect import is_read_without_body, run_cancellable
+from handlers.disconnect import CancellableReads, is_read_without_body
 from handlers.dry_run import DECLARATION, DryRunMiddleware, dry_run_of, is_conversation
 from handlers.legacy.auth import Verifier, authenticate
 from handlers.legacy.express import Application, Handler, Reply, Request, Router, json
@@ -123,6 +123,7 @@ class Native:
         self._websocket: ASGIApp | None = None
         self._dry_runs: ASGIApp | None = None
         self._dry_websocket: ASGIApp | None = None
+        self._reads = CancellableReads()
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[Mapping[str, bool]]:
@@ -149,10 +150,13 @@ class Native:
             await services.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request or one WebSocket."""
+        """Answer one request or one WebSocket, which may be announced as a dry run."""
+        if dry_run_of(scope):
+            await _require_started(self._choose_dry_run(scope))(scope, receive, send)
+            return
         app = _require_started(self._choose(scope))
         if is_read_without_body(scope):
-            await run_cancellable(app, scope, receive, send)
+            await self._reads.run(app, scope, receive, send)
         else:
             await app(scope, receive, send)
 
@@ -160,15 +164,6 @@ class Native:
         if is_v1_request(scope):
             return self._v1
         return self._http if scope["type"] == "http" else self._websocket
-
-    def with_dry_runs(self, app: ASGIApp) -> ASGIApp:
-        """Return an app that passes requests announced as dry runs to the dry-run app, and all others to `app`."""
-
-        async def choose(scope: Scope, receive: Receive, send: Send) -> None:
-            chosen = _require_started(self._choose_dry_run(scope)) if dry_run_of(scope) else app
-            await chosen(scope, receive, send)
-
-        return choose
 
     def _choose_dry_run(self, scope: Scope) -> ASGIApp | None:
         dry = is_conversation(scope) and not is_v1_request(scope)
@@ -187,16 +182,18 @@ def _require_started(app: ASGIApp | None) -> ASGIApp:
 
 
 class App(Starlette):
-    """Starlette behind the dry runs: a failed dry run must not be answered, not even by Starlette's error page."""
+    """Starlette's lifespan before the native app, which answers requests itself.
+
+    The app for each API has its own error pages; a dry run that fails must not be answered at all.
+    """
 
     def __init__(self, native: Native) -> None:
         super().__init__(lifespan=native.lifespan)
-        self.router.default = native
         self._native = native
 
-    def build_middleware_stack(self) -> ASGIApp:
-        """Return Starlette's middleware stack behind the dry runs."""
-        return self._native.with_dry_runs(super().build_middleware_stack())
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the lifespan, or answer one request or one WebSocket."""
+        await (super().__call__ if scope["type"] == "lifespan" else self._native)(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None, timings: ServiceTimings = TIMINGS) -> Starlette:

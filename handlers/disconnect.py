@@ -47,58 +47,76 @@ def is_read_without_body(scope: Scope) -> bool:
     return (
         scope["type"] == "http"
         and scope["method"] in ("GET", "HEAD")
-        and not any(name in _BODY_HEADERS for name, _ in scope["headers"])
+        and _BODY_HEADERS.isdisjoint([name for name, _ in scope["headers"]])
     )
 
 
-async def run_cancellable(
-    app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, watch_delay: float = WATCH_DELAY
-) -> None:
-    """Await an app's answer to a read without a body; cancel it when the client disconnects.
+class CancellableReads:
+    """Awaits the answers of reads without a body, and cancels each whose client disconnects.
 
-    Writes are not cancelled: the legacy completes them as well.
+    Writes are not cancelled: the legacy completes them as well. One timer serves all reads; it runs while there are
+    some. A read is watched from its second tick on: `watch_delay` seconds after its start at the latest.
     """
-    watch = _DisconnectWatch(receive, watch_delay)
-    try:
-        async with asyncio.timeout(None) as limit:
-            watch.start(limit)
-            await app(scope, watch.receive, send)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-    finally:
-        watch.stop()
+
+    def __init__(self, watch_delay: float = WATCH_DELAY) -> None:
+        self._interval = watch_delay / 2
+        self._running: set[_Read] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Await an app's answer; return without one when the client disconnects."""
+        read = _Read(receive)
+        self._running.add(read)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._interval, self._tick)
+        try:
+            await app(scope, read.receive, send)
+        except asyncio.CancelledError:
+            if not read.is_cancelled_by_disconnect():
+                raise
+        finally:
+            self._running.discard(read)
+            read.stop()
+
+    def _tick(self) -> None:
+        for read in self._running:
+            read.tick()
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._tick) if self._running else None
 
 
-class _DisconnectWatch:
-    """Reads a request without a body for its app, and for the disconnect from `delay` (seconds) on."""
+class _Read:
+    """One read, run by the current task: its body, which is empty, then the client's disconnect."""
 
-    __slots__ = ("_delay", "_has_ended", "_limit", "_receive", "_task", "_timer")
+    __slots__ = ("_has_disconnected", "_has_ended", "_has_ticked", "_receive", "_task", "_watching")
 
-    def __init__(self, receive: Receive, delay: float) -> None:
+    def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._delay = delay
-        self._has_ended = False
-        self._task: asyncio.Task[None] | None = None
+        self._task = asyncio.current_task()
+        self._has_ended = self._has_ticked = self._has_disconnected = False
+        self._watching: asyncio.Task[None] | None = None
 
-    def start(self, limit: asyncio.Timeout) -> None:
-        """Expire `limit` when the client disconnects."""
-        self._limit = limit
-        self._timer = asyncio.get_running_loop().call_later(self._delay, self._watch)
+    def tick(self) -> None:
+        """Watch for the disconnect, from the second tick on."""
+        if self._has_ticked and self._watching is None:
+            self._watching = asyncio.create_task(self._cancel_on_disconnect())
+        self._has_ticked = True
 
-    def _watch(self) -> None:
-        self._task = asyncio.create_task(self._expire())
-
-    async def _expire(self) -> None:
+    async def _cancel_on_disconnect(self) -> None:
         await wait_for_disconnect(self._receive)
-        if not self._limit.expired():
-            self._limit.reschedule(0)
+        if self._task is not None and not self._has_disconnected:
+            self._has_disconnected = True
+            self._task.cancel()
+
+    def is_cancelled_by_disconnect(self) -> bool:
+        """Return whether the disconnect, and nothing else, has cancelled the task."""
+        return self._has_disconnected and self._task is not None and self._task.cancelling() == 1
 
     def stop(self) -> None:
-        """Stop watching."""
-        self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
+        """Stop watching, and take back the cancellation."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._has_disconnected and self._task is not None:
+            self._task.uncancel()
 
     async def receive(self) -> Message:
         """Return the end of the body, then the disconnect."""

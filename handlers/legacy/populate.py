@@ -12,16 +12,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 from bson import ObjectId
 
-from handlers.legacy.javascript import JsonText, Value
+from handlers.legacy.javascript import Value
 from handlers.legacy.mongoose import NULL, IdListPath, IdPath, Schema, Table, arrange, identity_of, write, write_array
 
 Fields: TypeAlias = Mapping[str, Value]
 Fetch: TypeAlias = Callable[[str, Sequence[ObjectId], Sequence[str]], Awaitable[Sequence[Fields]]]
 """Reads the stored documents of a model by their ids, with only some fields where given."""
+
+_ONLY_IDS: Final = frozenset({ObjectId})
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Populate:
 
 async def populate(
     schema: Schema, stored: Sequence[Fields], plan: Sequence[Populate], fetch: Fetch, selected: Sequence[str] = ()
-) -> list[JsonText]:
+) -> list[str]:
     """Return stored documents as the JSON of answers, with the plan's paths populated concurrently."""
     tables = arrange(schema, stored, selected)
     if tables:
@@ -54,9 +56,7 @@ async def _fill_in(schema: Schema, tables: Sequence[Table], step: Populate, fetc
         table.fill(step.path, _texts_for(table, step.path, texts))
 
 
-async def _read_texts(
-    schema: Schema, wanted: Sequence[ObjectId], step: Populate, fetch: Fetch
-) -> dict[ObjectId, JsonText]:
+async def _read_texts(schema: Schema, wanted: Sequence[ObjectId], step: Populate, fetch: Fetch) -> dict[ObjectId, str]:
     stored = await fetch(schema.model, wanted, step.select)
     texts = await populate(schema, stored, step.populate, fetch, step.select)
     return {cast(ObjectId, fields["_id"]): text for fields, text in zip(stored, texts, strict=True)}
@@ -64,7 +64,13 @@ async def _read_texts(
 
 def _ids_in(table: Table, name: str) -> Iterable[ObjectId]:
     column = table.column(name)
-    return cast("Sequence[ObjectId]", column) if table.kinds[name] is ObjectId else _ids_among(column)
+    if table.kinds[name] is ObjectId:
+        return cast("Sequence[ObjectId]", column)
+    if table.kinds[name] is list:
+        items = list(chain.from_iterable(cast("Sequence[list[Value]]", column)))
+        if _ONLY_IDS.issuperset(map(type, items)):
+            return cast("list[ObjectId]", items)
+    return _ids_among(column)
 
 
 def _ids_among(values: Iterable[Value]) -> Iterator[ObjectId]:
@@ -75,14 +81,14 @@ def _ids_among(values: Iterable[Value]) -> Iterator[ObjectId]:
             yield identity
 
 
-def _texts_for(table: Table, name: str, texts: Mapping[ObjectId, JsonText]) -> list[JsonText]:
+def _texts_for(table: Table, name: str, texts: Mapping[ObjectId, str]) -> list[str]:
     column = table.column(name)
     if table.kinds[name] is ObjectId:
         return [texts.get(cast(ObjectId, identity), NULL) for identity in column]
-    return [_text_for(value, texts) for value in column]
+    return ["[]" if value == [] else _text_for(value, texts) for value in column]
 
 
-def _text_for(value: Value, texts: Mapping[ObjectId, JsonText]) -> JsonText:
+def _text_for(value: Value, texts: Mapping[ObjectId, str]) -> str:
     if isinstance(value, list):
         return write_array([texts[each] for each in _ids_among(value) if each in texts])
     return next((texts[each] for each in _ids_among((value,)) if each in texts), NULL)

@@ -24,9 +24,36 @@ LIMIT: Final = 500
 
 
 class _Batch(Generic[K, V]):
-    def __init__(self, result: asyncio.Future[Mapping[K, V]]) -> None:
+    """The keys of one query and a future for each caller: one that is cancelled takes nothing from the others."""
+
+    __slots__ = ("_callers", "keys")
+
+    def __init__(self) -> None:
         self.keys: dict[K, None] = {}
-        self.result = result
+        self._callers: list[asyncio.Future[Mapping[K, V]]] = []
+
+    def join(self) -> asyncio.Future[Mapping[K, V]]:
+        """Return a future of the batch's result for one more caller."""
+        future: asyncio.Future[Mapping[K, V]] = asyncio.get_running_loop().create_future()
+        self._callers.append(future)
+        return future
+
+    def succeed(self, result: Mapping[K, V]) -> None:
+        """Give all callers the result."""
+        for caller in self._callers:
+            if not caller.done():
+                caller.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error in all callers."""
+        for caller in self._callers:
+            if not caller.done():
+                caller.set_exception(error)
+
+    def cancel(self) -> None:
+        """Cancel all callers."""
+        for caller in self._callers:
+            caller.cancel()
 
 
 class Loader(Generic[K, V]):
@@ -47,21 +74,19 @@ class Loader(Generic[K, V]):
         """Return the value of a key, as of now or later."""
         batch = self._open_batch()
         batch.keys[key] = None
-        result = await asyncio.shield(batch.result)
-        return result.get(key, self._missing)
+        return (await batch.join()).get(key, self._missing)
 
     async def load_all(self, keys: Iterable[K]) -> Mapping[K, V]:
         """Return the values of several keys, without those that have none; the mapping may hold other callers' keys."""
         batch = self._open_batch()
         batch.keys.update(dict.fromkeys(keys))
-        return await asyncio.shield(batch.result)
+        return await batch.join()
 
     def _open_batch(self) -> _Batch[K, V]:
         if not self._waiting or len(self._waiting[-1].keys) >= LIMIT:
-            loop = asyncio.get_running_loop()
-            self._waiting.append(_Batch(loop.create_future()))
+            self._waiting.append(_Batch())
             if self._task is None:
-                self._task = loop.create_task(self._run(), context=Context())
+                self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
         return self._waiting[-1]
 
     async def _run(self) -> None:
@@ -71,7 +96,7 @@ class Loader(Generic[K, V]):
         finally:
             self._task = None
             for batch in self._waiting:
-                batch.result.cancel()
+                batch.cancel()
             self._waiting.clear()
 
     async def _send(self, batch: _Batch[K, V]) -> None:
@@ -80,11 +105,10 @@ class Loader(Generic[K, V]):
         except Exception as error:
             # Waiting batches fail too: with the source unavailable, their callers would wait for it twice.
             for failed in (batch, *self._waiting):
-                failed.result.set_exception(error)
-                failed.result.exception()  # marks it as retrieved: there may be no caller left
+                failed.fail(error)
             self._waiting.clear()
         except BaseException:
-            batch.result.cancel()
+            batch.cancel()
             raise
         else:
-            batch.result.set_result(result)
+            batch.succeed(result)

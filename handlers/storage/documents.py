@@ -5,21 +5,30 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Sequence
 from operator import eq, itemgetter
-from typing import Any
+from typing import Any, Final
 
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
+
+_DATES: Final = frozenset({DatetimeMS})
 
 
 def break_ties(documents: list[dict[str, Any]], sort: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
     """Return sorted documents with ties ordered by `$recordId`, which is removed."""
     numbers = [document.pop("$recordId") for document in documents]
-    values = [[document.get(name) for name, _ in sort] for document in documents]
+    values = list(zip(*(_column(documents, name) for name, _ in sort), strict=True))
     if not any(map(eq, values, values[1:])):
         return documents
     ordered: list[dict[str, Any]] = []
     for _, equal in itertools.groupby(zip(values, numbers, documents, strict=True), itemgetter(0)):
         ordered += [document for _, _, document in sorted(equal, key=itemgetter(1))]
     return ordered
+
+
+def _column(documents: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    """Return the values of a field; dates as integers, which are compared sooner."""
+    values: list[Any] = [document.get(name) for document in documents]
+    return list(map(int, values)) if _DATES.issuperset(map(type, values)) else values
 
 
 def group_by_field(documents: Sequence[dict[str, Any]], field: str) -> dict[Hashable, list[dict[str, Any]]]:

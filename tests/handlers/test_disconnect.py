@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from handlers.disconnect import is_read_without_body, run_cancellable
+from handlers.disconnect import CancellableReads, is_read_without_body
 
 
 class Client:
@@ -34,7 +35,7 @@ def scope(method: str = "GET", *headers: bytes) -> Scope:
 
 
 async def run(app: ASGIApp, client: Client) -> None:
-    await run_cancellable(app, scope(), client.receive, client.send, watch_delay=0.01)
+    await CancellableReads(0.01).run(app, scope(), client.receive, client.send)
 
 
 async def test_read_is_cancelled_when_its_client_disconnects() -> None:
@@ -89,6 +90,48 @@ async def test_timeout_of_the_app_itself_is_raised() -> None:
 
     with pytest.raises(TimeoutError, match="own"):
         await run(fail, Client())
+
+
+async def test_cancellation_by_others_is_raised() -> None:
+    client = Client()
+    running = asyncio.create_task(run(hang, client))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await run(hang, client)
+
+
+async def test_only_the_read_of_the_client_that_left_is_cancelled() -> None:
+    reads, clients = CancellableReads(0.01), [Client() for _ in range(3)]
+    tasks = [asyncio.create_task(reads.run(hang, scope(), each.receive, each.send)) for each in clients]
+    clients[1].gone.set()
+    done, waiting = await asyncio.wait(tasks, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    assert done == {tasks[1]}
+    assert not tasks[1].cancelled()
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_cancellation_that_the_app_ignores_is_taken_back() -> None:
+    client = Client()
+    client.gone.set()
+
+    async def ignore(_: Scope, __: Receive, ___: Send) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+    await run(ignore, client)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def hang(_: Scope, __: Receive, ___: Send) -> None:
+    await asyncio.sleep(60)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from handlers.legacy.mongoose.document import Document
 from handlers.legacy.mongoose.schema import Schema, is_settled_value
 from handlers.legacy.mongoose.values import copy_fields, is_minimal, is_out_of_order, minimize
 
-NULL: Final = JsonText("null")
+NULL: Final = "null"
 
 Fields: TypeAlias = Mapping[str, Value]
 Shape: TypeAlias = tuple[tuple[str, ...], tuple[type, ...]]
@@ -47,7 +47,7 @@ class Table:
         """Return the values of a field, all of one type; empty if the documents have no such field."""
         return self._columns.get(name, ())
 
-    def fill(self, name: str, texts: Sequence[JsonText]) -> None:
+    def fill(self, name: str, texts: Sequence[str]) -> None:
         """Replace a field's values with JSON texts."""
         self._columns[name] = texts
         self.kinds[name] = JsonText
@@ -62,7 +62,11 @@ class Table:
         return map(write_object, self._documents())
 
     def _documents(self) -> Iterable[Fields]:
-        rows = zip(*self._columns.values(), strict=True) if self.kinds else [()] * len(self.positions)
+        columns = [
+            list(map(JsonText, values)) if self.kinds[name] is JsonText else values
+            for name, values in self._columns.items()
+        ]
+        rows = zip(*columns, strict=True) if columns else [()] * len(self.positions)
         return (dict(zip(self.kinds, row, strict=True)) for row in rows)
 
 
@@ -86,8 +90,13 @@ def arrange(schema: Schema, stored: Sequence[Fields], selected: Sequence[str] = 
 
 def _group(documents: Iterable[Fields]) -> dict[Shape, list[int]]:
     groups: dict[Shape, list[int]] = {}
+    last: Shape | None = None
+    positions: list[int] = []
     for position, fields in enumerate(documents):
-        groups.setdefault((tuple(fields), tuple(map(type, fields.values()))), []).append(position)
+        shape = (tuple(fields), tuple(map(type, fields.values())))
+        if shape != last:  # which costs less than its hash
+            last, positions = shape, groups.setdefault(shape, [])
+        positions.append(position)
     return groups
 
 
@@ -100,12 +109,14 @@ def _find_odd(
     return [position for name in deciding for position in positions if not is_settled_value(documents[position][name])]
 
 
-def write(tables: Sequence[Table]) -> list[JsonText]:
-    """Return the texts of all documents, in their input order."""
+def write(tables: Sequence[Table]) -> list[str]:
+    """Return the JSON texts of all documents, in their input order."""
+    if len(tables) == 1:  # the positions are in order
+        return list(tables[0].write())
     texts = [NULL] * sum(len(table.positions) for table in tables)
     for table in tables:
         for position, text in zip(table.positions, table.write(), strict=True):
-            texts[position] = JsonText(text)
+            texts[position] = text
     return texts
 
 
@@ -128,9 +139,8 @@ class _NothingLeftError(Exception):
     """An object that is omitted as empty, so that the template does not fit."""
 
 
-def _write_date(value: DatetimeMS) -> str:
-    text = iso_or_none(int(value))
-    return "null" if text is None else f'"{text}"'
+def _write_dates(values: Iterable[DatetimeMS]) -> list[str]:
+    return ["null" if text is None else f'"{text}"' for text in map(iso_or_none, map(int, values))]
 
 
 def _write_list(value: list[Value]) -> str:
@@ -149,7 +159,6 @@ _AS_TEXT: Final[Mapping[type, Callable[[Any], str]]] = {
     str: stringify,
     bool: _WORDS.__getitem__,
     type(None): _WORDS.__getitem__,
-    DatetimeMS: _write_date,
     list: _write_list,
     dict: _write_mixed,
 }
@@ -159,6 +168,8 @@ _AS_IT_IS: Final[Mapping[type, str]] = {ObjectId: '"%s"', int: "%s", JsonText: "
 def _write_column(kind: type, values: Sequence[Any]) -> Iterable[object]:
     if kind is str:
         return quote_each(values)
+    if kind is DatetimeMS:
+        return _write_dates(values)
     if kind is dict and all(map(is_minimal, values)):
         return stringify_each(values)
     writer = _AS_TEXT.get(kind)
@@ -170,7 +181,7 @@ def _template(names: tuple[str, ...], kinds: tuple[type, ...]) -> str | None:
     """Return the common text of one shape; None if there is none."""
     members: list[str] = []
     for name, kind in zip(names, kinds, strict=True):
-        if is_out_of_order(name) or not (kind in _AS_TEXT or kind in _AS_IT_IS):
+        if is_out_of_order(name) or not (kind is DatetimeMS or kind in _AS_TEXT or kind in _AS_IT_IS):
             return None
         members.append(stringify(name).replace("%", "%%") + ":" + _AS_IT_IS.get(kind, "%s"))
     return "{" + ",".join(members) + "}" if members else None

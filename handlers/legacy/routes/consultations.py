@@ -10,7 +10,7 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
 from handlers.legacy.express import Reply, Request, Router, json
-from handlers.legacy.javascript import Value
+from handlers.legacy.javascript import JsonText, Value
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import CONSULTATIONS, PROMPTS, TRANSCRIPTS, after, now
 from handlers.legacy.mongoose import (
@@ -98,7 +98,7 @@ class ConsultationRoutes:
         if stored is None:
             return json(404, {"msg": "Consultation not found or invalid"})
         (shown,) = await populate(CONSULTATIONS, [stored], ONE, self.fetch)
-        return json(200, write_object({"consultation": shown}))
+        return json(200, write_object({"consultation": JsonText(shown)}))
 
     @legacy_errors(refusing("ending consultation"))
     async def end(self, request: Request) -> Reply:

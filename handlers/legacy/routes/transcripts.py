@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.javascript import JsonText
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import TRANSCRIPTS, now
 from handlers.legacy.mongoose import Document, arrange, cast_filter, cast_update, is_true, write
@@ -52,4 +53,4 @@ class TranscriptRoutes:
         wanted = {"consultation": request.params["consultation_id"], "clinician": request.user_id}
         own = cast_filter(TRANSCRIPTS, wanted)
         stored = await self.transcripts.of_consultation(own["consultation"], own["clinician"])
-        return json(200, None if stored is None else write(arrange(TRANSCRIPTS, [stored]))[0])
+        return json(200, None if stored is None else JsonText(write(arrange(TRANSCRIPTS, [stored]))[0]))
