@@ -19,7 +19,8 @@ HEADER_NAMES = frozenset(
     cache-control connection content-disposition content-encoding content-language content-length content-location
     content-range content-security-policy content-type cookie cross-origin-opener-policy cross-origin-resource-policy
     date etag expect expires forwarded from host if-match if-modified-since if-none-match if-range if-unmodified-since
-    keep-alive last-modified link location origin pragma range referer referrer-policy retry-after server set-cookie
+    keep-alive last-modified link location origin pragma range referer referrer-policy retry-after sec-websocket-accept
+    sec-websocket-extensions sec-websocket-key sec-websocket-protocol sec-websocket-version server set-cookie
     strict-transport-security te trailer transfer-encoding upgrade user-agent vary via www-authenticate
     x-content-type-options x-forwarded-for x-forwarded-host x-forwarded-proto x-frame-options x-powered-by x-request-id
     x-served-by""".split()  # noqa: SIM905

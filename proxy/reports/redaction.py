@@ -47,7 +47,10 @@ _MASKS = frozenset(("<id>", "<stamp>", "<epoch>", "<token>", "<hash>"))
 _METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 _LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")
 _CREDENTIALS = ("token", "hash")
-_CREDENTIAL_HEADERS = frozenset(("authorization", "cookie", "proxy-authorization", "set-cookie"))
+_CREDENTIAL_HEADERS = frozenset(
+    ("authorization", "cookie", "proxy-authorization", "sec-websocket-protocol", "set-cookie")
+)
+"""A page's WebSocket can carry a token in no other header than that of its subprotocols."""
 _WRITES = ("insert", "update", "delete")
 _CONTENTS = ("document", "filter", "update")
 _COLLECTION = re.compile(r"[a-z_]{1,40}", re.ASCII)

@@ -30,12 +30,13 @@ RECEIVED: JSON = {
 CONTRACT = Operation("stream", "WS", "/stream", {"101": DeclaredAnswer()}, frames={"received": Schema(RECEIVED)})
 PATIENT = "Agnes Nightingale"
 AUDIO = "QUJD" * 500
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl"
 
 
 def conversation(messages: Sequence[JSON], ending: Ending) -> Conversation:
     sent = ClientMessage(json.dumps({"type": "chunk", "audio": AUDIO, "note": PATIENT}), 1, 0.0)
     received = tuple(ServerMessage(json.dumps(each), min(index, 1)) for index, each in enumerate(messages))
-    key = ((b"sec-websocket-key", b"a2V5"),)
+    key = ((b"sec-websocket-key", b"a2V5"), (b"sec-websocket-protocol", f"bearer, {TOKEN}".encode()))
     return Conversation(exchange(b"", "", status=101, target="/stream", sent_headers=key), (sent,), received, ending)
 
 
@@ -78,7 +79,8 @@ def test_a_redacted_report_holds_no_content() -> None:
 def test_no_report_holds_audio() -> None:
     _, written = stored("off")
     assert PATIENT in written
-    assert AUDIO[:50] not in written
+    assert not any(secret in written for secret in (AUDIO[:50], TOKEN))
+    assert "sec-websocket-protocol" in written
     assert '\\"note\\"' not in written
 
 
