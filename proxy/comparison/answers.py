@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
 
 from proxy.comparison.bodies import Content, is_utf8, media, read
-from proxy.comparison.content_encoding import CodingError, OversizeError, decode, digests_of
+from proxy.comparison.body_digests import MAX_CONTENT, content_digests
+from proxy.comparison.content_encoding import CodingError, OversizeError, decode
 from proxy.comparison.exchange import Exchange, Outcome
 from proxy.comparison.headers import joined
 from proxy.contract.payloads import is_json, read_payload
 from proxy.types import JSON
-
-MAX_DIGESTED: Final = 16 * 1024 * 1024
-"""Maximum size in bytes of a compressed body's content that is compared by its digests."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,8 @@ class DecodedAnswer:
     """One answer. Header names are in lower case; values of one name are joined by `, `, cookies by line breaks.
 
     `body` is empty where it is too large to be parsed; then `blocks` are the digests of its content (of its coded bytes
-    where `is_coded`) and `length` is its size in bytes. `is_broken`: the content coding could not be undone.
+    where `is_coded`) and `length` is its size in bytes. `is_broken`: the content coding could not be undone. `clock` is
+    the time of the exchange in seconds since the epoch for a comparison by role, else None.
     """
 
     outcome: Outcome
@@ -34,22 +32,26 @@ class DecodedAnswer:
     length: int = 0
     is_coded: bool = False
     is_broken: bool = False
+    clock: float | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, exchange: Exchange) -> DecodedAnswer:
+    def of(cls, exchange: Exchange, *, by_role: bool = False) -> DecodedAnswer:
         """Return the answer of an exchange. Raises OversizeError for a body that is too large even for digests."""
+        clock = exchange.started if by_role else None
         headers, body = joined(exchange.headers), exchange.body
         codings = headers.get("content-encoding", "")
         parts = exchange.outcome, exchange.status, headers
         if body.blocks:
-            return cls(*parts, blocks=body.blocks, length=body.length, is_coded=codings not in ("", "identity"))
+            is_coded = body.content_length is None
+            length = body.length if body.content_length is None else body.content_length
+            return cls(*parts, blocks=body.blocks, length=length, is_coded=is_coded, clock=clock)
         try:
-            return cls(*parts, decode(body.data, codings) if codings else body.data)
+            return cls(*parts, decode(body.data, codings) if codings else body.data, clock=clock)
         except CodingError:
-            return cls(*parts, body.data, is_broken=True)
+            return cls(*parts, body.data, is_broken=True, clock=clock)
         except OversizeError:
-            digests = digests_of(decode(body.data, codings, MAX_DIGESTED))
-            return cls(*parts, blocks=digests.blocks(), length=digests.length)
+            digests = content_digests(decode(body.data, codings, MAX_CONTENT), clock)
+            return cls(*parts, blocks=digests.blocks(), length=digests.length, clock=clock)
 
     @property
     def content_type(self) -> str:
@@ -85,6 +87,9 @@ class DecodedAnswer:
             return content.as_json
         return read_payload(content_type, body)
 
-    def blocks_of(self, other: DecodedAnswer) -> tuple[bytes, ...]:
-        """Return the digests of this body's blocks; they are computed only where `other` has some."""
-        return self.blocks or (digests_of(self.body).blocks() if other.blocks else ())
+    def digested(self) -> tuple[int, tuple[bytes, ...]]:
+        """Return the length and the digests of the body, which are computed where it is available."""
+        if self.blocks:
+            return self.length, self.blocks
+        digests = content_digests(self.body, self.clock)
+        return digests.length, digests.blocks()

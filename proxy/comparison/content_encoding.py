@@ -1,22 +1,19 @@
-"""Undo content codings (RFC 9110 §8.4) with a limit on the decoded size, against decompression bombs. Pure."""
+"""Undo content codings (RFC 9110 §8.4) as a stream, with a limit on the decoded size. Pure."""
 
 from __future__ import annotations
 
-import hashlib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 import brotli  # type: ignore[import-untyped]
 
 LIMIT: Final = 1024 * 1024
 """Maximum size of a decoded body, in bytes."""
-DIGEST_BLOCK: Final = 64 * 1024
-"""Bytes of a body that one digest covers."""
-MAX_BLOCKS: Final = 1024
-"""Maximum number of digests; the last one covers the rest of the body."""
 
+_PIECE: Final = 64 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_ZLIB_METHOD: Final = 8
 
 
 class CodingError(ValueError):
@@ -27,41 +24,6 @@ class OversizeError(ValueError):
     """Raised where the decoded body exceeds the limit."""
 
 
-class BlockDigests:
-    """Digests of a stream of bytes, one for each `DIGEST_BLOCK`, independent of chunk boundaries."""
-
-    __slots__ = ("_current", "_digests", "_remaining", "length")
-
-    def __init__(self) -> None:
-        self._digests: list[bytes] = []
-        self._current = hashlib.sha256()
-        self._remaining = DIGEST_BLOCK
-        self.length = 0
-
-    def update(self, data: bytes) -> None:
-        """Add the next bytes."""
-        self.length += len(data)
-        view = memoryview(data)
-        while len(view) >= self._remaining and len(self._digests) < MAX_BLOCKS - 1:
-            self._current.update(view[: self._remaining])
-            view = view[self._remaining :]
-            self._digests.append(self._current.digest()[:16])
-            self._current, self._remaining = hashlib.sha256(), DIGEST_BLOCK
-        self._current.update(view)
-        self._remaining -= len(view)
-
-    def blocks(self) -> tuple[bytes, ...]:
-        """Return the digests so far, that of an incomplete block included."""
-        return (*self._digests, self._current.digest()[:16])
-
-
-def digests_of(data: bytes) -> BlockDigests:
-    """Return the digests of bytes that are available as a whole."""
-    digests = BlockDigests()
-    digests.update(data)
-    return digests
-
-
 def decode(data: bytes, codings: str, limit: int = LIMIT) -> bytes:
     """Return the body with every coding in a `Content-Encoding` value undone.
 
@@ -69,78 +31,146 @@ def decode(data: bytes, codings: str, limit: int = LIMIT) -> bytes:
         CodingError: the body does not match its codings.
         OversizeError: the decoded body exceeds `limit` bytes.
     """
-    for name in _names(codings):
-        data = _DECODERS[name](data, limit)
-    return data
+    if not any(_names(codings)):
+        return data
+    decoder = StreamDecoder(codings, limit)
+    decoded = b"".join(decoder.feed(data))
+    decoder.finish()
+    return decoded
+
+
+class StreamDecoder:
+    """Undoes all codings of a `Content-Encoding` value, from the last to the first.
+
+    Raises `CodingError` where a coding is unknown.
+    """
+
+    def __init__(self, codings: str, limit: int) -> None:
+        self._decoders = [_decoder_of(name)() for name in _names(codings)]
+        self._remaining = limit
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded pieces of the next bytes; raises `CodingError` and `OversizeError`."""
+        pieces: Iterable[bytes] = (data,)
+        for decoder in self._decoders:
+            pieces = _decoded(decoder, pieces)
+        for piece in pieces:
+            self._remaining -= len(piece)
+            if self._remaining < 0:
+                raise OversizeError
+            yield piece
+
+    def finish(self) -> None:
+        """Raise `CodingError` where a coding has not ended."""
+        if not all(decoder.is_complete for decoder in self._decoders):
+            raise CodingError("cut short")
+
+
+def _decoded(decoder: _Decoder, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield from decoder.feed(piece)
 
 
 def _names(codings: str) -> Iterator[str]:
-    for coding in reversed(codings.lower().split(",")):
-        name = coding.strip()
-        if name in ("", "identity"):
-            continue
-        if name not in _DECODERS:
-            raise CodingError("unknown coding")
-        yield name
+    names = (coding.strip() for coding in reversed(codings.lower().split(",")))
+    return (name for name in names if name not in ("", "identity"))
+
+
+def _decoder_of(name: str) -> Callable[[], _Decoder]:
+    if name not in _DECODERS:
+        raise CodingError("unknown coding")
+    return _DECODERS[name]
 
 
 class _Decoder(Protocol):
-    def __call__(self, data: bytes, limit: int) -> bytes: ...
+    @property
+    def is_complete(self) -> bool: ...
+
+    def feed(self, data: bytes) -> Iterator[bytes]: ...
 
 
-def _gzip(data: bytes, limit: int) -> bytes:
-    """Decode one or more gzip members; zeros may follow (RFC 1952 §2.2)."""
-    output = b""
-    while data.strip(b"\0") or not output:
-        piece, data = _inflate(data, _GZIP, limit - len(output))
-        output += piece
-        if not data:
-            break
-    return output
+class _Gzip:
+    """One or more gzip members; zeros may follow (RFC 1952 §2.2)."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(_GZIP)
+        self._is_after_member = False
+        self.is_complete = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data := data.lstrip(b"\0") if self._is_after_member else data:
+            self._is_after_member = self.is_complete = False
+            yield from _inflate(self._stream, data)
+            if not self._stream.eof:
+                return
+            data = self._stream.unused_data
+            self._stream = zlib.decompressobj(_GZIP)
+            self._is_after_member = self.is_complete = True
 
 
-def _deflate(data: bytes, limit: int) -> bytes:
-    """Decode a zlib stream, or raw deflate, which some servers send under this name."""
+class _Deflate:
+    """A zlib stream, or raw deflate, which some servers send under this name. Bytes after its end are ignored."""
+
+    def __init__(self) -> None:
+        self._stream: zlib._Decompress | None = None
+        self._head = b""
+
+    @property
+    def is_complete(self) -> bool:
+        return self._stream is not None and self._stream.eof
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._stream is None:
+            self._head += data
+            if len(self._head) < 2:
+                return
+            is_zlib = self._head[0] & 0x0F == _ZLIB_METHOD and int.from_bytes(self._head[:2], "big") % 31 == 0
+            self._stream = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+            data = self._head
+        if not self._stream.eof:
+            yield from _inflate(self._stream, data)
+
+
+def _inflate(stream: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """Yield the output of a stream until the input or the stream ends."""
     try:
-        return _inflate(data, zlib.MAX_WBITS, limit)[0]
-    except CodingError:
-        return _inflate(data, -zlib.MAX_WBITS, limit)[0]
-
-
-def _inflate(data: bytes, window: int, limit: int) -> tuple[bytes, bytes]:
-    """Return one stream inflated, and the bytes after it."""
-    stream = zlib.decompressobj(window)
-    try:
-        output = stream.decompress(data, limit + 1)
+        while not stream.eof:
+            piece = stream.decompress(data, _PIECE)
+            if piece:
+                yield piece
+            data = stream.unconsumed_tail
+            if not data and len(piece) < _PIECE:
+                return
     except zlib.error as error:
         raise CodingError(str(error)) from None
-    if len(output) > limit:
-        raise OversizeError
-    if not stream.eof:
-        raise CodingError("cut short")
-    return output, stream.unused_data
 
 
-def _unbrotli(data: bytes, limit: int) -> bytes:
-    """Decode a Brotli stream (RFC 7932)."""
-    stream = brotli.Decompressor()
-    output = b""
-    try:
-        while not stream.is_finished() and len(output) <= limit:
-            piece = stream.process(data, output_buffer_limit=limit + 1 - len(output))
-            if not piece and not stream.is_finished():
-                raise CodingError("cut short")
-            output, data = output + piece, b""
-    except brotli.error:
-        raise CodingError("not Brotli") from None
-    if len(output) > limit:
-        raise OversizeError
-    return output
+class _Brotli:
+    """A Brotli stream (RFC 7932)."""
+
+    def __init__(self) -> None:
+        self._stream = brotli.Decompressor()
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self._stream.is_finished())
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        try:
+            while True:
+                piece = self._stream.process(data, output_buffer_limit=_PIECE)
+                if piece:
+                    yield piece
+                if self._stream.is_finished() or (not piece and self._stream.can_accept_more_data()):
+                    return
+                data = b""
+        except brotli.error:
+            raise CodingError("not Brotli") from None
 
 
-_DECODERS: Final[Mapping[str, _Decoder]] = {
-    "gzip": _gzip,
-    "x-gzip": _gzip,
-    "deflate": _deflate,
-    "br": _unbrotli,
+_DECODERS: Final[Mapping[str, Callable[[], _Decoder]]] = {
+    "gzip": _Gzip,
+    "x-gzip": _Gzip,
+    "deflate": _Deflate,
+    "br": _Brotli,
 }

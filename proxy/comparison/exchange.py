@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from starlette.types import Message, Scope
 
-from proxy.comparison.content_encoding import BlockDigests
+from proxy.comparison.body_digests import BodyDigests
 from proxy.gateway.scope import request_target
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -36,12 +36,14 @@ _OUTCOMES: Final[dict[str, Outcome]] = {
 class Body:
     """A body. Where it was longer than the limit, `data` is empty and `blocks` are its digests.
 
-    `length` counts all bytes of the body.
+    `length` counts all bytes of the body as transferred. The digests are those of `content_length` bytes of content,
+    or of the coded bytes where the content coding could not be undone: then `content_length` is None.
     """
 
     data: bytes = field(default=b"", repr=False)
     length: int = 0
     blocks: tuple[bytes, ...] = field(default=(), repr=False)
+    content_length: int | None = None
 
     @property
     def truncated(self) -> bool:
@@ -88,13 +90,14 @@ class RawBody(NamedTuple):
     chunks: Sequence[bytes]
     length: int
     blocks: tuple[bytes, ...] = ()
+    content_length: int | None = None
 
     def __repr__(self) -> str:
         return f"RawBody(length={self.length})"
 
     def body(self) -> Body:
         """Return the body in one piece."""
-        return Body(b"".join(self.chunks), self.length, self.blocks)
+        return Body(b"".join(self.chunks), self.length, self.blocks, self.content_length)
 
 
 class RawExchange(NamedTuple):
@@ -172,12 +175,14 @@ def _as_bytes(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
 class ExchangeRecorder:
     """Records the messages between a client and one backend; call `received` and `sent` for each.
 
-    `open_account` opens an account for the bodies. Where the budget needs their bytes, digests replace them.
+    `open_account` opens an account for the bodies. Where the budget needs their bytes, digests replace them; `by_role`
+    makes them independent of what a backend generates, as a dry run needs them.
     """
 
     __slots__ = (
         "_account",
         "_answered",
+        "_by_role",
         "_ended",
         "_head_at",
         "_headers",
@@ -190,10 +195,13 @@ class ExchangeRecorder:
         "_wall",
     )
 
-    def __init__(self, scope: Scope, limit: int = LIMIT, open_account: OpenAccount | None = None) -> None:
+    def __init__(
+        self, scope: Scope, limit: int = LIMIT, open_account: OpenAccount | None = None, *, by_role: bool = False
+    ) -> None:
         self._scope = scope
+        self._by_role = by_role
         self._account = open_account(self._shorten) if open_account is not None else None
-        self._received, self._sent = _BodyBuffer(limit), _BodyBuffer(limit)
+        self._received, self._sent = _BodyBuffer(limit, BodyDigests), _BodyBuffer(limit, self._answer_digests)
         self._status = 0
         self._headers: Sequence[tuple[bytes, bytes]] = ()
         self._request_complete = self._answered = False
@@ -244,6 +252,10 @@ class ExchangeRecorder:
         elif buffer.held and not self._account.acquire(len(chunk)):
             self._shorten()
 
+    def _answer_digests(self) -> BodyDigests:
+        codings = b", ".join(value for name, value in self._headers if name.lower() == b"content-encoding")
+        return BodyDigests(codings.decode("latin-1"), self._wall if self._by_role else None)
+
     def close(self) -> None:
         """Return the bytes to the memory budget; call this where `raw` is not called."""
         if self._account is not None:
@@ -288,13 +300,14 @@ class ExchangeRecorder:
 class _BodyBuffer:
     """The chunks of one body up to the limit, digests beyond it."""
 
-    __slots__ = ("_chunks", "_digests", "_limit", "length")
+    __slots__ = ("_chunks", "_digests", "_limit", "_open_digests", "length")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, open_digests: Callable[[], BodyDigests]) -> None:
         self._limit = limit
         self.length = 0
         self._chunks: list[bytes] = []
-        self._digests: BlockDigests | None = None
+        self._digests: BodyDigests | None = None
+        self._open_digests = open_digests
 
     @property
     def held(self) -> int:
@@ -313,11 +326,13 @@ class _BodyBuffer:
     def shorten(self) -> None:
         """Replace the chunks, if any, by digests."""
         if self._chunks:
-            self._digests = BlockDigests()
+            self._digests = self._open_digests()
             for each in self._chunks:
                 self._digests.update(each)
             self._chunks.clear()
 
     def body(self) -> RawBody:
-        blocks = self._digests.blocks() if self._digests is not None else ()
-        return RawBody(list(self._chunks), self.length, blocks)
+        if self._digests is None:
+            return RawBody(list(self._chunks), self.length)
+        digests = self._digests.finish()
+        return RawBody([], self.length, digests.blocks(), digests.length if self._digests.is_content else None)

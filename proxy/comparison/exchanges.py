@@ -14,7 +14,8 @@ from typing import Final
 
 from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.bodies import Content, media, read
-from proxy.comparison.content_encoding import DIGEST_BLOCK, CodingError, OversizeError
+from proxy.comparison.body_digests import DIGEST_BLOCK
+from proxy.comparison.content_encoding import CodingError, OversizeError
 from proxy.comparison.correspondence import COINCIDENCE, Correspondence, Kind
 from proxy.comparison.exchange import Exchange, Outcome
 from proxy.comparison.headers import HeaderComparison
@@ -48,7 +49,7 @@ def compare(
     if reason is not None:
         return skipped(reason)
     try:
-        ours, theirs = DecodedAnswer.of(legacy), DecodedAnswer.of(native)
+        ours, theirs = (DecodedAnswer.of(one, by_role=mode.by_role) for one in (legacy, native))
     except (OversizeError, CodingError):
         return skipped("body_too_large")
     names = _LazyCorrespondence(legacy, native)
@@ -151,15 +152,14 @@ class AnswerComparison:
 
     def _large_bodies(self) -> ValueFindings | None:
         """Compare bodies by the digests of their blocks; None where those prove nothing."""
-        ours, theirs = self.legacy.blocks_of(self.native), self.native.blocks_of(self.legacy)
-        lengths = self.legacy.length or len(self.legacy.body), self.native.length or len(self.native.body)
-        if ours == theirs and lengths[0] == lengths[1]:
+        ours, theirs = self.legacy.digested(), self.native.digested()
+        if ours == theirs and self.legacy.is_coded is self.native.is_coded:
             return ValueFindings()
-        if self._mode.by_role or self.legacy.is_coded or self.native.is_coded:
+        if self.legacy.is_coded or self.native.is_coded:
             return None
-        blocks = zip(ours, theirs, strict=False)
-        equal = next((index for index, (one, other) in enumerate(blocks) if one != other), min(len(ours), len(theirs)))
-        shown: list[JSON] = [{"length": length, "equal_until": equal * DIGEST_BLOCK} for length in lengths]
+        pairs = list(zip(ours[1], theirs[1], strict=False))
+        equal = next((index for index, (one, other) in enumerate(pairs) if one != other), len(pairs))
+        shown: list[JSON] = [{"length": length, "equal_until": equal * DIGEST_BLOCK} for length, _ in (ours, theirs)]
         return ValueFindings([_whole("body", "value", *shown)])
 
     def _bodies(self) -> ValueFindings:

@@ -34,9 +34,9 @@ Reason = Literal[
 
 `shed`: the CPU is contended. `changed`: the answers differed, and agreed when both backends were asked again, because a
 write happened in between. `hidden`: a rule hides everything that could be compared. `worker_crashed`: the shadow
-process ended. `backend_unavailable`: a backend was unreachable. `body_too_large`: a body too large to be parsed is
-compressed, or belongs to a write. `streaming`: an answer without an end, a request whose body the served backend did
-not read, or another protocol.
+process ended. `backend_unavailable`: a backend was unreachable. `body_too_large`: a request body beyond the limit, an
+answer too large for digests, or one of an unknown or broken content coding that is too large to be parsed. `streaming`:
+an answer without an end, a request whose body the served backend did not read, or another protocol.
 """
 
 _MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}

@@ -12,6 +12,7 @@ from typing import Any, Final
 from proxy.backends.legacy import Timeouts, Upstream
 from proxy.backends.legacy.configured import upstream_of
 from proxy.backends.native import Native
+from proxy.comparison.body_digests import MAX_CONTENT
 from proxy.comparison.conversation import Conversation
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Reason
@@ -79,9 +80,14 @@ class ShadowBackends:
         return contract.operation(method, target) if contract is not None else None
 
     def bounds(self, deadline: float | None = None, other: Exchange | None = None) -> Bounds:
-        """Return the bounds of a replay, so that an answer is read no further than it can still equal `other`'s."""
+        """Return the bounds of a replay, so that an answer is read no further than it can still equal `other`'s.
+
+        A coded answer may be equal to one of any length.
+        """
         limit = self.settings.max_body
         longest = max(limit, other.body.length) if other is not None else limit
+        if other is not None and any(name == b"content-encoding" for name, _ in other.headers):
+            longest = max(longest, MAX_CONTENT)
         return Bounds(limit, longest, deadline or time.monotonic() + self.settings.deadline)
 
     async def fetch(self, backend: Backend, route: str, request: RequestSnapshot, bounds: Bounds) -> Exchange | Reason:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.types import ASGIApp
 
+from proxy.comparison.body_digests import MAX_CONTENT
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.verdicts import Reason
 from proxy.shadow.messages import RequestSnapshot
@@ -48,6 +50,7 @@ class DryRunExchange:
             UncancellableAppError: the app ignores its cancellation.
         """
         extension = {"deadline": max(0.0, bounds.deadline - time.monotonic()), "report": self._record}
+        bounds = replace(bounds, by_role=True, ceiling=max(bounds.ceiling, MAX_CONTENT))
         result = await replay_request(app, request, bounds, {"extensions": {EXTENSION: extension}})
         return "write_not_allowed" if self._declined else result
 

@@ -102,7 +102,7 @@ class MirroredDryRun:
         )
         self._number = await self._sink.dry_run(self._route, request)
         if self._number is not None:
-            self.capture = ExchangeRecorder(self._scope, self._limit, _opener(self._scope))
+            self.capture = ExchangeRecorder(self._scope, self._limit, _opener(self._scope), by_role=True)
 
     async def receive(self) -> Message:
         message = self._buffered.popleft() if self._buffered else await self._receive()

@@ -32,12 +32,13 @@ class UncancellableAppError(RuntimeError):
 class Bounds:
     """Limits of one replay: `limit` bytes of the answer's body are stored, reading stops after `ceiling` bytes.
 
-    `deadline` is in monotonic seconds.
+    `deadline` is in monotonic seconds. `by_role`: the answer is compared by role.
     """
 
     limit: int
     ceiling: int
     deadline: float
+    by_role: bool = False
 
 
 async def replay_request(
@@ -106,7 +107,7 @@ class _ReplayClient:
     """The client of a replay: provides the request's body and records the answer up to a limit."""
 
     def __init__(self, scope: Scope, body: bytes, bounds: Bounds) -> None:
-        self.capture = ExchangeRecorder(scope, bounds.limit)
+        self.capture = ExchangeRecorder(scope, bounds.limit, by_role=bounds.by_role)
         self.too_large = False
         self.task: asyncio.Future[None] | None = None
         self._ceiling = bounds.ceiling

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
-from proxy.comparison.content_encoding import digests_of
+from proxy.comparison.body_digests import digests_of
 from proxy.comparison.exchange import Body, Exchange, ExchangeRecorder
 from proxy.server.memory_budget import MemoryBudget
 
@@ -162,4 +162,4 @@ def test_capture_that_is_short_of_memory_holds_digests(idle: bool) -> None:
     else:
         capture.sent(piece(b"y" * 20))
     exchange = capture.exchange()
-    assert exchange.request_body == Body(b"", 40, digests_of(b"x" * 40).blocks())
+    assert exchange.request_body == Body(b"", 40, digests_of(b"x" * 40).blocks(), 40)

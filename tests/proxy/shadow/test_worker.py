@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from proxy.backends.native import NativeUnavailable
-from proxy.comparison.content_encoding import digests_of
+from proxy.comparison.body_digests import digests_of
 from proxy.comparison.exchange import RawBody
 from proxy.config.loading import parse
 from proxy.observability.tracing import Tracing
@@ -244,7 +244,7 @@ async def test_faulty_contracts_leave_those_before_in_force(
 async def test_a_large_answer_is_compared_by_its_digest(gateway: Gateway) -> None:
     body = shadowed.MEGABYTE * 100
     served = raw(exchange(b"", "text/plain", target="/x/huge"))
-    digest = RawBody((), len(body), digests_of(body).blocks())
+    digest = RawBody((), len(body), digests_of(body).blocks(), len(body))
     gateway.link.send(CompareRead(1, "all", "legacy", ARRIVAL, served._replace(body=digest), time.monotonic() + 5))
     assert await gateway.next() == Compared(1, "match")
 
