@@ -34,6 +34,7 @@ from proxy.reports.reader import ReportReader
 from proxy.reports.reproduction import NotReproducible, curl, find_login, scenario
 from proxy.reports.revisions import ReleaseComparison, compare_releases
 from proxy.reports.suggestions import Suggestion
+from proxy.reports.summaries import total
 from proxy.reports.triage import by_attention
 from proxy.runtime.database import Database
 from proxy.types import BasisPoints
@@ -252,9 +253,8 @@ def _print_tables(question: ReportQuery, findings: QueryResult) -> None:
 
 def _summary(routes: Sequence[RouteSummary], between: str) -> str:
     compared = sum(route.compared for route in routes)
-    different = sum(route.mismatch + route.violation for route in routes)
     counted = f"{len(routes):,} {'route' if len(routes) == 1 else 'routes'}"
-    return f"{different:,} of {compared:,} comparisons on {counted} differ, {between}"
+    return f"{total(routes).failures} in {compared:,} comparisons on {counted}, {between}"
 
 
 def _json(

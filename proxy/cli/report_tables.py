@@ -35,7 +35,7 @@ _STATE_STYLES: Final = {"returned": _RED, "new": "yellow"}
 
 def route_table(routes: Sequence[RouteSummary]) -> Table:
     """Return the outcomes of comparisons by route; `served` counts requests by legacy and by native."""
-    table = _table("route", "compared-", "match-", "declared-", "mismatch-", "violation-", "differ-", "skipped")
+    table = _table("route", "compared-", "match-", "declared-", "mismatch-", "violation-", "both-", "fail-", "skipped")
     table.add_column("legacy repeats", justify="right")
     table.add_column("served", justify="right")
     for one in routes:
@@ -46,6 +46,7 @@ def route_table(routes: Sequence[RouteSummary]) -> Table:
             _number(one.declared, "yellow"),
             _number(one.mismatch, _RED),
             _number(one.violation, _RED),
+            _number(one.both, _RED),
             Text(share, style=_RED if one.different else ""),
             Text(", ".join(f"{number:,} {reason}" for reason, number in sorted(one.skipped.items()))),
             f"{one.replays - one.noisy:,} of {one.replays:,}" if one.replays else "",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Severity = Literal["breaking", "major", "minor"]
 Name = Literal["match", "declared", "mismatch", "violation", "skipped"]
+CountName = Literal["match", "declared", "mismatch", "violation", "both", "skipped"]
+"""A verdict as it is counted: `both` is a mismatch in which an answer violates the contract, too."""
 Reason = Literal[
     "body_too_large",
     "changed",
@@ -100,6 +102,11 @@ class Verdict:
     violations: tuple[ContractViolation, ...] = ()
     hidden: tuple[ValuePath, ...] = ()
     reason: Reason | None = None
+
+    @property
+    def count_name(self) -> CountName:
+        """Return the name under which it is counted: `both` for a mismatch that breaks the contract."""
+        return "both" if self.is_mismatch and self.is_violation else self.name
 
     @property
     def is_mismatch(self) -> bool:

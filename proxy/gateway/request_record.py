@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.comparison.verdicts import Name, Reason
+from proxy.comparison.verdicts import CountName, Reason
 from proxy.types import Backend
 
 CLIENT_CLOSED_REQUEST = 499
@@ -53,7 +53,7 @@ class ComparisonRecord:
 
     route: str
     served: Backend
-    verdict: Name
+    verdict: CountName
     reason: Reason | None = None
     number: int = 1
     caller: int | None = None

@@ -73,7 +73,7 @@ def trend(slices: Sequence[TimeSlice], span: Span) -> tuple[Column, ...]:
     for one in slices:
         column = max(0, int((one.at - span.since) // length))
         good, bad = sums.get(column, (0, 0))
-        sums[column] = good + one.match + one.declared, bad + one.mismatch + one.violation
+        sums[column] = good + one.match + one.declared, bad + one.failed
     highest = max((good + bad for good, bad in sums.values()), default=0)
     if not highest:
         return ()

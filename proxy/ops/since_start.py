@@ -13,6 +13,7 @@ from prometheus_client.samples import Sample
 
 from proxy.observability import metrics
 from proxy.reports.models import RouteSummary
+from proxy.reports.summaries import verdict_counts
 
 _COUNTED = {  # metrics, each with the label that it is counted by
     "scribe_proxy_requests_total": "backend",
@@ -38,14 +39,9 @@ def _samples(exposition: str) -> Iterator[Sample]:
 
 
 def _summary(route: str, counts: defaultdict[str, Counter[str]]) -> RouteSummary:
-    verdicts = counts["verdict"]
     return RouteSummary(
         route,
-        match=verdicts["match"],
-        declared=verdicts["declared"],
-        mismatch=verdicts["mismatch"],
-        violation=verdicts["violation"],
-        broken=verdicts["violation"],
+        **verdict_counts(counts["verdict"]),
         skipped=dict(counts["reason"]),  # type: ignore[arg-type]
         requests=dict(counts["backend"]),  # type: ignore[arg-type]
     )

@@ -56,9 +56,7 @@ def of_comparison(comparison: ComparisonEvent, redactor: Redactor, admit: Admit)
     if verdict.reason is not None:
         yield key("skipped", route=route, reason=verdict.reason)
         return
-    yield key("verdict", route=route, verdict=verdict.name)
-    if verdict.is_violation:
-        yield key("broken", route=route)
+    yield key("verdict", route=route, verdict=verdict.count_name)
     yield _answer(route, comparison.operation, comparison.legacy)
     for field in summarize_fields(verdict, comparison.legacy, comparison.native, redactor):
         admitted = field._replace(field=admit(field.field))

@@ -12,9 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from proxy.reports.models import HOUR, MINUTE
 
-What = Literal[
-    "answer", "broken", "divergence", "drift", "dropped", "field", "noise", "replay", "request", "skipped", "verdict"
-]
+What = Literal["answer", "divergence", "drift", "dropped", "field", "noise", "replay", "request", "skipped", "verdict"]
 Particular: TypeAlias = "str | int | bool | None"
 Key: TypeAlias = tuple[tuple[str, Particular], ...]
 
@@ -27,7 +25,7 @@ MAX_UNKNOWN_NAMES: Final = 10
 OTHERS: Final = "…"
 """The field that stands for all fields over the limit."""
 
-_OF_NATIVE: Final = frozenset(("broken", "drift", "field", "request", "skipped", "verdict"))
+_OF_NATIVE: Final = frozenset(("drift", "field", "request", "skipped", "verdict"))
 _DIGESTED_NAME: Final = re.compile(r"~[^.]+")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -16,7 +16,7 @@ from proxy.reports.times import iso
 
 JsonObject: TypeAlias = dict[str, Any]
 
-_ROUTE_COLUMNS = ("route", "compared", "match", "declared", "mismatch", "violation", "different")
+_ROUTE_COLUMNS = ("route", "compared", "match", "declared", "mismatch", "violation", "both", "different")
 _ROUTE_SUMS = ("skipped", "legacy", "native", "replays", "noisy", "dropped")
 _FIELD_COLUMNS = ("route", "field", "kind", "severity", "count", "unexplained", "declared", "noise", "replays")
 
@@ -54,9 +54,9 @@ def junit(results: Sequence[RouteResult], ops_url: str = "") -> str:
     suite = Element("testsuite", {"name": "scribe-proxy report", **counts})
     for result in results:
         case = SubElement(suite, "testcase", {"classname": "routes", "name": result.route})
-        if ops_url:
-            properties = SubElement(case, "properties")
-            SubElement(properties, "property", {"name": "url", "value": f"{ops_url}/routes/{result.route}"})
+        properties = SubElement(case, "properties")
+        for name, value in _properties(result, ops_url):
+            SubElement(properties, "property", {"name": name, "value": value})
         if result.skipped:
             SubElement(case, "skipped", {"message": "nothing was compared"})
         elif result.reasons:
@@ -64,6 +64,13 @@ def junit(results: Sequence[RouteResult], ops_url: str = "") -> str:
             failure.text = "\n".join(_line(*one, ops_url) for one in result.fields)
     indent(suite)
     return tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _properties(result: RouteResult, ops_url: str) -> Iterator[tuple[str, str]]:
+    for name in ("compared", "mismatch", "violation", "both"):
+        yield name, str(getattr(result.summary, name))
+    if ops_url:
+        yield "url", f"{ops_url}/routes/{result.route}"
 
 
 def _route(one: RouteSummary) -> list[object]:

@@ -15,8 +15,8 @@ from proxy.types import BasisPoints
 class Gate:
     """The conditions for each route.
 
-    `max_mismatch` is the share of comparisons that may differ, in basis points, None for any; `min_compared` the number
-    of comparisons that are needed.
+    `max_mismatch` is the share of comparisons that may be a mismatch or a violation, in basis points, None for any;
+    `min_compared` the number of comparisons that are needed.
     """
 
     max_mismatch: BasisPoints | None = None
@@ -27,10 +27,19 @@ class Gate:
 class RouteResult:
     """A route at the gate: it fails for the `reasons`. `fields` have unexplained differences, in order of attention."""
 
-    route: str
-    compared: int
+    summary: RouteSummary
     reasons: tuple[str, ...]
     fields: tuple[tuple[FieldSummary, str, str], ...] = ()
+
+    @property
+    def route(self) -> str:
+        """Return the route's name."""
+        return self.summary.route
+
+    @property
+    def compared(self) -> int:
+        """Return the number of comparisons."""
+        return self.summary.compared
 
     @property
     def skipped(self) -> bool:
@@ -77,7 +86,6 @@ def _result(
     if route.compared < gate.min_compared:
         reasons.append(f"{route.compared:,} compared, at least {gate.min_compared:,} must be")
     if gate.max_mismatch is not None and exceeds(route, gate.max_mismatch):
-        reasons.append(
-            f"{route.different:.2%} of {route.compared:,} differ, at most {show_share(gate.max_mismatch)} may"
-        )
-    return RouteResult(route.route, route.compared, tuple(reasons), with_states(own, differences))
+        found = f"{route.different:.2%} of {route.compared:,} comparisons fail: {route.failures}"
+        reasons.append(f"{found}; at most {show_share(gate.max_mismatch)} may")
+    return RouteResult(route, tuple(reasons), with_states(own, differences))

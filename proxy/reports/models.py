@@ -45,8 +45,41 @@ class Span:
     until: float
 
 
+class VerdictCounts:
+    """Numbers of comparisons by verdict.
+
+    `mismatch` are those with undeclared differences, `violation` those in which an answer violates the contract; `both`
+    are among each of the two.
+    """
+
+    __slots__ = ()
+
+    match: int
+    declared: int
+    mismatch: int
+    violation: int
+    both: int
+
+    @property
+    def compared(self) -> int:
+        """Return the number of comparisons with a verdict."""
+        return self.match + self.declared + self.failed
+
+    @property
+    def failed(self) -> int:
+        """Return the number of comparisons that are a mismatch, a violation, or both."""
+        return self.mismatch + self.violation - self.both
+
+    @property
+    def failures(self) -> str:
+        """Return both numbers in words, as `3 mismatches and 1 violation (1 both)`."""
+        mismatches = f"{self.mismatch:,} {'mismatch' if self.mismatch == 1 else 'mismatches'}"
+        violations = f"{self.violation:,} {'violation' if self.violation == 1 else 'violations'}"
+        return f"{mismatches} and {violations}{f' ({self.both:,} both)' if self.both else ''}"
+
+
 @dataclass(frozen=True, slots=True)
-class TimeSlice:
+class TimeSlice(VerdictCounts):
     """A slice of a trend: `seconds` long (a minute, an hour or a day), beginning at `at`."""
 
     at: float
@@ -55,17 +88,17 @@ class TimeSlice:
     declared: int = 0
     mismatch: int = 0
     violation: int = 0
+    both: int = 0
     skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class RouteSummary:
+class RouteSummary(VerdictCounts):
     """One route, or the requests that matched no route (`-`).
 
     `requests` are those served, by backend; `statuses` the same by backend and class of status. `replays` are safe
-    reads that were sent to legacy twice (see `FieldSummary.noise`), `noisy` those of them that differed. `broken` are
-    the comparisons in which an answer breaks the contract, mismatches among them. `dropped` were compared but are in
-    none of the other numbers, because MongoDB was unavailable or slow.
+    reads that were sent to legacy twice (see `FieldSummary.noise`), `noisy` those of them that differed. `dropped` were
+    compared but are in none of the other numbers, because MongoDB was unavailable or slow.
     """
 
     route: str
@@ -73,7 +106,7 @@ class RouteSummary:
     declared: int = 0
     mismatch: int = 0
     violation: int = 0
-    broken: int = 0
+    both: int = 0
     skipped: Mapping[Reason, int] = field(default_factory=dict)
     requests: Mapping[Backend, int] = field(default_factory=dict)
     statuses: Mapping[Backend, Mapping[StatusClass, int]] = field(default_factory=dict)
@@ -83,18 +116,13 @@ class RouteSummary:
     trend: tuple[TimeSlice, ...] = ()
 
     @property
-    def compared(self) -> int:
-        """Return the number of comparisons with a verdict."""
-        return self.match + self.declared + self.mismatch + self.violation
-
-    @property
     def different(self) -> float | None:
         """Return the share (0 to 1) of `compared` that are mismatches or violations; None without a comparison."""
-        return (self.mismatch + self.violation) / self.compared if self.compared else None
+        return self.failed / self.compared if self.compared else None
 
 
 @dataclass(frozen=True, slots=True)
-class RevisionSummary:
+class RevisionSummary(VerdictCounts):
     """The comparisons of one revision of native; `revision` is None where it was not known.
 
     `first` and `last` are the times of its first and last comparison within the span.
@@ -105,13 +133,9 @@ class RevisionSummary:
     declared: int
     mismatch: int
     violation: int
+    both: int
     first: float
     last: float
-
-    @property
-    def compared(self) -> int:
-        """Return the number of comparisons with a verdict."""
-        return self.match + self.declared + self.mismatch + self.violation
 
 
 @dataclass(frozen=True, slots=True)

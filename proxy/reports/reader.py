@@ -60,7 +60,7 @@ class ReportReader:
         by = ("route", "what", "verdict", "reason", "backend", "status", "noisy")
         only = _given(route=route, revision=revision)
         rows, trends = await asyncio.gather(
-            self._counts(span, ("verdict", "broken", "skipped", "request", "replay", "dropped"), by, only),
+            self._counts(span, ("verdict", "skipped", "request", "replay", "dropped"), by, only),
             self._counts(span, ("verdict", "skipped"), ("route", "verdict"), only, step),
         )
         return summaries.routes(rows, trends, step)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypedDict, cast
 
 from proxy.comparison.verdicts import Reason, Severity
 from proxy.contract.divergences import Divergence
@@ -16,7 +16,6 @@ from proxy.types import Backend
 
 Row: TypeAlias = Mapping[str, Any]
 
-_VERDICTS: Final = ("match", "declared", "mismatch", "violation")
 _SEVERITIES: Final[tuple[Severity, ...]] = ("minor", "major", "breaking")
 
 
@@ -32,6 +31,35 @@ def merge(rows: Sequence[dict[str, Any]], by: Iterable[str]) -> list[dict[str, A
     return sorted(merged.values(), key=lambda row: (-row["number"], *(str(row.get(name)) for name in names)))
 
 
+class VerdictNumbers(TypedDict):
+    """The fields of `VerdictCounts`."""
+
+    match: int
+    declared: int
+    mismatch: int
+    violation: int
+    both: int
+
+
+def verdict_counts(numbers: Mapping[str, int]) -> VerdictNumbers:
+    """Return the fields of `VerdictCounts` for numbers by `CountName`."""
+    both = numbers.get("both", 0)
+    return {
+        "match": numbers.get("match", 0),
+        "declared": numbers.get("declared", 0),
+        "mismatch": numbers.get("mismatch", 0) + both,
+        "violation": numbers.get("violation", 0) + both,
+        "both": both,
+    }
+
+
+def _numbers(rows: Iterable[Row]) -> Counter[str]:
+    numbers: Counter[str] = Counter()
+    for row in rows:
+        numbers[row["verdict"]] += row["number"]
+    return numbers
+
+
 def routes(rows: Iterable[Row], trends: Iterable[Row], step: int) -> tuple[RouteSummary, ...]:
     """Return every route with a row, by name; the slices of a trend are `step` seconds long."""
     by_route: dict[str, list[Row]] = defaultdict(list)
@@ -41,6 +69,25 @@ def routes(rows: Iterable[Row], trends: Iterable[Row], step: int) -> tuple[Route
     for row in trends:
         slices[row["route"]].append(row)
     return tuple(_route(name, by_route[name], _trend(slices[name], step)) for name in sorted(by_route))
+
+
+def total(summaries: Sequence[RouteSummary]) -> RouteSummary:
+    """Return the sum of several routes, without a trend."""
+    skipped, requests = Counter[Reason](), Counter[Backend]()
+    for one in summaries:
+        skipped.update(one.skipped)
+        requests.update(one.requests)
+    return RouteSummary(
+        route="",
+        match=sum(one.match for one in summaries),
+        declared=sum(one.declared for one in summaries),
+        mismatch=sum(one.mismatch for one in summaries),
+        violation=sum(one.violation for one in summaries),
+        both=sum(one.both for one in summaries),
+        skipped=dict(skipped),
+        requests=dict(requests),
+        dropped=sum(one.dropped for one in summaries),
+    )
 
 
 def fields(rows: Iterable[Row], noise: Iterable[Row], replays: Iterable[Row]) -> tuple[FieldSummary, ...]:
@@ -77,7 +124,7 @@ def revisions(rows: Iterable[Row]) -> tuple[RevisionSummary, ...]:
     summed = [
         RevisionSummary(
             revision=revision,
-            **{name: sum(row["number"] for row in group if row["verdict"] == name) for name in _VERDICTS},
+            **verdict_counts(_numbers(group)),
             first=min(row["first"] for row in group),
             last=max(row["last"] for row in group),
         )
@@ -102,11 +149,7 @@ def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSum
             statuses[row["backend"]][row["status"]] += row["number"]
     return RouteSummary(
         route=name,
-        match=numbers["verdict", "match"],
-        declared=numbers["verdict", "declared"],
-        mismatch=numbers["verdict", "mismatch"],
-        violation=numbers["verdict", "violation"],
-        broken=max(numbers["broken", None], numbers["verdict", "violation"]),  # counted since 0.1.0
+        **verdict_counts({verdict: number for (what, verdict), number in numbers.items() if what == "verdict"}),
         skipped={cast(Reason, reason): number for (what, reason), number in numbers.items() if what == "skipped"},
         requests={backend: counts.total() for backend, counts in statuses.items()},
         statuses={backend: dict(counts) for backend, counts in statuses.items()},
@@ -122,7 +165,9 @@ def _trend(rows: list[Row], step: int) -> tuple[TimeSlice, ...]:
     slices: dict[float, Counter[str]] = defaultdict(Counter)
     for row in rows:
         slices[row["at"]][row["verdict"] or "skipped"] += row["number"]
-    return tuple(TimeSlice(at, step, **slices[at]) for at in sorted(slices))
+    return tuple(
+        TimeSlice(at, step, **verdict_counts(slices[at]), skipped=slices[at]["skipped"]) for at in sorted(slices)
+    )
 
 
 def _divergence(declared: Divergence, row: Row | None) -> DivergenceSummary:

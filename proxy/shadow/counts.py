@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
-from proxy.comparison.verdicts import Name, Reason
+from proxy.comparison.verdicts import CountName, Reason
 from proxy.gateway.request_record import ComparisonObserver, ComparisonRecord
 from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
@@ -15,7 +15,7 @@ from proxy.types import Backend
 PUBLISH_DELAY: Final = 0.1
 """Maximum seconds between a count and its publication."""
 
-_Key: TypeAlias = tuple[str, Backend, Name, Reason | None, int | None]
+_Key: TypeAlias = tuple[str, Backend, CountName, Reason | None, int | None]
 
 
 class Counts:
@@ -34,7 +34,7 @@ class Counts:
         self._timer: asyncio.TimerHandle | None = None
 
     def add_verdict(
-        self, route: str, served: Backend, verdict: Name, reason: Reason | None, caller: int | None = None
+        self, route: str, served: Backend, verdict: CountName, reason: Reason | None, caller: int | None = None
     ) -> None:
         """Count a verdict of the worker, which has recorded it."""
         self._add(self._compared, (route, served, verdict, reason, caller))

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 from proxy.comparison.conversation import Chunk, RawConversation
 from proxy.comparison.exchange import Exchange, Headers, RawExchange
-from proxy.comparison.verdicts import Name, Reason
+from proxy.comparison.verdicts import CountName, Reason
 from proxy.config.models import Config
 from proxy.observability.webhook import WebhookEvent
 from proxy.types import Backend
@@ -151,7 +151,7 @@ class Compared(NamedTuple):
     """The verdict on one request; `reason` is set where the verdict is `skipped`."""
 
     number: int
-    verdict: Name
+    verdict: CountName
     reason: Reason | None = None
 
 

@@ -242,7 +242,7 @@ class Worker:
             task.cancel()
 
     def _send_verdict(self, number: int, verdict: Verdict) -> None:
-        self._channel.send(Compared(number, verdict.name, verdict.reason))
+        self._channel.send(Compared(number, verdict.count_name, verdict.reason))
 
     def _report_dropped(self, reason: DropReason, number: int) -> None:
         self._channel.send(ReportsDropped(reason, number))

@@ -18,6 +18,7 @@ from handlers.app import create_app
 from handlers.settings import Settings
 from proxy.fuzz.options import FuzzBackend
 from proxy.server.protocol import HttpProtocol
+from proxy.server.websocket import WebSocketProtocol
 
 
 @contextlib.asynccontextmanager
@@ -56,7 +57,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
     config = uvicorn.Config(
         app,
         http=HttpProtocol,
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
         lifespan="on",
         log_config=None,
         access_log=False,

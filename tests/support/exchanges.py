@@ -51,7 +51,10 @@ def answered(value: JSON, **more: object) -> Exchange:
 
 def raw(exchange: Exchange, *, complete: bool = True) -> RawExchange:
     """Return the exchange as a recorder gives it."""
-    sent, body = (RawBody([each.data], each.length, each.blocks) for each in (exchange.request_body, exchange.body))
+    sent, body = (
+        RawBody([each.data], each.length, each.blocks, each.content_length)
+        for each in (exchange.request_body, exchange.body)
+    )
     fields = {name: getattr(exchange, name) for name in Exchange.__slots__}
     return RawExchange(**{**fields, "request_body": sent, "body": body, "is_request_complete": complete})
 

@@ -16,7 +16,6 @@ from proxy.config.inheritance import is_compared
 from proxy.config.models import Route
 from proxy.config.quantities import FULL, show_share
 from proxy.ops.board.lines import GroupLine, NeededEvidence, NextStep, State
-from proxy.ops.formatting import number
 from proxy.ops.rollout_views import CapView
 from proxy.reports.models import RouteSummary
 from proxy.rollout.analysis.analysis import Analysis
@@ -62,7 +61,7 @@ def group_line(facts: GroupFacts, now: float) -> GroupLine:
         step=_step(facts, state, now),
         requests=sum(facts.summary.requests.values()),
         compared=facts.summary.compared,
-        different=facts.summary.mismatch + facts.summary.violation,
+        different=facts.summary.failed,
         cap=CapView.of(facts.state.cap) if state == "rolled back" else None,
         ends=_end(facts, state, now),
     )
@@ -80,8 +79,7 @@ def _state(facts: GroupFacts) -> State:
         return "rolling out"
     if not _is_shadowed(facts.routes):
         return "not compared"
-    differs = facts.summary.mismatch + facts.summary.violation
-    return "comparing" if differs or facts.summary.compared < MINIMUM else "clean"
+    return "comparing" if facts.summary.failed or facts.summary.compared < MINIMUM else "clean"
 
 
 def _is_shadowed(routes: Sequence[Route]) -> bool:
@@ -115,10 +113,8 @@ def _step_after_cap(facts: GroupFacts, now: float) -> NextStep:
 
 
 def _step_of_comparing(facts: GroupFacts) -> NextStep:
-    differs = facts.summary.mismatch + facts.summary.violation
-    if differs:
-        noun = "mismatch" if differs == 1 else "mismatches"
-        return NextStep("fix or declare the differences", blocked=f"{number(differs)} {noun}")
+    if facts.summary.failed:
+        return NextStep("fix or declare the differences", blocked=facts.summary.failures)
     return NextStep("clean", needed=(NeededEvidence("comparisons", facts.summary.compared, MINIMUM),))
 
 

@@ -16,12 +16,13 @@ from proxy.ops.board.groups import GroupFacts, group_line
 from proxy.ops.board.lines import STATES, GroupLine
 from proxy.ops.board.migration import Migration, migration
 from proxy.ops.fleet import FleetNumbers
-from proxy.ops.pages.overview import summaries, total
+from proxy.ops.pages.overview import summaries
 from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer
 from proxy.ops.status import Current, Status
 from proxy.reports.models import RouteSummary, Span
+from proxy.reports.summaries import total
 from proxy.reports.triage import TrackedDifference
 from proxy.rollout.model import state_key
 

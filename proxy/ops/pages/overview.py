@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, get_args
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.comparison.verdicts import Name, Reason
+from proxy.comparison.verdicts import Name
 from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
 from proxy.ops.rendering import Endpoint, answer, filters
@@ -20,8 +20,8 @@ from proxy.ops.status import Current, RouteStatus, Status
 from proxy.reports.events import UNMATCHED
 from proxy.reports.models import RouteSummary, Span
 from proxy.reports.registry import count_states
+from proxy.reports.summaries import total
 from proxy.reports.triage import State
-from proxy.types import Backend
 
 Sort = Literal["file", "attention", "mismatches", "requests", "name"]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
@@ -126,25 +126,6 @@ def lines(routes: Iterable[RouteStatus], summaries: Iterable[RouteSummary]) -> I
         yield RouteLine(route.name, route, known.pop(route.name, RouteSummary(route.name)))
     for name in sorted(known, key=lambda name: (name == UNMATCHED, name)):
         yield RouteLine(name, None, known[name])
-
-
-def total(summaries: Sequence[RouteSummary]) -> RouteSummary:
-    """Return the sum of several routes, without a trend."""
-    skipped, requests = Counter[Reason](), Counter[Backend]()
-    for one in summaries:
-        skipped.update(one.skipped)
-        requests.update(one.requests)
-    return RouteSummary(
-        route="",
-        match=sum(one.match for one in summaries),
-        declared=sum(one.declared for one in summaries),
-        mismatch=sum(one.mismatch for one in summaries),
-        violation=sum(one.violation for one in summaries),
-        broken=sum(one.broken for one in summaries),
-        skipped=dict(skipped),
-        requests=dict(requests),
-        dropped=sum(one.dropped for one in summaries),
-    )
 
 
 def _has(summary: RouteSummary, verdict: Name | None) -> bool:

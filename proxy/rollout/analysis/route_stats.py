@@ -19,7 +19,7 @@ from proxy.rollout.analysis.window import Measure, RequestStats, Window, WindowB
 
 DEFAULT_GUARD: Final = Guard()
 """Default guard, whose window applies to routes without one, for the ops pages."""
-DIFFERING: Final = frozenset(("mismatch", "violation"))
+DIFFERING: Final = frozenset(("mismatch", "violation", "both"))
 GATEWAY_FAILURES: Final = frozenset(("gateway_overloaded",))  # failures of neither backend
 
 

@@ -173,12 +173,12 @@ def row(output: str, name: str) -> list[str]:
 def test_an_overview_tells_each_route_and_where_it_differs(reported: str, contracts: Path) -> None:
     result = report(reported, contracts)
     assert result.exit_code == 0
-    assert row(result.stdout, NOTES)[1:7] == ["10", "1", "1", "7", "1", "80.00%"]
+    assert row(result.stdout, NOTES)[1:8] == ["10", "1", "1", "7", "3", "2", "80.00%"]
     assert row(result.stdout, "quiet")[1:3] == ["1,001", "1,000"]
     assert "1 hidden, 1 timeout" in result.stdout
     assert "1 of 3" in " ".join(row(result.stdout, NOTES))
     assert "body.notes.*.title" in result.stdout
-    assert "9 of 1,011 comparisons on 3 routes differ" in result.stdout
+    assert "8 mismatches and 3 violations (2 both) in 1,011 comparisons on 3 routes" in result.stdout
     assert "! blind: in 1 of its requests x-compare hid the whole answer" in result.stderr
 
 
@@ -284,7 +284,10 @@ def test_csv_of_routes_and_of_one_routes_fields(reported: str, contracts: Path) 
 def test_a_gate_fails_with_1_and_names_the_route(reported: str, contracts: Path) -> None:
     result = report(reported, contracts, "--max-mismatch", "0.1%")
     assert result.exit_code == 1
-    assert f"{NOTES}: 80.00% of 10 differ, at most 0.1% may" in result.stderr
+    assert (
+        f"{NOTES}: 80.00% of 10 comparisons fail: 7 mismatches and 3 violations (2 both); at most 0.1% may"
+        in result.stderr
+    )
     assert "quiet" not in result.stderr
     assert report(reported, contracts, "--max-mismatch", "0.1%", "--route", "quiet").exit_code == 0
     assert report(reported, contracts, "--max-mismatch", "80%").exit_code == 0
@@ -305,9 +308,12 @@ def test_junit_has_a_case_a_route(reported: str, contracts: Path, tmp_path: Path
     assert blind.find("skipped") is not None
     failure = notes.find("failure")
     assert failure is not None
-    assert failure.attrib["message"] == "80.00% of 10 differ, at most 0.1% may"
+    assert (
+        failure.attrib["message"]
+        == "80.00% of 10 comparisons fail: 7 mismatches and 3 violations (2 both); at most 0.1% may"
+    )
     assert "body.notes.*.title (value, major): 2" in (failure.text or "")
-    assert len(quiet) == 0
+    assert quiet.find("failure") is None
 
 
 def test_junit_names_and_links_differences(reported: str, contracts: Path, tmp_path: Path) -> None:
@@ -333,8 +339,8 @@ def test_junit_names_and_links_differences(reported: str, contracts: Path, tmp_p
 def test_filters_leave_the_sums_and_the_gate(reported: str, contracts: Path) -> None:
     for filters in (["--verdict", "declared"], ["--verdict", "skipped"], ["--kind", "type"]):
         result = report(reported, contracts, *filters, "--max-mismatch", "0.1%")
-        assert (result.exit_code, f"{NOTES}: 80.00% of 10 differ" in result.stderr) == (1, True)
-        assert "9 of 1,011 comparisons on 3 routes differ" in result.stdout
+        assert (result.exit_code, f"{NOTES}: 80.00% of 10 comparisons fail" in result.stderr) == (1, True)
+        assert "8 mismatches and 3 violations (2 both) in 1,011 comparisons on 3 routes" in result.stdout
 
 
 def test_triage_sets_states_and_a_returned_one_fails_the_gate(reported: str, contracts: Path) -> None:

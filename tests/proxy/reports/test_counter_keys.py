@@ -15,13 +15,9 @@ from tests.support.exchanges import answered, operation, properties
 CONTRACT = operation(properties(a={"type": "integer"}))
 
 
-@pytest.mark.parametrize(
-    ("native", "verdict", "broken"),
-    [({"a": 1}, "match", False), ({"a": 2}, "mismatch", False), ({"a": "1"}, "mismatch", True)],
-)
-def test_contract_violation_is_counted_as_violation(native: JSON, verdict: str, broken: bool) -> None:
+@pytest.mark.parametrize(("native", "verdict"), [({"a": 1}, "match"), ({"a": 2}, "mismatch"), ({"a": "1"}, "both")])
+def test_contract_violation_is_counted_as_violation(native: JSON, verdict: str) -> None:
     legacy, other = answered({"a": 1}), answered(native)
     event = ComparisonEvent("r", CONTRACT, "legacy", compare(legacy, other, CONTRACT), legacy, other)
     keys = list(of_comparison(event, Redactor(b"0123456789abcdef"), str))
     assert key("verdict", route="r", verdict=verdict) in keys
-    assert (key("broken", route="r") in keys) == broken
