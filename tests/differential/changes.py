@@ -206,10 +206,6 @@ def _preflight(parts: tuple[str, str | None, str | None]) -> Change:
     return change
 
 
-def _upgrade(protocol: str) -> Change:
-    return lambda action: action.with_header("connection", "Upgrade").with_header("upgrade", protocol)
-
-
 @functools.cache
 def _packed(start: bytes) -> bytes:
     return gzip.compress(start + b" " * 10_485_760)
@@ -248,6 +244,5 @@ CHANGES: Final[Strategy[Change]] = st.one_of(
     st.tuples(ORIGINS, st.sampled_from([None, "PUT", "x", ""]), st.sampled_from([None, "x-a", "", "a\tb, c"])).map(
         _preflight
     ),
-    st.sampled_from(["websocket", "h2c", "WebSocket", "foo, websocket", ""]).map(_upgrade),
     st.sampled_from([b"{}", b'{"body":"x","prompt_name":"y"}']).map(_bomb),
 )

@@ -66,7 +66,7 @@ CASES: tuple[tuple[GroupFacts, str, str, float | None, str, str], ...] = (
         "comparing",
         "fix or declare the differences",
         None,
-        "3 mismatches",
+        "3 mismatches and 0 violations",
         "",
     ),
     (facts("shadow: 5%", summary=seen(999)), "clean", "raise `native`, or add a `rollout`", None, "", ""),

@@ -27,7 +27,6 @@ from proxy.cli.report_tables import route_table
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.exchanges import compare
 from proxy.comparison.verdicts import Verdict
-from proxy.config.field_types import BasisPoints
 from proxy.contract.divergences import Divergence
 from proxy.observability import metrics
 from proxy.ops.app import create_ops
@@ -40,6 +39,7 @@ from proxy.reports.gate import Gate, evaluate
 from proxy.reports.models import RouteSummary, Span
 from proxy.reports.redaction import Redactor
 from proxy.shadow.counts import Counts
+from proxy.types import BasisPoints
 from tests.support.exchanges import answered, operation, properties
 from tests.support.ops_server import stage
 
