@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -130,7 +130,7 @@ def _at_index(difference: Difference, index: int) -> Difference:
     spot = difference.native
     if spot is None:
         return difference
-    return replace(difference, native=LocatedValue(("frames", index, *spot.path[2:]), spot.value))
+    return difference._replace(native=LocatedValue(("frames", index, *spot.path[2:]), spot.value))
 
 
 def _without_payloads(value: JSON) -> JSON:

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Final, Literal
 
-from proxy.comparison.volatile import match_volatile
+from proxy.comparison.volatile import volatile_kind
 from proxy.types import JSON
 
 TextKind = Literal["format", "value", "type"]
@@ -28,12 +28,14 @@ _LONGEST_DATE: Final = 80
 
 def text_kind(legacy: str, native: str) -> TextKind:
     """Return the kind of difference between two texts that are not equal."""
-    one, other = match_volatile(legacy), match_volatile(native)
-    if one is not None and other is not None and one.kind == other.kind != "date":
+    one, other = volatile_kind(legacy), volatile_kind(native)
+    if one is not None and one == other != "date":
         return "value"
     if is_same_value(legacy, native):
         return "format"
-    return "value" if _kind_of(legacy) == _kind_of(native) else "type"
+    if one is not None and one == other:
+        return "value"
+    return "value" if (one or _kind_of(legacy)) == (other or _kind_of(native)) else "type"
 
 
 def is_same_value(legacy: str, native: str) -> bool:
@@ -75,7 +77,4 @@ def _parse(text: str) -> datetime | None:
 
 
 def _kind_of(text: str) -> str:
-    segment = match_volatile(text)
-    if segment is not None:
-        return segment.kind
     return "date" if len(text) <= _LONGEST_DATE and moment_of(text) is not None else ""

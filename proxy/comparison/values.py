@@ -125,11 +125,12 @@ class _ValueWalk:
         self._default: Strictness = "generated" if by_role else "literal"
         self._legacy_path: list[str | int] = list(root)
         self._native_path: list[str | int] = list(root)
+        self._shape: list[str | int] = list(shape(root))
 
     def values(self, legacy: JSON, native: JSON, rules: _Rules | None) -> None:
         if rules is not None and rules.compare == "ignore":
             if legacy != native:
-                self.findings.hidden.append(shape(self._legacy_path))
+                self.findings.hidden.append(tuple(self._shape))
         elif type(legacy) is not type(native):
             self._add("format" if is_same_number(legacy, native) else "type", legacy, native)
         elif isinstance(legacy, dict):
@@ -154,7 +155,18 @@ class _ValueWalk:
             other = native[name]
             if one == other and type(one) is type(other) and self._is_settled(name, one):
                 continue
-            self._pair(name, name, one, other, rules.below(name) if rules else None)
+            below = rules.below(name) if rules else None
+            if type(one) is str and type(other) is str and not self._by_role and (below is None or not below.compare):
+                self._literal_texts(name, one, other)
+            else:
+                self._pair(name, name, one, other, below)
+
+    def _literal_texts(self, name: str, legacy: str, native: str) -> None:
+        """Record that the texts of one member differ, without a step into it."""
+        path = (*self._shape, name if len(name) < SHORTEST else mask(name))
+        spots = LocatedValue((*self._legacy_path, name), legacy), LocatedValue((*self._native_path, name), native)
+        kind = text_kind(legacy, native)
+        self._record(Difference(path, kind, grade(kind, path), *spots))
 
     def _is_settled(self, name: str, value: JSON) -> bool:
         """Return True where an equal scalar needs no comparison by role; an equal id may still contradict another."""
@@ -170,6 +182,7 @@ class _ValueWalk:
             return
         self._legacy_path.append(here)
         self._native_path.append(there)
+        self._shape.append("*" if isinstance(here, int) else here if len(here) < SHORTEST else mask(here))
         if len(self._legacy_path) > DEPTH:
             raise TooDeepError
         if self._by_role and isinstance(here, str) and isinstance(there, str) and len(here) >= SHORTEST:
@@ -177,6 +190,7 @@ class _ValueWalk:
         self.values(one, other, rules)
         self._legacy_path.pop()
         self._native_path.pop()
+        self._shape.pop()
 
     def _other_names(self, legacy: dict[str, JSON], native: dict[str, JSON], rules: _Rules | None) -> None:
         """Compare objects with different names, or the same names in another order."""
@@ -250,7 +264,7 @@ class _ValueWalk:
         for one in differences:
             path = (*self._legacy_path, *one.path), (*self._native_path, *one.path)
             spots = LocatedValue(path[0], one.legacy), LocatedValue(path[1], one.native)
-            general = shape(path[0])
+            general = (*self._shape, *shape(one.path))
             self._record(Difference(general, one.kind, grade(one.kind, general), *_present(one.kind, *spots)))
         self.findings.lenient |= words or not self._by_role
 
@@ -263,7 +277,7 @@ class _ValueWalk:
     def _lone(self, step: str | int, kind: Kind, value: JSON, rules: _Rules | None) -> None:
         path = self._legacy_path if kind == "missing" else self._native_path
         path.append(step)
-        general = shape(path)
+        general = (*self._shape, *shape((step,)))
         if rules is not None and rules.compare == "ignore":
             self.findings.hidden.append(general)
         else:
@@ -272,7 +286,7 @@ class _ValueWalk:
         path.pop()
 
     def _add(self, kind: Kind, legacy: JSON, native: JSON, severity: Severity | None = None) -> None:
-        path = shape(self._legacy_path)
+        path = tuple(self._shape)
         spots = LocatedValue(tuple(self._legacy_path), legacy), LocatedValue(tuple(self._native_path), native)
         self._record(Difference(path, kind, severity or grade(kind, path), *spots))
 

@@ -7,8 +7,8 @@ Values from messages are excluded from every `repr`, so that no log line and no 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from proxy.comparison.correspondence import Kind
@@ -44,16 +44,17 @@ an answer without an end, a request whose body the served backend did not read, 
 _MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}
 
 
-@dataclass(frozen=True, slots=True)
-class LocatedValue:
+class LocatedValue(NamedTuple):
     """A value of one side and its path there, which may contain data (ids as names): see `Difference.path`."""
 
-    path: ValuePath = field(repr=False)
-    value: JSON | bytes = field(repr=False)
+    path: ValuePath
+    value: JSON | bytes
+
+    def __repr__(self) -> str:
+        return "LocatedValue()"
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """A difference between the two sides at one path.
 
     `path` is the same for all nodes of a kind: `*` for an index, the kind (`<id>`) for an id or date within a name.
@@ -81,8 +82,8 @@ class Difference:
     def mirrored(self) -> Difference:
         """Return the same difference with the sides swapped."""
         kind = _MIRRORED.get(self.kind, self.kind)
-        swapped = replace(self, kind=kind, legacy=self.native, native=self.legacy)
-        return replace(swapped, severity=grade(kind, self.path)) if kind != self.kind else swapped
+        swapped = self._replace(kind=kind, legacy=self.native, native=self.legacy)
+        return swapped._replace(severity=grade(kind, self.path)) if kind != self.kind else swapped
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,12 @@ def match_volatile(text: str) -> Segment | None:
     return Segment(match.lastgroup or "", text) if match else None
 
 
+def volatile_kind(text: str) -> str | None:
+    """Return the kind of a text that is volatile as a whole, else None."""
+    match = VOLATILE.fullmatch(text) if len(text) >= SHORTEST else None
+    return match.lastgroup if match else None
+
+
 def split_volatile(text: str) -> Iterator[Segment]:
     """Yield the literal and volatile segments of `text`; none is empty."""
     end = 0

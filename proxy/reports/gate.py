@@ -62,7 +62,7 @@ def evaluate(
 
 def exceeds(route: RouteSummary, share: BasisPoints) -> bool:
     """Return True where more than a share of a route's comparisons differ."""
-    return (route.mismatch + route.violation) * FULL > share * route.compared
+    return route.failed * FULL > share * route.compared
 
 
 def with_states(
@@ -86,6 +86,6 @@ def _result(
     if route.compared < gate.min_compared:
         reasons.append(f"{route.compared:,} compared, at least {gate.min_compared:,} must be")
     if gate.max_mismatch is not None and exceeds(route, gate.max_mismatch):
-        found = f"{route.different:.2%} of {route.compared:,} comparisons fail: {route.failures}"
-        reasons.append(f"{found}; at most {show_share(gate.max_mismatch)} may")
+        failing = f"{route.different:.2%} of {route.compared:,} comparisons fail: {route.failures}"
+        reasons.append(f"{failing}; at most {show_share(gate.max_mismatch)} may")
     return RouteResult(route, tuple(reasons), with_states(own, differences))
