@@ -16,6 +16,7 @@ from bench.idle import idle
 from bench.isolation import isolation
 from bench.logins import logins
 from bench.native import native
+from bench.pages import pages
 from bench.report import Comparison, show
 from bench.scale import scale
 from bench.transfer import transfer
@@ -30,6 +31,7 @@ PARTS = (
         "logins",
         "conversations",
         "idle",
+        "pages",
         "comparison",
         "isolation",
     ),
@@ -71,6 +73,12 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
                 f"ready after {unused.ready:.2f} s; {unused.cpu:.2%} of a core; an idle keep-alive connection "
                 f"{unused.keep_alive / 1024:.1f} KiB, an idle WebSocket {unused.websocket / 1024:.1f} KiB"
             )
+            continue
+        if part == "pages":
+            for page in pages():
+                rows.append(asdict(page))
+                shown = f"{page.seconds * 1e3:.0f} ms, slowest {page.slowest * 1e3:.0f} ms, CPU {page.cpu * 1e3:.0f} ms"
+                console.print(f"{page.page}: {shown}, {page.size / 1024:.0f} KiB")
             continue
         if part == "comparison":
             for pace in comparison():

@@ -46,9 +46,9 @@ def idle(seconds: float = 30.0, keep_alive: int = KEEP_ALIVE, websockets: int = 
         assert child.pid is not None
         pid = child.pid
         time.sleep(3)
-        before = _cpu_seconds(pid)
+        before = cpu_seconds(pid)
         time.sleep(seconds)
-        cpu = (_cpu_seconds(pid) - before) / seconds
+        cpu = (cpu_seconds(pid) - before) / seconds
         plain = asyncio.run(_open_keep_alive(port, keep_alive, lambda: resident(pid)))
     return IdleGateway(ready, cpu, plain, asyncio.run(_websockets(websockets)))
 
@@ -98,7 +98,7 @@ async def _websockets(number: int) -> float:
         return (resident(child.pid) - before) / number
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Return the processor time of a process and its children (Linux)."""
     ticks = 0
     for status in Path("/proc").glob("[0-9]*/stat"):

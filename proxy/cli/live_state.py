@@ -26,7 +26,9 @@ class LiveState:
 def live_state(ops_url: str, route: Route | None) -> LiveState:
     """Return the live state of a route. Raises ClickException where it cannot be read."""
     with ops_client(ops_url) as client:
-        live = read(client, fetch(client, "/live.json", {"renew": "no"}), dict[str, Any])
+        live = read(
+            client, fetch(client, "/live.json", {"q": route.name if route is not None else "-"}), dict[str, Any]
+        )
     revision = str(live.get("status", {}).get("revision", ""))
     if route is None:
         return LiveState(Limit(), "no route", revision)

@@ -82,16 +82,25 @@ class Fleet:
     async def _publish(self) -> None:
         while True:
             with contextlib.suppress(DatabaseError):
-                traffic = {stats.route.name: RouteTraffic.of(stats.window) for stats in self._controller.stats}
-                served = {name: one for name, one in traffic.items() if one}
+                served = await self._served()
                 self._guards = self._judged(served)
                 await self._controller.store.publish(replace(self._own(), routes=served))
             await asyncio.sleep(PUBLISH_INTERVAL)
 
+    async def _served(self) -> dict[str, RouteTraffic]:
+        """Return the traffic of the routes that have any; the event loop serves requests in between."""
+        served: dict[str, RouteTraffic] = {}
+        for stats in tuple(self._controller.stats):
+            if not stats.window.is_empty:
+                served[stats.route.name] = RouteTraffic.of(stats.window)
+                await asyncio.sleep(0)
+        return served
+
     def _judged(self, routes: Iterable[str]) -> dict[str, Analysis]:
         """Return the analyses of the guards of some routes."""
-        stats, healthy = self._controller.stats, self._controller.healthy
-        guards = {name: stats.of(name).analyse(healthy=healthy) for name in routes}
+        healthy, wanted = self._controller.healthy, frozenset(routes)
+        judged = [stats for stats in self._controller.stats if stats.route.name in wanted]
+        guards = {stats.route.name: stats.analyse(healthy=healthy) for stats in judged}
         return {name: analysis for name, analysis in guards.items() if analysis is not None}
 
     def _own(self) -> ProcessSnapshot:
@@ -124,7 +133,8 @@ class FleetNumbers:
     def route(self, name: str) -> RouteTraffic:
         """Return the traffic of a route."""
         own = RouteTraffic.of(self._stats.of(name).window)
-        return RouteTraffic.sum_of([own, *(one.routes[name] for one in self._others if name in one.routes)])
+        others = [one.routes[name] for one in self._others if name in one.routes]
+        return RouteTraffic.sum_of([own, *others]) if others else own
 
     def guard(self, name: str, own: Analysis | None) -> FleetGuard | None:
         """Return the worst analysis of a route's guard in any process; `own` is that of this one."""
@@ -138,10 +148,10 @@ class FleetNumbers:
 
     def requests(self, name: str) -> tuple[int, int]:
         """Return the requests of a route within its window, of legacy and of native."""
-        own = self._stats.of(name).window.total()
+        legacy, native = self._stats.of(name).window.requests
         parts = [one.routes[name] for one in self._others if name in one.routes]
-        legacy = own.legacy.requests + sum(part.legacy.total.requests for part in parts)
-        return legacy, own.native.requests + sum(part.native.total.requests for part in parts)
+        legacy += sum(part.legacy.total.requests for part in parts)
+        return legacy, native + sum(part.native.total.requests for part in parts)
 
     @property
     def legacy_requests(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Final, get_args, get_origin
 
 import yaml
@@ -44,6 +45,7 @@ class Masked:
     left_out: tuple[str, ...] = field(repr=False)
 
 
+@lru_cache(maxsize=4)
 def masked(text: str) -> Masked | None:
     """Return the text with its secrets masked; None where it is not valid YAML."""
     walk = _SecretScanner()

@@ -52,9 +52,14 @@ class RouteRollout:
     effective: Effective
     state: RouteState
     progress: Progress | None
-    analysis: Analysis | None
     stats: RouteStats
     evidence: Evidence
+    healthy: bool
+
+    @property
+    def analysis(self) -> Analysis | None:
+        """The guard's analysis of this process's statistics; None without a guard."""
+        return self.stats.analyse(healthy=self.healthy)
 
 
 class RolloutController:
@@ -145,9 +150,8 @@ class RolloutController:
         shares, state = self._shares, self._shares.cache.state(route)
         stats = shares.stats.of(route.name)
         progress = self._evidence.progress(route, state, shares.clock.now())
-        analysis = stats.analyse(healthy=self.healthy)
         evidence = self._evidence.shared(state)
-        return RouteRollout(route, shares.effective(route), state, progress, analysis, stats, evidence)
+        return RouteRollout(route, shares.effective(route), state, progress, stats, evidence, self.healthy)
 
     async def act(
         self, name: str, step: Step, actor: str, reason: str, *, expected_version: int | None = None

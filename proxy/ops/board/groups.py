@@ -18,7 +18,6 @@ from proxy.config.quantities import FULL, show_share
 from proxy.ops.board.lines import GroupLine, NeededEvidence, NextStep, State
 from proxy.ops.rollout_views import CapView
 from proxy.reports.models import RouteSummary
-from proxy.rollout.analysis.analysis import Analysis
 from proxy.rollout.model import Evidence, RouteState, ceiling
 from proxy.rollout.progress import Progress, end_of
 from proxy.rollout.shares import Effective
@@ -40,7 +39,6 @@ class GroupFacts:
     effective: Effective
     progress: Progress | None
     evidence: Evidence
-    analysis: Analysis | None
     summary: RouteSummary
 
     @property

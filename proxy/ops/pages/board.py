@@ -19,7 +19,7 @@ from proxy.ops.fleet import FleetNumbers
 from proxy.ops.pages.overview import summaries
 from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
-from proxy.ops.rendering import Endpoint, answer
+from proxy.ops.rendering import Endpoint, answer, wants_json
 from proxy.ops.status import Current, Status
 from proxy.reports.models import RouteSummary, Span
 from proxy.reports.summaries import total
@@ -28,6 +28,8 @@ from proxy.rollout.model import state_key
 
 SPAN: Final = 86_400.0
 """Seconds of the reports whose requests and comparisons the board counts."""
+LISTED: Final = 100
+"""Number of groups on the page; its JSON has all."""
 PERIOD: Final = 5
 """Seconds between two refreshes of the page."""
 Sort = Literal["problems", "name", "state", "share", "traffic"]
@@ -36,7 +38,7 @@ SORTS: Final[tuple[Sort, ...]] = ("problems", "name", "state", "share", "traffic
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The board. `query` and `sort` choose and order the groups; all numbers above them are of all groups.
+    """The board. `query` and `sort` choose and order the groups `matching`; the numbers above them are of all groups.
 
     `unavailable`: the reports cannot be read, and counts are this machine's since its start.
     """
@@ -48,6 +50,7 @@ class Board:
     migration: Migration
     alerts: tuple[Alert, ...]
     groups: tuple[GroupLine, ...]
+    matching: int
     query: str
     sort: Sort
     shared: bool
@@ -87,6 +90,7 @@ def _view(
     health = backends_health(situation, status, fleet)
     query = request.query_params.get("q", "").strip()
     chosen: Sort = next((sort for sort in SORTS if sort == request.query_params.get("sort")), "problems")
+    matching = ordered((line for line in lines if has(line, query)), chosen)
     return Board(
         revision=status.revision,
         health=health,
@@ -94,7 +98,8 @@ def _view(
         native=health.native,
         migration=migration(lines),
         alerts=alerts(lines, status.problems, status.revision, health, now, differences),
-        groups=tuple(ordered((line for line in lines if has(line, query)), chosen)),
+        groups=tuple(matching[: len(matching) if wants_json(request) else LISTED]),
+        matching=len(matching),
         query=query,
         sort=chosen,
         shared=situation.controller.store.shared,
@@ -127,7 +132,6 @@ def _facts(
         effective=rollout.effective,
         progress=rollout.progress,
         evidence=rollout.evidence,
-        analysis=rollout.analysis,
         summary=total([known[route.name] for route in members if route.name in known]),
     )
 

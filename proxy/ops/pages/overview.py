@@ -14,7 +14,7 @@ from starlette.responses import Response
 from proxy.comparison.verdicts import Name
 from proxy.ops.pages.report_access import Unavailability, read_reports
 from proxy.ops.process_view import ProcessView
-from proxy.ops.rendering import Endpoint, answer, filters
+from proxy.ops.rendering import Endpoint, answer, filters, wants_json
 from proxy.ops.since_start import since_start
 from proxy.ops.status import Current, RouteStatus, Status
 from proxy.reports.events import UNMATCHED
@@ -25,6 +25,8 @@ from proxy.reports.triage import State
 
 Sort = Literal["file", "attention", "mismatches", "requests", "name"]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
+LISTED: Final = 100
+"""Number of routes on the page; its JSON has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class RouteLine:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The routes that the filters select. `total` is of all routes, whatever the filters select.
+    """The first of the routes `matching` the filters. `total` is of all routes, whatever the filters select.
 
     `states` counts the differences of each route by state. With `unavailable` the numbers are this machine's since its
     start.
@@ -50,6 +52,7 @@ class Overview:
     total: RouteSummary
     routes: tuple[RouteLine, ...]
     states: Mapping[str, Mapping[State, int]]
+    matching: int
     query: str
     sort: Sort
     unavailable: Unavailability | None
@@ -73,8 +76,9 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
             span=chosen.span,
             verdict=chosen.verdict,
             total=total([one.summary for one in everything]),
-            routes=tuple(_sorted(shown, sort, states)),
+            routes=tuple(_sorted(shown, sort, states)[: len(shown) if wants_json(request) else LISTED]),
             states=states,
+            matching=len(shown),
             query=query,
             sort=sort,
             unavailable=unavailable,

@@ -35,27 +35,37 @@ class RouteStats:
         self.baseline: RequestStats | None = None
         self.pending = WindowBucket()
         self.slow_after = math.inf
+        self._advanced: object = None  # what the window held when `advance` was called last
+        self._analysed: tuple[object, RequestStats | None, Analysis] | None = None  # with the baseline that it is of
 
     def advance(self, now: float) -> None:
         """Advance the window to `now` (monotonic seconds)."""
+        if self.window.mark == self._advanced and not self.window.is_due(now):
+            return
         if self.route.guard is not None and self.window.now.legacy.requests:
-            legacy = self.window.total().legacy
+            legacy = self.window.legacy_total()
             if legacy.requests >= self.route.guard.minimum and 2 * legacy.server_errors < legacy.requests:
                 self.baseline = legacy  # an outage of legacy is not a baseline
         for ended in self.window.advance(now):
             self.pending.add(ended)
         if self.route.guard is not None:
             self._set_slow_after(self.route.guard)
+        self._advanced = self.window.mark
 
     def _set_slow_after(self, guard: Guard) -> None:
-        legacy = self.window.total().legacy
+        legacy = self.window.legacy_total()
         limit = slow_limit(legacy if legacy.requests >= guard.minimum else self.baseline, guard)
         self.slow_after = limit if limit is not None else math.inf
 
     def analyse(self, *, healthy: bool) -> Analysis | None:
-        """Evaluate the route's guard; None without a guard."""
+        """Evaluate the route's guard, once for the same counts; None without a guard."""
         guard = self.route.guard
-        return analyse(guard, self.window.total(), self.baseline, healthy=healthy) if guard is not None else None
+        if guard is None:
+            return None
+        mark, baseline = (self.window.mark, guard, healthy), self.baseline
+        if self._analysed is None or self._analysed[0] != mark or self._analysed[1] is not baseline:
+            self._analysed = mark, baseline, analyse(guard, self.window.total(), baseline, healthy=healthy)
+        return self._analysed[2]
 
     def reset(self) -> None:
         """Clear the window and the pending evidence; the baseline stays."""

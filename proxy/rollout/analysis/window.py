@@ -158,6 +158,33 @@ class Window:
         self._started = started
         self._ended: deque[WindowBucket] = deque(WindowBucket() for _ in range(self._count - 1))
         self._sum = WindowBucket()
+        self._changes = 0  # of slices, by `advance` and `clear`
+
+    @property
+    def mark(self) -> tuple[int, ...]:
+        """A value that differs whenever the counts do."""
+        now = self.now
+        return (
+            *(self._changes, now.legacy.requests, now.native.requests),
+            *(now.native.dependency_failures, now.compared, now.differing),
+        )
+
+    @property
+    def requests(self) -> tuple[int, int]:
+        """The number of requests of legacy and of native."""
+        return (
+            self._sum.legacy.requests + self.now.legacy.requests,
+            self._sum.native.requests + self.now.native.requests,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """True where nothing was counted within the span."""
+        return not self._sum and not self.now
+
+    def is_due(self, at: float) -> bool:
+        """Return True where a slice has ended at the time `at`."""
+        return at - self._started >= self._length
 
     @property
     def seconds(self) -> float:
@@ -170,6 +197,7 @@ class Window:
         if steps <= 0:
             return
         self._started += steps * self._length
+        self._changes += not self.is_empty
         for _ in range(min(steps, self._count)):
             ended, self.now = self.now, WindowBucket()
             self._ended.append(ended)
@@ -185,11 +213,19 @@ class Window:
         total.add(self.now)
         return total
 
+    def legacy_total(self) -> RequestStats:
+        """Return the sum of legacy's slices, as new counts."""
+        total = RequestStats()
+        total.add(self._sum.legacy)
+        total.add(self.now.legacy)
+        return total
+
     def slices(self) -> tuple[WindowBucket, ...]:
         """Return the completed slices, oldest first."""
         return tuple(self._ended)
 
     def clear(self) -> None:
         """Clear all counts."""
+        self._changes += 1
         self.now, self._sum = WindowBucket(), WindowBucket()
         self._ended = deque(WindowBucket() for _ in range(self._count - 1))

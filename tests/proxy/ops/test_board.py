@@ -46,7 +46,7 @@ def facts(
     state = RouteState(**{**_fields(initial_state(route)), **began})  # type: ignore[arg-type]
     shown = progress(route, state, evidence, None, NOW)
     in_force = effective(route, state, read=True)
-    return GroupFacts("notes", (route,), state, in_force, shown, evidence, None, summary)  # type: ignore[arg-type]
+    return GroupFacts("notes", (route,), state, in_force, shown, evidence, summary)  # type: ignore[arg-type]
 
 
 def _fields(state: RouteState) -> dict[str, object]:

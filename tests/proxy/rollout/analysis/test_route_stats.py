@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -149,3 +150,21 @@ def test_failure_of_a_dependency_counts_beside_the_requests(stats: StatsRegistry
     stats(replace(SEEN, status=503, dependency="database", reason=reason))
     native = seen(stats).native
     assert (native.dependency_failures, native.requests, native.errors, native.timed) == (1, 0, 0, 0)
+
+
+def test_guard_is_evaluated_once_for_the_same_counts(stats: StatsRegistry) -> None:
+    one = stats.of("a")
+    first = one.analyse(healthy=True)
+    assert one.analyse(healthy=True) is first
+    changes: tuple[Callable[[], None], ...] = (
+        lambda: stats(SEEN),
+        lambda: stats(replace(SEEN, backend="legacy")),
+        lambda: stats.compared(ComparisonRecord("a", "legacy", "mismatch")),
+        lambda: stats.advance(3.0),
+        one.reset,
+    )
+    for change in changes:
+        before = one.analyse(healthy=True)
+        change()
+        assert one.analyse(healthy=True) is not before
+    assert one.analyse(healthy=False) != one.analyse(healthy=True)
