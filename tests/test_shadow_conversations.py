@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from websockets.asyncio.client import connect
 from handlers.app import create_app
 from handlers.settings import Settings
 from proxy.backends.legacy.websocket import WebSocketUpstream
-from proxy.comparison.conversation import RawConversation
+from proxy.comparison.conversation import Conversation, RawConversation, read_conversation
 from proxy.config.loading import parse
 from proxy.reports.events import ComparisonEvent, Entry
 from proxy.shadow.backends import ShadowBackends
@@ -77,10 +77,18 @@ class Stand:
     async def compare(self) -> ComparisonEvent:
         events: list[Entry] = []
         comparator = ConversationComparator(self.backends, events.append)
-        await comparator.compare(CompareConversation(1, "stream", ARRIVAL, self.raw, time.monotonic() + 20))
+        await comparator.compare(self._job())
         (event,) = events
         assert isinstance(event, ComparisonEvent), event
         return event
+
+    async def replay(self, legacy: Conversation) -> ComparisonEvent:
+        event = await ConversationComparator(self.backends, lambda _: None).replay(self._job(), legacy)
+        assert isinstance(event, ComparisonEvent), event
+        return event
+
+    def _job(self) -> CompareConversation:
+        return CompareConversation(1, "stream", ARRIVAL, self.raw, time.monotonic() + 20)
 
 
 async def converse(url: str) -> None:
@@ -312,3 +320,14 @@ async def test_a_planted_fault_is_named_alone(stand: Stand, fault: str) -> None:
     event = await stand.compare()
     assert {(one.field, one.kind) for one in event.verdict.differences} == expected
     assert event.verdict.is_mismatch is bool(expected)
+
+
+async def test_text_that_came_late_from_legacy_is_declared(stand: Stand) -> None:
+    """Legacy has parts and the whole transcribed at once, native one after the other."""
+    stand.native.fault = unchanged
+    served = read_conversation(stand.raw, 100)
+    before, partial, after = served.received[:PARTIAL], served.received[PARTIAL], served.received[FINAL:]
+    late = replace(partial, after=after[-1].after, at=after[-1].at)
+    overtaken = replace(served, received=(*before, *after, late))
+    event = await stand.replay(overtaken)
+    assert (event.verdict.name, event.verdict.declared) == ("declared", ("transcriptions-in-order",))

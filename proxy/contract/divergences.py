@@ -13,8 +13,9 @@
         native: {status: 200, body: {msg: wrong credentials}}
 
 A case may also have `operation` (for consequences in another operation), `request` (`headers`, `body`), `scenario`
-(globs of recorded scenarios; only `verify` has scenarios) and `paths` (globs of the differences that it explains, as
-`body.data.*`; by default all). All conditions that are given must hold.
+(globs of recorded scenarios; only `verify` has scenarios). It explains the differences at `paths` (globs, as
+`body.data.*`; by default all), of `kinds` and with a `value` on legacy's side, or on native's alone, where these are
+given. All conditions that are given must hold.
 
 Patterns: an object matches objects with at least its names, a list matches lists of the same length, `"*"` matches any
 value that exists, `"/…/"` matches text in which the regular expression is found, null matches a header that is absent,
@@ -35,6 +36,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
+from proxy.comparison.correspondence import Kind
 from proxy.contract.payloads import parse_json
 from proxy.types import JSON
 
@@ -112,8 +114,10 @@ class Case(_Model):
     legacy: AnswerPattern = AnswerPattern.model_construct()
     native: AnswerPattern = AnswerPattern.model_construct()
     paths: list[str] = ["*"]
+    kinds: list[Kind] = []
+    value: Pattern = "*"
 
-    @field_validator("scenario", "paths", mode="before")
+    @field_validator("scenario", "paths", "kinds", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
@@ -130,6 +134,11 @@ class Case(_Model):
 
     def explains(self, difference: Difference) -> bool:
         """Return whether the case accounts for the difference."""
+        if self.kinds and difference.kind not in self.kinds:
+            return False
+        spot = difference.legacy or difference.native
+        if self.value != "*" and (spot is None or not matches(self.value, _json(spot.value))):
+            return False
         return any(fnmatchcase(difference.location, glob) for glob in self.paths)
 
 
@@ -240,6 +249,10 @@ def _headers_match(patterns: Mapping[str, Any], headers: Mapping[str, str]) -> b
         and (expected is None or matches(expected, headers[name.lower()]))
         for name, expected in patterns.items()
     )
+
+
+def _json(value: JSON | bytes) -> JSON:
+    return None if isinstance(value, bytes) else value
 
 
 def _sent(request: RecordedRequest) -> JSON:

@@ -51,7 +51,7 @@ class ConversationComparator:
             UncancellableAppError: the native app ignores its cancellation.
         """
         legacy = self._read(job)
-        event = legacy if isinstance(legacy, str) else await self._replay(job, legacy)
+        event = legacy if isinstance(legacy, str) else await self.replay(job, legacy)
         if isinstance(event, str):
             self._record(SkippedEvent(job.route, "legacy", event))
             return skipped(event)
@@ -70,7 +70,12 @@ class ConversationComparator:
             return "backend_unavailable"
         return incomparable(conversation.handshake) or conversation
 
-    async def _replay(self, job: CompareConversation, legacy: Conversation) -> ComparisonEvent | Reason:
+    async def replay(self, job: CompareConversation, legacy: Conversation) -> ComparisonEvent | Reason:
+        """Return the comparison of a conversation that is read, or the reason why there is nothing to compare.
+
+        Raises:
+            UncancellableAppError: the native app ignores its cancellation.
+        """
         operation = self._backends.conversation(legacy.handshake)
         first = await self._compare(job, legacy, operation, 1, job.deadline)
         if isinstance(first, str) or first.verdict.name != "mismatch":

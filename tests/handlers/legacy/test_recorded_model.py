@@ -75,6 +75,16 @@ async def test_a_final_call_passes_partial_ones_that_were_not_made() -> None:
     assert await outcomes(model(STARTED, partial("a"), final("all")), "final") == ["all"]
 
 
+async def test_a_text_that_came_late_comes_in_the_order_of_the_calls() -> None:
+    recorded = model(STARTED, final("all"), partial("a"), STARTED, partial("b"), final("b"))
+    assert await outcomes(recorded, "temp", "temp", "final") == ["a", "undecodable", "all"]
+    assert await outcomes(recorded, "temp", "final") == ["b", "b"]
+
+
+async def test_a_recording_that_is_stopped_twice_has_two_final_texts() -> None:
+    assert await outcomes(model(STARTED, final("a"), final("b")), "final", "final") == ["a", "b"]
+
+
 async def test_a_final_call_without_an_answer_never_ends() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):

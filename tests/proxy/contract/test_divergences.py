@@ -97,6 +97,25 @@ def test_a_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None
     assert explain(divergences, Occurrence("STORE users", "logout"), [expires]).unexplained == (expires,)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "declared"),
+    [
+        ("order", {"type": "a", "late": True}, True),
+        ("missing", {"type": "a"}, False),
+        ("order", {"type": "b"}, False),
+        ("order", b"a", False),
+    ],
+)
+def test_a_case_explains_differences_of_a_kind_and_value(
+    tmp_path: Path, kind: Kind, value: JSON | bytes, declared: bool
+) -> None:
+    case = "when: {kinds: order, value: {type: a}}"
+    (entry,) = read(tmp_path, LOGIN[: LOGIN.index("when")] + case)
+    path = ("frames", 3)
+    one = Difference(path, kind, "major", LocatedValue(path, value), LocatedValue(path, {"type": "c"}))
+    assert bool(explain([entry], login(), [one]).declared) is declared
+
+
 @pytest.mark.parametrize(("headers", "declared"), [({"content-type": "application/json"}, True), ({}, False)])
 def test_a_consequence_elsewhere_has_an_operation_of_its_own(
     tmp_path: Path, headers: dict[str, str], declared: bool
