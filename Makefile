@@ -14,9 +14,14 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(STAMP) $(MODULES)  ## run everything: gateway :8000, ops :8001, legacy :4500, frontend :3000; ARGS=--traffic simulates days
 	$(BIN)/scribe-proxy demo $(ARGS)
 
-test: $(STAMP) $(MODULES)  ## run all tests
-	$(BIN)/pytest -n 4 --durations=25 $(MEASURED)
+SELECTED := -m "not slow"
+PROFILE := quick
 
+test: $(STAMP) $(MODULES)  ## run the tests of every behaviour; make coverage runs those marked slow too
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$(PROFILE)} $(BIN)/pytest -n 4 --durations=25 $(SELECTED) $(MEASURED)
+
+coverage: SELECTED :=
+coverage: PROFILE := usual
 coverage: MEASURED := --cov --cov-report=term --cov-fail-under=95
 coverage: test  ## run all tests with line and branch coverage; takes half as long again
 

@@ -151,6 +151,10 @@ class Traffic:
         if self._fault is not None:
             raise ChildError(f"the traffic broke down: {self._fault!r}")
 
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the traffic, at most so long."""
+        self._thread.join(seconds)
+
     def stop(self) -> None:
         """Break off, and wait until nothing is under way any more."""
         self._stopping.set()

@@ -67,7 +67,8 @@ sys.dont_write_bytecode = False
 STATE_DIRECTORY: Final = tempfile.mkdtemp(prefix="scribe-proxy-tests-")
 os.environ["SCRIBE_PROXY_STATE_DIR"] = STATE_DIRECTORY
 
-settings.register_profile("quick", max_examples=50, deadline=None)
+settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("usual", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

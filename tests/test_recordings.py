@@ -130,6 +130,7 @@ def test_gateway_answers_all_recordings_as_legacy_alone(around: Surroundings) ->
     assert counted == {"step": 345, "store": 53, "calls": 53, "conversation": 14, "connection": 4}
 
 
+@pytest.mark.slow  # the gateway and the native app are each played alone
 @pytest.mark.timeout(240)
 def test_with_everything_native_only_what_is_declared_differs(around: Surroundings) -> None:
     with legacy(around) as url, gateway(around, url, EVERYTHING) as base_url:

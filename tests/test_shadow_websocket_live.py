@@ -112,7 +112,7 @@ def stand(mongodb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield stand
 
 
-def test_conversations_are_reported_and_nothing_of_the_audio_is_kept(stand: Stand) -> None:
+def test_conversations_are_reported_without_any_audio(stand: Stand) -> None:
     before = stand.report(lambda route: True)
     expected = ["connection", "recording_started", "transcript", "transcript", "recording_stopped"]
     assert stand.converse("C-1") == stand.converse(ALTERED) == expected

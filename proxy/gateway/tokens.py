@@ -35,6 +35,11 @@ class TokenVerifier:
         self._now: Final = now
         self._verified: OrderedDict[bytes, Claims] = OrderedDict()
 
+    @property
+    def cached(self) -> int:
+        """Return the number of cached tokens."""
+        return len(self._verified)
+
     def claims(self, headers: HeaderFields) -> Claims | None:
         """Return the claims of a request's token; None without a token that is signed, and valid now."""
         token = bearer(headers)

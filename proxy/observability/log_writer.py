@@ -178,7 +178,7 @@ def _chunks(data: bytes, size: int) -> Iterator[bytes]:
         begin = end
 
 
-class _Handler(logging.Handler):
+class LogHandler(logging.Handler):
     """A handler that passes records of `logging` to a LogWriter."""
 
     def __init__(self, writer: LogWriter) -> None:
@@ -264,7 +264,7 @@ def _format_second(seconds: int) -> str:
 def configure_logging(process: str = "gateway") -> None:
     """Send the records of `logging` as JSON through a LogWriter to standard error, unless logging is configured."""
     if not logging.root.handlers:
-        handler = _Handler(LogWriter(2, "stderr"))
+        handler = LogHandler(LogWriter(2, "stderr"))
         handler.setFormatter(JsonFormatter(process))
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
         hide_messages()
@@ -280,5 +280,5 @@ def redirect_standard_streams() -> None:
 def flush_logs(timeout: float = FLUSH_TIMEOUT) -> None:
     """Write pending records of `logging` for at most `timeout` seconds, before a signal ends the process."""
     for handler in logging.root.handlers:
-        if isinstance(handler, _Handler):
+        if isinstance(handler, LogHandler):
             handler.writer.flush(timeout)

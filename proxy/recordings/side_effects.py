@@ -28,6 +28,12 @@ class SideEffectsError(Exception):
     """MongoDB or the list of outside calls cannot be reached, or its answer is malformed."""
 
 
+def _unless_given(url: str) -> dict[str, Any]:
+    """Return the timeout of a connection, unless the URL has its own `serverSelectionTimeoutMS`."""
+    name = "serverSelectionTimeoutMS"
+    return {} if name.lower() in url.lower() else {name: _TIMEOUT_MS}
+
+
 class StoredDocuments:
     """One database, read and emptied between scenarios; collections and their indexes stay.
 
@@ -37,7 +43,7 @@ class StoredDocuments:
     def __init__(self, url: str, database: str) -> None:
         if database in _RESERVED:
             raise ValueError(f"{database} is a database of MongoDB's own")
-        self._client: MongoClient[dict[str, Any]] = MongoClient(url, serverSelectionTimeoutMS=_TIMEOUT_MS)
+        self._client: MongoClient[dict[str, Any]] = MongoClient(url, **_unless_given(url))
         self._database = self._client.get_database(database, codec_options=_OPTIONS)
 
     async def __aenter__(self) -> "StoredDocuments":

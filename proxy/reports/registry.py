@@ -44,7 +44,8 @@ class Registered:
 class DifferenceRegistry:
     """Reads and changes the states of differences. Every method raises `DatabaseError`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, refresh: float = REFRESH) -> None:
+        self._refresh = refresh
         self._database = database
         self._refreshed: dict[str, float] = {}
 
@@ -57,7 +58,7 @@ class DifferenceRegistry:
             await differences.create_index([("expires", ASCENDING)], expireAfterSeconds=0)
 
     async def register(self, observations: Iterable[Observation]) -> Registered:
-        """Register observations; those of a difference within `REFRESH` of the last are not written again."""
+        """Register observations; those of a difference within `refresh` seconds of the last are not written again."""
         now = time.monotonic()
         due = {one.id: one for one in observations if self._refreshed.get(one.id, 0.0) <= now}
         if not due:
@@ -72,7 +73,7 @@ class DifferenceRegistry:
                 (new if before is None else returned).append(after)
         if len(self._refreshed) > 10_000:
             self._refreshed.clear()
-        self._refreshed |= dict.fromkeys(due, now + REFRESH)
+        self._refreshed |= dict.fromkeys(due, now + self._refresh)
         return Registered(tuple(new), tuple(returned))
 
     async def find(self, identity: str) -> TrackedDifference | None:

@@ -4,7 +4,7 @@
     worker ── HubStore ──┴── Unix socket, 0700 ─┘
 
 A change by one worker is sent to the others before it is confirmed, so it is in force in every worker that answers
-within APPLY_TIMEOUT. A replacement worker reads all states at its start.
+within `apply_timeout`. A replacement worker reads all states at its start.
 """
 
 from __future__ import annotations
@@ -97,9 +97,23 @@ ToWorker = Reply | Changed
 
 
 class StateHub:
-    """Server in the supervisor: a thread that answers the workers' calls on a Unix socket."""
+    """Server in the supervisor: a thread that answers the workers' calls on a Unix socket.
 
-    def __init__(self, path: Path) -> None:
+    `apply_timeout`: seconds that a change waits for the other workers. `max_unapplied`: changes of a worker beyond
+    which it is disconnected. `max_batch`: bytes of one batch of messages.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        apply_timeout: float = APPLY_TIMEOUT,
+        max_unapplied: int = MAX_UNAPPLIED,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
+        self.max_unapplied: Final = max_unapplied
+        self.max_batch: Final = max_batch
+        self._apply_timeout: Final = apply_timeout
         self._path: Final = path
         self._loop: Final = asyncio.new_event_loop()
         self._thread: Final = threading.Thread(target=self._run, name="state-hub", daemon=True)
@@ -165,7 +179,7 @@ class StateHub:
     async def _spread(self, origin: _Client, state: RouteState) -> None:
         others = [client.apply(state) for client in self._clients if client is not origin and client.following]
         if others:
-            await asyncio.wait(others, timeout=APPLY_TIMEOUT)
+            await asyncio.wait(others, timeout=self._apply_timeout)
 
 
 class _Client:
@@ -173,7 +187,7 @@ class _Client:
 
     def __init__(self, hub: StateHub) -> None:
         self.following = False
-        self.channel: Final[MessageChannel[ToHub, ToWorker]] = MessageChannel(self._receive, max_batch=MAX_BATCH)
+        self.channel: Final[MessageChannel[ToHub, ToWorker]] = MessageChannel(self._receive, max_batch=hub.max_batch)
         self._hub: Final = hub
         self._numbers: Final = itertools.count()
         self._unapplied: dict[int, asyncio.Future[None]] = {}
@@ -184,7 +198,7 @@ class _Client:
         number, applied = next(self._numbers), asyncio.get_running_loop().create_future()
         self._unapplied[number] = applied
         self.channel.send(Changed(number, state), urgent=True)
-        if len(self._unapplied) > MAX_UNAPPLIED:
+        if len(self._unapplied) > self._hub.max_unapplied:
             self.channel.close()
         return applied
 
@@ -235,49 +249,49 @@ class HubStore:
             await self._channel.closed.wait()
 
     async def now(self) -> float:
-        return cast(float, await self._call("now"))
+        return cast(float, await self.call("now"))
 
     async def states(self) -> dict[str, RouteState]:
-        return cast(dict[str, RouteState], await self._call("states"))
+        return cast(dict[str, RouteState], await self.call("states"))
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[AsyncIterator[RouteState]]:
         channel = await self._connected()
         self._changes = asyncio.Queue()
-        await self._call(FOLLOW)
+        await self.call(FOLLOW)
         yield self._followed(channel, self._changes)
 
     async def state(self, key: str) -> RouteState | None:
-        return cast(RouteState | None, await self._call("state", key))
+        return cast(RouteState | None, await self.call("state", key))
 
     async def replace(self, after: RouteState) -> bool:
-        return cast(bool, await self._call("replace", after))
+        return cast(bool, await self.call("replace", after))
 
     async def record(self, change: AuditEntry) -> None:
-        await self._call("record", change)
+        await self.call("record", change)
 
     async def claim(self, state: RouteState, owner: str) -> bool:
-        return cast(bool, await self._call("claim", state, owner))
+        return cast(bool, await self.call("claim", state, owner))
 
     async def history(
         self, limit: int, route: str = "", kind: str = "", actor: str = "", before: float | None = None
     ) -> tuple[AuditEntry, ...]:
-        return cast(tuple[AuditEntry, ...], await self._call("history", limit, route, kind, actor, before))
+        return cast(tuple[AuditEntry, ...], await self.call("history", limit, route, kind, actor, before))
 
     async def announce(self, config: AnnouncedConfig) -> AnnouncedConfig | None:
-        return cast(AnnouncedConfig | None, await self._call("announce", config))
+        return cast(AnnouncedConfig | None, await self.call("announce", config))
 
     async def add(self, evidence: Mapping[str, Evidence]) -> None:
-        await self._call("add", dict(evidence))
+        await self.call("add", dict(evidence))
 
     async def evidence(self, epochs: Collection[str]) -> dict[str, Evidence]:
-        return cast(dict[str, Evidence], await self._call("evidence", tuple(epochs)))
+        return cast(dict[str, Evidence], await self.call("evidence", tuple(epochs)))
 
     async def publish(self, snapshot: ProcessSnapshot) -> None:
-        await self._call("publish", snapshot)
+        await self.call("publish", snapshot)
 
     async def snapshots(self) -> tuple[ProcessSnapshot, ...]:
-        return cast(tuple[ProcessSnapshot, ...], await self._call("snapshots"))
+        return cast(tuple[ProcessSnapshot, ...], await self.call("snapshots"))
 
     async def set_baselines(self, baselines: Mapping[str, RequestStats]) -> None:
         """Do nothing: each worker's RouteStats retains the baselines for its lifetime."""
@@ -297,7 +311,8 @@ class HubStore:
         finally:
             closing.cancel()
 
-    async def _call(self, method: str, *arguments: Any) -> Any:
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Return the result of a store method in the supervisor."""
         channel = await self._connected()
         number, reply = next(self._numbers), asyncio.get_running_loop().create_future()
         self._replies[number] = reply

@@ -52,11 +52,13 @@ class SharesInForce:
     `unreachable`: the last access to the store failed. `wake`: set when the synchroniser has something to store.
     """
 
-    def __init__(self, config: Config, stats: StatsRegistry, hooks: ControllerHooks) -> None:
+    def __init__(
+        self, config: Config, stats: StatsRegistry, hooks: ControllerHooks, clock: Clock | None = None
+    ) -> None:
         self.config = config
         self.stats: Final = stats
         self.hooks: Final = hooks
-        self.clock: Final = Clock()
+        self.clock: Final = clock or Clock()
         self.cache: Final = RouteStateCache()
         self.unreachable = False
         self.wake: Final = asyncio.Event()

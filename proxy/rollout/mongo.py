@@ -41,8 +41,9 @@ class MongoStore:
 
     shared = True
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, poll_interval: float = POLL_INTERVAL) -> None:
         self._database = database
+        self._poll_interval = poll_interval
         self._states = database.collection("states")
         self._history = database.collection("history")
         self._evidence = database.collection("evidence")
@@ -93,7 +94,7 @@ class MongoStore:
                 if known.get(state.key) != state.version:
                     known[state.key] = state.version
                     yield state
-            await asyncio.sleep(POLL_INTERVAL)
+            await asyncio.sleep(self._poll_interval)
 
     async def state(self, key: str) -> RouteState | None:
         with self._database.translate_errors():

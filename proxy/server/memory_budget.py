@@ -20,13 +20,17 @@ IDLE: Final = 1.0
 class MemoryBudget:
     """The accounts of a process.
 
-    `limit` is in bytes and may be replaced at any time. `evicted` is called for each holder that is ended.
+    `limit` is in bytes and may be replaced at any time. `evicted` is called for each holder that is ended. An account
+    is idle `idle_after` seconds after its last change.
     """
 
-    def __init__(self, limit: int = 256 << 20, evicted: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, limit: int = 256 << 20, evicted: Callable[[], None] = lambda: None, *, idle_after: float = IDLE
+    ) -> None:
         self.limit = limit
         self.used = 0
         self._evicted = evicted
+        self._idle_after = idle_after
         self.accounts: Final[dict[MemoryAccount, None]] = {}
 
     def open(self, evict: Callable[[], None], *, expendable: bool = False) -> MemoryAccount:
@@ -46,7 +50,7 @@ class MemoryBudget:
         Return False where `account` itself must go.
         """
         while self.used > self.limit:
-            idle_before = time.monotonic() - IDLE
+            idle_before = time.monotonic() - self._idle_after
             expendable = [each for each in self.accounts if each.expendable]
             candidates = expendable or [each for each in self.accounts if each.changed_at <= idle_before]
             largest = max(candidates, key=lambda each: each.size, default=account)

@@ -39,8 +39,9 @@ _DifferenceKey: TypeAlias = tuple[str, str | None, ValuePath, Kind]
 class ConfirmationCache:
     """Recently confirmed differences, and a rate limit for confirmations."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, max_confirmed: int = MAX_CONFIRMED) -> None:
         self._clock = clock
+        self._max_confirmed = max_confirmed
         self._expiries: dict[_DifferenceKey, float] = {}
         self._second, self._remaining = 0, MAX_CONFIRMATIONS
 
@@ -56,7 +57,7 @@ class ConfirmationCache:
 
     def add(self, event: ComparisonEvent) -> None:
         """Store the differences of an event as confirmed for `CONFIRMATION_TTL`."""
-        if len(self._expiries) > MAX_CONFIRMED:
+        if len(self._expiries) > self._max_confirmed:
             self._expiries.clear()
         self._expiries |= dict.fromkeys(_difference_keys(event), self._clock() + CONFIRMATION_TTL)
 

@@ -43,10 +43,10 @@ class CpuTimes(NamedTuple):
     waited: float
 
 
-def cpu_times() -> CpuTimes | None:
+def cpu_times(file: Path = _SCHEDSTAT) -> CpuTimes | None:
     """Return the times since the process started (proc(5), Linux only); None elsewhere."""
     try:
-        ran, waited, _ = map(int, _SCHEDSTAT.read_bytes().split())
+        ran, waited, _ = map(int, file.read_bytes().split())
     except (OSError, ValueError):
         return None
     return CpuTimes(ran / 1e9, waited / 1e9)

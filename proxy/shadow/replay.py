@@ -32,13 +32,15 @@ class UncancellableAppError(RuntimeError):
 class Bounds:
     """Limits of one replay: `limit` bytes of the answer's body are stored, reading stops after `ceiling` bytes.
 
-    `deadline` is in monotonic seconds. `by_role`: the answer is compared by role.
+    `deadline` is in monotonic seconds. `by_role`: the answer is compared by role. An app may take `cancel_timeout`
+    seconds to end after its cancellation.
     """
 
     limit: int
     ceiling: int
     deadline: float
     by_role: bool = False
+    cancel_timeout: float = CANCEL_TIMEOUT
 
 
 async def replay_request(
@@ -56,7 +58,7 @@ async def replay_request(
         await asyncio.wait((task,), timeout=max(0.0, bounds.deadline - time.monotonic()))
         interrupted = not task.done()
     finally:
-        await end_app(task)
+        await end_app(task, bounds.cancel_timeout)
     if client.capture.answered:
         return client.capture.exchange()
     if client.too_large:
@@ -149,15 +151,15 @@ def _error_of(task: asyncio.Future[None]) -> BaseException | None:
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
-async def end_app(task: asyncio.Future[None]) -> None:
-    """End the task of an app.
+async def end_app(task: asyncio.Future[None], timeout: float = CANCEL_TIMEOUT) -> None:
+    """End the task of an app, which may take `timeout` seconds.
 
     Raises:
         UncancellableAppError: it ignores its cancellation.
     """
     if not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=CANCEL_TIMEOUT)
+        await asyncio.wait({task}, timeout=timeout)
     if not task.done():
         raise UncancellableAppError
     _error_of(task)  # retrieves the error, which asyncio logs otherwise

@@ -65,8 +65,8 @@ class Tab:
         context.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
         tab = cls(await context.new_page(), base)
-        tab.page.on("console", tab._heard)
-        tab.page.on("request", tab._asked)
+        tab.page.on("console", tab.hear)
+        tab.page.on("request", tab.check_address)
         tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
         yield tab
         await context.close()
@@ -79,11 +79,11 @@ class Tab:
         await self.page.get_by_role("button", name="Log in").click()
         await expect(self.page.get_by_role("heading", name="Live")).to_be_visible()
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and "/nothing" not in message.location["url"]:
             self.complaints.append(message.text)
 
-    def _asked(self, request: Request) -> None:
+    def check_address(self, request: Request) -> None:
         if not request.url.startswith(self.base):
             self.complaints.append(f"asked for {request.url}")
 

@@ -13,6 +13,7 @@ MARGIN = 5
 """Times the bound: what runs beside the tests on the same machine slows everything, and no test judges speed."""
 
 
+@pytest.mark.slow  # what each attack is about has tests of its own
 @pytest.mark.timeout(180)
 def test_quick_attacks_stay_within_their_bounds() -> None:
     attacks = [attack for attack in all_attacks() if attack.quick]

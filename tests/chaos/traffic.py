@@ -48,7 +48,7 @@ class Traffic:
         )
         try:
             traffic = cls(process)
-            await traffic._command("started")
+            await traffic.command("started")
             yield traffic
         finally:
             if process.returncode is None:
@@ -57,13 +57,13 @@ class Traffic:
 
     async def end_quiet(self) -> None:
         """End the time before the attack."""
-        await self._command("attack")
+        await self.command("attack")
 
     async def figures(self) -> Figures:
         """Return the errors and the 99th percentiles."""
-        return await self._command("figures")
+        return await self.command("figures")
 
-    async def _command(self, command: str) -> Figures:
+    async def command(self, command: str) -> Figures:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{command}\n".encode())

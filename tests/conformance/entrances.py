@@ -25,6 +25,7 @@ from proxy.server.settings import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ListenerTimeouts
 from tests.conformance.oracle import Read
 from tests.conformance.upstream import RecordingUpstream, recording_upstream
+from tests.support.sockets import OwnLoopServer
 
 NGINX: Final = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 LIMIT: Final = 20.0
@@ -145,8 +146,8 @@ async def gateway_entrance(place: Path, number: int = 0, limit: float = LIMIT) -
 async def _serving(app: ASGIApp) -> AsyncIterator[int]:
     """Serve an app with its lifespan, as the gateway serves; give the port."""
     settings = {"host": "127.0.0.1", "port": 0, "lifespan": "on", "log_config": None, **uvicorn_settings()}
-    server = uvicorn.Server(uvicorn.Config(app, **settings, timeout_graceful_shutdown=1))
-    task = asyncio.create_task(server._serve())
+    server = OwnLoopServer(uvicorn.Config(app, **settings, timeout_graceful_shutdown=1))
+    task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)
     try:

@@ -96,7 +96,7 @@ def test_traffic_reports_progress_and_can_end_after_a_day() -> None:
     console = Console(file=io.StringIO(), width=200)
     traffic = Traffic(served_by_nobody(), console, seed=1, once=True, seconds=1.0)
     traffic.start()
-    traffic._thread.join(10)
+    traffic.wait(10)
     traffic.check()
     traffic.stop()
     assert isinstance(console.file, io.StringIO)
@@ -134,6 +134,6 @@ def test_traffic_that_breaks_down_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Clinician, "arrive", stumble)
     traffic = Traffic(served_by_nobody(), Console(file=io.StringIO()), seed=1, seconds=0.1)
     traffic.start()
-    traffic._thread.join(10)
+    traffic.wait(10)
     with pytest.raises(ChildError, match="unhandled errors in a TaskGroup"):
         traffic.check()

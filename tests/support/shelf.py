@@ -43,11 +43,11 @@ def create_shelf(fault: str = "") -> FastAPI:
     @app.get("/books/{number}", operation_id="show", responses={404: {"description": "No such book"}})
     async def show(number: int, response: Response) -> Book:
         if number not in books:
-            raise HTTPException(410 if fault == "gone" and number < 0 else 404, "no such book")
+            raise HTTPException(410 if fault == "gone" else 404, "no such book")
         book = books[number]
         if fault == "header":
             response.headers["x-shelf"] = "1"
-        return book.model_copy(update={"pages": 1000}) if fault == "long" and book.pages > 1000 else book
+        return book.model_copy(update={"pages": 20}) if fault == "long" and book.pages > 20 else book
 
     @app.get("/books", operation_id="list")
     async def list_books(limit: int = 3) -> list[Book]:

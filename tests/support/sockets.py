@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import uvicorn
@@ -19,8 +19,15 @@ from proxy.server.settings import uvicorn_settings
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class _PromptServer(uvicorn.Server):
-    """uvicorn's, but it does not look only ten times a second whether to stop."""
+class OwnLoopServer(uvicorn.Server):
+    """uvicorn's server on a loop of the test's: it leaves the process's signals alone."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+class _PromptServer(OwnLoopServer):
+    """Checks every few milliseconds whether to stop, uvicorn's own ten times a second."""
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
@@ -34,7 +41,7 @@ async def serving(app: ASGIApp, **settings: object) -> AsyncIterator[int]:
     arguments: dict[str, object] = {"lifespan": "off", "log_config": None, **uvicorn_settings()}
     config = uvicorn.Config(app, host="127.0.0.1", port=0, **{**arguments, **settings})  # type: ignore[arg-type]
     server = _PromptServer(config)
-    task = asyncio.create_task(server._serve())
+    task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)
     try:

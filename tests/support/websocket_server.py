@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.server.settings import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
+from tests.support.sockets import OwnLoopServer
 
 
 def with_pings(app: ASGIApp, interval: float, timeout: float) -> ASGIApp:
@@ -41,8 +42,8 @@ def with_state(app: ASGIApp, state: Mapping[str, object]) -> ASGIApp:
 async def stoppable(app: ASGIApp, **settings: Any) -> AsyncIterator[tuple[int, Callable[[], None]]]:
     """A server, and what to call to stop it as a signal would."""
     arguments = {**uvicorn_settings(), "lifespan": "off", "log_config": None, **settings}
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, **arguments))
-    task = asyncio.create_task(server._serve())
+    server = OwnLoopServer(uvicorn.Config(app, host="127.0.0.1", port=0, **arguments))
+    task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)
 

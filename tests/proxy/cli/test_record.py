@@ -269,10 +269,7 @@ def test_the_repository_s_own_recordings_are_scenarios() -> None:
     assert sum(len(script.steps()) for script in scripts) == 301
 
 
-async def test_a_database_that_is_away_is_told(
-    scenarios: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.recordings.side_effects._TIMEOUT_MS", 100)
+async def test_a_database_that_is_away_is_told(scenarios: Path, tmp_path: Path) -> None:
     assert issubclass(SideEffectsError, Exception)
 
     async def idle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -280,5 +277,7 @@ async def test_a_database_that_is_away_is_told(
 
     async with scripted(idle) as port:
         base = ("--base-url", f"http://127.0.0.1:{port}", "--into", tmp_path / "new")
-        result = await run("record", scenarios, *base, "--mongodb-url", "mongodb://127.0.0.1:1/x")
+        result = await run(
+            "record", scenarios, *base, "--mongodb-url", "mongodb://127.0.0.1:1/x?serverSelectionTimeoutMS=100"
+        )
     assert (result.exit_code, "MongoDB: " in result.output) == (2, True)

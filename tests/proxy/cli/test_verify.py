@@ -156,9 +156,8 @@ async def test_files_that_cannot_be_read_are_2(tmp_path: Path) -> None:
     assert (result.exit_code, "Field required" in result.output) == (2, True)
 
 
-async def test_a_foreign_database_is_emptied_only_when_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.recordings.side_effects._TIMEOUT_MS", 100)
-    foreign = ("--mongodb-url", "mongodb://db.invalid/x", "--yes-empty-database")
+async def test_a_foreign_database_is_emptied_only_when_told(tmp_path: Path) -> None:
+    foreign = ("--mongodb-url", "mongodb://db.invalid/x?serverSelectionTimeoutMS=100", "--yes-empty-database")
     async with scripted(answer_504) as port:
         base = ("--base-url", f"http://127.0.0.1:{port}", "--recordings", one_step(tmp_path, "hang"))
         result = await run(*base, *foreign)

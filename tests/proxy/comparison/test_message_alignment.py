@@ -60,6 +60,6 @@ def test_equal_messages_are_paired_by_their_index(legacy: list[Signature]) -> No
     assert align_messages(legacy, legacy) == [MessagePair(index, index) for index in range(len(legacy))]
 
 
-def test_many_messages_without_a_common_start_are_paired_by_index() -> None:
+def test_many_messages_without_a_common_start_pair_by_index() -> None:
     legacy, native = signatures("a " * 1000), signatures("b " * 999)
     assert align_messages(legacy, native)[-1] == MessagePair(999, None)

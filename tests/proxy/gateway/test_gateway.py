@@ -24,6 +24,7 @@ from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.observability import metrics
+from tests.support.samples import value_of
 from tests.support.sockets import exchange, serving
 
 REQUEST = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -238,7 +239,7 @@ async def test_failing_observer_affects_no_request_nor_other_observer(caplog: py
             raise OSError(28, "No space left on device")
 
     def failures() -> float:
-        return metrics.OBSERVER_FAILURES.labels(Disk.__qualname__, "OSError")._value.get()  # type: ignore[no-any-return]
+        return value_of(metrics.OBSERVER_FAILURES, observer=Disk.__qualname__, error="OSError")
 
     async with standing() as stand:
         stand.gateway._observers = (Disk(), stand.observed.append)

@@ -84,7 +84,7 @@ def test_the_cache_is_bounded() -> None:
     verifier = TokenVerifier(SECRET, cache_size=3)
     for number in range(10):
         assert verifier.claims(headers(signed({"number": number}))) is not None
-    assert len(verifier._verified) == 3
+    assert verifier.cached == 3
 
 
 def test_the_token_stands_second() -> None:

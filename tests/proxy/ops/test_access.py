@@ -195,7 +195,7 @@ def test_the_number_of_clients_is_bounded() -> None:
     counted = FailedAttempts(lambda: 0.0)
     for number in range(MAX_CLIENTS + 50):
         counted.fail(f"10.0.{number // 256}.{number % 256}")
-    assert len(counted._failures) == MAX_CLIENTS
+    assert counted.clients == MAX_CLIENTS
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,8 @@ def test_mongodbs_own_databases_are_left_alone(name: str) -> None:
         StoredDocuments("mongodb://127.0.0.1", name)
 
 
-async def test_a_database_out_of_reach_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.recordings.side_effects._TIMEOUT_MS", 100)
-    async with StoredDocuments("mongodb://127.0.0.1:1", DATABASE) as documents:
+async def test_a_database_out_of_reach_is_told() -> None:
+    async with StoredDocuments("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", DATABASE) as documents:
         with pytest.raises(SideEffectsError, match="MongoDB"):
             await documents.reset({})
         with pytest.raises(SideEffectsError, match="MongoDB"):

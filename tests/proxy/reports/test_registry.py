@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from proxy.observability.webhook import WebhookEvent
-from proxy.reports import registry as module
 from proxy.reports.models import Span
 from proxy.reports.registry import DIFFERENCES, DifferenceRegistry, UnknownDifference, count_states
 from proxy.reports.revisions import Revisions
@@ -34,17 +33,12 @@ async def database(mongodb_url: str, request: pytest.FixtureRequest) -> AsyncIte
     await database.close()
 
 
-@pytest.fixture(autouse=True)
-def unbuffered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REFRESH", 0.0)
-
-
 def observed(field: str = "body.a", revision: str | None = "one", at: float | None = None) -> Observation:
     return Observation("notes.list", field, "value", time.time() if at is None else at, revision)
 
 
 async def test_one_of_several_processes_registers_a_new_difference(database: Database) -> None:
-    processes = [DifferenceRegistry(database) for _ in range(4)]
+    processes = [DifferenceRegistry(database, refresh=0.0) for _ in range(4)]
     await processes[0].prepare(3600)
     results = await asyncio.gather(*(one.register([observed(), observed("body.b")]) for one in processes))
     assert sorted(one.field for result in results for one in result.new) == ["body.a", "body.b"]
@@ -52,7 +46,7 @@ async def test_one_of_several_processes_registers_a_new_difference(database: Dat
 
 
 async def test_one_process_lets_a_fixed_difference_return(database: Database) -> None:
-    processes = [DifferenceRegistry(database) for _ in range(4)]
+    processes = [DifferenceRegistry(database, refresh=0.0) for _ in range(4)]
     [new] = (await processes[0].register([observed()])).new
     await processes[0].mark(new.id, "fixed", Mark("fixed", time.time(), "Ada", revision="two"))
     old = await asyncio.gather(*(one.register([observed()]) for one in processes))
@@ -66,7 +60,7 @@ async def test_one_process_lets_a_fixed_difference_return(database: Database) ->
 
 
 async def test_mark_of_another_version_is_refused(database: Database) -> None:
-    registry = DifferenceRegistry(database)
+    registry = DifferenceRegistry(database, refresh=0.0)
     [new] = (await registry.register([observed()])).new
     known = await registry.mark(new.id, "known", BY, expected_version=0)
     assert (known.state, known.version) == ("known", 1)
@@ -77,7 +71,7 @@ async def test_mark_of_another_version_is_refused(database: Database) -> None:
 
 
 async def test_new_differences_alone_expire(database: Database) -> None:
-    registry = DifferenceRegistry(database)
+    registry = DifferenceRegistry(database, refresh=0.0)
     await registry.prepare(3600)
     [new] = (await registry.register([observed(at=1000.0)])).new
 
@@ -97,7 +91,7 @@ async def test_new_differences_alone_expire(database: Database) -> None:
 
 
 async def test_differences_of_a_span_are_counted_by_route_and_state(database: Database) -> None:
-    registry, now = DifferenceRegistry(database), time.time()
+    registry, now = DifferenceRegistry(database, refresh=0.0), time.time()
     await registry.register([observed("body.a"), observed("body.b"), observed("body.old", at=now - 7200)])
     [a] = [one for one in (await registry.find_all(Span(0, now + 1))).values() if one.field == "body.a"]
     await registry.mark(a.id, "known", BY)
@@ -129,7 +123,7 @@ async def test_writer_publishes_what_is_new_returned_or_drift(database: Database
     assert (described["route"], described["field"], described["kind"], described["revision"]) == (
         *("notes.list", "body.notes.*.body", "value", "one"),
     )
-    await DifferenceRegistry(database).mark(
+    await DifferenceRegistry(database, refresh=0.0).mark(
         described["id"], "fixed", Mark("fixed", time.time(), "Ada", ticket="QA-7", revision="two")
     )
     two = writer("two")
@@ -150,4 +144,4 @@ async def test_declared_difference_is_not_registered(database: Database) -> None
     writer = ReportWriter(database, SETTINGS)
     writer.record(compared(answered({"count": 1}), answered({"count": "one"}), divergences=[DIVERGENCE]))
     await writer.flush()
-    assert await DifferenceRegistry(database).find_all(Span(0, time.time() + 1)) == {}
+    assert await DifferenceRegistry(database, refresh=0.0).find_all(Span(0, time.time() + 1)) == {}

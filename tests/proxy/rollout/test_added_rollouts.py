@@ -41,7 +41,7 @@ async def test_rollout_continues_below_the_running_share(stages: str, more: str,
         assert one.share() == share
 
 
-async def test_rollout_above_the_running_share_starts_at_its_first_stage() -> None:
+async def test_rollout_above_the_running_share_starts_at_stage_one() -> None:
     one = replica(config(PLAIN), MemoryStore())
     async with running(one):
         await one.until(lambda: one.share() == 5000)

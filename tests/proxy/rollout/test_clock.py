@@ -28,8 +28,8 @@ class Stepped:
         self.steady, self.wall = 0.0, 1000 * DAY
         self.store = MemoryStore(Clock(lambda: self.wall, lambda: 0.0))
         self.store.now = self._now  # type: ignore[method-assign]
-        self.shares = SharesInForce(CONFIG, StatsRegistry(), ControllerHooks(apply=lambda _: None))
-        self.shares.clock._steady = lambda: self.steady
+        hooks = ControllerHooks(apply=lambda _: None)
+        self.shares = SharesInForce(CONFIG, StatsRegistry(), hooks, Clock(steady=lambda: self.steady))
         self.shares.cache.loaded = True
         evidence = EvidenceCollector(self.shares.stats, self.store)
         announcer = ChangeAnnouncer(self.shares, self.store)

@@ -11,13 +11,13 @@ import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proxy.config.loading import parse
 from proxy.gateway.bucketing import Limit
 from proxy.rollout import actions
-from proxy.rollout import hub as hubs
 from proxy.rollout.analysis.route_stats import StatsRegistry
 from proxy.rollout.controller import RolloutController
 from proxy.rollout.hub import HubStore, StateHub
@@ -41,8 +41,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def running(path: Path, number: int) -> AsyncIterator[tuple[StateHub, list[HubStore]]]:
-    hub = StateHub(path)
+async def running(path: Path, number: int, **limits: Any) -> AsyncIterator[tuple[StateHub, list[HubStore]]]:
+    hub = StateHub(path, **limits)
     hub.start()
     stores = [HubStore(path) for _ in range(number)]
     try:
@@ -105,18 +105,15 @@ async def test_worker_that_starts_later_has_the_present_state(path: Path) -> Non
             assert later.limits["all"].cap == 0
 
 
-async def test_worker_that_does_not_apply_delays_others_briefly(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hubs, "APPLY_TIMEOUT", 0.2)
-    async with running(path, 2) as (_, (store, stuck)), stuck.following() as changes:
+async def test_worker_that_does_not_apply_delays_others_briefly(path: Path) -> None:
+    async with running(path, 2, apply_timeout=0.2) as (_, (store, stuck)), stuck.following() as changes:
         assert await store.replace(FIRST)
         assert await anext(changes) == FIRST  # and is never applied, as far as the supervisor knows
         assert await store.replace(next_of(FIRST))
 
 
-async def test_worker_that_falls_too_far_behind_is_disconnected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hubs, "APPLY_TIMEOUT", 0.0)
-    monkeypatch.setattr(hubs, "MAX_UNAPPLIED", 5)
-    async with running(path, 2) as (_, (store, stuck)):
+async def test_worker_that_falls_too_far_behind_is_disconnected(path: Path) -> None:
+    async with running(path, 2, apply_timeout=0.0, max_unapplied=5) as (_, (store, stuck)):
         async with stuck.following() as changes:
             for number in range(8):
                 assert await store.replace(replace(FIRST, key=f"route-{number}"))
@@ -141,17 +138,16 @@ async def test_supervisor_that_is_gone_is_unavailable(path: Path) -> None:
 async def test_method_that_is_not_of_the_store_is_refused(path: Path, method: str) -> None:
     async with running(path, 1) as (_, (store,)):
         with pytest.raises(Unavailable, match="ValueError"):
-            await store._call(method)
+            await store.call(method)
         assert await store.states() == {}
 
 
-async def test_message_over_the_bound_closes_that_connection_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hubs, "MAX_BATCH", 10_000)
-    async with running(path, 2) as (_, (one, other)):
+async def test_message_over_the_bound_closes_that_connection_alone(path: Path) -> None:
+    async with running(path, 2, max_batch=10_000) as (_, (one, other)):
         await other.states()
         with pytest.raises(Unavailable):
             async with asyncio.timeout(5):
-                await one._call("state", "x" * 20_000)
+                await one.call("state", "x" * 20_000)
         assert await other.states() == {}
 
 

@@ -248,12 +248,9 @@ def standalone(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-async def test_where_there_are_no_change_streams_states_are_polled(
-    standalone: str, driver: DriverName, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.rollout.mongo.POLL_INTERVAL", 0.02)
+async def test_where_there_are_no_change_streams_states_are_polled(standalone: str, driver: DriverName) -> None:
     database = Database(standalone, DATABASE, timeout=10.0, driver=driver)
-    store = MongoStore(database)
+    store = MongoStore(database, poll_interval=0.02)
     assert await store.replace(FIRST)
     changes, task = await follow(store)
     for state in (FIRST, next_of(FIRST)):
@@ -313,10 +310,11 @@ async def test_processes_read_the_numbers_of_all(store: Store) -> None:
 
 async def test_numbers_of_a_process_that_ended_are_forgotten() -> None:
     now = 0.0
-    store = MemoryStore(Clock(lambda: now, lambda: 0.0))
-    store._clock.set(0.0)
+    clock = Clock(lambda: now, lambda: 0.0)
+    store = MemoryStore(clock)
+    clock.set(0.0)
     await store.publish(ProcessSnapshot("one"))
-    store._clock.set(SNAPSHOT_LIFETIME + 1)
+    clock.set(SNAPSHOT_LIFETIME + 1)
     await store.publish(ProcessSnapshot("two"))
     assert [snapshot.id for snapshot in await store.snapshots()] == ["two"]
 

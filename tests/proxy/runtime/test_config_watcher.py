@@ -19,6 +19,7 @@ from proxy.observability import metrics
 from proxy.runtime import config_watcher
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.last_good import load_config
+from tests.support.samples import value_of
 
 
 def text(url: str) -> str:
@@ -382,11 +383,11 @@ async def test_read_that_hangs_is_reported_once_and_survived(file: Path, caplog:
     adoption = Adoption()
     watcher = ConfigWatcher(file, {}, adoption, interval=0.01, read_timeout=0.1)
     contract = file.parent / "contracts" / "openapi.yaml"
-    before = metrics.CONFIG_READ_TIMEOUTS._value.get()
+    before = value_of(metrics.CONFIG_READ_TIMEOUTS)
     async with running(watcher):
         os.mkfifo(contract)
         file.write_text(WHOLE.replace("http://one", "http://two"))
-        await until(lambda: metrics.CONFIG_READ_TIMEOUTS._value.get() >= before + 3, 20)
+        await until(lambda: value_of(metrics.CONFIG_READ_TIMEOUTS) >= before + 3, 20)
         assert (adoption.urls, watcher.config.legacy.url) == ([None], "http://one")
         assert ["no answer within" in problem.message for problem in watcher.problems] == [True]
         contract.unlink()

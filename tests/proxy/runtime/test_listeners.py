@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.server.settings import uvicorn_settings
+from tests.support.sockets import OwnLoopServer
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,8 @@ async def test_one_port_on_two_addresses_leads_to_two_apps() -> None:
     ops = socket.create_server(("127.0.0.2", 0))
     public = socket.create_server(("127.0.0.1", ops.getsockname()[1]))
     app = ListenerDispatcher(PlainTextResponse("public"), PlainTextResponse("ops"), ListenerAddress.of(ops))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", **uvicorn_settings()))
-    task = asyncio.create_task(server._serve([public, ops]))
+    server = OwnLoopServer(uvicorn.Config(app, log_config=None, lifespan="off", **uvicorn_settings()))
+    task = asyncio.create_task(server.serve([public, ops]))
     while not server.started:
         await asyncio.sleep(0.01)
     try:

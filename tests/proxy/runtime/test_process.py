@@ -22,7 +22,7 @@ from proxy.runtime.listeners import ListenerAddress
 from proxy.runtime.process import GatewayProcess, create_app
 from proxy.server.settings import uvicorn_settings
 from tests.proxy.observability.test_webhook import Receiver
-from tests.support.sockets import exchange, read_head, scripted, serving
+from tests.support.sockets import OwnLoopServer, exchange, read_head, scripted, serving
 
 
 async def hello(_: object) -> PlainTextResponse:
@@ -53,8 +53,8 @@ async def process(file: Path) -> AsyncIterator[tuple[int, int]]:
     public, ops = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
     ports = public.getsockname()[1], ops.getsockname()[1]
     app = create_app(file, ListenerAddress("127.0.0.1", ports[1]), None)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", **uvicorn_settings()))
-    task = asyncio.create_task(server._serve([public, ops]))
+    server = OwnLoopServer(uvicorn.Config(app, log_config=None, lifespan="on", **uvicorn_settings()))
+    task = asyncio.create_task(server.serve([public, ops]))
     while not server.started:
         await asyncio.sleep(0.01)
     try:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.server.settings import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ClientTimeouts, ListenerTimeouts
-from tests.support.sockets import exchange, serving
+from tests.support.sockets import OwnLoopServer, exchange, serving
 
 TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"
 BAD = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
@@ -499,8 +499,8 @@ async def test_endless_pipeline_is_bounded() -> None:
 @asynccontextmanager
 async def stoppable(app: ASGIApp) -> AsyncIterator[tuple[int, uvicorn.Server, asyncio.Task[None]]]:
     config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", **uvicorn_settings())
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())
+    server = OwnLoopServer(config)
+    task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
     try:

@@ -6,10 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.server import memory_budget
 from proxy.server.client_connection import CLIENT_CONNECTION
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from tests.support.sockets import serving
@@ -80,8 +78,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def running(limit: int) -> AsyncIterator[tuple[int, MemoryBudget, list[Stream]]]:
-    budget, streams = MemoryBudget(limit), list[Stream]()
+async def running(limit: int, idle_after: float = 1.0) -> AsyncIterator[tuple[int, MemoryBudget, list[Stream]]]:
+    budget, streams = MemoryBudget(limit, idle_after=idle_after), list[Stream]()
     async with serving(with_state(app, {BUDGET_KEY: budget}), lifespan="on") as port:
         try:
             yield port, budget, streams
@@ -102,9 +100,8 @@ async def until_used(budget: MemoryBudget, used: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_stalled_uploads_give_way_to_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_budget, "IDLE", 0.2)
-    async with running(5_000_000) as (port, budget, streams):
+async def test_stalled_uploads_give_way_to_a_new_one() -> None:
+    async with running(5_000_000, idle_after=0.2) as (port, budget, streams):
         for number in range(1, 5):
             streams.append(await upload(port, 1_000_000 + number, 2_000_000))
         await until_used(budget, 4_000_010)
@@ -143,9 +140,8 @@ async def hoarder(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "text": "held"})
 
 
-async def test_idle_websocket_goes_first_for_what_its_app_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_budget, "IDLE", 0.2)
-    budget = MemoryBudget(5_000)
+async def test_idle_websocket_goes_first_for_what_its_app_holds() -> None:
+    budget = MemoryBudget(5_000, idle_after=0.2)
     async with (
         serving(with_state(hoarder, {BUDGET_KEY: budget}), lifespan="on") as port,
         raw_client(port) as idle,

@@ -23,7 +23,7 @@ from proxy.server.settings import uvicorn_settings
 from tests.proxy.cli.test_serve import served
 from tests.proxy.runtime.test_process import get, process
 from tests.proxy.server.test_proxy_header import MALFORMED, TLV, over_tcp, v2
-from tests.support.sockets import exchange
+from tests.support.sockets import OwnLoopServer, exchange
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 V1 = b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 443\r\n"
@@ -66,8 +66,8 @@ async def listening(policy: ProxyProtocolPolicy) -> AsyncIterator[int]:
         await send({"type": "lifespan.shutdown.complete"})
 
     config = uvicorn.Config(app, port=0, log_config=None, lifespan="on", **uvicorn_settings())
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())
+    server = OwnLoopServer(config)
+    task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
     try:

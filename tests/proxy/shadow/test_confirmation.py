@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from proxy.comparison.exchanges import compare
 from proxy.reports.events import ComparisonEvent
-from proxy.shadow import confirmation
 from proxy.shadow.confirmation import CONFIRMATION_TTL, MAX_CONFIRMATIONS, ConfirmationCache
 from tests.support.exchanges import answered
 
@@ -35,9 +32,8 @@ def test_a_confirmed_difference_expires() -> None:
     assert cache.needs_confirmation(event("a"))
 
 
-def test_the_cache_of_confirmed_differences_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirmation, "MAX_CONFIRMED", 0)
-    cache = ConfirmationCache()
+def test_the_cache_of_confirmed_differences_is_bounded() -> None:
+    cache = ConfirmationCache(max_confirmed=0)
     for name in ("a", "b"):
         cache.add(event(name))
     assert cache.needs_confirmation(event("a"))

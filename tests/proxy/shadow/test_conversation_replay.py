@@ -184,7 +184,7 @@ async def test_an_app_that_returns_closes_normally() -> None:
     assert result.ending == Ending("server", 1000, "", 0)
 
 
-async def test_a_client_that_breaks_the_protocol_is_closed_by_the_listener() -> None:
+async def test_client_that_breaks_the_protocol_is_closed() -> None:
     served = Conversation(ECHOED.handshake, ECHOED.sent, ECHOED.received, Ending("server", 1007), violation=1007)
     result = await replay(served, App(echo))
     assert isinstance(result, Conversation)

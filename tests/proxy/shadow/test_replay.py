@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from typing import Any
 
@@ -13,7 +14,6 @@ from proxy.backends.legacy.headers import request_headers
 from proxy.comparison.exchange import Exchange, Headers, RawBody
 from proxy.gateway.errors import AnswerTimeout, Unreachable
 from proxy.gateway.scope import request_target
-from proxy.shadow import replay
 from proxy.shadow.dry_run import DryRunExchange, supports_dry_run
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.replay import Bounds, UncancellableAppError, not_repeatable, replay_request
@@ -106,8 +106,7 @@ async def test_an_answer_that_breaks_off_is_a_reset() -> None:
     assert (found.outcome, found.status) == ("reset", 200)
 
 
-async def test_an_app_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "CANCEL_TIMEOUT", 0.05)
+async def test_an_app_that_cannot_be_stopped_is_told() -> None:
     go_on = asyncio.Event()
 
     async def app(*_: Any) -> None:
@@ -118,7 +117,7 @@ async def test_an_app_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyP
                 continue
 
     with pytest.raises(UncancellableAppError):
-        await replay_request(app, asked(), bounds(0.01))
+        await replay_request(app, asked(), dataclasses.replace(bounds(0.01), cancel_timeout=0.05))
     go_on.set()
     await asyncio.sleep(0)
 

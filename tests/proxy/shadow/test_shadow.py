@@ -29,6 +29,7 @@ from proxy.observability import metrics
 from proxy.reports.events import SkippedEvent
 from proxy.shadow import ShadowClient, counts, supervisor
 from tests.support import shadowed
+from tests.support.samples import value_of
 from tests.support.sockets import exchange, serving
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
@@ -260,7 +261,7 @@ async def test_process_beyond_its_memory_limit_is_replaced_and_counted(
     """A native app that leaks 200 MB a request costs the machine no more than the limit and one request."""
     monkeypatch.setattr(supervisor, "PING_INTERVAL", 0.05)
     await stand.ready()
-    before, former = metrics.SHADOW_MEMORY_EXCEEDED._value.get(), stand.shadow.pid
+    before, former = value_of(metrics.SHADOW_MEMORY_EXCEEDED), stand.shadow.pid
     assert former is not None
     assert 0 < supervisor.resident_memory(former) < 512 << 20
     alone = await stand.ask("/aside/same")
@@ -269,7 +270,7 @@ async def test_process_beyond_its_memory_limit_is_replaced_and_counted(
             assert await stand.ask("/legacy/leak") == alone
             assert supervisor.resident_memory(former) < 1 << 30
             await asyncio.sleep(0.2)
-    assert metrics.SHADOW_MEMORY_EXCEEDED._value.get() == before + 1
+    assert value_of(metrics.SHADOW_MEMORY_EXCEEDED) == before + 1
     await stand.ready()
     assert (await stand.compared("/legacy/same")).verdict == "match"
 

@@ -104,7 +104,7 @@ def test_a_clock_that_stands_still_or_goes_back_changes_nothing() -> None:
 
 def test_memory_does_not_grow_with_traffic() -> None:
     def weight(window: Window) -> int:
-        slices = (*window.slices(), window.now, window._sum)
+        slices = (*window.slices(), window.now, window.total())
         return sum(sys.getsizeof(side.latencies) for each in slices for side in (each.native, each.legacy))
 
     window, weights, now = Window(60, 0.0), [], 0.0

@@ -1,0 +1,71 @@
+"""Conventions of the tests: parts are given and not patched, names are short, a file is about one subject."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+TREES = {path: ast.parse(path.read_text()) for path in sorted(TESTS.rglob("*.py"))}
+PLANTS_FAULTS = {TESTS / "conformance" / "test_planted_faults.py"}
+"""Files whose subject is a changed gateway: a patch there is the fault that a case must see."""
+PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_exit"}
+"""Documented names of named tuples and of `os` that begin with an underscore."""
+MAX_NAME = 60
+MAX_LINES = 400
+PATCHES, PRIVATE_READS, LONG_FILES = 40, 3, 13
+"""How many are left; a change may lower these numbers only."""
+
+
+def where(path: Path, node: ast.expr | ast.stmt) -> str:
+    return f"{path.relative_to(TESTS)}:{node.lineno}"
+
+
+def patches(path: Path, tree: ast.AST) -> Iterator[str]:
+    """Yield where a pytest.MonkeyPatch replaces an attribute."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
+            yield where(path, node)
+
+
+def private_reads(path: Path, tree: ast.AST) -> Iterator[str]:
+    """Yield where a private name of another object or module is used."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (where(path, node) for alias in node.names if alias.name.startswith("_"))
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not is_own(node):
+            yield where(path, node)
+
+
+def is_own(node: ast.Attribute) -> bool:
+    """Return whether an attribute is the object's own, public by its documentation, or special."""
+    owner = ast.unparse(node.value)
+    return owner in ("self", "cls", "super()") or node.attr in PUBLIC or node.attr.startswith("__")
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield node
+
+
+def test_no_attribute_is_patched() -> None:
+    found = [each for path, tree in TREES.items() if path not in PLANTS_FAULTS for each in patches(path, tree)]
+    assert len(found) <= PATCHES, found
+
+
+def test_no_private_name_is_used() -> None:
+    found = [each for path, tree in TREES.items() if path not in PLANTS_FAULTS for each in private_reads(path, tree)]
+    assert len(found) <= PRIVATE_READS, found
+
+
+def test_names_of_tests_are_short() -> None:
+    found = [node.name for tree in TREES.values() for node in functions(tree) if len(node.name) > MAX_NAME]
+    assert found == []
+
+
+def test_files_are_about_one_subject() -> None:
+    lengths = {str(path.relative_to(TESTS)): len(path.read_text().splitlines()) for path in TREES}
+    long = {name: length for name, length in lengths.items() if length > MAX_LINES}
+    assert len(long) <= LONG_FILES, long
