@@ -45,7 +45,7 @@ def test_recurring_headers_have_the_origin_of_the_first(
         (b"01234567-89ab-cdef-0123-456789abcdef",) * 2 + ("01234567-89ab-cdef-0123-456789abcdef",),
     ],
 )
-def test_request_id_is_passed_where_plain_and_logged_where_random(
+def test_request_id_is_passed_if_plain_and_logged_if_random(
     given_id: bytes | None, passed: bytes | None, logged: str | None
 ) -> None:
     headers = [(b"x-request-id", given_id)] if given_id is not None else []

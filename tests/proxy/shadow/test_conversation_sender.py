@@ -28,7 +28,7 @@ async def test_a_conversation_is_sent_in_parts() -> None:
     assert all(sum(chunk.cost for chunk in each) <= PART_SIZE for each in chunks)
 
 
-async def test_a_conversation_that_is_not_pending_any_more_is_not_completed() -> None:
+async def test_conversation_no_longer_pending_is_not_completed() -> None:
     sent: list[ConversationPart | CompareConversation] = []
     ConversationSender(sent.append, lambda number: not sent).submit(JOB)
     await asyncio.sleep(0.05)
