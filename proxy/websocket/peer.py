@@ -30,6 +30,7 @@ from proxy.websocket.messages import (
     ProtocolViolation,
     is_close_code,
 )
+from proxy.websocket.progress_timeout import ProgressTimeout
 
 __all__ = ["ABNORMAL", "GOING_AWAY", "INTERNAL_ERROR", "NO_STATUS", "BufferBudget", "Closed", "Peer", "PeerGone"]
 
@@ -104,6 +105,8 @@ class Peer(asyncio.Protocol):
         self._receiver: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heartbeat: Heartbeat
+        self._draining = ProgressTimeout(self._loop, END_GRACE, lambda: self._written, self._end_input)
+        self._closing = ProgressTimeout(self._loop, timing.closing, self._acknowledged, self._abort)
         self.ended: Closed | None = None
         """Set once messages are neither received nor sent any more."""
 
@@ -203,7 +206,9 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._conclude, self._input_ended = None, True
         self._end(Closed(ABNORMAL))
-        self._stop_timer()
+        self._stop_heartbeat()
+        self._closing.cancel()
+        self._draining.cancel()
         if self._on_disconnected is not None:
             self._on_disconnected()
 
@@ -252,14 +257,7 @@ class Peer(asyncio.Protocol):
         if not self._inbox and (self.ended is not None or self._is_receiving):
             self._end_input()
         else:
-            self._loop.call_later(END_GRACE, self._end_late, self._written)
-
-    def _end_late(self, before: int) -> None:
-        """Conclude for an app that neither receives nor sends."""
-        if self._conclude is not None and self._written > before:
-            self._loop.call_later(END_GRACE, self._end_late, self._written)
-        else:
-            self._end_input()
+            self._draining.start()  # for an app that neither receives nor sends
 
     def _end_input(self) -> None:
         conclude, self._conclude = self._conclude, None
@@ -284,11 +282,9 @@ class Peer(asyncio.Protocol):
         self.ended = ended
         self._messages.discard()
         self._account()
-        self._stop_timer()
+        self._stop_heartbeat()
         self._resume_reading()
-        self._timer = self._loop.call_later(
-            self._timing.closing, self._expire, acknowledged(self._transport, self._written)
-        )
+        self._closing.start()
         self._writable.set()
         self._wake()
 
@@ -306,13 +302,11 @@ class Peer(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def _expire(self, before: int) -> None:
-        """Abort a connection that was not closed in time, unless the client still acknowledges earlier bytes."""
-        delivered = acknowledged(self._transport, self._written)
-        if delivered > before:
-            self._timer = self._loop.call_later(self._timing.closing, self._expire, delivered)
-        else:
-            self._transport.abort()
+    def _acknowledged(self) -> int:
+        return acknowledged(self._transport, self._written)
+
+    def _abort(self) -> None:
+        self._transport.abort()
 
     # -- flow control and memory
 
@@ -364,7 +358,7 @@ class Peer(asyncio.Protocol):
             verdict = self._heartbeat.ping_written(now, self._written)
         self._timer = self._loop.call_later(verdict, self._check)
 
-    def _stop_timer(self) -> None:
+    def _stop_heartbeat(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

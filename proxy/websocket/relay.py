@@ -26,6 +26,7 @@ from typing import Final
 from proxy.websocket.frames import CLOSE, PING, FrameFilter, ObservedFrames, close_payload, encode_control
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat
 from proxy.websocket.link import Timing, acknowledged, link_state
+from proxy.websocket.progress_timeout import ProgressTimeout
 
 GOING_AWAY: Final = 1001
 INTERNAL_ERROR: Final = 1011
@@ -45,7 +46,7 @@ class Relay:
         self._received = received
         self._timing = Timing()
         self._on_client_disconnected: Callable[[], None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._closing: ProgressTimeout | None = None
         self._client = _Leg(self, masks=False, close_code=INTERNAL_ERROR)
         self._legacy = _Leg(self, masks=True, close_code=GOING_AWAY)
         self._client.other, self._legacy.other = self._legacy, self._client
@@ -92,30 +93,24 @@ class Relay:
 
     def begin_closing(self) -> None:
         """Start the timeout of the closing handshake, and stop the pings."""
-        if self._timer is None and not self.ended.is_set():
+        if self._closing is None and not self.ended.is_set():
             for leg in (self._client, self._legacy):
                 leg.stop_heartbeat()
-            self._timer = self._loop.call_later(self._timing.closing, self._expire, self._progress())
+            self._closing = ProgressTimeout(self._loop, self._timing.closing, self._progress, self.abort)
+            self._closing.start()
 
     def leg_disconnected(self, leg: _Leg) -> None:
         """Handle the loss of one connection."""
         if leg is self._client and self._on_client_disconnected is not None:
             self._on_client_disconnected()
         if self._client.disconnected and self._legacy.disconnected:
-            if self._timer is not None:
-                self._timer.cancel()
+            if self._closing is not None:
+                self._closing.cancel()
             self.ended.set()
 
     def _progress(self) -> int:
+        """Return the acknowledged bytes: an end that still acknowledges earlier ones is not slow to close."""
         return self._client.acknowledged() + self._legacy.acknowledged()
-
-    def _expire(self, before: int) -> None:
-        """Abort both connections, unless one end still acknowledges earlier bytes."""
-        progress = self._progress()
-        if progress > before:
-            self._timer = self._loop.call_later(self._timing.closing, self._expire, progress)
-        else:
-            self.abort()
 
 
 class _Leg(asyncio.Protocol):
