@@ -1,4 +1,4 @@
-"""The native side: another team's ASGI app, loaded by its import string and kept alive by its own lifespan."""
+"""The native backend: an ASGI app, loaded by its import string, whose lifespan this module runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uvicorn.lifespan.on import LifespanOn
 
 
 class NativeUnavailable(RuntimeError):
-    """The native app cannot be imported, or its start-up failed. The message says which and why."""
+    """Raised where the native app cannot be imported or fails to start. The message gives the reason."""
 
 
 def import_app(import_string: str) -> ASGIApp:
@@ -27,7 +27,7 @@ def import_app(import_string: str) -> ASGIApp:
 
 
 class Native:
-    """Passes `http` and `websocket` scopes to the app at `import_string`, with its lifespan's state."""
+    """Passes `http` and `websocket` scopes to the app at `import_string`, with its lifespan state."""
 
     def __init__(self, import_string: str) -> None:
         self.import_string = import_string
@@ -38,7 +38,7 @@ class Native:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """What the app put into its lifespan's state; empty before it has started."""
+        """The lifespan state of the app; empty before it has started."""
         return self._state
 
     async def start(self) -> None:

@@ -1,8 +1,8 @@
-"""Bulkheads: how many requests and WebSockets may be under way at each backend, in all and from one client.
+"""Bulkheads: limits on the requests and WebSockets in flight at each backend, in total and per client.
 
-Each backend has a bulkhead for requests and one for WebSockets, so that neither a slow backend nor idle WebSockets take
-the slots of others. At a limit, the request that has stalled for longest gives up its slot; where none has stalled, the
-new one is refused. Runs on the event loop; does no I/O.
+Each backend has one bulkhead for requests and one for WebSockets, so that neither a slow backend nor idle WebSockets
+use up the slots of others. At a limit, the request that has been stalled longest loses its slot; if none is stalled,
+the new request is refused. Runs on the event loop; does no I/O.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from proxy.types import Backend
 Kind = Literal["http", "websocket"]
 
 STALL_GRACE: Final = 1.0
-"""Seconds without progress of the client after which a full bulkhead may take its slot."""
+"""Seconds without progress of the client after which a full bulkhead may end its request."""
 SCAN_INTERVAL: Final = 0.1
 """Seconds between two searches of a full bulkhead for a stalled client."""
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One request or WebSocket under way. `client` is the key that it counts by, None where it is not limited."""
+    """The slot of one request or WebSocket in flight. `client` is the key it counts by, None if it is not limited."""
 
     bulkhead: Bulkhead
     client: str | None
     connection: ClientConnection | None = None
 
     def release(self) -> None:
-        """Leave the bulkhead."""
+        """Release the slot."""
         self.bulkhead.remove(self)
 
     def move(self, bulkhead: Bulkhead) -> None:
-        """Change to the bulkhead of another backend. Raises `Overloaded`, and stays, where that is full."""
+        """Move to the bulkhead of another backend. Raises `Overloaded`, without moving, where that is full."""
         bulkhead.add(self)
         self.bulkhead.remove(self)
         self.bulkhead = bulkhead
@@ -46,9 +46,9 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class LimitUsage:
-    """A limit, how much of it is used now, and the requests that it refused in the last minute.
+    """A limit, its current use, and the number of requests that it refused in the last minute.
 
-    `limit` is 0 for one whose use is not known here.
+    `limit` is 0 where the use is unknown to this process.
     """
 
     name: str
@@ -58,7 +58,7 @@ class LimitUsage:
 
     @property
     def reached(self) -> bool:
-        """Whether it is full, or refused a request in the last minute."""
+        """True where the limit is full, or refused a request in the last minute."""
         return self.used >= self.limit > 0 or self.refused > 0
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class LimitUsage:
 
 @dataclass(slots=True, eq=False)
 class Bulkhead:
-    """The slots of one backend for one kind. `limit` counts all of them, `per_client` those of one client."""
+    """The slots of one backend for one kind. `limit` applies to all of them, `per_client` to those of one client."""
 
     name: str
     limit: int = 1024
@@ -80,11 +80,11 @@ class Bulkhead:
 
     @property
     def used(self) -> int:
-        """Slots in use."""
+        """Number of slots in use."""
         return len(self._slots)
 
     def add(self, slot: Slot) -> None:
-        """Give a slot. Raises `Overloaded` with the limit that is reached as its cause."""
+        """Add a slot. Raises `Overloaded` with the reached limit as its cause."""
         client = slot.client
         if client is not None and self._clients.get(client, 0) >= self.per_client and not self._evict_stalled(client):
             raise Overloaded("per_client")
@@ -96,11 +96,11 @@ class Bulkhead:
 
     @property
     def largest_client(self) -> int:
-        """Slots of the client that uses most."""
+        """Maximum number of slots in use by one client."""
         return max(self._clients.values(), default=0)
 
     def remove(self, slot: Slot) -> None:
-        """Take a slot back; once more has no effect."""
+        """Remove a slot; a second call has no effect."""
         if slot not in self._slots:
             return
         del self._slots[slot]
@@ -112,7 +112,7 @@ class Bulkhead:
                 del self._clients[slot.client]
 
     def _evict_stalled(self, client: str | None = None) -> bool:
-        """End the request that has stalled for longest, of one client or of all; return False where none has."""
+        """End the request that has been stalled longest, of one client or of all. Return False if none is stalled."""
         now = asyncio.get_running_loop().time()
         if now - self._searched_at < SCAN_INTERVAL:
             return False
@@ -140,7 +140,7 @@ class Admission:
         }
 
     def apply(self, limits: LimitSettings) -> None:
-        """Set the limits; what is under way stays."""
+        """Apply limits; requests in flight are not affected."""
         self.limits = limits
         for (_, kind), bulkhead in self._bulkheads.items():
             http = kind == "http"
@@ -163,7 +163,7 @@ class Admission:
         return sum(bulkhead.used for (_, each), bulkhead in self._bulkheads.items() if each == kind)
 
     def usage(self, refused: Mapping[str, int]) -> tuple[LimitUsage, ...]:
-        """Return every limit; `per_client` as the client sees it that uses most. `refused`: of the last minute."""
+        """Return every limit; `per_client` is of the client with most slots. `refused`: counts of the last minute."""
         whole = [LimitUsage(each.name, each.used, each.limit, refused.get(each.name, 0)) for each in self]
         client = max(self, key=lambda each: each.largest_client / each.per_client)
         one = LimitUsage("per_client", client.largest_client, client.per_client, refused.get("per_client", 0))

@@ -1,9 +1,9 @@
-"""Which side answers a request, and why: salted buckets, and what stands above them. Pure, and a few microseconds.
+"""Decide which backend answers a request: salted buckets, and the rules that precede them. Pure.
 
 A caller's key is hashed with the salt and the route's domain (its group, or its own name) into one of 10,000 buckets;
-native answers those below the share. So raising a share only ever moves callers from legacy to native, and the same
-salt and key give the same answer on every replica, restart and release. Above the share stand, strongest first:
-no native app, the pin of everything (SCRIBE_PROXY_PIN), the route's pin, an override header, no route, its targets.
+native answers the buckets below the share. Raising a share therefore only moves callers from legacy to native, and the
+same salt and key give the same result on every replica, restart and release. These precede the share, in this order: no
+native app, SCRIBE_PROXY_PIN, the route's pin, an override header, no route, the route's targets.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ Reason = Literal[
     "legacy-down",
     "native-error",
 ]
-"""Why a side answers. `legacy-down` and `native-error` are for a side that took over, see `fallback`."""
+"""Reasons of a decision. `legacy-down` and `native-error` are for a backend that took over, see `fallback`."""
 Client = tuple[str, int] | None
 
-MAX_TOKEN: Final = 16_384  # bytes; a longer token is no key, so that reading one is never costly
+MAX_TOKEN: Final = 16_384  # bytes; longer tokens are not keys, which bounds the cost of reading one
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A side, why, and the caller's bucket (0 to 9999) where one was needed to decide or to sample."""
+    """A backend, the reason, and the caller's bucket (0 to 9999) where the decision or the sampling needed one."""
 
     backend: Backend
     reason: Reason
@@ -61,7 +61,7 @@ def _certain_decision(backend: Backend, reason: Reason) -> Decision:
 
 
 class Limit(NamedTuple):
-    """What is left of a route's share, beside what the file says: by the stage of its rollout, and by a cap."""
+    """Limits of a route's share in addition to the file: by the stage of its rollout, and by a cap."""
 
     stage: BasisPoints = FULL
     cap: BasisPoints = FULL
@@ -71,7 +71,7 @@ UNLIMITED: Final = Limit()
 
 
 def bucket(salt: str, domain: str, key: str) -> int:
-    """Return the caller's bucket, 0 to 9,999, by salt and domain. A change here would move every caller."""
+    """Return the caller's bucket, 0 to 9,999, by salt and domain. A change here moves every caller."""
     text = f"{len(salt)}:{salt}{len(domain)}:{domain}{key}"
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") % FULL
@@ -87,9 +87,9 @@ def decide(
     key: str | None = None,
     tokens: TokenVerifier | None = None,
 ) -> Decision:
-    """Decide for one request. `headers` and `client` as in an ASGI scope (names in lower case).
+    """Decide for one request. `headers` and `client` are as in an ASGI scope (names in lower case).
 
-    `key` replaces the caller's own; `tokens` verifies the tokens whose claims are targets.
+    `key` replaces the caller's own key; `tokens` verifies the tokens whose claims are targets.
     """
     settled = settled_decision(route, config, limit) if key is None else None
     if settled is not None:
@@ -122,21 +122,21 @@ def settled_decision(route: Route | None, config: Config, limit: Limit) -> Decis
 
 
 def share_in_force(route: Route, limit: Limit) -> BasisPoints:
-    """Return a route's share under the stage of its rollout and its cap."""
+    """Return a route's share, limited by the stage of its rollout and its cap."""
     return min(route.native, limit.stage, limit.cap)
 
 
 def is_shadowed(route: Route, bucket_number: int | None) -> bool:
-    """Whether a caller's requests also run in the shadow: the highest buckets do.
+    """Return True where a caller's requests also run in the shadow: those with the highest buckets.
 
-    Native takes the lowest, so those not yet moved are compared first, and writes find callers still on legacy.
+    Native serves the lowest buckets, so callers that have not moved are compared first, and writes are still on legacy.
     """
     share = route.shadow.share
     return share == FULL or (bucket_number is not None and bucket_number >= FULL - share)
 
 
 def caller_key(bucketing: Bucketing, headers: HeaderFields, client: Client) -> str | None:
-    """Return the first of the configured keys that the request has. No request makes this raise."""
+    """Return the first configured key that the request has. Raises nothing, whatever the request contains."""
     for source in bucketing.sources:
         key = source_key(source, headers, client)
         if key:
@@ -145,14 +145,14 @@ def caller_key(bucketing: Bucketing, headers: HeaderFields, client: Client) -> s
 
 
 def source_key(source: KeySource, headers: HeaderFields, client: Client) -> str | None:
-    """Return the key that one source finds in a request; None or empty without one."""
+    """Return the key that one source provides; None or empty without one."""
     if source.kind == "client-ip":
         return client[0] if client else None
     return _READERS[source.kind](source.name, headers)
 
 
 def overridden(overrides: Overrides, headers: HeaderFields) -> Backend | None:
-    """Return the backend that `NAME: native; key=SECRET` names, if the secret is right; compared in constant time."""
+    """Return the backend named by `NAME: native; key=SECRET` if the secret is right; compares in constant time."""
     secret = overrides.secret.get_secret_value().encode()
     value = _header(headers, overrides.header.encode())
     if not secret or value is None:
@@ -165,7 +165,7 @@ def overridden(overrides: Overrides, headers: HeaderFields) -> Backend | None:
 
 
 def _pinned(route: Route | None, config: Config) -> tuple[Backend, Reason] | None:
-    """Return the backend that the configuration alone chooses, and why; None where it leaves the choice open."""
+    """Return the backend that the configuration alone selects, and why; None where the request matters."""
     if config.native is None:
         return "legacy", "no-native"
     if config.pin is not None:
@@ -174,7 +174,7 @@ def _pinned(route: Route | None, config: Config) -> tuple[Backend, Reason] | Non
 
 
 def _chosen(route: Route | None, config: Config, headers: HeaderFields) -> tuple[Backend, Reason] | None:
-    """Return the backend that stands above the share, and why; None where the share decides."""
+    """Return the backend selected by a rule that precedes the share, and why; None where the share decides."""
     pinned = _pinned(route, config)
     if pinned is not None:
         return pinned
@@ -185,9 +185,9 @@ def _chosen(route: Route | None, config: Config, headers: HeaderFields) -> tuple
 def _targeted(
     route: Route, headers: HeaderFields, client: Client, limit: Limit, tokens: TokenVerifier | None
 ) -> tuple[Backend, Reason] | None:
-    """Return the backend of a caller that the route's targets name; None where the share decides.
+    """Return the backend of a caller in the route's targets; None where the share decides.
 
-    Nobody is included where a cap, or a rollout that has not started, leaves nothing to native.
+    Includes have no effect where a cap, or a rollout that has not started, leaves native no share.
     """
     target = match_target(route.native_traffic, headers, client, tokens)
     if target is None:
@@ -237,9 +237,9 @@ def _header_key(name: str, headers: HeaderFields) -> str | None:
 
 
 def _claim_key(claim: str, headers: HeaderFields) -> str | None:
-    """Return a claim of the bearer token, which is not verified: a forged one changes its caller's own bucket only.
+    """Return a claim of the bearer token. It is not verified: a forged token only changes its sender's own bucket.
 
-    The token is what stands second when the header is split at single spaces, as the legacy takes it.
+    The token is the second part of the header, split at single spaces, as in the legacy.
     """
     header = _header(headers, b"authorization")
     if header is None or len(header) > MAX_TOKEN:

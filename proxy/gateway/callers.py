@@ -1,7 +1,7 @@
-"""Who a request comes from, as far as it can be trusted: a claim of a verified token, else the client's address. Pure.
+"""Identify the caller of a request as far as that is trustworthy: a claim of a verified token, else the address. Pure.
 
-Statistics by caller use it: a forged token, header or cookie makes nobody another caller. An identity is a number that
-differs in every process and cannot be reversed.
+Used for statistics by caller, so forged tokens, headers or cookies do not count as another caller. An identity is a
+number that differs between processes and cannot be reversed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CallerIdentity:
     def identify(self, headers: HeaderFields, address: str | None) -> int | None:
         """Return a number for the caller of a request; None where it has neither a verified claim nor an address.
 
-        `address`: the client's address, of an IPv6 client its /64.
+        `address` is the client's IPv4 address, or the /64 of its IPv6 address.
         """
         claims = self._tokens.claims(headers) if self._tokens is not None and self._claims else None
         if claims is not None:
@@ -40,5 +40,5 @@ _KEY: Final = secrets.token_bytes(16)
 
 
 def _digest(text: str) -> int:
-    """Return a number of 63 bits; with a random part, so that nobody can choose texts that collide."""
+    """Return a number of 63 bits, with a random part so that callers cannot choose colliding texts."""
     return hash((_KEY, text)) & (1 << 63) - 1

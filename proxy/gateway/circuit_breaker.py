@@ -1,11 +1,11 @@
-"""Spares clients the wait, and legacy the crowd, while legacy accepts no connections.
+"""Circuit breaker of legacy: while legacy accepts no connections, requests fail without waiting.
 
-    closed ── so many connection faults in a row ──▶ open ── after a pause ──▶ one request probes ──▶ closed
-                                                      ▲                                │
-                                                      └──────────── a fault ───────────┘
+    closed ── `failures` connection faults in a row ──▶ open ── after `pause` ──▶ one request probes ──▶ closed
+                                                        ▲                                │
+                                                        └──────────── a fault ───────────┘
 
-Only faults of connecting count. A legacy that answers late or badly, or that resets a connection, is there; it is the
-request that fared badly, and requests behind it may fare better.
+Only connection faults count. A legacy that answers late or incorrectly, or that resets a connection, is reachable, and
+further requests may succeed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ State = Literal["closed", "open", "probing"]
 
 
 class CircuitBreaker:
-    """Stands before `legacy` and raises `LegacyDown` in its place while it is down.
+    """An ASGI app in front of `legacy` that raises `CircuitOpen` while it is open.
 
-    `failures` connection faults in a row open it; after `pause` seconds one request probes. `on_change` hears of each
-    opening (True) and closing (False).
+    `failures` connection faults in a row open it; after `pause` seconds one request probes. `on_change` is called with
+    True when it opens and False when it closes.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether legacy counts as down."""
+        """True while legacy counts as down."""
         return self._faults >= self._allowed
 
     @property
@@ -67,7 +67,7 @@ class CircuitBreaker:
         await self._probe(scope, receive, send)
 
     def start(self, scope: Scope, progressed: Progressed) -> StartedRequest | None:
-        """Start a request where legacy has a connection, which ends a row of faults; see `starting`."""
+        """Start a request where legacy has an idle connection, which ends a row of faults; see `starting`."""
         if self._start is None or self._faults >= self._allowed:
             return None
         started = self._start(scope, progressed)
@@ -87,12 +87,12 @@ class CircuitBreaker:
         self._answered()
 
     def _answered(self) -> None:
-        """End a row of faults. An open breaker stays open: this request connected earlier, and only a probe closes."""
+        """End a row of faults. An open breaker stays open: this request connected earlier; only a probe closes it."""
         if not self.is_open:
             self._faults = 0
 
     async def _probe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request on behalf of all that wait; the others need not wait until its answer is complete."""
+        """Send one request as a probe. The breaker closes when its answer begins."""
 
         async def answered(message: Message) -> None:
             if self.is_open:

@@ -1,12 +1,12 @@
 """Resolve the address of the client behind trusted proxies. Pure.
 
-A connection's peer is the client unless it is a trusted proxy. Then the addresses that proxies recorded are read from
-the right, where the nearest proxy wrote, to the left: the first address that is not a trusted proxy is the client. An
-entry that is not an address (malformed, obfuscated, `unknown`) ends the walk at the proxy that reported it, since
-everything further left may have been written by anyone.
+A connection's peer is the client unless it is a trusted proxy. Then the recorded addresses are read from right to left,
+because each proxy appends on the right: the first address that is not a trusted proxy is the client. An entry that is
+not an address (malformed, obfuscated, `unknown`) ends the search at the proxy that reported it, because anyone may have
+written the entries further left.
 
-`X-Forwarded-For` is read where it is present, else `Forwarded` (RFC 7239). A proxy that writes only `Forwarded` must
-remove the `X-Forwarded-For` of its clients, as one that writes `X-Forwarded-For` must not leave it out.
+`X-Forwarded-For` is read where it is present, else `Forwarded` (RFC 7239). A proxy that writes only one of the two must
+remove the other from its clients' requests.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from proxy.types import HeaderFields
 
 UNIX: Final = "unix"
-"""The entry of `trusted_proxies` that stands for peers on a Unix socket, which have no address."""
+"""The entry of `trusted_proxies` for peers on a Unix socket, which have no address."""
 MAX_HOPS: Final = 64
-"""Entries that are read at most; further left nothing is believed."""
+"""Maximum number of entries to read, from the right."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -42,9 +42,9 @@ _PAIRS: Final = re.compile(_PAIR, re.ASCII)
 class ResolvedClient:
     """The client of one request.
 
-    `address` is its IP address in canonical text, None where none is known (a Unix socket without a proxy's word).
-    `behind_proxy` says that the peer is trusted, so that its forwarding headers hold; `scheme` is the one it recorded,
-    `http` or `https`, None where it recorded none.
+    `address` is its IP address in canonical text, None where it is unknown (a Unix socket without a recorded client).
+    `behind_proxy`: the peer is trusted, so its forwarding headers are valid. `scheme` is the scheme that it recorded,
+    `http` or `https`, or None.
     """
 
     address: str | None
@@ -53,7 +53,7 @@ class ResolvedClient:
 
 
 class TrustedProxies:
-    """The peers whose forwarding headers are believed. `entries` are networks in CIDR notation, or `unix`."""
+    """The peers whose forwarding headers are trusted. `entries` are networks in CIDR notation, or `unix`."""
 
     __slots__ = ("_networks", "_unix")
 
@@ -66,7 +66,7 @@ class TrustedProxies:
         return self._unix or bool(self._networks)
 
     def trusts_peer(self, peer: str | None) -> bool:
-        """Return whether a connection's peer is a trusted proxy; None is a peer on a Unix socket."""
+        """Return True where a connection's peer is a trusted proxy; None is a peer on a Unix socket."""
         if peer is None:
             return self._unix
         if not self._networks:
@@ -75,12 +75,12 @@ class TrustedProxies:
         return address is not None and self.trusts(address)
 
     def trusts(self, address: Address) -> bool:
-        """Return whether an address is that of a trusted proxy."""
+        """Return True for the address of a trusted proxy."""
         return any(address.version == network.version and address in network for network in self._networks)
 
 
 def read_network(text: str) -> Network:
-    """Return the network of an address or of CIDR notation, IPv4-mapped ones as IPv4. Raises ValueError."""
+    """Return the network of an address or CIDR notation; IPv4-mapped ones as IPv4. Raises ValueError."""
     network = ip_network(text)
     if isinstance(network, IPv6Network) and network.prefixlen >= 96 and network.network_address.ipv4_mapped is not None:
         return IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
@@ -100,7 +100,7 @@ def read_address(text: str) -> Address | None:
 
 
 def canonical_peer(peer: str) -> str:
-    """Return a peer's address in canonical text, or the peer as it is where it is not an address."""
+    """Return a peer's address in canonical text; a peer that is not an address is returned unchanged."""
     if ":" not in peer:
         return peer
     address = read_address(peer)
@@ -108,9 +108,9 @@ def canonical_peer(peer: str) -> str:
 
 
 def client_key(client: tuple[str, int] | None, trusted: TrustedProxies) -> str | None:
-    """Return what a client is counted by: an IPv4 address, or the /64 of an IPv6 address.
+    """Return the key that a client counts by: its IPv4 address, or the /64 of its IPv6 address.
 
-    None, which is not limited, for a client without an address and for a trusted proxy that recorded no client.
+    None means not limited: a client without an address, or a trusted proxy that recorded no client.
     """
     address = read_address(client[0]) if client else None
     if address is None or (trusted and trusted.trusts(address)):
@@ -126,7 +126,7 @@ def _key_of(address: Address) -> str:
 
 
 def resolve_client(headers: HeaderFields, peer: str | None, trusted: TrustedProxies) -> ResolvedClient:
-    """Return the client of a request. `headers` as in an ASGI scope; `peer` is None on a Unix socket."""
+    """Return the client of a request. `headers` are as in an ASGI scope; `peer` is None on a Unix socket."""
     peer = canonical_peer(peer) if peer is not None else None
     if not trusted.trusts_peer(peer):
         return ResolvedClient(peer)
@@ -141,7 +141,7 @@ def resolve_client(headers: HeaderFields, peer: str | None, trusted: TrustedProx
 
 
 def _hops(headers: HeaderFields) -> Iterator[Address | None]:
-    """Yield recorded addresses from the nearest on; None for an entry that is not an address."""
+    """Yield recorded addresses, the nearest first; None for an entry that is not an address."""
     listed = _joined(headers, b"x-forwarded-for")
     if listed is not None:
         entries = (_listed_address(entry) for entry in _entries(listed, quoted=False))
@@ -152,15 +152,15 @@ def _hops(headers: HeaderFields) -> Iterator[Address | None]:
 
 
 def _joined(headers: HeaderFields, name: bytes) -> str | None:
-    """Return all lines of a header as one list (RFC 9110 §5.3); None where there is none."""
+    """Return all lines of a header joined to one list (RFC 9110 §5.3); None without the header."""
     values = [value for key, value in headers if key == name]
     return b",".join(values).decode("latin-1") if values else None
 
 
 def _entries(text: str, *, quoted: bool) -> Iterator[str]:
-    """Yield the members of a list from the right; empty ones are left out (RFC 9110 §5.6.1).
+    """Yield the members of a list from the right, without empty ones (RFC 9110 §5.6.1).
 
-    Reading from the right keeps a quote that a client left open from swallowing what a proxy appended.
+    Reading from the right prevents an unclosed quote of the client from hiding what a proxy appended.
     """
     end = len(text)
     while end >= 0:
@@ -172,7 +172,7 @@ def _entries(text: str, *, quoted: bool) -> Iterator[str]:
 
 
 def _comma_before(text: str, end: int, *, quoted: bool) -> int:
-    """Return where the comma before `end` is, outside of quotes; -1 where there is none."""
+    """Return the position of the comma before `end`, outside of quotes; -1 without one."""
     inside, comma = False, end
     while (comma := text.rfind(",", 0, right := comma)) >= 0:
         inside ^= quoted and text.count('"', comma, right) % 2 == 1
@@ -182,7 +182,7 @@ def _comma_before(text: str, end: int, *, quoted: bool) -> int:
 
 
 def _listed_address(entry: str) -> Address | None:
-    """Return the address of an entry of `X-Forwarded-For`: bare, or with a port as some balancers write it."""
+    """Return the address of an entry of `X-Forwarded-For`: bare, or with a port, as some balancers write it."""
     entry = entry.strip('"')
     with_port = _V4_WITH_PORT.fullmatch(entry) or _V6_IN_BRACKETS.fullmatch(entry)
     return read_address(with_port[1] if with_port else entry)
@@ -200,7 +200,7 @@ def _element_address(element: str) -> Address | None:
 
 
 def _scheme(headers: HeaderFields) -> str | None:
-    """Return the scheme that the nearest proxy recorded; `Forwarded` counts where its `for` does."""
+    """Return the scheme that the nearest proxy recorded; `Forwarded` is used where its `for` is."""
     recorded = _joined(headers, b"x-forwarded-proto")
     if recorded is None and _joined(headers, b"x-forwarded-for") is None:
         element = next(_entries(_joined(headers, b"forwarded") or "", quoted=True), "")

@@ -1,4 +1,4 @@
-"""Read cookies of a request, and remove the gateway's own before a backend gets it. Pure."""
+"""Read cookies of a request, and remove the gateway's own cookies before forwarding. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from proxy.types import HeaderFields
 Header = tuple[bytes, bytes]
 
 OPS_COOKIE: Final = "scribe_ops"
-"""The session of the ops pages. Cookies know no ports, so browsers send it to the public port of the same host too."""
+"""The session cookie of the ops pages. Cookies ignore ports: browsers also send it to the host's public port."""
 
 
 def cookie_value(headers: Iterable[Header], name: str) -> str | None:
@@ -26,7 +26,7 @@ def cookie_value(headers: Iterable[Header], name: str) -> str | None:
 
 
 def without_cookies(headers: HeaderFields, names: Collection[bytes]) -> HeaderFields:
-    """Return the headers without the cookies of these names; a `Cookie` header that holds no other is removed."""
+    """Return the headers without the named cookies; a `Cookie` header without any other cookie is removed."""
     cookies = [value for header, value in headers if header == b"cookie"]
     if not cookies or not any(name in value for value in cookies for name in names):
         return headers
@@ -42,7 +42,7 @@ def without_cookies(headers: HeaderFields, names: Collection[bytes]) -> HeaderFi
 
 
 def _without(value: bytes, names: Collection[bytes]) -> bytes:
-    """Return a `Cookie` header's value without some; as it was where none of them is there."""
+    """Return the value of a `Cookie` header without the named cookies, unchanged where it has none of them."""
     pairs = value.split(b";")
     passed = [pair for pair in pairs if pair.partition(b"=")[0].strip() not in names]
     return value if len(passed) == len(pairs) else b";".join(passed).strip()

@@ -1,9 +1,9 @@
-"""Requests that legacy answers while no task waits for it: from the parsed head to the written answer in two callbacks.
+"""Requests that only legacy answers, without a task: from the parsed head to the written answer in two callbacks.
 
     head parsed ─▶ Gateway.begin ─▶ legacy's `start` ─▶ (event loop) ─▶ answer whole ─▶ `respond` ─▶ observers
                                                               └─▶ anything else ─▶ Gateway.run in a task
 
-The task goes on with the request as it is; nothing is sent twice.
+The task continues with the same request; nothing is sent twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger("scribe_proxy")
 
 
 class DirectRequest:
-    """A request on its way to legacy."""
+    """A request in flight to legacy, without a task."""
 
     __slots__ = ("_exchange", "_gateway", "_scope", "_tracker")
 
@@ -34,7 +34,7 @@ class DirectRequest:
         self._gateway, self._tracker, self._scope, self._exchange = gateway, tracker, scope, exchange
 
     def start(self, start: StartRequest) -> bool:
-        """Send the request; return False where legacy has no connection for it now."""
+        """Send the request; return False where legacy has no idle connection."""
         return start(self._scope, self._progressed) is not None
 
     def _progressed(self, started: StartedRequest) -> None:

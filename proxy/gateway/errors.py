@@ -1,20 +1,20 @@
-"""What can go wrong between the gateway and a side, and the answer a client gets for it.
+"""Failures between the gateway and a backend, and the answer that a client gets.
 
-A failure is raised by a side before it has begun to answer; the gateway turns it into a small JSON body in the
-legacy's manner, `{"msg": …, "error": code}`. The codes are stable: logs, metrics and clients rely on them.
+A backend raises a failure before it has begun to answer. The gateway answers with a small JSON body in the legacy's
+format, `{"msg": …, "error": code}`. The codes are stable: logs, metrics and clients depend on them.
 
     Failure
-    ├── Overloaded          503  gateway_overloaded      the gateway's own limit of requests under way
-    ├── BodyMismatch        400  request_body_mismatch   the body delivered is not as long as the head announces
+    ├── Overloaded          503  gateway_overloaded      one of the gateway's own limits is reached
+    ├── BodyMismatch        400  request_body_mismatch   the body's length differs from the announced one
     ├── NativeFailed        500  native_failed           the native app raised before it answered
     └── LegacyFailure
-        ├── NotConnected                                 nothing of the request was sent
-        │   ├── Unreachable     502  legacy_unreachable      nothing accepts connections there
+        ├── NotConnected                                 no byte of the request was sent
+        │   ├── Unreachable     502  legacy_unreachable      the address accepts no connections
         │   ├── ConnectTimeout  504  legacy_connect_timeout  no connection in time
-        │   └── LegacyDown      503  legacy_down             it was so too often of late, and is not asked
-        ├── AnswerTimeout   504  legacy_timeout          a connection, a request, no answer in time
+        │   └── CircuitOpen     503  legacy_down             the circuit breaker is open
+        ├── AnswerTimeout   504  legacy_timeout          the request was sent, and no answer came in time
         ├── Reset           502  legacy_reset            the connection ended before an answer
-        └── BadAnswer       502  legacy_bad_answer       what came back is not HTTP
+        └── BadAnswer       502  legacy_bad_answer       the answer is not valid HTTP
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from proxy.types import RawHeaders
 
 
 class Failure(Exception):
-    """A request that no side answered. `status` is the HTTP status, `code` the stable name.
+    """A request that no backend answered. `status` is the HTTP status, `code` the stable name.
 
     `cause` names a connection fault in logs and metrics (`refused`, `certificate`, …); clients never see it.
     """
@@ -47,7 +47,7 @@ class Overloaded(Failure):
 
 
 class BodyMismatch(Failure):
-    """The body that was delivered is shorter or longer than the `Content-Length` of its head."""
+    """The received body is shorter or longer than the `Content-Length` of its head."""
 
     status, code, message = 400, "request_body_mismatch", "The request's body does not have the length announced"
 
@@ -61,7 +61,7 @@ class LegacyFailure(Failure):
 
 
 class NotConnected(LegacyFailure):
-    """There was no connection, so the request is nowhere: another side may still take it, whatever its method."""
+    """There was no connection, so nothing was sent: another backend may take over, whatever the method."""
 
 
 class Unreachable(NotConnected):
@@ -93,7 +93,7 @@ class BadAnswer(LegacyFailure):
 
 
 def error_response(failure: Failure, origin: bytes | None, allowed: Collection[bytes]) -> tuple[RawHeaders, bytes]:
-    """Return the response's headers and body. An `origin` among the `allowed` may read it (CORS, with credentials)."""
+    """Return the response's headers and body. Pages of an `origin` in `allowed` may read it (CORS, credentials)."""
     body = json.dumps({"msg": failure.message, "error": failure.code}, separators=(",", ":")).encode()
     headers = [
         (b"content-type", b"application/json; charset=utf-8"),

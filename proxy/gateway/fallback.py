@@ -1,8 +1,8 @@
-"""When the other side may take a request that its own side could not, and how it is handed over.
+"""Rules for the other backend to take over a failed request, and the handover itself.
 
-Nothing is done twice. Native takes over what legacy was never sent, of any method; legacy takes over what native did
-not answer, only if it merely reads. Neither happens where somebody chose the side (a pin, an override), and nothing
-goes to a native that a guard, or a person, holds down.
+No request is executed twice. Native takes over requests of any method that were never sent to legacy; legacy takes over
+reads that native did not answer. Neither applies where the backend was chosen explicitly (pin, override), and native
+does not take over where a guard or a person has capped its share to 0%.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FORCED_REASONS = frozenset(("pin", "pin-all", "override", "no-native", "exclude"
 
 
 def native_may(route: Route | None, decision: Decision, limit: Limit, *, preflight: bool = False) -> bool:
-    """Return whether native takes the request if legacy cannot be reached: a preflight wherever native has callers."""
+    """Return True where native takes over if legacy is unreachable; for a preflight, wherever native has callers."""
     if route is None or decision.reason in FORCED_REASONS:
         return False
     if preflight and share_in_force(route, limit):
@@ -37,9 +37,9 @@ def legacy_may(
 
 
 class ReplayableReceive:
-    """A client's `receive` that remembers the first message, so that a second side may begin with it, too.
+    """A client's `receive` that stores the first message, so that a second backend can receive it too.
 
-    The sides take no more than that before they connect or fail; of a request without a body there is no more.
+    A backend receives no further message before it has connected or failed, and a request without a body has no other.
     """
 
     __slots__ = ("_first", "_receive", "_taken")
@@ -62,7 +62,7 @@ class ReplayableReceive:
 
 
 class ServerErrorFilter:
-    """A `send` that passes an answer on unless it is a server error, which is dropped whole: then `failed`."""
+    """A `send` that forwards an answer unless it is a server error: that is dropped, and `failed` is True."""
 
     __slots__ = ("_send", "failed")
 

@@ -1,10 +1,10 @@
-"""Write the headers that say where a request came from. Pure.
+"""Write the headers that identify the client and the original request. Pure.
 
     X-Forwarded-For, -Proto, -Host    always present
     Forwarded, X-Real-IP              present where the request had them
 
-From a trusted proxy they are extended. From anyone else they are replaced by what the connection shows, and every other
-`X-Forwarded-*` is removed: a backend may believe what it receives.
+They are extended where a trusted proxy sent them. From any other peer they are replaced by the connection's values, and
+every other `X-Forwarded-*` is removed, so that backends can trust what they receive.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Header = tuple[bytes, bytes]
 FORWARDING: Final = frozenset(
     (b"forwarded", b"x-real-ip", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 )
-"""Headers that are written here. No `Connection` option of a client may remove them."""
+"""Headers that this module writes. A client's `Connection` header cannot remove them."""
 _PREFIX: Final = b"x-forwarded-"
 
 
 def with_forwarding(headers: Iterable[Header], client: ResolvedClient, peer: str | None, scheme: str) -> list[Header]:
-    """Return the headers as backends get them: others first, in their order, then the forwarding ones.
+    """Return the headers for backends: the others first, in their order, then the forwarding headers.
 
-    `peer` is the connection's own peer, None on a Unix socket; `scheme` is that of the client's request, `http` or
-    `https`. Names are in lower case, as ASGI has them.
+    `peer` is the connection's peer, None on a Unix socket; `scheme` is the scheme of the client's request, `http` or
+    `https`. Names are in lower case, as in ASGI.
     """
     if client.behind_proxy:
         return _extended(headers, (peer or "unknown").encode(), scheme.encode())
@@ -53,7 +53,7 @@ def _replaced(headers: list[Header], peer: str, scheme: str) -> list[Header]:
 
 @lru_cache(maxsize=4096)
 def _shown(peer: str, scheme: str) -> tuple[Header, Header]:
-    """Return the headers that depend on the connection alone."""
+    """Return the headers that depend on the connection only."""
     return (b"x-forwarded-for", peer.encode()), (b"x-forwarded-proto", scheme.encode())
 
 

@@ -1,12 +1,12 @@
-"""The gateway: an ASGI app that gives each request to one of two others, and reports how it went.
+"""The gateway: an ASGI app that passes each request to one of two backends, and reports the result.
 
     (1) match a route ─▶ (2) decide on a backend ─▶ (3) await it with the client's own scope, receive and send
                                                         └─▶ (4) report to the observers, once
 
-A request keeps the snapshot it began with; a reload replaces the snapshot for those that follow. Between the client and
-the backend stands only `RequestTracker`, which records the status as it passes and adds `x-served-by`. Where a backend
-could not answer (`errors.Failure`), the gateway answers itself, unless the route lets the other backend take over
-(`fallback`). Requests in which nothing but legacy has a part are served without a task (`direct`).
+A request uses the snapshot with which it began; a reload replaces the snapshot for later requests. Only
+`RequestTracker` is between the client and the backend: it records the status and adds `x-served-by`. Where a backend
+cannot answer (`errors.Failure`), the gateway answers itself, unless the route lets the other backend take over
+(`fallback`). Requests that involve only legacy are served without a task (`direct`).
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from proxy.types import Backend
 logger = logging.getLogger("scribe_proxy")
 
 DEPENDENCY_FAILURE: Final = "proxy.dependency_failure"
-"""The ASGI extension by which native reports that a dependency failed: a mapping, in which it sets `dependency`."""
+"""The ASGI extension by which native reports a failed dependency: a mapping in which it sets `dependency`."""
 DEPENDENCIES: Final = ("database", "model", "terminology")
 
 
 class Gateway:
-    """An ASGI app that routes by its `plan` and the routes' `limits`, which may be replaced at any time.
+    """An ASGI app that routes by its `plan` and the routes' `limits`, either of which may be replaced at any time.
 
     `admission` holds the bulkheads.
     """
@@ -75,9 +75,9 @@ class Gateway:
         await self.run(self._prepare(scope), scope, receive, send)
 
     def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
-        """Serve an HTTP request without a task, as long as legacy alone answers it; else return what is to be awaited.
+        """Serve an HTTP request without a task where only legacy is involved; otherwise return the awaitable to run.
 
-        The listener calls this in the place of the app: see `proxy.server.exchange`.
+        The listener calls this instead of the app: see `proxy.server.exchange`.
         """
         tracker = self._prepare(scope)
         start = tracker.snapshot.start if exchange.is_alone and self._is_direct(tracker) else None
@@ -86,14 +86,14 @@ class Gateway:
         return self.run(tracker, scope, exchange.receive, exchange.send)
 
     def _is_direct(self, tracker: RequestTracker) -> bool:
-        """Return whether nothing but legacy has a part in a request."""
+        """Return True where a request involves only legacy."""
         if tracker.decision.backend != "legacy" or tracker.slot is None or tracker.trace is not None:
             return False
         shadowed = tracker.match is not None and tracker.match.route.shadow.share and self._shadow is not None
         return not shadowed and tracker.sticky_cookie is None
 
     def _prepare(self, scope: Scope) -> RequestTracker:
-        """Match a route (1), decide (2), take a slot; write into the scope what backends get."""
+        """Match a route (1), decide (2), take a slot, and write the backends' view of the request into the scope."""
         snapshot = self.plan
         method: str = scope["method"] if scope["type"] == "http" else "WS"
         tracker = RequestTracker(snapshot, scope, method)
@@ -134,7 +134,7 @@ class Gateway:
         return bucketing.decide(route, snapshot.config, headers, client, limit=limit, tokens=snapshot.tokens)
 
     async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
-        """Await the backend of a request that is prepared, and of one that has started, its answer (3)."""
+        """Await the backend of a prepared request, or the answer of a started one (3)."""
         scope["headers"] = list(scope["headers"])
         tracker.client_send = send
         mirrored = self._mirror(tracker, scope, receive) if tracker.slot is not None else None
@@ -165,7 +165,7 @@ class Gateway:
                 self._observer_failed(observer, error)
 
     def _admit(self, tracker: RequestTracker, client: str | None) -> None:
-        """Take a slot at the backend; where a limit is reached, leave the failure in `refusal`."""
+        """Take a slot at the backend; where a limit is reached, store the failure in `refusal`."""
         if self.admission.limits is not tracker.snapshot.config.limits:
             self.admission.apply(tracker.snapshot.config.limits)
         try:
@@ -177,16 +177,16 @@ class Gateway:
 
     @property
     def websockets(self) -> int:
-        """WebSockets under way."""
+        """Number of WebSockets in flight."""
         return self.admission.used("websocket")
 
     @property
     def in_flight(self) -> int:
-        """Requests and WebSockets under way."""
+        """Number of requests and WebSockets in flight."""
         return self.admission.used("http") + self.websockets
 
     def _mirror(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> MirroredRequest | None:
-        """Begin to mirror a request that is to run on the other backend as well."""
+        """Begin to mirror a request that also runs on the other backend."""
         match = tracker.match
         if match is None or not match.route.shadow.share or self._shadow is None or match.preflight:
             return None
@@ -195,7 +195,7 @@ class Gateway:
         return None
 
     def _sticky_cookie(self, tracker: RequestTracker, scope: Scope) -> bytes | None:
-        """Return the `Set-Cookie` for a caller without a sticky cookie; None where none is to be set."""
+        """Return the `Set-Cookie` value for a caller without a sticky cookie; None where none is set."""
         config, match, decision = tracker.snapshot.config, tracker.match, tracker.decision
         cookie = config.bucketing.cookie
         if cookie is None or match is None or match.preflight or scope["type"] != "http":
@@ -211,10 +211,10 @@ class Gateway:
         return set_cookie(cookie, draw_id(suits if by_share else bool), secure=scope.get("scheme") == "https")
 
     def _request_id(self, origin: RequestOrigin, scope: Scope) -> str:
-        """Return the request's id for the log, and put that for the backends into the scope.
+        """Return the request's id for the log, and store the one for the backends in the scope.
 
-        Backends get the client's own `X-Request-Id` where that is a plain token. The log gets it only where it is a
-        UUID or 32 hexadecimal digits: anything else might identify a person.
+        Backends get the client's `X-Request-Id` where it is a plain token. The log gets it only where it is a UUID or
+        32 hexadecimal digits, because other ids might identify a person.
         """
         request_id = origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
         scope["proxy.request_id"] = origin.request_id or request_id.encode()
@@ -264,7 +264,7 @@ class Gateway:
             await tracker.snapshot.legacy(scope, replayable.again, tracker.send)
 
     def _fall_back(self, backend: Backend, reason: bucketing.Reason, tracker: RequestTracker) -> None:
-        """Let the other backend take over. Raises `Overloaded` where it has no slot."""
+        """Let the other backend take over. Raises `Overloaded` where it has no free slot."""
         if tracker.slot is not None:
             self.admission.move(tracker.slot, backend)
         tracker.fall_back(backend, reason)
@@ -295,7 +295,7 @@ class Gateway:
         await tracker.send({"type": f"{prefix}.body", "body": body, "more_body": False})
 
     def _observer_failed(self, observer: Observer, error: Exception) -> None:
-        """Count each failure, and log the first of its kind: the request was answered and is not affected."""
+        """Count each failure and log the first of its kind. The request was answered and is not affected."""
         kind = getattr(observer, "__qualname__", type(observer).__qualname__), type(error).__name__
         metrics.OBSERVER_FAILURES.labels(*kind).inc()
         if kind not in self._failed_observers:
@@ -304,9 +304,9 @@ class Gateway:
 
 
 class _MirrorErrors:
-    """A context that logs errors of mirroring: they do not affect the request.
+    """A context manager that logs errors of mirroring, which do not affect the request.
 
-    A class of its own, since a generator would cost each request some microseconds.
+    A class instead of a generator, which would cost each request some microseconds.
     """
 
     def __enter__(self) -> None:

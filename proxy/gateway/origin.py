@@ -1,4 +1,4 @@
-"""Where a request comes from, and the headers that follow from it, worked out once for headers that recur. Pure."""
+"""The client of a request and its forwarding headers, cached for recurring headers. Pure."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from proxy.gateway.scope import first_header
 from proxy.types import HeaderFields
 
 CACHED: Final = 1024
-"""Combinations of headers, peer and scheme whose origin is remembered."""
+"""Maximum number of combinations of headers, peer and scheme whose origin is cached."""
 
 _MEANINGLESS: Final = re.compile(rb"[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\1){3}[0-9a-fA-F]{12}")
 
 
 class RequestOrigin(NamedTuple):
-    """The client of a request, as trusted proxies recorded it, and the headers that name it.
+    """The client of a request, as recorded by trusted proxies, and the headers that identify it.
 
-    `address`: the client's, None where it is not known. `scheme`: `http` or `https`. `headers`: the request's, with the
-    forwarding headers of this gateway; `passed`: those that backends get. `key`: by which the client is counted.
-    `request_id`: the client's own `X-Request-Id`, where that is a plain token; `logged_id`: the same, where the log may
-    have it.
+    `address`: the client's, None where it is unknown. `scheme`: `http` or `https`. `headers`: the request's, with the
+    gateway's forwarding headers; `passed`: those that backends receive. `key`: the client's `client_key`. `request_id`:
+    the client's own `X-Request-Id` where it is a plain token; `logged_id`: the same, where it may be logged.
     """
 
     address: str | None
@@ -40,9 +39,9 @@ class RequestOrigin(NamedTuple):
 
 
 class OriginResolver:
-    """Resolves origins under one configuration.
+    """Resolver of origins, for one configuration.
 
-    `secret_header`: the header of overrides, whose secret backends do not get; `own_cookies`: the gateway's own.
+    `secret_header`: the override header, whose secret is not forwarded; `own_cookies`: cookies of the gateway itself.
     """
 
     def __init__(
@@ -52,12 +51,12 @@ class OriginResolver:
         self._recurring: Final = lru_cache(maxsize=CACHED)(self._resolve)
 
     def resolve(self, headers: HeaderFields, peer: str | None, scheme: str) -> RequestOrigin:
-        """Return the origin of a request. `peer`: None on a Unix socket. Remembered where `headers` is a tuple."""
+        """Return the origin of a request, cached where `headers` is a tuple. `peer` is None on a Unix socket."""
         known = isinstance(headers, tuple)
         return self._recurring(headers, peer, scheme) if known else self._resolve(headers, peer, scheme)
 
     def passed(self, headers: HeaderFields) -> HeaderFields:
-        """Return the headers without the override's secret and without the gateway's own cookies."""
+        """Return the headers without the override header and the gateway's own cookies."""
         if self._secret_header is not None:
             headers = [header for header in headers if header[0] != self._secret_header]
         return without_cookies(headers, self._own_cookies)
@@ -74,7 +73,7 @@ class OriginResolver:
 
 
 def resolve_origin(scope: Scope, resolver: OriginResolver) -> RequestOrigin:
-    """Return the origin of a request; put its client, its scheme and its headers into the scope."""
+    """Return the origin of a request, and store its client, scheme and headers in the scope."""
     connection, websocket = scope.get("client"), scope["type"] == "websocket"
     given: str = scope.get("scheme", "http")
     scheme = given.replace("ws", "http") if websocket else given

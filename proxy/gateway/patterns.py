@@ -1,9 +1,9 @@
-"""What `match:` says: a method and a path template, and which of two patterns hides the other.
+"""Parse `match:`, a method and a path template, and decide whether one pattern hides another.
 
-HTTP patterns match as express 5 (router 2, path-to-regexp 8, at their defaults) matches the same
-template: the raw path, before any percent-decoding; letters in either case; one trailing slash allowed;
-a parameter is one segment and never empty. WebSocket patterns match to the letter, as the `path` option
-of the `ws` library does. No I/O here, so that the table, the validation and the CLI can share it.
+HTTP patterns match like the same template in express 5 (router 2, path-to-regexp 8, default options): on the raw path,
+before percent-decoding; in either case; with an optional trailing slash; a parameter is one non-empty segment.
+WebSocket patterns match exactly, like the `path` option of the `ws` library. Used by table, validation and CLI; does no
+I/O.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final
 
 WEBSOCKET: Final = "WS"
 ANY: Final = "*"
-NEVER: Final = 1 << 60  # an index that no route has
+NEVER: Final = 1 << 60  # larger than any route's index
 
 # fmt: off
-# The methods that llhttp (Node, httptools) lets through; CONNECT asks for a tunnel, not for a resource.
+# The methods that llhttp (Node, httptools) accepts; CONNECT is excluded, because it requests a tunnel.
 METHODS: Final = frozenset(
     (
         "ACL", "BIND", "CHECKOUT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK",
@@ -33,12 +33,12 @@ _PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class PatternError(ValueError):
-    """A `match:` that cannot be read; the text says why, in words for whoever wrote it."""
+    """Raised for an invalid `match:`; the message is for the author of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One whole segment of a path, whatever it holds."""
+    """A parameter: one whole segment of a path, with any content."""
 
     name: str
 
@@ -48,7 +48,7 @@ Segment = str | Parameter
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """`GET /api/notes/{id}`; with `rest`, everything below (`/api/notes/*`), but not the place itself."""
+    """`GET /api/notes/{id}`; with `rest`, everything below a path (`/api/notes/*`), but not the path itself."""
 
     method: str
     segments: tuple[Segment, ...]
@@ -56,7 +56,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
-        """Read `METHOD /path`. Raises PatternError."""
+        """Parse `METHOD /path`. Raises PatternError."""
         words = text.split()
         if len(words) != 2:
             raise PatternError("must be a method and a path, as in `GET /api/notes/{id}`")
@@ -66,25 +66,25 @@ class Pattern:
 
     @property
     def path(self) -> str:
-        """The template as it would be written."""
+        """The template in its usual notation."""
         parts = [f"{{{part.name}}}" if isinstance(part, Parameter) else part for part in self.segments]
         return "/" + "/".join([*parts, "*"] if self.rest else parts)
 
     @property
     def shape(self) -> tuple[str, tuple[str | None, ...], bool]:
-        """Equal for two patterns exactly when they match the same requests (None is a parameter)."""
+        """A value that is equal for two patterns exactly when they match the same requests (None is a parameter)."""
         folded = tuple(None if isinstance(part, Parameter) else self.fold(part) for part in self.segments)
         return self.method, folded, self.rest
 
     def takes(self, path: str) -> bool:
-        """Whether it matches a path, whatever the method."""
+        """Return True where the pattern matches a path, whatever the method."""
         trie = Trie()
         trie.add(self, 0)
         segments = self.fold(path).encode()[1:].split(b"/")
         return trie.find(segments, exact=self.method == WEBSOCKET) == 0
 
     def fold(self, text: str) -> str:
-        """Return a literal as it is compared: WebSocket paths unchanged, others in lower case."""
+        """Return a literal in the form used for comparison: unchanged for WebSockets, otherwise in lower case."""
         return text if self.method == WEBSOCKET else text.lower()
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ class Pattern:
 
 
 def answers(declared: str, method: str) -> bool:
-    """Whether a route declared for one method takes a request with another (GET takes HEAD too)."""
+    """Return True where a route with one method accepts a request with another (GET accepts HEAD)."""
     if declared == method:
         return True
     if WEBSOCKET in (declared, method):
@@ -101,7 +101,7 @@ def answers(declared: str, method: str) -> bool:
 
 
 class Trie:
-    """Templates by segment. Of several that match, the one added with the lowest index wins."""
+    """Templates by segment. Of several matches, the one with the lowest index wins."""
 
     __slots__ = ("leaf", "literals", "parameter", "rest")
 
@@ -112,7 +112,7 @@ class Trie:
         self.rest = NEVER
 
     def add(self, pattern: Pattern, index: int) -> None:
-        """Put a pattern in; its method is the caller's concern."""
+        """Add a pattern; its method is ignored."""
         node = self
         for segment in pattern.segments:
             node = node._child(pattern, segment)
@@ -124,8 +124,8 @@ class Trie:
     def find(self, segments: list[bytes], at: int = 0, best: int = NEVER, *, exact: bool = False) -> int:
         """Return the lowest index below `best` that matches `segments[at:]`, or `best`.
 
-        The segments are a path split at its slashes, without the first, empty piece, and folded.
-        `exact` refuses the trailing slash that is otherwise allowed.
+        The segments are a path split at its slashes, without the first, empty piece, and folded. `exact` refuses an
+        optional trailing slash.
         """
         left = len(segments) - at
         if left == 0 or (left == 1 and not segments[at] and not exact):
@@ -162,17 +162,17 @@ class Trie:
 
 
 class Cover:
-    """Patterns in file order, asked whether earlier ones leave anything to a later one."""
+    """Patterns in file order, to find those that hide a later one."""
 
     def __init__(self) -> None:
         self._tries: dict[str, Trie] = {}
 
     def add(self, pattern: Pattern, index: int) -> None:
-        """Put the next pattern in."""
+        """Add the next pattern."""
         self._tries.setdefault(pattern.method, Trie()).add(pattern, index)
 
     def covering(self, pattern: Pattern) -> int | None:
-        """Return the first pattern added that takes every request this one could, if there is one."""
+        """Return the index of the first pattern that accepts every request of a pattern, or None."""
         tries = (trie for declared, trie in self._tries.items() if answers(declared, pattern.method))
         first = min((trie.covering(pattern) for trie in tries), default=NEVER)
         return None if first == NEVER else first
@@ -184,7 +184,7 @@ def _method(word: str) -> str:
     known = [*sorted(METHODS), ANY, WEBSOCKET]
     close = [word.upper()] if word.upper() in known else difflib.get_close_matches(word.upper(), known, 1)
     hint = f"; did you mean {close[0]}?" if close else "; use an HTTP method, `*` for any of them, or WS"
-    raise PatternError(f"{word!r} is no method{hint}")
+    raise PatternError(f"{word!r} is not a method{hint}")
 
 
 def _segments(path: str, *, exact: bool) -> tuple[tuple[Segment, ...], bool]:

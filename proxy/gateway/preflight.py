@@ -1,9 +1,8 @@
-"""CORS preflights: `OPTIONS` requests by which a browser asks whether it may send another request. Pure.
+"""CORS preflights: `OPTIONS` requests by which a browser asks for permission to send another request. Pure.
 
-A preflight follows the route of the request that it asks for, so that a browser reaches native where the request
-itself would. It carries no `Authorization`, no cookies and no headers of the page: its caller's key is often missing,
-or another than that of the request. Both backends answer preflights alike, so either of them may answer one as long as
-each still has callers.
+A preflight follows the route of the announced request, so that it reaches the same backend. It carries no
+`Authorization`, no cookies and no headers of the page, so its caller's key is often missing or different. Both backends
+answer preflights alike; either may answer one while both have callers.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from proxy.types import HeaderFields
 
 
 def requested_method(method: str, headers: HeaderFields) -> str | None:
-    """Return the method that a preflight asks for; None for any other request (Fetch, "CORS-preflight request")."""
+    """Return the method that a preflight announces; None for other requests (Fetch, "CORS-preflight request")."""
     if method != "OPTIONS":
         return None
     preflight_headers = {
@@ -27,9 +26,9 @@ def requested_method(method: str, headers: HeaderFields) -> str | None:
 
 
 def match_request(table: RouteTable, method: str, headers: HeaderFields, raw_path: bytes) -> Match | None:
-    """Return the match of a request; that of a preflight is the one of the request it asks for.
+    """Return the match of a request; for a preflight, that of the announced request.
 
-    A route that is declared for `OPTIONS` itself comes first. `method` and `raw_path` are those of `RouteTable.match`.
+    A route declared for `OPTIONS` takes precedence. `method` and `raw_path` are those of `RouteTable.match`.
     """
     requested = requested_method(method, headers) if method == "OPTIONS" else None
     if requested is None:

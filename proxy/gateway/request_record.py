@@ -1,6 +1,6 @@
-"""Records of one request: for the access log, the metrics and the guards.
+"""Records of one request, for access log, metrics and guards.
 
-A `RequestRecord` is the result of serving it, a `ComparisonRecord` that of running it on the other backend, later.
+A `RequestRecord` is the result of serving a request, a `ComparisonRecord` that of running it on the other backend.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from proxy.comparison.verdicts import CountName, Reason
 from proxy.types import Backend
 
 CLIENT_CLOSED_REQUEST = 499
-"""The status recorded for a client that left before an answer began (nginx's convention); nobody receives it."""
+"""The status recorded for a client that disconnected before an answer began (nginx's convention). It is never sent."""
 
 
 @dataclass(slots=True)  # not frozen: a frozen one of this size takes three times as long to create
 class RequestRecord:
     """One request as it went. Holds nothing of its content: no path, query, header or body.
 
-    `route` and `template` are None where no route matched; `bucket` is None where none was needed; `failure` is the
-    code of an `errors.Failure`, and `cause` names the connection fault behind it, also where native took over.
-    `dependency` is the one whose failure native reports: `database`, `model` or `terminology`. `head` and
-    `total` are seconds until the answer began and ended. `caller` is the identity of its caller on routes with a guard,
-    see `callers`. `declared`: native's 4xx is one that the declared divergences say that it gives.
+    `route` and `template` are None where no route matched, `bucket` where none was needed. `failure` is the code of an
+    `errors.Failure`, and `cause` the connection fault behind it, also where native took over. `dependency` is the
+    failed dependency that native reports: `database`, `model` or `terminology`. `head` and `total` are seconds until
+    the answer began and ended. `caller` is the caller's identity on routes with a guard, see `callers`. `declared`: a
+    declared divergence describes native's 4xx.
     """
 
     request_id: str
@@ -49,7 +49,7 @@ Observer = Callable[[RequestRecord], None]
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
-    """The verdict on requests that were to run in the shadow; `reason` where it is `skipped`."""
+    """The verdict on requests chosen for comparison; `reason` where it is `skipped`."""
 
     route: str
     served: Backend

@@ -1,4 +1,4 @@
-"""One request while it is under way: how it is routed, and its response as it passes to the client."""
+"""One request in flight: its routing, and its response as it passes to the client."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from proxy.types import Backend, HeaderFields, RawHeaders
 
 
 class RequestTracker:
-    """How a request is routed, and what is known of its response, which is named after its backend and not changed.
+    """Routing and response of one request; adds the name of the backend to the response, and changes nothing else.
 
     `decision` names the backend that answers, which may change before the response begins; `on_fallback` is called with
-    the new one. `capture` records what a backend sends, and not what the gateway itself answers; then `answered_by` is
-    `gateway`. `refusal` is the limit that is reached, `caller` the identity of a caller on routes with a guard. Times
+    the new decision. `capture` records a backend's messages, but not the gateway's own answers, for which `answered_by`
+    is `gateway`. `refusal` is the limit that was reached, `caller` the caller's identity on routes with a guard. Times
     are those of `time.perf_counter`.
     """
 
-    # what most requests never change stays on the class
+    # defaults that most requests never change are class attributes
     match: Match | None = None
     decision: bucketing.Decision
     limit = bucketing.UNLIMITED
@@ -70,7 +70,7 @@ class RequestTracker:
             self.on_fallback(self.decision)
 
     def record_eviction(self) -> None:
-        """Record the limit for which the listener ended the request, if it did."""
+        """Record the limit for which the listener ended the request, if any."""
         evicted_for = self.connection.evicted_for if self.connection is not None else None
         if evicted_for is not None and self.failure is None:
             self.failure, self.cause = Overloaded.code, evicted_for
@@ -78,7 +78,7 @@ class RequestTracker:
                 self.status = Overloaded.status
 
     async def send(self, message: Message) -> None:
-        """Pass a part of the response on. ASGI `send`."""
+        """Forward a part of the response. ASGI `send`."""
         if self.capture is not None and self.failure is None:
             self.capture.sent(message)
         if not self.begun:
@@ -86,10 +86,10 @@ class RequestTracker:
         await self.client_send(message)
 
     def _begin(self, message: Message) -> None:
-        """Begin the response with the first message: a response, an accepted or a refused WebSocket."""
+        """Begin the response with the first message: a response, or an accepted or refused WebSocket."""
         kind = message["type"]
         if kind == "websocket.close":
-            self.begin_response(403, (), dated=False)  # what ASGI servers answer for a close before an accept
+            self.begin_response(403, (), dated=False)  # the answer of ASGI servers to a close before an accept
             return
         status = 101 if kind == "websocket.accept" else message["status"]
         headers = self.begin_response(status, message.get("headers", ()), dated=kind == "http.response.start")
@@ -105,7 +105,7 @@ class RequestTracker:
     def add_headers(self, status: int, headers: HeaderFields, *, dated: bool = True) -> RawHeaders:
         """Record that a response begins; return the headers that the gateway adds to it.
 
-        These name the backend and the request, and the time, where the response is `dated`.
+        Added are the backend and the request id, and the date where `dated` is set.
         """
         self.begun, self.status, self.headed = True, status, time.perf_counter()
         names = _recurring_names(headers) if isinstance(headers, tuple) else _names_of(headers)
@@ -146,7 +146,7 @@ class RequestTracker:
         )
 
     def _is_declared(self) -> bool:
-        """Return whether native's 4xx is one of a declared divergence."""
+        """Return True where a declared divergence describes native's 4xx."""
         if not self.begun or self.decision.backend != "native" or "proxy.caller" not in self.scope:
             return False
         operation = f"{self.method} {self.scope['raw_path'].decode('latin-1')}"
@@ -164,7 +164,7 @@ _recurring_names: Final = functools.lru_cache(maxsize=1024)(_names_of)
 
 
 def _date() -> bytes:
-    """Now, for an answer that lacks a `Date`: native's, or the gateway's own (RFC 9110 §6.6.1)."""
+    """Return the current time for an answer without `Date`: native's, or the gateway's own (RFC 9110 §6.6.1)."""
     return _formatted(int(time.time()))
 
 

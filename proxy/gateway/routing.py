@@ -1,7 +1,7 @@
-"""The compiled routing table: a method and a raw path to the first route, in file order, that takes them.
+"""The compiled routing table: from a method and a raw path to the first matching route, in file order.
 
-Paths without parameters are found in a dictionary, the others in a trie of segments, so that a match
-costs the same whether the file has twenty routes or five hundred. Pure, immutable once built, picklable.
+Paths without parameters are in a dictionary, the others in a trie of segments, so that the cost of a match does not
+depend on the number of routes. Pure, immutable once built, picklable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A route and the raw path that it took. `preflight`: the request asks whether one of the route may be sent."""
+    """A route and the raw path that it matched. `preflight`: the request announces one for this route."""
 
     route: Route
     raw_path: bytes
@@ -28,9 +28,9 @@ class Match:
 
     @property
     def params(self) -> dict[str, str]:
-        """The parameters by name, decoded as `decodeURIComponent` would; `*` is what a wildcard took.
+        """The parameters by name, decoded as by `decodeURIComponent`; `*` is the part matched by a wildcard.
 
-        Where that fails (the sides answer 400 to such a request) the value is the undecoded text.
+        Where decoding fails (both backends answer 400) the value is the undecoded text.
         """
         pattern = self.route.pattern
         pieces = _pathname(self.raw_path)[1:].split(b"/", len(pattern.segments))
@@ -40,7 +40,7 @@ class Match:
 
 
 class RouteTable:
-    """All routes of a configuration, ready to be asked."""
+    """All routes of a configuration, compiled for matching."""
 
     __slots__ = ("_any", "_tables", "routes")
 
@@ -54,9 +54,9 @@ class RouteTable:
         }
 
     def match(self, method: str, raw_path: bytes) -> Match | None:
-        """Return the first route that takes the request. `method` is as sent, or `WS` for a WebSocket.
+        """Return the first route that accepts the request. `method` is as sent, or `WS` for a WebSocket.
 
-        `raw_path` is the path as sent: not decoded, no query (a fragment, if any, is left out of account).
+        `raw_path` is the path as sent: not decoded, without the query; a fragment is ignored.
         """
         table = self._tables.get(method)
         if table is None:
@@ -72,7 +72,7 @@ class RouteTable:
 
 
 class _Table:
-    """The patterns that take one method."""
+    """The patterns that accept one method."""
 
     __slots__ = ("_cuts", "_exact", "_literal", "_trie")
 
@@ -85,7 +85,7 @@ class _Table:
             self._add(pattern, index)
 
     def find(self, path: bytes) -> int:
-        """Return the lowest index that matches, or NEVER. No path is split into more parts than templates have."""
+        """Return the lowest index that matches, or NEVER. A path is split into at most as many parts as templates."""
         folded = path if self._exact else path.lower()
         index = self._literal.get(folded)
         if index is not None:
@@ -106,7 +106,7 @@ class _Table:
 
 
 def _pathname(raw_path: bytes) -> bytes:
-    """Node's `url.parse` ends the path at a `#`, and so express does not see what follows it."""
+    """Return the path up to a `#`, where Node's `url.parse` ends it for express."""
     return raw_path.partition(b"#")[0] if b"#" in raw_path else raw_path
 
 

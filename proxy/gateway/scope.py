@@ -1,4 +1,4 @@
-"""Reads what an ASGI scope says of a request: its target and its headers. Pure."""
+"""Read target and headers of a request from an ASGI scope. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 
 def request_target(scope: Scope) -> bytes:
-    """Return the request target exactly as the client wrote it where the server stored it, else path and query."""
+    """Return the request target as the client sent it where the server stored it, else path and query."""
     target: bytes | None = scope.get("proxy.target")
     if target is not None:
         return target
@@ -18,7 +18,7 @@ def request_target(scope: Scope) -> bytes:
 
 
 def first_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Return the value of the first header of that (lower-case) name, None without one."""
+    """Return the value of the first header with a lower-case name, None without one."""
     for key, value in headers:
         if key == name:
             return value

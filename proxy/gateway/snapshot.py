@@ -1,4 +1,4 @@
-"""Everything a request needs that a reload may change, and what is worked out once for the requests that share it."""
+"""Everything a request uses that a reload may change, with caches of what many requests share."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ from proxy.gateway.tokens import TokenVerifier
 from proxy.types import HeaderFields
 
 MATCHES: Final = 4096
-"""Paths whose match is remembered, of at most `MATCHED_LENGTH` bytes each."""
+"""Maximum number of paths whose match is cached."""
 MATCHED_LENGTH: Final = 256
+"""Maximum bytes of a path whose match is cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingSnapshot:
-    """Everything a request needs that a reload may change.
+    """Everything a request uses that a reload may change.
 
-    `timeouts`: those of routes that have some of their own. `origins`: the origins that may read the gateway's own
-    answers. `secret_header`: the override header, whose secret backends do not get. `trusted`: the peers whose
-    forwarding headers are believed. `callers` identifies callers for guards; `declared` are refusals of native's that
-    guards do not count. `resolver`: resolves where requests come from. `start`: legacy's way to serve a
-    request without a task, if it has one.
+    `timeouts`: those of routes with their own. `origins`: origins that may read the gateway's own answers.
+    `secret_header`: the override header, whose secret is not forwarded. `trusted`: peers whose forwarding headers are
+    trusted. `callers` identifies callers for guards; `declared` are native's refusals that guards do not count.
+    `resolver` determines the clients of requests. `start`: legacy's method for serving a request without a task, or
+    None.
     """
 
     config: Config
@@ -84,6 +85,7 @@ class RoutingSnapshot:
     def of(
         cls, config: Config, legacy: ASGIApp, native: ASGIApp | None, declared: DeclaredRefusals | None = None
     ) -> RoutingSnapshot:
+        """Return the snapshot of a configuration, with the backends that serve it."""
         own = {
             route.name: Timeouts(**config.timeouts(route).model_dump())
             for route in config.routes

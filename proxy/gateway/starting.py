@@ -1,8 +1,8 @@
-"""Requests that begin without a task: what a backend offers for it, and where a task finds what was begun. Pure.
+"""Requests that begin without a task: the interface of backends that support it. Pure.
 
-A backend may have a method `start` beside being an ASGI app. It begins a request and returns at once, or refuses by
-None. Once the request has made progress, its caller takes the answer, or calls the app with a scope that holds the
-request under `STARTED`.
+Besides being an ASGI app, a backend may have a method `start`. It sends a request and returns at once, or returns None
+where it cannot. After the request has made progress, its caller takes the answer, or calls the app with a scope that
+holds the started request.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ STARTED: Final = "proxy.started"
 
 
 class StartedRequest(Protocol):
-    """A request under way."""
+    """A request in flight."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether the answer is there to its last byte."""
+        """True where the complete answer has been received."""
 
     def finish(self) -> tuple[int, HeaderFields, bytes]:
-        """Return a whole answer: its status, headers and body."""
+        """Return a complete answer: status, headers and body."""
 
 
 Progressed = Callable[[StartedRequest], None]

@@ -1,8 +1,8 @@
-"""The sticky cookie: a random id by which a caller keeps its side over a login (`bucketing.cookie`).
+"""The sticky cookie: a random id that keeps a caller on its backend over a login (`bucketing.cookie`).
 
-The answer to a request without the cookie sets it. That request is decided by the caller's other keys, since a client
-that keeps no cookies would otherwise change sides all the time; the id is drawn so that its bucket for the route gives
-the same side.
+The answer to a request without the cookie sets it. Such a request is decided by the caller's other keys, because a
+client without cookies would otherwise change backends with each request. The id is chosen so that its bucket for the
+route selects the same backend.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Final
 from proxy.config.models import StickyCookie
 
 MAX_DRAWS: Final = 4096
-"""Ids that are tried; at a share of 0.1%, 98 of 100 callers of native keep their side."""
+"""Maximum number of ids to try; at a share of 0.1%, 98 of 100 callers of native stay on native."""
 
 Header = tuple[bytes, bytes]
 
 
 def draw_id(suits: Callable[[str], bool]) -> str:
-    """Return a random id of at least 128 bits that suits; any other where none of `MAX_DRAWS` does."""
+    """Return a random id of at least 128 bits that suits, or any id where none of `MAX_DRAWS` does."""
     prefix = secrets.token_urlsafe(16)
     ids = (f"{prefix}{number:x}" for number in itertools.count())
     return next((drawn for drawn in itertools.islice(ids, MAX_DRAWS) if suits(drawn)), prefix)
@@ -34,7 +34,7 @@ def set_cookie(cookie: StickyCookie, value: str, *, secure: bool) -> bytes:
 
 
 def is_private(status: int, headers: Iterable[Header]) -> bool:
-    """Return whether an answer may set the cookie: not one that caches may give to others (RFC 9111 §3.5, §5.2.2)."""
+    """Return True where an answer may set the cookie: caches must not give it to others (RFC 9111 §3.5, §5.2.2)."""
     directives = b",".join(value for name, value in headers if name == b"cache-control").lower()
     shared = {directive.partition(b"=")[0].strip() for directive in directives.split(b",")}
     return status != 304 and shared.isdisjoint((b"public", b"s-maxage"))

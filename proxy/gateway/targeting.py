@@ -1,6 +1,6 @@
-"""Which target of a route a request meets. Pure.
+"""Find the target of a route that a request matches. Pure.
 
-Claims are read from verified tokens only. A header or a cookie is what the client sends, and anyone can send it.
+Claims are read from verified tokens only; anyone can send a header or a cookie.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Client = tuple[str, int] | None
 
 
 class TargetMatch(NamedTuple):
-    """The rule that decides: its source, the value that it has, and the file of the value, empty for routing.yaml."""
+    """The deciding rule: its source, the matched value, and the file of the value, empty for routing.yaml."""
 
     rule: Literal["include", "exclude"]
     source: KeySource
@@ -30,7 +30,7 @@ class TargetMatch(NamedTuple):
 def match_target(
     traffic: NativeTraffic, headers: HeaderFields, client: Client, tokens: TokenVerifier | None
 ) -> TargetMatch | None:
-    """Return the first target that a request meets; `exclude` comes before `include`."""
+    """Return the first target that a request matches; `exclude` precedes `include`."""
     for source, target in traffic.exclude.items():
         value = _met(source, target, headers, client, tokens)
         if value is not None:
@@ -45,7 +45,7 @@ def match_target(
 def _met(
     source: KeySource, target: TargetValues, headers: HeaderFields, client: Client, tokens: TokenVerifier | None
 ) -> str | None:
-    """Return the value of a target that a request has; None where it has none."""
+    """Return the value of a target that a request has, or None."""
     if source.kind == "client-ip":
         return _address(target, client)
     if source.kind == "jwt":
@@ -66,7 +66,7 @@ def _address(target: TargetValues, client: Client) -> str | None:
 
 
 def _claimed(target: TargetValues, claim: Any) -> str | None:
-    """Return the value that a claim has: text, a whole number, or any item of a list of these."""
+    """Return the value that matches a claim: text, a whole number, or any item of a list of these."""
     items = claim if isinstance(claim, list) else [claim]
     texts = (str(item) for item in items if isinstance(item, str) or type(item) is int)
     return next((text for text in texts if text in target.values), None)

@@ -1,8 +1,8 @@
-"""Verification of the tokens that both backends sign: JSON Web Tokens with a shared secret (RFC 7519, RFC 7515). Pure.
+"""Verify tokens that both backends sign: JSON Web Tokens with a shared secret (RFC 7519, RFC 7515). Pure.
 
-A token is what stands second in `Authorization` when that is split at single spaces, as the legacy takes it. Accepted
-are HS256, HS384 and HS512. A correct signature never changes, so verified tokens are cached; their times are checked
-on every request.
+The token is the second part of `Authorization`, split at single spaces, as in the legacy. HS256, HS384 and HS512 are
+accepted. The validity of a signature never changes, so verified tokens are cached; their times are checked on every
+request.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from proxy.types import HeaderFields
 Claims = Mapping[str, Any]
 
 MAX_TOKEN: Final = 16_384
-"""Bytes of `Authorization`, beyond which it is not read."""
+"""Maximum size of `Authorization` in bytes; longer ones are ignored."""
 CACHE_SIZE: Final = 4096
 _NUMBERS: Final = (int, float)
 _HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 
 
 class TokenVerifier:
-    """Verifies tokens with one secret."""
+    """Verifier of tokens with one secret."""
 
     def __init__(self, secret: str, cache_size: int = CACHE_SIZE, now: Callable[[], float] = time.time) -> None:
         self._secret: Final = secret.encode()
@@ -41,7 +41,7 @@ class TokenVerifier:
         return len(self._verified)
 
     def claims(self, headers: HeaderFields) -> Claims | None:
-        """Return the claims of a request's token; None without a token that is signed, and valid now."""
+        """Return the claims of a request's token; None without a token that is signed and valid now."""
         token = bearer(headers)
         if token is None:
             return None
@@ -70,7 +70,7 @@ class TokenVerifier:
 
 
 def bearer(headers: HeaderFields) -> bytes | None:
-    """Return a request's token as it is sent; None where there is none in three parts."""
+    """Return a request's token as sent; None where there is none in three parts."""
     for name, value in headers:
         if name == b"authorization":
             words = value.split(b" ", 2) if len(value) <= MAX_TOKEN else ()
@@ -87,6 +87,6 @@ def _object(part: bytes) -> dict[str, Any] | None:
 
 
 def _is_current(claims: Claims, now: float) -> bool:
-    """Return True within the token's times (RFC 7519 sections 4.1.4 and 4.1.5); a time that is not a number is past."""
+    """Return True within the token's times (RFC 7519 §4.1.4, §4.1.5); a time that is not a number counts as past."""
     expires, begins = claims.get("exp", now + 1), claims.get("nbf", now)
     return type(expires) in _NUMBERS and type(begins) in _NUMBERS and begins <= now < expires

@@ -1,1 +1,1 @@
-"""The gateway's own listener: uvicorn's server with an HTTP/1.1 protocol that behaves as Node's does."""
+"""The gateway's listener: uvicorn's server with an HTTP/1.1 protocol that behaves like Node's."""

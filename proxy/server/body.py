@@ -1,7 +1,7 @@
-"""Request bodies: where one ends in a stream of bytes, and its content. Pure.
+"""Request bodies: find the end of a body in a stream of bytes, and decode its content. Pure.
 
-Chunked bodies (RFC 9112 §7.1) are read as strictly as llhttp reads them. Chunk extensions and trailers are dropped and
-have Node's limits: 16 KiB for the extensions of one chunk (413), 16 KiB for all trailers (431).
+Chunked bodies (RFC 9112 §7.1) are parsed as strictly as by llhttp. Chunk extensions and trailers are dropped and have
+Node's limits: 16 KiB for the extensions of one chunk (413), 16 KiB for all trailers (431).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TRAILER: Final = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*+\r\n" % _TOKEN)
 
 
 class BodyDecoder(Protocol):
-    """Takes the bytes of one body. `complete` once the last has come; `left` are those known to come still."""
+    """Decoder of one body. `complete` is True after its last byte; `left` is the number of bytes known to follow."""
 
     complete: bool
 
@@ -35,7 +35,7 @@ class BodyDecoder(Protocol):
 
 
 def decoder(length: int | None) -> BodyDecoder | None:
-    """Return the decoder of a body of `length` bytes, of a chunked one for None. An empty body needs none."""
+    """Return the decoder of a body of `length` bytes, chunked where it is None; None for an empty body."""
     if length is None:
         return ChunkedBody()
     return SizedBody(length) if length else None
@@ -57,7 +57,7 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """A body in chunks; its trailers are dropped."""
+    """A chunked body; its trailers are dropped."""
 
     def __init__(self) -> None:
         self.complete = False
@@ -81,7 +81,7 @@ class ChunkedBody:
         return b"".join(content), used
 
     def _read_line(self, data: bytes, start: int) -> int:
-        """Take a line, or the part of it that is there. Return the index after it."""
+        """Read a line, or its available part. Return the index after it."""
         newline = data.find(b"\n", start)
         end = newline + 1 if newline >= 0 else len(data)
         self._line += data[start:end]
@@ -101,7 +101,7 @@ class ChunkedBody:
             raise RefusedRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def _may_become_line(self) -> bool:
-        """Tell whether an unfinished line may still be well-formed, so that a wrong one is refused when it begins."""
+        """Return True where an incomplete line may still be valid, so that an invalid one is refused early."""
         if self._after_chunk:
             return self._line == b"\r"
         if self._in_trailers:

@@ -1,4 +1,4 @@
-"""A client's connection as the gateway's limits need it, and the rate at which a client must make progress."""
+"""A client's connection as seen by the gateway's limits, and the minimum rate of a client's progress."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ CLIENT_CONNECTION: Final = "proxy.client_connection"
 
 
 class ClientConnection(Protocol):
-    """A client's connection with its request under way."""
+    """A client's connection and its current request."""
 
     evicted_for: str | None
-    """The limit for which the request was ended; None where it was not."""
+    """The limit for which the request was ended, or None."""
 
     @property
     def stalled_since(self) -> float | None:
-        """The loop's time since when the request waits for its client; None while it does not."""
+        """The loop's time since which the request waits for its client; None while it does not."""
 
     def retain_body(self) -> None:
-        """Enter the body of the request under way in the memory budget: its app may hold it until it has answered."""
+        """Enter the current request's body in the memory budget, because its app may hold it until it has answered."""
 
     def evict(self, limit: str) -> None:
-        """End the request under way for the sake of others: by a 503 if its answer has not begun."""
+        """End the current request in favour of others: with a 503 where its answer has not begun."""
 
 
 class MinimumRate:
-    """The time by which a client must have moved more bytes.
+    """Deadline by which a client must have transferred more bytes.
 
-    A client may fall behind `rate` (bytes a second) by at most `grace` seconds; being ahead of it is worth no more than
-    that. Times are the event loop's.
+    A client may fall behind `rate` (bytes per second) by at most `grace` seconds, and gains nothing by being further
+    ahead than that. Times are the event loop's.
     """
 
     __slots__ = ("_grace", "_rate", "deadline")
@@ -39,9 +39,9 @@ class MinimumRate:
         self.deadline = now + grace
 
     def add(self, size: int, now: float) -> None:
-        """Record `size` bytes that moved."""
+        """Record `size` transferred bytes."""
         self.deadline = min(now + self._grace, max(self.deadline, now) + size / self._rate)
 
     def restart(self, now: float) -> None:
-        """Grant the whole grace again, after a wait that was not the client's."""
+        """Restore the full grace after a wait that the client did not cause."""
         self.deadline = now + self._grace

@@ -1,4 +1,4 @@
-"""One timer that moves: cheap to set anew for every request of a connection."""
+"""A movable timer that is cheap to set again for every request of a connection."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 class Deadline:
     """Calls `expired` once the time set last has passed.
 
-    A timer that runs is left running when the deadline moves away, and looks at the deadline when it fires. So a
-    connection in steady use creates no timers.
+    A running timer is left running when the deadline moves later, and checks the deadline when it fires, so a busy
+    connection creates no timers.
     """
 
     __slots__ = ("_at", "_expired", "_handle", "_loop")
@@ -25,13 +25,13 @@ class Deadline:
         return self._at is not None
 
     def set(self, seconds: float) -> None:
-        """Expire in so many seconds, and no more at the time set before."""
+        """Expire in `seconds`, instead of at the time set before."""
         self._at = self._loop.time() + seconds
         if self._handle is None or self._handle.when() > self._at:
             self._start(seconds)
 
     def clear(self) -> None:
-        """Expire no more, until set again."""
+        """Do not expire until set again."""
         self._at = None
 
     def close(self) -> None:

@@ -1,13 +1,13 @@
-"""One request and its answer, as the ASGI app sees them.
+"""One request and its answer, from the ASGI app's point of view.
 
     client ── body ─▶ add_body ─▶ receive ─▶ app
     client ◀─ bytes ─ Connection ◀─ send ─── app
 
-The head of an answer waits for the first part of its body, at most until the event loop turns, so that a small answer
-is one write.
+The head of an answer is held back until the first part of its body, at most until the next iteration of the event loop,
+so that a small answer takes one write.
 
-An app that has a method `begin` (`BeginningApp`) may serve a request without a task: it answers later by `respond`, or
-goes on in a task by `run_in_task`.
+An app with a method `begin` may serve a request without a task: it answers later by `respond`, or continues in a task
+by `run_in_task`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from proxy.types import HeaderFields
 logger = logging.getLogger("scribe_proxy")
 
 WRITE_STEP: Final = 64 * 1024
-"""Bytes of an answer that are written before the client must have taken what was written before."""
+"""Bytes of an answer that are written at a time, each once the client has received enough of the previous ones."""
 BODY_BUFFER: Final = 64 * 1024
-"""Bytes of a request's body that wait for the app before the connection stops reading."""
+"""Bytes of a request body, not yet received by the app, from which reading is paused."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class ExchangeConnection(Protocol):
-    """The client's connection, as far as an exchange needs it."""
+    """The client's connection, as used by an exchange."""
 
     write_paused: bool
 
@@ -54,11 +54,11 @@ class ExchangeConnection(Protocol):
 
 
 BeginRequest = Callable[[Scope, "ServedExchange"], Awaitable[None] | None]
-"""Begins to serve a request. Returns what is to be awaited in a task, or None where the exchange is answered later."""
+"""Begins to serve a request. Returns an awaitable to run in a task, or None where the exchange is answered later."""
 
 
 def begin_of(app: ASGIApp, server: tuple[str, int | None] | None = None) -> BeginRequest | None:
-    """Return an app's `begin`; None where it has none.
+    """Return an app's method `begin`, or None.
 
     An app with a method `begin_for` chooses by the local address `server` of the connection.
     """
@@ -69,7 +69,7 @@ def begin_of(app: ASGIApp, server: tuple[str, int | None] | None = None) -> Begi
 class ServedExchange:
     """One request and its answer."""
 
-    # what most requests never change stays on the class
+    # defaults that most requests never change are class attributes
     _retained: MemoryAccount | None = None
     _awaited: asyncio.Event | None = None
     _framer: ResponseFramer | None = None
@@ -78,9 +78,9 @@ class ServedExchange:
     _end_reported = False
     disconnected = over = in_task = False
     retains_body = False
-    """Whether the app is taken to hold the body until it has answered."""
+    """True where the app counts as holding the body until it has answered."""
     waiting_since: float | None = None
-    """The loop's time since when the app waits for more of the body."""
+    """The loop's time since which the app waits for more of the body."""
 
     def __init__(self, connection: ExchangeConnection, head: RequestHead, *, whole: bool) -> None:
         """`whole`: the request has no body."""
@@ -92,26 +92,26 @@ class ServedExchange:
 
     @property
     def account(self) -> MemoryAccount | None:
-        """Where the memory that the request takes is entered."""
+        """The memory account of the request, or None."""
         if self._retained is None:
             self._retained = self._connection.open_account()
         return self._retained
 
     @property
     def begun(self) -> bool:
-        """True once the answer has begun, also where its first bytes still wait."""
+        """True once the answer has begun, also while its first bytes are held back."""
         return self._framer is not None
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the answer, once begun, leaves the connection open."""
+        """True where the answer, once begun, leaves the connection open."""
         return self._framer is not None and self._framer.keep_alive
 
     # -- the request's side
 
     def add_body(self, body: bytes, *, whole: bool) -> bool:
-        """Take a part of the body; `whole` with the last. Return whether the app has enough for now."""
-        self.continue_owed = False  # the client does not wait for it (RFC 9110 §10.1.1)
+        """Add a part of the body; `whole` with the last one. Return True where the app has enough for now."""
+        self.continue_owed = False  # the client did not wait for it (RFC 9110 §10.1.1)
         if body:
             self._body.append(body)
             self._size += len(body)
@@ -120,7 +120,7 @@ class ServedExchange:
         return self._size > BODY_BUFFER
 
     def disconnect(self) -> None:
-        """Tell the app that nobody waits for its answer any longer."""
+        """Report the client's disconnect to the app."""
         self.disconnected = True
         self._wake()
 
@@ -158,7 +158,7 @@ class ServedExchange:
     # -- the answer's side
 
     def begin(self, app: ASGIApp, begin: BeginRequest | None, scope: Scope) -> None:
-        """Serve the request: by `begin`, where the app has it, else by the app in a task."""
+        """Serve the request with `begin` where the app has it, else with the app in a task."""
         try:
             work = begin(scope, self) if begin is not None else app(scope, self.receive, self.send)
         except Exception as error:
@@ -168,21 +168,21 @@ class ServedExchange:
             self.run_in_task(work)
 
     def run_in_task(self, work: Awaitable[None]) -> None:
-        """Await the app, which goes on by `receive` and `send`, in a task."""
+        """Await the app, which continues with `receive` and `send`, in a task."""
         self.in_task = True
         self._connection.create_task(self._run(work))
 
     @property
     def is_alone(self) -> bool:
-        """Whether there is nothing but the head, and whatever is answered at once can be written at once."""
+        """True where nothing follows the head, and an immediate answer can be written at once."""
         return self._whole and not self._connection.write_paused
 
     def may_respond(self, size: int) -> bool:
-        """Return whether an answer with a body of `size` bytes can be written at once."""
+        """Return True where an answer with a body of `size` bytes can be written at once."""
         return size <= WRITE_STEP and not self._connection.write_paused
 
     def respond(self, status: int, headers: HeaderFields, added: HeaderFields, body: bytes) -> None:
-        """Send a whole answer in one write; once the client is gone, drop it. See `ResponseFramer` for the headers."""
+        """Send a complete answer in one write; drop it for a disconnected client. Headers: see `ResponseFramer`."""
         if self.disconnected:
             return
         framer = self._framer = self._framer_of(status, headers, added)
@@ -191,7 +191,7 @@ class ServedExchange:
         self._connection.answered(self)
 
     async def _run(self, work: Awaitable[None]) -> None:
-        """Await the app, and end what it leaves open."""
+        """Await the app, and complete what it leaves open."""
         try:
             await self._await(work)
         finally:
@@ -201,7 +201,7 @@ class ServedExchange:
     async def _await(self, work: Awaitable[None]) -> None:
         try:
             await work
-        except asyncio.CancelledError:  # the time for a graceful shutdown is over
+        except asyncio.CancelledError:  # the graceful shutdown has timed out
             self._connection.break_off()
             raise
         except Exception as error:
@@ -210,7 +210,7 @@ class ServedExchange:
             return
         if self.begun:
             self._flush()
-            self._connection.break_off()  # the client must see that the answer is not whole
+            self._connection.break_off()  # the client must notice that the answer is incomplete
         else:
             await self.fail()
 
@@ -221,7 +221,7 @@ class ServedExchange:
         await self.send({"type": "http.response.body", "body": body})
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer; once the client is gone, drop it. ASGI `send`."""
+        """Send a part of the answer. It is dropped where the client has disconnected. ASGI `send`."""
         if self._connection.write_paused and not self.disconnected:
             await self._connection.drain()
         if self.disconnected:
@@ -242,7 +242,7 @@ class ServedExchange:
             self._start(message)
 
     async def _send_large(self, framer: ResponseFramer, body: bytes) -> bytes:
-        """Send all but the last step of a large part, which is entered in the account meanwhile; return the last."""
+        """Send a large part, charged to the memory account meanwhile, except its last step; return that."""
         if self.account is None:
             return await self._send_steps(framer, body)
         if not self.account.acquire(len(body)):
@@ -254,7 +254,7 @@ class ServedExchange:
             self.account.release(len(body))
 
     async def _send_steps(self, framer: ResponseFramer, body: bytes) -> bytes:
-        """Send all but the last step of a large part, each once the client has taken enough; return the last."""
+        """Send all but the last step of a large part, each once the client has received enough; return the last."""
         rest = memoryview(body)
         while len(rest) > WRITE_STEP and not self.disconnected:
             self._send_body(framer, bytes(rest[:WRITE_STEP]), more=True)
@@ -294,6 +294,6 @@ class ServedExchange:
 
 
 def expect_message(kind: str, expected: str) -> None:
-    """Raise RuntimeError where an app sends another kind of message than is due."""
+    """Raise RuntimeError where an app sends an unexpected kind of message."""
     if kind != expected:
         raise RuntimeError(f"{kind} where {expected} was due")

@@ -1,7 +1,7 @@
-"""Reading request heads from a stream: llhttp for the syntax, Node's limit for the size.
+"""Parse request heads from a stream: llhttp for the syntax, Node's limit for the size.
 
-The parser sees one head at a time and never a byte beyond it. Bodies are decoded elsewhere (`body`), because httptools
-skips the body of a request that offers an upgrade, hands over trailers as headers and does not say where a message
+The parser receives one head at a time and no byte beyond it. Bodies are decoded elsewhere (`body`), because httptools
+skips the body of a request that offers an upgrade, reports trailers as headers and does not report where a message
 ends.
 """
 
@@ -20,15 +20,15 @@ from proxy.types import RawHeaders
 _SPACE: Final = ord(" ")
 _END: Final = b"\r\n\r\n"
 _PROTOCOL_SIZE: Final = len(b" HTTP/1.1\r")
-"""Bytes of a request line's end that hold its protocol."""
+"""Bytes at the end of a request line that contain its protocol."""
 _RAW_LIMIT: Final = 4 * HEAD_LIMIT
-"""Bytes of a head that has not ended. `a:CRLF` is the header with the smallest part that counts."""
+"""Maximum bytes of an incomplete head. `a:CRLF` is the header with the smallest part that counts."""
 
 
 class HeadParser:
-    """Reads the heads of one connection, each from as many pieces as it comes in.
+    """Parser of the heads of one connection, each in any number of pieces.
 
-    `known` are the heads that the server has read before, on any connection.
+    `known` caches heads of all connections of the server.
     """
 
     def __init__(self, known: KnownHeads | None = None) -> None:
@@ -44,11 +44,11 @@ class HeadParser:
 
     @property
     def begun(self) -> bool:
-        """True between the first byte of a head and its last."""
+        """True between the first and the last byte of a head."""
         return self._fed > 0
 
     def feed(self, data: bytes) -> tuple[RequestHead | None, int]:
-        """Take the bytes that belong to the head. Return it, if it is complete, and their number.
+        """Consume the bytes that belong to the head. Return the head once it is complete, and the number of bytes.
 
         Raises `RefusedRequest`.
         """
@@ -68,7 +68,7 @@ class HeadParser:
         return None, len(data)
 
     def _feed_parts(self, data: bytes) -> tuple[RequestHead | None, int]:
-        """Take what comes piecemeal, or with other bytes behind it: up to each empty line, until one ends the head."""
+        """Consume a head in pieces, or with bytes after it: up to each empty line, until one ends the head."""
         used = 0
         while used < len(data):
             end, first = self._find_end(data, used), not self._fed
@@ -90,7 +90,7 @@ class HeadParser:
         return position + len(_END) if position >= 0 else len(data)
 
     def _is_ordinary(self, data: bytes) -> bool:
-        """Return whether the data are one whole head of HTTP: its only empty line ends it."""
+        """Return True where the data are one complete HTTP head: its only empty line ends it."""
         end = data.find(b"\r")
         return data[end - 9 : end - 1] == b" HTTP/1." and data.find(_END) == len(data) - len(_END)
 
@@ -98,7 +98,7 @@ class HeadParser:
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            pass  # a head that offers an upgrade has ended, and so has the piece
+            pass  # a head that offers an upgrade ends here, and so does the piece
         except httptools.HttpParserError as error:
             raise self._refused or RefusedRequest() from error
 
@@ -112,7 +112,7 @@ class HeadParser:
             self._check_beginning()
 
     def _check_protocol(self, piece: bytes) -> None:
-        """Refuse the request lines of RTSP and ICE, which llhttp reads as well."""
+        """Refuse the request lines of RTSP and ICE, which llhttp accepts."""
         line = (self._line or b"") + piece
         end = line.find(b"\n", len(line) - len(line.lstrip(b"\r\n")))
         if end < 0:
@@ -129,19 +129,19 @@ class HeadParser:
                 raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _check_size(self) -> None:
-        """Count what Node's --max-http-header-size counts: the target, the headers' names and values."""
+        """Count what Node's --max-http-header-size counts: target, header names and values."""
         size = len(self._target) + sum([len(name) + len(value) for name, value in self._headers])
         if size >= HEAD_LIMIT:
             raise RefusedRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     def _take(self, whole: bytes | None) -> RequestHead:
-        """Return the head, and be ready for the next; `whole` are its bytes where they came in one piece."""
+        """Return the head and reset for the next one; `whole` are its bytes where they came in one piece."""
         head = self._head
         assert head is not None
         if whole is not None:
             self._known.add(whole, head)
         if head.length != 0:
-            self._parser = httptools.HttpRequestParser(self)  # this one waits for a body
+            self._parser = httptools.HttpRequestParser(self)  # the former one waits for a body
         self._head, self._target, self._headers, self._fed, self._tail = None, b"", [], 0, b""
         self._line = b""
         return head
@@ -158,9 +158,9 @@ class HeadParser:
         self._headers.append((name, value))
 
     def _trim(self, name: bytes, value: bytes) -> bytes:
-        """Return the value without the space behind it (RFC 9110 §5.5)."""
+        """Return the value without trailing white space (RFC 9110 §5.5)."""
         if name == b"content-length" and b"\t" in value:
-            self._refused = RefusedRequest()  # as Node's llhttp has it; this one takes a tab for the end of the number
+            self._refused = RefusedRequest()  # as in Node's llhttp; this version ends the number at a tab
             raise self._refused
         return value.rstrip(b" \t")
 

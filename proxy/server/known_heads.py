@@ -1,11 +1,11 @@
-"""Header blocks that were read before. Clients repeat theirs byte for byte, with another request line. Pure.
+"""Cache of parsed header blocks: clients repeat theirs byte for byte, with other request lines. Pure.
 
     GET /a?b HTTP/1.1 CRLF Host: h CRLF CRLF
     └─ request line ─┘└────── block ──────┘
 
-What a head means depends on its block and on the request line's own two parts, which are read here only where they are
-plain: a usual method, and a target that begins with a slash. All other heads go to the parser, and so does each block
-the first time. A block is known as the bytes that the parser took for the rest of one whole head.
+A head is found here where its block has been parsed before, its method is a usual one and its target begins with a
+slash. All other heads go to the parser. The key of a block is the bytes after the target of a head that the parser
+accepted as one complete head.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from proxy.server.request_head import RequestHead
 KNOWN_HEADS_KEY: Final = "proxy.known_heads"
 """The key of the lifespan's state that holds the `KnownHeads` of the server."""
 MAX_SIZE: Final = 2048
-"""Bytes of a block that is remembered."""
+"""Maximum bytes of a cached block."""
 MAX_BLOCKS: Final = 512
-"""Blocks that are remembered; with `MAX_SIZE`, this bounds the memory."""
+"""Maximum number of cached blocks; with `MAX_SIZE`, this bounds the memory."""
 
 _END: Final = b"\r\n\r\n"
 _REQUEST_LINE: Final = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!-\"$-~]*) ")
-"""The beginning of a head up to the protocol. llhttp takes each such target, whatever the method; `#` is left to it."""
+"""A head up to the protocol. llhttp accepts every such target with any of the methods; a `#` is left to llhttp."""
 _METHODS: Final = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 _MAX_LINE: Final = 8192
 
@@ -33,14 +33,14 @@ _Meaning = tuple[str, tuple[tuple[bytes, bytes], ...], int | None, bool, bool, b
 
 
 class KnownHeads:
-    """The blocks that one server's clients have sent, those first seen longest ago forgotten first."""
+    """The cached blocks of one server. A full cache drops the block that was added first."""
 
     def __init__(self, size: int = MAX_BLOCKS) -> None:
         self._size: Final = size
         self._blocks: Final[dict[bytes, _Meaning]] = {}
 
     def find(self, data: bytes) -> tuple[RequestHead, int] | None:
-        """Return the head that `data` begins with, and its size in bytes; None where it is not known."""
+        """Return the head at the start of `data` with its size in bytes; None where it is not cached."""
         line = _REQUEST_LINE.match(data, 0, _MAX_LINE)
         if line is None:
             return None
@@ -53,7 +53,7 @@ class KnownHeads:
         return RequestHead(_METHODS[method], target, *meaning), end
 
     def add(self, data: bytes, head: RequestHead) -> None:
-        """Remember the block of a head, which the parser has read from exactly these bytes."""
+        """Cache the block of a head that the parser has read from exactly these bytes."""
         line = _REQUEST_LINE.match(data, 0, _MAX_LINE)
         if line is None or len(data) - line.end() > MAX_SIZE or data.find(_END) != len(data) - len(_END):
             return

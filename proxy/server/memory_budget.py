@@ -1,8 +1,8 @@
-"""Bytes that a process may buffer for all of its clients together.
+"""A limit on the bytes that a process buffers for all of its clients together.
 
-Bodies that native has received of requests that it has not answered, parts of answers that clients have not taken, and
-messages of native WebSockets are entered in accounts. Over the limit, the largest account that has been idle goes
-first; where none has, the account that asks for more. Runs on the event loop; does no I/O.
+Accounts are charged for bodies that native received and has not answered, parts of answers that clients have not read,
+and messages of native WebSockets. Beyond the limit, the largest account that has been idle is ended first; if none is
+idle, the account that needs more. Runs on the event loop; does no I/O.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 BUDGET_KEY: Final = "proxy.buffer_budget"
-"""The key of the lifespan's state that holds the `MemoryBudget` of the process."""
+"""The key of the lifespan state that holds the `MemoryBudget` of the process."""
 IDLE: Final = 1.0
 """Seconds without a change after which an account is idle."""
 
@@ -34,20 +34,20 @@ class MemoryBudget:
         self.accounts: Final[dict[MemoryAccount, None]] = {}
 
     def open(self, evict: Callable[[], None], *, expendable: bool = False) -> MemoryAccount:
-        """Return an account. `evict` is called to end its holder, which then lets its bytes go.
+        """Return an account. `evict` ends its holder, which then releases its bytes.
 
         An `expendable` holder serves no client and is ended before all others.
         """
         return MemoryAccount(self, evict, expendable=expendable)
 
     def has_room(self, size: int) -> bool:
-        """Return whether `size` bytes more fit without ending a holder."""
+        """Return True where `size` more bytes fit without ending a holder."""
         return self.used + size <= self.limit
 
     def make_room(self, account: MemoryAccount) -> bool:
-        """End holders until the limit holds: expendable, then idle ones, the largest first.
+        """End holders until the limit is met: expendable, then idle ones, the largest first.
 
-        Return False where `account` itself must go.
+        Return False where `account` itself must end.
         """
         while self.used > self.limit:
             idle_before = time.monotonic() - self._idle_after
@@ -63,7 +63,7 @@ class MemoryBudget:
 
 
 class MemoryAccount:
-    """Bytes of one holder. Once closed it takes no more."""
+    """Bytes of one holder. A closed account accepts no more."""
 
     __slots__ = ("_budget", "_closed", "changed_at", "evict", "expendable", "size")
 
@@ -74,7 +74,7 @@ class MemoryAccount:
         self.changed_at = 0.0
 
     def acquire(self, size: int) -> bool:
-        """Enter `size` bytes more; False where the holder must end itself."""
+        """Charge `size` bytes; return False where the holder must end itself."""
         if self._closed:
             return False
         budget = self._budget
@@ -85,7 +85,7 @@ class MemoryAccount:
         return budget.used <= budget.limit or budget.make_room(self)
 
     def release(self, size: int) -> None:
-        """Take `size` bytes out; nothing once the account is closed."""
+        """Release `size` bytes; no effect on a closed account."""
         if self._closed:
             return
         self.size -= size
@@ -95,6 +95,6 @@ class MemoryAccount:
             self._budget.accounts.pop(self, None)
 
     def close(self) -> None:
-        """Take everything out, for good."""
+        """Release everything and close the account."""
         self.release(self.size)
         self._closed = True

@@ -1,12 +1,12 @@
-"""The listener's HTTP/1.1: one client connection, from its opening until it is closed or becomes a WebSocket.
+"""The listener's HTTP/1.1: one client connection, until it is closed or becomes a WebSocket.
 
-    bytes ─▶ HeadParser ─▶ RequestHead ─┬─▶ ServedExchange ─▶ app        one at a time; what is pipelined waits unread
+    bytes ─▶ HeadParser ─▶ RequestHead ─┬─▶ ServedExchange ─▶ app        one at a time; pipelined requests wait
          └─▶ BodyDecoder ───────────────┤
-                                        └─▶ WebSocketProtocol      with the rest of the bytes
+                                        └─▶ WebSocketProtocol      with the remaining bytes
 
-uvicorn opens the sockets and calls this class; it needs `connections`, `tasks` and `shutdown` from it. Requests are
-read as Node reads them (`head_parser`, `request_head`, `body`); what is refused gets Node's refusal. The connection
-is closed in a way that lets the client read the answer first: `_linger`.
+uvicorn opens the sockets and creates an instance of this class per connection; it uses `connections`, `tasks` and
+`shutdown`. Requests are parsed as by Node (`head_parser`, `request_head`, `body`), and refused with Node's answers. The
+connection is closed so that the client can read the answer first: `_linger`.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from proxy.server.slow_reader import SlowReaderWatch
 from proxy.server.timeouts import STATE_KEY, timeouts_in_force
 
 PIPELINE_BUFFER: Final = 64 * 1024
-"""Bytes behind the request under way that are held before the connection stops reading."""
+"""Bytes behind the current request from which reading is paused."""
 DRAIN_LIMIT: Final = 256 * 1024
-"""Bytes of a body that are read and dropped after an early answer; beyond them the connection is closed."""
+"""Bytes of a body that are read and dropped after an early answer; beyond that the connection is closed."""
 LINGER: Final = 1.0
-"""Seconds that a client gets to read the last answer and close its side (RFC 9112 §9.6)."""
+"""Seconds for a client to read the last answer and close its side (RFC 9112 §9.6)."""
 PROBE_DELAY: Final = 1.0
-"""Seconds from a client's half-close to the first probe for its departure, if no answer has begun."""
+"""Seconds from a client's half-close to the first probe for its disconnect, where no answer has begun."""
 PROBE_INTERVAL: Final = 0.1
-"""Seconds to the second probe, which fails if the client is gone; each further one waits twice as long."""
+"""Seconds to the second probe, which fails if the client has disconnected; each further delay is doubled."""
 
 _OWN_STATE: Final = frozenset((STATE_KEY, BUDGET_KEY, KNOWN_HEADS_KEY))
 """Keys of the lifespan's state that are the listener's, and not for apps."""
@@ -119,7 +119,7 @@ class HttpProtocol(asyncio.Protocol):
             self._advance()
 
     def eof_received(self) -> bool:
-        """Go on without further bytes: an answer that is owed is still sent."""
+        """Continue without further bytes: a pending answer is still sent."""
         self._half_closed = True
         if self._closing:
             self._transport.close()
@@ -152,7 +152,7 @@ class HttpProtocol(asyncio.Protocol):
             self._writable.set()
 
     def shutdown(self) -> None:
-        """Finish the request under way, if there is one, and close. uvicorn's graceful shutdown."""
+        """Complete the current request, if any, and close. uvicorn's graceful shutdown."""
         self._leaving = True
         if self._exchange is None and not self._closing:
             self._close()
@@ -160,7 +160,7 @@ class HttpProtocol(asyncio.Protocol):
     # -- reading
 
     def _advance(self) -> None:
-        """Use the bytes that are there, as far as the request under way allows."""
+        """Process the received bytes, as far as the current request allows."""
         try:
             while self._rest and not self._closing:
                 if self._body is not None:
@@ -205,18 +205,18 @@ class HttpProtocol(asyncio.Protocol):
         exchange.begin(self._app, None if self._in_task else self._begin_request, self._describe(head))
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a part of the request under way."""
+        """Run a part of the current request."""
         task = self._loop.create_task(work)
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
 
     def open_account(self) -> MemoryAccount | None:
-        """Return a new account in the memory budget, if there is one."""
+        """Return a new account in the memory budget, or None without a budget."""
         budget: MemoryBudget | None = self._app_state.get(BUDGET_KEY)
         return budget.open(lambda: self.evict("memory")) if budget is not None else None
 
     def retain_body(self) -> None:
-        """Enter the body of the request under way in the memory budget: its app may hold it until it has answered."""
+        """Enter the current request's body in the memory budget, because its app may hold it until it has answered."""
         if self._exchange is not None:
             self._exchange.retains_body = True
 
@@ -250,7 +250,7 @@ class HttpProtocol(asyncio.Protocol):
             self._pause_reading()
 
     def _drop(self, size: int, *, complete: bool) -> None:
-        """Count bytes of a body that was answered early; after its last one, the connection is free."""
+        """Count bytes of a body that was answered early; after its last byte, the connection is free."""
         self._dropped += size
         if complete:
             self._rest_for_next()
@@ -258,7 +258,7 @@ class HttpProtocol(asyncio.Protocol):
             self._linger()
 
     def _become_websocket(self, head: RequestHead) -> None:
-        """Hand the connection over, as uvicorn's protocol does: the head as bytes, then what follows."""
+        """Hand the connection over as uvicorn's protocol does: the head as bytes, then the following bytes."""
         self._closing = True
         self._leave()
         lines = [b"%b %b HTTP/1.1\r\n" % (head.method.encode(), head.target)]
@@ -286,7 +286,7 @@ class HttpProtocol(asyncio.Protocol):
                 self._set_body_deadline(self._loop.time())
 
     def _queue_reading(self) -> None:
-        """Leave the bytes that are there, and those that follow, until the queue comes to this client."""
+        """Leave received and following bytes unread until the queue reaches this client."""
         if not self._is_queued:
             self._pause_reading()
             self._is_queued = True
@@ -307,7 +307,7 @@ class HttpProtocol(asyncio.Protocol):
         self._queue.enqueue(client and client[0], work, large=self._reads_large)
 
     def _read_on(self) -> None:
-        """Read what is dropped, or what another protocol has taken over."""
+        """Resume reading of bytes that are dropped, or that another protocol has taken over."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -322,7 +322,7 @@ class HttpProtocol(asyncio.Protocol):
         self._loop.call_soon(flush)
 
     async def drain(self) -> None:
-        """Wait until the client has read enough of what was written."""
+        """Wait until the client has received enough of the written bytes."""
         if self._writable is not None:
             await self._writable.wait()
 
@@ -333,14 +333,14 @@ class HttpProtocol(asyncio.Protocol):
             self._resume_reading()
 
     def may_persist(self, exchange: ServedExchange) -> bool:
-        """Tell whether another request may follow an answer that begins now."""
+        """Return True where another request may follow an answer that begins now."""
         if not exchange.head.keep_alive or self._leaving or (self._half_closed and not self._rest):
             return False
-        # A client whose body was not asked for may send it or not (RFC 9110 §10.1.1).
+        # A client whose body was not requested may or may not send it (RFC 9110 §10.1.1).
         return self._body is None or not (exchange.continue_owed or self._body.left > DRAIN_LIMIT)
 
     def answered(self, exchange: ServedExchange) -> None:
-        """Go on after an answer: with the next request, or with the rest of this one, or not at all."""
+        """Continue after an answer: with the next request, with the rest of this one, or by closing."""
         self._server_state.total_requests += 1
         self._exchange = None
         if self._closing:
@@ -350,16 +350,14 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._dropped = 0
         if self._body is None:
-            self._in_task = (
-                exchange.in_task
-            )  # which has yet to release what it holds: the next one waits for a task, too
+            self._in_task = exchange.in_task  # still releasing its resources: the next request waits for a task, too
             self._rest_for_next()
             self._in_task = False
         if self._read_paused:
             self._resume_reading()
 
     def _rest_for_next(self) -> None:
-        """Wait for the next request; it may be there already."""
+        """Wait for the next request, which may have arrived already."""
         self._deadline.set(self._timeouts.keep_alive)
         if self._rest:
             self._advance()
@@ -367,7 +365,7 @@ class HttpProtocol(asyncio.Protocol):
             self._close() if not self._heads.begun else self._refuse(HTTPStatus.BAD_REQUEST)
 
     def break_off(self) -> None:
-        """Close amid an answer."""
+        """Close within an answer."""
         if self._exchange is not None:
             self._exchange.disconnect()
         self._closing = True
@@ -376,7 +374,7 @@ class HttpProtocol(asyncio.Protocol):
     # -- closing
 
     def _expire(self) -> None:
-        """End a connection whose client took too long: for a head, for a body, or for another request."""
+        """End a connection whose client took too long to send a head, a body, or another request."""
         if self._read_paused or self._is_continue_owed:
             self._deadline.set(self._timeouts.request)  # the app is slow, not the client
         elif self._body is not None or self._heads.begun or not self._request_began:
@@ -385,12 +383,12 @@ class HttpProtocol(asyncio.Protocol):
             self._close()
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer by `status` if no answer has begun, tell the app, and close."""
+        """Answer with `status` where no answer has begun, disconnect the app, and close."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.disconnect()
         if exchange is None and self._body is not None:
-            self._close()  # the answer came early
+            self._close()  # the answer was sent early
         elif exchange is not None and exchange.begun:
             self._closing = True
             self._transport.close()
@@ -400,12 +398,12 @@ class HttpProtocol(asyncio.Protocol):
 
     @property
     def _is_continue_owed(self) -> bool:
-        """Whether the client waits for a 100 Continue, within the time for its request."""
+        """True where the client waits for a 100 Continue, within the timeout of its request."""
         owed = self._exchange is not None and self._exchange.continue_owed
         return owed and self._loop.time() < self._request_began + self._timeouts.request
 
     def _close(self) -> None:
-        """Close once all is written; with care where the client may be sending still."""
+        """Close once everything is written; linger where the client may still be sending."""
         if self._body is not None or self._rest or self._leaving:
             self._linger()
         else:
@@ -414,9 +412,9 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
 
     def _linger(self) -> None:
-        """Close the own side, and the connection once the client has closed too.
+        """Close the sending direction, and the connection once the client has closed too.
 
-        A connection that is closed while bytes are unread is reset, which may take the answer back (RFC 9112 §9.6).
+        Closing a connection with unread bytes resets it, which may discard the answer (RFC 9112 §9.6).
         """
         self._read_paused, paused = False, self._read_paused
         self._closing = True
@@ -435,13 +433,13 @@ class HttpProtocol(asyncio.Protocol):
 
     @property
     def stalled_since(self) -> float | None:
-        """The loop's time since when the request waits for the client; None while it does not."""
+        """The loop's time since which the request waits for the client; None while it does not."""
         if self.write_paused:
             return self._write_paused_at
         return self._exchange.waiting_since if self._exchange is not None else None
 
     def evict(self, limit: str) -> None:
-        """End the request under way: by a 503 if its answer has not begun, else by closing the connection."""
+        """End the current request: with a 503 where its answer has not begun, else by closing the connection."""
         self.evicted_for = limit
         if self._exchange is None or self._exchange.begun:
             if self._exchange is not None:
@@ -457,9 +455,9 @@ class HttpProtocol(asyncio.Protocol):
         cast("set[object]", self._server_state.connections).discard(self)
 
     def _probe(self, exchange: ServedExchange, interval: float) -> None:
-        """Find out whether a client that half-closed has left: a system that no longer knows it resets the connection.
+        """Detect whether a half-closed client has disconnected: its system then resets the connection.
 
-        A client must take interim responses at any time (RFC 9110 §15.2), if it speaks HTTP/1.1.
+        HTTP/1.1 clients must accept interim responses at any time (RFC 9110 §15.2).
         """
         if exchange is not self._exchange or exchange.begun or exchange.head.version != "1.1":
             return

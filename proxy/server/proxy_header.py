@@ -1,7 +1,7 @@
 """Parse the header of the PROXY protocol, versions 1 and 2. Pure.
 
-A proxy that passes bytes on unread sends it before them, to say which client they are from. The specification is
-HAProxy's doc/proxy-protocol.txt (2020/03/05); the sections named here are its own.
+A proxy that forwards TCP sends the header first, to name the client. The specification is HAProxy's
+doc/proxy-protocol.txt (2020/03/05), whose sections are cited here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 MAX_V1: Final = 107
-"""Bytes of the longest header of version 1, line end included (§2.1)."""
+"""Maximum bytes of a version 1 header, with its line end (§2.1)."""
 MAX_V2: Final = 16 + 4096
-"""Bytes of the longest header of version 2 that is read; its extensions are ignored."""
+"""Maximum bytes of a version 2 header; its extensions are ignored."""
 
 _V1_PREFIX: Final = b"PROXY "
 _V1: Final = re.compile(rb"PROXY TCP([46]) ([0-9A-Fa-f.:]+) ([0-9A-Fa-f.:]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4})\r\n")
@@ -29,14 +29,14 @@ _TCP4, _TCP6 = 0x11, 0x21
 
 
 class MalformedHeaderError(ValueError):
-    """The connection does not begin with a header of the PROXY protocol."""
+    """Raised where a connection does not begin with a PROXY header."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """A header. `source`: the client's address and port, None where the proxy speaks for itself or does not know.
+    """A header. `source`: the client's address and port, None where the proxy connects for itself or does not know it.
 
-    `length`: its bytes; what follows them is the client's.
+    `length` is its size in bytes; the client's bytes follow.
     """
 
     source: tuple[str, int] | None
@@ -44,9 +44,9 @@ class ProxyHeader:
 
 
 def parse_header(data: bytes) -> ProxyHeader | None:
-    """Return the header that a connection begins with; None while bytes of it are missing.
+    """Return the header at the beginning of a connection; None while it is incomplete.
 
-    Raises MalformedHeaderError as soon as no further byte could make it one.
+    Raises MalformedHeaderError as soon as no further byte can make it valid.
     """
     if data.startswith(_V2_SIGNATURE[: len(data)]):
         return _parse_v2(data)
@@ -99,7 +99,7 @@ def _parse_v2(data: bytes) -> ProxyHeader | None:
 
 
 def _source(family: int, addresses: bytes) -> tuple[str, int] | None:
-    """Return the source of a stream over IP; None for all others, whose addresses say nothing here."""
+    """Return the source of a stream over IP; None for other families and protocols."""
     if family == _TCP4:
         return str(IPv4Address(addresses[:4])), *struct.unpack_from("!H", addresses, 8)
     if family == _TCP6:
@@ -108,7 +108,7 @@ def _source(family: int, addresses: bytes) -> tuple[str, int] | None:
 
 
 def _check_extensions(data: bytes) -> None:
-    """Raise MalformedHeaderError unless these are whole type-length-values (§2.2.1)."""
+    """Raise MalformedHeaderError unless these are complete type-length-values (§2.2.1)."""
     at = 0
     while at < len(data):
         if at + 3 > len(data):

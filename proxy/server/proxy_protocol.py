@@ -1,10 +1,10 @@
-"""The PROXY protocol in front of HTTP: a connection of a trusted proxy begins with a header that names its client.
+"""The PROXY protocol: a connection of a trusted proxy begins with a header that names its client.
 
     bytes ─▶ parse_header ─▶ HttpProtocol, on a transport whose peer is the client that the header names
 
-Everything behind sees an ordinary connection, WebSockets included. A connection that must begin with a header and does
-not is closed unanswered: to guess would let a client write its own. `ProxyProtocolPolicy` says which ones must; the app
-gives it to the server through its lifespan state, under `STATE_KEY`.
+All following layers see an ordinary connection, WebSockets included. A connection that must begin with a header and
+does not is closed without an answer, because guessing would let clients write their own. `ProxyProtocolPolicy` decides
+which connections must; the app passes it to the server through its lifespan state, under `STATE_KEY`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ logger = logging.getLogger("scribe_proxy")
 
 STATE_KEY: Final = "proxy.proxy_protocol"
 HEADER_TIMEOUT: Final = 5.0
-"""Seconds for the header to arrive; the specification asks for three at least."""
+"""Seconds for the header to arrive; the specification requires at least three."""
 
 PeerAddress = tuple[str, int] | None
 LocalAddress = tuple[str, int | None] | None
 
 
 class ProxyProtocolPolicy:
-    """Holder of the rule in force: which new connections begin with a header.
+    """The rule in force: which new connections begin with a header.
 
-    `trusted`: the peers whose connections do, None where none do. `exempt` says of a local address that connections to
-    it never do.
+    `trusted`: the peers whose connections do, None for no peers. `exempt` returns True for local addresses whose
+    connections never do.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ProxyProtocolPolicy:
         self.exempt = exempt
 
     def expects_header(self, peer: PeerAddress, local: LocalAddress) -> bool:
-        """Return whether a connection of that peer to that local address begins with a header."""
+        """Return True where a connection of that peer to that local address begins with a header."""
         if self.trusted is None or self.exempt(local):
             return False
         return self.trusted.trusts_peer(peer[0] if peer is not None else None)
@@ -61,7 +61,7 @@ def create_protocol(
     app_state: dict[str, Any],
     _loop: asyncio.AbstractEventLoop | None = None,
 ) -> asyncio.Protocol:
-    """Return the protocol of a new connection; uvicorn calls it in the place of a protocol class."""
+    """Return the protocol of a new connection; uvicorn calls it instead of a protocol class."""
     if KNOWN_HEADS_KEY not in app_state:
         app_state[KNOWN_HEADS_KEY] = KnownHeads()
     state = {key: value for key, value in app_state.items() if key != STATE_KEY}
@@ -73,7 +73,7 @@ def create_protocol(
 
 
 class ProxyProtocol(asyncio.Protocol):
-    """One connection until its header was read, or none is expected."""
+    """One connection until its header has been read, or none is expected."""
 
     def __init__(
         self, http: Callable[[], asyncio.Protocol], policy: ProxyProtocolPolicy, server_state: ServerState
@@ -130,14 +130,14 @@ class ProxyProtocol(asyncio.Protocol):
 
 
 def _transport_from(transport: asyncio.Transport, header: ProxyHeader) -> asyncio.Transport:
-    """Return the transport, with the client that the header names as its peer."""
+    """Return the transport with the client named by the header as its peer."""
     if header.source is None:
         return transport
     return cast("asyncio.Transport", _ProxiedTransport(transport, header.source))
 
 
 class _ProxiedTransport:
-    """A transport with another peer; what it does not know, the transport itself answers."""
+    """A transport with another peer; other attributes are those of the wrapped transport."""
 
     def __init__(self, transport: asyncio.Transport, peer: tuple[str, int]) -> None:
         self._transport, self._peer = transport, peer

@@ -1,6 +1,6 @@
-"""Refusals: answers that the listener gives by itself, before any app sees the request.
+"""Refusals: answers of the listener itself, before any app receives the request.
 
-They have Node's form: a bare status line and `Connection: close`, without a body.
+They have Node's format: a bare status line and `Connection: close`, without a body.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from http import HTTPStatus
 from typing import Final
 
 HEAD_LIMIT: Final = 16 * 1024
-"""Bytes of a target with all header names and values, or of trailers, from which on Node refuses them."""
+"""Bytes of a target with all header names and values, or of trailers, from which Node refuses them."""
 
 
 class RefusedRequest(Exception):
-    """A request that is not served. The connection is closed after `status`."""
+    """Raised for a request that is not served. The connection is closed after `status`."""
 
     def __init__(self, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         self.status = status

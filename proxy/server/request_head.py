@@ -1,7 +1,7 @@
-"""Request heads: what they mean for the connection, and which are refused. Pure.
+"""Request heads: their meaning for the connection, and the checks that refuse some. Pure.
 
-llhttp has checked the syntax of a head. The checks here are those that RFC 9110 and RFC 9112 ask for on top of it, or
-that Node's server makes above the parser.
+llhttp has validated the syntax of a head. The checks here are those that RFC 9110 and RFC 9112 require in addition, or
+that Node's server makes after its parser.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HOST: Final = re.compile(
 )  # RFC 9112 §3.2
 _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)([^?#]*)(?:\?([^#]*))?")  # RFC 9112 §3.2.2
 _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:$|\W)", re.IGNORECASE)
-"""Node's own test for an expectation that it meets (`lib/_http_server.js`)."""
+"""Node's test for an expectation that it supports (`lib/_http_server.js`)."""
 
 
 @dataclass(slots=True)
@@ -33,8 +33,8 @@ class RequestHead:
     """A request that will be served, without its body.
 
     `headers` have lower-case names; a tuple where they recur, a list otherwise. `length` is the body's size in
-    bytes, None where it comes in chunks. `websocket`: an offer to go on as a WebSocket; all other offers to upgrade
-    are ignored (RFC 9110 §7.8).
+    bytes, None where it is chunked. `websocket`: it offers an upgrade to a WebSocket; all other upgrades are ignored
+    (RFC 9110 §7.8).
     """
 
     method: str
@@ -48,7 +48,7 @@ class RequestHead:
 
 
 class TargetParts(NamedTuple):
-    """A request target as ASGI names its parts."""
+    """The parts of a request target, named as in ASGI."""
 
     path: str
     raw_path: bytes
@@ -56,7 +56,7 @@ class TargetParts(NamedTuple):
 
 
 def understand_head(method: str, target: bytes, version: str, headers: RawHeaders) -> RequestHead:
-    """Return the head with its meaning. Raises `RefusedRequest`."""
+    """Return the parsed head. Raises `RefusedRequest`."""
     if version not in ("1.1", "1.0"):
         raise RefusedRequest(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     if method == "CONNECT":
@@ -80,7 +80,7 @@ def understand_head(method: str, target: bytes, version: str, headers: RawHeader
 
 
 def split_target(target: bytes) -> TargetParts:
-    """Return the parts of a target that llhttp accepts. One without a path (`*`) is its own path, as in Node."""
+    """Return the parts of a target that llhttp accepts. A target without a path (`*`) is its own path, as in Node."""
     return _split_short_target(target) if len(target) <= 256 else _split_target(target)
 
 
@@ -147,7 +147,7 @@ def _apply_framing(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
 
 
 def _apply_connection(head: RequestHead, values: Mapping[bytes, bytes]) -> None:
-    """Set whether the connection persists (RFC 9112 §9.3) and whether a WebSocket is offered."""
+    """Set whether the connection persists (RFC 9112 §9.3) and whether the client offers a WebSocket."""
     options = [option.strip(b" \t").lower() for option in values.get(b"connection", b"").split(b",")]
     head.keep_alive = b"close" not in options
     if head.version == "1.0":

@@ -1,7 +1,7 @@
-"""Responses on the wire: the head of one, and how its body is delimited (RFC 9112 §6). Pure.
+"""Encode responses: the head, and the framing of the body (RFC 9112 §6). Pure.
 
-The app says what it answers; the listener alone decides about `Connection` and `Transfer-Encoding`. A response that
-cannot be sent as the app means it raises `InvalidResponse`, before any byte of it where that is possible.
+The app sends the response; the listener alone decides about `Connection` and `Transfer-Encoding`. A response that
+cannot be sent as intended raises `InvalidResponse`, before its first byte where possible.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Final, Literal
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BODILESS: Final = frozenset((204, 304))
 _FRAMING: Final = frozenset((b"content-length", b"connection", b"upgrade", b"transfer-encoding"))
-"""Headers about which the listener decides; ASGI leaves `Transfer-Encoding` to the server."""
+"""Headers that the listener sets; ASGI leaves `Transfer-Encoding` to the server."""
 
 Header = tuple[bytes, bytes]
 Delimiter = Literal["length", "chunks", "close", "none"]
 
 
 class InvalidResponse(RuntimeError):
-    """A response of an app that cannot be sent."""
+    """Raised for a response of an app that cannot be sent."""
 
 
 class ResponseFramer:
-    """Turns one response into bytes.
+    """Encoder of one response.
 
-    `head` is the status line with the headers. `keep_alive` tells whether the connection may carry another request
-    after the response. `broken`: the body does not have the length that the app announced.
+    `head` is the status line with the headers. `keep_alive`: the connection may carry another request after the
+    response. `broken`: the body does not have the announced length.
     """
 
     __slots__ = ("_delimiter", "_left", "broken", "head", "keep_alive")
@@ -44,9 +44,10 @@ class ResponseFramer:
         keep_alive: bool,
         added: Iterable[Header] = (),
     ) -> None:
-        """Frame a response. `headers` in a tuple recur; those `added` do not, and none of them is about framing.
+        """Encode the head. Lines of `headers` are cached where they are a tuple; those of `added` are not.
 
-        Raises `InvalidResponse` for a status that is not final, or a header that would break the head.
+        `added` has no header about framing. Raises `InvalidResponse` for a status that is not final, or a header that
+        would corrupt the head.
         """
         self.broken = False
         self._left = 0
@@ -84,10 +85,10 @@ class ResponseFramer:
         return [b"connection: %b\r\n" % b", ".join(names)] if names else []
 
     def frame(self, body: bytes, *, more: bool) -> bytes:
-        """Return a part of the body as it goes on the wire; nothing where the response has no body.
+        """Return the encoded next part of the body; nothing where the response has no body.
 
-        More bytes than announced are cut off. With them, or where bytes are missing at the end, `broken` becomes True
-        and `keep_alive` False.
+        Bytes beyond the announced length are cut off. In that case, or where bytes are missing at the end, `broken`
+        becomes True and `keep_alive` False.
         """
         if self._delimiter == "length":
             return self._frame_sized(body, more=more)
@@ -108,7 +109,7 @@ class ResponseFramer:
 def _encode_headers(headers: Iterable[Header], status: int) -> tuple[bytes, int | None, tuple[bytes, ...]]:
     """Return header lines in the app's order, the announced length and the options of `Connection`.
 
-    A 204 keeps only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any.
+    A 204 retains only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any.
     """
     lines: list[bytes] = []
     length: int | None = None
@@ -133,16 +134,16 @@ _recurring_lines: Final = functools.lru_cache(maxsize=1024)(_encode_headers)
 
 
 def _join_lines(lines: list[bytes]) -> bytes:
-    """Return lines as one. Raises `InvalidResponse` where one would end early."""
+    """Return the joined lines. Raises `InvalidResponse` where one contains a line break."""
     joined, expected = b"".join(lines), len(lines)
     if joined.count(b"\n") != expected or joined.count(b"\r") != expected or b"\0" in joined:
-        raise InvalidResponse("a header holds CR, LF or NUL")
+        raise InvalidResponse("a header contains CR, LF or NUL")
     return joined
 
 
 def _read_length(value: bytes, former: int | None) -> int:
     if not value.isdigit() or (former is not None and former != int(value)):
-        raise InvalidResponse("Content-Length is no number, or contradicts another")
+        raise InvalidResponse("Content-Length is not a number, or contradicts another")
     return int(value)
 
 
@@ -150,15 +151,15 @@ def _read_length(value: bytes, former: int | None) -> int:
 def _checked_name(name: bytes) -> bytes:
     """Return the name in lower case. Raises `InvalidResponse`."""
     if not _TOKEN.fullmatch(name):
-        raise InvalidResponse("a header's name is no token")
+        raise InvalidResponse("a header's name is not a token")
     return name.lower()
 
 
 @functools.lru_cache(maxsize=1024)
 def _status_line(status: int) -> bytes:
-    """Return the status line of a final status: 200 to 999 (RFC 9110 §15 knows classes up to 5 only)."""
+    """Return the status line of a final status: 200 to 999 (RFC 9110 §15 defines classes up to 5 only)."""
     if not 200 <= status <= 999:
-        raise InvalidResponse(f"{status} is no final status")
+        raise InvalidResponse(f"{status} is not a final status")
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:

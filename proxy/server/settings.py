@@ -1,4 +1,4 @@
-"""How uvicorn is set up for the gateway's own protocols."""
+"""uvicorn's settings for the gateway's own protocols."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proxy.server.websocket import WebSocketProtocol
 
 
 def uvicorn_settings() -> dict[str, Any]:
-    """Return the `uvicorn.Config` arguments that make it listen as Node does and add nothing to answers."""
+    """Return the `uvicorn.Config` arguments with which it behaves like Node and adds nothing to answers."""
     return {
         "http": create_protocol,
         "ws": WebSocketProtocol,

@@ -1,4 +1,4 @@
-"""A client that takes its answers too slowly: once bytes wait for it, its connection must keep the minimum rate."""
+"""Abort connections whose client reads answers more slowly than the minimum rate."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from proxy.server.timeouts import ClientTimeouts
 from proxy.websocket.link import acknowledged
 
 CHECKS: Final = 8
-"""Checks of a slow reader in the time that it may fall behind."""
+"""Number of checks of a slow reader within the time by which it may fall behind."""
 
 
 class SlowReaderWatch:
-    """Aborts a connection whose client falls behind, from `begin` until all that was written has been sent.
+    """Aborts a connection whose client falls behind, from `begin` until all written bytes have been sent.
 
-    `written` counts the bytes given to the transport; the connection adds to it.
+    `written` counts the bytes given to the transport; the connection increases it.
     """
 
     __slots__ = ("_delivered", "_loop", "_rate", "_timeouts", "_timer", "_transport", "written")
@@ -28,14 +28,14 @@ class SlowReaderWatch:
         self.written = self._delivered = 0
 
     def begin(self) -> None:
-        """Watch, where bytes wait to be sent and no watch is under way."""
+        """Start the checks, unless they run already or nothing waits to be sent."""
         if self._timer is None and self._transport.get_write_buffer_size():
             self._rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
             self._delivered = acknowledged(self._transport, self.written)
             self._schedule()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop the checks."""
         if self._timer is not None:
             self._timer.cancel()
 

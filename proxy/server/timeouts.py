@@ -1,7 +1,7 @@
-"""Timeouts of client connections, and where a connection finds those in force when it opens.
+"""Timeouts of client connections, and their location in the lifespan state.
 
-The app gives a `ListenerTimeouts` holder to the server through its lifespan state, under `STATE_KEY`, and replaces
-`current` at a reload. A connection reads it once, when it opens. Apps without one get the defaults.
+The app passes a `ListenerTimeouts` to the server through its lifespan state, under `STATE_KEY`, and replaces `current`
+at a reload. A connection reads it once, when it opens. Without one, the defaults apply.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ STATE_KEY: Final = "proxy.listener_timeouts"
 
 @dataclass(frozen=True, slots=True)
 class ClientTimeouts:
-    """Seconds; the first three defaults are those of Node's HTTP server.
+    """Timeouts in seconds; the first three defaults are those of Node's HTTP server.
 
-    `keep_alive`: from an answer to the next request. `header`: for a whole head. `request`: for a whole request, body
-    included. `idle`: for a client that falls behind `min_rate`, in bytes a second. `websocket_ping_interval`: between
-    two pings. `websocket_ping_timeout`: for a sign of life after a ping.
+    `keep_alive`: from an answer to the next request. `header`: for a complete head. `request`: for a complete request
+    with its body. `idle`: for a client that is slower than `min_rate`, in bytes per second. `websocket_ping_interval`:
+    between two pings. `websocket_ping_timeout`: for any data after a ping.
     """
 
     keep_alive: float = 5.0
@@ -32,13 +32,13 @@ class ClientTimeouts:
 
 
 class ListenerTimeouts:
-    """Holder of the timeouts that new connections get."""
+    """The timeouts that new connections get."""
 
     def __init__(self, current: ClientTimeouts | None = None) -> None:
         self.current = current or ClientTimeouts()
 
 
 def timeouts_in_force(app_state: Mapping[str, Any]) -> ClientTimeouts:
-    """Return the timeouts of a connection that opens now. `app_state` is the lifespan's state."""
+    """Return the timeouts of a connection that opens now. `app_state` is the lifespan state."""
     holder: ListenerTimeouts | None = app_state.get(STATE_KEY)
     return holder.current if holder is not None else ClientTimeouts()

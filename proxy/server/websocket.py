@@ -1,18 +1,18 @@
-"""WebSocket protocol of uvicorn that answers a handshake as Node's `ws` does and adds no headers of its own.
+"""A WebSocket protocol for uvicorn that answers handshakes like Node's `ws` and adds no headers of its own.
 
-It is not a subclass of uvicorn's, of which nothing would be left: that one loses a request's exact target, compresses,
-adds `Date` and `Content-Type`, buffers a refusal's body, logs the query, closes with 1012, reports every end as 1005,
-and treats a peer as dead whose pong it has not read. uvicorn's HTTP protocol needs only what is here: a head to read, a
-transport, and `shutdown`.
+It does not extend uvicorn's protocol, because nothing of that would remain: it loses a request's exact target,
+compresses, adds `Date` and `Content-Type`, buffers the body of a refusal, logs the query, closes with 1012, reports
+every end as 1005, and treats a peer as dead whose pong it has not read. uvicorn's HTTP protocol only needs the methods
+here: they accept a head and a transport, and `shutdown`.
 
-    head ─▶ refused (400, 405) as `ws` refuses a bad handshake
+    head ─▶ refused (400, 405) like an invalid handshake by `ws`
          └▶ app ─▶ refused (websocket.http.response, or 403 for a close)
-               ├─▶ accepted: messages, by a `Peer`
-               └─▶ accepted with a `Relay`: the bytes go to it and come from it
+               ├─▶ accepted: messages, through a `Peer`
+               └─▶ accepted with a `Relay`: bytes in both directions
 
-The ASGI extension `proxy.relay` is the last of these: an app that finds it in the scope's `extensions` may accept with
-`{"type": "websocket.accept", "proxy.relay": Relay}` and then neither receives nor sends messages. It waits for
-`Relay.ended` instead.
+The last one is the ASGI extension `proxy.relay`: an app that finds it in the scope's `extensions` may accept with
+`{"type": "websocket.accept", "proxy.relay": Relay}`. It then neither receives nor sends messages, but waits for
+`Relay.ended`.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ KEY = re.compile(rb"[+/0-9A-Za-z]{22}==")
 """16 bytes in base64."""
 VERSIONS = (b"13", b"8")
 MAX_EARLY_BYTES = 64 * 1024
-"""Bytes of a client that is not accepted yet at which reading pauses. RFC 6455 §4.1 has it send none; some do."""
+"""Bytes of a client before its acceptance from which reading is paused. RFC 6455 §4.1 forbids them."""
 _RANDOM = random.SystemRandom()
 REFUSAL_LINGER = 5.0
-"""Seconds for a refused client to take its answer."""
+"""Seconds for a refused client to read its answer."""
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -110,7 +110,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._refusal.writable.set()
 
     def shutdown(self) -> None:
-        """Close with 1001 at a random moment of the time for draining; a handshake under way is completed first."""
+        """Close with 1001 at a random time within the drain time; a current handshake is completed first."""
         if self._drain_timer is None:
             delay = drain_delay(self._config.timeout_graceful_shutdown, _RANDOM.random())
             self._drain_timer = self._loop.call_later(delay, self._go_away)
@@ -132,19 +132,19 @@ class WebSocketProtocol(asyncio.Protocol):
             self._account.close()
 
     def _evict(self) -> None:
-        """Close for the sake of others' memory."""
+        """Close to release memory for others."""
         if self._peer is not None:
             self._peer.close(TRY_AGAIN_LATER)
 
     def _retain(self, size: int) -> bool:
-        """Enter bytes that the app holds of what this client sent; False where the connection is closed instead."""
+        """Charge bytes of messages that the app holds; return False if the connection is closed instead."""
         if self._account is None or self._account.acquire(size):
             return True
         self._evict()
         return False
 
     def _release(self, size: int) -> None:
-        """Take bytes out that the app no longer holds."""
+        """Release bytes that the app no longer holds."""
         if self._account is not None:
             self._account.release(size)
 
@@ -192,12 +192,12 @@ class WebSocketProtocol(asyncio.Protocol):
         }
 
     async def _run(self, scope: Scope) -> None:
-        """Await the app, and end what it leaves open. A `Failure` is answered as the gateway answers it."""
+        """Await the app, and complete what it leaves open. A `Failure` is answered as by the gateway."""
         try:
             await self._config.loaded_app(scope, self._receive, self._send)
         except PeerGone:
             pass
-        except asyncio.CancelledError:  # the time for a graceful shutdown is over
+        except asyncio.CancelledError:  # the graceful shutdown has timed out
             self._transport.abort()
             raise
         except Exception as error:
@@ -219,7 +219,7 @@ class WebSocketProtocol(asyncio.Protocol):
             await self._refuse(failure.status, headers, body)
 
     def _break_off(self, refusal: _Refusal) -> None:
-        """Close after a refusal whose end is missing; its head is sent in any case."""
+        """Close after an incomplete refusal; its head is sent in any case."""
         if not refusal.complete and not self._gone:
             self._transport.write(refusal.frame(b"", True))
             self._close_refused()
@@ -241,7 +241,7 @@ class WebSocketProtocol(asyncio.Protocol):
         return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
 
     async def _send(self, message: Message) -> None:
-        """Send a message. Raises `PeerGone` (an OSError, as ASGI demands) when the client is gone."""
+        """Send a message. Raises `PeerGone` (an OSError, as ASGI requires) where the client has disconnected."""
         kind = message["type"]
         if self._peer is not None:
             await self._send_open(self._peer, kind, message)
@@ -284,7 +284,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._go_away()
 
     def _hand_over(self, relay: Relay | None) -> None:
-        """Give the connection to what carries it from here on."""
+        """Pass the connection to the peer or relay that uses it from then on."""
         early = bytes(self._early)
         if len(early) > MAX_EARLY_BYTES:
             self._transport.resume_reading()
@@ -319,7 +319,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
 
 class _Refusal:
-    """An HTTP answer in place of a 101. One of unknown length is chunked, so that a client sees where it breaks off."""
+    """An HTTP answer instead of a 101. It is chunked if its length is unknown, so that truncation is noticed."""
 
     def __init__(self, status: int, headers: RawHeaders) -> None:
         self._status = status
@@ -330,7 +330,7 @@ class _Refusal:
         self.writable.set()
 
     def frame(self, body: bytes, more: bool) -> bytes:
-        """Return the next part in its framing, the first with the head before it."""
+        """Return the next part in its framing; the first one includes the head."""
         head = b"" if self.begun else self._begin(None if more else len(body))
         if not self._chunked:
             return head + body
@@ -360,7 +360,7 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def _read_head(head: bytes) -> tuple[bytes, bytes, RawHeaders]:
-    """Return method, target and headers of the head that uvicorn's HTTP protocol has parsed and rejoined."""
+    """Return method, target and headers of a head that uvicorn's HTTP protocol has parsed and joined."""
     first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     method, _, rest = first.partition(b" ")
     target = rest.removesuffix(b" HTTP/1.1")
@@ -374,7 +374,7 @@ def _joined(headers: RawHeaders, name: bytes) -> bytes:
 
 
 def _find_fault(method: bytes, headers: RawHeaders) -> tuple[int, bytes, RawHeaders] | None:
-    """Return the answer of `ws` to a faulty handshake: status, text, further headers. The checks are in its order."""
+    """Return the answer of `ws` to an invalid handshake: status, text, further headers. The checks are in its order."""
     if method != b"GET":
         return 405, b"Invalid HTTP method", []
     if _joined(headers, b"upgrade").lower() != b"websocket":

@@ -1,4 +1,4 @@
-"""The legacy side: another service, over the network, as an ASGI app."""
+"""The legacy backend: a service that is reached over the network, as an ASGI app."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Endpoint", "PoolLimits", "Timeouts", "Upstream"]
 
 
 class Upstream:
-    """Forwards `http` and `websocket` scopes to a legacy: its URL, or its endpoint. Raises `failures.Failure`."""
+    """Forwards `http` and `websocket` scopes to a legacy: its URL, or its endpoint. Raises `errors.Failure`."""
 
     def __init__(self, legacy: str | Endpoint, timeouts: Timeouts, limits: PoolLimits | None = None) -> None:
         dialer = Dialer(Endpoint.parse(legacy) if isinstance(legacy, str) else legacy)

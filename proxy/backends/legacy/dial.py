@@ -1,7 +1,7 @@
-"""Connections to the legacy: name resolution, Happy Eyeballs, TLS, Unix sockets, and the cause of each fault.
+"""Connect to legacy: name resolution, Happy Eyeballs, TLS, Unix sockets, and the cause of each fault.
 
-uvloop tries the addresses of a name one after the other, each until it times out, and knows no
-`happy_eyeballs_delay`; so the race between them (RFC 8305) is here.
+uvloop tries the addresses of a name one after the other, each until it times out, and ignores `happy_eyeballs_delay`.
+This module therefore implements the race between addresses (RFC 8305).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from proxy.gateway.errors import ConnectTimeout, Unreachable
 logger = logging.getLogger("scribe_proxy.upstream")
 
 ATTEMPT_DELAY = 0.25
-"""Seconds before the next address is tried beside one that does not answer (RFC 8305 §5)."""
+"""Seconds before the next address is tried in addition to one that does not answer (RFC 8305 §5)."""
 LOG_INTERVAL = 10.0
 """Seconds between two log lines about the same cause."""
 
@@ -73,7 +73,7 @@ class Dialer:
         return interleaved([(family, address) for family, _, _, _, address in addresses])
 
     def _log(self, cause: str, error: BaseException) -> None:
-        """Log a cause, at most once in `LOG_INTERVAL`: a legacy that is down fails each request."""
+        """Log a cause, at most once in `LOG_INTERVAL`, because every request to an unreachable legacy fails."""
         now = time.monotonic()
         if now - self._logged.get(cause, -LOG_INTERVAL) >= LOG_INTERVAL:
             self._logged[cause] = now
@@ -81,7 +81,7 @@ class Dialer:
 
 
 def interleaved(addresses: Sequence[tuple[int, Address]]) -> list[tuple[int, Address]]:
-    """Return the addresses with the first one's family and the others' in turn, otherwise in their order."""
+    """Return the addresses with alternating families, beginning with that of the first; otherwise in their order."""
     preferred = [each for each in addresses if each[0] == addresses[0][0]]
     others = [each for each in addresses if each[0] != addresses[0][0]]
     return [each for each in chain.from_iterable(zip_longest(preferred, others)) if each is not None]
@@ -90,7 +90,8 @@ def interleaved(addresses: Sequence[tuple[int, Address]]) -> list[tuple[int, Add
 async def open_socket(addresses: Sequence[tuple[int, Address]], delay: float = ATTEMPT_DELAY) -> socket.socket:
     """Return a socket connected to the first of `addresses` that accepts.
 
-    Each is tried as soon as the one before it has failed, or `delay` seconds after it. Raises the first one's OSError.
+    The next one is tried as soon as the previous one has failed, or `delay` seconds after it. Raises the first one's
+    OSError.
     """
     if len(addresses) == 1:
         return await _attempt(*addresses[0])
@@ -107,7 +108,7 @@ async def open_socket(addresses: Sequence[tuple[int, Address]], delay: float = A
 async def _race(
     addresses: Sequence[tuple[int, Address]], attempts: list[asyncio.Task[socket.socket]], delay: float
 ) -> asyncio.Task[socket.socket]:
-    """Return the first attempt that succeeds; `attempts` are those begun."""
+    """Return the first attempt that succeeds; `attempts` are those already started."""
     waiting = list(addresses)
     while waiting or any(not attempt.done() for attempt in attempts):
         if waiting:

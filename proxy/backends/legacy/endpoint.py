@@ -1,7 +1,7 @@
-"""Where the legacy listens, and how a request addresses it. Pure.
+"""The address of legacy, and the addressing of a request to it. Pure.
 
-`http://host:port` and `https://host:port` may have a base path, which goes before the path of each request's target:
-with `http://h:1/base`, `/a?q` is sent as `/base/a?q`, `http://x/a` as `http://x/base/a`, and `*` as it is.
+`http://host:port` and `https://host:port` may have a base path, which is prepended to the path of each request's
+target: with `http://h:1/base`, `/a?q` is sent as `/base/a?q`, `http://x/a` as `http://x/base/a`, and `*` unchanged.
 `unix:/run/legacy.sock` is a Unix domain socket, with the authority `localhost`.
 """
 
@@ -20,11 +20,11 @@ _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """How the legacy's certificate is verified, and the certificate shown to it. Paths are of PEM files.
+    """Verification of legacy's certificate, and the client certificate. Paths are of PEM files.
 
-    `ca`: the authorities to trust in place of the system's. `server_name`: the name that is asked for (SNI) and
-    verified in place of the URL's host. `client_cert`: a certificate with its chain, and its private key unless that is
-    in `client_key`.
+    `ca`: the authorities to trust instead of the system's. `server_name`: the name to request (SNI) and to verify
+    instead of the URL's host. `client_cert`: a certificate with its chain, and its private key unless `client_key`
+    contains that.
     """
 
     ca: str | None = None
@@ -52,7 +52,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, url: str, *, host_header: str = "preserve", tls: TlsSettings | None = None) -> Endpoint:
-        """Read `http`, `https`, `ws`, `wss` and `unix` URLs; `routing.yaml` has validated them."""
+        """Parse `http`, `https`, `ws`, `wss` and `unix` URLs, already validated by `routing.yaml`."""
         tls = tls or TlsSettings()
         if url.startswith("unix:"):
             return cls("localhost", 0, unix=url.removeprefix("unix:"), host_header=host_header, tls=tls)
@@ -64,7 +64,7 @@ class Endpoint:
         return cls(host, port, secure, "", base, _authority(host, port, secure), host_header, tls)
 
     def target(self, target: bytes) -> bytes:
-        """Return the request target as the legacy gets it."""
+        """Return the request target for legacy."""
         if not self.base:
             return target
         if target.startswith(b"/"):
@@ -73,7 +73,7 @@ class Endpoint:
         return target if absolute is None else absolute[0] + self.base + target[absolute.end() :]
 
     def with_host(self, headers: RawHeaders) -> RawHeaders:
-        """Return the headers with the `Host` that the legacy gets; a request without one gets the authority."""
+        """Return the headers with the `Host` for legacy; a request without one gets the authority."""
         if self.host_header == "preserve":
             for name, _ in headers:
                 if name == b"host":

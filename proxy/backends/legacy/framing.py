@@ -1,8 +1,8 @@
-"""Where a response begins and ends in the bytes of a connection (RFC 9112). Pure: bytes in, events as state.
+"""Find the end of a response in the bytes of a connection (RFC 9112). Pure: bytes in, events as state.
 
-The connection must never get out of step, so a response is complete exactly at the byte where its framing says so;
-bytes beyond that are `excess`, and the connection that carried them is not used again. A response whose framing is
-ambiguous is malformed, as nginx has it: two lengths, a length beside a transfer coding, `chunked` twice.
+Requests and answers on a connection must stay in step, so a response is complete exactly at the byte that its framing
+gives. Bytes beyond that are `excess`, and their connection is not reused. A response with ambiguous framing is
+malformed, as in nginx: two lengths, a length with a transfer coding, `chunked` twice.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from proxy.backends.legacy.headers import dropped_names, list_members, response_
 from proxy.types import HeaderFields
 
 MAX_HEAD_SIZE: Final = 64 * 1024
-"""Bytes of a status line and its headers."""
+"""Maximum bytes of a status line with its headers."""
 MAX_CACHED_HEAD: Final = 2048
-"""Bytes of a head whose lines are worth being remembered; it bounds the memory of the caches."""
+"""Maximum bytes of a head whose lines are cached, which bounds the memory of the caches."""
 MAX_CACHED_HEADS: Final = 512
-"""Whole heads that are remembered for each service."""
+"""Maximum number of whole heads that are cached for each service."""
 MAX_INTERIM_RESPONSES: Final = 32
-"""1xx responses before the final one."""
+"""Maximum number of 1xx responses before the final one."""
 MAX_CHUNK_LINE: Final = 16 * 1024
-"""Bytes of a chunk's size and extensions."""
+"""Maximum bytes of a chunk's size and extensions."""
 MAX_TRAILERS: Final = 16 * 1024
-"""Bytes of the trailers, which are dropped (RFC 9110 §6.5.1)."""
+"""Maximum bytes of the trailers, which are dropped (RFC 9110 §6.5.1)."""
 
 _EMPTY_LINE: Final = b"\r\n\r\n"
 _LINE_END: Final = b"\r\n"
@@ -42,14 +42,14 @@ Framing = Literal["none", "length", "chunked", "close"]
 
 
 class MalformedResponse(Exception):
-    """Bytes that are not a response, or one whose end is ambiguous."""
+    """Raised for bytes that are not a response, or a response with an ambiguous end."""
 
 
 class ResponseHead(NamedTuple):
-    """A final response's status and headers, names in lower case; `length` where `framing` is `length`.
+    """A final response's status and headers, with lower-case names; `length` where `framing` is `length`.
 
-    `idle_limit`: seconds that the legacy keeps an idle connection open, where it says so. `passed`: the headers that
-    pass on to the client.
+    `idle_limit`: seconds for which legacy keeps an idle connection open, where stated. `passed`: the headers that are
+    forwarded to the client.
     """
 
     status: int
@@ -62,9 +62,9 @@ class ResponseHead(NamedTuple):
 
 
 class RecurringHeads:
-    """Heads of one service's recent final responses, by their bytes; those read longest ago are forgotten first.
+    """Cache of the heads of one service's final responses, by their bytes. The head added first is dropped first.
 
-    Each is remembered for one kind of request: `head_only` and `upgrade` are those of `ResponseReader`.
+    The key includes the kind of request: `head_only` and `upgrade` as in `ResponseReader`.
     """
 
     def __init__(self, size: int = MAX_CACHED_HEADS) -> None:
@@ -72,25 +72,25 @@ class RecurringHeads:
         self._heads: Final[dict[tuple[bytes, bool, bool], ResponseHead]] = {}
 
     def find(self, head: bytes, head_only: bool, upgrade: bool) -> ResponseHead | None:
-        """Return the meaning of a head, without its empty line; None where it is not known."""
+        """Return a parsed head, given without its empty line; None where it is not cached."""
         return self._heads.get((head, head_only, upgrade))
 
     def add(self, head: bytes, head_only: bool, upgrade: bool, meaning: ResponseHead) -> None:
-        """Remember a head that has been read."""
+        """Cache a parsed head."""
         if len(self._heads) >= self._size:
             del self._heads[next(iter(self._heads))]
         self._heads[head, head_only, upgrade] = meaning
 
 
 class ResponseReader:
-    """Reads one response. `head_only`: the method is HEAD; `upgrade`: a 101 was asked for.
+    """Parser of one response. `head_only`: the method is HEAD; `upgrade`: a 101 was requested.
 
-    After each `feed`: `head` once it is whole; `body` holds what has come of the body since it was last emptied;
-    `complete` at the response's last byte; `excess` where bytes followed it; `continued` once 100 has come. A 101
-    that was asked for is complete with its head, and `excess` is what the other protocol begins with.
+    After each `feed`: `head` is set once it is complete; `body` has the parts received since it was last emptied;
+    `complete` is True at the response's last byte; `excess` are bytes beyond it; `continued` is True after a 100. A
+    requested 101 is complete with its head, and `excess` are the first bytes of the other protocol.
     """
 
-    # one object for each response: what most of them never change stays on the class
+    # one object per response: defaults that most of them never change are class attributes
     head: ResponseHead | None = None
     complete = continued = False
     excess = b""
@@ -106,7 +106,7 @@ class ResponseReader:
         self.body: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
-        """Read on. Raises MalformedResponse; what was read before the fault stays."""
+        """Parse more bytes. Raises MalformedResponse; parts before the fault are retained."""
         if self.head is None:
             data = self._read_heads(data)
         if self.head is None or not data:
@@ -121,7 +121,7 @@ class ResponseReader:
             self.body.append(data)
 
     def end(self) -> bool:
-        """Return whether the response is whole now that the connection has ended."""
+        """Return True where the response is complete now that the connection has ended."""
         if self.head is not None and self.head.framing == "close":
             self.complete = True
         return self.complete
@@ -129,7 +129,7 @@ class ResponseReader:
     # -- heads
 
     def _read_heads(self, data: bytes) -> bytes:
-        """Return what follows the final head."""
+        """Return the bytes after the final head."""
         if not self._pending:
             end = data.find(_EMPTY_LINE, 0, MAX_CACHED_HEAD)
             if end >= 0 and self._read_small(data[:end]):
@@ -142,7 +142,7 @@ class ResponseReader:
         return data
 
     def _read_small(self, head: bytes) -> bool:
-        """Read a final response's head that is well-formed at first sight; return False for any other."""
+        """Parse a final response's head where a quick check finds no irregularity; return False for any other."""
         recurring = self._recurring
         if recurring is not None:
             known = recurring.find(head, self._head_only, self._upgrade)
@@ -189,7 +189,7 @@ class ResponseReader:
             self._read_interim(_read_status_line(lines[0])[0])
 
     def _read_lines(self, lines: list[bytes], *, small: bool) -> bool:
-        """Read a final response's head; return False for that of an interim one."""
+        """Parse a final response's head; return False for that of an interim one."""
         status, modern = _read_status_line(lines[0])
         if status < 200 and not (status == 101 and self._upgrade):
             return False
@@ -204,7 +204,7 @@ class ResponseReader:
     def _read_interim(self, status: int) -> None:
         self._interim += 1
         if status == 101 or self._interim > MAX_INTERIM_RESPONSES:
-            raise MalformedResponse("an upgrade that was not asked for, or too many interim responses")
+            raise MalformedResponse("an unrequested upgrade, or too many interim responses")
         self.continued = self.continued or status == 100
 
     # -- bodies
@@ -234,7 +234,7 @@ class ResponseReader:
             self._pending = data[rest:]
 
     def _read_chunks(self, data: bytes, parts: list[bytes]) -> int:
-        """Return the offset of the first byte that is not read yet."""
+        """Return the offset of the first unparsed byte."""
         at = 0
         while at < len(data) and not self.complete:
             if self._trailers >= 0:
@@ -286,12 +286,12 @@ class ResponseReader:
 
 
 def _is_plain(head: bytes, breaks: int) -> bool:
-    """Return whether a head holds no control characters but those of its `breaks` line ends."""
+    """Return True where a head has no control characters other than its `breaks` line ends."""
     return head.count(b"\n") == breaks and head.count(b"\r") == breaks and b"\0" not in head
 
 
 def _lines_of(head: bytes) -> list[bytes]:
-    """Return the lines of a head, without those at its end that are empty. A lone LF ends a line (RFC 9112 §2.2)."""
+    """Return the lines of a head without empty ones at its end. A lone LF ends a line (RFC 9112 §2.2)."""
     lines = head.split(b"\r\n")
     line_ends = head.count(b"\n")
     if len(lines) <= line_ends:
@@ -304,7 +304,7 @@ def _lines_of(head: bytes) -> list[bytes]:
 
 @functools.lru_cache(maxsize=128)
 def _read_status_line(line: bytes) -> tuple[int, bool]:
-    """Return the status, and whether the version is HTTP/1.1 or later."""
+    """Return the status, and True for HTTP/1.1 or later."""
     match = _STATUS_LINE.fullmatch(line)
     if match is None:
         raise MalformedResponse("not a status line")
@@ -319,17 +319,17 @@ def _read_field(line: bytes) -> tuple[bytes, bytes]:
 
 
 _cached_field: Final = functools.lru_cache(maxsize=512)(_read_field)
-"""A service's responses differ in a few headers only."""
+"""Cached because a service's responses differ in few headers."""
 
 
 _Decision = tuple[Framing, int, bool, int | None, frozenset[bytes]]
-"""The fields of `ResponseHead` from `framing` to `idle_limit`, and the names of the headers that do not pass on."""
+"""The fields of `ResponseHead` from `framing` to `idle_limit`, and the names of the headers that are not forwarded."""
 
 
 def _decide(deciding: tuple[tuple[bytes, bytes], ...], bodiless: bool, modern: bool) -> _Decision:
-    """Return a body's framing and length, and what becomes of the connection (RFC 9112 §6.3 and §9.3).
+    """Return a body's framing and length, and whether the connection persists (RFC 9112 §6.3 and §9.3).
 
-    `deciding` are the headers on which it depends; `modern` is HTTP/1.1. Raises MalformedResponse.
+    `deciding` are the headers on which this depends; `modern`: HTTP/1.1 or later. Raises MalformedResponse.
     """
     lengths: list[bytes] = []
     codings: list[bytes] = []
@@ -367,7 +367,7 @@ def _framing(lengths: list[bytes], codings: list[bytes]) -> tuple[Framing, int]:
 
 
 def _refuse_line(data: bytes, at: int, limit: int) -> None:
-    """Raise MalformedResponse unless more bytes may still make `data[at:]` a chunk's first line."""
+    """Raise MalformedResponse unless further bytes may make `data[at:]` a valid first line of a chunk."""
     if len(data) - at > limit or data.find(b"\n", at) >= 0 or not _CHUNK_PREFIX.fullmatch(data, at):
         raise MalformedResponse("not a chunk's size")
 
@@ -376,7 +376,7 @@ _CHUNK_PREFIX: Final = re.compile(rb"[0-9a-fA-F]{1,15}[ \t]*+(?:;[^\0\r\n]*+)?\r
 
 
 def keep_alive_timeout(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """Return the seconds that the legacy keeps an idle connection open, from `Keep-Alive: timeout=N`."""
+    """Return the seconds for which legacy keeps an idle connection open, from `Keep-Alive: timeout=N`."""
     for name, value in headers:
         if name == b"keep-alive":
             for member in list_members(value):

@@ -1,8 +1,8 @@
-"""The opening handshake of a WebSocket with the legacy service: one HTTP request, then 101 or the legacy's refusal.
+"""The opening handshake of a WebSocket with legacy: one HTTP request, then 101 or legacy's refusal.
 
-The request is the client's own, target and headers as they came, with its key, its version and the extensions it
-offers: what the two agree on, permessage-deflate above all, is theirs, and the frames pass as they are. The answer is
-read by the HTTP side's connection, so that a refusal is an answer like any other, of any length.
+The request is the client's own, with its target, headers, key, version and offered extensions. The two ends negotiate
+extensions such as permessage-deflate themselves, and frames pass unchanged. The HTTP connection reads the answer, so a
+refusal is an ordinary answer of any length.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from proxy.types import RawHeaders
 from proxy.websocket.relay import Relay
 
 GENERATED_HEADERS = frozenset((b"content-length",))
-"""Request headers that are not passed on: a handshake has no body."""
+"""Request headers that are not forwarded, because a handshake has no body."""
 CONSUMED_HEADERS = frozenset((b"sec-websocket-accept", b"content-length"))
-"""Headers of a 101 that the server writes itself, or not at all."""
+"""Headers of a 101 that the server writes itself or omits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A handshake that the legacy accepted: the relay to it, and its further headers (extensions, subprotocol)."""
+    """A handshake accepted by legacy: the relay to it, and its further headers (extensions, subprotocol)."""
 
     relay: Relay
     headers: RawHeaders
 
 
 class WebSocketHandshake(Connection):
-    """A connection to the legacy that asks to become a WebSocket.
+    """A connection to legacy that requests an upgrade to a WebSocket.
 
-    After `request`, `wait` until there is `accepted`, a refusal (`has_head`; then as any HTTP answer) or an `error`.
+    After `request`, `wait` until there is `accepted`, a refusal (`has_head`, then as for any answer) or an `error`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -58,7 +58,7 @@ class WebSocketHandshake(Connection):
 
     @property
     def decided(self) -> bool:
-        """Whether the legacy has accepted or refused, or the connection has failed."""
+        """True once legacy has accepted or refused, or the connection has failed."""
         return self.accepted is not None or self.has_head or self.error is not None
 
     def data_received(self, data: bytes) -> None:
@@ -67,7 +67,7 @@ class WebSocketHandshake(Connection):
             self._switch(self.response.excess)
 
     def _switch(self, received: bytes) -> None:
-        """Go on as a relayed WebSocket after a 101 that answers the key (RFC 6455 §4.1)."""
+        """Continue as a relayed WebSocket after a 101 that answers the key (RFC 6455 §4.1)."""
         upgrade = first_header(self.headers, b"upgrade") or b""
         answer = first_header(self.headers, b"sec-websocket-accept")
         if upgrade.lower() != b"websocket" or answer != accept_key(self._key.decode("latin-1")).encode():

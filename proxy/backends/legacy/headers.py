@@ -1,7 +1,7 @@
-"""Which headers cross the gateway. Pure; `proxy.gateway.forwarding` writes those that say where a request came from.
+"""Select the headers that are forwarded. Pure; `proxy.gateway.forwarding` writes those about the client.
 
-Hop-by-hop headers (RFC 9110 §7.6.1) concern one connection only and stay behind, with every header that `Connection`
-names; all others pass in their order, duplicates kept.
+Hop-by-hop headers (RFC 9110 §7.6.1) apply to one connection and are removed, as are the headers that `Connection`
+names. All others pass in their order, including duplicates.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ PROTECTED = frozenset(
         *(b"user-agent", b"www-authenticate", b"x-request-id", *FORWARDING),
     )
 )
-"""Headers that `Connection` cannot remove: they frame or route the message, or name its sender, and are meant for all
-its recipients, so that no sender may make them options of one connection (RFC 9110 §7.6.1)."""
+"""Headers that `Connection` cannot remove: they frame or route the message or name its sender for all recipients, so no
+sender may make them options of one connection (RFC 9110 §7.6.1)."""
 
 
 _NAMELESS = frozenset((b"close", b"keep-alive", b"Keep-Alive", b"Upgrade", b"upgrade"))
-"""Values of `Connection` that name no header which is not hop-by-hop anyway."""
+"""Values of `Connection` that name only hop-by-hop headers."""
 
 
 def list_members(value: bytes) -> list[bytes]:
@@ -51,7 +51,7 @@ def list_members(value: bytes) -> list[bytes]:
 
 
 def dropped_names(headers: Iterable[Header]) -> frozenset[bytes]:
-    """Return the names of headers that do not pass on: hop-by-hop, or named by a `Connection` line."""
+    """Return the names of headers that are not forwarded: hop-by-hop, or named by `Connection`."""
     dropped = HOP_BY_HOP
     for name, value in headers:
         if name == b"connection" and value not in _NAMELESS:
@@ -60,16 +60,16 @@ def dropped_names(headers: Iterable[Header]) -> frozenset[bytes]:
 
 
 def end_to_end(headers: HeaderFields) -> RawHeaders:
-    """Return the headers that pass on. Names are lower-case."""
+    """Return the headers to forward. Names are in lower case."""
     dropped = dropped_names(headers)
     return [header for header in headers if header[0] not in dropped]
 
 
 def response_headers(status: int, headers: HeaderFields, dropped: frozenset[bytes] | None = None) -> RawHeaders:
-    """Return a response's headers that pass on to the client; `dropped` are their `dropped_names`, where known.
+    """Return a response's headers to forward; `dropped` are their `dropped_names`, where known.
 
-    A 204 keeps only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any. A 426 names the
-    protocols to upgrade to, which is part of its meaning (RFC 9110 §15.5.22).
+    A 204 retains only a length of 0: the `cors` package sends it, although RFC 9110 §8.6 forbids any. A 426 retains the
+    protocols to upgrade to, which are part of its meaning (RFC 9110 §15.5.22).
     """
     if dropped is None:
         dropped = dropped_names(headers)
@@ -82,7 +82,7 @@ def response_headers(status: int, headers: HeaderFields, dropped: frozenset[byte
 
 
 def request_headers(scope: Scope, request_id: bytes) -> RawHeaders:
-    """Return the request's headers as legacy gets them: its own, with the gateway's `X-Request-Id`."""
+    """Return the request's headers for legacy: its own, with the gateway's `X-Request-Id`."""
     return [*unidentified_headers(scope["headers"]), (b"x-request-id", request_id)]
 
 

@@ -1,11 +1,11 @@
-"""The legacy side as an ASGI app over HTTP/1.1.
+"""The legacy backend as an ASGI app over HTTP/1.1.
 
     client ── receive ──▶ (1) head ─▶ (2) connection ─▶ (3) request body ──▶ legacy
-    client ◀── send ───── (6) body ◀─ (5) head ◀────── (4) wait: answer, 100, time-out, client gone
+    client ◀── send ───── (6) body ◀─ (5) head ◀────── (4) wait: answer, 100, timeout, disconnect
 
-The head goes up at once and the body as it comes, while the answer may already be coming down; either side's slowness
-slows the other, and nothing is held beyond a small buffer. A request fails (see `failures`) only before its answer has
-begun; an answer that breaks off is broken off towards the client too, never ended as if it were whole.
+The head is sent at once and the body as it arrives, while the answer may already be received. Each side's pace limits
+the other, and only a small buffer is held. A request fails (see `errors`) only before its answer has begun; a truncated
+answer is truncated for the client too, never completed.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from proxy.gateway.errors import AnswerTimeout, BodyMismatch, Reset
 from proxy.gateway.starting import STARTED, Progressed
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
-"""Methods that may be sent again when an idle connection turns out to be closed (RFC 9110 §9.2.1)."""
+"""Methods that may be sent again where an idle connection turns out to be closed (RFC 9110 §9.2.1)."""
 MAX_IDLE_FOR_UNSAFE = 1.0
-"""Seconds of idleness after which a connection no longer carries a request that must not be sent twice."""
+"""Maximum idle seconds of a connection that carries a request which must not be sent twice."""
 _ANY_AGE = float("inf")
 DISCONNECT_WATCH_DELAY = 0.2
-"""Seconds after which an answer still awaited makes it worth watching whether the client is still there."""
+"""Seconds of waiting for an answer after which the client is watched for its disconnect."""
 CONTINUE_AFTER = 1.0
-"""Seconds to wait for 100 Continue before sending the body all the same (RFC 9110 §10.1.1)."""
+"""Seconds to wait for 100 Continue before sending the body anyway (RFC 9110 §10.1.1)."""
 
 
 class ClientGone(Exception):
-    """The client closed its connection: there is nobody to answer."""
+    """Raised where the client has disconnected, so that no answer can be delivered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds: to connect; without progress until an answer begins; without progress within an answer."""
+    """Seconds: for connecting; without progress before an answer begins; without progress within an answer."""
 
     connect: float = 2.0
     response: float = 30.0
@@ -73,7 +73,7 @@ class HttpUpstream:
             return
 
     def start(self, scope: Scope, progressed: Progressed) -> StartedExchange | None:
-        """Send a request without a body on an idle connection, and return without waiting; None where there is none.
+        """Send a request without a body on an idle connection, without waiting. Return None if no connection is idle.
 
         `progressed` is called once: when the exchange `is_whole`, or when it needs a task. A caller then ends it by
         `finish`, or calls this app with it as `scope[STARTED]`.
@@ -91,10 +91,10 @@ class HttpUpstream:
 
 
 class _Upload:
-    """The request on its way to the legacy: the head, then the body as the client delivers it.
+    """The request on its way to legacy: the head, then the body as the client sends it.
 
-    `complete` once all of it has been written, or there is none; `waiting` while it is the client that is waited for;
-    `progress` is the loop's time of the last part.
+    `complete` once all of it has been written, or there is no body; `waiting` while it waits for the client; `progress`
+    is the loop's time of the last part.
     """
 
     def __init__(self, request: ForwardedRequest, receive: Receive, connection: Connection) -> None:
@@ -102,30 +102,30 @@ class _Upload:
         self._unsent = request.head
         self.complete = not request.has_body
 
-    # what most requests, without a body and soon answered, never change
+    # defaults that most requests, without a body and answered soon, never change
     client_gone = waiting = _slow = False
     progress = 0.0
     _task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        """Send the head, in one write with the part of the body that is there already."""
+        """Send the head, in one write with the available part of the body."""
         connection, request = self._connection, self._request
         connection.begin(head_only=request.method == "HEAD")
         if not self.complete:
             self._task = asyncio.get_running_loop().create_task(self._run())
             if not request.expects_continue:
-                await asyncio.sleep(0)  # the task's first step: it takes that part, where there is one
+                await asyncio.sleep(0)  # lets the task take its first step, which receives that part
             self._slow = not self._task.done()
         if self._unsent:
             self._write(b"")
 
     def watch(self) -> None:
-        """Watch for the client's leaving, unless the rest of the body, still to come, will show it."""
+        """Watch for the client's disconnect, unless the rest of the body will show it."""
         if self._task is None or (self._task.done() and self.complete):
             self._task = asyncio.get_running_loop().create_task(self._watch())
 
     def end(self) -> None:
-        """Stop; an answer that came early leaves a connection on which the rest of the request must not follow."""
+        """Stop. After an early answer, the rest of the request must not follow on the connection."""
         if self._task is not None:
             self._task.cancel()
         if not self.complete:
@@ -185,7 +185,7 @@ class _Forwarding:
         self._sending = False
 
     async def run(self, started: StartedExchange | None = None) -> None:
-        """Run steps 2 to 6, and once more on a new connection where an idle one was closed under a safe request."""
+        """Run steps 2 to 6, and once more on a new connection where an idle one was closed during a safe request."""
         safe = self._request.method in SAFE_METHODS and not self._request.has_body
         if started is not None:
             connection = started.connection
@@ -218,13 +218,13 @@ class _Forwarding:
             self._pool.release(connection)
 
     def _supervise(self) -> None:
-        """End an exchange whose client has left, or whose legacy makes no progress."""
+        """End an exchange whose client has disconnected, or whose legacy makes no progress."""
         self._upload.watch()
         connection = self._connection
         limit = self._timeouts.idle if connection.has_head else self._timeouts.response
         left = max(self._progress, self._upload.progress) + limit - self._loop.time()
         if self._sending or self._upload.waiting or connection.reading_paused:
-            left = limit  # it is the client that is slow
+            left = limit  # the client is slow, not legacy
         if left <= 0:
             connection.fail(AnswerTimeout())
         else:
@@ -256,6 +256,6 @@ class _Forwarding:
             if complete:
                 return
             if connection.error is not None:
-                return  # without the last part: the server breaks the client's connection off
+                return  # without the last part: the server then truncates the client's answer too
             if not response.complete and not response.body:
                 await connection.wait()

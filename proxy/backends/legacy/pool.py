@@ -1,4 +1,4 @@
-"""The connections to the legacy: at most so many open at once, idle ones included, and none idle or old for long."""
+"""The pool of connections to legacy, with limits on their number, idle time and age."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from proxy.backends.legacy.framing import RecurringHeads
 from proxy.gateway.errors import Overloaded
 
 SWEEP_INTERVAL = 1.0
-"""Most seconds between two looks for connections that have been idle for too long."""
+"""Maximum seconds between two searches for expired idle connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """`max_connections` open at once; seconds that one may be idle (`keep_alive`), and be open (`max_age`)."""
+    """`max_connections` open at once; seconds that a connection may be idle (`keep_alive`) and open (`max_age`)."""
 
     max_connections: int = 256
     keep_alive: float = 15.0
@@ -27,8 +27,8 @@ class PoolLimits:
 class Pool:
     """Connections of one dialer, the most recently used first.
 
-    A connection holds a slot from before it is dialled until it is closed for good. Where no slot is free, callers wait
-    in their order for a connection that is released, or for a slot.
+    A connection holds a slot from before it is dialled until it is closed completely. Without a free slot, callers wait
+    in order for a released connection or a slot.
     """
 
     def __init__(self, dialer: Dialer, limits: PoolLimits) -> None:
@@ -39,13 +39,13 @@ class Pool:
         self._sweep: asyncio.TimerHandle | None = None
         self._draining = False
         self.open = 0
-        """Connections that are open or being opened."""
+        """Number of connections that are open or being opened."""
 
     async def acquire(self, max_idle: float, timeout: float) -> Connection:
         """Return a connection that has been idle for at most `max_idle` seconds, or a new one.
 
-        `timeout` seconds to wait for a slot, and again to connect. Raises `Overloaded` where all stay in use,
-        `Unreachable` or `ConnectTimeout`. The connection must be released.
+        `timeout` limits the wait for a slot, and again the connecting, in seconds. Raises `Overloaded` where all slots
+        stay in use, `Unreachable` or `ConnectTimeout`. The connection must be released.
         """
         connection = self.reuse(max_idle)
         if connection is not None:
@@ -54,14 +54,14 @@ class Pool:
             self.open += 1
         else:
             if self._idle:
-                next(iter(self._idle)).close()  # its slot is free once it is disconnected
+                next(iter(self._idle)).close()  # its slot becomes free once it is disconnected
             connection = await self._wait_for_slot(timeout)
             if connection is not None:
                 return connection
         return await self._dial(timeout)
 
     def release(self, connection: Connection) -> None:
-        """Take back a connection after its exchange: kept idle if it may be used again, else closed."""
+        """Take back a connection after its exchange; close it unless it is reusable."""
         now = asyncio.get_running_loop().time()
         retired_at = connection.opened_at + self._limits.max_age
         if self._draining or now >= retired_at or not connection.reusable:
@@ -90,7 +90,7 @@ class Pool:
         self._idle.clear()
 
     def reuse(self, max_idle: float) -> Connection | None:
-        """Return a connection that has been idle for at most `max_idle` seconds, if there is one."""
+        """Return a connection that has been idle for at most `max_idle` seconds, or None."""
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection, _ = self._idle.popitem()
@@ -114,7 +114,7 @@ class Pool:
         return connection
 
     async def _wait_for_slot(self, timeout: float) -> Connection | None:
-        """Wait for a connection that is released, or for a slot of one that is lost (None)."""
+        """Wait for a released connection, or for the slot of a lost one (None)."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Connection | None] = loop.create_future()
         self._waiting.append(waiter)
@@ -128,7 +128,7 @@ class Pool:
             timer.cancel()
 
     def _give_back(self, waiter: asyncio.Future[Connection | None]) -> None:
-        """Pass on what a waiter was given in the same turn in which it was cancelled."""
+        """Pass on what a waiter received in the iteration in which it was cancelled."""
         if not waiter.done() or waiter.cancelled() or waiter.exception() is not None:
             return
         connection = waiter.result()

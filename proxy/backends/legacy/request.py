@@ -1,7 +1,7 @@
-"""A request as the legacy gets it: one head, and a body framed exactly as that head announces. Pure.
+"""Encode a request for legacy: one head, and a body framed exactly as the head announces. Pure.
 
-The server may deliver less or more than a head's length says. Such a request is never completed: its connection would
-carry the next caller's request at a place where the legacy still reads, or no longer reads, this one's body.
+The server may deliver fewer or more bytes than the head announces. Such a request is never completed, because legacy
+would read the next caller's request on that connection as a part of this body, or the reverse.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from proxy.gateway.scope import request_target
 from proxy.types import HeaderFields, RawHeaders
 
 CACHED: Final = 1024
-"""Headers whose lines are remembered."""
+"""Maximum number of headers whose lines are cached."""
 
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _EXAMINED: Final = frozenset((b"content-length", b"transfer-encoding", b"expect"))
@@ -27,9 +27,9 @@ _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class RequestBody:
-    """A body's framing, by `length` (bytes) or, where that is None, chunked; and how much of it has been framed.
+    """A body's framing, by `length` (bytes) or chunked where that is None, and its progress.
 
-    `complete` once its last byte has been framed.
+    `complete` once the last byte has been framed.
     """
 
     __slots__ = ("_left", "_withheld", "complete")
@@ -40,7 +40,7 @@ class RequestBody:
         self.complete = length == 0
 
     def frame(self, data: bytes, *, last: bool) -> bytes:
-        """Return the bytes to send for the next part. Raises `BodyMismatch` where the length does not come out."""
+        """Return the bytes to send for the next part. Raises `BodyMismatch` where the length does not match."""
         if self._left is None:
             self.complete = last
             chunk = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
@@ -50,17 +50,17 @@ class RequestBody:
             raise BodyMismatch
         self.complete = last
         if self._left == 0 and not last:
-            self._withheld += data  # the legacy must not see a whole request that may yet turn out longer
+            self._withheld += data  # legacy must not receive a complete request that may still turn out longer
             return b""
         return self._withheld + data
 
 
 class EncodedHeaders(NamedTuple):
-    """The header lines of a request as the legacy gets them.
+    """The header lines of a request as sent to legacy.
 
-    The one of `X-Request-Id` comes between `lines` and `coding`, the line of the transfer codings, if there are any.
-    `length`: the body's in bytes, None where it is sent in chunks. `expects_continue`: the client sends its body only
-    after 100 (RFC 9110 §10.1.1).
+    The line of `X-Request-Id` is inserted between `lines` and `coding`, the line of the transfer codings, if any.
+    `length`: the body's bytes, None where it is chunked. `expects_continue`: the client sends its body only after a 100
+    (RFC 9110 §10.1.1).
     """
 
     lines: bytes
@@ -70,7 +70,7 @@ class EncodedHeaders(NamedTuple):
 
 
 class HeaderEncoder:
-    """Encodes headers for one endpoint; those that recur, in a tuple, once."""
+    """Encoder of headers for one endpoint; caches headers that are a tuple."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint: Final = endpoint
@@ -127,10 +127,10 @@ def _framed(headers: RawHeaders, length: int, coding: bytes) -> RawHeaders:
 
 
 def body_framing(headers: HeaderFields) -> tuple[int, bytes]:
-    """Return a request's length and its transfer codings (RFC 9112 §6.3); codings outrank a length.
+    """Return a request's length and its transfer codings (RFC 9112 §6.3); codings take precedence over a length.
 
-    Lengths that are invalid or contradict each other cannot be forwarded, so such a body is sent chunked. The server
-    refuses both; other callers of the upstream need not.
+    Invalid or contradictory lengths cannot be forwarded, so such a body is sent chunked. The server refuses both, but
+    other callers of this module may not.
     """
     framing = [header for header in headers if header[0] in _FRAMING]
     if not framing:

@@ -1,7 +1,7 @@
-"""Requests without a body that were sent to the legacy without a task, on a connection that was idle.
+"""Requests without a body that were sent to legacy without a task, on an idle connection.
 
-Most answers are whole with their first bytes, so that nothing ever waits. A task takes an exchange over where the
-answer comes in parts, the connection fails, or the time comes to watch whether the client is still there.
+Most answers arrive completely with their first bytes. A task takes an exchange over where the answer arrives in parts,
+the connection fails, or the client must be watched for its disconnect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from proxy.types import HeaderFields
 
 
 class StartedExchange:
-    """A request that was sent at `at` (the loop's time), whose answer has not come."""
+    """A request that was sent at `at` (the loop's time) and is not answered yet."""
 
     __slots__ = ("_exchanges", "_progressed", "at", "connection", "request")
 
@@ -33,17 +33,17 @@ class StartedExchange:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the answer is there to its last byte."""
+        """True where the complete answer has been received."""
         return self.connection.response.complete and self.connection.error is None
 
     def progress(self) -> None:
-        """Leave the exchange to its caller: to `finish`, or to go on in a task."""
+        """Leave the exchange to its caller: to `finish`, or to continue in a task."""
         self.connection.receiver = None
         self._exchanges.discard(self)
         self._progressed(self)
 
     def finish(self) -> tuple[int, HeaderFields, bytes]:
-        """Release the connection of a whole answer; return its status, its headers that pass on, and its body."""
+        """Release the connection after a complete answer; return its status, the headers to forward, and its body."""
         response = self.connection.response
         head = response.head
         assert head is not None
@@ -53,7 +53,7 @@ class StartedExchange:
 
 
 class StartedExchanges:
-    """The exchanges of one pool that no task has taken over. Each makes progress at the latest after 2 * `delay`."""
+    """The exchanges of one pool without a task. Each makes progress at the latest after 2 * `delay` seconds."""
 
     def __init__(self, pool: Pool, delay: float) -> None:
         self.pool, self._delay = pool, delay
@@ -73,11 +73,11 @@ class StartedExchanges:
         return exchange
 
     def discard(self, exchange: StartedExchange) -> None:
-        """Forget an exchange that has made progress."""
+        """Remove an exchange that has made progress."""
         self._exchanges.pop(exchange, None)
 
     def _end_waits(self) -> None:
-        """Hand those over that have waited for `delay`: one timer for all."""
+        """Hand over the exchanges that have waited for `delay`; one timer serves all."""
         loop = asyncio.get_running_loop()
         self._timer = None
         before = loop.time() - self._delay

@@ -1,10 +1,10 @@
-"""The legacy side of a WebSocket as an ASGI app.
+"""The legacy backend for WebSockets as an ASGI app.
 
     client ── connect ──▶ (1) connection ─▶ (2) handshake ──▶ legacy
-    client ◀── accept, or the legacy's own refusal ─── (3) ◀─ legacy
+    client ◀── accept, or legacy's own refusal ─────── (3) ◀─ legacy
     client ◀────────── (4) bytes, both ways (`Relay`) ───▶ legacy
 
-The client is accepted only once the legacy has accepted, so it gets the legacy's refusal as the legacy gave it.
+The client is accepted only after legacy has accepted, so a refusal of legacy reaches the client unchanged.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from proxy.gateway.errors import AnswerTimeout
 class WebSocketUpstream:
     """Forwards `websocket` scopes to a legacy: a URL (`http` and `ws` mean the same), or the dialer of its endpoint.
 
-    `connect_timeout` and `response_timeout` are seconds: to connect, and for the handshake's answer. Raises
-    `failures.LegacyFailure` before the client has been answered, never after. The server must offer the extensions
+    `connect_timeout` and `response_timeout` are seconds: for connecting, and for the answer to the handshake. Raises
+    `errors.LegacyFailure` before the client has been answered, never after. The server must offer the extensions
     `websocket.http.response` and `proxy.relay` (`proxy.server.websocket` does).
     """
 
@@ -55,7 +55,7 @@ class WebSocketUpstream:
             await _end(opening)
 
     async def _is_awaited(self, opening: asyncio.Future[Any], receive: Receive) -> bool:
-        """Wait for the legacy's answer; return False where the client leaves first."""
+        """Wait for legacy's answer; return False where the client disconnects first."""
         leaving = asyncio.ensure_future(receive())
         try:
             await asyncio.wait((leaving, opening), return_when=asyncio.FIRST_COMPLETED)
@@ -71,10 +71,10 @@ class WebSocketUpstream:
             await send({"type": "websocket.accept", "headers": accepted.headers, "proxy.relay": relay})
             await relay.ended.wait()
         except OSError:
-            return  # the client left before it was accepted
+            return  # the client disconnected before it was accepted
 
     async def _open(self, scope: Scope) -> Accepted | WebSocketHandshake:
-        """Run steps 1 and 2. A `WebSocketHandshake` that is returned holds the legacy's refusal."""
+        """Run steps 1 and 2. A returned `WebSocketHandshake` contains legacy's refusal."""
         opening = await self._connect()
         try:
             async with asyncio.timeout(self._response_timeout):
@@ -98,7 +98,7 @@ class WebSocketUpstream:
         return await self._dialer.dial(lambda: WebSocketHandshake(loop), self._connect_timeout)
 
     async def _refuse(self, connection: Connection, send: Send) -> None:
-        """Step 3 for a refusal: pass the legacy's answer on, of any status and length."""
+        """Run step 3 for a refusal: forward legacy's answer, of any status and length."""
         start: Message = {"type": "websocket.http.response.start", "status": connection.status}
         start["headers"] = end_to_end(connection.headers)
         try:
@@ -110,7 +110,7 @@ class WebSocketUpstream:
                     message = {"type": "websocket.http.response.body", "body": body, "more_body": not complete}
                     await send(message)
                 if complete or connection.error is not None:
-                    return  # the server's answer breaks off in the same place
+                    return  # the server truncates the client's answer at the same point
                 if not (connection.complete or connection.has_more):
                     async with asyncio.timeout(self._response_timeout):
                         await connection.wait()
@@ -119,7 +119,7 @@ class WebSocketUpstream:
 
 
 async def _end(opening: asyncio.Future[Accepted | WebSocketHandshake]) -> None:
-    """Close the connection of a handshake, whatever has become of it."""
+    """Close the connection of a handshake, whatever its result."""
     opening.cancel()
     (answer,) = await asyncio.gather(opening, return_exceptions=True)
     if isinstance(answer, Accepted):

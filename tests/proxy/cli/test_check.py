@@ -36,7 +36,7 @@ def test_every_problem_is_a_line_with_its_place(file: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout.splitlines()[::3] == [
         f"{file}:1:10: legacy.ulr: unknown key; did you mean `url`?",
-        f"{file}:3:20: routes[a].match: 'GTE' is no method; did you mean GET?",
+        f"{file}:3:20: routes[a].match: 'GTE' is not a method; did you mean GET?",
     ]
     assert result.stderr == f"{file}: 2 problems\n"
 

@@ -177,7 +177,7 @@ routes:
         "9: bucketing.salt: the environment variable ALSO is not set (${ALSO:-…} gives a default)",
         "10: access_log: must be true or false, not 'maybe'",
         "12: routes[#1].nmae: unknown key; did you mean `name`?",
-        "13: routes[#1].match: 'GTE' is no method; did you mean GET?",
+        "13: routes[#1].match: 'GTE' is not a method; did you mean GET?",
         "14: routes[#1].native: must be a percentage in steps of 0.01%, as in 25% or 0.5%; did you mean 25%?",
         "17: routes[b].native: must be a percentage in steps of 0.01%, as in 25% or 0.5%, not '25.005%'",
         "18: native: already given on line 17",

@@ -41,7 +41,7 @@ def test_a_pattern_reads_back_as_it_would_be_written(text: str, written: str) ->
         ("GTE /a", "did you mean GET?"),
         ("get /a", "did you mean GET?"),
         ("FROB /a", "use an HTTP method"),
-        ("CONNECT /a", "is no method"),
+        ("CONNECT /a", "is not a method"),
         ("GET api", "must begin with a slash"),
         ("GET /a?b=1", "only the path is matched"),
         ("GET /a#b", "only the path is matched"),
