@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -101,9 +102,9 @@ class RolloutController:
         """Apply a changed routing.yaml."""
         self._shares.apply_config(config)
 
-    def evaluate(self) -> None:
-        """Evaluate all guards now, and cap what fails."""
-        self._evaluator.evaluate()
+    def evaluate(self, now: float | None = None) -> None:
+        """Evaluate all guards at a time, by default now (monotonic seconds), and cap what fails."""
+        self._evaluator.evaluate(time.monotonic() if now is None else now)
 
     def effective(self, route: Route) -> Effective:
         """Return the share of a route that is in force."""

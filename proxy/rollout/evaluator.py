@@ -27,12 +27,15 @@ class GuardEvaluator:
         while True:
             await asyncio.sleep(self._interval)
             with logged_errors("evaluating the guards"):
-                self.evaluate()
+                self.evaluate(time.monotonic())
 
-    def evaluate(self) -> None:
-        """Advance the statistics and cap failing routes, except while legacy is down, which leaves no fallback."""
+    def evaluate(self, now: float) -> None:
+        """Advance the statistics to `now` (monotonic seconds) and cap failing routes.
+
+        None is capped while legacy is down, which leaves no fallback.
+        """
         shares, hooks = self._shares, self._shares.hooks
-        shares.stats.advance(time.monotonic())
+        shares.stats.advance(now)
         healthy = hooks.healthy()
         for route in shares.config.routes:
             if route.guard is None or route.pin is not None:

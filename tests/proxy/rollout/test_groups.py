@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 
 import pytest
@@ -70,7 +71,7 @@ class Process:
 async def test_a_guard_that_fails_on_one_route_caps_its_group() -> None:
     process = Process()
     process.serve("create", 500)
-    process.evaluator.evaluate()
+    process.evaluator.evaluate(time.monotonic())
     assert process.shares_now() == {"list": 0, "create": 0, "other": 500}
     await process.synchroniser.synchronise()
     (state,) = (await process.store.states()).values()
@@ -111,7 +112,7 @@ async def test_a_capped_route_takes_its_cap_into_a_group_and_out_of_it() -> None
     alone = config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%")
     process = Process(alone)
     process.serve("list", 500)
-    process.evaluator.evaluate()
+    process.evaluator.evaluate(time.monotonic())
     process.shares.apply_config(GROUPED)
     assert process.shares_now() == {"list": 0, "create": 0, "other": 500}
     await process.synchroniser.synchronise()
@@ -122,7 +123,7 @@ async def test_a_capped_route_takes_its_cap_into_a_group_and_out_of_it() -> None
 async def test_a_group_without_a_state_starts_with_those_of_its_routes() -> None:
     alone = Process(config(f"{LIST}, native: 50%, {GUARD}", f"{CREATE}, native: 50%"))
     alone.serve("list", 500)
-    alone.evaluator.evaluate()
+    alone.evaluator.evaluate(time.monotonic())
     await alone.synchroniser.synchronise()
     process = await alone.restarted(GROUPED)
     assert process.shares_now() == {"list": 0, "create": 0, "other": 500}
@@ -134,7 +135,7 @@ async def test_a_group_without_a_state_starts_with_those_of_its_routes() -> None
 async def test_cap_of_vanished_routes_is_logged_and_returns_with_them(caplog: pytest.LogCaptureFixture) -> None:
     process = Process()
     process.serve("list", 500)
-    process.evaluator.evaluate()
+    process.evaluator.evaluate(time.monotonic())
     await process.synchroniser.synchronise()
     caplog.clear()
     with caplog.at_level(logging.WARNING):
@@ -174,7 +175,7 @@ async def test_included_callers_at_share_0_are_guarded_and_rolled_back() -> None
     process = Process(text)
     assert process.shares.effective(route).cap == FULL
     process.serve("list", 500)
-    process.evaluator.evaluate()
+    process.evaluator.evaluate(time.monotonic())
     effective = process.shares.effective(route)
     assert (effective.by, effective.share, effective.cap) == ("cap", 0, 0)
     await process.synchroniser.synchronise()
