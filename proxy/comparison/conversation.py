@@ -15,6 +15,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from starlette.types import Message, Scope
 
 from proxy.comparison.exchange import Exchange, ExchangeRecorder, RawExchange
+from proxy.websocket.inflation import InflatingReader, InflationLimitError, read_deflate
 from proxy.websocket.messages import Closed, MessageReader, PingReceived, ProtocolViolation, joined
 
 Data: TypeAlias = str | bytes
@@ -95,6 +96,8 @@ class Ending:
 class Conversation:
     """The handshake as an HTTP exchange, of status 101 where it was accepted, and the messages of both ends.
 
+    The handshake is without extensions, which are a matter of the connection.
+
     `ending` is None where the record stops before the end. `violation` is the code with which a server closes because
     the client broke the protocol after its last message (RFC 6455 §7.4.1), None where it did not.
     """
@@ -112,11 +115,11 @@ class Conversation:
 
 
 class ConversationTooLargeError(ValueError):
-    """A conversation has more messages than are compared."""
+    """A conversation has more messages, or larger ones, than are compared."""
 
 
 class UnreadableConversationError(ValueError):
-    """The frames are those of an extension, or the server broke the protocol."""
+    """The frames are those of an extension other than permessage-deflate, or the server broke the protocol."""
 
 
 class HandshakeRecorder:
@@ -181,22 +184,37 @@ def read_conversation(raw: RawConversation, max_messages: int) -> Conversation:
     """Return the messages of a conversation, however its bytes were split.
 
     Raises:
-        ConversationTooLargeError: it has more than `max_messages` messages.
+        ConversationTooLargeError: it has more than `max_messages` messages, or they are too large once inflated.
         UnreadableConversationError: its frames cannot be read.
     """
     handshake = raw.handshake.exchange()
-    if any(name == _EXTENSIONS for name, _ in handshake.headers):
+    extensions = [value.decode("latin-1") for name, value in handshake.headers if name == _EXTENSIONS]
+    headers = tuple(header for header in handshake.headers if header[0] != _EXTENSIONS)
+    reader = _ConversationReader(raw, max_messages, _readers(raw.size, ",".join(extensions)))
+    try:
+        for chunk in raw.chunks:
+            reader.read(chunk)
+    except InflationLimitError as error:
+        raise ConversationTooLargeError from error
+    return replace(reader.conversation(), handshake=replace(handshake, headers=headers))
+
+
+def _readers(size: int, extensions: str) -> tuple[MessageReader, MessageReader]:
+    """Return the readers of the client's and of the server's frames, by the extensions that they agreed on."""
+    if not extensions:
+        return MessageReader(size), MessageReader(size, masked=False)
+    parameters = read_deflate(extensions)
+    if parameters is None:
         raise UnreadableConversationError
-    reader = _ConversationReader(raw, max_messages)
-    for chunk in raw.chunks:
-        reader.read(chunk)
-    return replace(reader.conversation(), handshake=handshake)
+    client = InflatingReader(size, masked=True, retains_context="client_no_context_takeover" not in parameters)
+    server = InflatingReader(size, masked=False, retains_context="server_no_context_takeover" not in parameters)
+    return client, server
 
 
 class _ConversationReader:
-    def __init__(self, raw: RawConversation, max_messages: int) -> None:
+    def __init__(self, raw: RawConversation, max_messages: int, readers: tuple[MessageReader, MessageReader]) -> None:
         self._raw, self._max_messages = raw, max_messages
-        self._client, self._server = MessageReader(raw.size), MessageReader(raw.size, masked=False)
+        self._client, self._server = readers
         self._sent: list[ClientMessage] = []
         self._received: list[ServerMessage] = []
         self._ending: Ending | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterable
 
 import pytest
@@ -23,6 +24,7 @@ from proxy.comparison.conversation import (
     read_conversation,
     split_chunks,
 )
+from proxy.websocket.inflation import MAX_INFLATED
 from tests.support.exchanges import exchange, raw
 from tests.support.websocket_client import frame
 
@@ -113,7 +115,35 @@ def test_a_faulty_server_and_extensions_cannot_be_read() -> None:
     with pytest.raises(UnreadableConversationError):
         conversation([Chunk(False, 11.0, frame(1, b"masked"))])
     with pytest.raises(UnreadableConversationError):
-        conversation([], (b"sec-websocket-extensions", b"permessage-deflate"))
+        conversation([], (b"sec-websocket-extensions", b"permessage-other"))
+
+
+def deflated(*texts: str) -> bytes:
+    """Return text messages of a server, the later ones compressed with the context of the earlier."""
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    frames = b""
+    for each in texts:
+        data = compressor.compress(each.encode()) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        frames += frame(1 | 0x40, data.removesuffix(b"\x00\x00\xff\xff"), masked=False)
+    return frames
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_compressed_messages_are_inflated(size: int) -> None:
+    plain = frame(1, b"plain", masked=False)
+    chunks = split([(False, deflated("é one two", "é one two three") + plain)], [size])
+    read = conversation(chunks, (b"sec-websocket-extensions", b"permessage-deflate; client_max_window_bits=15"))
+    assert [each.data for each in read.received] == ["é one two", "é one two three", "plain"]
+    assert read.handshake.headers == ()
+
+
+def test_inflation_is_bounded_and_faults_cannot_be_read() -> None:
+    agreed = (b"sec-websocket-extensions", b"permessage-deflate; server_no_context_takeover")
+    with pytest.raises(ConversationTooLargeError):
+        conversation([Chunk(False, 11.0, deflated("a" * (MAX_INFLATED + 1)))], agreed)
+    for data in (deflated("one", "one one")[-8:], frame(1 | 0x40, b"\xff\xff", masked=False)):
+        with pytest.raises(UnreadableConversationError):
+            conversation([Chunk(False, 11.0, data)], agreed)
 
 
 def test_messages_beyond_the_limit_are_not_read() -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
 from proxy.backends.legacy.websocket import WebSocketUpstream
 from proxy.comparison.conversation import ClientMessage, read_conversation
@@ -85,6 +87,25 @@ async def test_a_conversation_is_submitted_with_its_handshake() -> None:
     assert (read.is_open, read.sent, read.received) == (True, (ClientMessage("early", 0, read.sent[0].at),), ())
     assert 0 <= read.sent[0].at < 10
     assert raw.size >= len("early")
+
+
+async def test_a_compressed_conversation_is_read() -> None:
+    async def echo(socket: ServerConnection) -> None:
+        async for message in socket:
+            await socket.send(message)
+
+    sink, texts = ConversationRecorder(), ["one two three", "one two three four", "z" * 10_000]
+    async with serve(echo, "127.0.0.1", 0, compression="deflate") as legacy:
+        port = next(iter(legacy.sockets)).getsockname()[1]
+        async with serving(mirrored(WebSocketUpstream(f"http://127.0.0.1:{port}"), sink)) as own:
+            async with connect(f"ws://127.0.0.1:{own}/", compression="deflate", proxy=None) as client:
+                for text in texts:
+                    await client.send(text)
+                    assert await client.recv() == text
+            raw = await sink.conversation()
+    read = read_conversation(raw, 100)
+    assert raw.size < 1000
+    assert [each.data for each in read.sent] == [each.data for each in read.received] == texts
 
 
 async def test_a_refused_handshake_is_submitted() -> None:
