@@ -29,7 +29,7 @@ from demo.ports import free_port
 from demo.services import StandIn, backend_environment
 from proxy.types import JSON
 from tests.chaos.figures import DEFAULT_SETUP, Setup, Stdout
-from tests.chaos.traffic import REQUESTS, Traffic
+from tests.chaos.traffic import REQUESTS, Traffic, busy_core
 from tests.support.backends import NOWHERE, token_of
 from tests.support.mongodb_relay import Relay
 from tests.support.sockets import scripted
@@ -77,9 +77,14 @@ class Target:
     async def traffic(
         self, requests: Sequence[tuple[str, int]] = REQUESTS, quiet: float = 4.0, rate: float = 40.0
     ) -> AsyncIterator[Traffic]:
-        """Run other clients' requests, `rate` a second; the first `quiet` seconds pass before this is entered."""
+        """Run other clients' requests, `rate` a second; the first `quiet` seconds pass before this is entered.
+
+        One core is busy meanwhile: attackers and clients share this machine with the gateway, which they do not in
+        reality, and an attacker's own work is no fault of the gateway's.
+        """
         async with Traffic.running(self.url, rate, requests) as traffic:
-            await asyncio.sleep(quiet)
+            async with busy_core():
+                await asyncio.sleep(quiet)
             await traffic.end_quiet()
             yield traffic
 
