@@ -90,6 +90,41 @@ async def decode_utf8(data: bytes) -> str:
     return "".join(slices)
 
 
+async def write_in_slices(value: Any, write: Callable[[Any], str], slice_size: int = SLICE) -> bytes:
+    """Return `write(value)` in UTF-8, with long strings written here, slice by slice.
+
+    `write` returns JSON, and writes each character of a string without regard to its neighbours.
+    """
+    mark, strings = secrets.token_hex(8), list[str]()
+    first, *rest = write(_without_long_strings(value, mark, strings, slice_size)).split(f'"{mark}')
+    pieces = [first.encode()]
+    for part in rest:
+        index, _, after = part.partition('"')
+        text = strings[int(index)]
+        pieces.append(b'"')
+        for start in range(0, len(text), slice_size):
+            pieces.append(write(text[start : start + slice_size])[1:-1].encode())
+            await yield_fairly()
+        pieces.append(b'"' + after.encode())
+    return b"".join(pieces)
+
+
+def _without_long_strings(value: Any, mark: str, strings: list[str], slice_size: int) -> Any:
+    """Return a copy of a value with marks in place of its long strings, which are appended to `strings`."""
+    top: list[Any] = [value]
+    waiting: list[_Container] = [top]
+    while waiting:
+        container: Any = waiting.pop()
+        for key, member in list(container.items() if isinstance(container, dict) else enumerate(container)):
+            if isinstance(member, str) and len(member) > slice_size:
+                container[key] = f"{mark}{len(strings)}"
+                strings.append(member)
+            elif isinstance(member, list | dict):
+                container[key] = copied = member.copy()
+                waiting.append(copied)
+    return top[0]
+
+
 class _Outline:
     """A JSON text without its long literals. `strings` holds the strings that were removed."""
 

@@ -18,6 +18,8 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from handlers.sliced_json import write_in_slices
+
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
@@ -96,12 +98,13 @@ class LLMClient:
         """Return openai's client; the first call imports its package, unless `preload` has."""
         if self._opened is None:
             await asyncio.to_thread(_import_sdk)
-            self._opened = self._opened or self._open_client()
+            client = await asyncio.to_thread(self._open_client)  # reads the certificates of all authorities
+            self._opened = self._opened or client
         return self._opened
 
     async def complete(self, messages: Sequence[Message]) -> str:
         """Return the model's text for a conversation, untrimmed; raises `ModelError`."""
-        body = encode({"model": CHAT_MODEL, "messages": list(messages)})
+        body = await write_in_slices({"model": CHAT_MODEL, "messages": list(messages)}, write)
         client = await self._client()
         from openai import HttpxBinaryResponseContent
 
@@ -146,9 +149,9 @@ def _open_client(api_key: str, base_url: str | None, deadline: float) -> AsyncOp
     )
 
 
-def encode(value: object) -> bytes:
+def write(value: object) -> str:
     """Return a JSON value in ASCII, so that lone surrogates pass; numbers are written as JavaScript writes them."""
-    return json.dumps(_javascript_numbers(value), separators=(",", ":")).encode()
+    return json.dumps(_javascript_numbers(value), separators=(",", ":"))
 
 
 def _javascript_numbers(value: object) -> object:

@@ -90,13 +90,19 @@ class CircuitBreaker:
             async with asyncio.timeout(self._timeout) as limit:
                 result = await self._run(operation, limit)
         except TimeoutError:
-            self.record_failure()
+            if not self._is_late(limit):
+                self.record_failure()
             raise UnavailableError("the database did not answer in time") from None
         except UnavailableError:
             self.record_failure()
             raise
         self._failures = 0
         return result
+
+    def _is_late(self, limit: asyncio.Timeout) -> bool:
+        """Return whether this process is too busy to tell that the database is slow."""
+        due = limit.when()
+        return due is not None and asyncio.get_running_loop().time() > due + self._timings.max_lag
 
     async def _run(self, operation: Callable[[], Awaitable[T]], limit: asyncio.Timeout) -> T:
         self._running.add(limit)

@@ -61,8 +61,8 @@ Sort: TypeAlias = Sequence[tuple[str, int]]
 
 logger = logging.getLogger(__name__)
 
-OPERATION_TIMEOUT: Final = 2.5
-"""Seconds per operation, server selection included."""
+OPERATION_TIMEOUT: Final = 2.0
+"""Seconds per operation, server selection included: with waiting and answering, a 503 comes within 2.5 s."""
 
 _WITHOUT_TRANSACTIONS: Final = frozenset({"Unknown", "Standalone"})
 _OPEN_FOR: Final = 60

@@ -19,8 +19,8 @@ from tests.support.backends import NOWHERE, scratch_database, settings_for
 from tests.support.sockets import threaded
 
 SIZE = 300_000
-LONGEST = 0.5
-"""CPU seconds: far more than any request takes, far less than one took whose work grew with its body."""
+LONGEST = 0.05
+"""CPU seconds of the loop's thread in one callback, which other processes do not lengthen."""
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,18 @@ def attack(mongodb_url: str) -> Iterator[Attack]:
             mongodb_url, database.name, openai_base_url=NOWHERE, openai_api_key="x", model_deadline=0.2
         )
         gc.collect()
+        gc.freeze()  # as the native app does when it is served: pytest's own objects are not its burden
         with watched_loops() as watch, threaded(behind_gateway(create_app(settings)), "on", loop="asyncio") as url:
             attack = Attack(url, watch, Person.store(database))
             asyncio.run(attack.run(SIZE, quick=True))
+            gc.unfreeze()
             yield attack
 
 
 def test_hostile_requests_hold_the_loop_only_briefly(attack: Attack) -> None:
-    slow = [f"{lag.seconds:.3f} s: {lag.request}" for lag in attack.worst(20) if lag.seconds > LONGEST]
+    slow = [
+        f"{lag.seconds:.3f} s: {lag.request} {lag.culprit[:99]}" for lag in attack.worst(20) if lag.seconds > LONGEST
+    ]
     assert not slow
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.json_structure import StructureError
-from handlers.legacy.javascript import JSONSyntaxError, parse
-from handlers.sliced_json import parse_in_slices
+from handlers.legacy.javascript import JSONSyntaxError, parse, stringify
+from handlers.sliced_json import parse_in_slices, write_in_slices
 
 SMALL = 300
 """Characters of a slice, so that small texts have many."""
@@ -91,3 +91,26 @@ async def test_error_position_is_that_in_the_whole(text: str, damage: str, where
 async def test_text_of_too_many_values_is_refused(text: str) -> None:
     with pytest.raises(StructureError):
         await parse_in_slices(text, parse)
+
+
+texts = st.builds(
+    lambda piece, times: piece * times,
+    st.sampled_from(("a", "é😀", '"', "\\", "\n\x00", "\ud800", "\udc00x")),
+    st.sampled_from((1, 200, 1_000)),
+)
+values = st.recursive(
+    texts | st.none() | st.booleans() | st.integers(-(2**31), 2**31),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab1", max_size=3), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(values)
+async def test_value_written_in_slices_reads_as_if_written_at_once(value: object) -> None:
+    assert await write_in_slices(value, stringify, SMALL) == stringify(value).encode()
+
+
+async def test_value_that_is_written_stays_as_it_is() -> None:
+    value = {"a": ["x" * 1_000, {"b": "y" * 1_000}]}
+    await write_in_slices(value, stringify, SMALL)
+    assert value == {"a": ["x" * 1_000, {"b": "y" * 1_000}]}

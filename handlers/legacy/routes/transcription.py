@@ -40,7 +40,7 @@ from handlers.services.transcription import (
     frame_limit,
     memory_of,
 )
-from handlers.sliced_json import parse_in_slices
+from handlers.sliced_json import parse_in_slices, write_in_slices
 from handlers.yielding import yield_fairly
 
 PATH: Final = "/transcription-stream"
@@ -162,9 +162,7 @@ class _LegacyConversation:
             await self._send_json("recording_stopped", message="Recording stopped")
 
     async def _send_json(self, kind: str, **fields: Value) -> None:
-        text = stringify({"type": kind, **fields})
-        if len(text) > SLICE:
-            await yield_fairly()
+        text = (await write_in_slices({"type": kind, **fields}, stringify)).decode()
         await self._send({"type": "websocket.send", "text": text})
 
 

@@ -16,7 +16,7 @@ from handlers.services.model import (
     ModelRefusedError,
     ModelTimeoutError,
     ModelUnreachableError,
-    encode,
+    write,
 )
 from tests.support.outside_services import Answer, Script, Upstreams, outside, upstreams
 
@@ -193,4 +193,4 @@ async def test_without_a_key_the_model_is_still_asked(offline: Upstreams) -> Non
 
 def test_what_json_cannot_hold_is_sent_as_javascript_sends_it() -> None:
     value = {"a": ["\ud800é", float("inf"), {"b": -float("inf")}, 1.5, None]}
-    assert encode(value) == b'{"a":["\\ud800\\u00e9",null,{"b":null},1.5,null]}'
+    assert write(value) == '{"a":["\\ud800\\u00e9",null,{"b":null},1.5,null]}'
