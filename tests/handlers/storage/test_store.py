@@ -28,6 +28,7 @@ from handlers.storage.errors import (
 from handlers.storage.indexes import INDEXES
 from handlers.storage.store import Store
 from tests.support.backends import scratch_database
+from tests.support.mongodb_relay import collect_abandoned_sockets
 
 A, B, C = ObjectId(), ObjectId(), ObjectId()
 
@@ -198,6 +199,7 @@ async def test_without_a_server_every_operation_gives_up_in_time(driver: DriverN
     with pytest.raises(UnavailableError):
         await store.run_in_transaction(lambda: asyncio.sleep(0))
     await store.close()
+    collect_abandoned_sockets()
 
 
 @pytest.mark.skipif(find_mongod() is None, reason="no mongod to stop and start")
