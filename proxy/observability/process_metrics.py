@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import ProcessCollector
-
 from proxy.observability import metrics, request_metrics
 
 INTERVAL: Final = 1.0
+_STATM: Final = "/proc/self/statm"
+_PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
 _LIVE: Final = re.compile(r"gauge_live.*_(\d+)\.db")
 
 
@@ -28,7 +29,6 @@ class ProcessMetrics:
 
     def __init__(self, under_way: Callable[[], tuple[int, int, int]]) -> None:
         self._under_way = under_way
-        self._process = ProcessCollector(registry=None)
         self._cpu = 0.0
 
     async def run(self) -> None:
@@ -44,11 +44,20 @@ class ProcessMetrics:
         metrics.IN_FLIGHT.labels("http").set(requests)
         metrics.IN_FLIGHT.labels("websocket").set(websockets)
         metrics.BUFFERED.set(buffered)
-        values = {sample.name: sample.value for family in self._process.collect() for sample in family.samples}
-        if values:  # empty where there is no /proc
-            metrics.MEMORY.set(values["process_resident_memory_bytes"])
-            metrics.CPU.inc(values["process_cpu_seconds_total"] - self._cpu)
-            self._cpu = values["process_cpu_seconds_total"]
+        cpu = time.process_time()
+        metrics.CPU.inc(cpu - self._cpu)
+        self._cpu = cpu
+        if (memory := resident_memory()) is not None:
+            metrics.MEMORY.set(memory)
+
+
+def resident_memory() -> int | None:
+    """Return this process's resident memory in bytes (proc(5), Linux only); None elsewhere."""
+    try:
+        with open(_STATM, "rb", buffering=0) as file:
+            return int(file.read().split()[1]) * _PAGE_SIZE
+    except OSError:
+        return None
 
 
 def forget_the_dead(directory: Path) -> None:
