@@ -18,7 +18,7 @@ from bench.logins import logins
 from bench.native import native
 from bench.pages import pages
 from bench.report import Comparison, show
-from bench.scale import scale
+from bench.scale import scale, workers
 from bench.transfer import transfer
 
 PARTS = (
@@ -28,6 +28,7 @@ PARTS = (
         "transfer",
         "native",
         "scale",
+        "workers",
         "logins",
         "conversations",
         "idle",
@@ -71,7 +72,8 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
             rows.append(asdict(unused))
             console.print(
                 f"ready after {unused.ready:.2f} s; {unused.cpu:.2%} of a core; an idle keep-alive connection "
-                f"{unused.keep_alive / 1024:.1f} KiB, an idle WebSocket {unused.websocket / 1024:.1f} KiB"
+                f"{unused.keep_alive / 1024:.1f} KiB ({unused.keep_alive_cpu:.2%} of a core with all), an idle "
+                f"WebSocket {unused.websocket / 1024:.1f} KiB ({unused.websocket_cpu:.2%})"
             )
             continue
         if part == "pages":
@@ -110,7 +112,7 @@ def main(parts: tuple[str, ...], seconds: float, rounds: int, connections: str, 
 def _measure(part: str, seconds: float, rounds: int, connections: tuple[int, ...]) -> list[Comparison]:
     if part == "forwarding":
         return forwarding(seconds, rounds, connections)
-    measure = {"routes": routes, "native": native, "scale": scale, "logins": logins}[part]
+    measure = {"routes": routes, "native": native, "scale": scale, "workers": workers, "logins": logins}[part]
     return measure(seconds, rounds)
 
 

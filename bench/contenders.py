@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from demo.child import Child
@@ -78,17 +78,22 @@ class Field:
         self.start("nginx", [program, "-p", place, "-c", place / "nginx.conf"], port)
         return port
 
-    def gateway(self, config: str, env: Mapping[str, str] | None = None, *, name: str = "gateway") -> tuple[int, Child]:
-        """Start the gateway in one process, with its access log in a file; return its port and process."""
+    def gateway(
+        self, config: str, env: Mapping[str, str] | None = None, *, name: str = "gateway", options: Sequence[str] = ()
+    ) -> tuple[int, Child]:
+        """Start the gateway, by default in one process, with its access log in a file; return its port and process."""
         port = free_port()
         file = self.place / f"{name}-{port}.yaml"
         file.write_text(config)
-        return port, self.serve(file, port, free_port(), env)
+        return port, self.serve(file, port, free_port(), env, options)
 
-    def serve(self, file: Path, port: int, ops: int, env: Mapping[str, str] | None = None) -> Child:
-        """Start the gateway from a routing file in one process, with its access log in another file."""
+    def serve(
+        self, file: Path, port: int, ops: int, env: Mapping[str, str] | None = None, options: Sequence[str] = ()
+    ) -> Child:
+        """Start the gateway from a routing file, with its access log in another file."""
         program = Path(sys.executable).with_name("scribe-proxy")
         command: list[str | Path] = [program, "serve", "--config", file, "--port", str(port), "--ops-port", str(ops)]
+        command += options
         return self.start(file.stem, command, ops, env)  # which listens after the other
 
     def end(self, child: Child) -> None:

@@ -1,11 +1,14 @@
-"""An idle gateway: its share of a core, the memory of each idle connection, and the time until it is ready."""
+"""An idle gateway: its share of a core, the memory of each idle connection, and the time until it is ready.
+
+Each connection takes a file descriptor on both sides: a hard limit (`ulimit -Hn`) below 12,000 is refused.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +27,19 @@ REQUEST = b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class IdleGateway:
-    """Seconds until the gateway listens; share of a core; bytes for each idle connection."""
+    """Seconds until the gateway listens; bytes for each idle connection; shares of a core, without and with these."""
 
     ready: float
     cpu: float
     keep_alive: float
+    keep_alive_cpu: float
     websocket: float
+    websocket_cpu: float
 
 
 def idle(seconds: float = 30.0, keep_alive: int = KEEP_ALIVE, websockets: int = WEBSOCKETS) -> IdleGateway:
     """Measure one gateway process without load."""
+    raise_file_limit(keep_alive + 2 * websockets + 2000)
     with field() as contenders:
         upstream = contenders.upstream()
         config = routing(upstream, routes=30)
@@ -46,25 +52,39 @@ def idle(seconds: float = 30.0, keep_alive: int = KEEP_ALIVE, websockets: int = 
         assert child.pid is not None
         pid = child.pid
         time.sleep(3)
-        before = cpu_seconds(pid)
-        time.sleep(seconds)
-        cpu = (cpu_seconds(pid) - before) / seconds
-        plain = asyncio.run(_open_keep_alive(port, keep_alive, lambda: resident(pid)))
-    return IdleGateway(ready, cpu, plain, asyncio.run(_websockets(websockets)))
+        cpu = asyncio.run(cpu_share(pid, seconds))
+        plain = asyncio.run(_open_keep_alive(port, keep_alive, pid, seconds))
+    return IdleGateway(ready, cpu, *plain, *asyncio.run(_websockets(websockets, seconds)))
 
 
-async def _open_keep_alive(port: int, number: int, memory: Callable[[], int]) -> float:
-    """Return the bytes that each connection takes after one request."""
+async def cpu_share(pid: int, seconds: float) -> float:
+    """Return the share of a core that a process and its children use for some seconds from now."""
+    before = cpu_seconds(pid)
+    await asyncio.sleep(seconds)
+    return (cpu_seconds(pid) - before) / seconds
+
+
+def raise_file_limit(needed: int) -> None:
+    """Raise the limit of open files to its hard limit, which child processes inherit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < needed:
+        raise SystemExit(f"{needed:,} open files are needed, and the hard limit is {hard:,}: ulimit -Hn {needed}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _open_keep_alive(port: int, number: int, pid: int, seconds: float) -> tuple[float, float]:
+    """Return the bytes that each connection takes after one request, and the share of a core with all of them."""
     writers: list[asyncio.StreamWriter] = []
     await _exchange(port, writers)  # the first one pays for what all share
-    before = memory()
+    before = resident(pid)
     for _ in range(number):
         await _exchange(port, writers)
     await asyncio.sleep(1)
-    grown = memory() - before
+    grown = resident(pid) - before
+    cpu = await cpu_share(pid, seconds)
     for writer in writers:
         writer.close()
-    return grown / number
+    return grown / number, cpu
 
 
 async def _exchange(port: int, writers: list[asyncio.StreamWriter]) -> None:
@@ -76,8 +96,8 @@ async def _exchange(port: int, writers: list[asyncio.StreamWriter]) -> None:
     await reader.readexactly(length)
 
 
-async def _websockets(number: int) -> float:
-    """Return the bytes that each idle WebSocket to legacy takes."""
+async def _websockets(number: int, seconds: float) -> tuple[float, float]:
+    """Return the bytes that each idle WebSocket to legacy takes, and the share of a core with all of them."""
 
     async def wait(connection: ServerConnection) -> None:
         await connection.wait_closed()
@@ -95,7 +115,8 @@ async def _websockets(number: int) -> float:
         for _ in range(number):
             await stack.enter_async_context(connect(url))
         await asyncio.sleep(1)
-        return (resident(child.pid) - before) / number
+        grown = resident(child.pid) - before
+        return grown / number, await cpu_share(child.pid, seconds)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -1,8 +1,9 @@
-"""The list of consultations by its length, in a database of many consultations."""
+"""The list of consultations by its length and by others' documents; one worker process and two."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from bench.contenders import Field, field
+from bench.contenders import Field, field, routing
 from bench.load import in_turns, load
 from bench.report import Comparison
 from demo.mongod import mongodb
@@ -20,18 +21,37 @@ from handlers.legacy.auth import sign
 from handlers.services.documents import new_consultation, new_user
 
 LENGTHS: Final = (1, 10, 100, 1000)
-OTHERS: Final = 100_000
+OTHERS: Final[Mapping[str, int]] = {"none": 0, "100,000": 100_000, "1,000,000": 1_000_000}
+"""The consultations of other clinicians, each with its transcript, by the name of their database's column."""
 SECRET: Final = "bench-secret"
 _BATCH: Final = 10_000
 
 
 def scale(seconds: float, rounds: int) -> list[Comparison]:
-    """Return one comparison for each length, at one connection: an empty database, and one of `OTHERS` more."""
+    """Return one comparison for each length, at one connection, by the number of others' documents."""
     with mongodb() as url, field() as contenders:
-        names = {"few": 0, "many": OTHERS}
-        ports = {name: _start(contenders, url, name) for name in names}
-        tokens = {name: _plant(url, name, others) for name, others in names.items()}
+        ports = {name: _start(contenders, url, _database(name)) for name in OTHERS}
+        tokens = {name: _plant(url, _database(name), others) for name, others in OTHERS.items()}
         return [_compare(contenders, ports, tokens, length, seconds, rounds) for length in LENGTHS]
+
+
+def workers(seconds: float, rounds: int) -> list[Comparison]:
+    """Return the comparison of one and two worker processes. With two cores, they share them with load and upstream."""
+    with field() as contenders:
+        upstream = contenders.upstream()
+        ports = {}
+        for number in (1, 2):
+            config = routing(upstream, routes=30)
+            ports[f"{number} worker{'s' if number > 1 else ''}"], _ = contenders.gateway(
+                config, name=f"workers-{number}", options=("--workers", str(number))
+            )
+        urls = {name: f"http://127.0.0.1:{port}/small" for name, port in ports.items()}
+        measures = {name: partial(load, url, 16, seconds) for name, url in urls.items()}
+        return [Comparison("2.4 kB, 16 connections", in_turns(measures, rounds), "1 worker")]
+
+
+def _database(column: str) -> str:
+    return f"others_{column.replace(',', '')}"
 
 
 def _start(contenders: Field, url: str, database: str) -> int:
@@ -54,6 +74,7 @@ def _plant(url: str, name: str, others: int) -> dict[int, str]:
         crowd = [ObjectId() for _ in range(1000)]
         for start in range(0, others, _BATCH):
             _insert(client[name], [crowd[number % len(crowd)] for number in range(start, start + _BATCH)])
+        client.admin.command("fsync")
     return tokens
 
 
@@ -77,5 +98,5 @@ def _compare(
         script.write_text(f'wrk.headers["Authorization"] = "Bearer {tokens[name][length]}"\n')
         url = f"http://127.0.0.1:{port}/api/consultation"
         measures[name] = partial(load, url, 1, seconds, script)
-    title = f"{length:,} consultations of a clinician; few: no others, many: {OTHERS:,} others"
-    return Comparison(title, in_turns(measures, rounds), "few")
+    title = f"{length:,} consultations of a clinician, by the number of others'"
+    return Comparison(title, in_turns(measures, rounds), "none")

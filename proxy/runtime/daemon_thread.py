@@ -7,45 +7,89 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 T = TypeVar("T")
 
+IDLE_TIMEOUT: Final = 1.0
+"""Seconds for which a thread waits for its next call: a new thread costs an idle process more than the call."""
+
 
 class DaemonThreads:
-    """Runner of calls in one thread each; a thread whose call times out is abandoned."""
+    """Runner of calls in threads, one at a time each; a thread whose call times out is abandoned until it returns."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, idle_timeout: float = IDLE_TIMEOUT) -> None:
         self._name: Final = name
-        self._threads: list[threading.Thread] = []
+        self._idle_timeout = idle_timeout
+        self._threads: list[_CallingThread] = []
 
     @property
     def running(self) -> int:
         """Number of threads whose call has not returned."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        return len(self._threads)
+        return sum(thread.is_calling for thread in self._threads)
 
     async def run(self, function: Callable[[], T], timeout: float) -> T:
         """Return the function's result or raise its error. Raises TimeoutError after `timeout` seconds."""
         loop = asyncio.get_running_loop()
         result: asyncio.Future[T] = loop.create_future()
 
-        def call() -> None:
+        def call() -> Callable[[], None]:
             try:
                 value = function()
             except Exception as error:
-                finish(result.set_exception, error)
-            else:
-                finish(result.set_result, value)
+                return finish(result.set_exception, error)
+            return finish(result.set_result, value)
 
-        def finish(setter: Callable[..., None], outcome: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has been closed
-                loop.call_soon_threadsafe(lambda: None if result.done() else setter(outcome))
+        def finish(setter: Callable[..., None], outcome: object) -> Callable[[], None]:
+            def deliver() -> None:
+                with contextlib.suppress(RuntimeError):  # the loop has been closed
+                    loop.call_soon_threadsafe(lambda: None if result.done() else setter(outcome))
 
-        thread = threading.Thread(target=call, name=self._name, daemon=True)
-        thread.start()
-        self._threads.append(thread)
+            return deliver
+
+        if not any(thread.submit(call) for thread in self._threads):
+            self._threads = [thread for thread in self._threads if not thread.has_ended]
+            self._threads.append(_CallingThread(self._name, self._idle_timeout))
+            self._threads[-1].submit(call)
         async with asyncio.timeout(timeout):
             return await result
+
+
+class _CallingThread:
+    """A thread that runs one call at a time, and ends where none comes for `idle_timeout` seconds."""
+
+    def __init__(self, name: str, idle_timeout: float) -> None:
+        self.is_calling = False
+        self.has_ended = False
+        self._idle_timeout = idle_timeout
+        self._calls: queue.SimpleQueue[Callable[[], Callable[[], None]]] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # of a submission and the thread's end
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def submit(self, call: Callable[[], Callable[[], None]]) -> bool:
+        """Run a call, which returns its result's delivery; return False where the thread runs another or has ended."""
+        with self._lock:
+            if self.is_calling or self.has_ended:
+                return False
+            self.is_calling = True
+            self._calls.put(call)
+            return True
+
+    def _run(self) -> None:
+        while self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        try:
+            call = self._calls.get(timeout=self._idle_timeout)
+        except queue.Empty:
+            with self._lock:
+                self.has_ended = not self.is_calling
+            return not self.has_ended
+        deliver = call()
+        self.is_calling = False  # before the result is seen
+        deliver()
+        return True

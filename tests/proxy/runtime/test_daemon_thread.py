@@ -1,0 +1,53 @@
+"""Calls in threads that may hang: results, errors, reuse, abandonment, the end of idle threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from proxy.runtime.daemon_thread import DaemonThreads
+
+
+async def test_calls_in_turn_share_one_thread() -> None:
+    threads = DaemonThreads("test-reuse")
+    assert len({await threads.run(threading.get_ident, 10) for _ in range(5)}) == 1
+    assert threads.running == 0
+
+
+async def test_errors_are_raised_and_the_thread_goes_on() -> None:
+    threads = DaemonThreads("test-errors")
+
+    def fail() -> None:
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await threads.run(fail, 10)
+    assert await threads.run(lambda: 1, 10) == 1
+
+
+async def test_a_hanging_call_is_abandoned_and_others_run() -> None:
+    threads, end = DaemonThreads("test-hanging"), threading.Event()
+    with pytest.raises(TimeoutError):
+        await threads.run(lambda: end.wait(60), 0.05)
+    assert threads.running == 1
+    assert await threads.run(lambda: 1, 10) == 1
+    end.set()
+    async with asyncio.timeout(10):
+        while threads.running:
+            await asyncio.sleep(0.01)
+
+
+async def test_calls_at_once_run_in_threads_of_their_own() -> None:
+    threads, barrier = DaemonThreads("test-at-once"), threading.Barrier(3)
+    await asyncio.gather(*(threads.run(lambda: barrier.wait(10), 10) for _ in range(3)))
+
+
+async def test_idle_threads_end_and_the_next_call_starts_one() -> None:
+    threads = DaemonThreads("test-idle", idle_timeout=0.01)
+    await threads.run(lambda: None, 10)
+    async with asyncio.timeout(10):
+        while any(thread.name == "test-idle" for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
+    assert await threads.run(lambda: 2, 10) == 2
