@@ -1,8 +1,8 @@
 """Capture of one WebSocket conversation in the gateway process, and its hand-over to the shadow.
 
 The bytes that pass are held by reference, within limits: of one conversation, of all that the process holds, and of the
-memory budget of the process, where they make room for whoever serves clients. A conversation beyond a limit is skipped
-and its bytes are released; the relay is not affected.
+memory budget of the process, in which they are expendable. A conversation beyond a limit is skipped and its bytes are
+released; the relay is not affected.
 """
 
 from __future__ import annotations
@@ -91,11 +91,11 @@ class MirroredConversation:
             self._skip(reason)
             return
         raw = RawConversation(handshake, self._handshake.opened, self._chunks)
-        self._let_go()
+        self._release()
         self._sink.submit_conversation(self._route, connection_info_of(self._scope), raw)
 
     def _observe(self, from_client: bool, data: bytes) -> None:
-        """Hold bytes that passed. Never raises: whatever fails here is no concern of those who converse."""
+        """Hold bytes that passed. Never raises, because the relay calls it."""
         if self._is_over:
             return
         try:
@@ -118,10 +118,10 @@ class MirroredConversation:
 
     def _skip(self, reason: Reason) -> None:
         if not self._is_over:
-            self._let_go()
+            self._release()
             self._sink.skip(self._route, "legacy", reason)
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._is_over = True
         self._chunks = []
         if self._timer is not None:
