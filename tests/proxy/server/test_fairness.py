@@ -1,0 +1,88 @@
+"""No client takes more than its share of a pass of the event loop: HTTP requests, bodies and WebSocket frames."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from proxy.fair_queue import LARGE, PASS_TIME
+from proxy.server.exchange import ServedExchange
+from proxy.websocket.link import Timing
+from proxy.websocket.peer import Peer
+from tests.support.sockets import serving
+from tests.support.websocket_client import frame
+
+
+class SlowApp:
+    """Takes longer than a pass may take for each request, and records whose requests it gets."""
+
+    def __init__(self) -> None:
+        self.clients: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("served without a task")
+
+    def begin(self, scope: Scope, exchange: ServedExchange) -> None:
+        time.sleep(1.5 * PASS_TIME)
+        self.clients.append(scope["client"][0])
+        exchange.respond(200, [(b"content-length", b"0")], [], b"")
+
+
+def connected(port: int, address: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), 5, source_address=(address, 0))
+
+
+async def test_client_with_many_requests_does_not_delay_another() -> None:
+    app = SlowApp()
+    async with serving(app) as port:
+        many = [await asyncio.to_thread(connected, port, "127.0.0.1") for _ in range(20)]
+        one = await asyncio.to_thread(connected, port, "127.0.0.2")
+        await asyncio.sleep(0.05)  # all are accepted
+        for client in (*many, one):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        while len(app.clients) < 21:
+            await asyncio.sleep(0.01)
+        for client in (*many, one):
+            client.close()
+    assert app.clients.index("127.0.0.2") <= 4
+
+
+async def test_large_body_is_whole_though_its_reads_queue() -> None:
+    received: list[int] = []
+
+    async def count(_: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message: dict[str, Any] = dict(await receive())
+            received.append(len(message["body"]))
+            more = message["more_body"]
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with serving(count) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n" + bytes(3_000_000))
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        writer.close()
+    assert sum(received) == 6_000_000
+
+
+@pytest.mark.parametrize("size", [LARGE, LARGE - 1])
+async def test_websocket_reads_on_in_a_later_pass_after_a_large_read(size: int) -> None:
+    ours, theirs = socket.socketpair()
+    loop, peer = asyncio.get_running_loop(), Peer(Timing(), 10 * LARGE)
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    peer.attach(transport)
+    peer.data_received(frame(2, bytes(size // 2), length=8 * LARGE) + bytes(size - size // 2 - 14))
+    assert transport.is_reading() == (size < LARGE)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert transport.is_reading()
+    transport.abort()
+    theirs.close()
