@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from proxy.config.models import LimitSettings
+from proxy.gateway.client_connection import ClientConnection
 from proxy.gateway.errors import Overloaded
-from proxy.server.client_connection import ClientConnection
 from proxy.types import Backend
 
 Kind = Literal["http", "websocket"]

@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from proxy.failure_log import trace_of
 from proxy.gateway.request_tracker import RequestTracker
-from proxy.gateway.starting import STARTED, StartedRequest, StartRequest
+from proxy.gateway.starting import StartedRequest, StartRequest
 from proxy.server.exchange import ServedExchange
 from proxy.types import HeaderFields, RawHeaders
 
@@ -42,7 +42,7 @@ class DirectRequest:
             if started.is_whole:
                 self._answer(*started.finish())
             else:
-                self._scope[STARTED] = started
+                self._tracker.context.started = started
                 work = self._gateway.run(self._tracker, self._scope, self._exchange.receive, self._exchange.send)
                 self._exchange.run_in_task(work)
         except Exception as error:

@@ -28,6 +28,7 @@ from proxy.gateway.cookies import cookie_value
 from proxy.gateway.direct import DirectRequest
 from proxy.gateway.errors import Failure, NativeFailed, NotConnected, Overloaded, error_response
 from proxy.gateway.origin import RequestOrigin, resolve_origin
+from proxy.gateway.request_context import RequestContext
 from proxy.gateway.request_record import Observer
 from proxy.gateway.request_tracker import RequestTracker
 from proxy.gateway.scope import first_header
@@ -35,7 +36,6 @@ from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import draw_id, set_cookie
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
-from proxy.server.client_connection import CLIENT_CONNECTION
 from proxy.server.exchange import ServedExchange
 from proxy.shadow import ShadowClient
 from proxy.shadow.mirror import MirroredRequest
@@ -102,15 +102,14 @@ class Gateway:
             scope["headers"] = list(origin.headers)
             tracker.trace = self._tracing.begin(scope, method)
         self._route(tracker, scope)
-        tracker.request_id = self._request_id(origin, scope)
+        tracker.request_id = self._request_id(origin, tracker.context)
         if snapshot.config.bucketing.cookie is not None:
             tracker.sticky_cookie = self._sticky_cookie(tracker, scope)
         untraced = scope["headers"] is origin.headers
         scope["headers"] = origin.passed if untraced else snapshot.resolver.passed(scope["headers"])
-        tracker.connection = scope.get(CLIENT_CONNECTION)
         self._admit(tracker, origin.key)
         if tracker.slot is not None and tracker.match is not None and tracker.match.route.guard is not None:
-            scope["proxy.caller"] = tracker.caller = snapshot.callers.identify(scope["headers"], origin.key)
+            tracker.context.caller = snapshot.callers.identify(scope["headers"], origin.key)
         return tracker
 
     def _route(self, tracker: RequestTracker, scope: Scope) -> None:
@@ -121,7 +120,7 @@ class Gateway:
             tracker.limit = self.limits.get(route.name, bucketing.UNLIMITED)
             scope["proxy.template"] = route.template
             if route.name in snapshot.timeouts:
-                scope["proxy.timeouts"] = snapshot.timeouts[route.name]
+                tracker.context.timeouts = snapshot.timeouts[route.name]
         decision = snapshot.settled_decision(route, tracker.limit)
         tracker.decision = decision if decision is not None else self._decide(tracker, route, scope)  # 2
         if tracker.trace is not None:
@@ -170,7 +169,7 @@ class Gateway:
             self.admission.apply(tracker.snapshot.config.limits)
         try:
             tracker.slot = self.admission.admit(
-                tracker.decision.backend, tracker.scope["type"], client, tracker.connection
+                tracker.decision.backend, tracker.scope["type"], client, tracker.context.connection
             )
         except Overloaded as refusal:
             tracker.refusal = refusal
@@ -210,14 +209,14 @@ class Gateway:
         by_share = decision.reason in ("share", "cap", "no-key")
         return set_cookie(cookie, draw_id(suits if by_share else bool), secure=scope.get("scheme") == "https")
 
-    def _request_id(self, origin: RequestOrigin, scope: Scope) -> str:
-        """Return the request's id for the log, and store the one for the backends in the scope.
+    def _request_id(self, origin: RequestOrigin, context: RequestContext) -> str:
+        """Return the request's id for the log, and store the one for the backends in the context.
 
         Backends get the client's `X-Request-Id` where it is a plain token. The log gets it only where it is a UUID or
         32 hexadecimal digits, because other ids might identify a person.
         """
         request_id = origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
-        scope["proxy.request_id"] = origin.request_id or request_id.encode()
+        context.request_id = origin.request_id or request_id.encode()
         return request_id
 
     async def _serve(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> None:
@@ -272,8 +271,8 @@ class Gateway:
     async def _await_native(
         self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, tracker: RequestTracker
     ) -> None:
-        if tracker.connection is not None:
-            tracker.connection.retain_body()
+        if tracker.context.connection is not None:
+            tracker.context.connection.retain_body()
         report: dict[str, object] = {}
         scope["extensions"] = {**scope.get("extensions", {}), DEPENDENCY_FAILURE: report}
         try:

@@ -14,12 +14,12 @@ from proxy.comparison.exchange import AnswerObserver
 from proxy.gateway import bucketing
 from proxy.gateway.admission import Slot
 from proxy.gateway.errors import Overloaded
+from proxy.gateway.request_context import context_of
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
 from proxy.gateway.routing import Match
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import is_private
 from proxy.observability.tracing import Trace
-from proxy.server.client_connection import ClientConnection
 from proxy.types import Backend, HeaderFields, RawHeaders
 
 
@@ -38,7 +38,6 @@ class RequestTracker:
     limit = bucketing.UNLIMITED
     request_id = ""
     trace: Trace | None = None
-    connection: ClientConnection | None = None
     slot: Slot | None = None
     refusal: Overloaded | None = None
     client_send: Send
@@ -52,11 +51,11 @@ class RequestTracker:
     failure: str | None = None
     cause: str | None = None
     dependency: str | None = None
-    caller: int | None = None
     headers: RawHeaders
 
     def __init__(self, snapshot: RoutingSnapshot, scope: Scope, method: str) -> None:
         self.snapshot, self.scope, self.method = snapshot, scope, method
+        self.context = context_of(scope)
         self.started = time.perf_counter()
 
     @property
@@ -71,7 +70,8 @@ class RequestTracker:
 
     def record_eviction(self) -> None:
         """Record the limit for which the listener ended the request, if any."""
-        evicted_for = self.connection.evicted_for if self.connection is not None else None
+        connection = self.context.connection
+        evicted_for = connection.evicted_for if connection is not None else None
         if evicted_for is not None and self.failure is None:
             self.failure, self.cause = Overloaded.code, evicted_for
             if not self.begun:
@@ -141,13 +141,14 @@ class RequestTracker:
             ended - self.started,
             self.cause,
             self.dependency,
-            self.caller,
+            self.context.caller,
             400 <= self.status < 500 and self._is_declared(),
         )
 
     def _is_declared(self) -> bool:
         """Return True where a declared divergence describes native's 4xx."""
-        if not self.begun or self.decision.backend != "native" or "proxy.caller" not in self.scope:
+        is_guarded = self.match is not None and self.match.route.guard is not None
+        if not self.begun or self.decision.backend != "native" or not is_guarded:
             return False
         operation = f"{self.method} {self.scope['raw_path'].decode('latin-1')}"
         return self.snapshot.declared.include(operation, self.status, self.scope["headers"], self.headers)

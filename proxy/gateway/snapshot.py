@@ -9,7 +9,6 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
-from proxy.backends.legacy.http import Timeouts
 from proxy.config.models import Config, Route
 from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.gateway import bucketing
@@ -20,6 +19,7 @@ from proxy.gateway.origin import OriginResolver
 from proxy.gateway.preflight import match_request
 from proxy.gateway.routing import Match, RouteTable
 from proxy.gateway.starting import StartRequest, start_of
+from proxy.gateway.timeouts import Timeouts
 from proxy.gateway.tokens import TokenVerifier
 from proxy.types import HeaderFields
 

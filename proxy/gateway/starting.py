@@ -1,21 +1,18 @@
 """Requests that begin without a task: the interface of backends that support it. Pure.
 
 Besides being an ASGI app, a backend may have a method `start`. It sends a request and returns at once, or returns None
-where it cannot. After the request has made progress, its caller takes the answer, or calls the app with a scope that
-holds the started request.
+where it cannot. After the request has made progress, its caller takes the answer, or calls the app with the
+started request in the scope's `RequestContext`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Protocol, cast
 
 from starlette.types import ASGIApp, Scope
 
 from proxy.types import HeaderFields
-
-STARTED: Final = "proxy.started"
-"""The key of a scope that holds the request that was started, with which the app goes on."""
 
 
 class StartedRequest(Protocol):

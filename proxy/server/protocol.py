@@ -22,13 +22,14 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from proxy.fair_queue import LARGE, fair_queue_of
+from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.server.body import BodyDecoder, decoder
-from proxy.server.client_connection import CLIENT_CONNECTION, MinimumRate
 from proxy.server.deadline import Deadline
 from proxy.server.exchange import BeginRequest, ServedExchange, begin_of
 from proxy.server.head_parser import HeadParser
 from proxy.server.known_heads import KNOWN_HEADS_KEY
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
+from proxy.server.minimum_rate import MinimumRate
 from proxy.server.refusal import RefusedRequest, refusal
 from proxy.server.request_head import RequestHead, split_target
 from proxy.server.slow_reader import SlowReaderWatch
@@ -233,7 +234,7 @@ class HttpProtocol(asyncio.Protocol):
             "headers": head.headers,
             "state": self._state.copy(),
             "proxy.target": head.target,
-            CLIENT_CONNECTION: self,
+            CONTEXT: RequestContext(self),
         }
 
     def _read_body(self, body: BodyDecoder) -> None:

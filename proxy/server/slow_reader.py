@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from proxy.server.client_connection import MinimumRate
+from proxy.server.minimum_rate import MinimumRate
 from proxy.server.timeouts import ClientTimeouts
 from proxy.websocket.link import acknowledged
 

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Final
 
 from proxy.backends.legacy import Timeouts, Upstream
 from proxy.backends.legacy.configured import upstream_of
@@ -100,8 +100,7 @@ class ShadowBackends:
             if backend == "native":
                 return await replay_request(self._native, request, bounds)
             assert self._legacy is not None, "apply_config() comes first"
-            extra: dict[str, Any] = {"proxy.timeouts": self._timeouts[route]} if route in self._timeouts else {}
-            return await replay_request(self._legacy, request, bounds, extra)
+            return await replay_request(self._legacy, request, bounds, timeouts=self._timeouts.get(route))
 
     async def dry_run(
         self, dry_run: DryRunExchange, route: str, request: RequestSnapshot, bounds: Bounds

@@ -256,7 +256,7 @@ class ConversationReplay:
 
 def _scope(request: RequestSnapshot, extension: dict[str, Any]) -> Scope:
     """Return the scope of a WebSocket."""
-    scope = scope_of(request, {"extensions": {EXTENSION: extension, "websocket.http.response": {}}})
+    scope = scope_of(request, {EXTENSION: extension, "websocket.http.response": {}})
     del scope["method"]
     offered = b", ".join(value for name, value in request.headers if name.lower() == b"sec-websocket-protocol")
     subprotocols = [name.strip() for name in offered.decode("latin-1").split(",")] if offered else []

@@ -51,7 +51,7 @@ class DryRunExchange:
         """
         extension = {"deadline": max(0.0, bounds.deadline - time.monotonic()), "report": self._record}
         bounds = replace(bounds, by_role=True, ceiling=max(bounds.ceiling, MAX_CONTENT))
-        result = await replay_request(app, request, bounds, {"extensions": {EXTENSION: extension}})
+        result = await replay_request(app, request, bounds, extensions={EXTENSION: extension})
         return "write_not_allowed" if self._declined else result
 
     def _record(self, writes: Writes | None) -> None:

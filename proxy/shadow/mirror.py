@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope
 from proxy.comparison.exchange import AnswerObserver, ExchangeRecorder, OpenAccount, RawExchange
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
+from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import first_header, request_target
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
@@ -152,13 +153,13 @@ def budget_of(scope: Scope) -> MemoryBudget | None:
 
 def connection_info_of(scope: Scope) -> ConnectionInfo:
     """Return the connection's part of an ASGI scope."""
-    get = scope.get
+    get, context = scope.get, context_of(scope)
     return ConnectionInfo(
         get("scheme", "http"),
         get("http_version", "1.1"),
         get("client"),
         get("server"),
-        get("proxy.request_id", b"-"),
+        context.request_id,
         get("proxy.template"),
-        get("proxy.caller"),
+        context.caller,
     )

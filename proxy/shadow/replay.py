@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Message, Scope
 from proxy.comparison.exchange import Exchange, ExchangeRecorder, Headers, RawExchange
 from proxy.comparison.verdicts import Reason
 from proxy.gateway.errors import Failure
+from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.gateway.scope import first_header
+from proxy.gateway.timeouts import Timeouts
 from proxy.shadow.messages import RequestSnapshot
 
 logger = logging.getLogger("scribe_proxy.shadow")
@@ -44,14 +46,21 @@ class Bounds:
 
 
 async def replay_request(
-    app: ASGIApp, request: RequestSnapshot, bounds: Bounds, extra: Mapping[str, Any] | None = None
+    app: ASGIApp,
+    request: RequestSnapshot,
+    bounds: Bounds,
+    *,
+    timeouts: Timeouts | None = None,
+    extensions: Mapping[str, object] | None = None,
 ) -> Exchange | Reason:
-    """Return the app's answer, or the reason why there is nothing to compare. `extra` is added to the scope.
+    """Return the app's answer, or the reason why there is nothing to compare.
+
+    `timeouts` replace the legacy backend's own; `extensions` are ASGI extensions.
 
     Raises:
         UncancellableAppError: the app ignores its cancellation.
     """
-    scope = scope_of(request, extra or {})
+    scope = scope_of(request, extensions, timeouts)
     client = _ReplayClient(scope, request.body, bounds)
     task = client.task = asyncio.ensure_future(app(scope, client.receive, client.send))
     try:
@@ -76,8 +85,10 @@ def not_repeatable(raw: RawExchange, request: RequestSnapshot) -> Reason | None:
     return "streaming" if unread or first_header(request.headers, b"upgrade") is not None else None
 
 
-def scope_of(request: RequestSnapshot, extra: Mapping[str, Any]) -> Scope:
-    """Return the ASGI scope of a request as the server first built it, with `extra` added."""
+def scope_of(
+    request: RequestSnapshot, extensions: Mapping[str, object] | None, timeouts: Timeouts | None = None
+) -> Scope:
+    """Return the ASGI scope of a request as the server first built it, with `extensions` and `timeouts` added."""
     raw_path, _, query = request.target.partition(b"?")
     connection = request.connection
     return {
@@ -94,9 +105,9 @@ def scope_of(request: RequestSnapshot, extra: Mapping[str, Any]) -> Scope:
         "client": connection.client and tuple(connection.client),
         "server": connection.server and tuple(connection.server),
         "proxy.target": request.target,
-        "proxy.request_id": connection.request_id,
+        CONTEXT: RequestContext(request_id=connection.request_id, timeouts=timeouts),
         **({"proxy.template": connection.template} if connection.template is not None else {}),
-        **extra,
+        **({"extensions": extensions} if extensions is not None else {}),
     }
 
 

@@ -17,8 +17,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import request_target
-from proxy.gateway.starting import STARTED, Progressed, StartedRequest, start_of
+from proxy.gateway.starting import Progressed, StartedRequest, start_of
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.runtime.process import GatewayProcess
 from proxy.server.settings import uvicorn_settings
@@ -85,7 +86,7 @@ class Forwarded:
         self.requests: list[Read] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or STARTED in scope:
+        if scope["type"] != "http" or context_of(scope).started is not None:
             await self._legacy(scope, receive, send)
             return
         number = len(self.requests)

@@ -6,9 +6,10 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.backends.legacy.dial import Dialer
 from proxy.backends.legacy.endpoint import Endpoint
-from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.http import HttpUpstream
 from proxy.backends.legacy.pool import PoolLimits
 from proxy.backends.legacy.websocket import WebSocketUpstream
+from proxy.gateway.timeouts import Timeouts
 
 __all__ = ["Endpoint", "PoolLimits", "Timeouts", "Upstream"]
 

@@ -17,6 +17,7 @@ from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.headers import end_to_end, request_headers
 from proxy.gateway.errors import BadAnswer
+from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import first_header, request_target
 from proxy.types import RawHeaders
 from proxy.websocket.relay import Relay
@@ -50,7 +51,7 @@ class WebSocketHandshake(Connection):
         """Send the request."""
         self._key = first_header(scope["headers"], b"sec-websocket-key") or b""
         lines = [b"GET ", endpoint.target(request_target(scope)), b" HTTP/1.1\r\n"]
-        for name, value in endpoint.with_host(request_headers(scope, scope.get("proxy.request_id", b"-"))):
+        for name, value in endpoint.with_host(request_headers(scope, context_of(scope).request_id)):
             if name not in GENERATED_HEADERS:
                 lines += (name, b": ", value, b"\r\n")
         lines.append(b"upgrade: websocket\r\nconnection: Upgrade\r\n\r\n")

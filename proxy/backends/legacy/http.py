@@ -11,7 +11,7 @@ answer is truncated for the client too, never completed.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -22,7 +22,9 @@ from proxy.backends.legacy.pool import Pool, PoolLimits
 from proxy.backends.legacy.request import ForwardedRequest, HeaderEncoder, RequestBody
 from proxy.backends.legacy.started import StartedExchange, StartedExchanges
 from proxy.gateway.errors import AnswerTimeout, BodyMismatch, Reset
-from proxy.gateway.starting import STARTED, Progressed
+from proxy.gateway.request_context import context_of
+from proxy.gateway.starting import Progressed
+from proxy.gateway.timeouts import Timeouts
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """Methods that may be sent again where an idle connection turns out to be closed (RFC 9110 §9.2.1)."""
@@ -39,19 +41,10 @@ class ClientGone(Exception):
     """Raised where the client has disconnected, so that no answer can be delivered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds: for connecting; without progress before an answer begins; without progress within an answer."""
-
-    connect: float = 2.0
-    response: float = 30.0
-    idle: float = 60.0
-
-
 class HttpUpstream:
     """Forwards `http` scopes to a legacy (a URL, or the dialer of its endpoint) on a pool of connections.
 
-    `scope["proxy.timeouts"]`, where the gateway sets it, stands above `timeouts`. Raises `failures.Failure`.
+    Timeouts in the scope's `RequestContext` replace `timeouts`. Raises `failures.Failure`.
     """
 
     def __init__(
@@ -64,10 +57,11 @@ class HttpUpstream:
         self._started = StartedExchanges(self.pool, DISCONNECT_WATCH_DELAY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started: StartedExchange | None = scope.get(STARTED)
+        context = context_of(scope)
+        started = cast("StartedExchange | None", context.started)
         request = started.request if started is not None else ForwardedRequest(scope, self._encoder)  # 1
         try:
-            timeouts: Timeouts = scope.get("proxy.timeouts") or self._timeouts
+            timeouts = context.timeouts or self._timeouts
             await _Forwarding(self.pool, timeouts, request, receive, send).run(started)
         except ClientGone:
             return
@@ -76,9 +70,9 @@ class HttpUpstream:
         """Send a request without a body on an idle connection, without waiting. Return None if no connection is idle.
 
         `progressed` is called once: when the exchange `is_whole`, or when it needs a task. A caller then ends it by
-        `finish`, or calls this app with it as `scope[STARTED]`.
+        `finish`, or calls this app with it as the context's `started`.
         """
-        timeouts: Timeouts = scope.get("proxy.timeouts") or self._timeouts
+        timeouts = context_of(scope).timeouts or self._timeouts
         request = ForwardedRequest(scope, self._encoder)
         if request.has_body or request.method == "HEAD" or timeouts.response < 2 * DISCONNECT_WATCH_DELAY:
             return None
@@ -192,7 +186,7 @@ class _Forwarding:
         else:
             max_idle = _ANY_AGE if safe else MAX_IDLE_FOR_UNSAFE
             connection = await self._pool.acquire(max_idle, self._timeouts.connect)  # 2
-        retried = safe and connection.used
+        retried = safe and connection.lifetime.used
         try:
             await self._carry(connection, started)
         except Reset:
@@ -237,7 +231,7 @@ class _Forwarding:
                 raise ClientGone
             if connection.error is not None:
                 raise connection.error
-            await connection.wait()
+            await connection.progress.wait()
 
     async def _relay(self) -> None:
         connection = self._connection
@@ -258,4 +252,4 @@ class _Forwarding:
             if connection.error is not None:
                 return  # without the last part: the server then truncates the client's answer too
             if not response.complete and not response.body:
-                await connection.wait()
+                await connection.progress.wait()

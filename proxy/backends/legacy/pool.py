@@ -63,13 +63,12 @@ class Pool:
     def release(self, connection: Connection) -> None:
         """Take back a connection after its exchange; close it unless it is reusable."""
         now = asyncio.get_running_loop().time()
-        retired_at = connection.opened_at + self._limits.max_age
-        if self._draining or now >= retired_at or not connection.reusable:
+        limits = self._limits
+        if self._draining or not (
+            connection.reusable and connection.lifetime.rest(now, limits.keep_alive, limits.max_age)
+        ):
             connection.close()
             return
-        connection.used = True
-        connection.idle_since = now
-        connection.idle_until = min(now + min(connection.idle_timeout, self._limits.keep_alive), retired_at)
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -94,8 +93,8 @@ class Pool:
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection, _ = self._idle.popitem()
-            if not connection.closed and now < connection.idle_until:
-                if now - connection.idle_since >= max_idle:
+            if not connection.closed and now < connection.lifetime.idle_until:
+                if now - connection.lifetime.idle_since >= max_idle:
                     self._idle[connection] = None
                     return None
                 if connection.quiet:
@@ -150,14 +149,14 @@ class Pool:
         self.open -= 1
 
     def _schedule_sweep(self, now: float) -> None:
-        next_deadline = min(connection.idle_until for connection in self._idle)
+        next_deadline = min(connection.lifetime.idle_until for connection in self._idle)
         delay = min(max(next_deadline - now, 0.01), SWEEP_INTERVAL)
         self._sweep = asyncio.get_running_loop().call_later(delay, self._close_expired)
 
     def _close_expired(self) -> None:
         now = asyncio.get_running_loop().time()
         self._sweep = None
-        for connection in [each for each in self._idle if now >= each.idle_until]:
+        for connection in [each for each in self._idle if now >= each.lifetime.idle_until]:
             del self._idle[connection]
             connection.close()
         if self._idle:

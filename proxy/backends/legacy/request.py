@@ -15,6 +15,7 @@ from starlette.types import Scope
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.headers import list_members, unidentified_headers
 from proxy.gateway.errors import BodyMismatch
+from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import request_target
 from proxy.types import HeaderFields, RawHeaders
 
@@ -102,7 +103,7 @@ class ForwardedRequest:
         lines, coding, self.length, self.expects_continue = encoder.encode(scope["headers"])
         self.has_body = self.length != 0
         target = encoder.endpoint.target(request_target(scope))
-        request_id: bytes = scope.get("proxy.request_id", b"-")
+        request_id = context_of(scope).request_id
         self.head = b"%b %b HTTP/1.1\r\n%bx-request-id: %b\r\n%b\r\n" % (
             *(self.method.encode(), target, lines),
             *(request_id, coding),

@@ -38,7 +38,7 @@ class StartedExchange:
 
     def progress(self) -> None:
         """Leave the exchange to its caller: to `finish`, or to continue in a task."""
-        self.connection.receiver = None
+        self.connection.progress.receiver = None
         self._exchanges.discard(self)
         self._progressed(self)
 
@@ -66,7 +66,7 @@ class StartedExchanges:
         exchange = StartedExchange(self, connection, request, loop.time(), progressed)
         self._exchanges[exchange] = None
         connection.begin(head_only=False)
-        connection.receiver = exchange.progress
+        connection.progress.receiver = exchange.progress
         connection.write(request.head)
         if self._timer is None:
             self._timer = loop.call_later(self._delay, self._end_waits)

@@ -80,7 +80,7 @@ class WebSocketUpstream:
             async with asyncio.timeout(self._response_timeout):
                 opening.request(scope, self._dialer.endpoint)
                 while not opening.decided:
-                    await opening.wait()
+                    await opening.progress.wait()
         except TimeoutError:
             opening.close()
             raise AnswerTimeout from None
@@ -113,7 +113,7 @@ class WebSocketUpstream:
                     return  # the server truncates the client's answer at the same point
                 if not (connection.complete or connection.has_more):
                     async with asyncio.timeout(self._response_timeout):
-                        await connection.wait()
+                        await connection.progress.wait()
         except (OSError, TimeoutError):
             return
 

@@ -15,9 +15,10 @@ from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
 from proxy.config.loading import parse
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.gateway import Gateway
+from proxy.gateway.request_context import context_of
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
-from proxy.gateway.starting import STARTED, Progressed, StartedRequest
+from proxy.gateway.starting import Progressed, StartedRequest
 from tests.support.sockets import Script, read_head, reset, scripted, serving
 from tests.support.upstream_responses import RESPONSES, Response
 
@@ -39,7 +40,7 @@ class Legacy:
     awaited: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if STARTED in scope:
+        if context_of(scope).started is not None:
             self.resumed += 1
         else:
             self.awaited += 1

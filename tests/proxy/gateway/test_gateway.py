@@ -15,14 +15,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from proxy.backends.legacy.http import Timeouts
 from proxy.config.loading import parse
 from proxy.contract.declared_refusals import DeclaredRefusals
 from proxy.contract.divergences import Divergence
 from proxy.gateway.errors import AnswerTimeout
 from proxy.gateway.gateway import Gateway
+from proxy.gateway.request_context import context_of
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
+from proxy.gateway.timeouts import Timeouts
 from proxy.observability import metrics
 from tests.support.samples import value_of
 from tests.support.sockets import exchange, serving
@@ -175,14 +176,14 @@ async def test_a_request_id_that_is_no_plain_token_is_replaced(given: str) -> No
         ids = [seen.request_id for seen in stand.observed]
         assert given not in ids
         assert len(set(ids)) == 2
-        assert [scope["proxy.request_id"].decode() for scope in stand.native.scopes] == ids
+        assert [context_of(scope).request_id.decode() for scope in stand.native.scopes] == ids
 
 
 @pytest.mark.parametrize("given", ["JaneDoe", "9434765919", "a" * 32 + "b"])
 async def test_personal_request_id_reaches_the_backend_but_not_the_log(given: str) -> None:
     async with standing() as stand:
         await stand.ask("/new", f"X-Request-Id: {given}")
-    assert stand.native.scopes[0]["proxy.request_id"].decode() == given
+    assert context_of(stand.native.scopes[0]).request_id.decode() == given
     assert given not in stand.observed[0].request_id
 
 
@@ -269,8 +270,8 @@ async def test_a_routes_own_time_limits_go_with_its_requests() -> None:
         await stand.ask("/half/1", "X-Caller: 1")
         await stand.ask("/elsewhere")
         scopes = {scope["path"]: scope for scope in (*stand.legacy.scopes, *stand.native.scopes)}
-    assert scopes["/half/1"]["proxy.timeouts"] == Timeouts(response=7.0)
-    assert "proxy.timeouts" not in scopes["/elsewhere"]
+    assert context_of(scopes["/half/1"]).timeouts == Timeouts(response=7.0)
+    assert context_of(scopes["/elsewhere"]).timeouts is None
 
 
 async def test_a_client_that_leaves_is_noted_as_gone() -> None:

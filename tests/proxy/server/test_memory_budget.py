@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.server.client_connection import CLIENT_CONNECTION
+from proxy.gateway.request_context import context_of
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from tests.support.sockets import serving
 from tests.support.websocket_client import frame, raw_client
@@ -66,7 +66,9 @@ def test_closed_account_releases_once() -> None:
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Read the whole body, as native apps do, and answer its size."""
-    scope[CLIENT_CONNECTION].retain_body()
+    connection = context_of(scope).connection
+    assert connection is not None
+    connection.retain_body()
     parts = []
     while (message := await receive())["type"] == "http.request":
         parts.append(message["body"])

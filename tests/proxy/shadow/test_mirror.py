@@ -11,6 +11,7 @@ from starlette.types import Message, Scope
 
 from proxy.comparison.exchange import Exchange, RawExchange
 from proxy.comparison.verdicts import Reason
+from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.mirror import MirroredDryRun, MirroredRead
 from proxy.types import Backend
@@ -76,7 +77,7 @@ def scope(method: str = "GET", **headers: str) -> Scope:
         "headers": given,
         "client": ("10.0.0.7", 1),
         "server": ("127.0.0.1", 8000),
-        "proxy.request_id": b"id-1",
+        CONTEXT: RequestContext(request_id=b"id-1"),
         "proxy.template": "/{x}",
     }
 

@@ -13,7 +13,9 @@ from starlette.types import Receive, Scope, Send
 from proxy.backends.legacy.headers import request_headers
 from proxy.comparison.exchange import Exchange, Headers, RawBody
 from proxy.gateway.errors import AnswerTimeout, Unreachable
+from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import request_target
+from proxy.gateway.timeouts import Timeouts
 from proxy.shadow.dry_run import DryRunExchange, supports_dry_run
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.replay import Bounds, UncancellableAppError, not_repeatable, replay_request
@@ -40,17 +42,19 @@ async def answered(request: RequestSnapshot, within: Bounds | None = None) -> Ex
 
 async def test_the_request_is_the_one_that_came() -> None:
     scopes: list[Scope] = []
+    theirs = Timeouts(response=7.0)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scopes.append(scope)
         await plain(scope, receive, send)
 
-    await replay_request(app, asked("/notes/a%20b//c?x=1&y", "POST", b"text"), bounds(), {"proxy.timeouts": "theirs"})
+    await replay_request(app, asked("/notes/a%20b//c?x=1&y", "POST", b"text"), bounds(), timeouts=theirs)
     [scope] = scopes
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/notes/a b//c", b"/notes/a%20b//c", b"x=1&y")
     assert request_target(scope) == b"/notes/a%20b//c?x=1&y"
-    assert (scope["proxy.timeouts"], scope["proxy.template"]) == ("theirs", "/notes/{id}")
-    forwarded = dict(request_headers(scope, scope["proxy.request_id"]))
+    context = context_of(scope)
+    assert (context.timeouts, scope["proxy.template"]) == (theirs, "/notes/{id}")
+    forwarded = dict(request_headers(scope, context.request_id))
     assert (scope["client"], scope["scheme"]) == (("10.0.0.7", 4711), "https")
     assert forwarded[b"x-request-id"] == b"id-1"
 

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.http import HttpUpstream
 from proxy.backends.legacy.pool import PoolLimits
 from proxy.gateway.errors import AnswerTimeout, BadAnswer, ConnectTimeout, Failure, Overloaded, Reset, Unreachable
+from proxy.gateway.timeouts import Timeouts
 from tests.support.sockets import Script, exchange, read_head, scripted, serving
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -12,9 +12,10 @@ import pytest
 from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Dialer
 from proxy.backends.legacy.endpoint import Endpoint
-from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.http import HttpUpstream
 from proxy.backends.legacy.pool import Pool, PoolLimits
 from proxy.gateway.errors import Overloaded
+from proxy.gateway.timeouts import Timeouts
 from tests.proxy.backends.legacy.test_responses import call
 from tests.support.sockets import read_head, scripted
 
@@ -73,7 +74,7 @@ async def pool_of(legacy: CountingLegacy, limits: PoolLimits) -> AsyncIterator[P
 async def finish(connection: Connection) -> None:
     connection.send(GET, head_only=False)
     while not connection.complete:
-        await connection.wait()
+        await connection.progress.wait()
     connection.take()
 
 

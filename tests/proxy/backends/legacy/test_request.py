@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
 from proxy.backends.legacy.endpoint import Endpoint
-from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.http import HttpUpstream
 from proxy.backends.legacy.request import ForwardedRequest, HeaderEncoder, RequestBody, body_framing
 from proxy.gateway.errors import BodyMismatch, Failure
+from proxy.gateway.request_context import CONTEXT, RequestContext
+from proxy.gateway.timeouts import Timeouts
 from proxy.types import RawHeaders
 from tests.support.sockets import scripted
 
@@ -256,7 +258,7 @@ async def test_early_answer_precedes_the_body_and_closes() -> None:
 async def test_client_that_stops_during_its_body_is_no_legacy_failure() -> None:
     async with forwarding() as (upstream, _):
         timeouts = Timeouts(1, 0.1, 0.1)
-        scope: Scope = {"type": "http", "method": "POST", "path": "/", "proxy.timeouts": timeouts}
+        scope: Scope = {"type": "http", "method": "POST", "path": "/", CONTEXT: RequestContext(timeouts=timeouts)}
         scope["headers"] = [(b"content-length", b"9")]
         delivered = iter([part(b"abc", more=True)])
 

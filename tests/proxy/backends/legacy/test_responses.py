@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Scope
 
-from proxy.backends.legacy.http import HttpUpstream, Timeouts
+from proxy.backends.legacy.http import HttpUpstream
 from proxy.backends.legacy.pool import PoolLimits
 from proxy.gateway.errors import Failure
+from proxy.gateway.timeouts import Timeouts
 from tests.support.sockets import exchange, read_head, scripted
 from tests.support.upstream_responses import RESPONSES, Response
 

@@ -1,0 +1,22 @@
+"""A client's connection as seen by the gateway's limits."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class ClientConnection(Protocol):
+    """A client's connection and its current request."""
+
+    evicted_for: str | None
+    """The limit for which the request was ended, or None."""
+
+    @property
+    def stalled_since(self) -> float | None:
+        """The loop's time since which the request waits for its client; None while it does not."""
+
+    def retain_body(self) -> None:
+        """Enter the current request's body in the memory budget, because its app may hold it until it has answered."""
+
+    def evict(self, limit: str) -> None:
+        """End the current request in favour of others: with a 503 where its answer has not begun."""
