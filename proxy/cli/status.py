@@ -95,7 +95,8 @@ def _shown(client: OpsClient, route: str | None, *, failing: bool) -> tuple[int,
         )
     board = read(client, fetch(client, "/index.json"), BoardSummary)
     groups = [line for line in board.groups if line.severity or not failing]
-    return len(board.alerts), Group(*_head(board), *_alerts(board.alerts), _groups(groups))
+    table = (_groups(groups),) if groups else (Text("\nno problems", style="green"),) if not board.alerts else ()
+    return len(board.alerts), Group(*_head(board), *_alerts(board.alerts), *table)
 
 
 def _head(board: BoardSummary) -> Iterator[Text]:
