@@ -8,7 +8,7 @@ A change is applied or refused once it has settled, so that a half-written file 
 
     two readings agree          in bytes, inode and modification time
     no process is writing       according to the kernel (`file_state`); a writer that never closes is reported
-    not a prefix                a beginning of the running text, written in place, has to be stable for `PREFIX_DELAY`
+    not a prefix                a beginning of the running text, written in place, has to be stable for `prefix_delay`
     some routes are left        a file that removes the last route is refused
 
 Reading and validation run in separate threads. A read that hangs is counted and logged, and another one is started, so
@@ -73,6 +73,8 @@ class ConfigWatcher:
         last_good: LastGood | None = None,
         interval: float = INTERVAL,
         read_timeout: float = READ_TIMEOUT,
+        prefix_delay: float = PREFIX_DELAY,
+        writer_timeout: float = WRITER_TIMEOUT,
     ) -> None:
         """Create a watcher. `loaded` is already in force; without it the file is loaded here. Raises ConfigError.
 
@@ -93,6 +95,8 @@ class ConfigWatcher:
         self._last_good: Final = last_good
         self._interval: Final = interval
         self._read_timeout: Final = read_timeout
+        self._prefix_delay: Final = prefix_delay
+        self._writer_timeout: Final = writer_timeout
         self._threads: Final = DaemonThreads("config")
         self._unreachable = False  # the last read hung
         self._contracts = loaded.contracts
@@ -127,7 +131,7 @@ class ConfigWatcher:
             return False
         unchanged_for = now - self._since
         if state.open_for_writing:
-            return unchanged_for >= WRITER_TIMEOUT and self._refuse_unfinished(state)
+            return unchanged_for >= self._writer_timeout and self._refuse_unfinished(state)
         return await self._judge(state, unchanged_for)
 
     async def _guarded(self, step: Callable[[], Awaitable[object]]) -> None:
@@ -172,7 +176,7 @@ class ConfigWatcher:
         try:
             loaded = await self._in_thread(partial(load_content, state.content, self.path, self._env))
             self._unreachable = False
-            if self._may_be_unfinished(state) and unchanged_for < PREFIX_DELAY:
+            if self._may_be_unfinished(state) and unchanged_for < self._prefix_delay:
                 self._judged = None
                 return False
             self._check_routes(loaded.config)

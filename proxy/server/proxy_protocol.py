@@ -39,13 +39,17 @@ class ProxyProtocolPolicy:
     """The rule in force: which new connections begin with a header.
 
     `trusted`: the peers whose connections do, None for no peers. `exempt` returns True for local addresses whose
-    connections never do.
+    connections never do. `header_timeout`: seconds for the header to arrive.
     """
 
     def __init__(
-        self, trusted: TrustedProxies | None = None, exempt: Callable[[LocalAddress], bool] = lambda _: False
+        self,
+        trusted: TrustedProxies | None = None,
+        exempt: Callable[[LocalAddress], bool] = lambda _: False,
+        header_timeout: float = HEADER_TIMEOUT,
     ) -> None:
         self.trusted = trusted
+        self.header_timeout = header_timeout
         self.exempt = exempt
 
     def expects_header(self, peer: PeerAddress, local: LocalAddress) -> bool:
@@ -90,7 +94,8 @@ class ProxyProtocol(asyncio.Protocol):
             self._hand_over(self._transport, b"")
             return
         self._connections.add(self)
-        self._timer = asyncio.get_running_loop().call_later(HEADER_TIMEOUT, self._refuse, "none in time")
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._policy.header_timeout, self._refuse, "none in time")
 
     def data_received(self, data: bytes) -> None:
         self._data += data

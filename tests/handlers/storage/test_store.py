@@ -216,6 +216,7 @@ async def test_recovers_when_the_server_comes_back(tmp_path: Path, driver: Drive
             await store.notes.get(A)
         assert time.monotonic() - begun < 3
         await asyncio.to_thread(mongod.start)
+        await until_it_answers(store)
         assert await store.notes.get(A) == {"_id": A}
     finally:
         await store.close()

@@ -16,7 +16,6 @@ import pytest
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
 from proxy.observability import metrics
-from proxy.runtime import config_watcher
 from proxy.runtime.config_watcher import ConfigWatcher
 from proxy.runtime.last_good import load_config
 from tests.support.samples import value_of
@@ -276,21 +275,14 @@ async def test_last_two_valid_texts_and_the_refused_one_are_kept(file: Path) -> 
     assert refused() is None
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The delays of a cautious watcher, a tenth of a second each."""
-    for name in ("PREFIX_DELAY", "WRITER_TIMEOUT"):
-        monkeypatch.setattr(config_watcher, name, 0.1)
-
-
 WHOLE = text("http://one") + "limits: {in_flight: 7}\nroutes:\n- {name: a, match: GET /a}\n- {name: b, match: GET /b}\n"
 
 
-async def started(file: Path, content: str = WHOLE) -> tuple[ConfigWatcher, Adoption]:
-    """A watcher that has seen its file once."""
+async def started(file: Path, content: str = WHOLE, delay: float = 10.0) -> tuple[ConfigWatcher, Adoption]:
+    """A watcher that has seen its file once, and waits `delay` seconds for an unfinished one."""
     file.write_text(content)
     adoption = Adoption()
-    watcher = ConfigWatcher(file, {}, adoption)
+    watcher = ConfigWatcher(file, {}, adoption, prefix_delay=delay, writer_timeout=delay)
     await settle(watcher)
     return watcher, adoption
 
@@ -311,9 +303,8 @@ async def test_writer_that_stalls_at_a_line_end_changes_nothing(file: Path, line
     assert len(watcher.config.routes) == 2
 
 
-@pytest.mark.usefixtures("quick")
 async def test_writer_that_never_closes_is_reported_once(file: Path) -> None:
-    watcher, adoption = await started(file)
+    watcher, adoption = await started(file, delay=0.1)
     with file.open("a") as half:
         half.write("served_by: false\n")
         half.flush()
@@ -326,10 +317,9 @@ async def test_writer_that_never_closes_is_reported_once(file: Path) -> None:
     assert (watcher.problems, adoption.urls, watcher.config.served_by) == ((), [None, "http://one"], False)
 
 
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("lines", [3, 4])
 async def test_beginning_of_the_running_text_written_in_place_waits(file: Path, lines: int) -> None:
-    watcher, adoption = await started(file, WHOLE.replace("routes:", "x-more:\nroutes:"))
+    watcher, adoption = await started(file, WHOLE.replace("routes:", "x-more:\nroutes:"), delay=0.1)
     file.write_text("".join(file.read_text().splitlines(keepends=True)[: lines + 2]))
     await settle(watcher)
     assert adoption.urls == []

@@ -17,7 +17,6 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 
 from proxy.gateway.client_address import TrustedProxies
-from proxy.server import proxy_protocol
 from proxy.server.proxy_protocol import STATE_KEY, ProxyProtocolPolicy
 from proxy.server.settings import uvicorn_settings
 from tests.proxy.cli.test_serve import served
@@ -127,9 +126,8 @@ async def test_connection_without_a_header_is_closed_unanswered(data: bytes) -> 
     assert answer == b""
 
 
-async def test_header_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy_protocol, "HEADER_TIMEOUT", 0.2)
-    async with listening(trusting()) as port:
+async def test_header_that_never_ends_is_not_waited_for() -> None:
+    async with listening(ProxyProtocolPolicy(TrustedProxies(["127.0.0.1"]), header_timeout=0.2)) as port:
         for begun in (b"", V1[:-1], V2[:20]):
             try:
                 assert await exchange(port, begun) == b""
