@@ -20,9 +20,10 @@ from pymongo.errors import (
 )
 from pymongo.read_preferences import Secondary
 
-from handlers.storage.driver import DRIVERS, Driver, open_driver
+from handlers.storage.driver import DRIVERS, Driver, DriverName, open_driver
 from handlers.storage.reads import BATCH, Query, is_retryable
 from tests.support.backends import scratch_database
+from tests.support.mongodb_relay import Relay, collect_abandoned_sockets
 
 
 def test_a_command_states_only_what_is_given() -> None:
@@ -77,6 +78,21 @@ async def test_commands_and_cursors_find_the_same(collection: tuple[Driver, Any]
     assert all("$recordId" in document for document in await driver.find(chosen, query))
     assert len(await driver.find(chosen, Query({}))) == 300
     assert await driver.find(chosen, Query({"n": -1})) == []
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+async def test_a_read_on_a_lost_connection_is_repeated(mongodb_url: str, name: DriverName) -> None:
+    async with Relay(mongodb_url) as relay:
+        await relay.mend()
+        driver = open_driver(name, relay.url, {"serverSelectionTimeoutMS": 10_000})
+        notes = driver.database("test_reads")["notes"]
+        for _ in range(3):
+            assert await driver.find(notes, Query({})) == []
+            await relay.cut()
+            await relay.mend()
+        assert await driver.find(notes, Query({})) == []
+        await driver.close()
+        collect_abandoned_sockets()
 
 
 async def test_results_beyond_one_reply_are_complete(collection: tuple[Driver, Any]) -> None:
