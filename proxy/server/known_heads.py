@@ -3,9 +3,9 @@
     GET /a?b HTTP/1.1 CRLF Host: h CRLF CRLF
     └─ request line ─┘└────── block ──────┘
 
-A head is found here where its block has been parsed before, its method is a usual one and its target begins with a
-slash. All other heads go to the parser. The key of a block is the bytes after the target of a head that the parser
-accepted as one complete head.
+A head is found here where its block has been parsed twice before, its method is a usual one and its target begins
+with a slash. All other heads go to the parser. The key of a block is the bytes after the target of a head that the
+parser accepted as one complete head.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from proxy.server.recurrence import Recurrence
 from proxy.server.request_head import RequestHead
 
 KNOWN_HEADS_KEY: Final = "proxy.known_heads"
@@ -38,6 +39,7 @@ class KnownHeads:
     def __init__(self, size: int = MAX_BLOCKS) -> None:
         self._size: Final = size
         self._blocks: Final[dict[bytes, _Meaning]] = {}
+        self._recurrence: Final = Recurrence(4 * size)
 
     def find(self, data: bytes) -> tuple[RequestHead, int] | None:
         """Return the head at the start of `data` with its size in bytes; None where it is not cached."""
@@ -53,14 +55,17 @@ class KnownHeads:
         return RequestHead(_METHODS[method], target, *meaning), end
 
     def add(self, data: bytes, head: RequestHead) -> None:
-        """Cache the block of a head that the parser has read from exactly these bytes."""
+        """Cache the block of a head that the parser has read from exactly these bytes, if it came before."""
         line = _REQUEST_LINE.match(data, 0, _MAX_LINE)
         if line is None or len(data) - line.end() > MAX_SIZE or data.find(_END) != len(data) - len(_END):
+            return
+        block = data[line.end() :]
+        if not self._recurrence.recurs(block):
             return
         if len(self._blocks) >= self._size:
             del self._blocks[next(iter(self._blocks))]
         head.headers = tuple(head.headers)
-        self._blocks[data[line.end() :]] = (
+        self._blocks[block] = (
             head.version,
             head.headers,
             head.length,

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from proxy.backends.legacy.headers import dropped_names, list_members, response_headers
+from proxy.server.recurrence import Recurrence
 from proxy.types import HeaderFields
 
 MAX_HEAD_SIZE: Final = 64 * 1024
@@ -49,7 +50,7 @@ class ResponseHead(NamedTuple):
     """A final response's status and headers, with lower-case names; `length` where `framing` is `length`.
 
     `idle_limit`: seconds for which legacy keeps an idle connection open, where stated. `passed`: the headers that are
-    forwarded to the client.
+    forwarded to the client, a tuple in cached heads.
     """
 
     status: int
@@ -70,16 +71,19 @@ class RecurringHeads:
     def __init__(self, size: int = MAX_CACHED_HEADS) -> None:
         self._size: Final = size
         self._heads: Final[dict[tuple[bytes, bool, bool], ResponseHead]] = {}
+        self._recurrence: Final = Recurrence(4 * size)
 
     def find(self, head: bytes, head_only: bool, upgrade: bool) -> ResponseHead | None:
         """Return a parsed head, given without its empty line; None where it is not cached."""
         return self._heads.get((head, head_only, upgrade))
 
     def add(self, head: bytes, head_only: bool, upgrade: bool, meaning: ResponseHead) -> None:
-        """Cache a parsed head."""
+        """Cache a parsed head, if it came before."""
+        if not self._recurrence.recurs(head):
+            return
         if len(self._heads) >= self._size:
             del self._heads[next(iter(self._heads))]
-        self._heads[head, head_only, upgrade] = meaning
+        self._heads[head, head_only, upgrade] = meaning._replace(passed=tuple(meaning.passed))
 
 
 class ResponseReader:
@@ -198,7 +202,7 @@ class ResponseReader:
         deciding = tuple([header for header in headers if header[0] in _DECIDING])
         decision = (_cached_decision if small else _decide)(deciding, bodiless, modern)
         passed = response_headers(status, headers, decision[4])
-        self._begin(ResponseHead(status, headers, *decision[:4], tuple(passed)))
+        self._begin(ResponseHead(status, headers, *decision[:4], passed))
         return True
 
     def _read_interim(self, status: int) -> None:
