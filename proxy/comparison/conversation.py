@@ -1,8 +1,8 @@
-"""One WebSocket conversation as bytes that passed, and as the messages in them. Pure.
+"""One WebSocket conversation, as relayed bytes and as the messages in them. Pure.
 
-The gateway holds the bytes (`RawConversation`), which costs it nothing but references; the shadow process reads them
-into a `Conversation`. Both name what each end had received when it sent something: positions, which another backend can
-be held to, instead of times.
+The gateway holds references to the bytes (`RawConversation`); the shadow process parses them into a `Conversation`.
+Both record what each end had received when it sent something: positions, which can be compared between backends,
+unlike times.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Data: TypeAlias = str | bytes
 ABNORMAL: Final = 1006
 """The close code of an end without a close frame (RFC 6455 §7.4.1)."""
 CHUNK_COST: Final = 128
-"""Bytes that a chunk counts for besides its own, so that a stream of single bytes is bounded too."""
+"""Bytes added to the size of each chunk, so that a stream of single bytes is bounded too."""
 _EXTENSIONS: Final = b"sec-websocket-extensions"
 
 
@@ -37,7 +37,7 @@ class Chunk(NamedTuple):
 
     @property
     def cost(self) -> int:
-        """Return the number of bytes that it counts for."""
+        """Return the number of bytes that it counts as."""
         return len(self.data) + CHUNK_COST
 
     def __repr__(self) -> str:
@@ -45,7 +45,7 @@ class Chunk(NamedTuple):
 
 
 class RawConversation(NamedTuple):
-    """The handshake, and everything that passed after it; `opened` is its answer's time in monotonic seconds."""
+    """The handshake and all bytes after it; `opened` is its answer's time in monotonic seconds."""
 
     handshake: RawExchange
     opened: float
@@ -62,7 +62,7 @@ class RawConversation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClientMessage:
-    """A message of the client after so many `received` ones; `at` is in seconds since the handshake."""
+    """A message of the client, sent after `received` messages of the server; `at`: seconds since the handshake."""
 
     data: Data = field(repr=False)
     received: int
@@ -71,7 +71,7 @@ class ClientMessage:
 
 @dataclass(frozen=True, slots=True)
 class ServerMessage:
-    """A message of the server `after` so many of the client's; `at` is in seconds since the handshake."""
+    """A message of the server; `after`: number of client messages before it; `at`: seconds since the handshake."""
 
     data: Data = field(repr=False)
     after: int
@@ -96,7 +96,7 @@ class Ending:
 class Conversation:
     """The handshake as an HTTP exchange, of status 101 where it was accepted, and the messages of both ends.
 
-    The handshake is without extensions, which are a matter of the connection.
+    The handshake has no extensions, because they concern only the connection.
 
     `ending` is None where the record stops before the end. `violation` is the code with which a server closes because
     the client broke the protocol after its last message (RFC 6455 §7.4.1), None where it did not.
@@ -160,7 +160,7 @@ class HandshakeRecorder:
 
 
 def split_chunks(chunks: Sequence[Chunk], size: int) -> Iterator[list[Chunk]]:
-    """Yield chunks in their order, together those that count for at most `size` bytes; a larger one is divided."""
+    """Yield the chunks in order, in groups of at most `size` counted bytes; a larger chunk is divided."""
     part: list[Chunk] = []
     room = size
     for chunk in _divided(chunks, max(1, size - CHUNK_COST)):

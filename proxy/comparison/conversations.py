@@ -1,12 +1,12 @@
 """Compare a conversation with legacy and its replay on native: handshake, messages, their positions, and the end. Pure.
 
-Messages are compared field by field, by the contract's `x-frames`, as the answer to a write is: what each backend makes
-itself corresponds by its role. A position is the number of the client's messages that a message follows:
+Messages are compared field by field, by the contract's `x-frames`, like answers to a write: values that a backend
+generates correspond by their role. A message's position is the number of client messages before it:
 
-- *late*: native sent a message only after more of them. The replay waited for it, so that it was not merely slow.
-- *early*: native sent a message after fewer of them. That is a difference where legacy let more than `PROMPT` seconds
-  pass since the last that native had received; else legacy may have answered the same message, only later.
-- What native sends beyond legacy's messages counts where legacy had the time to send it before the end.
+- *late*: native sent a message after more of them. The replay waits for each message, so this is not only slowness.
+- *early*: native sent a message after fewer of them. This is a difference where legacy sent it more than `PROMPT`
+  seconds after the last client message that native had received; otherwise legacy may have answered the same message.
+- Further messages of native are differences where legacy had the time to send them before the end.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from proxy.recordings.model import RecordedRequest
 from proxy.types import JSON, Backend
 
 PROMPT: Final = 2.0
-"""Seconds within which legacy is taken to answer a message, unless a model does, which native's replay imitates."""
+"""Seconds within which legacy is assumed to answer a message, except with a model, which the replay imitates."""
 BURST: Final = 0.05
 """Seconds between two messages with which legacy answers one of the client's."""
 MAX_NAMED: Final = 4096
@@ -129,7 +129,7 @@ class _ConversationComparison:
 
     @cached_property
     def _last_paired(self) -> tuple[int, int]:
-        """Return the indexes of the last messages that belong together, -1 where none do."""
+        """Return the indexes of the last pair of messages, -1 where there is none."""
         last = (-1, -1)
         for legacy, native, _ in self._pairs:
             if legacy is not None and native is not None:
@@ -138,7 +138,7 @@ class _ConversationComparison:
 
     @cached_property
     def _native_closed_first(self) -> bool:
-        """Return whether native closed where legacy did not: messages that would follow are not missing besides."""
+        """Return True where native closed and legacy did not. Later messages are then not reported as missing."""
         legacy, native = self._legacy.ending, self._native.ending
         if native is None or native.by == "client" or legacy is None:
             return False
@@ -147,11 +147,11 @@ class _ConversationComparison:
         return self._last_paired[0] < len(self._legacy.received) - 1 or self._had_time(native.after)
 
     def _should_have_come(self, native: int) -> bool:
-        """Return whether legacy would have sent a message of native's by now if it ever would."""
+        """Return True where legacy had the time to send a message that native sent."""
         return native < self._last_paired[1] or self._had_time(self._native.received[native].after)
 
     def _had_time(self, after: int) -> bool:
-        """Return whether legacy had the time to answer so many of the client's messages.
+        """Return True where legacy had the time to answer that number of client messages.
 
         Its answers are those that native gave to as many: legacy's own position may be that of later messages.
         """

@@ -44,9 +44,8 @@ LABELS: Final[Mapping[Kind, str]] = {
 WaitReason = Literal[
     "cap", "completed", "paused", "file", "gate", "bake_time", "evidence", "approval", "window", "nothing"
 ]
-"""Why a rollout stays at its stage: a cap; no further stage; paused by a person; the file allows no more; a gate fails;
-the bake time has not passed; too little evidence; approval by a person; its window is closed. `nothing`: it can be
-promoted."""
+"""Reasons why a rollout is not promoted: a cap; no further stage; paused by a person; the share in the file; a failing
+gate; bake time; too little evidence; a person's approval; a closed window. `nothing`: it can be promoted."""
 LimitedBy = Literal["file", "pin", "stage", "cap", "unread"]
 """Limits of the share in force."""
 StateDocument: TypeAlias = dict[str, Any]

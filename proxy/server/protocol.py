@@ -12,28 +12,30 @@ connection is closed so that the client can read the answer first: `_linger`.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from proxy.fair_queue import LARGE, fair_queue_of
-from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.server.body import BodyDecoder, decoder
 from proxy.server.deadline import Deadline
 from proxy.server.exchange import BeginRequest, ServedExchange, begin_of
+from proxy.server.half_close import start_probes
 from proxy.server.head_parser import HeadParser
 from proxy.server.known_heads import KNOWN_HEADS_KEY
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.minimum_rate import MinimumRate
 from proxy.server.refusal import RefusedRequest, refusal
-from proxy.server.request_head import RequestHead, split_target
+from proxy.server.request_head import RequestHead
+from proxy.server.scopes import ScopeTemplate
 from proxy.server.slow_reader import SlowReaderWatch
 from proxy.server.timeouts import STATE_KEY, timeouts_in_force
+from proxy.server.websocket_handover import hand_over
 
 PIPELINE_BUFFER: Final = 64 * 1024
 """Bytes behind the current request from which reading is paused."""
@@ -41,14 +43,9 @@ DRAIN_LIMIT: Final = 256 * 1024
 """Bytes of a body that are read and dropped after an early answer; beyond that the connection is closed."""
 LINGER: Final = 1.0
 """Seconds for a client to read the last answer and close its side (RFC 9112 §9.6)."""
-PROBE_DELAY: Final = 1.0
-"""Seconds from a client's half-close to the first probe for its disconnect, where no answer has begun."""
-PROBE_INTERVAL: Final = 0.1
-"""Seconds to the second probe, which fails if the client has disconnected; each further delay is doubled."""
 
 _OWN_STATE: Final = frozenset((STATE_KEY, BUDGET_KEY, KNOWN_HEADS_KEY))
 """Keys of the lifespan's state that are the listener's, and not for apps."""
-_PROBE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -74,7 +71,6 @@ class HttpProtocol(asyncio.Protocol):
         self._queue = fair_queue_of(self._loop)
         self._app = cast("ASGIApp", config.loaded_app)
         self._begin_request: BeginRequest | None = None
-        self._state = {key: value for key, value in app_state.items() if key not in _OWN_STATE}
         self._timeouts = timeouts_in_force(app_state)
         self._deadline = Deadline(self._loop, self._expire)
         self._heads = HeadParser(app_state.get(KNOWN_HEADS_KEY))
@@ -85,7 +81,7 @@ class HttpProtocol(asyncio.Protocol):
         self._dropped = 0
         self._transport: asyncio.Transport
         self._reader: SlowReaderWatch
-        self._template: Scope
+        self._scopes: ScopeTemplate
         self._writable: asyncio.Event | None = None
         self._read_paused = self._half_closed = self._closing = self._leaving = False
 
@@ -95,15 +91,9 @@ class HttpProtocol(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._reader = SlowReaderWatch(self._loop, self._transport, self._timeouts)
         cast("set[object]", self._server_state.connections).add(self)
-        self._template = {
-            "type": "http",
-            "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
-            "server": get_local_addr(self._transport),
-            "client": get_remote_addr(self._transport),
-            "scheme": "https" if is_ssl(self._transport) else "http",
-            "root_path": self._config.root_path,
-        }
-        self._begin_request = begin_of(self._app, self._template["server"])
+        state = {key: value for key, value in self._app_state.items() if key not in _OWN_STATE}
+        self._scopes = ScopeTemplate(self._transport, self._config, state)
+        self._begin_request = begin_of(self._app, self._scopes.server)
         self._deadline.set(self._timeouts.header)
 
     def data_received(self, data: bytes) -> None:
@@ -129,8 +119,12 @@ class HttpProtocol(asyncio.Protocol):
         elif self._exchange is None:
             self._close()
         else:
-            self._loop.call_later(PROBE_DELAY, self._probe, self._exchange, PROBE_INTERVAL)
+            start_probes(self._loop, self.write, functools.partial(self._waits_for_answer, self._exchange))
         return True
+
+    def _waits_for_answer(self, exchange: ServedExchange) -> bool:
+        """Return True where the client may receive an interim response to a request."""
+        return exchange is self._exchange and not exchange.begun and exchange.head.version == "1.1"
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
@@ -203,7 +197,7 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline.clear()
         if body is not None:
             self._body_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
-        exchange.begin(self._app, None if self._in_task else self._begin_request, self._describe(head))
+        exchange.begin(self._app, None if self._in_task else self._begin_request, self._scopes.scope_of(head, self))
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a part of the current request."""
@@ -220,22 +214,6 @@ class HttpProtocol(asyncio.Protocol):
         """Enter the current request's body in the memory budget, because its app may hold it until it has answered."""
         if self._exchange is not None:
             self._exchange.retains_body = True
-
-    def _describe(self, head: RequestHead) -> Scope:
-        parts, root_path = split_target(head.target), self._config.root_path
-        return {
-            **self._template,
-            "asgi": self._template["asgi"].copy(),
-            "http_version": head.version,
-            "method": head.method,
-            "path": root_path + parts.path if root_path else parts.path,
-            "raw_path": root_path.encode("ascii") + parts.raw_path if root_path else parts.raw_path,
-            "query_string": parts.query,
-            "headers": head.headers,
-            "state": self._state.copy(),
-            "proxy.target": head.target,
-            CONTEXT: RequestContext(self),
-        }
 
     def _read_body(self, body: BodyDecoder) -> None:
         content, used = body.feed(self._rest)
@@ -259,19 +237,9 @@ class HttpProtocol(asyncio.Protocol):
             self._linger()
 
     def _become_websocket(self, head: RequestHead) -> None:
-        """Hand the connection over as uvicorn's protocol does: the head as bytes, then the following bytes."""
         self._closing = True
         self._leave()
-        lines = [b"%b %b HTTP/1.1\r\n" % (head.method.encode(), head.target)]
-        lines += [b"%b: %b\r\n" % header for header in head.headers]
-        protocol = cast("Any", self._config.ws_protocol_class)(
-            config=self._config, server_state=self._server_state, app_state=self._app_state
-        )
-        protocol.connection_made(self._transport)
-        protocol.data_received(b"".join((*lines, b"\r\n")))
-        self._transport.set_protocol(protocol)
-        if self._rest:
-            protocol.data_received(self._rest)
+        hand_over(head, self._rest, self._transport, self._config, self._server_state, self._app_state)
 
     def _pause_reading(self) -> None:
         if not self._read_paused:
@@ -304,7 +272,7 @@ class HttpProtocol(asyncio.Protocol):
             self._resume_reading()
 
     def _enqueue(self, work: Callable[[], None]) -> None:
-        client = self._template["client"]
+        client = self._scopes.client
         self._queue.enqueue(client and client[0], work, large=self._reads_large)
 
     def _read_on(self) -> None:
@@ -454,13 +422,3 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline.close()
         self._reader.stop()
         cast("set[object]", self._server_state.connections).discard(self)
-
-    def _probe(self, exchange: ServedExchange, interval: float) -> None:
-        """Detect whether a half-closed client has disconnected: its system then resets the connection.
-
-        HTTP/1.1 clients must accept interim responses at any time (RFC 9110 §15.2).
-        """
-        if exchange is not self._exchange or exchange.begun or exchange.head.version != "1.1":
-            return
-        self.write(_PROBE)
-        self._loop.call_later(interval, self._probe, exchange, 2 * interval)

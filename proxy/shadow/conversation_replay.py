@@ -1,22 +1,22 @@
-"""Replay of a conversation on a native app: the client's messages again, each in its place among the app's own.
+"""Replay of a conversation on a native app: the client's messages, each at its position among the app's messages.
 
     original   C1 ── S1 S2 ── C2 C3 ── S3 ── close
     replay     C1 ─ wait for two ─ C2 ─ C3 ─ wait for one ─ close
 
-A message is sent once the app has sent as many as the client had received when it sent it, and waits for the next; at
-the latest after a timeout, which halves as long as nothing comes. The pace of the original does not matter.
+A message is sent once the app has sent as many messages as the client had originally received at that point and waits
+for the next, or after a timeout, which is halved while the app sends nothing. The original times are not reproduced.
 
 The app runs dry (the ASGI extension `proxy.dry_run`, see `dry_run.py`): it stores nothing and calls no outside service.
 It declares support for WebSockets in its lifespan's state: `state["proxy.dry_run.websocket"] = True`. Its scope has
 
     scope["extensions"]["proxy.dry_run"] = {
         "deadline": seconds, "report": callable,
-        "served": [{"after": 2, "message": "…"}, …],    # legacy's messages, each after so many of the client's
-        "until": async callable,                        # waits until the client has sent so many messages
+        "served": [{"after": 2, "message": "…"}, …],    # legacy's messages; after: number of client messages before it
+        "until": async callable,                        # waits until the client has sent that number of messages
     }
 
-so that it can answer in the place of a model as the model answered, in the same place. It calls `report` as for a
-write, before it accepts.
+so that the app can replay the model's original answers at the same positions. It calls `report` as for a write, before
+it accepts.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ logger = logging.getLogger("scribe_proxy.shadow")
 DECLARATION: Final = "proxy.dry_run.websocket"
 """The key of the lifespan's state with which an app declares support."""
 GRACE: Final = 0.05
-"""Seconds after the last message for messages that should not come."""
+"""Seconds after the last message in which surplus messages are detected."""
 SHORTEST_TIMEOUT: Final = 0.05
 _NORMAL: Final = 1000
 _INTERNAL_ERROR: Final = 1011
 
 
 def supports_conversations(state: Mapping[str, Any]) -> bool:
-    """Return whether the lifespan's state of an app declares support for WebSockets that run dry."""
+    """Return True where an app's lifespan state declares support for dry runs of WebSockets."""
     return state.get(DECLARATION) is True
 
 
@@ -134,7 +134,7 @@ class ConversationReplay:
         await asyncio.wait((task,), timeout=self._bounds.frame_timeout)
 
     async def _await_end(self, task: asyncio.Future[None]) -> None:
-        """Wait for the messages that are left, for those that should not come, and for a close by the app."""
+        """Wait for the remaining messages, for surplus ones, and for a close by the app."""
         served = self._served
         await self._await_messages(len(served.received), task)
         if served.violation is not None and not self._is_over(task):
@@ -146,7 +146,7 @@ class ConversationReplay:
         self._record_return(task)
 
     async def _await_messages(self, number: int, task: asyncio.Future[None]) -> None:
-        """Wait until the app has sent so many messages and waits for more of the client's."""
+        """Wait until the app has sent that number of messages and waits for the client's next one."""
         if len(self._received) >= number:
             self._missing = 0
         expected = number - self._missing

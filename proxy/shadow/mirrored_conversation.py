@@ -1,4 +1,4 @@
-"""Capture of one WebSocket conversation in the gateway process, and its hand-over to the shadow.
+"""Capture of one WebSocket conversation in the gateway process, and its transfer to the shadow process.
 
 The bytes that pass are held by reference, within limits: of one conversation, of all that the process holds, and of the
 memory budget of the process, in which they are expendable. A conversation beyond a limit is skipped and its bytes are
@@ -39,7 +39,7 @@ class ConversationSink(Protocol):
 
 
 class MirroredConversation:
-    """A conversation with legacy: submitted for comparison once it is over (a `MirroredRequest`).
+    """A conversation with legacy, submitted for comparison at its end (a `MirroredRequest`).
 
     `budgets` bound the bytes that are held.
     """
@@ -82,7 +82,7 @@ class MirroredConversation:
             relay.observe(self._observe)
 
     def end(self, backend: Backend, failure: str | None) -> None:
-        """Submit the conversation once both ends are gone; nothing where it was skipped before."""
+        """Submit the conversation once both connections are closed, unless it was skipped."""
         if self._is_over:
             return
         handshake = self._handshake.raw(failure)
