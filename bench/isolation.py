@@ -72,12 +72,12 @@ def _read(contenders: Field, upstream: int, mode: str, rate: float, seconds: flo
     child = contenders.serve(file, port, ops)
     try:
         if mode != "off":
-            _await_shadow(port, ops)
+            await_shadow(port, ops)
         load(f"http://127.0.0.1:{port}/small", 16, WARM_UP)
         found = constant(port, "/small", rate, seconds)
         assert child.pid is not None
-        shadows = _children(child.pid)
-        footprint = Footprint(mode, _peak(child.pid), sum(map(_peak, shadows)), _counted(ops))
+        shadows = children_of(child.pid)
+        footprint = Footprint(mode, _peak(child.pid), sum(map(_peak, shadows)), counted(ops))
     finally:
         contenders.end(child)
     return found, footprint
@@ -92,10 +92,10 @@ def _file(upstream: int, mode: str) -> str:
     )
 
 
-def _await_shadow(port: int, ops: int) -> None:
+def await_shadow(port: int, ops: int) -> None:
     """Until something was given to the shadow process."""
     over = time.monotonic() + STARTING
-    while not set(_counted(ops)) - {"skipped", "backend_unavailable"} and not _outstanding(ops):
+    while not set(counted(ops)) - {"skipped", "backend_unavailable"} and not _outstanding(ops):
         if time.monotonic() > over:
             raise SystemExit("the shadow process does not start")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/small") as answer:
@@ -113,14 +113,14 @@ def _outstanding(ops: int) -> bool:
     return "scribe_proxy_shadow_outstanding 0.0" not in _metrics(ops)
 
 
-def _counted(ops: int) -> Counter[str]:
+def counted(ops: int) -> Counter[str]:
     found = Counter[str]()
     for name, number in _COUNTED.findall(_metrics(ops)):
         found[name] += int(float(number))
     return found
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     """Return the child processes of a process (Linux)."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]

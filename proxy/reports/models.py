@@ -24,6 +24,7 @@ from typing import Literal, TypeAlias
 from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name, Reason, Severity
 from proxy.types import JSON, Backend
+from proxy.wording import counted
 
 FieldKind: TypeAlias = Kind | Literal["violation"]
 """A difference's kind, or a violation of the contract."""
@@ -73,9 +74,8 @@ class VerdictCounts:
     @property
     def failures(self) -> str:
         """Return both numbers in words, as `3 mismatches and 1 violation (1 both)`."""
-        mismatches = f"{self.mismatch:,} {'mismatch' if self.mismatch == 1 else 'mismatches'}"
-        violations = f"{self.violation:,} {'violation' if self.violation == 1 else 'violations'}"
-        return f"{mismatches} and {violations}{f' ({self.both:,} both)' if self.both else ''}"
+        both = f" ({self.both:,} both)" if self.both else ""
+        return f"{counted(self.mismatch, 'mismatch', ',')} and {counted(self.violation, 'violation', ',')}{both}"
 
 
 @dataclass(frozen=True, slots=True)

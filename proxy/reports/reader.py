@@ -57,11 +57,11 @@ class ReportReader:
     ) -> tuple[RouteSummary, ...]:
         """Return every route with a record, by name; with `revision`, without legacy's replays and drops."""
         step = trend_step(span, time.time())
-        by = ("route", "what", "verdict", "reason", "backend", "status", "noisy")
+        by = ("route", "what", "backend", "status", "noisy")
         only = _given(route=route, revision=revision)
         rows, trends = await asyncio.gather(
-            self._counts(span, ("verdict", "skipped", "request", "replay", "dropped"), by, only),
-            self._counts(span, ("verdict", "skipped"), ("route", "verdict"), only, step),
+            self._counts(span, ("request", "replay", "dropped"), by, only),
+            self._counts(span, ("verdict", "skipped"), ("route", "what", "verdict", "reason"), only, step),
         )
         return summaries.routes(rows, trends, step)
 

@@ -61,13 +61,17 @@ def _numbers(rows: Iterable[Row]) -> Counter[str]:
 
 
 def routes(rows: Iterable[Row], trends: Iterable[Row], step: int) -> tuple[RouteSummary, ...]:
-    """Return every route with a row, by name; the slices of a trend are `step` seconds long."""
+    """Return every route with a row, by name.
+
+    `trends` are the rows of verdicts and skipped requests by slices of `step` seconds, `rows` all others.
+    """
     by_route: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_route[row["route"]].append(row)
     slices: dict[str, list[Row]] = defaultdict(list)
     for row in trends:
         slices[row["route"]].append(row)
+        by_route[row["route"]].append(row)
+    for row in rows:
+        by_route[row["route"]].append(row)
     return tuple(_route(name, by_route[name], _trend(slices[name], step)) for name in sorted(by_route))
 
 
@@ -144,7 +148,7 @@ def _route(name: str, rows: list[Row], trend: tuple[TimeSlice, ...]) -> RouteSum
     numbers: Counter[tuple[str, Any]] = Counter()
     statuses: dict[Backend, Counter[StatusClass]] = defaultdict(Counter)
     for row in rows:
-        numbers[row["what"], row["verdict"] or row["reason"] or row["noisy"]] += row["number"]
+        numbers[row["what"], row.get("verdict") or row.get("reason") or row.get("noisy")] += row["number"]
         if row["what"] == "request":
             statuses[row["backend"]][row["status"]] += row["number"]
     return RouteSummary(
