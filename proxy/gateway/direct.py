@@ -9,9 +9,9 @@ The task continues with the same request; nothing is sent twice.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from proxy.failure_log import trace_of
 from proxy.gateway.request_tracker import RequestTracker
@@ -19,10 +19,17 @@ from proxy.gateway.starting import StartedRequest, StartRequest
 from proxy.server.exchange import ServedExchange
 from proxy.types import HeaderFields, RawHeaders
 
-if TYPE_CHECKING:
-    from proxy.gateway.gateway import Gateway
-
 logger = logging.getLogger("scribe_proxy")
+
+
+class RequestRunner(Protocol):
+    """The gateway, as used by a request without a task."""
+
+    async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
+        """Continue a request in a task."""
+
+    def finish(self, tracker: RequestTracker) -> None:
+        """Release what a request holds, and report it to the observers."""
 
 
 class DirectRequest:
@@ -30,7 +37,7 @@ class DirectRequest:
 
     __slots__ = ("_exchange", "_gateway", "_scope", "_tracker")
 
-    def __init__(self, gateway: Gateway, tracker: RequestTracker, scope: Scope, exchange: ServedExchange) -> None:
+    def __init__(self, gateway: RequestRunner, tracker: RequestTracker, scope: Scope, exchange: ServedExchange) -> None:
         self._gateway, self._tracker, self._scope, self._exchange = gateway, tracker, scope, exchange
 
     def start(self, start: StartRequest) -> bool:
