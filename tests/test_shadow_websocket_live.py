@@ -28,7 +28,7 @@ from tests.support.altered_stream import ALTERED
 from tests.support.backends import scratch_database
 from tests.test_broken_handler import begin
 
-pytestmark = [pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.timeout(300)]
 
 CANARY: Final = "CanaryOfTheAudioThatMustBeStoredNowhere"
 AUDIO: Final = base64.b64encode(f"{CANARY}{'x' * 1500}".encode()).decode()
@@ -60,7 +60,7 @@ class Stand:
 
     async def _converse(self, consultation: str, chunks: int) -> list[str]:
         kinds: list[str] = []
-        async with connect(self.url, compression=None, proxy=None) as socket, asyncio.timeout(20):
+        async with connect(self.url, compression=None, proxy=None) as socket, asyncio.timeout(60):
             await socket.send(json.dumps({"type": "start_recording", "consultationId": consultation}))
             for _ in range(chunks):
                 await socket.send(json.dumps({"type": "audio_chunk", "audioData": AUDIO, "note": SPOKEN}))
@@ -78,7 +78,7 @@ class Stand:
 
     def report(self, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the report's figures of the route, as soon as there are enough."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             found: dict[str, Any] = json.loads(self.run("--json").stdout)
             (route,) = [one for one in found["routes"] if one["route"] == "stream"] or [{}]
