@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openai  # noqa: F401 -- the app imports it with its first call, which takes longer than HANG on a busy machine
 import pytest
 
 from demo.ports import free_port
