@@ -28,7 +28,7 @@ PORTION: Final = 8
 LIMIT: Final = 25 * 1024 * 1024
 """Maximum bytes of audio per connection: the model's limit for one file."""
 
-PARSING_COPIES: Final = 4
+PARSING_COPIES: Final = 6
 """Memory for parsing a frame, as a multiple of its size: the text, its long string, its audio, and slices."""
 _FRAME_MARGIN: Final = 64 * 1024
 
