@@ -130,8 +130,8 @@ def _name(name: str) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Return a YAML scalar: plain where that is unambiguous, else quoted."""
-    return text if re.fullmatch(r"[A-Z-]+ /[\w\-./{}~+]*", text, re.ASCII) else json.dumps(text)
+    """Return a YAML scalar: plain where that is unambiguous, else quoted, with `$$` for `$`."""
+    return text if re.fullmatch(r"[A-Z-]+ /[\w\-./{}~+]*", text, re.ASCII) else json.dumps(text.replace("$", "$$"))
 
 
 def _rank(pattern: Pattern) -> tuple[object, ...]:

@@ -55,6 +55,13 @@ def test_name_that_yaml_reads_as_null_is_quoted() -> None:
     assert [(route.name, route.group) for route in config.routes] == [("Null", "null"), ("NULL", "null")]
 
 
+@pytest.mark.parametrize("path", ["/$$", "/${HOME}", "/a$b", "/${", "/$$${x}"])
+def test_path_with_dollar_signs_is_no_reference(path: str) -> None:
+    routes, unroutable = draft_routes([ServiceEndpoint("GET", path, "")])
+    config = parse(render(routes, unroutable, legacy="http://127.0.0.1:1", title="t"), {"HOME": "/root", "x": "y"})
+    assert [str(route.pattern) for route in config.routes] == [str(route.match) for route in routes]
+
+
 def test_concrete_paths_come_before_templates() -> None:
     routes, _ = draft_routes(
         [
