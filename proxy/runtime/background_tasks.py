@@ -10,7 +10,13 @@ from typing import Any
 class BackgroundTasks:
     """The tasks that a service runs between its start and its stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cancel_again: float = 5.0) -> None:
+        """`cancel_again`: seconds after which `stop` cancels a task again that has not ended.
+
+        Libraries can swallow a cancellation: `asyncio.wait_for` before Python 3.12 does when the awaited result comes
+        at the same time. The task would then run for ever, and `stop` with it.
+        """
+        self._cancel_again = cancel_again
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._cancelled: set[asyncio.Task[None]] = set()
 
@@ -34,4 +40,9 @@ class BackgroundTasks:
     async def stop(self) -> None:
         """Cancel the tasks and wait for their end; their errors are not raised."""
         self.cancel()
-        await asyncio.gather(*self._cancelled, return_exceptions=True)
+        tasks = pending = set(self._cancelled)
+        while pending:
+            _, pending = await asyncio.wait(pending, timeout=self._cancel_again)
+            for task in pending:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

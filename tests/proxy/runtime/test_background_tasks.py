@@ -43,3 +43,22 @@ async def test_stop_does_not_raise_the_error_of_a_task() -> None:
     await asyncio.sleep(0)
     await tasks.stop()
     assert not tasks.running
+
+
+async def test_stop_cancels_a_task_again_that_swallows_cancellations() -> None:
+    swallowed = 0
+
+    async def swallow() -> None:
+        nonlocal swallowed
+        while swallowed < 3:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed += 1
+        await asyncio.Event().wait()
+
+    tasks = BackgroundTasks(cancel_again=0.01)
+    tasks.start(swallow())
+    await asyncio.sleep(0)
+    await tasks.stop()
+    assert swallowed == 3
