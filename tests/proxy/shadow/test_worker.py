@@ -211,7 +211,7 @@ async def test_a_forgotten_dry_run_is_stopped(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("write", [False, True])
 async def test_an_app_that_cannot_be_stopped_ends_the_process(write: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "CANCEL_TIMEOUT", 0.05)
+    monkeypatch.setattr(replay.Bounds.__init__, "__defaults__", (False, 0.05))  # by_role, cancel_timeout
     monkeypatch.setattr(shadowed, "RELENTING", [])
     async with linked() as gateway:
         await gateway.next()
