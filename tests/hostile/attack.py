@@ -10,9 +10,11 @@ import base64
 import gzip
 import hmac
 import itertools
+import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -154,21 +156,31 @@ class Lag:
 
 
 class Attack:
-    """Sends requests and frames to one server, and takes the loop's longest callback of each from `watch`."""
+    """Sends requests and frames to one server, and takes the loop's longest callback of each from `watch`.
 
-    def __init__(self, url: str, watch: LoopWatch, person: Person) -> None:
+    What holds the loop longer than `suspect` (seconds) is sent once more, and the shorter time counts: a collection of
+    the garbage of the test's own process happens to one of the two, the cost of a request to both.
+    """
+
+    def __init__(self, url: str, watch: LoopWatch, person: Person, suspect: float = math.inf) -> None:
         self._url = url
         self._watch = watch
         self._person = person
+        self._suspect = suspect
         self.lags: list[Lag] = []
 
     async def run(self, size: int, *, quick: bool = False) -> None:
         """Play everything; with `quick`, each text at one endpoint, all endpoints in turn."""
         async with httpx.AsyncClient(trust_env=False, timeout=120) as client:
-            for name, method, path, headers, content in self._requests(size, quick=quick):
-                await self._send_request(client, name, method, path, headers, content)
-        for name, target, data in itertools.islice(self._frames(size), 0, None, 8 if quick else 1):
-            await self._send_frame(name, target, data)
+            for request in self._requests(size, quick=quick):
+                self.lags.append(await self._shorter(partial(self._send_request, client, *request)))
+        for one in itertools.islice(self._frames(size), 0, None, 8 if quick else 1):
+            self.lags.append(await self._shorter(partial(self._send_frame, *one)))
+
+    async def _shorter(self, send: Callable[[], Awaitable[Lag]]) -> Lag:
+        """Return the lag of what is sent; of two attempts, if the first is suspect."""
+        lag = await send()
+        return lag if lag.seconds <= self._suspect else min(lag, await send(), key=lambda one: one.seconds)
 
     def _requests(self, size: int, *, quick: bool) -> Iterator[tuple[str, str, str, dict[str, str], bytes]]:
         places = itertools.cycle(list(endpoints(self._person)))
@@ -251,13 +263,13 @@ class Attack:
 
     async def _send_request(
         self, client: httpx.AsyncClient, name: str, method: str, path: str, headers: dict[str, str], content: bytes
-    ) -> None:
+    ) -> Lag:
         self._watch.reset()
         try:
             status = str((await client.request(method, self._url + path, headers=headers, content=content)).status_code)
         except httpx.TransportError as error:
             status = type(error).__name__
-        self._record(f"{method} {path.split('?')[0][:40]}: {name}", status)
+        return self._lag(f"{method} {path.split('?')[0][:40]}: {name}", status)
 
     def _frames(self, size: int) -> Iterator[tuple[str, str, bytes]]:
         token = self._person.headers["authorization"].split(" ")[1]
@@ -268,7 +280,7 @@ class Attack:
                     body = f'{{"type":"{kind}","{field}":{text}}}'
                     yield f"{name} as {field}", target, body.encode("utf-8", "surrogatepass")
 
-    async def _send_frame(self, name: str, target: str, data: bytes) -> None:
+    async def _send_frame(self, name: str, target: str, data: bytes) -> Lag:
         port = urlsplit(self._url).port
         assert port is not None
         async with raw_client(port, handshake(target)) as socket:
@@ -285,10 +297,10 @@ class Attack:
                     await socket.writer.drain()
             except (asyncio.IncompleteReadError, ConnectionError):
                 pass
-            self._record(f"WS {target.split('?')[0]}: {name}", status)
+            return self._lag(f"WS {target.split('?')[0]}: {name}", status)
 
-    def _record(self, request: str, status: str) -> None:
-        self.lags.append(Lag(request, self._watch.seconds, self._watch.culprit, status))
+    def _lag(self, request: str, status: str) -> Lag:
+        return Lag(request, self._watch.seconds, self._watch.culprit, status)
 
     def worst(self, number: int) -> list[Lag]:
         """Return those that held the loop longest."""

@@ -68,6 +68,7 @@ def test_equal_services_are_0_with_their_coverage(tmp_path: Path) -> None:
     assert not (tmp_path / "found").exists()
 
 
+@pytest.mark.timeout(300)  # a search, which a busy machine and the measuring of coverage lengthen
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
