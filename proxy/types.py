@@ -20,5 +20,10 @@ Backend: TypeAlias = Literal["legacy", "native"]
 ValuePath: TypeAlias = tuple[str | int, ...]
 """The path to a value in an answer: `("body", "notes", 0, "_id")`, `("header", "location")`, `("status",)`."""
 
+DifferenceKind: TypeAlias = Literal[
+    "missing", "extra", "type", "value", "format", "order", "outcome", "status", "header"
+]
+"""The kind of a difference between two answers."""
+
 BasisPoints = NewType("BasisPoints", int)
 """A share or ratio in hundredths of a percent, from 0 to 10,000."""

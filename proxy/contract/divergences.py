@@ -36,9 +36,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from proxy.comparison.correspondence import Kind
 from proxy.contract.payloads import parse_json
-from proxy.types import JSON
+from proxy.types import JSON, DifferenceKind
 
 if TYPE_CHECKING:
     from proxy.comparison.answers import DecodedAnswer
@@ -114,7 +113,7 @@ class Case(_Model):
     legacy: AnswerPattern = AnswerPattern.model_construct()
     native: AnswerPattern = AnswerPattern.model_construct()
     paths: list[str] = ["*"]
-    kinds: list[Kind] = []
+    kinds: list[DifferenceKind] = []
     value: Pattern = "*"
 
     @field_validator("scenario", "paths", "kinds", mode="before")
