@@ -12,6 +12,7 @@ connection is closed so that the client can read the answer first: `_linger`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -395,7 +396,8 @@ class HttpProtocol(asyncio.Protocol):
         if self._half_closed or not self._transport.can_write_eof():
             self._transport.close()
             return
-        self._transport.write_eof()
+        with contextlib.suppress(OSError):  # the client has reset the connection
+            self._transport.write_eof()
         self._loop.call_later(LINGER, self._transport.close)
 
     # -- slow readers, and limits
