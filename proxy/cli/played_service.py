@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from proxy.recordings.side_effects import OutsideCalls, StoredDocuments, database_of, is_local
+from proxy.recordings.side_effects import OutsideCalls, StoredDocuments, database_of, is_local, open_side_effects
 
 SideEffects = tuple[StoredDocuments | None, OutsideCalls | None]
 """The database and the list of outside calls, as far as the options name them."""
@@ -31,16 +31,9 @@ class PlayedService:
     database: str | None
     calls_url: str | None
 
-    @asynccontextmanager
-    async def side_effects(self) -> AsyncIterator[SideEffects]:
+    def side_effects(self) -> AbstractAsyncContextManager[SideEffects]:
         """Open database and outside calls. Raises SideEffectsError, ValueError."""
-        async with AsyncExitStack() as stack:
-            documents = calls = None
-            if self.mongodb_url and self.database:
-                documents = await stack.enter_async_context(StoredDocuments(self.mongodb_url, self.database))
-            if self.calls_url:
-                calls = await stack.enter_async_context(OutsideCalls(self.calls_url))
-            yield documents, calls
+        return open_side_effects(self.mongodb_url, self.database, self.calls_url)
 
 
 def service_options(base_url: str, mongodb_url: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -24,7 +24,7 @@ from proxy.recordings.model import Scenario, Step
 from proxy.recordings.player import Player, PlayerSettings
 from proxy.recordings.report import Result
 from proxy.recordings.service_client import ServiceClient
-from proxy.recordings.side_effects import OutsideCalls, StoredDocuments
+from proxy.recordings.side_effects import OutsideCalls, StoredDocuments, open_side_effects
 
 
 class Differential:
@@ -60,8 +60,8 @@ class Differential:
         for service in (client, ServiceClient(native.url, hang_after)):
             await service.reach()
         async with contextlib.AsyncExitStack() as stack:
-            documents, calls = await _open(stack, legacy)
-            player = Player(native.url, settings, *await _open(stack, native))
+            documents, calls = await stack.enter_async_context(_side_effects(legacy))
+            player = Player(native.url, settings, *await stack.enter_async_context(_side_effects(native)))
             repeater = Player(legacy.url, replace(settings, divergences=()), documents, calls)
             yield cls(client, player, repeater, documents, calls)
 
@@ -130,12 +130,7 @@ def write_execution(execution: Execution, directory: Path) -> Path:
     return directory
 
 
-async def _open(
-    stack: contextlib.AsyncExitStack, backend: FuzzBackend
-) -> tuple[StoredDocuments | None, OutsideCalls | None]:
-    documents = calls = None
-    if backend.mongodb_url and backend.database:
-        documents = await stack.enter_async_context(StoredDocuments(backend.mongodb_url, backend.database))
-    if backend.calls_url:
-        calls = await stack.enter_async_context(OutsideCalls(backend.calls_url))
-    return documents, calls
+def _side_effects(
+    backend: FuzzBackend,
+) -> contextlib.AbstractAsyncContextManager[tuple[StoredDocuments | None, OutsideCalls | None]]:
+    return open_side_effects(backend.mongodb_url, backend.database, backend.calls_url)

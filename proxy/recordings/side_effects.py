@@ -3,7 +3,8 @@
 import asyncio
 import ipaddress
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, cast
 
@@ -120,6 +121,23 @@ class OutsideCalls:
             return response.raise_for_status()
         except httpx.HTTPError as error:
             raise SideEffectsError(f"{self._url}: {error}") from error
+
+
+@asynccontextmanager
+async def open_side_effects(
+    mongodb_url: str | None, database: str | None, calls_url: str | None
+) -> AsyncIterator[tuple[StoredDocuments | None, OutsideCalls | None]]:
+    """Open the database and the list of outside calls; each is None where it is not named.
+
+    Raises SideEffectsError, ValueError.
+    """
+    async with AsyncExitStack() as stack:
+        documents = calls = None
+        if mongodb_url and database:
+            documents = await stack.enter_async_context(StoredDocuments(mongodb_url, database))
+        if calls_url:
+            calls = await stack.enter_async_context(OutsideCalls(calls_url))
+        yield documents, calls
 
 
 def is_local(url: str) -> bool:
