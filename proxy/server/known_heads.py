@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from proxy.server.recurrence import Recurrence
+from proxy.server.recurrence import RecurringValues
 from proxy.server.request_head import RequestHead
 
 KNOWN_HEADS_KEY: Final = "proxy.known_heads"
@@ -24,22 +24,20 @@ MAX_BLOCKS: Final = 512
 """Maximum number of cached blocks; with `MAX_SIZE`, this bounds the memory."""
 
 _END: Final = b"\r\n\r\n"
-_REQUEST_LINE: Final = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!-\"$-~]*) ")
-"""A head up to the protocol. llhttp accepts every such target with any of the methods; a `#` is left to llhttp."""
 _METHODS: Final = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+_REQUEST_LINE: Final = re.compile(rb"(%b) (/[!-\"$-~]*) " % b"|".join(_METHODS))
+"""A head up to the protocol. llhttp accepts every such target with any of the methods; a `#` is left to llhttp."""
 _MAX_LINE: Final = 8192
 
 _Meaning = tuple[str, tuple[tuple[bytes, bytes], ...], int | None, bool, bool, bool]
 """The fields of a `RequestHead` from `version` on."""
 
 
-class KnownHeads:
-    """The cached blocks of one server. A full cache drops the block that was added first."""
+class KnownHeads(RecurringValues[bytes, _Meaning]):
+    """The cached blocks of one server."""
 
     def __init__(self, size: int = MAX_BLOCKS) -> None:
-        self._size: Final = size
-        self._blocks: Final[dict[bytes, _Meaning]] = {}
-        self._recurrence: Final = Recurrence(4 * size)
+        super().__init__(size)
 
     def find(self, data: bytes) -> tuple[RequestHead, int] | None:
         """Return the head at the start of `data` with its size in bytes; None where it is not cached."""
@@ -48,7 +46,7 @@ class KnownHeads:
             return None
         at = line.end()
         end = data.find(_END, at, at + MAX_SIZE) + len(_END)
-        meaning = self._blocks.get(data[at:end])
+        meaning = self._values.get(data[at:end])
         if meaning is None:
             return None
         method, target = line.groups()
@@ -60,16 +58,11 @@ class KnownHeads:
         if line is None or len(data) - line.end() > MAX_SIZE or data.find(_END) != len(data) - len(_END):
             return
         block = data[line.end() :]
-        if not self._recurrence.recurs(block):
+        if not self._recurs(block):
             return
-        if len(self._blocks) >= self._size:
-            del self._blocks[next(iter(self._blocks))]
         head.headers = tuple(head.headers)
-        self._blocks[block] = (
-            head.version,
-            head.headers,
-            head.length,
-            head.keep_alive,
-            head.expects_continue,
-            head.websocket,
+        meaning = (
+            *(head.version, head.headers, head.length),
+            *(head.keep_alive, head.expects_continue, head.websocket),
         )
+        self._cache(block, meaning)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 from proxy.backends.legacy.headers import dropped_names, list_members, response_headers
-from proxy.server.recurrence import Recurrence
+from proxy.server.recurrence import RecurringValues
 from proxy.types import HeaderFields
 
 MAX_HEAD_SIZE: Final = 64 * 1024
@@ -62,28 +62,23 @@ class ResponseHead(NamedTuple):
     passed: HeaderFields = ()
 
 
-class RecurringHeads:
-    """Cache of the heads of one service's final responses, by their bytes. The head added first is dropped first.
+class RecurringHeads(RecurringValues[tuple[bytes, bool, bool], ResponseHead]):
+    """Cache of the heads of one service's final responses, by their bytes.
 
     The key includes the kind of request: `head_only` and `upgrade` as in `ResponseReader`.
     """
 
     def __init__(self, size: int = MAX_CACHED_HEADS) -> None:
-        self._size: Final = size
-        self._heads: Final[dict[tuple[bytes, bool, bool], ResponseHead]] = {}
-        self._recurrence: Final = Recurrence(4 * size)
+        super().__init__(size)
 
     def find(self, head: bytes, head_only: bool, upgrade: bool) -> ResponseHead | None:
         """Return a parsed head, given without its empty line; None where it is not cached."""
-        return self._heads.get((head, head_only, upgrade))
+        return self._values.get((head, head_only, upgrade))
 
     def add(self, head: bytes, head_only: bool, upgrade: bool, meaning: ResponseHead) -> None:
         """Cache a parsed head, if it came before."""
-        if not self._recurrence.recurs(head):
-            return
-        if len(self._heads) >= self._size:
-            del self._heads[next(iter(self._heads))]
-        self._heads[head, head_only, upgrade] = meaning._replace(passed=tuple(meaning.passed))
+        if self._recurs(head):
+            self._cache((head, head_only, upgrade), meaning._replace(passed=tuple(meaning.passed)))
 
 
 class ResponseReader:
