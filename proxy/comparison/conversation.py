@@ -243,23 +243,25 @@ class _ConversationReader:
         if self._violation is not None:
             return
         try:
-            for event in self._client.feed(data):
-                if isinstance(event, Closed):
-                    self._end(True, event, at)
-                elif not isinstance(event, PingReceived):
-                    self._sent.append(ClientMessage(joined(event), len(self._received), at))
+            for message in self._messages(self._client, data, at):
+                self._sent.append(ClientMessage(message, len(self._received), at))
         except ProtocolViolation as violation:
             self._violation = violation.code
 
     def _read_server(self, data: bytes, at: float) -> None:
         try:
-            for event in self._server.feed(data):
-                if isinstance(event, Closed):
-                    self._end(False, event, at)
-                elif not isinstance(event, PingReceived):
-                    self._received.append(ServerMessage(joined(event), len(self._sent), at))
+            for message in self._messages(self._server, data, at):
+                self._received.append(ServerMessage(message, len(self._sent), at))
         except ProtocolViolation as violation:
             raise UnreadableConversationError from violation
+
+    def _messages(self, end: MessageReader, data: bytes, at: float) -> Iterator[Data]:
+        """Yield the messages of one end that are complete, and record its close."""
+        for event in end.feed(data):
+            if isinstance(event, Closed):
+                self._end(end is self._client, event, at)
+            elif not isinstance(event, PingReceived):
+                yield joined(event)
 
     def _end(self, from_client: bool, closed: Closed, at: float) -> None:
         if self._ending is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -192,26 +193,42 @@ class MessageReader:
         return Closed(code, _decode(payload[2:]))
 
 
-class _Binary:
-    """A binary message in pieces of `STEP` bytes or more, however it is divided on its way."""
+class _Pieces(ABC):
+    """A message that is taken in pieces of `STEP` bytes or more, however it is divided on its way."""
 
-    __slots__ = ("_pieces", "_tail", "size")
+    __slots__ = ("_tail", "size")
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
         self._tail = bytearray()
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        """Add a piece."""
+        """Add the next bytes."""
         self.size += len(data)
         if len(data) >= STEP and not self._tail:
-            self._pieces.append(data)
+            self._take(data)
             return
         self._tail += data
         if len(self._tail) >= STEP:
-            self._pieces.append(bytes(self._tail))
+            self._take(self._tail)
             self._tail = bytearray()
+
+    @abstractmethod
+    def _take(self, data: bytes | bytearray) -> None:
+        """Take a piece."""
+
+
+class _Binary(_Pieces):
+    """A binary message."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+
+    def _take(self, data: bytes | bytearray) -> None:
+        self._pieces.append(bytes(data))
 
     def end(self) -> bytes | LongMessage:
         """Return the message."""
@@ -220,28 +237,19 @@ class _Binary:
         return LongMessage((*self._pieces, bytes(self._tail)), self.size)
 
 
-class _Text:
+class _Text(_Pieces):
     """A text message, decoded piece by piece. Invalid UTF-8 is reported at the end, as in `ws`."""
 
-    __slots__ = ("_decoder", "_is_invalid", "_pieces", "_tail", "size")
+    __slots__ = ("_decoder", "_is_invalid", "_pieces")
 
     def __init__(self) -> None:
+        super().__init__()
         self._decoder: codecs.IncrementalDecoder | None = None
         self._is_invalid = False
         self._pieces: list[str] = []
-        self._tail = bytearray()
-        self.size = 0
 
-    def add(self, data: bytes) -> None:
-        """Add a piece."""
-        self.size += len(data)
-        if len(data) >= STEP and not self._tail:
-            self._decode(data, final=False)
-            return
-        self._tail += data
-        if len(self._tail) >= STEP:
-            self._decode(self._tail, final=False)
-            self._tail = bytearray()
+    def _take(self, data: bytes | bytearray) -> None:
+        self._decode(data, final=False)
 
     def end(self) -> str | LongMessage:
         """Return the message. Raises `ProtocolViolation`."""
