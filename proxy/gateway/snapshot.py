@@ -34,10 +34,9 @@ class RoutingSnapshot:
     """Everything a request uses that a reload may change.
 
     `timeouts`: those of routes with their own. `origins`: origins that may read the gateway's own answers.
-    `secret_header`: the override header, whose secret is not forwarded. `trusted`: peers whose forwarding headers are
-    trusted. `callers` identifies callers for guards; `declared` are native's refusals that guards do not count.
-    `resolver` determines the clients of requests. `start`: legacy's method for serving a request without a task, or
-    None.
+    `trusted`: peers whose forwarding headers are trusted. `resolver` determines the clients of requests. `callers`
+    identifies callers for guards; `declared` are native's refusals that guards do not count. `start`: legacy's method
+    for serving a request without a task, or None.
     """
 
     config: Config
@@ -46,20 +45,17 @@ class RoutingSnapshot:
     native: ASGIApp | None
     timeouts: Mapping[str, Timeouts]
     origins: frozenset[bytes]
-    secret_header: bytes | None
     trusted: TrustedProxies
-    own_cookies: frozenset[bytes]
+    resolver: OriginResolver
     callers: CallerIdentity
     declared: DeclaredRefusals
     tokens: TokenVerifier | None
-    resolver: OriginResolver = field(init=False)
     start: StartRequest | None = field(init=False)
     _match: Callable[[str, bytes], Match | None] = field(init=False)
     _settled: dict[tuple[str | None, bucketing.Limit], bucketing.Decision | None] = field(init=False)
 
     def __post_init__(self) -> None:
         derived: dict[str, object] = {
-            "resolver": OriginResolver(self.trusted, self.secret_header, self.own_cookies),
             "start": start_of(self.legacy),
             "_match": functools.lru_cache(maxsize=MATCHES)(self.table.match),
             "_settled": {},
@@ -100,5 +96,6 @@ class RoutingSnapshot:
         token_secret = config.tokens.secret.get_secret_value()
         tokens = TokenVerifier(token_secret) if token_secret else None
         callers = CallerIdentity(tokens, config.bucketing.key)
+        resolver = OriginResolver(trusted, secret, cookies)
         table, declared = RouteTable(config.routes), declared or DeclaredRefusals()
-        return cls(config, table, legacy, native, own, origins, secret, trusted, cookies, callers, declared, tokens)
+        return cls(config, table, legacy, native, own, origins, trusted, resolver, callers, declared, tokens)

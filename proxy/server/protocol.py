@@ -177,15 +177,14 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline.set(min(self._request_began + self._timeouts.request, self._body_rate.deadline) - now)
 
     def _read_head(self) -> None:
-        if not self._heads.begun:
+        begins = not self._heads.begun
+        if begins:
             self._request_began = self._loop.time()
-            head, used = self._heads.feed(self._rest)
-            if head is None:
-                self._deadline.set(self._timeouts.header)
-        else:
-            head, used = self._heads.feed(self._rest)
+        head, used = self._heads.feed(self._rest)
         self._rest = self._rest[used:] if used < len(self._rest) else b""
         if head is None:
+            if begins:
+                self._deadline.set(self._timeouts.header)
             return
         if head.websocket:
             self._become_websocket(head)
