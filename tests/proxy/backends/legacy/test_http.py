@@ -564,17 +564,18 @@ async def test_a_place_is_free_again_after_a_connection_that_failed() -> None:
 
 
 async def test_head_without_body_is_forwarded_and_ends_with_its_client() -> None:
-    closed = asyncio.Event()
+    forwarded, closed = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert b"content-length: 10" in await read_head(reader)
+        forwarded.set()
         assert await reader.read() == b""
         closed.set()
 
     async with forwarding(script) as (port, forwarder):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request("POST / HTTP/1.1", "Content-Length: 10"))
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(forwarded.wait(), 10)
         writer.close()
         await asyncio.wait_for(closed.wait(), 2)
         assert forwarder.failures == []
