@@ -21,7 +21,6 @@ from proxy.cli.console import console
 from proxy.cli.database_options import DatabaseTarget
 from proxy.cli.param_types import ShareParam, TimeParam
 from proxy.cli.report_triage import triage
-from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name
 from proxy.contract.bundle import ContractBundle, load_bundle
 from proxy.contract.faults import ContractError
@@ -37,7 +36,7 @@ from proxy.reports.suggestions import Suggestion
 from proxy.reports.summaries import total
 from proxy.reports.triage import by_attention
 from proxy.runtime.database import Database
-from proxy.types import BasisPoints
+from proxy.types import BasisPoints, DifferenceKind
 
 _SHOWN = 20
 _DEFAULT_MISMATCH = BasisPoints(10)
@@ -69,7 +68,7 @@ class Output:
 @click.option("--until", type=TimeParam(), metavar="TIME", help="Default now.")
 @click.option("--route", metavar="NAME", shell_complete=complete_routes, help="One route, with its fields and samples.")
 @click.option("--field", metavar="PATH", help="One field, as in body.notes.*.title.")
-@click.option("--kind", type=click.Choice([*get_args(Kind), "violation"]), help="One kind of difference.")
+@click.option("--kind", type=click.Choice([*get_args(DifferenceKind), "violation"]), help="One kind of difference.")
 @click.option(
     "--revision", metavar="REVISION", help="One revision of native; BEFORE..AFTER compares two (with --route)."
 )

@@ -16,7 +16,7 @@ from proxy.comparison.answers import DecodedAnswer
 from proxy.comparison.bodies import Content, media, read
 from proxy.comparison.body_digests import DIGEST_BLOCK
 from proxy.comparison.content_encoding import CodingError, OversizeError
-from proxy.comparison.correspondence import COINCIDENCE, Correspondence, Kind
+from proxy.comparison.correspondence import COINCIDENCE, Correspondence
 from proxy.comparison.exchange import Exchange, Outcome
 from proxy.comparison.headers import HeaderComparison
 from proxy.comparison.modes import READ, Mode
@@ -27,7 +27,7 @@ from proxy.contract.divergences import AnswerPattern, Case, Divergence, Occurren
 from proxy.contract.model import Operation
 from proxy.contract.values import ContractViolation
 from proxy.recordings.model import RecordedRequest
-from proxy.types import JSON, ValuePath
+from proxy.types import JSON, DifferenceKind, ValuePath
 
 CLOCK_TOLERANCE: Final = 2_000
 """Maximum distance (ms) between an id or date and the backend's clock to count as generated in the exchange."""
@@ -327,7 +327,7 @@ def _outcome(answer: DecodedAnswer) -> str:
     return f"response {answer.status}" if answer.outcome == "response" else answer.outcome
 
 
-def _whole(part: str, kind: Kind, legacy: JSON | bytes, native: JSON | bytes) -> Difference:
+def _whole(part: str, kind: DifferenceKind, legacy: JSON | bytes, native: JSON | bytes) -> Difference:
     """Return a difference of the answer as a whole."""
     path = (part,)
     spots = (

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from proxy.comparison.bodies import media
-from proxy.comparison.correspondence import Kind
 from proxy.comparison.exchange import Headers
 from proxy.comparison.modes import Mode
 from proxy.comparison.spelling import is_same_value
 from proxy.comparison.values import HintsAt, Names
 from proxy.comparison.verdicts import Difference, LocatedValue, grade
 from proxy.comparison.volatile import mask
-from proxy.types import ValuePath
+from proxy.types import DifferenceKind, ValuePath
 
 _SETS: Final = frozenset(
     ("access-control-allow-headers", "access-control-allow-methods", "access-control-expose-headers", "allow", "vary")
@@ -115,7 +114,7 @@ def joined(headers: Headers) -> dict[str, str]:
     return result
 
 
-def _difference(name: str, kind: Kind, legacy: str | None, native: str | None) -> Difference:
+def _difference(name: str, kind: DifferenceKind, legacy: str | None, native: str | None) -> Difference:
     path: ValuePath = ("header", name)
     spots = (LocatedValue(path, value) if value is not None else None for value in (legacy, native))
     return Difference(path, kind, grade(kind, path), *spots)

@@ -14,13 +14,13 @@ from functools import cached_property
 from typing import Final
 
 from proxy.comparison.conversation import Data
-from proxy.comparison.correspondence import Correspondence, Kind
+from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.message_alignment import Signature
 from proxy.comparison.values import HintsAt, TooDeepError, ValueFindings, compare_values
 from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
 from proxy.comparison.volatile import mask
 from proxy.contract.payloads import PayloadError, parse_json
-from proxy.types import JSON, ValuePath
+from proxy.types import JSON, DifferenceKind, ValuePath
 
 PAYLOAD: Final = 1024
 """Characters of a text without white space from which it is a payload."""
@@ -91,7 +91,11 @@ def compare_messages(
 
 
 def whole(
-    kind: Kind, indexes: tuple[int | None, int | None], legacy: JSON, native: JSON, severity: Severity | None = None
+    kind: DifferenceKind,
+    indexes: tuple[int | None, int | None],
+    legacy: JSON,
+    native: JSON,
+    severity: Severity | None = None,
 ) -> Difference:
     """Return a difference of a message as a whole; None as an index for the side that lacks it."""
     path: ValuePath = ("frames", "*")

@@ -15,12 +15,12 @@ from typing import Final, Literal, TypeAlias, cast
 
 from proxy.comparison.arrays import align
 from proxy.comparison.bodies import DEPTH
-from proxy.comparison.correspondence import Correspondence, Kind
+from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.spelling import is_same_number, is_same_value, text_kind
 from proxy.comparison.verdicts import Difference, LocatedValue, Severity, grade
 from proxy.comparison.volatile import SHORTEST, mask, match_volatile
 from proxy.contract.values import Hints
-from proxy.types import JSON, ValuePath
+from proxy.types import JSON, DifferenceKind, ValuePath
 
 HintsAt: TypeAlias = Callable[[ValuePath], Hints]
 """Returns the contract's hints for a path in the body."""
@@ -274,7 +274,7 @@ class _ValueWalk:
         texts = str(legacy), str(native)
         return match_volatile(texts[0]) is not None and not self._names().compare_text(*texts)
 
-    def _lone(self, step: str | int, kind: Kind, value: JSON, rules: _Rules | None) -> None:
+    def _lone(self, step: str | int, kind: DifferenceKind, value: JSON, rules: _Rules | None) -> None:
         path = self._legacy_path if kind == "missing" else self._native_path
         path.append(step)
         general = (*self._shape, *shape((step,)))
@@ -285,7 +285,7 @@ class _ValueWalk:
             self._record(Difference(general, kind, grade(kind, general), *_present(kind, spot, spot)))
         path.pop()
 
-    def _add(self, kind: Kind, legacy: JSON, native: JSON, severity: Severity | None = None) -> None:
+    def _add(self, kind: DifferenceKind, legacy: JSON, native: JSON, severity: Severity | None = None) -> None:
         path = tuple(self._shape)
         spots = LocatedValue(tuple(self._legacy_path), legacy), LocatedValue(tuple(self._native_path), native)
         self._record(Difference(path, kind, severity or grade(kind, path), *spots))
@@ -303,7 +303,9 @@ def _is_lenient(strictness: Strictness, legacy: str, native: str) -> bool:
     return strictness == "text" and legacy.split() == native.split()
 
 
-def _present(kind: Kind, legacy: LocatedValue, native: LocatedValue) -> tuple[LocatedValue | None, LocatedValue | None]:
+def _present(
+    kind: DifferenceKind, legacy: LocatedValue, native: LocatedValue
+) -> tuple[LocatedValue | None, LocatedValue | None]:
     """Return the sides that have a value: one of them for `missing` or `extra`."""
     return None if kind == "extra" else legacy, None if kind == "missing" else native
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from proxy.comparison.correspondence import Kind
     from proxy.contract.values import ContractViolation
-    from proxy.types import JSON, ValuePath
+    from proxy.types import JSON, DifferenceKind, ValuePath
 
 Severity = Literal["breaking", "major", "minor"]
 Name = Literal["match", "declared", "mismatch", "violation", "skipped"]
@@ -41,7 +40,7 @@ answer too large for digests, or one of an unknown or broken content coding that
 an answer without an end, a request whose body the served backend did not read, or another protocol.
 """
 
-_MIRRORED: dict[Kind, Kind] = {"missing": "extra", "extra": "missing"}
+_MIRRORED: dict[DifferenceKind, DifferenceKind] = {"missing": "extra", "extra": "missing"}
 
 
 class LocatedValue(NamedTuple):
@@ -63,7 +62,7 @@ class Difference(NamedTuple):
     """
 
     path: ValuePath
-    kind: Kind
+    kind: DifferenceKind
     severity: Severity
     legacy: LocatedValue | None = None
     native: LocatedValue | None = None
@@ -135,7 +134,7 @@ _HEADER_SEVERITIES: Final[Mapping[str, Severity]] = {
 }
 
 
-def grade(kind: Kind, path: ValuePath) -> Severity:
+def grade(kind: DifferenceKind, path: ValuePath) -> Severity:
     """Return the severity of a kind of difference at a path."""
     if path[0] == "header":
         return _HEADER_SEVERITIES.get(str(path[1]), "minor")

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from proxy.comparison.correspondence import Kind
 from proxy.ops.alignment import Pair, pair_fields, pair_items
 from proxy.reports.models import Sample, StoredAnswer, StoredDifference, Tree
-from proxy.types import JSON
+from proxy.types import JSON, DifferenceKind
 
 Mark = Literal["different", "declared", "noise", ""]
 NEAR: Final = 1
@@ -26,7 +25,7 @@ class Cell:
 
     value: Tree | None
     mark: Mark = ""
-    kind: Kind | None = None
+    kind: DifferenceKind | None = None
 
 
 @dataclass(frozen=True, slots=True)

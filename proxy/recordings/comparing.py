@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from proxy.comparison.answers import DecodedAnswer
-from proxy.comparison.correspondence import Correspondence, Kind
+from proxy.comparison.correspondence import Correspondence
 from proxy.comparison.exchanges import AnswerComparison
 from proxy.comparison.modes import RECORDING, TRANSPORT_HEADERS
 from proxy.comparison.values import compare_values
 from proxy.comparison.verdicts import Difference, LocatedValue, grade
-from proxy.types import JSON, ValuePath
+from proxy.types import JSON, DifferenceKind, ValuePath
 
 
 def compare_answers(
@@ -41,7 +41,7 @@ def compare_frames(expected: Sequence[JSON], actual: Sequence[JSON], names: Corr
     return differences + [one_sided("extra", value, "frames", shared + n) for n, value in enumerate(actual[shared:])]
 
 
-def one_sided(kind: Kind, value: JSON, *path: str | int) -> Difference:
+def one_sided(kind: DifferenceKind, value: JSON, *path: str | int) -> Difference:
     """Return the difference of a value that one side lacks."""
     general: ValuePath = tuple("*" if isinstance(step, int) else step for step in path)
     spot = LocatedValue(path, value)

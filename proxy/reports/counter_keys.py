@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from proxy.comparison.correspondence import Kind
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.headers import joined
 from proxy.comparison.verdicts import Severity, Verdict
@@ -17,7 +16,7 @@ from proxy.reports.counters import Key, key
 from proxy.reports.events import UNMATCHED, ComparisonEvent, ReplayEvent
 from proxy.reports.models import FieldKind
 from proxy.reports.redaction import Redactor, message_of
-from proxy.types import Backend
+from proxy.types import Backend, DifferenceKind
 
 Admit = Callable[[str], str]
 """Returns the name under which a field is counted, within the limits of a route."""
@@ -29,7 +28,7 @@ class DifferingField(NamedTuple):
     """A field in which two answers differ in one way, once or several times."""
 
     field: str
-    kind: Kind
+    kind: DifferenceKind
     severity: Severity
     declared: bool
 
@@ -38,7 +37,7 @@ def summarize_fields(verdict: Verdict, legacy: Exchange, native: Exchange, redac
     """Return each field and kind of a verdict once: declared if all its differences are, with the worst severity."""
     unexplained = set(map(id, verdict.unexplained))
     names: dict[tuple[object, bool], str] = {}
-    fields: dict[tuple[str, Kind], DifferingField] = {}
+    fields: dict[tuple[str, DifferenceKind], DifferingField] = {}
     for one in verdict.differences:
         path_and_backend = (one.path, one.legacy is None)
         if path_and_backend not in names:

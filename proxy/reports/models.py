@@ -21,12 +21,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name, Reason, Severity
-from proxy.types import JSON, Backend
+from proxy.types import JSON, Backend, DifferenceKind
 from proxy.wording import counted
 
-FieldKind: TypeAlias = Kind | Literal["violation"]
+FieldKind: TypeAlias = DifferenceKind | Literal["violation"]
 """A difference's kind, or a violation of the contract."""
 Tree: TypeAlias = Mapping[str, JSON]
 StatusClass = Literal["1xx", "2xx", "3xx", "4xx", "5xx"]
@@ -160,7 +159,7 @@ class FieldSummary:
 
     route: str
     field: str
-    kind: Kind
+    kind: DifferenceKind
     severity: Severity
     count: int
     declared: int
@@ -189,7 +188,7 @@ class StoredDifference:
     """One difference of a sample. `declared`: a divergence explains it. `noise`: legacy does not repeat this field."""
 
     field: str
-    kind: Kind
+    kind: DifferenceKind
     severity: Severity
     declared: bool
     noise: bool

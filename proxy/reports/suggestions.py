@@ -13,20 +13,20 @@ from typing import Any, Final
 
 import yaml
 
-from proxy.comparison.correspondence import Kind
 from proxy.comparison.exchanges import catch_all_divergences
 from proxy.contract.divergences import Divergence
 from proxy.contract.model import Contract, Operation
 from proxy.contract.tree import Tree
 from proxy.reports.counters import OTHERS
 from proxy.reports.models import FieldSummary
+from proxy.types import DifferenceKind
 from proxy.wording import counted
 
 REASON: Final = "say why this is meant"
 _BRANCHES: Final = ("allOf", "anyOf", "oneOf")
 _IDENTITIES: Final = ("_id", "id")
 _UNNAMED: Final = re.compile(r"~[b-t]*|<[a-z]+>")
-_DOES: Final[dict[Kind, tuple[str, str]]] = {
+_DOES: Final[dict[DifferenceKind, tuple[str, str]]] = {
     "missing": ("has it", "lacks it"),
     "extra": ("lacks it", "has it"),
     "type": ("has a value of one type", "has a value of another"),
@@ -45,7 +45,7 @@ class Suggestion:
 
     route: str
     field: str
-    kind: Kind
+    kind: DifferenceKind
     evidence: str
     where: str = ""
     rule: str = ""
@@ -94,7 +94,7 @@ def _rule(field: FieldSummary, operation: Operation | None, tree: Tree | None) -
     return _suggestion(field, f"{node.file}:{node.line}", f"x-compare: {_compare(field.kind, node)}")
 
 
-def _compare(kind: Kind, node: Tree) -> str:
+def _compare(kind: DifferenceKind, node: Tree) -> str:
     if kind == "format":
         return "instant"
     if kind != "order":

@@ -15,13 +15,12 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from proxy.comparison.bodies import read
-from proxy.comparison.correspondence import Kind
 from proxy.comparison.exchange import Exchange
 from proxy.comparison.headers import joined
 from proxy.comparison.verdicts import Difference, Verdict
 from proxy.comparison.volatile import match_volatile, timestamp_of
 from proxy.reports.events import ComparisonEvent
-from proxy.types import JSON, ValuePath
+from proxy.types import JSON, DifferenceKind, ValuePath
 
 CONFIRMATION_TTL: Final = 10.0
 """Seconds for which a confirmed difference needs no further confirmation."""
@@ -32,7 +31,7 @@ MAX_CONFIRMED: Final = 10_000
 MAX_CHANGED_SHARE: Final = 0.05
 """Maximum share of a route's dry runs in which a difference is attributed to other writers; the first always is."""
 
-_DifferenceKey: TypeAlias = tuple[str, str | None, ValuePath, Kind]
+_DifferenceKey: TypeAlias = tuple[str, str | None, ValuePath, DifferenceKind]
 """Route, operation, path in the answer and kind of difference."""
 
 

@@ -10,7 +10,6 @@ from typing import Final, get_args
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Name
 from proxy.ops.filters import FilterError
 from proxy.ops.pages.overview import lines, summaries
@@ -22,10 +21,11 @@ from proxy.reports.coverage import Coverage, coverage_of
 from proxy.reports.models import FieldKind, FieldSummary, RevisionSummary, RouteSummary, SampleHead, Span
 from proxy.reports.reader import ReportReader
 from proxy.reports.triage import ATTENTION, State, TrackedDifference, difference_id
+from proxy.types import DifferenceKind
 
 LISTED: Final = 50
 """Number of samples on a page."""
-_KINDS: Final[tuple[FieldKind, ...]] = (*get_args(Kind), "violation")
+_KINDS: Final[tuple[FieldKind, ...]] = (*get_args(DifferenceKind), "violation")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from proxy.comparison.answers import DecodedAnswer
-from proxy.comparison.correspondence import Kind
 from proxy.comparison.verdicts import Difference, LocatedValue
 from proxy.contract.divergences import Divergence, DivergenceError, Occurrence, covers, explain, load, matches
 from proxy.recordings.model import RecordedRequest
-from proxy.types import JSON
+from proxy.types import JSON, DifferenceKind
 
 LOGIN = """
 - id: login-wrong-password
@@ -43,7 +42,7 @@ ANSWER = DecodedAnswer("response", 200, {"content-type": "application/json"}, b'
 HANG = DecodedAnswer("hang")
 
 
-def difference(path: str, kind: Kind) -> Difference:
+def difference(path: str, kind: DifferenceKind) -> Difference:
     steps = tuple(path.split("."))
     return Difference(steps, kind, "major", LocatedValue(steps, "a"), LocatedValue(steps, "b"))
 
@@ -107,7 +106,7 @@ def test_a_case_may_explain_some_of_the_differences_only(tmp_path: Path) -> None
     ],
 )
 def test_a_case_explains_differences_of_a_kind_and_value(
-    tmp_path: Path, kind: Kind, value: JSON | bytes, declared: bool
+    tmp_path: Path, kind: DifferenceKind, value: JSON | bytes, declared: bool
 ) -> None:
     case = "when: {kinds: order, value: {type: a}}"
     (entry,) = read(tmp_path, LOGIN[: LOGIN.index("when")] + case)
