@@ -42,8 +42,12 @@ PIPELINE_BUFFER: Final = 64 * 1024
 """Bytes behind the current request from which reading is paused."""
 DRAIN_LIMIT: Final = 256 * 1024
 """Bytes of a body that are read and dropped after an early answer; beyond that the connection is closed."""
-LINGER: Final = 1.0
-"""Seconds for a client to read the last answer and close its side (RFC 9112 §9.6)."""
+LINGER: Final = 30.0
+"""Seconds for a client to send the rest of its request, read the last answer and close its side (RFC 9112 §9.6)."""
+LINGER_SILENCE: Final = 5.0
+"""Seconds without a byte after which such a client is given up. Both are nginx's defaults."""
+LINGER_AT_EXIT: Final = 1.0
+"""Seconds for the same while the process stops."""
 
 _OWN_STATE: Final = frozenset((STATE_KEY, BUDGET_KEY, KNOWN_HEADS_KEY))
 """Keys of the lifespan's state that are the listener's, and not for apps."""
@@ -56,7 +60,7 @@ class HttpProtocol(asyncio.Protocol):
     _in_task = _reads_large = _is_queued = False
     evicted_for: str | None = None
     _body_rate: MinimumRate
-    _write_paused_at = 0.0
+    _write_paused_at = _linger_until = 0.0
 
     def __init__(
         self,
@@ -100,6 +104,8 @@ class HttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._reads_large = len(data) >= LARGE
         if self._closing:
+            if self._linger_until:
+                self._await_close()
             if self._reads_large:
                 self._transport.pause_reading()
                 self._enqueue(self._read_on)
@@ -150,7 +156,10 @@ class HttpProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """Complete the current request, if any, and close. uvicorn's graceful shutdown."""
         self._leaving = True
-        if self._exchange is None and not self._closing:
+        if self._linger_until:
+            self._linger_until = min(self._linger_until, self._loop.time() + LINGER_AT_EXIT)
+            self._await_close()
+        elif self._exchange is None and not self._closing:
             self._close()
 
     # -- reading
@@ -343,8 +352,10 @@ class HttpProtocol(asyncio.Protocol):
     # -- closing
 
     def _expire(self) -> None:
-        """End a connection whose client took too long to send a head, a body, or another request."""
-        if self._read_paused or self._is_continue_owed:
+        """End a connection whose client took too long to send a head, a body, another request, or to close."""
+        if self._closing:
+            self._transport.close()
+        elif self._read_paused or self._is_continue_owed:
             self._deadline.set(self._timeouts.request)  # the app is slow, not the client
         elif self._body is not None or self._heads.begun or not self._request_began:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
@@ -397,7 +408,12 @@ class HttpProtocol(asyncio.Protocol):
             return
         with contextlib.suppress(OSError):  # the client has reset the connection
             self._transport.write_eof()
-        self._loop.call_later(LINGER, self._transport.close)
+        self._linger_until = self._loop.time() + (LINGER_AT_EXIT if self._leaving else LINGER)
+        self._await_close()
+
+    def _await_close(self) -> None:
+        """Give the client until `_linger_until` to close, as long as it goes on sending."""
+        self._deadline.set(min(LINGER_SILENCE, self._linger_until - self._loop.time()))
 
     # -- slow readers, and limits
 

@@ -37,14 +37,19 @@ routes:
 SHARED = ("asyncio_", "ThreadPoolExecutor-")
 """Threads of asyncio's and the driver's pools, which serve the whole interpreter and grow with use."""
 
+SLEEP = "_set_result_unless_cancelled"
+"""The timer of asyncio.sleep, which comes and goes with a task that is counted itself."""
+
 
 def leftovers() -> dict[str, object]:
     """The number of each kind of thing that outlives its owner; threads of the loop's pool are the loop's."""
     loop = asyncio.get_running_loop()
-    scheduled = [handle for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
+    scheduled = [repr(handle) for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
     return {
         "tasks": {repr(task.get_coro()) for task in asyncio.all_tasks()},
-        "timers": sorted(re.sub(r"when=[0-9.]+ |0x[0-9a-f]+|fd=[0-9]+", "", repr(handle)) for handle in scheduled),
+        "timers": sorted(
+            re.sub(r"when=[0-9.]+ |0x[0-9a-f]+|fd=[0-9]+", "", timer) for timer in scheduled if SLEEP not in timer
+        ),
         "threads": {thread.name for thread in threading.enumerate() if not thread.name.startswith(SHARED)},
         "descriptors": len(os.listdir("/proc/self/fd")),
         "children": children(os.getpid()),
