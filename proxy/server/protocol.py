@@ -6,13 +6,12 @@
 
 uvicorn opens the sockets and creates an instance of this class per connection; it uses `connections`, `tasks` and
 `shutdown`. Requests are parsed as by Node (`head_parser`, `request_head`, `body`), and refused with Node's answers. The
-connection is closed so that the client can read the answer first: `_linger`.
+connection is closed so that the client can read the answer first (`linger`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -23,12 +22,14 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from proxy.fair_queue import LARGE, fair_queue_of
+from proxy.read_flow import ReadFlow
 from proxy.server.body import BodyDecoder, decoder
 from proxy.server.deadline import Deadline
 from proxy.server.exchange import BeginRequest, ServedExchange, begin_of
 from proxy.server.half_close import start_probes
 from proxy.server.head_parser import HeadParser
 from proxy.server.known_heads import KNOWN_HEADS_KEY
+from proxy.server.linger import LingeringClose
 from proxy.server.memory_budget import BUDGET_KEY, MemoryAccount, MemoryBudget
 from proxy.server.minimum_rate import MinimumRate
 from proxy.server.refusal import RefusedRequest, refusal
@@ -42,12 +43,6 @@ PIPELINE_BUFFER: Final = 64 * 1024
 """Bytes behind the current request from which reading is paused."""
 DRAIN_LIMIT: Final = 256 * 1024
 """Bytes of a body that are read and dropped after an early answer; beyond that the connection is closed."""
-LINGER: Final = 30.0
-"""Seconds for a client to send the rest of its request, read the last answer and close its side (RFC 9112 §9.6)."""
-LINGER_SILENCE: Final = 5.0
-"""Seconds without a byte after which such a client is given up. Both are nginx's defaults."""
-LINGER_AT_EXIT: Final = 1.0
-"""Seconds for the same while the process stops."""
 
 _OWN_STATE: Final = frozenset((STATE_KEY, BUDGET_KEY, KNOWN_HEADS_KEY))
 """Keys of the lifespan's state that are the listener's, and not for apps."""
@@ -57,10 +52,11 @@ class HttpProtocol(asyncio.Protocol):
     """One client connection."""
 
     write_paused = False
-    _in_task = _reads_large = _is_queued = False
+    _in_task = _reads_large = False
     evicted_for: str | None = None
     _body_rate: MinimumRate
-    _write_paused_at = _linger_until = 0.0
+    _write_paused_at = 0.0
+    _lingering: LingeringClose | None = None
 
     def __init__(
         self,
@@ -86,9 +82,10 @@ class HttpProtocol(asyncio.Protocol):
         self._dropped = 0
         self._transport: asyncio.Transport
         self._reader: SlowReaderWatch
+        self._input: ReadFlow
         self._scopes: ScopeTemplate
         self._writable: asyncio.Event | None = None
-        self._read_paused = self._half_closed = self._closing = self._leaving = False
+        self._half_closed = self._closing = self._leaving = False
 
     # -- asyncio.Protocol
 
@@ -98,21 +95,24 @@ class HttpProtocol(asyncio.Protocol):
         cast("set[object]", self._server_state.connections).add(self)
         state = {key: value for key, value in self._app_state.items() if key not in _OWN_STATE}
         self._scopes = ScopeTemplate(self._transport, self._config, state)
+        client = self._scopes.client
+        self._input = ReadFlow(
+            self._loop, self._transport, client and client[0], self._advance, self._restart_body_rate
+        )
         self._begin_request = begin_of(self._app, self._scopes.server)
         self._deadline.set(self._timeouts.header)
 
     def data_received(self, data: bytes) -> None:
         self._reads_large = len(data) >= LARGE
         if self._closing:
-            if self._linger_until:
-                self._await_close()
+            if self._lingering is not None:
+                self._lingering.bytes_received()
             if self._reads_large:
-                self._transport.pause_reading()
-                self._enqueue(self._read_on)
+                self._input.resume_by_queue(large=True)
             return
         self._rest = self._rest + data if self._rest else data
         if self._queue.pass_is_long:
-            self._queue_reading()
+            self._input.resume_by_queue(large=self._reads_large)
         else:
             self._advance()
 
@@ -156,9 +156,8 @@ class HttpProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """Complete the current request, if any, and close. uvicorn's graceful shutdown."""
         self._leaving = True
-        if self._linger_until:
-            self._linger_until = min(self._linger_until, self._loop.time() + LINGER_AT_EXIT)
-            self._await_close()
+        if self._lingering is not None:
+            self._lingering.shutdown()
         elif self._exchange is None and not self._closing:
             self._close()
 
@@ -174,7 +173,7 @@ class HttpProtocol(asyncio.Protocol):
                     self._read_head()
                 else:
                     if len(self._rest) > PIPELINE_BUFFER:
-                        self._pause_reading()
+                        self._input.pause()
                     return
         except RefusedRequest as refused:
             self._refuse(refused.status)
@@ -184,6 +183,12 @@ class HttpProtocol(asyncio.Protocol):
 
     def _set_body_deadline(self, now: float) -> None:
         self._deadline.set(min(self._request_began + self._timeouts.request, self._body_rate.deadline) - now)
+
+    def _restart_body_rate(self) -> None:
+        """Restore the client's time for a body of which nothing was read for a while."""
+        if self._body is not None and not self._closing:
+            self._body_rate.restart(self._loop.time())
+            self._set_body_deadline(self._loop.time())
 
     def _read_head(self) -> None:
         begins = not self._heads.begun
@@ -235,7 +240,7 @@ class HttpProtocol(asyncio.Protocol):
         if exchange is None:
             self._drop(used, complete=body.complete)
         elif exchange.add_body(content, whole=body.complete) and not body.complete:
-            self._pause_reading()
+            self._input.pause()
 
     def _drop(self, size: int, *, complete: bool) -> None:
         """Count bytes of a body that was answered early; after its last byte, the connection is free."""
@@ -249,45 +254,6 @@ class HttpProtocol(asyncio.Protocol):
         self._closing = True
         self._leave()
         hand_over(head, self._rest, self._transport, self._config, self._server_state, self._app_state)
-
-    def _pause_reading(self) -> None:
-        if not self._read_paused:
-            self._read_paused = True
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._read_paused and not (self._closing or self._is_queued):
-            self._read_paused = False
-            self._transport.resume_reading()
-            if self._body is not None:
-                self._body_rate.restart(self._loop.time())
-                self._set_body_deadline(self._loop.time())
-
-    def _queue_reading(self) -> None:
-        """Leave received and following bytes unread until the queue reaches this client."""
-        if not self._is_queued:
-            self._pause_reading()
-            self._is_queued = True
-            self._enqueue(self._continue_reading)
-
-    def _continue_reading(self) -> None:
-        self._is_queued = self._read_paused = False
-        if not self._closing:
-            self._advance()
-        if self._closing:
-            self._read_on()
-        elif not self._read_paused:
-            self._read_paused = True
-            self._resume_reading()
-
-    def _enqueue(self, work: Callable[[], None]) -> None:
-        client = self._scopes.client
-        self._queue.enqueue(client and client[0], work, large=self._reads_large)
-
-    def _read_on(self) -> None:
-        """Resume reading of bytes that are dropped, or that another protocol has taken over."""
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
 
     # -- the exchange's connection
 
@@ -305,10 +271,10 @@ class HttpProtocol(asyncio.Protocol):
             await self._writable.wait()
 
     def body_taken(self) -> None:
-        if self._read_paused and self._reads_large and not self._closing:
-            self._queue_reading()
+        if self._input.is_paused and self._reads_large:
+            self._input.resume_by_queue(large=True)
         else:
-            self._resume_reading()
+            self._input.resume()
 
     def may_persist(self, exchange: ServedExchange) -> bool:
         """Return True where another request may follow an answer that begins now."""
@@ -331,8 +297,7 @@ class HttpProtocol(asyncio.Protocol):
             self._in_task = exchange.in_task  # still releasing its resources: the next request waits for a task, too
             self._rest_for_next()
             self._in_task = False
-        if self._read_paused:
-            self._resume_reading()
+        self._input.resume()
 
     def _rest_for_next(self) -> None:
         """Wait for the next request, which may have arrived already."""
@@ -352,10 +317,8 @@ class HttpProtocol(asyncio.Protocol):
     # -- closing
 
     def _expire(self) -> None:
-        """End a connection whose client took too long to send a head, a body, another request, or to close."""
-        if self._closing:
-            self._transport.close()
-        elif self._read_paused or self._is_continue_owed:
+        """End a connection whose client took too long to send a head, a body, or another request."""
+        if self._input.is_stopped or self._is_continue_owed:
             self._deadline.set(self._timeouts.request)  # the app is slow, not the client
         elif self._body is not None or self._heads.begun or not self._request_began:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
@@ -392,28 +355,16 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
 
     def _linger(self) -> None:
-        """Close the sending direction, and the connection once the client has closed too.
-
-        Closing a connection with unread bytes resets it, which may discard the answer (RFC 9112 §9.6).
-        """
-        self._read_paused, paused = False, self._read_paused
+        """Close, and drop what the client sends until it has closed too."""
         self._closing = True
         self._rest = b""
         self._deadline.close()
         self._reader.begin()
-        if paused:
-            self._transport.resume_reading()
+        self._input.resume()
         if self._half_closed or not self._transport.can_write_eof():
             self._transport.close()
-            return
-        with contextlib.suppress(OSError):  # the client has reset the connection
-            self._transport.write_eof()
-        self._linger_until = self._loop.time() + (LINGER_AT_EXIT if self._leaving else LINGER)
-        self._await_close()
-
-    def _await_close(self) -> None:
-        """Give the client until `_linger_until` to close, as long as it goes on sending."""
-        self._deadline.set(min(LINGER_SILENCE, self._linger_until - self._loop.time()))
+        else:
+            self._lingering = LingeringClose(self._loop, self._transport, at_exit=self._leaving)
 
     # -- slow readers, and limits
 
@@ -438,4 +389,6 @@ class HttpProtocol(asyncio.Protocol):
     def _leave(self) -> None:
         self._deadline.close()
         self._reader.stop()
+        if self._lingering is not None:
+            self._lingering.cancel()
         cast("set[object]", self._server_state.connections).discard(self)

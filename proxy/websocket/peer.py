@@ -18,6 +18,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from proxy.fair_queue import LARGE, fair_queue_of
+from proxy.read_flow import ReadFlow
 from proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, encode_control, encode_head
 from proxy.websocket.heartbeat import Action, Heartbeat
 from proxy.websocket.link import Timing, acknowledged, link_state
@@ -98,8 +99,8 @@ class Peer(asyncio.Protocol):
         self._conclude: Callable[[], None] | None = None
         self._input_ended = False
         self._late_pong = b""
-        self._reading_paused = self._is_queued = False
         self._client: object = None
+        self._input: ReadFlow
         self._writable = asyncio.Event()
         self._writable.set()
         self._receiver: asyncio.Future[None] | None = None
@@ -114,6 +115,7 @@ class Peer(asyncio.Protocol):
         """Use `transport`, whose handshake is complete; `data` was received after the handshake."""
         self._transport = transport
         self._client = (transport.get_extra_info("peername") or (None,))[0]
+        self._input = ReadFlow(self._loop, transport, self._client, on_resumed=self._mark_alive)
         timing, now = self._timing, self._loop.time()
         self._heartbeat = Heartbeat(timing.ping_interval, timing.ping_timeout, timing.stall, now)
         self._timer = self._loop.call_later(timing.ping_interval, self._check)
@@ -136,7 +138,7 @@ class Peer(asyncio.Protocol):
         complete = await self._joined(message) if isinstance(message, LongMessage) else message
         self._account()
         if self._inbox_size < HIGH_WATER:
-            self._resume_reading()
+            self._input.resume()
         return complete
 
     async def _joined(self, message: LongMessage) -> str | bytes:
@@ -174,9 +176,9 @@ class Peer(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        self._heartbeat.received_at = self._loop.time()
+        self._mark_alive()
         if len(data) >= LARGE:
-            self._queue_reading()
+            self._input.resume_by_queue(large=True)
         if self._input_ended:
             return  # closing a socket with unread bytes resets it, and the close frame is lost: read and drop
         try:
@@ -193,9 +195,8 @@ class Peer(asyncio.Protocol):
         self._wake()
         if not self._account():
             self._end_after_inbox(partial(self._fail, TRY_AGAIN_LATER))
-        if self._inbox_size >= HIGH_WATER and not self._reading_paused and self.ended is None:
-            self._reading_paused = True
-            self._transport.pause_reading()
+        if self._inbox_size >= HIGH_WATER and self.ended is None:
+            self._input.pause()
 
     def eof_received(self) -> bool:
         if not self._input_ended:
@@ -283,7 +284,7 @@ class Peer(asyncio.Protocol):
         self._messages.discard()
         self._account()
         self._stop_heartbeat()
-        self._resume_reading()
+        self._input.resume()
         self._closing.start()
         self._writable.set()
         self._wake()
@@ -308,28 +309,7 @@ class Peer(asyncio.Protocol):
     def _abort(self) -> None:
         self._transport.abort()
 
-    # -- flow control and memory
-
-    def _resume_reading(self) -> None:
-        if self._reading_paused:
-            self._reading_paused = False
-            self._heartbeat.received_at = self._loop.time()
-            self._read_on()
-
-    def _queue_reading(self) -> None:
-        """Read no more in this pass of the event loop, so that a fast client leaves time for the others."""
-        if not self._is_queued:
-            self._is_queued = True
-            self._transport.pause_reading()
-            fair_queue_of(self._loop).enqueue(self._client, self._continue_reading, large=True)
-
-    def _continue_reading(self) -> None:
-        self._is_queued = False
-        self._read_on()
-
-    def _read_on(self) -> None:
-        if not (self._reading_paused or self._is_queued or self._transport.is_closing()):
-            self._transport.resume_reading()
+    # -- memory
 
     def _account(self) -> bool:
         """Reserve the bytes held now; return False where the budget is exhausted."""
@@ -344,9 +324,12 @@ class Peer(asyncio.Protocol):
 
     # -- liveness
 
+    def _mark_alive(self) -> None:
+        self._heartbeat.received_at = self._loop.time()
+
     def _check(self) -> None:
         now = self._loop.time()
-        state = link_state(self._transport, self._written, reading=not self._reading_paused)
+        state = link_state(self._transport, self._written, reading=not self._input.is_paused)
         verdict = self._heartbeat.check(now, state)
         if verdict is Action.DEAD:
             self._send_close(INTERNAL_ERROR, "no answer to a ping")

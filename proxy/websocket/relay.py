@@ -23,6 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from proxy.read_flow import ReadFlow
 from proxy.websocket.frames import CLOSE, PING, FrameFilter, ObservedFrames, close_payload, encode_control
 from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat
 from proxy.websocket.link import Timing, acknowledged, link_state
@@ -127,11 +128,12 @@ class _Leg(asyncio.Protocol):
         """Parser of the frames from this end."""
         self.other: _Leg
         self._transport: asyncio.Transport | None = None
+        self._input: ReadFlow | None = None
         self._heartbeat: Heartbeat | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._written = 0
         self._inserts: list[bytes] = []
-        self._is_muted = self._is_finished = self._reading_paused = self._ping_waits = False
+        self._is_muted = self._is_finished = self._ping_waits = False
         self.has_ended = False
         """True once this end has ended its stream."""
         self.disconnected = False
@@ -143,6 +145,7 @@ class _Leg(asyncio.Protocol):
     def attach(self, transport: asyncio.Transport) -> None:
         """Use a connected transport."""
         self._transport = transport
+        self._input = ReadFlow(self._loop, transport, None, on_resumed=self._mark_alive)
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)
 
@@ -229,17 +232,13 @@ class _Leg(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Stop reading from this end while the other end's queue is full."""
-        if not self._reading_paused and self._transport is not None and not self._transport.is_closing():
-            self._reading_paused = True
-            self._transport.pause_reading()
+        if self._input is not None:
+            self._input.pause()
 
     def resume_reading(self) -> None:
         """Resume reading."""
-        if self._reading_paused and self._transport is not None:
-            self._reading_paused = False
-            self._mark_alive()
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+        if self._input is not None:
+            self._input.resume()
 
     # -- the end
 
@@ -278,7 +277,10 @@ class _Leg(asyncio.Protocol):
         assert self._transport is not None
         assert self._heartbeat is not None
         state = link_state(
-            self._transport, self._written, reading=not self._reading_paused, ping_waits=self._ping_waits
+            self._transport,
+            self._written,
+            reading=self._input is None or not self._input.is_paused,
+            ping_waits=self._ping_waits,
         )
         verdict = self._heartbeat.check(self._loop.time(), state)
         if verdict is Action.DEAD:
