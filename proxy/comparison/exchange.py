@@ -242,6 +242,13 @@ class ExchangeRecorder:
             self._status = message["status"]
             self._headers = message.get("headers", ())
 
+    def sent_whole(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Record a complete answer, before it is passed on: not charged to the account, because `raw` follows."""
+        self._head_at = self._ended = time.perf_counter()
+        self._status, self._headers, self._answered = status, headers, True
+        if body:
+            self._sent.add(body)
+
     def _add(self, buffer: _BodyBuffer, chunk: bytes) -> None:
         before = buffer.held
         buffer.add(chunk)

@@ -1,6 +1,6 @@
 """Requests that only legacy answers, without a task: from the parsed head to the written answer in two callbacks.
 
-    head parsed ─▶ Gateway.begin ─▶ legacy's `start` ─▶ (event loop) ─▶ answer whole ─▶ `respond` ─▶ observers
+    head parsed ─▶ Gateway.begin ─▶ legacy's `start` ─▶ (event loop) ─▶ answer whole ─▶ `respond` ─▶ observers, shadow
                                                               └─▶ anything else ─▶ Gateway.run in a task
 
 The task continues with the same request; nothing is sent twice.
@@ -17,6 +17,7 @@ from proxy.failure_log import trace_of
 from proxy.gateway.request_tracker import RequestTracker
 from proxy.gateway.starting import StartedRequest, StartRequest
 from proxy.server.exchange import ServedExchange
+from proxy.shadow.mirror import MIRROR_ERRORS
 from proxy.types import HeaderFields, RawHeaders
 
 logger = logging.getLogger("scribe_proxy")
@@ -58,6 +59,7 @@ class DirectRequest:
 
     def _answer(self, status: int, headers: HeaderFields, body: bytes) -> None:
         added = self._tracker.add_headers(status, headers)
+        self._record(status, headers, body)
         if self._exchange.may_respond(len(body)):
             try:
                 self._exchange.respond(status, headers, added, body)
@@ -65,6 +67,13 @@ class DirectRequest:
                 self._gateway.finish(self._tracker)
         else:
             self._exchange.run_in_task(self._send(status, [*headers, *added], body))
+
+    def _record(self, status: int, headers: HeaderFields, body: bytes) -> None:
+        """Record the answer for the shadow, which gets it once it is written."""
+        mirrored = self._tracker.mirrored
+        if mirrored is not None and mirrored.direct_recorder is not None:
+            with MIRROR_ERRORS:
+                mirrored.direct_recorder.sent_whole(status, headers, body)
 
     async def _send(self, status: int, headers: RawHeaders, body: bytes) -> None:
         """Send an answer at the client's pace."""

@@ -20,6 +20,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from proxy.config.inheritance import SAFE
 from proxy.config.models import Route
 from proxy.failure_log import trace_of
 from proxy.gateway import bucketing, fallback
@@ -37,8 +38,7 @@ from proxy.gateway.sticky_cookie import draw_id, set_cookie
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
 from proxy.server.exchange import ServedExchange
-from proxy.shadow import ShadowClient
-from proxy.shadow.mirror import MirroredRequest
+from proxy.shadow.mirror import MIRROR_ERRORS, RequestMirror
 from proxy.types import Backend
 
 logger = logging.getLogger("scribe_proxy")
@@ -59,7 +59,7 @@ class Gateway:
         plan: RoutingSnapshot,
         observers: Iterable[Observer] = (),
         tracing: Tracing | None = None,
-        shadow: ShadowClient | None = None,
+        shadow: RequestMirror | None = None,
     ) -> None:
         self.plan = plan
         self.limits: Mapping[str, bucketing.Limit] = {}
@@ -72,7 +72,7 @@ class Gateway:
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.run(self._prepare(scope), scope, receive, send)
+        await self._run_mirrored(self._prepare(scope), scope, receive, send)
 
     def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
         """Serve an HTTP request without a task where only legacy is involved; otherwise return the awaitable to run.
@@ -81,16 +81,18 @@ class Gateway:
         """
         tracker = self._prepare(scope)
         start = tracker.snapshot.start if exchange.is_alone and self._is_direct(tracker) else None
-        if start is not None and DirectRequest(self, tracker, scope, exchange).start(start):
+        if start is None:
+            return self._run_mirrored(tracker, scope, exchange.receive, exchange.send)
+        self._mirror(tracker, scope, exchange.receive)
+        if DirectRequest(self, tracker, scope, exchange).start(start):
             return None
         return self.run(tracker, scope, exchange.receive, exchange.send)
 
     def _is_direct(self, tracker: RequestTracker) -> bool:
-        """Return True where a request involves only legacy."""
+        """Return True where a request involves only legacy, apart from a shadow for which it does not wait."""
         if tracker.decision.backend != "legacy" or tracker.slot is None or tracker.trace is not None:
             return False
-        shadowed = tracker.match is not None and tracker.match.route.shadow.share and self._shadow is not None
-        return not shadowed and tracker.sticky_cookie is None
+        return tracker.sticky_cookie is None and (tracker.method in SAFE or not self._may_mirror(tracker))
 
     def _prepare(self, scope: Scope) -> RequestTracker:
         """Match a route (1), decide (2), take a slot, and write the backends' view of the request into the scope."""
@@ -132,25 +134,26 @@ class Gateway:
         headers, client = scope["headers"], scope.get("client")
         return bucketing.decide(route, snapshot.config, headers, client, limit=limit, tokens=snapshot.tokens)
 
+    async def _run_mirrored(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
+        self._mirror(tracker, scope, receive)
+        await self.run(tracker, scope, receive, send)
+
     async def run(self, tracker: RequestTracker, scope: Scope, receive: Receive, send: Send) -> None:
         """Await the backend of a prepared request, or the answer of a started one (3)."""
         scope["headers"] = list(scope["headers"])
         tracker.client_send = send
-        mirrored = self._mirror(tracker, scope, receive) if tracker.slot is not None else None
+        mirrored = tracker.mirrored
         try:
             if mirrored is not None:
-                with _MIRROR_ERRORS:
+                with MIRROR_ERRORS:
                     await mirrored.prepare()
                 receive, tracker.capture = mirrored.receive, mirrored.capture
             await self._serve(tracker, scope, receive)
         finally:
             self.finish(tracker)
-            if mirrored is not None:
-                with _MIRROR_ERRORS:
-                    mirrored.end(tracker.decision.backend, tracker.failure)
 
     def finish(self, tracker: RequestTracker) -> None:
-        """Release what a request holds, and report it to the observers (4)."""
+        """Release what a request holds, report it to the observers (4), and submit it to the shadow."""
         if tracker.slot is not None:
             tracker.slot.release()
         tracker.record_eviction()
@@ -162,6 +165,9 @@ class Gateway:
                 observer(record)
             except Exception as error:
                 self._observer_failed(observer, error)
+        if tracker.mirrored is not None:
+            with MIRROR_ERRORS:
+                tracker.mirrored.end(tracker.decision.backend, tracker.failure)
 
     def _admit(self, tracker: RequestTracker, client: str | None) -> None:
         """Take a slot at the backend; where a limit is reached, store the failure in `refusal`."""
@@ -184,14 +190,17 @@ class Gateway:
         """Number of requests and WebSockets in flight."""
         return self.admission.used("http") + self.websockets
 
-    def _mirror(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> MirroredRequest | None:
-        """Begin to mirror a request that also runs on the other backend."""
+    def _may_mirror(self, tracker: RequestTracker) -> bool:
+        """Return True where a request may also run on the other backend."""
         match = tracker.match
-        if match is None or not match.route.shadow.share or self._shadow is None or match.preflight:
-            return None
-        with _MIRROR_ERRORS:
-            return self._shadow.mirror(match.route, tracker.decision, scope, receive)
-        return None
+        return match is not None and bool(match.route.shadow.share) and self._shadow is not None and not match.preflight
+
+    def _mirror(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> None:
+        """Begin to mirror a request that has a slot and is sampled."""
+        if tracker.slot is None or tracker.match is None or self._shadow is None or not self._may_mirror(tracker):
+            return
+        with MIRROR_ERRORS:
+            tracker.mirrored = self._shadow.mirror(tracker.match.route, tracker.decision, scope, receive)
 
     def _sticky_cookie(self, tracker: RequestTracker, scope: Scope) -> bytes | None:
         """Return the `Set-Cookie` value for a caller without a sticky cookie; None where none is set."""
@@ -300,22 +309,3 @@ class Gateway:
         if kind not in self._failed_observers:
             self._failed_observers.add(kind)
             logger.error("%s failed: %s; further failures of this kind are only counted", kind[0], trace_of(error))
-
-
-class _MirrorErrors:
-    """A context manager that logs errors of mirroring, which do not affect the request.
-
-    A class instead of a generator, which would cost each request some microseconds.
-    """
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        logger.error("mirroring failed, which does not affect the answer: %s", trace_of(error))
-        return True
-
-
-_MIRROR_ERRORS: Final = _MirrorErrors()

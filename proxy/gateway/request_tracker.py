@@ -20,6 +20,7 @@ from proxy.gateway.routing import Match
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.sticky_cookie import is_private
 from proxy.observability.tracing import Trace
+from proxy.shadow.mirror import MirroredRequest
 from proxy.types import Backend, HeaderFields, RawHeaders
 
 
@@ -27,9 +28,9 @@ class RequestTracker:
     """Routing and response of one request; adds the name of the backend to the response, and changes nothing else.
 
     `decision` names the backend that answers, which may change before the response begins; `on_fallback` is called with
-    the new decision. `capture` records a backend's messages, but not the gateway's own answers, for which `answered_by`
-    is `gateway`. `refusal` is the limit that was reached, `caller` the caller's identity on routes with a guard. Times
-    are those of `time.perf_counter`.
+    the new decision. `mirrored` is the request's part in the shadow. `capture` records a backend's messages, but not
+    the gateway's own answers, for which `answered_by` is `gateway`. `refusal` is the limit that was reached, `caller`
+    the caller's identity on routes with a guard. Times are those of `time.perf_counter`.
     """
 
     # defaults that most requests never change are class attributes
@@ -42,6 +43,7 @@ class RequestTracker:
     refusal: Overloaded | None = None
     client_send: Send
     sticky_cookie: bytes | None = None
+    mirrored: MirroredRequest | None = None
     capture: AnswerObserver | None = None
     on_fallback: Callable[[bucketing.Decision], None] | None = None
     answered_by: Literal["gateway"] | None = None

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol
 
 from starlette.types import Message, Receive, Scope
 
 from proxy.comparison.exchange import AnswerObserver, ExchangeRecorder, OpenAccount, RawExchange
 from proxy.comparison.exchanges import unanswered
 from proxy.comparison.verdicts import Reason
+from proxy.config.models import Route
+from proxy.failure_log import trace_of
+from proxy.gateway import bucketing
 from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import first_header, request_target
 from proxy.server.memory_budget import BUDGET_KEY, MemoryBudget
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.types import Backend
+
+logger = logging.getLogger("scribe_proxy")
 
 
 class ShadowSink(Protocol):
@@ -40,10 +46,15 @@ class MirroredRequest(Protocol):
     """A request to compare: wraps `receive` and observes the answer while a backend serves it.
 
     `capture` records the messages that the backend sends; None where they are not needed.
+    `direct_recorder` records the whole answer to a request without a body that is served without a task; None where
+    the request needs a task.
     """
 
     @property
     def capture(self) -> AnswerObserver | None: ...
+
+    @property
+    def direct_recorder(self) -> ExchangeRecorder | None: ...
 
     async def prepare(self) -> None:
         """Do the work that precedes the request: a write's dry run. Await this before calling the backend."""
@@ -55,11 +66,20 @@ class MirroredRequest(Protocol):
         """Submit the exchange once the answer of `backend` has ended; `failure` is the code of an incomplete one."""
 
 
+class RequestMirror(Protocol):
+    """The shadow as the gateway uses it: `ShadowClient`, or a recorder in tests."""
+
+    def mirror(
+        self, route: Route, decision: bucketing.Decision, scope: Scope, receive: Receive
+    ) -> MirroredRequest | None:
+        """Begin to mirror a request or a WebSocket. Return None where it is not sampled or is skipped."""
+
+
 class MirroredRead:
     """A read, submitted for comparison once its answer is complete."""
 
     def __init__(self, sink: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
-        self.capture = ExchangeRecorder(scope, limit, _opener(scope))
+        self.capture = self.direct_recorder = ExchangeRecorder(scope, limit, _opener(scope))
         self._sink, self._route, self._scope, self._receive = sink, route, scope, receive
 
     async def prepare(self) -> None:
@@ -84,6 +104,8 @@ class MirroredDryRun:
 
     The messages received for the dry run are replayed to legacy unchanged, one by one.
     """
+
+    direct_recorder = None
 
     def __init__(self, sink: ShadowSink, route: str, scope: Scope, receive: Receive, limit: int) -> None:
         self.capture: ExchangeRecorder | None = None
@@ -163,3 +185,22 @@ def connection_info_of(scope: Scope) -> ConnectionInfo:
         get("proxy.template"),
         context.caller,
     )
+
+
+class _MirrorErrors:
+    """A context manager that logs errors of mirroring, which do not affect the request.
+
+    A class instead of a generator, which would cost each request some microseconds.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        logger.error("mirroring failed, which does not affect the answer: %s", trace_of(error))
+        return True
+
+
+MIRROR_ERRORS: Final = _MirrorErrors()

@@ -6,12 +6,13 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
 from proxy.backends.legacy import PoolLimits, Timeouts, Upstream
+from proxy.comparison.exchange import RawExchange
 from proxy.config.loading import parse
 from proxy.gateway.circuit_breaker import CircuitBreaker
 from proxy.gateway.gateway import Gateway
@@ -19,10 +20,14 @@ from proxy.gateway.request_context import context_of
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
 from proxy.gateway.starting import Progressed, StartedRequest
+from proxy.shadow.messages import ConnectionInfo
+from proxy.types import Backend
+from tests.support.recording_sink import RecordingSink
 from tests.support.sockets import Script, read_head, reset, scripted, serving
 from tests.support.upstream_responses import RESPONSES, Response
 
 CONFIG = "legacy: {url: 'http://127.0.0.1:1'}\nroutes: [{name: all, match: 'GET /*'}]\n"
+SHADOWED = "legacy: {url: 'http://127.0.0.1:1'}\nnative: x:y\nroutes: [{name: all, match: 'GET /*', shadow: 100%}]\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\n\r\nok"
 FIRST = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -81,12 +86,15 @@ class Setup:
 
 
 @asynccontextmanager
-async def gateway(script: Script, *, starts: bool = True, patience: float = 30.0) -> AsyncIterator[Setup]:
+async def gateway(
+    script: Script, *, starts: bool = True, patience: float = 30.0, shadow: RecordingSink | None = None
+) -> AsyncIterator[Setup]:
     async with scripted(script) as legacy_port:
         upstream = Upstream(f"http://127.0.0.1:{legacy_port}", Timeouts(connect=10.0, response=patience), PoolLimits(8))
         legacy, records = Legacy(upstream, starts), list[RequestRecord]()
-        snapshot = RoutingSnapshot.of(parse(CONFIG, {}, "test.yaml"), CircuitBreaker(legacy, 3, 60.0), None)
-        async with serving(Gateway(snapshot, [records.append])) as port:
+        config = parse(CONFIG if shadow is None else SHADOWED, {}, "test.yaml")
+        snapshot = RoutingSnapshot.of(config, CircuitBreaker(legacy, 3, 60.0), None)
+        async with serving(Gateway(snapshot, [records.append], shadow=shadow)) as port:
             yield Setup(port, legacy, records)
         upstream.close()
 
@@ -120,8 +128,44 @@ async def test_answer_is_the_same_with_and_without_a_task(response: Response, cu
     assert outcomes[0] == outcomes[1]
 
 
-async def test_whole_answers_need_no_task() -> None:
-    async with gateway(answering(OK)) as setup:
+@pytest.mark.parametrize("response", [each for each in RESPONSES if each.method == "GET"], ids=lambda r: r.name)
+async def test_shadow_gets_the_same_with_and_without_a_task(response: Response) -> None:
+    submitted = []
+    for starts in (True, False):
+        shadow = RecordingSink()
+        async with gateway(answering(response.raw), starts=starts, shadow=shadow) as setup:
+            await setup.converse(FIRST, LAST)
+            await setup.recorded(2)
+            assert setup.legacy.started == starts
+        exchanges = [replace(raw.exchange(), started=0.0, head=0.0, total=0.0) for *_, raw in shadow.reads]
+        submitted.append((exchanges, shadow.skipped))
+    assert submitted[0] == submitted[1]
+    assert len(submitted[0][0]) + len(submitted[0][1]) == 2
+
+
+async def test_large_answer_reaches_client_and_shadow_whole() -> None:
+    body, shadow = b"x" * 200_000, RecordingSink()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with gateway(answering(answer), shadow=shadow) as setup:
+        assert (await setup.converse(FIRST, LAST)).endswith(body)
+        await setup.recorded(2)
+    [_, (*_, raw)] = shadow.reads
+    assert raw.exchange().body.data == body
+
+
+async def test_failing_recorder_does_not_affect_the_answer() -> None:
+    class Failing(RecordingSink):
+        def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
+            raise RuntimeError
+
+    async with gateway(answering(OK), shadow=Failing()) as setup:
+        assert (await setup.converse(FIRST, LAST)).endswith(b"ok")
+        assert (await setup.recorded(2)).status == 200
+
+
+@pytest.mark.parametrize("shadow", [None, RecordingSink()], ids=["no-shadow", "shadow"])
+async def test_whole_answers_need_no_task(shadow: RecordingSink | None) -> None:
+    async with gateway(answering(OK), shadow=shadow) as setup:
         await setup.converse(*[FIRST] * 5, LAST)
         assert (setup.legacy.awaited, setup.legacy.started, setup.legacy.resumed) == (1, 5, 0)
 

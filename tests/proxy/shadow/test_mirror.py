@@ -9,44 +9,14 @@ from typing import Any
 import pytest
 from starlette.types import Message, Scope
 
-from proxy.comparison.exchange import Exchange, RawExchange
-from proxy.comparison.verdicts import Reason
 from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
 from proxy.shadow.mirror import MirroredDryRun, MirroredRead
-from proxy.types import Backend
+from tests.support.recording_sink import RecordingSink
 
 LIMIT = 10
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 END: Message = {"type": "http.response.body", "body": b"answer"}
-
-
-class RecordingSink:
-    """Records the calls, and answers each dry run with `number`."""
-
-    def __init__(self, number: int | None = 7) -> None:
-        self.reads: list[tuple[str, Backend, ConnectionInfo, RawExchange]] = []
-        self.requests: list[RequestSnapshot] = []
-        self.compared: list[tuple[int, Exchange]] = []
-        self.skipped: list[Reason] = []
-        self.discarded: list[tuple[int, Reason]] = []
-        self._number = number
-
-    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
-        self.reads.append((route, served, connection, raw))
-
-    async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
-        self.requests.append(request)
-        return self._number
-
-    def submit_legacy_answer(self, number: int, raw: RawExchange) -> None:
-        self.compared.append((number, raw.exchange()))
-
-    def discard(self, number: int, reason: Reason) -> None:
-        self.discarded.append((number, reason))
-
-    def skip(self, route: str, served: Backend, reason: Reason) -> None:
-        self.skipped.append(reason)
 
 
 class Client:

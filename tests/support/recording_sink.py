@@ -1,0 +1,45 @@
+"""The shadow from the gateway's point of view, with a record of what it got."""
+
+from __future__ import annotations
+
+from starlette.types import Receive, Scope
+
+from proxy.comparison.exchange import LIMIT, Exchange, RawExchange
+from proxy.comparison.verdicts import Reason
+from proxy.config.models import Route
+from proxy.gateway.bucketing import Decision
+from proxy.shadow.messages import ConnectionInfo, RequestSnapshot
+from proxy.shadow.mirror import MirroredRead, MirroredRequest
+from proxy.types import Backend
+
+
+class RecordingSink:
+    """Records the calls, and answers each dry run with `number`. Also samples all reads of a gateway."""
+
+    def __init__(self, number: int | None = 7) -> None:
+        self.reads: list[tuple[str, Backend, ConnectionInfo, RawExchange]] = []
+        self.requests: list[RequestSnapshot] = []
+        self.compared: list[tuple[int, Exchange]] = []
+        self.skipped: list[Reason] = []
+        self.discarded: list[tuple[int, Reason]] = []
+        self._number = number
+
+    def mirror(self, route: Route, decision: Decision, scope: Scope, receive: Receive) -> MirroredRequest:
+        """Sample every request as a read."""
+        return MirroredRead(self, route.name, scope, receive, LIMIT)
+
+    def submit_read(self, route: str, served: Backend, connection: ConnectionInfo, raw: RawExchange) -> None:
+        self.reads.append((route, served, connection, raw))
+
+    async def dry_run(self, route: str, request: RequestSnapshot) -> int | None:
+        self.requests.append(request)
+        return self._number
+
+    def submit_legacy_answer(self, number: int, raw: RawExchange) -> None:
+        self.compared.append((number, raw.exchange()))
+
+    def discard(self, number: int, reason: Reason) -> None:
+        self.discarded.append((number, reason))
+
+    def skip(self, route: str, served: Backend, reason: Reason) -> None:
+        self.skipped.append(reason)
