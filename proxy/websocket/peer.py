@@ -20,8 +20,8 @@ from typing import Final, Protocol
 from proxy.fair_queue import LARGE, fair_queue_of
 from proxy.read_flow import ReadFlow
 from proxy.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT, close_payload, encode_control, encode_head
-from proxy.websocket.heartbeat import Action, Heartbeat
-from proxy.websocket.link import Timing, acknowledged, link_state
+from proxy.websocket.link import Timing, acknowledged
+from proxy.websocket.liveness import LivenessMonitor
 from proxy.websocket.messages import (
     NO_STATUS,
     Closed,
@@ -104,8 +104,7 @@ class Peer(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._receiver: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._heartbeat: Heartbeat
+        self._liveness: LivenessMonitor
         self._draining = ProgressTimeout(self._loop, END_GRACE, lambda: self._written, self._end_input)
         self._closing = ProgressTimeout(self._loop, timing.closing, self._acknowledged, self._abort)
         self.ended: Closed | None = None
@@ -115,10 +114,9 @@ class Peer(asyncio.Protocol):
         """Use `transport`, whose handshake is complete; `data` was received after the handshake."""
         self._transport = transport
         self._client = (transport.get_extra_info("peername") or (None,))[0]
-        self._input = ReadFlow(self._loop, transport, self._client, on_resumed=self._mark_alive)
-        timing, now = self._timing, self._loop.time()
-        self._heartbeat = Heartbeat(timing.ping_interval, timing.ping_timeout, timing.stall, now)
-        self._timer = self._loop.call_later(timing.ping_interval, self._check)
+        self._liveness = LivenessMonitor(transport, lambda: self._written, self._send_ping, self._die)
+        self._input = ReadFlow(self._loop, transport, self._client, on_resumed=self._liveness.mark_alive)
+        self._liveness.start(self._timing, self._input)
         transport.set_protocol(self)
         if data:
             self.data_received(data)
@@ -176,7 +174,7 @@ class Peer(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
-        self._mark_alive()
+        self._liveness.mark_alive()
         if len(data) >= LARGE:
             self._input.resume_by_queue(large=True)
         if self._input_ended:
@@ -207,7 +205,7 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._conclude, self._input_ended = None, True
         self._end(Closed(ABNORMAL))
-        self._stop_heartbeat()
+        self._liveness.stop()
         self._closing.cancel()
         self._draining.cancel()
         if self._on_disconnected is not None:
@@ -283,7 +281,7 @@ class Peer(asyncio.Protocol):
         self.ended = ended
         self._messages.discard()
         self._account()
-        self._stop_heartbeat()
+        self._liveness.stop()
         self._input.resume()
         self._closing.start()
         self._writable.set()
@@ -324,27 +322,16 @@ class Peer(asyncio.Protocol):
 
     # -- liveness
 
-    def _mark_alive(self) -> None:
-        self._heartbeat.received_at = self._loop.time()
+    def _send_ping(self) -> None:
+        self._write(encode_control(PING))
+        self._liveness.ping_written()
 
-    def _check(self) -> None:
-        now = self._loop.time()
-        state = link_state(self._transport, self._written, reading=not self._input.is_paused)
-        verdict = self._heartbeat.check(now, state)
-        if verdict is Action.DEAD:
-            self._send_close(INTERNAL_ERROR, "no answer to a ping")
-            self._end(Closed(ABNORMAL, "no answer to a ping"))
-            self._transport.abort()
-            return
-        if verdict is Action.PING:
-            self._write(encode_control(PING))
-            verdict = self._heartbeat.ping_written(now, self._written)
-        self._timer = self._loop.call_later(verdict, self._check)
+    def _die(self) -> None:
+        self._send_close(INTERNAL_ERROR, "no answer to a ping")
+        self._end(Closed(ABNORMAL, "no answer to a ping"))
+        self._transport.abort()
 
-    def _stop_heartbeat(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    # -- the waiting app
 
     @property
     def _is_receiving(self) -> bool:

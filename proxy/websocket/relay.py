@@ -25,8 +25,8 @@ from typing import Final
 
 from proxy.read_flow import ReadFlow
 from proxy.websocket.frames import CLOSE, PING, FrameFilter, ObservedFrames, close_payload, encode_control
-from proxy.websocket.heartbeat import POLL_INTERVAL, Action, Heartbeat
-from proxy.websocket.link import Timing, acknowledged, link_state
+from proxy.websocket.link import Timing, acknowledged
+from proxy.websocket.liveness import LivenessMonitor
 from proxy.websocket.progress_timeout import ProgressTimeout
 
 GOING_AWAY: Final = 1001
@@ -129,11 +129,10 @@ class _Leg(asyncio.Protocol):
         self.other: _Leg
         self._transport: asyncio.Transport | None = None
         self._input: ReadFlow | None = None
-        self._heartbeat: Heartbeat | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._liveness: LivenessMonitor | None = None
         self._written = 0
         self._inserts: list[bytes] = []
-        self._is_muted = self._is_finished = self._ping_waits = False
+        self._is_muted = self._is_finished = False
         self.has_ended = False
         """True once this end has ended its stream."""
         self.disconnected = False
@@ -145,21 +144,21 @@ class _Leg(asyncio.Protocol):
     def attach(self, transport: asyncio.Transport) -> None:
         """Use a connected transport."""
         self._transport = transport
-        self._input = ReadFlow(self._loop, transport, None, on_resumed=self._mark_alive)
+        self._liveness = LivenessMonitor(transport, lambda: self._written, self._send_ping, self._die)
+        self._input = ReadFlow(self._loop, transport, None, on_resumed=self._liveness.mark_alive)
         transport.set_write_buffer_limits(high=WRITE_LIMIT)
         transport.set_protocol(self)
 
     def start(self, timing: Timing) -> None:
         """Start the heartbeat."""
-        if not self.disconnected:
-            now = self._loop.time()
-            self._heartbeat = Heartbeat(timing.ping_interval, timing.ping_timeout, timing.stall, now)
-            self._timer = self._loop.call_later(timing.ping_interval, self._check)
+        if self._liveness is not None and self._input is not None and not self.disconnected:
+            self._liveness.start(timing, self._input)
 
     # -- bytes
 
     def data_received(self, data: bytes) -> None:
-        self._mark_alive()
+        if self._liveness is not None:
+            self._liveness.mark_alive()
         self.other.forward(self.frames.feed(data), self.frames.boundary)
 
     def forward(self, data: bytes, boundary: int | None) -> None:
@@ -170,8 +169,8 @@ class _Leg(asyncio.Protocol):
             inserts, self._inserts = self._inserts, []
             data = b"".join((data[:boundary], *inserts, b"" if self._is_muted else data[boundary:]))
         self._write(data)
-        if self._ping_waits and not self._inserts:
-            self._ping_written()
+        if self._liveness is not None and self._liveness.ping_waits and not self._inserts:
+            self._liveness.ping_written()
         if self.other.frames.close_passed:
             self._relay.begin_closing()
 
@@ -265,39 +264,14 @@ class _Leg(asyncio.Protocol):
 
     def stop_heartbeat(self) -> None:
         """Stop the pings."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._liveness is not None:
+            self._liveness.stop()
 
-    def _mark_alive(self) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.received_at = self._loop.time()
-
-    def _check(self) -> None:
-        assert self._transport is not None
-        assert self._heartbeat is not None
-        state = link_state(
-            self._transport,
-            self._written,
-            reading=self._input is None or not self._input.is_paused,
-            ping_waits=self._ping_waits,
-        )
-        verdict = self._heartbeat.check(self._loop.time(), state)
-        if verdict is Action.DEAD:
-            self.other.close(self.other.close_code)
-            self.abort()
-            return
-        if verdict is Action.PING:
-            self.frames.armed = self._ping_waits = True
-            verdict = POLL_INTERVAL
-        self._timer = self._loop.call_later(verdict, self._check)
-        if self._ping_waits and not self._inserts:
+    def _send_ping(self) -> None:
+        if not self._inserts:
+            self.frames.armed = True
             self._insert(encode_control(PING, self._token, self._mask()))
 
-    def _ping_written(self) -> None:
-        if self._heartbeat is not None and self._timer is not None:
-            self._ping_waits = False
-            self._timer.cancel()
-            self._timer = self._loop.call_later(
-                self._heartbeat.ping_written(self._loop.time(), self._written), self._check
-            )
+    def _die(self) -> None:
+        self.other.close(self.other.close_code)
+        self.abort()
