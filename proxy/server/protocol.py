@@ -253,6 +253,7 @@ class HttpProtocol(asyncio.Protocol):
     def _become_websocket(self, head: RequestHead) -> None:
         self._closing = True
         self._leave()
+        self._input.resume()  # the WebSocket protocol pauses by itself
         hand_over(head, self._rest, self._transport, self._config, self._server_state, self._app_state)
 
     # -- the exchange's connection

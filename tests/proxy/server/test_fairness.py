@@ -12,10 +12,11 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.fair_queue import LARGE, PASS_TIME
 from proxy.server.exchange import ServedExchange
+from proxy.server.protocol import PIPELINE_BUFFER
 from proxy.websocket.link import Timing
 from proxy.websocket.peer import Peer
 from tests.support.sockets import serving
-from tests.support.websocket_client import frame
+from tests.support.websocket_client import frame, handshake
 
 
 class SlowApp:
@@ -86,3 +87,33 @@ async def test_websocket_reads_on_in_a_later_pass_after_a_large_read(size: int) 
     assert transport.is_reading()
     transport.abort()
     theirs.close()
+
+
+async def test_websocket_behind_a_full_pipeline_is_read_on() -> None:
+    """Reading is paused for the request before the handshake; the WebSocket takes over a connection that reads."""
+    release, received = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await release.wait()
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive()).get("text") != "last":
+            pass
+        received.set()
+
+    upgrade = handshake("/", "X-Long: " + "a" * 2000)
+    frames = frame(0x1, b"x" * (PIPELINE_BUFFER - 1000))
+    async with serving(app) as port, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + upgrade + frames)
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        release.set()
+        await reader.readuntil(b"101 Switching")
+        writer.write(frame(0x1, b"last"))
+        await received.wait()
+        writer.close()
