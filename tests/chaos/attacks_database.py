@@ -19,8 +19,8 @@ async def lose_database(rate: float, target: Target) -> Figures:
     await target.client.get(target.url + NATIVE)
     await target.mongodb.cut()
     async with (
-        Traffic.running(target.url, rate, [(NATIVE, 503)]) as native,
-        Traffic.running(target.url, rate, [("/", 200)]) as legacy,
+        Traffic.sending(target.url, rate, [(NATIVE, 503)]) as native,
+        Traffic.sending(target.url, rate, [("/", 200)]) as legacy,
     ):
         await asyncio.sleep(AWAY_S)
         refusals, answers = await native.latencies(), await legacy.latencies()

@@ -9,9 +9,9 @@ import signal
 import time
 from typing import Final
 
-import httpx
-
+from tests.chaos.attackers import attacking
 from tests.chaos.figures import Attack, Figures, Setup
+from tests.chaos.flooding_client import flood_legacy, flood_ops_pages
 from tests.chaos.target import Target
 from tests.chaos.traffic import NATIVE_REQUESTS
 
@@ -68,54 +68,28 @@ async def kill_workers(target: Target) -> Figures:
 
 async def flood_hung_legacy(target: Target) -> Figures:
     """Send 500 requests a second to a legacy that never answers; native's other clients do not notice."""
-    writers: list[asyncio.StreamWriter] = []
-    async with target.traffic(NATIVE_REQUESTS) as others:
-        began = time.monotonic()
-        for number in range(int(500 * ATTACK_S)):
-            await asyncio.sleep(max(0, began + number / 500 - time.monotonic()))
-            _, writer = await asyncio.open_connection("127.0.0.1", target.port)
-            writer.write(b"GET /api/prompts HTTP/1.1\r\nHost: a\r\n\r\n")
-            writers.append(writer)
-        elapsed = time.monotonic() - began
-        figures = await others.figures()
-        for writer in writers:
-            writer.transport.abort()
-    return {**figures, "attack's requests/s": len(writers) / elapsed, "RSS, MiB": target.peak_rss()}
+    async with target.traffic(NATIVE_REQUESTS) as others, attacking(flood_legacy, target.port, 500) as attackers:
+        await asyncio.sleep(ATTACK_S)
+        return {
+            **await others.figures(),
+            **await attackers.command("figures"),
+            "RSS, MiB": target.peak_rss(),
+        }
 
 
 async def attack_ops_pages(target: Target) -> Figures:
     """Flood the ops port with wrong tokens, wrong hosts and stalled heads, beside other clients on the public one."""
-    origin = f"http://127.0.0.1:{target.ops}"
-    statuses: dict[int, int] = {}
-
-    async def flood() -> None:
-        while True:
-            for path, headers in (
-                ("/comparisons", {"authorization": "Bearer wrong"}),
-                ("/live", {"host": "rebound.example"}),
-                ("/index.json", {}),
-            ):
-                with contextlib.suppress(httpx.TransportError):
-                    status = (await target.client.get(origin + path, headers=headers)).status_code
-                    statuses[status] = statuses.get(status, 0) + 1
-
-    async with target.traffic() as others:
-        stalled = [await asyncio.open_connection("127.0.0.1", target.ops) for _ in range(200)]
-        for _, writer in stalled:
-            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nX-")
-        tasks = [asyncio.create_task(flood()) for _ in range(8)]
+    async with target.traffic() as others, attacking(flood_ops_pages, target.ops) as attackers:
         await asyncio.sleep(ATTACK_S)
         began = time.monotonic()
-        health = (await target.client.get(f"{origin}/healthz")).status_code
+        health = (await target.client.get(f"http://127.0.0.1:{target.ops}/healthz")).status_code
         page = time.monotonic() - began
-        figures = await others.figures()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for _, writer in stalled:
-            writer.transport.abort()
-    answers = ", ".join(f"{number} × {status}" for status, number in sorted(statuses.items()))
-    return {**figures, "slowest page, s": page, "failed: health check": int(health != 200), "answers": answers}
+        return {
+            **await others.figures(),
+            "slowest page, s": page,
+            "failed: health check": int(health != 200),
+            **await attackers.command("figures"),
+        }
 
 
 ATTACKS: Final = [

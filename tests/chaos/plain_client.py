@@ -23,8 +23,8 @@ class PlainClient:
 
     async def get(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """Return status and body. Raises OSError (`TimeoutError` among them) or EOFError."""
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        request = f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n{lines}\r\n".encode()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in {"host": self._host, **headers}.items())
+        request = f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode()
         async with asyncio.timeout(TIMEOUT):
             while self._idle:
                 try:

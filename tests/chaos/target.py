@@ -82,7 +82,7 @@ class Target:
         One core is busy meanwhile: attackers and clients share this machine with the gateway, which they do not in
         reality, and an attacker's own work is no fault of the gateway's.
         """
-        async with Traffic.running(self.url, rate, requests) as traffic:
+        async with Traffic.sending(self.url, rate, requests) as traffic:
             async with busy_core():
                 await asyncio.sleep(quiet)
             await traffic.end_quiet()

@@ -1,7 +1,6 @@
 """Requests of other clients while an attack runs, from a process and an address of their own.
 
-The generator is a process, so that attackers in this one do not slow it: `python -m tests.chaos.traffic`, controlled by
-lines on its standard input, answers each `figures` and `latencies` with JSON.
+The generator is a process of its own, so that nothing slows it: `python -m tests.chaos.traffic`.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
 
+from tests.chaos.controlled_process import ControlledProcess, answer_commands
+from tests.chaos.figures import Figures
 from tests.chaos.plain_client import PlainClient
 
 ADDRESS: Final = "127.0.0.2"
@@ -28,13 +29,12 @@ REQUESTS: Final = (("/", 200), ("/users/users/checkEmail?email=a@b.example", 200
 NATIVE_REQUESTS: Final = (("/users/users/checkEmail?email=a@b.example", 200), ("/api/v1/openapi.json", 200))
 """The same of native alone, for attacks by legacy."""
 
-Figures = dict[str, float | str]
-
 
 @asynccontextmanager
 async def busy_core() -> AsyncIterator[None]:
     """Keep one core busy, as the attackers' process does, so that what is compared differs by the attack alone."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
+    busy = "from tests.chaos.controlled_process import yield_to_others as y; y()\nwhile True: pass"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", busy)
     try:
         yield
     finally:
@@ -42,30 +42,15 @@ async def busy_core() -> AsyncIterator[None]:
         await process.wait()
 
 
-class Traffic:
+class Traffic(ControlledProcess):
     """A running generator."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
     @classmethod
-    @asynccontextmanager
-    async def running(cls, url: str, rate: float, requests: Sequence[tuple[str, int]]) -> AsyncIterator[Self]:
+    def sending(
+        cls, url: str, rate: float, requests: Sequence[tuple[str, int]]
+    ) -> AbstractAsyncContextManager[Traffic]:
         """Send `rate` requests a second, however long each takes."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.chaos.traffic", json.dumps([url, rate, list(requests)])),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=1 << 24,
-        )
-        try:
-            traffic = cls(process)
-            await traffic.command("started")
-            yield traffic
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        return cls.running(__name__, url, rate, list(requests))
 
     async def end_quiet(self) -> None:
         """End the time before the attack."""
@@ -80,13 +65,6 @@ class Traffic:
         """Return the seconds that each request took or has taken so far."""
         latencies: list[float] = await self.command("latencies")
         return latencies
-
-    async def command(self, command: str) -> Any:
-        """Return the generator's answer to a command."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{command}\n".encode())
-        return json.loads(await self._process.stdout.readline())
 
 
 class Generator:
@@ -156,12 +134,13 @@ async def main() -> None:
     generator = Generator()
     url, rate, requests = json.loads(sys.argv[1])
     sending = asyncio.create_task(generator.send_all(url, rate, requests))
-    while command := (await asyncio.to_thread(sys.stdin.readline)).strip():
-        if command == "attack":
-            generator.end_quiet()
-        result = {"figures": generator.figures(), "latencies": generator.latencies}.get(command)
-        sys.stdout.write(json.dumps(result) + "\n")
-        sys.stdout.flush()
+    await answer_commands(
+        {
+            "attack": generator.end_quiet,
+            "figures": generator.figures,
+            "latencies": lambda: generator.latencies,
+        }
+    )
     sending.cancel()
 
 
