@@ -10,6 +10,7 @@ from handlers.legacy.express.application import (
     Router,
     encoded_json,
     json,
+    json_in_slices,
     page,
     request_target,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Router",
     "encoded_json",
     "json",
+    "json_in_slices",
     "page",
     "request_target",
 ]

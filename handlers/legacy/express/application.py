@@ -24,18 +24,19 @@ from handlers.legacy.express.cors import Cors
 from handlers.legacy.express.cors import Headers as RawHeaders
 from handlers.legacy.express.etag import is_fresh, weak_tag
 from handlers.legacy.express.headers import Headers
+from handlers.legacy.express.long_tag import weak_tag_in_slices
 from handlers.legacy.express.paths import Pattern, UndecodableError, split_target
 from handlers.legacy.express.query import Query
 from handlers.legacy.express.query import parse as parse_query
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, JsonText, Value, stringify
-from handlers.yielding import yield_fairly
+from handlers.sliced_json import write_in_slices
 
 _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:\Z|\W)", re.IGNORECASE)
 
 logger = logging.getLogger("handlers.legacy")
 
 _LONG_BODY: Final = 1 << 20
-"""Bytes of an answer from which the event loop runs before it is tagged and sent."""
+"""Bytes of an answer from which its digest is computed in slices."""
 
 _JSON: Final = (b"content-type", b"application/json; charset=utf-8")
 
@@ -73,6 +74,11 @@ def json(status: int, value: object) -> Reply:
 def encoded_json(status: int, body: bytes) -> Reply:
     """Return the same for a body that is encoded JSON."""
     return Reply(status, (_JSON,), body)
+
+
+async def json_in_slices(status: int, value: object) -> Reply:
+    """Return `json(status, value)` of what a client has sent or stored, whose long strings are written in slices."""
+    return encoded_json(status, await write_in_slices(value, stringify))
 
 
 def page(status: int, body: bytes | None = None, headers: RawHeaders = ()) -> Reply:
@@ -285,9 +291,13 @@ class Application:
             reply = await self._answer(request, scope)
         except ClientDisconnectedError:
             return
-        if len(reply.body) > _LONG_BODY:
-            await yield_fairly()
-        await _transmit(send, *_finish(request, reply, self._cors.preface(origin)))
+        preface = self._cors.preface(origin)
+        if not reply.tagged:
+            await _transmit(send, *_untagged(request, reply, preface))
+            return
+        body = reply.body
+        tag = weak_tag(body) if len(body) <= _LONG_BODY else await weak_tag_in_slices(body)
+        await _transmit(send, *_tagged(request, reply, preface, tag))
 
     async def _answer(self, request: Request, scope: Scope) -> Reply:
         try:
@@ -314,19 +324,24 @@ class Application:
         return page(500)
 
 
-def _finish(request: Request, reply: Reply, preface: RawHeaders) -> tuple[int, RawHeaders, bytes]:
+def _untagged(request: Request, reply: Reply, preface: RawHeaders) -> tuple[int, RawHeaders, bytes]:
+    """Complete a page, whose body HEAD omits."""
+    length = (b"content-length", str(len(reply.body)).encode())
+    return reply.status, (*preface, *reply.headers, length), _sent_body(request, reply)
+
+
+def _tagged(request: Request, reply: Reply, preface: RawHeaders, tag: str) -> tuple[int, RawHeaders, bytes]:
     """Complete a reply as `res.send`: tag, freshness, and the omissions of HEAD and 304."""
-    status, body = reply.status, reply.body
-    reads = request.method in ("GET", "HEAD")
-    length = (b"content-length", str(len(body)).encode())
-    if not reply.tagged:
-        return status, (*preface, *reply.headers, length), b"" if request.method == "HEAD" else body
-    tag = weak_tag(body)
     tag_header = (b"etag", tag.encode())
-    if reads and 200 <= status < 300 and _is_known(request.headers, tag):
+    if request.method in ("GET", "HEAD") and 200 <= reply.status < 300 and _is_known(request.headers, tag):
         remaining = tuple(header for header in reply.headers if header[0] != b"content-type")
         return 304, (*preface, *remaining, tag_header), b""
-    return status, (*preface, *reply.headers, length, tag_header), b"" if request.method == "HEAD" else body
+    length = (b"content-length", str(len(reply.body)).encode())
+    return reply.status, (*preface, *reply.headers, length, tag_header), _sent_body(request, reply)
+
+
+def _sent_body(request: Request, reply: Reply) -> bytes:
+    return b"" if request.method == "HEAD" else reply.body
 
 
 def _is_known(headers: Headers, tag: str) -> bool:

@@ -15,10 +15,12 @@ _EMPTY: Final = 'W/"0-2jmj7l5rSw0yVb/vlWAYkK/YBwk"'
 
 def weak_tag(body: bytes) -> str:
     """Return `W/"<hex length>-<27 characters of base64 SHA-1>"`."""
-    if not body:
-        return _EMPTY
-    digest = b64encode(sha1(body, usedforsecurity=False).digest())[:27].decode()
-    return f'W/"{len(body):x}-{digest}"'
+    return tag_of(len(body), sha1(body, usedforsecurity=False).digest()) if body else _EMPTY
+
+
+def tag_of(length: int, digest: bytes) -> str:
+    """Return the same for a body's length and SHA-1 digest."""
+    return f'W/"{length:x}-{b64encode(digest)[:27].decode()}"'
 
 
 def is_fresh(tag: str, none_match: str | None, cache_control: str | None) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 
-from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
 from handlers.legacy.javascript import JsonText, Value
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import CONSULTATIONS, PROMPTS, TRANSCRIPTS, after, now
@@ -80,7 +80,7 @@ class ConsultationRoutes:
         document["transcript"] = transcript.get("_id")
         await self.consultations.start(document, transcript.to_insert())
         data = {"consultation": consultation.to_json(), "transcript": transcript.to_json()}
-        return json(200, {"msg": "Consultation started", "data": data})
+        return await json_in_slices(200, {"msg": "Consultation started", "data": data})
 
     @legacy_errors(refusing("fetching consultations"))
     async def list_all(self, request: Request) -> Reply:
@@ -142,7 +142,7 @@ class ConsultationRoutes:
             "summary": conclusion.summary or "Summary not generated",
             "highlights": conclusion.highlights,
         }
-        return json(200, answer)
+        return await json_in_slices(200, answer)
 
     async def _save(
         self, transcript: tuple[dict[str, object], dict[str, object]], consultation: Document

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
 from handlers.legacy.javascript import UNDEFINED, JavaScriptTypeError, Value
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import CONSULTATIONS, NOTES, now
@@ -64,7 +64,7 @@ class NoteRoutes:
         note = Document.create(NOTES, values)
         note.validate()
         await self._add(note, Document.read(CONSULTATIONS, stored))
-        return json(201, {"msg": "Note added successfully.", "note": note.to_json()})
+        return await json_in_slices(201, {"msg": "Note added successfully.", "note": note.to_json()})
 
     async def _add(self, note: Document, consultation: Document) -> None:
         """Store the note and its link together; if the link is refused, store the note alone, as the legacy does."""
@@ -104,7 +104,7 @@ class NoteRoutes:
         note.set("body", body if is_true(body) else note.get("body"))
         note.set("updated_at", now())
         await self._save(note)
-        return json(200, {"msg": "Note updated.", "note": note.to_json()})
+        return await json_in_slices(200, {"msg": "Note updated.", "note": note.to_json()})
 
     async def _save(self, note: Document) -> None:
         note.validate()

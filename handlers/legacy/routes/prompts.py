@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
 from handlers.legacy.javascript import Value
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import PROMPTS, TRANSCRIPTS, now
@@ -60,7 +60,7 @@ class PromptRoutes:
         prompt = Document.create(PROMPTS, {**values, "clinician": request.user_id})
         prompt.validate()
         await self.prompts.add(prompt.to_insert())
-        return json(201, {"msg": "Prompt created successfully", "data": prompt.to_json()})
+        return await json_in_slices(201, {"msg": "Prompt created successfully", "data": prompt.to_json()})
 
     @legacy_errors(refuse)
     async def list_all(self, request: Request) -> Reply:
@@ -78,7 +78,7 @@ class PromptRoutes:
         changed = await self.prompts.change(own["_id"], own["clinician"], update)
         if changed is None:
             return json(404, _NOT_FOUND)
-        return json(200, {"msg": "Prompt updated", "data": Document.read(PROMPTS, changed).to_json()})
+        return await json_in_slices(200, {"msg": "Prompt updated", "data": Document.read(PROMPTS, changed).to_json()})
 
     def _changes(self, body: Value) -> dict[str, Value]:
         if not isinstance(body, dict):
@@ -99,7 +99,7 @@ class PromptRoutes:
         if changed is None:
             return json(404, {"msg": "Transcript not found"})
         data = Document.read(TRANSCRIPTS, changed).to_json()
-        return json(200, {"msg": "Prompt linked to transcript successfully", "data": data})
+        return await json_in_slices(200, {"msg": "Prompt linked to transcript successfully", "data": data})
 
     @legacy_errors(refuse)
     async def delete(self, request: Request) -> Reply:

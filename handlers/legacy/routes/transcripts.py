@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from handlers.legacy.express import Reply, Request, Router, json
+from handlers.legacy.express import Reply, Request, Router, json, json_in_slices
 from handlers.legacy.javascript import JsonText
 from handlers.legacy.legacy_errors import legacy_errors
 from handlers.legacy.models import TRANSCRIPTS, now
@@ -45,7 +45,7 @@ class TranscriptRoutes:
         update = cast_update(TRANSCRIPTS, {"transcript_text": text, "updated_at": now()})
         changed = await self.transcripts.change_own(own["_id"], own["clinician"], update)
         data = None if changed is None else Document.read(TRANSCRIPTS, changed).to_json()
-        return json(200, {"msg": "Transcript updated", "data": data})
+        return await json_in_slices(200, {"msg": "Transcript updated", "data": data})
 
     @legacy_errors(refuse_fetch)
     async def show(self, request: Request) -> Reply:
