@@ -1,20 +1,25 @@
 """False alarms and missed faults of a guard: hours of simulated traffic through the real statistics and controller.
 
-A second of simulated time takes a fraction of a millisecond: its requests are counted by the statistics as a gateway
-counts them, then the controller evaluates the guard at that time.
+A second of simulated time takes a quarter of a millisecond: its requests are counted by the statistics as a gateway
+counts them, then the controller evaluates the guard at that time. Healthy seconds are drawn from a pool of counted
+ones. A seed gives the same traffic each time.
 
-    python -m bench.alarms --hours 1000 --processes 2
+    python -m bench.alarms --hours 1000 --faults 1000 --processes 2
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import random
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import click
 
@@ -27,14 +32,19 @@ from proxy.rollout.in_force import ControllerHooks
 from proxy.rollout.store import MemoryStore
 from proxy.types import Backend
 
+T = TypeVar("T")
 RATE, SHARE, CALLERS = 50, 0.25, 200
 """Requests a second, native's part of them and of the callers, and the number of callers."""
 ERRORS = 0.01
 """Healthy requests that either backend refuses."""
 BURSTS = 2.0
 """Bursts of single callers in an hour."""
-POOL = 600
-"""Seconds of healthy traffic that are drawn beforehand."""
+POOL, WARM_UP = 600, 120
+"""Seconds of healthy traffic that are drawn beforehand, and those that the guard observes before them."""
+CHUNK = 5
+"""Hours, or faults, of one simulation."""
+FAULT = 0.05
+"""Requests that native fails in a fault."""
 NEVER = ControllerIntervals(evaluate=86_400.0, synchronise=86_400.0)
 FILE = "legacy: {url: http://x}\nnative: a:b\nroutes: [{name: a, match: GET /a, native: 25%, guard: {}}]"
 SERVED = RequestRecord("1", "http", "GET", "a", "/a", "native", "share", 7, 200, None, 0.01, 0.02)
@@ -51,16 +61,27 @@ class Burst:
     seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class HealthyTime:
+    """Simulated seconds of healthy traffic with some bursts, and the reason of the false alarm that ended them."""
+
+    seconds: int
+    bursts: int
+    alarm: str
+
+
 class GuardSimulation:
     """One guarded route at 25%, whose requests and clock are simulated; see `simulation`."""
 
-    def __init__(self, controller: RolloutController, stats: StatsRegistry, seed: int) -> None:
+    def __init__(self, controller: RolloutController, stats: StatsRegistry, seed: int, pool: int) -> None:
         self._controller = controller
         self._stats = stats
         self._random = random.Random(seed)
         self._now = time.monotonic()
         self._bursts: list[Burst] = []
-        self._pool = [self._draw() for _ in range(POOL)]
+        for _ in range(WARM_UP):
+            self._serve(self._requests())
+        self._pool = [self._draw() for _ in range(pool)]
         self.bursts = 0
 
     @property
@@ -69,29 +90,35 @@ class GuardSimulation:
         caps = self._controller.caps()
         return caps[0].by.reason if caps else ""
 
-    def healthy(self, seconds: int, bursts: float = BURSTS) -> None:
+    def healthy(self, seconds: int, bursts: float = BURSTS) -> HealthyTime:
         """Serve healthy traffic with some bursts of single callers an hour, until the guard caps."""
-        for _ in range(seconds):
+        before = self.bursts
+        for second in range(1, seconds + 1):
             self._stats.of("a").window.now.add(self._random.choice(self._pool))
-            self._burst(bursts / 3600)
-            self._second()
+            self._serve(self._burst(bursts / 3600))
             if self.cap:
-                return
+                return HealthyTime(second, self.bursts - before, self.cap)
+        return HealthyTime(seconds, self.bursts - before, "")
 
     def fault(self, ratio: float, seconds: int) -> int:
         """Serve while native fails a part of its requests; return the seconds until the guard caps."""
         for second in range(1, seconds + 1):
-            for record in self._requests():
-                fails = record.backend == "native" and self._random.random() < ratio
-                self._stats(replace(record, status=500) if fails else record)
-            self._second()
+            self._serve(self._failing(ratio))
             if self.cap:
                 return second
         return seconds + 1
 
-    def _second(self) -> None:
+    def _serve(self, records: Iterator[RequestRecord]) -> None:
+        """Count the requests of one second, and evaluate the guard at its end."""
+        for record in records:
+            self._stats(record)
         self._now += 1.0
         self._controller.evaluate(self._now)
+
+    def _failing(self, ratio: float) -> Iterator[RequestRecord]:
+        for record in self._requests():
+            fails = record.backend == "native" and self._random.random() < ratio
+            yield replace(record, status=500) if fails else record
 
     def _requests(self) -> Iterator[RequestRecord]:
         for _ in range(RATE):
@@ -103,20 +130,21 @@ class GuardSimulation:
 
     def _draw(self) -> WindowBucket:
         """Return the counts of one healthy second."""
-        scratch = StatsRegistry()
-        scratch.set_routes([self._stats.of("a").route], 0.0)
+        scratch, observed = StatsRegistry(), self._stats.of("a")
+        scratch.set_routes([observed.route], 0.0)
+        scratch.of("a").slow_after = observed.slow_after
         for record in self._requests():
             scratch(record)
         return scratch.of("a").window.now
 
-    def _burst(self, chance: float) -> None:
+    def _burst(self, chance: float) -> Iterator[RequestRecord]:
         if self._random.random() < chance:
             self._bursts.append(self._begin_burst())
             self.bursts += 1
         for burst in self._bursts:
             burst.seconds -= 1
             for _ in range(burst.number):
-                self._stats(replace(SERVED, status=burst.status, head=burst.head, caller=burst.caller))
+                yield replace(SERVED, status=burst.status, head=burst.head, caller=burst.caller)
         self._bursts = [burst for burst in self._bursts if burst.seconds > 0]
 
     def _begin_burst(self) -> Burst:
@@ -127,52 +155,73 @@ class GuardSimulation:
 
 
 @asynccontextmanager
-async def simulation(seed: int) -> AsyncIterator[GuardSimulation]:
+async def simulation(seed: int, pool: int = POOL) -> AsyncIterator[GuardSimulation]:
     """Open a simulation; the controller's own tasks sleep meanwhile."""
     stats = StatsRegistry()
     controller = RolloutController(parse(FILE, {}), MemoryStore(), stats, ControllerHooks(lambda _: None), NEVER)
     await controller.start()
     try:
-        yield GuardSimulation(controller, stats, seed)
+        yield GuardSimulation(controller, stats, seed, pool)
     finally:
         await controller.stop()
 
 
-async def _hours(seed: int, hours: int) -> tuple[str, int]:
-    """Return the reason of a false alarm, empty without one, and the number of bursts."""
+async def healthy_time(seed: int, seconds: int) -> HealthyTime:
+    """Simulate healthy traffic until a false alarm."""
     async with simulation(seed) as simulated:
-        simulated.healthy(hours * 3600)
-        return simulated.cap, simulated.bursts
-
-
-def healthy_hours(seed: int, hours: int) -> tuple[str, int]:
-    """Simulate some hours in this process."""
-    return asyncio.run(_hours(seed, hours))
+        return simulated.healthy(seconds)
 
 
 async def seconds_until_capped(seed: int, ratio: float, limit: int) -> int:
-    """Return the seconds until a fault of native is capped, `limit` + 1 where it is not."""
-    async with simulation(seed) as simulated:
-        simulated.healthy(300)
+    """Return the seconds until a fault of native is capped, `limit` + 1 where it is not.
+
+    The fault begins at any second of the guard's window.
+    """
+    async with simulation(seed, WARM_UP) as simulated:
+        simulated.healthy(WARM_UP + seed % WARM_UP, bursts=0)
         return simulated.fault(ratio, limit)
+
+
+def healthy_hours(seed: int, hours: int) -> list[HealthyTime]:
+    """Simulate some hours in this process."""
+    return [asyncio.run(healthy_time(seed, hours * 3600))]
+
+
+def faults(seed: int, number: int) -> list[int]:
+    """Simulate some faults in this process; return the seconds until each is capped."""
+    return [asyncio.run(seconds_until_capped(each, FAULT, 300)) for each in range(seed * CHUNK, seed * CHUNK + number)]
+
+
+def in_processes(simulate: Callable[[int, int], list[T]], number: int, processes: int, label: str) -> list[T]:
+    """Simulate `number` hours or faults in chunks, each with a seed of its own, behind a progress bar."""
+    chunks = [min(CHUNK, number - begun) for begun in range(0, number, CHUNK)]
+    with (
+        ProcessPoolExecutor(processes, initializer=logging.disable) as pool,
+        click.progressbar(length=number, label=label, file=sys.stderr, show_pos=True) as bar,
+    ):
+        futures = {pool.submit(simulate, seed, chunk): chunk for seed, chunk in enumerate(chunks)}
+        for future in as_completed(futures):
+            bar.update(futures[future])
+        return [outcome for future in futures for outcome in future.result()]
 
 
 @click.command()
 @click.option("--hours", default=1000, show_default=True, help="Simulated hours of healthy traffic.")
+@click.option("--faults", "number", default=1000, show_default=True, help="Simulated faults of 5%.")
 @click.option("--processes", default=2, show_default=True, help="Processes that share them.")
-@click.option("--faults", default=20, show_default=True, help="Simulated faults of 5%.")
-def main(hours: int, processes: int, faults: int) -> None:
+def main(hours: int, number: int, processes: int) -> None:
     """Simulate healthy hours and real faults, and print what the guard did; exit with 1 for a false alarm."""
-    parts = max(processes, hours // 25)
-    with ProcessPoolExecutor(processes) as pool:
-        outcomes = list(pool.map(healthy_hours, range(parts), [max(1, hours // parts)] * parts))
-    alarms = [reason for reason, _ in outcomes if reason]
-    simulated = parts * max(1, hours // parts)
-    click.echo(f"{simulated:,} hours, {sum(bursts for _, bursts in outcomes):,} bursts: {len(alarms)} false alarms")
+    times = in_processes(healthy_hours, hours, processes, "healthy hours")
+    alarms = [time.alarm for time in times if time.alarm]
+    seconds, bursts = sum(time.seconds for time in times), sum(time.bursts for time in times)
+    click.echo(f"{seconds / 3600:,.0f} hours, {bursts:,} bursts: {len(alarms)} false alarms")
     for reason in alarms:
         click.echo(f"  {reason}")
-    found = [asyncio.run(seconds_until_capped(seed, 0.05, 300)) for seed in range(faults)]
-    click.echo(f"a fault of 5% is capped after {min(found)} to {max(found)} seconds")
+    capped = sorted(in_processes(faults, number, processes, "faults"))
+    if capped:
+        ranks = {"median": 0.5, "p99": 0.99, "worst": 1.0}
+        shown = ", ".join(f"{name} {capped[math.ceil(rank * len(capped)) - 1]}" for name, rank in ranks.items())
+        click.echo(f"{len(capped):,} faults of {FAULT:.0%}; seconds until the guard capped: {shown}")
     raise SystemExit(1 if alarms else 0)
 
 

@@ -3,8 +3,7 @@
 Requests of one caller fail together: an expired token fails all of them. A ratio is therefore tested
 
     1. without the callers that fail most, one fewer than the minimum number of callers, so that fewer callers cannot
-    reach
-       a trigger, and
+       reach a trigger, and
     2. with each caller's requests counted up to a multiple of the median, so that no caller hides the others, and
     3. with counts divided by the design effect, the ratio of the variance between callers to that of independent
        requests (Rao and Scott 1992), so that a burst of failures counts about once.
@@ -54,11 +53,13 @@ def independent(
     """
     if not total.part:
         return total
-    unknown = total.part - sum(failures.values()), total.whole - sum(requests.values())
     noisy = sorted(failures, key=lambda slot: failures[slot], reverse=True)[:ignored]
     callers = _weighted([(failures.get(slot, 0), count) for slot, count in requests.items() if slot not in noisy])
-    part = unknown[0] + sum(failed for failed, _ in callers)
-    whole = unknown[1] + sum(count for _, count in callers)
+    part: float = total.part - sum(failures.values())  # requests of unknown callers
+    whole: float = total.whole - sum(requests.values())
+    for failed, count in callers:
+        part += failed
+        whole += count
     effect = design_effect(part, whole, callers)
     worth = max(0, int(part / effect + ROUNDING))
     return FailureRatio(worth, max(worth, round(whole / effect)))
@@ -73,13 +74,16 @@ def design_effect(part: float, whole: float, callers: Sequence[tuple[float, floa
     if number < 2 or not 0 < part < whole:
         return 1.0
     ratio = part / whole
-    between = sum((failed - ratio * count) ** 2 for failed, count in callers) * number / (number - 1)
-    return max(1.0, between / (whole * ratio * (1 - ratio)))
+    squares = sum([(failed - ratio * count) ** 2 for failed, count in callers])
+    return max(1.0, squares * number / (number - 1) / (whole * ratio * (1 - ratio)))
 
 
-def _weighted(callers: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+def _weighted(callers: Sequence[tuple[int, int]]) -> Sequence[tuple[float, float]]:
     """Return failures and requests of each caller, capped at `MAX_WEIGHT` times the median."""
     if not callers:
         return []
-    limit = MAX_WEIGHT * median(count for _, count in callers)
+    counts = [count for _, count in callers]
+    limit = MAX_WEIGHT * median(counts)
+    if max(counts) <= limit:
+        return callers
     return [(failed * min(1.0, limit / count), min(count, limit)) for failed, count in callers]

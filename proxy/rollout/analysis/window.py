@@ -20,6 +20,8 @@ MIN_SLICE: Final = 1.0  # seconds of a slice: the interval of `advance`; shorter
 BUCKETS_PER_OCTAVE: Final = 8
 FIRST_EDGE: Final = 1e-4  # seconds: the upper edge of the first bucket
 LAST: Final = 20 * BUCKETS_PER_OCTAVE
+EDGES: Final = tuple(FIRST_EDGE * math.exp2(index / BUCKETS_PER_OCTAVE) for index in range(LAST + 1))
+"""The longest latency, in seconds, of each bucket."""
 
 
 def bucket(seconds: float) -> int:
@@ -31,7 +33,7 @@ def bucket(seconds: float) -> int:
 
 def edge(index: int) -> float:
     """Return the longest latency, in seconds, that falls into a bucket."""
-    return FIRST_EDGE * math.exp2(index / BUCKETS_PER_OCTAVE)
+    return EDGES[index]
 
 
 class Measure(IntEnum):
@@ -91,7 +93,7 @@ class RequestStats:
 
     def slower(self, seconds: float) -> int:
         """Return the number of requests that were certainly slower; the limit's own bucket is excluded."""
-        return sum(count for index, count in self.latencies.items() if index and edge(index - 1) >= seconds)
+        return sum(count for index, count in self.latencies.items() if index and EDGES[index - 1] >= seconds)
 
     def add(self, other: RequestStats, sign: int = 1) -> None:
         """Add another's counts, or subtract them (`sign` -1)."""
@@ -119,6 +121,9 @@ class RequestStats:
 
 
 def _add(counts: dict[int, int], others: dict[int, int], sign: int) -> None:
+    if not counts and sign == 1:
+        counts.update(others)
+        return
     for key, count in others.items():
         left = counts.get(key, 0) + sign * count
         if left:
