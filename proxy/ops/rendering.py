@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -51,6 +51,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     environment.filters.update(FILTERS, code=_with_code)
     environment.globals.update(
@@ -75,6 +76,15 @@ def _with_code(text: str) -> Markup:
 
 
 _ENVIRONMENT: Final = _environment()
+COMPILE_DELAY: Final = 0.5
+"""Seconds after the start of a process until it compiles the templates; until then it has more urgent work."""
+
+
+async def compile_templates(delay: float = COMPILE_DELAY) -> None:
+    """Compile the templates one after the other, in a thread, so that the first view of a page is as fast as others."""
+    await asyncio.sleep(delay)
+    for name in _ENVIRONMENT.list_templates():
+        await asyncio.to_thread(_ENVIRONMENT.get_template, name)
 
 
 def paged(path: str, endpoint: Endpoint) -> list[Route]:
@@ -93,7 +103,8 @@ async def answer(request: Request, template: str, view: View, *, area: str, **sh
     Rendered in a thread: a page of many routes takes longer than requests in flight should wait.
     """
     if wants_json(request):
-        return JSONResponse(await asyncio.to_thread(to_jsonable_python, view), headers={"vary": "accept"})
+        text = await asyncio.to_thread(to_json, view, inf_nan_mode="null")
+        return Response(text, headers={"vary": "accept"}, media_type="application/json")
     query = f"?{request.url.query}" if request.url.query else ""
     shown |= {"view": view, "area": area, "json_path": json_path(request.url.path) + query}
     return await asyncio.to_thread(page, template, request, shown)

@@ -60,19 +60,21 @@ def _numbers(rows: Iterable[Row]) -> Counter[str]:
     return numbers
 
 
-def routes(rows: Iterable[Row], trends: Iterable[Row], step: int) -> tuple[RouteSummary, ...]:
+def routes(rows: Iterable[Row], trends: Iterable[Row], step: int | None) -> tuple[RouteSummary, ...]:
     """Return every route with a row, by name.
 
-    `trends` are the rows of verdicts and skipped requests by slices of `step` seconds, `rows` all others.
+    `trends` are the rows of verdicts and skipped requests by slices of `step` seconds, `rows` all others. Without a
+    step there are no trends.
     """
     by_route: dict[str, list[Row]] = defaultdict(list)
     slices: dict[str, list[Row]] = defaultdict(list)
     for row in trends:
-        slices[row["route"]].append(row)
         by_route[row["route"]].append(row)
+        if step is not None:
+            slices[row["route"]].append(row)
     for row in rows:
         by_route[row["route"]].append(row)
-    return tuple(_route(name, by_route[name], _trend(slices[name], step)) for name in sorted(by_route))
+    return tuple(_route(name, by_route[name], _trend(slices[name], step or 0)) for name in sorted(by_route))
 
 
 def total(summaries: Sequence[RouteSummary]) -> RouteSummary:

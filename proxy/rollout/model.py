@@ -7,7 +7,7 @@ points: ten-thousandths of callers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from proxy.config.quantities import FULL, ZERO
@@ -159,7 +159,14 @@ class Evidence:
     differing: int = 0
 
     def __add__(self, other: Evidence) -> Evidence:
-        return Evidence(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+        return Evidence(
+            self.native + other.native,
+            self.native_errors + other.native_errors,
+            self.legacy + other.legacy,
+            self.legacy_errors + other.legacy_errors,
+            self.compared + other.compared,
+            self.differing + other.differing,
+        )
 
     @classmethod
     def of(cls, bucket: WindowBucket) -> Evidence:

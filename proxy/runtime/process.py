@@ -38,6 +38,7 @@ from proxy.observability.webhook import WebhookEvent, WebhookQueue
 from proxy.ops.app import create_ops
 from proxy.ops.fleet import Fleet
 from proxy.ops.masking import masked
+from proxy.ops.rendering import compile_templates
 from proxy.ops.status import process_health
 from proxy.reports.revisions import Revisions
 from proxy.reports.writer import ReportWriter
@@ -146,7 +147,7 @@ class GatewayProcess:
                 stack.push_async_callback(service.stop)
             tasks = BackgroundTasks()
             stack.push_async_callback(tasks.stop)
-            tasks.start(self.watcher.run(), self._process_metrics.run())
+            tasks.start(self.watcher.run(), self._process_metrics.run(), compile_templates())
             yield
 
     async def _close(self) -> None:

@@ -62,7 +62,7 @@ def board(situation: ProcessView, current: Current) -> Endpoint:
 
     async def show(request: Request) -> Response:
         now = time.time()
-        known, unavailable = await summaries(situation, Span(now - SPAN, now))
+        known, unavailable = await summaries(situation, Span(now - SPAN, now), trend=False)
         lines = group_lines(situation, {one.route: one for one in known}, now)
         fleet = await situation.fleet.read()
         differences = await _differences(situation, Span(now - SPAN, now))

@@ -89,10 +89,12 @@ def overview(situation: ProcessView, current: Current) -> Endpoint:
 
 
 async def summaries(
-    situation: ProcessView, span: Span, route: str | None = None, revision: str | None = None
+    situation: ProcessView, span: Span, route: str | None = None, revision: str | None = None, *, trend: bool = True
 ) -> tuple[Sequence[RouteSummary], Unavailability | None]:
     """Return the stored summaries of routes, else this machine's counts since its start."""
-    stored, unavailable = await read_reports(situation.database, lambda reports: reports.routes(span, route, revision))
+    stored, unavailable = await read_reports(
+        situation.database, lambda reports: reports.routes(span, route, revision, trend=trend)
+    )
     return (await asyncio.to_thread(since_start) if stored is None else stored), unavailable
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -147,9 +148,11 @@ async def test_long_span_adds_hours_and_days_up(database: Database, reading: Rep
         batch.add(key("verdict", route="notes.list", verdict="match"), now - hours * HOUR + 1, 2)
         await Storage(database).add(batch)
     for since, until, expected in ((200, 0, 201), (200, 90, 110), (239, 2, 237), (50, 0, 51)):
-        [notes] = await reading.routes(Span(now - since * HOUR, now - until * HOUR + (2 if not until else 0)))
+        span = Span(now - since * HOUR, now - until * HOUR + (2 if not until else 0))
+        [notes] = await reading.routes(span)
         assert (since, until, notes.match) == (since, until, 2 * expected)
         assert sum(slice_.match for slice_ in notes.trend) == notes.match
+        assert await reading.routes(span, trend=False) == (replace(notes, trend=()),)
 
 
 async def test_counts_are_told_apart_by_revision(database: Database, reading: ReportReader) -> None:
