@@ -50,11 +50,11 @@ class Docs:
         else:
             await self._gateway(scope, receive, send)
 
-    def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
+    def begin(self, exchange: ServedExchange) -> Awaitable[None] | None:
         """Begin to serve an HTTP request, without a task where the gateway does: see `proxy.server.exchange`."""
-        if self._begin_behind is None or scope["raw_path"] in self._answers:
-            return self(scope, exchange.receive, exchange.send)
-        return self._begin_behind(scope, exchange)
+        if self._begin_behind is None or (self._answers and exchange.raw_path in self._answers):
+            return self(exchange.scope(), exchange.receive, exchange.send)
+        return self._begin_behind(exchange)
 
     def _prepare(self, config: Config) -> dict[bytes, Answer]:
         """Return the documents by path."""

@@ -17,7 +17,9 @@ from typing import Final, Literal
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.gateway.errors import CircuitOpen, NotConnected
-from proxy.gateway.starting import Progressed, StartedRequest, start_of
+from proxy.gateway.starting import Progressed, StartedRequest, StartRequest, prepare_of
+from proxy.gateway.timeouts import Timeouts
+from proxy.types import HeaderFields
 
 State = Literal["closed", "open", "probing"]
 
@@ -38,7 +40,7 @@ class CircuitBreaker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._legacy: Final = legacy
-        self._start: Final = start_of(legacy)
+        self._prepare: Final = prepare_of(legacy)
         self._allowed: Final = failures
         self._pause: Final = pause
         self._on_change: Final = on_change
@@ -66,14 +68,23 @@ class CircuitBreaker:
             raise CircuitOpen
         await self._probe(scope, receive, send)
 
-    def start(self, scope: Scope, progressed: Progressed) -> StartedRequest | None:
-        """Start a request where legacy has an idle connection, which ends a row of faults; see `starting`."""
-        if self._start is None or self._faults >= self._allowed:
+    def prepare(
+        self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None
+    ) -> StartRequest | None:
+        """Prepare a request, which ends a row of faults once it is started; it does not start while open."""
+        start = self._prepare(method, target, headers, timeouts) if self._prepare is not None else None
+        if start is None:
             return None
-        started = self._start(scope, progressed)
-        if started is not None:
-            self._faults = 0
-        return started
+
+        def start_if_closed(request_id: bytes, progressed: Progressed) -> StartedRequest | None:
+            if self._faults >= self._allowed:
+                return None
+            started = start(request_id, progressed)
+            if started is not None:
+                self._faults = 0
+            return started
+
+        return start_if_closed
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

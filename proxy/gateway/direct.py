@@ -9,11 +9,14 @@ The task continues with the same request; nothing is sent twice.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
 from proxy.failure_log import trace_of
+from proxy.gateway.direct_plan import DirectPlan
+from proxy.gateway.origin import resolve_origin
 from proxy.gateway.request_tracker import RequestTracker
 from proxy.gateway.starting import StartedRequest, StartRequest
 from proxy.server.exchange import ServedExchange
@@ -33,26 +36,49 @@ class RequestRunner(Protocol):
         """Release what a request holds, and report it to the observers."""
 
 
+class PlannedRequest(RequestTracker):
+    """The tracker of a request with a plan; its scope is created only for a task."""
+
+    _own_scope: Scope | None = None
+
+    def __init__(self, plan: DirectPlan, exchange: ServedExchange, request_id: str) -> None:
+        self.snapshot, self.match, self.limit, self.decision, self._origin, _ = plan
+        self._exchange, self.connection = exchange, exchange.connection
+        self.method, self.request_id = exchange.head.method, request_id
+        self.started = time.perf_counter()
+
+    @property
+    def scope(self) -> Scope:
+        """The request's ASGI scope, as it is for requests without a plan."""
+        if self._own_scope is None:
+            scope = self._own_scope = self._exchange.scope()
+            resolve_origin(scope, self.snapshot.resolver)
+            scope["headers"] = self._origin.passed
+            self.describe(scope)
+        return self._own_scope
+
+
 class DirectRequest:
     """A request in flight to legacy, without a task."""
 
-    __slots__ = ("_exchange", "_gateway", "_scope", "_tracker")
+    __slots__ = ("_exchange", "_gateway", "_tracker")
 
-    def __init__(self, gateway: RequestRunner, tracker: RequestTracker, scope: Scope, exchange: ServedExchange) -> None:
-        self._gateway, self._tracker, self._scope, self._exchange = gateway, tracker, scope, exchange
+    def __init__(self, gateway: RequestRunner, tracker: RequestTracker, exchange: ServedExchange) -> None:
+        self._gateway, self._tracker, self._exchange = gateway, tracker, exchange
 
     def start(self, start: StartRequest) -> bool:
         """Send the request; return False where legacy has no idle connection."""
-        return start(self._scope, self._progressed) is not None
+        return start(self._tracker.backend_id, self._progressed) is not None
 
     def _progressed(self, started: StartedRequest) -> None:
         try:
-            if started.is_whole:
-                self._answer(*started.finish())
+            answer = started.finish()
+            if answer is not None:
+                self._answer(*answer)
             else:
                 self._tracker.context.started = started
-                work = self._gateway.run(self._tracker, self._scope, self._exchange.receive, self._exchange.send)
-                self._exchange.run_in_task(work)
+                scope, exchange = self._tracker.scope, self._exchange
+                exchange.run_in_task(self._gateway.run(self._tracker, scope, exchange.receive, exchange.send))
         except Exception as error:
             logger.error("the gateway failed: %s", trace_of(error))
             self._exchange.run_in_task(self._exchange.fail())

@@ -26,14 +26,15 @@ from proxy.failure_log import trace_of
 from proxy.gateway import bucketing, fallback
 from proxy.gateway.admission import Admission
 from proxy.gateway.cookies import cookie_value
-from proxy.gateway.direct import DirectRequest
+from proxy.gateway.direct import DirectRequest, PlannedRequest
+from proxy.gateway.direct_plan import DirectPlan, DirectPlanner
 from proxy.gateway.errors import Failure, NativeFailed, NotConnected, Overloaded, error_response
 from proxy.gateway.origin import RequestOrigin, resolve_origin
-from proxy.gateway.request_context import RequestContext
 from proxy.gateway.request_record import Observer
 from proxy.gateway.request_tracker import RequestTracker
 from proxy.gateway.scope import first_header
 from proxy.gateway.snapshot import RoutingSnapshot
+from proxy.gateway.starting import StartRequest
 from proxy.gateway.sticky_cookie import draw_id, set_cookie
 from proxy.observability import metrics
 from proxy.observability.tracing import Tracing
@@ -70,23 +71,57 @@ class Gateway:
         self._failed_observers: set[tuple[str, str]] = set()
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
+        self._planner = self._create_planner()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._run_mirrored(self._prepare(scope), scope, receive, send)
 
-    def begin(self, scope: Scope, exchange: ServedExchange) -> Awaitable[None] | None:
+    def begin(self, exchange: ServedExchange) -> Awaitable[None] | None:
         """Serve an HTTP request without a task where only legacy is involved; otherwise return the awaitable to run.
 
         The listener calls this instead of the app: see `proxy.server.exchange`.
         """
+        plan = self._plan_of(exchange) if exchange.is_alone and self._tracing is None else None
+        if plan is not None:
+            return self._begin_planned(plan, exchange)
+        scope = exchange.scope()
         tracker = self._prepare(scope)
-        start = tracker.snapshot.start if exchange.is_alone and self._is_direct(tracker) else None
+        start = self._start_of(tracker, exchange) if exchange.is_alone and self._is_direct(tracker) else None
         if start is None:
             return self._run_mirrored(tracker, scope, exchange.receive, exchange.send)
         self._mirror(tracker, scope, exchange.receive)
-        if DirectRequest(self, tracker, scope, exchange).start(start):
+        if DirectRequest(self, tracker, exchange).start(start):
             return None
         return self.run(tracker, scope, exchange.receive, exchange.send)
+
+    def _begin_planned(self, plan: DirectPlan, exchange: ServedExchange) -> Awaitable[None] | None:
+        """Send a request with a plan; return the awaitable to run where it cannot be sent now."""
+        origin = plan.origin
+        tracker = PlannedRequest(plan, exchange, self._request_id(origin))
+        tracker.backend_id = origin.request_id or tracker.request_id.encode()
+        self._admit(tracker, origin.key)
+        if tracker.slot is not None:
+            if plan.match is not None and plan.match.route.guard is not None:
+                tracker.caller = plan.snapshot.callers.identify(origin.passed, origin.key)
+            if DirectRequest(self, tracker, exchange).start(plan.start):
+                return None
+        return self.run(tracker, tracker.scope, exchange.receive, exchange.send)
+
+    def _plan_of(self, exchange: ServedExchange) -> DirectPlan | None:
+        planner = self._planner
+        if planner.snapshot is not self.plan or planner.limits is not self.limits:
+            planner = self._planner = self._create_planner()
+        scopes = exchange.connection.scopes
+        return planner.plan(exchange.head, scopes.peer, scopes.scheme, exchange.raw_path)
+
+    def _create_planner(self) -> DirectPlanner:
+        return DirectPlanner(self.plan, self.limits, shadows=self._shadow is not None)
+
+    def _start_of(self, tracker: RequestTracker, exchange: ServedExchange) -> StartRequest | None:
+        prepare, context = tracker.snapshot.prepare, tracker.context
+        if prepare is None:
+            return None
+        return prepare(tracker.method, exchange.head.target, tracker.scope["headers"], context.timeouts)
 
     def _is_direct(self, tracker: RequestTracker) -> bool:
         """Return True where a request involves only legacy, apart from a shadow for which it does not wait."""
@@ -104,14 +139,16 @@ class Gateway:
             scope["headers"] = list(origin.headers)
             tracker.trace = self._tracing.begin(scope, method)
         self._route(tracker, scope)
-        tracker.request_id = self._request_id(origin, tracker.context)
+        tracker.request_id = self._request_id(origin)
+        tracker.backend_id = origin.request_id or tracker.request_id.encode()
         if snapshot.config.bucketing.cookie is not None:
             tracker.sticky_cookie = self._sticky_cookie(tracker, scope)
         untraced = scope["headers"] is origin.headers
         scope["headers"] = origin.passed if untraced else snapshot.resolver.passed(scope["headers"])
         self._admit(tracker, origin.key)
         if tracker.slot is not None and tracker.match is not None and tracker.match.route.guard is not None:
-            tracker.context.caller = snapshot.callers.identify(scope["headers"], origin.key)
+            tracker.caller = snapshot.callers.identify(scope["headers"], origin.key)
+        tracker.describe(scope)
         return tracker
 
     def _route(self, tracker: RequestTracker, scope: Scope) -> None:
@@ -120,9 +157,6 @@ class Gateway:
         if match is not None:
             tracker.match, route = match, match.route
             tracker.limit = self.limits.get(route.name, bucketing.UNLIMITED)
-            scope["proxy.template"] = route.template
-            if route.name in snapshot.timeouts:
-                tracker.context.timeouts = snapshot.timeouts[route.name]
         decision = snapshot.settled_decision(route, tracker.limit)
         tracker.decision = decision if decision is not None else self._decide(tracker, route, scope)  # 2
         if tracker.trace is not None:
@@ -174,9 +208,7 @@ class Gateway:
         if self.admission.limits is not tracker.snapshot.config.limits:
             self.admission.apply(tracker.snapshot.config.limits)
         try:
-            tracker.slot = self.admission.admit(
-                tracker.decision.backend, tracker.scope["type"], client, tracker.context.connection
-            )
+            tracker.slot = self.admission.admit(tracker.decision.backend, tracker.kind, client, tracker.connection)
         except Overloaded as refusal:
             tracker.refusal = refusal
 
@@ -218,15 +250,13 @@ class Gateway:
         by_share = decision.reason in ("share", "cap", "no-key")
         return set_cookie(cookie, draw_id(suits if by_share else bool), secure=scope.get("scheme") == "https")
 
-    def _request_id(self, origin: RequestOrigin, context: RequestContext) -> str:
-        """Return the request's id for the log, and store the one for the backends in the context.
+    def _request_id(self, origin: RequestOrigin) -> str:
+        """Return the request's id for the log.
 
         Backends get the client's `X-Request-Id` where it is a plain token. The log gets it only where it is a UUID or
         32 hexadecimal digits, because other ids might identify a person.
         """
-        request_id = origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
-        context.request_id = origin.request_id or request_id.encode()
-        return request_id
+        return origin.logged_id or f"{self._prefix}-{next(self._numbers):x}"
 
     async def _serve(self, tracker: RequestTracker, scope: Scope, receive: Receive) -> None:
         snapshot, decision = tracker.snapshot, tracker.decision
@@ -280,8 +310,8 @@ class Gateway:
     async def _await_native(
         self, native: ASGIApp, scope: Scope, receive: Receive, send: Send, tracker: RequestTracker
     ) -> None:
-        if tracker.context.connection is not None:
-            tracker.context.connection.retain_body()
+        if tracker.connection is not None:
+            tracker.connection.retain_body()
         report: dict[str, object] = {}
         scope["extensions"] = {**scope.get("extensions", {}), DEPENDENCY_FAILURE: report}
         try:

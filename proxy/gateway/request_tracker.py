@@ -12,9 +12,10 @@ from starlette.types import Message, Scope, Send
 
 from proxy.comparison.exchange import AnswerObserver
 from proxy.gateway import bucketing
-from proxy.gateway.admission import Slot
+from proxy.gateway.admission import Kind, Slot
+from proxy.gateway.client_connection import ClientConnection
 from proxy.gateway.errors import Overloaded
-from proxy.gateway.request_context import context_of
+from proxy.gateway.request_context import RequestContext, context_of
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
 from proxy.gateway.routing import Match
 from proxy.gateway.snapshot import RoutingSnapshot
@@ -30,14 +31,19 @@ class RequestTracker:
     `decision` names the backend that answers, which may change before the response begins; `on_fallback` is called with
     the new decision. `mirrored` is the request's part in the shadow. `capture` records a backend's messages, but not
     the gateway's own answers, for which `answered_by` is `gateway`. `refusal` is the limit that was reached, `caller`
-    the caller's identity on routes with a guard. Times are those of `time.perf_counter`.
+    the caller's identity on routes with a guard. `request_id` is for the log, `backend_id` the `X-Request-Id` for
+    backends. Times are those of `time.perf_counter`.
     """
 
     # defaults that most requests never change are class attributes
     match: Match | None = None
     decision: bucketing.Decision
     limit = bucketing.UNLIMITED
+    kind: Kind = "http"
     request_id = ""
+    backend_id = b"-"
+    caller: int | None = None
+    connection: ClientConnection | None = None
     trace: Trace | None = None
     slot: Slot | None = None
     refusal: Overloaded | None = None
@@ -56,9 +62,28 @@ class RequestTracker:
     headers: RawHeaders
 
     def __init__(self, snapshot: RoutingSnapshot, scope: Scope, method: str) -> None:
-        self.snapshot, self.scope, self.method = snapshot, scope, method
-        self.context = context_of(scope)
+        self.snapshot, self._scope, self.method = snapshot, scope, method
+        self.kind, self.connection = scope["type"], context_of(scope).connection
         self.started = time.perf_counter()
+
+    @property
+    def scope(self) -> Scope:
+        """The request's ASGI scope."""
+        return self._scope
+
+    @property
+    def context(self) -> RequestContext:
+        """The context in the scope."""
+        return context_of(self.scope)
+
+    def describe(self, scope: Scope) -> None:
+        """Write what backends and the shadow use of the tracker into a scope."""
+        context = context_of(scope)
+        context.request_id, context.caller = self.backend_id, self.caller
+        if self.match is not None:
+            route = self.match.route
+            scope["proxy.template"] = route.template
+            context.timeouts = self.snapshot.timeouts.get(route.name)
 
     @property
     def preflight(self) -> bool:
@@ -72,8 +97,7 @@ class RequestTracker:
 
     def record_eviction(self) -> None:
         """Record the limit for which the listener ended the request, if any."""
-        connection = self.context.connection
-        evicted_for = connection.evicted_for if connection is not None else None
+        evicted_for = self.connection.evicted_for if self.connection is not None else None
         if evicted_for is not None and self.failure is None:
             self.failure, self.cause = Overloaded.code, evicted_for
             if not self.begun:
@@ -130,9 +154,9 @@ class RequestTracker:
         route = match.route if match is not None else None
         return RequestRecord(
             self.request_id,
-            self.scope["type"],
+            self.kind,
             self.method,
-            route.name if route is not None and not self.preflight else None,
+            route.name if route is not None and match is not None and not match.preflight else None,
             route.template if route is not None else None,
             decision.backend,
             decision.reason,
@@ -143,7 +167,7 @@ class RequestTracker:
             ended - self.started,
             self.cause,
             self.dependency,
-            self.context.caller,
+            self.caller,
             400 <= self.status < 500 and self._is_declared(),
         )
 

@@ -18,7 +18,7 @@ from proxy.gateway.cookies import OPS_COOKIE
 from proxy.gateway.origin import OriginResolver
 from proxy.gateway.preflight import match_request
 from proxy.gateway.routing import Match, RouteTable
-from proxy.gateway.starting import StartRequest, start_of
+from proxy.gateway.starting import PrepareRequest, prepare_of
 from proxy.gateway.timeouts import Timeouts
 from proxy.gateway.tokens import TokenVerifier
 from proxy.types import HeaderFields
@@ -35,7 +35,7 @@ class RoutingSnapshot:
 
     `timeouts`: those of routes with their own. `origins`: origins that may read the gateway's own answers.
     `trusted`: peers whose forwarding headers are trusted. `resolver` determines the clients of requests. `callers`
-    identifies callers for guards; `declared` are native's refusals that guards do not count. `start`: legacy's method
+    identifies callers for guards; `declared` are native's refusals that guards do not count. `prepare`: legacy's method
     for serving a request without a task, or None.
     """
 
@@ -50,13 +50,13 @@ class RoutingSnapshot:
     callers: CallerIdentity
     declared: DeclaredRefusals
     tokens: TokenVerifier | None
-    start: StartRequest | None = field(init=False)
+    prepare: PrepareRequest | None = field(init=False)
     _match: Callable[[str, bytes], Match | None] = field(init=False)
     _settled: dict[tuple[str | None, bucketing.Limit], bucketing.Decision | None] = field(init=False)
 
     def __post_init__(self) -> None:
         derived: dict[str, object] = {
-            "start": start_of(self.legacy),
+            "prepare": prepare_of(self.legacy),
             "_match": functools.lru_cache(maxsize=MATCHES)(self.table.match),
             "_settled": {},
         }

@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
 from starlette.types import ASGIApp, Message, Scope
 
 from proxy.failure_log import trace_of
+from proxy.gateway.client_connection import ClientConnection
 from proxy.gateway.errors import Failure, error_response
 from proxy.server.memory_budget import MemoryAccount
 from proxy.server.request_head import RequestHead
-from proxy.server.response import InvalidResponse, ResponseFramer
+from proxy.server.response import InvalidResponse, ResponseFramer, whole_response
+from proxy.server.scopes import ScopeTemplate
 from proxy.types import HeaderFields
 
 logger = logging.getLogger("scribe_proxy")
@@ -36,10 +38,11 @@ BODY_BUFFER: Final = 64 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class ExchangeConnection(Protocol):
+class ExchangeConnection(ClientConnection, Protocol):
     """The client's connection, as used by an exchange."""
 
     write_paused: bool
+    scopes: ScopeTemplate
 
     def write(self, data: bytes) -> None: ...
     def call_soon(self, flush: Any) -> None: ...
@@ -47,13 +50,12 @@ class ExchangeConnection(Protocol):
     def open_account(self) -> MemoryAccount | None: ...
     async def drain(self) -> None: ...
     def body_taken(self) -> None: ...
-    def evict(self, limit: str) -> None: ...
     def may_persist(self, exchange: ServedExchange) -> bool: ...
     def answered(self, exchange: ServedExchange) -> None: ...
     def break_off(self) -> None: ...
 
 
-BeginRequest = Callable[[Scope, "ServedExchange"], Awaitable[None] | None]
+BeginRequest = Callable[["ServedExchange"], Awaitable[None] | None]
 """Begins to serve a request. Returns an awaitable to run in a task, or None where the exchange is answered later."""
 
 
@@ -76,7 +78,8 @@ class ServedExchange:
     _held = b""
     _size = 0
     _end_reported = False
-    disconnected = over = in_task = False
+    disconnected = over = in_task = begun = _persists = False
+    """`begun`: the answer has begun, also while its first bytes are held back."""
     retains_body = False
     """True where the app counts as holding the body until it has answered."""
     waiting_since: float | None = None
@@ -85,27 +88,31 @@ class ServedExchange:
     def __init__(self, connection: ExchangeConnection, head: RequestHead, *, whole: bool) -> None:
         """`whole`: the request has no body."""
         self.head = head
+        self.connection = connection
         self.continue_owed = head.expects_continue
-        self._connection = connection
         self._body: list[bytes] = []
         self._whole = whole
+
+    @property
+    def raw_path(self) -> bytes:
+        """The raw path of the request's scope."""
+        return self.connection.scopes.raw_path_of(self.head)
+
+    def scope(self) -> Scope:
+        """Return a new ASGI scope of the request."""
+        return self.connection.scopes.scope_of(self.head, self.connection)
 
     @property
     def account(self) -> MemoryAccount | None:
         """The memory account of the request, or None."""
         if self._retained is None:
-            self._retained = self._connection.open_account()
+            self._retained = self.connection.open_account()
         return self._retained
-
-    @property
-    def begun(self) -> bool:
-        """True once the answer has begun, also while its first bytes are held back."""
-        return self._framer is not None
 
     @property
     def keep_alive(self) -> bool:
         """True where the answer, once begun, leaves the connection open."""
-        return self._framer is not None and self._framer.keep_alive
+        return self._framer.keep_alive if self._framer is not None else self._persists
 
     # -- the request's side
 
@@ -132,7 +139,7 @@ class ServedExchange:
         """Return the next part of the body, or the disconnect. ASGI `receive`."""
         if self.continue_owed and not self.begun:
             self.continue_owed = False
-            self._connection.write(_CONTINUE)
+            self.connection.write(_CONTINUE)
         while not (self.disconnected or self.over or self._body or (self._whole and not self._end_reported)):
             if not self._whole and self.waiting_since is None:
                 self.waiting_since = asyncio.get_running_loop().time()
@@ -143,10 +150,10 @@ class ServedExchange:
         body, self._body, self._size = b"".join(self._body), [], 0
         self._end_reported = self._whole
         if self.retains_body and body and self.account is not None and not self.account.acquire(len(body)):
-            self._connection.evict("memory")
+            self.connection.evict("memory")
             return {"type": "http.disconnect"}
         if not self._whole:
-            self._connection.body_taken()
+            self.connection.body_taken()
         return {"type": "http.request", "body": body, "more_body": not self._whole}
 
     async def _wait(self) -> None:
@@ -157,10 +164,10 @@ class ServedExchange:
 
     # -- the answer's side
 
-    def begin(self, app: ASGIApp, begin: BeginRequest | None, scope: Scope) -> None:
+    def begin(self, app: ASGIApp, begin: BeginRequest | None) -> None:
         """Serve the request with `begin` where the app has it, else with the app in a task."""
         try:
-            work = begin(scope, self) if begin is not None else app(scope, self.receive, self.send)
+            work = begin(self) if begin is not None else app(self.scope(), self.receive, self.send)
         except Exception as error:
             logger.error("the app failed: %s", trace_of(error))
             work = self.fail()
@@ -170,25 +177,34 @@ class ServedExchange:
     def run_in_task(self, work: Awaitable[None]) -> None:
         """Await the app, which continues with `receive` and `send`, in a task."""
         self.in_task = True
-        self._connection.create_task(self._run(work))
+        self.connection.create_task(self._run(work))
 
     @property
     def is_alone(self) -> bool:
         """True where nothing follows the head, and an immediate answer can be written at once."""
-        return self._whole and not self._connection.write_paused
+        return self._whole and not self.connection.write_paused
 
     def may_respond(self, size: int) -> bool:
         """Return True where an answer with a body of `size` bytes can be written at once."""
-        return size <= WRITE_STEP and not self._connection.write_paused
+        return size <= WRITE_STEP and not self.connection.write_paused
 
     def respond(self, status: int, headers: HeaderFields, added: HeaderFields, body: bytes) -> None:
         """Send a complete answer in one write; drop it for a disconnected client. Headers: see `ResponseFramer`."""
         if self.disconnected:
             return
-        framer = self._framer = self._framer_of(status, headers, added)
-        self._connection.write(framer.head + framer.frame(body, more=False))
-        self.over = True
-        self._connection.answered(self)
+        connection, head = self.connection, self.head
+        keep_alive = connection.may_persist(self)
+        whole = None
+        if keep_alive and head.version == "1.1" and head.method != "HEAD":
+            whole = whole_response(status, headers, added, body)
+        if whole is not None:
+            self._persists = True
+        else:
+            framer = ResponseFramer(head.method, head.version, status, headers, keep_alive=keep_alive, added=added)
+            self._framer, whole = framer, framer.head + framer.frame(body, more=False)
+        connection.write(whole)
+        self.begun = self.over = True
+        connection.answered(self)
 
     async def _run(self, work: Awaitable[None]) -> None:
         """Await the app, and complete what it leaves open."""
@@ -202,7 +218,7 @@ class ServedExchange:
         try:
             await work
         except asyncio.CancelledError:  # the graceful shutdown has timed out
-            self._connection.break_off()
+            self.connection.break_off()
             raise
         except Exception as error:
             logger.error("the app failed: %s", trace_of(error))
@@ -210,7 +226,7 @@ class ServedExchange:
             return
         if self.begun:
             self._flush()
-            self._connection.break_off()  # the client must notice that the answer is incomplete
+            self.connection.break_off()  # the client must notice that the answer is incomplete
         else:
             await self.fail()
 
@@ -222,8 +238,8 @@ class ServedExchange:
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer. It is dropped where the client has disconnected. ASGI `send`."""
-        if self._connection.write_paused and not self.disconnected:
-            await self._connection.drain()
+        if self.connection.write_paused and not self.disconnected:
+            await self.connection.drain()
         if self.disconnected:
             return
         kind = message["type"]
@@ -246,7 +262,7 @@ class ServedExchange:
         if self.account is None:
             return await self._send_steps(framer, body)
         if not self.account.acquire(len(body)):
-            self._connection.evict("memory")
+            self.connection.evict("memory")
             return b""
         try:
             return await self._send_steps(framer, body)
@@ -259,36 +275,32 @@ class ServedExchange:
         while len(rest) > WRITE_STEP and not self.disconnected:
             self._send_body(framer, bytes(rest[:WRITE_STEP]), more=True)
             rest = rest[WRITE_STEP:]
-            if self._connection.write_paused:
-                await self._connection.drain()
+            if self.connection.write_paused:
+                await self.connection.drain()
         return bytes(rest)
 
     def _start(self, message: Message) -> None:
-        framer = self._framer_of(message["status"], list(message.get("headers", ())))
-        self._framer, self._held = framer, framer.head
-        self._connection.call_soon(self._flush)
-
-    def _framer_of(
-        self, status: int, headers: Iterable[tuple[bytes, bytes]], added: HeaderFields = ()
-    ) -> ResponseFramer:
-        keep_alive, head = self._connection.may_persist(self), self.head
-        return ResponseFramer(head.method, head.version, status, headers, keep_alive=keep_alive, added=added)
+        keep_alive, head = self.connection.may_persist(self), self.head
+        headers = list(message.get("headers", ()))
+        framer = ResponseFramer(head.method, head.version, message["status"], headers, keep_alive=keep_alive)
+        self._framer, self._held, self.begun = framer, framer.head, True
+        self.connection.call_soon(self._flush)
 
     def _flush(self) -> None:
         held, self._held = self._held, b""
         if held and not self.disconnected:
-            self._connection.write(held)
+            self.connection.write(held)
 
     def _send_body(self, framer: ResponseFramer, body: bytes, *, more: bool) -> None:
         framed = framer.frame(body, more=more)
         held, self._held = self._held, b""
         if held or framed:
-            self._connection.write(held + framed)
+            self.connection.write(held + framed)
         if more and not framer.broken:
             return
         self.over = True
         self._wake()
-        self._connection.answered(self)
+        self.connection.answered(self)
         if framer.broken:
             raise InvalidResponse("the body does not have the length that Content-Length announces")
 

@@ -1,11 +1,12 @@
-"""Cache of parsed header blocks: clients repeat theirs byte for byte, with other request lines. Pure.
+"""Cache of parsed heads, and of header blocks: clients repeat theirs byte for byte, with other request lines. Pure.
 
     GET /a?b HTTP/1.1 CRLF Host: h CRLF CRLF
     └─ request line ─┘└────── block ──────┘
 
 A head is found here where its block has been parsed twice before, its method is a usual one and its target begins
 with a slash. All other heads go to the parser. The key of a block is the bytes after the target of a head that the
-parser accepted as one complete head.
+parser accepted as one complete head. A whole head that was found before, and arrives alone, is one object for all of
+its requests.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ KNOWN_HEADS_KEY: Final = "proxy.known_heads"
 MAX_SIZE: Final = 2048
 """Maximum bytes of a cached block."""
 MAX_BLOCKS: Final = 512
-"""Maximum number of cached blocks; with `MAX_SIZE`, this bounds the memory."""
+"""Maximum number of cached blocks, and of whole heads; with `MAX_SIZE`, this bounds the memory."""
 
 _END: Final = b"\r\n\r\n"
 _METHODS: Final = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
@@ -33,14 +34,37 @@ _Meaning = tuple[str, tuple[tuple[bytes, bytes], ...], int | None, bool, bool, b
 """The fields of a `RequestHead` from `version` on."""
 
 
+class WholeHeads(RecurringValues[bytes, tuple[RequestHead, int]]):
+    """The cached whole heads of one server, with their sizes."""
+
+    def find(self, data: bytes) -> tuple[RequestHead, int] | None:
+        """Return a head where `data` are its bytes and no more."""
+        return self._values.get(data)
+
+    def add(self, data: bytes, head: RequestHead, size: int) -> None:
+        """Cache a head where `data` are its bytes and no more, if it came before."""
+        if size == len(data) <= MAX_SIZE and self._recurs(data):
+            head.recurs = True
+            self._cache(data, (head, size))
+
+
 class KnownHeads(RecurringValues[bytes, _Meaning]):
     """The cached blocks of one server."""
 
     def __init__(self, size: int = MAX_BLOCKS) -> None:
         super().__init__(size)
+        self._whole: Final = WholeHeads(size)
 
     def find(self, data: bytes) -> tuple[RequestHead, int] | None:
         """Return the head at the start of `data` with its size in bytes; None where it is not cached."""
+        known = self._whole.find(data)
+        if known is None:
+            known = self._find_block(data)
+            if known is not None:
+                self._whole.add(data, *known)
+        return known
+
+    def _find_block(self, data: bytes) -> tuple[RequestHead, int] | None:
         line = _REQUEST_LINE.match(data, 0, _MAX_LINE)
         if line is None:
             return None

@@ -83,7 +83,7 @@ class HttpProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._reader: SlowReaderWatch
         self._input: ReadFlow
-        self._scopes: ScopeTemplate
+        self.scopes: ScopeTemplate
         self._writable: asyncio.Event | None = None
         self._half_closed = self._closing = self._leaving = False
 
@@ -94,12 +94,12 @@ class HttpProtocol(asyncio.Protocol):
         self._reader = SlowReaderWatch(self._loop, self._transport, self._timeouts)
         cast("set[object]", self._server_state.connections).add(self)
         state = {key: value for key, value in self._app_state.items() if key not in _OWN_STATE}
-        self._scopes = ScopeTemplate(self._transport, self._config, state)
-        client = self._scopes.client
+        self.scopes = ScopeTemplate(self._transport, self._config, state)
+        client = self.scopes.client
         self._input = ReadFlow(
             self._loop, self._transport, client and client[0], self._advance, self._restart_body_rate
         )
-        self._begin_request = begin_of(self._app, self._scopes.server)
+        self._begin_request = begin_of(self._app, self.scopes.server)
         self._deadline.set(self._timeouts.header)
 
     def data_received(self, data: bytes) -> None:
@@ -211,7 +211,7 @@ class HttpProtocol(asyncio.Protocol):
         self._deadline.clear()
         if body is not None:
             self._body_rate = MinimumRate(self._timeouts.min_rate, self._timeouts.idle, self._loop.time())
-        exchange.begin(self._app, None if self._in_task else self._begin_request, self._scopes.scope_of(head, self))
+        exchange.begin(self._app, None if self._in_task else self._begin_request)
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a part of the current request."""

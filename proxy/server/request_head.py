@@ -28,13 +28,13 @@ _CONTINUE: Final = re.compile(rb"(?:^|\W)100-continue(?:$|\W)", re.IGNORECASE)
 """Node's test for an expectation that it supports (`lib/_http_server.js`)."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RequestHead:
-    """A request that will be served, without its body.
+    """A request that will be served, without its body. Compared by identity: a head that recurs is one object.
 
     `headers` have lower-case names; a tuple where they recur, a list otherwise. `length` is the body's size in
     bytes, None where it is chunked. `websocket`: it offers an upgrade to a WebSocket; all other upgrades are ignored
-    (RFC 9110 §7.8).
+    (RFC 9110 §7.8). `recurs`: it belongs to several requests, and its consequences are worth caching.
     """
 
     method: str
@@ -45,6 +45,7 @@ class RequestHead:
     keep_alive: bool = True
     expects_continue: bool = False
     websocket: bool = False
+    recurs: bool = False
 
 
 class TargetParts(NamedTuple):

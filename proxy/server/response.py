@@ -106,6 +106,20 @@ class ResponseFramer:
         return body
 
 
+def whole_response(status: int, headers: Iterable[Header], added: Iterable[Header], body: bytes) -> bytes | None:
+    """Return the bytes of a complete response on an HTTP/1.1 connection that persists, to another method than `HEAD`.
+
+    Return None where its recurring headers do not say just that: the response needs a `ResponseFramer`.
+    """
+    if not isinstance(headers, tuple):
+        return None
+    text, length, options = _recurring_lines(headers, status)
+    if length != len(body) or options or status in _BODILESS:
+        return None
+    lines = _join_lines([b"%b: %b\r\n" % header for header in added])
+    return b"%b%b%b\r\n%b" % (_status_line(status), text, lines, body)
+
+
 def _encode_headers(headers: Iterable[Header], status: int) -> tuple[bytes, int | None, tuple[bytes, ...]]:
     """Return header lines in the app's order, the announced length and the options of `Connection`.
 

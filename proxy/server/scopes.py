@@ -21,14 +21,21 @@ class ScopeTemplate:
         self._root_path, self._state = config.root_path, state
         self.server = get_local_addr(transport)
         self.client = get_remote_addr(transport)
+        self.peer = self.client[0] if self.client else None
+        self.scheme = "https" if is_ssl(transport) else "http"
         self._common: Final[Scope] = {
             "type": "http",
             "asgi": {"version": config.asgi_version, "spec_version": "2.3"},
             "server": self.server,
             "client": self.client,
-            "scheme": "https" if is_ssl(transport) else "http",
+            "scheme": self.scheme,
             "root_path": config.root_path,
         }
+
+    def raw_path_of(self, head: RequestHead) -> bytes:
+        """Return the raw path of a request's scope."""
+        raw_path = split_target(head.target).raw_path
+        return self._root_path.encode("ascii") + raw_path if self._root_path else raw_path
 
     def scope_of(self, head: RequestHead, connection: ClientConnection) -> Scope:
         """Return the scope of a request. Apps may change it."""
@@ -39,7 +46,7 @@ class ScopeTemplate:
             "http_version": head.version,
             "method": head.method,
             "path": root_path + parts.path if root_path else parts.path,
-            "raw_path": root_path.encode("ascii") + parts.raw_path if root_path else parts.raw_path,
+            "raw_path": self.raw_path_of(head),
             "query_string": parts.query,
             "headers": head.headers,
             "state": self._state.copy(),

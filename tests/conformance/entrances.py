@@ -19,11 +19,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.gateway.request_context import context_of
 from proxy.gateway.scope import request_target
-from proxy.gateway.starting import Progressed, StartedRequest, start_of
+from proxy.gateway.starting import Progressed, StartedRequest, StartRequest, prepare_of
+from proxy.gateway.timeouts import Timeouts
 from proxy.runtime.listeners import ListenerAddress, ListenerDispatcher
 from proxy.runtime.process import GatewayProcess
 from proxy.server.settings import uvicorn_settings
 from proxy.server.timeouts import STATE_KEY, ListenerTimeouts
+from proxy.types import HeaderFields
 from tests.conformance.oracle import Read
 from tests.conformance.upstream import RecordingUpstream, recording_upstream
 from tests.support.sockets import OwnLoopServer
@@ -90,7 +92,7 @@ class Forwarded:
             await self._legacy(scope, receive, send)
             return
         number = len(self.requests)
-        self._record(scope, complete=False)
+        self._record(scope["method"], request_target(scope), scope["headers"], complete=False)
 
         async def receive_recorded() -> Message:
             message = await receive()
@@ -102,16 +104,23 @@ class Forwarded:
 
         await self._legacy(scope, receive_recorded, send)
 
-    def start(self, scope: Scope, progressed: Progressed) -> StartedRequest | None:
-        start = start_of(self._legacy)
-        started = start(scope, progressed) if start is not None else None
-        if started is not None:
-            self._record(scope, complete=True)
-        return started
+    def prepare(
+        self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None
+    ) -> StartRequest | None:
+        prepare = prepare_of(self._legacy)
+        prepared = prepare(method, target, headers, timeouts) if prepare is not None else None
 
-    def _record(self, scope: Scope, *, complete: bool) -> None:
-        head = tuple(name + b": " + value for name, value in scope["headers"])
-        self.requests.append(Read(scope["method"].encode(), request_target(scope), head, b"", (), complete))
+        def start(request_id: bytes, progressed: Progressed) -> StartedRequest | None:
+            started = prepared(request_id, progressed) if prepared is not None else None
+            if started is not None:
+                self._record(method, target, headers, complete=True)
+            return started
+
+        return start
+
+    def _record(self, method: str, target: bytes, headers: HeaderFields, *, complete: bool) -> None:
+        head = tuple(name + b": " + value for name, value in headers)
+        self.requests.append(Read(method.encode(), target, head, b"", (), complete))
 
 
 @dataclass(frozen=True, slots=True)

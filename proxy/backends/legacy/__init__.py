@@ -20,7 +20,7 @@ class Upstream:
     def __init__(self, legacy: str | Endpoint, timeouts: Timeouts, limits: PoolLimits | None = None) -> None:
         dialer = Dialer(Endpoint.parse(legacy) if isinstance(legacy, str) else legacy)
         self._http = HttpUpstream(dialer, timeouts, limits)
-        self.start = self._http.start
+        self.prepare = self._http.prepare
         self._websocket = WebSocketUpstream(
             dialer, connect_timeout=timeouts.connect, response_timeout=timeouts.response
         )

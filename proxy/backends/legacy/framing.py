@@ -108,13 +108,14 @@ class ResponseReader:
         """Parse more bytes. Raises MalformedResponse; parts before the fault are retained."""
         if self.head is None:
             data = self._read_heads(data)
-        if self.head is None or not data:
+        head = self.head
+        if head is None or not data:
             return
         if self.complete:
             self.excess += data
-        elif self.head.framing == "length":
+        elif head.framing == "length":
             self._read_length(data)
-        elif self.head.framing == "chunked":
+        elif head.framing == "chunked":
             self._read_chunked(data)
         else:
             self.body.append(data)

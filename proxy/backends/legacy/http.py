@@ -11,6 +11,7 @@ answer is truncated for the client too, never completed.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import cast
 
 from starlette.types import Receive, Scope, Send
@@ -19,12 +20,14 @@ from proxy.backends.legacy.connection import Connection
 from proxy.backends.legacy.dial import Dialer
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.pool import Pool, PoolLimits
-from proxy.backends.legacy.request import ForwardedRequest, HeaderEncoder, RequestBody
+from proxy.backends.legacy.request import EncodedRequest, ForwardedRequest, HeaderEncoder, RequestBody
 from proxy.backends.legacy.started import StartedExchange, StartedExchanges
 from proxy.gateway.errors import AnswerTimeout, BodyMismatch, Reset
 from proxy.gateway.request_context import context_of
-from proxy.gateway.starting import Progressed
+from proxy.gateway.scope import request_target
+from proxy.gateway.starting import StartRequest
 from proxy.gateway.timeouts import Timeouts
+from proxy.types import HeaderFields
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 """Methods that may be sent again where an idle connection turns out to be closed (RFC 9110 §9.2.1)."""
@@ -59,25 +62,29 @@ class HttpUpstream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
         started = cast("StartedExchange | None", context.started)
-        request = started.request if started is not None else ForwardedRequest(scope, self._encoder)  # 1
+        request = started.request if started is not None else self._encode(scope, context.request_id)  # 1
         try:
             timeouts = context.timeouts or self._timeouts
             await _Forwarding(self.pool, timeouts, request, receive, send).run(started)
         except ClientGone:
             return
 
-    def start(self, scope: Scope, progressed: Progressed) -> StartedExchange | None:
-        """Send a request without a body on an idle connection, without waiting. Return None if no connection is idle.
+    def prepare(
+        self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None
+    ) -> StartRequest | None:
+        """Encode a request without a body, to be sent on an idle connection: see `starting`.
 
-        `progressed` is called once: when the exchange `is_whole`, or when it needs a task. A caller then ends it by
-        `finish`, or calls this app with it as the context's `started`.
+        Return None for a request that needs a task: with a body, `HEAD`, or a very short timeout.
         """
-        timeouts = context_of(scope).timeouts or self._timeouts
-        request = ForwardedRequest(scope, self._encoder)
-        if request.has_body or request.method == "HEAD" or timeouts.response < 2 * DISCONNECT_WATCH_DELAY:
+        encoded = EncodedRequest.of(method, target, headers, self._encoder)
+        limit = (timeouts or self._timeouts).response
+        if encoded.has_body or method == "HEAD" or limit < 2 * DISCONNECT_WATCH_DELAY:
             return None
-        connection = self.pool.reuse(_ANY_AGE if request.method in SAFE_METHODS else MAX_IDLE_FOR_UNSAFE)
-        return self._started.start(connection, request, progressed) if connection is not None else None
+        return partial(self._started.start, encoded, _ANY_AGE if method in SAFE_METHODS else MAX_IDLE_FOR_UNSAFE)
+
+    def _encode(self, scope: Scope, request_id: bytes) -> ForwardedRequest:
+        encoded = EncodedRequest.of(scope["method"], request_target(scope), scope["headers"], self._encoder)
+        return ForwardedRequest(encoded, encoded.head(request_id))
 
     def close(self) -> None:
         """Close the idle connections now, the others when their exchanges end."""
@@ -94,7 +101,7 @@ class _Upload:
     def __init__(self, request: ForwardedRequest, receive: Receive, connection: Connection) -> None:
         self._request, self._receive, self._connection = request, receive, connection
         self._unsent = request.head
-        self.complete = not request.has_body
+        self.complete = not request.encoded.has_body
 
     # defaults that most requests, without a body and answered soon, never change
     client_gone = waiting = _slow = False
@@ -103,7 +110,7 @@ class _Upload:
 
     async def begin(self) -> None:
         """Send the head, in one write with the available part of the body."""
-        connection, request = self._connection, self._request
+        connection, request = self._connection, self._request.encoded
         connection.begin(head_only=request.method == "HEAD")
         if not self.complete:
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -127,9 +134,9 @@ class _Upload:
 
     async def _run(self) -> None:
         try:
-            if self._request.expects_continue and not await self._connection.continues(CONTINUE_AFTER):
+            if self._request.encoded.expects_continue and not await self._connection.continues(CONTINUE_AFTER):
                 return
-            body = RequestBody(self._request.length)
+            body = RequestBody(self._request.encoded.length)
             while not self.complete:
                 await self._forward_part(body)
             if self._slow:
@@ -180,7 +187,8 @@ class _Forwarding:
 
     async def run(self, started: StartedExchange | None = None) -> None:
         """Run steps 2 to 6, and once more on a new connection where an idle one was closed during a safe request."""
-        safe = self._request.method in SAFE_METHODS and not self._request.has_body
+        request = self._request.encoded
+        safe = request.method in SAFE_METHODS and not request.has_body
         if started is not None:
             connection = started.connection
         else:

@@ -47,7 +47,7 @@ class Pool:
         `timeout` limits the wait for a slot, and again the connecting, in seconds. Raises `Overloaded` where all slots
         stay in use, `Unreachable` or `ConnectTimeout`. The connection must be released.
         """
-        connection = self.reuse(max_idle)
+        connection = self.reuse(max_idle, asyncio.get_running_loop().time())
         if connection is not None:
             return connection
         if self.open < self._limits.max_connections:
@@ -88,13 +88,13 @@ class Pool:
             connection.close()
         self._idle.clear()
 
-    def reuse(self, max_idle: float) -> Connection | None:
-        """Return a connection that has been idle for at most `max_idle` seconds, or None."""
-        now = asyncio.get_running_loop().time()
+    def reuse(self, max_idle: float, now: float) -> Connection | None:
+        """Return a connection that has been idle for at most `max_idle` seconds at the loop's time `now`, or None."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            if not connection.closed and now < connection.lifetime.idle_until:
-                if now - connection.lifetime.idle_since >= max_idle:
+            lifetime = connection.lifetime
+            if not connection.closed and now < lifetime.idle_until:
+                if now - lifetime.idle_since >= max_idle:
                     self._idle[connection] = None
                     return None
                 if connection.quiet:

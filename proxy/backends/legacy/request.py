@@ -10,13 +10,9 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from starlette.types import Scope
-
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.headers import list_members, unidentified_headers
 from proxy.gateway.errors import BodyMismatch
-from proxy.gateway.request_context import context_of
-from proxy.gateway.scope import request_target
 from proxy.types import HeaderFields, RawHeaders
 
 CACHED: Final = 1024
@@ -93,21 +89,39 @@ class HeaderEncoder:
         return EncodedHeaders(_lines(framed), coding_line, None if coding else length, expects)
 
 
-class ForwardedRequest:
-    """The request of an `http` scope: its `method`, its `head` as bytes, and the framing of its body."""
+class EncodedRequest(NamedTuple):
+    """A request for legacy: its head as bytes before and after the value of `X-Request-Id`, and its body's framing.
 
-    __slots__ = ("expects_continue", "has_body", "head", "length", "method")
+    `length` and `expects_continue`: see `EncodedHeaders`.
+    """
 
-    def __init__(self, scope: Scope, encoder: HeaderEncoder) -> None:
-        self.method: str = scope["method"]
-        lines, coding, self.length, self.expects_continue = encoder.encode(scope["headers"])
-        self.has_body = self.length != 0
-        target = encoder.endpoint.target(request_target(scope))
-        request_id = context_of(scope).request_id
-        self.head = b"%b %b HTTP/1.1\r\n%bx-request-id: %b\r\n%b\r\n" % (
-            *(self.method.encode(), target, lines),
-            *(request_id, coding),
-        )
+    method: str
+    before_id: bytes
+    after_id: bytes
+    length: int | None
+    expects_continue: bool
+
+    @classmethod
+    def of(cls, method: str, target: bytes, headers: HeaderFields, encoder: HeaderEncoder) -> EncodedRequest:
+        """Encode a request with the target that the client sent."""
+        lines, coding, length, expects_continue = encoder.encode(headers)
+        line = b"%b %b HTTP/1.1\r\n" % (method.encode(), encoder.endpoint.target(target))
+        return cls(method, b"%b%bx-request-id: " % (line, lines), b"\r\n%b\r\n" % coding, length, expects_continue)
+
+    @property
+    def has_body(self) -> bool:
+        return self.length != 0
+
+    def head(self, request_id: bytes) -> bytes:
+        """Return the bytes of the head."""
+        return self.before_id + request_id + self.after_id
+
+
+class ForwardedRequest(NamedTuple):
+    """A request as sent to legacy, with its head as bytes."""
+
+    encoded: EncodedRequest
+    head: bytes
 
 
 def _lines(headers: RawHeaders) -> bytes:

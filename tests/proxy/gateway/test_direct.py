@@ -19,9 +19,9 @@ from proxy.gateway.gateway import Gateway
 from proxy.gateway.request_context import context_of
 from proxy.gateway.request_record import CLIENT_CLOSED_REQUEST, RequestRecord
 from proxy.gateway.snapshot import RoutingSnapshot
-from proxy.gateway.starting import Progressed, StartedRequest
+from proxy.gateway.starting import Progressed, StartedRequest, StartRequest
 from proxy.shadow.messages import ConnectionInfo
-from proxy.types import Backend
+from proxy.types import Backend, HeaderFields
 from tests.support.recording_sink import RecordingSink
 from tests.support.sockets import Script, read_head, reset, scripted, serving
 from tests.support.upstream_responses import RESPONSES, Response
@@ -51,10 +51,17 @@ class Legacy:
             self.awaited += 1
         await self.upstream(scope, receive, send)
 
-    def start(self, scope: Scope, progressed: Progressed) -> StartedRequest | None:
-        started = self.upstream.start(scope, progressed) if self.starts else None
-        self.started += started is not None
-        return started
+    def prepare(
+        self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None
+    ) -> StartRequest | None:
+        prepared = self.upstream.prepare(method, target, headers, timeouts) if self.starts else None
+
+        def start(request_id: bytes, progressed: Progressed) -> StartedRequest | None:
+            started = prepared(request_id, progressed) if prepared is not None else None
+            self.started += started is not None
+            return started
+
+        return start
 
 
 @dataclass

@@ -28,9 +28,9 @@ class SlowApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("served without a task")
 
-    def begin(self, scope: Scope, exchange: ServedExchange) -> None:
+    def begin(self, exchange: ServedExchange) -> None:
         time.sleep(1.5 * PASS_TIME)
-        self.clients.append(scope["client"][0])
+        self.clients.append(exchange.scope()["client"][0])
         exchange.respond(200, [(b"content-length", b"0")], [], b"")
 
 

@@ -15,7 +15,7 @@ from starlette.types import Message, Scope
 
 from proxy.backends.legacy.endpoint import Endpoint
 from proxy.backends.legacy.http import HttpUpstream
-from proxy.backends.legacy.request import ForwardedRequest, HeaderEncoder, RequestBody, body_framing
+from proxy.backends.legacy.request import EncodedRequest, HeaderEncoder, RequestBody, body_framing
 from proxy.gateway.errors import BodyMismatch, Failure
 from proxy.gateway.request_context import CONTEXT, RequestContext
 from proxy.gateway.timeouts import Timeouts
@@ -152,9 +152,7 @@ async def test_delivered_body_never_gets_the_pool_out_of_step(
 )
 def test_framing_is_one_and_unambiguous(headers: RawHeaders, framing: tuple[int, bytes]) -> None:
     assert body_framing(headers) == framing
-    head = ForwardedRequest(
-        {"type": "http", "method": "PUT", "path": "/", "headers": headers}, HeaderEncoder(ENDPOINT)
-    ).head
+    head = EncodedRequest.of("PUT", b"/", headers, HeaderEncoder(ENDPOINT)).head(b"1")
     named = re.findall(rb"(?m)^(content-length|transfer-encoding): (.*)\r$", head)
     length, coding = framing
     lengths = [(b"content-length", b"%d" % length)] if headers and not coding else []
@@ -195,9 +193,7 @@ def test_last_bytes_follow_once_the_end_is_known() -> None:
 def test_host_is_the_one_that_is_configured(url: str, mode: str, given_host: bytes | None, sent: bytes) -> None:
     headers = [(b"a", b"1")] + ([(b"host", given_host)] if given_host is not None else [])
     endpoint = Endpoint.parse(url, host_header=mode)
-    head = ForwardedRequest(
-        {"type": "http", "method": "GET", "path": "/", "headers": headers}, HeaderEncoder(endpoint)
-    ).head
+    head = EncodedRequest.of("GET", b"/", headers, HeaderEncoder(endpoint)).head(b"1")
     assert re.findall(rb"(?m)^host: (.*)\r$", head) == [sent]
 
 

@@ -1,0 +1,71 @@
+"""Plans of requests that involve only legacy: everything that follows from a head and the client's address.
+
+A plan is made once for a head that recurs, and is used for all requests with it until a configuration or a share
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from proxy.gateway import bucketing
+from proxy.gateway.cookies import cookie_value
+from proxy.gateway.origin import RequestOrigin
+from proxy.gateway.routing import Match
+from proxy.gateway.snapshot import RoutingSnapshot
+from proxy.gateway.starting import StartRequest
+from proxy.server.request_head import RequestHead
+
+CACHED: Final = 1024
+"""Maximum number of cached plans."""
+
+
+class DirectPlan(NamedTuple):
+    """The routing of a request that only legacy has a part in; `start` sends it."""
+
+    snapshot: RoutingSnapshot
+    match: Match | None
+    limit: bucketing.Limit
+    decision: bucketing.Decision
+    origin: RequestOrigin
+    start: StartRequest
+
+
+class DirectPlanner:
+    """Planner of requests under one snapshot and the limits of its routes. `shadows`: routes may have a shadow."""
+
+    def __init__(self, snapshot: RoutingSnapshot, limits: Mapping[str, bucketing.Limit], *, shadows: bool) -> None:
+        self.snapshot, self.limits, self._shadows = snapshot, limits, shadows
+        self._recurring: Final = lru_cache(maxsize=CACHED)(self._plan)
+
+    def plan(self, head: RequestHead, peer: str | None, scheme: str, raw_path: bytes) -> DirectPlan | None:
+        """Return the plan of a request without a body; None where it needs more than legacy, or a task.
+
+        `peer` is the address of the connection's peer, None on a Unix socket.
+        """
+        return (self._recurring if head.recurs else self._plan)(head, peer, scheme, raw_path)
+
+    def _plan(self, head: RequestHead, peer: str | None, scheme: str, raw_path: bytes) -> DirectPlan | None:
+        snapshot = self.snapshot
+        match = snapshot.match(head.method, head.headers, raw_path)
+        route = match.route if match is not None else None
+        limit = self.limits.get(route.name, bucketing.UNLIMITED) if route is not None else bucketing.UNLIMITED
+        decision = snapshot.settled_decision(route, limit)
+        if decision is None or decision.backend != "legacy" or snapshot.prepare is None:
+            return None
+        if match is not None and not match.preflight and (self._is_shadowed(match) or self._needs_cookie(head)):
+            return None
+        origin = snapshot.resolver.resolve(head.headers, peer, scheme)
+        timeouts = snapshot.timeouts.get(route.name) if route is not None else None
+        start = snapshot.prepare(head.method, head.target, origin.passed, timeouts)
+        return DirectPlan(snapshot, match, limit, decision, origin, start) if start is not None else None
+
+    def _is_shadowed(self, match: Match) -> bool:
+        return self._shadows and bool(match.route.shadow.share)
+
+    def _needs_cookie(self, head: RequestHead) -> bool:
+        """Return True for a caller without the sticky cookie, which the answer sets."""
+        cookie = self.snapshot.config.bucketing.cookie
+        return cookie is not None and not cookie_value(head.headers, cookie.name)
