@@ -5,7 +5,9 @@
 
 One pass of the loop handles every connection that is ready. A client with many connections, or one that sends as fast
 as the socket takes it, would make the pass so long that others notice. `PASS_TIME` limits what a pass reads; the rest
-waits in a queue for each client, and each pass takes from one client after the other.
+waits in a queue for each client, and each pass takes from one client after the other. Requests of native queue in the
+same way before the app is called (`wait_if_contended`), because its work is most of a pass. A client's next requests
+queue behind those that wait already, so that a pass begins one of them.
 """
 
 from __future__ import annotations
@@ -57,6 +59,11 @@ class FairQueue:
         if not self._waiting:
             self._loop.call_soon(self._run_pass)
         self._waiting.setdefault(client, deque()).append((work, large))
+
+    async def wait_if_contended(self, client: Hashable) -> None:
+        """Return at once while passes are short and the client has no work in the queue, else like `wait`."""
+        if client in self._waiting or self.pass_is_long:
+            await self.wait(client)
 
     async def wait(self, client: Hashable) -> None:
         """Return when the client's large work may be done, which its task then does."""

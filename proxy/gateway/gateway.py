@@ -11,6 +11,7 @@ cannot answer (`errors.Failure`), the gateway answers itself, unless the route l
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import itertools
 import logging
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy.config.inheritance import SAFE
 from proxy.config.models import Route
 from proxy.failure_log import trace_of
+from proxy.fair_queue import fair_queue_of
 from proxy.gateway import bucketing, fallback
 from proxy.gateway.admission import Admission
 from proxy.gateway.cookies import cookie_value
@@ -315,6 +317,7 @@ class Gateway:
         report: dict[str, object] = {}
         scope["extensions"] = {**scope.get("extensions", {}), DEPENDENCY_FAILURE: report}
         try:
+            await fair_queue_of(asyncio.get_running_loop()).wait_if_contended(tracker.slot and tracker.slot.client)
             await native(scope, receive, send)
         except Failure:
             raise

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+
+import pytest
 
 from proxy.fair_queue import PASS_TIME, QUEUE_TIME, FairQueue, fair_queue_of
 
@@ -78,6 +81,40 @@ async def test_pass_is_long_until_the_loop_turns() -> None:
     measured = [queue.pass_is_long]
     await asyncio.sleep(0)
     assert [*measured, queue.pass_is_long] == [True, False]
+
+
+async def test_turn_is_immediate_while_passes_are_short() -> None:
+    queue, _ = queue_with_clock()
+    turn = queue.wait_if_contended("a")
+    with pytest.raises(StopIteration):
+        turn.send(None)
+
+
+async def test_turns_of_a_client_that_waits_come_one_in_a_pass() -> None:
+    queue, clock = queue_with_clock()
+    begun: list[str] = []
+
+    async def begin(client: str) -> None:
+        await queue.wait_if_contended(client)
+        begun.append(client)
+        clock.now += 0.6 * PASS_TIME
+
+    tasks = [asyncio.create_task(begin(client)) for client in "aaaaaab"]
+    numbers = []
+    while len(begun) < len(tasks):
+        await asyncio.sleep(0)
+        numbers.append(len(begun))
+    assert max(later - earlier for earlier, later in itertools.pairwise(numbers)) == 1
+    assert begun.index("b") <= 3
+
+
+async def test_turn_of_a_cancelled_waiter_goes_to_the_next() -> None:
+    queue, _ = queue_with_clock()
+    first, second = (asyncio.create_task(queue.wait("a")) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait_for(second, 5)
+    assert first.cancelled()
 
 
 async def test_loop_has_one_queue() -> None:
