@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from proxy.capture.jobs import CapturedExchange, CaptureJob, CaptureJobs
-from proxy.cli import database_options
 from proxy.cli.completion import complete_routes
+from proxy.cli.database_options import DatabaseOptions, database_options, run_query
 from proxy.cli.param_types import DurationParam
+from proxy.cli.recordings_target import recordings_target
 from proxy.contract.editing import write_whole
 from proxy.recordings.recorder import encode_recordings
 from proxy.types import JSON
@@ -34,14 +35,8 @@ ProgressCallback = Callable[[int, int], None]
 
 
 @click.command()
-@database_options.options
-@click.option(
-    "--into",
-    "directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Directory for http.json.",
-)
+@database_options
+@recordings_target
 @click.option(
     "--for", "duration", type=DurationParam(), default="10m", show_default=True, help="Duration; at most 24h."
 )
@@ -67,18 +62,14 @@ ProgressCallback = Callable[[int, int], None]
     is_flag=True,
     help="Write names of fields that the contract lacks. Only where names are never data.",
 )
-@click.option("--force", is_flag=True, help="Replace existing recordings.")
 def capture(
-    mongodb_url: str | None,
-    database: str | None,
-    config_file: Path,
-    directory: Path,
+    database: DatabaseOptions,
+    target: Path,
     duration: float,
     per_operation: int,
     max_total: int,
     routes: tuple[str, ...],
     named: bool,
-    force: bool,
 ) -> None:
     """Write anonymized recordings of live traffic.
 
@@ -86,18 +77,13 @@ def capture(
     are replaced by values of the same kind before they leave the gateway. Stops after the duration, at the maximum, or
     on Ctrl-C; what was captured until then is written.
     """
-    target = directory / "http.json"
-    if target.exists() and not force:
-        raise click.UsageError(f"{target} exists; --force replaces it")
     if duration > LONGEST:
         raise click.UsageError("--for: at most 24h")
-    target_database = database_options.find(mongodb_url, database, config_file)
+    target_database = database.resolve()
     _refuse_unknown(routes, target_database.routes)
     job = CaptureJob.new(time.time() + duration, per_operation, routes, named=named)
     with _progress(max_total) as report_progress:
-        captured = database_options.run_query(
-            target_database, lambda database: _capture(CaptureJobs(database), job, max_total, report_progress)
-        )
+        captured = run_query(target_database, lambda db: _capture(CaptureJobs(db), job, max_total, report_progress))
     if not captured:
         _explain_nothing(target_database.routes)
         raise click.exceptions.Exit(1)

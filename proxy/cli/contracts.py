@@ -10,9 +10,9 @@ from typing import NoReturn
 
 import click
 
-from proxy.cli import database_options
 from proxy.cli.console import console
 from proxy.cli.coverage_table import coverage_table, summarize_coverage
+from proxy.cli.database_options import DatabaseOptions, database_options, run_query
 from proxy.cli.param_types import TimeParam
 from proxy.config.loading import load as load_routing
 from proxy.config.problems import ConfigError
@@ -127,7 +127,7 @@ def check(file: Path, directory: Path, divergences_file: Path | None) -> None:
 @_RECORDINGS
 @click.option("--live", is_flag=True, help="Count compared live traffic as well.")
 @click.option("--since", type=TimeParam(), default="30d", show_default=True, metavar="TIME", help="With --live.")
-@database_options.options
+@database_options
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def show_coverage(
     file: Path,
@@ -135,9 +135,7 @@ def show_coverage(
     *,
     live: bool,
     since: float,
-    mongodb_url: str | None,
-    database: str | None,
-    config_file: Path,
+    database: DatabaseOptions,
     as_json: bool,
 ) -> None:
     """Show how many samples each operation and status has.
@@ -148,12 +146,8 @@ def show_coverage(
     contract = _load(file)
     rows = coverage(contract, _recorded(directory))
     if live:
-        own = database_options.find(mongodb_url, database, config_file)
-        rows = with_live_counts(
-            rows,
-            contract,
-            database_options.run_query(own, lambda opened: _live_operations(ReportReader(opened), since)),
-        )
+        live_counts = run_query(database.resolve(), lambda opened: _live_operations(ReportReader(opened), since))
+        rows = with_live_counts(rows, contract, live_counts)
     if as_json:
         click.echo(json.dumps([row.as_json() for row in rows], indent=2))
         return

@@ -7,10 +7,11 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Final, TypeVar
 
 import click
 
+from proxy.cli.option_group import option_group
 from proxy.config.loading import load
 from proxy.config.models import Config
 from proxy.config.problems import ConfigError
@@ -19,7 +20,6 @@ from proxy.runtime.database import Database, DatabaseError
 UNUSABLE = 2
 """Exit code when MongoDB cannot be reached."""
 
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
@@ -38,44 +38,50 @@ class DatabaseTarget:
     ops_url: str = ""
 
 
-def options(command: F) -> F:
-    """Add `--mongodb-url`, `--database` and `--config` (the argument `config_file`) to a command."""
-    for option in (
-        click.option(
-            "--config",
-            "config_file",
-            type=click.Path(path_type=Path, dir_okay=False),
-            default=Path("routing.yaml"),
-            show_default=True,
-            metavar="FILE",
-            help="May be absent.",
-        ),
-        click.option("--database", metavar="NAME", help="Its database; else mongodb.database of FILE."),
-        click.option(
-            "--mongodb-url", metavar="URL", help="The gateway's own MongoDB; else mongodb.url of FILE, or MONGODB_URL."
-        ),
-    ):
-        command = option(command)
-    return command
+@dataclass(frozen=True, slots=True)
+class DatabaseOptions:
+    """The options by which a command names the gateway's database; `config_file` may be absent."""
+
+    mongodb_url: str | None
+    database: str | None
+    config_file: Path
+
+    def resolve(self) -> DatabaseTarget:
+        """Return the database. Raises click.UsageError where no MongoDB is named."""
+        config = _config(self.config_file)
+        url = self.mongodb_url or (config.mongodb.url.get_secret_value() if config else os.environ.get("MONGODB_URL"))
+        if not url:
+            raise click.UsageError("no MongoDB is named: --mongodb-url, mongodb.url in routing.yaml, or MONGODB_URL")
+        if config is None:
+            return DatabaseTarget(url, self.database or "scribe_proxy", self.config_file.parent / "contracts")
+        return DatabaseTarget(
+            url,
+            self.database or config.mongodb.database,
+            self.config_file.parent / config.contracts,
+            tuple(route.name for route in config.routes),
+            tuple(route.name for route in config.routes if route.shadow.share),
+            config.ops.url,
+        )
 
 
-def find(url: str | None, database: str | None, file: Path) -> DatabaseTarget:
-    """Resolve the options. Raises click.UsageError where no MongoDB is named."""
-    config = _config(file)
-    named = config.mongodb.url.get_secret_value() if config else os.environ.get("MONGODB_URL", "")
-    if not (url or named):
-        raise click.UsageError("no MongoDB is named: --mongodb-url, mongodb.url in routing.yaml, or MONGODB_URL")
-    if config is None:
-        return DatabaseTarget(url or named, database or "scribe_proxy", file.parent / "contracts")
-    routes = tuple(route.name for route in config.routes)
-    return DatabaseTarget(
-        url or named,
-        database or config.mongodb.database,
-        file.parent / config.contracts,
-        routes,
-        tuple(route.name for route in config.routes if route.shadow.share),
-        config.ops.url,
-    )
+database_options: Final = option_group(
+    "database",
+    DatabaseOptions,
+    click.option(
+        "--mongodb-url", metavar="URL", help="The gateway's own MongoDB; else mongodb.url of FILE, or MONGODB_URL."
+    ),
+    click.option("--database", metavar="NAME", help="Its database; else mongodb.database of FILE."),
+    click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("routing.yaml"),
+        show_default=True,
+        metavar="FILE",
+        help="May be absent.",
+    ),
+)
+"""Adds `--mongodb-url`, `--database` and `--config` to a command, and passes `DatabaseOptions` as `database`."""
 
 
 def run_query(target: DatabaseTarget, query: Callable[[Database], Awaitable[T]]) -> T:

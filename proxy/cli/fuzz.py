@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from proxy.cli.option_group import option_group
 from proxy.fuzz.options import FuzzBackend, FuzzOptions
 from proxy.fuzz.safety import ForeignHostError, refuse_foreign
 
@@ -19,82 +20,22 @@ if TYPE_CHECKING:
     from proxy.fuzz.search import Finding, Search
 
 UNUSABLE: Final = 2
+Backends = tuple[FuzzBackend, FuzzBackend]
+"""Legacy and native."""
 _PACKAGES: Final = ("schemathesis", "hypothesis")
 
 
-@click.command()
-@click.option("--legacy", required=True, metavar="URL", help="The backend that decides.")
-@click.option("--native", required=True, metavar="URL", help="The backend to compare with it.")
-@click.option(
-    "--contracts",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=Path("contracts"),
-    show_default=True,
-    help="Directory of openapi.yaml and, if there are any, divergences.yaml and recordings/.",
-)
-@click.option(
-    "--recordings",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Recordings to learn from, if not those of the contracts.",
-)
-@click.option(
-    "--divergences",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    multiple=True,
-    metavar="FILE",
-    help="Declared differences besides those of the contracts; may be repeated.",
-)
-@click.option("--plugin", metavar="MODULE", help="Python module or file with the service's own strategies and hooks.")
-@click.option("--minutes", type=click.FloatRange(min=0.01), default=1.0, show_default=True, metavar="N")
-@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Repeat a run; the default is the time.")
-@click.option("--mongodb-url", metavar="URL", help="The MongoDB of both backends, whose databases are EMPTIED.")
-@click.option("--legacy-database", metavar="NAME", help="The legacy's database.")
-@click.option("--native-database", metavar="NAME", help="The native app's database.")
-@click.option("--legacy-calls-url", metavar="URL", help="The legacy's outside calls: GET reads, DELETE clears them.")
-@click.option("--native-calls-url", metavar="URL", help="The native app's outside calls.")
-@click.option("--hang-after", type=click.FloatRange(min=0.1), default=1.5, show_default=True, metavar="SECONDS")
-@click.option("--max-findings", type=click.IntRange(min=1), default=20, show_default=True, help="Stop after so many.")
-@click.option("--max-sequences", type=click.IntRange(min=1), metavar="N", help="Stop after so many sequences as well.")
-@click.option(
-    "--into",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("fuzz-findings"),
-    show_default=True,
-    help="Directory for the recordings of what differs.",
-)
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML.")
-@click.option("--host", "hosts", multiple=True, metavar="NAME", help="A test host that may be used; may be repeated.")
-@click.option("--i-own-this-host", "owned", is_flag=True, help="Use any host, as your own test system.")
-def fuzz(
+def _backends_of(
     legacy: str,
     native: str,
-    contracts: Path,
-    recordings: Path | None,
-    divergences: tuple[Path, ...],
-    plugin: str | None,
-    minutes: float,
-    seed: int | None,
     mongodb_url: str | None,
     legacy_database: str | None,
     native_database: str | None,
     legacy_calls_url: str | None,
     native_calls_url: str | None,
-    hang_after: float,
-    max_findings: int,
-    max_sequences: int | None,
-    into: Path,
-    junit: Path | None,
     hosts: tuple[str, ...],
     owned: bool,
-) -> None:
-    """Search for differences between two backends with random requests.
-
-    Requests come from the contract, valid, mutated and along its links, from recordings, and from a plug-in. What
-    differs undeclared is shrunk, grouped by kind and written as a recording that `verify` plays.
-
-    Exits with 0 if nothing differs undeclared, 1 if something does, 2 if the backends cannot be compared.
-    """
-    _refuse_missing_packages()
+) -> Backends:
     _refuse_incomplete_databases(mongodb_url, legacy_database, native_database)
     backends = (
         FuzzBackend(legacy, mongodb_url, legacy_database, legacy_calls_url),
@@ -104,15 +45,110 @@ def fuzz(
         refuse_foreign([url for backend in backends for url in backend.urls], hosts, owned=owned)
     except ForeignHostError as error:
         raise click.UsageError(str(error)) from error
+    return backends
+
+
+def _refuse_incomplete_databases(url: str | None, legacy: str | None, native: str | None) -> None:
+    given = [value is not None for value in (url, legacy, native)]
+    if any(given) and not all(given):
+        raise click.UsageError("--mongodb-url, --legacy-database and --native-database belong together")
+    if url is not None and legacy == native:
+        raise click.UsageError("each backend needs a database of its own: both are emptied before every sequence")
+
+
+def _search_of(
+    contracts: Path,
+    recordings: Path | None,
+    divergences: tuple[Path, ...],
+    plugin: str | None,
+    minutes: float,
+    seed: int | None,
+    hang_after: float,
+    max_findings: int,
+    max_sequences: int | None,
+) -> FuzzOptions:
     first_seed = int(time.time()) if seed is None else seed
-    options = FuzzOptions(
+    return FuzzOptions(
         contracts, minutes * 60, first_seed, hang_after, max_findings, max_sequences, recordings, plugin, divergences
     )
-    click.echo(f"seed {first_seed}; findings go to {into}")
+
+
+_backends: Final = option_group(
+    "backends",
+    _backends_of,
+    click.option("--legacy", required=True, metavar="URL", help="The backend that decides."),
+    click.option("--native", required=True, metavar="URL", help="The backend to compare with it."),
+    click.option("--mongodb-url", metavar="URL", help="The MongoDB of both backends, whose databases are EMPTIED."),
+    click.option("--legacy-database", metavar="NAME", help="The legacy's database."),
+    click.option("--native-database", metavar="NAME", help="The native app's database."),
+    click.option("--legacy-calls-url", metavar="URL", help="The legacy's outside calls; DELETE clears them."),
+    click.option("--native-calls-url", metavar="URL", help="The native app's outside calls."),
+    click.option("--host", "hosts", multiple=True, metavar="NAME", help="A test host to use; may be repeated."),
+    click.option("--i-own-this-host", "owned", is_flag=True, help="Use any host, as your own test system."),
+)
+
+_search: Final = option_group(
+    "options",
+    _search_of,
+    click.option(
+        "--contracts",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        default=Path("contracts"),
+        show_default=True,
+        help="Directory of openapi.yaml and, if there are any, divergences.yaml and recordings/.",
+    ),
+    click.option(
+        "--recordings",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="Recordings to learn from, if not those of the contracts.",
+    ),
+    click.option(
+        "--divergences",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        multiple=True,
+        metavar="FILE",
+        help="Declared differences besides those of the contracts; may be repeated.",
+    ),
+    click.option(
+        "--plugin", metavar="MODULE", help="Python module or file with the service's own strategies and hooks."
+    ),
+    click.option("--minutes", type=click.FloatRange(min=0.01), default=1.0, show_default=True, metavar="N"),
+    click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Repeat a run; the default is the time."),
+    click.option("--hang-after", type=click.FloatRange(min=0.1), default=1.5, show_default=True, metavar="SECONDS"),
+    click.option(
+        "--max-findings", type=click.IntRange(min=1), default=20, show_default=True, help="Stop after so many."
+    ),
+    click.option(
+        "--max-sequences", type=click.IntRange(min=1), metavar="N", help="Stop after so many sequences as well."
+    ),
+)
+
+
+@click.command()
+@_backends
+@_search
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("fuzz-findings"),
+    show_default=True,
+    help="Directory for the recordings of what differs.",
+)
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML.")
+def fuzz(backends: Backends, options: FuzzOptions, into: Path, junit: Path | None) -> None:
+    """Search for differences between two backends with random requests.
+
+    Requests come from the contract, valid, mutated and along its links, from recordings, and from a plug-in. What
+    differs undeclared is shrunk, grouped by kind and written as a recording that `verify` plays.
+
+    Exits with 0 if nothing differs undeclared, 1 if something does, 2 if the backends cannot be compared.
+    """
+    _refuse_missing_packages()
+    click.echo(f"seed {options.seed}; findings go to {into}")
     raise SystemExit(_run(backends, options, into, junit))
 
 
-def _run(backends: tuple[FuzzBackend, FuzzBackend], options: FuzzOptions, into: Path, junit: Path | None) -> int:
+def _run(backends: Backends, options: FuzzOptions, into: Path, junit: Path | None) -> int:
     from proxy.contract.divergences import DivergenceError
     from proxy.contract.faults import ContractError
     from proxy.fuzz.junit import as_junit
@@ -194,11 +230,3 @@ def _refuse_missing_packages() -> None:
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         raise click.ClickException(f"fuzz needs {', '.join(missing)}: pip install 'scribe-proxy[fuzz]'")
-
-
-def _refuse_incomplete_databases(url: str | None, legacy: str | None, native: str | None) -> None:
-    given = [value is not None for value in (url, legacy, native)]
-    if any(given) and not all(given):
-        raise click.UsageError("--mongodb-url, --legacy-database and --native-database belong together")
-    if url is not None and legacy == native:
-        raise click.UsageError("each backend needs a database of its own: both are emptied before every sequence")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from proxy.cli.option_group import Decorator, option_group
 from proxy.recordings.side_effects import OutsideCalls, StoredDocuments, database_of, is_local, open_side_effects
 
 SideEffects = tuple[StoredDocuments | None, OutsideCalls | None]
@@ -36,12 +35,14 @@ class PlayedService:
         return open_side_effects(self.mongodb_url, self.database, self.calls_url)
 
 
-def service_options(base_url: str, mongodb_url: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def service_options(base_url: str, mongodb_url: str) -> Decorator:
     """Return a decorator that adds the options of a service and passes them as `service`.
 
     The arguments are the help texts of `--base-url` and `--mongodb-url`.
     """
-    options = (
+    return option_group(
+        "service",
+        _service,
         click.option("--base-url", required=True, metavar="URL", help=base_url),
         click.option("--mongodb-url", metavar="URL", help=mongodb_url),
         click.option("--database", metavar="NAME", help="The service's database, where the URL does not name it."),
@@ -52,26 +53,17 @@ def service_options(base_url: str, mongodb_url: str) -> Callable[[Callable[..., 
         click.option("--hang-after", type=click.FloatRange(min=0.1), default=3.0, show_default=True, metavar="SECONDS"),
     )
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @wraps(command)
-        def with_service(
-            base_url: str,
-            mongodb_url: str | None,
-            database: str | None,
-            yes_empty_database: bool,
-            calls_url: str | None,
-            hang_after: float,
-            **arguments: Any,
-        ) -> None:
-            named = _emptied_database(mongodb_url, database, yes_empty_database)
-            command(service=PlayedService(base_url, hang_after, mongodb_url, named, calls_url), **arguments)
 
-        decorated = with_service
-        for option in reversed(options):
-            decorated = option(decorated)
-        return decorated
-
-    return decorate
+def _service(
+    base_url: str,
+    mongodb_url: str | None,
+    database: str | None,
+    yes_empty_database: bool,
+    calls_url: str | None,
+    hang_after: float,
+) -> PlayedService:
+    named = _emptied_database(mongodb_url, database, yes_empty_database)
+    return PlayedService(base_url, hang_after, mongodb_url, named, calls_url)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from proxy.cli.played_service import PlayedService, progress_bar, service_options
+from proxy.cli.recordings_target import recordings_target
 from proxy.contract.editing import write_whole
 from proxy.recordings import model
 from proxy.recordings.model import RecordingError, Recordings
@@ -33,31 +34,15 @@ class Harvest:
     base_url="The service to record.",
     mongodb_url="The service's MongoDB. Documents that a scenario leaves are recorded; it is EMPTIED before each.",
 )
-@click.option(
-    "--into",
-    "directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Directory for http.json.",
-)
+@recordings_target
 @click.option("--only", multiple=True, metavar="PATTERN", help="Only scenarios that match a glob, as in `verify`.")
-@click.option("--force", is_flag=True, help="Replace existing recordings.")
-def record(
-    scenarios: Path,
-    service: PlayedService,
-    directory: Path,
-    only: tuple[str, ...],
-    force: bool,
-) -> None:
+def record(scenarios: Path, service: PlayedService, target: Path, only: tuple[str, ...]) -> None:
     """Play SCENARIOS against a service and write its answers as recordings.
 
     SCENARIOS is a file like http.json, with or without answers, or a directory that holds one. In a request,
     {{login:/token}} is replaced by a part of the JSON answer of the earlier step `login`. Exits with 2 where the
     service, its database or its calls cannot be used; what was recorded until then is written to http.json.partial.
     """
-    target = directory / "http.json"
-    if target.exists() and not force:
-        raise click.UsageError(f"{target} exists; --force replaces it")
     try:
         scripts = _chosen(read_scripts(scenarios), only)
     except RecordingError as error:

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -15,9 +14,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from proxy.cli import database_options
 from proxy.cli.completion import complete_routes
 from proxy.cli.console import console
+from proxy.cli.database_options import DatabaseOptions, DatabaseTarget, database_options, run_query
 from proxy.cli.param_types import TimeParam
 from proxy.reports.models import Span
 from proxy.reports.registry import DifferenceRegistry, UnknownDifference
@@ -32,7 +31,7 @@ def _user() -> str:
 
 
 @click.command()
-@database_options.options
+@database_options
 @click.argument("identity", required=False, metavar="[ID]")
 @click.argument("state", required=False, type=click.Choice(MARKS))
 @click.option("--why", "reason", default="", help="The reason; required for `known`.")
@@ -43,9 +42,7 @@ def _user() -> str:
 @click.option("--since", type=TimeParam(), default="30d", show_default=True, metavar="TIME", help="List since then.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def triage(
-    mongodb_url: str | None,
-    database: str | None,
-    config_file: Path,
+    database: DatabaseOptions,
     identity: str | None,
     state: str | None,
     reason: str,
@@ -61,20 +58,27 @@ def triage(
     Without an ID all differences are listed, returned and new ones first; with an ID and a state it is set. The ids are
     those of the ops pages, of the webhook and of JUnit files.
     """
-    target = database_options.find(mongodb_url, database, config_file)
+    target = database.resolve()
     if identity is None:
-        span = Span(since, time.time() + 1)
-        stored = database_options.run_query(target, lambda db: DifferenceRegistry(db).find_all(span, route))
-        _print(by_attention(stored.values()), as_json=as_json)
+        listed = _find_all(target, Span(since, time.time() + 1), route)
     elif state is None:
-        stored_one = database_options.run_query(target, lambda db: DifferenceRegistry(db).find(identity))
-        if stored_one is None:
-            raise click.UsageError(f"no difference has the id {identity}")
-        _print([stored_one], as_json=as_json)
+        listed = [_find(target, identity)]
     else:
         given = Mark("new", time.time(), actor, reason.strip(), ticket.strip(), revision)
-        marked = database_options.run_query(target, _marking(identity, cast("State", state), given))
-        _print([marked], as_json=as_json)
+        listed = [run_query(target, _marking(identity, cast("State", state), given))]
+    _print(listed, as_json=as_json)
+
+
+def _find_all(target: DatabaseTarget, span: Span, route: str | None) -> list[TrackedDifference]:
+    stored = run_query(target, lambda db: DifferenceRegistry(db).find_all(span, route))
+    return by_attention(stored.values())
+
+
+def _find(target: DatabaseTarget, identity: str) -> TrackedDifference:
+    stored = run_query(target, lambda db: DifferenceRegistry(db).find(identity))
+    if stored is None:
+        raise click.UsageError(f"no difference has the id {identity}")
+    return stored
 
 
 def _marking(identity: str, state: State, given: Mark) -> Callable[[Database], Awaitable[TrackedDifference]]:

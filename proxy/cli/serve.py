@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
@@ -18,6 +18,7 @@ from typing import Final
 
 import click
 import uvicorn
+from starlette.types import ASGIApp
 
 from proxy.backends.native import NativeUnavailable, import_app
 from proxy.config.problems import ConfigError
@@ -92,18 +93,22 @@ def serve(
         shared = Path(_temporary(stack)) if workers > 1 else None
         hub = shared / "state.sock" if shared is not None else None
         settings = WorkerSettings(file.absolute(), ListenerAddress.of(ops), token, state, hub, viewer_token)
-        config = uvicorn.Config(
-            partial(create_worker_app, settings, None if workers > 1 else loaded),
-            factory=True,
-            workers=workers,
-            log_config=None,
-            loop="uvloop" if sys.platform != "win32" else "auto",
-            backlog=2048,
-            timeout_graceful_shutdown=grace,
-            timeout_worker_healthcheck=int(HANG_TIMEOUT),
-            **uvicorn_settings(),
-        )
-        _run(config, [public, ops], hub)
+        app = partial(create_worker_app, settings, None if workers > 1 else loaded)
+        _run(_uvicorn_config(app, workers, grace), [public, ops], hub)
+
+
+def _uvicorn_config(app: Callable[[], ASGIApp], workers: int, grace: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=True,
+        workers=workers,
+        log_config=None,
+        loop="uvloop" if sys.platform != "win32" else "auto",
+        backlog=2048,
+        timeout_graceful_shutdown=grace,
+        timeout_worker_healthcheck=int(HANG_TIMEOUT),
+        **uvicorn_settings(),
+    )
 
 
 def _refuse_open_ops(port: int, ops_host: str, ops_port: int, token: str | None) -> None:
