@@ -34,6 +34,8 @@ CLOCK_TOLERANCE: Final = 2_000
 UNKNOWN_CLOCK_TOLERANCE: Final = 60_000
 """The same for a legacy without a `Date` header, whose clock may differ that much."""
 
+_IGNORED_IN_READS: Final = frozenset(name.encode() for name in READ.ignored_headers)
+_MATCH: Final = Verdict("match")
 _UNANSWERED: Final[Mapping[Outcome, Reason]] = {"gone": "client_gone", "unasked": "backend_unavailable"}
 
 
@@ -48,6 +50,8 @@ def compare(
     reason = incomparable(legacy) or incomparable(native)
     if reason is not None:
         return skipped(reason)
+    if operation is None and mode == READ and _are_equal(legacy, native):
+        return _MATCH
     try:
         ours, theirs = (DecodedAnswer.of(one, by_role=mode.by_role) for one in (legacy, native))
     except (OversizeError, CodingError):
@@ -82,8 +86,20 @@ def incomparable(exchange: Exchange) -> Reason | None:
     reason = unanswered(exchange.outcome)
     if reason is not None:
         return reason
-    kinds = (value for name, value in exchange.headers if name == b"content-type")
-    return "streaming" if any(kind.lower().startswith(b"text/event-stream") for kind in kinds) else None
+    for name, value in exchange.headers:
+        if name == b"content-type" and value.lower().startswith(b"text/event-stream"):
+            return "streaming"
+    return None
+
+
+def _are_equal(legacy: Exchange, native: Exchange) -> bool:
+    """Return True where two answers to a read are equal as sent, apart from ignored headers."""
+    if legacy.body != native.body or legacy.status != native.status or legacy.outcome != native.outcome:
+        return False
+    ours, theirs = (
+        [header for header in one.headers if header[0] not in _IGNORED_IN_READS] for one in (legacy, native)
+    )
+    return ours == theirs
 
 
 class AnswerComparison:

@@ -52,9 +52,10 @@ class HeaderComparison:
     def differences(self) -> list[Difference]:
         """Return a difference for every header that one side lacks, or whose values differ."""
         ours, theirs = self.legacy.headers, self.native.headers
-        if ours == theirs and not self.mode.by_role:
-            return []
-        names = (name for name in sorted({*ours, *theirs}) if name not in self.mode.ignored_headers)
+        names = [name for name in {**ours, **theirs} if name not in self.mode.ignored_headers]
+        if not self.mode.by_role:
+            names = [name for name in names if ours.get(name) != theirs.get(name)]
+        names.sort()
         return [difference for name in names for difference in self._compare(name, ours.get(name), theirs.get(name))]
 
     def _compare(self, name: str, legacy: str | None, native: str | None) -> Iterable[Difference]:
@@ -73,8 +74,6 @@ class HeaderComparison:
             return self._tags_agree(legacy, native)
         if name == "content-length" and (self.legacy.body or self.native.body):
             return True  # each is framed by its own
-        if legacy == native and not self.mode.by_role:
-            return True
         rule = self._rule(name)
         if rule == "instant":
             return is_same_value(legacy, native)

@@ -164,8 +164,11 @@ class _ValueWalk:
     def _literal_texts(self, name: str, legacy: str, native: str) -> None:
         """Record that the texts of one member differ, without a step into it."""
         path = (*self._shape, name if len(name) < SHORTEST else mask(name))
-        spots = LocatedValue((*self._legacy_path, name), legacy), LocatedValue((*self._native_path, name), native)
+        here = there = (*self._legacy_path, name)
+        if self._native_path != self._legacy_path:
+            there = (*self._native_path, name)
         kind = text_kind(legacy, native)
+        spots = LocatedValue(here, legacy), LocatedValue(there, native)
         self._record(Difference(path, kind, grade(kind, path), *spots))
 
     def _is_settled(self, name: str, value: JSON) -> bool:

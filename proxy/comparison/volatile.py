@@ -17,6 +17,8 @@ VOLATILE = re.compile(
 SHORTEST = 13
 """Minimum length of an id, date or token, in characters."""
 
+_ID = re.compile(r"[0-9a-f]{24}", re.ASCII)
+_ID_LENGTH = 24
 _DIGIT = re.compile(r"\d")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -37,6 +39,8 @@ def match_volatile(text: str) -> Segment | None:
 
 def volatile_kind(text: str) -> str | None:
     """Return the kind of a text that is volatile as a whole, else None."""
+    if len(text) == _ID_LENGTH and _ID.fullmatch(text):  # several times as fast as the whole pattern
+        return "id"
     match = VOLATILE.fullmatch(text) if len(text) >= SHORTEST else None
     return match.lastgroup if match else None
 

@@ -37,8 +37,8 @@ MIN_UPTIME: Final = 30.0
 """Seconds of uptime that reset the restart delay."""
 RETRY_DELAYS: Final = (5.0, 300.0)
 """Seconds before a restart: the first delay, and the longest."""
-BATCH_DELAY: Final = 0.005
-"""Seconds that a message to the process may wait for others."""
+BATCH_DELAY: Final = 0.02
+"""Seconds that a message to the process may wait for others, so that a wake-up serves several."""
 NICENESS: Final = 10
 """The niceness of the process, see nice(2)."""
 SHUTDOWN_TIMEOUT: Final = 3.0

@@ -62,7 +62,7 @@ from proxy.shadow.replay import UncancellableAppError
 
 logger = logging.getLogger("scribe_proxy.shadow")
 
-BATCH_DELAY: Final = 0.02
+BATCH_DELAY: Final = 0.04
 """Maximum seconds that a message waits for others; the end of a dry run is sent at once."""
 SHUTDOWN_TIMEOUT: Final = 2.0
 """Seconds for the native app to stop, and for the last reports to be written."""
