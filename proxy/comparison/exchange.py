@@ -1,8 +1,11 @@
 """Record one request and its answer as they pass a backend, within limits, for a later comparison. Pure.
 
-`ExchangeRecorder` observes every message between a client and a backend. It references the chunks instead of copying
-them, and retains at most `limit` bytes of a body: a longer one is replaced by its length and digests of its blocks. Its
-result, `RawExchange`, is cheap to send to another process, which converts it to an `Exchange`.
+    messages ─▶ ExchangeRecorder ─▶ RawExchange ─▶ (shadow process) ─▶ Exchange ─┬▶ RequestSnapshot   to be sent again
+                                                                                 └▶ DecodedAnswer     to be compared
+
+Use `RawExchange` for what passed, as it passed: chunks are referenced and not copied, and a body longer than `limit` is
+replaced by its length and digests of its blocks. Use `Exchange` for the same in one piece, with header names in lower
+case. `DecodedAnswer` (`answers`) is an answer with its content coding undone, of live traffic and of recordings alike.
 """
 
 from __future__ import annotations

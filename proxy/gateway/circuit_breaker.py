@@ -61,12 +61,20 @@ class CircuitBreaker:
         return "probing" if self._probing else "open"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._faults < self._allowed:
-            await self._forward(scope, receive, send)
+        if self.is_open:
+            if self._probing or self._clock() - self._opened < self._pause:
+                raise CircuitOpen
+            await self._probe(scope, receive, send)
             return
-        if self._probing or self._clock() - self._opened < self._pause:
-            raise CircuitOpen
-        await self._probe(scope, receive, send)
+        try:
+            await self._legacy(scope, receive, send)
+        except NotConnected:
+            self._faulted()
+            raise
+        except Exception:
+            self._answered()
+            raise
+        self._answered()
 
     def prepare(
         self, method: str, target: bytes, headers: HeaderFields, timeouts: Timeouts | None
@@ -85,17 +93,6 @@ class CircuitBreaker:
             return started
 
         return start_if_closed
-
-    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._legacy(scope, receive, send)
-        except NotConnected:
-            self._faulted()
-            raise
-        except Exception:
-            self._answered()
-            raise
-        self._answered()
 
     def _answered(self) -> None:
         """End a row of faults. An open breaker stays open: this request connected earlier; only a probe closes it."""

@@ -50,7 +50,14 @@ class DifferenceView:
 
 def difference_routes(situation: ProcessView) -> list[Path]:
     """Return the routes of a difference's page, of its triage, and of the pins of samples."""
+    return [
+        Path("/differences/{difference}", _set_state(situation), methods=["POST"]),
+        Path("/samples/{sample}/pin", _pin(situation), methods=["POST"]),
+        *paged("/differences/{difference}", _show(situation)),
+    ]
 
+
+def _set_state(situation: ProcessView) -> Endpoint:
     async def mark(request: Request) -> Response:
         identity: str = request.path_params["difference"]
 
@@ -67,6 +74,10 @@ def difference_routes(situation: ProcessView) -> list[Path]:
 
         return await _change(situation, request, change)
 
+    return mark
+
+
+def _pin(situation: ProcessView) -> Endpoint:
     async def pin(request: Request) -> Response:
         identity: str = request.path_params["sample"]
 
@@ -77,11 +88,7 @@ def difference_routes(situation: ProcessView) -> list[Path]:
 
         return await _change(situation, request, change)
 
-    return [
-        Path("/differences/{difference}", mark, methods=["POST"]),
-        Path("/samples/{sample}/pin", pin, methods=["POST"]),
-        *paged("/differences/{difference}", _show(situation)),
-    ]
+    return pin
 
 
 def _show(situation: ProcessView) -> Endpoint:

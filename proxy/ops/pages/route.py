@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, get_args
 
 from starlette.requests import Request
@@ -43,13 +45,13 @@ class RouteView:
     field: str | None
     kind: FieldKind | None
     summary: RouteSummary
-    fields: tuple[FieldSummary, ...]
-    samples: tuple[SampleHead, ...]
-    states: Mapping[str, State]
-    revisions: tuple[RevisionSummary, ...]
     revision: str | None
     query: str
     unavailable: Unavailability | None
+    fields: tuple[FieldSummary, ...] = ()
+    samples: tuple[SampleHead, ...] = ()
+    states: Mapping[str, State] = dataclasses.field(default_factory=dict)
+    revisions: tuple[RevisionSummary, ...] = ()
 
     @property
     def coverage(self) -> Coverage:
@@ -70,21 +72,6 @@ def route(situation: ProcessView, current: Current) -> Endpoint:
         if line is None:
             return error_page(request, 404, "Route not found", f"Neither routing.yaml nor the reports have {name}.")
 
-        async def read(reports: ReportReader) -> RouteView:
-            fields, samples, differences, revisions = await asyncio.gather(
-                reports.fields(chosen.span, name, revision),
-                reports.samples(chosen.span, name, field, kind, chosen.verdict, LISTED),
-                reports.differences(chosen.span, name),
-                reports.revisions(chosen.span, name),
-            )
-            return replace(
-                empty,
-                fields=_by_attention([one for one in fields if query.lower() in one.field.lower()], differences),
-                samples=samples,
-                states={identity: difference.state for identity, difference in differences.items()},
-                revisions=revisions,
-            )
-
         empty = RouteView(
             name=name,
             route=line.route,
@@ -93,21 +80,34 @@ def route(situation: ProcessView, current: Current) -> Endpoint:
             field=field,
             kind=kind,
             summary=line.summary,
-            fields=(),
-            samples=(),
-            states={},
-            revisions=(),
             revision=revision,
             query=query,
             unavailable=unavailable,
         )
         view = None
         if unavailable is None:
-            view, unavailable = await read_reports(situation.database, read)
+            view, unavailable = await read_reports(situation.database, partial(_read, empty))
         view = view or replace(empty, unavailable=unavailable)
         return await answer(request, "route.html", view, area="/comparisons", filters=chosen)
 
     return show
+
+
+async def _read(empty: RouteView, reports: ReportReader) -> RouteView:
+    """Return a view with the fields, samples, states and revisions that it selects."""
+    fields, samples, differences, revisions = await asyncio.gather(
+        reports.fields(empty.span, empty.name, empty.revision),
+        reports.samples(empty.span, empty.name, empty.field, empty.kind, empty.verdict, LISTED),
+        reports.differences(empty.span, empty.name),
+        reports.revisions(empty.span, empty.name),
+    )
+    return replace(
+        empty,
+        fields=_by_attention([one for one in fields if empty.query.lower() in one.field.lower()], differences),
+        samples=samples,
+        states={identity: difference.state for identity, difference in differences.items()},
+        revisions=revisions,
+    )
 
 
 def _by_attention(

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from proxy.ops.access import end_session, give_session, own_path, principal_of, too_many_attempts
 from proxy.ops.attempts import TooManyAttemptsError
-from proxy.ops.rendering import error_page, page
+from proxy.ops.rendering import Endpoint, error_page, page
 from proxy.ops.sessions import Sessions
 
 FORM: Final = 16 * 1024
@@ -37,7 +37,13 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 def session_routes(sessions: Sessions | None) -> list[Route]:
     """Return the routes of `/login` and `/logout`. `sessions` is None without a token."""
+    return [
+        Route("/login", _login(sessions), methods=["GET", "POST"]),
+        Route("/logout", _logout(sessions), methods=["POST"]),
+    ]
 
+
+def _login(sessions: Sessions | None) -> Endpoint:
     async def login(request: Request) -> Response:
         if sessions is None:
             return error_page(request, 404, "Login is not available", "OPS_TOKEN is not set.")
@@ -57,6 +63,10 @@ def session_routes(sessions: Sessions | None) -> list[Route]:
         give_session(response, sessions.begin(name, role), secure=request.url.scheme == "https")
         return response
 
+    return login
+
+
+def _logout(sessions: Sessions | None) -> Endpoint:
     async def logout(request: Request) -> Response:
         form = await read_form(request)
         if not principal_of(request).has_sent(form.get("form", "")):
@@ -68,7 +78,7 @@ def session_routes(sessions: Sessions | None) -> list[Route]:
         end_session(response)
         return response
 
-    return [Route("/login", login, methods=["GET", "POST"]), Route("/logout", logout, methods=["POST"])]
+    return logout
 
 
 def _login_page(request: Request, target: str, name: str = "", wrong: str = "", status: int = 200) -> Response:
